@@ -1,0 +1,1 @@
+//! Provisions people and teams from Okta into MuleSoft Anypoint Platform.
