@@ -1,0 +1,20 @@
+//! The queue port: how changes get from whoever learns of them to the worker.
+//!
+//! Order is kept per subject, and a change whose uuid was sent in the last five minutes is not
+//! delivered twice (SQS developer guide, "FIFO queues"). Everything else is the ledger's job: a
+//! queue may deliver a change more than once.
+
+use async_trait::async_trait;
+
+use crate::event::Change;
+use crate::failure::Failure;
+
+/// Where changes are made durable.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Makes every change durable, in order, or fails: then some of them may be durable and all may be
+    /// sent again. An empty slice is fine.
+    ///
+    /// Fails with side `Queue`; retryable when it is out of reach or throttles.
+    async fn send(&self, changes: &[Change]) -> Result<(), Failure>;
+}

@@ -1,0 +1,193 @@
+//! What the program remembers besides the ledger: links, intents and named documents.
+//!
+//! A **link** pairs an Okta object with an Anypoint object by id. Only linked objects are ever
+//! changed. Each link has a reverse entry (account → Okta user, team → Okta group) that is written
+//! in the same transaction, so that one Anypoint object belongs to at most one Okta object.
+//!
+//! An **intent** is written before an account is created and taken away with its link: whoever finds
+//! it after a crash knows that the account of that name is ours.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+
+/// How a link came to be (`origin` in the table).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// This program created the Anypoint object.
+    Created,
+    /// The Anypoint object existed and was taken over.
+    Adopted,
+    /// An import paired or created the Okta user.
+    Imported,
+}
+
+/// The names that both sides agreed on last, for the three-way comparison of imported links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedProfile {
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+}
+
+/// The link of an Okta user: item `user#<okta user id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserLink {
+    /// The Anypoint user.
+    pub anypoint_id: AccountId,
+    /// The Anypoint username at the time of linking.
+    pub username: String,
+    /// How the link came to be.
+    pub origin: Origin,
+    /// What both sides agreed on last; kept for imported links only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agreed: Option<AgreedProfile>,
+}
+
+/// The link of an Okta group: item `group#<okta group id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamLink {
+    /// The Anypoint team.
+    pub team_id: TeamId,
+    /// The team's name when it was last written.
+    pub team_name: String,
+    /// How the link came to be.
+    pub origin: Origin,
+}
+
+/// To whom an Anypoint account belongs, or belonged: item `account#<anypoint user id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountOwner {
+    /// The Okta user.
+    pub okta_user: OktaUserId,
+    /// Whether that user's link points here today.
+    pub tenure: Tenure,
+}
+
+/// Whether an owner's link still points to the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tenure {
+    /// The link points to this account.
+    Current,
+    /// The user has another account since its username changed, or was unlinked by hand.
+    Former,
+}
+
+/// What became of a link write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Linked<Owner> {
+    /// The link and its reverse entry say so now.
+    Written,
+    /// The Anypoint object is linked to another Okta object; nothing was written.
+    TakenBy(Owner),
+}
+
+/// A named JSON document (cursor, report, run lease) with a version for conditional writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The JSON text.
+    pub json: String,
+    /// Grows by one with each write; 0 is "absent".
+    pub version: u64,
+}
+
+/// What became of a conditional document write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Written.
+    Written,
+    /// Somebody else wrote meanwhile; nothing was changed.
+    Conflict,
+}
+
+/// The port. Adapters: DynamoDB and SQLite; both pass the same suite.
+///
+/// Every method fails with a [`Failure`] of side `Table`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The link of one user.
+    async fn user_link(&self, user: &OktaUserId) -> Result<Option<UserLink>, Failure>;
+
+    /// The links of many users; users without one are missing from the answer.
+    async fn user_links(
+        &self,
+        users: &[OktaUserId],
+    ) -> Result<HashMap<OktaUserId, UserLink>, Failure>;
+
+    /// Every user link. Reads the whole table: for reconcile and import.
+    async fn all_user_links(&self) -> Result<HashMap<OktaUserId, UserLink>, Failure>;
+
+    /// Writes a user's link, its reverse entry, and takes the intent away, in one transaction. The
+    /// reverse entry of the account linked before becomes [`Tenure::Former`]. An account whose entry
+    /// is [`Tenure::Former`] for another user may be taken.
+    async fn link_user(
+        &self,
+        user: &OktaUserId,
+        link: &UserLink,
+    ) -> Result<Linked<OktaUserId>, Failure>;
+
+    /// Removes a user's link; its reverse entry goes too. Nothing happens when there is none.
+    async fn unlink_user(&self, user: &OktaUserId) -> Result<(), Failure>;
+
+    /// To whom accounts belong; unknown accounts are missing from the answer.
+    async fn account_owners(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<HashMap<AccountId, AccountOwner>, Failure>;
+
+    /// Notes that an account named `username` is about to be created for `user`.
+    async fn intend_account(&self, user: &OktaUserId, username: &str) -> Result<(), Failure>;
+
+    /// The username noted by [`Store::intend_account`], if it was not taken away.
+    async fn intended_account(&self, user: &OktaUserId) -> Result<Option<String>, Failure>;
+
+    /// Takes the note away: the creation was refused.
+    async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
+
+    /// The link of one group.
+    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure>;
+
+    /// The links of many groups; groups without one are missing from the answer.
+    async fn team_links(
+        &self,
+        groups: &[OktaGroupId],
+    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
+
+    /// Every team link. Reads the whole table: for reconcile.
+    async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
+
+    /// Writes a group's link and its reverse entry in one transaction; the reverse entry of the team
+    /// linked before goes away.
+    async fn link_team(
+        &self,
+        group: &OktaGroupId,
+        link: &TeamLink,
+    ) -> Result<Linked<OktaGroupId>, Failure>;
+
+    /// Removes a group's link and its reverse entry. Nothing happens when there is none.
+    async fn unlink_team(&self, group: &OktaGroupId) -> Result<(), Failure>;
+
+    /// The groups that teams are linked to; unknown teams are missing from the answer.
+    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure>;
+
+    /// A named document.
+    async fn document(&self, name: &str) -> Result<Option<Document>, Failure>;
+
+    /// Writes a named document if its version is still `expected` (0: it must be absent).
+    async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure>;
+
+    /// Writes the reverse entries that links made by hand may lack, for the given links. Entries
+    /// that exist are left alone.
+    async fn repair_reverse_entries(
+        &self,
+        users: &HashMap<OktaUserId, UserLink>,
+        teams: &HashMap<OktaGroupId, TeamLink>,
+    ) -> Result<(), Failure>;
+}
