@@ -1,9 +1,13 @@
 //! Provisions people and teams from Okta into MuleSoft Anypoint Platform.
 
+pub mod anypoint;
 pub mod clock;
+pub mod deadline;
 pub mod event;
 pub mod failure;
+pub mod http;
 pub mod ids;
 pub mod ledger;
+pub mod okta;
 pub mod queue;
 pub mod store;
