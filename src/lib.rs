@@ -9,5 +9,7 @@ pub mod http;
 pub mod ids;
 pub mod ledger;
 pub mod okta;
+pub mod provision;
 pub mod queue;
+pub mod settings;
 pub mod store;
