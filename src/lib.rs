@@ -11,5 +11,8 @@ pub mod ledger;
 pub mod okta;
 pub mod provision;
 pub mod queue;
+pub mod receiver;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
+pub mod worker;
