@@ -1,1 +1,4 @@
 //! Provisions people and teams from Okta into MuleSoft Anypoint Platform.
+
+#[cfg(feature = "local")]
+pub mod simulator;

@@ -1,0 +1,1 @@
+//! Both simulators over HTTP.
