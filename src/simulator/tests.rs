@@ -1,1 +1,0 @@
-//! Both simulators over HTTP.
