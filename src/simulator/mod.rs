@@ -32,6 +32,7 @@ pub mod server;
 pub mod traffic;
 
 mod call;
+mod index;
 
 #[cfg(test)]
 mod tests;

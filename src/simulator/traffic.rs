@@ -306,7 +306,11 @@ impl Traffic {
     }
 
     pub(super) fn wants_history(&self) -> bool {
-        let stale = |set: &SetFault| !set.removed && matches!(set.fault.kind, FaultKind::StaleRead);
+        let stale = |set: &SetFault| {
+            !set.removed
+                && matches!(set.fault.kind, FaultKind::StaleRead)
+                && set.fault.times.is_none_or(|times| set.fired < times)
+        };
         self.state().faults.iter().any(stale)
     }
 

@@ -8,6 +8,11 @@ use super::world::{AnypointUser, AnypointWorld, Lag, Member, NATIVE, Team};
 /// Levels of teams, the root team included.
 const DEEPEST: usize = 10;
 
+/// The username of a native user; others do not use names up.
+fn native_name(user: &AnypointUser) -> Option<&str> {
+    (user.idprovider_id == NATIVE).then_some(user.username.as_str())
+}
+
 impl AnypointWorld {
     /// Adds an enabled native user.
     ///
@@ -20,7 +25,11 @@ impl AnypointWorld {
         last: &str,
         email: &str,
     ) -> Result<String, Refusal> {
-        if self.username_taken(username) {
+        let here = self
+            .usernames
+            .owner(username, &self.users, native_name)
+            .is_some();
+        if here || self.taken_elsewhere(username) {
             return Err(Refusal::conflict("User with that username already exists"));
         }
         Ok(self.insert_user(username, first, last, email, NATIVE))
@@ -64,21 +73,24 @@ impl AnypointWorld {
             email_verified_at: None,
             mfa_excluded: false,
         };
+        self.usernames.added(native_name(&user), &id);
         self.users.insert(id.clone(), user);
         id
     }
 
     /// Whether a native username is taken on the control plane: here, by a deleted user, or by another customer.
     pub fn username_taken(&self, username: &str) -> bool {
-        let same = |user: &AnypointUser| {
-            user.idprovider_id == NATIVE && user.username.eq_ignore_ascii_case(username)
-        };
-        self.users.values().any(same)
-            || self.deleted_users.values().any(same)
-            || self
-                .foreign_usernames
-                .iter()
-                .any(|taken| taken.eq_ignore_ascii_case(username))
+        self.user_by_username(username).is_some() || self.taken_elsewhere(username)
+    }
+
+    /// Taken by a deleted user or by another customer.
+    fn taken_elsewhere(&self, username: &str) -> bool {
+        let same = |name: &str| name.eq_ignore_ascii_case(username);
+        self.deleted_users
+            .values()
+            .filter_map(native_name)
+            .any(same)
+            || self.foreign_usernames.iter().any(|name| same(name))
     }
 
     pub(super) fn user(&self, id: &str) -> Result<&AnypointUser, Refusal> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::simulator::clock::WorldClock;
+use crate::simulator::index::NameIndex;
 
 /// The value of `idprovider_id` for native accounts.
 pub const NATIVE: &str = "mulesoft";
@@ -147,6 +148,8 @@ pub struct AnypointWorld {
     /// Tokens given out and when they end, epoch milliseconds.
     #[serde(skip)]
     pub(super) tokens: BTreeMap<String, i64>,
+    #[serde(skip)]
+    pub(super) usernames: NameIndex,
 }
 
 impl Default for AnypointWorld {
@@ -174,6 +177,7 @@ impl Default for AnypointWorld {
             clock: WorldClock::default(),
             last_id: 0,
             tokens: BTreeMap::new(),
+            usernames: NameIndex::default(),
         };
         world.root_team_id = world.new_id();
         let now = world.clock.tick();

@@ -87,6 +87,9 @@ impl OktaWorld {
             self.group(group)?;
         }
         let id = new.id.unwrap_or_else(|| self.new_id("00u"));
+        if self.users.contains_key(&id) {
+            return Err(Refusal::invalid("id", "id: already in use").outside());
+        }
         let now = self.clock.tick();
         let mut profile = new.profile;
         for optional in ["secondEmail", "mobilePhone"] {
@@ -104,6 +107,7 @@ impl OktaWorld {
         };
         let mut events = vec![];
         let target = Target::user(&user);
+        self.logins.added(Some(user.login()), &id);
         self.users.insert(id.clone(), user);
         events.push(self.write(
             "user.lifecycle.create",
@@ -120,19 +124,19 @@ impl OktaWorld {
         Ok(Created { id, events })
     }
 
-    fn login_free(&self, login: Option<&Value>, own_id: Option<&str>) -> Result<(), Refusal> {
+    fn login_free(&mut self, login: Option<&Value>, own_id: Option<&str>) -> Result<(), Refusal> {
         let Some(login) = login.and_then(Value::as_str) else {
             return Ok(());
         };
-        let taken = |user: &&OktaUser| {
-            user.login().eq_ignore_ascii_case(login) && Some(user.id.as_str()) != own_id
-        };
-        match self.users.values().find(taken) {
-            None => Ok(()),
-            Some(_) => Err(Refusal::invalid(
+        match self
+            .logins
+            .owner(login, &self.users, |user| Some(user.login()))
+        {
+            Some(id) if Some(id) != own_id => Err(Refusal::invalid(
                 "login",
                 "login: An object with this field already exists in the current organization",
             )),
+            _ => Ok(()),
         }
     }
 
@@ -315,8 +319,7 @@ impl OktaWorld {
         id: &str,
         profile: Profile,
     ) -> Result<Vec<LogEvent>, Refusal> {
-        let user = self.user(id)?;
-        if user.status == UserStatus::Deprovisioned {
+        if self.user(id)?.status == UserStatus::Deprovisioned {
             return Err(Refusal::status_forbids("DEPROVISIONED"));
         }
         for field in ["login", "email", "firstName", "lastName"] {
@@ -332,6 +335,7 @@ impl OktaWorld {
             }
         }
         self.login_free(profile.get("login"), Some(id))?;
+        let user = self.user(id)?;
         let mut changed: Vec<&str> = profile
             .iter()
             .filter(|(name, value)| user.profile.get(*name).unwrap_or(&Value::Null) != *value)
@@ -348,6 +352,8 @@ impl OktaWorld {
         }
         let changed = changed.join(",");
         let now = self.clock.tick();
+        self.logins
+            .named(profile.get("login").and_then(Value::as_str), id);
         let user = self.user_mut(id)?;
         user.profile = profile;
         user.last_updated = now;

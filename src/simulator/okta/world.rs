@@ -8,6 +8,7 @@ use super::log::LogEvent;
 use super::objects::{EventHook, OktaApp, OktaGroup, OktaUser, UsernameTemplate};
 use super::refusal::Refusal;
 use crate::simulator::clock::WorldClock;
+use crate::simulator::index::NameIndex;
 
 /// An Okta org: plain data. Set it up with the verbs (they write the System Log as Okta does) or through the fields
 /// (nothing is written).
@@ -36,6 +37,8 @@ pub struct OktaWorld {
     pub last_id: u64,
     pub(super) hold_log: bool,
     #[serde(skip)]
+    pub(super) logins: NameIndex,
+    #[serde(skip)]
     pub(super) collect: bool,
     #[serde(skip)]
     pub(super) outbox: Vec<LogEvent>,
@@ -55,6 +58,7 @@ impl Default for OktaWorld {
             clock: WorldClock::default(),
             last_id: 0,
             hold_log: false,
+            logins: NameIndex::default(),
             collect: false,
             outbox: Vec::new(),
         }
