@@ -13,6 +13,8 @@ pub mod provision;
 pub mod queue;
 pub mod receiver;
 pub mod settings;
+#[cfg(feature = "local")]
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

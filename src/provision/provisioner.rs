@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::anypoint::Anypoint;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -43,15 +45,15 @@ impl Provisioner {
     ///
     /// # Errors
     /// The first failure that stopped it; what was done before stays done.
-    pub async fn provision(
-        &self,
-        subject: &Subject,
-        claim: &Claim,
+    pub fn provision<'a>(
+        &'a self,
+        subject: &'a Subject,
+        claim: &'a Claim,
         deadline: Deadline,
-    ) -> Result<Applied, Failure> {
+    ) -> BoxFuture<'a, Result<Applied, Failure>> {
         match subject {
-            Subject::User(user) => self.provision_user(user, claim, deadline).await,
-            Subject::Group(group) => self.provision_group(group, claim, deadline).await,
+            Subject::User(user) => Box::pin(self.provision_user(user, claim, deadline)),
+            Subject::Group(group) => Box::pin(self.provision_group(group, claim, deadline)),
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Class, Failure, Side};
-use crate::ids::Subject;
-use crate::ledger::{Claim, Ledger, Outcome, Reason, Recorded};
+use crate::ids::{EventUuid, Subject};
+use crate::ledger::{Claim, Ledger, Outcome, Reason, Recorded, Work};
 use crate::provision::{Applied, Provisioner};
 use crate::queue::Queue;
 use crate::telemetry::{Metric, Metrics};
@@ -117,33 +117,25 @@ impl Worker {
         reason: Reason,
         deadline: Deadline,
     ) -> Vec<Verdict> {
-        let mut subjects: Vec<(&Subject, Vec<&Change>)> = Vec::new();
+        let mut subjects: Vec<(Subject, Vec<Change>)> = Vec::new();
         for change in changes {
-            let known = subjects
+            match subjects
                 .iter_mut()
-                .find(|(subject, _)| **subject == change.subject);
-            let group = match known {
-                Some((_, group)) => group,
-                None => {
-                    subjects.push((&change.subject, Vec::new()));
-                    match subjects.last_mut() {
-                        Some((_, group)) => group,
-                        None => continue,
-                    }
-                }
-            };
-            if group.iter().all(|other| other.uuid != change.uuid) {
-                group.push(change);
+                .find(|(subject, _)| *subject == change.subject)
+            {
+                Some((_, group)) if group.iter().any(|other| other.uuid == change.uuid) => {}
+                Some((_, group)) => group.push(change.clone()),
+                None => subjects.push((change.subject.clone(), vec![change.clone()])),
             }
         }
         let mut work = Vec::with_capacity(subjects.len());
         for (subject, group) in subjects {
-            work.push(self.guarded(subject, group, reason, deadline).boxed());
+            work.push(self.guarded(subject, group, reason, deadline));
         }
         let mut done = stream::iter(work).buffer_unordered(self.pace.subjects_at_once);
         let mut verdicts = HashMap::new();
-        while let Some((group, of_group)) = done.next().await {
-            verdicts.extend(group.into_iter().map(|change| &change.uuid).zip(of_group));
+        while let Some(of_group) = done.next().await {
+            verdicts.extend(of_group);
         }
         changes
             .iter()
@@ -157,29 +149,35 @@ impl Worker {
     }
 
     /// As [`Worker::subject`]; a panic is this subject's alone.
-    async fn guarded<'c>(
+    fn guarded(
         &self,
-        subject: &Subject,
-        changes: Vec<&'c Change>,
+        subject: Subject,
+        changes: Vec<Change>,
         reason: Reason,
         deadline: Deadline,
-    ) -> (Vec<&'c Change>, Vec<Verdict>) {
-        let work = AssertUnwindSafe(self.subject(subject, &changes, reason, deadline));
-        let verdicts = match work.catch_unwind().await {
-            Ok(verdicts) => verdicts,
-            Err(_) => {
-                tracing::error!(%subject, "the work on a subject panicked; its events go back");
-                vec![Verdict::Retry { after: None }; changes.len()]
-            }
-        };
-        (changes, verdicts)
+    ) -> BoxFuture<'_, Vec<(EventUuid, Verdict)>> {
+        Box::pin(async move {
+            let work = AssertUnwindSafe(self.subject(&subject, &changes, reason, deadline));
+            let verdicts = match work.catch_unwind().await {
+                Ok(verdicts) => verdicts,
+                Err(_) => {
+                    tracing::error!(%subject, "the work on a subject panicked; its events go back");
+                    vec![Verdict::Retry { after: None }; changes.len()]
+                }
+            };
+            changes
+                .into_iter()
+                .map(|change| change.uuid)
+                .zip(verdicts)
+                .collect()
+        })
     }
 
     /// All changes of one subject, in order.
     async fn subject(
         &self,
         subject: &Subject,
-        changes: &[&Change],
+        changes: &[Change],
         reason: Reason,
         deadline: Deadline,
     ) -> Vec<Verdict> {
@@ -187,13 +185,12 @@ impl Worker {
             return vec![Verdict::Retry { after: None }; changes.len()];
         }
         let lease = deadline.remaining() + LEASE_MARGIN;
-        let works: Vec<_> = changes.iter().map(|change| change.work()).collect();
-        let outcomes = join_all(
-            works
-                .iter()
-                .map(|work| self.ledger.claim(work, lease, reason)),
-        )
-        .await;
+        let works: Vec<Work> = changes.iter().map(Change::work).collect();
+        let mut asked = Vec::with_capacity(works.len());
+        for work in &works {
+            asked.push(self.ledger.claim(work, lease, reason));
+        }
+        let outcomes = join_all(asked).await;
 
         let mut verdicts = Vec::with_capacity(changes.len());
         let mut claims = Vec::new();
@@ -240,7 +237,7 @@ impl Worker {
     async fn serve(
         &self,
         subject: &Subject,
-        changes: &[&Change],
+        changes: &[Change],
         claims: Vec<(usize, Claim)>,
         deadline: Deadline,
     ) -> Option<Option<Duration>> {
@@ -354,12 +351,13 @@ impl Worker {
         claims: Vec<(usize, Claim)>,
         failure: Option<&Failure>,
     ) -> Option<Option<Duration>> {
-        let writes = claims.into_iter().map(|(_, claim)| async {
-            match failure {
-                None => self.ledger.complete(claim).await,
-                Some(failure) => self.ledger.fail(claim, failure).await,
-            }
-        });
+        let mut writes = Vec::with_capacity(claims.len());
+        for (_, claim) in claims {
+            writes.push(match failure {
+                None => self.ledger.complete(claim),
+                Some(failure) => self.ledger.fail(claim, failure),
+            });
+        }
         let mut unwritten = None;
         for written in join_all(writes).await {
             match written {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::try_join_all;
 
 use super::plan::{GroupView, GroupWanted, MemberFound};
 use crate::anypoint::Member;
@@ -158,13 +158,14 @@ impl Provisioner {
         let found: Vec<AppUser> = if members.len() > ONE_BY_ONE {
             self.okta.app_users(&self.app, deadline).await?
         } else {
-            let read = members
-                .iter()
-                .map(|user| self.okta.app_user(&self.app, &user.id, deadline));
-            let found: Vec<Option<AppUser>> = stream::iter(read)
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
+            let mut found = Vec::with_capacity(members.len());
+            for batch in members.chunks(AT_ONCE) {
+                let mut reads = Vec::with_capacity(batch.len());
+                for user in batch {
+                    reads.push(self.okta.app_user(&self.app, &user.id, deadline));
+                }
+                found.extend(try_join_all(reads).await?);
+            }
             if !members.is_empty() && found.iter().all(Option::is_none) {
                 self.okta.check_app(&self.app, deadline).await?;
             }
