@@ -1,0 +1,95 @@
+//! What every AWS client shares: one HTTPS client, time limits that fit a deadline, and what an
+//! SDK error means.
+//!
+//! Endpoints, region and credentials follow the SDK's own variables (`AWS_ENDPOINT_URL_DYNAMODB`,
+//! `AWS_REGION`, `AWS_ACCESS_KEY_ID` …). With the variables that Lambda sets, loading reads no file
+//! and calls no metadata service.
+
+mod failure;
+pub(crate) mod table;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::SharedHttpClient;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use base64::Engine as _;
+
+pub(crate) use failure::{Target, explain};
+
+/// How long one AWS call may take, retries included, and how that time is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// One attempt.
+    pub attempt: Duration,
+    /// All attempts of one call.
+    pub operation: Duration,
+    /// The most attempts of one call.
+    pub attempts: u32,
+}
+
+impl Limits {
+    /// Limits for a call that has to be over within `deadline`.
+    ///
+    /// An attempt gets half of it, so that one lost answer leaves time for another attempt.
+    pub fn within(deadline: Duration) -> Self {
+        Self {
+            connect: (deadline / 3).min(Duration::from_secs(3)),
+            attempt: (deadline / 2).min(Duration::from_secs(5)),
+            operation: deadline,
+            attempts: if deadline < Duration::from_secs(5) {
+                3
+            } else {
+                5
+            },
+        }
+    }
+}
+
+/// Loads what all AWS clients of this process share. Call it once.
+pub async fn load(limits: Limits) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(limits.connect)
+        .read_timeout(limits.attempt)
+        .operation_attempt_timeout(limits.attempt)
+        .operation_timeout(limits.operation)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(limits.attempts)
+        // The SDK's first pause is up to a second; DynamoDB and SQS heal faster than that.
+        .with_initial_backoff(Duration::from_millis(50))
+        .with_max_backoff((limits.operation / 4).min(Duration::from_secs(5)));
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(https_client())
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .load()
+        .await
+}
+
+/// rustls with ring and the root certificates that are compiled in; a Lambda sandbox starts faster
+/// when it does not scan the file system for them. Plain `http` endpoints work too.
+fn https_client() -> SharedHttpClient {
+    let mut trusted = TrustStore::empty();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        trusted.add_pem_certificate(pem(certificate));
+    }
+    let builder =
+        aws_smithy_http_client::Builder::new().tls_provider(Provider::rustls(CryptoMode::Ring));
+    match TlsContext::builder().with_trust_store(trusted).build() {
+        Ok(context) => builder.tls_context(context).build_https(),
+        // Building never fails today; the platform's own certificates are as good.
+        Err(_) => builder.build_https(),
+    }
+}
+
+/// The only form in which the client takes certificates.
+fn pem(der: &[u8]) -> Vec<u8> {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
+}

@@ -1,0 +1,441 @@
+//! The store on SQLite: one table for each kind of item, every write one immediate transaction.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::types::{FromSqlError, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row};
+
+use super::{
+    AccountOwner, AgreedProfile, Document, INTENT_DAYS, Linked, Origin, Store, Stored, TeamLink,
+    Tenure, UserLink,
+};
+use crate::clock::Clock;
+use crate::failure::{Failure, Side};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::sqlite::Database;
+
+/// See the module.
+#[derive(Clone)]
+pub struct SqliteStore {
+    database: Database,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+const USER: &str = "okta_user, anypoint_id, username, origin, agreed";
+const TEAM: &str = "okta_group, team_id, team_name, origin";
+
+impl SqliteStore {
+    /// A store in `database`.
+    pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
+        Self { database, clock }
+    }
+
+    fn now_s(&self) -> i64 {
+        self.clock.now_ms().div_euclid(1000)
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.database.write(Side::Table, work).await
+    }
+
+    /// The rows that `sql` finds for each of `ids`.
+    async fn many<Id, T>(
+        &self,
+        sql: String,
+        ids: &[Id],
+        read: fn(&Row<'_>) -> rusqlite::Result<(Id, T)>,
+    ) -> Result<HashMap<Id, T>, Failure>
+    where
+        Id: Clone + Into<String> + Eq + std::hash::Hash + Send + 'static,
+        T: Send + 'static,
+    {
+        let ids: Vec<String> = ids.iter().cloned().map(Into::into).collect();
+        self.database
+            .read(Side::Table, move |connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let mut found = HashMap::new();
+                for id in ids {
+                    found.extend(statement.query_row([id], read).optional()?);
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn all<Id, T>(
+        &self,
+        sql: String,
+        read: fn(&Row<'_>) -> rusqlite::Result<(Id, T)>,
+    ) -> Result<HashMap<Id, T>, Failure>
+    where
+        Id: Eq + std::hash::Hash + Send + 'static,
+        T: Send + 'static,
+    {
+        self.database
+            .read(Side::Table, move |connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let rows = statement.query_map([], read)?;
+                rows.collect()
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn user_link(&self, user: &OktaUserId) -> Result<Option<UserLink>, Failure> {
+        let found = self.user_links(std::slice::from_ref(user)).await?;
+        Ok(found.into_values().next())
+    }
+
+    async fn user_links(
+        &self,
+        users: &[OktaUserId],
+    ) -> Result<HashMap<OktaUserId, UserLink>, Failure> {
+        let sql = format!("SELECT {USER} FROM user_links WHERE okta_user = ?1");
+        self.many(sql, users, user_link).await
+    }
+
+    async fn all_user_links(&self) -> Result<HashMap<OktaUserId, UserLink>, Failure> {
+        self.all(format!("SELECT {USER} FROM user_links"), user_link)
+            .await
+    }
+
+    async fn link_user(
+        &self,
+        user: &OktaUserId,
+        link: &UserLink,
+    ) -> Result<Linked<OktaUserId>, Failure> {
+        let (user, link) = (user.clone(), link.clone());
+        self.write(move |connection| {
+            let taken = owner(
+                connection,
+                "SELECT okta_user FROM accounts \
+                 WHERE anypoint_id = ?1 AND okta_user <> ?2 AND tenure = 'current'",
+                (link.anypoint_id.as_str(), user.as_str()),
+            )?;
+            if let Some(taken) = taken {
+                return Ok(Linked::TakenBy(taken));
+            }
+            // The account linked before, unless it belongs to another by now.
+            connection.execute(
+                "INSERT INTO accounts (anypoint_id, okta_user, tenure) \
+                 SELECT anypoint_id, okta_user, 'former' FROM user_links \
+                 WHERE okta_user = ?1 AND anypoint_id <> ?2 \
+                 ON CONFLICT (anypoint_id) DO UPDATE SET tenure = 'former' \
+                 WHERE okta_user = excluded.okta_user",
+                (user.as_str(), link.anypoint_id.as_str()),
+            )?;
+            let agreed = link.agreed.as_ref().and_then(|a| serde_json::to_string(a).ok());
+            connection.execute(
+                "INSERT OR REPLACE INTO user_links (okta_user, anypoint_id, username, origin, agreed) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                (
+                    user.as_str(),
+                    link.anypoint_id.as_str(),
+                    &link.username,
+                    link.origin.as_str(),
+                    agreed,
+                ),
+            )?;
+            connection.execute(
+                "INSERT OR REPLACE INTO accounts (anypoint_id, okta_user, tenure) \
+                 VALUES (?1, ?2, 'current')",
+                (link.anypoint_id.as_str(), user.as_str()),
+            )?;
+            connection.execute("DELETE FROM intents WHERE okta_user = ?1", [user.as_str()])?;
+            Ok(Linked::Written)
+        })
+        .await
+    }
+
+    async fn unlink_user(&self, user: &OktaUserId) -> Result<(), Failure> {
+        let user = user.clone();
+        self.write(move |connection| {
+            connection.execute(
+                "DELETE FROM accounts WHERE okta_user = ?1 AND anypoint_id = \
+                 (SELECT anypoint_id FROM user_links WHERE okta_user = ?1)",
+                [user.as_str()],
+            )?;
+            connection.execute(
+                "DELETE FROM user_links WHERE okta_user = ?1",
+                [user.as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn account_owners(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<HashMap<AccountId, AccountOwner>, Failure> {
+        let sql = "SELECT anypoint_id, okta_user, tenure FROM accounts WHERE anypoint_id = ?1";
+        self.many(sql.to_owned(), accounts, |row| {
+            let owner = AccountOwner {
+                okta_user: parsed(row, 1)?,
+                tenure: if row.get_ref(2)?.as_str()? == "current" {
+                    Tenure::Current
+                } else {
+                    Tenure::Former
+                },
+            };
+            Ok((parsed(row, 0)?, owner))
+        })
+        .await
+    }
+
+    async fn intend_account(&self, user: &OktaUserId, username: &str) -> Result<(), Failure> {
+        let (user, username, now_s) = (user.clone(), username.to_owned(), self.now_s());
+        self.write(move |connection| {
+            connection.execute("DELETE FROM intents WHERE expires_at <= ?1", [now_s])?;
+            connection.execute(
+                "INSERT OR REPLACE INTO intents (okta_user, username, expires_at) \
+                 VALUES (?1, ?2, ?3)",
+                (user.as_str(), username, now_s + INTENT_DAYS * 86_400),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn intended_account(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
+        let (user, now_s) = (user.clone(), self.now_s());
+        self.database
+            .read(Side::Table, move |connection| {
+                connection
+                    .query_row(
+                        "SELECT username FROM intents WHERE okta_user = ?1 AND expires_at > ?2",
+                        (user.as_str(), now_s),
+                        |row| row.get(0),
+                    )
+                    .optional()
+            })
+            .await
+    }
+
+    async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
+        let user = user.clone();
+        self.write(move |connection| {
+            connection.execute("DELETE FROM intents WHERE okta_user = ?1", [user.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure> {
+        let found = self.team_links(std::slice::from_ref(group)).await?;
+        Ok(found.into_values().next())
+    }
+
+    async fn team_links(
+        &self,
+        groups: &[OktaGroupId],
+    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
+        let sql = format!("SELECT {TEAM} FROM team_links WHERE okta_group = ?1");
+        self.many(sql, groups, team_link).await
+    }
+
+    async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
+        self.all(format!("SELECT {TEAM} FROM team_links"), team_link)
+            .await
+    }
+
+    async fn link_team(
+        &self,
+        group: &OktaGroupId,
+        link: &TeamLink,
+    ) -> Result<Linked<OktaGroupId>, Failure> {
+        let (group, link) = (group.clone(), link.clone());
+        self.write(move |connection| {
+            let taken = owner(
+                connection,
+                "SELECT okta_group FROM teams WHERE team_id = ?1 AND okta_group <> ?2",
+                (link.team_id.as_str(), group.as_str()),
+            )?;
+            if let Some(taken) = taken {
+                return Ok(Linked::TakenBy(taken));
+            }
+            connection.execute(DELETE_TEAM, [group.as_str()])?;
+            connection.execute(
+                "INSERT OR REPLACE INTO team_links (okta_group, team_id, team_name, origin) \
+                 VALUES (?1, ?2, ?3, ?4)",
+                (
+                    group.as_str(),
+                    link.team_id.as_str(),
+                    &link.team_name,
+                    link.origin.as_str(),
+                ),
+            )?;
+            connection.execute(
+                "INSERT OR REPLACE INTO teams (team_id, okta_group) VALUES (?1, ?2)",
+                (link.team_id.as_str(), group.as_str()),
+            )?;
+            Ok(Linked::Written)
+        })
+        .await
+    }
+
+    async fn unlink_team(&self, group: &OktaGroupId) -> Result<(), Failure> {
+        let group = group.clone();
+        self.write(move |connection| {
+            connection.execute(DELETE_TEAM, [group.as_str()])?;
+            connection.execute(
+                "DELETE FROM team_links WHERE okta_group = ?1",
+                [group.as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure> {
+        let sql = "SELECT team_id, okta_group FROM teams WHERE team_id = ?1";
+        self.many(sql.to_owned(), teams, |row| {
+            Ok((parsed(row, 0)?, parsed(row, 1)?))
+        })
+        .await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, Failure> {
+        let name = name.to_owned();
+        self.database
+            .read(Side::Table, move |connection| {
+                connection
+                    .query_row(
+                        "SELECT json, version FROM documents WHERE name = ?1",
+                        [name],
+                        |row| {
+                            Ok(Document {
+                                json: row.get(0)?,
+                                version: row.get::<_, i64>(1)?.unsigned_abs(),
+                            })
+                        },
+                    )
+                    .optional()
+            })
+            .await
+    }
+
+    async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure> {
+        let (name, json) = (name.to_owned(), json.to_owned());
+        let expected = i64::try_from(expected).unwrap_or(i64::MAX);
+        self.write(move |connection| {
+            let changed = if expected == 0 {
+                connection.execute(
+                    "INSERT OR IGNORE INTO documents (name, json, version) VALUES (?1, ?2, 1)",
+                    (name, json),
+                )?
+            } else {
+                connection.execute(
+                    "UPDATE documents SET json = ?2, version = version + 1 \
+                     WHERE name = ?1 AND version = ?3",
+                    (name, json, expected),
+                )?
+            };
+            Ok(if changed > 0 {
+                Stored::Written
+            } else {
+                Stored::Conflict
+            })
+        })
+        .await
+    }
+
+    async fn repair_reverse_entries(
+        &self,
+        users: &HashMap<OktaUserId, UserLink>,
+        teams: &HashMap<OktaGroupId, TeamLink>,
+    ) -> Result<(), Failure> {
+        let users: Vec<_> = users
+            .iter()
+            .map(|(user, link)| (link.anypoint_id.to_string(), user.to_string()))
+            .collect();
+        let teams: Vec<_> = teams
+            .iter()
+            .map(|(group, link)| (link.team_id.to_string(), group.to_string()))
+            .collect();
+        self.write(move |connection| {
+            let mut account = connection.prepare(
+                "INSERT OR IGNORE INTO accounts (anypoint_id, okta_user, tenure) \
+                 VALUES (?1, ?2, 'current')",
+            )?;
+            for row in users {
+                account.execute(row)?;
+            }
+            let mut team = connection
+                .prepare("INSERT OR IGNORE INTO teams (team_id, okta_group) VALUES (?1, ?2)")?;
+            for row in teams {
+                team.execute(row)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+const DELETE_TEAM: &str = "DELETE FROM teams WHERE okta_group = ?1 AND team_id = \
+                           (SELECT team_id FROM team_links WHERE okta_group = ?1)";
+
+fn owner<Id: TryFrom<String>>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> rusqlite::Result<Option<Id>> {
+    connection
+        .query_row(sql, parameters, |row| parsed(row, 0))
+        .optional()
+}
+
+fn user_link(row: &Row<'_>) -> rusqlite::Result<(OktaUserId, UserLink)> {
+    let agreed: Option<AgreedProfile> = match row.get_ref(4)? {
+        ValueRef::Null => None,
+        value => Some(serde_json::from_str(value.as_str()?).map_err(|_| unreadable())?),
+    };
+    let link = UserLink {
+        anypoint_id: parsed(row, 1)?,
+        username: row.get(2)?,
+        origin: origin(row, 3)?,
+        agreed,
+    };
+    Ok((parsed(row, 0)?, link))
+}
+
+fn team_link(row: &Row<'_>) -> rusqlite::Result<(OktaGroupId, TeamLink)> {
+    let link = TeamLink {
+        team_id: parsed(row, 1)?,
+        team_name: row.get(2)?,
+        origin: origin(row, 3)?,
+    };
+    Ok((parsed(row, 0)?, link))
+}
+
+fn origin(row: &Row<'_>, column: usize) -> rusqlite::Result<Origin> {
+    match row.get_ref(column)?.as_str()? {
+        "created" => Ok(Origin::Created),
+        "adopted" => Ok(Origin::Adopted),
+        "imported" => Ok(Origin::Imported),
+        _ => Err(unreadable()),
+    }
+}
+
+fn parsed<Id: TryFrom<String>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Id> {
+    Id::try_from(row.get(column)?).map_err(|_| unreadable())
+}
+
+fn unreadable() -> rusqlite::Error {
+    FromSqlError::InvalidType.into()
+}
