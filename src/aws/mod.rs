@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -53,6 +53,11 @@ impl Limits {
 
 /// Loads what all AWS clients of this process share. Call it once.
 pub async fn load(limits: Limits) -> SdkConfig {
+    loader(limits).load().await
+}
+
+/// The same before it looks at the environment, for whoever wants to set something first.
+pub fn loader(limits: Limits) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(limits.connect)
         .read_timeout(limits.attempt)
@@ -68,8 +73,6 @@ pub async fn load(limits: Limits) -> SdkConfig {
         .http_client(https_client())
         .timeout_config(timeouts)
         .retry_config(retries)
-        .load()
-        .await
 }
 
 /// rustls with ring and the root certificates that are compiled in; a Lambda sandbox starts faster

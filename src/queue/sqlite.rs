@@ -127,15 +127,13 @@ impl SqliteQueue {
         .await
     }
 
-    /// Takes a message off the queue. `false`: this receipt is not the message's last one, or the
+    /// Takes a message off the queue, also one that is counted as dead by now. `false`: this receipt is not the message's last one, or the
     /// message is gone; nothing was changed.
     pub async fn delete(&self, receipt: &str) -> Result<bool, Failure> {
         let receipt = receipt.to_owned();
         self.write(move |connection| {
-            let deleted = connection.execute(
-                "DELETE FROM messages WHERE receipt = ?1 AND dead = 0",
-                [receipt],
-            )?;
+            let deleted =
+                connection.execute("DELETE FROM messages WHERE receipt = ?1", [receipt])?;
             Ok(deleted > 0)
         })
         .await
@@ -277,7 +275,7 @@ const READY: &str = "dead = 0 AND visible_at_ms <= ?1 AND NOT EXISTS (\
 /// Sets messages aside that were received as often as allowed and came back.
 fn bury(connection: &Connection, now_ms: i64, max_receives: u32) -> rusqlite::Result<()> {
     connection.execute(
-        "UPDATE messages SET dead = 1, receipt = NULL \
+        "UPDATE messages SET dead = 1 \
          WHERE dead = 0 AND visible_at_ms <= ?1 AND receive_count >= ?2",
         (now_ms, max_receives),
     )?;

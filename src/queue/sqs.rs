@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::ProvideErrorMetadata as _;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -24,6 +25,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(40);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest a message can be hidden (SQS API reference, `ChangeMessageVisibility`).
 const LONGEST_DELAY: Duration = Duration::from_secs(12 * 60 * 60);
+/// What SQS says when a message is not out under this receipt any more.
+const GONE: &[&str] = &[
+    "AWS.SimpleQueueService.MessageNotInflight",
+    "InvalidParameterValue",
+    "MessageNotInflight",
+    "ReceiptHandleIsInvalid",
+];
 
 /// See the module.
 #[derive(Clone)]
@@ -135,15 +143,19 @@ impl Queue for SqsQueue {
 impl Redelivery for SqsQueue {
     async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure> {
         let seconds = delay.min(LONGEST_DELAY).as_secs();
-        self.client
+        let sent = self
+            .client
             .change_message_visibility()
             .queue_url(&self.url)
             .receipt_handle(receipt_handle)
             .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
             .send()
-            .await
-            .map_err(|error| explain(self.target("sqs:ChangeMessageVisibility"), &error))?;
-        Ok(())
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) if error.code().is_some_and(|code| GONE.contains(&code)) => Ok(()),
+            Err(error) => Err(explain(self.target("sqs:ChangeMessageVisibility"), &error)),
+        }
     }
 }
 
