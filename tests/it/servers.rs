@@ -55,7 +55,12 @@ pub async fn sqs() -> aws_sdk_sqs::Client {
 
 /// What the product loads, pointed at a server.
 pub async fn config(url: &str) -> SdkConfig {
-    loader(Limits::within(Duration::from_secs(20)))
+    config_within(url, Duration::from_secs(20)).await
+}
+
+/// The same with a deadline for each call.
+pub async fn config_within(url: &str, deadline: Duration) -> SdkConfig {
+    loader(Limits::within(deadline))
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(url)
