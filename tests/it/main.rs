@@ -6,6 +6,7 @@
 
 mod ledger;
 mod ledger_model;
+mod lost_answers;
 mod queue;
 mod servers;
 mod store;

@@ -76,6 +76,7 @@ on_every_store!(
     another_team_frees_the_first,
     hundreds_of_keys_in_one_question,
     lists_hold_their_kind_only,
+    lists_go_on_past_a_page,
     documents_are_written_by_one_of_many,
     missing_reverse_entries_are_repaired,
     two_users_at_once_get_one_account,
@@ -387,6 +388,17 @@ async fn lists_hold_their_kind_only(world: World) {
     assert_eq!(world.store.all_team_links().await.unwrap(), teams);
     let some = world.store.team_links(&[group(2), group(3)]).await.unwrap();
     assert_eq!(some, HashMap::from([(group(2), team_link(2))]));
+}
+
+/// DynamoDB answers a scan with at most 1 MiB a page.
+async fn lists_go_on_past_a_page(world: World) {
+    let big = "x".repeat(300_000);
+    for n in 0..30 {
+        let name = format!("report-{n}");
+        world.store.put_document(&name, &big, 0).await.unwrap();
+        world.link(n, n).await;
+    }
+    assert_eq!(world.store.all_user_links().await.unwrap().len(), 30);
 }
 
 async fn documents_are_written_by_one_of_many(world: World) {
