@@ -8,14 +8,16 @@
 mod failure;
 pub(crate) mod table;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
-use aws_sdk_dynamodb::config::SharedHttpClient;
+use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
 use base64::Engine as _;
 
 pub(crate) use failure::{Target, explain};
@@ -70,9 +72,28 @@ pub fn loader(limits: Limits) -> ConfigLoader {
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff((limits.operation / 4).min(Duration::from_secs(5)));
     aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(https_client())
+        .http_client(OnFirstUse::default())
         .timeout_config(timeouts)
         .retry_config(retries)
+}
+
+/// The HTTPS client, made when the first call needs it.
+///
+/// The SDK makes a connector for every service client only to check that it can, and each parses all
+/// certificates again; this type leaves that check out.
+#[derive(Debug, Default)]
+struct OnFirstUse(OnceLock<SharedHttpClient>);
+
+impl HttpClient for OnFirstUse {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0
+            .get_or_init(https_client)
+            .http_connector(settings, components)
+    }
 }
 
 /// rustls with ring and the root certificates that are compiled in; a Lambda sandbox starts faster
@@ -95,4 +116,30 @@ fn https_client() -> SharedHttpClient {
 fn pem(der: &[u8]) -> Vec<u8> {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attempt_fits_into_the_deadline() {
+        for ms in [500, 2_000, 5_000, 60_000] {
+            let deadline = Duration::from_millis(ms);
+            let limits = Limits::within(deadline);
+            assert!(limits.connect < limits.attempt, "{limits:?}");
+            assert!(limits.attempt * 2 <= deadline, "{limits:?}");
+            assert_eq!(limits.operation, deadline);
+        }
+    }
+
+    /// The client panics at its first call when it cannot read a certificate.
+    #[test]
+    fn every_root_is_a_certificate_the_client_can_read() {
+        let mut roots = rustls::RootCertStore::empty();
+        let ders = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
+        let (read, unread) = roots.add_parsable_certificates(ders);
+        assert!(read > 50);
+        assert_eq!(unread, 0);
+    }
 }

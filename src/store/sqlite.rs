@@ -1,21 +1,23 @@
 //! The store on SQLite: one table for each kind of item, every write one immediate transaction.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::types::{FromSqlError, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, Params, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountOwner, AgreedProfile, Document, INTENT_DAYS, Linked, Origin, Store, Stored, TeamLink,
-    Tenure, UserLink,
+    AccountOwner, Document, INTENT_DAYS, Linked, Store, Stored, TeamLink, Tenure, UserLink,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::sqlite::Database;
+
+use rows::{owner, parsed, team_link, user_link};
 
 /// See the module.
 #[derive(Clone)]
@@ -389,53 +391,3 @@ impl Store for SqliteStore {
 
 const DELETE_TEAM: &str = "DELETE FROM teams WHERE okta_group = ?1 AND team_id = \
                            (SELECT team_id FROM team_links WHERE okta_group = ?1)";
-
-fn owner<Id: TryFrom<String>>(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl Params,
-) -> rusqlite::Result<Option<Id>> {
-    connection
-        .query_row(sql, parameters, |row| parsed(row, 0))
-        .optional()
-}
-
-fn user_link(row: &Row<'_>) -> rusqlite::Result<(OktaUserId, UserLink)> {
-    let agreed: Option<AgreedProfile> = match row.get_ref(4)? {
-        ValueRef::Null => None,
-        value => Some(serde_json::from_str(value.as_str()?).map_err(|_| unreadable())?),
-    };
-    let link = UserLink {
-        anypoint_id: parsed(row, 1)?,
-        username: row.get(2)?,
-        origin: origin(row, 3)?,
-        agreed,
-    };
-    Ok((parsed(row, 0)?, link))
-}
-
-fn team_link(row: &Row<'_>) -> rusqlite::Result<(OktaGroupId, TeamLink)> {
-    let link = TeamLink {
-        team_id: parsed(row, 1)?,
-        team_name: row.get(2)?,
-        origin: origin(row, 3)?,
-    };
-    Ok((parsed(row, 0)?, link))
-}
-
-fn origin(row: &Row<'_>, column: usize) -> rusqlite::Result<Origin> {
-    match row.get_ref(column)?.as_str()? {
-        "created" => Ok(Origin::Created),
-        "adopted" => Ok(Origin::Adopted),
-        "imported" => Ok(Origin::Imported),
-        _ => Err(unreadable()),
-    }
-}
-
-fn parsed<Id: TryFrom<String>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Id> {
-    Id::try_from(row.get(column)?).map_err(|_| unreadable())
-}
-
-fn unreadable() -> rusqlite::Error {
-    FromSqlError::InvalidType.into()
-}

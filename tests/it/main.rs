@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod ledger;
-mod ledger_model;
 mod lost_answers;
 mod queue;
 mod servers;

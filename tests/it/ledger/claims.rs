@@ -1,89 +1,11 @@
-//! What every ledger owes its callers.
+//! One claim after another.
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::{Class, Failure, Side};
-use okta_anypoint::ledger::{
-    Claim, DynamoDbLedger, Filter, Ledger, Outcome, Reason, Recorded, SqliteLedger, Status, Work,
-};
-use okta_anypoint::sqlite::Database;
+use okta_anypoint::ledger::{Filter, Outcome, Reason, Recorded, Status};
 
-use crate::servers;
-
-/// Some day; not a whole second, so that units and rounding show.
-pub const START_MS: i64 = 1_790_000_000_123;
-pub const TTL_DAYS: u32 = 30;
-const DAY_MS: i64 = 86_400_000;
-pub const LEASE: Duration = Duration::from_millis(10_000);
-
-/// A ledger, other ledgers on the same records, and the clock of all.
-pub struct World {
-    pub clock: Arc<ManualClock>,
-    pub ledger: Arc<dyn Ledger>,
-    pub others: Vec<Arc<dyn Ledger>>,
-    _folder: Option<tempfile::TempDir>,
-}
-
-pub async fn dynamodb() -> World {
-    let (client, table) = servers::table().await;
-    let clock = Arc::new(ManualClock::at(START_MS));
-    let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock.clone());
-    World {
-        clock,
-        others: vec![Arc::new(ledger.clone())],
-        ledger: Arc::new(ledger),
-        _folder: None,
-    }
-}
-
-/// Two connections to one file, as two processes have.
-pub async fn sqlite() -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at(START_MS));
-    let open = || -> Arc<dyn Ledger> {
-        let database = Database::open(&folder.path().join("ledger.db")).unwrap();
-        Arc::new(SqliteLedger::new(database, TTL_DAYS, clock.clone()))
-    };
-    World {
-        ledger: open(),
-        others: vec![open(), open()],
-        clock: clock.clone(),
-        _folder: Some(folder),
-    }
-}
-
-pub async fn memory() -> World {
-    let clock = Arc::new(ManualClock::at(START_MS));
-    let database = Database::in_memory().unwrap();
-    let ledger = SqliteLedger::new(database, TTL_DAYS, clock.clone());
-    World {
-        clock,
-        others: vec![Arc::new(ledger.clone())],
-        ledger: Arc::new(ledger),
-        _folder: None,
-    }
-}
-
-macro_rules! on_every_ledger {
-    ($($test:ident),+ $(,)?) => {
-        on_every_ledger!(@ dynamodb: $($test),+);
-        on_every_ledger!(@ sqlite: $($test),+);
-        on_every_ledger!(@ memory: $($test),+);
-    };
-    (@ $adapter:ident: $($test:ident),+) => {
-        mod $adapter {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $test() {
-                    super::$test(super::$adapter().await).await;
-                }
-            )+
-        }
-    };
-}
+use super::{DAY_MS, LEASE, START_MS, World, busy_remote, claim, claimed, refused, work};
 
 on_every_ledger!(
     a_first_claim_is_recorded_in_full,
@@ -99,45 +21,8 @@ on_every_ledger!(
     an_expired_record_counts_as_absent,
     a_rejected_message_is_on_record,
     rejecting_leaves_owned_and_done_work_alone,
-    fifty_at_once_make_one_owner,
-    fifty_at_once_take_one_lease_over,
-    many_works_do_not_mix,
-    lists_are_filtered_and_newest_first,
     a_long_error_is_cut,
 );
-
-pub fn work(id: &str) -> Work {
-    Work {
-        id: id.to_owned(),
-        kind: "user.lifecycle.create".to_owned(),
-        subject: "user#00u1".to_owned(),
-        published: "2026-09-21T14:13:20.123Z".to_owned(),
-    }
-}
-
-pub fn busy_remote() -> Failure {
-    Failure::retryable(Side::Anypoint, "HTTP 503")
-}
-
-pub fn refused() -> Failure {
-    Failure::permanent(Side::Anypoint, "the username is taken", "run link")
-}
-
-async fn claim(world: &World, id: &str) -> Outcome {
-    world
-        .ledger
-        .claim(&work(id), LEASE, Reason::Delivery)
-        .await
-        .unwrap()
-}
-
-#[track_caller]
-fn claimed(outcome: Outcome) -> Claim {
-    match outcome {
-        Outcome::Claimed(claim) => claim,
-        other => panic!("not claimed: {other:?}"),
-    }
-}
 
 async fn a_first_claim_is_recorded_in_full(world: World) {
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
@@ -390,131 +275,6 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
         world.ledger.complete(lost).await.unwrap(),
         Recorded::Superseded
     );
-}
-
-/// Lets fifty tasks claim the same work at the same instant, through every connection.
-async fn storm(world: &World, id: &str) -> Vec<Outcome> {
-    let ledgers: Vec<_> = world
-        .others
-        .iter()
-        .chain([&world.ledger])
-        .cloned()
-        .collect();
-    let gate = Arc::new(tokio::sync::Barrier::new(50));
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..50 {
-        let (ledger, gate, work) = (ledgers[n % ledgers.len()].clone(), gate.clone(), work(id));
-        tasks.spawn(async move {
-            gate.wait().await;
-            ledger.claim(&work, LEASE, Reason::Delivery).await.unwrap()
-        });
-    }
-    tasks.join_all().await
-}
-
-#[track_caller]
-fn one_owner(outcomes: Vec<Outcome>) -> Claim {
-    let mut owners = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Claimed(claim) => owners.push(claim),
-            Outcome::Busy { .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(owners.len(), 1, "owners");
-    owners.remove(0)
-}
-
-async fn fifty_at_once_make_one_owner(world: World) {
-    for round in 0..5 {
-        let id = format!("e{round}");
-        let claim = one_owner(storm(&world, &id).await);
-        assert_eq!(claim.attempts, 1);
-        assert_eq!(
-            world.ledger.complete(claim).await.unwrap(),
-            Recorded::Written
-        );
-        let after = storm(&world, &id).await;
-        assert!(after.iter().all(|o| matches!(o, Outcome::AlreadyDone)));
-    }
-}
-
-async fn fifty_at_once_take_one_lease_over(world: World) {
-    let _lost = claimed(claim(&world, "e1").await);
-    world.clock.advance(10_000);
-    let claim = one_owner(storm(&world, "e1").await);
-    assert_eq!((claim.attempts, claim.took_over), (2, true));
-}
-
-async fn many_works_do_not_mix(world: World) {
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..60 {
-        let ledger = world.ledger.clone();
-        tasks.spawn(async move {
-            let work = work(&format!("e{n}"));
-            let claim = claimed(ledger.claim(&work, LEASE, Reason::Delivery).await.unwrap());
-            assert_eq!(claim.attempts, 1);
-            ledger.complete(claim).await.unwrap()
-        });
-    }
-    for recorded in tasks.join_all().await {
-        assert_eq!(recorded, Recorded::Written);
-    }
-    let records = world.ledger.records(&Filter::default()).await.unwrap();
-    let ids: HashSet<_> = records.iter().map(|record| record.id.as_str()).collect();
-    assert_eq!(ids.len(), 60);
-}
-
-async fn lists_are_filtered_and_newest_first(world: World) {
-    for (n, subject) in ["user#00u1", "group#00g1", "user#00u1", "user#00u2"]
-        .iter()
-        .enumerate()
-    {
-        world.clock.advance(1_000);
-        let work = Work {
-            subject: (*subject).to_owned(),
-            ..work(&format!("e{n}"))
-        };
-        let claim = claimed(
-            world
-                .ledger
-                .claim(&work, LEASE, Reason::Delivery)
-                .await
-                .unwrap(),
-        );
-        match n {
-            0 => world.ledger.complete(claim).await.unwrap(),
-            1 | 2 => world.ledger.fail(claim, &refused()).await.unwrap(),
-            _ => continue,
-        };
-    }
-    let ids = async |filter: Filter| -> Vec<String> {
-        let records = world.ledger.records(&filter).await.unwrap();
-        records.into_iter().map(|record| record.id).collect()
-    };
-    let all = Filter::default();
-    assert_eq!(ids(all.clone()).await, ["e3", "e2", "e1", "e0"]);
-    let failed = Filter {
-        status: Some(Status::Failed),
-        ..all.clone()
-    };
-    assert_eq!(ids(failed.clone()).await, ["e2", "e1"]);
-    let of_user = Filter {
-        subject: Some("user#00u1".to_owned()),
-        ..all.clone()
-    };
-    assert_eq!(ids(of_user).await, ["e2", "e0"]);
-    let recent = Filter {
-        updated_since_ms: Some(START_MS + 3_000),
-        ..all
-    };
-    assert_eq!(ids(recent).await, ["e3", "e2"]);
-    let both = Filter {
-        subject: Some("group#00g1".to_owned()),
-        ..failed
-    };
-    assert_eq!(ids(both).await, ["e1"]);
 }
 
 async fn a_long_error_is_cut(world: World) {

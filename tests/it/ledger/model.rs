@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::ledger::{START_MS, TTL_DAYS, World, busy_remote, dynamodb, refused, sqlite, work};
+use super::{START_MS, TTL_DAYS, World, busy_remote, dynamodb, refused, sqlite, work};
 
 const OWNERS: usize = 3;
 const LEASE_MS: i64 = 1_000;
