@@ -1,6 +1,7 @@
 //! Provisions people and teams from Okta into MuleSoft Anypoint Platform.
 
 pub mod anypoint;
+pub mod aws;
 pub mod clock;
 pub mod deadline;
 pub mod event;
@@ -15,6 +16,8 @@ pub mod receiver;
 pub mod settings;
 #[cfg(feature = "local")]
 pub mod simulator;
+#[cfg(feature = "local")]
+pub mod sqlite;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

@@ -16,10 +16,19 @@
 //!
 //! What is guaranteed: at most one live lease per work id; a write by an owner whose claim was taken
 //! over changes nothing and says [`Recorded::Superseded`]; `done` is not claimed again except by an
-//! explicit [`Reason::Replay`]. A record whose `expires_at` has passed counts as absent.
+//! explicit [`Reason::Replay`]. A record whose `expires_at` has passed counts as absent, except that
+//! its `attempts` are counted on until it is swept away.
+//!
+//! Leases compare the clocks of different machines: a clock that runs ahead by more than the margin
+//! in a lease takes work over early. That is the case of the next paragraph.
 //!
 //! What is *not* guaranteed: that a process which lost its lease has stopped. Whoever does the work
 //! must make each step safe to run twice; the lease only makes that rare.
+
+mod dynamodb;
+#[cfg(feature = "local")]
+mod sqlite;
+mod times;
 
 use std::time::Duration;
 
@@ -27,6 +36,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Class, Failure};
+
+pub use dynamodb::DynamoDbLedger;
+#[cfg(feature = "local")]
+pub use sqlite::SqliteLedger;
 
 /// What is to be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +189,8 @@ pub trait Ledger: Send + Sync {
     async fn fail(&self, claim: Claim, failure: &Failure) -> Result<Recorded, Failure>;
 
     /// Records `work` as failed for good without claiming it (a message that can never succeed).
-    /// Leaves a record that is `done` or in progress alone.
+    /// Leaves a record that is `done`, or in progress under a running lease, alone and answers
+    /// [`Recorded::Superseded`].
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure>;
 
     /// One record; `None` when there is none or it has expired.

@@ -4,10 +4,20 @@
 //! delivered twice (SQS developer guide, "FIFO queues"). Everything else is the ledger's job: a
 //! queue may deliver a change more than once.
 
+#[cfg(feature = "local")]
+mod sqlite;
+mod sqs;
+
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::event::Change;
 use crate::failure::Failure;
+
+#[cfg(feature = "local")]
+pub use sqlite::{DeadLetter, Depth, Received, SqliteQueue};
+pub use sqs::SqsQueue;
 
 /// Where changes are made durable.
 #[async_trait]
@@ -17,4 +27,14 @@ pub trait Queue: Send + Sync {
     ///
     /// Fails with side `Queue`; retryable when it is out of reach or throttles.
     async fn send(&self, changes: &[Change]) -> Result<(), Failure>;
+}
+
+/// Decides when a message that was received and not done comes back.
+#[async_trait]
+pub trait Redelivery: Send + Sync {
+    /// Hides the message of this receipt for `delay` from now; later messages of its subject wait with
+    /// it. Nothing happens when the receipt is not the message's last one.
+    ///
+    /// Fails with side `Queue`.
+    async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure>;
 }

@@ -7,6 +7,10 @@
 //! An **intent** is written before an account is created and taken away with its link: whoever finds
 //! it after a crash knows that the account of that name is ours.
 
+mod dynamodb;
+#[cfg(feature = "local")]
+mod sqlite;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -15,6 +19,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+
+pub use dynamodb::DynamoDbStore;
+#[cfg(feature = "local")]
+pub use sqlite::SqliteStore;
+
+/// How long an intent is kept, in days: whoever crashed between creating an account and linking it
+/// is long repeated by then.
+const INTENT_DAYS: i64 = 7;
+/// How long reads of memberships may show the past after a write, in milliseconds.
+const FRESH_MS: i64 = 60_000;
 
 /// How a link came to be (`origin` in the table).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,6 +40,17 @@ pub enum Origin {
     Adopted,
     /// An import paired or created the Okta user.
     Imported,
+}
+
+impl Origin {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Adopted => "adopted",
+            Self::Imported => "imported",
+        }
+    }
 }
 
 /// The names that both sides agreed on last, for the three-way comparison of imported links.
@@ -111,7 +136,7 @@ pub struct AccountOwner {
 pub enum Tenure {
     /// The link points to this account.
     Current,
-    /// The user has another account since its username changed, or was unlinked by hand.
+    /// The user has another account since its username changed.
     Former,
 }
 
@@ -125,7 +150,7 @@ pub enum Linked<Owner> {
 }
 
 /// A named JSON document (cursor, report, run lease) with a version for conditional writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// The JSON text.
     pub json: String,

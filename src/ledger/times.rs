@@ -1,0 +1,83 @@
+//! The times that both adapters write and compare, computed in one place.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// The clock and how long records are kept.
+#[derive(Clone)]
+pub(super) struct Times {
+    clock: Arc<dyn Clock>,
+    ttl_seconds: i64,
+}
+
+impl fmt::Debug for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Times")
+            .field("ttl_seconds", &self.ttl_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One reading of the clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Milliseconds since the epoch.
+    pub ms: i64,
+    /// Whole seconds since the epoch: the unit of `expires_at`.
+    pub s: i64,
+    /// When a record written now goes away, seconds since the epoch.
+    pub expires_at: i64,
+}
+
+impl Times {
+    pub(super) fn new(clock: Arc<dyn Clock>, ttl_days: u32) -> Self {
+        Self {
+            clock,
+            ttl_seconds: i64::from(ttl_days) * SECONDS_PER_DAY,
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let ms = self.clock.now_ms();
+        let s = ms.div_euclid(1000);
+        Now {
+            ms,
+            s,
+            expires_at: s.saturating_add(self.ttl_seconds),
+        }
+    }
+}
+
+impl Now {
+    /// When a lease that begins now is over, milliseconds since the epoch.
+    pub(super) fn lease_until_ms(self, lease: Duration) -> i64 {
+        self.ms
+            .saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// The failure's text, short enough for a record.
+pub(super) fn error_text(failure: &crate::failure::Failure) -> String {
+    const MOST: usize = 2_000;
+    let mut text = failure.to_string();
+    if text.len() > MOST {
+        let cut = (0..=MOST).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(cut.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
+/// A refused write by somebody who owns the record no more.
+pub(super) fn warn_superseded(id: &str, wanted: super::Status) {
+    tracing::warn!(
+        event = id,
+        status = wanted.as_str(),
+        "another owner took this work over; its record was left alone"
+    );
+}

@@ -1,0 +1,292 @@
+//! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does: order is kept within a
+//! subject, a message that is out or postponed holds back the later ones of its subject, a message
+//! that was received too often is set aside as dead.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::types::FromSqlError;
+use rusqlite::{Connection, Row};
+
+use super::{Queue, Redelivery};
+use crate::clock::Clock;
+use crate::event::Change;
+use crate::failure::{Failure, Side};
+use crate::sqlite::Database;
+
+/// How long a uuid is remembered (SQS developer guide, "FIFO queues").
+const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
+
+/// See the module.
+#[derive(Clone)]
+pub struct SqliteQueue {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    max_receives: u32,
+}
+
+impl fmt::Debug for SqliteQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteQueue")
+            .field("max_receives", &self.max_receives)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message that is out: nobody else gets it before its time is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// What was sent.
+    pub change: Change,
+    /// Names this receipt; the next receipt of the message has another one.
+    pub receipt: String,
+    /// How often the message was received, this time included.
+    pub receive_count: u32,
+}
+
+/// A message that was received too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What was sent.
+    pub change: Change,
+    /// When it was sent, milliseconds since the epoch.
+    pub sent_at_ms: i64,
+    /// How often it was received.
+    pub receive_count: u32,
+}
+
+/// How full the queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Messages that wait, postponed ones included.
+    pub waiting: u64,
+    /// Messages that are out.
+    pub in_flight: u64,
+    /// Messages that were received too often.
+    pub dead: u64,
+    /// How long ago the oldest message that is not dead was sent.
+    pub oldest_age: Option<Duration>,
+}
+
+impl SqliteQueue {
+    /// A queue in `database`; a message is set aside as dead after `max_receives` receipts.
+    pub fn new(database: Database, max_receives: u32, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            database,
+            clock,
+            max_receives,
+        }
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.database.write(Side::Queue, work).await
+    }
+
+    /// Takes out up to `max` messages, oldest first, and hides them for `visibility`.
+    pub async fn receive(
+        &self,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<Received>, Failure> {
+        let now_ms = self.clock.now_ms();
+        let (max_receives, until_ms) = (self.max_receives, later(now_ms, visibility));
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        self.write(move |connection| {
+            bury(connection, now_ms, max_receives)?;
+            let mut ready = connection.prepare(&format!(
+                "SELECT seq, body, receive_count FROM messages AS m WHERE {READY} \
+                 ORDER BY seq LIMIT ?2"
+            ))?;
+            let found: Vec<(i64, Change, u32)> = ready
+                .query_map((now_ms, max), |row| {
+                    Ok((row.get(0)?, change(row, 1)?, row.get(2)?))
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut hide = connection.prepare(
+                "UPDATE messages SET receipt = ?2, visible_at_ms = ?3, \
+                 receive_count = receive_count + 1 WHERE seq = ?1",
+            )?;
+            let mut received = Vec::with_capacity(found.len());
+            for (seq, change, count) in found {
+                let receipt = uuid::Uuid::new_v4().to_string();
+                hide.execute((seq, &receipt, until_ms))?;
+                received.push(Received {
+                    change,
+                    receipt,
+                    receive_count: count.saturating_add(1),
+                });
+            }
+            Ok(received)
+        })
+        .await
+    }
+
+    /// Takes a message off the queue, also one that is counted as dead by now. `false`: this receipt is not the message's last one, or the
+    /// message is gone; nothing was changed.
+    pub async fn delete(&self, receipt: &str) -> Result<bool, Failure> {
+        let receipt = receipt.to_owned();
+        self.write(move |connection| {
+            let deleted =
+                connection.execute("DELETE FROM messages WHERE receipt = ?1", [receipt])?;
+            Ok(deleted > 0)
+        })
+        .await
+    }
+
+    /// The messages that were received too often, oldest first. They stay until
+    /// [`SqliteQueue::redrive`] or [`SqliteQueue::discard_dead`].
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Failure> {
+        let read = |row: &Row<'_>| {
+            Ok(DeadLetter {
+                change: change(row, 0)?,
+                sent_at_ms: row.get(1)?,
+                receive_count: row.get(2)?,
+            })
+        };
+        self.database
+            .read(Side::Queue, move |connection| {
+                let mut statement = connection.prepare(
+                    "SELECT body, sent_at_ms, receive_count FROM messages WHERE dead = 1 \
+                     ORDER BY seq",
+                )?;
+                statement.query_map([], read)?.collect()
+            })
+            .await
+    }
+
+    /// Puts the dead messages back, behind those that wait; says how many there were.
+    pub async fn redrive(&self) -> Result<usize, Failure> {
+        let now_ms = self.clock.now_ms();
+        self.write(move |connection| {
+            let moved = connection.execute(
+                "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
+                 SELECT uuid, subject, body, sent_at_ms, ?1 FROM messages WHERE dead = 1 \
+                 ORDER BY seq",
+                [now_ms],
+            )?;
+            connection.execute("DELETE FROM messages WHERE dead = 1", [])?;
+            Ok(moved)
+        })
+        .await
+    }
+
+    /// Forgets the dead messages; says how many there were.
+    pub async fn discard_dead(&self) -> Result<usize, Failure> {
+        self.write(|connection| connection.execute("DELETE FROM messages WHERE dead = 1", []))
+            .await
+    }
+
+    /// How full the queue is.
+    pub async fn depth(&self) -> Result<Depth, Failure> {
+        let now_ms = self.clock.now_ms();
+        self.database
+            .read(Side::Queue, move |connection| {
+                connection.query_row(
+                    "SELECT COALESCE(SUM(dead = 0 AND receipt IS NULL), 0), \
+                     COALESCE(SUM(dead = 0 AND receipt IS NOT NULL AND visible_at_ms > ?1), 0), \
+                     COALESCE(SUM(dead = 0 AND receipt IS NOT NULL AND visible_at_ms <= ?1), 0), \
+                     COALESCE(SUM(dead), 0), MIN(CASE WHEN dead = 0 THEN sent_at_ms END) \
+                     FROM messages",
+                    [now_ms],
+                    |row| {
+                        let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+                        let oldest: Option<i64> = row.get(4)?;
+                        Ok(Depth {
+                            waiting: count(0)? + count(2)?,
+                            in_flight: count(1)?,
+                            dead: count(3)?,
+                            oldest_age: oldest.map(|sent_at_ms| {
+                                let age = now_ms.saturating_sub(sent_at_ms).max(0);
+                                Duration::from_millis(age.unsigned_abs())
+                            }),
+                        })
+                    },
+                )
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Queue for SqliteQueue {
+    async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let now_ms = self.clock.now_ms();
+        let changes = changes.to_vec();
+        self.write(move |connection| {
+            connection.execute(
+                "DELETE FROM sent WHERE sent_at_ms <= ?1",
+                [now_ms.saturating_sub(DEDUPLICATION_MS)],
+            )?;
+            let mut remember = connection
+                .prepare("INSERT OR IGNORE INTO sent (uuid, sent_at_ms) VALUES (?1, ?2)")?;
+            let mut insert = connection.prepare(
+                "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
+                 VALUES (?1, ?2, ?3, ?4, ?4)",
+            )?;
+            for change in changes {
+                if remember.execute((change.uuid.as_str(), now_ms))? == 0 {
+                    continue;
+                }
+                let body = serde_json::to_string(&change)
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+                insert.execute((
+                    change.uuid.as_str(),
+                    change.subject.to_string(),
+                    body,
+                    now_ms,
+                ))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Redelivery for SqliteQueue {
+    async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure> {
+        let until_ms = later(self.clock.now_ms(), delay);
+        let receipt = receipt_handle.to_owned();
+        self.write(move |connection| {
+            connection.execute(
+                "UPDATE messages SET visible_at_ms = ?2 WHERE receipt = ?1 AND dead = 0",
+                (receipt, until_ms),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A message is ready when it is visible and no message of its subject is hidden.
+const READY: &str = "dead = 0 AND visible_at_ms <= ?1 AND NOT EXISTS (\
+                     SELECT 1 FROM messages AS other WHERE other.dead = 0 \
+                     AND other.subject = m.subject AND other.visible_at_ms > ?1)";
+
+/// Sets messages aside that were received as often as allowed and came back.
+fn bury(connection: &Connection, now_ms: i64, max_receives: u32) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE messages SET dead = 1 \
+         WHERE dead = 0 AND visible_at_ms <= ?1 AND receive_count >= ?2",
+        (now_ms, max_receives),
+    )?;
+    Ok(())
+}
+
+fn later(now_ms: i64, by: Duration) -> i64 {
+    now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn change(row: &Row<'_>, column: usize) -> rusqlite::Result<Change> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?)
+        .map_err(|_| FromSqlError::InvalidType.into())
+}

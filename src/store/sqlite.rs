@@ -1,0 +1,409 @@
+//! The store on SQLite: one table for each kind of item, every write one immediate transaction.
+
+mod memory;
+mod rows;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::{
+    AccountIntent, AccountOwner, Document, FRESH_MS, Intended, Linked, Store, Stored, TeamLink,
+    Tenure, UserLink, UserMemory,
+};
+use crate::clock::Clock;
+use crate::failure::{Failure, Side};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::sqlite::Database;
+
+use rows::{owner, parsed, team_link, user_link};
+
+/// See the module.
+#[derive(Clone)]
+pub struct SqliteStore {
+    database: Database,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+const USER: &str = "okta_user, anypoint_id, username, origin, agreed";
+const TEAM: &str = "okta_group, team_id, team_name, origin";
+
+impl SqliteStore {
+    /// A store in `database`.
+    pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
+        Self { database, clock }
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.database.write(Side::Table, work).await
+    }
+
+    /// The rows that `sql` finds for each of `ids`.
+    async fn many<Id, T>(
+        &self,
+        sql: String,
+        ids: &[Id],
+        read: fn(&Row<'_>) -> rusqlite::Result<(Id, T)>,
+    ) -> Result<HashMap<Id, T>, Failure>
+    where
+        Id: Clone + Into<String> + Eq + std::hash::Hash + Send + 'static,
+        T: Send + 'static,
+    {
+        let ids: Vec<String> = ids.iter().cloned().map(Into::into).collect();
+        self.database
+            .read(Side::Table, move |connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let mut found = HashMap::new();
+                for id in ids {
+                    found.extend(statement.query_row([id], read).optional()?);
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn all<Id, T>(
+        &self,
+        sql: String,
+        read: fn(&Row<'_>) -> rusqlite::Result<(Id, T)>,
+    ) -> Result<HashMap<Id, T>, Failure>
+    where
+        Id: Eq + std::hash::Hash + Send + 'static,
+        T: Send + 'static,
+    {
+        self.database
+            .read(Side::Table, move |connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let rows = statement.query_map([], read)?;
+                rows.collect()
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn user_link(&self, user: &OktaUserId) -> Result<Option<UserLink>, Failure> {
+        let found = self.user_links(std::slice::from_ref(user)).await?;
+        Ok(found.into_values().next())
+    }
+
+    async fn user_links(
+        &self,
+        users: &[OktaUserId],
+    ) -> Result<HashMap<OktaUserId, UserLink>, Failure> {
+        let sql = format!("SELECT {USER} FROM user_links WHERE okta_user = ?1");
+        self.many(sql, users, user_link).await
+    }
+
+    async fn all_user_links(&self) -> Result<HashMap<OktaUserId, UserLink>, Failure> {
+        self.all(format!("SELECT {USER} FROM user_links"), user_link)
+            .await
+    }
+
+    async fn link_user(
+        &self,
+        user: &OktaUserId,
+        link: &UserLink,
+    ) -> Result<Linked<OktaUserId>, Failure> {
+        let (user, link) = (user.clone(), link.clone());
+        self.write(move |connection| {
+            let taken = owner(
+                connection,
+                "SELECT okta_user FROM accounts \
+                 WHERE anypoint_id = ?1 AND okta_user <> ?2 AND tenure = 'current'",
+                (link.anypoint_id.as_str(), user.as_str()),
+            )?;
+            if let Some(taken) = taken {
+                return Ok(Linked::TakenBy(taken));
+            }
+            // The account linked before, unless it belongs to another by now.
+            connection.execute(
+                "INSERT INTO accounts (anypoint_id, okta_user, tenure) \
+                 SELECT anypoint_id, okta_user, 'former' FROM user_links \
+                 WHERE okta_user = ?1 AND anypoint_id <> ?2 \
+                 ON CONFLICT (anypoint_id) DO UPDATE SET tenure = 'former' \
+                 WHERE okta_user = excluded.okta_user",
+                (user.as_str(), link.anypoint_id.as_str()),
+            )?;
+            let agreed = link.agreed.as_ref().and_then(|a| serde_json::to_string(a).ok());
+            connection.execute(
+                "INSERT OR REPLACE INTO user_links (okta_user, anypoint_id, username, origin, agreed) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                (
+                    user.as_str(),
+                    link.anypoint_id.as_str(),
+                    &link.username,
+                    link.origin.as_str(),
+                    agreed,
+                ),
+            )?;
+            connection.execute(
+                "INSERT OR REPLACE INTO accounts (anypoint_id, okta_user, tenure) \
+                 VALUES (?1, ?2, 'current')",
+                (link.anypoint_id.as_str(), user.as_str()),
+            )?;
+            connection.execute("DELETE FROM intents WHERE okta_user = ?1", [user.as_str()])?;
+            Ok(Linked::Written)
+        })
+        .await
+    }
+
+    async fn unlink_user(&self, user: &OktaUserId) -> Result<(), Failure> {
+        let user = user.clone();
+        self.write(move |connection| {
+            connection.execute(
+                "DELETE FROM accounts WHERE okta_user = ?1 AND anypoint_id = \
+                 (SELECT anypoint_id FROM user_links WHERE okta_user = ?1)",
+                [user.as_str()],
+            )?;
+            connection.execute(
+                "DELETE FROM user_links WHERE okta_user = ?1",
+                [user.as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn account_owners(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<HashMap<AccountId, AccountOwner>, Failure> {
+        let sql = "SELECT anypoint_id, okta_user, tenure FROM accounts WHERE anypoint_id = ?1";
+        self.many(sql.to_owned(), accounts, |row| {
+            let owner = AccountOwner {
+                okta_user: parsed(row, 1)?,
+                tenure: if row.get_ref(2)?.as_str()? == "current" {
+                    Tenure::Current
+                } else {
+                    Tenure::Former
+                },
+            };
+            Ok((parsed(row, 0)?, owner))
+        })
+        .await
+    }
+
+    async fn user_memory(&self, user: &OktaUserId) -> Result<UserMemory, Failure> {
+        let (user, now_ms) = (user.clone(), self.clock.now_ms());
+        self.database
+            .read(Side::Table, move |connection| {
+                memory::read(connection, &user, now_ms)
+            })
+            .await
+    }
+
+    async fn intend_account(
+        &self,
+        user: &OktaUserId,
+        username: &str,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<Intended, Failure> {
+        let now_ms = self.clock.now_ms();
+        let until_ms = now_ms + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 2);
+        let (user, username, holder) = (user.clone(), username.to_owned(), holder.to_owned());
+        self.write(move |connection| {
+            let intent = AccountIntent {
+                username,
+                holder,
+                until_ms,
+            };
+            memory::intend(connection, &user, &intent, now_ms)
+        })
+        .await
+    }
+
+    async fn release_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
+        let user = user.clone();
+        self.write(move |connection| {
+            let sql = "UPDATE intents SET until_ms = 0 WHERE okta_user = ?1";
+            connection.execute(sql, [user.as_str()]).map(|_| ())
+        })
+        .await
+    }
+
+    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure> {
+        let (user, teams) = (user.clone(), teams.to_vec());
+        let until_ms = self.clock.now_ms() + FRESH_MS;
+        self.write(move |connection| memory::note(connection, &user, &teams, until_ms))
+            .await
+    }
+
+    async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
+        let user = user.clone();
+        self.write(move |connection| {
+            connection.execute("DELETE FROM intents WHERE okta_user = ?1", [user.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure> {
+        let found = self.team_links(std::slice::from_ref(group)).await?;
+        Ok(found.into_values().next())
+    }
+
+    async fn team_links(
+        &self,
+        groups: &[OktaGroupId],
+    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
+        let sql = format!("SELECT {TEAM} FROM team_links WHERE okta_group = ?1");
+        self.many(sql, groups, team_link).await
+    }
+
+    async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
+        self.all(format!("SELECT {TEAM} FROM team_links"), team_link)
+            .await
+    }
+
+    async fn link_team(
+        &self,
+        group: &OktaGroupId,
+        link: &TeamLink,
+    ) -> Result<Linked<OktaGroupId>, Failure> {
+        let (group, link) = (group.clone(), link.clone());
+        self.write(move |connection| {
+            let taken = owner(
+                connection,
+                "SELECT okta_group FROM teams WHERE team_id = ?1 AND okta_group <> ?2",
+                (link.team_id.as_str(), group.as_str()),
+            )?;
+            if let Some(taken) = taken {
+                return Ok(Linked::TakenBy(taken));
+            }
+            connection.execute(DELETE_TEAM, [group.as_str()])?;
+            connection.execute(
+                "INSERT OR REPLACE INTO team_links (okta_group, team_id, team_name, origin) \
+                 VALUES (?1, ?2, ?3, ?4)",
+                (
+                    group.as_str(),
+                    link.team_id.as_str(),
+                    &link.team_name,
+                    link.origin.as_str(),
+                ),
+            )?;
+            connection.execute(
+                "INSERT OR REPLACE INTO teams (team_id, okta_group) VALUES (?1, ?2)",
+                (link.team_id.as_str(), group.as_str()),
+            )?;
+            Ok(Linked::Written)
+        })
+        .await
+    }
+
+    async fn unlink_team(&self, group: &OktaGroupId) -> Result<(), Failure> {
+        let group = group.clone();
+        self.write(move |connection| {
+            connection.execute(DELETE_TEAM, [group.as_str()])?;
+            connection.execute(
+                "DELETE FROM team_links WHERE okta_group = ?1",
+                [group.as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure> {
+        let sql = "SELECT team_id, okta_group FROM teams WHERE team_id = ?1";
+        self.many(sql.to_owned(), teams, |row| {
+            Ok((parsed(row, 0)?, parsed(row, 1)?))
+        })
+        .await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, Failure> {
+        let name = name.to_owned();
+        self.database
+            .read(Side::Table, move |connection| {
+                connection
+                    .query_row(
+                        "SELECT json, version FROM documents WHERE name = ?1",
+                        [name],
+                        |row| {
+                            Ok(Document {
+                                json: row.get(0)?,
+                                version: row.get::<_, i64>(1)?.unsigned_abs(),
+                            })
+                        },
+                    )
+                    .optional()
+            })
+            .await
+    }
+
+    async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure> {
+        let (name, json) = (name.to_owned(), json.to_owned());
+        let expected = i64::try_from(expected).unwrap_or(i64::MAX);
+        self.write(move |connection| {
+            let changed = if expected == 0 {
+                connection.execute(
+                    "INSERT OR IGNORE INTO documents (name, json, version) VALUES (?1, ?2, 1)",
+                    (name, json),
+                )?
+            } else {
+                connection.execute(
+                    "UPDATE documents SET json = ?2, version = version + 1 \
+                     WHERE name = ?1 AND version = ?3",
+                    (name, json, expected),
+                )?
+            };
+            Ok(if changed > 0 {
+                Stored::Written
+            } else {
+                Stored::Conflict
+            })
+        })
+        .await
+    }
+
+    async fn repair_reverse_entries(
+        &self,
+        users: &HashMap<OktaUserId, UserLink>,
+        teams: &HashMap<OktaGroupId, TeamLink>,
+    ) -> Result<(), Failure> {
+        let users: Vec<_> = users
+            .iter()
+            .map(|(user, link)| (link.anypoint_id.to_string(), user.to_string()))
+            .collect();
+        let teams: Vec<_> = teams
+            .iter()
+            .map(|(group, link)| (link.team_id.to_string(), group.to_string()))
+            .collect();
+        self.write(move |connection| {
+            let mut account = connection.prepare(
+                "INSERT OR IGNORE INTO accounts (anypoint_id, okta_user, tenure) \
+                 VALUES (?1, ?2, 'current')",
+            )?;
+            for row in users {
+                account.execute(row)?;
+            }
+            let mut team = connection
+                .prepare("INSERT OR IGNORE INTO teams (team_id, okta_group) VALUES (?1, ?2)")?;
+            for row in teams {
+                team.execute(row)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+const DELETE_TEAM: &str = "DELETE FROM teams WHERE okta_group = ?1 AND team_id = \
+                           (SELECT team_id FROM team_links WHERE okta_group = ?1)";

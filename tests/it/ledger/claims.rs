@@ -1,0 +1,293 @@
+//! One claim after another.
+
+use std::time::Duration;
+
+use okta_anypoint::failure::{Class, Failure, Side};
+use okta_anypoint::ledger::{Filter, Outcome, Reason, Recorded, Status};
+
+use super::{DAY_MS, LEASE, START_MS, World, busy_remote, claim, claimed, refused, work};
+
+on_every_ledger!(
+    a_first_claim_is_recorded_in_full,
+    a_running_lease_keeps_others_out,
+    a_lease_that_is_over_can_be_taken,
+    a_zero_lease_is_over_at_once,
+    done_is_final,
+    a_retryable_failure_is_claimed_again,
+    a_permanent_failure_waits_for_replay,
+    replay_does_finished_work_again,
+    late_writes_change_nothing,
+    an_owner_reports_late_but_first,
+    an_expired_record_counts_as_absent,
+    a_rejected_message_is_on_record,
+    rejecting_leaves_owned_and_done_work_alone,
+    a_long_error_is_cut,
+);
+
+async fn a_first_claim_is_recorded_in_full(world: World) {
+    assert_eq!(world.ledger.record("e1").await.unwrap(), None);
+    let claim = claimed(claim(&world, "e1").await);
+    assert_eq!(
+        (claim.id(), claim.attempts, claim.took_over),
+        ("e1", 1, false)
+    );
+
+    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!(record.id, "e1");
+    assert_eq!(record.status, Status::InProgress);
+    assert_eq!(record.event_type, "user.lifecycle.create");
+    assert_eq!(record.subject, "user#00u1");
+    assert_eq!(record.published, "2026-09-21T14:13:20.123Z");
+    assert_eq!(record.attempts, 1);
+    assert_eq!(record.updated_at_ms, START_MS);
+    assert_eq!(record.lease_until_ms, Some(START_MS + 10_000));
+    assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
+    assert_eq!((record.error, record.error_class), (None, None));
+
+    world.clock.advance(5);
+    assert_eq!(
+        world.ledger.complete(claim).await.unwrap(),
+        Recorded::Written
+    );
+    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!(record.status, Status::Done);
+    assert_eq!(record.attempts, 1);
+    assert_eq!(record.updated_at_ms, START_MS + 5);
+    assert_eq!(record.lease_until_ms, None);
+}
+
+async fn a_running_lease_keeps_others_out(world: World) {
+    let _held = claimed(claim(&world, "e1").await);
+    world.clock.advance(9_999);
+    for reason in [Reason::Delivery, Reason::Replay] {
+        for ledger in &world.others {
+            let answer = ledger.claim(&work("e1"), LEASE, reason).await.unwrap();
+            assert!(
+                matches!(answer, Outcome::Busy { until_ms } if until_ms == START_MS + 10_000),
+                "{answer:?}"
+            );
+        }
+    }
+    assert_eq!(
+        world.ledger.record("e1").await.unwrap().unwrap().attempts,
+        1
+    );
+}
+
+async fn a_lease_that_is_over_can_be_taken(world: World) {
+    let _lost = claimed(claim(&world, "e1").await);
+    world.clock.advance(10_000);
+    let second = claimed(claim(&world, "e1").await);
+    assert_eq!((second.attempts, second.took_over), (2, true));
+    assert!(matches!(claim(&world, "e1").await, Outcome::Busy { .. }));
+    assert_eq!(
+        world.ledger.complete(second).await.unwrap(),
+        Recorded::Written
+    );
+}
+
+async fn a_zero_lease_is_over_at_once(world: World) {
+    let zero = world
+        .ledger
+        .claim(&work("e1"), Duration::ZERO, Reason::Delivery)
+        .await
+        .unwrap();
+    let _first = claimed(zero);
+    assert!(claimed(claim(&world, "e1").await).took_over);
+}
+
+async fn done_is_final(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    world.ledger.complete(first).await.unwrap();
+    for by in [0, 10_000, DAY_MS, 28 * DAY_MS] {
+        world.clock.advance(by);
+        assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+    }
+    assert_eq!(
+        world.ledger.record("e1").await.unwrap().unwrap().status,
+        Status::Done
+    );
+}
+
+async fn a_retryable_failure_is_claimed_again(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    assert_eq!(
+        world.ledger.fail(first, &busy_remote()).await.unwrap(),
+        Recorded::Written
+    );
+    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!(record.status, Status::Failed);
+    assert_eq!(record.error_class, Some(Class::Retryable));
+    assert_eq!(record.error.as_deref(), Some("Anypoint: HTTP 503"));
+    assert_eq!((record.attempts, record.lease_until_ms), (1, None));
+
+    let second = claimed(claim(&world, "e1").await);
+    assert_eq!((second.attempts, second.took_over), (2, false));
+    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!((record.error, record.error_class), (None, None));
+    world.ledger.complete(second).await.unwrap();
+}
+
+async fn a_permanent_failure_waits_for_replay(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    world.ledger.fail(first, &refused()).await.unwrap();
+    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!(record.error_class, Some(Class::Permanent));
+    assert!(record.error.unwrap().contains("What to do: run link"));
+    world.clock.advance(DAY_MS);
+    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyFailed));
+    let again = world
+        .ledger
+        .claim(&work("e1"), LEASE, Reason::Replay)
+        .await
+        .unwrap();
+    assert_eq!(claimed(again).attempts, 2);
+}
+
+async fn replay_does_finished_work_again(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    world.ledger.complete(first).await.unwrap();
+    let again = world
+        .ledger
+        .claim(&work("e1"), LEASE, Reason::Replay)
+        .await
+        .unwrap();
+    let again = claimed(again);
+    assert_eq!((again.attempts, again.took_over), (2, false));
+    world.ledger.fail(again, &busy_remote()).await.unwrap();
+    let replayed = world
+        .ledger
+        .claim(&work("e1"), LEASE, Reason::Replay)
+        .await
+        .unwrap();
+    world.ledger.complete(claimed(replayed)).await.unwrap();
+    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+}
+
+async fn late_writes_change_nothing(world: World) {
+    for (id, completes) in [("complete", true), ("fail", false)] {
+        let slow = claimed(claim(&world, id).await);
+        world.clock.advance(10_000);
+        let next = claimed(claim(&world, id).await);
+        let before = world.ledger.record(id).await.unwrap();
+        let late = if completes {
+            world.ledger.complete(slow).await
+        } else {
+            world.ledger.fail(slow, &refused()).await
+        };
+        assert_eq!(late.unwrap(), Recorded::Superseded);
+        assert_eq!(world.ledger.record(id).await.unwrap(), before);
+
+        assert_eq!(
+            world.ledger.complete(next).await.unwrap(),
+            Recorded::Written
+        );
+    }
+    // Also after the successor is done.
+    let slow = claimed(claim(&world, "after").await);
+    world.clock.advance(10_000);
+    let next = claimed(claim(&world, "after").await);
+    world.ledger.complete(next).await.unwrap();
+    assert_eq!(
+        world.ledger.fail(slow, &refused()).await.unwrap(),
+        Recorded::Superseded
+    );
+    assert_eq!(
+        world.ledger.record("after").await.unwrap().unwrap().status,
+        Status::Done
+    );
+}
+
+async fn an_owner_reports_late_but_first(world: World) {
+    let slow = claimed(claim(&world, "e1").await);
+    world.clock.advance(60_000);
+    assert_eq!(
+        world.ledger.complete(slow).await.unwrap(),
+        Recorded::Written
+    );
+    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+}
+
+async fn an_expired_record_counts_as_absent(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    world.ledger.complete(first).await.unwrap();
+    // To the last millisecond before the second in which it goes away.
+    world.clock.advance(30 * DAY_MS - 123 - 1);
+    assert!(world.ledger.record("e1").await.unwrap().is_some());
+    assert_eq!(
+        world
+            .ledger
+            .records(&Filter::default())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+    world.clock.advance(1);
+    assert_eq!(world.ledger.record("e1").await.unwrap(), None);
+    assert_eq!(world.ledger.records(&Filter::default()).await.unwrap(), []);
+    let again = claimed(claim(&world, "e1").await);
+    assert!(!again.took_over);
+    assert!(world.ledger.record("e1").await.unwrap().is_some());
+}
+
+async fn a_rejected_message_is_on_record(world: World) {
+    for _ in 0..2 {
+        let recorded = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
+        assert_eq!(recorded, Recorded::Written);
+    }
+    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!(record.status, Status::Failed);
+    assert_eq!(record.error_class, Some(Class::Permanent));
+    assert_eq!(record.attempts, 0);
+    assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
+    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyFailed));
+    // What failed for now fails for good.
+    let first = claimed(claim(&world, "e2").await);
+    world.ledger.fail(first, &busy_remote()).await.unwrap();
+    world.ledger.reject(&work("e2"), &refused()).await.unwrap();
+    assert!(matches!(claim(&world, "e2").await, Outcome::AlreadyFailed));
+    assert_eq!(
+        world.ledger.record("e2").await.unwrap().unwrap().attempts,
+        1
+    );
+}
+
+async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
+    let held = claimed(claim(&world, "e1").await);
+    let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
+    assert_eq!(refusal, Recorded::Superseded);
+    assert_eq!(
+        world.ledger.complete(held).await.unwrap(),
+        Recorded::Written
+    );
+    let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
+    assert_eq!(refusal, Recorded::Superseded);
+    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+
+    // Nobody owns it any more; the late owner cannot undo the rejection.
+    let lost = claimed(claim(&world, "e2").await);
+    world.clock.advance(10_000);
+    let rejected = world.ledger.reject(&work("e2"), &refused()).await.unwrap();
+    assert_eq!(rejected, Recorded::Written);
+    assert_eq!(
+        world.ledger.complete(lost).await.unwrap(),
+        Recorded::Superseded
+    );
+}
+
+async fn a_long_error_is_cut(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    let failure = Failure::retryable(Side::Okta, "é".repeat(5_000));
+    world.ledger.fail(first, &failure).await.unwrap();
+    let error = world
+        .ledger
+        .record("e1")
+        .await
+        .unwrap()
+        .unwrap()
+        .error
+        .unwrap();
+    assert!(error.len() < 2_100, "{}", error.len());
+}

@@ -1,0 +1,11 @@
+//! The one integration-test binary. `tools/setup` brings the servers it starts.
+//!
+//! Run it with `cargo test --test it`: the servers are started once a process and shared by its
+//! threads. (nextest gives every test a process, and with it a Java machine.)
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod ledger;
+mod lost_answers;
+mod queue;
+mod servers;
+mod store;

@@ -1,0 +1,192 @@
+//! DynamoDB Local and moto, started when the first test asks and gone with this process.
+//!
+//! A server that is missing fails the test that needs it; nothing is skipped.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use okta_anypoint::aws::{Limits, loader};
+
+const START: Duration = Duration::from_secs(60);
+
+/// A DynamoDB client, and a table of its own for the caller.
+pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
+    let client = aws_sdk_dynamodb::Client::new(&config(dynamodb_url()).await);
+    let name = format!("t-{}", uuid::Uuid::new_v4());
+    let key = "pk";
+    client
+        .create_table()
+        .table_name(&name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(
+            AttributeDefinition::builder()
+                .attribute_name(key)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .unwrap(),
+        )
+        .key_schema(
+            KeySchemaElement::builder()
+                .attribute_name(key)
+                .key_type(KeyType::Hash)
+                .build()
+                .unwrap(),
+        )
+        .send()
+        .await
+        .expect("DynamoDB Local makes a table");
+    (client, name)
+}
+
+/// An SQS client.
+pub async fn sqs() -> aws_sdk_sqs::Client {
+    aws_sdk_sqs::Client::new(&config(moto_url()).await)
+}
+
+/// What the product loads, pointed at a server.
+pub async fn config(url: &str) -> SdkConfig {
+    config_within(url, Duration::from_secs(20)).await
+}
+
+/// The same with a deadline for each call.
+pub async fn config_within(url: &str, deadline: Duration) -> SdkConfig {
+    loader(Limits::within(deadline))
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(url)
+        .load()
+        .await
+}
+
+/// The address of DynamoDB Local.
+pub fn dynamodb_url() -> &'static str {
+    static SERVER: OnceLock<String> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let folder = installed("DYNAMODB_LOCAL_DIR", "dynamodb-local");
+        let jar = folder.join("DynamoDBLocal.jar");
+        demand(&jar, "DYNAMODB_LOCAL_DIR");
+        let library = format!(
+            "-Djava.library.path={}",
+            folder.join("DynamoDBLocal_lib").display()
+        );
+        start("dynamodb-local", |port| {
+            let jar = jar.to_str().unwrap();
+            [
+                "java",
+                "-Xmx512m",
+                &library,
+                "-jar",
+                jar,
+                "-inMemory",
+                "-sharedDb",
+                "-port",
+                port,
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        })
+    })
+}
+
+/// The address of moto.
+pub fn moto_url() -> &'static str {
+    static SERVER: OnceLock<String> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let program = installed("MOTO_SERVER", "venv/bin/moto_server");
+        demand(&program, "MOTO_SERVER");
+        start("moto", |port| {
+            let program = program.to_str().unwrap();
+            [program, "-H", "127.0.0.1", "-p", port]
+                .map(str::to_owned)
+                .to_vec()
+        })
+    })
+}
+
+fn installed(variable: &str, path: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join(".tools")
+                .join(path)
+        },
+        PathBuf::from,
+    )
+}
+
+fn demand(path: &Path, variable: &str) {
+    assert!(
+        path.exists(),
+        "{} is missing: run tools/setup, or set {variable}",
+        path.display()
+    );
+}
+
+/// Starts a server on a free port and waits until it listens. Another process may take the port
+/// first: then the next one is tried.
+fn start(name: &str, command: impl Fn(&str) -> Vec<String>) -> String {
+    let log =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}.log", std::process::id()));
+    for _ in 0..3 {
+        let port = free_port();
+        let mut guard = guarded(&command(&port.to_string()), &log);
+        let begun = Instant::now();
+        while begun.elapsed() < START {
+            if guard.try_wait().unwrap().is_some() {
+                break;
+            }
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                // Its standard input stays open until this process ends, however it ends.
+                std::mem::forget(guard);
+                return format!("http://127.0.0.1:{port}");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        drop(guard.stdin.take());
+        guard.wait().unwrap();
+    }
+    panic!(
+        "{name} does not start; its output: {}",
+        std::fs::read_to_string(&log).unwrap_or_default()
+    );
+}
+
+/// Runs `command` under a shell that kills it as soon as the shell's standard input is closed. The
+/// kernel closes it when this process is gone, also after kill -9.
+fn guarded(command: &[String], log: &Path) -> Child {
+    const WATCH: &str = r#"
+        exec 3<&0
+        "$@" </dev/null 3<&- &
+        server=$!
+        (cat <&3 >/dev/null; kill -9 "$server" 2>/dev/null) &
+        exec 3<&-
+        wait "$server"
+    "#;
+    let output = File::create(log).unwrap();
+    Command::new("sh")
+        .args(["-c", WATCH, "sh"])
+        .args(command)
+        .stdin(Stdio::piped())
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .expect("sh can be started")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

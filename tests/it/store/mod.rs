@@ -1,0 +1,128 @@
+//! What every store owes its callers, and how DynamoDB spells it.
+
+macro_rules! on_every_store {
+    ($($test:ident),+ $(,)?) => {
+        on_every_store!(@ dynamodb: $($test),+);
+        on_every_store!(@ sqlite: $($test),+);
+    };
+    (@ $adapter:ident: $($test:ident),+) => {
+        mod $adapter {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    super::$test(crate::store::$adapter().await).await;
+                }
+            )+
+        }
+    };
+}
+
+mod dynamodb_items;
+mod links;
+mod many;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use okta_anypoint::clock::ManualClock;
+use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::store::{
+    DynamoDbStore, Linked, Origin, SqliteStore, Store, TeamLink, Tenure, UserLink,
+};
+
+use crate::ledger::START_MS;
+use crate::servers;
+
+struct World {
+    clock: Arc<ManualClock>,
+    store: Arc<dyn Store>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+async fn dynamodb() -> World {
+    let (client, table) = servers::table().await;
+    let clock = Arc::new(ManualClock::at(START_MS));
+    World {
+        store: Arc::new(DynamoDbStore::new(client, table, clock.clone())),
+        clock,
+        _folder: None,
+    }
+}
+
+async fn sqlite() -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("store.db")).unwrap();
+    let clock = Arc::new(ManualClock::at(START_MS));
+    World {
+        store: Arc::new(SqliteStore::new(database, clock.clone())),
+        clock,
+        _folder: Some(folder),
+    }
+}
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn user(n: usize) -> OktaUserId {
+    OktaUserId::parse(format!("00u{n}")).unwrap()
+}
+
+fn group(n: usize) -> OktaGroupId {
+    OktaGroupId::parse(format!("00g{n}")).unwrap()
+}
+
+fn account(n: usize) -> AccountId {
+    AccountId::parse(format!("acc-{n}")).unwrap()
+}
+
+fn team(n: usize) -> TeamId {
+    TeamId::parse(format!("team-{n}")).unwrap()
+}
+
+fn link_to(n: usize) -> UserLink {
+    UserLink {
+        anypoint_id: account(n),
+        username: format!("name{n}"),
+        origin: Origin::Created,
+        agreed: None,
+    }
+}
+
+fn team_link(n: usize) -> TeamLink {
+    TeamLink {
+        team_id: team(n),
+        team_name: format!("Team {n}"),
+        origin: Origin::Adopted,
+    }
+}
+
+impl World {
+    async fn link(&self, u: usize, a: usize) -> Linked<OktaUserId> {
+        self.store.link_user(&user(u), &link_to(a)).await.unwrap()
+    }
+
+    async fn owner(&self, a: usize) -> Option<(OktaUserId, Tenure)> {
+        let mut owners = self.store.account_owners(&[account(a)]).await.unwrap();
+        owners
+            .remove(&account(a))
+            .map(|owner| (owner.okta_user, owner.tenure))
+    }
+
+    async fn team_owner(&self, t: usize) -> Option<OktaGroupId> {
+        self.store
+            .team_owners(&[team(t)])
+            .await
+            .unwrap()
+            .remove(&team(t))
+    }
+
+    async fn intent(&self, u: usize) -> Option<String> {
+        let memory = self.store.user_memory(&user(u)).await.unwrap();
+        memory.intent.map(|intent| intent.username)
+    }
+
+    async fn account_of(&self, u: usize) -> Option<AccountId> {
+        let link = self.store.user_link(&user(u)).await.unwrap();
+        link.map(|link| link.anypoint_id)
+    }
+}
