@@ -86,7 +86,7 @@ async fn documents_are_written_by_one_of_many(world: World) {
 
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..20 {
-        let store = store.clone();
+        let store = [store, &world.other][n % 2].clone();
         tasks.spawn(async move {
             store
                 .put_document("cursor", &n.to_string(), 1)
@@ -134,7 +134,7 @@ async fn two_users_at_once_get_one_account(world: World) {
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();
         for n in 0..10 {
-            let store = world.store.clone();
+            let store = [&world.store, &world.other][n % 2].clone();
             let user = user(round * 10 + n);
             tasks.spawn(async move {
                 let linked = store.link_user(&user, &link_to(round)).await.unwrap();
@@ -158,7 +158,7 @@ async fn one_user_linked_twice_at_once(world: World) {
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();
         for a in 0..4 {
-            let store = world.store.clone();
+            let store = [&world.store, &world.other][a % 2].clone();
             tasks.spawn(async move {
                 store
                     .link_user(&user(round), &link_to(round * 10 + a))
