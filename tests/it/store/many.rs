@@ -12,6 +12,7 @@ on_every_store!(
     lists_go_on_past_a_page,
     documents_are_written_by_one_of_many,
     missing_reverse_entries_are_repaired,
+    a_repair_overwrites_nobody,
     two_users_at_once_get_one_account,
     one_user_linked_twice_at_once,
 );
@@ -128,6 +129,25 @@ async fn missing_reverse_entries_are_repaired(world: World) {
         assert_eq!(world.team_owner(3).await, Some(group(3)));
     }
     assert_eq!(world.link(200, 77).await, Linked::TakenBy(user(77)));
+}
+
+/// Somebody else takes the account while the repair is at work.
+async fn a_repair_overwrites_nobody(world: World) {
+    for round in 0..40 {
+        let by_hand = HashMap::from([(user(round), link_to(round))]);
+        let (nobody, rival) = (HashMap::new(), user(1_000 + round));
+        let link = link_to(round);
+        let (repaired, linked) = tokio::join!(
+            world.store.repair_reverse_entries(&by_hand, &nobody),
+            world.other.link_user(&rival, &link),
+        );
+        repaired.unwrap();
+        let owner = match linked.unwrap() {
+            Linked::Written => rival,
+            Linked::TakenBy(owner) => owner,
+        };
+        assert_eq!(world.owner(round).await, Some((owner, Tenure::Current)));
+    }
 }
 
 async fn two_users_at_once_get_one_account(world: World) {
