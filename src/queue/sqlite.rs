@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row};
+use tokio::sync::Notify;
 
 use super::{Queue, Redelivery};
 use crate::clock::Clock;
@@ -25,6 +26,7 @@ pub struct SqliteQueue {
     database: Database,
     clock: Arc<dyn Clock>,
     max_receives: u32,
+    sent: Arc<Notify>,
 }
 
 impl fmt::Debug for SqliteQueue {
@@ -77,7 +79,14 @@ impl SqliteQueue {
             database,
             clock,
             max_receives,
+            sent: Arc::default(),
         }
+    }
+
+    /// Waits until something is sent through this queue or a clone of it, at most for `at_most`. What
+    /// was sent since the last wait counts, so nothing is missed between a receipt and a wait.
+    pub async fn wait(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.sent.notified()).await;
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, Failure>
@@ -247,7 +256,9 @@ impl Queue for SqliteQueue {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.sent.notify_one();
+        Ok(())
     }
 }
 

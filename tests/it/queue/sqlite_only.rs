@@ -85,6 +85,24 @@ async fn sets_messages_aside_that_come_back_too_often() {
 }
 
 #[tokio::test]
+async fn whoever_waits_is_woken() {
+    let world = sqlite().await;
+    let long = Duration::from_secs(60);
+    let begun = std::time::Instant::now();
+    // Sent before the wait.
+    world.queue.send(&[change("user#00u1", 1)]).await.unwrap();
+    world.queue.wait(long).await;
+    // Sent during the wait.
+    let queue = world.queue.clone();
+    let waiting = tokio::spawn(async move { queue.wait(long).await });
+    tokio::task::yield_now().await;
+    world.queue.send(&[change("user#00u2", 2)]).await.unwrap();
+    waiting.await.unwrap();
+    assert!(begun.elapsed() < long / 2);
+    world.queue.wait(Duration::from_millis(1)).await;
+}
+
+#[tokio::test]
 async fn knows_how_full_it_is() {
     let world = sqlite().await;
     assert_eq!(world.queue.depth().await.unwrap(), Default::default());

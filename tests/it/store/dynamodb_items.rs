@@ -100,13 +100,12 @@ async fn a_broken_item_stops_the_answer() {
 #[tokio::test]
 async fn a_link_made_by_hand_works() {
     let (client, table) = servers::table().await;
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let store = Arc::new(DynamoDbStore::new(client.clone(), &table, clock.clone()));
     let world = World {
-        clock: Arc::new(ManualClock::at(START_MS)),
-        store: Arc::new(DynamoDbStore::new(
-            client.clone(),
-            &table,
-            Arc::new(ManualClock::at(START_MS)),
-        )),
+        clock,
+        other: store.clone(),
+        store,
         _folder: None,
     };
     let by_hand = async |u: &str, a: &str| {

@@ -12,6 +12,7 @@ on_every_store!(
     lists_go_on_past_a_page,
     documents_are_written_by_one_of_many,
     missing_reverse_entries_are_repaired,
+    a_repair_overwrites_nobody,
     two_users_at_once_get_one_account,
     one_user_linked_twice_at_once,
 );
@@ -90,7 +91,7 @@ async fn documents_are_written_by_one_of_many(world: World) {
 
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..20 {
-        let store = store.clone();
+        let store = [store, &world.other][n % 2].clone();
         tasks.spawn(async move {
             store
                 .put_document("cursor", &n.to_string(), 1)
@@ -134,11 +135,30 @@ async fn missing_reverse_entries_are_repaired(world: World) {
     assert_eq!(world.link(200, 77).await, Linked::TakenBy(user(77)));
 }
 
+/// Somebody else takes the account while the repair is at work.
+async fn a_repair_overwrites_nobody(world: World) {
+    for round in 0..40 {
+        let by_hand = HashMap::from([(user(round), link_to(round))]);
+        let (nobody, rival) = (HashMap::new(), user(1_000 + round));
+        let link = link_to(round);
+        let (repaired, linked) = tokio::join!(
+            world.store.repair_reverse_entries(&by_hand, &nobody),
+            world.other.link_user(&rival, &link),
+        );
+        repaired.unwrap();
+        let owner = match linked.unwrap() {
+            Linked::Written => rival,
+            Linked::TakenBy(owner) => owner,
+        };
+        assert_eq!(world.owner(round).await, Some((owner, Tenure::Current)));
+    }
+}
+
 async fn two_users_at_once_get_one_account(world: World) {
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();
         for n in 0..10 {
-            let store = world.store.clone();
+            let store = [&world.store, &world.other][n % 2].clone();
             let user = user(round * 10 + n);
             tasks.spawn(async move {
                 let linked = store.link_user(&user, &link_to(round)).await.unwrap();
@@ -162,7 +182,7 @@ async fn one_user_linked_twice_at_once(world: World) {
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();
         for a in 0..4 {
-            let store = world.store.clone();
+            let store = [&world.store, &world.other][a % 2].clone();
             tasks.spawn(async move {
                 store
                     .link_user(&user(round), &link_to(round * 10 + a))

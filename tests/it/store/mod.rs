@@ -37,14 +37,18 @@ use crate::servers;
 struct World {
     clock: Arc<ManualClock>,
     store: Arc<dyn Store>,
+    /// The same items through another connection, as another process has.
+    other: Arc<dyn Store>,
     _folder: Option<tempfile::TempDir>,
 }
 
 async fn dynamodb() -> World {
     let (client, table) = servers::table().await;
     let clock = Arc::new(ManualClock::at(START_MS));
+    let store = Arc::new(DynamoDbStore::new(client, table, clock.clone()));
     World {
-        store: Arc::new(DynamoDbStore::new(client, table, clock.clone())),
+        other: store.clone(),
+        store,
         clock,
         _folder: None,
     }
@@ -52,11 +56,15 @@ async fn dynamodb() -> World {
 
 async fn sqlite() -> World {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("store.db")).unwrap();
     let clock = Arc::new(ManualClock::at(START_MS));
+    let open = || {
+        let database = Database::open(&folder.path().join("store.db")).unwrap();
+        Arc::new(SqliteStore::new(database, clock.clone()))
+    };
     World {
-        store: Arc::new(SqliteStore::new(database, clock.clone())),
-        clock,
+        store: open(),
+        other: open(),
+        clock: clock.clone(),
         _folder: Some(folder),
     }
 }
