@@ -1,0 +1,94 @@
+//! Puts the parts together, for every program the same way.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::anypoint::Anypoint;
+use crate::aws::Limits;
+use crate::clock::Clock;
+use crate::http::HttpClient;
+use crate::ledger::{DynamoDbLedger, Ledger};
+use crate::okta::Okta;
+use crate::provision::Provisioner;
+use crate::settings::{EngineSettings, RemoteSettings};
+use crate::store::{DynamoDbStore, Store};
+
+/// The table behind both ports.
+#[derive(Clone)]
+pub struct Table {
+    /// Claims.
+    pub ledger: Arc<dyn Ledger>,
+    /// Links, intents, documents.
+    pub store: Arc<dyn Store>,
+}
+
+/// The DynamoDB table `name`, through the SDK's own variables for endpoint, region and credentials.
+pub fn dynamodb_table(
+    sdk: &aws_config::SdkConfig,
+    name: &str,
+    event_ttl: std::time::Duration,
+    clock: &Arc<dyn Clock>,
+) -> Table {
+    let client = aws_sdk_dynamodb::Client::new(sdk);
+    let ttl_days = u32::try_from(event_ttl.as_secs() / 86_400).unwrap_or(u32::MAX);
+    Table {
+        ledger: Arc::new(DynamoDbLedger::new(
+            client.clone(),
+            name,
+            ttl_days,
+            clock.clone(),
+        )),
+        store: Arc::new(DynamoDbStore::new(client, name, clock.clone())),
+    }
+}
+
+/// What the AWS clients of a program share, with calls bounded by `time`.
+pub async fn aws(time: std::time::Duration) -> aws_config::SdkConfig {
+    crate::aws::load(Limits::within(time)).await
+}
+
+/// Clients of both remotes.
+///
+/// # Errors
+/// When the HTTP client cannot be set up: a defect of this program.
+pub fn remotes(
+    settings: &RemoteSettings,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Okta, Anypoint), String> {
+    let http = HttpClient::new(clock.clone())?;
+    let okta = Okta::new(
+        http.clone(),
+        settings.okta_org_url.clone(),
+        settings.okta_credentials.clone(),
+    );
+    let secret: SecretString = settings.anypoint_client_secret.clone();
+    let anypoint = Anypoint::new(
+        http,
+        settings.anypoint_base_url.clone(),
+        settings.organization.clone(),
+        settings.anypoint_client_id.clone(),
+        secret,
+    );
+    Ok((okta, anypoint))
+}
+
+/// Who looks, plans and applies.
+///
+/// # Errors
+/// As [`remotes`].
+pub fn provisioner(
+    settings: &EngineSettings,
+    store: Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Provisioner, String> {
+    let (okta, anypoint) = remotes(&settings.remotes, clock)?;
+    Ok(Provisioner {
+        okta,
+        anypoint,
+        store,
+        policy: Arc::new(settings.policy.clone()),
+        app: settings.remotes.app.clone(),
+        clock: clock.clone(),
+    })
+}
