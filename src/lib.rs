@@ -1,9 +1,20 @@
 //! Provisions people and teams from Okta into MuleSoft Anypoint Platform.
 
+pub mod anypoint;
 pub mod clock;
+pub mod deadline;
 pub mod event;
 pub mod failure;
+pub mod http;
 pub mod ids;
 pub mod ledger;
+pub mod okta;
+pub mod provision;
 pub mod queue;
+pub mod receiver;
+pub mod settings;
+#[cfg(feature = "local")]
+pub mod simulator;
 pub mod store;
+pub mod telemetry;
+pub mod worker;

@@ -8,6 +8,7 @@
 //! it after a crash knows that the account of that name is ours.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,40 @@ pub struct TeamLink {
     pub team_name: String,
     /// How the link came to be.
     pub origin: Origin,
+}
+
+/// The note that an account is about to be created: item `intent#<okta user id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountIntent {
+    /// The account's username.
+    pub username: String,
+    /// Which piece of work is at it.
+    pub holder: String,
+    /// Until when it may be at it, milliseconds since the epoch.
+    pub until_ms: i64,
+}
+
+/// The answer to [`Store::intend_account`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intended {
+    /// The note was written; go ahead.
+    Noted,
+    /// Another piece of work is at it until then (milliseconds since the epoch).
+    Held {
+        /// When its lease ends.
+        until_ms: i64,
+    },
+}
+
+/// What is remembered of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserMemory {
+    /// The link.
+    pub link: Option<UserLink>,
+    /// The note about an account that is being, or was perhaps, created.
+    pub intent: Option<AccountIntent>,
+    /// Teams whose memberships were written less than a minute ago.
+    pub fresh_teams: Vec<TeamId>,
 }
 
 /// To whom an Anypoint account belongs, or belonged: item `account#<anypoint user id>`.
@@ -142,14 +177,28 @@ pub trait Store: Send + Sync {
         accounts: &[AccountId],
     ) -> Result<HashMap<AccountId, AccountOwner>, Failure>;
 
-    /// Notes that an account named `username` is about to be created for `user`.
-    async fn intend_account(&self, user: &OktaUserId, username: &str) -> Result<(), Failure>;
+    /// What is remembered of one user: link, intent and fresh memberships, in one read.
+    async fn user_memory(&self, user: &OktaUserId) -> Result<UserMemory, Failure>;
 
-    /// The username noted by [`Store::intend_account`], if it was not taken away.
-    async fn intended_account(&self, user: &OktaUserId) -> Result<Option<String>, Failure>;
+    /// Notes that `holder` (an event's uuid) is about to create an account named `username` for `user`,
+    /// and is at it for `lease` at the most. Refused while another holder is at it.
+    async fn intend_account(
+        &self,
+        user: &OktaUserId,
+        username: &str,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<Intended, Failure>;
 
-    /// Takes the note away: the creation was refused.
+    /// Says that nobody is at it any more; the note itself stays, because an account may exist.
+    async fn release_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
+
+    /// Takes the note away: the creation was refused, no account exists.
     async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
+
+    /// Notes that the memberships of `user` in `teams` were just written. For a minute, reads of them
+    /// may still show the past. Replaces the note that was there.
+    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure>;
 
     /// The link of one group.
     async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure>;

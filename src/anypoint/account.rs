@@ -1,0 +1,278 @@
+//! Users of the organization. Source of shapes: Anypoint Access Management API, "Users".
+
+use http::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::client::Anypoint;
+use super::page::Identified;
+use super::team::TeamOfAccount;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+use crate::ids::AccountId;
+
+/// The identity provider of native accounts.
+const NATIVE: &str = "mulesoft";
+
+/// An Anypoint user, as far as it matters here. Its `Debug` form shows no personal data.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The user's id.
+    pub id: AccountId,
+    /// The username: unique among native accounts of all customers.
+    #[serde(default)]
+    pub username: String,
+    /// First name.
+    #[serde(default)]
+    pub first_name: Option<String>,
+    /// Last name.
+    #[serde(default)]
+    pub last_name: Option<String>,
+    /// E-mail address. Not a key: one address may belong to several accounts.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Phone number; lists leave it out.
+    #[serde(default)]
+    pub phone_number: Option<String>,
+    #[serde(default)]
+    enabled: Option<bool>,
+    #[serde(default)]
+    deleted: Option<bool>,
+    #[serde(rename = "idprovider_id", default)]
+    identity_provider: Option<String>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Account({}, enabled: {})", self.id, self.is_enabled())
+    }
+}
+
+impl Identified for Account {
+    type Id = AccountId;
+    fn id(&self) -> AccountId {
+        self.id.clone()
+    }
+}
+
+impl Account {
+    /// Whether the person can sign in.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.unwrap_or(true)
+    }
+
+    /// Whether the account was deleted (softly: the name stays taken).
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.unwrap_or(false)
+    }
+
+    /// Whether it is a native account. A single sign-on user may bear the same username beside it.
+    pub fn is_native(&self) -> bool {
+        self.identity_provider
+            .as_deref()
+            .is_none_or(|provider| provider == NATIVE)
+    }
+}
+
+/// An account to be created. Its `Debug` form shows nothing.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// Username.
+    pub username: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// E-mail address.
+    pub email: String,
+    /// Phone number; left out when there is none.
+    pub phone: Option<String>,
+    /// The initial password.
+    pub password: SecretString,
+}
+
+/// What changes on an existing account; absent fields stay. There is no e-mail address here, on
+/// purpose: it is never updated.
+#[derive(Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountChanges {
+    /// First name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Last name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// Phone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<String>,
+    /// Whether the person can sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+impl AccountChanges {
+    /// Nothing but "can sign in" or "cannot".
+    pub fn enabled(enabled: bool) -> Self {
+        Self {
+            enabled: Some(enabled),
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The names of the fields that change, for plans and logs.
+    pub fn fields(&self) -> Vec<&'static str> {
+        [
+            (self.first_name.is_some(), "first name"),
+            (self.last_name.is_some(), "last name"),
+            (self.phone_number.is_some(), "phone"),
+            (self.enabled == Some(true), "enabled"),
+            (self.enabled == Some(false), "disabled"),
+        ]
+        .into_iter()
+        .filter_map(|(changes, name)| changes.then_some(name))
+        .collect()
+    }
+}
+
+impl std::fmt::Debug for AccountChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.fields()).finish()
+    }
+}
+
+impl Anypoint {
+    /// Reads an account; `None` when it does not exist or was deleted.
+    pub async fn account(
+        &self,
+        account: &AccountId,
+        deadline: Deadline,
+    ) -> Result<Option<Account>, CallError> {
+        let path = format!("/users/{}", segment(account.as_str()));
+        let call = self.organization_call("read the account", Method::GET, &path, &[]);
+        let found: Option<Account> = self.read(&call, deadline).await?;
+        Ok(found.filter(|account| !account.is_deleted()))
+    }
+
+    /// The native account with that username, compared without regard to case; `None` when the
+    /// organization has none. `search` is only a filter on the server, so the answer is compared
+    /// here.
+    pub async fn account_named(
+        &self,
+        username: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Account>, CallError> {
+        let call = self.organization_call(
+            "find the account by username",
+            Method::GET,
+            "/users",
+            &[("search", username)],
+        );
+        let found: Vec<Account> = self.read_list(&call, deadline).await?;
+        let mut matching: Vec<Account> = found
+            .into_iter()
+            .filter(|account| {
+                account.is_native()
+                    && !account.is_deleted()
+                    && account.username.eq_ignore_ascii_case(username)
+            })
+            .collect();
+        // Sources disagree on whether case matters; an exact match wins if both exist.
+        matching.sort_by_key(|account| account.username != username);
+        Ok(matching.into_iter().next())
+    }
+
+    /// All accounts of the organization (not deleted ones), 500 a page.
+    pub async fn accounts(&self, deadline: Deadline) -> Result<Vec<Account>, CallError> {
+        let call = self.organization_call("list the accounts", Method::GET, "/users", &[]);
+        let accounts: Vec<Account> = self.read_list(&call, deadline).await?;
+        Ok(accounts
+            .into_iter()
+            .filter(|account| !account.is_deleted())
+            .collect())
+    }
+
+    /// Creates an account and gives its id; `None` when the answer had no body. A 409 means that the
+    /// name is taken by anyone on this control plane.
+    pub async fn create_account(
+        &self,
+        new: &NewAccount,
+        deadline: Deadline,
+    ) -> Result<Option<AccountId>, CallError> {
+        #[derive(Deserialize)]
+        struct Created {
+            id: AccountId,
+        }
+        let mut body = json!({
+            "username": new.username,
+            "firstName": new.first_name,
+            "lastName": new.last_name,
+            "email": new.email,
+            "password": new.password.expose_secret(),
+        });
+        if let Some(phone) = &new.phone {
+            body["phoneNumber"] = json!(phone);
+        }
+        let call = self
+            .organization_call("create the account", Method::POST, "/users", &[])
+            .json(body);
+        let answer = self.send(&call, deadline).await?;
+        Ok(serde_json::from_slice::<Created>(&answer.body)
+            .ok()
+            .map(|created| created.id))
+    }
+
+    /// Changes an account; what is absent from `changes` stays as it is.
+    pub async fn update_account(
+        &self,
+        account: &AccountId,
+        changes: &AccountChanges,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let path = format!("/users/{}", segment(account.as_str()));
+        let call = self
+            .organization_call("update the account", Method::PUT, &path, &[])
+            .json(json!(changes));
+        self.send(&call, deadline).await.map(|_| ())
+    }
+
+    /// Asks Anypoint to mail a password reset link. Sent again only if it was refused: a second mail
+    /// would confuse. Needs no sign-in ("Recover password").
+    pub async fn mail_password_reset(
+        &self,
+        username: &str,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let call = self
+            .call(
+                "mail a password reset link",
+                Method::POST,
+                "/recover/password",
+                &[],
+            )
+            .json(json!({"username": username}))
+            .only_if_refused();
+        self.send_anonymously(&call, deadline).await.map(|_| ())
+    }
+
+    /// The teams of an account; `None` when the account does not exist.
+    pub async fn teams_of_account(
+        &self,
+        account: &AccountId,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<TeamOfAccount>>, CallError> {
+        let path = format!("/users/{}/teams", segment(account.as_str()));
+        let call = self.organization_call("list the account's teams", Method::GET, &path, &[]);
+        match self.read_list(&call, deadline).await {
+            Ok(teams) => Ok(Some(teams)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Base address, token and sending: what every resource of Anypoint's shares.
+
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::token::{ConnectedApp, Token, TokenSource};
+use crate::deadline::Deadline;
+use crate::failure::Side;
+use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, segment};
+use crate::ids::OrganizationId;
+
+/// A client of one Anypoint root organization. Cheap to clone.
+#[derive(Clone)]
+pub struct Anypoint {
+    http: HttpClient,
+    base_url: Url,
+    organization: OrganizationId,
+    tokens: TokenSource,
+}
+
+impl Anypoint {
+    /// A client of `organization` on the control plane at `base_url`
+    /// (`https://anypoint.mulesoft.com`).
+    pub fn new(
+        http: HttpClient,
+        base_url: Url,
+        organization: OrganizationId,
+        client_id: String,
+        client_secret: SecretString,
+    ) -> Self {
+        let mut token_url = base_url.clone();
+        token_url.set_path("/accounts/api/v2/oauth2/token");
+        let app = ConnectedApp {
+            client_id,
+            client_secret,
+        };
+        let tokens = TokenSource::new(http.clone(), token_url, app);
+        Self {
+            http,
+            base_url,
+            organization,
+            tokens,
+        }
+    }
+
+    /// A call below `/accounts/api`; `path` is already escaped.
+    pub(super) fn call(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Call {
+        let mut url = self.base_url.clone();
+        url.set_path(&format!("/accounts/api{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Call::new(Side::Anypoint, operation, method, url)
+    }
+
+    /// A call below the organization.
+    pub(super) fn organization_call(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Call {
+        let path = format!(
+            "/organizations/{}{path}",
+            segment(self.organization.as_str())
+        );
+        self.call(operation, method, &path, query)
+    }
+
+    /// Fetches a token ahead of need, so that the first call does not wait for it. The result does
+    /// not matter: the first call will find out.
+    pub async fn warm_up(&self, deadline: Deadline) {
+        if let Err(error) = self.tokens.token(deadline).await {
+            tracing::debug!("no token yet: {error}");
+        }
+    }
+
+    /// Sends a call with the current token. A 401 means an expired token or a missing permission:
+    /// one new token is tried, a second 401 is a permission problem (Access Management API: team
+    /// writes answer 401 for a missing permission).
+    pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        let token = self.tokens.token(deadline).await?;
+        match self.send_as(call, &token, deadline).await {
+            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {}
+            other => return other,
+        }
+        let token = self.tokens.renew(&token, deadline).await?;
+        self.send_as(call, &token, deadline)
+            .await
+            .map_err(|error| match error.status() {
+                Some(StatusCode::UNAUTHORIZED) => {
+                    let what = "401 after a fresh token: a scope is missing".to_owned();
+                    call.error(CallErrorKind::Unauthorized(what))
+                }
+                _ => error,
+            })
+    }
+
+    async fn send_as(
+        &self,
+        call: &Call,
+        token: &Token,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
+        let value = format!("Bearer {}", token.value.expose_secret());
+        let mut value = HeaderValue::from_str(&value).map_err(|_| {
+            call.error(CallErrorKind::Unreadable(
+                "a token with odd characters".to_owned(),
+            ))
+        })?;
+        value.set_sensitive(true);
+        let call = call.clone().header(AUTHORIZATION, value);
+        self.http.send(&call, deadline).await
+    }
+
+    /// Sends a call that needs no sign-in.
+    pub(super) async fn send_anonymously(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
+        self.http.send(call, deadline).await
+    }
+
+    /// Reads one object; `None` when it does not exist.
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<Option<T>, CallError> {
+        match self.send(call, deadline).await {
+            Ok(answer) => answer.json(call).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

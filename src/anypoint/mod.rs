@@ -1,0 +1,15 @@
+//! Anypoint's Access Management API: the calls this product makes, typed. One file per resource.
+//!
+//! Any 2xx is a success and an empty body is normal: the documented codes differ between sources.
+//! Every list is read to its end, or fails. Nothing here deletes a user, and the e-mail address of an
+//! existing account cannot be changed: [`AccountChanges`] has no such field.
+
+mod account;
+mod client;
+mod page;
+mod team;
+mod token;
+
+pub use account::{Account, AccountChanges, NewAccount};
+pub use client::Anypoint;
+pub use team::{Member, MembershipKind, Team, TeamOfAccount};

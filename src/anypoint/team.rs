@@ -1,0 +1,286 @@
+//! Teams and their members. Source of shapes: Anypoint Access Management API, "Teams".
+
+use http::{Method, StatusCode};
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+
+use super::client::Anypoint;
+use super::page::Identified;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+use crate::ids::{AccountId, TeamId};
+
+/// Members in one PATCH or DELETE at the most.
+pub const MEMBERS_PER_CALL: usize = 100;
+
+/// A team.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Team {
+    /// The team's id.
+    #[serde(rename = "team_id")]
+    pub id: TeamId,
+    /// The team's name, unique in the organization.
+    #[serde(rename = "team_name")]
+    pub name: String,
+    /// The teams above it, root first, parent last; empty for a root team.
+    #[serde(default, rename = "ancestor_team_ids")]
+    pub ancestors: Vec<TeamId>,
+    #[serde(default)]
+    team_type: Option<String>,
+}
+
+impl Identified for Team {
+    type Id = TeamId;
+    fn id(&self) -> TeamId {
+        self.id.clone()
+    }
+}
+
+impl Team {
+    /// Whether it is the root of the internal teams: there is one such team, whatever its name.
+    pub fn is_internal_root(&self) -> bool {
+        self.ancestors.is_empty() && self.is_internal()
+    }
+
+    fn is_internal(&self) -> bool {
+        self.team_type
+            .as_deref()
+            .is_none_or(|kind| kind == "internal")
+    }
+
+    /// Whether it hangs directly below `parent`.
+    pub fn is_child_of(&self, parent: &TeamId) -> bool {
+        self.ancestors.last() == Some(parent)
+    }
+}
+
+/// What a member may do in a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MembershipKind {
+    /// A plain member.
+    Member,
+    /// `maintainer`, or any kind this program does not know: never ours to change.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for MembershipKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(if text.as_deref() == Some("member") {
+            Self::Member
+        } else {
+            Self::Other
+        })
+    }
+}
+
+fn kind_unknown() -> MembershipKind {
+    MembershipKind::Other
+}
+
+/// One member of a team.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Member {
+    /// The account's id.
+    pub id: AccountId,
+    /// What the member may do.
+    #[serde(rename = "membership_type", default = "kind_unknown")]
+    pub kind: MembershipKind,
+    #[serde(default)]
+    is_assigned_via_external_groups: Option<bool>,
+    #[serde(default)]
+    identity_type: Option<String>,
+}
+
+impl Identified for Member {
+    type Id = AccountId;
+    fn id(&self) -> AccountId {
+        self.id.clone()
+    }
+}
+
+impl Member {
+    /// Whether it is a plain membership made by hand or by a program: the only kind that is ours to
+    /// end. Memberships from external group mappings are recomputed at sign-in.
+    pub fn is_plain(&self) -> bool {
+        self.kind == MembershipKind::Member
+            && !self.is_assigned_via_external_groups.unwrap_or(false)
+    }
+}
+
+/// One team of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TeamOfAccount {
+    /// The team's id.
+    #[serde(rename = "team_id")]
+    pub id: TeamId,
+    #[serde(rename = "membership_type", default = "kind_unknown")]
+    kind: MembershipKind,
+    #[serde(default)]
+    is_assigned_via_external_groups: Option<bool>,
+}
+
+impl Identified for TeamOfAccount {
+    type Id = TeamId;
+    fn id(&self) -> TeamId {
+        self.id.clone()
+    }
+}
+
+impl TeamOfAccount {
+    /// As [`Member::is_plain`].
+    pub fn is_plain(&self) -> bool {
+        self.kind == MembershipKind::Member
+            && !self.is_assigned_via_external_groups.unwrap_or(false)
+    }
+}
+
+impl Anypoint {
+    /// All teams of the organization, 500 a page.
+    pub async fn teams(&self, deadline: Deadline) -> Result<Vec<Team>, CallError> {
+        let call = self.organization_call("list the teams", Method::GET, "/teams", &[]);
+        self.read_list(&call, deadline).await
+    }
+
+    /// Reads a team; `None` when it does not exist.
+    pub async fn team(&self, team: &TeamId, deadline: Deadline) -> Result<Option<Team>, CallError> {
+        let path = format!("/teams/{}", segment(team.as_str()));
+        let call = self.organization_call("read the team", Method::GET, &path, &[]);
+        self.read(&call, deadline).await
+    }
+
+    /// Creates an internal team below `parent`; `None` when the answer had no body.
+    pub async fn create_team(
+        &self,
+        parent: &TeamId,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<Option<TeamId>, CallError> {
+        let call = self
+            .organization_call("create the team", Method::POST, "/teams", &[])
+            .json(json!({"parent_team_id": parent, "team_name": name, "team_type": "internal"}));
+        let answer = self.send(&call, deadline).await?;
+        Ok(serde_json::from_slice::<Team>(&answer.body)
+            .ok()
+            .map(|team| team.id))
+    }
+
+    /// Renames a team in place.
+    pub async fn rename_team(
+        &self,
+        team: &TeamId,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let path = format!("/teams/{}", segment(team.as_str()));
+        let call = self
+            .organization_call("rename the team", Method::PATCH, &path, &[])
+            .json(json!({"team_name": name}));
+        self.send(&call, deadline).await.map(|_| ())
+    }
+
+    /// Deletes a team **and every team below it**; whoever calls this has made sure there is none.
+    /// A team that is gone already is fine.
+    pub async fn delete_team(&self, team: &TeamId, deadline: Deadline) -> Result<(), CallError> {
+        let path = format!("/teams/{}", segment(team.as_str()));
+        let call = self.organization_call("delete the team", Method::DELETE, &path, &[]);
+        match self.send(&call, deadline).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// The people in a team (not its child teams); `None` when the team does not exist.
+    pub async fn members(
+        &self,
+        team: &TeamId,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<Member>>, CallError> {
+        let path = format!("/teams/{}/members", segment(team.as_str()));
+        let call = self.organization_call(
+            "list the team's members",
+            Method::GET,
+            &path,
+            &[("identity_type", "user")],
+        );
+        match self.read_list::<Member>(&call, deadline).await {
+            // A misspelt or unknown filter is dropped silently by the service, so look again here.
+            Ok(members) => Ok(Some(
+                members
+                    .into_iter()
+                    .filter(|member| member.identity_type.as_deref().is_none_or(|t| t == "user"))
+                    .collect(),
+            )),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the accounts plain members, [`MEMBERS_PER_CALL`] a call. Members stay members.
+    pub async fn add_members(
+        &self,
+        team: &TeamId,
+        accounts: &[AccountId],
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let path = format!("/teams/{}/members", segment(team.as_str()));
+        for batch in accounts.chunks(MEMBERS_PER_CALL) {
+            let body: Vec<_> = batch
+                .iter()
+                .map(|account| json!({"id": account, "membership_type": "member"}))
+                .collect();
+            let call = self
+                .organization_call("add the team's members", Method::PATCH, &path, &[])
+                .json(json!(body));
+            self.send(&call, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the accounts out of a team, [`MEMBERS_PER_CALL`] a call. Who is not in it, or a team
+    /// that is gone, is fine.
+    pub async fn remove_members(
+        &self,
+        team: &TeamId,
+        accounts: &[AccountId],
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        for batch in accounts.chunks(MEMBERS_PER_CALL) {
+            self.remove_batch(team, batch, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_batch(
+        &self,
+        team: &TeamId,
+        batch: &[AccountId],
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let path = format!("/teams/{}/members", segment(team.as_str()));
+        let call = self
+            .organization_call("remove the team's members", Method::DELETE, &path, &[])
+            .json(json!(batch));
+        match self.send(&call, deadline).await {
+            Err(error) if is_absent(&error) && batch.len() > 1 => {
+                // One who is no member may have failed the whole batch: whether it does is not
+                // documented, so each of them is taken out alone.
+                for account in batch {
+                    let one = std::slice::from_ref(account);
+                    Box::pin(self.remove_batch(team, one, deadline)).await?;
+                }
+                Ok(())
+            }
+            Err(error) if is_absent(&error) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+}
+
+/// 404 and 409 both mean "not a member" here, as the vendor's own Terraform provider reads them.
+fn is_absent(error: &CallError) -> bool {
+    matches!(
+        error.status(),
+        Some(StatusCode::NOT_FOUND | StatusCode::CONFLICT)
+    )
+}

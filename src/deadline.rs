@@ -1,0 +1,38 @@
+//! How much time is left.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The moment by which an answer must be there. Cheap to copy and handed down through every call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// `time` from now.
+    pub fn within(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// What is left; zero when the moment has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// The moment itself.
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// The same deadline, earlier by `time`.
+    #[must_use]
+    pub fn earlier_by(self, time: Duration) -> Self {
+        Self(self.0.checked_sub(time).unwrap_or(self.0))
+    }
+
+    /// Whichever comes first: this deadline or `time` from now.
+    #[must_use]
+    pub fn or_within(self, time: Duration) -> Self {
+        self.min(Self::within(time))
+    }
+}

@@ -1,0 +1,251 @@
+//! One event, as Okta writes it in deliveries and in the System Log.
+//!
+//! Real payloads vary more than the documentation says: any of `target`, `actor`, `outcome` can be
+//! null or missing, previews write `Success`, values can be of other types. Whatever cannot be read
+//! makes *that* event ignored, never its neighbours.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+
+use super::change::Change;
+use super::types::{SubjectRule, rule_for_hook, rule_for_log};
+use crate::ids::{EventUuid, OktaAppId, OktaGroupId, OktaUserId, Subject};
+
+/// Why an event is acknowledged and not acted upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ignored {
+    /// It is no event, or lacks a usable id or type.
+    Malformed,
+    /// Its type does not concern us.
+    OtherType,
+    /// What it tells of did not succeed.
+    NotSuccessful,
+    /// It is about another app.
+    OtherApp,
+    /// It names no user or group with a usable id.
+    NoSubject,
+}
+
+impl Ignored {
+    /// The word used in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::OtherType => "other_type",
+            Self::NotSuccessful => "not_successful",
+            Self::OtherApp => "other_app",
+            Self::NoSubject => "no_subject",
+        }
+    }
+}
+
+/// What a list of events came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What has to be looked at, in the order of the events.
+    pub changes: Vec<Change>,
+    /// Why the other events were ignored, one entry each.
+    pub ignored: Vec<Ignored>,
+}
+
+/// Reads events of the System Log, where the types of both lists act. `now` (RFC 3339) stands in for
+/// an unreadable time of publication.
+pub fn read_log_events(events: &[Box<RawValue>], app: &OktaAppId, now: &str) -> Reading {
+    let mut reading = Reading::default();
+    for event in events {
+        reading.read(event.get(), app, now, rule_for_log);
+    }
+    reading
+}
+
+impl Reading {
+    pub(super) fn read_hook_event(&mut self, event: &str, app: &OktaAppId, now: &str) {
+        self.read(event, app, now, rule_for_hook);
+    }
+
+    fn read(
+        &mut self,
+        event: &str,
+        app: &OktaAppId,
+        now: &str,
+        rule: fn(&str) -> Option<SubjectRule>,
+    ) {
+        match serde_json::from_str::<LogEvent>(event) {
+            Ok(event) => match event.meaning(app, now, rule) {
+                Ok(change) => self.changes.push(change),
+                Err(reason) => self.ignored.push(reason),
+            },
+            Err(_) => self.ignored.push(Ignored::Malformed),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEvent<'a> {
+    #[serde(borrow, default)]
+    uuid: Text<'a>,
+    #[serde(borrow, default)]
+    event_type: Text<'a>,
+    #[serde(borrow, default)]
+    published: Text<'a>,
+    #[serde(borrow, default)]
+    outcome: Lenient<Outcome<'a>>,
+    #[serde(borrow, default)]
+    target: Lenient<Vec<Lenient<Target<'a>>>>,
+}
+
+#[derive(Deserialize)]
+struct Outcome<'a> {
+    #[serde(borrow, default)]
+    result: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Target<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Text<'a>,
+}
+
+impl LogEvent<'_> {
+    fn meaning(
+        &self,
+        app: &OktaAppId,
+        now: &str,
+        rule: fn(&str) -> Option<SubjectRule>,
+    ) -> Result<Change, Ignored> {
+        let event_type = self.event_type.get().ok_or(Ignored::Malformed)?;
+        let uuid = self.uuid.get().ok_or(Ignored::Malformed)?;
+        let uuid = EventUuid::parse(uuid).map_err(|_| Ignored::Malformed)?;
+        let rule = rule(event_type).ok_or(Ignored::OtherType)?;
+        let succeeded = self
+            .outcome
+            .get()
+            .and_then(|outcome| outcome.result.get())
+            .is_some_and(|result| result.eq_ignore_ascii_case("SUCCESS"));
+        if !succeeded {
+            return Err(Ignored::NotSuccessful);
+        }
+        let of_our_app = matches!(rule, SubjectRule::UserOfOurApp | SubjectRule::GroupOfOurApp);
+        if of_our_app && !self.targets("AppInstance").any(|id| id == app.as_str()) {
+            return Err(Ignored::OtherApp);
+        }
+        let subject = match rule {
+            SubjectRule::User | SubjectRule::UserOfOurApp => self
+                .targets("User")
+                .find_map(|id| OktaUserId::parse(id).ok())
+                .map(Subject::User),
+            SubjectRule::Group | SubjectRule::GroupOfOurApp => self
+                .targets("UserGroup")
+                .find_map(|id| OktaGroupId::parse(id).ok())
+                .map(Subject::Group),
+        };
+        let published = self
+            .published
+            .get()
+            .filter(|text| text.parse::<jiff::Timestamp>().is_ok())
+            .unwrap_or(now);
+        Ok(Change {
+            uuid,
+            event_type: event_type.to_owned(),
+            subject: subject.ok_or(Ignored::NoSubject)?,
+            published: published.to_owned(),
+        })
+    }
+
+    /// The ids of all targets of a type; the order of targets is not to be relied on.
+    fn targets<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = &'s str> {
+        self.target
+            .get()
+            .into_iter()
+            .flatten()
+            .filter_map(Lenient::get)
+            .filter(move |target| target.kind.get() == Some(kind))
+            .filter_map(|target| target.id.get())
+    }
+}
+
+/// A value that may be missing, null, or of a type that nobody expected: then it is `None`.
+struct Lenient<T>(Option<T>);
+
+impl<T> Lenient<T> {
+    fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+}
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(raw.get()).ok()))
+    }
+}
+
+/// Text, borrowed when it has no escapes; `None` for null and every other type.
+#[derive(Default)]
+struct Text<'a>(Option<Cow<'a, str>>);
+
+impl Text<'_> {
+    fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> de::Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Borrowed(text))))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(text.to_owned()))))
+            }
+            fn visit_unit<E>(self) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
+                while seq.next_element::<de::IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+                while map
+                    .next_entry::<de::IgnoredAny, de::IgnoredAny>()?
+                    .is_some()
+                {}
+                Ok(Text(None))
+            }
+        }
+
+        deserializer.deserialize_any(TextVisitor)
+    }
+}

@@ -1,0 +1,310 @@
+//! Sends calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::error::{CallError, CallErrorKind};
+use super::hints::{pause_asked_for, safe_code};
+use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::failure::{Class, Side};
+
+/// The longest one attempt may take, whatever the deadline.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
+/// The first pause between two attempts; it doubles up to [`LONGEST_BACK_OFF`].
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+/// The longest pause that is not asked for by the remote.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// Attempts at one call at the most, however long the deadline.
+const MOST_ATTEMPTS: usize = 6;
+/// An answer larger than this is refused (a page of 500 Anypoint users is a few megabytes).
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Whether a call may be sent again when nobody knows if it had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Sending it twice does what sending it once does.
+    Always,
+    /// Only when the remote said that it refused it (429, 503), or could not be reached at all.
+    OnlyIfRefused,
+}
+
+/// One request to a remote.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Whom it goes to, for errors.
+    pub side: Side,
+    /// What it asks for, in words, for errors.
+    pub operation: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The whole address.
+    pub url: Url,
+    /// Headers besides `Accept`.
+    pub headers: HeaderMap,
+    /// The body, sent as JSON.
+    pub body: Option<Value>,
+    /// Whether it may be sent again blindly.
+    pub repeat: Repeat,
+}
+
+impl Call {
+    /// A call without a body that may be repeated.
+    pub fn new(side: Side, operation: &'static str, method: Method, url: Url) -> Self {
+        Self {
+            side,
+            operation,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            repeat: Repeat::Always,
+        }
+    }
+
+    /// The same call with a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// The same call with one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The same call, repeated only when it was refused.
+    #[must_use]
+    pub fn only_if_refused(mut self) -> Self {
+        self.repeat = Repeat::OnlyIfRefused;
+        self
+    }
+
+    /// The error of this call.
+    pub fn error(&self, kind: CallErrorKind) -> CallError {
+        CallError {
+            side: self.side,
+            operation: self.operation,
+            kind,
+            retry_after: None,
+        }
+    }
+}
+
+/// A successful answer (2xx). The body may be empty whatever the API says.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status, 200 to 299.
+    pub status: StatusCode,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The raw body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads the body as JSON; the error names `call`.
+    pub fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // serde's message can quote the input; its position and category can not.
+            let what = match error.classify() {
+                serde_json::error::Category::Eof => "truncated JSON",
+                serde_json::error::Category::Syntax => "not JSON",
+                _ => "JSON of another shape",
+            };
+            call.error(CallErrorKind::Unreadable(format!(
+                "{what} at column {}",
+                error.column()
+            )))
+        })
+    }
+}
+
+/// One path segment of a URL, escaped.
+pub fn segment(value: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    if value == "." || value == ".." {
+        return value.replace('.', "%2E");
+    }
+    utf8_percent_encode(value, KEPT).to_string()
+}
+
+/// The shared client: a connection pool and the retry rules. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpClient {
+    inner: reqwest::Client,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpClient {
+    /// A client with bundled web-PKI roots and ring, without redirects and without a proxy from the
+    /// environment.
+    ///
+    /// # Errors
+    /// When the TLS set-up is refused, which would be a defect of this program.
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let roots =
+            rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        Self::with_roots(clock, roots)
+    }
+
+    /// A client that trusts `roots` instead of the bundled ones.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn with_roots(clock: Arc<dyn Clock>, roots: rustls::RootCertStore) -> Result<Self, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let inner = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_secs(50))
+            .user_agent(concat!("okta-anypoint/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { inner, clock })
+    }
+
+    /// Sends `call` until it succeeds (any 2xx), fails for good, or `deadline` is near.
+    ///
+    /// A 401 is answered at once: whoever holds the token decides what it means.
+    ///
+    /// # Errors
+    /// The last error, with the pause that the remote asked for.
+    pub async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        let mut back_off = FIRST_BACK_OFF;
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(call, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let jittered = back_off.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+            let pause = error.retry_after.unwrap_or(jittered).max(jittered);
+            // Half a second is what one more attempt needs to be worth it on a slow line.
+            let worth_it = deadline.remaining() > pause + Duration::from_millis(50);
+            if attempt >= MOST_ATTEMPTS || !may_repeat(call, &error) || !worth_it {
+                return Err(error);
+            }
+            tracing::debug!(
+                call.operation = call.operation,
+                call.attempt = attempt,
+                pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                "will try again: {}",
+                error.kind
+            );
+            tokio::time::sleep(pause).await;
+            back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        let time = deadline.remaining().min(LONGEST_ATTEMPT);
+        if time.is_zero() {
+            return Err(call.error(CallErrorKind::OutOfTime));
+        }
+        match tokio::time::timeout(time, self.exchange(call)).await {
+            Ok(result) => result,
+            Err(_) => Err(call.error(CallErrorKind::TimedOut)),
+        }
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Answer, CallError> {
+        let mut request = self
+            .inner
+            .request(call.method.clone(), call.url.clone())
+            .headers(call.headers.clone())
+            .header(ACCEPT, "application/json");
+        request = match &call.body {
+            Some(body) => request.json(body),
+            // Okta answers 411 to a POST or PUT without a length (Okta API, "Design principles").
+            None if matches!(call.method, Method::POST | Method::PUT) => {
+                request.header(http::header::CONTENT_LENGTH, 0)
+            }
+            None => request,
+        };
+        let mut response = request.send().await.map_err(|error| lost(call, &error))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(call, &error))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(call.error(CallErrorKind::Unreadable("too large".to_owned())));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let headers = std::mem::take(response.headers_mut());
+        if status.is_success() {
+            return Ok(Answer {
+                status,
+                headers,
+                body,
+            });
+        }
+        if status == StatusCode::NOT_FOUND && body.trim_ascii_start().starts_with(b"<") {
+            // A proxy's or maintenance page is no statement about the object.
+            let what = "an HTML page instead of the API's answer".to_owned();
+            return Err(call.error(CallErrorKind::Unreadable(what)));
+        }
+        let mut error = call.error(CallErrorKind::Status {
+            status,
+            code: safe_code(&body),
+        });
+        if error.class() == Class::Retryable {
+            error.retry_after = pause_asked_for(status, &headers, self.clock.now_ms());
+        }
+        Err(error)
+    }
+}
+
+fn lost(call: &Call, error: &reqwest::Error) -> CallError {
+    let kind = if error.is_timeout() {
+        CallErrorKind::TimedOut
+    } else {
+        CallErrorKind::Connection
+    };
+    call.error(kind)
+}
+
+fn may_repeat(call: &Call, error: &CallError) -> bool {
+    let refused = matches!(
+        error.status(),
+        Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    );
+    error.class() == Class::Retryable && (refused || call.repeat == Repeat::Always)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segment;
+
+    #[test]
+    fn segments_stay_segments() {
+        assert_eq!(segment("00u1-A_b"), "00u1-A_b");
+        assert_eq!(segment("a/b?c#d"), "a%2Fb%3Fc%23d");
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("ann@acme.example"), "ann%40acme.example");
+    }
+}

@@ -1,0 +1,192 @@
+//! The app instance: who and what is assigned to it. Source of shapes: Okta API, "Application
+//! Users" and "Application Groups".
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::Okta;
+use super::user::User;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+use crate::ids::{OktaAppId, OktaGroupId, OktaUserId};
+
+/// The assignment of one user to the app. Its `Debug` form shows no personal data.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct AppUser {
+    /// The user's id (`00u…`), not that of the assignment.
+    pub id: OktaUserId,
+    /// Okta's word for the assignment's state.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// The sign-in data of this app.
+    #[serde(default)]
+    credentials: Option<AppCredentials>,
+    /// The user itself, when it was asked for with `expand=user`.
+    #[serde(rename = "_embedded", default)]
+    embedded: Option<Embedded>,
+}
+
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AppCredentials {
+    user_name: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+struct Embedded {
+    user: Option<User>,
+}
+
+impl std::fmt::Debug for AppUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AppUser({}, {:?})", self.id, self.status)
+    }
+}
+
+/// Whether an app user counts as assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Assignment {
+    /// The user is assigned to the app.
+    Assigned,
+    /// The assignment is only a trace of an earlier one.
+    Ended,
+}
+
+impl AppUser {
+    /// The username in the app.
+    pub fn username(&self) -> Option<&str> {
+        self.credentials
+            .as_ref()?
+            .user_name
+            .as_deref()
+            .map(str::trim)
+            .filter(|n| !n.is_empty())
+    }
+
+    /// The user, when the answer carried it.
+    pub fn user(&self) -> Option<&User> {
+        self.embedded.as_ref()?.user.as_ref()
+    }
+
+    /// Whether the user is assigned. Apps with a stored credential keep the app user after the
+    /// assignment ended, in one of these states (Okta API, "Application Users: status").
+    pub fn assignment(&self) -> Assignment {
+        match self.status.as_deref() {
+            Some("DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED") => {
+                Assignment::Ended
+            }
+            _ => Assignment::Assigned,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct AppGroup {
+    id: OktaGroupId,
+}
+
+impl Okta {
+    /// The assignment of one user; `None` when there is none.
+    pub async fn app_user(
+        &self,
+        app: &OktaAppId,
+        user: &OktaUserId,
+        deadline: Deadline,
+    ) -> Result<Option<AppUser>, CallError> {
+        let path = format!(
+            "/api/v1/apps/{}/users/{}",
+            segment(app.as_str()),
+            segment(user.as_str())
+        );
+        self.read(
+            self.call("read the app user", Method::GET, &path, &[]),
+            deadline,
+        )
+        .await
+    }
+
+    /// All assignments, each with its user, 500 a page.
+    pub async fn app_users(
+        &self,
+        app: &OktaAppId,
+        deadline: Deadline,
+    ) -> Result<Vec<AppUser>, CallError> {
+        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
+        let query = [("limit", "500"), ("expand", "user")];
+        self.read_all(
+            self.call("list the app's users", Method::GET, &path, &query),
+            deadline,
+        )
+        .await
+    }
+
+    /// Reads the first app user only: fails when the app itself cannot be read. Asked before the
+    /// absence of an assignment may disable an account.
+    pub async fn check_app(&self, app: &OktaAppId, deadline: Deadline) -> Result<(), CallError> {
+        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
+        let call = self.call(
+            "read the app (OKTA_APP_ID)",
+            Method::GET,
+            &path,
+            &[("limit", "1")],
+        );
+        let answer = self.send(call.clone(), deadline).await?;
+        answer.json::<Vec<serde_json::Value>>(&call).map(|_| ())
+    }
+
+    /// The groups assigned to the app, 200 a page.
+    pub async fn app_groups(
+        &self,
+        app: &OktaAppId,
+        deadline: Deadline,
+    ) -> Result<Vec<OktaGroupId>, CallError> {
+        let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
+        let call = self.call(
+            "list the app's groups",
+            Method::GET,
+            &path,
+            &[("limit", "200")],
+        );
+        let groups: Vec<AppGroup> = self.read_all(call, deadline).await?;
+        Ok(groups.into_iter().map(|group| group.id).collect())
+    }
+
+    /// Whether a group is assigned to the app.
+    pub async fn is_app_group(
+        &self,
+        app: &OktaAppId,
+        group: &OktaGroupId,
+        deadline: Deadline,
+    ) -> Result<bool, CallError> {
+        let path = format!(
+            "/api/v1/apps/{}/groups/{}",
+            segment(app.as_str()),
+            segment(group.as_str())
+        );
+        let call = self.call("read the app's group", Method::GET, &path, &[]);
+        Ok(self
+            .read::<serde_json::Value>(call, deadline)
+            .await?
+            .is_some())
+    }
+
+    /// Assigns a user to the app under `username`.
+    pub async fn assign(
+        &self,
+        app: &OktaAppId,
+        user: &OktaUserId,
+        username: &str,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
+        let call = self
+            .call("assign the app", Method::POST, &path, &[])
+            .json(json!({
+                "id": user,
+                "scope": "USER",
+                "credentials": {"userName": username},
+            }));
+        self.send(call, deadline).await.map(|_| ())
+    }
+}

@@ -1,0 +1,116 @@
+//! Groups. Source of shapes: Okta API, "Groups".
+
+use http::Method;
+use serde::{Deserialize, Deserializer};
+
+use super::client::Okta;
+use super::user::User;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+use crate::ids::OktaGroupId;
+
+/// Who manages a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupKind {
+    /// People or rules (`OKTA_GROUP`), or an app or directory (`APP_GROUP`).
+    #[default]
+    Managed,
+    /// Okta itself (`BUILT_IN`), such as "Everyone".
+    BuiltIn,
+}
+
+impl<'de> Deserialize<'de> for GroupKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(if text.as_deref() == Some("BUILT_IN") {
+            Self::BuiltIn
+        } else {
+            Self::Managed
+        })
+    }
+}
+
+/// An Okta group, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Group {
+    /// The group's id.
+    pub id: OktaGroupId,
+    /// Who manages it.
+    #[serde(rename = "type", default)]
+    pub kind: GroupKind,
+    profile: GroupProfile,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct GroupProfile {
+    name: String,
+}
+
+impl Group {
+    /// The display name.
+    pub fn name(&self) -> &str {
+        &self.profile.name
+    }
+}
+
+impl Okta {
+    /// Reads a group; `None` when there is none.
+    pub async fn group(
+        &self,
+        group: &OktaGroupId,
+        deadline: Deadline,
+    ) -> Result<Option<Group>, CallError> {
+        let path = format!("/api/v1/groups/{}", segment(group.as_str()));
+        self.read(
+            self.call("read the group", Method::GET, &path, &[]),
+            deadline,
+        )
+        .await
+    }
+
+    /// All groups of the org, 200 a page.
+    pub async fn groups(&self, deadline: Deadline) -> Result<Vec<Group>, CallError> {
+        let call = self.call(
+            "list the groups",
+            Method::GET,
+            "/api/v1/groups",
+            &[("limit", "200")],
+        );
+        self.read_all(call, deadline).await
+    }
+
+    /// The groups whose name starts with `name`; for people who name a group.
+    pub async fn groups_named(
+        &self,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Group>, CallError> {
+        let call = self.call(
+            "find the group",
+            Method::GET,
+            "/api/v1/groups",
+            &[("q", name)],
+        );
+        self.read_all(call, deadline).await
+    }
+
+    /// The members of a group, 200 a page; `None` when the group does not exist.
+    pub async fn group_members(
+        &self,
+        group: &OktaGroupId,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<User>>, CallError> {
+        let path = format!("/api/v1/groups/{}/users", segment(group.as_str()));
+        let call = self.call(
+            "list the group's members",
+            Method::GET,
+            &path,
+            &[("limit", "200")],
+        );
+        match self.read_all(call, deadline).await {
+            Ok(members) => Ok(Some(members)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The System Log. Source: Okta, "System Log query".
+
+use http::Method;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::client::Okta;
+use crate::deadline::Deadline;
+use crate::http::{CallError, CallErrorKind};
+
+/// One page of the System Log.
+#[derive(Debug)]
+pub struct LogPage {
+    /// The events, as they came.
+    pub events: Vec<Box<RawValue>>,
+    /// Where the next page is; in polling mode there always is one.
+    pub next: Option<Url>,
+}
+
+impl Okta {
+    /// Begins to poll the log at `since` (RFC 3339), oldest first by persistence, only events of
+    /// `event_types`, 1000 a page.
+    pub async fn log_since(
+        &self,
+        since: &str,
+        event_types: &[&str],
+        deadline: Deadline,
+    ) -> Result<LogPage, CallError> {
+        let filter = event_types
+            .iter()
+            .map(|event_type| format!("eventType eq \"{event_type}\""))
+            .collect::<Vec<_>>()
+            .join(" or ");
+        let query = [
+            ("since", since),
+            ("sortOrder", "ASCENDING"),
+            ("limit", "1000"),
+            ("filter", &filter),
+        ];
+        let url = self
+            .call("read the System Log", Method::GET, "/api/v1/logs", &query)
+            .url;
+        self.log_page(&url, deadline).await
+    }
+
+    /// Reads the page at `url`, which came from an earlier page.
+    pub async fn log_page(&self, url: &Url, deadline: Deadline) -> Result<LogPage, CallError> {
+        let mut call = self.call("read the System Log", Method::GET, "/api/v1/logs", &[]);
+        if !self.owns(url) {
+            let what = "a stored cursor of another org".to_owned();
+            return Err(call.error(CallErrorKind::Unreadable(what)));
+        }
+        call.url = url.clone();
+        let answer = self.send(call.clone(), deadline).await?;
+        let events = answer.json(&call)?;
+        let next = self.next_page(&call, &answer.headers)?;
+        Ok(LogPage { events, next })
+    }
+}

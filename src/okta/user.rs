@@ -1,0 +1,196 @@
+//! Users. Source of shapes: Okta API, "Users".
+
+use http::Method;
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+
+use super::client::Okta;
+use super::group::Group;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+use crate::ids::OktaUserId;
+
+/// Where a user stands in Okta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserStatus {
+    /// `SUSPENDED`: cannot sign in, keeps its assignments.
+    Suspended,
+    /// `DEPROVISIONED`: deactivated.
+    Deprovisioned,
+    /// Any other state: the person may have an account downstream.
+    Live(String),
+}
+
+impl<'de> Deserialize<'de> for UserStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.as_str() {
+            "SUSPENDED" => Self::Suspended,
+            "DEPROVISIONED" => Self::Deprovisioned,
+            _ => Self::Live(text),
+        })
+    }
+}
+
+impl UserStatus {
+    /// Okta's word for it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Suspended => "SUSPENDED",
+            Self::Deprovisioned => "DEPROVISIONED",
+            Self::Live(text) => text,
+        }
+    }
+}
+
+/// An Okta user, as far as it matters here. Its `Debug` form shows no personal data.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct User {
+    /// The user's id.
+    pub id: OktaUserId,
+    /// Where the user stands.
+    pub status: UserStatus,
+    /// Attributes of the profile.
+    #[serde(default)]
+    pub profile: Profile,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User({}, {})", self.id, self.status.as_str())
+    }
+}
+
+/// The attributes that are read. Okta may leave any of them out or null.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// The login.
+    pub login: Option<String>,
+    /// The primary e-mail address.
+    pub email: Option<String>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Mobile phone.
+    pub mobile_phone: Option<String>,
+    /// Primary phone.
+    pub primary_phone: Option<String>,
+}
+
+impl Profile {
+    /// The phone number that follows the user: the mobile one, else the primary one.
+    pub fn phone(&self) -> Option<&str> {
+        [&self.mobile_phone, &self.primary_phone]
+            .into_iter()
+            .filter_map(|phone| phone.as_deref().map(str::trim))
+            .find(|phone| !phone.is_empty())
+    }
+}
+
+/// A user to be created without activation.
+#[derive(Clone)]
+pub struct NewUser {
+    /// The login, which is the e-mail address.
+    pub login: String,
+    /// The e-mail address.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+}
+
+impl Okta {
+    /// Reads a user by id; `None` when there is none.
+    pub async fn user(
+        &self,
+        user: &OktaUserId,
+        deadline: Deadline,
+    ) -> Result<Option<User>, CallError> {
+        self.user_by_key(user.as_str(), deadline).await
+    }
+
+    /// Reads a user by login; `None` when there is none.
+    pub async fn user_by_login(
+        &self,
+        login: &str,
+        deadline: Deadline,
+    ) -> Result<Option<User>, CallError> {
+        self.user_by_key(login, deadline).await
+    }
+
+    async fn user_by_key(&self, key: &str, deadline: Deadline) -> Result<Option<User>, CallError> {
+        let path = format!("/api/v1/users/{}", segment(key));
+        self.read(
+            self.call("read the user", Method::GET, &path, &[]),
+            deadline,
+        )
+        .await
+    }
+
+    /// The groups a user is in; `None` when the user does not exist.
+    pub async fn groups_of_user(
+        &self,
+        user: &OktaUserId,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<Group>>, CallError> {
+        let path = format!("/api/v1/users/{}/groups", segment(user.as_str()));
+        let call = self.call("read the user's groups", Method::GET, &path, &[]);
+        match self.read_all(call, deadline).await {
+            Ok(groups) => Ok(Some(groups)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a user in the state `STAGED` (`activate=false`).
+    pub async fn create_staged_user(
+        &self,
+        new: &NewUser,
+        deadline: Deadline,
+    ) -> Result<User, CallError> {
+        let call = self
+            .call(
+                "create the user",
+                Method::POST,
+                "/api/v1/users",
+                &[("activate", "false")],
+            )
+            .json(json!({"profile": {
+                "login": new.login,
+                "email": new.email,
+                "firstName": new.first_name,
+                "lastName": new.last_name,
+            }}));
+        let answer = self.send(call.clone(), deadline).await?;
+        answer.json(&call)
+    }
+
+    /// Changes first and last name; absent attributes are kept (a partial update).
+    pub async fn update_names(
+        &self,
+        user: &OktaUserId,
+        first_name: &str,
+        last_name: &str,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let path = format!("/api/v1/users/{}", segment(user.as_str()));
+        let call = self
+            .call("update the user's names", Method::POST, &path, &[])
+            .json(json!({"profile": {"firstName": first_name, "lastName": last_name}}));
+        self.send(call, deadline).await.map(|_| ())
+    }
+}
+
+impl User {
+    /// The primary e-mail address, when there is one.
+    pub fn email(&self) -> Option<&str> {
+        self.profile
+            .email
+            .as_deref()
+            .map(str::trim)
+            .filter(|email| !email.is_empty())
+    }
+}

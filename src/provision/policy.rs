@@ -1,0 +1,319 @@
+//! The rules that settings choose: who is pushed, under which name, and what happens at the end.
+//!
+//! Pure: no I/O, no clock. Each type is one setting of the README's table.
+
+use crate::failure::{Failure, Side};
+use crate::ids::OktaGroupId;
+use crate::okta::{Group, GroupKind};
+
+/// `USERNAME_POLICY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsernamePolicy {
+    /// The app username must be valid in Anypoint as it is.
+    #[default]
+    Strict,
+    /// Invalid characters become `_`.
+    Sanitize,
+}
+
+/// `ADOPT`: when an account with the wanted username exists and is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Adopt {
+    /// Adopt it if the e-mail address agrees, ignoring case.
+    #[default]
+    UsernameAndEmail,
+    /// Adopt it always.
+    Username,
+    /// Never adopt.
+    Never,
+}
+
+/// `SUSPENDED_USERS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SuspendedUsers {
+    /// Disable the account while the Okta user is suspended.
+    #[default]
+    Deactivate,
+    /// Leave the account as it is for an active user.
+    Keep,
+}
+
+/// `TEAM_NAME_POLICY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TeamNamePolicy {
+    /// Characters that Anypoint refuses become `-`.
+    #[default]
+    Sanitize,
+    /// The group's name must be valid as it is.
+    Strict,
+}
+
+/// `TEAM_REMOVAL`: when a pushed group is deleted or leaves the selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TeamRemoval {
+    /// Take the pushed members out, keep the team.
+    #[default]
+    Empty,
+    /// Leave the team and its members.
+    Keep,
+    /// Delete the team.
+    Delete,
+}
+
+/// `RESET_EMAIL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResetEmail {
+    /// Ask for a reset mail after creating an account.
+    #[default]
+    Send,
+    /// Do not.
+    Skip,
+}
+
+/// Who decides about the names of imported accounts (`IMPORT_MODE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImportedNames {
+    /// Okta does, as for every other link.
+    #[default]
+    OktaDecides,
+    /// `IMPORT_MODE=create`: whoever changed them since both sides agreed last.
+    LastChangeDecides,
+}
+
+/// `PUSH_GROUPS`: which Okta groups become teams.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum GroupSelection {
+    /// Those assigned to the app.
+    #[default]
+    Assigned,
+    /// None.
+    None,
+    /// All but those that Okta itself manages ("Everyone").
+    All,
+    /// Exactly these.
+    Ids(Vec<OktaGroupId>),
+    /// Those whose name matches the pattern; `*` stands for any run of characters.
+    Named(String),
+}
+
+/// Whether a group is selected, or what is still to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    /// It becomes a team.
+    Yes,
+    /// It does not.
+    No,
+    /// It does if it is assigned to the app.
+    IfAssigned,
+}
+
+impl GroupSelection {
+    /// Whether `group` is selected.
+    pub fn selects(&self, group: &Group) -> Selected {
+        let yes_if = |condition| {
+            if condition {
+                Selected::Yes
+            } else {
+                Selected::No
+            }
+        };
+        match self {
+            Self::Assigned => Selected::IfAssigned,
+            Self::None => Selected::No,
+            Self::All => yes_if(group.kind == GroupKind::Managed),
+            Self::Ids(ids) => yes_if(ids.contains(&group.id)),
+            Self::Named(pattern) => {
+                yes_if(group.kind == GroupKind::Managed && matches(pattern, group.name()))
+            }
+        }
+    }
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any run of characters. Linear in
+/// practice: after a mismatch only the last `*` is moved on.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&'*') {
+            star = Some((p, n));
+            p += 1;
+        } else if pattern.get(p) == Some(&name[n]) {
+            p += 1;
+            n += 1;
+        } else if let Some((star_p, star_n)) = star {
+            star = Some((star_p, star_n + 1));
+            p = star_p + 1;
+            n = star_n + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// All rules together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// `USERNAME_POLICY`.
+    pub usernames: UsernamePolicy,
+    /// `ADOPT`.
+    pub adopt: Adopt,
+    /// `SUSPENDED_USERS`.
+    pub suspended: SuspendedUsers,
+    /// `PUSH_GROUPS`.
+    pub groups: GroupSelection,
+    /// `TEAM_NAME_POLICY`.
+    pub team_names: TeamNamePolicy,
+    /// `TEAM_REMOVAL`.
+    pub team_removal: TeamRemoval,
+    /// `RESET_EMAIL`.
+    pub reset_email: ResetEmail,
+    /// `DEFAULT_PHONE`: sent on create when Okta has none.
+    pub default_phone: Option<String>,
+    /// What `IMPORT_MODE` means for push.
+    pub imported_names: ImportedNames,
+}
+
+/// The shortest username that Anypoint takes ("Managing your account": at least three characters;
+/// letters, digits, dash, underscore).
+const SHORTEST_USERNAME: usize = 3;
+/// The longest team name (Access Management API, `team_name`).
+const LONGEST_TEAM_NAME: usize = 255;
+
+impl UsernamePolicy {
+    /// The Anypoint username for an app username.
+    ///
+    /// # Errors
+    /// Permanent, when the policy cannot make a valid name of it. The name itself is not repeated.
+    pub fn apply(self, app_username: &str) -> Result<String, Failure> {
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name: String = match self {
+            Self::Sanitize => app_username
+                .chars()
+                .map(|c| if is_valid(c) { c } else { '_' })
+                .collect(),
+            Self::Strict if app_username.chars().all(is_valid) => app_username.to_owned(),
+            Self::Strict => {
+                return Err(Failure::permanent(
+                    Side::Settings,
+                    "the app username has characters that Anypoint does not take in a username.",
+                    "In the Okta app, map the username to letters, digits, dashes and underscores \
+                     (for example the part before the @), or set USERNAME_POLICY=sanitize, then \
+                     replay the event.",
+                ));
+            }
+        };
+        if name.len() < SHORTEST_USERNAME {
+            return Err(Failure::permanent(
+                Side::Settings,
+                "the app username is shorter than the three characters that Anypoint asks for.",
+                "Give the user a longer username in the Okta app, then replay the event.",
+            ));
+        }
+        Ok(name)
+    }
+}
+
+impl TeamNamePolicy {
+    /// The team name for a group's display name.
+    ///
+    /// # Errors
+    /// Permanent, when the policy cannot make a valid name of it.
+    pub fn apply(self, group_name: &str) -> Result<String, Failure> {
+        let is_valid =
+            |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c.is_ascii_whitespace();
+        let refused = |message: &str| {
+            Failure::permanent(
+                Side::Settings,
+                message,
+                "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize, then replay the event.",
+            )
+        };
+        let valid = group_name.chars().all(is_valid) && group_name.len() <= LONGEST_TEAM_NAME;
+        let name: String = match self {
+            Self::Strict if valid => group_name.to_owned(),
+            Self::Strict => {
+                return Err(refused(
+                    "the group's name is too long, or has characters that Anypoint does not take in a \
+                     team name.",
+                ));
+            }
+            Self::Sanitize => group_name
+                .chars()
+                .map(|c| if is_valid(c) { c } else { '-' })
+                .take(LONGEST_TEAM_NAME)
+                .collect(),
+        };
+        if name.trim().is_empty() {
+            return Err(refused("the group's name is empty."));
+        }
+        Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames_follow_the_policy() {
+        let strict = UsernamePolicy::Strict;
+        for good in ["ada_lovelace", "ann-lee", "abc", "A1_"] {
+            assert_eq!(strict.apply(good).unwrap(), good);
+        }
+        for bad in ["ann@acme.example", "ann.lee", "ab", "", "änn", "a b c"] {
+            let failure = strict.apply(bad).unwrap_err();
+            assert!(!failure.is_retryable());
+            assert!(bad.is_empty() || bad.len() < 4 || !failure.to_string().contains(bad));
+        }
+        let sanitize = UsernamePolicy::Sanitize;
+        assert_eq!(
+            sanitize.apply("ann.lee@acme.example").unwrap(),
+            "ann_lee_acme_example"
+        );
+        assert_eq!(sanitize.apply("ann-lee").unwrap(), "ann-lee");
+        assert_eq!(sanitize.apply("änn").unwrap(), "_nn");
+        assert!(sanitize.apply("ab").is_err());
+    }
+
+    #[test]
+    fn team_names_follow_the_policy() {
+        assert_eq!(
+            TeamNamePolicy::Sanitize.apply("R&D (EU), all").unwrap(),
+            "R-D -EU-- all"
+        );
+        assert_eq!(
+            TeamNamePolicy::Sanitize
+                .apply(&"x".repeat(300))
+                .unwrap()
+                .len(),
+            255
+        );
+        assert_eq!(
+            TeamNamePolicy::Strict.apply("Ops_1 - a").unwrap(),
+            "Ops_1 - a"
+        );
+        assert!(TeamNamePolicy::Strict.apply("R&D").is_err());
+        assert!(TeamNamePolicy::Sanitize.apply(" ").is_err());
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, expected) in [
+            ("Anypoint*", "Anypoint Devs", true),
+            ("Anypoint*", "My Anypoint", false),
+            ("*Devs", "Anypoint Devs", true),
+            ("*", "", true),
+            ("", "x", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYcZ", false),
+            ("abc", "abc", true),
+            ("ABC", "abc", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One user: look at both sides, plan, apply.
+
+mod apply;
+mod look;
+mod plan;
+
+pub use plan::{
+    AccountRef, FoundTeam, NamedAccount, TeamsFound, UserAction, UserStep, UserView, WantedTeam,
+    plan_user,
+};

@@ -1,0 +1,493 @@
+//! The planner for users: a pure function of what was seen. No I/O, no clock.
+//!
+//! The worker, `plan`, `explain` and reconcile all use this one list.
+
+use crate::anypoint::{Account, AccountChanges};
+use crate::failure::{Failure, Side};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::provision::policy::{Adopt, ImportedNames, Policy, ResetEmail};
+use crate::provision::wanted::{Person, Unwanted, Wanted};
+use crate::store::{AccountOwner, AgreedProfile, Origin, Tenure, UserLink};
+
+/// A team that the user is to be in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTeam {
+    /// The Okta group behind it.
+    pub group: OktaGroupId,
+    /// The group's display name, from which a missing team is named.
+    pub group_name: String,
+    /// The team, when the group has one.
+    pub team: Option<TeamId>,
+}
+
+/// A team that an account is in and that a link says is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTeam {
+    /// The team.
+    pub team: TeamId,
+    /// Whether the membership is ours to end: plain, and of a group that is still pushed.
+    pub ours: bool,
+}
+
+/// The linked teams of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TeamsFound(pub Vec<FoundTeam>);
+
+/// An account that bears the wanted username and is not the linked one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAccount {
+    /// The account.
+    pub account: Account,
+    /// To whom it belongs or belonged.
+    pub owner: Option<AccountOwner>,
+    /// Its linked teams.
+    pub teams: TeamsFound,
+}
+
+/// Everything that was seen of one user on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserView {
+    /// The Okta user.
+    pub user: OktaUserId,
+    /// What Okta wants.
+    pub wanted: Wanted,
+    /// The link.
+    pub link: Option<UserLink>,
+    /// The linked account; `None` when there is no link or the account is gone.
+    pub linked: Option<Account>,
+    /// The linked account's linked teams.
+    pub linked_teams: TeamsFound,
+    /// The account of the wanted (or, after a crash, intended) username.
+    pub named: Option<NamedAccount>,
+    /// The username of an account that this program was about to create.
+    pub intended: Option<String>,
+    /// The teams that the user is to be in.
+    pub teams: Vec<WantedTeam>,
+    /// Teams whose memberships were written moments ago: what was read of them may be the past.
+    pub fresh: Vec<TeamId>,
+}
+
+/// Which account an action is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountRef {
+    /// This one.
+    Known(AccountId),
+    /// The one that an earlier action of the same plan creates.
+    Created,
+}
+
+/// One thing to do. Each is safe to do twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserAction {
+    /// Create an account for the person.
+    Create(Person),
+    /// Ask for a reset mail to the account of that username.
+    MailReset {
+        /// The username.
+        username: String,
+    },
+    /// Change an account's profile, or enable or disable it.
+    Update {
+        /// The account.
+        account: AccountRef,
+        /// What changes.
+        changes: AccountChanges,
+    },
+    /// Take an account out of a team.
+    LeaveTeam {
+        /// The account.
+        account: AccountId,
+        /// The team.
+        team: TeamId,
+    },
+    /// Record which account belongs to the user.
+    Link {
+        /// The account.
+        account: AccountRef,
+        /// Its username.
+        username: String,
+        /// How the link came to be.
+        origin: Origin,
+        /// What both sides agree on now (imported links).
+        agreed: Option<AgreedProfile>,
+    },
+    /// Put the account into the team of a group; the team is made first if it is missing.
+    JoinTeam {
+        /// The account.
+        account: AccountRef,
+        /// The group and its team.
+        team: WantedTeam,
+    },
+}
+
+impl UserAction {
+    /// The word used in metrics and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create_account",
+            Self::MailReset { .. } => "mail_reset",
+            Self::Update { changes, .. } => match changes.enabled {
+                Some(false) => "disable_account",
+                Some(true) => "enable_account",
+                None => "update_account",
+            },
+            Self::LeaveTeam { .. } => "leave_team",
+            Self::Link { .. } => "link",
+            Self::JoinTeam { .. } => "join_team",
+        }
+    }
+}
+
+/// An action and why it follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserStep {
+    /// What to do.
+    pub action: UserAction,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Plans what makes Anypoint agree with Okta for one user. An empty plan: they agree.
+///
+/// # Errors
+/// Permanent, when the wanted username belongs to an account that may not be adopted.
+pub fn plan_user(view: &UserView, policy: &Policy) -> Result<Vec<UserStep>, Failure> {
+    match &view.wanted {
+        Wanted::Nothing(reason) => Ok(plan_end(view, *reason)),
+        Wanted::Account(person) => plan_account(view, person, policy),
+    }
+}
+
+/// No enabled account is wanted: whatever is ours is disabled and leaves the pushed teams.
+fn plan_end(view: &UserView, reason: Unwanted) -> Vec<UserStep> {
+    let mut plan = Plan::default();
+    match (&view.linked, &view.named) {
+        (Some(account), _) => {
+            plan.disable(account, &view.linked_teams, &view.fresh, reason.as_str());
+        }
+        // No link, yet an account under the name that we were about to create: a run was cut off
+        // between creating and linking. It is ours, so it must not stay open.
+        (None, Some(named)) if view.link.is_none() => {
+            plan.disable(&named.account, &named.teams, &view.fresh, reason.as_str());
+            plan.add(
+                UserAction::Link {
+                    account: AccountRef::Known(named.account.id.clone()),
+                    username: named.account.username.clone(),
+                    origin: Origin::Created,
+                    agreed: None,
+                },
+                "an earlier run created the account and could not record it",
+            );
+        }
+        (None, _) => {}
+    }
+    plan.0
+}
+
+fn plan_account(
+    view: &UserView,
+    person: &Person,
+    policy: &Policy,
+) -> Result<Vec<UserStep>, Failure> {
+    let mut plan = Plan::default();
+    let keeps_account = view
+        .linked
+        .as_ref()
+        .filter(|account| account.username.eq_ignore_ascii_case(&person.username));
+    if let (Some(account), Some(link)) = (keeps_account, &view.link) {
+        let changes = changes(account, person, Some(link), policy);
+        let agreed = agreed_after(account, &changes, link, policy);
+        let id = AccountRef::Known(account.id.clone());
+        plan.update(id.clone(), changes, "Okta's profile and assignment decide");
+        if let Some(agreed) = agreed {
+            plan.add(
+                UserAction::Link {
+                    account: id.clone(),
+                    username: link.username.clone(),
+                    origin: link.origin,
+                    agreed: Some(agreed),
+                },
+                "both sides agree on new names",
+            );
+        }
+        plan.teams(view, &id, Some((&account.id, &view.linked_teams)));
+        return Ok(plan.0);
+    }
+
+    let renamed = view.linked.as_ref();
+    let (id, origin, teams) = match &view.named {
+        Some(named) => {
+            let grounds = may_take(view, named, person, policy)?;
+            if grounds == Grounds::Ours && policy.reset_email == ResetEmail::Send {
+                plan.add(
+                    UserAction::MailReset {
+                        username: person.username.clone(),
+                    },
+                    "an earlier run created the account and may not have asked for the mail",
+                );
+            }
+            let id = AccountRef::Known(named.account.id.clone());
+            let changes = changes(&named.account, person, None, policy);
+            plan.update(id.clone(), changes, "the account is taken over");
+            let origin = if grounds == Grounds::Ours {
+                Origin::Created
+            } else {
+                Origin::Adopted
+            };
+            (id, origin, Some((&named.account.id, &named.teams)))
+        }
+        None => {
+            plan.add(
+                UserAction::Create(person.clone()),
+                if view.link.is_some() {
+                    "the app username changed, or the linked account is gone"
+                } else {
+                    "the user is assigned and has no account"
+                },
+            );
+            if policy.reset_email == ResetEmail::Send {
+                plan.add(
+                    UserAction::MailReset {
+                        username: person.username.clone(),
+                    },
+                    "a new account needs a password of its owner's choice",
+                );
+            }
+            (AccountRef::Created, Origin::Created, None)
+        }
+    };
+    if let Some(old) = renamed {
+        // The old account is closed only when the new one exists: a name that cannot be had must not
+        // lock the person out.
+        plan.disable(
+            old,
+            &view.linked_teams,
+            &view.fresh,
+            "the app username changed",
+        );
+    }
+    plan.add(
+        UserAction::Link {
+            account: id.clone(),
+            username: person.username.clone(),
+            origin,
+            agreed: None,
+        },
+        "the account belongs to the user now",
+    );
+    plan.teams(view, &id, teams);
+    Ok(plan.0)
+}
+
+/// On which grounds an existing account may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grounds {
+    /// An earlier run created it for this user and was cut off.
+    Ours,
+    /// It was this user's account before, or the setting allows it.
+    Adoption,
+}
+
+fn may_take(
+    view: &UserView,
+    named: &NamedAccount,
+    person: &Person,
+    policy: &Policy,
+) -> Result<Grounds, Failure> {
+    let intended = view
+        .intended
+        .as_deref()
+        .is_some_and(|name| name.eq_ignore_ascii_case(&person.username));
+    match &named.owner {
+        Some(owner) if owner.okta_user == view.user => return Ok(Grounds::Adoption),
+        Some(owner) if owner.tenure == Tenure::Current => {
+            return Err(Failure::permanent(
+                Side::Anypoint,
+                format!(
+                    "the account with that username belongs to Okta user {}.",
+                    owner.okta_user
+                ),
+                "Give one of the two users another app username in Okta, or part the account from the \
+                 other user with `okta-anypoint unlink`, then replay the event.",
+            ));
+        }
+        _ => {}
+    }
+    if intended {
+        return Ok(Grounds::Ours);
+    }
+    let same_email = match (&named.account.email, &person.email) {
+        (Some(theirs), Some(ours)) => theirs.trim().to_lowercase() == ours.to_lowercase(),
+        _ => false,
+    };
+    match policy.adopt {
+        Adopt::Username => Ok(Grounds::Adoption),
+        Adopt::UsernameAndEmail if same_email => Ok(Grounds::Adoption),
+        Adopt::UsernameAndEmail => Err(Failure::permanent(
+            Side::Anypoint,
+            "an account with that username exists and has another e-mail address.",
+            "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if \
+             not, give the user another app username in Okta; then replay the event.",
+        )),
+        Adopt::Never => Err(Failure::permanent(
+            Side::Anypoint,
+            "an account with that username exists, and ADOPT=never.",
+            "If it is the same person, pair them with `okta-anypoint link`; if not, give the user \
+             another app username in Okta; then replay the event.",
+        )),
+    }
+}
+
+/// What has to change on an account that stays or is taken over.
+fn changes(
+    account: &Account,
+    person: &Person,
+    link: Option<&UserLink>,
+    policy: &Policy,
+) -> AccountChanges {
+    let agreed = link.and_then(|link| agreed_names(link, policy));
+    let name = |wanted: &Option<String>, found: &Option<String>, agreed: Option<&str>| {
+        let found_text = found.as_deref().unwrap_or_default();
+        let wanted = wanted.as_deref().filter(|wanted| *wanted != found_text)?;
+        // A change made in Anypoint since both sides agreed is brought to Okta by the next import.
+        let changed_there = agreed.is_some_and(|agreed| agreed != found_text);
+        (!changed_there).then(|| wanted.to_owned())
+    };
+    let phone = person
+        .phone
+        .as_deref()
+        .filter(|phone| Some(*phone) != account.phone_number.as_deref().map(str::trim));
+    AccountChanges {
+        first_name: name(
+            &person.first_name,
+            &account.first_name,
+            agreed.map(|agreed| agreed.first_name.as_str()),
+        ),
+        last_name: name(
+            &person.last_name,
+            &account.last_name,
+            agreed.map(|agreed| agreed.last_name.as_str()),
+        ),
+        phone_number: phone.map(str::to_owned),
+        enabled: (!account.is_enabled()).then_some(true),
+    }
+}
+
+/// The names last agreed on, when they decide.
+fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedProfile> {
+    let decide = link.origin == Origin::Imported
+        && policy.imported_names == ImportedNames::LastChangeDecides;
+    link.agreed.as_ref().filter(|_| decide)
+}
+
+/// The names that both sides will agree on after `changes`, when that is news.
+fn agreed_after(
+    account: &Account,
+    changes: &AccountChanges,
+    link: &UserLink,
+    policy: &Policy,
+) -> Option<AgreedProfile> {
+    let agreed = agreed_names(link, policy)?;
+    if changes.first_name.is_none() && changes.last_name.is_none() {
+        return None;
+    }
+    let next = |change: &Option<String>, agreed: &str, found: &Option<String>| {
+        let found = found.as_deref().unwrap_or_default();
+        match change {
+            Some(new) => new.clone(),
+            None if found == agreed => found.to_owned(),
+            None => agreed.to_owned(),
+        }
+    };
+    Some(AgreedProfile {
+        first_name: next(&changes.first_name, &agreed.first_name, &account.first_name),
+        last_name: next(&changes.last_name, &agreed.last_name, &account.last_name),
+    })
+}
+
+#[derive(Default)]
+struct Plan(Vec<UserStep>);
+
+impl Plan {
+    fn add(&mut self, action: UserAction, reason: &'static str) {
+        self.0.push(UserStep { action, reason });
+    }
+
+    fn update(&mut self, account: AccountRef, changes: AccountChanges, reason: &'static str) {
+        if !changes.is_empty() {
+            self.add(UserAction::Update { account, changes }, reason);
+        }
+    }
+
+    fn disable(
+        &mut self,
+        account: &Account,
+        teams: &TeamsFound,
+        fresh: &[TeamId],
+        reason: &'static str,
+    ) {
+        if account.is_enabled() {
+            let changes = AccountChanges::enabled(false);
+            self.update(AccountRef::Known(account.id.clone()), changes, reason);
+        }
+        self.leave(&account.id, teams, fresh, &[]);
+    }
+
+    /// Leaves every team of ours that is not wanted, also those whose reads may show the past.
+    fn leave(
+        &mut self,
+        account: &AccountId,
+        teams: &TeamsFound,
+        fresh: &[TeamId],
+        wanted: &[WantedTeam],
+    ) {
+        let is_wanted = |team: &TeamId| wanted.iter().any(|w| w.team.as_ref() == Some(team));
+        let shown = teams
+            .0
+            .iter()
+            .filter(|found| found.ours)
+            .map(|found| &found.team);
+        let unsure = fresh
+            .iter()
+            .filter(|team| teams.0.iter().all(|found| found.team != **team));
+        for team in shown.chain(unsure).filter(|team| !is_wanted(team)) {
+            self.add(
+                UserAction::LeaveTeam {
+                    account: account.clone(),
+                    team: team.clone(),
+                },
+                "the user is not in the team's group, or has no enabled account",
+            );
+        }
+    }
+
+    fn teams(
+        &mut self,
+        view: &UserView,
+        account: &AccountRef,
+        found: Option<(&AccountId, &TeamsFound)>,
+    ) {
+        let is_in = |team: &TeamId| {
+            found.is_some_and(|(_, teams)| teams.0.iter().any(|found| found.team == *team))
+                && !view.fresh.contains(team)
+        };
+        for wanted in &view.teams {
+            if !wanted.team.as_ref().is_some_and(&is_in) {
+                self.add(
+                    UserAction::JoinTeam {
+                        account: account.clone(),
+                        team: wanted.clone(),
+                    },
+                    "the user is in the team's group",
+                );
+            }
+        }
+        if let Some((account, teams)) = found {
+            self.leave(account, teams, &view.fresh, &view.teams);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! What Okta wants, worked out from what Okta says. Pure.
+
+use super::policy::{Policy, SuspendedUsers};
+use crate::failure::{Failure, Side};
+use crate::okta::{AppUser, Assignment, User, UserStatus};
+
+/// The person an account is for. Its `Debug` form shows no personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The Anypoint username, by the username policy.
+    pub username: String,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// E-mail address; used on creation and for adoption only.
+    pub email: Option<String>,
+    /// Phone number.
+    pub phone: Option<String>,
+}
+
+impl std::fmt::Debug for Person {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Person(…)")
+    }
+}
+
+/// Why no enabled account is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwanted {
+    /// The Okta user does not exist (any more).
+    NoUser,
+    /// The Okta user is deactivated.
+    Deprovisioned,
+    /// The Okta user is suspended, and suspended users are disabled.
+    Suspended,
+    /// The user is not assigned to the app.
+    NotAssigned,
+}
+
+impl Unwanted {
+    /// The reason in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoUser => "the Okta user does not exist",
+            Self::Deprovisioned => "the Okta user is deactivated",
+            Self::Suspended => "the Okta user is suspended",
+            Self::NotAssigned => "the Okta user is not assigned to the app",
+        }
+    }
+}
+
+/// What Anypoint should hold for one Okta user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// An enabled account.
+    Account(Person),
+    /// No enabled account.
+    Nothing(Unwanted),
+}
+
+/// Whether an enabled account is wanted, before names come into it.
+///
+/// An account is wanted exactly when the user exists, is not deactivated (nor suspended, by
+/// setting) and is assigned to the app.
+pub fn standing(
+    user: Option<&User>,
+    app_user: Option<&AppUser>,
+    suspended: SuspendedUsers,
+) -> Result<(), Unwanted> {
+    let user = user.ok_or(Unwanted::NoUser)?;
+    match user.status {
+        UserStatus::Deprovisioned => return Err(Unwanted::Deprovisioned),
+        UserStatus::Suspended if suspended == SuspendedUsers::Deactivate => {
+            return Err(Unwanted::Suspended);
+        }
+        UserStatus::Suspended | UserStatus::Live(_) => {}
+    }
+    match app_user.map(AppUser::assignment) {
+        Some(Assignment::Assigned) => Ok(()),
+        Some(Assignment::Ended) | None => Err(Unwanted::NotAssigned),
+    }
+}
+
+/// What Anypoint should hold for a user.
+///
+/// # Errors
+/// Permanent, when the app username is missing or against the username policy.
+pub fn wanted(
+    user: Option<&User>,
+    app_user: Option<&AppUser>,
+    policy: &Policy,
+) -> Result<Wanted, Failure> {
+    if let Err(reason) = standing(user, app_user, policy.suspended) {
+        return Ok(Wanted::Nothing(reason));
+    }
+    let (Some(user), Some(app_user)) = (user, app_user) else {
+        return Ok(Wanted::Nothing(Unwanted::NoUser));
+    };
+    let username = app_user.username().ok_or_else(|| {
+        Failure::permanent(
+            Side::Okta,
+            "the app user has no username.",
+            "Set the application username of the app, or of this user, in Okta, then replay the event.",
+        )
+    })?;
+    let text = |value: &Option<String>| {
+        value
+            .as_deref()
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+    };
+    Ok(Wanted::Account(Person {
+        username: policy.usernames.apply(username)?,
+        first_name: text(&user.profile.first_name),
+        last_name: text(&user.profile.last_name),
+        email: text(&user.profile.email),
+        phone: user.profile.phone().map(str::to_owned),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn user(status: &str) -> User {
+        serde_json::from_value(json!({"id": "00u1", "status": status, "profile": {
+            "login": "lin@acme.example", "email": "lin@acme.example", "firstName": " Lin ",
+            "lastName": "Example", "mobilePhone": null, "primaryPhone": "555-0100"}}))
+        .unwrap()
+    }
+
+    fn app_user(status: Value) -> AppUser {
+        serde_json::from_value(
+            json!({"id": "00u1", "status": status, "credentials": {"userName": "lin_example"}}),
+        )
+        .unwrap()
+    }
+
+    fn nothing(user: Option<&User>, app_user: Option<&AppUser>, policy: &Policy) -> Unwanted {
+        match wanted(user, app_user, policy).unwrap() {
+            Wanted::Nothing(reason) => reason,
+            Wanted::Account(_) => panic!("an account is wanted"),
+        }
+    }
+
+    #[test]
+    fn an_account_is_wanted_for_live_assigned_users_only() {
+        let policy = Policy::default();
+        let assigned = app_user(json!("ACTIVE"));
+        for status in [
+            "STAGED",
+            "PROVISIONED",
+            "ACTIVE",
+            "RECOVERY",
+            "LOCKED_OUT",
+            "PASSWORD_EXPIRED",
+            "NEW",
+        ] {
+            let Wanted::Account(person) =
+                wanted(Some(&user(status)), Some(&assigned), &policy).unwrap()
+            else {
+                panic!("{status}")
+            };
+            assert_eq!(person.username, "lin_example");
+            assert_eq!(person.first_name.as_deref(), Some("Lin"));
+            assert_eq!(person.phone.as_deref(), Some("555-0100"));
+        }
+        let active = user("ACTIVE");
+        assert_eq!(nothing(None, Some(&assigned), &policy), Unwanted::NoUser);
+        assert_eq!(nothing(Some(&active), None, &policy), Unwanted::NotAssigned);
+        assert_eq!(
+            nothing(Some(&user("DEPROVISIONED")), Some(&assigned), &policy),
+            Unwanted::Deprovisioned
+        );
+        for ended in [
+            "DEPROVISIONED",
+            "INACTIVE",
+            "REVOKED",
+            "SUSPENDED",
+            "UNASSIGNED",
+        ] {
+            let ended = app_user(json!(ended));
+            assert_eq!(
+                nothing(Some(&active), Some(&ended), &policy),
+                Unwanted::NotAssigned
+            );
+        }
+        assert!(wanted(Some(&active), Some(&app_user(json!(null))), &policy).is_ok());
+    }
+
+    #[test]
+    fn suspended_users_follow_the_setting() {
+        let assigned = app_user(json!("ACTIVE"));
+        let mut policy = Policy::default();
+        assert_eq!(
+            nothing(Some(&user("SUSPENDED")), Some(&assigned), &policy),
+            Unwanted::Suspended
+        );
+        policy.suspended = SuspendedUsers::Keep;
+        let kept = wanted(Some(&user("SUSPENDED")), Some(&assigned), &policy).unwrap();
+        assert!(matches!(kept, Wanted::Account(_)));
+    }
+
+    #[test]
+    fn a_missing_app_username_is_a_permanent_failure_only_when_it_matters() {
+        let nameless: AppUser =
+            serde_json::from_value(json!({"id": "00u1", "credentials": null})).unwrap();
+        let policy = Policy::default();
+        assert!(
+            !wanted(Some(&user("ACTIVE")), Some(&nameless), &policy)
+                .unwrap_err()
+                .is_retryable()
+        );
+        assert!(wanted(Some(&user("DEPROVISIONED")), Some(&nameless), &policy).is_ok());
+    }
+}

@@ -1,0 +1,205 @@
+//! Every setting, read once from the environment into types.
+//!
+//! A missing or malformed setting stops the program before it takes work, with one message that
+//! names every variable at fault and what is expected. Values are never repeated: some are secrets.
+//! An empty variable counts as unset, because deployment templates cannot leave one out.
+
+mod parse;
+mod reader;
+
+use std::time::Duration;
+
+use http::HeaderName;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::ids::{OktaAppId, OrganizationId};
+use crate::okta::Credentials;
+use crate::provision::Policy;
+
+pub use reader::{Problem, Reader, SettingsError};
+
+/// How Okta proves itself to us.
+#[derive(Debug, Clone)]
+pub struct HookSettings {
+    /// The values that are accepted: the current secret first, then the previous one.
+    pub secrets: Vec<SecretString>,
+    /// The header that carries it.
+    pub header: HeaderName,
+    /// The app instance whose events act.
+    pub app: OktaAppId,
+}
+
+/// Whom we talk to.
+#[derive(Debug, Clone)]
+pub struct RemoteSettings {
+    /// `OKTA_ORG_URL`.
+    pub okta_org_url: Url,
+    /// `OKTA_APP_ID`.
+    pub app: OktaAppId,
+    /// `OKTA_API_TOKEN`.
+    pub okta_credentials: Credentials,
+    /// `ANYPOINT_BASE_URL`.
+    pub anypoint_base_url: Url,
+    /// `ANYPOINT_ORG_ID`.
+    pub organization: OrganizationId,
+    /// `ANYPOINT_CLIENT_ID`.
+    pub anypoint_client_id: String,
+    /// `ANYPOINT_CLIENT_SECRET`.
+    pub anypoint_client_secret: SecretString,
+}
+
+/// What an import may do (`IMPORT_MODE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImportMode {
+    /// Nothing.
+    Off,
+    /// Only say what it would do.
+    #[default]
+    Report,
+    /// Pair users that exist on both sides.
+    Link,
+    /// Also create missing Okta users, and bring profile changes back.
+    Create,
+}
+
+/// Whether a reconcile acts (`RECONCILE_MODE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReconcileMode {
+    /// Only say what it would do.
+    Report,
+    /// Put what differs on the queue.
+    #[default]
+    Apply,
+}
+
+/// How many users a reconcile may deactivate or take out of teams (`MAX_DEACTIVATIONS`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DeactivationLimit {
+    /// That many.
+    Count(usize),
+    /// That share of the linked users, 0 to 100.
+    Percent(f64),
+}
+
+impl DeactivationLimit {
+    /// The number of users that may be affected when `linked` users are linked.
+    pub fn allowed(self, linked: usize) -> usize {
+        match self {
+            Self::Count(count) => count,
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "10,000 users at the most, and a share between 0 and 1"
+            )]
+            Self::Percent(percent) => (linked as f64 * percent / 100.0).floor() as usize,
+        }
+    }
+}
+
+/// What the scheduled tasks may do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScheduleSettings {
+    /// `IMPORT_MODE`.
+    pub import: ImportMode,
+    /// `RECONCILE_MODE`.
+    pub reconcile: ReconcileMode,
+    /// `MAX_DEACTIVATIONS`.
+    pub limit: DeactivationLimit,
+}
+
+/// What applying events needs: both remotes and the rules.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Whom we talk to.
+    pub remotes: RemoteSettings,
+    /// The rules.
+    pub policy: Policy,
+    /// `EVENT_TTL_DAYS`.
+    pub event_ttl: Duration,
+}
+
+impl HookSettings {
+    /// Reads the receiver's settings, with `HOOK_SECRET` in the environment.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let secret = reader.secret("HOOK_SECRET");
+        let previous = reader.optional_secret("HOOK_SECRET_PREVIOUS");
+        Self::with_secrets(reader, secret.into_iter().chain(previous).collect())
+    }
+
+    /// Reads the receiver's settings, with secrets that came from elsewhere.
+    pub fn with_secrets(reader: &mut Reader<'_>, secrets: Vec<SecretString>) -> Option<Self> {
+        let header = reader.or_default("HOOK_AUTH_HEADER", "a header name", "authorization");
+        let app = reader.required("OKTA_APP_ID", parse::APP_ID);
+        Some(Self {
+            secrets,
+            header: header?,
+            app: app?,
+        })
+    }
+}
+
+impl RemoteSettings {
+    /// Reads whom we talk to.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let okta_org_url = reader.with("OKTA_ORG_URL", parse::ORG_URL, parse::base_url);
+        let app = reader.required("OKTA_APP_ID", parse::APP_ID);
+        let okta_token = reader.secret("OKTA_API_TOKEN");
+        let anypoint_base_url = reader.with_default(
+            "ANYPOINT_BASE_URL",
+            parse::CONTROL_PLANE,
+            "https://anypoint.mulesoft.com",
+            parse::base_url,
+        );
+        let organization = reader.required("ANYPOINT_ORG_ID", "the id of the root organization");
+        let anypoint_client_id = reader.text("ANYPOINT_CLIENT_ID", "the connected app's id");
+        let anypoint_client_secret = reader.secret("ANYPOINT_CLIENT_SECRET");
+        Some(Self {
+            okta_org_url: okta_org_url?,
+            app: app?,
+            okta_credentials: Credentials::ApiToken(okta_token?),
+            anypoint_base_url: anypoint_base_url?,
+            organization: organization?,
+            anypoint_client_id: anypoint_client_id?,
+            anypoint_client_secret: anypoint_client_secret?,
+        })
+    }
+}
+
+impl EngineSettings {
+    /// Reads what applying events needs.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let remotes = RemoteSettings::read(reader);
+        let policy = parse::policy(reader);
+        let days = reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days);
+        Some(Self {
+            remotes: remotes?,
+            policy: policy?,
+            event_ttl: days?,
+        })
+    }
+}
+
+impl ScheduleSettings {
+    /// Reads what the scheduled tasks may do.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let import = parse::import_mode(reader);
+        let reconcile = reader.choice(
+            "RECONCILE_MODE",
+            &[
+                ("apply", ReconcileMode::Apply),
+                ("report", ReconcileMode::Report),
+            ],
+        );
+        let limit = reader.with_default("MAX_DEACTIVATIONS", parse::LIMIT, "20%", parse::limit);
+        Some(Self {
+            import: import?,
+            reconcile: reconcile?,
+            limit: limit?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

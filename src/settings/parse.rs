@@ -1,0 +1,147 @@
+//! How the single values are spelled.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::reader::Reader;
+use super::{DeactivationLimit, ImportMode};
+use crate::provision::{
+    Adopt, GroupSelection, ImportedNames, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy,
+    TeamRemoval, UsernamePolicy,
+};
+
+pub(super) const APP_ID: &str = "the id of the Okta app instance (`0oa…`)";
+pub(super) const ORG_URL: &str =
+    "the org's address, `https://acme.okta.com` (`http://` only on a loopback host)";
+pub(super) const CONTROL_PLANE: &str =
+    "the control plane's address, `https://…` (`http://` only on a loopback host)";
+pub(super) const DAYS: &str = "a number of days from 1 to 3650";
+pub(super) const LIMIT: &str = "a count (`50`) or a share of the linked users (`20%`)";
+const GROUPS: &str = "`assigned`, `none`, `all`, `ids:00g…,00g…` or `name:PATTERN`";
+
+/// An address without path, query or credentials. Plain HTTP could show tokens to the network, so it
+/// is taken on loopback hosts only; `*.localhost` is one by RFC 6761, 6.3.
+pub(super) fn base_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let loopback = match url.host()? {
+        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(address) => IpAddr::from(address).is_loopback(),
+        Host::Ipv6(address) => IpAddr::from(address).is_loopback(),
+    };
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+    (bare && safe).then_some(url)
+}
+
+pub(super) fn days(text: &str) -> Option<Duration> {
+    let days: u64 = text.parse().ok()?;
+    (1..=3650)
+        .contains(&days)
+        .then(|| Duration::from_secs(days * 24 * 60 * 60))
+}
+
+pub(super) fn limit(text: &str) -> Option<DeactivationLimit> {
+    match text.strip_suffix('%') {
+        Some(share) => {
+            let percent: f64 = share.trim().parse().ok()?;
+            (0.0..=100.0)
+                .contains(&percent)
+                .then_some(DeactivationLimit::Percent(percent))
+        }
+        None => text.parse().ok().map(DeactivationLimit::Count),
+    }
+}
+
+fn groups(text: &str) -> Option<GroupSelection> {
+    match text {
+        "assigned" => return Some(GroupSelection::Assigned),
+        "none" => return Some(GroupSelection::None),
+        "all" => return Some(GroupSelection::All),
+        _ => {}
+    }
+    if let Some(ids) = text.strip_prefix("ids:") {
+        let ids: Option<Vec<_>> = ids.split(',').map(|id| id.trim().parse().ok()).collect();
+        return ids.map(GroupSelection::Ids);
+    }
+    let pattern = text.strip_prefix("name:")?;
+    (!pattern.is_empty()).then(|| GroupSelection::Named(pattern.to_owned()))
+}
+
+pub(super) fn import_mode(reader: &mut Reader<'_>) -> Option<ImportMode> {
+    reader.choice(
+        "IMPORT_MODE",
+        &[
+            ("report", ImportMode::Report),
+            ("off", ImportMode::Off),
+            ("link", ImportMode::Link),
+            ("create", ImportMode::Create),
+        ],
+    )
+}
+
+pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
+    let usernames = reader.choice(
+        "USERNAME_POLICY",
+        &[
+            ("strict", UsernamePolicy::Strict),
+            ("sanitize", UsernamePolicy::Sanitize),
+        ],
+    );
+    let adopt = reader.choice(
+        "ADOPT",
+        &[
+            ("username_and_email", Adopt::UsernameAndEmail),
+            ("username", Adopt::Username),
+            ("never", Adopt::Never),
+        ],
+    );
+    let suspended = reader.choice(
+        "SUSPENDED_USERS",
+        &[
+            ("deactivate", SuspendedUsers::Deactivate),
+            ("keep", SuspendedUsers::Keep),
+        ],
+    );
+    let groups = reader.with_default("PUSH_GROUPS", GROUPS, "assigned", groups);
+    let team_names = reader.choice(
+        "TEAM_NAME_POLICY",
+        &[
+            ("sanitize", TeamNamePolicy::Sanitize),
+            ("strict", TeamNamePolicy::Strict),
+        ],
+    );
+    let team_removal = reader.choice(
+        "TEAM_REMOVAL",
+        &[
+            ("empty", TeamRemoval::Empty),
+            ("keep", TeamRemoval::Keep),
+            ("delete", TeamRemoval::Delete),
+        ],
+    );
+    let reset_email = reader.choice(
+        "RESET_EMAIL",
+        &[("true", ResetEmail::Send), ("false", ResetEmail::Skip)],
+    );
+    let default_phone = reader.optional("DEFAULT_PHONE");
+    let imported_names = match import_mode(reader)? {
+        ImportMode::Create => ImportedNames::LastChangeDecides,
+        ImportMode::Off | ImportMode::Report | ImportMode::Link => ImportedNames::OktaDecides,
+    };
+    Some(Policy {
+        usernames: usernames?,
+        adopt: adopt?,
+        suspended: suspended?,
+        groups: groups?,
+        team_names: team_names?,
+        team_removal: team_removal?,
+        reset_email: reset_email?,
+        default_phone,
+        imported_names,
+    })
+}

@@ -1,0 +1,151 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::provision::{Adopt, GroupSelection, ImportedNames};
+
+fn complete() -> HashMap<&'static str, &'static str> {
+    HashMap::from([
+        ("HOOK_SECRET", "hook-secret-value"),
+        ("OKTA_ORG_URL", "https://acme.okta.com"),
+        ("OKTA_APP_ID", "0oaAPP"),
+        ("OKTA_API_TOKEN", "okta-token-value"),
+        ("ANYPOINT_ORG_ID", "0b0e2f5c-0000-4000-8000-0000000000aa"),
+        ("ANYPOINT_CLIENT_ID", "client"),
+        ("ANYPOINT_CLIENT_SECRET", "client-secret-value"),
+    ])
+}
+
+fn read<T>(
+    variables: &HashMap<&'static str, &'static str>,
+    read: impl Fn(&mut Reader<'_>) -> Option<T>,
+) -> Result<T, SettingsError> {
+    let mut reader = Reader::new(|name| variables.get(name).map(|value| (*value).to_owned()));
+    let value = read(&mut reader);
+    reader.finish(value)
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let engine = read(&complete(), EngineSettings::read).unwrap();
+    assert_eq!(engine.policy, Policy::default());
+    assert_eq!(engine.event_ttl, Duration::from_secs(30 * 86_400));
+    assert_eq!(
+        engine.remotes.anypoint_base_url.as_str(),
+        "https://anypoint.mulesoft.com/"
+    );
+    let schedule = read(&complete(), ScheduleSettings::read).unwrap();
+    assert_eq!(schedule.import, ImportMode::Report);
+    assert_eq!(schedule.reconcile, ReconcileMode::Apply);
+    assert_eq!(schedule.limit, DeactivationLimit::Percent(20.0));
+    let hook = read(&complete(), HookSettings::read).unwrap();
+    assert_eq!(hook.header, "authorization");
+    assert_eq!(hook.secrets.len(), 1);
+}
+
+#[test]
+fn one_message_names_every_variable_at_fault_and_no_value() {
+    let mut variables = complete();
+    variables.remove("OKTA_API_TOKEN");
+    variables.insert("ANYPOINT_CLIENT_SECRET", "  ");
+    variables.insert("OKTA_ORG_URL", "http://acme.okta.com/secret-path");
+    variables.insert("ADOPT", "secret-word");
+    variables.insert("EVENT_TTL_DAYS", "0");
+    let message = read(&variables, EngineSettings::read)
+        .unwrap_err()
+        .to_string();
+    for name in [
+        "OKTA_API_TOKEN is missing",
+        "ANYPOINT_CLIENT_SECRET is missing",
+        "OKTA_ORG_URL is malformed",
+        "ADOPT is malformed",
+        "EVENT_TTL_DAYS is malformed",
+        "`never`",
+    ] {
+        assert!(message.contains(name), "{name} not in {message}");
+    }
+    assert!(!message.contains("secret-"), "{message}");
+}
+
+#[test]
+fn secrets_do_not_show_in_debug() {
+    let engine = read(&complete(), EngineSettings::read).unwrap();
+    let hook = read(&complete(), HookSettings::read).unwrap();
+    let shown = format!("{engine:?} {hook:?}");
+    for secret in [
+        "hook-secret-value",
+        "okta-token-value",
+        "client-secret-value",
+    ] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback_only() {
+    for (url, taken) in [
+        ("https://acme.okta.com", true),
+        ("https://acme.okta.com/", true),
+        ("http://127.0.0.1:8080", true),
+        ("http://localhost:1", true),
+        ("http://[::1]:1", true),
+        ("http://okta.localhost:1", true),
+        ("http://acme.okta.com", false),
+        ("http://127.0.0.1.example.com", false),
+        ("http://10.0.0.1", false),
+        ("ftp://127.0.0.1", false),
+        ("https://user:pass@acme.okta.com", false),
+        ("https://acme.okta.com/path", false),
+        ("https://acme.okta.com?x=1", false),
+        ("acme.okta.com", false),
+    ] {
+        assert_eq!(parse::base_url(url).is_some(), taken, "{url}");
+    }
+}
+
+#[test]
+fn every_form_of_every_choice_is_read() {
+    let mut variables = complete();
+    variables.insert("PUSH_GROUPS", "ids:00g1, 00g2");
+    variables.insert("ADOPT", "never");
+    variables.insert("IMPORT_MODE", "create");
+    let policy = read(&variables, EngineSettings::read).unwrap().policy;
+    assert!(matches!(policy.groups, GroupSelection::Ids(ids) if ids.len() == 2));
+    assert_eq!(policy.adopt, Adopt::Never);
+    assert_eq!(policy.imported_names, ImportedNames::LastChangeDecides);
+    for (groups, taken) in [
+        ("assigned", true),
+        ("none", true),
+        ("all", true),
+        ("name:Any*", true),
+        ("name:", false),
+        ("ids:", false),
+        ("ids:a,,b", false),
+        ("some", false),
+    ] {
+        variables.insert("PUSH_GROUPS", groups);
+        assert_eq!(
+            read(&variables, EngineSettings::read).is_ok(),
+            taken,
+            "{groups}"
+        );
+    }
+    for (limit, expected) in [
+        ("50", Some(DeactivationLimit::Count(50))),
+        ("0", Some(DeactivationLimit::Count(0))),
+        ("12.5%", Some(DeactivationLimit::Percent(12.5))),
+        ("101%", None),
+        ("-1", None),
+        ("many", None),
+    ] {
+        variables.insert("MAX_DEACTIVATIONS", limit);
+        assert_eq!(
+            read(&variables, ScheduleSettings::read)
+                .ok()
+                .map(|s| s.limit),
+            expected,
+            "{limit}"
+        );
+    }
+    assert_eq!(DeactivationLimit::Percent(20.0).allowed(10), 2);
+    assert_eq!(DeactivationLimit::Percent(20.0).allowed(4), 0);
+}

@@ -1,0 +1,132 @@
+//! One request on its way through a simulator, and the answer to it.
+
+use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+/// A request, taken apart.
+pub(super) struct Call {
+    pub method: Method,
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// At most this many items a page (a fault).
+    pub page_cap: Option<usize>,
+    /// Answer from the state before the last change (a fault).
+    pub stale: bool,
+    /// What about this request is outside the vendor's documents.
+    pub notes: Vec<String>,
+}
+
+impl Call {
+    /// The path in decoded parts, without empty ones.
+    pub fn segments(&self) -> Vec<String> {
+        let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        self.path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(decode)
+            .collect()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Notes that this request is outside the vendor's documents.
+    pub fn note(&mut self, why: impl AsRef<str>) {
+        let note = format!("{} {}: {}", self.method, self.path, why.as_ref());
+        self.notes.push(note);
+    }
+
+    /// Notes each query parameter that is not in the list.
+    pub fn documented_query(&mut self, names: &[&str]) {
+        let unknown: Vec<String> = self
+            .query
+            .iter()
+            .map(|(key, _)| key.clone())
+            .filter(|key| !names.contains(&key.as_str()))
+            .collect();
+        for key in unknown {
+            self.note(format!("undocumented query parameter `{key}`"));
+        }
+    }
+
+    /// The body as JSON, if it is.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The body as JSON or, as an object of strings, as a form.
+    pub fn json_or_form(&self) -> Option<Value> {
+        if self
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+        {
+            let pairs = url::form_urlencoded::parse(&self.body);
+            return Some(Value::Object(
+                pairs
+                    .map(|(k, v)| (k.into_owned(), Value::from(v.into_owned())))
+                    .collect(),
+            ));
+        }
+        self.json()
+    }
+}
+
+/// What the body of an answer is.
+pub(super) enum Content {
+    Empty,
+    Json(Value),
+    Text { kind: &'static str, text: String },
+}
+
+/// An answer.
+pub(super) struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub content: Content,
+}
+
+impl Reply {
+    pub fn json(status: u16, value: Value) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Json(value),
+        }
+    }
+
+    pub fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Empty,
+        }
+    }
+
+    pub fn text(status: u16, kind: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Text {
+                kind,
+                text: text.into(),
+            },
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}

@@ -1,0 +1,38 @@
+//! Stateful stand-ins for Okta and for Anypoint Platform, spoken to over plain HTTP.
+//!
+//! They serve the demo, the tests, `sam local`, and anybody who wants to try an integration without two tenants. Each is a
+//! plain model (a *world*) behind a real HTTP server:
+//!
+//! | part | plays |
+//! |---|---|
+//! | [`okta::OktaSimulator`] | an Okta org: users, groups, apps and assignments, System Log, event hooks (which it really calls) |
+//! | [`anypoint::AnypointSimulator`] | one Anypoint control plane with one organization: users, teams, members, tokens, recovery mail |
+//! | [`traffic::Traffic`] | what was asked of a server, what of it the vendor does not document, and the faults to play |
+//! | [`cell::WorldGuard`] | the world itself, for tests that set it up with verbs or look at it |
+//!
+//! A test sets a world up with verbs (`create_user`, `assign`, …), lets the program under test talk to
+//! [`base_url`](okta::OktaSimulator::base_url), and looks at the world again. A request outside the vendors' documents is
+//! answered like the vendor would and also noted in [`Traffic::unexpected`](traffic::Traffic::unexpected), so that a test
+//! can end by asserting that there were none.
+//!
+//! Nothing here depends on the rest of the crate: identifiers are strings, as on the wire.
+//!
+//! # Not simulated
+//!
+//! Signing keys and OAuth at Okta (only SSWS tokens are accepted), rate limits by count (play them with a
+//! [`fault`](traffic::Fault)), group push mappings, group rules, admin roles, Anypoint permissions of teams, invitations,
+//! single sign-on itself and audit logs. Where the vendors' documents leave an answer open, the doc comment of the function
+//! says which one was chosen.
+
+pub mod anypoint;
+pub mod cell;
+pub mod clock;
+pub mod okta;
+pub mod server;
+pub mod traffic;
+
+mod call;
+mod index;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! `/api/v1/groups` (Okta API, Groups).
+
+use serde_json::Value;
+
+use super::super::expression::Expression;
+use super::super::objects::OktaGroup;
+use super::super::refusal::Refusal;
+use super::super::world::OktaWorld;
+use super::paging::{after, cut, limit, page};
+use super::{Answer, base, known_fields, no_such_endpoint, object, render};
+use crate::simulator::call::{Call, Reply};
+use crate::simulator::clock::iso;
+
+pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> Answer {
+    let method = call.method.clone();
+    match (method.as_str(), rest) {
+        ("GET", []) => list(world, call),
+        ("POST", []) => {
+            let mut body = object(call)?;
+            known_fields(call, &body, &["profile"]);
+            let Some(Value::Object(profile)) = body.remove("profile") else {
+                return Err(Refusal::malformed());
+            };
+            let created = world.create_group_from(None, profile)?;
+            Ok(Reply::json(
+                200,
+                render::group(world.group(&created.id)?, &base(world, call)),
+            ))
+        }
+        ("GET", [id]) => Ok(Reply::json(
+            200,
+            render::group(world.group(id)?, &base(world, call)),
+        )),
+        ("PUT", [id]) => {
+            world.group(id)?;
+            let mut body = object(call)?;
+            known_fields(call, &body, &["profile"]);
+            let Some(Value::Object(profile)) = body.remove("profile") else {
+                return Err(Refusal::malformed());
+            };
+            world.set_group_profile(id, profile)?;
+            Ok(Reply::json(
+                200,
+                render::group(world.group(id)?, &base(world, call)),
+            ))
+        }
+        ("DELETE", [id]) => {
+            world.delete_group(id)?;
+            Ok(Reply::empty(204))
+        }
+        ("GET", [id, "users"]) => members(world, call, id),
+        ("PUT", [id, "users", user]) => {
+            world.add_member(id, user)?;
+            Ok(Reply::empty(204))
+        }
+        ("DELETE", [id, "users", user]) => {
+            world.remove_member(id, user)?;
+            Ok(Reply::empty(204))
+        }
+        _ => no_such_endpoint(),
+    }
+}
+
+fn attribute(group: &OktaGroup, name: &str) -> Option<String> {
+    match name {
+        "id" => Some(group.id.clone()),
+        "type" => Some(group.kind.clone()),
+        "created" => Some(iso(group.created)),
+        "lastUpdated" => Some(iso(group.last_updated)),
+        "lastMembershipUpdated" => Some(iso(group.last_membership_updated)),
+        _ => group
+            .profile
+            .get(name.strip_prefix("profile.")?)
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+    }
+}
+
+fn list(world: &OktaWorld, call: &mut Call) -> Answer {
+    call.documented_query(&[
+        "search",
+        "filter",
+        "q",
+        "after",
+        "limit",
+        "expand",
+        "sortBy",
+        "sortOrder",
+    ]);
+    let text = call.query("search").or_else(|| call.query("filter"));
+    let expression = text
+        .map(Expression::parse)
+        .transpose()
+        .map_err(Refusal::bad_search)?;
+    if let Some(unknown) = expression
+        .iter()
+        .flat_map(Expression::attributes)
+        .find(|name| {
+            !matches!(
+                *name,
+                "id" | "type" | "created" | "lastUpdated" | "lastMembershipUpdated"
+            ) && !name.starts_with("profile.")
+        })
+    {
+        return Err(Refusal::bad_search(format!("unknown attribute {unknown}")));
+    }
+    let starts = call.query("q").map(str::to_lowercase);
+    let matches = |group: &OktaGroup| {
+        expression
+            .as_ref()
+            .is_none_or(|expression| expression.matches(&|name| attribute(group, name)))
+            && starts
+                .as_ref()
+                .is_none_or(|starts| group.name().to_lowercase().starts_with(starts))
+    };
+    let limit = limit(call, 200, 1, 10_000)?;
+    let after = after(call)?;
+    let (found, next) = cut(
+        world.groups.iter().filter(|(_, group)| matches(group)),
+        after.as_deref(),
+        limit,
+    );
+    let base = base(world, call);
+    Ok(page(
+        call,
+        &base,
+        found
+            .into_iter()
+            .map(|group| render::group(group, &base))
+            .collect(),
+        next,
+    ))
+}
+
+fn members(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
+    call.documented_query(&["after", "limit"]);
+    let limit = limit(call, 1000, 1, 1000)?;
+    let after = after(call)?;
+    let members = world
+        .group(id)?
+        .members
+        .iter()
+        .filter_map(|user| Some((user, world.users.get(user)?)));
+    let (found, next) = cut(members, after.as_deref(), limit);
+    let base = base(world, call);
+    Ok(page(
+        call,
+        &base,
+        found
+            .into_iter()
+            .map(|user| render::user(user, &base))
+            .collect(),
+        next,
+    ))
+}

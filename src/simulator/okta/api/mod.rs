@@ -1,0 +1,190 @@
+//! The HTTP face of the org: who may come in, which path leads where.
+
+mod apps;
+mod groups;
+mod hooks;
+mod logs;
+mod paging;
+mod render;
+mod users;
+
+use serde_json::{Value, json};
+
+use super::deliver;
+use super::objects::Profile;
+use super::refusal::Refusal;
+use super::world::OktaWorld;
+use crate::simulator::call::{Call, Reply};
+use crate::simulator::cell::WorldCell;
+use crate::simulator::server::Model;
+
+/// The org as a server model.
+pub(super) struct Okta {
+    pub cell: WorldCell<OktaWorld>,
+    pub tokens: Vec<String>,
+    pub page_cap: Option<usize>,
+    pub client: reqwest::Client,
+}
+
+type Answer = Result<Reply, Refusal>;
+
+impl Model for Okta {
+    async fn answer(&self, call: &mut Call) -> Reply {
+        let answer = match self.enter(call) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => self.route(call).await,
+        };
+        let reply = answer.unwrap_or_else(|refusal| {
+            if refusal.undocumented {
+                call.note(refusal.to_string());
+            }
+            refusal.reply()
+        });
+        let reset = jiff::Timestamp::now().as_second() + 60;
+        reply
+            .with(
+                "x-okta-request-id",
+                uuid::Uuid::new_v4().simple().to_string(),
+            )
+            .with("x-rate-limit-limit", "600")
+            .with("x-rate-limit-remaining", "599")
+            .with("x-rate-limit-reset", reset.to_string())
+    }
+}
+
+impl Okta {
+    /// Authentication and what holds for every request.
+    fn enter(&self, call: &mut Call) -> Result<(), Refusal> {
+        if call.path == "/.well-known/okta-organization" {
+            return Ok(());
+        }
+        let token = call
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("SSWS "));
+        if !token.is_some_and(|token| self.tokens.iter().any(|known| known == token)) {
+            return Err(Refusal::new(401, "E0000011", "Invalid token provided"));
+        }
+        let sends = call.method == "POST" || call.method == "PUT";
+        if sends
+            && call.header("content-length").is_none()
+            && call.header("transfer-encoding").is_none()
+        {
+            return Err(Refusal::new(411, "E0000003", "Content-Length is required").outside());
+        }
+        if call.query.iter().any(|(_, value)| value.is_empty()) {
+            call.note("empty query parameter");
+        }
+        if std::str::from_utf8(&call.body).is_ok_and(|text| text.chars().any(|c| c.len_utf8() > 3))
+        {
+            return Err(Refusal::invalid(
+                "body",
+                "Characters of four bytes are not allowed",
+            ));
+        }
+        call.page_cap = call.page_cap.or(self.page_cap);
+        Ok(())
+    }
+
+    async fn route(&self, call: &mut Call) -> Answer {
+        let segments = call.segments();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if let ["api", "v1", "eventHooks", id, "lifecycle", "verify"] = segments.as_slice()
+            && call.method == "POST"
+        {
+            let id = (*id).to_owned();
+            return self.verify(&id).await;
+        }
+        if call.method == "GET" {
+            return match call.stale {
+                true => answer(&mut self.cell.stale_copy(), call, &segments),
+                false => answer(self.cell.guard().quietly(), call, &segments),
+            };
+        }
+        answer(&mut self.cell.guard(), call, &segments)
+    }
+
+    async fn verify(&self, id: &str) -> Answer {
+        let hook = self
+            .cell
+            .guard()
+            .hooks
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Refusal::not_found("EventHook", id))?;
+        let ok = deliver::verify(&self.client, &hook).await;
+        let mut world = self.cell.guard();
+        let hook = world
+            .hooks
+            .get_mut(id)
+            .filter(|now| now.uri == hook.uri && now.auth_value == hook.auth_value);
+        match hook {
+            Some(hook) if ok => {
+                hook.verified = true;
+                let hook = hook.clone();
+                Ok(Reply::json(200, render::hook(&hook, &world.base_url)))
+            }
+            _ => Err(Refusal::invalid(
+                "eventHook",
+                format!("Unable to verify event hook. Hook {id} execution failed"),
+            )),
+        }
+    }
+}
+
+fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {
+    let method = call.method.clone();
+    match (method.as_str(), segments) {
+        ("GET", [".well-known", "okta-organization"]) => Ok(Reply::json(
+            200,
+            json!({"id": world.org_id, "_links": {"organization": {"href": base(world, call)}}, "pipeline": "idx"}),
+        )),
+        ("GET", ["api", "v1", "org"]) => Ok(Reply::json(
+            200,
+            json!({"id": world.org_id, "companyName": "Acme", "status": "ACTIVE", "subdomain": "acme",
+                   "_links": {"self": {"href": base(world, call)}}}),
+        )),
+        ("GET", ["api", "v1", "logs"]) => logs::list(world, call),
+        (_, ["api", "v1", "users", rest @ ..]) => users::answer(world, call, rest),
+        (_, ["api", "v1", "groups", rest @ ..]) => groups::answer(world, call, rest),
+        (_, ["api", "v1", "apps", rest @ ..]) => apps::answer(world, call, rest),
+        (_, ["api", "v1", "eventHooks", rest @ ..]) => hooks::answer(world, call, rest),
+        _ => Err(Refusal::new(
+            404,
+            "E0000022",
+            "The endpoint does not support the provided HTTP method",
+        )
+        .outside()),
+    }
+}
+
+fn no_such_endpoint() -> Answer {
+    Err(Refusal::new(
+        405,
+        "E0000022",
+        "The endpoint does not support the provided HTTP method",
+    )
+    .outside())
+}
+
+/// The org's address as this caller reaches it.
+fn base(world: &OktaWorld, call: &Call) -> String {
+    call.header("host")
+        .map_or_else(|| world.base_url.clone(), |host| format!("http://{host}"))
+}
+
+fn object(call: &Call) -> Result<Profile, Refusal> {
+    match call.json() {
+        Some(Value::Object(fields)) => Ok(fields),
+        _ => Err(Refusal::malformed()),
+    }
+}
+
+fn known_fields(call: &mut Call, body: &Profile, known: &[&str]) {
+    let unknown: Vec<&String> = body
+        .keys()
+        .filter(|key| !known.contains(&key.as_str()))
+        .collect();
+    for key in unknown {
+        call.note(format!("undocumented body field `{key}`"));
+    }
+}

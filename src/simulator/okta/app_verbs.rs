@@ -1,0 +1,369 @@
+//! What can happen to assignments.
+
+use serde_json::Map;
+
+use super::log::{LogEvent, Target};
+use super::objects::{AppGroup, AppUser, Profile, UserStatus};
+use super::refusal::Refusal;
+use super::world::OktaWorld;
+
+impl OktaWorld {
+    /// Assigns a user by name, with the username the app's template makes.
+    ///
+    /// # Errors
+    /// If app or user do not exist or the user is deprovisioned.
+    pub fn assign(&mut self, app_id: &str, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        self.assign_as(app_id, user_id, None, None)
+    }
+
+    /// Assigns a user by name with a username of your choice.
+    ///
+    /// # Errors
+    /// If app or user do not exist or the user is deprovisioned.
+    pub fn assign_with_username(
+        &mut self,
+        app_id: &str,
+        user_id: &str,
+        username: &str,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        self.assign_as(app_id, user_id, Some(username), None)
+    }
+
+    /// Assigns a user by name. One who is assigned through a group becomes individually assigned, without a second event.
+    pub(super) fn assign_as(
+        &mut self,
+        app_id: &str,
+        user_id: &str,
+        username: Option<&str>,
+        profile: Option<Profile>,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let status = self.user(user_id)?.status;
+        self.app(app_id)?;
+        if status == UserStatus::Deprovisioned {
+            return Err(Refusal::status_forbids("DEPROVISIONED"));
+        }
+        let mut events = self.grant(app_id, user_id, true, username)?;
+        if let Some(profile) = profile
+            && let Some(assignment) = self.app_mut(app_id)?.users.get_mut(user_id)
+        {
+            assignment.profile = profile;
+        }
+        if let Some(username) = username
+            && events.is_empty()
+        {
+            events = self.set_app_username(app_id, user_id, username)?;
+        }
+        Ok(events)
+    }
+
+    fn grant(
+        &mut self,
+        app_id: &str,
+        user_id: &str,
+        individual: bool,
+        username: Option<&str>,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let now = self.clock.tick();
+        if let Some(assignment) = self.app_mut(app_id)?.users.get_mut(user_id) {
+            if individual && !assignment.individual {
+                assignment.individual = true;
+                assignment.last_updated = now;
+            }
+            return Ok(Vec::new());
+        }
+        let template = self.app(app_id)?.username_template;
+        let user_name = match username {
+            Some(username) => username.to_owned(),
+            None => template.apply(self.user(user_id)?),
+        };
+        let assignment = AppUser {
+            assignment_id: self.new_id("0ua"),
+            user_name,
+            profile: Map::new(),
+            individual,
+            created: now,
+            last_updated: now,
+        };
+        self.app_mut(app_id)?
+            .users
+            .insert(user_id.to_owned(), assignment);
+        Ok(vec![self.assignment_event(
+            "application.user_membership.add",
+            app_id,
+            user_id,
+            &[],
+            !individual,
+        )?])
+    }
+
+    fn assignment_event(
+        &mut self,
+        event: &str,
+        app_id: &str,
+        user_id: &str,
+        debug: &[(&str, &str)],
+        by_job: bool,
+    ) -> Result<LogEvent, Refusal> {
+        let (app, user) = (self.app(app_id)?, self.user(user_id)?);
+        let assignment = app
+            .users
+            .get(user_id)
+            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        let targets = vec![
+            Target::app_user(assignment, user),
+            Target::app(app),
+            Target::user(user),
+        ];
+        Ok(self.write(event, targets, debug, by_job))
+    }
+
+    fn revoke(&mut self, app_id: &str, user_id: &str, by_job: bool) -> Result<LogEvent, Refusal> {
+        let event = self.assignment_event(
+            "application.user_membership.remove",
+            app_id,
+            user_id,
+            &[],
+            by_job,
+        )?;
+        self.app_mut(app_id)?.users.remove(user_id);
+        Ok(event)
+    }
+
+    /// Takes an individual assignment back. If a group still assigns the user, the assignment stays as the group's and
+    /// nothing is written. An assignment that only a group made is refused with 403 (Okta's answer is not documented).
+    ///
+    /// # Errors
+    /// If there is no such assignment, or only a group made it.
+    pub fn unassign(&mut self, app_id: &str, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let through_group = self.group_grants(app_id, user_id)?;
+        let assignment = self
+            .app_mut(app_id)?
+            .users
+            .get_mut(user_id)
+            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        if !assignment.individual && through_group {
+            return Err(Refusal::new(
+                403,
+                "E0000006",
+                "You cannot unassign a user that a group assigns",
+            ));
+        }
+        assignment.individual = false;
+        match through_group {
+            true => Ok(Vec::new()),
+            false => Ok(vec![self.revoke(app_id, user_id, false)?]),
+        }
+    }
+
+    /// Changes the username in the app. Writes `application.user_membership.change_username`.
+    ///
+    /// # Errors
+    /// If there is no such assignment.
+    pub fn set_app_username(
+        &mut self,
+        app_id: &str,
+        user_id: &str,
+        username: &str,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let now = self.clock.tick();
+        let assignment = self
+            .app_mut(app_id)?
+            .users
+            .get_mut(user_id)
+            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        if assignment.user_name == username {
+            return Ok(Vec::new());
+        }
+        assignment.user_name = username.to_owned();
+        assignment.last_updated = now;
+        let event = "application.user_membership.change_username";
+        Ok(vec![self.assignment_event(
+            event,
+            app_id,
+            user_id,
+            &[],
+            false,
+        )?])
+    }
+
+    /// Changes attributes of the app profile. Writes `application.user_membership.update`.
+    ///
+    /// # Errors
+    /// If there is no such assignment.
+    pub fn update_app_profile(
+        &mut self,
+        app_id: &str,
+        user_id: &str,
+        changes: Profile,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let now = self.clock.tick();
+        let assignment = self
+            .app_mut(app_id)?
+            .users
+            .get_mut(user_id)
+            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        let names: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let names = names.join(",");
+        assignment.profile.extend(changes);
+        assignment.last_updated = now;
+        let event = "application.user_membership.update";
+        Ok(vec![self.assignment_event(
+            event,
+            app_id,
+            user_id,
+            &[("changed_attributes", &names)],
+            false,
+        )?])
+    }
+
+    /// Assigns a group: its members become app users (scope GROUP).
+    ///
+    /// # Errors
+    /// If app or group do not exist.
+    pub fn assign_group(&mut self, app_id: &str, group_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        self.assign_group_as(app_id, group_id, None, None)
+    }
+
+    pub(super) fn assign_group_as(
+        &mut self,
+        app_id: &str,
+        group_id: &str,
+        priority: Option<u32>,
+        profile: Option<Profile>,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let group_target = Target::group(self.group(group_id)?);
+        let members: Vec<String> = self.group(group_id)?.members.iter().cloned().collect();
+        let fresh = self.new_id("0ga");
+        let now = self.clock.tick();
+        let app = self.app_mut(app_id)?;
+        let next = u32::try_from(app.groups.len()).unwrap_or(u32::MAX);
+        let known = app.groups.contains_key(group_id);
+        let assignment = app.groups.entry(group_id.to_owned()).or_insert(AppGroup {
+            assignment_id: fresh,
+            priority: next,
+            profile: Map::new(),
+            last_updated: now,
+        });
+        if known && priority.is_none_or(|p| p == assignment.priority) && profile.is_none() {
+            return Ok(Vec::new());
+        }
+        assignment.priority = priority.unwrap_or(assignment.priority);
+        assignment.profile = profile.unwrap_or_default();
+        assignment.last_updated = now;
+        let id = assignment.assignment_id.clone();
+        let targets = vec![group_target, Target::app(app)];
+        let event = if known {
+            "group.application_assignment.update"
+        } else {
+            "group.application_assignment.add"
+        };
+        let mut events = vec![self.write(event, targets, &[("groupAppAssignmentId", &id)], true)];
+        for member in members {
+            events.extend(self.settle_assignments(&member)?);
+        }
+        Ok(events)
+    }
+
+    /// Takes a group's assignment back; members assigned through it alone lose theirs.
+    ///
+    /// # Errors
+    /// If there is no such assignment.
+    pub fn unassign_group(
+        &mut self,
+        app_id: &str,
+        group_id: &str,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let group_target = Target::group(self.group(group_id)?);
+        let members: Vec<String> = self.group(group_id)?.members.iter().cloned().collect();
+        let app = self.app_mut(app_id)?;
+        let gone = app
+            .groups
+            .remove(group_id)
+            .ok_or_else(|| Refusal::not_found("ApplicationGroupAssignment", group_id))?;
+        let targets = vec![group_target, Target::app(app)];
+        let debug = [("groupAppAssignmentId", gone.assignment_id.as_str())];
+        let mut events =
+            vec![self.write("group.application_assignment.remove", targets, &debug, true)];
+        for member in members {
+            events.extend(self.settle_assignments(&member)?);
+        }
+        Ok(events)
+    }
+
+    fn group_grants(&self, app_id: &str, user_id: &str) -> Result<bool, Refusal> {
+        let holds = |group: &String| {
+            self.groups
+                .get(group)
+                .is_some_and(|group| group.members.contains(user_id))
+        };
+        Ok(self.app(app_id)?.groups.keys().any(holds))
+    }
+
+    /// Makes the group-made assignments of a user agree with the groups.
+    pub(super) fn settle_assignments(&mut self, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let may_have = self.user(user_id)?.status != UserStatus::Deprovisioned;
+        let apps: Vec<String> = self.apps.keys().cloned().collect();
+        let mut events = Vec::new();
+        for app in apps {
+            let granted = may_have && self.group_grants(&app, user_id)?;
+            match self
+                .app(&app)?
+                .users
+                .get(user_id)
+                .map(|assignment| assignment.individual)
+            {
+                None if granted => events.extend(self.grant(&app, user_id, false, None)?),
+                Some(false) if !granted => events.push(self.revoke(&app, user_id, true)?),
+                _ => {}
+            }
+        }
+        Ok(events)
+    }
+
+    /// Ends all assignments to active apps, as a deactivation does.
+    pub(super) fn drop_assignments(&mut self, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let holds: Vec<String> = self
+            .apps
+            .values()
+            .filter(|app| app.active && app.users.contains_key(user_id))
+            .map(|app| app.id.clone())
+            .collect();
+        let mut events = Vec::new();
+        for app_id in holds {
+            let app = self.app_mut(&app_id)?;
+            if app.stored_credentials
+                && let Some(assignment) = app.users.get(user_id).cloned()
+            {
+                app.set_aside.insert(user_id.to_owned(), assignment);
+            }
+            events.push(self.revoke(&app_id, user_id, true)?);
+        }
+        Ok(events)
+    }
+
+    /// Brings back, as individual ones, the assignments that apps with stored credentials kept.
+    pub(super) fn restore_set_aside(&mut self, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let apps: Vec<String> = self
+            .apps
+            .values()
+            .filter(|app| app.set_aside.contains_key(user_id))
+            .map(|app| app.id.clone())
+            .collect();
+        let mut events = Vec::new();
+        for app_id in apps {
+            let app = self.app_mut(&app_id)?;
+            if let Some(mut assignment) = app.set_aside.remove(user_id) {
+                assignment.individual = true;
+                app.users.insert(user_id.to_owned(), assignment);
+                events.push(self.assignment_event(
+                    "application.user_membership.restore",
+                    &app_id,
+                    user_id,
+                    &[],
+                    true,
+                )?);
+            }
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,180 @@
+//! What can happen to a group.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::log::{LogEvent, Target};
+use super::objects::{OktaGroup, Profile};
+use super::refusal::Refusal;
+use super::world::{Created, OktaWorld};
+
+impl OktaWorld {
+    /// Creates a group.
+    ///
+    /// # Errors
+    /// If the name is empty or taken.
+    pub fn create_group(&mut self, name: &str) -> Result<Created, Refusal> {
+        let mut profile = Map::new();
+        profile.insert("name".to_owned(), Value::from(name));
+        profile.insert("description".to_owned(), Value::Null);
+        self.create_group_from(None, profile)
+    }
+
+    /// Creates a group, with an id of your choice if given.
+    ///
+    /// # Errors
+    /// If the name is empty or taken.
+    pub fn create_group_from(
+        &mut self,
+        id: Option<&str>,
+        profile: Profile,
+    ) -> Result<Created, Refusal> {
+        self.group_name_free(&profile, None)?;
+        let id = id.map_or_else(|| self.new_id("00g"), str::to_owned);
+        let now = self.clock.tick();
+        let group = OktaGroup {
+            id: id.clone(),
+            kind: "OKTA_GROUP".to_owned(),
+            profile,
+            created: now,
+            last_updated: now,
+            last_membership_updated: now,
+            members: BTreeSet::new(),
+        };
+        let target = Target::group(&group);
+        self.groups.insert(id.clone(), group);
+        let events = vec![self.write("group.lifecycle.create", vec![target], &[], false)];
+        Ok(Created { id, events })
+    }
+
+    fn group_name_free(&self, profile: &Profile, own_id: Option<&str>) -> Result<(), Refusal> {
+        let name = profile
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if name.is_empty() {
+            return Err(Refusal::invalid("name", "name: The field cannot be left blank").outside());
+        }
+        let taken = |group: &OktaGroup| group.name() == name && Some(group.id.as_str()) != own_id;
+        match self.groups.values().any(taken) {
+            false => Ok(()),
+            true => Err(Refusal::invalid(
+                "name",
+                "name: An object with this field already exists in the current organization",
+            )),
+        }
+    }
+
+    /// Changes the name of a group.
+    ///
+    /// # Errors
+    /// If the group does not exist or the name is empty or taken.
+    pub fn rename_group(&mut self, id: &str, name: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let mut profile = self.group(id)?.profile.clone();
+        profile.insert("name".to_owned(), Value::from(name));
+        self.set_group_profile(id, profile)
+    }
+
+    /// Replaces the profile of a group. Writes `group.profile.update` unless nothing changed.
+    pub(super) fn set_group_profile(
+        &mut self,
+        id: &str,
+        profile: Profile,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        self.group_name_free(&profile, Some(id))?;
+        let now = self.clock.tick();
+        let group = self.group_mut(id)?;
+        let is_new = |(name, value): &(&String, &Value)| {
+            group.profile.get(*name).unwrap_or(&Value::Null) != *value
+        };
+        let changed: Vec<&str> = profile
+            .iter()
+            .filter(is_new)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changed = changed.join(",");
+        group.profile = profile;
+        group.last_updated = now;
+        let target = Target::group(group);
+        Ok(vec![self.write(
+            "group.profile.update",
+            vec![target],
+            &[("changed_attributes", &changed)],
+            false,
+        )])
+    }
+
+    /// Deletes a group: its app assignments go with it, and the assignments of its members that rest on them.
+    ///
+    /// # Errors
+    /// If the group does not exist.
+    pub fn delete_group(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let target = Target::group(self.group(id)?);
+        let mut events = Vec::new();
+        let assigned: Vec<String> = self
+            .apps
+            .values()
+            .filter(|app| app.groups.contains_key(id))
+            .map(|app| app.id.clone())
+            .collect();
+        for app in assigned {
+            events.extend(self.unassign_group(&app, id)?);
+        }
+        self.groups.remove(id);
+        events.push(self.write("group.lifecycle.delete", vec![target], &[], false));
+        Ok(events)
+    }
+
+    /// Puts a user into a group; assigned groups assign the user too.
+    ///
+    /// # Errors
+    /// If group or user do not exist.
+    pub fn add_member(&mut self, group_id: &str, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        self.change_member(group_id, user_id, true)
+    }
+
+    /// Takes a user out of a group; assignments that rest on it end.
+    ///
+    /// # Errors
+    /// If group or user do not exist.
+    pub fn remove_member(
+        &mut self,
+        group_id: &str,
+        user_id: &str,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        self.change_member(group_id, user_id, false)
+    }
+
+    fn change_member(
+        &mut self,
+        group_id: &str,
+        user_id: &str,
+        add: bool,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let user_target = Target::user(self.user(user_id)?);
+        let now = self.clock.tick();
+        let group = self.group_mut(group_id)?;
+        let changed = match add {
+            true => group.members.insert(user_id.to_owned()),
+            false => group.members.remove(user_id),
+        };
+        if !changed {
+            return Ok(Vec::new());
+        }
+        group.last_membership_updated = now;
+        let targets = vec![user_target, Target::group(group)];
+        let event = if add {
+            "group.user_membership.add"
+        } else {
+            "group.user_membership.remove"
+        };
+        let uri = format!("/api/v1/groups/{group_id}/users/{user_id}");
+        let mut events = vec![self.write(event, targets, &[("requestUri", &uri)], false)];
+        events.extend(self.settle_assignments(user_id)?);
+        Ok(events)
+    }
+}

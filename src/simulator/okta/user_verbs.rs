@@ -1,0 +1,373 @@
+//! What can happen to a user.
+
+use serde_json::{Map, Value};
+
+use super::log::{LogEvent, Target};
+use super::objects::{OktaUser, Profile, UserStatus};
+use super::refusal::Refusal;
+use super::world::{Created, OktaWorld};
+
+/// A user to create; see [`OktaWorld::create_user_from`].
+#[derive(Clone, Debug, Default)]
+pub struct NewUser {
+    /// An id of your choice; `None` for the next free one.
+    pub id: Option<String>,
+    /// `login`, `email`, `firstName`, `lastName` are required.
+    pub profile: Profile,
+    /// Whether a password is set.
+    pub has_password: bool,
+    /// Whether to activate at once; otherwise STAGED.
+    pub activate: bool,
+    /// Groups to join.
+    pub group_ids: Vec<String>,
+}
+
+impl NewUser {
+    /// An active user with a password.
+    pub fn active(login: &str, first: &str, last: &str, email: &str, phone: Option<&str>) -> Self {
+        let mut profile = Map::new();
+        for (name, value) in [
+            ("login", login),
+            ("email", email),
+            ("firstName", first),
+            ("lastName", last),
+        ] {
+            profile.insert(name.to_owned(), Value::from(value));
+        }
+        if let Some(phone) = phone {
+            profile.insert("primaryPhone".to_owned(), Value::from(phone));
+        }
+        Self {
+            id: None,
+            profile,
+            has_password: true,
+            activate: true,
+            group_ids: Vec::new(),
+        }
+    }
+}
+
+impl OktaWorld {
+    /// Creates an active user with a password. `phone` becomes `primaryPhone`.
+    ///
+    /// # Errors
+    /// If the login is taken or a field is empty.
+    pub fn create_user(
+        &mut self,
+        login: &str,
+        first: &str,
+        last: &str,
+        email: &str,
+        phone: Option<&str>,
+    ) -> Result<Created, Refusal> {
+        self.create_user_from(NewUser::active(login, first, last, email, phone))
+    }
+
+    /// Creates a user. Writes `user.lifecycle.create`, and `user.lifecycle.activate` if activated.
+    ///
+    /// # Errors
+    /// If the login is taken, a required attribute is missing, or a group does not exist.
+    pub fn create_user_from(&mut self, new: NewUser) -> Result<Created, Refusal> {
+        for field in ["login", "email", "firstName", "lastName"] {
+            if new
+                .profile
+                .get(field)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
+                return Err(Refusal::invalid(
+                    field,
+                    format!("{field}: The field cannot be left blank"),
+                )
+                .outside());
+            }
+        }
+        self.login_free(new.profile.get("login"), None)?;
+        for group in &new.group_ids {
+            self.group(group)?;
+        }
+        let id = new.id.unwrap_or_else(|| self.new_id("00u"));
+        if self.users.contains_key(&id) {
+            return Err(Refusal::invalid("id", "id: already in use").outside());
+        }
+        let now = self.clock.tick();
+        let mut profile = new.profile;
+        for optional in ["secondEmail", "mobilePhone"] {
+            profile.entry(optional).or_insert(Value::Null);
+        }
+        let user = OktaUser {
+            id: id.clone(),
+            status: UserStatus::Staged,
+            created: now,
+            activated: None,
+            status_changed: None,
+            last_updated: now,
+            has_password: new.has_password,
+            profile,
+        };
+        let mut events = vec![];
+        let target = Target::user(&user);
+        self.logins.added(Some(user.login()), &id);
+        self.users.insert(id.clone(), user);
+        events.push(self.write(
+            "user.lifecycle.create",
+            vec![target],
+            &[("requestUri", "/api/v1/users")],
+            false,
+        ));
+        if new.activate {
+            events.extend(self.activate(&id)?);
+        }
+        for group in new.group_ids {
+            events.extend(self.add_member(&group, &id)?);
+        }
+        Ok(Created { id, events })
+    }
+
+    fn login_free(&mut self, login: Option<&Value>, own_id: Option<&str>) -> Result<(), Refusal> {
+        let Some(login) = login.and_then(Value::as_str) else {
+            return Ok(());
+        };
+        match self
+            .logins
+            .owner(login, &self.users, |user| Some(user.login()))
+        {
+            Some(id) if Some(id) != own_id => Err(Refusal::invalid(
+                "login",
+                "login: An object with this field already exists in the current organization",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_status(
+        &mut self,
+        id: &str,
+        status: UserStatus,
+        event: &str,
+    ) -> Result<LogEvent, Refusal> {
+        let now = self.clock.tick();
+        let user = self.user_mut(id)?;
+        user.status = status;
+        user.status_changed = Some(now);
+        user.last_updated = now;
+        if event == "user.lifecycle.activate" {
+            user.activated = Some(now);
+        }
+        let target = Target::user(user);
+        let uri = format!(
+            "/api/v1/users/{id}/lifecycle/{}",
+            event.rsplit('.').next().unwrap_or_default()
+        );
+        Ok(self.write(event, vec![target], &[("requestUri", &uri)], false))
+    }
+
+    /// Activates a STAGED or DEPROVISIONED user: ACTIVE with a password, PROVISIONED without. Assignments through groups
+    /// come back, individual ones do not (unless the app stores credentials).
+    ///
+    /// # Errors
+    /// If the user does not exist or has another status.
+    pub fn activate(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let user = self.user(id)?;
+        if !matches!(user.status, UserStatus::Staged | UserStatus::Deprovisioned) {
+            return Err(Refusal::new(
+                403,
+                "E0000016",
+                "Activation failed because the user is already active",
+            ));
+        }
+        let status = if user.has_password {
+            UserStatus::Active
+        } else {
+            UserStatus::Provisioned
+        };
+        let mut events = vec![self.set_status(id, status, "user.lifecycle.activate")?];
+        events.extend(self.restore_set_aside(id)?);
+        events.extend(self.settle_assignments(id)?);
+        Ok(events)
+    }
+
+    /// Starts the activation of a PROVISIONED or RECOVERY user again. The status stays.
+    ///
+    /// # Errors
+    /// If the user does not exist or has another status.
+    pub fn reactivate(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        match self.user(id)?.status {
+            UserStatus::Provisioned | UserStatus::Recovery => Ok(vec![self.set_status(
+                id,
+                UserStatus::Provisioned,
+                "user.lifecycle.reactivate",
+            )?]),
+            other => Err(Refusal::status_forbids(other.as_str())),
+        }
+    }
+
+    /// Lets a PROVISIONED user set a password and become ACTIVE. Writes no event of interest here.
+    ///
+    /// # Errors
+    /// If the user does not exist or is deprovisioned or staged.
+    pub fn set_password(&mut self, id: &str) -> Result<(), Refusal> {
+        let now = self.clock.tick();
+        let user = self.user_mut(id)?;
+        match user.status {
+            UserStatus::Deprovisioned | UserStatus::Staged => {
+                Err(Refusal::status_forbids(user.status.as_str()))
+            }
+            _ => {
+                user.has_password = true;
+                user.last_updated = now;
+                if user.status == UserStatus::Provisioned {
+                    user.status = UserStatus::Active;
+                    user.status_changed = Some(now);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Suspends an ACTIVE user. Groups and assignments stay.
+    ///
+    /// # Errors
+    /// If the user does not exist or is not ACTIVE.
+    pub fn suspend(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        match self.user(id)?.status {
+            UserStatus::Active => Ok(vec![self.set_status(
+                id,
+                UserStatus::Suspended,
+                "user.lifecycle.suspend",
+            )?]),
+            _ => Err(Refusal::invalid(
+                "suspendUser",
+                "Cannot suspend a user that is not active",
+            )),
+        }
+    }
+
+    /// Ends a suspension.
+    ///
+    /// # Errors
+    /// If the user does not exist or is not SUSPENDED.
+    pub fn unsuspend(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        match self.user(id)?.status {
+            UserStatus::Suspended => Ok(vec![self.set_status(
+                id,
+                UserStatus::Active,
+                "user.lifecycle.unsuspend",
+            )?]),
+            _ => Err(Refusal::invalid(
+                "unsuspendUser",
+                "Cannot unsuspend a user that is not suspended",
+            )),
+        }
+    }
+
+    /// Deactivates: every assignment to an active app goes (their events come first), the password goes, the groups stay.
+    ///
+    /// # Errors
+    /// If the user does not exist or is deactivated already.
+    pub fn deactivate(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        if self.user(id)?.status == UserStatus::Deprovisioned {
+            return Err(Refusal::status_forbids("DEPROVISIONED"));
+        }
+        let mut events = self.drop_assignments(id)?;
+        events.push(self.set_status(id, UserStatus::Deprovisioned, "user.lifecycle.deactivate")?);
+        self.user_mut(id)?.has_password = false;
+        Ok(events)
+    }
+
+    /// Deletes for good: deactivates first if needed, then writes `user.lifecycle.delete.initiated` and forgets the user.
+    ///
+    /// # Errors
+    /// If the user does not exist.
+    pub fn delete_user(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let mut events = Vec::new();
+        if self.user(id)?.status != UserStatus::Deprovisioned {
+            events.extend(self.deactivate(id)?);
+        }
+        let target = Target::user(self.user(id)?);
+        self.users.remove(id);
+        for group in self.groups.values_mut() {
+            group.members.remove(id);
+        }
+        for app in self.apps.values_mut() {
+            app.users.remove(id);
+            app.set_aside.remove(id);
+        }
+        events.push(self.write("user.lifecycle.delete.initiated", vec![target], &[], false));
+        Ok(events)
+    }
+
+    /// Changes attributes; a null removes one. Writes `user.account.update_profile` unless nothing changed.
+    ///
+    /// # Errors
+    /// If the user does not exist or is deprovisioned, the login is taken, or a required attribute would be empty.
+    pub fn update_profile(
+        &mut self,
+        id: &str,
+        changes: &[(&str, Value)],
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let mut profile = self.user(id)?.profile.clone();
+        for (name, value) in changes {
+            profile.insert((*name).to_owned(), value.clone());
+        }
+        self.set_profile(id, profile)
+    }
+
+    /// Replaces the whole profile.
+    pub(super) fn set_profile(
+        &mut self,
+        id: &str,
+        profile: Profile,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        if self.user(id)?.status == UserStatus::Deprovisioned {
+            return Err(Refusal::status_forbids("DEPROVISIONED"));
+        }
+        for field in ["login", "email", "firstName", "lastName"] {
+            if profile
+                .get(field)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
+                return Err(Refusal::invalid(
+                    field,
+                    format!("{field}: The field cannot be left blank"),
+                ));
+            }
+        }
+        self.login_free(profile.get("login"), Some(id))?;
+        let user = self.user(id)?;
+        let mut changed: Vec<&str> = profile
+            .iter()
+            .filter(|(name, value)| user.profile.get(*name).unwrap_or(&Value::Null) != *value)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        changed.extend(
+            user.profile
+                .iter()
+                .filter(|(k, v)| !v.is_null() && !profile.contains_key(*k))
+                .map(|(k, _)| k.as_str()),
+        );
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changed = changed.join(",");
+        let now = self.clock.tick();
+        self.logins
+            .named(profile.get("login").and_then(Value::as_str), id);
+        let user = self.user_mut(id)?;
+        user.profile = profile;
+        user.last_updated = now;
+        let target = Target::user(user);
+        let uri = format!("/api/v1/users/{id}");
+        let debug = [
+            ("changedAttributes", changed.as_str()),
+            ("requestUri", uri.as_str()),
+        ];
+        Ok(vec![self.write(
+            "user.account.update_profile",
+            vec![target],
+            &debug,
+            false,
+        )])
+    }
+}

@@ -1,0 +1,388 @@
+//! The HTTP side that both simulators share: listening, logging, latency, faults, and stopping.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::call::{Call, Content, Reply};
+use super::traffic::{FaultKind, Moment, RecordedRequest, Traffic};
+
+/// Bodies above this are refused with 413.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// How long [`Server::stop`] waits for answers under way.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What answers requests: a simulated vendor.
+pub(super) trait Model: Send + Sync + 'static {
+    /// Answers one request; what is outside the vendor's documents goes to `call.notes`.
+    fn answer(&self, call: &mut Call) -> impl Future<Output = Reply> + Send;
+}
+
+/// A running server. Dropping it stops it: no new connections, answers under way are finished.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(super) async fn start<M: Model>(
+        addr: SocketAddr,
+        model: Arc<M>,
+        traffic: Traffic,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let context = Arc::new(Shared { model, traffic });
+        let router = Router::new().fallback(handle::<M>).with_state(context);
+        let service = router.into_make_service_with_connect_info::<Line>();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let until = async {
+                let _ = stopped.await;
+            };
+            if let Err(error) = axum::serve(Lines(listener), service)
+                .with_graceful_shutdown(until)
+                .await
+            {
+                tracing::warn!(%error, "simulator stopped");
+            }
+        });
+        Ok(Self {
+            addr,
+            stop: Some(stop),
+            task: Some(task),
+        })
+    }
+
+    /// A server that is already stopped.
+    pub(super) fn stopped() -> Self {
+        Self {
+            addr: SocketAddr::from(([0, 0, 0, 0], 0)),
+            stop: None,
+            task: None,
+        }
+    }
+
+    /// The address it listens on, with the real port if port 0 was asked for.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops and waits, at most some seconds, until answers under way are out and the port is free.
+    pub async fn stop(mut self) {
+        self.stop.take();
+        if let Some(task) = self.task.take() {
+            let _ = tokio::time::timeout(STOP_LIMIT, task).await;
+        }
+    }
+}
+
+struct Shared<M> {
+    model: Arc<M>,
+    traffic: Traffic,
+}
+
+async fn handle<M: Model>(
+    State(shared): State<Arc<Shared<M>>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+) -> Response {
+    let arrived = Instant::now();
+    let traffic = &shared.traffic;
+    let write = request.method() != Method::GET;
+    let _running = traffic.begin(write);
+
+    let (parts, body) = request.into_parts();
+    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    let mut call = Call {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: query
+            .map(|(key, value)| (key.into_owned(), value.into_owned()))
+            .collect(),
+        headers: parts.headers,
+        body: Vec::new(),
+        page_cap: None,
+        stale: false,
+        notes: Vec::new(),
+    };
+    let outcome = match to_bytes(body, BODY_LIMIT).await {
+        Ok(bytes) => {
+            call.body = bytes.to_vec();
+            tokio::time::sleep(traffic.latency()).await;
+            run(&shared, &mut call).await
+        }
+        Err(_) => {
+            call.note("body too large or broken off");
+            Outcome::Reply(Reply::empty(413))
+        }
+    };
+
+    let status = match &outcome {
+        Outcome::Reply(reply) | Outcome::Half(reply) => reply.status,
+        Outcome::Drop => 0,
+    };
+    let record = RecordedRequest {
+        at_ms: millis(arrived.duration_since(traffic.started())),
+        took_ms: millis(arrived.elapsed()),
+        method: call.method.clone(),
+        path: call.path.clone(),
+        query: call.query.clone(),
+        headers: readable(&call.headers),
+        body: blank_secrets(call.json_or_form()),
+        status,
+    };
+    traffic.record(record, std::mem::take(&mut call.notes));
+
+    match outcome {
+        Outcome::Reply(reply) => respond(reply),
+        Outcome::Half(reply) => respond_half(reply),
+        Outcome::Drop => {
+            line.cut();
+            Response::new(Body::empty())
+        }
+    }
+}
+
+enum Outcome {
+    Reply(Reply),
+    Half(Reply),
+    Drop,
+}
+
+async fn run<M: Model>(shared: &Shared<M>, call: &mut Call) -> Outcome {
+    let fault = shared.traffic.strike(&call.method, &call.path);
+    let Some((kind, moment)) = fault else {
+        return Outcome::Reply(shared.model.answer(call).await);
+    };
+    match kind {
+        FaultKind::StaleRead => call.stale = true,
+        FaultKind::ShortPage(items) => call.page_cap = Some(items),
+        FaultKind::Delay(pause) if moment == Moment::BeforeEffect => {
+            tokio::time::sleep(pause).await
+        }
+        _ => {}
+    }
+    let needs_answer = moment == Moment::AfterEffect
+        || matches!(
+            kind,
+            FaultKind::StaleRead | FaultKind::ShortPage(_) | FaultKind::Delay(_)
+        );
+    let reply = if needs_answer {
+        shared.model.answer(call).await
+    } else {
+        Reply::json(200, json!({"data": []}))
+    };
+    match kind {
+        FaultKind::StaleRead | FaultKind::ShortPage(_) => Outcome::Reply(reply),
+        FaultKind::Delay(pause) => {
+            if moment == Moment::AfterEffect {
+                tokio::time::sleep(pause).await;
+            }
+            Outcome::Reply(reply)
+        }
+        FaultKind::Status {
+            code,
+            headers,
+            body,
+        } => {
+            let mut reply = Reply::text(code, "application/json", body);
+            reply.headers = headers;
+            Outcome::Reply(reply)
+        }
+        FaultKind::DropConnection => Outcome::Drop,
+        FaultKind::TruncatedBody => Outcome::Half(reply),
+        FaultKind::WrongJson => {
+            Outcome::Reply(Reply::json(200, json!({"surprise": [1, "two", null]})))
+        }
+    }
+}
+
+fn body_of(content: Content) -> (Option<&'static str>, Bytes) {
+    match content {
+        Content::Empty => (None, Bytes::new()),
+        Content::Json(value) => (Some("application/json"), Bytes::from(value.to_string())),
+        Content::Text { kind, text } => (Some(kind), Bytes::from(text)),
+    }
+}
+
+fn head(status: u16, kind: Option<&str>, extra: &[(String, String)]) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    for (name, value) in extra {
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::try_from(name.as_str()),
+            HeaderValue::try_from(value.as_str()),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    if let Some(kind) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
+        headers.entry(http::header::CONTENT_TYPE).or_insert(kind);
+    }
+    response
+}
+
+fn respond(reply: Reply) -> Response {
+    let (kind, bytes) = body_of(reply.content);
+    let mut response = head(reply.status, kind, &reply.headers);
+    *response.body_mut() = Body::from(bytes);
+    response
+}
+
+/// Promises the whole body and sends half of it.
+fn respond_half(reply: Reply) -> Response {
+    let (kind, bytes) = body_of(reply.content);
+    let mut response = head(reply.status, kind, &reply.headers);
+    let promised = bytes.len().max(2);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_LENGTH, HeaderValue::from(promised));
+    let half = bytes.slice(..bytes.len() / 2);
+    let parts = futures_util::stream::unfold(Some(half), |state| async move {
+        match state {
+            Some(half) => Some((Ok(half), None)),
+            None => {
+                // Lets the first half leave before the connection breaks.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+            }
+        }
+    });
+    *response.body_mut() = Body::from_stream(parts);
+    response
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
+    let show = |(name, value): (&HeaderName, &HeaderValue)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let value = match name == http::header::AUTHORIZATION {
+            true => format!("{} [redacted]", value.split(' ').next().unwrap_or_default()),
+            false => value,
+        };
+        (name.as_str().to_owned(), value)
+    };
+    headers.iter().map(show).collect()
+}
+
+fn blank_secrets(mut body: Option<Value>) -> Option<Value> {
+    if let Some(Value::Object(fields)) = &mut body {
+        for (name, value) in fields.iter_mut() {
+            if name == "client_secret" || name == "client_assertion" {
+                *value = Value::from("[redacted]");
+            }
+        }
+    }
+    body
+}
+
+/// Marks a connection that is to end without an answer.
+#[derive(Clone, Debug, Default)]
+struct Line(Arc<AtomicBool>);
+
+impl Line {
+    fn cut(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Connected<IncomingStream<'_, Lines>> for Line {
+    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
+        stream.io().line.clone()
+    }
+}
+
+/// A listener whose connections can be cut.
+struct Lines(TcpListener);
+
+impl Listener for Lines {
+    type Io = Cuttable;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Cuttable, SocketAddr) {
+        let (stream, addr) = Listener::accept(&mut self.0).await;
+        let _ = stream.set_nodelay(true);
+        (
+            Cuttable {
+                stream,
+                line: Line::default(),
+            },
+            addr,
+        )
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+struct Cuttable {
+    stream: TcpStream,
+    line: Line,
+}
+
+impl Cuttable {
+    fn check(&self) -> io::Result<()> {
+        match self.line.0.load(Ordering::Acquire) {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Cuttable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Cuttable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,200 @@
+//! Metrics in CloudWatch's embedded metric format: one JSON line on standard output, no API call
+//! (Amazon CloudWatch, "Embedded metric format specification").
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+/// The namespace of every metric.
+const NAMESPACE: &str = "OktaAnypoint";
+/// Values in one array at the most (the format's limit).
+const VALUES_PER_LINE: usize = 100;
+
+/// What is counted or measured. The second dimension, if any, is in brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Events received.
+    Received,
+    /// Events acknowledged and not acted upon (`Reason`).
+    Ignored(&'static str),
+    /// Events that were done, or had failed for good, before.
+    Duplicate,
+    /// Actions carried out (`Action`).
+    Applied(&'static str),
+    /// Events that failed (`Class`).
+    Failed(&'static str),
+    /// Results that came too late: another owner had taken over.
+    Superseded,
+    /// From an event's publication until it was applied, in milliseconds.
+    AgeMs,
+    /// Scheduled runs that ended well (`Task`).
+    RunCompleted(&'static str),
+    /// Scheduled runs that were stopped, by a limit or an unreadable source (`Task`).
+    RunStopped(&'static str),
+}
+
+impl Metric {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Received => "Received",
+            Self::Ignored(_) => "Ignored",
+            Self::Duplicate => "Duplicate",
+            Self::Applied(_) => "Applied",
+            Self::Failed(_) => "Failed",
+            Self::Superseded => "Superseded",
+            Self::AgeMs => "AgeMs",
+            Self::RunCompleted(_) => "RunCompleted",
+            Self::RunStopped(_) => "RunStopped",
+        }
+    }
+
+    fn dimension(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Ignored(reason) => Some(("Reason", reason)),
+            Self::Applied(action) => Some(("Action", action)),
+            Self::Failed(class) => Some(("Class", class)),
+            Self::RunCompleted(task) | Self::RunStopped(task) => Some(("Task", task)),
+            Self::Received | Self::Duplicate | Self::Superseded | Self::AgeMs => None,
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        if self == Self::AgeMs {
+            "Milliseconds"
+        } else {
+            "Count"
+        }
+    }
+}
+
+/// Gathers metrics until they are written.
+#[derive(Debug)]
+pub struct Metrics {
+    function: &'static str,
+    values: Mutex<BTreeMap<Metric, Vec<u64>>>,
+}
+
+impl Metrics {
+    /// Metrics of the program `function` (dimension `Function`).
+    pub fn new(function: &'static str) -> Self {
+        Self {
+            function,
+            values: Mutex::default(),
+        }
+    }
+
+    /// Counts `count` of `metric`.
+    pub fn count(&self, metric: Metric, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = values.entry(metric).or_default();
+        match counts.first_mut() {
+            Some(sum) => *sum += count,
+            None => counts.push(count),
+        }
+    }
+
+    /// Notes one measured value.
+    pub fn measure(&self, metric: Metric, value: u64) {
+        self.values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(metric)
+            .or_default()
+            .push(value);
+    }
+
+    /// Takes everything gathered so far, as lines to be written to standard output at `now_ms`.
+    pub fn take_lines(&self, now_ms: i64) -> Vec<String> {
+        let values =
+            std::mem::take(&mut *self.values.lock().unwrap_or_else(PoisonError::into_inner));
+        values
+            .iter()
+            .flat_map(|(metric, values)| values.chunks(VALUES_PER_LINE).map(|v| (*metric, v)))
+            .map(|(metric, values)| self.line(metric, values, now_ms).to_string())
+            .collect()
+    }
+
+    /// Writes everything gathered so far to standard output.
+    pub fn flush(&self, now_ms: i64) {
+        use std::io::Write;
+        let lines = self.take_lines(now_ms);
+        let mut out = std::io::stdout().lock();
+        for line in lines {
+            // Whoever closed our output does not want metrics.
+            let _ = writeln!(out, "{line}");
+        }
+    }
+
+    fn line(&self, metric: Metric, values: &[u64], now_ms: i64) -> Value {
+        let mut dimensions = vec!["Function"];
+        let mut line = Map::new();
+        line.insert("Function".to_owned(), json!(self.function));
+        if let Some((name, value)) = metric.dimension() {
+            dimensions.push(name);
+            line.insert(name.to_owned(), json!(value));
+        }
+        let value = if let [one] = values {
+            json!(one)
+        } else {
+            json!(values)
+        };
+        line.insert(metric.name().to_owned(), value);
+        // Both with and without the second dimension, so that one alarm can watch the sum.
+        let mut sets = vec![json!(["Function"])];
+        if dimensions.len() > 1 {
+            sets.push(json!(dimensions));
+        }
+        line.insert(
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": now_ms,
+                "CloudWatchMetrics": [{
+                    "Namespace": NAMESPACE,
+                    "Dimensions": sets,
+                    "Metrics": [{"Name": metric.name(), "Unit": metric.unit()}],
+                }],
+            }),
+        );
+        Value::Object(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_follow_the_embedded_metric_format() {
+        let metrics = Metrics::new("hook");
+        metrics.count(Metric::Received, 2);
+        metrics.count(Metric::Received, 3);
+        metrics.count(Metric::Ignored("other_app"), 1);
+        (0..101).for_each(|age| metrics.measure(Metric::AgeMs, age));
+        let lines: Vec<Value> = metrics
+            .take_lines(1_772_442_904_000)
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let with = |name: &str| {
+            lines
+                .iter()
+                .filter(|line| !line[name].is_null())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(with("Received")[0]["Received"], 5);
+        let ignored = with("Ignored")[0];
+        assert_eq!(ignored["Reason"], "other_app");
+        assert_eq!(
+            ignored["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+            json!([["Function"], ["Function", "Reason"]])
+        );
+        assert_eq!(
+            with("AgeMs").len(),
+            2,
+            "an array holds 100 values at the most"
+        );
+        assert!(metrics.take_lines(0).is_empty(), "nothing is written twice");
+    }
+}

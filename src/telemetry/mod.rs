@@ -1,0 +1,8 @@
+//! What the program says about itself: JSON log lines and metrics. Never names, addresses, secrets
+//! or bodies; opaque identifiers only.
+
+mod log;
+mod metrics;
+
+pub use log::start_logging;
+pub use metrics::{Metric, Metrics};
