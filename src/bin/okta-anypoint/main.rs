@@ -2,11 +2,15 @@
 
 mod completions;
 mod console;
+mod demo;
+mod outlook;
 mod serve;
+mod table;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use okta_anypoint::telemetry::start_logging_for_people;
 
 use console::{Console, Verdict, report};
 
@@ -37,6 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Serve(serve::Args),
     Completions(completions::Args),
 }
@@ -44,6 +49,12 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new(cli.json);
+    // The demo tells of refused requests itself.
+    let level = match cli.command {
+        Command::Demo(_) => "error",
+        _ => "warn",
+    };
+    start_logging_for_people(level);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -57,6 +68,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
     match command {
+        Command::Demo(demo::Args {}) => demo::run(console).await,
         Command::Serve(args) => serve::run(args, console).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
