@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
 use okta_anypoint::http::HttpClient;
-use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId, OrganizationId};
+use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId, OrganizationId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
-use okta_anypoint::ledger::{Record, SqliteLedger};
+use okta_anypoint::ledger::{Reason, Record, SqliteLedger};
 use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::provision::{Policy, Provisioner};
 use okta_anypoint::receiver::{Gate, Receiver};
@@ -22,7 +24,7 @@ use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
-use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use okta_anypoint::worker::{InlineQueue, Pace, Verdict, Worker};
 use serde_json::{Value, json};
 
 pub const APP: &str = "0oaAPP1";
@@ -298,4 +300,30 @@ impl World {
         assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
         assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
     }
+}
+
+/// Another worker on the same table, for other settings.
+pub fn worker(table: &Table, provisioner: &Provisioner) -> Worker {
+    let metrics = Arc::new(Metrics::new("test"));
+    Worker::new(
+        table.ledger.clone(),
+        provisioner.clone(),
+        None,
+        metrics,
+        Pace::INLINE,
+    )
+}
+
+/// Looks at a group as a reconcile would have it done.
+pub async fn look_at_group(worker: &Worker, group: &str) {
+    let subject = Subject::Group(OktaGroupId::parse(group).unwrap());
+    let change = Change::found(subject, SystemClock.now_ms());
+    let verdicts = worker
+        .run(
+            &[change],
+            Reason::Delivery,
+            Deadline::within(Duration::from_secs(20)),
+        )
+        .await;
+    assert_eq!(verdicts, [Verdict::Settled]);
 }
