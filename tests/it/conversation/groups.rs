@@ -4,6 +4,7 @@ use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
 use okta_anypoint::store::Origin;
+use okta_anypoint::worker::Pace;
 
 use crate::world::{APP, World};
 
@@ -537,7 +538,8 @@ async fn reads_that_lag_behind_writes_end_in_agreement() {
 
 #[tokio::test]
 async fn a_large_group_is_written_in_batches_of_a_hundred() {
-    let world = World::new().await;
+    let real_time = std::time::Duration::from_millis(2_300);
+    let world = World::with_pace(Policy::default(), Pace::INLINE, real_time).await;
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     {
         let mut okta = world.okta.world();
