@@ -5,8 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod aws;
+mod faults;
 mod ledger;
-mod lost_answers;
+
 mod queue;
 mod servers;
 mod store;
