@@ -6,8 +6,8 @@
 
 mod aws;
 mod conversation;
+mod faults;
 mod ledger;
-mod lost_answers;
 mod queue;
 mod runtime_api;
 mod servers;
