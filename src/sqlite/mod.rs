@@ -190,3 +190,51 @@ impl Private for std::fs::OpenOptions {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        Database::open(&file).unwrap();
+        Database::open(&file).unwrap();
+        let newer = MIGRATIONS.len() as i64 + 1;
+        let connection = Connection::open(&file).unwrap();
+        connection
+            .pragma_update(None, "user_version", newer)
+            .unwrap();
+        let failure = Database::open(&file).unwrap_err();
+        assert!(!failure.is_retryable());
+        assert!(failure.to_string().contains("newer"), "{failure}");
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, newer);
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        std::fs::write(&file, "not a database ".repeat(100)).unwrap();
+        assert!(!Database::open(&file).unwrap_err().is_retryable());
+        let nowhere = folder.path().join("missing/a.db");
+        assert!(!Database::open(&nowhere).unwrap_err().is_retryable());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_reads_a_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        let _open = Database::open(&file).unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0);
+        }
+    }
+}
