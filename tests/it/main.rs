@@ -7,6 +7,7 @@
 mod aws;
 mod conversation;
 mod faults;
+mod hook;
 mod ledger;
 mod queue;
 mod runtime_api;
