@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::stopped;
+
 /// An answer.
 pub type Reply = Response<Full<Bytes>>;
 
@@ -59,7 +61,7 @@ pub async fn serve<A, F>(
         };
         let (accepted, permit) = tokio::select! {
             biased;
-            _ = stop.wait_for(|stopped| *stopped) => break,
+            () = stopped(&mut stop) => break,
             next = next => next,
         };
         match accepted {
@@ -108,7 +110,7 @@ async fn connection<A, F>(
     let over = Instant::now() + limits.life;
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        _ = stop.wait_for(|stopped| *stopped) => None,
+        () = stopped(&mut stop) => None,
         () = sleep_until(over) => None,
     };
     let ended = match ended {

@@ -81,7 +81,10 @@ mod tests {
         let other_name = folder.path().join(".").join("data.db");
         let refused = OnlyOne::take(&other_name).unwrap_err().to_string();
         let pid = std::process::id();
-        assert!(refused.contains(&format!("process {pid} serves")), "{refused}");
+        assert!(
+            refused.contains(&format!("process {pid} serves")),
+            "{refused}"
+        );
         drop(held);
         OnlyOne::take(&data).unwrap();
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::stopped;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::Failure;
@@ -42,11 +43,13 @@ impl Dispatcher {
     pub async fn run(&self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut under_way = JoinSet::new();
         while !*stop.borrow() {
-            let free = Pace::QUEUED.subjects_at_once.saturating_sub(under_way.len());
+            let free = Pace::QUEUED
+                .subjects_at_once
+                .saturating_sub(under_way.len());
             if free == 0 {
                 tokio::select! {
                     ended = under_way.join_next() => note(ended),
-                    _ = stop.wait_for(|stopped| *stopped) => {}
+                    () = stopped(&mut stop) => {}
                 }
                 continue;
             }
@@ -71,7 +74,7 @@ impl Dispatcher {
                 () = self.queue.wait(pause) => {}
                 // Its later events are ready now.
                 Some(ended) = under_way.join_next() => note(Some(ended)),
-                _ = stop.wait_for(|stopped| *stopped) => {}
+                () = stopped(&mut stop) => {}
             }
         }
         let rest = async {
