@@ -14,6 +14,8 @@ pub mod okta;
 pub mod provision;
 pub mod queue;
 pub mod receiver;
+#[cfg(feature = "local")]
+pub mod serve;
 pub mod settings;
 #[cfg(feature = "local")]
 pub mod simulator;
