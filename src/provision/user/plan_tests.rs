@@ -40,7 +40,7 @@ fn view(wanted: Wanted) -> UserView {
         named: None,
         intended: None,
         teams: Vec::new(),
-        fresh: Vec::new(),
+        fresh: FreshTeams::new(),
     }
 }
 
@@ -166,7 +166,11 @@ fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
             ours: false,
         },
     ]);
-    view.fresh = vec![team("fresh"), team("theirs")];
+    view.fresh = FreshTeams::from([
+        (team("fresh"), LastWrite::Joined),
+        (team("left"), LastWrite::Left),
+        (team("theirs"), LastWrite::Joined),
+    ]);
     assert_eq!(
         plan(&view),
         ["update a1 disabled", "leave a1 ours", "leave a1 fresh"]
@@ -259,7 +263,7 @@ fn adoption_needs_grounds() {
 }
 
 #[test]
-fn what_was_written_moments_ago_is_written_again() {
+fn what_shows_is_not_believed_against_what_was_written_moments_ago() {
     let mut view = settled();
     view.teams = vec![wanted_team("t1")];
     view.linked_teams = TeamsFound(vec![FoundTeam {
@@ -267,7 +271,12 @@ fn what_was_written_moments_ago_is_written_again() {
         ours: true,
     }]);
     assert!(plan(&view).is_empty());
-    view.fresh = vec![team("t1")];
+    view.fresh = FreshTeams::from([(team("t1"), LastWrite::Joined)]);
+    assert!(
+        plan(&view).is_empty(),
+        "what shows and what was written agree"
+    );
+    view.fresh = FreshTeams::from([(team("t1"), LastWrite::Left)]);
     assert_eq!(plan(&view), ["join Known(AccountId(\"a1\")) Some(\"t1\")"]);
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use okta_anypoint::store::{
-    AgreedProfile, Intended, Linked, Origin, TeamLink, Tenure, UserLink, UserMemory,
+    AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, TeamLink, Tenure, UserLink,
+    UserMemory,
 };
 
 use super::{LEASE, World, account, group, link_to, team, team_link, user};
@@ -230,22 +231,17 @@ async fn one_holder_intends_at_a_time(world: World) {
 
 async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
     let store = &world.store;
-    let fresh = async || {
-        let mut teams = store.user_memory(&user(1)).await.unwrap().fresh_teams;
-        teams.sort();
-        teams
-    };
-    assert_eq!(fresh().await, []);
-    store
-        .note_memberships(&user(1), &[team(1), team(2)])
-        .await
-        .unwrap();
-    assert_eq!(fresh().await, [team(1), team(2)]);
-    store.note_memberships(&user(1), &[team(3)]).await.unwrap();
+    let fresh = async || store.user_memory(&user(1)).await.unwrap().fresh_teams;
+    let first = FreshTeams::from([(team(1), LastWrite::Joined), (team(2), LastWrite::Left)]);
+    let second = FreshTeams::from([(team(3), LastWrite::Joined)]);
+    assert_eq!(fresh().await, FreshTeams::new());
+    store.note_memberships(&user(1), &first).await.unwrap();
+    assert_eq!(fresh().await, first);
+    store.note_memberships(&user(1), &second).await.unwrap();
     world.clock.advance(59_999);
-    assert_eq!(fresh().await, [team(3)]);
+    assert_eq!(fresh().await, second);
     world.clock.advance(1);
-    assert_eq!(fresh().await, []);
+    assert_eq!(fresh().await, FreshTeams::new());
     assert_eq!(
         store.user_memory(&user(1)).await.unwrap(),
         UserMemory::default()
