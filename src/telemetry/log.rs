@@ -52,5 +52,14 @@ pub fn start_logging() {
         .try_init();
     if started.is_err() {
         tracing::debug!("logging was started before");
+        return;
     }
+    // One line like any other, without the panic's own words: they may quote data.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            place = place.as_deref().unwrap_or("unknown"),
+            "a defect: the program panicked"
+        );
+    }));
 }
