@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Okta;
+use super::group::Group;
 use super::user::User;
 use crate::deadline::Deadline;
 use crate::http::{CallError, segment};
@@ -84,6 +85,13 @@ impl AppUser {
 #[derive(Deserialize)]
 struct AppGroup {
     id: OktaGroupId,
+    #[serde(rename = "_embedded", default)]
+    embedded: Option<EmbeddedGroup>,
+}
+
+#[derive(Deserialize)]
+struct EmbeddedGroup {
+    group: Option<Group>,
 }
 
 impl Okta {
@@ -115,7 +123,12 @@ impl Okta {
         let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
         let query = [("limit", "500"), ("expand", "user")];
         self.read_all(
-            self.call("list the app's users", Method::GET, &path, &query),
+            self.call(
+                "list the app's users (OKTA_APP_ID)",
+                Method::GET,
+                &path,
+                &query,
+            ),
             deadline,
         )
         .await
@@ -143,13 +156,30 @@ impl Okta {
     ) -> Result<Vec<OktaGroupId>, CallError> {
         let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
         let call = self.call(
-            "list the app's groups",
+            "list the app's groups (OKTA_APP_ID)",
             Method::GET,
             &path,
             &[("limit", "200")],
         );
         let groups: Vec<AppGroup> = self.read_all(call, deadline).await?;
         Ok(groups.into_iter().map(|group| group.id).collect())
+    }
+
+    /// The groups assigned to the app with the groups themselves, 200 a page. A group that an answer
+    /// did not carry is `None` and has to be read by its id.
+    pub async fn app_groups_expanded(
+        &self,
+        app: &OktaAppId,
+        deadline: Deadline,
+    ) -> Result<Vec<(OktaGroupId, Option<Group>)>, CallError> {
+        let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
+        let query = [("limit", "200"), ("expand", "group")];
+        let call = self.call("list the app's groups", Method::GET, &path, &query);
+        let groups: Vec<AppGroup> = self.read_all(call, deadline).await?;
+        Ok(groups
+            .into_iter()
+            .map(|group| (group.id, group.embedded.and_then(|embedded| embedded.group)))
+            .collect())
     }
 
     /// Whether a group is assigned to the app.
