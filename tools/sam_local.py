@@ -459,9 +459,10 @@ class Run:
             if found != (self.accounts, self.teams):
                 raise Wrong(f"Anypoint is {found}\n    expected    {(self.accounts, self.teams)}")
             print(f"ok    {name:30} {said:34} {time.monotonic() - began:5.1f} s", flush=True)
-        except (Wrong, subprocess.TimeoutExpired) as wrong:
+        except Exception as wrong:  # whatever it was, the rest of the story is told too
             self.failures += 1
-            print(f"WRONG {name:30} {wrong}", flush=True)
+            what = wrong if isinstance(wrong, Wrong) else f"{type(wrong).__name__}: {wrong}"
+            print(f"WRONG {name:30} {what}", flush=True)
 
 
 def answered(sample, event, status, answer):
