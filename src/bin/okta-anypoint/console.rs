@@ -99,6 +99,16 @@ impl Console {
         write(text.as_bytes())
     }
 
+    /// One of many results for machines, on a line of its own; nothing without `--json`.
+    pub fn emit_line(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let mut text = serde_json::to_string(result)?;
+        text.push('\n');
+        write(text.as_bytes())
+    }
+
     /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
     pub fn table(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();

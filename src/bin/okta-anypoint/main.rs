@@ -5,6 +5,7 @@ mod console;
 mod demo;
 mod outlook;
 mod serve;
+mod simulate;
 mod table;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Simulate(simulate::Args),
     Serve(serve::Args),
     Completions(completions::Args),
 }
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
 async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
     match command {
         Command::Demo(demo::Args {}) => demo::run(console).await,
+        Command::Simulate(args) => simulate::run(args, console).await,
         Command::Serve(args) => serve::run(args, console).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
