@@ -8,5 +8,6 @@ mod aws;
 mod ledger;
 mod lost_answers;
 mod queue;
+mod schedule;
 mod servers;
 mod store;
