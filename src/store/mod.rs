@@ -11,7 +11,7 @@ mod dynamodb;
 #[cfg(feature = "local")]
 mod sqlite;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -110,6 +110,29 @@ pub enum Intended {
     },
 }
 
+/// What was last written about a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastWrite {
+    /// The account was put into the team.
+    Joined,
+    /// The account was taken out of it.
+    Left,
+}
+
+impl LastWrite {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// What was written moments ago, by team: reads may still show the time before.
+pub type FreshTeams = BTreeMap<TeamId, LastWrite>;
+
 /// What is remembered of one user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserMemory {
@@ -118,7 +141,7 @@ pub struct UserMemory {
     /// The note about an account that is being, or was perhaps, created.
     pub intent: Option<AccountIntent>,
     /// Teams whose memberships were written less than a minute ago.
-    pub fresh_teams: Vec<TeamId>,
+    pub fresh_teams: FreshTeams,
 }
 
 /// To whom an Anypoint account belongs, or belonged: item `account#<anypoint user id>`.
@@ -221,9 +244,9 @@ pub trait Store: Send + Sync {
     /// Takes the note away: the creation was refused, no account exists.
     async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
 
-    /// Notes that the memberships of `user` in `teams` were just written. For a minute, reads of them
-    /// may still show the past. Replaces the note that was there.
-    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure>;
+    /// Notes which memberships of `user` were just written. For a minute, reads of them may still show
+    /// the past. Replaces the note that was there.
+    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure>;
 
     /// The link of one group.
     async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure>;

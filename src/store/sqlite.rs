@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountIntent, AccountOwner, Document, FRESH_MS, Intended, Linked, Store, Stored, TeamLink,
-    Tenure, UserLink, UserMemory,
+    AccountIntent, AccountOwner, Document, FRESH_MS, FreshTeams, Intended, Linked, Store, Stored,
+    TeamLink, Tenure, UserLink, UserMemory,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
@@ -238,8 +238,8 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure> {
-        let (user, teams) = (user.clone(), teams.to_vec());
+    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure> {
+        let (user, teams) = (user.clone(), teams.clone());
         let until_ms = self.clock.now_ms() + FRESH_MS;
         self.write(move |connection| memory::note(connection, &user, &teams, until_ms))
             .await

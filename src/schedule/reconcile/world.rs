@@ -11,7 +11,7 @@ use crate::provision::{
     Unwanted, UserView, Wanted, WantedTeam, wanted,
 };
 use crate::schedule::summary::Problem;
-use crate::store::{AccountOwner, TeamLink, Tenure};
+use crate::store::{AccountOwner, FreshTeams, TeamLink, Tenure};
 
 /// A snapshot with the ways to find things in it.
 pub(super) struct World<'a> {
@@ -170,7 +170,7 @@ impl<'a> World<'a> {
                         .map(|link| link.team_id.clone()),
                 })
                 .collect(),
-            fresh: Vec::new(),
+            fresh: FreshTeams::new(),
             wanted,
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use okta_anypoint::store::{
-    AgreedProfile, Intended, Linked, Origin, TeamLink, Tenure, UserLink, UserMemory,
+    AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, TeamLink, Tenure, UserLink,
+    UserMemory,
 };
 
 use super::{LEASE, World, account, group, link_to, team, team_link, user};
@@ -24,6 +25,7 @@ on_every_store!(
     fresh_memberships_are_remembered_for_a_minute,
     a_team_belongs_to_one_group,
     another_team_frees_the_first,
+    a_link_made_by_hand_works,
 );
 
 async fn a_link_is_read_as_written(world: World) {
@@ -229,22 +231,17 @@ async fn one_holder_intends_at_a_time(world: World) {
 
 async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
     let store = &world.store;
-    let fresh = async || {
-        let mut teams = store.user_memory(&user(1)).await.unwrap().fresh_teams;
-        teams.sort();
-        teams
-    };
-    assert_eq!(fresh().await, []);
-    store
-        .note_memberships(&user(1), &[team(1), team(2)])
-        .await
-        .unwrap();
-    assert_eq!(fresh().await, [team(1), team(2)]);
-    store.note_memberships(&user(1), &[team(3)]).await.unwrap();
+    let fresh = async || store.user_memory(&user(1)).await.unwrap().fresh_teams;
+    let first = FreshTeams::from([(team(1), LastWrite::Joined), (team(2), LastWrite::Left)]);
+    let second = FreshTeams::from([(team(3), LastWrite::Joined)]);
+    assert_eq!(fresh().await, FreshTeams::new());
+    store.note_memberships(&user(1), &first).await.unwrap();
+    assert_eq!(fresh().await, first);
+    store.note_memberships(&user(1), &second).await.unwrap();
     world.clock.advance(59_999);
-    assert_eq!(fresh().await, [team(3)]);
+    assert_eq!(fresh().await, second);
     world.clock.advance(1);
-    assert_eq!(fresh().await, []);
+    assert_eq!(fresh().await, FreshTeams::new());
     assert_eq!(
         store.user_memory(&user(1)).await.unwrap(),
         UserMemory::default()
@@ -300,4 +297,23 @@ async fn another_team_frees_the_first(world: World) {
         store.link_team(&group(2), &team_link(1)).await.unwrap(),
         Linked::Written
     );
+}
+
+/// A link made by hand, without a reverse entry, can be changed and removed like any other.
+async fn a_link_made_by_hand_works(world: World) {
+    world.by_hand("00u1", "acc-1").await;
+    assert_eq!(world.link(1, 2).await, Linked::Written);
+    assert_eq!(world.owner(1).await, Some((user(1), Tenure::Former)));
+    world.by_hand("00u3", "acc-3").await;
+    world.store.unlink_user(&user(3)).await.unwrap();
+    assert_eq!(world.account_of(3).await, None);
+    // Two users on one account: the reverse entry's owner keeps it, the other can be moved away.
+    assert_eq!(world.link(4, 4).await, Linked::Written);
+    world.by_hand("00u5", "acc-4").await;
+    assert_eq!(world.link(5, 5).await, Linked::Written);
+    assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
+    world.by_hand("00u6", "acc-4").await;
+    world.store.unlink_user(&user(6)).await.unwrap();
+    assert_eq!(world.account_of(6).await, None);
+    assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }
