@@ -14,6 +14,9 @@ pub mod okta;
 pub mod provision;
 pub mod queue;
 pub mod receiver;
+pub mod schedule;
+#[cfg(feature = "local")]
+pub mod serve;
 pub mod settings;
 #[cfg(feature = "local")]
 pub mod simulator;

@@ -7,9 +7,11 @@
 mod aws;
 mod conversation;
 mod faults;
+mod hook;
 mod ledger;
 mod queue;
 mod runtime_api;
+mod schedule;
 mod servers;
 mod store;
 mod world;
