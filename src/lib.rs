@@ -13,6 +13,7 @@ pub mod okta;
 pub mod provision;
 pub mod queue;
 pub mod receiver;
+pub mod secrets;
 pub mod settings;
 #[cfg(feature = "local")]
 pub mod simulator;

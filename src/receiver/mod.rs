@@ -100,13 +100,14 @@ impl Receiver {
 
     /// Answers one request, within [`ANSWER_TIME`].
     pub async fn answer(&self, request: &Request<'_>) -> Answer {
-        let Some(admitted) = self.gate.admit(request) else {
+        let answer_by = tokio::time::Instant::now() + ANSWER_TIME;
+        let Some(admitted) = self.gate.admit(request).await else {
             tracing::warn!("refused a request without the right secret");
             return Answer::empty(401);
         };
         match admitted.method() {
             "GET" => verification(&admitted),
-            "POST" => match tokio::time::timeout(ANSWER_TIME, self.delivery(&admitted)).await {
+            "POST" => match tokio::time::timeout_at(answer_by, self.delivery(&admitted)).await {
                 Ok(answer) => answer,
                 Err(_) => {
                     tracing::error!("a delivery could not be made durable in time");
