@@ -12,5 +12,5 @@ mod token;
 
 pub use account::{Account, AccountChanges, NewAccount};
 pub use client::Anypoint;
-pub use token::ConnectedApp;
 pub use team::{Member, MembershipKind, Team, TeamOfAccount};
+pub use token::ConnectedApp;

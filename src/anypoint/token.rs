@@ -61,7 +61,11 @@ impl TokenScheme for ConnectedAppTokens {
 
 impl ConnectedAppTokens {
     /// `POST /v2/oauth2/token`, client credentials (Anypoint, "Connected apps").
-    async fn fetch_for(&self, app: &ConnectedApp, deadline: Deadline) -> Result<Fetched, CallError> {
+    async fn fetch_for(
+        &self,
+        app: &ConnectedApp,
+        deadline: Deadline,
+    ) -> Result<Fetched, CallError> {
         let call = Call::new(
             Side::Anypoint,
             "fetch a token",

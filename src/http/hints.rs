@@ -172,15 +172,15 @@ mod tests {
 
     #[test]
     fn challenges_name_errors_too() {
-        let given = headers(&[("www-authenticate", "DPoP algs=\"ES256\", error=\"invalid_token\"")]);
+        let given = headers(&[(
+            "www-authenticate",
+            "DPoP algs=\"ES256\", error=\"invalid_token\"",
+        )]);
         assert_eq!(error_code(&given, b"").as_deref(), Some("invalid_token"));
         let body = br#"{"errorCode":"E0000011"}"#;
         assert_eq!(error_code(&given, body).as_deref(), Some("E0000011"));
         let given = headers(&[("www-authenticate", "DPoP error=\"use_dpop_nonce\"")]);
-        assert_eq!(
-            error_code(&given, body).as_deref(),
-            Some("use_dpop_nonce")
-        );
+        assert_eq!(error_code(&given, body).as_deref(), Some("use_dpop_nonce"));
         let given = headers(&[("www-authenticate", "Bearer error=\"ann@acme.example\"")]);
         assert_eq!(error_code(&given, b""), None);
     }

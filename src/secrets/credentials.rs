@@ -62,9 +62,8 @@ impl CredentialsSecret {
         let Ok(Value::Object(fields)) = serde_json::from_str(text.expose_secret()) else {
             return Err(self.malformed("is not a JSON object"));
         };
-        let is_set = |name: &&str| {
-            (self.environment)(name).is_some_and(|value| !value.trim().is_empty())
-        };
+        let is_set =
+            |name: &&str| (self.environment)(name).is_some_and(|value| !value.trim().is_empty());
         let mut names = vec![];
         if !OKTA_APP.iter().any(|name| is_set(&name)) {
             names.push(OKTA_TOKEN);
@@ -121,8 +120,8 @@ impl<T: Send + Sync> Source<T> for Reread<T> {
     async fn read(&self, deadline: Deadline) -> Result<T, Failure> {
         let Self(secret, part) = self;
         let values = secret.values(deadline).await?;
-        let mut reader = Reader::new(|name| (secret.environment)(name))
-            .or_else(move |name| values.get(name));
+        let mut reader =
+            Reader::new(|name| (secret.environment)(name)).or_else(move |name| values.get(name));
         let value = part(&mut reader);
         reader.finish(value).map_err(|error| {
             let fix = format!("complete the secret {} again", secret.id);

@@ -151,7 +151,9 @@ impl<T> Shared<T> {
         let value = match reading.await {
             Ok(Ok(value)) => Arc::new(value),
             Ok(Err(failure)) => {
-                tracing::warn!("a secret could not be read again; the old one serves on: {failure}");
+                tracing::warn!(
+                    "a secret could not be read again; the old one serves on: {failure}"
+                );
                 return None;
             }
             Err(_) => {
@@ -241,7 +243,8 @@ mod tests {
         let source = Counter::default();
         let value = Renewable::new(0, source.clone());
         let first = value.current();
-        let all = futures_util::future::join_all((0..20).map(|_| value.renew(&first, soon()))).await;
+        let all =
+            futures_util::future::join_all((0..20).map(|_| value.renew(&first, soon()))).await;
         assert!(all.iter().all(|new| new.as_deref() == Some(&1)));
         assert_eq!(source.reads.load(Ordering::SeqCst), 1);
         let second = value.current();

@@ -89,7 +89,10 @@ pub(crate) fn okta_credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
     let key = reader.with("OKTA_PRIVATE_KEY", PRIVATE_KEY, |text| {
         PrivateKey::parse(&SecretString::from(text.to_owned())).ok()
     });
-    let key_id = reader.text("OKTA_KEY_ID", "the id (`kid`) Okta shows for the public key");
+    let key_id = reader.text(
+        "OKTA_KEY_ID",
+        "the id (`kid`) Okta shows for the public key",
+    );
     Some(Credentials::ServiceApp {
         client_id: client_id?,
         key: key?,

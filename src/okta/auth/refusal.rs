@@ -34,12 +34,13 @@ impl Refusal {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = body["error_description"].as_str().unwrap_or_default();
         let text = text.to_lowercase();
-        let says = |word: &str| text.contains(word);
-        let hint = if says("kid") || says("jwk") {
+        let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+        let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
+        let hint = if says(&["kid", "jwk"]) {
             Hint::KeyId
-        } else if says("signature") {
+        } else if says(&["signature"]) {
             Hint::Signature
-        } else if says("expired") || says("future") || says("iat") || says("exp ") {
+        } else if says(&["expired", "future", "iat", "exp"]) {
             Hint::Time
         } else {
             Hint::None

@@ -135,9 +135,7 @@ impl TokenScheme for OktaTokens {
     ) -> Result<Option<Fetched>, CallError> {
         let credentials = self.credentials.current();
         let is_refused = match &*credentials {
-            Credentials::ApiToken(token) => {
-                token.expose_secret() == refused.value.expose_secret()
-            }
+            Credentials::ApiToken(token) => token.expose_secret() == refused.value.expose_secret(),
             Credentials::ServiceApp { .. } => false,
         };
         if !is_refused {
@@ -161,7 +159,10 @@ impl TokenScheme for OktaTokens {
         let refused = unsignable(&call);
         let provers = self.provers().map_err(&refused)?;
         let value = Some(token.value.expose_secret());
-        provers.api.prove(call, self.now_s(), value).map_err(refused)
+        provers
+            .api
+            .prove(call, self.now_s(), value)
+            .map_err(refused)
     }
 
     fn answered(&self, headers: &HeaderMap) {
@@ -176,9 +177,10 @@ fn unsignable(call: &Call) -> impl Fn(BadKey) -> CallError + use<> {
     move |_| {
         call.error(CallErrorKind::SignIn {
             cause: "the private key cannot sign".to_owned(),
-            fix: "Make a new key pair for the service app and set OKTA_PRIVATE_KEY and OKTA_KEY_ID \
+            fix:
+                "Make a new key pair for the service app and set OKTA_PRIVATE_KEY and OKTA_KEY_ID \
                   to it."
-                .to_owned(),
+                    .to_owned(),
         })
     }
 }
