@@ -8,12 +8,15 @@ pub mod event;
 pub mod failure;
 pub mod http;
 pub mod ids;
+pub mod lambda;
 pub mod ledger;
 pub mod okta;
 pub mod provision;
 pub mod queue;
 pub mod receiver;
 pub mod secrets;
+#[cfg(feature = "local")]
+pub mod serve;
 pub mod settings;
 #[cfg(feature = "local")]
 pub mod simulator;
@@ -21,4 +24,5 @@ pub mod simulator;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;
+pub mod wiring;
 pub mod worker;

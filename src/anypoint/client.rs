@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -26,6 +27,21 @@ impl Anypoint {
     /// A client of `organization` on the control plane at `base_url`
     /// (`https://anypoint.mulesoft.com`).
     pub fn new(
+        http: HttpClient,
+        base_url: Url,
+        organization: OrganizationId,
+        client_id: String,
+        client_secret: SecretString,
+    ) -> Self {
+        let app = ConnectedApp {
+            client_id,
+            client_secret,
+        };
+        Self::with_app(http, base_url, organization, app)
+    }
+
+    /// The same with a connected app that may be renewed.
+    pub fn with_app(
         http: HttpClient,
         base_url: Url,
         organization: OrganizationId,

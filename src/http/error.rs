@@ -147,6 +147,13 @@ impl CallError {
                 "Give the connected app the five scopes of the README on the root business group (a \
                  redirect or 403 can also mean that native accounts are switched off), then replay."
             }
+            (CallErrorKind::Status { status, .. }, side) if *status == StatusCode::NOT_FOUND => {
+                if side == Side::Okta {
+                    "Check OKTA_APP_ID and OKTA_ORG_URL, then replay the event."
+                } else {
+                    "Check ANYPOINT_ORG_ID (the root organization) and ANYPOINT_BASE_URL, then replay."
+                }
+            }
             _ => "Look at the status, mend the cause, then replay the event.",
         })
     }

@@ -115,7 +115,12 @@ impl Okta {
         let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
         let query = [("limit", "500"), ("expand", "user")];
         self.read_all(
-            self.call("list the app's users", Method::GET, &path, &query),
+            self.call(
+                "list the app's users (OKTA_APP_ID)",
+                Method::GET,
+                &path,
+                &query,
+            ),
             deadline,
         )
         .await
@@ -143,7 +148,7 @@ impl Okta {
     ) -> Result<Vec<OktaGroupId>, CallError> {
         let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
         let call = self.call(
-            "list the app's groups",
+            "list the app's groups (OKTA_APP_ID)",
             Method::GET,
             &path,
             &[("limit", "200")],

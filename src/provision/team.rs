@@ -138,8 +138,11 @@ impl Provisioner {
         Err(last.unwrap_or_else(name_taken))
     }
 
-    /// Reads what [`plan_team`] needs, and plans.
-    pub(crate) async fn look_at_team(
+    /// Reads what [`plan_team`] needs, and plans. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`plan_team`], and when a remote or the table does not answer.
+    pub async fn look_at_team(
         &self,
         group: &OktaGroupId,
         name: &str,

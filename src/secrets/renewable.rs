@@ -66,6 +66,18 @@ impl<T> From<T> for Renewable<T> {
     }
 }
 
+impl<T> From<&Renewable<T>> for Renewable<T> {
+    fn from(value: &Renewable<T>) -> Self {
+        value.clone()
+    }
+}
+
+impl<T: Clone, const N: usize> From<&[T; N]> for Renewable<Vec<T>> {
+    fn from(values: &[T; N]) -> Self {
+        values.to_vec().into()
+    }
+}
+
 impl<T: Send + Sync + 'static> Renewable<T> {
     /// `value`, which `source` just gave.
     pub fn new(value: T, source: impl Source<T> + 'static) -> Self {

@@ -192,7 +192,7 @@ impl RemoteSettings {
 
     /// A client of the Anypoint organization.
     pub fn anypoint(&self, http: HttpClient) -> Anypoint {
-        Anypoint::new(
+        Anypoint::with_app(
             http,
             self.anypoint_base_url.clone(),
             self.organization.clone(),

@@ -70,20 +70,31 @@ impl Database {
         })
     }
 
-    /// Runs `work` in one immediate transaction; it is rolled back when `work` fails.
+    /// Runs `work` in one immediate transaction; it is rolled back when `work` fails, and when the
+    /// returned future was dropped before it could be committed.
     pub(crate) async fn write<T, F>(&self, side: Side, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.run(side, move |connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        })
-        .await
+        // Whoever answers "not recorded" because it took too long drops this future: then it has to
+        // be true. Only a commit that is under way cannot be called back.
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        let result = self
+            .run(side, move |connection| {
+                let transaction =
+                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let result = work(&transaction)?;
+                if still_wanted.strong_count() == 0 {
+                    return Err(rusqlite::Error::QueryReturnedNoRows);
+                }
+                transaction.commit()?;
+                Ok(result)
+            })
+            .await;
+        drop(wanted);
+        result
     }
 
     /// Runs `work`, which only reads, on one consistent state.
@@ -188,5 +199,53 @@ impl Private for std::fs::OpenOptions {
     #[cfg(not(unix))]
     fn private(&mut self) -> &mut Self {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        Database::open(&file).unwrap();
+        Database::open(&file).unwrap();
+        let newer = MIGRATIONS.len() as i64 + 1;
+        let connection = Connection::open(&file).unwrap();
+        connection
+            .pragma_update(None, "user_version", newer)
+            .unwrap();
+        let failure = Database::open(&file).unwrap_err();
+        assert!(!failure.is_retryable());
+        assert!(failure.to_string().contains("newer"), "{failure}");
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, newer);
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        std::fs::write(&file, "not a database ".repeat(100)).unwrap();
+        assert!(!Database::open(&file).unwrap_err().is_retryable());
+        let nowhere = folder.path().join("missing/a.db");
+        assert!(!Database::open(&nowhere).unwrap_err().is_retryable());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_reads_a_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        let _open = Database::open(&file).unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0);
+        }
     }
 }

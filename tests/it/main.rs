@@ -5,8 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod aws;
+mod conversation;
+mod faults;
+mod hook;
 mod ledger;
-mod lost_answers;
 mod queue;
+mod runtime_api;
 mod servers;
 mod store;
+mod world;

@@ -145,8 +145,9 @@ async fn workers_never_share_a_subject() {
             }
         });
     }
-    tasks.join_all().await;
+    let all = tokio::time::timeout(Duration::from_secs(30), tasks.join_all()).await;
     let seen = seen.lock().unwrap();
+    assert!(all.is_ok(), "stuck after {} messages", seen.len());
     assert_eq!(seen.len(), 60);
     for n in 0..5 {
         let of = |change: &&Change| change.subject.to_string() == format!("user#00u{n}");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use okta_anypoint::clock::ManualClock;
-use okta_anypoint::store::{DynamoDbStore, Linked, Origin, Store, Tenure, UserLink};
+use okta_anypoint::store::{DynamoDbStore, Origin, Store, UserLink};
 
-use super::{World, group, link_to, team_link, user};
+use super::{group, link_to, team_link, user};
 use crate::ledger::START_MS;
 use crate::servers;
 
@@ -94,46 +94,6 @@ async fn a_broken_item_stops_the_answer() {
         assert!(failure.message.contains("user#00u2"), "{failure}");
         assert!(!failure.to_string().contains("secret"), "{failure}");
     }
-}
-
-/// A made-by-hand link without a reverse entry can be changed, removed and repaired like any other.
-#[tokio::test]
-async fn a_link_made_by_hand_works() {
-    let (client, table) = servers::table().await;
-    let clock = Arc::new(ManualClock::at(START_MS));
-    let store = Arc::new(DynamoDbStore::new(client.clone(), &table, clock.clone()));
-    let world = World {
-        clock,
-        other: store.clone(),
-        store,
-        _folder: None,
-    };
-    let by_hand = async |u: &str, a: &str| {
-        let text = |value: &str| AttributeValue::S(value.to_owned());
-        let put = client.put_item().table_name(&table);
-        put.item("pk", text(&format!("user#{u}")))
-            .item("anypoint_id", text(a))
-            .item("username", text("name"))
-            .item("origin", text("adopted"))
-            .send()
-            .await
-            .unwrap();
-    };
-    by_hand("00u1", "acc-1").await;
-    assert_eq!(world.link(1, 2).await, Linked::Written);
-    assert_eq!(world.owner(1).await, Some((user(1), Tenure::Former)));
-    by_hand("00u3", "acc-3").await;
-    world.store.unlink_user(&user(3)).await.unwrap();
-    assert_eq!(world.account_of(3).await, None);
-    // Two users on one account: the reverse entry's owner keeps it, the other can be moved away.
-    assert_eq!(world.link(4, 4).await, Linked::Written);
-    by_hand("00u5", "acc-4").await;
-    assert_eq!(world.link(5, 5).await, Linked::Written);
-    assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
-    by_hand("00u6", "acc-4").await;
-    world.store.unlink_user(&user(6)).await.unwrap();
-    assert_eq!(world.account_of(6).await, None);
-    assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }
 
 /// A failure names the table and the setting, and whether waiting helps.

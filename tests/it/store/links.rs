@@ -24,6 +24,7 @@ on_every_store!(
     fresh_memberships_are_remembered_for_a_minute,
     a_team_belongs_to_one_group,
     another_team_frees_the_first,
+    a_link_made_by_hand_works,
 );
 
 async fn a_link_is_read_as_written(world: World) {
@@ -300,4 +301,23 @@ async fn another_team_frees_the_first(world: World) {
         store.link_team(&group(2), &team_link(1)).await.unwrap(),
         Linked::Written
     );
+}
+
+/// A link made by hand, without a reverse entry, can be changed and removed like any other.
+async fn a_link_made_by_hand_works(world: World) {
+    world.by_hand("00u1", "acc-1").await;
+    assert_eq!(world.link(1, 2).await, Linked::Written);
+    assert_eq!(world.owner(1).await, Some((user(1), Tenure::Former)));
+    world.by_hand("00u3", "acc-3").await;
+    world.store.unlink_user(&user(3)).await.unwrap();
+    assert_eq!(world.account_of(3).await, None);
+    // Two users on one account: the reverse entry's owner keeps it, the other can be moved away.
+    assert_eq!(world.link(4, 4).await, Linked::Written);
+    world.by_hand("00u5", "acc-4").await;
+    assert_eq!(world.link(5, 5).await, Linked::Written);
+    assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
+    world.by_hand("00u6", "acc-4").await;
+    world.store.unlink_user(&user(6)).await.unwrap();
+    assert_eq!(world.account_of(6).await, None);
+    assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }

@@ -24,6 +24,7 @@ mod many;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::sqlite::Database;
@@ -39,18 +40,24 @@ struct World {
     store: Arc<dyn Store>,
     /// The same items through another connection, as another process has.
     other: Arc<dyn Store>,
-    _folder: Option<tempfile::TempDir>,
+    raw: Raw,
+}
+
+/// What is behind the store, for what only people do.
+enum Raw {
+    DynamoDb(aws_sdk_dynamodb::Client, String),
+    Sqlite(tempfile::TempDir),
 }
 
 async fn dynamodb() -> World {
     let (client, table) = servers::table().await;
     let clock = Arc::new(ManualClock::at(START_MS));
-    let store = Arc::new(DynamoDbStore::new(client, table, clock.clone()));
+    let store = Arc::new(DynamoDbStore::new(client.clone(), &table, clock.clone()));
     World {
         other: store.clone(),
         store,
         clock,
-        _folder: None,
+        raw: Raw::DynamoDb(client, table),
     }
 }
 
@@ -65,7 +72,7 @@ async fn sqlite() -> World {
         store: open(),
         other: open(),
         clock: clock.clone(),
-        _folder: Some(folder),
+        raw: Raw::Sqlite(folder),
     }
 }
 
@@ -105,6 +112,32 @@ fn team_link(n: usize) -> TeamLink {
 }
 
 impl World {
+    /// A user link as a person would write it: without a reverse entry.
+    async fn by_hand(&self, user: &str, account: &str) {
+        match &self.raw {
+            Raw::DynamoDb(client, table) => {
+                let text = |value: &str| AttributeValue::S(value.to_owned());
+                let put = client.put_item().table_name(table);
+                put.item("pk", text(&format!("user#{user}")))
+                    .item("anypoint_id", text(account))
+                    .item("username", text("name"))
+                    .item("origin", text("adopted"))
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Raw::Sqlite(folder) => {
+                let file = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+                file.execute(
+                    "INSERT INTO user_links (okta_user, anypoint_id, username, origin) \
+                     VALUES (?1, ?2, 'name', 'adopted')",
+                    [user, account],
+                )
+                .unwrap();
+            }
+        }
+    }
+
     async fn link(&self, u: usize, a: usize) -> Linked<OktaUserId> {
         self.store.link_user(&user(u), &link_to(a)).await.unwrap()
     }

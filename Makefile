@@ -1,0 +1,35 @@
+# Every target does its own set-up. What a machine must have: Rust (rustup), a C compiler, Python 3, Java for the tests;
+# on Debian and Ubuntu, as root, what is missing is installed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build sam-local bench clean
+
+# arm64 (the template's default) or x86_64
+ARCH ?= arm64
+
+help: ## What can be made here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## The whole story on simulators: no settings, no network, no AWS
+	@cargo run --quiet --locked -- demo
+
+test: ## All tests, with DynamoDB Local and an SQS server that are fetched once
+	@tools/setup
+	@cargo test --locked
+
+lint: ## Format, clippy, docs, dependencies, template and its permissions
+	@tools/lint
+
+build: ## The three Lambda zips in target/lambda (ARCH=arm64 or x86_64), with their sizes
+	@tools/build $(ARCH)
+
+sam-local: ## Builds with SAM and runs every sample in events/ in Docker, against the simulators
+	@tools/sam-local
+
+bench: ## Time, calls and memory against the budgets
+	@cargo bench --locked
+
+clean: ## Removes what was built and fetched
+	@rm -rf target .aws-sam .tools

@@ -1,0 +1,87 @@
+//! The Lambda behind the HTTP API: Okta's verification and deliveries.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::lambda::{self, http::HttpEvent, http::answer};
+use okta_anypoint::queue::{Queue, SqsQueue};
+use okta_anypoint::receiver::{Gate, Receiver};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader};
+use okta_anypoint::telemetry::{Metrics, start_logging};
+use okta_anypoint::wiring;
+use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+
+/// Within this a delivery is made durable, or refused; the rest of Okta's 3 s is for the way back.
+const TIME: Duration = Duration::from_millis(2_300);
+
+/// Within this the secrets are read during start-up, if they are in Secrets Manager.
+const SECRETS_TIME: Duration = Duration::from_secs(5);
+
+/// Where changes go.
+enum Target {
+    /// To this queue.
+    Queue(String),
+    /// Nowhere: they are applied in place, and recorded in this table.
+    Inline(Box<EngineSettings>, String),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    start_logging();
+    lambda::exit_code(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::new("hook"));
+
+    let needs = Needs {
+        hook: true,
+        credentials: Reader::of_environment().optional("QUEUE_URL").is_none(),
+    };
+    let mut reader = wiring::reader(needs, SECRETS_TIME).await?;
+    let hook = HookSettings::read(&mut reader);
+    let target = match reader.optional("QUEUE_URL") {
+        Some(url) => Some(Target::Queue(url)),
+        None => {
+            let engine = EngineSettings::read(&mut reader);
+            let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
+            engine
+                .zip(table)
+                .map(|(engine, table)| Target::Inline(Box::new(engine), table))
+        }
+    };
+    let (hook, target) = reader.finish(hook.zip(target))?;
+
+    let sdk = wiring::aws(TIME).await;
+    let queue: Arc<dyn Queue> = match target {
+        Target::Queue(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME)),
+        Target::Inline(engine, table) => {
+            let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
+            let provisioner = wiring::provisioner(&engine, table.store, &clock)?;
+            let anypoint = provisioner.anypoint.clone();
+            tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });
+            let worker = Worker::new(
+                table.ledger,
+                provisioner,
+                None,
+                metrics.clone(),
+                Pace::INLINE,
+            );
+            Arc::new(InlineQueue::new(Arc::new(worker), TIME))
+        }
+    };
+    let gate = Gate::new(hook.header, &hook.secrets)?;
+    let receiver = Receiver::new(gate, hook.app, queue, clock.clone(), metrics.clone());
+
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpEvent>| {
+        let answer = answer(&receiver, &event.payload).await;
+        metrics.flush(clock.now_ms());
+        Ok::<_, Error>(answer)
+    }))
+    .await
+}

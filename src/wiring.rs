@@ -1,0 +1,96 @@
+//! Puts the parts together, for every program the same way.
+
+use std::sync::Arc;
+
+use crate::anypoint::Anypoint;
+use crate::aws::Limits;
+use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::http::HttpClient;
+use crate::ledger::{DynamoDbLedger, Ledger};
+use crate::okta::{Okta, Scopes};
+use crate::provision::Provisioner;
+use crate::secrets::SecretsManager;
+use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings};
+use crate::store::{DynamoDbStore, Store};
+
+/// The table behind both ports.
+#[derive(Clone)]
+pub struct Table {
+    /// Claims.
+    pub ledger: Arc<dyn Ledger>,
+    /// Links, intents, documents.
+    pub store: Arc<dyn Store>,
+}
+
+/// The DynamoDB table `name`, through the SDK's own variables for endpoint, region and credentials.
+pub fn dynamodb_table(
+    sdk: &aws_config::SdkConfig,
+    name: &str,
+    event_ttl: std::time::Duration,
+    clock: &Arc<dyn Clock>,
+) -> Table {
+    let client = aws_sdk_dynamodb::Client::new(sdk);
+    let ttl_days = u32::try_from(event_ttl.as_secs() / 86_400).unwrap_or(u32::MAX);
+    Table {
+        ledger: Arc::new(DynamoDbLedger::new(
+            client.clone(),
+            name,
+            ttl_days,
+            clock.clone(),
+        )),
+        store: Arc::new(DynamoDbStore::new(client, name, clock.clone())),
+    }
+}
+
+/// What the AWS clients of a program share, with calls bounded by `time`.
+pub async fn aws(time: std::time::Duration) -> aws_config::SdkConfig {
+    crate::aws::load(Limits::within(time)).await
+}
+
+/// A reader of the environment that fills what it leaves unset from the secrets it names. Without such
+/// a name it costs nothing.
+///
+/// # Errors
+/// When a secret could not be read within `time`.
+pub async fn reader(needs: Needs, time: std::time::Duration) -> Result<Reader<'static>, Failure> {
+    let store = Arc::new(SecretsManager::on_first_use(Limits::within(time)));
+    let environment = |name: &str| std::env::var(name).ok();
+    Reader::with_secrets(environment, store, needs, Deadline::within(time)).await
+}
+
+/// Clients of both remotes, the one of Okta with the rights to look; see
+/// [`Okta::with_scopes`](crate::okta::Okta::with_scopes) for more.
+///
+/// # Errors
+/// When the HTTP client cannot be set up: a defect of this program.
+pub fn remotes(
+    settings: &RemoteSettings,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Okta, Anypoint), String> {
+    let http = HttpClient::new(clock.clone())?;
+    let okta = settings.okta(http.clone(), Scopes::default());
+    let anypoint = settings.anypoint(http);
+    Ok((okta, anypoint))
+}
+
+/// Who looks, plans and applies.
+///
+/// # Errors
+/// As [`remotes`].
+pub fn provisioner(
+    settings: &EngineSettings,
+    store: Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Provisioner, String> {
+    let (okta, anypoint) = remotes(&settings.remotes, clock)?;
+    Ok(Provisioner {
+        okta,
+        anypoint,
+        store,
+        policy: Arc::new(settings.policy.clone()),
+        app: settings.remotes.app.clone(),
+        clock: clock.clone(),
+    })
+}

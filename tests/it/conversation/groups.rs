@@ -1,0 +1,581 @@
+//! Contract §4, "Group", and the team part of "User": each line and its opposite.
+
+use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
+use okta_anypoint::store::Origin;
+use okta_anypoint::worker::Pace;
+
+use crate::world::{APP, World};
+
+/// A team of `name`, made by hand, directly below the root.
+fn team_by_hand(world: &World, name: &str) -> String {
+    world.anypoint().add_team(name, None).unwrap()
+}
+
+fn team_id(world: &World, name: &str) -> String {
+    world
+        .anypoint()
+        .team_by_name(name)
+        .expect("a team")
+        .id
+        .clone()
+}
+
+/// A pushed group "Devs" with one member, ann, who has an account.
+async fn devs_with_ann(policy: Policy) -> (World, String, String) {
+    let world = World::with(policy).await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann");
+    (world, devs, ann)
+}
+
+async fn failure_of(world: &World, event: &okta_anypoint::simulator::okta::LogEvent) -> String {
+    let record = world.record(event).await;
+    assert_eq!(
+        (record.status, record.error_class),
+        (Status::Failed, Some(Class::Permanent))
+    );
+    record.error.unwrap()
+}
+
+#[tokio::test]
+async fn an_assigned_group_becomes_a_team_below_the_root_whatever_its_name() {
+    let world = World::new().await;
+    let root = world.anypoint().root_team_id.clone();
+    world.anypoint().rename_team(&root, "Renamed Root").unwrap();
+    let group = world.pushed_group("Devs").await;
+    let link = world.team_link(&group).await.unwrap();
+    assert_eq!(
+        (link.team_name.as_str(), link.origin),
+        ("Devs", Origin::Created)
+    );
+    let devs = world.anypoint().team_by_name("Devs").unwrap().clone();
+    assert_eq!(
+        (devs.id.as_str(), devs.ancestors),
+        (link.team_id.as_str(), vec![root])
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn a_group_that_is_not_selected_becomes_none() {
+    let world = World::new().await;
+    let events = world.okta.world().create_group("Devs").unwrap().events;
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Devs"), "none");
+    world.done();
+}
+
+#[tokio::test]
+async fn every_form_of_the_selection() {
+    let all = GroupSelection::All;
+    let named = GroupSelection::Named("Any*".to_owned());
+    for (groups, anydevs, others) in [
+        (GroupSelection::None, false, false),
+        (all, true, true),
+        (named, true, false),
+    ] {
+        let world = World::with(Policy {
+            groups,
+            ..Policy::default()
+        })
+        .await;
+        let mut events = world.okta.world().create_group("AnyDevs").unwrap().events;
+        events.extend(world.okta.world().create_group("Others").unwrap().events);
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.team("AnyDevs") != "none", anydevs);
+        assert_eq!(world.team("Others") != "none", others);
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn chosen_ids_become_teams_and_no_others() {
+    let listed = okta_anypoint::ids::OktaGroupId::parse("00gLISTED").unwrap();
+    let groups = GroupSelection::Ids(vec![listed]);
+    let world = World::with(Policy {
+        groups,
+        ..Policy::default()
+    })
+    .await;
+    let mut events = Vec::new();
+    for (id, name) in [("00gLISTED", "Listed"), ("00gOTHER", "Other")] {
+        let profile = serde_json::from_value(serde_json::json!({"name": name})).unwrap();
+        let created = world
+            .okta
+            .world()
+            .create_group_from(Some(id), profile)
+            .unwrap();
+        events.extend(created.events);
+    }
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_ne!(world.team("Listed"), "none");
+    assert_eq!(world.team("Other"), "none");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_name_leads_into_the_selection_and_out_of_it() {
+    let groups = GroupSelection::Named("Any*".to_owned());
+    let world = World::with(Policy {
+        groups,
+        ..Policy::default()
+    })
+    .await;
+    let ann = world.assigned_user("ann").await;
+    let group = world.okta.world().create_group("Devs").unwrap().id;
+    world.when(|okta| okta.add_member(&group, &ann)).await;
+    assert_eq!(world.team("Devs"), "none");
+    world
+        .when(|okta| okta.rename_group(&group, "AnyDevs"))
+        .await;
+    assert_eq!(world.team("AnyDevs"), "ann");
+    world.when(|okta| okta.rename_group(&group, "Devs")).await;
+    assert_eq!(
+        world.team("AnyDevs"),
+        "",
+        "emptied and kept under its last name"
+    );
+    world.when(|okta| okta.rename_group(&group, "AnyOne")).await;
+    assert_eq!(world.team("AnyOne"), "ann", "the same team again");
+    assert_eq!(world.team("AnyDevs"), "none");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_rename_renames_in_place() {
+    let (world, devs, _) = devs_with_ann(Policy::default()).await;
+    let id = team_id(&world, "Devs");
+    world.when(|okta| okta.rename_group(&devs, "R&D")).await;
+    assert_eq!(team_id(&world, "R-D"), id);
+    assert_eq!(world.team("R-D"), "ann");
+    assert_eq!(world.team_link(&devs).await.unwrap().team_name, "R-D");
+    world.done();
+}
+
+#[tokio::test]
+async fn strict_names_are_refused_with_advice() {
+    let policy = Policy {
+        team_names: TeamNamePolicy::Strict,
+        ..Policy::default()
+    };
+    let world = World::with(policy).await;
+    let group = world.okta.world().create_group("R&D").unwrap().id;
+    let events = world.okta_does(|okta| okta.assign_group(APP, &group));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert!(
+        failure_of(&world, &events[0])
+            .await
+            .contains("TEAM_NAME_POLICY")
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn an_existing_team_is_adopted_and_its_strangers_stay() {
+    let world = World::new().await;
+    let team = team_by_hand(&world, "Devs");
+    let stranger = world
+        .anypoint()
+        .add_user("bob", "Bob", "Hand", "bob@acme.example")
+        .unwrap();
+    world
+        .anypoint()
+        .add_member(&team, &stranger, "member")
+        .unwrap();
+    let group = world.pushed_group("Devs").await;
+    let link = world.team_link(&group).await.unwrap();
+    assert_eq!(
+        (link.team_id.as_str(), link.origin),
+        (team.as_str(), Origin::Adopted)
+    );
+    assert_eq!(world.team("Devs"), "bob");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_name_taken_elsewhere_is_a_clear_permanent_failure() {
+    let world = World::new().await;
+    let parent = team_by_hand(&world, "Parent");
+    world.anypoint().add_team("Devs", Some(&parent)).unwrap();
+    let group = world.okta.world().create_group("Devs").unwrap().id;
+    let events = world.okta_does(|okta| okta.assign_group(APP, &group));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert!(
+        failure_of(&world, &events[0])
+            .await
+            .contains("taken by another team")
+    );
+    assert!(world.team_link(&group).await.is_none());
+    world.done();
+}
+
+#[tokio::test]
+async fn of_two_groups_with_one_team_name_the_second_fails_clearly() {
+    let world = World::new().await;
+    let first = world.pushed_group("R&D").await;
+    let second = world.okta.world().create_group("R-D").unwrap().id;
+    let events = world.okta_does(|okta| okta.assign_group(APP, &second));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert!(failure_of(&world, &events[0]).await.contains(&first));
+    // Once the first is gone its team is free.
+    world.when(|okta| okta.delete_group(&first)).await;
+    world.when(|okta| okta.unassign_group(APP, &second)).await;
+    world.when(|okta| okta.assign_group(APP, &second)).await;
+    assert!(world.team_link(&second).await.is_some());
+    world.done();
+}
+
+#[tokio::test]
+async fn two_groups_can_swap_their_names() {
+    let world = World::new().await;
+    let one = world.pushed_group("One").await;
+    let two = world.pushed_group("Two").await;
+    let (team_one, team_two) = (team_id(&world, "One"), team_id(&world, "Two"));
+    let mut events = world.okta_does(|okta| okta.rename_group(&one, "Tmp"));
+    events.extend(world.okta_does(|okta| okta.rename_group(&two, "One")));
+    events.extend(world.okta_does(|okta| okta.rename_group(&one, "Two")));
+    // The first delivery meets each other's names; what is open is delivered again.
+    for _ in 0..4 {
+        if world.deliver(&events).await == 204 {
+            break;
+        }
+    }
+    assert_eq!(team_id(&world, "Two"), team_one);
+    assert_eq!(team_id(&world, "One"), team_two);
+    world.done();
+}
+
+#[tokio::test]
+async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
+    let world = World::new().await;
+    let (ann, bob, eve) = (
+        world.assigned_user("ann").await,
+        world.assigned_user("bob").await,
+        world.user("eve"),
+    );
+    let sue = world.assigned_user("sue").await;
+    world.when(|okta| okta.suspend(&sue)).await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    for user in [&ann, &bob, &eve, &sue] {
+        world.okta_does(|okta| okta.add_member(&devs, user));
+    }
+    // One group for members, not for assignment: assigning it would assign everybody in it.
+    let policy = Policy {
+        groups: GroupSelection::All,
+        ..Policy::default()
+    };
+    let mut provisioner = world.provisioner.clone();
+    provisioner.policy = std::sync::Arc::new(policy);
+    let worker = crate::world::worker(&world.table, &provisioner);
+    crate::world::look_at_group(&worker, &devs).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+    world.done();
+}
+
+#[tokio::test]
+async fn members_without_an_account_get_one_through_the_user_path() {
+    let world = World::new().await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    let users: Vec<String> = (0..30).map(|n| world.user(&format!("user_{n}"))).collect();
+    for user in &users {
+        world.okta_does(|okta| okta.add_member(&devs, user));
+    }
+    let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
+    let of_the_group: Vec<_> = events
+        .into_iter()
+        .filter(|event| event.event_type.starts_with("group.application"))
+        .collect();
+    assert_eq!(of_the_group.len(), 1);
+    assert_eq!(world.deliver(&of_the_group).await, 204);
+    assert_eq!(world.team("Devs").split(' ').count(), 30);
+    assert!(world.user_link(&users[29]).await.is_some());
+    world.done();
+}
+
+#[tokio::test]
+async fn a_membership_follows_and_its_missing_team_is_made_first() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &devs));
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann");
+    world.when(|okta| okta.remove_member(&devs, &ann)).await;
+    // The group assigned her, too; she keeps her individual assignment.
+    assert_eq!(world.team("Devs"), "");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_team_deleted_by_hand_is_made_again() {
+    let (world, _, ann) = devs_with_ann(Policy::default()).await;
+    let id = team_id(&world, "Devs");
+    world.anypoint().delete_team(&id).unwrap();
+    world.look_again(&ann).await;
+    assert_eq!(world.team("Devs"), "ann");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_membership_costs_the_same_in_a_group_of_any_size() {
+    let mut costs = Vec::new();
+    for size in [1, 300] {
+        let world = World::new().await;
+        let devs = world.pushed_group("Devs").await;
+        let ann = world.assigned_user("ann").await;
+        {
+            let mut okta = world.okta.world();
+            for n in 0..size {
+                let login = format!("m{n}@acme.example");
+                let id = okta
+                    .create_user(&login, "M", "Ember", &login, None)
+                    .unwrap()
+                    .id;
+                okta.add_member(&devs, &id).unwrap();
+            }
+        }
+        let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
+        let membership: Vec<_> = events
+            .into_iter()
+            .filter(|event| event.event_type == "group.user_membership.add")
+            .collect();
+        world.forget_traffic();
+        assert_eq!(world.deliver(&membership).await, 204);
+        let calls = world.calls();
+        assert!(
+            calls
+                .iter()
+                .all(|call| !call.contains(&format!("{devs}/users"))),
+            "{calls:#?}"
+        );
+        costs.push(calls.len());
+        world.done();
+    }
+    assert_eq!(costs[0], costs[1], "calls for a group of 1 and of 300");
+}
+
+#[tokio::test]
+async fn nobody_elses_memberships_are_touched() {
+    let (world, devs, ann) = devs_with_ann(Policy::default()).await;
+    let team = team_id(&world, "Devs");
+    let boss = world.assigned_user("boss").await;
+    let mapped = world.assigned_user("mapped").await;
+    let linked = world.assigned_user("linked").await;
+    let (boss_account, mapped_account, linked_account) = (
+        world.account_id("boss"),
+        world.account_id("mapped"),
+        world.account_id("linked"),
+    );
+    let child = world.anypoint().add_team("Child", Some(&team)).unwrap();
+    let private = team_by_hand(&world, "Private");
+    {
+        let mut anypoint = world.anypoint();
+        let stranger = anypoint
+            .add_user("bob", "Bob", "Hand", "bob@acme.example")
+            .unwrap();
+        anypoint
+            .add_member(&team, &boss_account, "maintainer")
+            .unwrap();
+        anypoint
+            .add_member(&team, &mapped_account, "member")
+            .unwrap();
+        anypoint.mark_external(&team, &mapped_account).unwrap();
+        anypoint
+            .add_member(&team, &linked_account, "member")
+            .unwrap();
+        anypoint.add_member(&team, &stranger, "member").unwrap();
+        anypoint
+            .add_member(&private, &linked_account, "member")
+            .unwrap();
+        anypoint
+            .add_member(&child, &linked_account, "member")
+            .unwrap();
+    }
+    // By the group: only the plain membership of a linked user who is not in the group ends.
+    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
+    assert_eq!(world.team("Devs2"), "ann bob boss mapped");
+    // By the user: the same rule.
+    world
+        .anypoint()
+        .add_member(&team, &linked_account, "member")
+        .unwrap();
+    for user in [&linked, &boss, &mapped, &ann] {
+        world.look_again(user).await;
+    }
+    assert_eq!(world.team("Devs2"), "ann bob boss mapped");
+    assert_eq!(world.team("Private"), "linked");
+    assert_eq!(world.team("Child"), "linked");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_disabled_user_leaves_the_pushed_teams_and_returns_to_them() {
+    let (world, _, ann) = devs_with_ann(Policy::default()).await;
+    let private = team_by_hand(&world, "Private");
+    let account = world.account_id("ann");
+    world
+        .anypoint()
+        .add_member(&private, &account, "member")
+        .unwrap();
+    world.when(|okta| okta.suspend(&ann)).await;
+    assert_eq!(
+        (world.team("Devs").as_str(), world.team("Private").as_str()),
+        ("", "ann")
+    );
+    world.when(|okta| okta.unsuspend(&ann)).await;
+    assert_eq!(
+        (world.team("Devs").as_str(), world.team("Private").as_str()),
+        ("ann", "ann")
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn memberships_follow_to_a_new_account() {
+    let (world, _, ann) = devs_with_ann(Policy::default()).await;
+    world.rename(&ann, "ann_new").await;
+    assert_eq!(world.team("Devs"), "ann_new");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
+    for removal in [TeamRemoval::Empty, TeamRemoval::Keep, TeamRemoval::Delete] {
+        for way in ["delete", "unassign"] {
+            let policy = Policy {
+                team_removal: removal,
+                ..Policy::default()
+            };
+            let (world, devs, ann) = devs_with_ann(policy).await;
+            let bob = world
+                .anypoint()
+                .add_user("bob", "Bob", "Hand", "bob@acme.example")
+                .unwrap();
+            let team = team_id(&world, "Devs");
+            world.anypoint().add_member(&team, &bob, "member").unwrap();
+            let events = world.okta_does(|okta| match way {
+                "delete" => okta.delete_group(&devs),
+                _ => okta.unassign_group(APP, &devs),
+            });
+            let of_the_group: Vec<_> = events
+                .into_iter()
+                .filter(|event| event.event_type.starts_with("group."))
+                .collect();
+            assert_eq!(world.deliver(&of_the_group).await, 204);
+            let expected = match removal {
+                TeamRemoval::Empty => "bob",
+                TeamRemoval::Keep => "ann bob",
+                TeamRemoval::Delete => "none",
+            };
+            assert_eq!(world.team("Devs"), expected, "{removal:?} by {way}");
+            assert_eq!(
+                world.team_link(&devs).await.is_some(),
+                removal != TeamRemoval::Delete,
+                "{removal:?} by {way}"
+            );
+            // A later look at the user holds to it.
+            world.look_again(&ann).await;
+            assert_eq!(
+                world.team("Devs"),
+                expected,
+                "{removal:?} by {way}, after a look"
+            );
+            world.done();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_team_with_teams_below_it_is_not_deleted() {
+    let policy = Policy {
+        team_removal: TeamRemoval::Delete,
+        ..Policy::default()
+    };
+    let (world, devs, _) = devs_with_ann(policy).await;
+    let team = team_id(&world, "Devs");
+    world.anypoint().add_team("Child", Some(&team)).unwrap();
+    let events = world.okta_does(|okta| okta.delete_group(&devs));
+    assert_eq!(world.deliver(&events).await, 204);
+    let deleted = events
+        .iter()
+        .find(|e| e.event_type == "group.lifecycle.delete")
+        .unwrap();
+    assert!(failure_of(&world, deleted).await.contains("below it"));
+    assert_ne!(world.team("Child"), "none");
+    world.done();
+}
+
+#[tokio::test]
+async fn reads_that_lag_behind_writes_end_in_agreement() {
+    let (world, devs, ann) = devs_with_ann(Policy::default()).await;
+    let bob = world.assigned_user("bob").await;
+    world.anypoint().member_read_lag = 2;
+    world.when(|okta| okta.add_member(&devs, &bob)).await;
+    world.when(|okta| okta.remove_member(&devs, &bob)).await;
+    world.when(|okta| okta.remove_member(&devs, &ann)).await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann");
+    // A look at the group sees its own writes late and goes on until it does.
+    let account = world.account_id("bob");
+    let team = team_id(&world, "Devs");
+    world
+        .anypoint()
+        .add_member(&team, &account, "member")
+        .unwrap();
+    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
+    for _ in 0..3 {
+        world.okta_does(|okta| okta.rename_group(&devs, "Devs3"));
+        world.when(|okta| okta.rename_group(&devs, "Devs4")).await;
+    }
+    assert_eq!(world.team("Devs4"), "ann");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_large_group_is_written_in_batches_of_a_hundred() {
+    let real_time = std::time::Duration::from_millis(2_300);
+    let world = World::with_pace(Policy::default(), Pace::INLINE, real_time).await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    {
+        let mut okta = world.okta.world();
+        for n in 0..250 {
+            let login = format!("u_{n}@acme.example");
+            let user = okta
+                .create_user(&login, "U", "Ser", &login, None)
+                .unwrap()
+                .id;
+            okta.add_member(&devs, &user).unwrap();
+        }
+    }
+    let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
+    // Everybody gets an account, each joins. That takes longer than Okta waits: every delivery goes
+    // on where the one before was cut off.
+    let mut answers = Vec::new();
+    while answers.last() != Some(&204) && answers.len() < 50 {
+        answers.push(world.deliver(&events).await);
+    }
+    assert_eq!(answers.last(), Some(&204), "{answers:?}");
+    // Then all are taken out, and one look puts them back.
+    let team = team_id(&world, "Devs");
+    let members: Vec<String> = world.anypoint().members_of(&team);
+    assert_eq!(members.len(), 250);
+    for username in &members {
+        let id = world.account_id(username);
+        world.anypoint().remove_member(&team, &id).unwrap();
+    }
+    world.forget_traffic();
+    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
+    assert_eq!(world.team("Devs2").split(' ').count(), 250);
+    let patches = world
+        .calls()
+        .iter()
+        .filter(|call| call.ends_with("/members") && call.starts_with("PATCH"))
+        .count();
+    assert_eq!(patches, 3);
+    world.done();
+}

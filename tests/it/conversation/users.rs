@@ -1,0 +1,495 @@
+//! Contract §4, "User": each line and its opposite.
+
+use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::provision::{Adopt, Policy, ResetEmail, SuspendedUsers, UsernamePolicy};
+use okta_anypoint::store::Origin;
+use serde_json::json;
+
+use crate::world::{APP, World};
+
+#[tokio::test]
+async fn an_assigned_user_gets_an_account_with_a_mail() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    let link = world.user_link(&ann).await.unwrap();
+    assert_eq!(link.anypoint_id.as_str(), world.account_id("ann"));
+    assert_eq!(
+        (link.username.as_str(), link.origin),
+        ("ann", Origin::Created)
+    );
+    assert_eq!(world.anypoint().mails.len(), 1);
+    assert_eq!(
+        world.anypoint().user_by_username("ann").unwrap().email,
+        "ann@acme.example"
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn a_user_who_is_not_assigned_gets_none() {
+    let world = World::new().await;
+    let events = {
+        let mut okta = world.okta.world();
+        okta.create_user(
+            "ann@acme.example",
+            "Ann",
+            "Example",
+            "ann@acme.example",
+            None,
+        )
+        .unwrap()
+        .events
+    };
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "none");
+    assert_eq!(world.record(&events[0]).await.status, Status::Done);
+    assert_eq!(world.writes(), 0);
+    world.done();
+}
+
+#[tokio::test]
+async fn a_staged_user_who_is_assigned_gets_an_account() {
+    let world = World::new().await;
+    let ann = {
+        let mut okta = world.okta.world();
+        let mut new = okta_anypoint::simulator::okta::NewUser::active(
+            "ann@acme.example",
+            "Ann",
+            "Example",
+            "ann@acme.example",
+            None,
+        );
+        new.activate = false;
+        okta.create_user_from(new).unwrap().id
+    };
+    world.when(|okta| okta.assign(APP, &ann)).await;
+    assert_eq!(world.account("ann"), "Ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn profile_changes_follow_and_the_address_does_not() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world
+        .when(|okta| {
+            okta.update_profile(
+                &ann,
+                &[
+                    ("firstName", json!("Anna")),
+                    ("lastName", json!("Changed")),
+                    ("mobilePhone", json!("555-0100")),
+                    ("email", json!("new@acme.example")),
+                ],
+            )
+        })
+        .await;
+    assert_eq!(world.account("ann"), "Anna Changed 555-0100 enabled");
+    assert_eq!(
+        world.anypoint().user_by_username("ann").unwrap().email,
+        "ann@acme.example"
+    );
+    world.forget_traffic();
+    world.look_again(&ann).await;
+    assert_eq!(world.writes(), 0, "nothing that we push has changed");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_change_made_in_anypoint_is_repaired_by_the_next_look() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let id = world.account_id("ann");
+    world
+        .anypoint()
+        .edit_user(&id, |user| user.first_name = "Drifted".to_owned())
+        .unwrap();
+    world.anypoint().disable(&id).unwrap();
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_changed_username_closes_one_account_and_opens_another() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let old = world.account_id("ann");
+    world.rename(&ann, "ann_new").await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+    let link = world.user_link(&ann).await.unwrap();
+    assert_ne!(link.anypoint_id.as_str(), old);
+    assert_eq!(link.username, "ann_new");
+    // And back: the first account was ours, whatever ADOPT says.
+    world.rename(&ann, "ann").await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.account("ann_new"), "ann Example - disabled");
+    assert_eq!(
+        world.user_link(&ann).await.unwrap().anypoint_id.as_str(),
+        old
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn a_change_of_case_is_no_change_of_username() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world.forget_traffic();
+    world.rename(&ann, "ANN").await;
+    assert_eq!(world.writes(), 0);
+    world.done();
+}
+
+#[tokio::test]
+async fn every_way_out_disables_and_every_way_back_enables_the_same_account() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let id = world.account_id("ann");
+    for round in ["unassign", "suspend", "deactivate"] {
+        world
+            .when(|okta| match round {
+                "unassign" => okta.unassign(APP, &ann),
+                "suspend" => okta.suspend(&ann),
+                _ => okta.deactivate(&ann),
+            })
+            .await;
+        assert_eq!(world.account("ann"), "ann Example - disabled", "{round}");
+        world.forget_traffic();
+        world.look_again(&ann).await;
+        assert_eq!(world.writes(), 0, "{round}: already disabled");
+        world
+            .when(|okta| match round {
+                "unassign" => okta.assign(APP, &ann),
+                "suspend" => okta.unsuspend(&ann),
+                _ => {
+                    let mut events = okta.activate(&ann)?;
+                    okta.set_password(&ann)?;
+                    events.extend(okta.assign(APP, &ann)?);
+                    Ok(events)
+                }
+            })
+            .await;
+        assert_eq!(world.account("ann"), "ann Example - enabled", "{round}");
+        assert_eq!(world.account_id("ann"), id, "{round}");
+    }
+    world.when(|okta| okta.deactivate(&ann)).await;
+    world.when(|okta| okta.delete_user(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert!(world.anypoint().deleted_users.is_empty());
+    world.done();
+}
+
+#[tokio::test]
+async fn suspended_users_stay_when_the_setting_says_so() {
+    let policy = Policy {
+        suspended: SuspendedUsers::Keep,
+        ..Policy::default()
+    };
+    let world = World::with(policy).await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.suspend(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn settings_of_creation() {
+    let policy = Policy {
+        reset_email: ResetEmail::Skip,
+        default_phone: Some("555-0199".to_owned()),
+        ..Policy::default()
+    };
+    let world = World::with(policy).await;
+    let ann = world.assigned_user("ann").await;
+    assert_eq!(world.account("ann"), "ann Example 555-0199 enabled");
+    assert!(world.anypoint().mails.is_empty());
+    world.forget_traffic();
+    world.look_again(&ann).await;
+    assert_eq!(world.writes(), 0, "the default phone is no drift");
+    world.done();
+}
+
+async fn adoption(adopt: Adopt, email: &str) -> (World, String, u16) {
+    let world = World::with(Policy {
+        adopt,
+        ..Policy::default()
+    })
+    .await;
+    let theirs = world
+        .anypoint()
+        .add_user("ann", "Other", "Name", email)
+        .unwrap();
+    world.anypoint().disable(&theirs).unwrap();
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    let status = world.deliver(&events).await;
+    let state = world.account("ann");
+    if state.ends_with("enabled") {
+        assert_eq!(world.account_id("ann"), theirs);
+        assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Adopted);
+        assert!(
+            world.anypoint().mails.is_empty(),
+            "only new accounts get a mail"
+        );
+    } else {
+        let record = world.record(&events[0]).await;
+        assert_eq!(
+            (record.status, record.error_class),
+            (Status::Failed, Some(Class::Permanent))
+        );
+        assert!(record.error.unwrap().contains("What to do"));
+        assert!(world.user_link(&ann).await.is_none());
+    }
+    (world, state, status)
+}
+
+#[tokio::test]
+async fn adoption_follows_the_setting() {
+    for (adopt, email, expected) in [
+        (
+            Adopt::UsernameAndEmail,
+            "ANN@acme.example",
+            "ann Example - enabled",
+        ),
+        (
+            Adopt::UsernameAndEmail,
+            "other@acme.example",
+            "Other Name - disabled",
+        ),
+        (
+            Adopt::Username,
+            "other@acme.example",
+            "ann Example - enabled",
+        ),
+        (Adopt::Never, "ann@acme.example", "Other Name - disabled"),
+    ] {
+        let (world, state, status) = adoption(adopt, email).await;
+        assert_eq!(
+            (state.as_str(), status),
+            (expected, 204),
+            "{adopt:?} {email}"
+        );
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn an_account_of_another_user_is_never_taken() {
+    let world = World::with(Policy {
+        adopt: Adopt::Username,
+        ..Policy::default()
+    })
+    .await;
+    let ann = world.assigned_user("ann").await;
+    let other = world.user("other");
+    let events = world.okta_does(|okta| okta.assign_with_username(APP, &other, "ann"));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert!(world.record(&events[0]).await.error.unwrap().contains(&ann));
+    assert!(world.user_link(&other).await.is_none());
+    world.done();
+}
+
+#[tokio::test]
+async fn single_sign_on_users_of_the_same_name_are_left_alone() {
+    let world = World::with(Policy {
+        adopt: Adopt::Username,
+        ..Policy::default()
+    })
+    .await;
+    world
+        .anypoint()
+        .add_sso_user("ann", "Sso", "User", "ann@acme.example", "idp-1");
+    let ann = world.assigned_user("ann").await;
+    let link = world.user_link(&ann).await.unwrap();
+    assert_eq!(link.origin, Origin::Created);
+    let world_now = world.anypoint();
+    let sso = world_now
+        .users
+        .values()
+        .find(|user| user.idprovider_id == "idp-1")
+        .unwrap();
+    assert_eq!(
+        (sso.first_name.as_str(), sso.id == link.anypoint_id.as_str()),
+        ("Sso", false)
+    );
+    drop(world_now);
+    world.done();
+}
+
+#[tokio::test]
+async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
+    let world = World::new().await;
+    world.anypoint().foreign_usernames.insert("ann".to_owned());
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent));
+    let error = record.error.unwrap();
+    assert!(
+        error.contains("unique across all Anypoint customers"),
+        "{error}"
+    );
+    assert!(!error.contains("ann"), "{error}");
+    // The same event again is acknowledged without a look.
+    world.forget_traffic();
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.calls(), Vec::<String>::new());
+    // A new username heals it.
+    world.rename(&ann, "ann_2").await;
+    assert_eq!(world.account("ann_2"), "ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_rename_that_fails_leaves_the_old_account_open() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world
+        .anypoint()
+        .foreign_usernames
+        .insert("taken".to_owned());
+    world.rename(&ann, "taken").await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn usernames_follow_the_policy() {
+    for (usernames, expected) in [
+        (UsernamePolicy::Strict, "none"),
+        (UsernamePolicy::Sanitize, "ann Example - enabled"),
+    ] {
+        let world = World::with(Policy {
+            usernames,
+            ..Policy::default()
+        })
+        .await;
+        let ann = world.user("ann");
+        let events =
+            world.okta_does(|okta| okta.assign_with_username(APP, &ann, "ann@acme.example"));
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.account("ann_acme_example"), expected);
+        let failed = world.record(&events[0]).await.status == Status::Failed;
+        assert_eq!(failed, usernames == UsernamePolicy::Strict);
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn an_account_deleted_in_anypoint_is_told_of() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let id = world.account_id("ann");
+    world.anypoint().delete_user(&id).unwrap();
+    let events = world.okta_does(|okta| okta.update_profile(&ann, &[("firstName", json!("A"))]));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert!(
+        world
+            .record(&events[0])
+            .await
+            .error
+            .unwrap()
+            .contains("deleted account keeps its name")
+    );
+    // Not wanted any more: what should vanish has vanished.
+    world.when(|okta| okta.unassign(APP, &ann)).await;
+    world.done();
+}
+
+#[tokio::test]
+async fn native_accounts_switched_off_is_a_permanent_failure_with_advice() {
+    let world = World::new().await;
+    world.anypoint().native_accounts = false;
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    let error = world.record(&events[0]).await.error.unwrap();
+    assert!(error.contains("native accounts"), "{error}");
+    world.done();
+}
+
+#[tokio::test]
+async fn duplicates_and_late_events_converge_on_the_present() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+    let unassigned = world.okta_does(|okta| okta.unassign(APP, &ann));
+    let again = world.okta_does(|okta| okta.assign(APP, &ann));
+    // The latest first, the first twice, the middle one last.
+    for events in [&again, &assigned, &assigned, &unassigned] {
+        assert_eq!(world.deliver(events).await, 204);
+    }
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.anypoint().mails.len(), 1);
+    world.done();
+}
+
+#[tokio::test]
+async fn many_events_of_one_user_in_one_delivery_are_one_look() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world.forget_traffic();
+    let events: Vec<_> = (0..20)
+        .flat_map(|n| {
+            world.okta_does(|okta| {
+                okta.update_profile(&ann, &[("firstName", json!(format!("Ann{n}")))])
+            })
+        })
+        .collect();
+    assert_eq!(events.len(), 20);
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "Ann19 Example - enabled");
+    let reads = world
+        .calls()
+        .iter()
+        .filter(|call| call.ends_with(&format!("users/{ann}")))
+        .count();
+    assert_eq!(
+        reads,
+        2,
+        "the user and the app user, once each: {:?}",
+        world.calls()
+    );
+    assert_eq!(world.writes(), 1);
+    world.done();
+}
+
+#[tokio::test]
+async fn an_unchanged_user_costs_six_reads_and_a_new_one_eight_calls() {
+    let world = World::new().await;
+    let group = world.pushed_group("Devs").await;
+    let ann = world.user("ann");
+    let mut events = world.okta_does(|okta| okta.assign(APP, &ann));
+    events.extend(world.okta_does(|okta| okta.add_member(&group, &ann)));
+    let events: Vec<_> = events
+        .into_iter()
+        .filter(|event| event.event_type.contains("group.user"))
+        .collect();
+    world.forget_traffic();
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Devs"), "ann");
+    assert!(world.calls().len() <= 8, "{:#?}", world.calls());
+    world.forget_traffic();
+    world.look_again(&ann).await;
+    // What was just written may still be read wrongly, so the membership is written once more.
+    assert!(world.calls().len() <= 7, "{:#?}", world.calls());
+    world.done();
+}
+
+#[tokio::test]
+async fn a_wrong_app_id_disables_nobody() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let mut provisioner = world.provisioner.clone();
+    provisioner.app = okta_anypoint::ids::OktaAppId::parse("0oaWRONG").unwrap();
+    let user = okta_anypoint::ids::OktaUserId::parse(&ann).unwrap();
+    let deadline = okta_anypoint::deadline::Deadline::within(std::time::Duration::from_secs(10));
+    let failure = provisioner.look_at_user(&user, deadline).await.unwrap_err();
+    assert!(failure.to_string().contains("OKTA_APP_ID"), "{failure}");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+}

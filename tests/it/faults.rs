@@ -1,0 +1,339 @@
+//! DynamoDB with faults: a server between the product and DynamoDB Local that loses answers, leaves
+//! keys out, throttles and refuses.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use okta_anypoint::clock::ManualClock;
+use okta_anypoint::failure::Side;
+use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason, Recorded};
+use okta_anypoint::store::{DynamoDbStore, Linked, Origin, Store, Stored, UserLink};
+use serde_json::{Value, json};
+
+use crate::ledger::{LEASE, START_MS, TTL_DAYS, busy_remote, refused, work};
+use crate::servers;
+
+/// What happens to a call.
+#[derive(Debug, Clone)]
+enum Fault {
+    /// Nothing.
+    None,
+    /// It is carried out, and answered 500.
+    Lost,
+    /// A batch gets this many of its items; the other keys are left out.
+    Partly(usize),
+    /// It is not carried out, and answered so.
+    Answer(u16, Value),
+}
+
+/// Decides by the operation and by how many of this operation's calls were made before.
+type Plan = fn(&str, usize) -> Fault;
+
+#[derive(Clone)]
+struct Between {
+    http: reqwest::Client,
+    plan: Plan,
+    calls: Arc<std::sync::Mutex<std::collections::HashMap<String, usize>>>,
+}
+
+impl Between {
+    fn made(&self, operation: &str) -> usize {
+        self.calls
+            .lock()
+            .unwrap()
+            .get(operation)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    async fn forward(&self, mut headers: HeaderMap, body: Vec<u8>) -> (StatusCode, Bytes) {
+        for changed in ["host", "content-length"] {
+            headers.remove(changed);
+        }
+        let request = self.http.post(servers::dynamodb_url()).headers(headers);
+        let answer = request.body(body).send().await.unwrap();
+        (answer.status(), answer.bytes().await.unwrap())
+    }
+}
+
+async fn pass(
+    State(between): State<Between>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap, Bytes) {
+    let target = headers["x-amz-target"].to_str().unwrap();
+    let operation = target.rsplit('.').next().unwrap().to_owned();
+    let before = {
+        let mut calls = between.calls.lock().unwrap();
+        let count = calls.entry(operation.clone()).or_default();
+        *count += 1;
+        *count - 1
+    };
+    let (status, answer) = match (between.plan)(&operation, before) {
+        Fault::None => between.forward(headers, body.to_vec()).await,
+        Fault::Lost => {
+            between.forward(headers, body.to_vec()).await;
+            (StatusCode::INTERNAL_SERVER_ERROR, Bytes::from("{}"))
+        }
+        Fault::Partly(most) => {
+            let mut request: Value = serde_json::from_slice(&body).unwrap();
+            let (_, table) = request["RequestItems"]
+                .as_object_mut()
+                .unwrap()
+                .iter_mut()
+                .next()
+                .unwrap();
+            let keys = table["Keys"].as_array_mut().unwrap();
+            let left = keys.split_off(most.min(keys.len()));
+            let mut rest = request.clone();
+            let (status, mut answer) = if most == 0 {
+                (StatusCode::OK, json!({"Responses": {}}))
+            } else {
+                let sent = request.to_string().into();
+                let (status, answer) = between.forward(headers, sent).await;
+                (status, serde_json::from_slice(&answer).unwrap())
+            };
+            if !left.is_empty() {
+                let (_, table) = rest["RequestItems"]
+                    .as_object_mut()
+                    .unwrap()
+                    .iter_mut()
+                    .next()
+                    .unwrap();
+                table["Keys"] = left.into();
+                answer["UnprocessedKeys"] = rest["RequestItems"].clone();
+            }
+            (status, Value::to_string(&answer).into())
+        }
+        Fault::Answer(status, answer) => (
+            StatusCode::from_u16(status).unwrap(),
+            answer.to_string().into(),
+        ),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "content-type",
+        "application/x-amz-json-1.0".parse().unwrap(),
+    );
+    (status, headers, answer)
+}
+
+/// A client that speaks through the faults, a table, and the server between.
+async fn between(plan: Plan) -> (aws_sdk_dynamodb::Client, String, Between) {
+    let (_, table) = servers::table().await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let between = Between {
+        http: reqwest::Client::builder().build().unwrap(),
+        plan,
+        calls: Arc::default(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(pass).with_state(between.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let client = aws_sdk_dynamodb::Client::new(&servers::config(&url).await);
+    (client, table, between)
+}
+
+/// Every write is carried out twice or more: the SDK sends it again, because its answer was lost.
+fn lose_every_second(operation: &str, before: usize) -> Fault {
+    match operation {
+        "UpdateItem" | "PutItem" | "TransactWriteItems" if before.is_multiple_of(2) => Fault::Lost,
+        _ => Fault::None,
+    }
+}
+
+fn refuse(code: &str) -> Value {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
+    json!({"__type": kind, "message": "a text that quotes Jane Doe"})
+}
+
+fn user(n: usize) -> OktaUserId {
+    OktaUserId::parse(format!("00u{n}")).unwrap()
+}
+
+fn link_to(account: &str) -> UserLink {
+    UserLink {
+        anypoint_id: AccountId::parse(account).unwrap(),
+        username: "name".to_owned(),
+        origin: Origin::Created,
+        agreed: None,
+    }
+}
+
+fn store(client: aws_sdk_dynamodb::Client, table: &str) -> DynamoDbStore {
+    DynamoDbStore::new(client, table, Arc::new(ManualClock::at(START_MS)))
+}
+
+/// Keys that a batch leaves out are asked for again; no key is lost, none is taken for absent.
+#[tokio::test]
+async fn keys_left_out_are_asked_for_again() {
+    let (client, table, between) = between(|operation, before| match operation {
+        "BatchGetItem" if before < 3 => Fault::Partly([0, 1, 60][before]),
+        _ => Fault::None,
+    })
+    .await;
+    let store = store(client, &table);
+    for n in 0..90 {
+        store
+            .link_user(&user(n), &link_to(&format!("a{n}")))
+            .await
+            .unwrap();
+    }
+    let users: Vec<_> = (0..95).map(user).collect();
+    assert_eq!(store.user_links(&users).await.unwrap().len(), 90);
+    assert_eq!(between.made("BatchGetItem"), 4);
+}
+
+#[tokio::test]
+async fn keys_left_out_for_ever_are_a_failure() {
+    let (client, table, _) = between(|operation, _| match operation {
+        "BatchGetItem" => Fault::Partly(0),
+        _ => Fault::None,
+    })
+    .await;
+    let failure = store(client, &table)
+        .user_links(&[user(1)])
+        .await
+        .unwrap_err();
+    assert!(failure.is_retryable(), "{failure}");
+}
+
+/// Others in the way of a transaction are waited for.
+#[tokio::test]
+async fn a_conflict_is_tried_again() {
+    let (client, table, between) = between(|operation, before| {
+        if operation == "TransactWriteItems" && before < 2 {
+            let mut conflict = refuse("TransactionCanceledException");
+            conflict["CancellationReasons"] = json!([
+                {"Code": "None"}, {"Code": "TransactionConflict"}, {"Code": "None"}
+            ]);
+            return Fault::Answer(400, conflict);
+        }
+        Fault::None
+    })
+    .await;
+    let store = store(client, &table);
+    let linked = store.link_user(&user(1), &link_to("a1")).await.unwrap();
+    assert_eq!(linked, Linked::Written);
+    assert_eq!(between.made("TransactWriteItems"), 3);
+}
+
+/// What a refusal is called, whether waiting helps, and that the service's text goes nowhere.
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let throttled: Plan = |operation, _| match operation {
+        "CreateTable" => Fault::None,
+        _ => Fault::Answer(400, refuse("ProvisionedThroughputExceededException")),
+    };
+    let forbidden: Plan = |operation, _| match operation {
+        "CreateTable" => Fault::None,
+        _ => Fault::Answer(400, refuse("AccessDeniedException")),
+    };
+    let broken: Plan = |_, _| Fault::Answer(503, json!({}));
+    for (plan, retryable, words) in [
+        (
+            throttled,
+            true,
+            ["ProvisionedThroughputExceededException", ""],
+        ),
+        (
+            forbidden,
+            false,
+            ["allow dynamodb:", "AccessDeniedException"],
+        ),
+        (broken, true, ["503", ""]),
+    ] {
+        let (client, table, _) = between(plan).await;
+        let clock = Arc::new(ManualClock::at(START_MS));
+        let ledger = DynamoDbLedger::new(client.clone(), &table, TTL_DAYS, clock);
+        let store = store(client, &table);
+        for failure in [
+            ledger
+                .claim(&work("e1"), LEASE, Reason::Delivery)
+                .await
+                .unwrap_err(),
+            store.user_link(&user(1)).await.unwrap_err(),
+            store.user_links(&[user(1)]).await.unwrap_err(),
+            store.all_team_links().await.unwrap_err(),
+            store.link_user(&user(1), &link_to("a1")).await.unwrap_err(),
+            store.put_document("cursor", "{}", 0).await.unwrap_err(),
+        ] {
+            let text = failure.to_string();
+            assert_eq!(failure.is_retryable(), retryable, "{text}");
+            assert_eq!(failure.side, Side::Table);
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+            assert!(text.contains(&table), "{text}");
+            assert!(!text.contains("Jane"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_knows_its_own_writes() {
+    let (client, table, between) = between(lose_every_second).await;
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock.clone());
+    for end in ["complete", "retryable", "permanent"] {
+        let outcome = ledger
+            .claim(&work(end), LEASE, Reason::Delivery)
+            .await
+            .unwrap();
+        let Outcome::Claimed(claim) = outcome else {
+            panic!("{end}: {outcome:?}");
+        };
+        assert_eq!((claim.attempts, claim.took_over), (1, false));
+        let other = ledger
+            .claim(&work(end), LEASE, Reason::Delivery)
+            .await
+            .unwrap();
+        assert!(matches!(other, Outcome::Busy { .. }));
+        let recorded = match end {
+            "complete" => ledger.complete(claim).await,
+            "retryable" => ledger.fail(claim, &busy_remote()).await,
+            _ => ledger.fail(claim, &refused()).await,
+        };
+        assert_eq!(recorded.unwrap(), Recorded::Written, "{end}");
+    }
+    // A claim that took over, and an owner that really was superseded.
+    let lost = ledger
+        .claim(&work("e"), LEASE, Reason::Delivery)
+        .await
+        .unwrap();
+    clock.advance(10_000);
+    let next = ledger
+        .claim(&work("e"), LEASE, Reason::Delivery)
+        .await
+        .unwrap();
+    let (Outcome::Claimed(lost), Outcome::Claimed(next)) = (lost, next) else {
+        panic!("not claimed");
+    };
+    assert_eq!((next.attempts, next.took_over), (2, true));
+    assert_eq!(ledger.complete(lost).await.unwrap(), Recorded::Superseded);
+    assert_eq!(ledger.complete(next).await.unwrap(), Recorded::Written);
+    assert!(between.made("UpdateItem") >= 2 * 10);
+}
+
+#[tokio::test]
+async fn the_store_knows_its_own_writes() {
+    let (client, table, _) = between(lose_every_second).await;
+    let store = store(client, &table);
+    for version in 0..3 {
+        let stored = store.put_document("cursor", "{}", version).await.unwrap();
+        assert_eq!(stored, Stored::Written);
+        let again = store.put_document("cursor", "{}", version).await.unwrap();
+        assert_eq!(again, Stored::Conflict);
+    }
+    let user = OktaUserId::parse("00u1").unwrap();
+    for account in ["a1", "a2"] {
+        let link = link_to(account);
+        assert_eq!(
+            store.link_user(&user, &link).await.unwrap(),
+            Linked::Written
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! A small world: both simulators over HTTP, the real receiver, the real worker in place, the
+//! embedded store. Tests change Okta with its verbs, deliver the events that it writes, and state
+//! what Anypoint must look like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId, OrganizationId, Subject};
+use okta_anypoint::lambda::http::{HttpEvent, answer};
+use okta_anypoint::ledger::{Reason, Record, SqliteLedger};
+use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::provision::{Policy, Provisioner};
+use okta_anypoint::receiver::{Gate, Receiver};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator, AnypointWorld};
+use okta_anypoint::simulator::okta::{
+    LogEvent, OktaOptions, OktaSimulator, OktaWorld, Refusal, Target,
+};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::store::SqliteStore;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::Table;
+use okta_anypoint::worker::{InlineQueue, Pace, Verdict, Worker};
+use serde_json::{Value, json};
+
+pub const APP: &str = "0oaAPP1";
+pub const SECRET: &str = "hook-secret";
+/// How long a delivery may take in these tests: far more than needed, so that a slow machine does not
+/// decide. The real bound has tests of its own.
+const TIME: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub okta: OktaSimulator,
+    pub anypoint: AnypointSimulator,
+    pub table: Table,
+    pub provisioner: Provisioner,
+    pub receiver: Receiver,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Policy::default()).await
+    }
+
+    pub async fn with(policy: Policy) -> Self {
+        Self::with_pace(policy, Pace::INLINE, TIME).await
+    }
+
+    pub async fn with_pace(policy: Policy, pace: Pace, time: Duration) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let database = Database::in_memory().unwrap();
+        let table = Table {
+            ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
+            store: Arc::new(SqliteStore::new(database, clock.clone())),
+        };
+        Self::on(table, policy, pace, time).await
+    }
+
+    /// A world on the given table.
+    pub async fn on(table: Table, policy: Policy, pace: Pace, time: Duration) -> Self {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let okta = OktaSimulator::start(free, OktaOptions::default())
+            .await
+            .unwrap();
+        okta.world().add_app(APP, "Anypoint");
+        let anypoint = AnypointSimulator::start(free, AnypointOptions::default())
+            .await
+            .unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let http = HttpClient::new(clock.clone()).unwrap();
+        let (organization, client_id, client_secret) = {
+            let world = anypoint.world();
+            (
+                world.org_id.clone(),
+                world.client_id.clone(),
+                world.client_secret.clone(),
+            )
+        };
+        let provisioner = Provisioner {
+            okta: Okta::new(
+                http.clone(),
+                okta.base_url().parse().unwrap(),
+                Credentials::ApiToken("simulated-okta-token".to_owned().into()),
+            ),
+            anypoint: Anypoint::new(
+                http,
+                anypoint.base_url().parse().unwrap(),
+                OrganizationId::parse(organization).unwrap(),
+                client_id,
+                client_secret.into(),
+            ),
+            store: table.store.clone(),
+            policy: Arc::new(policy),
+            app: OktaAppId::parse(APP).unwrap(),
+            clock: clock.clone(),
+        };
+        let metrics = Arc::new(Metrics::new("test"));
+        let worker = Arc::new(Worker::new(
+            table.ledger.clone(),
+            provisioner.clone(),
+            None,
+            metrics.clone(),
+            pace,
+        ));
+        let queue = Arc::new(InlineQueue::new(worker.clone(), time));
+        let gate = Gate::new(
+            "authorization".parse().unwrap(),
+            &[SECRET.to_owned().into()],
+        );
+        let app = provisioner.app.clone();
+        let receiver = Receiver::new(gate.unwrap(), app, queue, clock, metrics);
+        Self {
+            okta,
+            anypoint,
+            table,
+            provisioner,
+            receiver,
+        }
+    }
+
+    /// Changes Okta and gives the events that it wrote.
+    pub fn okta_does(
+        &self,
+        change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
+    ) -> Vec<LogEvent> {
+        change(&mut self.okta.world()).unwrap()
+    }
+
+    /// Changes Okta, delivers what it wrote, and expects a 204.
+    pub async fn when(
+        &self,
+        change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
+    ) {
+        let events = self.okta_does(change);
+        assert_eq!(self.deliver(&events).await, 204);
+    }
+
+    /// Delivers an event that only says: look at this user again.
+    pub async fn look_again(&self, user: &str) {
+        let target = Target {
+            id: user.to_owned(),
+            kind: "User".to_owned(),
+            alternate_id: "unknown".to_owned(),
+            display_name: "unknown".to_owned(),
+        };
+        self.when(|okta| {
+            Ok(vec![okta.write_event(
+                "user.account.update_profile",
+                vec![target],
+                &[],
+            )])
+        })
+        .await;
+    }
+
+    /// Changes a user's app username; Okta writes that to the System Log only.
+    pub async fn rename(&self, user: &str, username: &str) {
+        self.okta_does(|okta| okta.set_app_username(APP, user, username));
+        self.look_again(user).await;
+    }
+
+    /// Delivers events in one request; gives the status.
+    pub async fn deliver(&self, events: &[LogEvent]) -> u16 {
+        let body = self.okta.world().delivery(events);
+        self.post(&body).await
+    }
+
+    pub async fn post(&self, body: &Value) -> u16 {
+        let event = json!({
+            "version": "2.0",
+            "headers": {"Authorization": SECRET, "content-type": "application/json"},
+            "requestContext": {"http": {"method": "POST", "path": "/okta"}},
+            "body": body.to_string(),
+            "isBase64Encoded": false,
+        });
+        let event: HttpEvent = serde_json::from_value(event).unwrap();
+        let answer = serde_json::to_value(answer(&self.receiver, &event).await).unwrap();
+        answer["statusCode"].as_u64().unwrap() as u16
+    }
+
+    /// An active Okta user `name` (login `name@acme.example`), nothing delivered; gives the id.
+    pub fn user(&self, name: &str) -> String {
+        let mut okta = self.okta.world();
+        let login = format!("{name}@acme.example");
+        okta.create_user(&login, name, "Example", &login, None)
+            .unwrap()
+            .id
+    }
+
+    /// The same, assigned to the app as `name`, and delivered.
+    pub async fn assigned_user(&self, name: &str) -> String {
+        let id = self.user(name);
+        self.when(|okta| okta.assign(APP, &id)).await;
+        id
+    }
+
+    /// A group assigned to the app, and delivered.
+    pub async fn pushed_group(&self, name: &str) -> String {
+        let id = self.okta.world().create_group(name).unwrap().id;
+        self.when(|okta| okta.assign_group(APP, &id)).await;
+        id
+    }
+
+    pub fn anypoint(&self) -> impl std::ops::DerefMut<Target = AnypointWorld> + '_ {
+        self.anypoint.world()
+    }
+
+    /// `first last phone enabled|disabled` of an account, or `none`.
+    pub fn account(&self, username: &str) -> String {
+        match self.anypoint.world().user_by_username(username) {
+            None => "none".to_owned(),
+            Some(user) => format!(
+                "{} {} {} {}",
+                user.first_name,
+                user.last_name,
+                user.phone_number.as_deref().unwrap_or("-"),
+                if user.enabled { "enabled" } else { "disabled" }
+            ),
+        }
+    }
+
+    pub fn account_id(&self, username: &str) -> String {
+        self.anypoint
+            .world()
+            .user_by_username(username)
+            .expect("an account")
+            .id
+            .clone()
+    }
+
+    /// The usernames in a team, sorted, or `none`.
+    pub fn team(&self, name: &str) -> String {
+        let world = self.anypoint.world();
+        let Some(team) = world.team_by_name(name) else {
+            return "none".to_owned();
+        };
+        let mut members = world.members_of(&team.id);
+        members.sort();
+        members.join(" ")
+    }
+
+    pub async fn user_link(&self, user: &str) -> Option<okta_anypoint::store::UserLink> {
+        self.table
+            .store
+            .user_link(&OktaUserId::parse(user).unwrap())
+            .await
+            .unwrap()
+    }
+
+    pub async fn team_link(&self, group: &str) -> Option<okta_anypoint::store::TeamLink> {
+        self.table
+            .store
+            .team_link(&OktaGroupId::parse(group).unwrap())
+            .await
+            .unwrap()
+    }
+
+    pub async fn record(&self, event: &LogEvent) -> Record {
+        self.table
+            .ledger
+            .record(&event.uuid)
+            .await
+            .unwrap()
+            .expect("a record")
+    }
+
+    /// Calls of both simulators since the last time.
+    pub fn forget_traffic(&self) {
+        self.okta.traffic().clear();
+        self.anypoint.traffic().clear();
+    }
+
+    /// `METHOD path` of every call to both since the last time, without token calls.
+    pub fn calls(&self) -> Vec<String> {
+        let okta = self.okta.traffic().log();
+        let anypoint = self.anypoint.traffic().log();
+        okta.iter()
+            .chain(&anypoint)
+            .filter(|call| !call.path.ends_with("/oauth2/token"))
+            .map(|call| format!("{} {}", call.method, call.path))
+            .collect()
+    }
+
+    /// Calls that were no reads.
+    pub fn writes(&self) -> usize {
+        self.calls()
+            .iter()
+            .filter(|call| !call.starts_with("GET "))
+            .count()
+    }
+
+    /// Ends a test: neither simulator saw a request that the vendor does not document.
+    pub fn done(self) {
+        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
+        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
+    }
+}
+
+/// Another worker on the same table, for other settings.
+pub fn worker(table: &Table, provisioner: &Provisioner) -> Worker {
+    let metrics = Arc::new(Metrics::new("test"));
+    Worker::new(
+        table.ledger.clone(),
+        provisioner.clone(),
+        None,
+        metrics,
+        Pace::INLINE,
+    )
+}
+
+/// Looks at a group as a reconcile would have it done.
+pub async fn look_at_group(worker: &Worker, group: &str) {
+    let subject = Subject::Group(OktaGroupId::parse(group).unwrap());
+    let change = Change::found(subject, SystemClock.now_ms());
+    let verdicts = worker
+        .run(
+            &[change],
+            Reason::Delivery,
+            Deadline::within(Duration::from_secs(20)),
+        )
+        .await;
+    assert_eq!(verdicts, [Verdict::Settled]);
+}
