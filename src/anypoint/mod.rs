@@ -13,3 +13,4 @@ mod token;
 pub use account::{Account, AccountChanges, NewAccount};
 pub use client::Anypoint;
 pub use team::{Member, MembershipKind, Team, TeamOfAccount};
+pub use token::ConnectedApp;

@@ -11,7 +11,7 @@ mod log;
 mod user;
 
 pub use app::{AppUser, Assignment};
-pub use auth::Credentials;
+pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
 pub use group::{Group, GroupKind};
 pub use log::LogPage;
