@@ -9,6 +9,7 @@ mod conversation;
 mod faults;
 mod ledger;
 mod queue;
+mod queued;
 mod runtime_api;
 mod servers;
 mod store;
