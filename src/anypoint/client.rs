@@ -98,6 +98,12 @@ impl Anypoint {
         self.session.warm_up(deadline).await;
     }
 
+    /// Fetches a token, or has one already.
+    #[cfg(feature = "local")]
+    pub(super) async fn token(&self, deadline: Deadline) -> Result<(), CallError> {
+        self.tokens.token(deadline).await.map(|_| ())
+    }
+
     /// Sends a call with the current token. A 401 means an expired token or a missing permission:
     /// one new token is tried, a second 401 is a permission problem (Access Management API: team
     /// writes answer 401 for a missing permission).
