@@ -17,3 +17,4 @@ pub use client::Anypoint;
 #[cfg(feature = "local")]
 pub use organization::Organization;
 pub use team::{Member, MembershipKind, Team, TeamOfAccount};
+pub use token::ConnectedApp;

@@ -15,7 +15,7 @@ mod probe;
 mod user;
 
 pub use app::{AppUser, Assignment};
-pub use auth::Credentials;
+pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
 pub use group::{Group, GroupKind};
 #[cfg(feature = "local")]
