@@ -112,3 +112,27 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_put_together_rightly() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let of_its_own = |command: &clap::Command| {
+                let after = command.get_after_long_help().map(ToString::to_string);
+                after.is_some_and(|text| text.contains("Examples:"))
+            };
+            let shown = of_its_own(command) || command.get_subcommands().all(of_its_own);
+            assert!(shown, "{name} has no examples");
+        }
+    }
+}

@@ -28,6 +28,7 @@ pub const WORK_TIME: Duration = Duration::from_secs(120);
 
 /// Where the ledger and the links are.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// The database file of `serve`, in place of the DynamoDB table TABLE_NAME.
     #[arg(long, value_name = "FILE")]

@@ -4,6 +4,8 @@ mod anypoint;
 mod okta;
 mod table;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
@@ -16,7 +18,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
-use crate::table::{Args as TableArgs, LOOK_TIME, clock, reader};
+use crate::table::{Args as TableArgs, clock, reader};
+
+/// A side that does not answer within this is out of reach.
+const TIME: Duration = Duration::from_secs(15);
 
 /// Check settings, credentials, scopes, table, queue and event hook. Nothing is written anywhere.
 ///
@@ -140,7 +145,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let complete = hook.is_some() && schedule.is_some() && engine.is_some() && place.is_some();
     read_settings(&mut settings, reader, complete);
 
-    let deadline = Deadline::within(LOOK_TIME);
+    let deadline = Deadline::within(TIME);
     let mut okta = Group::new("Okta");
     let mut hooks = Group::new("event hook");
     let mut anypoint = Group::new("Anypoint");
