@@ -178,7 +178,10 @@ fn small_world() -> Result<Worlds> {
 
 fn load(file: &Path) -> Result<Worlds> {
     match std::fs::read_to_string(file) {
-        Ok(text) => serde_json::from_str(&text).map_err(|error| {
+        // Read as an object first: serde takes a list for a struct as well.
+        Ok(text) => serde_json::from_str::<serde_json::Map<_, _>>(&text)
+            .and_then(|object| serde_json::from_value(object.into()))
+            .map_err(|error| {
             let text = format!(
                 "{} is not a state of the simulators ({error}); mend it, or name a file that does not \
                  exist yet",
