@@ -49,7 +49,9 @@ async fn plan_changes_nothing_and_reconcile_does_what_it_says() {
 async fn a_reconcile_over_the_limit_stops_and_fails() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
-    desk.on_file(&["push", &user]).await.expect(0);
+    // Somebody stays: an app without any users is taken for one that could not be read.
+    let other = desk.assigned("kim", "kim_example");
+    desk.on_file(&["push", &user, &other]).await.expect(0);
     desk.okta.world().unassign(super::APP, &user).unwrap();
     desk.wrote();
     let data = desk.data.to_str().unwrap().to_owned();
