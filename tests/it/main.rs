@@ -11,6 +11,7 @@ mod hook;
 mod ledger;
 mod queue;
 mod runtime_api;
+mod serve;
 mod servers;
 mod store;
 mod world;
