@@ -17,6 +17,7 @@ use crate::sqlite::Database;
 pub struct SqliteLedger {
     database: Database,
     times: Times,
+    mark: &'static str,
 }
 
 impl SqliteLedger {
@@ -25,7 +26,31 @@ impl SqliteLedger {
         Self {
             database,
             times: Times::new(clock, ttl_days),
+            mark: "",
         }
+    }
+
+    /// The same ledger, whose claims carry `mark`: they are told apart from those of other programs
+    /// on the same file.
+    #[must_use]
+    pub fn marked(mut self, mark: &'static str) -> Self {
+        self.mark = mark;
+        self
+    }
+
+    /// Ends the leases of every claim that carries this ledger's mark, and says how many there were.
+    /// For a program that knows that it is the only one with this mark, and that it holds no claim.
+    pub async fn end_leases(&self) -> Result<usize, Failure> {
+        let (mark, now) = (self.mark, self.times.now());
+        self.database
+            .write(Side::Table, move |connection| {
+                connection.execute(
+                    "UPDATE events SET lease_until_ms = ?1 WHERE status = 'in_progress' \
+                     AND lease_until_ms > ?1 AND ?2 <> '' AND substr(owner, 1, length(?2)) = ?2",
+                    (now.ms, mark),
+                )
+            })
+            .await
     }
 
     async fn finish(
@@ -82,9 +107,11 @@ impl Ledger for SqliteLedger {
     ) -> Result<Outcome, Failure> {
         let now = self.times.now();
         let work = work.clone();
+        let owner = format!("{}{}", self.mark, uuid::Uuid::new_v4());
         self.database
             .write(Side::Table, move |connection| {
-                claim(connection, &work, now, now.lease_until_ms(lease), reason)
+                let lease_until_ms = now.lease_until_ms(lease);
+                claim(connection, &work, owner, now, lease_until_ms, reason)
             })
             .await
     }
@@ -178,6 +205,7 @@ impl Ledger for SqliteLedger {
 fn claim(
     connection: &Connection,
     work: &Work,
+    owner: String,
     now: Now,
     lease_until_ms: i64,
     reason: Reason,
@@ -208,7 +236,6 @@ fn claim(
             )
         }
     };
-    let owner = uuid::Uuid::new_v4().to_string();
     connection.execute(
         "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
          owner, lease_until_ms, updated_at_ms, expires_at) \

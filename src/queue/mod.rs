@@ -4,6 +4,7 @@
 //! delivered twice (SQS developer guide, "FIFO queues"). Everything else is the ledger's job: a
 //! queue may deliver a change more than once.
 
+mod pause;
 #[cfg(feature = "local")]
 mod sqlite;
 mod sqs;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use crate::event::Change;
 use crate::failure::Failure;
 
+pub use pause::pause;
 #[cfg(feature = "local")]
 pub use sqlite::{DeadLetter, Depth, Received, SqliteQueue};
 pub use sqs::SqsQueue;

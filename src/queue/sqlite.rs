@@ -2,6 +2,8 @@
 //! subject, a message that is out or postponed holds back the later ones of its subject, a message
 //! that was received too often is set aside as dead.
 
+mod by_subject;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +111,7 @@ impl SqliteQueue {
         self.write(move |connection| {
             bury(connection, now_ms, max_receives)?;
             let mut ready = connection.prepare(&format!(
-                "SELECT seq, body, receive_count FROM messages AS m WHERE {READY} \
+                "SELECT seq, body, receive_count FROM messages AS m NOT INDEXED WHERE {READY} \
                  ORDER BY seq LIMIT ?2"
             ))?;
             let found: Vec<(i64, Change, u32)> = ready
@@ -117,21 +119,7 @@ impl SqliteQueue {
                     Ok((row.get(0)?, change(row, 1)?, row.get(2)?))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
-            let mut hide = connection.prepare(
-                "UPDATE messages SET receipt = ?2, visible_at_ms = ?3, \
-                 receive_count = receive_count + 1 WHERE seq = ?1",
-            )?;
-            let mut received = Vec::with_capacity(found.len());
-            for (seq, change, count) in found {
-                let receipt = uuid::Uuid::new_v4().to_string();
-                hide.execute((seq, &receipt, until_ms))?;
-                received.push(Received {
-                    change,
-                    receipt,
-                    receive_count: count.saturating_add(1),
-                });
-            }
-            Ok(received)
+            hide(connection, found, until_ms)
         })
         .await
     }
@@ -197,19 +185,19 @@ impl SqliteQueue {
         self.database
             .read(Side::Queue, move |connection| {
                 connection.query_row(
-                    "SELECT COALESCE(SUM(dead = 0 AND receipt IS NULL), 0), \
-                     COALESCE(SUM(dead = 0 AND receipt IS NOT NULL AND visible_at_ms > ?1), 0), \
-                     COALESCE(SUM(dead = 0 AND receipt IS NOT NULL AND visible_at_ms <= ?1), 0), \
+                    "SELECT COALESCE(SUM(dead = 0 AND NOT out), 0), \
+                     COALESCE(SUM(dead = 0 AND out), 0), \
                      COALESCE(SUM(dead), 0), MIN(CASE WHEN dead = 0 THEN sent_at_ms END) \
-                     FROM messages",
+                     FROM (SELECT dead, sent_at_ms, (receipt IS NOT NULL AND postponed = 0 \
+                     AND visible_at_ms > ?1) AS out FROM messages)",
                     [now_ms],
                     |row| {
                         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-                        let oldest: Option<i64> = row.get(4)?;
+                        let oldest: Option<i64> = row.get(3)?;
                         Ok(Depth {
-                            waiting: count(0)? + count(2)?,
+                            waiting: count(0)?,
                             in_flight: count(1)?,
-                            dead: count(3)?,
+                            dead: count(2)?,
                             oldest_age: oldest.map(|sent_at_ms| {
                                 let age = now_ms.saturating_sub(sent_at_ms).max(0);
                                 Duration::from_millis(age.unsigned_abs())
@@ -269,7 +257,7 @@ impl Redelivery for SqliteQueue {
         let receipt = receipt_handle.to_owned();
         self.write(move |connection| {
             connection.execute(
-                "UPDATE messages SET visible_at_ms = ?2 WHERE receipt = ?1 AND dead = 0",
+                "UPDATE messages SET visible_at_ms = ?2, postponed = 1 WHERE receipt = ?1 AND dead = 0",
                 (receipt, until_ms),
             )?;
             Ok(())
@@ -287,10 +275,33 @@ const READY: &str = "dead = 0 AND visible_at_ms <= ?1 AND NOT EXISTS (\
 fn bury(connection: &Connection, now_ms: i64, max_receives: u32) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE messages SET dead = 1 \
-         WHERE dead = 0 AND visible_at_ms <= ?1 AND receive_count >= ?2",
+         WHERE dead = 0 AND visible_at_ms <= ?1 AND receive_count >= ?2 AND receive_count > 0",
         (now_ms, max_receives),
     )?;
     Ok(())
+}
+
+/// Hides messages under fresh receipts.
+fn hide(
+    connection: &Connection,
+    found: Vec<(i64, Change, u32)>,
+    until_ms: i64,
+) -> rusqlite::Result<Vec<Received>> {
+    let mut hide = connection.prepare_cached(
+        "UPDATE messages SET receipt = ?2, visible_at_ms = ?3, postponed = 0, \
+         receive_count = receive_count + 1 WHERE seq = ?1",
+    )?;
+    let mut received = Vec::with_capacity(found.len());
+    for (seq, change, count) in found {
+        let receipt = uuid::Uuid::new_v4().to_string();
+        hide.execute((seq, &receipt, until_ms))?;
+        received.push(Received {
+            change,
+            receipt,
+            receive_count: count.saturating_add(1),
+        });
+    }
+    Ok(received)
 }
 
 fn later(now_ms: i64, by: Duration) -> i64 {

@@ -17,6 +17,7 @@ use base64::Engine;
 use serde_json::json;
 
 use crate::clock::{Clock, rfc3339};
+use crate::deadline::Deadline;
 use crate::event::{NotADelivery, Reading, read_delivery};
 use crate::ids::OktaAppId;
 use crate::queue::Queue;
@@ -36,7 +37,7 @@ pub struct Request<'a> {
     /// The method.
     pub method: &'a str,
     /// Finds the value of a header by its lower-case name.
-    pub header: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    pub header: &'a (dyn Fn(&str) -> Option<&'a [u8]> + Sync),
     /// The body.
     pub body: Body<'a>,
 }
@@ -62,7 +63,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn empty(status: u16) -> Self {
+    /// An answer without headers and body.
+    pub fn empty(status: u16) -> Self {
         Self {
             status,
             headers: &[],
@@ -98,26 +100,47 @@ impl Receiver {
         }
     }
 
+    /// The answer to a request that needs no body for it, or must not have its body read; `None` when
+    /// the body decides. The body of `request` is not looked at.
+    pub async fn answer_to_head(&self, request: &Request<'_>) -> Option<Answer> {
+        match self.gate.admit(request).await {
+            Some(admitted) => self.without_body(&admitted),
+            None => Some(refused()),
+        }
+    }
+
     /// Answers one request, within [`ANSWER_TIME`].
     pub async fn answer(&self, request: &Request<'_>) -> Answer {
-        let Some(admitted) = self.gate.admit(request) else {
-            tracing::warn!("refused a request without the right secret");
-            return Answer::empty(401);
+        self.answer_by(request, Deadline::within(ANSWER_TIME)).await
+    }
+
+    /// Answers one request by `deadline`; a delivery that is not durable by then is refused.
+    pub async fn answer_by(&self, request: &Request<'_>, deadline: Deadline) -> Answer {
+        let Some(admitted) = self.gate.admit(request).await else {
+            return refused();
         };
+        if let Some(answer) = self.without_body(&admitted) {
+            return answer;
+        }
+        match tokio::time::timeout_at(deadline.instant(), self.delivery(&admitted)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                tracing::error!("a delivery could not be made durable in time");
+                Answer::empty(503)
+            }
+        }
+    }
+
+    /// The answer to an admitted request that is not a delivery.
+    fn without_body(&self, admitted: &Admitted<'_, '_>) -> Option<Answer> {
         match admitted.method() {
-            "GET" => verification(&admitted),
-            "POST" => match tokio::time::timeout(ANSWER_TIME, self.delivery(&admitted)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    tracing::error!("a delivery could not be made durable in time");
-                    Answer::empty(503)
-                }
-            },
-            _ => Answer {
+            "POST" => None,
+            "GET" => Some(verification(admitted)),
+            _ => Some(Answer {
                 status: 405,
                 headers: &[("allow", "GET, POST")],
                 body: String::new(),
-            },
+            }),
         }
     }
 
@@ -171,6 +194,11 @@ impl Receiver {
             Answer::empty(400)
         })
     }
+}
+
+fn refused() -> Answer {
+    tracing::warn!("refused a request without the right secret");
+    Answer::empty(401)
 }
 
 fn verification(admitted: &Admitted<'_, '_>) -> Answer {

@@ -14,6 +14,7 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX events_by_expiry ON events (expires_at);
+CREATE INDEX events_by_update ON events (updated_at_ms);
 
 CREATE TABLE user_links (
     okta_user   TEXT PRIMARY KEY,
@@ -52,6 +53,7 @@ CREATE TABLE intents (
 CREATE TABLE fresh_teams (
     okta_user TEXT NOT NULL,
     team_id   TEXT NOT NULL,
+    written   TEXT NOT NULL CHECK (written IN ('joined', 'left')),
     until_ms  INTEGER NOT NULL,
     PRIMARY KEY (okta_user, team_id)
 ) STRICT, WITHOUT ROWID;
@@ -71,11 +73,14 @@ CREATE TABLE messages (
     visible_at_ms INTEGER NOT NULL,
     receipt       TEXT,
     receive_count INTEGER NOT NULL DEFAULT 0,
+    postponed     INTEGER NOT NULL DEFAULT 0 CHECK (postponed IN (0, 1)),
     dead          INTEGER NOT NULL DEFAULT 0 CHECK (dead IN (0, 1))
 ) STRICT;
 
 CREATE INDEX messages_by_subject ON messages (dead, subject, visible_at_ms);
 CREATE UNIQUE INDEX messages_by_receipt ON messages (receipt) WHERE receipt IS NOT NULL;
+
+CREATE INDEX messages_received ON messages (receive_count) WHERE dead = 0 AND receive_count > 0;
 
 CREATE TABLE sent (
     uuid       TEXT PRIMARY KEY,

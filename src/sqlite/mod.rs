@@ -70,20 +70,31 @@ impl Database {
         })
     }
 
-    /// Runs `work` in one immediate transaction; it is rolled back when `work` fails.
+    /// Runs `work` in one immediate transaction; it is rolled back when `work` fails, and when the
+    /// returned future was dropped before it could be committed.
     pub(crate) async fn write<T, F>(&self, side: Side, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.run(side, move |connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        })
-        .await
+        // Whoever answers "not recorded" because it took too long drops this future: then it has to
+        // be true. Only a commit that is under way cannot be called back.
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        let result = self
+            .run(side, move |connection| {
+                let transaction =
+                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let result = work(&transaction)?;
+                if still_wanted.strong_count() == 0 {
+                    return Err(rusqlite::Error::QueryReturnedNoRows);
+                }
+                transaction.commit()?;
+                Ok(result)
+            })
+            .await;
+        drop(wanted);
+        result
     }
 
     /// Runs `work`, which only reads, on one consistent state.

@@ -4,5 +4,5 @@
 mod log;
 mod metrics;
 
-pub use log::start_logging;
+pub use log::{start_logging, start_logging_for_people};
 pub use metrics::{Metric, Metrics};

@@ -7,10 +7,12 @@
 mod aws;
 mod conversation;
 mod faults;
+mod hook;
 mod ledger;
 mod queue;
 mod queued;
 mod runtime_api;
+mod schedule;
 mod servers;
 mod store;
 mod world;

@@ -38,7 +38,6 @@ pub struct World {
     pub anypoint: AnypointSimulator,
     pub table: Table,
     pub provisioner: Provisioner,
-    pub worker: Arc<Worker>,
     pub receiver: Receiver,
 }
 
@@ -119,7 +118,6 @@ impl World {
             anypoint,
             table,
             provisioner,
-            worker,
             receiver,
         }
     }

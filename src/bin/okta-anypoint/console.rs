@@ -1,0 +1,163 @@
+//! What every command shares: where text goes, and how a command ends.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use okta_anypoint::failure::Failure;
+use okta_anypoint::http::CallError;
+use okta_anypoint::settings::SettingsError;
+use serde::Serialize;
+use serde_json::json;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done, and nothing is wrong.
+    Done,
+    /// It did its job and found a problem, or not everything worked.
+    Problem,
+}
+
+/// Wrong usage: exit code 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Where text goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Console {
+    /// Whether results are printed as JSON.
+    pub json: bool,
+    colour: bool,
+}
+
+/// The few colours there are.
+#[derive(Debug, Clone, Copy)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// As it should not be.
+    Bad,
+    /// Of less importance.
+    Quiet,
+    /// A heading.
+    Strong,
+}
+
+impl Console {
+    /// A console on standard output: with colour on a terminal, unless `NO_COLOR` is set
+    /// (<https://no-color.org>).
+    pub fn new(json: bool) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            json,
+            colour: !json && !no_color && io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether a person sits at both ends: questions can be asked.
+    pub fn is_interactive() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// `text` in a colour, where there are colours.
+    pub fn paint(&self, tone: Tone, text: impl Display) -> String {
+        if !self.colour {
+            return text.to_string();
+        }
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31;1",
+            Tone::Quiet => "2",
+            Tone::Strong => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// One line for people; nothing with `--json`.
+    pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        write(format!("{line}\n").as_bytes())
+    }
+
+    /// The result for machines; nothing without `--json`.
+    pub fn emit(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let mut text = serde_json::to_string_pretty(result)?;
+        text.push('\n');
+        write(text.as_bytes())
+    }
+
+    /// One of many results for machines, on a line of its own; nothing without `--json`.
+    pub fn emit_line(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let mut text = serde_json::to_string(result)?;
+        text.push('\n');
+        write(text.as_bytes())
+    }
+
+    /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
+    pub fn table(&self, headings: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        if io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.load_style(presets::NOTHING);
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        let headings = headings.iter().map(|text| {
+            let cell = Cell::new(text);
+            if self.colour {
+                cell.add_attribute(Attribute::Bold)
+            } else {
+                cell
+            }
+        });
+        table.set_header(headings);
+        table
+    }
+}
+
+/// Writes to standard output. That nobody reads any more (`| head`) is no failure.
+pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// The exit code of a command; its error in words on standard error, and with `--json` on standard
+/// output as well.
+pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
+    let error = match outcome {
+        Ok(Verdict::Done) => return ExitCode::SUCCESS,
+        Ok(Verdict::Problem) => return ExitCode::from(1),
+        // A refused call says what to do about it.
+        Err(error) => match error.downcast::<CallError>() {
+            Ok(refused) => Failure::from(refused).into(),
+            Err(error) => error,
+        },
+    };
+    let usage = error.is::<Usage>() || error.is::<SettingsError>();
+    eprintln!("error: {error:#}");
+    // The exit code tells of the failure if this cannot be written.
+    let _ = console.emit(&json!({"error": format!("{error:#}")}));
+    ExitCode::from(if usage { 2 } else { 1 })
+}

@@ -1,0 +1,314 @@
+//! Whether a step ended as the story says. Every difference is a sentence.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use okta_anypoint::ids::Subject;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::anypoint::AnypointWorld;
+use serde_json::{Value, json};
+
+use super::stage::{Answer, Stage, body};
+use super::story::{Account, Records, Sent, Step};
+use crate::outlook::Planned;
+
+/// What must be true in Anypoint, gathered from step to step.
+#[derive(Default)]
+pub struct Expected {
+    accounts: BTreeMap<&'static str, Account>,
+    teams: BTreeMap<&'static str, Vec<&'static str>>,
+    /// Ids as they were first seen: an account or team stays the same one.
+    account_ids: BTreeMap<String, String>,
+    team_ids: BTreeMap<String, String>,
+}
+
+/// How a step went.
+pub struct Played {
+    pub sample: &'static str,
+    pub before: &'static str,
+    pub sent: Vec<String>,
+    pub status: Option<u16>,
+    pub took_ms: u64,
+    /// Requests, and whether each only read.
+    pub okta: Vec<(bool, String)>,
+    pub anypoint: Vec<(bool, String)>,
+    pub planned: Vec<(Subject, Vec<Planned>)>,
+    pub applied: Vec<String>,
+    /// Username, name, enabled.
+    pub accounts: Vec<(String, String, bool)>,
+    /// Name, usernames of the members.
+    pub teams: Vec<(String, Vec<String>)>,
+    /// Names of accounts and teams that are other than before.
+    pub changed: Vec<String>,
+    pub problems: Vec<String>,
+}
+
+impl Played {
+    pub fn is_ok(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Names instead of Anypoint's ids, for people who read along.
+    pub fn name_ids(&mut self, world: &AnypointWorld) {
+        let users = world.users.values().map(|user| (&user.id, &user.username));
+        let teams = world.teams.values().map(|team| (&team.id, &team.name));
+        let names: Vec<(&String, String)> = users
+            .chain(teams)
+            .map(|(id, name)| (id, format!("\"{name}\"")))
+            .collect();
+        let plans = self.planned.iter_mut().flat_map(|(_, plan)| plan);
+        let texts = plans
+            .map(|planned| &mut planned.what)
+            .chain(self.anypoint.iter_mut().map(|(_, text)| text));
+        for text in texts {
+            for (id, name) in &names {
+                *text = text.replace(id.as_str(), name);
+            }
+        }
+    }
+
+    fn expect(&mut self, what: &str, expected: impl Into<Value>, found: impl Into<Value>) {
+        let (expected, found) = (expected.into(), found.into());
+        if expected != found {
+            self.problems
+                .push(format!("{what}: expected {expected}, found {found}"));
+        }
+    }
+}
+
+/// The event types in a sample, for the narrative.
+pub fn types_of(sent: Sent, event: &Value) -> Vec<String> {
+    let texts = |list: Vec<Value>, key: &str| {
+        list.iter()
+            .filter_map(|item| item[key].as_str())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    match sent {
+        Sent::Hook(_) => match delivered(event) {
+            None => vec!["GET with a challenge".to_owned()],
+            Some(events) => texts(events, "eventType"),
+        },
+        Sent::Batch => texts(messages(event), "event_type"),
+    }
+}
+
+fn delivered(event: &Value) -> Option<Vec<Value>> {
+    let delivery: Value = serde_json::from_slice(&body(event)?).ok()?;
+    delivery["data"]["events"].as_array().cloned()
+}
+
+fn messages(event: &Value) -> Vec<Value> {
+    event["Records"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|record| serde_json::from_str(record["body"].as_str()?).ok())
+        .collect()
+}
+
+/// The answer: its status, and its body.
+pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) {
+    match step.sent {
+        Sent::Hook(expected) => {
+            played.expect("status of the answer", Some(expected), answer.status);
+            let challenge = &event["headers"]["x-okta-verification-challenge"];
+            let body = match challenge.as_str() {
+                Some(challenge) => json!({"verification": challenge}).to_string(),
+                None => String::new(),
+            };
+            played.expect("body of the answer", body, answer.body.clone());
+        }
+        Sent::Batch => played.expect(
+            "answer of the worker",
+            json!({"batchItemFailures": []}),
+            answer.body.clone(),
+        ),
+    }
+}
+
+/// The ledger: what it says of every event in the sample.
+pub async fn records(stage: &Stage, step: &Step, event: &Value, played: &mut Played) -> Result<()> {
+    let events = match step.sent {
+        Sent::Hook(_) => delivered(event).unwrap_or_default(),
+        Sent::Batch => messages(event),
+    };
+    for event in events {
+        let uuid = event["uuid"].as_str().unwrap_or_default();
+        let record = stage.record(uuid).await?;
+        let found = record.map(|record| (record.status, record.attempts));
+        let as_expected = match step.records {
+            Records::Absent => found.is_none(),
+            Records::Done => found == Some((Status::Done, 1)),
+        };
+        if !as_expected {
+            played.problems.push(format!(
+                "record of event {uuid}: expected {:?}, found {found:?}",
+                step.records
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Anypoint: every account, every team, and the mails.
+pub fn world(
+    stage: &Stage,
+    step: &Step,
+    mails_before: usize,
+    expected: &mut Expected,
+    played: &mut Played,
+) {
+    let world = stage.anypoint.world();
+    expected.turn(step);
+    for account in &step.accounts {
+        played.changed.push(account.username.to_owned());
+    }
+    for (team, _) in &step.teams {
+        played.changed.push((*team).to_owned());
+    }
+    expected.compare_accounts(&world, played);
+    expected.compare_teams(&world, step, played);
+    let mails: Vec<&str> = world
+        .mails
+        .iter()
+        .skip(mails_before)
+        .map(|mail| mail.username.as_str())
+        .collect();
+    played.expect("reset mails to", step.mails, mails);
+}
+
+/// What was asked of both sides.
+pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
+    for unexpected in [
+        stage.okta.traffic().unexpected(),
+        stage.anypoint.traffic().unexpected(),
+    ]
+    .concat()
+    {
+        played.problems.push(format!(
+            "a request that the vendor does not document: {unexpected}"
+        ));
+    }
+    if step.silent && !(played.okta.is_empty() && played.anypoint.is_empty()) {
+        played
+            .problems
+            .push("Okta or Anypoint was asked, and nobody had to be".to_owned());
+    }
+    // What was planned for one user is exactly what was done.
+    if let [(Subject::User(_), planned)] = played.planned.as_slice() {
+        let mut names: Vec<&str> = planned.iter().map(|planned| planned.action).collect();
+        names.sort_unstable();
+        let applied = played.applied.clone();
+        played.expect("actions", names, applied);
+    }
+}
+
+impl Expected {
+    fn turn(&mut self, step: &Step) {
+        for account in &step.accounts {
+            self.accounts.insert(account.username, *account);
+        }
+        if let Some((old, new)) = step.renamed {
+            self.teams.remove(old);
+            if let Some(id) = self.team_ids.remove(old) {
+                self.team_ids.insert(new.to_owned(), id);
+            }
+        }
+        for (name, members) in &step.teams {
+            self.teams.insert(name, members.to_vec());
+        }
+    }
+
+    fn compare_accounts(&mut self, world: &AnypointWorld, played: &mut Played) {
+        let mut found = BTreeMap::new();
+        for user in world
+            .users
+            .values()
+            .filter(|user| user.username != "acme_admin")
+        {
+            let name = format!("{} {}", user.first_name, user.last_name);
+            played
+                .accounts
+                .push((user.username.clone(), name.clone(), user.enabled));
+            let first = self
+                .account_ids
+                .entry(user.username.clone())
+                .or_insert_with(|| user.id.clone())
+                .clone();
+            played.expect(
+                &format!("id of account {}", user.username),
+                first,
+                user.id.clone(),
+            );
+            found.insert(
+                user.username.clone(),
+                json!([name, user.email, user.enabled]),
+            );
+        }
+        let expected: BTreeMap<String, Value> = self
+            .accounts
+            .values()
+            .map(|account| {
+                (
+                    account.username.to_owned(),
+                    json!([account.name, account.email, account.enabled]),
+                )
+            })
+            .collect();
+        differences("account", &expected, &found, played);
+        let deleted = world.deleted_users.len();
+        played.expect("deleted accounts", 0, deleted);
+    }
+
+    fn compare_teams(&mut self, world: &AnypointWorld, step: &Step, played: &mut Played) {
+        let mut found = BTreeMap::new();
+        for team in world.teams.values() {
+            if team.id == world.root_team_id {
+                continue;
+            }
+            let members = world.members_of(&team.id);
+            played.teams.push((team.name.clone(), members.clone()));
+            if team.ancestors != [world.root_team_id.clone()] {
+                played.problems.push(format!(
+                    "team {} is not directly below the root team",
+                    team.name
+                ));
+            }
+            let first = self
+                .team_ids
+                .entry(team.name.clone())
+                .or_insert_with(|| team.id.clone())
+                .clone();
+            let what = match step.renamed {
+                Some((old, new)) if new == team.name => format!("id of team {new}, before {old}"),
+                _ => format!("id of team {}", team.name),
+            };
+            played.expect(&what, first, team.id.clone());
+            found.insert(team.name.clone(), json!(members));
+        }
+        let expected: BTreeMap<String, Value> = self
+            .teams
+            .iter()
+            .map(|(name, members)| ((*name).to_owned(), json!(members)))
+            .collect();
+        differences("team", &expected, &found, played);
+    }
+}
+
+fn differences(
+    what: &str,
+    expected: &BTreeMap<String, Value>,
+    found: &BTreeMap<String, Value>,
+    played: &mut Played,
+) {
+    for (name, expected) in expected {
+        let found = found.get(name).cloned().unwrap_or_else(|| "nothing".into());
+        played.expect(&format!("{what} {name}"), expected.clone(), found);
+    }
+    for name in found.keys().filter(|name| !expected.contains_key(*name)) {
+        played
+            .problems
+            .push(format!("{what} {name} is there and should not be"));
+    }
+}

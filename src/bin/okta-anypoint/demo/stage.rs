@@ -1,0 +1,266 @@
+//! The stage: both simulators, the embedded store in memory, and the product as the Lambdas wire it.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use base64::Engine as _;
+use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::{Change, read_delivery};
+use okta_anypoint::ids::{OktaAppId, Subject};
+use okta_anypoint::lambda::http::{HttpEvent, answer};
+use okta_anypoint::lambda::sqs::{BatchHandler, SqsEvent};
+use okta_anypoint::ledger::{Ledger, Record};
+use okta_anypoint::provision::Provisioner;
+use okta_anypoint::receiver::{Gate, Receiver};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Reader};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::traffic::{RecordedRequest, Traffic};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring;
+use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use serde_json::Value;
+
+use super::story::{APP, HOOK_SECRET, Sent, first_worlds};
+use crate::outlook::{self, Planned};
+use crate::table;
+
+/// As in `hook`: within this a delivery is applied.
+const INLINE_TIME: Duration = Duration::from_millis(2_300);
+/// One look, or one batch.
+const WORK_TIME: Duration = Duration::from_secs(20);
+
+/// Everything that plays.
+pub struct Stage {
+    pub okta: OktaSimulator,
+    pub anypoint: AnypointSimulator,
+    receiver: Receiver,
+    batches: BatchHandler,
+    ledger: Arc<dyn Ledger>,
+    provisioner: Provisioner,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    app: OktaAppId,
+}
+
+/// What a program answered.
+pub struct Answer {
+    /// The status of an HTTP answer.
+    pub status: Option<u16>,
+    /// The body, or the whole answer of another program.
+    pub body: Value,
+}
+
+impl Stage {
+    pub async fn set_up() -> Result<Self> {
+        let (okta_world, anypoint_world) = first_worlds()?;
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let okta = OktaOptions {
+            world: okta_world,
+            ..OktaOptions::default()
+        };
+        let token = okta.tokens.first().cloned().unwrap_or_default();
+        let okta = OktaSimulator::start(anywhere, okta)
+            .await
+            .context("the simulated Okta could not be started")?;
+        let settings: BTreeMap<&str, String> = [
+            ("HOOK_SECRET", HOOK_SECRET.to_owned()),
+            ("OKTA_ORG_URL", okta.base_url().to_owned()),
+            ("OKTA_APP_ID", APP.to_owned()),
+            ("OKTA_API_TOKEN", token),
+            ("ANYPOINT_ORG_ID", anypoint_world.org_id.clone()),
+            ("ANYPOINT_CLIENT_ID", anypoint_world.client_id.clone()),
+            (
+                "ANYPOINT_CLIENT_SECRET",
+                anypoint_world.client_secret.clone(),
+            ),
+        ]
+        .into();
+        let anypoint = AnypointOptions {
+            world: anypoint_world,
+            ..AnypointOptions::default()
+        };
+        let anypoint = AnypointSimulator::start(anywhere, anypoint)
+            .await
+            .context("the simulated Anypoint could not be started")?;
+
+        let mut reader = Reader::new(|name| match name {
+            "ANYPOINT_BASE_URL" => Some(anypoint.base_url().to_owned()),
+            _ => settings.get(name).cloned(),
+        });
+        let hook = HookSettings::read(&mut reader);
+        let engine = EngineSettings::read(&mut reader);
+        let (hook, engine) = reader.finish(hook.zip(engine))?;
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::new("demo"));
+        let database = Database::in_memory()?;
+        let table = table::sqlite(&database, engine.event_ttl, &clock);
+        let provisioner =
+            wiring::provisioner(&engine, table.store, &clock).map_err(|error| anyhow!(error))?;
+        let worker = |pace| {
+            Worker::new(
+                table.ledger.clone(),
+                provisioner.clone(),
+                None,
+                metrics.clone(),
+                pace,
+            )
+        };
+        let inline = InlineQueue::new(Arc::new(worker(Pace::INLINE)), INLINE_TIME);
+        let gate = Gate::new(hook.header, &hook.secrets).map_err(|error| anyhow!(error))?;
+        let receiver = Receiver::new(
+            gate,
+            hook.app.clone(),
+            Arc::new(inline),
+            clock.clone(),
+            metrics.clone(),
+        );
+        let batches = BatchHandler::new(
+            worker(Pace::QUEUED),
+            table.ledger.clone(),
+            None,
+            clock.clone(),
+            metrics.clone(),
+        );
+        Ok(Self {
+            okta,
+            anypoint,
+            receiver,
+            batches,
+            ledger: table.ledger,
+            provisioner,
+            metrics,
+            clock,
+            app: hook.app,
+        })
+    }
+
+    /// Gives a sample to its program, exactly as Lambda does.
+    pub async fn send(&self, sent: Sent, event: &str) -> Result<Answer> {
+        match sent {
+            Sent::Hook(_) => {
+                let event: HttpEvent = serde_json::from_str(event)?;
+                let answer = serde_json::to_value(answer(&self.receiver, &event).await)?;
+                let status = answer.get("statusCode").and_then(Value::as_u64);
+                Ok(Answer {
+                    status: status.and_then(|status| u16::try_from(status).ok()),
+                    body: answer.get("body").cloned().unwrap_or_default(),
+                })
+            }
+            Sent::Batch => {
+                let event: SqsEvent = serde_json::from_str(event)?;
+                let answer = self
+                    .batches
+                    .handle(&event, Deadline::within(WORK_TIME))
+                    .await;
+                Ok(Answer {
+                    status: None,
+                    body: serde_json::to_value(answer)?,
+                })
+            }
+        }
+    }
+
+    /// The changes in a sample that the program may act upon.
+    pub fn changes(&self, sent: Sent, event: &Value) -> Vec<Change> {
+        match sent {
+            Sent::Hook(401) => Vec::new(),
+            Sent::Hook(_) => {
+                let now = rfc3339(self.clock.now_ms());
+                body(event)
+                    .and_then(|body| read_delivery(&body, &self.app, &now).ok())
+                    .map(|reading| reading.changes)
+                    .unwrap_or_default()
+            }
+            Sent::Batch => event["Records"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|record| serde_json::from_str(record["body"].as_str()?).ok())
+                .collect(),
+        }
+    }
+
+    /// What would be done for the subjects of changes that are not done yet.
+    pub async fn plan(&self, changes: &[Change]) -> Result<Vec<(Subject, Vec<Planned>)>> {
+        let mut plans: Vec<(Subject, Vec<Planned>)> = Vec::new();
+        for change in changes {
+            let known = plans.iter().any(|(subject, _)| *subject == change.subject);
+            if known || self.record(change.uuid.as_str()).await?.is_some() {
+                continue;
+            }
+            let deadline = Deadline::within(WORK_TIME);
+            let plan = outlook::plan(&self.provisioner, &change.subject, deadline).await?;
+            plans.push((change.subject.clone(), plan));
+        }
+        Ok(plans)
+    }
+
+    pub async fn record(&self, uuid: &str) -> Result<Option<Record>> {
+        Ok(self.ledger.record(uuid).await?)
+    }
+
+    /// The names of the actions carried out since the last call, sorted.
+    pub fn applied(&self) -> Vec<String> {
+        let mut applied = Vec::new();
+        for line in self.metrics.take_lines(self.clock.now_ms()) {
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some((action, count)) = line["Action"].as_str().zip(line["Applied"].as_u64()) {
+                applied.extend((0..count).map(|_| action.to_owned()));
+            }
+        }
+        applied.sort();
+        applied
+    }
+
+    /// Forgets what was asked so far.
+    pub fn clear(&self) {
+        self.okta.traffic().clear();
+        self.anypoint.traffic().clear();
+    }
+
+    pub async fn tear_down(self) {
+        self.okta.stop().await;
+        self.anypoint.stop().await;
+    }
+}
+
+/// The body of a request in payload format 2.0.
+pub fn body(event: &Value) -> Option<Vec<u8>> {
+    let text = event["body"].as_str()?;
+    if event["isBase64Encoded"] == Value::Bool(true) {
+        return base64::engine::general_purpose::STANDARD.decode(text).ok();
+    }
+    Some(text.as_bytes().to_vec())
+}
+
+/// Requests in short: the parts that every path shares are left out.
+pub fn short(traffic: &Traffic, organization: &str) -> Vec<(bool, String)> {
+    let line = |request: &RecordedRequest| {
+        let path = request
+            .path
+            .replace(&format!("/accounts/api/organizations/{organization}"), "")
+            .replace("/accounts/api", "")
+            .replace("/api/v1", "");
+        let query = request
+            .query
+            .iter()
+            .find(|(name, _)| name == "search")
+            .map(|(name, value)| format!("?{name}={value}"))
+            .unwrap_or_default();
+        let is_read = request.method == "GET";
+        let text = if is_read {
+            format!("{path}{query}")
+        } else {
+            format!("{} {path} {}", request.method, request.status)
+        };
+        (is_read, text)
+    };
+    traffic.log().iter().map(line).collect()
+}

@@ -1,0 +1,188 @@
+//! The whole product without AWS.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Reader, ScheduleSettings};
+use okta_anypoint::telemetry::start_logging;
+use serde_json::json;
+
+use crate::console::{Console, Tone, Verdict};
+
+/// Run receiver, queue, worker and schedules on one embedded database file.
+///
+/// Okta calls https:// addresses only: put a proxy that terminates TLS in front of --listen, and
+/// register its address with `okta-anypoint hook register --url URL`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Settings: HOOK_SECRET, OKTA_ORG_URL, OKTA_APP_ID, OKTA_API_TOKEN, \
+    ANYPOINT_ORG_ID, ANYPOINT_CLIENT_ID, ANYPOINT_CLIENT_SECRET; the rest has defaults.\n\n\
+    Ctrl-C or SIGTERM stops in good order. Any other end loses nothing either.\n\n\
+    Examples:\n  \
+    okta-anypoint serve --data /var/lib/okta-anypoint.db\n  \
+    okta-anypoint serve --url https://hooks.acme.example/okta\n  \
+    curl -f http://127.0.0.1:8088/ready"
+)]
+pub struct Args {
+    /// Where to listen for Okta's deliveries.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The database file; made if it is missing.
+    #[arg(long, value_name = "FILE", default_value = "okta-anypoint.db")]
+    data: PathBuf,
+    /// Where to show the status page, /health and /ready.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
+    status: SocketAddr,
+    /// Show no status page.
+    #[arg(long, conflicts_with = "status")]
+    no_status: bool,
+    /// The address that Okta calls, if a proxy is in front: only for what is printed at the start.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// How often the System Log is read for missed events (5m, 1h, …, or off).
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = interval)]
+    catch_up_every: Every,
+    /// How often everything is compared.
+    #[arg(long, value_name = "TIME", default_value = "6h", value_parser = interval)]
+    reconcile_every: Every,
+    /// How often Anypoint is searched for people to bring to Okta [default: 1d when IMPORT_MODE is
+    /// set to report, link or create, else off].
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    import_every: Option<Every>,
+}
+
+/// A time between runs; `None` is never.
+#[derive(Debug, Clone, Copy)]
+struct Every(Option<Duration>);
+
+/// Starts, works until told to stop.
+pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
+    let settings = settings()?;
+    start_logging();
+    let options = Options {
+        listen: args.listen,
+        status: (!args.no_status).then_some(args.status),
+        data: args.data,
+        intervals: Intervals {
+            catch_up: args.catch_up_every.0,
+            reconcile: args.reconcile_every.0,
+            import: args.import_every.unwrap_or_else(import_interval).0,
+        },
+    };
+    // From here on a signal ends the program in good order.
+    let told_to_stop = told_to_stop()?;
+    let ready = Ready::new(&options, &settings).await?;
+    announce(&ready, &options, args.url.as_deref(), console)?;
+    ready.run(told_to_stop).await?;
+    console.say("stopped")?;
+    Ok(Verdict::Done)
+}
+
+fn settings() -> anyhow::Result<Settings> {
+    let mut reader = Reader::of_environment();
+    let hook = HookSettings::read(&mut reader);
+    let engine = EngineSettings::read(&mut reader);
+    let schedule = ScheduleSettings::read(&mut reader);
+    let all = hook.zip(engine).zip(schedule);
+    let settings = all.map(|((hook, engine), schedule)| Settings {
+        hook,
+        engine,
+        schedule,
+    });
+    Ok(reader.finish(settings)?)
+}
+
+/// An import is for those who ask for one.
+fn import_interval() -> Every {
+    let mode = Reader::of_environment().optional("IMPORT_MODE");
+    let asked_for = mode.is_some_and(|mode| mode != "off");
+    Every(asked_for.then_some(Duration::from_secs(24 * 60 * 60)))
+}
+
+/// Says where everything is, and what Okta needs to get here.
+fn announce(
+    ready: &Ready,
+    options: &Options,
+    url: Option<&str>,
+    console: &Console,
+) -> anyhow::Result<()> {
+    let listens = format!("http://{}/", ready.hook_address()?);
+    let status = ready.status_address()?;
+    let status = status.map(|address| format!("http://{address}/"));
+    let register = url.unwrap_or(&listens);
+    let reachable = register.starts_with("https://");
+    console.say(format!(
+        "data     {}\nlistens  {listens}\nstatus   {}\nregister {register}",
+        options.data.display(),
+        status.as_deref().unwrap_or("off")
+    ))?;
+    if reachable {
+        console.say(format!(
+            "         okta-anypoint hook register --url {register}"
+        ))?;
+    } else {
+        console.say(console.paint(
+            Tone::Bad,
+            "         Okta cannot call this address: it calls https:// only. Put a proxy that \
+             terminates TLS in front,\n         and name its address with --url https://….",
+        ))?;
+    }
+    console.emit(&json!({
+        "data": options.data,
+        "listens": listens,
+        "register": register,
+        "reachable_for_okta": reachable,
+        "status": status,
+    }))
+}
+
+/// Ends when the program is told to stop.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let why = "signals cannot be received";
+        let mut terminate = signal(SignalKind::terminate()).context(why)?;
+        let mut interrupt = signal(SignalKind::interrupt()).context(why)?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        Ok(async {
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+/// `off`, or a number with `s`, `m`, `h` or `d`.
+fn interval(text: &str) -> Result<Every, String> {
+    const EXPECTED: &str = "expected `off`, or a time like 90s, 5m, 6h or 1d";
+    if text == "off" {
+        return Ok(Every(None));
+    }
+    let unit = text.chars().last().ok_or(EXPECTED)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    match number.parse::<u64>() {
+        Ok(number) if (1..=100_000).contains(&number) => {
+            Ok(Every(Some(Duration::from_secs(number * seconds))))
+        }
+        _ => Err(EXPECTED.to_owned()),
+    }
+}

@@ -1,0 +1,39 @@
+//! How long a message waits that goes back to its queue.
+
+use std::time::Duration;
+
+/// The longest visibility time-out (SQS API reference, `ChangeMessageVisibility`: 12 hours); a message
+/// is not hidden for longer than an hour, so that the dead-letter queue gets it within its retention.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a message stays hidden that was received `received` times: 30 s, 2 min, 10 min, then an
+/// hour at the most; up to a quarter more by `jitter` (0 to 1); never less than `asked_for`.
+pub fn pause(received: u32, asked_for: Option<Duration>, jitter: f64) -> Duration {
+    let grown = match received {
+        0 | 1 => Duration::from_secs(30),
+        2 => Duration::from_secs(2 * 60),
+        3 => Duration::from_secs(10 * 60),
+        _ => Duration::from_secs(30 * 60),
+    };
+    grown
+        .mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
+        .max(asked_for.unwrap_or_default())
+        .min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_honour_what_was_asked_for() {
+        let seconds = |received, asked: Option<u64>, jitter| {
+            pause(received, asked.map(Duration::from_secs), jitter).as_secs_f64()
+        };
+        assert_eq!(seconds(1, None, 0.0), 30.0);
+        assert_eq!(seconds(2, None, 0.0), 120.0);
+        assert_eq!(seconds(3, None, 1.0), 750.0);
+        assert_eq!(seconds(1, Some(90), 0.5), 90.0);
+        assert_eq!(seconds(9, Some(100_000), 1.0), 3600.0);
+    }
+}

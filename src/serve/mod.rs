@@ -1,0 +1,333 @@
+//! The whole product without AWS: receiver, queue, worker, schedules and a status page in one
+//! process, on one SQLite file.
+//!
+//! ```text
+//!  Okta ──▶ http ──▶ hook ──▶ queue (file) ──▶ work ──▶ Worker ──▶ Okta, Anypoint
+//!                             schedules ──▶ ┘
+//!  people, monitors ──▶ http ──▶ status ──▶ file (read only)
+//! ```
+//!
+//! Guaranteed: one process at a time serves a file; an event that was answered with 204 is in the
+//! file, and stays in the queue until the ledger says what became of it, whatever happens to the
+//! process. What a killed process was at is taken up at the next start, at once: its leases are ended
+//! because nobody else can hold them.
+
+mod hook;
+mod http;
+mod lock;
+mod schedules;
+mod status;
+mod work;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, SystemClock};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::ledger::SqliteLedger;
+use crate::queue::{Queue, SqliteQueue};
+use crate::receiver::{Gate, Receiver};
+use crate::schedule::{Scheduler, Task};
+use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
+use crate::sqlite::Database;
+use crate::store::{SqliteStore, Store};
+use crate::telemetry::Metrics;
+use crate::wiring;
+use crate::worker::{Pace, Worker};
+
+use self::hook::Hook;
+use self::http::{Limits, serve};
+use self::lock::OnlyOne;
+use self::status::Status;
+use self::work::Dispatcher;
+
+/// A message is set aside after it was received this often (the template's `maxReceiveCount`).
+const MAX_RECEIVES: u32 = 10;
+/// Marks the claims of this program in the file.
+const MARK: &str = "serve:";
+/// What is under way may take this long after the program was told to stop. Docker kills after 10 s.
+const GRACE: Duration = Duration::from_secs(8);
+/// Measured values do not pile up for longer than this.
+const METRICS_EVERY: Duration = Duration::from_secs(60);
+/// Opening the connection to Anypoint ahead of the first event.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+const HOOK_LIMITS: Limits = Limits {
+    connections: 512,
+    head: Duration::from_secs(5),
+    life: Duration::from_secs(10 * 60),
+};
+const STATUS_LIMITS: Limits = Limits {
+    connections: 32,
+    head: Duration::from_secs(5),
+    life: Duration::from_secs(60),
+};
+
+/// Where to listen and what to work on.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where Okta's deliveries come in.
+    pub listen: SocketAddr,
+    /// Where the status page is shown, if at all.
+    pub status: Option<SocketAddr>,
+    /// The database file; it is made if it is missing.
+    pub data: PathBuf,
+    /// How often the tasks run.
+    pub intervals: Intervals,
+}
+
+/// How often the scheduled tasks run; `None` is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals {
+    /// Reading the System Log.
+    pub catch_up: Option<Duration>,
+    /// Comparing both sides.
+    pub reconcile: Option<Duration>,
+    /// Bringing people from Anypoint to Okta.
+    pub import: Option<Duration>,
+}
+
+impl Intervals {
+    fn each(self) -> [(Task, Option<Duration>); 3] {
+        [
+            (Task::CatchUp, self.catch_up),
+            (Task::Reconcile, self.reconcile),
+            (Task::Import, self.import),
+        ]
+    }
+}
+
+/// Every setting that serving needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For the receiver.
+    pub hook: HookSettings,
+    /// For the worker.
+    pub engine: EngineSettings,
+    /// For the scheduled tasks.
+    pub schedule: ScheduleSettings,
+}
+
+/// Everything is open and listens; nothing works yet.
+pub struct Ready {
+    lock: OnlyOne,
+    listener: TcpListener,
+    status: Option<(TcpListener, Status)>,
+    hook: Hook,
+    dispatcher: Dispatcher,
+    ledger: SqliteLedger,
+    tasks: Vec<schedules::Repeated>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    stop: watch::Receiver<bool>,
+    stopper: watch::Sender<bool>,
+}
+
+impl Ready {
+    /// Opens the file, takes its lock, listens.
+    ///
+    /// # Errors
+    /// What is in the way, in words.
+    pub async fn new(options: &Options, settings: &Settings) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::new("serve"));
+        // The file must be there to have one lock under all its names.
+        let database = Database::open(&options.data)?;
+        let lock = OnlyOne::take(&options.data)?;
+
+        let ttl_days = settings.engine.event_ttl.as_secs() / 86_400;
+        let ttl_days = u32::try_from(ttl_days).unwrap_or(u32::MAX);
+        let ledger = SqliteLedger::new(database.clone(), ttl_days, clock.clone()).marked(MARK);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone(), clock.clone()));
+        let queue = SqliteQueue::new(database.clone(), MAX_RECEIVES, clock.clone());
+
+        let gate = Gate::new(settings.hook.header.clone(), &settings.hook.secrets);
+        let receiver = Receiver::new(
+            gate.map_err(defect)?,
+            settings.hook.app.clone(),
+            Arc::new(queue.clone()),
+            clock.clone(),
+            metrics.clone(),
+        );
+        let provisioner =
+            wiring::provisioner(&settings.engine, store.clone(), &clock).map_err(defect)?;
+        let anypoint = provisioner.anypoint.clone();
+        tokio::spawn(async move { anypoint.warm_up(Deadline::within(WARM_UP)).await });
+        let follow_ups: Arc<dyn Queue> = Arc::new(queue.clone());
+        let scheduler = Scheduler::new(
+            provisioner.clone(),
+            follow_ups.clone(),
+            settings.schedule,
+            metrics.clone(),
+        );
+        let mut tasks = Vec::new();
+        for (task, every) in options.intervals.each() {
+            if let Some(every) = every {
+                let first = schedules::first(task, every, &store, clock.now_ms()).await?;
+                tasks.push(schedules::repeated(&scheduler, task, first, every));
+            }
+        }
+        let worker = Arc::new(Worker::new(
+            Arc::new(ledger.clone()),
+            provisioner,
+            Some(follow_ups),
+            metrics.clone(),
+            Pace::QUEUED,
+        ));
+
+        let (stopper, stop) = watch::channel(false);
+        let status = match options.status {
+            None => None,
+            Some(address) => {
+                let reads = Database::open(&options.data)?;
+                let data = options.data.display().to_string();
+                let page = Status::new(reads, database, data, clock.clone(), stop.clone());
+                Some((listen(address, "--status").await?, page))
+            }
+        };
+        Ok(Self {
+            lock,
+            listener: listen(options.listen, "--listen").await?,
+            status,
+            hook: Hook::new(receiver),
+            dispatcher: Dispatcher { queue, worker },
+            ledger,
+            tasks,
+            metrics,
+            clock,
+            stop,
+            stopper,
+        })
+    }
+
+    /// Where Okta's deliveries come in, with the real port.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn hook_address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where the status page is shown.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn status_address(&self) -> std::io::Result<Option<SocketAddr>> {
+        let status = self.status.as_ref();
+        status
+            .map(|(listener, _)| listener.local_addr())
+            .transpose()
+    }
+
+    /// Works until `until` is over, then stops in good order: no new connections, requests, looks and
+    /// runs under way finish, what does not finish in time is given back.
+    ///
+    /// # Errors
+    /// When the work of an earlier process cannot be taken up.
+    pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), Failure> {
+        self.take_up().await?;
+        let Self {
+            lock,
+            listener,
+            status,
+            hook,
+            dispatcher,
+            ledger,
+            tasks,
+            metrics,
+            clock,
+            stop,
+            stopper,
+        } = self;
+        let queue = dispatcher.queue.clone();
+
+        let mut parts = tokio::task::JoinSet::new();
+        let answer = move |request| hook.clone().answer(request);
+        parts.spawn(serve(listener, HOOK_LIMITS, stop.clone(), GRACE, answer));
+        if let Some((listener, page)) = status {
+            let answer = move |request| page.clone().answer(request);
+            parts.spawn(serve(listener, STATUS_LIMITS, stop.clone(), GRACE, answer));
+        }
+        for task in tasks {
+            parts.spawn(task.repeat(stop.clone(), GRACE));
+        }
+        parts.spawn(drain(metrics, clock, stop.clone()));
+        parts.spawn(keep_working(dispatcher, stop));
+
+        until.await;
+        tracing::info!("stopping: no new connections; what is under way finishes");
+        stopper.send_replace(true);
+        parts.join_all().await;
+        // Nothing runs any more: what was cut off is free for the next start.
+        let given_back = give_back(&queue, &ledger).await;
+        drop(lock);
+        given_back
+    }
+
+    /// Frees what a process that is gone was at. The lock says that it is gone.
+    async fn take_up(&self) -> Result<(), Failure> {
+        give_back(&self.dispatcher.queue, &self.ledger).await
+    }
+}
+
+async fn give_back(queue: &SqliteQueue, ledger: &SqliteLedger) -> Result<(), Failure> {
+    let leases = ledger.end_leases().await?;
+    let messages = queue.give_all_back().await?;
+    if leases + messages > 0 {
+        tracing::info!(leases, messages, "work that was cut off is free again");
+    }
+    Ok(())
+}
+
+/// The dispatcher, for as long as nobody says stop, whatever happens to it.
+async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
+    let dispatcher = Arc::new(dispatcher);
+    while !*stop.borrow() {
+        let (running, stop) = (Arc::clone(&dispatcher), stop.clone());
+        let ended = tokio::spawn(async move { running.run(stop, GRACE).await }).await;
+        if ended.is_err() {
+            tracing::error!("the work loop panicked and begins anew");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// There is no CloudWatch here: the ledger has the figures. What was measured goes to the log at
+/// `debug`, so that it does not pile up.
+async fn drain(metrics: Arc<Metrics>, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let stopped = tokio::time::timeout(METRICS_EVERY, stopped(&mut stop)).await;
+        for line in metrics.take_lines(clock.now_ms()) {
+            tracing::debug!("{line}");
+        }
+        if stopped.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Waits until it is time to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that whoever could say so is gone.
+    let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
+async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::permanent(
+            Side::Settings,
+            format!("{address} cannot be listened on ({}).", error.kind()),
+            format!("Choose another address with {option}."),
+        )
+    })
+}
+
+fn defect(what: String) -> Failure {
+    Failure::permanent(Side::Program, what, "report this as a bug")
+}

@@ -1,0 +1,178 @@
+//! Runs tasks again and again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::stopped;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::schedule::{Outcome, Scheduler, Task};
+use crate::store::Store;
+
+/// How a run ended, as far as the schedule has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The next run is due as usual.
+    AsUsual,
+    /// Another run was at work: try again soon.
+    Skipped,
+}
+
+/// One run of a task. It logs and records by itself what became of it.
+pub type Run = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Ended> + Send>> + Send + Sync>;
+
+/// A task and when it runs.
+#[derive(Clone)]
+pub struct Repeated {
+    /// Its name, for the log.
+    pub name: &'static str,
+    /// Until the first run.
+    pub first: Duration,
+    /// From the end of one run to the beginning of the next.
+    pub every: Duration,
+    /// What runs.
+    pub run: Run,
+}
+
+/// The longest a run may take.
+const LONGEST_RUN: Duration = Duration::from_secs(30 * 60);
+/// Until the first run of a task that never ran: time to think again.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// How long `task` waits after a start. The System Log is read at once, because it tells what was
+/// missed meanwhile; the others when they are due, so that starting often does not run them often.
+pub async fn first(
+    task: Task,
+    every: Duration,
+    store: &Arc<dyn Store>,
+    now_ms: i64,
+) -> Result<Duration, Failure> {
+    if task == Task::CatchUp {
+        return Ok(Duration::ZERO);
+    }
+    let report = store.document(&format!("report#{}", task.as_str())).await?;
+    let report = report.and_then(|report| serde_json::from_str::<Value>(&report.json).ok());
+    let began = report.and_then(|report| report["started_at"].as_str()?.parse().ok());
+    let Some(began) = began.map(jiff::Timestamp::as_millisecond) else {
+        return Ok(FIRST.min(every));
+    };
+    let since = u64::try_from(now_ms.saturating_sub(began)).unwrap_or(0);
+    Ok(every.saturating_sub(Duration::from_millis(since)))
+}
+
+/// `task` of `scheduler`, as the settings say.
+pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Duration) -> Repeated {
+    let scheduler = scheduler.clone();
+    Repeated {
+        name: task.as_str(),
+        first,
+        every,
+        run: Arc::new(move || {
+            let scheduler = scheduler.clone();
+            Box::pin(async move {
+                let deadline = Deadline::within(LONGEST_RUN.min(every.max(FIRST)));
+                match scheduler.run(task, None, deadline).await {
+                    Ok(summary) if summary.outcome == Outcome::Skipped => Ended::Skipped,
+                    Ok(_) => Ended::AsUsual,
+                    Err(failure) => {
+                        tracing::error!(task = task.as_str(), "a scheduled run failed: {failure}");
+                        Ended::AsUsual
+                    }
+                }
+            })
+        }),
+    }
+}
+
+/// After a run that was skipped, or panicked.
+const SOON: Duration = Duration::from_secs(30);
+
+impl Repeated {
+    /// Runs the task until `stop` says so; then gives a run under way `grace` to finish, and cuts it
+    /// off.
+    pub async fn repeat(self, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let mut wait = self.first;
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                () = sleep(wait) => {}
+            }
+            let mut run = tokio::spawn((self.run)());
+            let ended = tokio::select! {
+                ended = &mut run => ended,
+                () = stopped(&mut stop) => {
+                    if timeout(grace, &mut run).await.is_err() {
+                        tracing::warn!(task = self.name, "a scheduled run did not end in time");
+                        run.abort();
+                    }
+                    return;
+                }
+            };
+            wait = match ended {
+                Ok(Ended::AsUsual) => self.every,
+                Ok(Ended::Skipped) => SOON.min(self.every),
+                Err(_) => {
+                    tracing::error!(task = self.name, "a scheduled run panicked");
+                    SOON.min(self.every)
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn runs_again_after_panics_and_until_it_is_stopped() {
+        let runs = Arc::new(AtomicU32::new(0));
+        let (stopper, stop) = watch::channel(false);
+        let counted = Arc::clone(&runs);
+        let task = Repeated {
+            name: "test",
+            first: Duration::ZERO,
+            every: Duration::from_secs(300),
+            run: Arc::new(move || {
+                let number = counted.fetch_add(1, Ordering::SeqCst);
+                Box::pin(async move {
+                    assert_ne!(number, 1, "the second run panics");
+                    if number == 2 {
+                        Ended::Skipped
+                    } else {
+                        Ended::AsUsual
+                    }
+                })
+            }),
+        };
+        let repeated = tokio::spawn(task.repeat(stop, Duration::from_secs(1)));
+        // Runs at 0 s, 300 s (panics), 330 s (skipped), 360 s, 660 s.
+        for (at_s, expected) in [
+            (1, 1),
+            (299, 1),
+            (301, 2),
+            (329, 2),
+            (331, 3),
+            (361, 4),
+            (659, 4),
+            (661, 5),
+        ] {
+            let now = tokio::time::Instant::now();
+            static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+            let start = *START.get_or_init(|| now);
+            tokio::time::sleep_until(start + Duration::from_secs(at_s)).await;
+            assert_eq!(runs.load(Ordering::SeqCst), expected, "after {at_s} s");
+        }
+        stopper.send(true).unwrap();
+        repeated.await.unwrap();
+    }
+}

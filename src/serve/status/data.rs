@@ -1,0 +1,420 @@
+//! What the status page shows, read from the file on a connection of its own: whoever looks holds up
+//! nobody who works.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::{Failure, Side};
+use crate::sqlite::Database;
+
+/// Records on one page.
+pub const PAGE: u32 = 100;
+/// Failures on the overview.
+const FAILURES: u32 = 20;
+/// Messages set aside that are listed.
+const DEAD: u32 = 50;
+
+/// How much of the past the plots show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Its name in addresses.
+    pub name: &'static str,
+    /// The width of one bar, milliseconds.
+    pub step_ms: i64,
+    /// How many bars.
+    pub steps: i64,
+}
+
+/// The windows there are; the first is the default.
+pub const WINDOWS: [Window; 3] = [
+    Window {
+        name: "1h",
+        step_ms: 60_000,
+        steps: 60,
+    },
+    Window {
+        name: "24h",
+        step_ms: 15 * 60_000,
+        steps: 96,
+    },
+    Window {
+        name: "7d",
+        step_ms: 2 * 60 * 60_000,
+        steps: 84,
+    },
+];
+
+/// One bar of the plots.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bar {
+    /// When it begins, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Events done.
+    pub done: i64,
+    /// Events that failed.
+    pub failed: i64,
+    /// Mean time from publication until done, milliseconds.
+    pub lag_mean_ms: Option<f64>,
+    /// The longest.
+    pub lag_max_ms: Option<f64>,
+}
+
+/// Records by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct States {
+    /// Claimed, and not reported on yet.
+    pub in_progress: i64,
+    /// Done.
+    pub done: i64,
+    /// Failed; tried again by itself.
+    pub failed_retryable: i64,
+    /// Failed for good.
+    pub failed_permanent: i64,
+}
+
+/// How full the queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Queued {
+    /// Messages that wait, postponed ones included.
+    pub waiting: i64,
+    /// Of these, the postponed ones.
+    pub postponed: i64,
+    /// Messages that are being worked on.
+    pub in_flight: i64,
+    /// Messages set aside.
+    pub dead: i64,
+    /// The age of the oldest that is not set aside.
+    pub oldest_age_ms: Option<i64>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Its uuid.
+    pub uuid: String,
+    /// `queued`, `in_progress`, `done`, `failed`.
+    pub state: String,
+    /// Okta's event type, or `reconcile`.
+    pub event_type: String,
+    /// What it is about.
+    pub subject: String,
+    /// When Okta published it.
+    pub published: String,
+    /// How often it was claimed.
+    pub attempts: i64,
+    /// When the record was last written.
+    pub updated_at_ms: i64,
+    /// Whether a retry may heal its failure.
+    pub error_class: Option<String>,
+    /// What failed and what to do about it.
+    pub error: Option<String>,
+    /// When its message is looked at next.
+    pub next_try_ms: Option<i64>,
+    /// Whether its message was set aside.
+    pub dead: bool,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// A state; all when empty.
+    pub state: String,
+    /// A subject, with or without its kind; all when empty.
+    pub subject: String,
+    /// The page, from 0.
+    pub page: u32,
+}
+
+/// One link, by opaque ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// `user` or `group`.
+    pub kind: String,
+    /// The Okta object.
+    pub okta_id: String,
+    /// The Anypoint object.
+    pub anypoint_id: String,
+    /// How the link came to be.
+    pub origin: String,
+}
+
+/// How many links of one kind came to be in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkCount {
+    /// `user` or `group`.
+    pub kind: String,
+    /// How they came to be.
+    pub origin: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// Everything on the overview.
+#[derive(Debug, Clone, Serialize)]
+pub struct Overview {
+    /// When this was read.
+    pub at_ms: i64,
+    /// Records by state.
+    pub events: States,
+    /// The queue.
+    pub queue: Queued,
+    /// Failed events, newest first.
+    pub failures: Vec<Event>,
+    /// Messages set aside, oldest first.
+    pub dead_letters: Vec<Event>,
+    /// Links.
+    pub links: Vec<LinkCount>,
+    /// The last report of each scheduled task.
+    pub reports: Vec<Value>,
+    /// Throughput and lag over time.
+    pub series: Vec<Bar>,
+}
+
+/// Reads the overview.
+pub async fn overview(
+    database: &Database,
+    now_ms: i64,
+    window: Window,
+) -> Result<Overview, Failure> {
+    let failures = Filter {
+        state: "failed".to_owned(),
+        ..Filter::default()
+    };
+    database
+        .read(Side::Table, move |c| {
+            Ok(Overview {
+                at_ms: now_ms,
+                events: states(c)?,
+                queue: queue(c, now_ms)?,
+                failures: select(c, &failures, FAILURES, now_ms)?,
+                dead_letters: dead(c)?,
+                links: link_counts(c)?,
+                reports: reports(c)?,
+                series: series(c, now_ms, window)?,
+            })
+        })
+        .await
+}
+
+/// Reads one page of events, and whether there is a next one.
+pub async fn events(
+    database: &Database,
+    filter: Filter,
+    now_ms: i64,
+) -> Result<(Vec<Event>, bool), Failure> {
+    database
+        .read(Side::Table, move |connection| {
+            let mut found = select(connection, &filter, PAGE + 1, now_ms)?;
+            let more = found.len() > PAGE as usize;
+            found.truncate(PAGE as usize);
+            Ok((found, more))
+        })
+        .await
+}
+
+/// Reads one page of links, and whether there is a next one.
+pub async fn links(database: &Database, page: u32) -> Result<(Vec<Link>, bool), Failure> {
+    database
+        .read(Side::Table, move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT 'user', okta_user, anypoint_id, origin FROM user_links UNION ALL \
+                 SELECT 'group', okta_group, team_id, origin FROM team_links \
+                 ORDER BY 1, 2 LIMIT ?1 OFFSET ?2",
+            )?;
+            let rows = statement.query_map((PAGE + 1, page.saturating_mul(PAGE)), |row| {
+                Ok(Link {
+                    kind: row.get(0)?,
+                    okta_id: row.get(1)?,
+                    anypoint_id: row.get(2)?,
+                    origin: row.get(3)?,
+                })
+            })?;
+            let mut found: Vec<Link> = rows.collect::<rusqlite::Result<_>>()?;
+            let more = found.len() > PAGE as usize;
+            found.truncate(PAGE as usize);
+            Ok((found, more))
+        })
+        .await
+}
+
+/// Writes, to see whether that can be done.
+pub async fn probe(database: &Database) -> Result<(), Failure> {
+    database
+        .write(Side::Table, |connection| {
+            connection.execute(
+                "INSERT INTO documents (name, json, version) VALUES ('serve#probe', '{}', 1) \
+                 ON CONFLICT (name) DO UPDATE SET version = version + 1",
+                [],
+            )
+        })
+        .await
+        .map(|_| ())
+}
+
+fn states(connection: &Connection) -> rusqlite::Result<States> {
+    connection.query_row(
+        "SELECT COALESCE(SUM(status = 'in_progress'), 0), COALESCE(SUM(status = 'done'), 0), \
+         COALESCE(SUM(status = 'failed' AND error_class = 'retryable'), 0), \
+         COALESCE(SUM(status = 'failed' AND error_class <> 'retryable'), 0) FROM events",
+        [],
+        |row| {
+            Ok(States {
+                in_progress: row.get(0)?,
+                done: row.get(1)?,
+                failed_retryable: row.get(2)?,
+                failed_permanent: row.get(3)?,
+            })
+        },
+    )
+}
+
+fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
+    connection.query_row(
+        "SELECT COALESCE(SUM(dead = 0 AND NOT out), 0), \
+         COALESCE(SUM(dead = 0 AND postponed = 1 AND visible_at_ms > ?1), 0), \
+         COALESCE(SUM(dead = 0 AND out), 0), COALESCE(SUM(dead), 0), \
+         MIN(CASE WHEN dead = 0 THEN sent_at_ms END) \
+         FROM (SELECT *, (receipt IS NOT NULL AND postponed = 0 AND visible_at_ms > ?1) AS out \
+         FROM messages)",
+        [now_ms],
+        |row| {
+            let oldest: Option<i64> = row.get(4)?;
+            Ok(Queued {
+                waiting: row.get(0)?,
+                postponed: row.get(1)?,
+                in_flight: row.get(2)?,
+                dead: row.get(3)?,
+                oldest_age_ms: oldest.map(|sent_at_ms| now_ms.saturating_sub(sent_at_ms).max(0)),
+            })
+        },
+    )
+}
+
+const QUEUED: &str = "SELECT uuid, 'queued', json_extract(body, '$.event_type'), subject, \
+                      json_extract(body, '$.published'), receive_count, sent_at_ms, NULL, NULL, \
+                      visible_at_ms, dead FROM messages";
+
+fn select(
+    connection: &Connection,
+    filter: &Filter,
+    limit: u32,
+    now_ms: i64,
+) -> rusqlite::Result<Vec<Event>> {
+    let sql = if filter.state == "queued" {
+        format!(
+            "{QUEUED} WHERE dead = 0 AND :state = 'queued' AND (:subject = '' \
+             OR subject IN (:subject, 'user#' || :subject, 'group#' || :subject)) \
+             ORDER BY seq LIMIT :limit OFFSET :offset"
+        )
+    } else {
+        "SELECT id, status, event_type, events.subject, published, attempts, updated_at_ms, \
+         error_class, error, m.visible_at_ms, m.dead FROM events \
+         LEFT JOIN messages AS m ON status <> 'done' AND m.dead IN (0, 1) AND m.subject = events.subject \
+         AND m.uuid = events.id \
+         WHERE (:state = '' OR status = :state) AND (:subject = '' \
+         OR events.subject IN (:subject, 'user#' || :subject, 'group#' || :subject)) \
+         ORDER BY updated_at_ms DESC, id LIMIT :limit OFFSET :offset"
+            .to_owned()
+    };
+    let mut statement = connection.prepare_cached(&sql)?;
+    let offset = filter.page.saturating_mul(PAGE);
+    let rows = statement.query_map(
+        named_params! {
+            ":state": filter.state, ":subject": filter.subject, ":limit": limit, ":offset": offset,
+        },
+        event,
+    )?;
+    let mut events: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
+    for event in &mut events {
+        event.next_try_ms = event
+            .next_try_ms
+            .filter(|at_ms| *at_ms > now_ms && !event.dead);
+    }
+    Ok(events)
+}
+
+fn dead(connection: &Connection) -> rusqlite::Result<Vec<Event>> {
+    connection
+        .prepare_cached(&format!("{QUEUED} WHERE dead = 1 ORDER BY seq LIMIT ?1"))?
+        .query_map([DEAD], event)?
+        .collect()
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        uuid: row.get(0)?,
+        state: row.get(1)?,
+        event_type: row.get(2)?,
+        subject: row.get(3)?,
+        published: row.get(4)?,
+        attempts: row.get(5)?,
+        updated_at_ms: row.get(6)?,
+        error_class: row.get(7)?,
+        error: row.get(8)?,
+        next_try_ms: row.get(9)?,
+        dead: row.get::<_, Option<bool>>(10)?.unwrap_or(false),
+    })
+}
+
+fn link_counts(connection: &Connection) -> rusqlite::Result<Vec<LinkCount>> {
+    connection
+        .prepare_cached(
+            "SELECT 'user', origin, COUNT(*) FROM user_links GROUP BY origin UNION ALL \
+             SELECT 'group', origin, COUNT(*) FROM team_links GROUP BY origin",
+        )?
+        .query_map([], |row| {
+            Ok(LinkCount {
+                kind: row.get(0)?,
+                origin: row.get(1)?,
+                count: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+fn reports(connection: &Connection) -> rusqlite::Result<Vec<Value>> {
+    let mut reports = Vec::new();
+    for task in ["catch_up", "reconcile", "import"] {
+        let json: Option<String> = connection
+            .query_row(
+                "SELECT json FROM documents WHERE name = ?1",
+                [format!("report#{task}")],
+                |row| row.get(0),
+            )
+            .optional()?;
+        reports.extend(json.and_then(|json| serde_json::from_str(&json).ok()));
+    }
+    Ok(reports)
+}
+
+fn series(connection: &Connection, now_ms: i64, window: Window) -> rusqlite::Result<Vec<Bar>> {
+    let first = now_ms.div_euclid(window.step_ms) - window.steps + 1;
+    let mut bars: Vec<Bar> = (first..first + window.steps)
+        .map(|step| Bar {
+            at_ms: step * window.step_ms,
+            done: 0,
+            failed: 0,
+            lag_mean_ms: None,
+            lag_max_ms: None,
+        })
+        .collect();
+    let mut statement = connection.prepare_cached(
+        "SELECT updated_at_ms / ?1, SUM(status = 'done'), SUM(status = 'failed'), AVG(lag), \
+         MAX(lag) FROM (SELECT updated_at_ms, status, CASE WHEN status = 'done' THEN \
+         MAX(updated_at_ms - unixepoch(published, 'subsec') * 1000, 0) END AS lag FROM events \
+         WHERE updated_at_ms >= ?2) GROUP BY 1",
+    )?;
+    let mut rows = statement.query((window.step_ms, first * window.step_ms))?;
+    while let Some(row) = rows.next()? {
+        let step: i64 = row.get(0)?;
+        let at = usize::try_from(step - first).ok();
+        if let Some(bar) = at.and_then(|at| bars.get_mut(at)) {
+            bar.done = row.get(1)?;
+            bar.failed = row.get(2)?;
+            bar.lag_mean_ms = row.get(3)?;
+            bar.lag_max_ms = row.get(4)?;
+        }
+    }
+    Ok(bars)
+}

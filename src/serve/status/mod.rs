@@ -1,0 +1,243 @@
+//! The read-only status page, on an address of its own.
+//!
+//! It answers `GET` only, loads nothing from elsewhere, runs no script, and shows opaque ids, never
+//! names. Its pages go to a browser that also visits other sites: a request that names a host which
+//! is not an address or `localhost` is refused, so that no site can have its own name point here and
+//! read (DNS rebinding).
+
+mod data;
+mod page;
+mod plot;
+mod text;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::http::Reply;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::sqlite::Database;
+
+use data::{Filter, WINDOWS};
+use page::Frame;
+
+/// A probe that takes longer than this means "not ready".
+const PROBE: Duration = Duration::from_secs(2);
+/// No script, nothing from elsewhere, no frame around it.
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+/// Answers people and monitors.
+#[derive(Clone)]
+pub struct Status {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    reads: Database,
+    writes: Database,
+    data: String,
+    clock: Arc<dyn Clock>,
+    started_ms: i64,
+    stop: watch::Receiver<bool>,
+}
+
+impl Status {
+    /// A status page that reads through `reads`, a connection of its own, and calls the file `data`.
+    /// `writes` is the connection of those who work.
+    pub fn new(
+        reads: Database,
+        writes: Database,
+        data: String,
+        clock: Arc<dyn Clock>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let started_ms = clock.now_ms();
+        Self {
+            shared: Arc::new(Shared {
+                reads,
+                writes,
+                data,
+                clock,
+                started_ms,
+                stop,
+            }),
+        }
+    }
+
+    /// Answers one request.
+    pub async fn answer(self, request: Request<Incoming>) -> Reply {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut refusal = plain(405, "only GET is answered\n");
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            refusal.headers_mut().insert(header::ALLOW, allowed);
+            return refusal;
+        }
+        match request.uri().path() {
+            "/health" => return plain(200, "ok\n"),
+            "/ready" => return self.ready().await,
+            _ => {}
+        }
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .map(HeaderValue::as_bytes);
+        if !host.is_some_and(is_local_name) {
+            return plain(403, "open this page by its address, or as localhost\n");
+        }
+        let query: HashMap<String, String> =
+            url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        match self.page(request.uri().path(), &query).await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                tracing::error!("the status page cannot be shown: {failure}");
+                html(503, self.frame().trouble(&failure.to_string()))
+            }
+        }
+    }
+
+    async fn page(&self, path: &str, query: &HashMap<String, String>) -> Result<Reply, Failure> {
+        let shared = &self.shared;
+        let now_ms = shared.clock.now_ms();
+        let value = |name: &str| query.get(name).map_or("", |value| value.trim()).to_owned();
+        let page = value("page").parse().unwrap_or(0);
+        let filter = Filter {
+            state: value("state"),
+            subject: value("subject"),
+            page,
+        };
+        let asked = value("window");
+        let window = WINDOWS.into_iter().find(|window| window.name == asked);
+        let window = window.unwrap_or(WINDOWS[0]);
+        Ok(match path {
+            "/" => {
+                let overview = data::overview(&shared.reads, now_ms, window).await?;
+                html(200, self.frame().overview(&overview, window))
+            }
+            "/events" => {
+                let (events, more) = data::events(&shared.reads, filter.clone(), now_ms).await?;
+                html(200, self.frame().events(&events, &filter, more))
+            }
+            "/links" => {
+                let (links, more) = data::links(&shared.reads, page).await?;
+                html(200, self.frame().links(&links, page, more))
+            }
+            "/status.json" => {
+                let overview = data::overview(&shared.reads, now_ms, window).await?;
+                let (events, more) = data::events(&shared.reads, filter, now_ms).await?;
+                let status = json!({"overview": overview, "events": events, "more_events": more});
+                reply(200, "application/json", status.to_string())
+            }
+            "/style.css" => reply(200, "text/css; charset=utf-8", include_str!("style.css")),
+            _ => plain(404, "there is no such page\n"),
+        })
+    }
+
+    /// Whether a delivery would be taken: the file can be written, and nobody asked to stop.
+    async fn ready(&self) -> Reply {
+        if *self.shared.stop.borrow() {
+            return plain(503, "stopping\n");
+        }
+        match timeout(PROBE, data::probe(&self.shared.writes)).await {
+            Ok(Ok(())) => plain(200, "ready\n"),
+            Ok(Err(failure)) => {
+                tracing::error!("not ready: {failure}");
+                plain(503, "the database cannot be written\n")
+            }
+            Err(_) => plain(503, "the database does not answer in time\n"),
+        }
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        Frame {
+            data: &self.shared.data,
+            now_ms: self.shared.clock.now_ms(),
+            started_ms: self.shared.started_ms,
+        }
+    }
+}
+
+/// Whether a `Host` header names this machine in a way that no other site can: an address, or
+/// `localhost`.
+fn is_local_name(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else {
+        return false;
+    };
+    if let Some(rest) = host.strip_prefix('[') {
+        let inner = rest.split_once(']').map(|(inner, _)| inner);
+        return inner.is_some_and(|inner| inner.parse::<IpAddr>().is_ok());
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+}
+
+fn html(status: u16, body: String) -> Reply {
+    reply(status, "text/html; charset=utf-8", body)
+}
+
+fn plain(status: u16, body: &'static str) -> Reply {
+    reply(status, "text/plain; charset=utf-8", body)
+}
+
+fn reply(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Reply::new(Full::new(body.into()));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        reply
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    reply.headers_mut().insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local_name;
+
+    #[test]
+    fn only_addresses_and_localhost_are_local_names() {
+        for good in [
+            "127.0.0.1:8088",
+            "127.0.0.1",
+            "[::1]:8088",
+            "[::1]",
+            "localhost:1",
+            "LocalHost",
+            "10.0.0.7:80",
+        ] {
+            assert!(is_local_name(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "evil.example",
+            "evil.example:8088",
+            "localhost.evil.example",
+            "",
+            "[evil",
+            "127.0.0.1.evil.example:1",
+            "::ffff:evil",
+        ] {
+            assert!(!is_local_name(bad.as_bytes()), "{bad}");
+        }
+    }
+}

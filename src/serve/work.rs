@@ -1,0 +1,127 @@
+//! From the queue to the worker, several subjects at once.
+//!
+//! A message leaves the queue only after the ledger says `done`, or `failed` for good. Whatever
+//! happens in between, the message comes back and the ledger knows what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::stopped;
+use crate::deadline::Deadline;
+use crate::event::Change;
+use crate::failure::Failure;
+use crate::ledger::Reason;
+use crate::queue::{Received, Redelivery as _, SqliteQueue, pause};
+use crate::worker::{Pace, Verdict, Worker};
+
+/// One look at a subject may take this long; what is not done by then goes on in the next one.
+const RUN: Duration = Duration::from_secs(110);
+/// A message that was taken out comes back after this, should nobody delete it.
+const VISIBILITY: Duration = Duration::from_secs(120);
+/// Events of one subject that are served by one look.
+const EACH: usize = 50;
+/// Other programs on the same file, and pauses that end, are noticed after this at the latest.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After the queue could not be read.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Serves the queue.
+pub struct Dispatcher {
+    /// What is served.
+    pub queue: SqliteQueue,
+    /// Who does the work.
+    pub worker: Arc<Worker>,
+}
+
+impl Dispatcher {
+    /// Works until `stop` says so; then lets what is under way finish, for at most `grace`. What does
+    /// not finish is cut off; its messages are still out and its claims still held.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let mut under_way = JoinSet::new();
+        while !*stop.borrow() {
+            let free = Pace::QUEUED
+                .subjects_at_once
+                .saturating_sub(under_way.len());
+            if free == 0 {
+                tokio::select! {
+                    ended = under_way.join_next() => note(ended),
+                    () = stopped(&mut stop) => {}
+                }
+                continue;
+            }
+            let pause = match self.queue.receive_subjects(free, EACH, VISIBILITY).await {
+                Ok(groups) => {
+                    let found = !groups.is_empty();
+                    for messages in groups {
+                        let (queue, worker) = (self.queue.clone(), Arc::clone(&self.worker));
+                        under_way.spawn(async move { subject(&queue, &worker, messages).await });
+                    }
+                    if found {
+                        continue;
+                    }
+                    LOOK_AGAIN
+                }
+                Err(failure) => {
+                    tracing::error!("the queue cannot be read: {failure}");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = self.queue.wait(pause) => {}
+                // Its later events are ready now.
+                Some(ended) = under_way.join_next() => note(Some(ended)),
+                () = stopped(&mut stop) => {}
+            }
+        }
+        let rest = async {
+            while let Some(ended) = under_way.join_next().await {
+                note(Some(ended));
+            }
+        };
+        if timeout(grace, rest).await.is_err() {
+            tracing::warn!("work did not end in time; it goes on after the next start");
+            under_way.shutdown().await;
+        }
+    }
+}
+
+fn note(ended: Option<Result<(), tokio::task::JoinError>>) {
+    if let Some(Err(error)) = ended
+        && error.is_panic()
+    {
+        tracing::error!("the work on a subject panicked; its events come back");
+    }
+}
+
+/// One look for the messages of one subject.
+async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>) {
+    let changes: Vec<Change> = messages.iter().map(|m| m.change.clone()).collect();
+    let verdicts = worker
+        .run(&changes, Reason::Delivery, Deadline::within(RUN))
+        .await;
+    let mut settled = Vec::new();
+    let jitter = rand::random();
+    for (message, verdict) in messages.into_iter().zip(verdicts) {
+        match verdict {
+            Verdict::Settled => settled.push(message.receipt),
+            Verdict::Retry { after } => {
+                let delay = pause(message.receive_count, after, jitter);
+                comes_back(queue.postpone(&message.receipt, delay).await);
+            }
+        }
+    }
+    if !settled.is_empty() {
+        comes_back(queue.delete_all(settled).await);
+    }
+}
+
+/// Then the message comes back by itself, and the ledger knows what became of it.
+fn comes_back(written: Result<(), Failure>) {
+    if let Err(failure) = written {
+        tracing::warn!("a message could not be taken off the queue or postponed: {failure}");
+    }
+}

@@ -1,0 +1,484 @@
+//! The real `hook` binary under the Runtime API, without a queue: DynamoDB Local and both simulators
+//! behind it. Contract §3, §4 and §5 from the outside.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use serde_json::{Value, json};
+
+use crate::runtime_api::{Failed, Lambda, Request};
+use crate::servers;
+use crate::world::{APP, SECRET, World};
+
+struct Hook {
+    world: World,
+    lambda: Lambda,
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+fn environment(world: &World, table: &str) -> Vec<(String, String)> {
+    let anypoint = world.anypoint.world();
+    [
+        ("HOOK_SECRET", SECRET),
+        ("HOOK_SECRET_PREVIOUS", "previous-secret"),
+        ("OKTA_ORG_URL", world.okta.base_url()),
+        ("OKTA_APP_ID", APP),
+        ("OKTA_API_TOKEN", "simulated-okta-token"),
+        ("ANYPOINT_BASE_URL", world.anypoint.base_url()),
+        ("ANYPOINT_ORG_ID", &anypoint.org_id),
+        ("ANYPOINT_CLIENT_ID", &anypoint.client_id),
+        ("ANYPOINT_CLIENT_SECRET", &anypoint.client_secret),
+        ("TABLE_NAME", table),
+        ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("RUST_LOG", "trace"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+async fn start(environment: &[(String, String)]) -> Lambda {
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    Lambda::start(env!("CARGO_BIN_EXE_hook"), &environment).await
+}
+
+impl Hook {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let (client, table) = servers::table().await;
+        let lambda = start(&environment(&world, &table)).await;
+        lambda.ready(Duration::from_secs(20)).await.unwrap();
+        Self {
+            world,
+            lambda,
+            client,
+            table,
+        }
+    }
+
+    async fn ask(&self, event: Value) -> (u64, Value) {
+        let answer = self
+            .lambda
+            .invoke(event, Duration::from_secs(10))
+            .await
+            .unwrap();
+        (answer["statusCode"].as_u64().unwrap(), answer)
+    }
+
+    async fn deliver(&self, events: &[okta_anypoint::simulator::okta::LogEvent]) -> u64 {
+        let body = self.world.okta.world().delivery(events).to_string();
+        let request = Request::new("POST", "/okta")
+            .header("authorization", SECRET)
+            .body(body);
+        self.ask(request.http_api()).await.0
+    }
+
+    async fn item(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
+        let key = AttributeValue::S(pk.to_owned());
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", key)
+            .send()
+            .await;
+        answer.unwrap().item
+    }
+}
+
+fn text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
+    match item.get(name) {
+        Some(AttributeValue::S(text) | AttributeValue::N(text)) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_the_contract_in_every_request_shape() {
+    let hook = Hook::new().await;
+    let delivery = hook.world.okta.world().delivery(&[]).to_string();
+    let big = "x".repeat(1024 * 1024 + 1);
+    let secret = |request: Request| request.header("Authorization", SECRET);
+    let post = |body: &str| Request::new("POST", "/any/path").body(body.to_owned());
+    let cases: Vec<(&str, Request, u64)> = vec![
+        ("no secret", Request::new("GET", "/"), 401),
+        (
+            "wrong secret",
+            Request::new("GET", "/").header("authorization", "wrong"),
+            401,
+        ),
+        (
+            "wrong secret, junk",
+            post("junk").header("authorization", "wrong"),
+            401,
+        ),
+        (
+            "wrong secret, oversize",
+            post(&big).header("authorization", "wrong"),
+            401,
+        ),
+        ("no challenge", secret(Request::new("GET", "/")), 400),
+        (
+            "challenge",
+            secret(Request::new("GET", "/")).header("X-Okta-Verification-Challenge", "V1"),
+            200,
+        ),
+        (
+            "previous secret",
+            Request::new("GET", "/")
+                .header("AUTHORIZATION", "previous-secret")
+                .header("x-okta-verification-challenge", "V1"),
+            200,
+        ),
+        ("empty delivery", secret(post(&delivery)), 204),
+        (
+            "empty delivery, base64",
+            secret(post(&delivery)).base64(),
+            204,
+        ),
+        ("junk", secret(post("junk")), 400),
+        ("other JSON", secret(post("{}")), 400),
+        ("no body", secret(Request::new("POST", "/")), 400),
+        ("oversize", secret(post(&big)), 413),
+        ("oversize, base64", secret(post(&big)).base64(), 413),
+        ("another method", secret(Request::new("DELETE", "/")), 405),
+        (
+            "odd path",
+            secret(Request::new("GET", "/a b?c=%zz|")).header("x-okta-verification-challenge", "V"),
+            200,
+        ),
+    ];
+    for (case, request, status) in cases {
+        for event in [
+            request.http_api(),
+            request.function_url(),
+            request.sam_local(),
+        ] {
+            let (answered, answer) = hook.ask(event).await;
+            assert_eq!(answered, status, "{case}");
+            match status {
+                200 => {
+                    let body: Value =
+                        serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+                    assert!(
+                        body["verification"].as_str().unwrap().starts_with('V'),
+                        "{case}"
+                    );
+                    assert_eq!(
+                        answer["headers"]["content-type"], "application/json",
+                        "{case}"
+                    );
+                }
+                405 => assert_eq!(answer["headers"]["allow"], "GET, POST", "{case}"),
+                _ => assert_eq!(answer["body"], "", "{case}"),
+            }
+        }
+    }
+    // Not base64 although it says so: a bad request, not a crash.
+    let mut event = Request::new("POST", "/")
+        .header("authorization", SECRET)
+        .body("%%%")
+        .http_api();
+    event["isBase64Encoded"] = json!(true);
+    assert_eq!(hook.ask(event).await.0, 400);
+    // Not even a request.
+    for odd in [
+        json!({}),
+        json!({"headers": null, "body": null, "requestContext": {"http": {}}}),
+    ] {
+        assert_eq!(hook.ask(odd).await.0, 401);
+    }
+    assert_eq!(hook.world.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_leaves_what_the_contract_says() {
+    let hook = Hook::new().await;
+    let ann = hook.world.user("ann");
+    let events = hook.world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(hook.deliver(&events).await, 204);
+    assert_eq!(hook.world.account("ann"), "ann Example - enabled");
+
+    let link = hook.item(&format!("user#{ann}")).await.unwrap();
+    assert_eq!(text(&link, "anypoint_id"), hook.world.account_id("ann"));
+    assert_eq!(
+        (text(&link, "username"), text(&link, "origin")),
+        ("ann".into(), "created".into())
+    );
+
+    let record = hook
+        .item(&format!("event#{}", events[0].uuid))
+        .await
+        .unwrap();
+    assert_eq!(text(&record, "status"), "done");
+    assert_eq!(
+        text(&record, "event_type"),
+        "application.user_membership.add"
+    );
+    assert_eq!(text(&record, "subject"), format!("user#{ann}"));
+    assert_eq!(text(&record, "attempts"), "1");
+    assert!(text(&record, "published").starts_with("20"));
+    let left = text(&record, "expires_at").parse::<i64>().unwrap() - now_s();
+    assert!((29 * 86_400..=30 * 86_400 + 60).contains(&left), "{left}");
+
+    // The same again: nothing is read or written at Okta and Anypoint.
+    hook.world.forget_traffic();
+    assert_eq!(hook.deliver(&events).await, 204);
+    assert_eq!(hook.world.calls(), Vec::<String>::new());
+
+    // A permanent failure says what and why, and is acknowledged.
+    hook.world
+        .anypoint()
+        .foreign_usernames
+        .insert("bob".to_owned());
+    let bob = hook.world.user("bob");
+    let events = hook.world.okta_does(|okta| okta.assign(APP, &bob));
+    assert_eq!(hook.deliver(&events).await, 204);
+    let record = hook
+        .item(&format!("event#{}", events[0].uuid))
+        .await
+        .unwrap();
+    assert_eq!(
+        (text(&record, "status"), text(&record, "error_class")),
+        ("failed".into(), "permanent".into())
+    );
+    assert!(text(&record, "error").contains("What to do"));
+    assert!(hook.item(&format!("user#{bob}")).await.is_none());
+
+    // A retryable one is a 503, and the retry heals it.
+    let eve = hook.world.user("eve");
+    let events = hook.world.okta_does(|okta| okta.assign(APP, &eve));
+    hook.world
+        .anypoint
+        .traffic()
+        .inject(Fault::status("/users", 503, ""));
+    assert_eq!(hook.deliver(&events).await, 503);
+    let record = hook
+        .item(&format!("event#{}", events[0].uuid))
+        .await
+        .unwrap();
+    assert_eq!(
+        (text(&record, "status"), text(&record, "error_class")),
+        ("failed".into(), "retryable".into())
+    );
+    hook.world.anypoint.traffic().remove_all_faults();
+    assert_eq!(hook.deliver(&events).await, 204);
+    let record = hook
+        .item(&format!("event#{}", events[0].uuid))
+        .await
+        .unwrap();
+    assert_eq!(
+        (text(&record, "status"), text(&record, "attempts")),
+        ("done".into(), "2".into())
+    );
+    assert!(!record.contains_key("error"));
+
+    // Groups as well.
+    let devs = hook.world.okta.world().create_group("Devs").unwrap().id;
+    let mut events = hook.world.okta_does(|okta| okta.add_member(&devs, &ann));
+    events.extend(hook.world.okta_does(|okta| okta.assign_group(APP, &devs)));
+    assert_eq!(hook.deliver(&events).await, 204);
+    assert_eq!(hook.world.team("Devs"), "ann");
+    let link = hook.item(&format!("group#{devs}")).await.unwrap();
+    assert_eq!(
+        (text(&link, "team_name"), text(&link, "origin")),
+        ("Devs".into(), "created".into())
+    );
+
+    // Whatever the level, no name, address, secret or token is in the output.
+    let output = hook.lambda.output();
+    assert!(output.contains("\"level\""), "nothing was logged");
+    for planted in [
+        "ann",
+        "Example",
+        "acme.example",
+        SECRET,
+        "simulated-okta-token",
+        "simulated-secret",
+    ] {
+        let leaks: Vec<&str> = output
+            .lines()
+            .filter(|line| line.contains(planted) && !line.contains("anypoint"))
+            .collect();
+        assert!(leaks.is_empty(), "{planted}: {leaks:#?}");
+    }
+    hook.world.done();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sandboxes_with_one_event_make_one_account_in_dynamodb() {
+    let hook = Hook::new().await;
+    let other = start(&environment(&hook.world, &hook.table)).await;
+    other.ready(Duration::from_secs(20)).await.unwrap();
+    hook.world
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(10));
+    for trial in 0..10 {
+        let user = hook.world.user(&format!("user_{trial}"));
+        let events = hook.world.okta_does(|okta| okta.assign(APP, &user));
+        let body = hook.world.okta.world().delivery(&events).to_string();
+        let event = Request::new("POST", "/")
+            .header("authorization", SECRET)
+            .body(body)
+            .http_api();
+        let (one, two) = tokio::join!(
+            hook.lambda.invoke(event.clone(), Duration::from_secs(10)),
+            other.invoke(event.clone(), Duration::from_secs(10)),
+        );
+        let answers = [&one.unwrap()["statusCode"], &two.unwrap()["statusCode"]].map(Value::as_u64);
+        assert!(answers.contains(&Some(204)), "{answers:?}");
+        let creates = hook
+            .world
+            .anypoint
+            .traffic()
+            .count(&http::Method::POST, "/users");
+        assert_eq!(creates, trial + 1);
+        assert_eq!(hook.ask(event).await.0, 204);
+    }
+    assert_eq!(hook.world.anypoint().mails.len(), 10);
+    hook.world.done();
+}
+
+/// Killed between Anypoint's create and our record, the next sandbox finishes the work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_create_and_record_makes_no_second_account() {
+    let hook = Hook::new().await;
+    let ann = hook.world.user("ann");
+    let events = hook.world.okta_does(|okta| okta.assign(APP, &ann));
+    let slow = FaultKind::Delay(Duration::from_secs(30));
+    let fault = Fault::new("/users", slow)
+        .on(http::Method::POST)
+        .after_effect()
+        .once();
+    hook.world.anypoint.traffic().inject(fault);
+    let body = hook.world.okta.world().delivery(&events).to_string();
+    let event = Request::new("POST", "/")
+        .header("authorization", SECRET)
+        .body(body)
+        .http_api();
+    let delivery = hook.lambda.invoke(event.clone(), Duration::from_secs(10));
+    let kill = async {
+        while hook.world.anypoint.world().users.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        hook.lambda.kill9();
+    };
+    let (answer, ()) = tokio::join!(delivery, kill);
+    assert!(matches!(answer, Err(Failed::Exited(_))), "{answer:?}");
+    let record = hook
+        .item(&format!("event#{}", events[0].uuid))
+        .await
+        .unwrap();
+    assert_eq!(text(&record, "status"), "in_progress");
+    let lease_left = text(&record, "lease_until_ms").parse::<i64>().unwrap() - now_s() * 1000;
+    assert!(
+        lease_left < 12_500,
+        "a lease of {lease_left} ms outlives the invocation by too much"
+    );
+
+    let next = start(&environment(&hook.world, &hook.table)).await;
+    next.ready(Duration::from_secs(20)).await.unwrap();
+    let mut statuses = Vec::new();
+    let began = std::time::Instant::now();
+    while statuses.last() != Some(&204) && began.elapsed() < Duration::from_secs(20) {
+        let answer = next
+            .invoke(event.clone(), Duration::from_secs(10))
+            .await
+            .unwrap();
+        statuses.push(answer["statusCode"].as_u64().unwrap());
+    }
+    assert_eq!(statuses.first(), Some(&503), "while the lease runs");
+    assert_eq!(statuses.last(), Some(&204));
+    assert_eq!(hook.world.anypoint().users.len(), 1);
+    assert!(hook.item(&format!("user#{ann}")).await.is_some());
+    let record = hook
+        .item(&format!("event#{}", events[0].uuid))
+        .await
+        .unwrap();
+    assert_eq!(
+        (text(&record, "status"), text(&record, "attempts")),
+        ("done".into(), "2".into())
+    );
+    hook.world.done();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_out_of_reach_is_a_503_in_time() {
+    let world = World::new().await;
+    let mut environment = environment(&world, "no-such-table");
+    let lambda = start(&environment).await;
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    let body = world.okta.world().delivery(&events).to_string();
+    let event = Request::new("POST", "/")
+        .header("authorization", SECRET)
+        .body(body)
+        .http_api();
+    let answer = lambda
+        .invoke(event.clone(), Duration::from_secs(10))
+        .await
+        .unwrap();
+    assert_eq!(answer["statusCode"], 503);
+
+    // A server that takes the connection and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    for (name, value) in &mut environment {
+        if name == "AWS_ENDPOINT_URL_DYNAMODB" {
+            value.clone_from(&address);
+        }
+    }
+    let lambda = start(&environment).await;
+    lambda.ready(Duration::from_secs(20)).await.unwrap();
+    let began = std::time::Instant::now();
+    let answer = lambda.invoke(event, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(answer["statusCode"], 503);
+    assert!(
+        began.elapsed() < Duration::from_millis(2_700),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(world.account("ann"), "none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_settings_stop_the_program_before_it_takes_work() {
+    let lambda = Lambda::start(
+        env!("CARGO_BIN_EXE_hook"),
+        &[("HOOK_SECRET", "s3cr3t-value")],
+    )
+    .await;
+    let failed = lambda.ready(Duration::from_secs(20)).await.unwrap_err();
+    assert!(
+        matches!(failed, Failed::Exited(status) if !status.success()),
+        "{failed:?}"
+    );
+    let output = lambda.output();
+    for name in [
+        "OKTA_ORG_URL",
+        "OKTA_APP_ID",
+        "OKTA_API_TOKEN",
+        "ANYPOINT_ORG_ID",
+        "ANYPOINT_CLIENT_ID",
+        "TABLE_NAME",
+    ] {
+        assert!(output.contains(name), "{name} not in {output}");
+    }
+    assert!(!output.contains("s3cr3t-value"));
+}
+
+fn now_s() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
