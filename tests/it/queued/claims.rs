@@ -169,7 +169,7 @@ async fn two_workers_on_one_message_have_one_effect() {
         .set_latency(Duration::from_millis(10));
     let mut busy = 0;
     for round in 0..8 {
-        let name = format!("u{round}");
+        let name = format!("user-{round}");
         let (user, event) = scene.assigned(&name);
         assert_eq!(scene.deliver(&hook, &[event]).await, 204);
         let batch = scene.received(60).await;
@@ -184,7 +184,13 @@ async fn two_workers_on_one_message_have_one_effect() {
             .collect();
         assert!(back.len() <= 1, "both gave it back, in round {round}");
         busy += back.len();
-        assert_eq!(scene.accounts(&name), (1, 1));
+        assert_eq!(
+            scene.accounts(&name),
+            (1, 1),
+            "round {round}, {back:?}, {batch:?}\n{}\n{}",
+            first.output(),
+            second.output()
+        );
         assert!(scene.link(&user).await.is_some());
         let record = scene.record(&batch[0].uuid()).await;
         assert_eq!((record.status, record.attempts), (Status::Done, 1));
