@@ -75,7 +75,11 @@ impl Store for PanicsFor {
     async fn forget_intent(&self, user: &OktaUserId) -> Answer<()> {
         self.1.forget_intent(user).await
     }
-    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Answer<()> {
+    async fn note_memberships(
+        &self,
+        user: &OktaUserId,
+        teams: &okta_anypoint::store::FreshTeams,
+    ) -> Answer<()> {
         self.1.note_memberships(user, teams).await
     }
     async fn team_link(&self, group: &OktaGroupId) -> Answer<Option<TeamLink>> {
