@@ -15,6 +15,7 @@ pub mod provision;
 pub mod queue;
 pub mod receiver;
 pub mod schedule;
+pub mod secrets;
 #[cfg(feature = "local")]
 pub mod serve;
 pub mod settings;

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use crate::anypoint::Anypoint;
 use crate::aws::Limits;
 use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
 use crate::http::HttpClient;
 use crate::ledger::{DynamoDbLedger, Ledger};
-use crate::okta::Okta;
+use crate::okta::{Okta, Scopes};
 use crate::provision::Provisioner;
-use crate::settings::{EngineSettings, RemoteSettings};
+use crate::secrets::SecretsManager;
+use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings};
 use crate::store::{DynamoDbStore, Store};
 
 /// The table behind both ports.
@@ -21,6 +22,14 @@ pub struct Table {
     pub ledger: Arc<dyn Ledger>,
     /// Links, intents, documents.
     pub store: Arc<dyn Store>,
+}
+
+impl Table {
+    /// Opens the connection ahead of need: reads an item that is not there. The result does not
+    /// matter: the first claim will find out.
+    pub async fn warm_up(&self) {
+        let _ = self.store.document("warm-up").await;
+    }
 }
 
 /// The DynamoDB table `name`, through the SDK's own variables for endpoint, region and credentials.
@@ -48,7 +57,19 @@ pub async fn aws(time: std::time::Duration) -> aws_config::SdkConfig {
     crate::aws::load(Limits::within(time)).await
 }
 
-/// Clients of both remotes.
+/// A reader of the environment that fills what it leaves unset from the secrets it names. Without such
+/// a name it costs nothing.
+///
+/// # Errors
+/// When a secret could not be read within `time`.
+pub async fn reader(needs: Needs, time: std::time::Duration) -> Result<Reader<'static>, Failure> {
+    let store = Arc::new(SecretsManager::on_first_use(Limits::within(time)));
+    let environment = |name: &str| std::env::var(name).ok();
+    Reader::with_secrets(environment, store, needs, Deadline::within(time)).await
+}
+
+/// Clients of both remotes, the one of Okta with the rights to look; see
+/// [`Okta::with_scopes`](crate::okta::Okta::with_scopes) for more.
 ///
 /// # Errors
 /// When the HTTP client cannot be set up: a defect of this program.
@@ -57,19 +78,8 @@ pub fn remotes(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Okta, Anypoint), String> {
     let http = HttpClient::new(clock.clone())?;
-    let okta = Okta::new(
-        http.clone(),
-        settings.okta_org_url.clone(),
-        settings.okta_credentials.clone(),
-    );
-    let secret: SecretString = settings.anypoint_client_secret.clone();
-    let anypoint = Anypoint::new(
-        http,
-        settings.anypoint_base_url.clone(),
-        settings.organization.clone(),
-        settings.anypoint_client_id.clone(),
-        secret,
-    );
+    let okta = settings.okta(http.clone(), Scopes::default());
+    let anypoint = settings.anypoint(http);
     Ok((okta, anypoint))
 }
 

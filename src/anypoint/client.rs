@@ -1,16 +1,18 @@
 //! Base address, token and sending: what every resource of Anypoint's shares.
 
-use http::header::{AUTHORIZATION, HeaderValue};
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::token::{ConnectedApp, Token, TokenSource};
+use super::token::{ConnectedApp, ConnectedAppTokens};
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, segment};
+use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session, segment};
 use crate::ids::OrganizationId;
+use crate::secrets::Renewable;
 
 /// A client of one Anypoint root organization. Cheap to clone.
 #[derive(Clone)]
@@ -18,7 +20,7 @@ pub struct Anypoint {
     http: HttpClient,
     base_url: Url,
     organization: OrganizationId,
-    tokens: TokenSource,
+    session: Session,
 }
 
 impl Anypoint {
@@ -31,18 +33,32 @@ impl Anypoint {
         client_id: String,
         client_secret: SecretString,
     ) -> Self {
-        let mut token_url = base_url.clone();
-        token_url.set_path("/accounts/api/v2/oauth2/token");
         let app = ConnectedApp {
             client_id,
             client_secret,
         };
-        let tokens = TokenSource::new(http.clone(), token_url, app);
+        Self::with_app(http, base_url, organization, app)
+    }
+
+    /// The same with a connected app that may be renewed.
+    pub fn with_app(
+        http: HttpClient,
+        base_url: Url,
+        organization: OrganizationId,
+        app: impl Into<Renewable<ConnectedApp>>,
+    ) -> Self {
+        let mut token_url = base_url.clone();
+        token_url.set_path("/accounts/api/v2/oauth2/token");
+        let tokens = ConnectedAppTokens {
+            http: http.clone(),
+            url: token_url,
+            app: app.into(),
+        };
         Self {
+            session: Session::new(http.clone(), &base_url, Arc::new(tokens)),
             http,
             base_url,
             organization,
-            tokens,
         }
     }
 
@@ -77,50 +93,31 @@ impl Anypoint {
         self.call(operation, method, &path, query)
     }
 
-    /// Fetches a token ahead of need, so that the first call does not wait for it. The result does
-    /// not matter: the first call will find out.
+    /// Fetches a token ahead of need, so that the first call does not wait for it.
     pub async fn warm_up(&self, deadline: Deadline) {
-        if let Err(error) = self.tokens.token(deadline).await {
-            tracing::debug!("no token yet: {error}");
-        }
+        self.session.warm_up(deadline).await;
+    }
+
+    /// Fetches a token, or has one already.
+    #[cfg(feature = "local")]
+    pub(super) async fn token(&self, deadline: Deadline) -> Result<(), CallError> {
+        let call = self.call("fetch a token", Method::POST, "/v2/oauth2/token", &[]);
+        let signed_in = self.session.sign_in(deadline).await;
+        signed_in.unwrap_or_else(|| Err(call.error(CallErrorKind::OutOfTime)))
     }
 
     /// Sends a call with the current token. A 401 means an expired token or a missing permission:
     /// one new token is tried, a second 401 is a permission problem (Access Management API: team
     /// writes answer 401 for a missing permission).
     pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
-        let token = self.tokens.token(deadline).await?;
-        match self.send_as(call, &token, deadline).await {
-            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {}
-            other => return other,
-        }
-        let token = self.tokens.renew(&token, deadline).await?;
-        self.send_as(call, &token, deadline)
-            .await
-            .map_err(|error| match error.status() {
-                Some(StatusCode::UNAUTHORIZED) => {
-                    let what = "401 after a fresh token: a scope is missing".to_owned();
-                    call.error(CallErrorKind::Unauthorized(what))
-                }
-                _ => error,
-            })
-    }
-
-    async fn send_as(
-        &self,
-        call: &Call,
-        token: &Token,
-        deadline: Deadline,
-    ) -> Result<Answer, CallError> {
-        let value = format!("Bearer {}", token.value.expose_secret());
-        let mut value = HeaderValue::from_str(&value).map_err(|_| {
-            call.error(CallErrorKind::Unreadable(
-                "a token with odd characters".to_owned(),
-            ))
-        })?;
-        value.set_sensitive(true);
-        let call = call.clone().header(AUTHORIZATION, value);
-        self.http.send(&call, deadline).await
+        let answer = self.session.send(call, deadline).await;
+        answer.map_err(|error| match error.status() {
+            Some(StatusCode::UNAUTHORIZED) => {
+                let what = "401 after a fresh token: a scope is missing".to_owned();
+                call.error(CallErrorKind::Unauthorized(what))
+            }
+            _ => error,
+        })
     }
 
     /// Sends a call that needs no sign-in.

@@ -1,54 +1,39 @@
-//! The connected app's token: fetched once, shared, renewed early.
+//! The connected app's token.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
+use async_trait::async_trait;
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use url::Url;
 
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Call, CallError, CallErrorKind, HttpClient};
-
-/// What is assumed when the answer does not say how long the token lasts.
-const ASSUMED_LIFETIME: Duration = Duration::from_secs(55 * 60);
-/// A token is renewed this long before it expires.
-const MARGIN: Duration = Duration::from_secs(120);
+use crate::http::{Call, CallError, CallErrorKind, Fetched, HttpClient, TokenScheme, lifetime};
+use crate::secrets::Renewable;
 
 /// The connected app's id and secret.
 #[derive(Clone)]
-pub(super) struct ConnectedApp {
+pub struct ConnectedApp {
+    /// Its id.
     pub client_id: String,
+    /// Its secret.
     pub client_secret: SecretString,
 }
 
-/// A token, with a number that tells it from its predecessors.
-#[derive(Clone)]
-pub(super) struct Token {
-    pub value: SecretString,
-    generation: u64,
-    renew_at: Instant,
-}
-
-impl fmt::Debug for Token {
+impl fmt::Debug for ConnectedApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token(#{})", self.generation)
+        write!(f, "ConnectedApp({}, …)", self.client_id)
     }
 }
 
-/// Gives out one token to all callers; one fetch at a time.
-#[derive(Clone)]
-pub(super) struct TokenSource {
-    http: HttpClient,
-    url: Url,
-    app: ConnectedApp,
-    current: Arc<Mutex<Option<Token>>>,
+/// Fetches tokens for the connected app.
+pub(super) struct ConnectedAppTokens {
+    pub http: HttpClient,
+    pub url: Url,
+    pub app: Renewable<ConnectedApp>,
 }
 
 #[derive(Deserialize)]
@@ -58,48 +43,29 @@ struct TokenAnswer {
     expires_in: Value,
 }
 
-impl TokenSource {
-    pub fn new(http: HttpClient, url: Url, app: ConnectedApp) -> Self {
-        Self {
-            http,
-            url,
-            app,
-            current: Arc::new(Mutex::new(None)),
-        }
-    }
-
-    /// The current token, or a new one.
-    pub async fn token(&self, deadline: Deadline) -> Result<Token, CallError> {
-        let mut current = self.current.lock().await;
-        if let Some(token) = current
-            .as_ref()
-            .filter(|token| Instant::now() < token.renew_at)
-        {
-            return Ok(token.clone());
-        }
-        let generation = current.as_ref().map_or(0, |token| token.generation) + 1;
-        let token = self.fetch(generation, deadline).await?;
-        *current = Some(token.clone());
-        Ok(token)
-    }
-
-    /// A token other than `refused`. Of many callers whose token was refused, one fetches.
-    pub async fn renew(&self, refused: &Token, deadline: Deadline) -> Result<Token, CallError> {
-        {
-            let mut current = self.current.lock().await;
-            if let Some(token) = current
-                .as_mut()
-                .filter(|t| t.generation == refused.generation)
-            {
-                token.renew_at = Instant::now();
+#[async_trait]
+impl TokenScheme for ConnectedAppTokens {
+    async fn fetch(&self, deadline: Deadline) -> Result<Fetched, CallError> {
+        let app = self.app.current();
+        match self.fetch_for(&app, deadline).await {
+            Err(error) if error.is_about_credentials() => {
+                match self.app.renew(&app, deadline).await {
+                    Some(app) => self.fetch_for(&app, deadline).await,
+                    None => Err(error),
+                }
             }
+            other => other,
         }
-        self.token(deadline).await
     }
+}
 
+impl ConnectedAppTokens {
     /// `POST /v2/oauth2/token`, client credentials (Anypoint, "Connected apps").
-    async fn fetch(&self, generation: u64, deadline: Deadline) -> Result<Token, CallError> {
-        let asked_at = Instant::now();
+    async fn fetch_for(
+        &self,
+        app: &ConnectedApp,
+        deadline: Deadline,
+    ) -> Result<Fetched, CallError> {
         let call = Call::new(
             Side::Anypoint,
             "fetch a token",
@@ -108,8 +74,8 @@ impl TokenSource {
         )
         .json(json!({
             "grant_type": "client_credentials",
-            "client_id": self.app.client_id,
-            "client_secret": self.app.client_secret.expose_secret(),
+            "client_id": app.client_id,
+            "client_secret": app.client_secret.expose_secret(),
         }));
         let answer =
             self.http
@@ -128,43 +94,10 @@ impl TokenSource {
                     _ => error,
                 })?;
         let answer: TokenAnswer = answer.json(&call)?;
-        let lifetime = lifetime(&answer.expires_in);
-        let margin = MARGIN.min(lifetime / 5);
-        Ok(Token {
+        Ok(Fetched {
             value: answer.access_token.into(),
-            generation,
-            renew_at: asked_at + lifetime.saturating_sub(margin),
+            kind: "Bearer",
+            lifetime: lifetime(&answer.expires_in),
         })
-    }
-}
-
-/// `expires_in` is a number in some sources, text in others, and missing in one.
-fn lifetime(expires_in: &Value) -> Duration {
-    let seconds = expires_in
-        .as_f64()
-        .or_else(|| {
-            expires_in
-                .as_str()
-                .and_then(|text| text.trim().parse().ok())
-        })
-        .filter(|seconds| (1.0..=86_400.0).contains(seconds));
-    seconds.map_or(ASSUMED_LIFETIME, Duration::from_secs_f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_spelling_of_a_lifetime_is_read() {
-        for (given, seconds) in [
-            (json!(3600), 3600),
-            (json!("600"), 600),
-            (json!(null), 3300),
-            (json!("soon"), 3300),
-            (json!(-1), 3300),
-        ] {
-            assert_eq!(lifetime(&given), Duration::from_secs(seconds), "{given}");
-        }
     }
 }

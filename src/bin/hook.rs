@@ -10,13 +10,16 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::lambda::{self, http::HttpEvent, http::answer};
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::receiver::{Gate, Receiver};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Reader};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
 
 /// Within this a delivery is made durable, or refused; the rest of Okta's 3 s is for the way back.
 const TIME: Duration = Duration::from_millis(2_300);
+
+/// Within this the secrets are read during start-up, if they are in Secrets Manager.
+const SECRETS_TIME: Duration = Duration::from_secs(5);
 
 /// Where changes go.
 enum Target {
@@ -36,7 +39,11 @@ async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new("hook"));
 
-    let mut reader = Reader::of_environment();
+    let needs = Needs {
+        hook: true,
+        credentials: Reader::of_environment().optional("QUEUE_URL").is_none(),
+    };
+    let mut reader = wiring::reader(needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let target = match reader.optional("QUEUE_URL") {
         Some(url) => Some(Target::Queue(url)),
@@ -52,12 +59,18 @@ async fn run() -> Result<(), Error> {
 
     let sdk = wiring::aws(TIME).await;
     let queue: Arc<dyn Queue> = match target {
-        Target::Queue(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME)),
+        Target::Queue(url) => {
+            let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME);
+            let cold = queue.clone();
+            tokio::spawn(async move { cold.warm_up().await });
+            Arc::new(queue)
+        }
         Target::Inline(engine, table) => {
             let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
-            let provisioner = wiring::provisioner(&engine, table.store, &clock)?;
-            let anypoint = provisioner.anypoint.clone();
+            let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
+            let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
             tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });
+            tokio::spawn(async move { cold.warm_up().await });
             let worker = Worker::new(
                 table.ledger,
                 provisioner,

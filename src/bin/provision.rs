@@ -9,7 +9,7 @@ use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::lambda::{self, sqs::BatchHandler, sqs::SqsEvent};
 use okta_anypoint::queue::{Queue, Redelivery, SqsQueue};
-use okta_anypoint::settings::{EngineSettings, Reader};
+use okta_anypoint::settings::{EngineSettings, Needs};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
 use okta_anypoint::worker::{Pace, Worker};
@@ -29,7 +29,11 @@ async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new("provision"));
 
-    let mut reader = Reader::of_environment();
+    let needs = Needs {
+        hook: false,
+        credentials: true,
+    };
+    let mut reader = wiring::reader(needs, AWS_TIME).await?;
     let engine = EngineSettings::read(&mut reader);
     let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
     let queue_url = reader.optional("QUEUE_URL");
@@ -40,8 +44,9 @@ async fn run() -> Result<(), Error> {
     let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
     let queue =
         queue_url.map(|url| Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)));
-    let anypoint = provisioner.anypoint.clone();
+    let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
     tokio::spawn(async move { anypoint.warm_up(Deadline::within(AWS_TIME)).await });
+    tokio::spawn(async move { cold.warm_up().await });
     let worker = Worker::new(
         table.ledger.clone(),
         provisioner,

@@ -1,5 +1,6 @@
 //! Why a call failed, in terms that its caller can act on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -47,6 +48,14 @@ pub enum CallErrorKind {
     /// The credentials were refused after a fresh token, too.
     #[error("the credentials were refused ({0})")]
     Unauthorized(String),
+    /// A token was refused for a reason that is known.
+    #[error("{cause}")]
+    SignIn {
+        /// What was wrong.
+        cause: String,
+        /// What an operator can do about it.
+        fix: String,
+    },
 }
 
 impl CallError {
@@ -76,6 +85,14 @@ impl CallError {
         self.status() == Some(StatusCode::CONFLICT)
     }
 
+    /// Whether it is about who we are rather than about this call.
+    pub fn is_about_credentials(&self) -> bool {
+        matches!(
+            self.kind,
+            CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. }
+        )
+    }
+
     /// Whether a retry may heal it.
     pub fn class(&self) -> Class {
         match &self.kind {
@@ -97,7 +114,7 @@ impl CallError {
                     Class::Permanent
                 }
             }
-            CallErrorKind::Unauthorized(_) => Class::Permanent,
+            CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => Class::Permanent,
             CallErrorKind::Connection
             | CallErrorKind::TimedOut
             | CallErrorKind::OutOfTime
@@ -105,8 +122,11 @@ impl CallError {
         }
     }
 
-    fn advice(&self) -> &'static str {
-        match (&self.kind, self.side) {
+    fn advice(&self) -> Cow<'static, str> {
+        if let CallErrorKind::SignIn { fix, .. } = &self.kind {
+            return Cow::Owned(fix.clone());
+        }
+        Cow::Borrowed(match (&self.kind, self.side) {
             (CallErrorKind::Unauthorized(_), Side::Okta) => {
                 "Check OKTA_API_TOKEN (it dies with the admin who made it and after 30 days without \
                  use), or the service app's key and scopes: okta.users.read, okta.apps.read, \
@@ -135,7 +155,7 @@ impl CallError {
                 }
             }
             _ => "Look at the status, mend the cause, then replay the event.",
-        }
+        })
     }
 }
 

@@ -49,10 +49,36 @@ pub(super) fn pause_asked_for(
 }
 
 /// Seconds since the epoch of an HTTP date (`Mon, 02 Mar 2026 09:15:04 GMT`).
-fn parse_http_date(value: &str) -> Option<i64> {
+pub(crate) fn parse_http_date(value: &str) -> Option<i64> {
     jiff::fmt::rfc2822::parse(value)
         .ok()
         .map(|at| at.timestamp().as_second())
+}
+
+/// The name of the error, from the body or from the challenge of a 401 (RFC 6750, 3; RFC 9449, 9). A
+/// demand for a nonce comes first: it is about this attempt only.
+pub(super) fn error_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let challenged = challenge_error(headers);
+    if challenged.as_deref() == Some("use_dpop_nonce") {
+        return challenged;
+    }
+    safe_code(body).or(challenged)
+}
+
+/// `error="…"` of `WWW-Authenticate`.
+fn challenge_error(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get_all(http::header::WWW_AUTHENTICATE)
+        .iter()
+        .find_map(|challenge| {
+            let (_, rest) = challenge.to_str().ok()?.split_once("error=\"")?;
+            let (error, _) = rest.split_once('"')?;
+            let plain = error.len() <= 64
+                && error
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            plain.then(|| error.to_owned())
+        })
 }
 
 /// The part of an error body that names the error without any value: Okta's `errorCode`, the
@@ -142,6 +168,21 @@ mod tests {
         };
         assert_eq!(pause("12"), None);
         assert_eq!(pause("0"), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn challenges_name_errors_too() {
+        let given = headers(&[(
+            "www-authenticate",
+            "DPoP algs=\"ES256\", error=\"invalid_token\"",
+        )]);
+        assert_eq!(error_code(&given, b"").as_deref(), Some("invalid_token"));
+        let body = br#"{"errorCode":"E0000011"}"#;
+        assert_eq!(error_code(&given, body).as_deref(), Some("E0000011"));
+        let given = headers(&[("www-authenticate", "DPoP error=\"use_dpop_nonce\"")]);
+        assert_eq!(error_code(&given, body).as_deref(), Some("use_dpop_nonce"));
+        let given = headers(&[("www-authenticate", "Bearer error=\"ann@acme.example\"")]);
+        assert_eq!(error_code(&given, b""), None);
     }
 
     #[test]

@@ -10,7 +10,10 @@
 
 mod error;
 mod hints;
+mod session;
 mod transport;
 
 pub use error::{CallError, CallErrorKind};
-pub use transport::{Answer, Call, HttpClient, Repeat, segment};
+pub(crate) use hints::parse_http_date;
+pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
+pub use transport::{Answer, Call, HttpClient, Payload, Repeat, Signer, segment};

@@ -1,17 +1,19 @@
 //! Sends calls.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
 use super::error::{CallError, CallErrorKind};
-use super::hints::{pause_asked_for, safe_code};
+use super::hints::{error_code, pause_asked_for};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Side};
@@ -36,6 +38,48 @@ pub enum Repeat {
     OnlyIfRefused,
 }
 
+/// What is sent. Never shown: it can hold secrets and personal data.
+#[derive(Clone)]
+pub enum Payload {
+    /// Sent as JSON.
+    Json(Value),
+    /// Sent as a form.
+    Form(Vec<(&'static str, SecretString)>),
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json(_) => "Json(…)",
+            Self::Form(_) => "Form(…)",
+        })
+    }
+}
+
+/// Makes each attempt's own copy of a call, and sees what comes back.
+///
+/// Proofs that a remote takes only once (a client assertion, a DPoP proof) must not be sent again by
+/// a retry; so signing belongs to the attempt, not to the call.
+pub trait Signer: Sync {
+    /// The call as it is sent this time.
+    ///
+    /// # Errors
+    /// When it cannot be signed; nothing is sent then.
+    fn sign(&self, call: Call) -> Result<Call, CallError>;
+
+    /// Sees each answer, good or bad, before anything is made of it.
+    fn answered(&self, _status: StatusCode, _headers: &HeaderMap, _body: &[u8]) {}
+}
+
+/// Sends calls as they are.
+struct Unsigned;
+
+impl Signer for Unsigned {
+    fn sign(&self, call: Call) -> Result<Call, CallError> {
+        Ok(call)
+    }
+}
+
 /// One request to a remote.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -49,8 +93,8 @@ pub struct Call {
     pub url: Url,
     /// Headers besides `Accept`.
     pub headers: HeaderMap,
-    /// The body, sent as JSON.
-    pub body: Option<Value>,
+    /// The body.
+    pub body: Option<Payload>,
     /// Whether it may be sent again blindly.
     pub repeat: Repeat,
 }
@@ -72,7 +116,14 @@ impl Call {
     /// The same call with a JSON body.
     #[must_use]
     pub fn json(mut self, body: Value) -> Self {
-        self.body = Some(body);
+        self.body = Some(Payload::Json(body));
+        self
+    }
+
+    /// The same call with a form.
+    #[must_use]
+    pub fn form(mut self, fields: Vec<(&'static str, SecretString)>) -> Self {
+        self.body = Some(Payload::Form(fields));
         self
     }
 
@@ -187,6 +238,11 @@ impl HttpClient {
         Ok(Self { inner, clock })
     }
 
+    /// The present time, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
     /// Sends `call` until it succeeds (any 2xx), fails for good, or `deadline` is near.
     ///
     /// A 401 is answered at once: whoever holds the token decides what it means.
@@ -194,10 +250,23 @@ impl HttpClient {
     /// # Errors
     /// The last error, with the pause that the remote asked for.
     pub async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        self.send_signed(call, &Unsigned, deadline).await
+    }
+
+    /// Sends `call` as [`HttpClient::send`] does, signed anew by `signer` for every attempt.
+    ///
+    /// # Errors
+    /// The last error, with the pause that the remote asked for.
+    pub async fn send_signed(
+        &self,
+        call: &Call,
+        signer: &dyn Signer,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
         let mut back_off = FIRST_BACK_OFF;
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(call, deadline).await {
+            let error = match self.attempt(call, signer, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -221,25 +290,38 @@ impl HttpClient {
         }
     }
 
-    async fn attempt(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    async fn attempt(
+        &self,
+        call: &Call,
+        signer: &dyn Signer,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
         let time = deadline.remaining().min(LONGEST_ATTEMPT);
         if time.is_zero() {
             return Err(call.error(CallErrorKind::OutOfTime));
         }
-        match tokio::time::timeout(time, self.exchange(call)).await {
+        match tokio::time::timeout(time, self.exchange(call, signer)).await {
             Ok(result) => result,
             Err(_) => Err(call.error(CallErrorKind::TimedOut)),
         }
     }
 
-    async fn exchange(&self, call: &Call) -> Result<Answer, CallError> {
+    async fn exchange(&self, call: &Call, signer: &dyn Signer) -> Result<Answer, CallError> {
+        let signed = signer.sign(call.clone())?;
         let mut request = self
             .inner
-            .request(call.method.clone(), call.url.clone())
-            .headers(call.headers.clone())
+            .request(signed.method, signed.url)
+            .headers(signed.headers)
             .header(ACCEPT, "application/json");
-        request = match &call.body {
-            Some(body) => request.json(body),
+        request = match &signed.body {
+            Some(Payload::Json(body)) => request.json(body),
+            Some(Payload::Form(fields)) => {
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|(name, value)| (name, value.expose_secret()))
+                    .collect();
+                request.form(&fields)
+            }
             // Okta answers 411 to a POST or PUT without a length (Okta API, "Design principles").
             None if matches!(call.method, Method::POST | Method::PUT) => {
                 request.header(http::header::CONTENT_LENGTH, 0)
@@ -256,6 +338,7 @@ impl HttpClient {
             body.extend_from_slice(&chunk);
         }
         let headers = std::mem::take(response.headers_mut());
+        signer.answered(status, &headers, &body);
         if status.is_success() {
             return Ok(Answer {
                 status,
@@ -270,7 +353,7 @@ impl HttpClient {
         }
         let mut error = call.error(CallErrorKind::Status {
             status,
-            code: safe_code(&body),
+            code: error_code(&headers, &body),
         });
         if error.class() == Class::Retryable {
             error.retry_after = pause_asked_for(status, &headers, self.clock.now_ms());

@@ -1,13 +1,16 @@
 //! Base address, signing and paging: what every resource of Okta's shares.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::auth::Credentials;
+use super::auth::{Credentials, OktaTokens, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient};
+use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session};
+use crate::secrets::Renewable;
 
 /// Pages of one list at the most: far above any org, low enough to end a loop of links.
 const MOST_PAGES: usize = 10_000;
@@ -17,17 +20,46 @@ const MOST_PAGES: usize = 10_000;
 pub struct Okta {
     http: HttpClient,
     org_url: Url,
-    credentials: Credentials,
+    credentials: Renewable<Credentials>,
+    session: Session,
 }
 
 impl Okta {
-    /// A client of the org at `org_url` (`https://acme.okta.com`).
-    pub fn new(http: HttpClient, org_url: Url, credentials: Credentials) -> Self {
+    /// A client of the org at `org_url` (`https://acme.okta.com`) that looks at users, groups and
+    /// assignments.
+    pub fn new(
+        http: HttpClient,
+        org_url: Url,
+        credentials: impl Into<Renewable<Credentials>>,
+    ) -> Self {
+        Self::with(http, org_url, credentials.into(), Scopes::default())
+    }
+
+    /// The same client with other scopes. They count for a service app only; an API token has the
+    /// rights of the admin who made it.
+    #[must_use]
+    pub fn with_scopes(self, scopes: Scopes) -> Self {
+        Self::with(self.http, self.org_url, self.credentials, scopes)
+    }
+
+    fn with(
+        http: HttpClient,
+        org_url: Url,
+        credentials: Renewable<Credentials>,
+        scopes: Scopes,
+    ) -> Self {
+        let tokens = OktaTokens::new(http.clone(), &org_url, credentials.clone(), scopes);
         Self {
+            session: Session::new(http.clone(), &org_url, Arc::new(tokens)),
             http,
             org_url,
             credentials,
         }
+    }
+
+    /// Fetches a token ahead of need, so that the first call does not wait for it.
+    pub async fn warm_up(&self, deadline: Deadline) {
+        self.session.warm_up(deadline).await;
     }
 
     /// The address of `path`, which starts with `/` and is already escaped.
@@ -53,17 +85,22 @@ impl Okta {
 
     /// Signs and sends a call.
     pub(super) async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, CallError> {
-        let call = self.credentials.sign(call)?;
-        self.http
-            .send(&call, deadline)
-            .await
-            .map_err(|error| match error.status() {
-                Some(StatusCode::UNAUTHORIZED) => {
-                    let code = error.code().unwrap_or("401").to_owned();
-                    call.error(CallErrorKind::Unauthorized(code))
-                }
-                _ => error,
-            })
+        let answer = self.session.send(&call, deadline).await;
+        answer.map_err(|error| match (error.status(), error.code()) {
+            (Some(StatusCode::UNAUTHORIZED), Some("E0000015")) => {
+                call.error(CallErrorKind::SignIn {
+                    cause: "Okta has no permission or feature for this (E0000015)".to_owned(),
+                    fix: "Give the service app, or the admin who made the API token, a role that \
+                          allows this call, then replay the event."
+                        .to_owned(),
+                })
+            }
+            (Some(StatusCode::UNAUTHORIZED), code) => {
+                let code = code.unwrap_or("401").to_owned();
+                call.error(CallErrorKind::Unauthorized(code))
+            }
+            _ => error,
+        })
     }
 
     /// Reads one object; `None` when it does not exist.

@@ -3,19 +3,30 @@
 //! The comparison takes equal time whatever is sent: tags of equal length are compared in constant
 //! time, made with a key that is random in every process, so that nothing about the secret can be
 //! learned from where a comparison ends. Every accepted secret is compared, also after a match.
+//!
+//! Secrets that come from a secret store are read again, at most once a minute, when a request
+//! brings a value that is none of them: it may have been rotated a moment ago.
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
+use std::time::Duration;
+
 use super::{Body, Request};
+use crate::deadline::Deadline;
+use crate::secrets::Renewable;
+
+/// How long a request may wait for the secrets to be read again: it still has to be answered, and
+/// its events made durable, before Okta gives up.
+const RENEWAL_TIME: Duration = Duration::from_millis(1_000);
 
 /// Holds what is accepted.
 pub struct Gate {
     header: HeaderName,
     keyed: Hmac<Sha256>,
-    accepted: Vec<Vec<u8>>,
+    secrets: Renewable<Vec<SecretString>>,
 }
 
 /// A request that carried the right secret. Only [`Gate::admit`] makes one.
@@ -43,28 +54,40 @@ impl Gate {
     ///
     /// # Errors
     /// When the system gives no randomness, or refuses it as a key.
-    pub fn new(header: HeaderName, secrets: &[SecretString]) -> Result<Self, String> {
+    pub fn new(
+        header: HeaderName,
+        secrets: impl Into<Renewable<Vec<SecretString>>>,
+    ) -> Result<Self, String> {
         let key: [u8; 32] = rand::random();
         let keyed = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| error.to_string())?;
-        let accepted = secrets
-            .iter()
-            .map(|secret| tag(&keyed, secret.expose_secret().as_bytes()))
-            .collect();
         Ok(Self {
             header,
             keyed,
-            accepted,
+            secrets: secrets.into(),
         })
     }
 
     /// The request, if it carries an accepted secret.
-    pub fn admit<'r, 'a>(&self, request: &'r Request<'a>) -> Option<Admitted<'r, 'a>> {
+    pub async fn admit<'r, 'a>(&self, request: &'r Request<'a>) -> Option<Admitted<'r, 'a>> {
         let given = (request.header)(self.header.as_str()).unwrap_or_default();
-        let is_accepted = self.accepted.iter().fold(false, |found, tag| {
-            let mac = self.keyed.clone().chain_update(given);
-            found | mac.verify_slice(tag).is_ok()
-        });
+        let secrets = self.secrets.current();
+        let mut is_accepted = self.accepts(&secrets, given);
+        if !is_accepted && !given.is_empty() {
+            let deadline = Deadline::within(RENEWAL_TIME);
+            if let Some(newer) = self.secrets.renew(&secrets, deadline).await {
+                is_accepted = self.accepts(&newer, given);
+            }
+        }
         is_accepted.then_some(Admitted(request))
+    }
+
+    fn accepts(&self, secrets: &[SecretString], given: &[u8]) -> bool {
+        secrets.iter().fold(false, |found, secret| {
+            let secret = secret.expose_secret().as_bytes();
+            let mac = self.keyed.clone().chain_update(given);
+            // No secret is empty; if one were, a request without the header would carry it.
+            found | (mac.verify_slice(&tag(&self.keyed, secret)).is_ok() & !secret.is_empty())
+        })
     }
 }
 

@@ -102,8 +102,8 @@ impl Receiver {
 
     /// The answer to a request that needs no body for it, or must not have its body read; `None` when
     /// the body decides. The body of `request` is not looked at.
-    pub fn answer_to_head(&self, request: &Request<'_>) -> Option<Answer> {
-        match self.gate.admit(request) {
+    pub async fn answer_to_head(&self, request: &Request<'_>) -> Option<Answer> {
+        match self.gate.admit(request).await {
             Some(admitted) => self.without_body(&admitted),
             None => Some(refused()),
         }
@@ -116,7 +116,7 @@ impl Receiver {
 
     /// Answers one request by `deadline`; a delivery that is not durable by then is refused.
     pub async fn answer_by(&self, request: &Request<'_>, deadline: Deadline) -> Answer {
-        let Some(admitted) = self.gate.admit(request) else {
+        let Some(admitted) = self.gate.admit(request).await else {
             return refused();
         };
         if let Some(answer) = self.without_body(&admitted) {

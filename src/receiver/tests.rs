@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use super::*;
 use crate::clock::SystemClock;
@@ -37,9 +38,9 @@ fn receiver(mood: Mood) -> (Receiver, Arc<TestQueue>) {
         mood,
         taken: Mutex::default(),
     });
-    let secrets = ["current".to_owned().into(), "previous".to_owned().into()];
+    let secrets: Vec<SecretString> = ["current", "previous"].map(SecretString::from).to_vec();
     let receiver = Receiver::new(
-        Gate::new(HeaderName::from_static("authorization"), &secrets).unwrap(),
+        Gate::new(HeaderName::from_static("authorization"), secrets).unwrap(),
         OktaAppId::parse("0oaAPP1").unwrap(),
         queue.clone(),
         Arc::new(SystemClock),

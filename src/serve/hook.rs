@@ -47,7 +47,7 @@ impl Hook {
             header: &header,
             body: Body::Plain(body),
         };
-        if let Some(answer) = self.receiver.answer_to_head(&with_body(b"")) {
+        if let Some(answer) = self.receiver.answer_to_head(&with_body(b"")).await {
             return reply(answer);
         }
         let reading = deadline.earlier_by(KEPT_FOR_WRITING);

@@ -4,26 +4,33 @@
 //! names every variable at fault and what is expected. Values are never repeated: some are secrets.
 //! An empty variable counts as unset, because deployment templates cannot leave one out.
 
+mod credentials;
 mod parse;
 mod reader;
 
+use std::iter;
 use std::time::Duration;
 
 use http::HeaderName;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::anypoint::{Anypoint, ConnectedApp};
+use crate::http::HttpClient;
 use crate::ids::{OktaAppId, OrganizationId};
-use crate::okta::Credentials;
+use crate::okta::{Credentials, Okta, Scopes};
 use crate::provision::Policy;
+use crate::secrets::Renewable;
 
+pub use credentials::Needs;
+pub(crate) use credentials::{anypoint_app, okta_credentials};
 pub use reader::{Problem, Reader, SettingsError};
 
 /// How Okta proves itself to us.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
     /// The values that are accepted: the current secret first, then the previous one.
-    pub secrets: Vec<SecretString>,
+    pub secrets: Renewable<Vec<SecretString>>,
     /// The header that carries it.
     pub header: HeaderName,
     /// The app instance whose events act.
@@ -37,16 +44,14 @@ pub struct RemoteSettings {
     pub okta_org_url: Url,
     /// `OKTA_APP_ID`.
     pub app: OktaAppId,
-    /// `OKTA_API_TOKEN`.
-    pub okta_credentials: Credentials,
+    /// `OKTA_API_TOKEN`, or `OKTA_CLIENT_ID`, `OKTA_PRIVATE_KEY` and `OKTA_KEY_ID`; the token wins.
+    pub okta_credentials: Renewable<Credentials>,
     /// `ANYPOINT_BASE_URL`.
     pub anypoint_base_url: Url,
     /// `ANYPOINT_ORG_ID`.
     pub organization: OrganizationId,
-    /// `ANYPOINT_CLIENT_ID`.
-    pub anypoint_client_id: String,
-    /// `ANYPOINT_CLIENT_SECRET`.
-    pub anypoint_client_secret: SecretString,
+    /// `ANYPOINT_CLIENT_ID` and `ANYPOINT_CLIENT_SECRET`.
+    pub connected_app: Renewable<ConnectedApp>,
 }
 
 /// What an import may do (`IMPORT_MODE`).
@@ -121,19 +126,24 @@ pub struct EngineSettings {
 }
 
 impl HookSettings {
-    /// Reads the receiver's settings, with `HOOK_SECRET` in the environment.
+    /// Reads the receiver's settings. `HOOK_SECRET` wins over a secret that the reader brought along
+    /// ([`Reader::with_secrets`]).
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let secret = reader.secret("HOOK_SECRET");
-        let previous = reader.optional_secret("HOOK_SECRET_PREVIOUS");
-        Self::with_secrets(reader, secret.into_iter().chain(previous).collect())
-    }
-
-    /// Reads the receiver's settings, with secrets that came from elsewhere.
-    pub fn with_secrets(reader: &mut Reader<'_>, secrets: Vec<SecretString>) -> Option<Self> {
+        let secrets = match reader.sources.hook.clone() {
+            Some(secrets) => Some(secrets),
+            None => {
+                let secret = reader.secret("HOOK_SECRET");
+                let previous = reader.optional_secret("HOOK_SECRET_PREVIOUS");
+                secret.map(|secret| {
+                    let both: Vec<_> = iter::once(secret).chain(previous).collect();
+                    Renewable::from(both)
+                })
+            }
+        };
         let header = reader.or_default("HOOK_AUTH_HEADER", "a header name", "authorization");
         let app = reader.required("OKTA_APP_ID", parse::APP_ID);
         Some(Self {
-            secrets,
+            secrets: secrets?,
             header: header?,
             app: app?,
         })
@@ -145,7 +155,7 @@ impl RemoteSettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let okta_org_url = reader.with("OKTA_ORG_URL", parse::ORG_URL, parse::base_url);
         let app = reader.required("OKTA_APP_ID", parse::APP_ID);
-        let okta_token = reader.secret("OKTA_API_TOKEN");
+        let okta_credentials = okta_credentials(reader);
         let anypoint_base_url = reader.with_default(
             "ANYPOINT_BASE_URL",
             parse::CONTROL_PLANE,
@@ -153,17 +163,41 @@ impl RemoteSettings {
             parse::base_url,
         );
         let organization = reader.required("ANYPOINT_ORG_ID", "the id of the root organization");
-        let anypoint_client_id = reader.text("ANYPOINT_CLIENT_ID", "the connected app's id");
-        let anypoint_client_secret = reader.secret("ANYPOINT_CLIENT_SECRET");
+        let connected_app = anypoint_app(reader);
+        let (okta_credentials, connected_app) = match &reader.sources.credentials {
+            Some(secret) => (
+                okta_credentials.map(|first| secret.okta(first)),
+                connected_app.map(|first| secret.anypoint(first)),
+            ),
+            None => (
+                okta_credentials.map(Renewable::from),
+                connected_app.map(Renewable::from),
+            ),
+        };
         Some(Self {
             okta_org_url: okta_org_url?,
             app: app?,
-            okta_credentials: Credentials::ApiToken(okta_token?),
+            okta_credentials: okta_credentials?,
             anypoint_base_url: anypoint_base_url?,
             organization: organization?,
-            anypoint_client_id: anypoint_client_id?,
-            anypoint_client_secret: anypoint_client_secret?,
+            connected_app: connected_app?,
         })
+    }
+
+    /// A client of the Okta org that asks for `scopes`.
+    pub fn okta(&self, http: HttpClient, scopes: Scopes) -> Okta {
+        let credentials = self.okta_credentials.clone();
+        Okta::new(http, self.okta_org_url.clone(), credentials).with_scopes(scopes)
+    }
+
+    /// A client of the Anypoint organization.
+    pub fn anypoint(&self, http: HttpClient) -> Anypoint {
+        Anypoint::with_app(
+            http,
+            self.anypoint_base_url.clone(),
+            self.organization.clone(),
+            self.connected_app.clone(),
+        )
     }
 }
 
@@ -172,12 +206,17 @@ impl EngineSettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let remotes = RemoteSettings::read(reader);
         let policy = parse::policy(reader);
-        let days = reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days);
+        let days = Self::read_event_ttl(reader);
         Some(Self {
             remotes: remotes?,
             policy: policy?,
             event_ttl: days?,
         })
+    }
+
+    /// Reads `EVENT_TTL_DAYS` alone.
+    pub fn read_event_ttl(reader: &mut Reader<'_>) -> Option<Duration> {
+        reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days)
     }
 }
 

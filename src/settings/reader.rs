@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
+use super::credentials::Sources;
+
 /// One variable at fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -41,6 +43,7 @@ impl std::error::Error for SettingsError {}
 pub struct Reader<'a> {
     lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
     problems: Vec<Problem>,
+    pub(super) sources: Sources,
 }
 
 impl<'a> Reader<'a> {
@@ -54,6 +57,7 @@ impl<'a> Reader<'a> {
         Self {
             lookup: Box::new(lookup),
             problems: Vec::new(),
+            sources: Sources::default(),
         }
     }
 
@@ -65,6 +69,7 @@ impl<'a> Reader<'a> {
         Self {
             lookup: Box::new(move |name| first(name).filter(set).or_else(|| fallback(name))),
             problems: self.problems,
+            sources: self.sources,
         }
     }
 

@@ -39,7 +39,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(schedule.limit, DeactivationLimit::Percent(20.0));
     let hook = read(&complete(), HookSettings::read).unwrap();
     assert_eq!(hook.header, "authorization");
-    assert_eq!(hook.secrets.len(), 1);
+    assert_eq!(hook.secrets.current().len(), 1);
 }
 
 #[test]

@@ -19,7 +19,7 @@
 //!
 //! # Not simulated
 //!
-//! Signing keys and OAuth at Okta (only SSWS tokens are accepted), rate limits by count (play them with a
+//! Okta's authorization servers beyond tokens for service apps, rate limits by count (play them with a
 //! [`fault`](traffic::Fault)), group push mappings, group rules, admin roles, Anypoint permissions of teams, invitations,
 //! single sign-on itself and audit logs. Where the vendors' documents leave an answer open, the doc comment of the function
 //! says which one was chosen.

@@ -44,7 +44,7 @@ pub enum Origin {
 
 impl Origin {
     /// The word in the table.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Adopted => "adopted",
@@ -209,7 +209,8 @@ pub trait Store: Send + Sync {
 
     /// Writes a user's link, its reverse entry, and takes the intent away, in one transaction. The
     /// reverse entry of the account linked before becomes [`Tenure::Former`]. An account whose entry
-    /// is [`Tenure::Former`] for another user may be taken.
+    /// is [`Tenure::Former`] for another user may be taken. A link to the same account that says
+    /// [`Origin::Created`] is not changed to [`Origin::Adopted`]: another run made the account.
     async fn link_user(
         &self,
         user: &OktaUserId,
@@ -261,7 +262,7 @@ pub trait Store: Send + Sync {
     async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
 
     /// Writes a group's link and its reverse entry in one transaction; the reverse entry of the team
-    /// linked before goes away.
+    /// linked before goes away. As with users, `adopted` does not replace `created` for one team.
     async fn link_team(
         &self,
         group: &OktaGroupId,

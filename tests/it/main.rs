@@ -10,6 +10,7 @@ mod faults;
 mod hook;
 mod ledger;
 mod queue;
+mod queued;
 mod runtime_api;
 mod schedule;
 mod servers;

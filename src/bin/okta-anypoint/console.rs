@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use okta_anypoint::failure::Failure;
+use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
 use serde::Serialize;
 use serde_json::json;
@@ -99,6 +101,16 @@ impl Console {
         write(text.as_bytes())
     }
 
+    /// One of many results for machines, on a line of its own; nothing without `--json`.
+    pub fn emit_line(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let mut text = serde_json::to_string(result)?;
+        text.push('\n');
+        write(text.as_bytes())
+    }
+
     /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
     pub fn table(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();
@@ -137,7 +149,11 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
     let error = match outcome {
         Ok(Verdict::Done) => return ExitCode::SUCCESS,
         Ok(Verdict::Problem) => return ExitCode::from(1),
-        Err(error) => error,
+        // A refused call says what to do about it.
+        Err(error) => match error.downcast::<CallError>() {
+            Ok(refused) => Failure::from(refused).into(),
+            Err(error) => error,
+        },
     };
     let usage = error.is::<Usage>() || error.is::<SettingsError>();
     eprintln!("error: {error:#}");

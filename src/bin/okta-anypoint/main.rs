@@ -3,8 +3,16 @@
 mod completions;
 mod console;
 mod demo;
+mod events;
+mod explain;
+mod hook;
+mod link;
+mod names;
 mod outlook;
+mod remote;
+mod replay;
 mod serve;
+mod simulate;
 mod table;
 
 use std::process::ExitCode;
@@ -42,7 +50,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Simulate(simulate::Args),
     Serve(serve::Args),
+    Events(events::Args),
+    Replay(replay::ReplayArgs),
+    Explain(explain::Args),
+    Push(replay::PushArgs),
+    Link(link::LinkArgs),
+    Unlink(link::UnlinkArgs),
+    ResetEmail(link::ResetArgs),
+    Hook(hook::Args),
     Completions(completions::Args),
 }
 
@@ -69,7 +86,16 @@ fn main() -> ExitCode {
 async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
     match command {
         Command::Demo(demo::Args {}) => demo::run(console).await,
+        Command::Simulate(args) => simulate::run(args, console).await,
         Command::Serve(args) => serve::run(args, console).await,
+        Command::Events(args) => events::run(&args, console).await,
+        Command::Replay(args) => replay::replay(&args, console).await,
+        Command::Explain(args) => explain::run(&args, console).await,
+        Command::Push(args) => replay::push(&args, console).await,
+        Command::Link(args) => link::link(&args, console).await,
+        Command::Unlink(args) => link::unlink(&args, console).await,
+        Command::ResetEmail(args) => link::reset_email(&args, console).await,
+        Command::Hook(args) => hook::run(&args, console).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

@@ -1,7 +1,7 @@
 //! A simulated Okta org.
 //!
 //! Served: users and their life cycle, groups and members, apps with user and group assignments, the System Log, event hooks
-//! with real verification and (if asked for) real deliveries, the org, and `users/me`.
+//! with real verification and (if asked for) real deliveries, the org, `users/me`, and tokens for service apps, with DPoP.
 //!
 //! Group semantics: a group assigned to an app makes its members app users (scope GROUP); leaving the group, or taking the
 //! group's assignment back, ends that. An individual assignment (scope USER) is independent of groups. A deactivated user
@@ -14,6 +14,7 @@ mod deliver;
 mod expression;
 mod group_verbs;
 mod log;
+mod oauth;
 mod objects;
 mod refusal;
 mod user_verbs;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use deliver::DeliveryRecord;
 pub use log::{LogEvent, Target, delivery};
+pub use oauth::{OAuth, ServiceApp};
 pub use objects::{
     AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser, Profile, UserStatus,
     UsernameTemplate,
@@ -45,7 +47,8 @@ use super::traffic::Traffic;
 pub struct OktaOptions {
     /// The state to start with.
     pub world: OktaWorld,
-    /// SSWS tokens that are accepted; anything else is answered with 401.
+    /// SSWS tokens that are accepted. Tokens of service apps are in the world ([`OktaWorld::add_service_app`]); anything
+    /// else is answered with 401.
     pub tokens: Vec<String>,
     /// At most this many items a page, whatever the caller asks for; a way to see paging with little data.
     pub page_cap: Option<usize>,

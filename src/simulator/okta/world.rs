@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogEvent;
+use super::oauth::OAuth;
 use super::objects::{EventHook, OktaApp, OktaGroup, OktaUser, UsernameTemplate};
 use super::refusal::Refusal;
 use crate::simulator::clock::WorldClock;
@@ -31,6 +32,8 @@ pub struct OktaWorld {
     pub log: Vec<LogEvent>,
     /// Entries that are not readable yet, see [`OktaWorld::hold_log`].
     pub held: Vec<LogEvent>,
+    /// Service apps and their tokens.
+    pub oauth: OAuth,
     /// Time here.
     pub clock: WorldClock,
     /// The number in the last id given out.
@@ -55,6 +58,7 @@ impl Default for OktaWorld {
             hooks: BTreeMap::new(),
             log: Vec::new(),
             held: Vec::new(),
+            oauth: OAuth::default(),
             clock: WorldClock::default(),
             last_id: 0,
             hold_log: false,

@@ -317,3 +317,35 @@ async fn a_link_made_by_hand_works(world: World) {
     assert_eq!(world.account_of(6).await, None);
     assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }
+
+/// Two runs at once: one made the object, the other found it. Whoever writes last, it was made.
+async fn adopting_what_we_made_does_not_change_its_origin(world: World) {
+    let store = &world.store;
+    let origin = async |first: Origin, second: Origin, second_account: usize| {
+        for (account, origin) in [(1, first), (second_account, second)] {
+            let link = UserLink {
+                origin,
+                ..link_to(account)
+            };
+            store.link_user(&user(1), &link).await.unwrap();
+        }
+        let user_origin = store.user_link(&user(1)).await.unwrap().unwrap().origin;
+        for (team, origin) in [(1, first), (second_account, second)] {
+            let link = TeamLink {
+                origin,
+                ..team_link(team)
+            };
+            store.link_team(&group(1), &link).await.unwrap();
+        }
+        let team_origin = store.team_link(&group(1)).await.unwrap().unwrap().origin;
+        store.unlink_user(&user(1)).await.unwrap();
+        store.unlink_team(&group(1)).await.unwrap();
+        assert_eq!(user_origin, team_origin);
+        user_origin
+    };
+    let (created, adopted, imported) = (Origin::Created, Origin::Adopted, Origin::Imported);
+    assert_eq!(origin(created, adopted, 1).await, created);
+    assert_eq!(origin(adopted, created, 1).await, created);
+    assert_eq!(origin(created, imported, 1).await, imported);
+    assert_eq!(origin(created, adopted, 2).await, adopted, "another object");
+}

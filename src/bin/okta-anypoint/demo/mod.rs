@@ -15,7 +15,9 @@ use check::{Expected, Played};
 use stage::{Stage, short};
 use story::Step;
 
-pub use story::{ADA, APP, GRACE, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire};
+pub use story::{
+    ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire,
+};
 
 /// Play the whole story on simulators: no settings, no network, no AWS.
 ///

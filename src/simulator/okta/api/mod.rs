@@ -11,6 +11,7 @@ mod users;
 use serde_json::{Value, json};
 
 use super::deliver;
+use super::oauth;
 use super::objects::Profile;
 use super::refusal::Refusal;
 use super::world::OktaWorld;
@@ -30,18 +31,29 @@ type Answer = Result<Reply, Refusal>;
 
 impl Model for Okta {
     async fn answer(&self, call: &mut Call) -> Reply {
-        let answer = match self.enter(call) {
-            Err(refusal) => Err(refusal),
-            Ok(()) => self.route(call).await,
-        };
-        let reply = answer.unwrap_or_else(|refusal| {
-            if refusal.undocumented {
-                call.note(refusal.to_string());
+        let reply = match self.admit(call) {
+            Err(reply) => *reply,
+            Ok(()) => {
+                let answer = match check(call) {
+                    Err(refusal) => Err(refusal),
+                    Ok(()) => self.route(call).await,
+                };
+                answer.unwrap_or_else(|refusal| {
+                    if refusal.undocumented {
+                        call.note(refusal.to_string());
+                    }
+                    refusal.reply()
+                })
             }
-            refusal.reply()
-        });
-        let reset = jiff::Timestamp::now().as_second() + 60;
+        };
+        let now =
+            jiff::Timestamp::from_millisecond(self.cell.guard().clock.now_ms()).unwrap_or_default();
+        let reset = now.as_second() + 60;
         reply
+            .with(
+                "date",
+                now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+            )
             .with(
                 "x-okta-request-id",
                 uuid::Uuid::new_v4().simple().to_string(),
@@ -53,36 +65,29 @@ impl Model for Okta {
 }
 
 impl Okta {
-    /// Authentication and what holds for every request.
-    fn enter(&self, call: &mut Call) -> Result<(), Refusal> {
+    /// Lets in who has the right to, and answers who asks for a token.
+    fn admit(&self, call: &mut Call) -> Result<(), Box<Reply>> {
+        call.page_cap = call.page_cap.or(self.page_cap);
         if call.path == "/.well-known/okta-organization" {
             return Ok(());
+        }
+        let mut guard = self.cell.guard();
+        let world = guard.quietly();
+        let base = base(world, call);
+        if call.path == "/oauth2/v1/token" {
+            return Err(Box::new(oauth::token(world, call, &base)));
         }
         let token = call
             .header("authorization")
             .and_then(|value| value.strip_prefix("SSWS "));
-        if !token.is_some_and(|token| self.tokens.iter().any(|known| known == token)) {
-            return Err(Refusal::new(401, "E0000011", "Invalid token provided"));
+        match token {
+            Some(token) if self.tokens.iter().any(|known| known == token) => Ok(()),
+            Some(_) => {
+                let refusal = Refusal::new(401, "E0000011", "Invalid token provided");
+                Err(Box::new(refusal.reply()))
+            }
+            None => oauth::admit(world, call, &base),
         }
-        let sends = call.method == "POST" || call.method == "PUT";
-        if sends
-            && call.header("content-length").is_none()
-            && call.header("transfer-encoding").is_none()
-        {
-            return Err(Refusal::new(411, "E0000003", "Content-Length is required").outside());
-        }
-        if call.query.iter().any(|(_, value)| value.is_empty()) {
-            call.note("empty query parameter");
-        }
-        if std::str::from_utf8(&call.body).is_ok_and(|text| text.chars().any(|c| c.len_utf8() > 3))
-        {
-            return Err(Refusal::invalid(
-                "body",
-                "Characters of four bytes are not allowed",
-            ));
-        }
-        call.page_cap = call.page_cap.or(self.page_cap);
-        Ok(())
     }
 
     async fn route(&self, call: &mut Call) -> Answer {
@@ -129,6 +134,27 @@ impl Okta {
             )),
         }
     }
+}
+
+/// What holds for every request of the API.
+fn check(call: &mut Call) -> Result<(), Refusal> {
+    let sends = call.method == "POST" || call.method == "PUT";
+    if sends
+        && call.header("content-length").is_none()
+        && call.header("transfer-encoding").is_none()
+    {
+        return Err(Refusal::new(411, "E0000003", "Content-Length is required").outside());
+    }
+    if call.query.iter().any(|(_, value)| value.is_empty()) {
+        call.note("empty query parameter");
+    }
+    if std::str::from_utf8(&call.body).is_ok_and(|text| text.chars().any(|c| c.len_utf8() > 3)) {
+        return Err(Refusal::invalid(
+            "body",
+            "Characters of four bytes are not allowed",
+        ));
+    }
+    Ok(())
 }
 
 fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {

@@ -1,0 +1,272 @@
+//! One token for all callers of a remote: fetched once, shared, renewed early.
+//!
+//! How a token is fetched and shown differs between remotes and is a [`TokenScheme`]; that one fetch
+//! runs at a time, that a refused token is renewed once, and that no token leaves for another host,
+//! is the same and is here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
+use url::{Origin, Url};
+
+use super::error::{CallError, CallErrorKind};
+use super::transport::{Answer, Call, HttpClient, Signer};
+use crate::deadline::Deadline;
+
+/// What is assumed when the answer does not say how long the token lasts.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(55 * 60);
+/// A token is renewed this long before it expires.
+const MARGIN: Duration = Duration::from_secs(120);
+
+/// What a fetch gave.
+pub struct Fetched {
+    /// The token.
+    pub value: SecretString,
+    /// The word before it in `Authorization`.
+    pub kind: &'static str,
+    /// How long it lasts.
+    pub lifetime: Duration,
+}
+
+/// How one remote's tokens are fetched and shown.
+#[async_trait]
+pub trait TokenScheme: Send + Sync {
+    /// A token.
+    async fn fetch(&self, deadline: Deadline) -> Result<Fetched, CallError>;
+
+    /// A token in place of one that was refused; `None` when there can be no other.
+    async fn replace(
+        &self,
+        _refused: &Token,
+        deadline: Deadline,
+    ) -> Result<Option<Fetched>, CallError> {
+        self.fetch(deadline).await.map(Some)
+    }
+
+    /// Whether a 401 can be the token's fault.
+    fn is_expiry(&self, _refused: &CallError) -> bool {
+        true
+    }
+
+    /// What a call with `token` needs besides its `Authorization`, made for every attempt.
+    fn prove(&self, _token: &Token, call: Call) -> Result<Call, CallError> {
+        Ok(call)
+    }
+
+    /// Sees every answer.
+    fn answered(&self, _headers: &HeaderMap) {}
+}
+
+/// A token, with a number that tells it from its predecessors.
+#[derive(Clone)]
+pub struct Token {
+    /// The token itself.
+    pub value: SecretString,
+    /// The word before it in `Authorization`.
+    pub kind: &'static str,
+    generation: u64,
+    renew_at: Instant,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({} #{})", self.kind, self.generation)
+    }
+}
+
+/// Sends calls with the current token. Clones share it.
+#[derive(Clone)]
+pub struct Session {
+    http: HttpClient,
+    origin: Origin,
+    scheme: Arc<dyn TokenScheme>,
+    current: Arc<Mutex<Option<Token>>>,
+}
+
+impl Session {
+    /// A session with the remote at `base_url`; its tokens go nowhere else.
+    pub fn new(http: HttpClient, base_url: &Url, scheme: Arc<dyn TokenScheme>) -> Self {
+        Self {
+            http,
+            origin: base_url.origin(),
+            scheme,
+            current: Arc::new(Mutex::new(None)),
+        }
+    }
+
+    /// Fetches a token ahead of need, so that the first call does not wait for it. The result does
+    /// not matter: the first call will find out.
+    pub async fn warm_up(&self, deadline: Deadline) {
+        if let Some(Err(error)) = self.sign_in(deadline).await {
+            tracing::debug!("no token yet: {error}");
+        }
+    }
+
+    /// Fetches a token unless there is one; `None` when others kept the door until `deadline`.
+    pub async fn sign_in(&self, deadline: Deadline) -> Option<Result<(), CallError>> {
+        let current = self.lock(deadline).await.ok()?;
+        Some(self.token(current, deadline).await.map(|_| ()))
+    }
+
+    /// Sends a call with the current token. A 401 that can mean an expired token is answered with
+    /// one new token; a second 401 is returned as it is. A demand for another nonce (RFC 9449, 8
+    /// and 9) is met once.
+    pub async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        if call.url.origin() != self.origin {
+            let what = "a token for another host".to_owned();
+            return Err(call.error(CallErrorKind::Unreadable(what)));
+        }
+        let late = |Late| call.error(CallErrorKind::OutOfTime);
+        let current = self.lock(deadline).await.map_err(late)?;
+        let token = self.token(current, deadline).await?;
+        let refused = match self.send_as(call, &token, deadline).await {
+            Err(error)
+                if error.status() == Some(StatusCode::UNAUTHORIZED)
+                    && self.scheme.is_expiry(&error) =>
+            {
+                error
+            }
+            other => return other,
+        };
+        let current = self.lock(deadline).await.map_err(late)?;
+        match self.successor(current, &token, deadline).await? {
+            Some(token) => self.send_as(call, &token, deadline).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn send_as(
+        &self,
+        call: &Call,
+        token: &Token,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
+        let signer = WithToken {
+            scheme: &*self.scheme,
+            token,
+        };
+        match self.http.send_signed(call, &signer, deadline).await {
+            Err(error) if error.code() == Some("use_dpop_nonce") => {
+                self.http.send_signed(call, &signer, deadline).await
+            }
+            other => other,
+        }
+    }
+
+    async fn lock(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Token>>, Late> {
+        timeout_at(deadline.instant(), self.current.lock())
+            .await
+            .map_err(|_| Late)
+    }
+
+    /// The current token, or a new one.
+    async fn token(
+        &self,
+        mut current: MutexGuard<'_, Option<Token>>,
+        deadline: Deadline,
+    ) -> Result<Token, CallError> {
+        if let Some(token) = current
+            .as_ref()
+            .filter(|token| Instant::now() < token.renew_at)
+        {
+            return Ok(token.clone());
+        }
+        let asked_at = Instant::now();
+        let fetched = self.scheme.fetch(deadline).await?;
+        Ok(keep(&mut current, fetched, asked_at))
+    }
+
+    /// A token other than `refused`. Of many callers whose token was refused, one fetches.
+    async fn successor(
+        &self,
+        mut current: MutexGuard<'_, Option<Token>>,
+        refused: &Token,
+        deadline: Deadline,
+    ) -> Result<Option<Token>, CallError> {
+        let newer = |token: &&Token| token.generation != refused.generation;
+        if let Some(token) = current.as_ref().filter(newer) {
+            return Ok(Some(token.clone()));
+        }
+        let asked_at = Instant::now();
+        let fetched = self.scheme.replace(refused, deadline).await?;
+        Ok(fetched.map(|fetched| keep(&mut current, fetched, asked_at)))
+    }
+}
+
+struct Late;
+
+fn keep(current: &mut Option<Token>, fetched: Fetched, asked_at: Instant) -> Token {
+    let margin = MARGIN.min(fetched.lifetime / 5);
+    let token = Token {
+        value: fetched.value,
+        kind: fetched.kind,
+        generation: current.as_ref().map_or(0, |token| token.generation) + 1,
+        renew_at: asked_at + fetched.lifetime.saturating_sub(margin),
+    };
+    *current = Some(token.clone());
+    token
+}
+
+/// Signs each attempt with a token.
+struct WithToken<'a> {
+    scheme: &'a dyn TokenScheme,
+    token: &'a Token,
+}
+
+impl Signer for WithToken<'_> {
+    fn sign(&self, call: Call) -> Result<Call, CallError> {
+        let value = format!("{} {}", self.token.kind, self.token.value.expose_secret());
+        let mut value = HeaderValue::from_str(&value).map_err(|_| {
+            let what = "the token has characters that no token has".to_owned();
+            call.error(CallErrorKind::Unauthorized(what))
+        })?;
+        value.set_sensitive(true);
+        let call = self.scheme.prove(self.token, call)?;
+        Ok(call.header(AUTHORIZATION, value))
+    }
+
+    fn answered(&self, _status: StatusCode, headers: &HeaderMap, _body: &[u8]) {
+        self.scheme.answered(headers);
+    }
+}
+
+/// `expires_in` is a number in some sources, text in others, and missing in one.
+pub fn lifetime(expires_in: &Value) -> Duration {
+    let seconds = expires_in
+        .as_f64()
+        .or_else(|| {
+            expires_in
+                .as_str()
+                .and_then(|text| text.trim().parse().ok())
+        })
+        .filter(|seconds| (1.0..=86_400.0).contains(seconds));
+    seconds.map_or(ASSUMED_LIFETIME, Duration::from_secs_f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_lifetime_is_read() {
+        for (given, seconds) in [
+            (json!(3600), 3600),
+            (json!("600"), 600),
+            (json!(null), 3300),
+            (json!("soon"), 3300),
+            (json!(-1), 3300),
+        ] {
+            assert_eq!(lifetime(&given), Duration::from_secs(seconds), "{given}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! A value that is read again when it grows old or proves wrong.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
+
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+
+/// A value older than this is read again behind the request that uses it.
+const GOOD_FOR: Duration = Duration::from_secs(5 * 60);
+/// The least time between two reads: wrong secrets from outside must not become calls to AWS.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How long a read in the background may take.
+const BACKGROUND: Duration = Duration::from_secs(5);
+
+/// Where a value comes from.
+#[async_trait]
+pub trait Source<T>: Send + Sync {
+    /// The value as it is now.
+    async fn read(&self, deadline: Deadline) -> Result<T, Failure>;
+}
+
+/// A value, and how to get a newer one. Clones share it.
+pub struct Renewable<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    current: RwLock<Arc<T>>,
+    renewal: Option<Renewal<T>>,
+}
+
+struct Renewal<T> {
+    source: Box<dyn Source<T>>,
+    reads: Mutex<Reads>,
+}
+
+/// When the value was read, and when that was last tried again.
+struct Reads {
+    succeeded: Instant,
+    repeated: Option<Instant>,
+}
+
+impl<T> Clone for Renewable<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Renewable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewable(…)")
+    }
+}
+
+impl<T> From<T> for Renewable<T> {
+    /// A value that stays.
+    fn from(value: T) -> Self {
+        Self(Arc::new(Shared {
+            current: RwLock::new(Arc::new(value)),
+            renewal: None,
+        }))
+    }
+}
+
+impl<T> From<&Renewable<T>> for Renewable<T> {
+    fn from(value: &Renewable<T>) -> Self {
+        value.clone()
+    }
+}
+
+impl<T: Clone, const N: usize> From<&[T; N]> for Renewable<Vec<T>> {
+    fn from(values: &[T; N]) -> Self {
+        values.to_vec().into()
+    }
+}
+
+impl<T: Send + Sync + 'static> Renewable<T> {
+    /// `value`, which `source` just gave.
+    pub fn new(value: T, source: impl Source<T> + 'static) -> Self {
+        Self(Arc::new(Shared {
+            current: RwLock::new(Arc::new(value)),
+            renewal: Some(Renewal {
+                source: Box::new(source),
+                reads: Mutex::new(Reads {
+                    succeeded: Instant::now(),
+                    repeated: None,
+                }),
+            }),
+        }))
+    }
+
+    /// The value. When it is old it is read again in the background, and served meanwhile.
+    pub fn current(&self) -> Arc<T> {
+        self.refresh_early();
+        self.0.held()
+    }
+
+    /// A value in place of `refused`: one that came in the meantime, or one read now. `None` when
+    /// there is no source, it was asked less than a minute ago, or it could not be read.
+    pub async fn renew(&self, refused: &Arc<T>, deadline: Deadline) -> Option<Arc<T>> {
+        let renewal = self.0.renewal.as_ref()?;
+        let reads = timeout_at(deadline.instant(), renewal.reads.lock())
+            .await
+            .ok()?;
+        let held = self.0.held();
+        if !Arc::ptr_eq(&held, refused) {
+            return Some(held);
+        }
+        self.0.read(renewal, reads, deadline).await
+    }
+
+    fn refresh_early(&self) {
+        let Some(renewal) = &self.0.renewal else {
+            return;
+        };
+        // A read that is under way is enough.
+        let old = renewal
+            .reads
+            .try_lock()
+            .is_ok_and(|reads| reads.succeeded.elapsed() >= GOOD_FOR && reads.may_repeat());
+        if !old || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if let Some(renewal) = &shared.renewal
+                && let Ok(reads) = renewal.reads.try_lock()
+            {
+                shared
+                    .read(renewal, reads, Deadline::within(BACKGROUND))
+                    .await;
+            }
+        });
+    }
+}
+
+impl Reads {
+    fn may_repeat(&self) -> bool {
+        self.repeated.is_none_or(|at| at.elapsed() >= PAUSE)
+    }
+}
+
+impl<T> Shared<T> {
+    fn held(&self) -> Arc<T> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn read(
+        &self,
+        renewal: &Renewal<T>,
+        mut reads: MutexGuard<'_, Reads>,
+        deadline: Deadline,
+    ) -> Option<Arc<T>> {
+        if !reads.may_repeat() {
+            return None;
+        }
+        reads.repeated = Some(Instant::now());
+        let reading = timeout_at(deadline.instant(), renewal.source.read(deadline));
+        let value = match reading.await {
+            Ok(Ok(value)) => Arc::new(value),
+            Ok(Err(failure)) => {
+                tracing::warn!(
+                    "a secret could not be read again; the old one serves on: {failure}"
+                );
+                return None;
+            }
+            Err(_) => {
+                tracing::warn!("a secret could not be read again in time; the old one serves on");
+                return None;
+            }
+        };
+        reads.succeeded = Instant::now();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&value);
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::failure::Side;
+
+    /// Counts up; fails while told to.
+    #[derive(Clone, Default)]
+    struct Counter {
+        reads: Arc<AtomicU64>,
+        down: Arc<AtomicU64>,
+    }
+
+    #[async_trait]
+    impl Source<u64> for Counter {
+        async fn read(&self, _: Deadline) -> Result<u64, Failure> {
+            let reads = self.reads.fetch_add(1, Ordering::SeqCst) + 1;
+            match self.down.load(Ordering::SeqCst) {
+                0 => Ok(reads),
+                1 => Err(Failure::retryable(Side::Settings, "down")),
+                _ => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn settle() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn soon() -> Deadline {
+        Deadline::within(Duration::from_secs(1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_value_is_read_again_behind_the_request() {
+        let source = Counter::default();
+        let value = Renewable::new(0, source.clone());
+        tokio::time::advance(GOOD_FOR - Duration::from_secs(1)).await;
+        assert_eq!(*value.current(), 0);
+        settle().await;
+        assert_eq!(source.reads.load(Ordering::SeqCst), 0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        // Served at once, and read once however many ask.
+        assert_eq!((*value.current(), *value.current()), (0, 0));
+        settle().await;
+        assert_eq!(*value.current(), 1);
+        settle().await;
+        assert_eq!(source.reads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_is_down_stops_nothing_and_is_not_pestered() {
+        let source = Counter::default();
+        let value = Renewable::new(0, source.clone());
+        for down in [1, 2] {
+            source.down.store(down, Ordering::SeqCst);
+            source.reads.store(0, Ordering::SeqCst);
+            tokio::time::advance(GOOD_FOR).await;
+            for _ in 0..50 {
+                assert_eq!(*value.current(), 0);
+                settle().await;
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            settle().await;
+            assert_eq!(source.reads.load(Ordering::SeqCst), 1, "{down}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_value_is_read_again_once_a_minute_by_one_of_many() {
+        let source = Counter::default();
+        let value = Renewable::new(0, source.clone());
+        let first = value.current();
+        let all =
+            futures_util::future::join_all((0..20).map(|_| value.renew(&first, soon()))).await;
+        assert!(all.iter().all(|new| new.as_deref() == Some(&1)));
+        assert_eq!(source.reads.load(Ordering::SeqCst), 1);
+        let second = value.current();
+        tokio::time::advance(PAUSE - Duration::from_secs(1)).await;
+        assert_eq!(value.renew(&second, soon()).await, None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(value.renew(&second, soon()).await.as_deref(), Some(&2));
+        source.down.store(2, Ordering::SeqCst);
+        tokio::time::advance(PAUSE).await;
+        let third = value.current();
+        assert_eq!(value.renew(&third, soon()).await, None);
+        assert_eq!(*value.current(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_value_without_a_source_stays() {
+        let value = Renewable::from(7);
+        let refused = value.current();
+        assert_eq!(value.renew(&refused, soon()).await, None);
+        assert_eq!(*value.current(), 7);
+    }
+}

@@ -1,0 +1,111 @@
+//! Who we are: from variables, from Secrets Manager, or from both.
+
+use std::sync::Arc;
+
+use futures_util::future::OptionFuture;
+use secrecy::SecretString;
+
+use super::Reader;
+use crate::anypoint::ConnectedApp;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::okta::{Credentials, PrivateKey};
+use crate::secrets::{CredentialsSecret, Renewable, SecretStore, hook_secrets};
+
+const PRIVATE_KEY: &str = "the service app's private key: PEM (PKCS#8, PKCS#1 or SEC1) or JWK with \
+     all private parts, RSA of 2048 bits or more, or EC P-256; line breaks may be written as `\\n`";
+
+/// Which secrets a program uses, if they are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// The one Okta sends.
+    pub hook: bool,
+    /// Those we send.
+    pub credentials: bool,
+}
+
+/// Secrets that were read from elsewhere.
+#[derive(Default)]
+pub(super) struct Sources {
+    pub hook: Option<Renewable<Vec<SecretString>>>,
+    pub credentials: Option<CredentialsSecret>,
+}
+
+impl Reader<'static> {
+    /// A reader of `environment`, with what it leaves unset read from the secrets that
+    /// `HOOK_SECRET_ARN` and `CREDENTIALS_SECRET_ARN` name. `store` is asked only for a secret that is
+    /// named, needed, and not overridden by variables.
+    ///
+    /// # Errors
+    /// When a secret could not be read.
+    pub async fn with_secrets(
+        environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        store: Arc<dyn SecretStore>,
+        needs: Needs,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let environment = Arc::new(environment);
+        let (hook, credentials) = {
+            let reader = Reader::new(|name| environment(name));
+            let all = |names: &[&str]| names.iter().all(|name| reader.optional(name).is_some());
+            let hook = reader.optional("HOOK_SECRET_ARN");
+            let hook = hook.filter(|_| needs.hook && !all(&["HOOK_SECRET"]));
+            let complete = all(&["ANYPOINT_CLIENT_ID", "ANYPOINT_CLIENT_SECRET"])
+                && (all(&["OKTA_API_TOKEN"])
+                    || all(&["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"]));
+            let credentials = reader.optional("CREDENTIALS_SECRET_ARN");
+            (hook, credentials.filter(|_| needs.credentials && !complete))
+        };
+        let credentials =
+            credentials.map(|id| CredentialsSecret::new(store.clone(), id, environment.clone()));
+        let hook = hook.map(|id| hook_secrets(store, id, deadline));
+        let values = credentials.as_ref().map(|secret| secret.values(deadline));
+        let (hook, values) =
+            futures_util::future::join(OptionFuture::from(hook), OptionFuture::from(values)).await;
+        let values = values.transpose()?.unwrap_or_default();
+        let mut reader =
+            Reader::new(move |name| environment(name)).or_else(move |name| values.get(name));
+        reader.sources = Sources {
+            hook: hook.transpose()?,
+            credentials,
+        };
+        Ok(reader)
+    }
+}
+
+/// The token if there is one; else all three parts of the service app.
+pub(crate) fn okta_credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
+    if let Some(token) = reader.optional_secret("OKTA_API_TOKEN") {
+        return Some(Credentials::ApiToken(token));
+    }
+    let names = ["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"];
+    if names.iter().all(|name| reader.optional(name).is_none()) {
+        let expected = "an API token, or the service app's OKTA_CLIENT_ID, OKTA_PRIVATE_KEY and \
+             OKTA_KEY_ID in its place";
+        reader.report("OKTA_API_TOKEN", "is missing", expected);
+        return None;
+    }
+    let client_id = reader.text("OKTA_CLIENT_ID", "the service app's client id (`0oa…`)");
+    let key = reader.with("OKTA_PRIVATE_KEY", PRIVATE_KEY, |text| {
+        PrivateKey::parse(&SecretString::from(text.to_owned())).ok()
+    });
+    let key_id = reader.text(
+        "OKTA_KEY_ID",
+        "the id (`kid`) Okta shows for the public key",
+    );
+    Some(Credentials::ServiceApp {
+        client_id: client_id?,
+        key: key?,
+        key_id: key_id?,
+    })
+}
+
+/// The connected app.
+pub(crate) fn anypoint_app(reader: &mut Reader<'_>) -> Option<ConnectedApp> {
+    let client_id = reader.text("ANYPOINT_CLIENT_ID", "the connected app's id");
+    let client_secret = reader.secret("ANYPOINT_CLIENT_SECRET");
+    Some(ConnectedApp {
+        client_id: client_id?,
+        client_secret: client_secret?,
+    })
+}
