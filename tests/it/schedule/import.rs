@@ -213,6 +213,7 @@ async fn a_user_with_the_address_under_another_login_is_paired_if_it_is_the_only
 #[case::name_and_address_disagree("disagree")]
 #[case::username_against_policy("policy")]
 #[case::no_address("no_address")]
+#[case::two_accounts_claim_one_user("claimed_twice")]
 #[case::has_another_account("another")]
 #[tokio::test]
 async fn what_would_be_undone_or_guessed_is_reported(
@@ -267,6 +268,15 @@ async fn what_would_be_undone_or_guessed_is_reported(
         }
         "policy" => {
             stage.native("ann.lee");
+        }
+        "claimed_twice" => {
+            let new = NewUser::active("ann@acme.example", "A", "B", "ben@acme.example", None);
+            let mut world = stage.okta.world();
+            world.create_user_from(new).unwrap();
+            drop(world);
+            stage.native("ann");
+            stage.native("ben");
+            expected = 2;
         }
         "no_address" => {
             let ann = stage.native("ann");
