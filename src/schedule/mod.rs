@@ -50,6 +50,8 @@ pub struct Scheduler {
     /// Okta with the right to read the System Log as well; a token of its own, because a service app
     /// that lacks it can still do the rest.
     log: Okta,
+    /// Okta with the right to make users and assign them; asked for by an import that creates only.
+    people: Okta,
     queue: Arc<dyn Queue>,
     settings: ScheduleSettings,
     metrics: Arc<Metrics>,
@@ -69,9 +71,14 @@ impl Scheduler {
             .okta
             .clone()
             .with_scopes(Scopes::default().with_log());
+        let people = provisioner
+            .okta
+            .clone()
+            .with_scopes(Scopes::default().with_import());
         Self {
             provisioner,
             log,
+            people,
             queue,
             settings,
             metrics,
