@@ -14,6 +14,7 @@ pub mod okta;
 pub mod provision;
 pub mod queue;
 pub mod receiver;
+pub mod schedule;
 pub mod secrets;
 #[cfg(feature = "local")]
 pub mod serve;

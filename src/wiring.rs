@@ -24,6 +24,14 @@ pub struct Table {
     pub store: Arc<dyn Store>,
 }
 
+impl Table {
+    /// Opens the connection ahead of need: reads an item that is not there. The result does not
+    /// matter: the first claim will find out.
+    pub async fn warm_up(&self) {
+        let _ = self.store.document("warm-up").await;
+    }
+}
+
 /// The DynamoDB table `name`, through the SDK's own variables for endpoint, region and credentials.
 pub fn dynamodb_table(
     sdk: &aws_config::SdkConfig,

@@ -256,12 +256,18 @@ CHANGES = [(s[0], s[1]) for s in [*HOOK_STORY, BATCH, *SCHEDULE_STORY]]
 # --- servers ----------------------------------------------------------------------------------------------------------
 
 
+def architecture():
+    """Lambda's word for the kind of this computer."""
+    return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+
+
 def reachable_address():
     """An address of this computer that containers reach as `host-gateway`: Docker's bridge, or, where Docker runs in a
     virtual machine of its own, loopback."""
-    form = "{{(index .IPAM.Config 0).Gateway}}"
-    gateway = subprocess.run(["docker", "network", "inspect", "bridge", "--format", form], capture_output=True, text=True, check=False)
-    address = gateway.stdout.strip()
+    image = f"public.ecr.aws/lambda/provided:al2023-{architecture()}"
+    command = ["docker", "run", "--rm", "--add-host", "here:host-gateway", "--entrypoint", "/bin/cat", image, "/etc/hosts"]
+    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    address = next(line.split()[0] for line in hosts.splitlines() if line.split()[1:] == ["here"])
     try:
         with socket.socket() as probe:
             probe.bind((address, 0))
@@ -329,7 +335,7 @@ class Servers:
                 except OSError:
                     ended = [p.args[0] for p in self.running if p.poll() is not None]
                     if ended or time.monotonic() > until:
-                        logs = "\n".join(f"{log.name}: {log.read_text()[-400:]}" for log in self.folder.glob("*.log"))
+                        logs = "\n".join(f"{log.name}: {log.read_text()[:1500]}" for log in self.folder.glob("*.log"))
                         raise Wrong(f"{name} did not start\n{logs}") from None
                     time.sleep(0.1)
 
@@ -360,7 +366,7 @@ class Sam:
 
     def __init__(self, servers, folder):
         self.folder = folder
-        self.architecture = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+        self.architecture = architecture()
         port = servers.ports
         self.parameters = [
             f"Architecture={self.architecture}", "LocalTest=true", f"OktaAppId={APP}", f"AnypointOrgId={ORGANIZATION}",
@@ -453,9 +459,10 @@ class Run:
             if found != (self.accounts, self.teams):
                 raise Wrong(f"Anypoint is {found}\n    expected    {(self.accounts, self.teams)}")
             print(f"ok    {name:30} {said:34} {time.monotonic() - began:5.1f} s", flush=True)
-        except (Wrong, subprocess.TimeoutExpired) as wrong:
+        except Exception as wrong:  # whatever it was, the rest of the story is told too
             self.failures += 1
-            print(f"WRONG {name:30} {wrong}", flush=True)
+            what = wrong if isinstance(wrong, Wrong) else f"{type(wrong).__name__}: {wrong}"
+            print(f"WRONG {name:30} {what}", flush=True)
 
 
 def answered(sample, event, status, answer):

@@ -98,6 +98,14 @@ impl Anypoint {
         self.session.warm_up(deadline).await;
     }
 
+    /// Fetches a token, or has one already.
+    #[cfg(feature = "local")]
+    pub(super) async fn token(&self, deadline: Deadline) -> Result<(), CallError> {
+        let call = self.call("fetch a token", Method::POST, "/v2/oauth2/token", &[]);
+        let signed_in = self.session.sign_in(deadline).await;
+        signed_in.unwrap_or_else(|| Err(call.error(CallErrorKind::OutOfTime)))
+    }
+
     /// Sends a call with the current token. A 401 means an expired token or a missing permission:
     /// one new token is tried, a second 401 is a permission problem (Access Management API: team
     /// writes answer 401 for a missing permission).

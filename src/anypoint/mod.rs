@@ -6,11 +6,15 @@
 
 mod account;
 mod client;
+#[cfg(feature = "local")]
+mod organization;
 mod page;
 mod team;
 mod token;
 
 pub use account::{Account, AccountChanges, NewAccount};
 pub use client::Anypoint;
+#[cfg(feature = "local")]
+pub use organization::Organization;
 pub use team::{Member, MembershipKind, Team, TeamOfAccount};
 pub use token::ConnectedApp;

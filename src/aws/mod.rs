@@ -6,6 +6,8 @@
 //! and calls no metadata service.
 
 mod failure;
+#[cfg(feature = "local")]
+pub mod inspect;
 pub(crate) mod table;
 
 use std::sync::OnceLock;

@@ -59,12 +59,18 @@ async fn run() -> Result<(), Error> {
 
     let sdk = wiring::aws(TIME).await;
     let queue: Arc<dyn Queue> = match target {
-        Target::Queue(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME)),
+        Target::Queue(url) => {
+            let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME);
+            let cold = queue.clone();
+            tokio::spawn(async move { cold.warm_up().await });
+            Arc::new(queue)
+        }
         Target::Inline(engine, table) => {
             let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
-            let provisioner = wiring::provisioner(&engine, table.store, &clock)?;
-            let anypoint = provisioner.anypoint.clone();
+            let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
+            let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
             tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });
+            tokio::spawn(async move { cold.warm_up().await });
             let worker = Worker::new(
                 table.ledger,
                 provisioner,

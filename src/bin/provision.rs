@@ -44,8 +44,9 @@ async fn run() -> Result<(), Error> {
     let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
     let queue =
         queue_url.map(|url| Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)));
-    let anypoint = provisioner.anypoint.clone();
+    let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
     tokio::spawn(async move { anypoint.warm_up(Deadline::within(AWS_TIME)).await });
+    tokio::spawn(async move { cold.warm_up().await });
     let worker = Worker::new(
         table.ledger.clone(),
         provisioner,

@@ -1,14 +1,16 @@
 //! Batches of an SQS FIFO queue, with `ReportBatchItemFailures` (AWS Lambda, "Handling errors for an
 //! SQS event source").
 //!
-//! Only what a retry may heal goes back, and any later message of the same subject. Each message that
-//! goes back sets its own visibility time-out: longer with every receive, never less than what the
-//! remote or a running lease asks for.
+//! Only what a retry may heal goes back, and any later message of the same subject. What goes back
+//! sets its own visibility time-out: longer with every receive, never less than what the remote or a
+//! running lease asks for. The messages of one subject get the same one, so that none becomes visible
+//! before an earlier one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, rfc3339};
@@ -80,33 +82,62 @@ impl BatchHandler {
         }
     }
 
-    /// Works on a batch until `deadline` and says which messages go back.
+    /// Works on a batch until `deadline` and says which messages go back. Half a second more is spent
+    /// at the most, on telling the queue when.
     pub async fn handle(&self, event: &SqsEvent, deadline: Deadline) -> BatchAnswer {
-        let mut readable: Vec<(&Message, Change)> = Vec::new();
-        let mut back: Vec<(&Message, Option<Duration>)> = Vec::new();
+        let mut readable: Vec<&Message> = Vec::new();
+        let mut changes: Vec<Change> = Vec::new();
+        let mut unreadable: Vec<&Message> = Vec::new();
         for message in &event.records {
             match read(message) {
-                Some(change) => readable.push((message, change)),
-                None => {
-                    if let Err(failure) = self.reject(message).await {
+                Some(change) => {
+                    readable.push(message);
+                    changes.push(change);
+                }
+                None => unreadable.push(message),
+            }
+        }
+        self.metrics.count(Metric::Received, event.records.len());
+        let rejected = join_all(unreadable.iter().map(|message| self.reject(message)));
+        let (rejected, verdicts) = join(
+            tokio::time::timeout_at(deadline.instant(), rejected),
+            self.worker.run(&changes, Reason::Delivery, deadline),
+        )
+        .await;
+
+        let mut back: Vec<GoesBack<'_>> = Vec::new();
+        match rejected {
+            Ok(rejected) => {
+                for (message, result) in unreadable.into_iter().zip(rejected) {
+                    if let Err(failure) = result {
                         tracing::error!("an unreadable message could not be recorded: {failure}");
-                        back.push((message, failure.retry_after));
+                        back.push(GoesBack::new(message, failure.retry_after));
                     }
                 }
             }
-        }
-        let changes: Vec<Change> = readable.iter().map(|(_, change)| change.clone()).collect();
-        let verdicts = self.worker.run(&changes, Reason::Delivery, deadline).await;
-        for ((message, _), verdict) in readable.iter().zip(verdicts) {
-            if let Verdict::Retry { after } = verdict {
-                back.push((message, after));
+            Err(_) => {
+                tracing::error!("unreadable messages could not be recorded in time");
+                back.extend(unreadable.into_iter().map(|m| GoesBack::new(m, None)));
             }
         }
-        self.postpone(&back).await;
+        for (message, verdict) in readable.into_iter().zip(verdicts) {
+            if let Verdict::Retry { after } = verdict {
+                back.push(GoesBack::new(message, after));
+            }
+        }
+        let time = deadline.remaining().max(Duration::from_millis(500));
+        if tokio::time::timeout(time, self.postpone(&back))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "messages could not be postponed in time; the queue's own pause applies"
+            );
+        }
         let batch_item_failures = back
             .into_iter()
-            .map(|(message, _)| ItemFailure {
-                item_identifier: message.message_id.clone(),
+            .map(|goes_back| ItemFailure {
+                item_identifier: goes_back.message.message_id.clone(),
             })
             .collect();
         BatchAnswer {
@@ -137,26 +168,62 @@ impl BatchHandler {
         self.ledger.reject(&work, &failure).await.map(|_| ())
     }
 
-    async fn postpone(&self, back: &[(&Message, Option<Duration>)]) {
+    async fn postpone(&self, back: &[GoesBack<'_>]) {
         let Some(redelivery) = &self.redelivery else {
             return;
         };
-        for (message, asked_for) in back {
-            let Some(receipt) = &message.receipt_handle else {
-                continue;
-            };
-            let received = message
-                .attributes
-                .get("ApproximateReceiveCount")
-                .and_then(|count| count.parse().ok())
-                .unwrap_or(1);
-            let delay = pause(received, *asked_for, rand::random());
-            if let Err(failure) = redelivery.postpone(receipt, delay).await {
-                // The queue's own time-out applies then.
-                tracing::warn!("a message could not be postponed: {failure}");
-            }
-        }
+        let pauses = pauses(back, rand::random);
+        let asked = back
+            .iter()
+            .zip(pauses)
+            .map(|(goes_back, pause)| async move {
+                let Some(receipt) = &goes_back.message.receipt_handle else {
+                    return;
+                };
+                if let Err(failure) = redelivery.postpone(receipt, pause).await {
+                    // The queue's own time-out applies then.
+                    tracing::warn!("a message could not be postponed: {failure}");
+                }
+            });
+        join_all(asked).await;
     }
+}
+
+/// A message on its way back to the queue.
+struct GoesBack<'a> {
+    message: &'a Message,
+    asked_for: Option<Duration>,
+}
+
+impl<'a> GoesBack<'a> {
+    fn new(message: &'a Message, asked_for: Option<Duration>) -> Self {
+        Self { message, asked_for }
+    }
+
+    /// How often the message was received, this time included.
+    fn received(&self) -> u32 {
+        let count = self.message.attributes.get("ApproximateReceiveCount");
+        count.and_then(|count| count.parse().ok()).unwrap_or(1)
+    }
+
+    /// The subject; a message without one stands for itself.
+    fn group(&self) -> &'a str {
+        let group = self.message.attributes.get("MessageGroupId");
+        group.unwrap_or(&self.message.message_id)
+    }
+}
+
+/// The pause of each message: the longest of its subject's.
+fn pauses(back: &[GoesBack<'_>], jitter: impl Fn() -> f64) -> Vec<Duration> {
+    let mut of_group: HashMap<&str, Duration> = HashMap::new();
+    for goes_back in back {
+        let own = pause(goes_back.received(), goes_back.asked_for, jitter());
+        let longest = of_group.entry(goes_back.group()).or_default();
+        *longest = own.max(*longest);
+    }
+    back.iter()
+        .map(|goes_back| of_group.get(goes_back.group()).copied().unwrap_or_default())
+        .collect()
 }
 
 fn read(message: &Message) -> Option<Change> {
@@ -166,6 +233,32 @@ fn read(message: &Message) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_waits_as_one() {
+        let message = |id: &str, group: &str, count: &str| Message {
+            message_id: id.to_owned(),
+            receipt_handle: None,
+            body: None,
+            attributes: [
+                ("MessageGroupId", group),
+                ("ApproximateReceiveCount", count),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        };
+        let messages = [
+            message("1", "user#a", "3"),
+            message("2", "user#b", "1"),
+            message("3", "user#a", "1"),
+        ];
+        let back: Vec<_> = messages.iter().map(|m| GoesBack::new(m, None)).collect();
+        let seconds: Vec<u64> = pauses(&back, || 0.0)
+            .iter()
+            .map(Duration::as_secs)
+            .collect();
+        assert_eq!(seconds, [600, 30, 600]);
+    }
 
     #[test]
     fn extra_fields_of_a_body_do_no_harm() {

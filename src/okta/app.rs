@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Okta;
+use super::group::Group;
 use super::user::User;
 use crate::deadline::Deadline;
 use crate::http::{CallError, segment};
@@ -84,6 +85,13 @@ impl AppUser {
 #[derive(Deserialize)]
 struct AppGroup {
     id: OktaGroupId,
+    #[serde(rename = "_embedded", default)]
+    embedded: Option<EmbeddedGroup>,
+}
+
+#[derive(Deserialize)]
+struct EmbeddedGroup {
+    group: Option<Group>,
 }
 
 impl Okta {
@@ -157,6 +165,23 @@ impl Okta {
         Ok(groups.into_iter().map(|group| group.id).collect())
     }
 
+    /// The groups assigned to the app with the groups themselves, 200 a page. A group that an answer
+    /// did not carry is `None` and has to be read by its id.
+    pub async fn app_groups_expanded(
+        &self,
+        app: &OktaAppId,
+        deadline: Deadline,
+    ) -> Result<Vec<(OktaGroupId, Option<Group>)>, CallError> {
+        let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
+        let query = [("limit", "200"), ("expand", "group")];
+        let call = self.call("list the app's groups", Method::GET, &path, &query);
+        let groups: Vec<AppGroup> = self.read_all(call, deadline).await?;
+        Ok(groups
+            .into_iter()
+            .map(|group| (group.id, group.embedded.and_then(|embedded| embedded.group)))
+            .collect())
+    }
+
     /// Whether a group is assigned to the app.
     pub async fn is_app_group(
         &self,
@@ -176,14 +201,15 @@ impl Okta {
             .is_some())
     }
 
-    /// Assigns a user to the app under `username`.
+    /// Assigns a user to the app under `username`. Gives the assignment as Okta made it, when the
+    /// answer has it: a mapping of the app may have overruled the name.
     pub async fn assign(
         &self,
         app: &OktaAppId,
         user: &OktaUserId,
         username: &str,
         deadline: Deadline,
-    ) -> Result<(), CallError> {
+    ) -> Result<Option<AppUser>, CallError> {
         let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
         let call = self
             .call("assign the app", Method::POST, &path, &[])
@@ -192,6 +218,7 @@ impl Okta {
                 "scope": "USER",
                 "credentials": {"userName": username},
             }));
-        self.send(call, deadline).await.map(|_| ())
+        let answer = self.send(call, deadline).await?;
+        Ok(serde_json::from_slice(&answer.body).ok())
     }
 }

@@ -8,6 +8,8 @@ use super::client::Okta;
 use crate::deadline::Deadline;
 use crate::http::{CallError, CallErrorKind};
 
+const LOG: &str = "/api/v1/logs";
+
 /// One page of the System Log.
 #[derive(Debug)]
 pub struct LogPage {
@@ -38,14 +40,19 @@ impl Okta {
             ("filter", &filter),
         ];
         let url = self
-            .call("read the System Log", Method::GET, "/api/v1/logs", &query)
+            .call("read the System Log", Method::GET, LOG, &query)
             .url;
         self.log_page(&url, deadline).await
     }
 
+    /// Whether `url` is a page of this org's log: a stored link may be of another org.
+    pub fn is_log_page(&self, url: &Url) -> bool {
+        self.owns(url) && url.path() == LOG
+    }
+
     /// Reads the page at `url`, which came from an earlier page.
     pub async fn log_page(&self, url: &Url, deadline: Deadline) -> Result<LogPage, CallError> {
-        let mut call = self.call("read the System Log", Method::GET, "/api/v1/logs", &[]);
+        let mut call = self.call("read the System Log", Method::GET, LOG, &[]);
         if !self.owns(url) {
             let what = "a stored cursor of another org".to_owned();
             return Err(call.error(CallErrorKind::Unreadable(what)));

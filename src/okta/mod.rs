@@ -7,12 +7,20 @@ mod app;
 mod auth;
 mod client;
 mod group;
+#[cfg(feature = "local")]
+mod hook;
 mod log;
+#[cfg(feature = "local")]
+mod probe;
 mod user;
 
 pub use app::{AppUser, Assignment};
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
 pub use group::{Group, GroupKind};
+#[cfg(feature = "local")]
+pub use hook::{EventHook, HookSpec};
 pub use log::LogPage;
+#[cfg(feature = "local")]
+pub use probe::{App, Readable};
 pub use user::{NewUser, User, UserStatus};

@@ -125,10 +125,26 @@ impl Provisioner {
         let name = self.policy.team_names.apply(group_name)?;
         // A second round is for a name that was taken between the look and the write.
         let mut last = None;
+        let mut was_missing = false;
         for _ in 0..3 {
             let (plan, link) = self.look_at_team(group, &name, deadline).await?;
+            // Not there a moment ago: another run of ours made it, and is about to link it.
+            let adopted_as = if was_missing {
+                Origin::Created
+            } else {
+                Origin::Adopted
+            };
+            was_missing |= matches!(plan, TeamPlan::Create { .. });
             match self
-                .apply_team(group, &name, link.as_ref(), plan, claim, deadline)
+                .apply_team(
+                    group,
+                    &name,
+                    link.as_ref(),
+                    plan,
+                    adopted_as,
+                    claim,
+                    deadline,
+                )
                 .await?
             {
                 Some(link) => return Ok(link),
@@ -163,12 +179,17 @@ impl Provisioner {
     }
 
     /// `None` when the name was taken meanwhile: look again.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `ensure_team`, called there only"
+    )]
     async fn apply_team(
         &self,
         group: &OktaGroupId,
         name: &str,
         link: Option<&TeamLink>,
         plan: TeamPlan,
+        adopted_as: Origin,
         _claim: &Claim,
         deadline: Deadline,
     ) -> Result<Option<TeamLink>, Failure> {
@@ -184,7 +205,7 @@ impl Provisioner {
                 true => (team, kept),
                 false => return Ok(None),
             },
-            TeamPlan::Adopt(team) => (team, Origin::Adopted),
+            TeamPlan::Adopt(team) => (team, adopted_as),
             TeamPlan::AdoptAndRename(team) => match self.rename(&team, name, deadline).await? {
                 true => (team, Origin::Adopted),
                 false => return Ok(None),

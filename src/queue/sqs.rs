@@ -60,6 +60,19 @@ impl SqsQueue {
         }
     }
 
+    /// Opens the connection ahead of need, so that the first delivery does not wait for it: sends a
+    /// batch of nothing. SQS refuses that (`EmptyBatchRequest`, SQS API reference,
+    /// `SendMessageBatch`), and it needs no permission that sending does not need. The result does
+    /// not matter: the first delivery will find out.
+    pub async fn warm_up(&self) {
+        let call = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(Vec::new()));
+        let _ = call.send().await;
+    }
+
     fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
         Target {
             side: Side::Queue,

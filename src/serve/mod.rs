@@ -33,6 +33,7 @@ use crate::failure::{Failure, Side};
 use crate::ledger::SqliteLedger;
 use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Gate, Receiver};
+use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::Database;
 use crate::store::{SqliteStore, Store};
@@ -92,6 +93,16 @@ pub struct Intervals {
     pub import: Option<Duration>,
 }
 
+impl Intervals {
+    fn each(self) -> [(Task, Option<Duration>); 3] {
+        [
+            (Task::CatchUp, self.catch_up),
+            (Task::Reconcile, self.reconcile),
+            (Task::Import, self.import),
+        ]
+    }
+}
+
 /// Every setting that serving needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -144,10 +155,24 @@ impl Ready {
             clock.clone(),
             metrics.clone(),
         );
-        let provisioner = wiring::provisioner(&settings.engine, store, &clock).map_err(defect)?;
+        let provisioner =
+            wiring::provisioner(&settings.engine, store.clone(), &clock).map_err(defect)?;
         let anypoint = provisioner.anypoint.clone();
         tokio::spawn(async move { anypoint.warm_up(Deadline::within(WARM_UP)).await });
         let follow_ups: Arc<dyn Queue> = Arc::new(queue.clone());
+        let scheduler = Scheduler::new(
+            provisioner.clone(),
+            follow_ups.clone(),
+            settings.schedule,
+            metrics.clone(),
+        );
+        let mut tasks = Vec::new();
+        for (task, every) in options.intervals.each() {
+            if let Some(every) = every {
+                let first = schedules::first(task, every, &store, clock.now_ms()).await?;
+                tasks.push(schedules::repeated(&scheduler, task, first, every));
+            }
+        }
         let worker = Arc::new(Worker::new(
             Arc::new(ledger.clone()),
             provisioner,
@@ -173,7 +198,7 @@ impl Ready {
             hook: Hook::new(receiver),
             dispatcher: Dispatcher { queue, worker },
             ledger,
-            tasks: Vec::new(),
+            tasks,
             metrics,
             clock,
             stop,

@@ -5,10 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::stopped;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::schedule::{Outcome, Scheduler, Task};
+use crate::store::Store;
 
 /// How a run ended, as far as the schedule has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,56 @@ pub struct Repeated {
     pub every: Duration,
     /// What runs.
     pub run: Run,
+}
+
+/// The longest a run may take.
+const LONGEST_RUN: Duration = Duration::from_secs(30 * 60);
+/// Until the first run of a task that never ran: time to think again.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// How long `task` waits after a start. The System Log is read at once, because it tells what was
+/// missed meanwhile; the others when they are due, so that starting often does not run them often.
+pub async fn first(
+    task: Task,
+    every: Duration,
+    store: &Arc<dyn Store>,
+    now_ms: i64,
+) -> Result<Duration, Failure> {
+    if task == Task::CatchUp {
+        return Ok(Duration::ZERO);
+    }
+    let report = store.document(&format!("report#{}", task.as_str())).await?;
+    let report = report.and_then(|report| serde_json::from_str::<Value>(&report.json).ok());
+    let began = report.and_then(|report| report["started_at"].as_str()?.parse().ok());
+    let Some(began) = began.map(jiff::Timestamp::as_millisecond) else {
+        return Ok(FIRST.min(every));
+    };
+    let since = u64::try_from(now_ms.saturating_sub(began)).unwrap_or(0);
+    Ok(every.saturating_sub(Duration::from_millis(since)))
+}
+
+/// `task` of `scheduler`, as the settings say.
+pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Duration) -> Repeated {
+    let scheduler = scheduler.clone();
+    Repeated {
+        name: task.as_str(),
+        first,
+        every,
+        run: Arc::new(move || {
+            let scheduler = scheduler.clone();
+            Box::pin(async move {
+                let deadline = Deadline::within(LONGEST_RUN.min(every.max(FIRST)));
+                match scheduler.run(task, None, deadline).await {
+                    Ok(summary) if summary.outcome == Outcome::Skipped => Ended::Skipped,
+                    Ok(_) => Ended::AsUsual,
+                    Err(failure) => {
+                        tracing::error!(task = task.as_str(), "a scheduled run failed: {failure}");
+                        Ended::AsUsual
+                    }
+                }
+            })
+        }),
+    }
 }
 
 /// After a run that was skipped, or panicked.

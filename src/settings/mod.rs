@@ -206,12 +206,17 @@ impl EngineSettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let remotes = RemoteSettings::read(reader);
         let policy = parse::policy(reader);
-        let days = reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days);
+        let days = Self::read_event_ttl(reader);
         Some(Self {
             remotes: remotes?,
             policy: policy?,
             event_ttl: days?,
         })
+    }
+
+    /// Reads `EVENT_TTL_DAYS` alone.
+    pub fn read_event_ttl(reader: &mut Reader<'_>) -> Option<Duration> {
+        reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days)
     }
 }
 

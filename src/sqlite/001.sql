@@ -53,6 +53,7 @@ CREATE TABLE intents (
 CREATE TABLE fresh_teams (
     okta_user TEXT NOT NULL,
     team_id   TEXT NOT NULL,
+    written   TEXT NOT NULL CHECK (written IN ('joined', 'left')),
     until_ms  INTEGER NOT NULL,
     PRIMARY KEY (okta_user, team_id)
 ) STRICT, WITHOUT ROWID;

@@ -21,7 +21,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountOwner, Document, Intended, Linked, Store, Stored, TeamLink, UserLink, UserMemory,
+    AccountOwner, Document, FreshTeams, Intended, Linked, Store, Stored, TeamLink, UserLink,
+    UserMemory,
 };
 use crate::aws::table::{Item, number, string, target, text};
 use crate::aws::{Target, explain};
@@ -220,7 +221,7 @@ impl Store for DynamoDbStore {
         self.forget(user).await
     }
 
-    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure> {
+    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure> {
         self.put_fresh_teams(user, teams).await
     }
 

@@ -11,7 +11,7 @@ mod dynamodb;
 #[cfg(feature = "local")]
 mod sqlite;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,7 +44,7 @@ pub enum Origin {
 
 impl Origin {
     /// The word in the table.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Adopted => "adopted",
@@ -110,6 +110,29 @@ pub enum Intended {
     },
 }
 
+/// What was last written about a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastWrite {
+    /// The account was put into the team.
+    Joined,
+    /// The account was taken out of it.
+    Left,
+}
+
+impl LastWrite {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// What was written moments ago, by team: reads may still show the time before.
+pub type FreshTeams = BTreeMap<TeamId, LastWrite>;
+
 /// What is remembered of one user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserMemory {
@@ -118,7 +141,7 @@ pub struct UserMemory {
     /// The note about an account that is being, or was perhaps, created.
     pub intent: Option<AccountIntent>,
     /// Teams whose memberships were written less than a minute ago.
-    pub fresh_teams: Vec<TeamId>,
+    pub fresh_teams: FreshTeams,
 }
 
 /// To whom an Anypoint account belongs, or belonged: item `account#<anypoint user id>`.
@@ -186,7 +209,8 @@ pub trait Store: Send + Sync {
 
     /// Writes a user's link, its reverse entry, and takes the intent away, in one transaction. The
     /// reverse entry of the account linked before becomes [`Tenure::Former`]. An account whose entry
-    /// is [`Tenure::Former`] for another user may be taken.
+    /// is [`Tenure::Former`] for another user may be taken. A link to the same account that says
+    /// [`Origin::Created`] is not changed to [`Origin::Adopted`]: another run made the account.
     async fn link_user(
         &self,
         user: &OktaUserId,
@@ -221,9 +245,9 @@ pub trait Store: Send + Sync {
     /// Takes the note away: the creation was refused, no account exists.
     async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
 
-    /// Notes that the memberships of `user` in `teams` were just written. For a minute, reads of them
-    /// may still show the past. Replaces the note that was there.
-    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure>;
+    /// Notes which memberships of `user` were just written. For a minute, reads of them may still show
+    /// the past. Replaces the note that was there.
+    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure>;
 
     /// The link of one group.
     async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure>;
@@ -238,7 +262,7 @@ pub trait Store: Send + Sync {
     async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
 
     /// Writes a group's link and its reverse entry in one transaction; the reverse entry of the team
-    /// linked before goes away.
+    /// linked before goes away. As with users, `adopted` does not replace `created` for one team.
     async fn link_team(
         &self,
         group: &OktaGroupId,

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountIntent, AccountOwner, Document, FRESH_MS, Intended, Linked, Store, Stored, TeamLink,
-    Tenure, UserLink, UserMemory,
+    AccountIntent, AccountOwner, Document, FRESH_MS, FreshTeams, Intended, Linked, Store, Stored,
+    TeamLink, Tenure, UserLink, UserMemory,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
@@ -140,10 +140,17 @@ impl Store for SqliteStore {
                  WHERE okta_user = excluded.okta_user",
                 (user.as_str(), link.anypoint_id.as_str()),
             )?;
-            let agreed = link.agreed.as_ref().and_then(|a| serde_json::to_string(a).ok());
+            let agreed = link
+                .agreed
+                .as_ref()
+                .and_then(|a| serde_json::to_string(a).ok());
             connection.execute(
-                "INSERT OR REPLACE INTO user_links (okta_user, anypoint_id, username, origin, agreed) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO user_links (okta_user, anypoint_id, username, origin, agreed) \
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (okta_user) DO UPDATE SET \
+                 origin = iif(anypoint_id = excluded.anypoint_id AND origin = 'created' \
+                              AND excluded.origin = 'adopted', 'created', excluded.origin), \
+                 anypoint_id = excluded.anypoint_id, username = excluded.username, \
+                 agreed = excluded.agreed",
                 (
                     user.as_str(),
                     link.anypoint_id.as_str(),
@@ -238,8 +245,8 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn note_memberships(&self, user: &OktaUserId, teams: &[TeamId]) -> Result<(), Failure> {
-        let (user, teams) = (user.clone(), teams.to_vec());
+    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure> {
+        let (user, teams) = (user.clone(), teams.clone());
         let until_ms = self.clock.now_ms() + FRESH_MS;
         self.write(move |connection| memory::note(connection, &user, &teams, until_ms))
             .await
@@ -289,8 +296,11 @@ impl Store for SqliteStore {
             }
             connection.execute(DELETE_TEAM, [group.as_str()])?;
             connection.execute(
-                "INSERT OR REPLACE INTO team_links (okta_group, team_id, team_name, origin) \
-                 VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO team_links (okta_group, team_id, team_name, origin) \
+                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT (okta_group) DO UPDATE SET \
+                 origin = iif(team_id = excluded.team_id AND origin = 'created' \
+                              AND excluded.origin = 'adopted', 'created', excluded.origin), \
+                 team_id = excluded.team_id, team_name = excluded.team_name",
                 (
                     group.as_str(),
                     link.team_id.as_str(),

@@ -1,72 +1,84 @@
 //! Log set-up.
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Crates that print requests with their headers and bodies when they are asked for details. They are
+/// held at `warn` whatever the level.
+const HELD: [&str; 18] = [
+    "aws_config",
+    "aws_credential_types",
+    "aws_runtime",
+    "aws_sdk_dynamodb",
+    "aws_sdk_secretsmanager",
+    "aws_sdk_sqs",
+    "aws_sigv4",
+    "aws_smithy_http_client",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "lambda_runtime",
+    "lambda_runtime_api_client",
+    "reqwest",
+    "rustls",
+    "tower",
+];
 
 /// Starts logging JSON lines to standard error at the level of `AWS_LAMBDA_LOG_LEVEL`, else
-/// `RUST_LOG`, else `info`. Does nothing when logging was started before.
-///
-/// The AWS SDK and the HTTP stack are held at `warn` whatever the level: at `debug` they print
-/// requests with their headers and bodies.
+/// `RUST_LOG` (a level, or `target=level,…`), else `info`. Does nothing when logging was started
+/// before. A panic becomes one line without its own words: they may quote data.
 pub fn start_logging() {
-    let started = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_target(false)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(filter("info"))
-        .with_writer(std::io::stderr)
-        .try_init();
-    if started.is_err() {
-        tracing::debug!("logging was started before");
+        .with_writer(std::io::stderr);
+    if !start(lines.with_filter(filter(LevelFilter::INFO))) {
+        return;
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            place = place.as_deref().unwrap_or("unknown"),
+            "a defect: the program panicked"
+        );
+    }));
 }
 
 /// As [`start_logging`], with lines for people, and from `default` (a level) on when no variable asks.
 pub fn start_logging_for_people(default: &str) {
-    let started = tracing_subscriber::fmt()
+    let default = default.parse().unwrap_or(LevelFilter::WARN);
+    let lines = tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(false)
-        .with_env_filter(filter(default))
-        .with_writer(std::io::stderr)
-        .try_init();
+        .with_writer(std::io::stderr);
+    start(lines.with_filter(filter(default)));
+}
+
+/// Whether logging was not started before.
+fn start(lines: impl Layer<tracing_subscriber::Registry> + Send + Sync) -> bool {
+    let started = tracing_subscriber::registry().with(lines).try_init();
     if started.is_err() {
         tracing::debug!("logging was started before");
     }
+    started.is_ok()
 }
 
-fn filter(default: &str) -> EnvFilter {
+fn filter(default: LevelFilter) -> Targets {
     let asked = ["AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|level| !level.trim().is_empty())
-        .unwrap_or_else(|| default.to_owned());
-    let filter =
-        EnvFilter::try_new(asked.to_lowercase()).unwrap_or_else(|_| EnvFilter::new(default));
-    let quiet_crates = [
-        "aws_config",
-        "aws_credential_types",
-        "aws_runtime",
-        "aws_sdk_dynamodb",
-        "aws_sdk_secretsmanager",
-        "aws_sdk_sqs",
-        "aws_sigv4",
-        "aws_smithy_http_client",
-        "aws_smithy_runtime",
-        "aws_smithy_runtime_api",
-        "h2",
-        "hyper",
-        "hyper_util",
-        "lambda_runtime",
-        "lambda_runtime_api_client",
-        "reqwest",
-        "rustls",
-        "tower",
-    ];
-    quiet_crates.iter().fold(filter, |filter, name| {
-        match format!("{name}=warn").parse() {
-            Ok(directive) => filter.add_directive(directive),
-            Err(_) => filter,
-        }
+        .and_then(|asked| asked.to_lowercase().parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(default));
+    HELD.iter().fold(asked, |filter, name| {
+        filter.with_target(*name, LevelFilter::WARN)
     })
 }

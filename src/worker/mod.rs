@@ -148,7 +148,7 @@ impl Worker {
             .collect()
     }
 
-    /// As [`Worker::subject`]; a panic is this subject's alone.
+    /// As [`Worker::subject`], until `deadline` and no longer; a panic is this subject's alone.
     fn guarded(
         &self,
         subject: Subject,
@@ -158,11 +158,20 @@ impl Worker {
     ) -> BoxFuture<'_, Vec<(EventUuid, Verdict)>> {
         Box::pin(async move {
             let work = AssertUnwindSafe(self.subject(&subject, &changes, reason, deadline));
-            let verdicts = match work.catch_unwind().await {
-                Ok(verdicts) => verdicts,
-                Err(_) => {
+            let in_time = tokio::time::timeout_at(deadline.instant(), work.catch_unwind());
+            let back = vec![Verdict::Retry { after: None }; changes.len()];
+            let verdicts = match in_time.await {
+                Ok(Ok(verdicts)) => verdicts,
+                Ok(Err(_)) => {
                     tracing::error!(%subject, "the work on a subject panicked; its events go back");
-                    vec![Verdict::Retry { after: None }; changes.len()]
+                    back
+                }
+                Err(_) => {
+                    tracing::error!(
+                        %subject,
+                        "the time was up before the table took what became of the events; they go back"
+                    );
+                    back
                 }
             };
             changes
@@ -226,9 +235,10 @@ impl Worker {
             };
             verdicts.push(verdict);
         }
+        let first = claims.first().map_or(0, |(position, _)| *position);
         if let Some(after) = self.serve(subject, changes, claims, deadline).await {
             // What was claimed goes back, and so does everything after the first of it: order.
-            verdicts.fill(Verdict::Retry { after });
+            verdicts[first..].fill(Verdict::Retry { after });
         }
         verdicts
     }
@@ -345,7 +355,8 @@ impl Worker {
         Box::pin(self.run(changes, Reason::Delivery, deadline))
     }
 
-    /// Writes what became of the claims. `Some` when it could not be written: the changes go back.
+    /// Writes what became of the claims. `Some` when it could not be written, or another run took over
+    /// and what becomes of its work is not known: the changes go back.
     async fn record(
         &self,
         claims: Vec<(usize, Claim)>,
@@ -362,7 +373,10 @@ impl Worker {
         for written in join_all(writes).await {
             match written {
                 Ok(Recorded::Written) => {}
-                Ok(Recorded::Superseded) => self.metrics.count(Metric::Superseded, 1),
+                Ok(Recorded::Superseded) => {
+                    self.metrics.count(Metric::Superseded, 1);
+                    unwritten = unwritten.or(Some(None));
+                }
                 Err(error) => {
                     tracing::error!("what became of an event could not be recorded: {error}");
                     unwritten = Some(error.retry_after);
@@ -383,7 +397,8 @@ impl Worker {
     }
 }
 
+/// How old a change is; none is younger than this moment, whatever Okta's clock says.
 fn age_ms(change: &Change, now_ms: i64) -> Option<u64> {
     let published: jiff::Timestamp = change.published.parse().ok()?;
-    u64::try_from(now_ms - published.as_millisecond()).ok()
+    u64::try_from((now_ms - published.as_millisecond()).max(0)).ok()
 }

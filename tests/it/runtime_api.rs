@@ -11,7 +11,7 @@
 //! freeze the process between two events.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +49,7 @@ pub struct Lambda {
     server: tokio::task::JoinHandle<()>,
     started: Instant,
     output: Arc<Mutex<Vec<u8>>>,
+    stdout: Arc<Mutex<Vec<u8>>>,
     readers: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -118,9 +119,11 @@ impl Lambda {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let output = Arc::new(Mutex::new(Vec::new()));
+        let stdout = Arc::new(Mutex::new(Vec::new()));
+        let both = vec![Arc::clone(&output), Arc::clone(&stdout)];
         let readers = vec![
-            collect(child.stdout.take().unwrap(), Arc::clone(&output)),
-            collect(child.stderr.take().unwrap(), Arc::clone(&output)),
+            collect(child.stdout.take().unwrap(), both),
+            collect(child.stderr.take().unwrap(), vec![Arc::clone(&output)]),
         ];
         Self {
             service,
@@ -130,6 +133,7 @@ impl Lambda {
             server,
             started,
             output,
+            stdout,
             readers: Mutex::new(readers),
         }
     }
@@ -178,15 +182,24 @@ impl Lambda {
         let _ = child.wait();
     }
 
-    /// Everything the process has written so far, standard output and standard error together. After
-    /// the process ended: everything it ever wrote.
+    /// Everything the process has written so far, standard output and standard error together, line by
+    /// line. After the process ended: everything it ever wrote.
     pub fn output(&self) -> String {
+        self.written(&self.output)
+    }
+
+    /// The same of standard output alone.
+    pub fn stdout(&self) -> String {
+        self.written(&self.stdout)
+    }
+
+    fn written(&self, stream: &Mutex<Vec<u8>>) -> String {
         if locked(&self.child).try_wait().unwrap().is_some() {
             for reader in locked(&self.readers).drain(..) {
                 reader.join().unwrap();
             }
         }
-        String::from_utf8_lossy(&locked(&self.output)).into_owned()
+        String::from_utf8_lossy(&locked(stream)).into_owned()
     }
 
     /// The process id, for measurements.
@@ -220,13 +233,17 @@ impl Drop for Lambda {
 }
 
 fn collect(
-    mut from: impl Read + Send + 'static,
-    into: Arc<Mutex<Vec<u8>>>,
+    from: impl Read + Send + 'static,
+    into: Vec<Arc<Mutex<Vec<u8>>>>,
 ) -> thread::JoinHandle<()> {
     thread::spawn(move || {
-        let mut part = [0; 4096];
-        while let Ok(length @ 1..) = from.read(&mut part) {
-            locked(&into).extend_from_slice(&part[..length]);
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while let Ok(1..) = from.read_until(b'\n', &mut line) {
+            for stream in &into {
+                locked(stream).extend_from_slice(&line);
+            }
+            line.clear();
         }
     })
 }

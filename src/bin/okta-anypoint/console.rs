@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use okta_anypoint::failure::Failure;
+use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
 use serde::Serialize;
 use serde_json::json;
@@ -62,6 +64,11 @@ impl Console {
         }
     }
 
+    /// Whether a moving bar on standard error is seen by somebody.
+    pub fn shows_progress(&self) -> bool {
+        !self.json && io::stderr().is_terminal()
+    }
+
     /// Whether a person sits at both ends: questions can be asked.
     pub fn is_interactive() -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
@@ -95,6 +102,16 @@ impl Console {
             return Ok(());
         }
         let mut text = serde_json::to_string_pretty(result)?;
+        text.push('\n');
+        write(text.as_bytes())
+    }
+
+    /// One of many results for machines, on a line of its own; nothing without `--json`.
+    pub fn emit_line(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let mut text = serde_json::to_string(result)?;
         text.push('\n');
         write(text.as_bytes())
     }
@@ -137,7 +154,11 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
     let error = match outcome {
         Ok(Verdict::Done) => return ExitCode::SUCCESS,
         Ok(Verdict::Problem) => return ExitCode::from(1),
-        Err(error) => error,
+        // A refused call says what to do about it.
+        Err(error) => match error.downcast::<CallError>() {
+            Ok(refused) => Failure::from(refused).into(),
+            Err(error) => error,
+        },
     };
     let usage = error.is::<Usage>() || error.is::<SettingsError>();
     eprintln!("error: {error:#}");

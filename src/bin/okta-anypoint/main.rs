@@ -3,8 +3,18 @@
 mod completions;
 mod console;
 mod demo;
+mod doctor;
+mod events;
+mod explain;
+mod hook;
+mod link;
+mod names;
 mod outlook;
+mod remote;
+mod replay;
+mod schedule;
 mod serve;
+mod simulate;
 mod table;
 
 use std::process::ExitCode;
@@ -42,19 +52,34 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Simulate(simulate::Args),
     Serve(serve::Args),
+    Doctor(doctor::Args),
+    Plan(schedule::PlanArgs),
+    Reconcile(schedule::ReconcileArgs),
+    CatchUp(schedule::CatchUpArgs),
+    Import(schedule::ImportArgs),
+    Events(events::Args),
+    Replay(replay::ReplayArgs),
+    Explain(explain::Args),
+    Push(replay::PushArgs),
+    Link(link::LinkArgs),
+    Unlink(link::UnlinkArgs),
+    ResetEmail(link::ResetArgs),
+    Hook(hook::Args),
     Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new(cli.json);
-    // The demo tells of refused requests itself.
-    let level = match cli.command {
-        Command::Demo(_) => "error",
-        _ => "warn",
-    };
-    start_logging_for_people(level);
+    match cli.command {
+        // It runs for long and logs as the Lambdas do.
+        Command::Serve(_) => {}
+        // It tells of refused requests itself.
+        Command::Demo(_) => start_logging_for_people("error"),
+        _ => start_logging_for_people("warn"),
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -69,7 +94,45 @@ fn main() -> ExitCode {
 async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
     match command {
         Command::Demo(demo::Args {}) => demo::run(console).await,
+        Command::Simulate(args) => simulate::run(args, console).await,
         Command::Serve(args) => serve::run(args, console).await,
+        Command::Doctor(args) => doctor::run(&args, console).await,
+        Command::Plan(args) => schedule::plan(&args, console).await,
+        Command::Reconcile(args) => schedule::reconcile(&args, console).await,
+        Command::CatchUp(args) => schedule::catch_up(&args, console).await,
+        Command::Import(args) => schedule::import(&args, console).await,
+        Command::Events(args) => events::run(&args, console).await,
+        Command::Replay(args) => replay::replay(&args, console).await,
+        Command::Explain(args) => explain::run(&args, console).await,
+        Command::Push(args) => replay::push(&args, console).await,
+        Command::Link(args) => link::link(&args, console).await,
+        Command::Unlink(args) => link::unlink(&args, console).await,
+        Command::ResetEmail(args) => link::reset_email(&args, console).await,
+        Command::Hook(args) => hook::run(&args, console).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_put_together_rightly() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let of_its_own = |command: &clap::Command| {
+                let after = command.get_after_long_help().map(ToString::to_string);
+                after.is_some_and(|text| text.contains("Examples:"))
+            };
+            let shown = of_its_own(command) || command.get_subcommands().all(of_its_own);
+            assert!(shown, "{name} has no examples");
+        }
     }
 }

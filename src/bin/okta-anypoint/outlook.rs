@@ -246,3 +246,13 @@ fn of_group(step: &GroupStep, label: Option<&str>) -> Planned {
         reason: step.reason.to_owned(),
     }
 }
+
+/// A failure for machines.
+pub fn failure_json(failure: &Failure) -> serde_json::Value {
+    serde_json::json!({
+        "side": failure.side,
+        "class": failure.class,
+        "message": failure.message,
+        "advice": failure.advice,
+    })
+}

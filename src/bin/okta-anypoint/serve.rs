@@ -52,9 +52,10 @@ pub struct Args {
     /// How often everything is compared.
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = interval)]
     reconcile_every: Every,
-    /// How often Anypoint is searched for people to bring to Okta.
-    #[arg(long, value_name = "TIME", default_value = "off", value_parser = interval)]
-    import_every: Every,
+    /// How often Anypoint is searched for people to bring to Okta [default: 1d when IMPORT_MODE is
+    /// set to report, link or create, else off].
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    import_every: Option<Every>,
 }
 
 /// A time between runs; `None` is never.
@@ -72,7 +73,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
         intervals: Intervals {
             catch_up: args.catch_up_every.0,
             reconcile: args.reconcile_every.0,
-            import: args.import_every.0,
+            import: args.import_every.unwrap_or_else(import_interval).0,
         },
     };
     // From here on a signal ends the program in good order.
@@ -100,6 +101,13 @@ async fn settings() -> anyhow::Result<Settings> {
         schedule,
     });
     Ok(reader.finish(settings)?)
+}
+
+/// An import is for those who ask for one.
+fn import_interval() -> Every {
+    let mode = Reader::of_environment().optional("IMPORT_MODE");
+    let asked_for = mode.is_some_and(|mode| mode != "off");
+    Every(asked_for.then_some(Duration::from_secs(24 * 60 * 60)))
 }
 
 /// Says where everything is, and what Okta needs to get here.

@@ -1,13 +1,39 @@
 //! The table that the operator's commands work on: DynamoDB, or `serve`'s file.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::clock::Clock;
-use okta_anypoint::ledger::SqliteLedger;
+use anyhow::{Result, anyhow};
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::ledger::{Reason, SqliteLedger};
+use okta_anypoint::provision::Provisioner;
+use okta_anypoint::settings::{EngineSettings, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
-use okta_anypoint::wiring::Table;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::{self, Table};
+use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
+
+use crate::console::Usage;
+
+/// One AWS call, retries included.
+pub const AWS_TIME: Duration = Duration::from_secs(10);
+/// One command's reads.
+pub const LOOK_TIME: Duration = Duration::from_secs(60);
+/// One command's work.
+pub const WORK_TIME: Duration = Duration::from_secs(120);
+
+/// Where the ledger and the links are.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// The database file of `serve`, in place of the DynamoDB table TABLE_NAME.
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+}
 
 /// Both ports on one embedded database.
 pub fn sqlite(database: &Database, event_ttl: Duration, clock: &Arc<dyn Clock>) -> Table {
@@ -15,5 +41,137 @@ pub fn sqlite(database: &Database, event_ttl: Duration, clock: &Arc<dyn Clock>) 
     Table {
         ledger: Arc::new(SqliteLedger::new(database.clone(), ttl_days, clock.clone())),
         store: Arc::new(SqliteStore::new(database.clone(), clock.clone())),
+    }
+}
+
+/// A place that was named.
+pub enum Place {
+    File(PathBuf),
+    DynamoDb(String),
+}
+
+impl Args {
+    pub fn place(&self, reader: &mut Reader<'_>) -> Option<Place> {
+        match &self.data {
+            Some(file) => Some(Place::File(file.clone())),
+            None => reader
+                .text(
+                    "TABLE_NAME",
+                    "the name of the DynamoDB table; or name the file of `serve` with --data FILE",
+                )
+                .map(Place::DynamoDb),
+        }
+    }
+
+    /// The table alone; nothing else has to be set.
+    pub async fn open_table(&self) -> Result<Table> {
+        let mut reader = Reader::of_environment();
+        let days = EngineSettings::read_event_ttl(&mut reader);
+        let place = self.place(&mut reader);
+        let (days, place) = reader.finish(days.zip(place))?;
+        open(place, days, &clock()).await
+    }
+
+    /// The table, both remotes and the rules.
+    pub async fn open(&self) -> Result<Operator> {
+        let mut reader = reader().await?;
+        let engine = EngineSettings::read(&mut reader);
+        let place = self.place(&mut reader);
+        let (engine, place) = reader.finish(engine.zip(place))?;
+        Self::operator(&engine, place).await
+    }
+
+    /// As [`Args::open`], with what the scheduled tasks may do.
+    pub async fn open_schedule(&self) -> Result<ScheduleAccess> {
+        let mut reader = reader().await?;
+        let engine = EngineSettings::read(&mut reader);
+        let settings = ScheduleSettings::read(&mut reader);
+        let place = self.place(&mut reader);
+        // On a file the changes are applied in place: whether `serve` runs is not known.
+        let queue_url = match self.data {
+            Some(_) => None,
+            None => reader.optional("QUEUE_URL"),
+        };
+        let ((engine, settings), place) = reader.finish(engine.zip(settings).zip(place))?;
+        Ok(ScheduleAccess {
+            operator: Self::operator(&engine, place).await?,
+            settings,
+            queue_url,
+        })
+    }
+
+    async fn operator(engine: &EngineSettings, place: Place) -> Result<Operator> {
+        let clock = clock();
+        let table = open(place, engine.event_ttl, &clock).await?;
+        let provisioner = wiring::provisioner(engine, table.store.clone(), &clock)
+            .map_err(|error| anyhow!(error))?;
+        Ok(Operator {
+            table,
+            provisioner,
+            clock,
+        })
+    }
+}
+
+/// The settings of this process.
+pub async fn reader() -> Result<Reader<'static>> {
+    Ok(Reader::of_environment())
+}
+
+/// The time.
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+async fn open(place: Place, event_ttl: Duration, clock: &Arc<dyn Clock>) -> Result<Table> {
+    match place {
+        Place::DynamoDb(name) => {
+            let sdk = wiring::aws(AWS_TIME).await;
+            Ok(wiring::dynamodb_table(&sdk, &name, event_ttl, clock))
+        }
+        Place::File(file) => Ok(sqlite(&open_file(&file)?, event_ttl, clock)),
+    }
+}
+
+/// An existing file: a misspelt name must not make an empty database.
+pub fn open_file(file: &std::path::Path) -> Result<Database> {
+    if !file.is_file() {
+        let text = format!(
+            "there is no file {}; name the file that `okta-anypoint serve --data FILE` works on",
+            file.display()
+        );
+        return Err(Usage(text).into());
+    }
+    Ok(Database::open(file)?)
+}
+
+/// Everything that a scheduled task needs.
+pub struct ScheduleAccess {
+    pub operator: Operator,
+    pub settings: ScheduleSettings,
+    /// Where changes go; `None`: they are applied in place.
+    pub queue_url: Option<String>,
+}
+
+/// Everything that an operator's command needs.
+pub struct Operator {
+    pub table: Table,
+    pub provisioner: Provisioner,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Operator {
+    /// Works on changes now, as the worker does on events.
+    pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Settled> {
+        let worker = Worker::new(
+            self.table.ledger.clone(),
+            self.provisioner.clone(),
+            None,
+            Arc::new(Metrics::new("cli")),
+            Pace::QUEUED,
+        );
+        worker
+            .run(changes, reason, Deadline::within(WORK_TIME))
+            .await
     }
 }

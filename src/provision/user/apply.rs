@@ -10,11 +10,11 @@ use super::plan::{AccountRef, UserAction, UserStep, UserView, WantedTeam, plan_u
 use crate::anypoint::NewAccount;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
-use crate::ids::{AccountId, OktaUserId, TeamId};
+use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
 use crate::provision::wanted::Person;
-use crate::store::{AgreedProfile, Intended, Linked, Origin, UserLink};
+use crate::store::{AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -76,7 +76,7 @@ impl Provisioner {
             provisioner: self,
             view,
             created: None,
-            written: Vec::new(),
+            written: FreshTeams::new(),
         };
         let mut end = Ok(End::Done);
         for step in plan {
@@ -96,7 +96,7 @@ struct Run<'a> {
     provisioner: &'a Provisioner,
     view: &'a UserView,
     created: Option<AccountId>,
-    written: Vec<TeamId>,
+    written: FreshTeams,
 }
 
 impl Run<'_> {
@@ -129,7 +129,7 @@ impl Run<'_> {
                     .await?;
             }
             UserAction::LeaveTeam { account, team } => {
-                self.written.push(team.clone());
+                self.written.insert(team.clone(), LastWrite::Joined);
                 anypoint.remove_members(&team, &[account], deadline).await?;
             }
             UserAction::Link {
@@ -266,7 +266,7 @@ impl Run<'_> {
         let anypoint = &self.provisioner.anypoint;
         let accounts = [account];
         if let Some(team) = &wanted.team {
-            self.written.push(team.clone());
+            self.written.insert(team.clone(), LastWrite::Joined);
             match anypoint.add_members(team, &accounts, deadline).await {
                 // The team was deleted by hand: make it again below.
                 Err(error) if error.is_not_found() => {}
@@ -277,7 +277,7 @@ impl Run<'_> {
             .provisioner
             .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
             .await?;
-        self.written.push(link.team_id.clone());
+        self.written.insert(link.team_id.clone(), LastWrite::Joined);
         anypoint
             .add_members(&link.team_id, &accounts, deadline)
             .await
@@ -299,10 +299,8 @@ impl Run<'_> {
         if self.written.is_empty() {
             return Ok(());
         }
-        let mut teams = self.written.clone();
-        teams.extend(self.view.fresh.iter().cloned());
-        teams.sort();
-        teams.dedup();
+        let mut teams = self.view.fresh.clone();
+        teams.extend(self.written.clone());
         self.provisioner
             .store
             .note_memberships(&self.view.user, &teams)

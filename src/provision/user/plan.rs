@@ -7,7 +7,7 @@ use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::policy::{Adopt, ImportedNames, Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
-use crate::store::{AccountOwner, AgreedProfile, Origin, Tenure, UserLink};
+use crate::store::{AccountOwner, AgreedProfile, FreshTeams, LastWrite, Origin, Tenure, UserLink};
 
 /// A team that the user is to be in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub struct UserView {
     pub intended: Option<String>,
     /// The teams that the user is to be in.
     pub teams: Vec<WantedTeam>,
-    /// Teams whose memberships were written moments ago: what was read of them may be the past.
-    pub fresh: Vec<TeamId>,
+    /// Memberships that were written moments ago: what was read of them may be the past.
+    pub fresh: FreshTeams,
 }
 
 /// Which account an action is about.
@@ -423,7 +423,7 @@ impl Plan {
         &mut self,
         account: &Account,
         teams: &TeamsFound,
-        fresh: &[TeamId],
+        fresh: &FreshTeams,
         reason: &'static str,
     ) {
         if account.is_enabled() {
@@ -433,12 +433,13 @@ impl Plan {
         self.leave(&account.id, teams, fresh, &[]);
     }
 
-    /// Leaves every team of ours that is not wanted, also those whose reads may show the past.
+    /// Leaves every team of ours that is not wanted, also one that was joined moments ago and does
+    /// not show yet.
     fn leave(
         &mut self,
         account: &AccountId,
         teams: &TeamsFound,
-        fresh: &[TeamId],
+        fresh: &FreshTeams,
         wanted: &[WantedTeam],
     ) {
         let is_wanted = |team: &TeamId| wanted.iter().any(|w| w.team.as_ref() == Some(team));
@@ -447,10 +448,12 @@ impl Plan {
             .iter()
             .filter(|found| found.ours)
             .map(|found| &found.team);
-        let unsure = fresh
+        let unshown = fresh
             .iter()
+            .filter(|(_, written)| **written == LastWrite::Joined)
+            .map(|(team, _)| team)
             .filter(|team| teams.0.iter().all(|found| found.team != **team));
-        for team in shown.chain(unsure).filter(|team| !is_wanted(team)) {
+        for team in shown.chain(unshown).filter(|team| !is_wanted(team)) {
             self.add(
                 UserAction::LeaveTeam {
                     account: account.clone(),
@@ -469,7 +472,7 @@ impl Plan {
     ) {
         let is_in = |team: &TeamId| {
             found.is_some_and(|(_, teams)| teams.0.iter().any(|found| found.team == *team))
-                && !view.fresh.contains(team)
+                && view.fresh.get(team) != Some(&LastWrite::Left)
         };
         for wanted in &view.teams {
             if !wanted.team.as_ref().is_some_and(&is_in) {

@@ -11,12 +11,12 @@ use super::DynamoDbStore;
 use crate::aws::explain;
 use crate::aws::table::{integer, number, text};
 use crate::failure::Failure;
-use crate::ids::{OktaUserId, TeamId};
-use crate::store::{AccountIntent, FRESH_MS, INTENT_DAYS, Intended, UserMemory};
+use crate::ids::OktaUserId;
+use crate::store::{AccountIntent, FRESH_MS, FreshTeams, INTENT_DAYS, Intended, UserMemory};
 
 #[derive(serde::Deserialize)]
-struct FreshTeams {
-    teams: Vec<TeamId>,
+struct Note {
+    teams: FreshTeams,
     until_ms: i64,
 }
 
@@ -44,7 +44,7 @@ impl DynamoDbStore {
             memory.intent = lasts.then_some(found);
         }
         if let Some(item) = items.remove(&fresh) {
-            let found: FreshTeams = self.parse(&fresh, item)?;
+            let found: Note = self.parse(&fresh, item)?;
             if found.until_ms > now_ms {
                 memory.fresh_teams = found.teams;
             }
@@ -129,15 +129,18 @@ impl DynamoDbStore {
     pub(super) async fn put_fresh_teams(
         &self,
         user: &OktaUserId,
-        teams: &[TeamId],
+        teams: &FreshTeams,
     ) -> Result<(), Failure> {
         let until_ms = self.clock.now_ms() + FRESH_MS;
-        let teams = teams.iter().map(|team| text(team.as_str())).collect();
+        let teams = teams
+            .iter()
+            .map(|(team, written)| (team.to_string(), text(written.as_str())))
+            .collect();
         self.client
             .put_item()
             .table_name(&self.table)
             .item("pk", text(fresh_pk(user)))
-            .item("teams", AttributeValue::L(teams))
+            .item("teams", AttributeValue::M(teams))
             .item("until_ms", number(until_ms))
             .item("expires_at", number(until_ms / 1000 + 60))
             .send()

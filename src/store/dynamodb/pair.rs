@@ -15,7 +15,7 @@ use super::{CURRENT, DynamoDbStore, FORMER};
 use crate::aws::explain;
 use crate::aws::table::{Item, string, text};
 use crate::failure::{Failure, Side};
-use crate::store::Linked;
+use crate::store::{Linked, Origin};
 
 /// How often a transaction is tried that others get in the way of.
 const ROUNDS: u32 = 8;
@@ -70,6 +70,9 @@ const LINK: usize = 0;
 const REVERSE: usize = 1;
 const LEFT: usize = 2;
 
+const ADOPTED: &str = Origin::Adopted.as_str();
+const CREATED: &str = Origin::Created.as_str();
+
 enum Sent {
     Written,
     /// One reason for each item of the transaction.
@@ -109,7 +112,13 @@ impl DynamoDbStore {
             }
             if let Some(item) = refused(&reasons, LINK) {
                 before = match string(item, pair.target_attribute) {
-                    Some(before) => Some(before.to_owned()),
+                    Some(before) => {
+                        if before == target && string(item, "origin") == Some(CREATED) {
+                            // What another run of ours made stays "created" for whoever finds it.
+                            attributes.insert("origin".to_owned(), text(CREATED));
+                        }
+                        Some(before.to_owned())
+                    }
                     None if item.is_empty() => None,
                     None => return Err(self.unreadable(&pair.pk())),
                 };
@@ -167,12 +176,19 @@ impl DynamoDbStore {
         item: Item,
         before: Option<&str>,
     ) -> Result<TransactWriteItem, Failure> {
+        let adopts = string(&item, "origin") == Some(ADOPTED);
         let mut put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
             .return_values_on_condition_check_failure(OnRefusal::AllOld)
             .expression_attribute_names("#target", pair.target_attribute);
         put = match before {
+            None if adopts => put
+                .condition_expression(
+                    "attribute_not_exists(pk) OR (#target = :target AND origin <> :created)",
+                )
+                .expression_attribute_values(":target", text(target))
+                .expression_attribute_values(":created", text(CREATED)),
             None => put
                 .condition_expression("attribute_not_exists(pk) OR #target = :target")
                 .expression_attribute_values(":target", text(target)),

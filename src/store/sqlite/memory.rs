@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::USER;
 use super::rows::{parsed, user_link};
-use crate::ids::{OktaUserId, TeamId};
-use crate::store::{AccountIntent, INTENT_DAYS, Intended, UserMemory};
+use crate::ids::OktaUserId;
+use crate::store::{AccountIntent, FreshTeams, INTENT_DAYS, Intended, LastWrite, UserMemory};
 
 pub(super) fn read(
     connection: &Connection,
@@ -16,9 +16,16 @@ pub(super) fn read(
     let link = connection
         .query_row(&sql, [user.as_str()], user_link)
         .optional()?;
-    let mut statement = connection
-        .prepare("SELECT team_id FROM fresh_teams WHERE okta_user = ?1 AND until_ms > ?2")?;
-    let fresh = statement.query_map((user.as_str(), now_ms), |row| parsed(row, 0))?;
+    let mut statement = connection.prepare(
+        "SELECT team_id, written FROM fresh_teams WHERE okta_user = ?1 AND until_ms > ?2",
+    )?;
+    let fresh = statement.query_map((user.as_str(), now_ms), |row| {
+        let written = match row.get_ref(1)?.as_str()? {
+            "joined" => LastWrite::Joined,
+            _ => LastWrite::Left,
+        };
+        Ok((parsed(row, 0)?, written))
+    })?;
     Ok(UserMemory {
         link: link.map(|(_, link)| link),
         intent: intent(connection, user, now_ms)?,
@@ -61,17 +68,18 @@ pub(super) fn intend(
 pub(super) fn note(
     connection: &Connection,
     user: &OktaUserId,
-    teams: &[TeamId],
+    teams: &FreshTeams,
     until_ms: i64,
 ) -> rusqlite::Result<()> {
     connection.execute(
         "DELETE FROM fresh_teams WHERE okta_user = ?1",
         [user.as_str()],
     )?;
-    for team in teams {
+    for (team, written) in teams {
         connection.execute(
-            "INSERT OR REPLACE INTO fresh_teams (okta_user, team_id, until_ms) VALUES (?1, ?2, ?3)",
-            (user.as_str(), team.as_str(), until_ms),
+            "INSERT OR REPLACE INTO fresh_teams (okta_user, team_id, written, until_ms) \
+             VALUES (?1, ?2, ?3, ?4)",
+            (user.as_str(), team.as_str(), written.as_str(), until_ms),
         )?;
     }
     Ok(())

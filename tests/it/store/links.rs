@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use okta_anypoint::store::{
-    AgreedProfile, Intended, Linked, Origin, TeamLink, Tenure, UserLink, UserMemory,
+    AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, TeamLink, Tenure, UserLink,
+    UserMemory,
 };
 
 use super::{LEASE, World, account, group, link_to, team, team_link, user};
@@ -230,22 +231,17 @@ async fn one_holder_intends_at_a_time(world: World) {
 
 async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
     let store = &world.store;
-    let fresh = async || {
-        let mut teams = store.user_memory(&user(1)).await.unwrap().fresh_teams;
-        teams.sort();
-        teams
-    };
-    assert_eq!(fresh().await, []);
-    store
-        .note_memberships(&user(1), &[team(1), team(2)])
-        .await
-        .unwrap();
-    assert_eq!(fresh().await, [team(1), team(2)]);
-    store.note_memberships(&user(1), &[team(3)]).await.unwrap();
+    let fresh = async || store.user_memory(&user(1)).await.unwrap().fresh_teams;
+    let first = FreshTeams::from([(team(1), LastWrite::Joined), (team(2), LastWrite::Left)]);
+    let second = FreshTeams::from([(team(3), LastWrite::Joined)]);
+    assert_eq!(fresh().await, FreshTeams::new());
+    store.note_memberships(&user(1), &first).await.unwrap();
+    assert_eq!(fresh().await, first);
+    store.note_memberships(&user(1), &second).await.unwrap();
     world.clock.advance(59_999);
-    assert_eq!(fresh().await, [team(3)]);
+    assert_eq!(fresh().await, second);
     world.clock.advance(1);
-    assert_eq!(fresh().await, []);
+    assert_eq!(fresh().await, FreshTeams::new());
     assert_eq!(
         store.user_memory(&user(1)).await.unwrap(),
         UserMemory::default()
@@ -320,4 +316,36 @@ async fn a_link_made_by_hand_works(world: World) {
     world.store.unlink_user(&user(6)).await.unwrap();
     assert_eq!(world.account_of(6).await, None);
     assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
+}
+
+/// Two runs at once: one made the object, the other found it. Whoever writes last, it was made.
+async fn adopting_what_we_made_does_not_change_its_origin(world: World) {
+    let store = &world.store;
+    let origin = async |first: Origin, second: Origin, second_account: usize| {
+        for (account, origin) in [(1, first), (second_account, second)] {
+            let link = UserLink {
+                origin,
+                ..link_to(account)
+            };
+            store.link_user(&user(1), &link).await.unwrap();
+        }
+        let user_origin = store.user_link(&user(1)).await.unwrap().unwrap().origin;
+        for (team, origin) in [(1, first), (second_account, second)] {
+            let link = TeamLink {
+                origin,
+                ..team_link(team)
+            };
+            store.link_team(&group(1), &link).await.unwrap();
+        }
+        let team_origin = store.team_link(&group(1)).await.unwrap().unwrap().origin;
+        store.unlink_user(&user(1)).await.unwrap();
+        store.unlink_team(&group(1)).await.unwrap();
+        assert_eq!(user_origin, team_origin);
+        user_origin
+    };
+    let (created, adopted, imported) = (Origin::Created, Origin::Adopted, Origin::Imported);
+    assert_eq!(origin(created, adopted, 1).await, created);
+    assert_eq!(origin(adopted, created, 1).await, created);
+    assert_eq!(origin(created, imported, 1).await, imported);
+    assert_eq!(origin(created, adopted, 2).await, adopted, "another object");
 }

@@ -1,5 +1,6 @@
 //! `demo`: the story of `events/`, played on simulators through the real receiver and worker.
 
+mod cast;
 mod check;
 mod show;
 mod stage;
@@ -15,7 +16,9 @@ use check::{Expected, Played};
 use stage::{Stage, short};
 use story::Step;
 
-pub use story::{ADA, APP, GRACE, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire};
+pub use cast::{
+    ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire,
+};
 
 /// Play the whole story on simulators: no settings, no network, no AWS.
 ///

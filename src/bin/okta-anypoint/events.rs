@@ -1,0 +1,155 @@
+//! `events`: the ledger.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use okta_anypoint::clock::rfc3339;
+use okta_anypoint::ledger::{Filter, Record, Status};
+use serde_json::json;
+
+use crate::console::{Console, Tone, Verdict};
+use crate::{names, table};
+
+/// List what became of events, newest first.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"events\": [{\"id\", \"status\", \"event_type\", \"subject\", \"published\", \
+\"attempts\", \"updated_at_ms\", \"expires_at\", \"error\", \"error_class\"}]}.
+
+Examples:
+  okta-anypoint events --failed
+  okta-anypoint events --subject ada.lovelace@acme.example --since 2d
+  okta-anypoint events --data okta-anypoint.db --json | jq -r '.events[].id'")]
+pub struct Args {
+    /// Only events that failed.
+    #[arg(long, conflicts_with = "status")]
+    failed: bool,
+    /// Only events in this state.
+    #[arg(long, value_name = "STATE")]
+    status: Option<State>,
+    /// Only events about this user or group (an id, or a login, username or group name).
+    #[arg(long, value_name = "USER_OR_GROUP")]
+    subject: Option<String>,
+    /// Only events whose record changed in this time: 90s, 30m, 12h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    since: Option<Duration>,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum State {
+    #[value(name = "in_progress", alias = "in-progress")]
+    InProgress,
+    Done,
+    Failed,
+}
+
+pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+    let subject = match &args.subject {
+        None => None,
+        Some(name) => Some(match names::by_id(name) {
+            Some(subject) => subject,
+            None => names::subject(&args.table.open().await?, name).await?,
+        }),
+    };
+    let since = args.since.map(|age| {
+        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        table::clock().now_ms().saturating_sub(age)
+    });
+    let filter = Filter {
+        status: match (args.failed, args.status) {
+            (true, _) | (_, Some(State::Failed)) => Some(Status::Failed),
+            (_, Some(State::Done)) => Some(Status::Done),
+            (_, Some(State::InProgress)) => Some(Status::InProgress),
+            (false, None) => None,
+        },
+        subject: subject.map(|subject| subject.to_string()),
+        updated_since_ms: since,
+    };
+    let records = args
+        .table
+        .open_table()
+        .await?
+        .ledger
+        .records(&filter)
+        .await?;
+    show(&records, console)?;
+    Ok(Verdict::Done)
+}
+
+/// Records as a table, with the reasons of failures below it.
+pub fn show(records: &[Record], console: &Console) -> Result<()> {
+    console.emit(&json!({"events": records}))?;
+    if records.is_empty() {
+        return console.say("no such events");
+    }
+    let mut table = console.table(&["changed", "state", "tries", "type", "subject", "uuid"]);
+    for record in records {
+        table.add_row([
+            rfc3339(record.updated_at_ms.div_euclid(1000) * 1000),
+            state(record, console),
+            record.attempts.to_string(),
+            record.event_type.clone(),
+            record.subject.clone(),
+            record.id.clone(),
+        ]);
+    }
+    console.say(table)?;
+    let failed: Vec<&Record> = records
+        .iter()
+        .filter(|record| record.status == Status::Failed)
+        .collect();
+    for record in &failed {
+        let error = record.error.as_deref().unwrap_or("no reason is recorded");
+        console.say(format!("\n{}\n  {error}", record.id))?;
+    }
+    if let Some(first) = failed.first() {
+        console.say(format!(
+            "\nWhen the cause is mended: okta-anypoint replay {}",
+            first.id
+        ))?;
+    }
+    Ok(())
+}
+
+fn state(record: &Record, console: &Console) -> String {
+    match (record.status, record.error_class) {
+        (Status::Failed, Some(class)) => {
+            console.paint(Tone::Bad, format!("failed, {}", class.as_str()))
+        }
+        (Status::Failed, None) => console.paint(Tone::Bad, "failed"),
+        (Status::Done, _) => console.paint(Tone::Good, "done"),
+        (Status::InProgress, _) => "in_progress".to_owned(),
+    }
+}
+
+/// `90s`, `30m`, `12h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a time like 90s, 30m, 12h or 7d";
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 60 * 60,
+        Some('d') => 24 * 60 * 60,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let number = &text[..text.len() - 1];
+    let number: u32 = number.parse().map_err(|_| EXPECTED.to_owned())?;
+    Ok(Duration::from_secs(u64::from(number) * unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        for bad in ["", "5", "h", "-1h", "1w", "1.5h", "1é"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! `hook register` and `hook status`: the event hook in Okta.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use anyhow::{Result, anyhow, bail};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::HOOK_EVENT_TYPES;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::okta::{EventHook, HookSpec, Okta};
+use okta_anypoint::settings::HookSettings;
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::console::{Console, Tone, Usage, Verdict};
+use crate::remote::{self, HookAccess};
+use crate::table::LOOK_TIME;
+
+/// The name under which the hook is registered and found again.
+pub const NAME: &str = "okta-anypoint";
+
+/// Register the event hook in Okta, or show its state.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: HookCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum HookCommand {
+    /// Create or update the event hook with exactly the event types that act, and verify it.
+    ///
+    /// Safe to run again: a hook of the same name or URL is updated, never doubled. Run it again
+    /// after HOOK_SECRET changed (the receiver accepts HOOK_SECRET_PREVIOUS meanwhile). Exits 1 if
+    /// Okta could not verify it: then it delivers nothing.
+    #[command(after_long_help = "\
+Settings: OKTA_ORG_URL, OKTA_API_TOKEN (of an admin who may manage event hooks), HOOK_SECRET, \
+HOOK_AUTH_HEADER, OKTA_APP_ID.
+
+Examples:
+  okta-anypoint hook register --url https://hooks.acme.example/okta
+  # rotate the secret: first the receiver accepts both, then Okta sends the new one
+  HOOK_SECRET=new HOOK_SECRET_PREVIOUS=old okta-anypoint serve &
+  HOOK_SECRET=new okta-anypoint hook register --url https://hooks.acme.example/okta")]
+    Register {
+        /// The address of the receiver; Okta calls https:// only.
+        #[arg(long, value_parser = address)]
+        url: Url,
+        /// The hook's name in Okta.
+        #[arg(long, default_value = NAME)]
+        name: String,
+    },
+    /// Show the hook: where it delivers to, whether it is on and verified, and its event types.
+    #[command(after_long_help = "\
+With --json: {\"id\", \"name\", \"url\", \"active\", \"verified\", \"event_types\", \"missing\", \
+\"superfluous\", \"problems\"}. Exits 1 if it does not deliver everything that is needed.
+
+Examples:
+  okta-anypoint hook status")]
+    Status {
+        /// The hook's name in Okta.
+        #[arg(long, default_value = NAME)]
+        name: String,
+    },
+}
+
+pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+    let deadline = Deadline::within(LOOK_TIME);
+    match &args.command {
+        HookCommand::Register { url, name } => {
+            let access = remote::hook_access().await?;
+            register(&access, url, name, deadline, console).await
+        }
+        HookCommand::Status { name } => {
+            let okta = remote::hook_reader().await?;
+            status(&okta, name, deadline, console).await
+        }
+    }
+}
+
+async fn register(
+    access: &HookAccess,
+    url: &Url,
+    name: &str,
+    deadline: Deadline,
+    console: &Console,
+) -> Result<Verdict> {
+    let HookAccess { okta, hook } = access;
+    let HookSettings { header, .. } = hook;
+    let secret = access.secret()?;
+    let spec = HookSpec {
+        name,
+        url,
+        auth_header: header.as_str(),
+        secret: &secret,
+        event_types: &HOOK_EVENT_TYPES,
+    };
+    let existing = existing(&okta.event_hooks(deadline).await?, name, url)?;
+    let (done, mut hook) = match existing {
+        None => ("created", okta.create_event_hook(&spec, deadline).await?),
+        Some(old) => (
+            "updated",
+            okta.replace_event_hook(&old, &spec, deadline).await?,
+        ),
+    };
+    if !hook.is_active() {
+        hook = okta.activate_event_hook(&hook.id, deadline).await?;
+    }
+    console.say(format!("The event hook {} was {done}.", hook.id))?;
+    let refused = match okta.verify_event_hook(&hook.id, deadline).await {
+        Ok(verified) => {
+            hook = verified;
+            None
+        }
+        Err(error) => Some(Failure::from(error)),
+    };
+    let problems = problems(&hook);
+    show(&hook, &problems, console)?;
+    if let Some(failure) = &refused {
+        console.say(format!("\nOkta says: {}", failure.message))?;
+    }
+    if !hook.is_verified() {
+        console.say(console.paint(Tone::Bad, unverified_advice()))?;
+    }
+    let ok = problems.is_empty() && refused.is_none();
+    let mut result = machine(&hook, &problems);
+    result["done"] = json!(done);
+    console.emit(&result)?;
+    Ok(if ok { Verdict::Done } else { Verdict::Problem })
+}
+
+fn unverified_advice() -> &'static str {
+    "UNVERIFIED: Okta delivers nothing. Okta called the URL and did not get the right answer within 3 s. \
+     Check that\n  - the receiver runs and can be reached from the internet at exactly this URL, with a \
+     valid certificate;\n  - it has the same HOOK_SECRET and HOOK_AUTH_HEADER as this command (a wrong \
+     secret is a 401);\nthen run this command again."
+}
+
+/// The hook that is ours: by name, else by URL.
+fn existing(hooks: &[EventHook], name: &str, url: &Url) -> Result<Option<EventHook>> {
+    let named: Vec<&EventHook> = hooks.iter().filter(|hook| hook.name == name).collect();
+    let found = if named.is_empty() {
+        hooks
+            .iter()
+            .filter(|hook| hook.url() == url.as_str())
+            .collect()
+    } else {
+        named
+    };
+    match found.as_slice() {
+        [] => Ok(None),
+        [hook] => Ok(Some((*hook).clone())),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|hook| hook.id.as_str()).collect();
+            bail!(
+                "Okta has {} hooks of that name or URL: {}; deactivate and delete all but one in Okta \
+                 (Workflow, Event Hooks), then run this again",
+                ids.len(),
+                ids.join(", ")
+            )
+        }
+    }
+}
+
+async fn status(okta: &Okta, name: &str, deadline: Deadline, console: &Console) -> Result<Verdict> {
+    let hooks = okta.event_hooks(deadline).await?;
+    let found: Vec<&EventHook> = hooks.iter().filter(|hook| hook.name == name).collect();
+    let hook = match found.as_slice() {
+        [hook] => *hook,
+        [] => {
+            return Err(anyhow!(
+                "Okta has no event hook named \"{name}\"; `okta-anypoint hook register --url URL` makes it"
+            ));
+        }
+        several => {
+            let ids: Vec<&str> = several.iter().map(|hook| hook.id.as_str()).collect();
+            bail!(
+                "Okta has {} event hooks named \"{name}\": {}; every event comes more than once; delete \
+                 all but one in Okta",
+                ids.len(),
+                ids.join(", ")
+            );
+        }
+    };
+    let problems = problems(hook);
+    show(hook, &problems, console)?;
+    console.emit(&machine(hook, &problems))?;
+    Ok(if problems.is_empty() {
+        Verdict::Done
+    } else {
+        Verdict::Problem
+    })
+}
+
+/// Event types that are needed and missing, and those that are there and not needed.
+fn differences(hook: &EventHook) -> (Vec<&'static str>, Vec<String>) {
+    let subscribed: BTreeSet<&str> = hook.event_types().iter().map(String::as_str).collect();
+    let missing = HOOK_EVENT_TYPES
+        .into_iter()
+        .filter(|needed| !subscribed.contains(needed))
+        .collect();
+    let superfluous = hook
+        .event_types()
+        .iter()
+        .filter(|found| !HOOK_EVENT_TYPES.contains(&found.as_str()))
+        .cloned()
+        .collect();
+    (missing, superfluous)
+}
+
+/// What keeps a hook from delivering exactly what is needed, a sentence each.
+pub fn problems(hook: &EventHook) -> Vec<String> {
+    let mut problems = Vec::new();
+    let again = "`okta-anypoint hook register --url URL` mends it";
+    if !hook.is_active() {
+        problems.push(format!("it is not active and delivers nothing; {again}"));
+    }
+    if !hook.is_verified() {
+        problems.push(format!("it is UNVERIFIED and delivers nothing; {again}"));
+    }
+    if hook.is_filtered() {
+        problems
+            .push("it has a filter and leaves events out; take the filter away in Okta".to_owned());
+    }
+    let (missing, superfluous) = differences(hook);
+    if !missing.is_empty() {
+        problems.push(format!(
+            "it is not subscribed to {}; {again}",
+            missing.join(", ")
+        ));
+    }
+    if !superfluous.is_empty() {
+        problems.push(format!(
+            "it is subscribed to event types that nobody needs: {}; {again}",
+            superfluous.join(", ")
+        ));
+    }
+    problems
+}
+
+fn show(hook: &EventHook, problems: &[String], console: &Console) -> Result<()> {
+    let state = |is: bool, yes: &'static str, no: &'static str| {
+        if is {
+            console.paint(Tone::Good, yes)
+        } else {
+            console.paint(Tone::Bad, no)
+        }
+    };
+    console.say(format!(
+        "  id        {}\n  name      {}\n  url       {}\n  header    {}\n  state     {}, {}\n  events    \
+         {} of the {} that are needed",
+        hook.id,
+        hook.name,
+        hook.url(),
+        hook.auth_header().unwrap_or("none"),
+        state(hook.is_active(), "ACTIVE", "INACTIVE"),
+        state(hook.is_verified(), "VERIFIED", "UNVERIFIED"),
+        HOOK_EVENT_TYPES.len() - differences(hook).0.len(),
+        HOOK_EVENT_TYPES.len(),
+    ))?;
+    for problem in problems {
+        console.say(console.paint(Tone::Bad, format!("  !! {problem}")))?;
+    }
+    Ok(())
+}
+
+fn machine(hook: &EventHook, problems: &[String]) -> Value {
+    let (missing, superfluous) = differences(hook);
+    json!({
+        "id": hook.id,
+        "name": hook.name,
+        "url": hook.url(),
+        "header": hook.auth_header(),
+        "active": hook.is_active(),
+        "verified": hook.is_verified(),
+        "event_types": hook.event_types(),
+        "missing": missing,
+        "superfluous": superfluous,
+        "problems": problems,
+    })
+}
+
+/// An address that Okta can call; plain HTTP on loopback is for the simulated Okta.
+fn address(text: &str) -> Result<Url, Usage> {
+    let url = Url::parse(text)
+        .map_err(|_| Usage("expected the receiver's whole address, https://…".to_owned()))?;
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        return Err(Usage(
+            "Okta calls https:// addresses only (http:// is for the simulator on a loopback host)"
+                .to_owned(),
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(Usage(
+            "the address must have no user, password or fragment; the secret goes into HOOK_SECRET"
+                .to_owned(),
+        ));
+    }
+    Ok(url)
+}

@@ -1,0 +1,205 @@
+//! `link`, `unlink` and `reset-email`: what an operator settles by hand.
+
+use anyhow::{Result, bail};
+use okta_anypoint::anypoint::Account;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ids::AccountId;
+use okta_anypoint::store::{Linked, Origin, UserLink};
+use serde_json::json;
+
+use crate::console::{Console, Verdict};
+use crate::table::{LOOK_TIME, Operator};
+use crate::{names, outlook, table};
+
+/// Pair an Okta user with an Anypoint user where adoption was refused.
+///
+/// Writes the link only; the next event, or `push`, makes both sides agree. What that would do is
+/// shown.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"okta_user\", \"anypoint_id\", \"username\", \"actions\": [{\"action\", \"what\", \
+\"reason\"}], \"failure\"}.
+
+Examples:
+  okta-anypoint link ada.lovelace@acme.example ada_lovelace
+  okta-anypoint link 00u1ab2cd3EF4gh5ij6 2f1d9a3e-0000-4000-8000-000000000001")]
+pub struct LinkArgs {
+    /// The Okta user: id, login or username.
+    #[arg(value_name = "OKTA_USER")]
+    user: String,
+    /// The Anypoint user: id or username.
+    #[arg(value_name = "ANYPOINT_USER")]
+    account: String,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Part an Okta user from its Anypoint user. Neither is changed.
+///
+/// While the user is assigned to the app, the next event finds the account again under its username,
+/// and adopts it or not as ADOPT says.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"okta_user\", \"unlinked\": the link that was there, or null}.
+
+Examples:
+  okta-anypoint unlink ada.lovelace@acme.example")]
+pub struct UnlinkArgs {
+    /// The Okta user: id, login or username.
+    #[arg(value_name = "OKTA_USER")]
+    user: String,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Ask Anypoint to mail the password reset link to a user again.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"okta_user\", \"anypoint_id\", \"asked\": true}.
+
+Examples:
+  okta-anypoint reset-email ada.lovelace@acme.example")]
+pub struct ResetArgs {
+    /// The Okta user: id, login or username.
+    #[arg(value_name = "USER")]
+    user: String,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    let deadline = Deadline::within(LOOK_TIME);
+    let user = names::user(&operator, &args.user).await?;
+    if operator
+        .provisioner
+        .okta
+        .user(&user, deadline)
+        .await?
+        .is_none()
+    {
+        bail!("Okta has no user {user}; nothing was linked");
+    }
+    let account = account(&operator, &args.account, deadline).await?;
+    let store = &operator.table.store;
+    if let Some(link) = store.user_link(&user).await?
+        && link.anypoint_id != account.id
+    {
+        bail!(
+            "Okta user {user} is linked to Anypoint user {} already; part them first: okta-anypoint \
+             unlink {user}",
+            link.anypoint_id
+        );
+    }
+    let link = UserLink {
+        anypoint_id: account.id.clone(),
+        username: account.username.clone(),
+        origin: Origin::Adopted,
+        agreed: None,
+    };
+    if let Linked::TakenBy(other) = store.link_user(&user, &link).await? {
+        bail!(
+            "Anypoint user {} is linked to Okta user {other}; part them first: okta-anypoint unlink \
+             {other}",
+            account.id
+        );
+    }
+    console.say(format!(
+        "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
+        account.id, account.username
+    ))?;
+    let plan = outlook::look_at_user(&operator.provisioner, &user, deadline)
+        .await
+        .plan;
+    match &plan {
+        Ok(actions) if actions.is_empty() => console.say("Both sides agree.")?,
+        Ok(actions) => {
+            console.say(format!(
+                "The next event, or `okta-anypoint push {user}`, would:"
+            ))?;
+            for action in actions {
+                console.say(format!("  {} ({})", action.what, action.reason))?;
+            }
+        }
+        Err(failure) => console.say(format!("The next look would fail: {failure}"))?,
+    }
+    console.emit(&json!({
+        "okta_user": user,
+        "anypoint_id": account.id,
+        "username": account.username,
+        "actions": plan.as_ref().ok(),
+        "failure": plan.as_ref().err().map(outlook::failure_json),
+    }))?;
+    Ok(Verdict::Done)
+}
+
+/// The account of an id or a username. Single sign-on users are not among those that are provisioned.
+async fn account(operator: &Operator, name: &str, deadline: Deadline) -> Result<Account> {
+    let anypoint = &operator.provisioner.anypoint;
+    let found = match AccountId::parse(name) {
+        Ok(id) if uuid::Uuid::parse_str(name).is_ok() => anypoint.account(&id, deadline).await?,
+        _ => anypoint.account_named(name, deadline).await?,
+    };
+    let Some(account) = found else {
+        bail!("Anypoint has no native user \"{name}\" in this organization; nothing was linked");
+    };
+    if !account.is_native() {
+        bail!(
+            "Anypoint user {} signs in by single sign-on; only native accounts are provisioned",
+            account.id
+        );
+    }
+    Ok(account)
+}
+
+pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    let user = names::user(&operator, &args.user).await?;
+    let store = &operator.table.store;
+    let link = store.user_link(&user).await?;
+    store.unlink_user(&user).await?;
+    console.say(match &link {
+        Some(link) => format!(
+            "Okta user {user} and Anypoint user {} are parted; neither was changed.",
+            link.anypoint_id
+        ),
+        None => format!("Okta user {user} was not linked."),
+    })?;
+    console.emit(&json!({"okta_user": user, "unlinked": link}))?;
+    Ok(Verdict::Done)
+}
+
+pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    let deadline = Deadline::within(LOOK_TIME);
+    let user = names::user(&operator, &args.user).await?;
+    let Some(link) = operator.table.store.user_link(&user).await? else {
+        bail!(
+            "Okta user {user} has no linked Anypoint user; `okta-anypoint explain {user}` says why"
+        );
+    };
+    let anypoint = &operator.provisioner.anypoint;
+    let Some(account) = anypoint.account(&link.anypoint_id, deadline).await? else {
+        bail!(
+            "Anypoint user {} is gone; `okta-anypoint push {user}` makes the account again if it is \
+             wanted",
+            link.anypoint_id
+        );
+    };
+    if !account.is_enabled() {
+        bail!(
+            "Anypoint user {} is disabled and could not sign in; `okta-anypoint explain {user}` says \
+             why",
+            account.id
+        );
+    }
+    anypoint
+        .mail_password_reset(&account.username, deadline)
+        .await?;
+    console.say(format!(
+        "Anypoint was asked to mail a password reset link to user {}.",
+        account.id
+    ))?;
+    console.emit(&json!({"okta_user": user, "anypoint_id": account.id, "asked": true}))?;
+    Ok(Verdict::Done)
+}

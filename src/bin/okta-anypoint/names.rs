@@ -1,0 +1,128 @@
+//! How people name users and groups: by Okta id; by login, username or group name where that is unique.
+
+use anyhow::Result;
+use futures_util::future::try_join3;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::provision::Provisioner;
+
+use crate::console::Usage;
+use crate::table::{LOOK_TIME, Operator};
+
+/// A user or a group.
+pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
+    if let Some(subject) = by_id(name) {
+        return Ok(subject);
+    }
+    let deadline = Deadline::within(LOOK_TIME);
+    let found = find(&operator.provisioner, name, deadline).await?;
+    unique(name, found, "user or group")
+}
+
+/// A user.
+pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
+    if let Some(Subject::User(user)) = by_id(name) {
+        return Ok(user);
+    }
+    let deadline = Deadline::within(LOOK_TIME);
+    let found = find(&operator.provisioner, name, deadline).await?;
+    let users = found
+        .into_iter()
+        .filter(|subject| matches!(subject, Subject::User(_)))
+        .collect();
+    match unique(name, users, "user")? {
+        Subject::User(user) => Ok(user),
+        Subject::Group(_) => Err(Usage(format!("\"{name}\" is a group, not a user")).into()),
+    }
+}
+
+/// An id says by itself what it is; it is taken also when Okta does not know it (any more).
+pub fn by_id(name: &str) -> Option<Subject> {
+    if let Ok(subject) = name.parse() {
+        return Some(subject);
+    }
+    match name.get(..3) {
+        Some("00u") if name.len() >= 10 => OktaUserId::parse(name).ok().map(Subject::User),
+        Some("00g") if name.len() >= 10 => OktaGroupId::parse(name).ok().map(Subject::Group),
+        _ => None,
+    }
+}
+
+async fn find(
+    provisioner: &Provisioner,
+    name: &str,
+    deadline: Deadline,
+) -> Result<Vec<Subject>, Failure> {
+    let by_login = async {
+        let user = provisioner.okta.user_by_login(name, deadline).await?;
+        Ok::<_, Failure>(user.map(|user| user.id))
+    };
+    let by_group_name = async {
+        let groups = provisioner.okta.groups_named(name, deadline).await?;
+        Ok(groups
+            .into_iter()
+            .filter(|group| group.name().eq_ignore_ascii_case(name))
+            .map(|group| group.id)
+            .collect::<Vec<_>>())
+    };
+    let by_link = async {
+        let links = provisioner.store.all_user_links().await?;
+        Ok(links
+            .into_iter()
+            .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
+            .map(|(user, _)| user)
+            .collect::<Vec<_>>())
+    };
+    let (login, groups, linked) = try_join3(by_login, by_group_name, by_link).await?;
+    let mut users: Vec<OktaUserId> = login.into_iter().chain(linked).collect();
+    if users.is_empty() && groups.is_empty() {
+        // The last resort reads every assignment: a username in the app of somebody without a link.
+        let assigned = provisioner
+            .okta
+            .app_users(&provisioner.app, deadline)
+            .await?;
+        users.extend(
+            assigned
+                .into_iter()
+                .filter(|user| {
+                    user.username()
+                        .is_some_and(|username| username.eq_ignore_ascii_case(name))
+                })
+                .map(|user| user.id),
+        );
+    }
+    let mut found: Vec<Subject> = users
+        .into_iter()
+        .map(Subject::User)
+        .chain(groups.into_iter().map(Subject::Group))
+        .collect();
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn unique(name: &str, mut found: Vec<Subject>, kind: &str) -> Result<Subject> {
+    match (found.pop(), found.as_slice()) {
+        (Some(only), []) => Ok(only),
+        (None, _) => Err(Usage(format!(
+            "Okta knows no {kind} by the login, username or name \"{name}\"; name it by its Okta id"
+        ))
+        .into()),
+        (Some(last), others) => {
+            let ids: Vec<String> = others
+                .iter()
+                .chain([&last])
+                .map(|subject| match subject {
+                    Subject::User(id) => format!("user {id}"),
+                    Subject::Group(id) => format!("group {id}"),
+                })
+                .collect();
+            Err(Usage(format!(
+                "\"{name}\" is not unique: {}; name the one you mean by its id",
+                ids.join(", ")
+            ))
+            .into())
+        }
+    }
+}

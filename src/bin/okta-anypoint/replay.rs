@@ -1,0 +1,135 @@
+//! `replay` and `push`: do work now, through the same path as an event.
+
+use anyhow::Result;
+use okta_anypoint::event::Change;
+use okta_anypoint::ids::{EventUuid, Subject};
+use okta_anypoint::ledger::{Reason, Record, Status};
+use serde_json::json;
+
+use crate::console::{Console, Tone, Usage, Verdict};
+use crate::table::Operator;
+use crate::{names, table};
+
+/// Do events again, whatever became of them: failed for good, failed for now, or done.
+///
+/// An event that another run works on just now is left to it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+
+Examples:
+  okta-anypoint replay b1fae790-1619-11f1-af2d-4a5b9c3d7e1f
+  okta-anypoint events --failed --json | jq -r '.events[].id' | xargs okta-anypoint replay")]
+pub struct ReplayArgs {
+    /// The events' uuids, as `events` lists them.
+    #[arg(required = true, value_name = "UUID")]
+    uuids: Vec<String>,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Make users or groups agree now, as if an event had told of them.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+
+Examples:
+  okta-anypoint push ada.lovelace@acme.example
+  okta-anypoint push 00g1ab2cd3EF4gh5ij6 \"Integration Engineers\"")]
+pub struct PushArgs {
+    /// Okta ids, logins, usernames or group names.
+    #[arg(required = true, value_name = "USER_OR_GROUP")]
+    names: Vec<String>,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    let mut changes = Vec::new();
+    for uuid in &args.uuids {
+        let record = operator.table.ledger.record(uuid).await?;
+        let record = record.ok_or_else(|| {
+            Usage(format!(
+                "no event {uuid} is recorded; `okta-anypoint events` lists those that are"
+            ))
+        })?;
+        changes.push(change(&record)?);
+    }
+    work(&operator, &changes, Reason::Replay, console).await
+}
+
+pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    let mut changes = Vec::new();
+    for name in &args.names {
+        let subject = names::subject(&operator, name).await?;
+        changes.push(Change::found(subject, operator.clock.now_ms()));
+    }
+    work(&operator, &changes, Reason::Delivery, console).await
+}
+
+fn change(record: &Record) -> Result<Change> {
+    let readable = EventUuid::parse(record.id.clone())
+        .ok()
+        .zip(record.subject.parse::<Subject>().ok());
+    let (uuid, subject) = readable.ok_or_else(|| {
+        Usage(format!(
+            "event {} names no user or group and cannot be done again; push the user or group it was \
+             about",
+            record.id
+        ))
+    })?;
+    Ok(Change {
+        uuid,
+        event_type: record.event_type.clone(),
+        subject,
+        published: record.published.clone(),
+    })
+}
+
+async fn work(
+    operator: &Operator,
+    changes: &[Change],
+    reason: Reason,
+    console: &Console,
+) -> Result<Verdict> {
+    let verdicts = operator.work(changes, reason).await;
+    let mut results = Vec::new();
+    let mut problem = false;
+    for (change, verdict) in changes.iter().zip(verdicts) {
+        let record = operator.table.ledger.record(change.uuid.as_str()).await?;
+        let status = record.as_ref().map(|record| record.status);
+        let is_done = status == Some(Status::Done) && !verdict.is_retry();
+        problem |= !is_done;
+        let (mark, said) = match (&record, is_done) {
+            (_, true) => (console.paint(Tone::Good, "done"), None),
+            (Some(record), _) if record.status == Status::Failed => {
+                (console.paint(Tone::Bad, "failed"), record.error.clone())
+            }
+            _ => (
+                console.paint(Tone::Bad, "not now"),
+                Some(
+                    "another run is at work on it, or it could not be recorded; try again later"
+                        .to_owned(),
+                ),
+            ),
+        };
+        console.say(format!("{mark}  {}  {}", change.subject, change.uuid))?;
+        if let Some(said) = &said {
+            console.say(format!("  {said}"))?;
+        }
+        results.push(json!({
+            "uuid": change.uuid,
+            "subject": change.subject,
+            "status": status,
+            "error": said,
+        }));
+    }
+    console.emit(&json!({"results": results}))?;
+    Ok(if problem {
+        Verdict::Problem
+    } else {
+        Verdict::Done
+    })
+}

@@ -1,0 +1,77 @@
+//! The Lambda that EventBridge Scheduler runs: catch-up, reconcile, import.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::lambda;
+use okta_anypoint::queue::{Queue, SqsQueue};
+use okta_anypoint::schedule::{Invocation, Scheduler};
+use okta_anypoint::settings::{EngineSettings, Needs, ScheduleSettings};
+use okta_anypoint::telemetry::{Metrics, start_logging};
+use okta_anypoint::wiring;
+use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use serde_json::Value;
+
+/// One AWS call, retries included.
+const AWS_TIME: Duration = Duration::from_secs(20);
+/// Left for the answer itself.
+const MARGIN: Duration = Duration::from_secs(1);
+/// One page of changes that are applied in place because there is no queue.
+const INLINE_TIME: Duration = Duration::from_secs(600);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    start_logging();
+    lambda::exit_code(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::new("schedule"));
+
+    let needs = Needs {
+        hook: false,
+        credentials: true,
+    };
+    let mut reader = wiring::reader(needs, AWS_TIME).await?;
+    let engine = EngineSettings::read(&mut reader);
+    let schedule = ScheduleSettings::read(&mut reader);
+    let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
+    let queue_url = reader.optional("QUEUE_URL");
+    let ((engine, schedule), table) = reader.finish(engine.zip(schedule).zip(table))?;
+
+    let sdk = wiring::aws(AWS_TIME).await;
+    let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
+    let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
+    let queue: Arc<dyn Queue> = match queue_url {
+        Some(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)),
+        None => {
+            let worker = Worker::new(
+                table.ledger,
+                provisioner.clone(),
+                None,
+                metrics.clone(),
+                Pace::QUEUED,
+            );
+            Arc::new(InlineQueue::new(Arc::new(worker), INLINE_TIME))
+        }
+    };
+    let scheduler = Scheduler::new(provisioner, queue, schedule, metrics.clone());
+
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let deadline = lambda::deadline(&event.context, clock.as_ref()).earlier_by(MARGIN);
+        let result = async {
+            let invocation = Invocation::parse(&event.payload)?;
+            scheduler
+                .run(invocation.task, invocation.mode, deadline)
+                .await
+        }
+        .await;
+        metrics.flush(clock.now_ms());
+        result.map_err(Error::from)
+    }))
+    .await
+}

@@ -1,0 +1,213 @@
+//! Event hooks: registration and verification. Source of shapes: Okta API, "Event Hooks".
+
+use http::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::client::Okta;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+
+/// An event hook as Okta has it. The secret is never part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventHook {
+    /// The hook's id (`who…`).
+    pub id: String,
+    /// Its display name.
+    pub name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    verification_status: Option<String>,
+    #[serde(default)]
+    events: Events,
+    channel: Channel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+struct Events {
+    #[serde(default)]
+    items: Vec<String>,
+    /// Which events of a type are sent; `None` for all.
+    #[serde(default)]
+    filter: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Channel {
+    config: Config,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    uri: String,
+    #[serde(default)]
+    headers: Value,
+    #[serde(default)]
+    auth_scheme: Option<AuthScheme>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct AuthScheme {
+    #[serde(default)]
+    key: Option<String>,
+}
+
+impl EventHook {
+    /// Where deliveries go.
+    pub fn url(&self) -> &str {
+        &self.channel.config.uri
+    }
+
+    /// The name of the header that carries the secret.
+    pub fn auth_header(&self) -> Option<&str> {
+        self.channel.config.auth_scheme.as_ref()?.key.as_deref()
+    }
+
+    /// The event types it is subscribed to.
+    pub fn event_types(&self) -> &[String] {
+        &self.events.items
+    }
+
+    /// Whether only some events of the types are sent.
+    pub fn is_filtered(&self) -> bool {
+        self.events.filter.is_some()
+    }
+
+    /// Whether it is switched on. Only an active and verified hook gets deliveries.
+    pub fn is_active(&self) -> bool {
+        self.status.as_deref() == Some("ACTIVE")
+    }
+
+    /// Whether Okta has called the URL and got the right answer, since its last change.
+    pub fn is_verified(&self) -> bool {
+        self.verification_status.as_deref() == Some("VERIFIED")
+    }
+}
+
+/// What a hook is to be.
+#[derive(Debug, Clone)]
+pub struct HookSpec<'a> {
+    /// Its display name.
+    pub name: &'a str,
+    /// Where deliveries go.
+    pub url: &'a Url,
+    /// The header that carries the secret.
+    pub auth_header: &'a str,
+    /// The secret.
+    pub secret: &'a SecretString,
+    /// The event types.
+    pub event_types: &'a [&'a str],
+}
+
+impl Okta {
+    /// All event hooks of the org; there are 25 active ones at the most.
+    pub async fn event_hooks(&self, deadline: Deadline) -> Result<Vec<EventHook>, CallError> {
+        let call = self.call(
+            "list the event hooks",
+            Method::GET,
+            "/api/v1/eventHooks",
+            &[],
+        );
+        self.read_all(call, deadline).await
+    }
+
+    /// Creates a hook. It gets no deliveries before it is verified.
+    pub async fn create_event_hook(
+        &self,
+        spec: &HookSpec<'_>,
+        deadline: Deadline,
+    ) -> Result<EventHook, CallError> {
+        let call = self
+            .call(
+                "create the event hook",
+                Method::POST,
+                "/api/v1/eventHooks",
+                &[],
+            )
+            .json(body(spec, None));
+        self.send(call.clone(), deadline).await?.json(&call)
+    }
+
+    /// Makes `hook` what `spec` says; its description and additional headers stay. A change of URL,
+    /// header or secret makes it unverified.
+    pub async fn replace_event_hook(
+        &self,
+        hook: &EventHook,
+        spec: &HookSpec<'_>,
+        deadline: Deadline,
+    ) -> Result<EventHook, CallError> {
+        let path = format!("/api/v1/eventHooks/{}", segment(&hook.id));
+        let call = self
+            .call("update the event hook", Method::PUT, &path, &[])
+            .json(body(spec, Some(hook)));
+        self.send(call.clone(), deadline).await?.json(&call)
+    }
+
+    /// Switches a hook on.
+    pub async fn activate_event_hook(
+        &self,
+        id: &str,
+        deadline: Deadline,
+    ) -> Result<EventHook, CallError> {
+        self.hook_verb("activate the event hook", id, "activate", deadline)
+            .await
+    }
+
+    /// Lets Okta call the hook's URL. Fails with 400 when the answer is not the right one.
+    pub async fn verify_event_hook(
+        &self,
+        id: &str,
+        deadline: Deadline,
+    ) -> Result<EventHook, CallError> {
+        self.hook_verb("verify the event hook", id, "verify", deadline)
+            .await
+    }
+
+    async fn hook_verb(
+        &self,
+        operation: &'static str,
+        id: &str,
+        verb: &str,
+        deadline: Deadline,
+    ) -> Result<EventHook, CallError> {
+        let path = format!("/api/v1/eventHooks/{}/lifecycle/{verb}", segment(id));
+        // Okta answers 411 to a POST without a length, so an empty object is sent.
+        let call = self
+            .call(operation, Method::POST, &path, &[])
+            .json(json!({}));
+        self.send(call.clone(), deadline).await?.json(&call)
+    }
+}
+
+fn body(spec: &HookSpec<'_>, old: Option<&EventHook>) -> Value {
+    let headers = old.map_or(Value::Null, |old| old.channel.config.headers.clone());
+    let headers = if headers.is_array() {
+        headers
+    } else {
+        json!([])
+    };
+    let mut body = json!({
+        "name": spec.name,
+        "events": {"type": "EVENT_TYPE", "items": spec.event_types},
+        "channel": {"type": "HTTP", "version": "1.0.0", "config": {
+            "uri": spec.url.as_str(),
+            "headers": headers,
+            "authScheme": {
+                "type": "HEADER",
+                "key": spec.auth_header,
+                "value": spec.secret.expose_secret(),
+            },
+        }},
+    });
+    if let Some(description) = old.and_then(|old| old.description.as_deref()) {
+        body["description"] = json!(description);
+    }
+    body
+}

@@ -1,0 +1,93 @@
+//! Reads that only find out whether something may be read, and what the app is.
+
+use http::Method;
+use serde::Deserialize;
+
+use super::app::AppUser;
+use super::client::Okta;
+use crate::deadline::Deadline;
+use crate::http::{CallError, segment};
+use crate::ids::OktaAppId;
+
+/// The app instance. Source of shape: Okta API, "Applications".
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct App {
+    /// The label an administrator gave it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The technical name of its type.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `ACTIVE` or `INACTIVE`.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// How people sign in to it (`SAML_2_0`, `BOOKMARK` …).
+    #[serde(default)]
+    pub sign_on_mode: Option<String>,
+}
+
+/// What a program may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    /// Users (`okta.users.read`).
+    Users,
+    /// Groups (`okta.groups.read`).
+    Groups,
+    /// Apps (`okta.apps.read`).
+    Apps,
+    /// The System Log (`okta.logs.read`).
+    Log,
+}
+
+impl Readable {
+    /// The scope that a service app needs for it.
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::Users => "okta.users.read",
+            Self::Groups => "okta.groups.read",
+            Self::Apps => "okta.apps.read",
+            Self::Log => "okta.logs.read",
+        }
+    }
+}
+
+impl Okta {
+    /// The app instance; `None` when there is none.
+    pub async fn app(&self, app: &OktaAppId, deadline: Deadline) -> Result<Option<App>, CallError> {
+        let path = format!("/api/v1/apps/{}", segment(app.as_str()));
+        self.read(self.call("read the app", Method::GET, &path, &[]), deadline)
+            .await
+    }
+
+    /// Up to `most` assignments of the app; a sample, not the list.
+    pub async fn some_app_users(
+        &self,
+        app: &OktaAppId,
+        most: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<AppUser>, CallError> {
+        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
+        let most = most.to_string();
+        let call = self.call(
+            "list some of the app's users",
+            Method::GET,
+            &path,
+            &[("limit", &most)],
+        );
+        self.send(call.clone(), deadline).await?.json(&call)
+    }
+
+    /// Reads one item of a kind, to see whether it may be read.
+    pub async fn probe(&self, what: Readable, deadline: Deadline) -> Result<(), CallError> {
+        let (operation, path) = match what {
+            Readable::Users => ("list the users", "/api/v1/users"),
+            Readable::Groups => ("list the groups", "/api/v1/groups"),
+            Readable::Apps => ("list the apps", "/api/v1/apps"),
+            Readable::Log => ("read the System Log", "/api/v1/logs"),
+        };
+        let call = self.call(operation, Method::GET, path, &[("limit", "1")]);
+        let answer = self.send(call.clone(), deadline).await?;
+        answer.json::<Vec<serde_json::Value>>(&call).map(|_| ())
+    }
+}

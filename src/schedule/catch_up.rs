@@ -1,0 +1,246 @@
+//! Reads the System Log for what no delivery brought.
+//!
+//! The log is polled in the order in which Okta wrote it down. One *pass* follows the `next` links
+//! from a point in time to the first empty page:
+//!
+//! ```text
+//!   cursor { newest_ms, next }
+//!      next is set:   an earlier run stopped in the middle of a pass; go on at that page
+//!      next is empty: begin a pass at newest_ms − 5 minutes
+//!   each page: events → queue, then cursor := { newest time seen, link to the next page }
+//!   empty page: the pass is over, cursor := { newest time seen, no link }
+//! ```
+//!
+//! An event that Okta writes down up to five minutes late is behind the links of a running pass, or
+//! within the overlap of the next one. A page that could not be read or queued does not move the
+//! cursor. Events come again within the overlap; the ledger knows those that are done.
+//!
+//! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::Scheduler;
+use super::summary::{Outcome, Summary};
+use super::task::Mode;
+use crate::clock::rfc3339;
+use crate::deadline::Deadline;
+use crate::event::{HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
+use crate::failure::{Failure, Side};
+use crate::okta::LogPage;
+use crate::store::Stored;
+
+const CURSOR: &str = "cursor#catch_up";
+/// How late an entry may appear.
+const OVERLAP_MS: i64 = 5 * 60 * 1000;
+/// How far the first run looks back, and one whose cursor was lost.
+const FIRST_RUN_MS: i64 = 24 * 60 * 60 * 1000;
+/// Okta keeps the log for 90 days.
+const OLDEST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+/// While the log is quiet the cursor follows our clock at this distance, so that a wrong clock does
+/// not hide events and no run has to search weeks of log.
+const QUIET_MS: i64 = 60 * 60 * 1000;
+/// A page is not begun with less than this left.
+const LEAST: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Cursor {
+    /// The latest time of publication among the events that are durable.
+    newest_ms: i64,
+    /// Where the pass goes on, if it was not finished.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    next: Option<String>,
+}
+
+impl Scheduler {
+    pub(super) async fn catch_up(
+        &self,
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        let started_ms = self.clock().now_ms();
+        let found = self.store().document(CURSOR).await?;
+        let mut version = found.as_ref().map_or(0, |found| found.version);
+        // A cursor that cannot be read counts as lost.
+        let mut cursor = found
+            .and_then(|found| serde_json::from_str(&found.json).ok())
+            .unwrap_or(Cursor {
+                newest_ms: started_ms - FIRST_RUN_MS + OVERLAP_MS,
+                next: None,
+            });
+        let mut page = self.first_page(&cursor, started_ms, deadline).await?;
+        summary.set("events", 0);
+        loop {
+            self.progress("reading the System Log", summary.count("events"), None);
+            if page.events.is_empty() {
+                break;
+            }
+            summary.add("pages", 1);
+            summary.add("events", page.events.len());
+            if !self.queue_page(&page, deadline, summary).await? {
+                summary.outcome = Outcome::Continues;
+                return Ok(());
+            }
+            let times = Times::of(&page.events);
+            if let Some(newest) = times.newest_ms {
+                let newest = newest.min(self.clock().now_ms());
+                cursor.newest_ms = cursor.newest_ms.max(newest);
+            }
+            // A page of events that are all younger than this run: the rest is the next run's.
+            let caught_up = times.oldest_ms.is_some_and(|oldest| oldest > started_ms);
+            let Some(next) = page.next.filter(|_| !caught_up) else {
+                break;
+            };
+            if cursor.next.as_deref() == Some(next.as_str()) {
+                return Err(Failure::retryable(
+                    Side::Okta,
+                    "the System Log's next page is the page itself",
+                ));
+            }
+            cursor.next = Some(next.to_string());
+            self.move_cursor(&cursor, &mut version, summary.mode)
+                .await?;
+            if deadline.remaining() < LEAST {
+                summary.outcome = Outcome::Continues;
+                return Ok(());
+            }
+            page = self.log.log_page(&next, deadline).await?;
+        }
+        cursor.next = None;
+        cursor.newest_ms = cursor.newest_ms.max(self.clock().now_ms() - QUIET_MS);
+        self.move_cursor(&cursor, &mut version, summary.mode).await
+    }
+
+    async fn first_page(
+        &self,
+        cursor: &Cursor,
+        started_ms: i64,
+        deadline: Deadline,
+    ) -> Result<LogPage, Failure> {
+        let okta = &self.log;
+        let stored = cursor
+            .next
+            .as_deref()
+            .and_then(|next| Url::parse(next).ok());
+        if let Some(next) = stored.filter(|next| okta.is_log_page(next)) {
+            match okta.log_page(&next, deadline).await {
+                // Okta does not know this link any more: the pass begins again.
+                Err(error)
+                    if matches!(
+                        error.status(),
+                        Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE)
+                    ) =>
+                {
+                    tracing::warn!("the stored place in the System Log was refused: {error}");
+                }
+                other => return other.map_err(Failure::from),
+            }
+        }
+        let since_ms = (cursor.newest_ms - OVERLAP_MS).max(started_ms - OLDEST_MS);
+        let types: Vec<&str> = HOOK_EVENT_TYPES
+            .into_iter()
+            .chain(LOG_EVENT_TYPES)
+            .collect();
+        Ok(okta.log_since(&rfc3339(since_ms), &types, deadline).await?)
+    }
+
+    /// Puts what acts on the queue. `false` when the time was up first.
+    async fn queue_page(
+        &self,
+        page: &LogPage,
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Result<bool, Failure> {
+        let now = rfc3339(self.clock().now_ms());
+        let reading = read_log_events(&page.events, &self.provisioner.app, &now);
+        summary.add("ignored", reading.ignored.len());
+        if summary.mode == Mode::Report {
+            summary.add("would_queue", reading.changes.len());
+            return Ok(true);
+        }
+        let sent = self.send(&reading.changes, deadline).await;
+        summary.add("queued", sent.count);
+        match sent.failure {
+            Some(failure) => Err(failure),
+            None => Ok(!sent.out_of_time),
+        }
+    }
+
+    async fn move_cursor(
+        &self,
+        cursor: &Cursor,
+        version: &mut u64,
+        mode: Mode,
+    ) -> Result<(), Failure> {
+        if mode == Mode::Report {
+            return Ok(());
+        }
+        let json = serde_json::to_string(cursor).unwrap_or_default();
+        match self.store().put_document(CURSOR, &json, *version).await? {
+            Stored::Written => {
+                *version += 1;
+                Ok(())
+            }
+            Stored::Conflict => Err(Failure::retryable(
+                Side::Table,
+                "another run moved the System Log's cursor",
+            )),
+        }
+    }
+}
+
+/// When the events of a page were published.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Times {
+    oldest_ms: Option<i64>,
+    newest_ms: Option<i64>,
+}
+
+impl Times {
+    fn of(events: &[Box<RawValue>]) -> Self {
+        #[derive(Deserialize)]
+        struct Event<'a> {
+            #[serde(borrow)]
+            published: Cow<'a, str>,
+        }
+        let mut times = Self::default();
+        for event in events {
+            let Some(at) = serde_json::from_str::<Event<'_>>(event.get())
+                .ok()
+                .and_then(|event| event.published.parse::<jiff::Timestamp>().ok())
+            else {
+                continue;
+            };
+            let at_ms = at.as_millisecond();
+            times.oldest_ms = Some(times.oldest_ms.map_or(at_ms, |oldest| oldest.min(at_ms)));
+            times.newest_ms = times.newest_ms.max(Some(at_ms));
+        }
+        times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_without_a_usable_time_do_not_count() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let events = [
+            raw(r#"{"published":"2026-03-02T09:15:04.120Z"}"#),
+            raw(r#"{"published":"soon"}"#),
+            raw(r#"{"published":null}"#),
+            raw("7"),
+            raw(r#"{"published":"2026-03-02T09:15:03.000Z"}"#),
+        ];
+        let times = Times::of(&events);
+        assert_eq!(times.newest_ms, Some(1_772_442_904_120));
+        assert_eq!(times.oldest_ms, Some(1_772_442_903_000));
+        assert_eq!(Times::of(&events[1..4]), Times::default());
+    }
+}

@@ -1,0 +1,211 @@
+//! The safety net: what runs on a schedule, or by an operator's hand.
+//!
+//! | task | reads | does |
+//! |---|---|---|
+//! | [`Task::CatchUp`] | the System Log since its cursor | puts the events that act on the queue |
+//! | [`Task::Reconcile`] | both sides, whole | plans every subject, puts those that differ on the queue |
+//! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them; creates Okta users if it may |
+//!
+//! None of them writes to Anypoint: what they find goes the same way as an event, and is looked at
+//! again there. Guaranteed: no two runs of one task at a time; a source that could not be read whole
+//! stops a run before it changes anything. Not guaranteed: that a run sees what changes while it
+//! reads; the next one does.
+
+mod catch_up;
+mod import;
+mod lease;
+mod reconcile;
+mod send;
+mod summary;
+mod task;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock::{Clock, rfc3339};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::okta::{Okta, Scopes};
+use crate::provision::Provisioner;
+use crate::queue::Queue;
+use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
+use crate::store::Store;
+use crate::telemetry::{Metric, Metrics};
+
+use lease::{Lease, Taken};
+
+pub use summary::{Difference, Outcome, Problem, Step, Summary};
+pub use task::{Invocation, Mode, Task};
+
+/// Kept free at the end of a run for its report and its lease.
+const WRAP_UP: Duration = Duration::from_secs(2);
+
+/// Hears how far a run is: what it is at, how much of it is done, of how much if that is known.
+pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync>;
+
+/// Runs the tasks. Cheap to clone.
+#[derive(Clone)]
+pub struct Scheduler {
+    provisioner: Provisioner,
+    /// Okta with the right to read the System Log as well; a token of its own, because a service app
+    /// that lacks it can still do the rest.
+    log: Okta,
+    queue: Arc<dyn Queue>,
+    settings: ScheduleSettings,
+    metrics: Arc<Metrics>,
+    progress: Option<Progress>,
+}
+
+impl Scheduler {
+    /// A scheduler whose findings go to `queue` ([`InlineQueue`](crate::worker::InlineQueue) where
+    /// there is none).
+    pub fn new(
+        provisioner: Provisioner,
+        queue: Arc<dyn Queue>,
+        settings: ScheduleSettings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let log = provisioner
+            .okta
+            .clone()
+            .with_scopes(Scopes::default().with_log());
+        Self {
+            provisioner,
+            log,
+            queue,
+            settings,
+            metrics,
+            progress: None,
+        }
+    }
+
+    /// The same scheduler, reporting its progress.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Runs `task`, in `mode` when one is given, else as the settings say.
+    ///
+    /// A run that finds another one at work ends at once with [`Outcome::Skipped`]. Every other run
+    /// is counted, logged, and kept as document `report#<task>`, also one that failed.
+    ///
+    /// # Errors
+    /// What stopped the run. A reconcile has then changed nothing, unless the queue was what failed.
+    pub async fn run(
+        &self,
+        task: Task,
+        mode: Option<Mode>,
+        deadline: Deadline,
+    ) -> Result<Summary, Failure> {
+        let begun = Instant::now();
+        let started_at = rfc3339(self.clock().now_ms());
+        let mut summary = Summary::new(task, self.mode(task, mode), started_at);
+        let taken = Lease::take(self.store(), self.clock(), task, deadline.remaining()).await;
+        let lease = match taken {
+            Ok(Taken::Ours(lease)) => lease,
+            Ok(Taken::Busy { until_ms }) => {
+                let until = rfc3339(until_ms);
+                tracing::info!(task = task.as_str(), until, "another run is at work");
+                summary.outcome = Outcome::Skipped;
+                summary.message = Some(format!(
+                    "another run of this task is at work, until {until} at the latest"
+                ));
+                return Ok(summary);
+            }
+            Err(failure) => {
+                self.metrics.count(Metric::RunStopped(task.as_str()), 1);
+                return Err(failure);
+            }
+        };
+        let until = deadline.earlier_by(WRAP_UP);
+        let work = self.work(task, mode, until, &mut summary);
+        let result = match tokio::time::timeout_at(until.instant(), work).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::retryable(
+                Side::Program,
+                "the time of this run was up; nothing that was begun is half done, the next run looks \
+                 afresh",
+            )),
+        };
+        summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Err(failure) = &result {
+            summary.outcome = Outcome::Stopped;
+            summary.message = Some(failure.to_string());
+        }
+        self.conclude(&summary, result.is_ok()).await;
+        lease.release(self.store()).await;
+        result.map(|()| summary)
+    }
+
+    async fn work(
+        &self,
+        task: Task,
+        mode: Option<Mode>,
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        match task {
+            Task::CatchUp => self.catch_up(deadline, summary).await,
+            Task::Reconcile => self.reconcile(deadline, summary).await,
+            Task::Import => self.import(mode, deadline, summary).await,
+        }
+    }
+
+    /// Whether the run may change anything.
+    fn mode(&self, task: Task, asked: Option<Mode>) -> Mode {
+        let may = match task {
+            Task::CatchUp => true,
+            Task::Reconcile => self.settings.reconcile == ReconcileMode::Apply,
+            Task::Import => matches!(self.settings.import, ImportMode::Link | ImportMode::Create),
+        };
+        match (asked, may) {
+            (Some(Mode::Report), _) => Mode::Report,
+            // Which of its two ways of writing is meant, only IMPORT_MODE can say.
+            (Some(Mode::Apply), false) if task == Task::Import => Mode::Report,
+            (Some(Mode::Apply), _) | (None, true) => Mode::Apply,
+            (None, false) => Mode::Report,
+        }
+    }
+
+    async fn conclude(&self, summary: &Summary, ended_well: bool) {
+        let task = summary.task.as_str();
+        let short = serde_json::to_string(&summary.in_short()).unwrap_or_default();
+        if ended_well {
+            self.metrics.count(Metric::RunCompleted(task), 1);
+            tracing::info!(task, summary = short, "a scheduled run has ended");
+        } else {
+            self.metrics.count(Metric::RunStopped(task), 1);
+            tracing::error!(task, summary = short, "a scheduled run was stopped");
+        }
+        if let Err(failure) = self.keep_report(summary).await {
+            tracing::error!(task, "the report could not be kept: {failure}");
+        }
+    }
+
+    async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {
+        let name = format!("report#{}", summary.task.as_str());
+        let found = self.store().document(&name).await?;
+        let version = found.map_or(0, |found| found.version);
+        // A conflict means that another run was quicker: its report is as good.
+        self.store()
+            .put_document(&name, &summary.to_kept_json(), version)
+            .await
+            .map(|_| ())
+    }
+
+    fn progress(&self, phase: &'static str, done: usize, total: Option<usize>) {
+        if let Some(progress) = &self.progress {
+            progress(phase, done, total);
+        }
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.provisioner.clock
+    }
+
+    fn store(&self) -> &Arc<dyn Store> {
+        &self.provisioner.store
+    }
+}

@@ -1,0 +1,242 @@
+//! Compares both sides as a whole.
+//!
+//! Everything is read, then every subject is planned with the worker's own planners, then those that
+//! differ go to the queue as changes of type `reconcile`; whoever takes them from there looks again
+//! before acting. A source that cannot be read whole, a source that is empty where it was not, and
+//! `MAX_DEACTIVATIONS` each stop the run before any change.
+//!
+//! Not compared: phone numbers, which Anypoint's lists leave out. A reconcile has to fit into one
+//! run: one that runs out of time while reading has done nothing, and wants a longer time-out; one
+//! that runs out of time while queueing is continued by the next, which finds less to do.
+
+mod plan;
+pub(super) mod read;
+mod world;
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::future::try_join_all;
+
+use super::Scheduler;
+use super::summary::{Outcome, Summary};
+use super::task::Mode;
+use crate::anypoint::Account;
+use crate::deadline::Deadline;
+use crate::event::Change;
+use crate::failure::{Failure, Side};
+use crate::ids::{AccountId, OktaUserId, TeamId};
+use crate::okta::{AppUser, Assignment};
+use crate::store::{AccountOwner, UserLink};
+
+use plan::Plan;
+use read::{Gate, Snapshot};
+use world::World;
+
+impl Scheduler {
+    pub(super) async fn reconcile(
+        &self,
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        let read = self.snapshot(deadline).await?;
+        count_sources(&read, summary);
+        check_sources(&read)?;
+        self.progress("planning", 0, None);
+        let plan = self.plan_all(&read, deadline).await?;
+        report(&read, &plan, summary);
+
+        let linked = read.user_links.len();
+        let over = self.over_limit(plan.losing.len(), linked);
+        if summary.mode == Mode::Report {
+            if let Some(failure) = over {
+                summary.outcome = Outcome::Stopped;
+                summary.message = Some(failure.to_string());
+            }
+            return Ok(());
+        }
+        if let Some(failure) = over {
+            return Err(failure);
+        }
+        self.store()
+            .repair_reverse_entries(&read.user_links, &read.team_links)
+            .await?;
+        drop(read);
+        let now_ms = self.clock().now_ms();
+        // Users first: a group then finds its members linked and needs no second look.
+        let changes: Vec<Change> = plan
+            .users
+            .iter()
+            .chain(&plan.groups)
+            .filter_map(|difference| difference.subject.clone())
+            .map(|subject| Change::found(subject, now_ms))
+            .collect();
+        let sent = self.send(&changes, deadline).await;
+        summary.set("queued", sent.count);
+        if let Some(failure) = sent.failure {
+            return Err(failure);
+        }
+        if sent.out_of_time {
+            summary.outcome = Outcome::Continues;
+        }
+        Ok(())
+    }
+
+    async fn plan_all(&self, read: &Snapshot, deadline: Deadline) -> Result<Plan, Failure> {
+        let world = World::new(read, &self.provisioner.policy);
+        let former = self.former_owners(&world).await?;
+        let plan = world.plan(&former, &HashMap::new());
+        if plan.doubtful.is_empty() {
+            return Ok(plan);
+        }
+        let intended = self.intents(&plan.doubtful, deadline).await?;
+        if intended.is_empty() {
+            return Ok(plan);
+        }
+        Ok(world.plan(&former, &intended))
+    }
+
+    /// The owners of accounts that bear a wanted username and that no link names today.
+    async fn former_owners(
+        &self,
+        world: &World<'_>,
+    ) -> Result<HashMap<AccountId, AccountOwner>, Failure> {
+        let accounts: Vec<AccountId> = world
+            .wanted
+            .keys()
+            .filter_map(|user| world.named(user))
+            .filter(|account| !world.owners.contains_key(&account.id))
+            .map(|account| account.id.clone())
+            .collect();
+        if accounts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.store().account_owners(&accounts).await
+    }
+
+    async fn intents(
+        &self,
+        users: &[OktaUserId],
+        deadline: Deadline,
+    ) -> Result<HashMap<OktaUserId, String>, Failure> {
+        let gate = Gate::new(self, deadline);
+        let mut reads = Vec::new();
+        for user in users {
+            reads.push(gate.pass(1, self.store().user_memory(user)));
+        }
+        let found = try_join_all(reads).await?;
+        Ok(users
+            .iter()
+            .zip(found)
+            .filter_map(|(user, memory)| Some((user.clone(), memory.intent?.username)))
+            .collect())
+    }
+
+    fn over_limit(&self, losing: usize, linked: usize) -> Option<Failure> {
+        let allowed = self.settings.limit.allowed(linked);
+        (losing > allowed).then(|| {
+            Failure::permanent(
+                Side::Settings,
+                format!(
+                    "{losing} of {linked} linked users would be deactivated or taken out of teams, and \
+                     MAX_DEACTIVATIONS allows {allowed}. Nothing was changed."
+                ),
+                format!(
+                    "Look at the plan (`okta-anypoint plan`). If Okta is right, run it once with \
+                     MAX_DEACTIVATIONS={losing}; if not, look for what is missing in Okta."
+                ),
+            )
+        })
+    }
+}
+
+fn count_sources(read: &Snapshot, summary: &mut Summary) {
+    summary.set("user_links", read.user_links.len());
+    summary.set("team_links", read.team_links.len());
+    summary.set("app_users", read.app_users.len());
+    summary.set("pushed_groups", read.groups.len());
+    summary.set("accounts", read.accounts.len());
+    summary.set("teams", read.teams.len());
+}
+
+/// A source that is empty where it was not is taken for a wrong setting or a lost permission, never
+/// for "everybody left".
+fn check_sources(read: &Snapshot) -> Result<(), Failure> {
+    if !read
+        .teams
+        .iter()
+        .any(crate::anypoint::Team::is_internal_root)
+    {
+        return Err(Failure::retryable(
+            Side::Anypoint,
+            "the list of teams has no internal root team, so it is not whole; nothing was changed",
+        ));
+    }
+    check_people(&read.user_links, &read.accounts, &read.app_users)
+}
+
+/// As [`check_sources`], for people alone.
+pub(super) fn check_people(
+    links: &HashMap<OktaUserId, UserLink>,
+    accounts: &HashMap<AccountId, Account>,
+    app_users: &HashMap<OktaUserId, AppUser>,
+) -> Result<(), Failure> {
+    let mut found = links
+        .values()
+        .filter_map(|link| accounts.get(&link.anypoint_id))
+        .peekable();
+    if !links.is_empty() && found.peek().is_none() {
+        return Err(Failure::permanent(
+            Side::Anypoint,
+            format!(
+                "none of the {} linked accounts is in the organization; nothing was changed.",
+                links.len()
+            ),
+            "Check ANYPOINT_ORG_ID and ANYPOINT_BASE_URL, and that the connected app may view all users \
+             of the root organization.",
+        ));
+    }
+    let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
+    let open = found.filter(|account| account.is_enabled()).count();
+    if open > 0 && !app_users.values().any(is_assigned) {
+        return Err(Failure::permanent(
+            Side::Okta,
+            format!(
+                "nobody is assigned to the app, while {open} linked accounts are enabled; nothing was \
+                 changed."
+            ),
+            "Check OKTA_APP_ID, and that the token's role may see all users of the app. If everybody \
+             really left, disable them with `okta-anypoint push USER…`.",
+        ));
+    }
+    Ok(())
+}
+
+fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
+    let linked: HashSet<&AccountId> = read
+        .user_links
+        .values()
+        .map(|link| &link.anypoint_id)
+        .collect();
+    let ours: HashSet<&TeamId> = read.team_links.values().map(|link| &link.team_id).collect();
+    summary.unmanaged_accounts = read
+        .accounts
+        .keys()
+        .filter(|account| !linked.contains(account))
+        .cloned()
+        .collect();
+    summary.unmanaged_accounts.sort();
+    summary.unmanaged_teams = read
+        .teams
+        .iter()
+        .filter(|team| !team.ancestors.is_empty() && !ours.contains(&team.id))
+        .map(|team| team.id.clone())
+        .collect();
+    summary.differences = plan.users.iter().chain(&plan.groups).cloned().collect();
+    summary.problems = plan.problems.clone();
+    summary.set("differing_users", plan.users.len());
+    summary.set("differing_groups", plan.groups.len());
+    summary.set("deactivations", plan.losing.len());
+    summary.set("problems", plan.problems.len());
+    summary.set("unmanaged_accounts", summary.unmanaged_accounts.len());
+    summary.set("unmanaged_teams", summary.unmanaged_teams.len());
+}

@@ -1,0 +1,321 @@
+//! Reads both sides whole, or fails.
+//!
+//! Lists are read at the same time, within [`AT_ONCE`]; the pages of one Okta list come one after
+//! the other, because each names the next.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::{try_join, try_join_all, try_join4};
+use tokio::sync::Semaphore;
+
+use crate::anypoint::{Account, Member, Team};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::okta::{AppUser, Group, User};
+use crate::provision::{GroupSelection, Policy, Selected};
+use crate::schedule::Scheduler;
+use crate::store::{TeamLink, UserLink};
+
+/// Requests to both remotes at the same time, together.
+const AT_ONCE: usize = 8;
+/// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
+const PAGES_AT_ONCE: u32 = 4;
+
+/// A group that becomes a team.
+pub(crate) struct PushedGroup {
+    pub(crate) group: Group,
+    pub(crate) members: Vec<OktaUserId>,
+}
+
+/// Both sides and the links, as they were read.
+pub(crate) struct Snapshot {
+    pub(crate) user_links: HashMap<OktaUserId, UserLink>,
+    pub(crate) team_links: HashMap<OktaGroupId, TeamLink>,
+    pub(crate) app_users: HashMap<OktaUserId, AppUser>,
+    /// Users that the list of app users did not carry, read one by one.
+    pub(crate) late_users: HashMap<OktaUserId, Option<User>>,
+    pub(crate) accounts: HashMap<AccountId, Account>,
+    pub(crate) teams: Vec<Team>,
+    pub(crate) groups: Vec<PushedGroup>,
+    /// The members of every linked team, and of those that a group may adopt by their name.
+    pub(crate) members: HashMap<TeamId, Vec<Member>>,
+}
+
+impl Snapshot {
+    /// The Okta user of an app user.
+    pub(crate) fn user_of<'a>(&'a self, app_user: &'a AppUser) -> Option<&'a User> {
+        app_user
+            .user()
+            .or_else(|| self.late_users.get(&app_user.id).and_then(Option::as_ref))
+    }
+}
+
+/// Lets a bounded number of requests through and counts them for the progress.
+pub(in crate::schedule) struct Gate<'a> {
+    scheduler: &'a Scheduler,
+    pub(in crate::schedule) deadline: Deadline,
+    permits: Semaphore,
+    begun: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl<'a> Gate<'a> {
+    pub(in crate::schedule) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
+        Self {
+            scheduler,
+            deadline,
+            permits: Semaphore::new(AT_ONCE),
+            begun: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+        }
+    }
+
+    /// Waits for its turn, then for `read`.
+    pub(in crate::schedule) async fn pass<T, E: Into<Failure>>(
+        &self,
+        weight: u32,
+        read: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, Failure> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let permit = self.permits.acquire_many(weight).await;
+        let found = read.await.map_err(Into::into)?;
+        drop(permit);
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let begun = self.begun.load(Ordering::Relaxed);
+        self.scheduler
+            .progress("reading both sides", done, Some(begun));
+        Ok(found)
+    }
+
+    /// The assignments to the app, each with its user.
+    pub(in crate::schedule) async fn app_users(
+        &self,
+    ) -> Result<
+        (
+            HashMap<OktaUserId, AppUser>,
+            HashMap<OktaUserId, Option<User>>,
+        ),
+        Failure,
+    > {
+        let provisioner = &self.scheduler.provisioner;
+        let list = provisioner.okta.app_users(&provisioner.app, self.deadline);
+        let app_users: HashMap<OktaUserId, AppUser> = self
+            .pass(1, list)
+            .await?
+            .into_iter()
+            .map(|app_user| (app_user.id.clone(), app_user))
+            .collect();
+        let mut reads = Vec::new();
+        for app_user in app_users
+            .values()
+            .filter(|app_user| app_user.user().is_none())
+        {
+            reads.push(self.late_user(app_user.id.clone()));
+        }
+        let late_users = try_join_all(reads).await?.into_iter().collect();
+        Ok((app_users, late_users))
+    }
+
+    async fn late_user(&self, user: OktaUserId) -> Result<(OktaUserId, Option<User>), Failure> {
+        let read = self.scheduler.provisioner.okta.user(&user, self.deadline);
+        let found = self.pass(1, read).await?;
+        Ok((user, found))
+    }
+
+    pub(in crate::schedule) async fn accounts(
+        &self,
+    ) -> Result<HashMap<AccountId, Account>, Failure> {
+        let list = self.scheduler.provisioner.anypoint.accounts(self.deadline);
+        Ok(self
+            .pass(PAGES_AT_ONCE, list)
+            .await?
+            .into_iter()
+            .map(|account| (account.id.clone(), account))
+            .collect())
+    }
+
+    /// The groups that `PUSH_GROUPS` selects.
+    async fn selected(&self) -> Result<Vec<Group>, Failure> {
+        let provisioner = &self.scheduler.provisioner;
+        let okta = &provisioner.okta;
+        match &provisioner.policy.groups {
+            GroupSelection::None => Ok(Vec::new()),
+            GroupSelection::Assigned => {
+                let list = okta.app_groups_expanded(&provisioner.app, self.deadline);
+                let mut groups = Vec::new();
+                let mut reads = Vec::new();
+                for (id, group) in self.pass(1, list).await? {
+                    match group {
+                        Some(group) => groups.push(group),
+                        None => reads.push(self.group(id)),
+                    }
+                }
+                for group in try_join_all(reads).await? {
+                    groups.push(group.ok_or_else(vanished)?);
+                }
+                Ok(groups)
+            }
+            GroupSelection::Ids(ids) => {
+                let mut reads = Vec::new();
+                for id in ids.iter().collect::<HashSet<_>>() {
+                    reads.push(self.group(id.clone()));
+                }
+                Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+            }
+            selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
+                let groups = self.pass(1, okta.groups(self.deadline)).await?;
+                Ok(groups
+                    .into_iter()
+                    .filter(|group| selection.selects(group) == Selected::Yes)
+                    .collect())
+            }
+        }
+    }
+
+    async fn group(&self, id: OktaGroupId) -> Result<Option<Group>, Failure> {
+        let read = self.scheduler.provisioner.okta.group(&id, self.deadline);
+        self.pass(1, read).await
+    }
+
+    async fn pushed_groups(&self) -> Result<Vec<PushedGroup>, Failure> {
+        let mut reads = Vec::new();
+        for group in self.selected().await? {
+            reads.push(self.with_members(group));
+        }
+        try_join_all(reads).await
+    }
+
+    async fn with_members(&self, group: Group) -> Result<PushedGroup, Failure> {
+        let okta = &self.scheduler.provisioner.okta;
+        let list = async {
+            // Only the ids are kept: the app's list has everything else.
+            let members = okta.group_members(&group.id, self.deadline).await?;
+            Ok::<_, Failure>(
+                members.map(|members| members.into_iter().map(|user| user.id).collect::<Vec<_>>()),
+            )
+        };
+        let members = self.pass(1, list).await?.ok_or_else(vanished)?;
+        Ok(PushedGroup { group, members })
+    }
+
+    async fn members_of(
+        &self,
+        teams: impl IntoIterator<Item = TeamId>,
+    ) -> Result<HashMap<TeamId, Vec<Member>>, Failure> {
+        let mut reads = Vec::new();
+        for team in teams {
+            reads.push(self.members(team));
+        }
+        Ok(try_join_all(reads).await?.into_iter().collect())
+    }
+
+    async fn members(&self, team: TeamId) -> Result<(TeamId, Vec<Member>), Failure> {
+        let list = self
+            .scheduler
+            .provisioner
+            .anypoint
+            .members(&team, self.deadline);
+        let members = self.pass(1, list).await?.ok_or_else(vanished)?;
+        Ok((team, members))
+    }
+
+    pub(in crate::schedule) async fn links(
+        &self,
+    ) -> Result<
+        (
+            HashMap<OktaUserId, UserLink>,
+            HashMap<OktaGroupId, TeamLink>,
+        ),
+        Failure,
+    > {
+        let store = self.scheduler.store();
+        try_join(store.all_user_links(), store.all_team_links()).await
+    }
+
+    /// Links, teams, and the members of those that are linked.
+    #[expect(clippy::type_complexity, reason = "three parts of one snapshot")]
+    async fn links_and_teams(
+        &self,
+    ) -> Result<
+        (
+            (
+                HashMap<OktaUserId, UserLink>,
+                HashMap<OktaGroupId, TeamLink>,
+            ),
+            Vec<Team>,
+            HashMap<TeamId, Vec<Member>>,
+        ),
+        Failure,
+    > {
+        let anypoint = &self.scheduler.provisioner.anypoint;
+        let teams = self.pass(1, anypoint.teams(self.deadline));
+        let (links, teams) = try_join(self.links(), teams).await?;
+        let linked: HashSet<&TeamId> = links.1.values().map(|link| &link.team_id).collect();
+        let present = teams
+            .iter()
+            .map(|team| team.id.clone())
+            .filter(|team| linked.contains(team));
+        let members = self.members_of(present).await?;
+        Ok((links, teams, members))
+    }
+}
+
+impl Scheduler {
+    /// Everything a reconcile compares.
+    ///
+    /// # Errors
+    /// When any list could not be read to its end.
+    pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
+        let gate = Gate::new(self, deadline);
+        let ((app_users, late_users), accounts, groups, (links, teams, mut members)) = try_join4(
+            gate.app_users(),
+            gate.accounts(),
+            gate.pushed_groups(),
+            gate.links_and_teams(),
+        )
+        .await?;
+        let adoptable = adoptable(&groups, &teams, &members, &self.provisioner.policy);
+        members.extend(gate.members_of(adoptable).await?);
+        Ok(Snapshot {
+            user_links: links.0,
+            team_links: links.1,
+            app_users,
+            late_users,
+            accounts,
+            teams,
+            groups,
+            members,
+        })
+    }
+}
+
+/// Teams that bear the name of a pushed group and were not read yet.
+fn adoptable(
+    groups: &[PushedGroup],
+    teams: &[Team],
+    read: &HashMap<TeamId, Vec<Member>>,
+    policy: &Policy,
+) -> Vec<TeamId> {
+    let names: HashSet<String> = groups
+        .iter()
+        .filter_map(|pushed| policy.team_names.apply(pushed.group.name()).ok())
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
+    teams
+        .iter()
+        .filter(|team| !team.ancestors.is_empty() && !read.contains_key(&team.id))
+        .filter(|team| names.contains(&team.name.to_ascii_lowercase()))
+        .map(|team| team.id.clone())
+        .collect()
+}
+
+/// Something that a list had just named was not there: the lists do not belong together.
+fn vanished() -> Failure {
+    Failure::retryable(
+        Side::Program,
+        "a group or team went away while both sides were read; nothing was changed, the next run \
+         starts afresh",
+    )
+}

@@ -1,0 +1,224 @@
+//! What a run says at its end: returned, logged (counts only), kept as the last report.
+//!
+//! Opaque ids, counts and fixed words only: no names, no addresses.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{Mode, Task};
+use crate::failure::{Class, Failure};
+use crate::ids::{AccountId, Subject, TeamId};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything was done.
+    Completed,
+    /// The time was up; the next run goes on from here.
+    Continues,
+    /// Another run of the same task is at work; nothing was done.
+    Skipped,
+    /// A limit or an unreadable source stopped it; `message` says which. In report mode: an apply
+    /// would stop.
+    Stopped,
+}
+
+/// One thing that is, or would be, done, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The action.
+    pub action: Cow<'static, str>,
+    /// Why it follows.
+    pub reason: Cow<'static, str>,
+    /// How many people it is about, where it is about several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<usize>,
+    /// Which fields change, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub fields: Vec<Cow<'static, str>>,
+}
+
+impl Step {
+    pub(super) fn new(action: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            action: action.into(),
+            reason: reason.into(),
+            count: None,
+            fields: Vec::new(),
+        }
+    }
+
+    pub(super) fn about(mut self, count: usize) -> Self {
+        self.count = Some(count);
+        self
+    }
+}
+
+/// Where both sides differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The Okta user or group, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<Subject>,
+    /// The Anypoint account (import).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<AccountId>,
+    /// What makes them agree.
+    pub actions: Vec<Step>,
+}
+
+/// What nobody but a person can settle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The Okta user or group, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<Subject>,
+    /// The Anypoint account (import).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<AccountId>,
+    /// Whether a retry may heal it.
+    pub class: Class,
+    /// What it is and what to do about it.
+    pub text: String,
+}
+
+impl Problem {
+    pub(super) fn of(subject: Subject, failure: &Failure) -> Self {
+        Self {
+            subject: Some(subject),
+            account: None,
+            class: failure.class,
+            text: failure.to_string(),
+        }
+    }
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The task.
+    pub task: Task,
+    /// Whether the run was allowed to change anything.
+    pub mode: Mode,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+    /// What a person should know, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message: Option<String>,
+    /// What was counted, by stable names.
+    pub counts: BTreeMap<Cow<'static, str>, usize>,
+    /// What differs, and what was (or would be) done about it.
+    pub differences: Vec<Difference>,
+    /// What could not be planned or done, and why.
+    pub problems: Vec<Problem>,
+    /// Anypoint accounts without a link; never touched.
+    pub unmanaged_accounts: Vec<AccountId>,
+    /// Anypoint teams without a link; never touched.
+    pub unmanaged_teams: Vec<TeamId>,
+    /// Entries that were left out of the lists above, to keep the report storable.
+    #[serde(default)]
+    pub omitted: usize,
+}
+
+/// The largest report that is kept (DynamoDB takes 400 KB an item).
+const LARGEST_KEPT: usize = 300 * 1024;
+
+impl Summary {
+    pub(super) fn new(task: Task, mode: Mode, started_at: String) -> Self {
+        Self {
+            task,
+            mode,
+            outcome: Outcome::Completed,
+            started_at,
+            took_ms: 0,
+            message: None,
+            counts: BTreeMap::new(),
+            differences: Vec::new(),
+            problems: Vec::new(),
+            unmanaged_accounts: Vec::new(),
+            unmanaged_teams: Vec::new(),
+            omitted: 0,
+        }
+    }
+
+    /// One of the counts; 0 when it was never counted.
+    pub fn count(&self, name: &str) -> usize {
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, name: &'static str, count: usize) {
+        self.counts.insert(name.into(), count);
+    }
+
+    pub(super) fn add(&mut self, name: &'static str, count: usize) {
+        *self.counts.entry(name.into()).or_default() += count;
+    }
+
+    /// The same without lists, for the log.
+    pub(super) fn in_short(&self) -> Self {
+        self.shortened(0)
+    }
+
+    /// The JSON form that is kept: lists are cut until it fits.
+    pub(super) fn to_kept_json(&self) -> String {
+        let mut most = usize::MAX;
+        loop {
+            let json = serde_json::to_string(&self.shortened(most)).unwrap_or_default();
+            if json.len() <= LARGEST_KEPT || most == 0 {
+                return json;
+            }
+            most = if most == usize::MAX { 1000 } else { most / 2 };
+        }
+    }
+
+    fn shortened(&self, most: usize) -> Self {
+        let mut omitted = self.omitted;
+        fn cut<T: Clone>(list: &[T], most: usize, omitted: &mut usize) -> Vec<T> {
+            *omitted += list.len().saturating_sub(most);
+            list.iter().take(most).cloned().collect()
+        }
+        Self {
+            differences: cut(&self.differences, most, &mut omitted),
+            problems: cut(&self.problems, most, &mut omitted),
+            unmanaged_accounts: cut(&self.unmanaged_accounts, most, &mut omitted),
+            unmanaged_teams: cut(&self.unmanaged_teams, most, &mut omitted),
+            omitted,
+            counts: self.counts.clone(),
+            started_at: self.started_at.clone(),
+            message: self.message.clone(),
+            ..*self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_is_kept_fits_into_one_item() {
+        let mut summary = Summary::new(Task::Reconcile, Mode::Apply, String::new());
+        summary.differences = (0..10_000)
+            .map(|n| Difference {
+                subject: format!("user#00u{n:017}").parse().ok(),
+                account: None,
+                actions: vec![Step::new("disable_account", "the Okta user is deactivated")],
+            })
+            .collect();
+        let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
+        assert!(summary.to_kept_json().len() <= LARGEST_KEPT);
+        assert_eq!(kept.differences.len() + kept.omitted, 10_000);
+        assert!(kept.differences.len() >= 500);
+        summary.differences.truncate(3);
+        let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
+        assert_eq!(kept, summary);
+        assert_eq!(summary.in_short().omitted, 3);
+    }
+}

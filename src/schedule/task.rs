@@ -1,0 +1,115 @@
+//! Which task is to run, and how an invocation spells it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Failure, Side};
+
+/// What runs on a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Reads the System Log for events that no delivery brought.
+    CatchUp,
+    /// Compares both sides as a whole.
+    Reconcile,
+    /// Brings people from Anypoint to Okta.
+    Import,
+}
+
+impl Task {
+    /// The word in events, metrics and document names.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CatchUp => "catch_up",
+            Self::Reconcile => "reconcile",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// Whether a run may change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Only say what would be done.
+    Report,
+    /// Do it.
+    Apply,
+}
+
+/// What an invocation asks for: `{"task":"reconcile","mode":"report"}`; `mode` may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invocation {
+    /// The task.
+    pub task: Task,
+    /// The mode, when the invocation overrides the setting.
+    pub mode: Option<Mode>,
+}
+
+impl Invocation {
+    /// Reads the event of an invocation. Other keys are ignored.
+    ///
+    /// # Errors
+    /// Permanent, when task or mode are missing or unknown.
+    pub fn parse(event: &Value) -> Result<Self, Failure> {
+        let wrong = |what: &str| {
+            Failure::permanent(
+                Side::Settings,
+                format!("the invocation has {what}."),
+                "Send {\"task\":\"catch_up\"}, {\"task\":\"reconcile\"} or {\"task\":\"import\"}, if you \
+                 like with \"mode\":\"report\" or \"mode\":\"apply\".",
+            )
+        };
+        let task = match event.get("task").and_then(Value::as_str) {
+            Some("catch_up") => Task::CatchUp,
+            Some("reconcile") => Task::Reconcile,
+            Some("import") => Task::Import,
+            Some(_) => return Err(wrong("an unknown task")),
+            None => return Err(wrong("no task")),
+        };
+        let mode = match event.get("mode") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(mode)) if mode == "report" => Some(Mode::Report),
+            Some(Value::String(mode)) if mode == "apply" => Some(Mode::Apply),
+            Some(_) => return Err(wrong("an unknown mode")),
+        };
+        Ok(Self { task, mode })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn invocations_are_read_strictly() {
+        let read = |event: Value| Invocation::parse(&event).map(|i| (i.task, i.mode));
+        assert_eq!(
+            read(json!({"task": "catch_up"})).unwrap(),
+            (Task::CatchUp, None)
+        );
+        assert_eq!(
+            read(json!({"task": "import", "mode": "report", "more": 1})).unwrap(),
+            (Task::Import, Some(Mode::Report))
+        );
+        assert_eq!(
+            read(json!({"task": "reconcile", "mode": "apply"})).unwrap(),
+            (Task::Reconcile, Some(Mode::Apply))
+        );
+        for bad in [
+            json!({}),
+            json!({"task": "Reconcile"}),
+            json!({"task": 1}),
+            json!({"task": "import", "mode": "dry"}),
+            json!({"task": "import", "mode": true}),
+            json!("reconcile"),
+            json!(null),
+        ] {
+            let failure = read(bad.clone()).unwrap_err();
+            assert!(!failure.is_retryable() && failure.advice.is_some(), "{bad}");
+        }
+    }
+}

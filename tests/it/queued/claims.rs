@@ -1,0 +1,201 @@
+//! Several workers, workers that die, messages that come back too early: one side effect.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::Method;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
+
+use super::{LONG, Message, Scene, batch_event, failed_of, until};
+use crate::runtime_api::Failed;
+
+/// The time of an invocation that is cut off; the least that a worker begins work with is less.
+const SHORT: Duration = Duration::from_secs(7);
+
+fn slow_creation(time: Duration) -> Fault {
+    Fault::new("/users", FaultKind::Delay(time))
+        .on(Method::POST)
+        .once()
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+async fn one_message(scene: &Scene, visibility: i32) -> (String, Vec<Message>) {
+    let hook = scene.hook().await;
+    let (ann, event) = scene.assigned("ann");
+    assert_eq!(scene.deliver(&hook, &[event]).await, 204);
+    (ann, scene.received(visibility).await)
+}
+
+/// kill -9 in the middle of a create, before or after it had its effect, then redelivery: one account.
+async fn killed_in_a_create(moment: Moment) {
+    let scene = Scene::new().await;
+    let (first, second) = tokio::join!(scene.worker(), scene.worker());
+    let (ann, batch) = one_message(&scene, 9).await;
+    let mut fault = slow_creation(Duration::from_secs(120));
+    fault.moment = moment;
+    let fault = scene.anypoint.traffic().inject(fault);
+    let began_ms = now_ms();
+    let begun = || match moment {
+        Moment::BeforeEffect => scene.anypoint.traffic().fired(fault) == 1,
+        Moment::AfterEffect => scene.accounts("ann").0 == 1,
+    };
+    let killed = async {
+        until("the account is being created", async || begun()).await;
+        first.kill9();
+    };
+    let (cut_off, ()) = tokio::join!(scene.work(&first, &batch, SHORT), killed);
+    assert!(matches!(cut_off, Err(Failed::Exited(_))), "{cut_off:?}");
+
+    // The lease: as long as the invocation may still run, plus at most 10 s.
+    let record = scene.record(&batch[0].uuid()).await;
+    assert_eq!((record.status, record.attempts), (Status::InProgress, 1));
+    let lease_ms = record.lease_until_ms.unwrap() - began_ms;
+    assert!((7_000..=17_000).contains(&lease_ms), "{lease_ms} ms");
+
+    // Before it is over, nobody does it.
+    scene.forget_calls();
+    let answer = second.invoke(batch_event(&batch), SHORT).await.unwrap();
+    assert_eq!(
+        (failed_of(&answer), scene.calls()),
+        (vec![batch[0].id.clone()], 0)
+    );
+    // That set the message's time-out; here the nine seconds go on instead.
+    let show = async {
+        let lease_over = async || now_ms() > record.lease_until_ms.unwrap();
+        until("the lease is over", lease_over).await;
+        scene.show(&batch[0]).await;
+        scene.received(60).await
+    };
+    let again = show.await;
+    assert_eq!(
+        (again[0].id.as_str(), again[0].count()),
+        (batch[0].id.as_str(), "2")
+    );
+    assert!(scene.work(&second, &again, LONG).await.unwrap().is_empty());
+
+    assert_eq!(scene.accounts("ann").0, 1);
+    let id = scene
+        .anypoint
+        .world()
+        .user_by_username("ann")
+        .unwrap()
+        .id
+        .clone();
+    assert_eq!(scene.link(&ann).await.unwrap().anypoint_id.as_str(), id);
+    let record = scene.record(&batch[0].uuid()).await;
+    assert_eq!((record.status, record.attempts), (Status::Done, 2));
+    assert_eq!(scene.depth().await, (0, 0));
+    scene.done();
+}
+
+#[tokio::test]
+async fn killed_before_the_create_had_its_effect() {
+    killed_in_a_create(Moment::BeforeEffect).await;
+}
+
+#[tokio::test]
+async fn killed_after_the_create_had_its_effect() {
+    killed_in_a_create(Moment::AfterEffect).await;
+}
+
+/// The visibility time-out ends while the first worker is still at it: the second one gives the
+/// message back and does nothing; what comes back later is acknowledged.
+#[tokio::test]
+async fn a_visibility_that_ends_in_the_middle() {
+    let scene = Scene::new().await;
+    let (first, second) = tokio::join!(scene.worker(), scene.worker());
+    let (_, batch) = one_message(&scene, 1).await;
+    let fault = scene
+        .anypoint
+        .traffic()
+        .inject(slow_creation(Duration::from_secs(5)));
+    let second_run = async {
+        until("the first is at it", async || {
+            scene.anypoint.traffic().fired(fault) == 1
+        })
+        .await;
+        let again = scene.received(1).await;
+        assert_eq!(
+            (again[0].id.as_str(), again[0].count()),
+            (batch[0].id.as_str(), "2")
+        );
+        scene.sqs.forget();
+        let before = scene.okta.traffic().log().len();
+        let back = scene.work(&second, &again, LONG).await.unwrap();
+        assert_eq!(back, [batch[0].uuid()]);
+        assert_eq!(
+            scene.okta.traffic().log().len(),
+            before,
+            "a busy message reads nothing"
+        );
+        // Hidden until the lease is over, which is nearly the minute that the first one may take.
+        let set = scene.sqs.of("ChangeMessageVisibility");
+        let pause = set[0]["VisibilityTimeout"].as_i64().unwrap();
+        assert!((50..=150).contains(&pause), "{pause} s");
+        again
+    };
+    let answer = first.invoke(batch_event(&batch), LONG);
+    let (answer, again) = tokio::join!(answer, second_run);
+    assert_eq!(failed_of(&answer.unwrap()), Vec::<String>::new());
+    assert_eq!(scene.accounts("ann"), (1, 1));
+    // The first one's receipt is not the last: its deletion may come to nothing, and the message back.
+    scene.forget_calls();
+    scene.show(&again[0]).await;
+    let later = scene.received(60).await;
+    assert!(scene.work(&second, &later, LONG).await.unwrap().is_empty());
+    assert_eq!(
+        scene.calls(),
+        0,
+        "what is done is acknowledged, nobody is asked"
+    );
+    assert_eq!(scene.record(&batch[0].uuid()).await.attempts, 1);
+    assert_eq!(scene.depth().await, (0, 0));
+    scene.done();
+}
+
+/// The same message at two workers at the same instant.
+#[tokio::test]
+async fn two_workers_on_one_message_have_one_effect() {
+    let scene = Scene::new().await;
+    let (hook, first, second) = tokio::join!(scene.hook(), scene.worker(), scene.worker());
+    scene.okta.traffic().set_latency(Duration::from_millis(10));
+    scene
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(10));
+    let mut busy = 0;
+    for round in 0..8 {
+        let name = format!("user-{round}");
+        let (user, event) = scene.assigned(&name);
+        assert_eq!(scene.deliver(&hook, &[event]).await, 204);
+        let batch = scene.received(60).await;
+        scene.forget_calls();
+        let (one, other) = tokio::join!(
+            first.invoke(batch_event(&batch), LONG),
+            second.invoke(batch_event(&batch), LONG)
+        );
+        let back: Vec<String> = [one, other]
+            .iter()
+            .flat_map(|a| failed_of(a.as_ref().unwrap()))
+            .collect();
+        assert!(back.len() <= 1, "both gave it back, in round {round}");
+        busy += back.len();
+        assert_eq!(
+            scene.accounts(&name),
+            (1, 1),
+            "round {round}, {back:?}, {batch:?}\n{}\n{}",
+            first.output(),
+            second.output()
+        );
+        assert!(scene.link(&user).await.is_some());
+        let record = scene.record(&batch[0].uuid()).await;
+        assert_eq!((record.status, record.attempts), (Status::Done, 1));
+    }
+    assert!(busy > 0, "the two never met");
+    assert_eq!(scene.anypoint.world().mails.len(), 8);
+    scene.done();
+}

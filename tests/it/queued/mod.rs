@@ -1,0 +1,381 @@
+//! The asynchronous path on its real parts: the hook's binary, SQS as moto plays it, the worker's
+//! binary, DynamoDB Local, both simulators. The test plays Lambda's event source mapping: it receives
+//! a batch, invokes the worker, and deletes what did not fail.
+
+mod between;
+mod claims;
+mod isolation;
+mod path;
+mod sending;
+mod trouble;
+mod words;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::ids::OktaUserId;
+use okta_anypoint::ledger::{DynamoDbLedger, Filter, Ledger, Record};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
+use okta_anypoint::store::{DynamoDbStore, Store, UserLink};
+use serde_json::{Map, Value, json};
+
+use crate::runtime_api::{Failed, Lambda, Request};
+use crate::servers;
+use between::Between;
+
+pub const APP: &str = "0oaAPP1";
+pub const HOOK_SECRET: &str = "planted-hook-secret";
+/// How long an invocation of the worker may run, where the test does not care.
+pub const LONG: Duration = Duration::from_secs(60);
+/// The bound on waiting for a condition.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+pub struct Scene {
+    pub okta: OktaSimulator,
+    pub anypoint: AnypointSimulator,
+    pub sqs: Between,
+    pub dynamodb: Between,
+    pub ledger: DynamoDbLedger,
+    pub store: DynamoDbStore,
+    client: aws_sdk_sqs::Client,
+    queue_url: String,
+    table: String,
+}
+
+/// A message as it was received.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: String,
+    pub receipt: String,
+    pub body: String,
+    pub attributes: Map<String, Value>,
+}
+
+impl Message {
+    pub fn uuid(&self) -> String {
+        let body: Value = serde_json::from_str(&self.body).unwrap();
+        body["uuid"].as_str().unwrap().to_owned()
+    }
+
+    pub fn count(&self) -> &str {
+        self.attributes["ApproximateReceiveCount"].as_str().unwrap()
+    }
+}
+
+impl Scene {
+    pub async fn new() -> Self {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let okta = OktaSimulator::start(free, OktaOptions::default())
+            .await
+            .unwrap();
+        okta.world().add_app(APP, "Anypoint");
+        let options = AnypointOptions::default();
+        let anypoint = AnypointSimulator::start(free, options).await.unwrap();
+        let (database, table) = servers::table().await;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let client = servers::sqs().await;
+        let queue = client
+            .create_queue()
+            .queue_name(format!("q-{}.fifo", uuid::Uuid::new_v4()))
+            .attributes(QueueAttributeName::FifoQueue, "true");
+        let queue_url = queue.send().await.unwrap().queue_url.unwrap();
+        Self {
+            okta,
+            anypoint,
+            sqs: Between::start(servers::moto_url()).await,
+            dynamodb: Between::start(servers::dynamodb_url()).await,
+            ledger: DynamoDbLedger::new(database.clone(), &table, 30, clock.clone()),
+            store: DynamoDbStore::new(database, &table, clock),
+            client,
+            queue_url,
+            table,
+        }
+    }
+
+    fn remotes(&self) -> Vec<(&'static str, String)> {
+        let world = self.anypoint.world();
+        vec![
+            ("OKTA_ORG_URL", self.okta.base_url().to_owned()),
+            ("OKTA_APP_ID", APP.to_owned()),
+            ("OKTA_API_TOKEN", "simulated-okta-token".to_owned()),
+            ("ANYPOINT_BASE_URL", self.anypoint.base_url().to_owned()),
+            ("ANYPOINT_ORG_ID", world.org_id.clone()),
+            ("ANYPOINT_CLIENT_ID", world.client_id.clone()),
+            ("ANYPOINT_CLIENT_SECRET", world.client_secret.clone()),
+            ("AWS_ENDPOINT_URL_SQS", self.sqs.url().to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.url().to_owned()),
+            ("QUEUE_URL", self.queue_url.clone()),
+            // The most that can be asked for; nothing personal may show even then.
+            ("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()),
+            ("RUST_LOG", "trace".to_owned()),
+        ]
+    }
+
+    /// The receiver, with a queue and no table.
+    pub async fn hook(&self) -> Lambda {
+        let mut env = self.remotes();
+        env.push(("HOOK_SECRET", HOOK_SECRET.to_owned()));
+        let hook = start(env!("CARGO_BIN_EXE_hook"), &env).await;
+        let is_warm = || !self.sqs.of("SendMessageBatch").is_empty();
+        until("the hook opens its connection", async || is_warm()).await;
+        hook
+    }
+
+    /// A worker.
+    pub async fn worker(&self) -> Lambda {
+        let mut env = self.remotes();
+        env.push(("TABLE_NAME", self.table.clone()));
+        start(env!("CARGO_BIN_EXE_provision"), &env).await
+    }
+
+    /// Delivers events in one request; gives the status.
+    pub async fn deliver(&self, hook: &Lambda, events: &[LogEvent]) -> u16 {
+        let body = self.okta.world().delivery(events);
+        let request = Request::new("POST", "/okta")
+            .header("Authorization", HOOK_SECRET)
+            .body(body.to_string());
+        let answer = hook
+            .invoke(request.http_api(), Duration::from_secs(5))
+            .await;
+        u16::try_from(answer.unwrap()["statusCode"].as_u64().unwrap()).unwrap()
+    }
+
+    /// An active user with a planted name, assigned to the app; gives the id and the event.
+    pub fn assigned(&self, username: &str) -> (String, LogEvent) {
+        let mut okta = self.okta.world();
+        let login = format!("{username}@planted.example");
+        let user = okta
+            .create_user(&login, "Xaveria", "Plantedname", &login, None)
+            .unwrap();
+        let events = okta.assign_with_username(APP, &user.id, username).unwrap();
+        (user.id, events[0].clone())
+    }
+
+    /// An event that only says: look at this user again.
+    pub fn hint(&self, user: &str) -> LogEvent {
+        let target = Target {
+            id: user.to_owned(),
+            kind: "User".to_owned(),
+            alternate_id: "xaveria@planted.example".to_owned(),
+            display_name: "Xaveria Plantedname".to_owned(),
+        };
+        let mut okta = self.okta.world();
+        okta.write_event("user.account.update_profile", vec![target], &[])
+    }
+
+    /// Up to ten messages, hidden for `visibility` seconds.
+    pub async fn receive(&self, visibility: i32) -> Vec<Message> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(10)
+            .visibility_timeout(visibility)
+            .message_system_attribute_names(MessageSystemAttributeName::All);
+        let messages = answer.send().await.unwrap().messages.unwrap_or_default();
+        let read = messages.into_iter().map(|message| Message {
+            id: message.message_id.unwrap(),
+            receipt: message.receipt_handle.unwrap(),
+            body: message.body.unwrap(),
+            attributes: message
+                .attributes
+                .unwrap()
+                .into_iter()
+                .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
+                .collect(),
+        });
+        read.collect()
+    }
+
+    /// Waits until there is something to receive.
+    pub async fn received(&self, visibility: i32) -> Vec<Message> {
+        let begun = Instant::now();
+        loop {
+            let messages = self.receive(visibility).await;
+            if !messages.is_empty() {
+                return messages;
+            }
+            assert!(begun.elapsed() < PATIENCE, "nothing came");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends the pause of a message, as time would.
+    pub async fn show(&self, message: &Message) {
+        let call = self
+            .client
+            .change_message_visibility()
+            .queue_url(&self.queue_url);
+        let call = call.receipt_handle(&message.receipt).visibility_timeout(0);
+        call.send().await.unwrap();
+    }
+
+    async fn delete(&self, message: &Message) {
+        let call = self.client.delete_message().queue_url(&self.queue_url);
+        call.receipt_handle(&message.receipt).send().await.unwrap();
+    }
+
+    /// Sends a message that the product did not write.
+    pub async fn send_raw(&self, group: &str, id: &str, body: &str) {
+        let call = self.client.send_message().queue_url(&self.queue_url);
+        let call = call.message_group_id(group).message_deduplication_id(id);
+        call.message_body(body).send().await.unwrap();
+    }
+
+    /// As the event source mapping does: invokes, deletes what did not fail; gives the uuids that went
+    /// back.
+    pub async fn work(
+        &self,
+        worker: &Lambda,
+        batch: &[Message],
+        time: Duration,
+    ) -> Result<Vec<String>, Failed> {
+        let answer = worker.invoke(batch_event(batch), time).await?;
+        let failed = failed_of(&answer);
+        for message in batch {
+            if !failed.contains(&message.id) {
+                self.delete(message).await;
+            }
+        }
+        let back = batch.iter().filter(|message| failed.contains(&message.id));
+        Ok(back.map(Message::uuid).collect())
+    }
+
+    /// The same for messages that hold no change: all of them have to be acknowledged.
+    pub async fn work_raw(&self, worker: &Lambda, batch: &[Message]) {
+        let answer = worker.invoke(batch_event(batch), LONG).await.unwrap();
+        assert_eq!(failed_of(&answer), Vec::<String>::new());
+        for message in batch {
+            self.delete(message).await;
+        }
+    }
+
+    /// Everything in the ledger.
+    pub async fn ledger_records(&self) -> Vec<Record> {
+        self.ledger.records(&Filter::default()).await.unwrap()
+    }
+
+    /// Receives and works until nothing can be received; gives the batches' sizes.
+    pub async fn drain(&self, worker: &Lambda) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        loop {
+            let batch = self.receive(60).await;
+            if batch.is_empty() {
+                return sizes;
+            }
+            sizes.push(batch.len());
+            assert!(sizes.len() < 100, "there is no end to it");
+            let back = self.work(worker, &batch, LONG).await.unwrap();
+            assert_eq!(back, Vec::<String>::new());
+        }
+    }
+
+    /// Messages that wait, and messages that are out or postponed.
+    pub async fn depth(&self) -> (u32, u32) {
+        let call = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.queue_url);
+        let answer = call
+            .attribute_names(QueueAttributeName::All)
+            .send()
+            .await
+            .unwrap();
+        let attributes = answer.attributes.unwrap();
+        let count = |name| attributes[&name].parse().unwrap();
+        (
+            count(QueueAttributeName::ApproximateNumberOfMessages),
+            count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+        )
+    }
+
+    pub async fn record(&self, uuid: &str) -> Record {
+        self.ledger.record(uuid).await.unwrap().expect("a record")
+    }
+
+    pub async fn link(&self, user: &str) -> Option<UserLink> {
+        let user = OktaUserId::parse(user).unwrap();
+        self.store.user_link(&user).await.unwrap()
+    }
+
+    /// Accounts of that name; creations that Anypoint was asked for.
+    pub fn accounts(&self, username: &str) -> (usize, usize) {
+        let world = self.anypoint.world();
+        let named = world
+            .users
+            .values()
+            .filter(|user| user.username == username);
+        let log = self.anypoint.traffic().log();
+        let is_creation = |path: &str| path.ends_with("/users");
+        let asked = log
+            .iter()
+            .filter(|c| c.method == "POST" && is_creation(&c.path));
+        (named.count(), asked.count())
+    }
+
+    /// Calls of both remotes, without tokens.
+    pub fn calls(&self) -> usize {
+        let (okta, anypoint) = (self.okta.traffic().log(), self.anypoint.traffic().log());
+        let all = okta.iter().chain(&anypoint);
+        all.filter(|call| !call.path.ends_with("/token")).count()
+    }
+
+    pub fn forget_calls(&self) {
+        self.okta.traffic().clear();
+        self.anypoint.traffic().clear();
+    }
+
+    /// Ends a test: no request that a vendor does not document.
+    pub fn done(self) {
+        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
+        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
+    }
+}
+
+async fn start(binary: &str, env: &[(&str, String)]) -> Lambda {
+    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let lambda = Lambda::start(binary, &env).await;
+    lambda.ready(PATIENCE).await.unwrap();
+    lambda
+}
+
+/// Waits for a condition.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The event that Lambda makes of a batch.
+pub fn batch_event(batch: &[Message]) -> Value {
+    let records: Vec<Value> = batch
+        .iter()
+        .map(|message| {
+            json!({
+                "messageId": message.id,
+                "receiptHandle": message.receipt,
+                "body": message.body,
+                "attributes": message.attributes,
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:q.fifo",
+                "awsRegion": "us-east-1",
+            })
+        })
+        .collect();
+    json!({"Records": records})
+}
+
+/// The message ids that an answer gives back.
+pub fn failed_of(answer: &Value) -> Vec<String> {
+    let failures = answer["batchItemFailures"].as_array().unwrap();
+    let ids = failures
+        .iter()
+        .map(|f| f["itemIdentifier"].as_str().unwrap());
+    ids.map(str::to_owned).collect()
+}

@@ -1,0 +1,223 @@
+//! Failures: what goes back to the queue, for how long, and what is recorded.
+
+use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use serde_json::{Value, json};
+
+use super::{APP, LONG, Message, Scene, batch_event, failed_of, until};
+use crate::runtime_api::Lambda;
+
+/// Every call about a user is refused with 429 and this `Retry-After`.
+fn refuse(scene: &Scene, user: &str, retry_after: &str) {
+    let kind = FaultKind::Status {
+        code: 429,
+        headers: vec![("retry-after".to_owned(), retry_after.to_owned())],
+        body: r#"{"errorCode":"E0000047"}"#.to_owned(),
+    };
+    let path = format!("/api/v1/users/{user}");
+    scene.okta.traffic().inject(Fault::new(&path, kind));
+}
+
+/// The visibility time-outs that the worker set, in seconds.
+fn pauses(scene: &Scene) -> Vec<i64> {
+    let set = scene.sqs.of("ChangeMessageVisibility");
+    set.iter()
+        .map(|body| body["VisibilityTimeout"].as_i64().unwrap())
+        .collect()
+}
+
+/// Delivers one event of a new user and receives its message.
+async fn one_message(scene: &Scene, hook: &Lambda) -> (String, Message) {
+    let (user, event) = scene.assigned("ann");
+    assert_eq!(scene.deliver(hook, &[event]).await, 204);
+    let batch = scene.received(1).await;
+    (user, batch[0].clone())
+}
+
+#[tokio::test]
+async fn a_retryable_failure_waits_longer_each_time() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let (ann, mut message) = one_message(&scene, &hook).await;
+    // It asks for more than the invocation has, so that the worker does not try again by itself.
+    let kind = FaultKind::Status {
+        code: 400,
+        headers: Vec::new(),
+        body: r#"{"errorCode":"E0000112"}"#.to_owned(),
+    };
+    let path = format!("/api/v1/users/{ann}");
+    scene.okta.traffic().inject(Fault::new(&path, kind));
+    for (time, (least, most)) in [(30, 37), (120, 150), (600, 750)].into_iter().enumerate() {
+        assert_eq!(message.count(), (time + 1).to_string());
+        scene.sqs.forget();
+        let back = scene
+            .work(&worker, std::slice::from_ref(&message), LONG)
+            .await
+            .unwrap();
+        assert_eq!(back, [message.uuid()]);
+        let set = pauses(&scene);
+        assert!(
+            set.len() == 1 && (least..=most).contains(&set[0]),
+            "{set:?}"
+        );
+        let record = scene.record(&message.uuid()).await;
+        assert_eq!(
+            (record.status, record.error_class),
+            (Status::Failed, Some(Class::Retryable))
+        );
+        assert_eq!(record.attempts as usize, time + 1);
+        // It was received for one second; the queue holds it back for longer than that.
+        assert_eq!(
+            (scene.receive(1).await.len(), scene.depth().await),
+            (0, (0, 1))
+        );
+        scene.show(&message).await;
+        message = scene.received(5).await.remove(0);
+    }
+    assert_eq!(scene.accounts("ann"), (0, 0));
+    scene.done();
+}
+
+#[tokio::test]
+async fn what_the_remote_asked_for_is_honoured() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let (ann, message) = one_message(&scene, &hook).await;
+    refuse(&scene, &ann, "300");
+    let batch = [message];
+    assert_eq!(scene.work(&worker, &batch, LONG).await.unwrap().len(), 1);
+    assert_eq!(pauses(&scene), [300]);
+    scene.done();
+}
+
+#[tokio::test]
+async fn a_permanent_failure_is_recorded_with_advice_and_leaves_the_queue() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let user = scene.assigned("ann").0;
+    let events = scene
+        .okta
+        .world()
+        .set_app_username(APP, &user, "not a valid name")
+        .unwrap();
+    drop(events);
+    let event = scene.hint(&user);
+    assert_eq!(
+        scene.deliver(&hook, std::slice::from_ref(&event)).await,
+        204
+    );
+    let batch = scene.received(60).await;
+    assert!(scene.work(&worker, &batch, LONG).await.unwrap().is_empty());
+    assert_eq!(scene.depth().await, (0, 0));
+    let record = scene.record(&event.uuid).await;
+    assert_eq!(
+        (record.status, record.error_class),
+        (Status::Failed, Some(Class::Permanent))
+    );
+    let error = record.error.unwrap();
+    assert!(error.contains("What to do:"), "{error}");
+    assert!(scene.anypoint.traffic().writes().is_empty());
+
+    // Delivered again by SQS, it is acknowledged; nobody is asked.
+    scene.forget_calls();
+    let answer = worker.invoke(batch_event(&batch), LONG).await.unwrap();
+    assert_eq!((failed_of(&answer), scene.calls()), (Vec::new(), 0));
+    assert_eq!(scene.record(&event.uuid).await.attempts, 1);
+    scene.done();
+}
+
+#[tokio::test]
+async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
+    let scene = Scene::new().await;
+    let worker = scene.worker().await;
+    let odd = [
+        ("odd-1", "not json"),
+        ("odd-2", "{}"),
+        (
+            "odd-3",
+            r#"{"uuid":"u","event_type":"t","subject":"nobody","published":"p"}"#,
+        ),
+        ("odd-4", "null"),
+    ];
+    for (id, body) in odd {
+        scene.send_raw("user#00uODD", id, body).await;
+    }
+    let batch = scene.received(60).await;
+    assert_eq!(batch.len(), odd.len());
+    let answer = worker.invoke(batch_event(&batch), LONG).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    for (id, _) in odd {
+        let record = scene.record(id).await;
+        assert_eq!(
+            (record.status, record.error_class),
+            (Status::Failed, Some(Class::Permanent))
+        );
+        assert_eq!(record.subject, "user#00uODD");
+    }
+    assert_eq!(scene.calls(), 0);
+    scene.done();
+}
+
+/// Contract §6: what goes back is exactly what a retry may heal, and any later message of the same
+/// subject, also one that would only be acknowledged. What came before it does not go back.
+#[tokio::test]
+async fn only_what_comes_after_a_failure_goes_back_with_it() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let (ann, event) = scene.assigned("ann");
+    assert_eq!(scene.deliver(&hook, &[event]).await, 204);
+    let done = scene.received(60).await.remove(0);
+    scene
+        .work(&worker, std::slice::from_ref(&done), LONG)
+        .await
+        .unwrap();
+
+    let new = scene.hint(&ann);
+    assert_eq!(scene.deliver(&hook, &[new]).await, 204);
+    let new = scene.received(60).await.remove(0);
+    refuse(&scene, &ann, "300");
+    for (batch, back) in [
+        ([done.clone(), new.clone()], vec![new.id.clone()]),
+        (
+            [new.clone(), done.clone()],
+            vec![new.id.clone(), done.id.clone()],
+        ),
+    ] {
+        let answer = worker.invoke(batch_event(&batch), LONG).await.unwrap();
+        assert_eq!(failed_of(&answer), back);
+    }
+    assert_eq!(scene.record(&done.uuid()).await.status, Status::Done);
+    scene.done();
+}
+
+/// Out of reach of the table nothing is done and everything goes back, in time to say so.
+#[tokio::test]
+async fn without_the_table_everything_goes_back_in_time() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let (_, message) = one_message(&scene, &hook).await;
+    until("the worker is warm", async || {
+        !scene.dynamodb.calls().is_empty()
+    })
+    .await;
+    scene.forget_calls();
+    scene.dynamodb.set(super::between::Mood::Hangs);
+    let odd = Message {
+        id: "odd".to_owned(),
+        body: "not json".to_owned(),
+        attributes: [("MessageGroupId".to_owned(), Value::from("user#00uODD"))]
+            .into_iter()
+            .collect(),
+        ..message.clone()
+    };
+    let time = std::time::Duration::from_secs(8);
+    let event = batch_event(&[message.clone(), odd]);
+    let answer = worker.invoke(event, time).await.unwrap();
+    let mut back = failed_of(&answer);
+    back.sort();
+    let mut due = vec![message.id, "odd".to_owned()];
+    due.sort();
+    assert_eq!((back, scene.calls()), (due, 0));
+    scene.done();
+}

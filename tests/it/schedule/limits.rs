@@ -1,0 +1,101 @@
+//! `MAX_DEACTIVATIONS` as a count and as a share.
+
+use okta_anypoint::failure::Class;
+use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::settings::DeactivationLimit;
+use rstest::rstest;
+
+use super::{APP, Stage};
+
+/// Five linked users; two have left Okta, one more is only taken out of a team, one was disabled
+/// before and does not count.
+async fn three_would_lose() -> Stage {
+    let stage = Stage::new().await;
+    let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
+        .iter()
+        .map(|name| stage.assigned(name))
+        .collect();
+    let devs = stage.pushed_group("Devs", &[&people[0], &people[2], &people[3]]);
+    stage.settle().await;
+    {
+        let dan = stage.account("dan");
+        stage.anypoint.world().disable(&dan).unwrap();
+    }
+    let mut world = stage.okta.world();
+    for left in [0, 1, 3] {
+        world.deactivate(&people[left]).unwrap();
+    }
+    world.remove_member(&devs, &people[2]).unwrap();
+    drop(world);
+    stage
+}
+
+#[rstest]
+#[case(DeactivationLimit::Count(3), true)]
+#[case(DeactivationLimit::Count(2), false)]
+#[case(DeactivationLimit::Count(0), false)]
+#[case(DeactivationLimit::Percent(60.0), true)]
+#[case(DeactivationLimit::Percent(59.9), false)]
+#[tokio::test]
+async fn the_limit_is_exact(#[case] limit: DeactivationLimit, #[case] passes: bool) {
+    let mut stage = three_would_lose().await;
+    stage.settings.limit = limit;
+    let result = stage.try_run(Task::Reconcile, None).await;
+    if passes {
+        assert_eq!(result.unwrap().count("deactivations"), 3);
+        assert!(!stage.is_enabled("ann") && !stage.is_enabled("ben"));
+        assert!(stage.is_enabled("cat"));
+        assert_eq!(stage.members("Devs"), Vec::<String>::new());
+        stage.finds_nothing().await;
+    } else {
+        let failure = result.unwrap_err();
+        assert_eq!(failure.class, Class::Permanent);
+        let text = failure.to_string();
+        assert!(text.contains("3 of 5 linked users"), "{text}");
+        assert!(text.contains("MAX_DEACTIVATIONS=3"), "{text}");
+        assert_eq!(stage.writes(), Vec::<String>::new());
+        let lines = stage.metrics.take_lines(0).join("\n");
+        assert!(lines.contains("\"RunStopped\":1"), "{lines}");
+        let kept = stage
+            .store
+            .document("report#reconcile")
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            kept.json.contains("\"outcome\":\"stopped\"") && kept.json.contains("disable_account")
+        );
+    }
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_report_says_that_an_apply_would_stop() {
+    let mut stage = three_would_lose().await;
+    stage.settings.limit = DeactivationLimit::Count(1);
+    let plan = stage
+        .try_run(Task::Reconcile, Some(Mode::Report))
+        .await
+        .unwrap();
+    assert_eq!(plan.outcome, Outcome::Stopped);
+    assert!(plan.message.unwrap().contains("3 of 5"));
+    assert!(!plan.differences.is_empty());
+    stage.end();
+}
+
+#[tokio::test]
+async fn unassigning_every_group_is_caught_by_the_limit() {
+    let mut stage = Stage::new().await;
+    let people: Vec<String> = ["ann", "ben", "cat"]
+        .iter()
+        .map(|name| stage.assigned(name))
+        .collect();
+    let devs = stage.pushed_group("Devs", &[&people[0], &people[1], &people[2]]);
+    stage.settle().await;
+    stage.okta.world().unassign_group(APP, &devs).unwrap();
+    stage.settings.limit = DeactivationLimit::Percent(20.0);
+    assert!(stage.try_run(Task::Reconcile, None).await.is_err());
+    assert_eq!(stage.members("Devs").len(), 3);
+    assert!(stage.writes().is_empty());
+    stage.end();
+}

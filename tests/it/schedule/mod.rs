@@ -1,0 +1,348 @@
+//! Conversations of the scheduled tasks with both simulators.
+
+mod catch_up;
+mod import;
+mod import_names;
+mod limits;
+mod reconcile;
+mod runs;
+mod sources;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::failure::{Failure, Side};
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::{OktaAppId, OktaUserId, OrganizationId};
+use okta_anypoint::ledger::{Ledger, SqliteLedger};
+use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::provision::{ImportedNames, Policy, Provisioner};
+use okta_anypoint::queue::Queue;
+use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
+use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::store::{SqliteStore, Store, UserLink};
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use secrecy::SecretString;
+
+const APP: &str = "0oaANYPOINT";
+
+/// The real clock, moved by a test.
+#[derive(Default)]
+pub struct MovedClock(AtomicI64);
+
+impl MovedClock {
+    pub fn advance(&self, by: Duration) {
+        self.0
+            .fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for MovedClock {
+    fn now_ms(&self) -> i64 {
+        SystemClock.now_ms() + self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A queue that only remembers, and refuses when told to.
+#[derive(Default)]
+pub struct Recorder {
+    sent: Mutex<Vec<Change>>,
+    pub refuses: std::sync::atomic::AtomicBool,
+}
+
+impl Recorder {
+    pub fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
+
+    pub fn subjects(&self) -> Vec<String> {
+        let mut subjects: Vec<String> = self.take().iter().map(|c| c.subject.to_string()).collect();
+        subjects.sort();
+        subjects.dedup();
+        subjects
+    }
+}
+
+#[async_trait]
+impl Queue for Recorder {
+    async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(Failure::retryable(Side::Queue, "refused by the test"));
+        }
+        self.sent.lock().unwrap().extend_from_slice(changes);
+        Ok(())
+    }
+}
+
+/// Both simulators, a table, and how the product is set up.
+pub struct Stage {
+    pub okta: OktaSimulator,
+    pub anypoint: AnypointSimulator,
+    pub clock: Arc<MovedClock>,
+    pub store: Arc<dyn Store>,
+    pub ledger: Arc<dyn Ledger>,
+    pub policy: Policy,
+    pub settings: ScheduleSettings,
+    pub metrics: Arc<Metrics>,
+    /// `None`: changes are applied in place.
+    pub recorder: Option<Arc<Recorder>>,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::with_pages(None).await
+    }
+
+    /// With at most `page_cap` items a page, on both sides.
+    pub async fn with_pages(page_cap: Option<usize>) -> Self {
+        let clock = Arc::new(MovedClock::default());
+        let database = Database::in_memory().unwrap();
+        let store = Arc::new(SqliteStore::new(database.clone(), clock.clone()));
+        let ledger = Arc::new(SqliteLedger::new(database, 30, clock.clone()));
+        Self::on(store, ledger, clock, page_cap).await
+    }
+
+    pub async fn on(
+        store: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<MovedClock>,
+        page_cap: Option<usize>,
+    ) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let options = OktaOptions {
+            page_cap,
+            ..OktaOptions::default()
+        };
+        let okta = OktaSimulator::start(any, options).await.unwrap();
+        okta.world().add_app(APP, "Anypoint");
+        let options = AnypointOptions {
+            page_cap,
+            ..AnypointOptions::default()
+        };
+        Self {
+            okta,
+            anypoint: AnypointSimulator::start(any, options).await.unwrap(),
+            clock,
+            store,
+            ledger,
+            policy: Policy::default(),
+            settings: ScheduleSettings {
+                import: ImportMode::Report,
+                reconcile: ReconcileMode::Apply,
+                limit: DeactivationLimit::Count(50),
+            },
+            metrics: Arc::new(Metrics::new("test")),
+            recorder: None,
+        }
+    }
+
+    fn provisioner(&self) -> Provisioner {
+        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+        let url = |text: &str| text.parse().unwrap();
+        Provisioner {
+            okta: Okta::new(
+                http.clone(),
+                url(self.okta.base_url()),
+                Credentials::ApiToken(SecretString::from("simulated-okta-token")),
+            ),
+            anypoint: Anypoint::new(
+                http,
+                url(self.anypoint.base_url()),
+                OrganizationId::parse(self.anypoint.world().org_id.clone()).unwrap(),
+                "simulated-client".to_owned(),
+                SecretString::from("simulated-secret"),
+            ),
+            store: self.store.clone(),
+            policy: Arc::new(self.policy.clone()),
+            app: OktaAppId::parse(APP).unwrap(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    pub fn inline(&self) -> Arc<dyn Queue> {
+        let worker = Worker::new(
+            self.ledger.clone(),
+            self.provisioner(),
+            None,
+            self.metrics.clone(),
+            Pace::INLINE,
+        );
+        Arc::new(InlineQueue::new(Arc::new(worker), Duration::from_secs(30)))
+    }
+
+    pub fn scheduler(&self) -> Scheduler {
+        let queue = match &self.recorder {
+            Some(recorder) => recorder.clone() as Arc<dyn Queue>,
+            None => self.inline(),
+        };
+        Scheduler::new(
+            self.provisioner(),
+            queue,
+            self.settings,
+            self.metrics.clone(),
+        )
+    }
+
+    pub fn record(&mut self) -> Arc<Recorder> {
+        let recorder = Arc::new(Recorder::default());
+        self.recorder = Some(recorder.clone());
+        recorder
+    }
+
+    pub async fn try_run(&self, task: Task, mode: Option<Mode>) -> Result<Summary, Failure> {
+        self.scheduler().run(task, mode, long()).await
+    }
+
+    pub async fn run(&self, task: Task) -> Summary {
+        self.try_run(task, None).await.unwrap()
+    }
+
+    /// Reconciles until nothing is left to do, and forgets the traffic.
+    pub async fn settle(&self) {
+        let first = self.run(Task::Reconcile).await;
+        assert_eq!(first.outcome, Outcome::Completed);
+        self.finds_nothing().await;
+        self.forget();
+    }
+
+    pub fn forget(&self) {
+        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
+        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
+        self.okta.traffic().clear();
+        self.anypoint.traffic().clear();
+    }
+
+    /// A reconcile that has nothing to do.
+    pub async fn finds_nothing(&self) {
+        let before = self.writes();
+        let summary = self.run(Task::Reconcile).await;
+        assert_eq!(
+            summary.differences,
+            [],
+            "a second reconcile finds something"
+        );
+        assert_eq!(summary.problems, []);
+        assert_eq!(self.writes(), before);
+    }
+
+    /// The requests that ask for a change, at both remotes.
+    pub fn writes(&self) -> Vec<String> {
+        let of = |traffic: &okta_anypoint::simulator::traffic::Traffic| {
+            traffic
+                .writes()
+                .iter()
+                .map(|request| format!("{} {}", request.method, request.path))
+                .collect::<Vec<_>>()
+        };
+        let mut writes = of(self.okta.traffic());
+        writes.extend(of(self.anypoint.traffic()));
+        writes
+    }
+
+    /// An active Okta user `<name>@acme.example`, assigned under `<name>`.
+    pub fn assigned(&self, name: &str) -> String {
+        let id = self.unassigned(name);
+        self.okta
+            .world()
+            .assign_with_username(APP, &id, name)
+            .unwrap();
+        id
+    }
+
+    pub fn unassigned(&self, name: &str) -> String {
+        let email = format!("{name}@acme.example");
+        let mut world = self.okta.world();
+        world
+            .create_user(&email, name, "Example", &email, None)
+            .unwrap()
+            .id
+    }
+
+    /// A group with members, assigned to the app.
+    pub fn pushed_group(&self, name: &str, members: &[&str]) -> String {
+        let mut world = self.okta.world();
+        let group = world.create_group(name).unwrap().id;
+        world.assign_group(APP, &group).unwrap();
+        for member in members {
+            world.add_member(&group, member).unwrap();
+        }
+        group
+    }
+
+    /// Sets `IMPORT_MODE`, with what it means for push.
+    pub fn import_mode(&mut self, mode: ImportMode) {
+        self.settings.import = mode;
+        self.policy.imported_names = match mode {
+            ImportMode::Create => ImportedNames::LastChangeDecides,
+            _ => ImportedNames::OktaDecides,
+        };
+    }
+
+    /// A native account with a person's usual address.
+    pub fn native(&self, name: &str) -> String {
+        let email = format!("{name}@acme.example");
+        let mut world = self.anypoint.world();
+        world.add_user(name, name, "Example", &email).unwrap()
+    }
+
+    pub fn team(&self, name: &str) -> String {
+        let world = self.anypoint.world();
+        let team = world.team_by_name(name);
+        team.unwrap_or_else(|| panic!("no team {name}")).id.clone()
+    }
+
+    pub fn members(&self, team: &str) -> Vec<String> {
+        let world = self.anypoint.world();
+        world.members_of(&world.team_by_name(team).unwrap().id)
+    }
+
+    pub fn account(&self, username: &str) -> String {
+        let world = self.anypoint.world();
+        world.user_by_username(username).unwrap().id.clone()
+    }
+
+    pub fn is_enabled(&self, username: &str) -> bool {
+        let world = self.anypoint.world();
+        world.user_by_username(username).unwrap().enabled
+    }
+
+    pub async fn link(&self, user: &str) -> Option<UserLink> {
+        let user = OktaUserId::parse(user).unwrap();
+        self.store.user_link(&user).await.unwrap()
+    }
+
+    /// Nothing was asked that the vendors do not document.
+    pub fn end(&self) {
+        self.forget();
+    }
+}
+
+pub fn long() -> Deadline {
+    Deadline::within(Duration::from_secs(120))
+}
+
+/// The actions that a summary names for a subject.
+pub fn actions(summary: &Summary, subject: &str) -> Vec<String> {
+    summary
+        .differences
+        .iter()
+        .filter(|found| {
+            found
+                .subject
+                .as_ref()
+                .is_some_and(|s| s.to_string() == subject)
+        })
+        .flat_map(|found| found.actions.iter().map(|step| step.action.to_string()))
+        .collect()
+}

@@ -1,0 +1,491 @@
+//! Drift of every kind is found, repaired once, and not found again.
+
+use okta_anypoint::failure::Class;
+use okta_anypoint::ids::OktaUserId;
+use okta_anypoint::provision::{GroupSelection, TeamRemoval, UsernamePolicy};
+use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::simulator::anypoint::Member;
+use okta_anypoint::store::Origin;
+use serde_json::json;
+
+use super::{APP, Stage, actions};
+use crate::servers;
+
+#[tokio::test]
+async fn a_first_reconcile_builds_everything_and_a_second_finds_nothing() {
+    let stage = Stage::with_pages(Some(2)).await;
+    let (ann, ben, cat) = (
+        stage.assigned("ann"),
+        stage.assigned("ben"),
+        stage.assigned("cat"),
+    );
+    stage.pushed_group("Devs", &[&ann, &ben]);
+    stage.pushed_group("Ops", &[&cat]);
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.count("differing_users"), 3);
+    assert_eq!(stage.members("Devs"), ["ann", "ben"]);
+    assert_eq!(stage.members("Ops"), ["cat"]);
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn drift_of_every_kind_is_repaired_once() {
+    let mut stage = Stage::new().await;
+    let (ann, ben, cat) = (
+        stage.assigned("ann"),
+        stage.assigned("ben"),
+        stage.assigned("cat"),
+    );
+    let devs = stage.pushed_group("Devs", &[&ann, &ben]);
+    stage.settle().await;
+    {
+        let team = stage.team("Devs");
+        let (ann, ben, cat) = (
+            stage.account("ann"),
+            stage.account("ben"),
+            stage.account("cat"),
+        );
+        let mut world = stage.anypoint.world();
+        world.disable(&ben).unwrap();
+        world.rename_team(&team, "Something else").unwrap();
+        world.add_member(&team, &cat, "member").unwrap();
+        world.remove_member(&team, &ann).unwrap();
+        world
+            .edit_user(&ann, |user| user.first_name = "Changed".to_owned())
+            .unwrap();
+    }
+    let recorder = stage.record();
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(
+        recorder.subjects(),
+        [
+            format!("group#{devs}"),
+            format!("user#{ann}"),
+            format!("user#{ben}")
+        ],
+        "the extra member is the group's matter alone"
+    );
+    let group = actions(&summary, &format!("group#{devs}"));
+    assert_eq!(group, ["rename_team", "remove_members", "add_members"]);
+    assert_eq!(
+        actions(&summary, &format!("user#{ann}")),
+        ["update_account", "join_team"]
+    );
+    assert_eq!(
+        actions(&summary, &format!("user#{ben}")),
+        ["enable_account"]
+    );
+    assert_eq!(summary.count("deactivations"), 1);
+    assert!(
+        stage.writes().is_empty(),
+        "a reconcile itself writes nothing"
+    );
+
+    stage.recorder = None;
+    stage.run(Task::Reconcile).await;
+    assert_eq!(stage.members("Devs"), ["ann", "ben"]);
+    assert!(stage.is_enabled("ben") && stage.is_enabled("cat"));
+    let first_name = {
+        let world = stage.anypoint.world();
+        world.user_by_username("ann").unwrap().first_name.clone()
+    };
+    assert_eq!(first_name, "ann");
+    stage.finds_nothing().await;
+    let _ = cat;
+    stage.end();
+}
+
+#[tokio::test]
+async fn report_mode_says_the_same_and_changes_nothing() {
+    let stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    stage.pushed_group("Devs", &[&ann]);
+    let plan = stage
+        .try_run(Task::Reconcile, Some(Mode::Report))
+        .await
+        .unwrap();
+    assert!(stage.writes().is_empty());
+    assert_eq!(plan.count("queued"), 0);
+    let done = stage.run(Task::Reconcile).await;
+    assert_eq!(plan.differences, done.differences);
+    assert!(!done.differences.is_empty());
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn whoever_left_okta_is_disabled_and_stays_linked() {
+    let stage = Stage::new().await;
+    let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
+        .iter()
+        .map(|name| stage.assigned(name))
+        .collect();
+    stage.pushed_group("Devs", &[&people[4]]);
+    stage.settle().await;
+    {
+        let mut world = stage.okta.world();
+        world.delete_user(&people[0]).unwrap();
+        world.unassign(APP, &people[1]).unwrap();
+        world.deactivate(&people[2]).unwrap();
+        world.suspend(&people[3]).unwrap();
+    }
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.count("deactivations"), 4);
+    for (name, id) in ["ann", "ben", "cat", "dan"].iter().zip(&people) {
+        assert!(!stage.is_enabled(name), "{name}");
+        assert!(stage.link(id).await.is_some(), "{name}");
+    }
+    assert!(stage.is_enabled("eve"));
+    stage.finds_nothing().await;
+    let again = stage.run(Task::Reconcile).await;
+    assert_eq!(
+        again.count("deactivations"),
+        0,
+        "who is out is not counted again"
+    );
+    stage.end();
+}
+
+#[tokio::test]
+async fn what_nobody_linked_is_listed_and_left_alone() {
+    let stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    stage.pushed_group("Devs", &[&ann]);
+    let (guest, team) = {
+        let mut world = stage.anypoint.world();
+        let guest = world
+            .add_user("guest", "G", "Uest", "g@other.example")
+            .unwrap();
+        let team = world.add_team("Theirs", None).unwrap();
+        world.add_member(&team, &guest, "member").unwrap();
+        (guest, team)
+    };
+    stage.settle().await;
+    {
+        let devs = stage.team("Devs");
+        let ann = stage.account("ann");
+        let mut world = stage.anypoint.world();
+        world.add_member(&devs, &guest, "member").unwrap();
+        world.add_member(&team, &ann, "member").unwrap();
+    }
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.differences, []);
+    let ids: Vec<&str> = summary
+        .unmanaged_accounts
+        .iter()
+        .map(|id| id.as_str())
+        .collect();
+    assert_eq!(ids, [guest.as_str()]);
+    let ids: Vec<&str> = summary
+        .unmanaged_teams
+        .iter()
+        .map(|id| id.as_str())
+        .collect();
+    assert_eq!(ids, [team.as_str()]);
+    assert_eq!(stage.members("Devs"), ["ann", "guest"]);
+    assert!(stage.writes().is_empty());
+    stage.end();
+}
+
+#[tokio::test]
+async fn maintainers_and_members_from_external_groups_stay() {
+    let stage = Stage::new().await;
+    let (ann, _ben, _cat) = (
+        stage.assigned("ann"),
+        stage.assigned("ben"),
+        stage.assigned("cat"),
+    );
+    stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    {
+        let devs = stage.team("Devs");
+        let (ben, cat) = (stage.account("ben"), stage.account("cat"));
+        let mut world = stage.anypoint.world();
+        world.add_member(&devs, &ben, "maintainer").unwrap();
+        world.mark_external(&devs, &cat).unwrap();
+    }
+    stage.finds_nothing().await;
+    assert_eq!(stage.members("Devs"), ["ann", "ben", "cat"]);
+    let kinds: Vec<Member> = {
+        let world = stage.anypoint.world();
+        world.teams[&world.team_by_name("Devs").unwrap().id]
+            .members
+            .values()
+            .cloned()
+            .collect()
+    };
+    assert_eq!(kinds.len(), 3);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
+    let stage = Stage::new().await;
+    let (bad, theirs, good) = (
+        stage.unassigned("bad"),
+        stage.assigned("theirs"),
+        stage.assigned("good"),
+    );
+    {
+        let mut world = stage.okta.world();
+        world
+            .assign_with_username(APP, &bad, "bad@acme.example")
+            .unwrap();
+    }
+    stage
+        .anypoint
+        .world()
+        .add_user("theirs", "T", "H", "someone@other.example")
+        .unwrap();
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.outcome, Outcome::Completed);
+    let subjects: Vec<String> = summary
+        .problems
+        .iter()
+        .map(|problem| problem.subject.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(subjects, [format!("user#{bad}"), format!("user#{theirs}")]);
+    assert!(summary.problems.iter().all(|p| p.class == Class::Permanent));
+    let text = serde_json::to_string(&summary).unwrap();
+    assert!(!text.contains("acme.example") && !text.contains("other.example"));
+    assert!(stage.link(&good).await.is_some());
+    assert!(stage.link(&theirs).await.is_none());
+
+    let again = stage.run(Task::Reconcile).await;
+    assert_eq!(again.differences, []);
+    assert_eq!(again.problems.len(), 2);
+    stage.end();
+}
+
+#[tokio::test]
+async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
+    let stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    stage
+        .anypoint
+        .world()
+        .add_user("ann", "ann", "Example", "typo@acme.example")
+        .unwrap();
+    let refused = stage.run(Task::Reconcile).await;
+    assert_eq!(refused.problems.len(), 1);
+    let id = OktaUserId::parse(&ann).unwrap();
+    stage
+        .store
+        .intend_account(&id, "ann", "a-run-that-died", std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.problems, []);
+    assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Created);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_group_that_leaves_the_selection_follows_the_setting() {
+    for removal in [TeamRemoval::Empty, TeamRemoval::Keep, TeamRemoval::Delete] {
+        let mut stage = Stage::new().await;
+        stage.policy.team_removal = removal;
+        let ann = stage.assigned("ann");
+        let devs = stage.pushed_group("Devs", &[&ann]);
+        stage.settle().await;
+        stage.okta.world().unassign_group(APP, &devs).unwrap();
+        let summary = stage.run(Task::Reconcile).await;
+        let team = stage.anypoint.world().team_by_name("Devs").cloned();
+        let (members, lost) = match removal {
+            TeamRemoval::Empty => (Some(0), 1),
+            TeamRemoval::Keep => (Some(1), 0),
+            TeamRemoval::Delete => (None, 1),
+        };
+        assert_eq!(team.map(|team| team.members.len()), members, "{removal:?}");
+        assert_eq!(summary.count("deactivations"), lost, "{removal:?}");
+        stage.finds_nothing().await;
+        stage.end();
+    }
+}
+
+#[tokio::test]
+async fn a_team_with_teams_below_it_is_not_deleted() {
+    let mut stage = Stage::new().await;
+    stage.policy.team_removal = TeamRemoval::Delete;
+    let ann = stage.assigned("ann");
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let team = stage.team("Devs");
+    stage
+        .anypoint
+        .world()
+        .add_team("Below", Some(&team))
+        .unwrap();
+    stage.okta.world().delete_group(&devs).unwrap();
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.problems.len(), 1);
+    assert_eq!(summary.differences, []);
+    assert!(stage.writes().is_empty());
+    stage.end();
+}
+
+#[tokio::test]
+async fn every_selection_of_groups_is_read() {
+    for selection in ["all", "ids", "named", "none"] {
+        let mut stage = Stage::new().await;
+        let ann = stage.assigned("ann");
+        let devs = {
+            let mut world = stage.okta.world();
+            let devs = world.create_group("Devs").unwrap().id;
+            world.create_group("Other").unwrap();
+            world.add_member(&devs, &ann).unwrap();
+            devs
+        };
+        stage.policy.groups = match selection {
+            "all" => GroupSelection::All,
+            "ids" => GroupSelection::Ids(vec![devs.parse().unwrap(), "00gGONE".parse().unwrap()]),
+            "named" => GroupSelection::Named("De*".to_owned()),
+            _ => GroupSelection::None,
+        };
+        let summary = stage.run(Task::Reconcile).await;
+        let expected = match selection {
+            "all" => 2,
+            "none" => 0,
+            _ => 1,
+        };
+        assert_eq!(summary.count("differing_groups"), expected, "{selection}");
+        if expected > 0 {
+            assert_eq!(stage.members("Devs"), ["ann"], "{selection}");
+        }
+        stage.finds_nothing().await;
+        stage.end();
+    }
+}
+
+#[tokio::test]
+async fn an_existing_team_is_adopted_with_its_members_compared() {
+    let mut stage = Stage::new().await;
+    let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
+    stage.settle().await;
+    {
+        let (ben, mut world) = (stage.account("ben"), stage.anypoint.world());
+        let team = world.add_team("devs", None).unwrap();
+        world.add_member(&team, &ben, "member").unwrap();
+    }
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.record();
+    let plan = stage.run(Task::Reconcile).await;
+    assert_eq!(
+        actions(&plan, &format!("group#{devs}")),
+        ["adopt_team", "remove_members", "add_members"]
+    );
+    assert_eq!(plan.count("deactivations"), 1, "adopting takes ben out");
+    stage.recorder = None;
+    stage.run(Task::Reconcile).await;
+    assert_eq!(stage.members("Devs"), ["ann"]);
+    stage.finds_nothing().await;
+    let _ = ben;
+    stage.end();
+}
+
+#[tokio::test]
+async fn two_groups_with_one_team_name_are_a_problem() {
+    let stage = Stage::new().await;
+    stage.pushed_group("R&D", &[]);
+    stage.settle().await;
+    stage.pushed_group("R-D", &[]);
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.problems.len(), 1);
+    assert_eq!(summary.differences, []);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_changed_app_username_counts_as_a_deactivation() {
+    let mut stage = Stage::new().await;
+    stage.policy.usernames = UsernamePolicy::Sanitize;
+    let ann = stage.assigned("ann");
+    stage.settle().await;
+    stage
+        .okta
+        .world()
+        .set_app_username(APP, &ann, "ann.lee")
+        .unwrap();
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.count("deactivations"), 1);
+    assert!(!stage.is_enabled("ann") && stage.is_enabled("ann_lee"));
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn users_missing_from_the_list_are_read_one_by_one() {
+    let stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    // Okta may leave `_embedded` out: play the whole list without it.
+    let bare = json!([{"id": ann, "status": "ACTIVE", "credentials": {"userName": "ann"}}]);
+    stage.okta.traffic().inject(
+        okta_anypoint::simulator::traffic::Fault::status(
+            &format!("/apps/{APP}/users"),
+            200,
+            &bare.to_string(),
+        )
+        .once(),
+    );
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(
+        actions(&summary, &format!("user#{ann}"))[0],
+        "create_account"
+    );
+    assert!(stage.is_enabled("ann"));
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn phone_numbers_are_no_difference() {
+    let stage = Stage::new().await;
+    let id = {
+        let mut world = stage.okta.world();
+        let email = "ann@acme.example";
+        let id = world
+            .create_user(email, "Ann", "Example", email, Some("555-0100"))
+            .unwrap()
+            .id;
+        world.assign_with_username(APP, &id, "ann").unwrap();
+        id
+    };
+    stage.settle().await;
+    stage.finds_nothing().await;
+    assert!(stage.link(&id).await.is_some());
+    stage.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_way_works_on_dynamodb() {
+    let (client, table) = servers::table().await;
+    let clock = std::sync::Arc::new(super::MovedClock::default());
+    let store = std::sync::Arc::new(okta_anypoint::store::DynamoDbStore::new(
+        client.clone(),
+        &table,
+        clock.clone(),
+    ));
+    let ledger = std::sync::Arc::new(okta_anypoint::ledger::DynamoDbLedger::new(
+        client,
+        &table,
+        30,
+        clock.clone(),
+    ));
+    let stage = Stage::on(store, ledger, clock, None).await;
+    let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
+    stage.pushed_group("Devs", &[&ann, &ben]);
+    stage.run(Task::CatchUp).await;
+    assert_eq!(stage.members("Devs"), ["ann", "ben"]);
+    stage.finds_nothing().await;
+    stage.okta.world().unassign(APP, &ben).ok();
+    stage.okta.world().deactivate(&ben).unwrap();
+    stage.run(Task::Reconcile).await;
+    assert!(!stage.is_enabled("ben"));
+    assert_eq!(stage.members("Devs"), ["ann"]);
+    stage.finds_nothing().await;
+    let report = stage.store.document("report#reconcile").await.unwrap();
+    assert!(report.unwrap().json.contains("\"outcome\":\"completed\""));
+    stage.end();
+}

@@ -1,0 +1,144 @@
+//! One run of a task at a time, its report, its time.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
+use okta_anypoint::settings::ReconcileMode;
+use okta_anypoint::simulator::traffic::Fault;
+use serde_json::json;
+
+use super::{Stage, long};
+
+#[tokio::test]
+async fn two_runs_of_one_task_do_not_overlap() {
+    let stage = Stage::new().await;
+    stage.assigned("ann");
+    stage.okta.traffic().set_latency(Duration::from_millis(50));
+    let scheduler = stage.scheduler();
+    let (first, second) = tokio::join!(
+        scheduler.run(Task::Reconcile, None, long()),
+        scheduler.run(Task::Reconcile, None, long()),
+    );
+    let outcomes = [first.unwrap().outcome, second.unwrap().outcome];
+    assert!(outcomes.contains(&Outcome::Completed) && outcomes.contains(&Outcome::Skipped));
+    let created = stage.anypoint.traffic().count(&http::Method::GET, "/teams");
+    assert!(created > 0);
+    // The lease was given back: the next run is not skipped.
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn runs_of_different_tasks_do_not_wait_for_each_other() {
+    let stage = Stage::new().await;
+    let (one, other) = tokio::join!(
+        stage.try_run(Task::Reconcile, None),
+        stage.try_run(Task::CatchUp, None)
+    );
+    assert_eq!(one.unwrap().outcome, Outcome::Completed);
+    assert_eq!(other.unwrap().outcome, Outcome::Completed);
+    stage.end();
+}
+
+#[tokio::test]
+async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
+    let stage = Stage::new().await;
+    let now_ms = okta_anypoint::clock::Clock::now_ms(stage.clock.as_ref());
+    let dead = json!({"owner": "dead", "until_ms": now_ms + 60_000}).to_string();
+    stage
+        .store
+        .put_document("lease#reconcile", &dead, 0)
+        .await
+        .unwrap();
+    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Skipped);
+    assert!(stage.okta.traffic().log().is_empty());
+    stage.clock.advance(Duration::from_secs(61));
+    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
+    let stage = Stage::new().await;
+    stage
+        .okta
+        .traffic()
+        .inject(Fault::status("/apps/", 403, "{}").once());
+    assert!(stage.try_run(Task::Reconcile, None).await.is_err());
+    let kept = stage.store.document("report#reconcile").await.unwrap();
+    let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
+    assert_eq!(kept.outcome, Outcome::Stopped);
+    assert!(kept.message.unwrap().contains("403"));
+    let done = stage.run(Task::Reconcile).await;
+    assert_eq!(done.outcome, Outcome::Completed);
+    let kept = stage.store.document("report#reconcile").await.unwrap();
+    let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
+    assert_eq!(kept, done);
+    let lines = stage.metrics.take_lines(0).join("\n");
+    assert!(lines.contains("\"RunCompleted\":1") && lines.contains("\"RunStopped\":1"));
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_run_ends_with_its_time() {
+    let stage = Stage::new().await;
+    stage.assigned("ann");
+    stage.okta.traffic().set_latency(Duration::from_secs(5));
+    let result = stage
+        .scheduler()
+        .run(
+            Task::Reconcile,
+            None,
+            Deadline::within(Duration::from_millis(2300)),
+        )
+        .await;
+    assert!(result.unwrap_err().is_retryable());
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.okta.traffic().set_latency(Duration::ZERO);
+    stage.run(Task::Reconcile).await;
+    stage.finds_nothing().await;
+}
+
+#[tokio::test]
+async fn the_invocation_overrides_the_setting() {
+    let mut stage = Stage::new().await;
+    stage.assigned("ann");
+    stage.settings.reconcile = ReconcileMode::Report;
+    let report = stage.run(Task::Reconcile).await;
+    assert_eq!(report.mode, Mode::Report);
+    assert!(stage.writes().is_empty());
+    let applied = stage
+        .try_run(Task::Reconcile, Some(Mode::Apply))
+        .await
+        .unwrap();
+    assert_eq!((applied.mode, applied.count("queued")), (Mode::Apply, 1));
+    assert!(stage.is_enabled("ann"));
+    stage.end();
+}
+
+#[tokio::test]
+async fn progress_is_told() {
+    let stage = Stage::new().await;
+    stage.assigned("ann");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listener = heard.clone();
+    let scheduler = stage
+        .scheduler()
+        .with_progress(Arc::new(move |phase, done, total| {
+            listener.lock().unwrap().push((phase, done, total));
+        }));
+    scheduler.run(Task::Reconcile, None, long()).await.unwrap();
+    let heard = heard.lock().unwrap();
+    assert!(
+        heard.contains(&("sending changes", 1, Some(1))),
+        "{heard:?}"
+    );
+    assert!(
+        heard
+            .iter()
+            .any(|(phase, ..)| *phase == "reading both sides")
+    );
+    stage.end();
+}

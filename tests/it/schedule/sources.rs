@@ -1,0 +1,188 @@
+//! A source that cannot be read whole, or is empty where it was not, stops a reconcile before any
+//! change.
+
+use okta_anypoint::schedule::Task;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind, Traffic};
+use rstest::rstest;
+
+use super::{APP, Stage};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Remote {
+    Okta,
+    Anypoint,
+}
+
+impl Remote {
+    fn traffic(self, stage: &Stage) -> &Traffic {
+        match self {
+            Self::Okta => stage.okta.traffic(),
+            Self::Anypoint => stage.anypoint.traffic(),
+        }
+    }
+}
+
+/// Two items a page, and much to do: everything would change if a partial read were believed.
+async fn busy() -> Stage {
+    let stage = Stage::with_pages(Some(2)).await;
+    let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
+        .iter()
+        .map(|name| stage.assigned(name))
+        .collect();
+    let all: Vec<&str> = people.iter().map(String::as_str).collect();
+    for name in ["Devs", "Ops", "QA"] {
+        stage.pushed_group(name, &all);
+    }
+    stage.settle().await;
+    stage.okta.world().deactivate(&people[0]).unwrap();
+    let ben = stage.account("ben");
+    stage.anypoint.world().disable(&ben).unwrap();
+    stage
+}
+
+#[rstest]
+#[case::app_users(Remote::Okta, "/apps/0oaANYPOINT/users", 1)]
+#[case::app_groups(Remote::Okta, "/apps/0oaANYPOINT/groups", 1)]
+#[case::group_members(Remote::Okta, "/api/v1/groups/", 8)]
+#[case::accounts(Remote::Anypoint, "0000000000aa/users", 2)]
+#[case::teams(Remote::Anypoint, "0000000000aa/teams", 1)]
+#[case::team_members(Remote::Anypoint, "/members", 8)]
+#[case::token(Remote::Anypoint, "/oauth2/token", 0)]
+#[tokio::test]
+async fn every_page_that_fails_stops_the_run(
+    #[case] remote: Remote,
+    #[case] path: &str,
+    #[case] last_page: u32,
+) {
+    let stage = busy().await;
+    let kinds = [
+        FaultKind::Status {
+            code: 403,
+            headers: Vec::new(),
+            body: r#"{"errorCode":"E0000006"}"#.to_owned(),
+        },
+        FaultKind::WrongJson,
+    ];
+    for kind in kinds {
+        for skip in 0..=last_page {
+            let fault = Fault::new(path, kind.clone()).skipping(skip).once();
+            let set = remote.traffic(&stage).inject(fault);
+            let result = stage.try_run(Task::Reconcile, None).await;
+            assert_eq!(
+                remote.traffic(&stage).fired(set),
+                1,
+                "page {skip} was never asked for"
+            );
+            assert!(result.is_err(), "{kind:?} on page {skip} went unnoticed");
+            assert_eq!(stage.writes(), Vec::<String>::new());
+        }
+    }
+    // Nothing fails: then, and only then, it is done.
+    stage.run(Task::Reconcile).await;
+    assert!(!stage.is_enabled("ann") && stage.is_enabled("ben"));
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[rstest]
+#[case::group_members(Remote::Okta, "/api/v1/groups/")]
+#[case::team_members(Remote::Anypoint, "/members")]
+#[tokio::test]
+async fn what_goes_away_while_reading_is_not_taken_for_empty(
+    #[case] remote: Remote,
+    #[case] path: &str,
+) {
+    let stage = busy().await;
+    let gone = r#"{"errorCode":"E0000007"}"#;
+    remote
+        .traffic(&stage)
+        .inject(Fault::status(path, 404, gone).once());
+    let failure = stage.try_run(Task::Reconcile, None).await.unwrap_err();
+    assert!(failure.is_retryable());
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.run(Task::Reconcile).await;
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[rstest]
+#[case::app_users(Remote::Okta, "/apps/0oaANYPOINT/users", "[]", "OKTA_APP_ID")]
+#[case::accounts(
+    Remote::Anypoint,
+    "0000000000aa/users",
+    r#"{"data":[],"total":0}"#,
+    "ANYPOINT_ORG_ID"
+)]
+#[case::teams(
+    Remote::Anypoint,
+    "0000000000aa/teams",
+    r#"{"data":[],"total":0}"#,
+    "root team"
+)]
+#[tokio::test]
+async fn an_empty_list_where_it_was_not_stops_the_run(
+    #[case] remote: Remote,
+    #[case] path: &str,
+    #[case] empty: &str,
+    #[case] advice: &str,
+) {
+    let stage = busy().await;
+    remote
+        .traffic(&stage)
+        .inject(Fault::status(path, 200, empty).once());
+    let failure = stage.try_run(Task::Reconcile, None).await.unwrap_err();
+    assert!(failure.to_string().contains(advice), "{failure}");
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.end();
+}
+
+#[tokio::test]
+async fn an_incomplete_list_of_accounts_stops_the_run() {
+    let stage = busy().await;
+    // `total` says 5, one page is all there is: also when it is asked for again.
+    let short = {
+        let world = stage.anypoint.world();
+        let one = world.users.values().next().unwrap();
+        serde_json::json!({"data": [{"id": one.id, "username": one.username}], "total": 5})
+    };
+    let fault = Fault::status("0000000000aa/users", 200, &short.to_string());
+    stage.anypoint.traffic().inject(fault);
+    assert!(stage.try_run(Task::Reconcile, None).await.is_err());
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_wrong_app_is_no_statement_about_its_users() {
+    let stage = busy().await;
+    stage.okta.world().apps.remove(APP);
+    assert!(stage.try_run(Task::Reconcile, None).await.is_err());
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.end();
+}
+
+#[tokio::test]
+async fn an_app_without_assignments_is_fine_while_nobody_is_linked() {
+    let stage = Stage::new().await;
+    stage.run(Task::Reconcile).await;
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn throttling_slows_a_run_down_and_does_not_stop_it() {
+    let stage = busy().await;
+    let now_s = jiff::Timestamp::now().as_second();
+    let limited = FaultKind::Status {
+        code: 429,
+        headers: vec![("x-rate-limit-reset".to_owned(), now_s.to_string())],
+        body: r#"{"errorCode":"E0000047"}"#.to_owned(),
+    };
+    stage
+        .okta
+        .traffic()
+        .inject(Fault::new("/api/v1/groups/", limited).times(2));
+    stage.run(Task::Reconcile).await;
+    stage.finds_nothing().await;
+    stage.end();
+}
