@@ -9,7 +9,7 @@ use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::lambda;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Invocation, Scheduler};
-use okta_anypoint::settings::{EngineSettings, Reader, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
@@ -32,7 +32,11 @@ async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::of_lambda("schedule"));
 
-    let mut reader = Reader::of_environment();
+    let needs = Needs {
+        hook: false,
+        credentials: true,
+    };
+    let mut reader = wiring::reader(needs, AWS_TIME).await?;
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
     let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");

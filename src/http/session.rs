@@ -105,11 +105,15 @@ impl Session {
     /// Fetches a token ahead of need, so that the first call does not wait for it. The result does
     /// not matter: the first call will find out.
     pub async fn warm_up(&self, deadline: Deadline) {
-        if let Ok(current) = self.lock(deadline).await
-            && let Err(error) = self.token(current, deadline).await
-        {
+        if let Some(Err(error)) = self.sign_in(deadline).await {
             tracing::debug!("no token yet: {error}");
         }
+    }
+
+    /// Fetches a token unless there is one; `None` when others kept the door until `deadline`.
+    pub async fn sign_in(&self, deadline: Deadline) -> Option<Result<(), CallError>> {
+        let current = self.lock(deadline).await.ok()?;
+        Some(self.token(current, deadline).await.map(|_| ()))
     }
 
     /// Sends a call with the current token. A 401 that can mean an expired token is answered with

@@ -109,7 +109,7 @@ impl Scheduler {
                 summary.outcome = Outcome::Continues;
                 return Ok(());
             }
-            page = self.provisioner.okta.log_page(&next, deadline).await?;
+            page = self.log.log_page(&next, deadline).await?;
         }
         cursor.next = None;
         cursor.newest_ms = cursor.newest_ms.max(self.clock().now_ms() - QUIET_MS);
@@ -122,7 +122,7 @@ impl Scheduler {
         started_ms: i64,
         deadline: Deadline,
     ) -> Result<LogPage, Failure> {
-        let okta = &self.provisioner.okta;
+        let okta = &self.log;
         let stored = cursor
             .next
             .as_deref()

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
+use crate::okta::{Okta, Scopes};
 use crate::provision::Provisioner;
 use crate::queue::Queue;
 use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
@@ -46,6 +47,9 @@ pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync
 #[derive(Clone)]
 pub struct Scheduler {
     provisioner: Provisioner,
+    /// Okta with the right to read the System Log as well; a token of its own, because a service app
+    /// that lacks it can still do the rest.
+    log: Okta,
     queue: Arc<dyn Queue>,
     settings: ScheduleSettings,
     metrics: Arc<Metrics>,
@@ -61,8 +65,13 @@ impl Scheduler {
         settings: ScheduleSettings,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let log = provisioner
+            .okta
+            .clone()
+            .with_scopes(Scopes::default().with_log());
         Self {
             provisioner,
+            log,
             queue,
             settings,
             metrics,

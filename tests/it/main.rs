@@ -13,6 +13,7 @@ mod queue;
 mod queued;
 mod runtime_api;
 mod schedule;
+mod serve;
 mod servers;
 mod store;
 mod world;

@@ -1,7 +1,7 @@
 //! Access to Okta for commands that need no table.
 
 use anyhow::{Result, anyhow};
-use okta_anypoint::okta::Okta;
+use okta_anypoint::okta::{Okta, Scopes};
 use okta_anypoint::settings::{HookSettings, RemoteSettings};
 use okta_anypoint::wiring;
 use secrecy::SecretString;
@@ -17,7 +17,7 @@ pub struct HookAccess {
 impl HookAccess {
     /// The secret that Okta is to send: the current one.
     pub fn secret(&self) -> Result<SecretString> {
-        let first = self.hook.secrets.first().cloned();
+        let first = self.hook.secrets.current().first().cloned();
         first.ok_or_else(|| anyhow!("there is no hook secret"))
     }
 }
@@ -29,6 +29,7 @@ pub async fn hook_access() -> Result<HookAccess> {
     let hook = HookSettings::read(&mut reader);
     let (remotes, hook) = reader.finish(remotes.zip(hook))?;
     let (okta, _) = wiring::remotes(&remotes, &clock()).map_err(|error| anyhow!(error))?;
+    let okta = okta.with_scopes(Scopes::default().with_hooks());
     Ok(HookAccess { okta, hook })
 }
 
@@ -38,5 +39,5 @@ pub async fn hook_reader() -> Result<Okta> {
     let remotes = RemoteSettings::read(&mut reader);
     let remotes = reader.finish(remotes)?;
     let (okta, _) = wiring::remotes(&remotes, &clock()).map_err(|error| anyhow!(error))?;
-    Ok(okta)
+    Ok(okta.with_scopes(Scopes::default().with_hooks()))
 }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::future::{try_join, try_join_all, try_join3, try_join4};
+use futures_util::future::{try_join, try_join_all, try_join4};
 use tokio::sync::Semaphore;
 
 use crate::anypoint::{Account, Member, Team};
@@ -288,30 +288,6 @@ impl Scheduler {
             groups,
             members,
         })
-    }
-
-    /// What an import compares: links, assignments, accounts.
-    #[expect(clippy::type_complexity, reason = "three parts of one snapshot")]
-    pub(in crate::schedule) async fn people(
-        &self,
-        gate: &Gate<'_>,
-    ) -> Result<
-        (
-            HashMap<OktaUserId, UserLink>,
-            (
-                HashMap<OktaUserId, AppUser>,
-                HashMap<OktaUserId, Option<User>>,
-            ),
-            HashMap<AccountId, Account>,
-        ),
-        Failure,
-    > {
-        try_join3(
-            self.store().all_user_links(),
-            gate.app_users(),
-            gate.accounts(),
-        )
-        .await
     }
 }
 

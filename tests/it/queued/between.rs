@@ -110,10 +110,15 @@ impl Shared {
         takes: impl Fn(usize, usize) -> bool,
     ) -> (StatusCode, Bytes) {
         let entries = body["Entries"].as_array().unwrap().clone();
-        let is_taken: Vec<bool> = (0..entries.len()).map(|n| takes(n, entries.len())).collect();
+        let is_taken: Vec<bool> = (0..entries.len())
+            .map(|n| takes(n, entries.len()))
+            .collect();
         let part = |wanted: bool| -> Vec<Value> {
             let parts = entries.iter().zip(&is_taken);
-            parts.filter(|(_, taken)| **taken == wanted).map(|(e, _)| e.clone()).collect()
+            parts
+                .filter(|(_, taken)| **taken == wanted)
+                .map(|(e, _)| e.clone())
+                .collect()
         };
         let mut answer = json!({"Successful": []});
         body["Entries"] = part(true).into();
@@ -122,9 +127,9 @@ impl Shared {
             assert!(status.is_success(), "{bytes:?}");
             answer = serde_json::from_slice(&bytes).unwrap();
         }
-        let failed = part(false).into_iter().map(|entry| {
-            json!({"Id": entry["Id"], "Code": "InternalError", "SenderFault": false})
-        });
+        let failed = part(false)
+            .into_iter()
+            .map(|entry| json!({"Id": entry["Id"], "Code": "InternalError", "SenderFault": false}));
         answer["Failed"] = failed.collect::<Vec<_>>().into();
         (StatusCode::OK, answer.to_string().into())
     }
@@ -151,12 +156,13 @@ async fn pass(
             (StatusCode::SERVICE_UNAVAILABLE, error.to_string().into())
         }
         Mood::TakesHalf if is_send => shared.partly(&headers, read, |n, _| n % 2 == 0).await,
-        Mood::TakesNoLast if is_send => {
-            shared.partly(&headers, read, |n, of| n + 1 < of).await
-        }
+        Mood::TakesNoLast if is_send => shared.partly(&headers, read, |n, of| n + 1 < of).await,
         _ => shared.forward(&headers, body.to_vec()).await,
     };
     let mut headers = HeaderMap::new();
-    headers.insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
+    headers.insert(
+        "content-type",
+        "application/x-amz-json-1.0".parse().unwrap(),
+    );
     (status, headers, answer)
 }

@@ -13,7 +13,9 @@ use crate::runtime_api::Failed;
 const SHORT: Duration = Duration::from_secs(7);
 
 fn slow_creation(time: Duration) -> Fault {
-    Fault::new("/users", FaultKind::Delay(time)).on(Method::POST).once()
+    Fault::new("/users", FaultKind::Delay(time))
+        .on(Method::POST)
+        .once()
 }
 
 fn now_ms() -> i64 {
@@ -57,7 +59,10 @@ async fn killed_in_a_create(moment: Moment) {
     // Before it is over, nobody does it.
     scene.forget_calls();
     let answer = second.invoke(batch_event(&batch), SHORT).await.unwrap();
-    assert_eq!((failed_of(&answer), scene.calls()), (vec![batch[0].id.clone()], 0));
+    assert_eq!(
+        (failed_of(&answer), scene.calls()),
+        (vec![batch[0].id.clone()], 0)
+    );
     // That set the message's time-out; here the nine seconds go on instead.
     let show = async {
         let lease_over = async || now_ms() > record.lease_until_ms.unwrap();
@@ -66,11 +71,20 @@ async fn killed_in_a_create(moment: Moment) {
         scene.received(60).await
     };
     let again = show.await;
-    assert_eq!((again[0].id.as_str(), again[0].count()), (batch[0].id.as_str(), "2"));
+    assert_eq!(
+        (again[0].id.as_str(), again[0].count()),
+        (batch[0].id.as_str(), "2")
+    );
     assert!(scene.work(&second, &again, LONG).await.unwrap().is_empty());
 
     assert_eq!(scene.accounts("ann").0, 1);
-    let id = scene.anypoint.world().user_by_username("ann").unwrap().id.clone();
+    let id = scene
+        .anypoint
+        .world()
+        .user_by_username("ann")
+        .unwrap()
+        .id
+        .clone();
     assert_eq!(scene.link(&ann).await.unwrap().anypoint_id.as_str(), id);
     let record = scene.record(&batch[0].uuid()).await;
     assert_eq!((record.status, record.attempts), (Status::Done, 2));
@@ -95,16 +109,29 @@ async fn a_visibility_that_ends_in_the_middle() {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (_, batch) = one_message(&scene, 1).await;
-    let fault = scene.anypoint.traffic().inject(slow_creation(Duration::from_secs(5)));
+    let fault = scene
+        .anypoint
+        .traffic()
+        .inject(slow_creation(Duration::from_secs(5)));
     let second_run = async {
-        until("the first is at it", async || scene.anypoint.traffic().fired(fault) == 1).await;
+        until("the first is at it", async || {
+            scene.anypoint.traffic().fired(fault) == 1
+        })
+        .await;
         let again = scene.received(1).await;
-        assert_eq!((again[0].id.as_str(), again[0].count()), (batch[0].id.as_str(), "2"));
+        assert_eq!(
+            (again[0].id.as_str(), again[0].count()),
+            (batch[0].id.as_str(), "2")
+        );
         scene.sqs.forget();
         let before = scene.okta.traffic().log().len();
         let back = scene.work(&second, &again, LONG).await.unwrap();
         assert_eq!(back, [batch[0].uuid()]);
-        assert_eq!(scene.okta.traffic().log().len(), before, "a busy message reads nothing");
+        assert_eq!(
+            scene.okta.traffic().log().len(),
+            before,
+            "a busy message reads nothing"
+        );
         // Hidden until the lease is over, which is nearly the minute that the first one may take.
         let set = scene.sqs.of("ChangeMessageVisibility");
         let pause = set[0]["VisibilityTimeout"].as_i64().unwrap();
@@ -120,7 +147,11 @@ async fn a_visibility_that_ends_in_the_middle() {
     scene.show(&again[0]).await;
     let later = scene.received(60).await;
     assert!(scene.work(&second, &later, LONG).await.unwrap().is_empty());
-    assert_eq!(scene.calls(), 0, "what is done is acknowledged, nobody is asked");
+    assert_eq!(
+        scene.calls(),
+        0,
+        "what is done is acknowledged, nobody is asked"
+    );
     assert_eq!(scene.record(&batch[0].uuid()).await.attempts, 1);
     assert_eq!(scene.depth().await, (0, 0));
     scene.done();
@@ -132,10 +163,13 @@ async fn two_workers_on_one_message_have_one_effect() {
     let scene = Scene::new().await;
     let (hook, first, second) = tokio::join!(scene.hook(), scene.worker(), scene.worker());
     scene.okta.traffic().set_latency(Duration::from_millis(10));
-    scene.anypoint.traffic().set_latency(Duration::from_millis(10));
+    scene
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(10));
     let mut busy = 0;
     for round in 0..8 {
-        let name = format!("u{round}");
+        let name = format!("user-{round}");
         let (user, event) = scene.assigned(&name);
         assert_eq!(scene.deliver(&hook, &[event]).await, 204);
         let batch = scene.received(60).await;
@@ -144,10 +178,19 @@ async fn two_workers_on_one_message_have_one_effect() {
             first.invoke(batch_event(&batch), LONG),
             second.invoke(batch_event(&batch), LONG)
         );
-        let back: Vec<String> = [one, other].iter().flat_map(|a| failed_of(a.as_ref().unwrap())).collect();
+        let back: Vec<String> = [one, other]
+            .iter()
+            .flat_map(|a| failed_of(a.as_ref().unwrap()))
+            .collect();
         assert!(back.len() <= 1, "both gave it back, in round {round}");
         busy += back.len();
-        assert_eq!(scene.accounts(&name), (1, 1));
+        assert_eq!(
+            scene.accounts(&name),
+            (1, 1),
+            "round {round}, {back:?}, {batch:?}\n{}\n{}",
+            first.output(),
+            second.output()
+        );
         assert!(scene.link(&user).await.is_some());
         let record = scene.record(&batch[0].uuid()).await;
         assert_eq!((record.status, record.attempts), (Status::Done, 1));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::ids::OktaUserId;
-use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Record};
+use okta_anypoint::ledger::{DynamoDbLedger, Filter, Ledger, Record};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
 use okta_anypoint::store::{DynamoDbStore, Store, UserLink};
@@ -68,7 +68,9 @@ impl Message {
 impl Scene {
     pub async fn new() -> Self {
         let free = "127.0.0.1:0".parse().unwrap();
-        let okta = OktaSimulator::start(free, OktaOptions::default()).await.unwrap();
+        let okta = OktaSimulator::start(free, OktaOptions::default())
+            .await
+            .unwrap();
         okta.world().add_app(APP, "Anypoint");
         let options = AnypointOptions::default();
         let anypoint = AnypointSimulator::start(free, options).await.unwrap();
@@ -135,7 +137,9 @@ impl Scene {
         let request = Request::new("POST", "/okta")
             .header("Authorization", HOOK_SECRET)
             .body(body.to_string());
-        let answer = hook.invoke(request.http_api(), Duration::from_secs(5)).await;
+        let answer = hook
+            .invoke(request.http_api(), Duration::from_secs(5))
+            .await;
         u16::try_from(answer.unwrap()["statusCode"].as_u64().unwrap()).unwrap()
     }
 
@@ -143,7 +147,9 @@ impl Scene {
     pub fn assigned(&self, username: &str) -> (String, LogEvent) {
         let mut okta = self.okta.world();
         let login = format!("{username}@planted.example");
-        let user = okta.create_user(&login, "Xaveria", "Plantedname", &login, None).unwrap();
+        let user = okta
+            .create_user(&login, "Xaveria", "Plantedname", &login, None)
+            .unwrap();
         let events = okta.assign_with_username(APP, &user.id, username).unwrap();
         (user.id, events[0].clone())
     }
@@ -199,7 +205,10 @@ impl Scene {
 
     /// Ends the pause of a message, as time would.
     pub async fn show(&self, message: &Message) {
-        let call = self.client.change_message_visibility().queue_url(&self.queue_url);
+        let call = self
+            .client
+            .change_message_visibility()
+            .queue_url(&self.queue_url);
         let call = call.receipt_handle(&message.receipt).visibility_timeout(0);
         call.send().await.unwrap();
     }
@@ -235,6 +244,20 @@ impl Scene {
         Ok(back.map(Message::uuid).collect())
     }
 
+    /// The same for messages that hold no change: all of them have to be acknowledged.
+    pub async fn work_raw(&self, worker: &Lambda, batch: &[Message]) {
+        let answer = worker.invoke(batch_event(batch), LONG).await.unwrap();
+        assert_eq!(failed_of(&answer), Vec::<String>::new());
+        for message in batch {
+            self.delete(message).await;
+        }
+    }
+
+    /// Everything in the ledger.
+    pub async fn ledger_records(&self) -> Vec<Record> {
+        self.ledger.records(&Filter::default()).await.unwrap()
+    }
+
     /// Receives and works until nothing can be received; gives the batches' sizes.
     pub async fn drain(&self, worker: &Lambda) -> Vec<usize> {
         let mut sizes = Vec::new();
@@ -252,8 +275,15 @@ impl Scene {
 
     /// Messages that wait, and messages that are out or postponed.
     pub async fn depth(&self) -> (u32, u32) {
-        let call = self.client.get_queue_attributes().queue_url(&self.queue_url);
-        let answer = call.attribute_names(QueueAttributeName::All).send().await.unwrap();
+        let call = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.queue_url);
+        let answer = call
+            .attribute_names(QueueAttributeName::All)
+            .send()
+            .await
+            .unwrap();
         let attributes = answer.attributes.unwrap();
         let count = |name| attributes[&name].parse().unwrap();
         (
@@ -274,10 +304,15 @@ impl Scene {
     /// Accounts of that name; creations that Anypoint was asked for.
     pub fn accounts(&self, username: &str) -> (usize, usize) {
         let world = self.anypoint.world();
-        let named = world.users.values().filter(|user| user.username == username);
+        let named = world
+            .users
+            .values()
+            .filter(|user| user.username == username);
         let log = self.anypoint.traffic().log();
         let is_creation = |path: &str| path.ends_with("/users");
-        let asked = log.iter().filter(|c| c.method == "POST" && is_creation(&c.path));
+        let asked = log
+            .iter()
+            .filter(|c| c.method == "POST" && is_creation(&c.path));
         (named.count(), asked.count())
     }
 
@@ -339,6 +374,8 @@ pub fn batch_event(batch: &[Message]) -> Value {
 /// The message ids that an answer gives back.
 pub fn failed_of(answer: &Value) -> Vec<String> {
     let failures = answer["batchItemFailures"].as_array().unwrap();
-    let ids = failures.iter().map(|f| f["itemIdentifier"].as_str().unwrap());
+    let ids = failures
+        .iter()
+        .map(|f| f["itemIdentifier"].as_str().unwrap());
     ids.map(str::to_owned).collect()
 }

@@ -11,11 +11,20 @@ async fn a_delivery_waits_in_the_queue_and_then_reaches_anypoint() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
-    assert_eq!(scene.deliver(&hook, std::slice::from_ref(&event)).await, 204);
-    assert_eq!((scene.accounts("ann"), scene.depth().await), ((0, 0), (1, 0)));
+    assert_eq!(
+        scene.deliver(&hook, std::slice::from_ref(&event)).await,
+        204
+    );
+    assert_eq!(
+        (scene.accounts("ann"), scene.depth().await),
+        ((0, 0), (1, 0))
+    );
 
     assert_eq!(scene.drain(&worker).await, [1]);
-    assert_eq!((scene.accounts("ann"), scene.depth().await), ((1, 1), (0, 0)));
+    assert_eq!(
+        (scene.accounts("ann"), scene.depth().await),
+        ((1, 1), (0, 0))
+    );
     let record = scene.record(&event.uuid).await;
     assert_eq!((record.status, record.attempts), (Status::Done, 1));
     assert_eq!(record.subject, format!("user#{ann}"));
@@ -73,7 +82,10 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
 
     // Nothing of ann comes before its time, also not what comes later.
     let third = scene.hint(&ann);
-    assert_eq!(scene.deliver(&hook, std::slice::from_ref(&third)).await, 204);
+    assert_eq!(
+        scene.deliver(&hook, std::slice::from_ref(&third)).await,
+        204
+    );
     assert!(scene.receive(60).await.is_empty());
 
     scene.okta.traffic().remove_fault(fault);
@@ -84,7 +96,10 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
     }
     let again = scene.received(60).await;
     let order: Vec<String> = again.iter().map(super::Message::uuid).collect();
-    assert_eq!(order, [&first.uuid, &second.uuid, &third.uuid].map(String::clone));
+    assert_eq!(
+        order,
+        [&first.uuid, &second.uuid, &third.uuid].map(String::clone)
+    );
     assert!(scene.work(&worker, &again, LONG).await.unwrap().is_empty());
     assert_eq!(scene.accounts("ann"), (1, 2));
     assert_eq!(scene.record(&first.uuid).await.attempts, 2);
@@ -96,7 +111,9 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
 async fn the_members_of_a_group_follow_through_the_queue() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
-    let users: Vec<String> = ["ann", "bob", "eve"].map(|name| scene.assigned(name).0).into();
+    let users: Vec<String> = ["ann", "bob", "eve"]
+        .map(|name| scene.assigned(name).0)
+        .into();
     let events = {
         let mut okta = scene.okta.world();
         let group = okta.create_group("Planted Group").unwrap().id;
@@ -121,14 +138,20 @@ async fn the_members_of_a_group_follow_through_the_queue() {
         assert_eq!(entry["MessageDeduplicationId"], body["uuid"]);
         let mut keys: Vec<&String> = body.as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(json!(keys), json!(["event_type", "published", "subject", "uuid"]));
+        assert_eq!(
+            json!(keys),
+            json!(["event_type", "published", "subject", "uuid"])
+        );
         uuids.insert(body["uuid"].as_str().unwrap().to_owned());
     }
     assert_eq!(uuids.len(), 3);
     scene.drain(&worker).await;
     for uuid in &uuids {
         let record = scene.ledger.record(uuid).await.unwrap().unwrap();
-        assert_eq!((record.status, record.event_type.as_str()), (Status::Done, "reconcile"));
+        assert_eq!(
+            (record.status, record.event_type.as_str()),
+            (Status::Done, "reconcile")
+        );
     }
     {
         let world = scene.anypoint.world();

@@ -12,7 +12,9 @@ use super::{Message, Scene};
 const ANSWER: Duration = Duration::from_millis(2_500);
 
 fn events(scene: &Scene, count: usize) -> Vec<LogEvent> {
-    (0..count).map(|n| scene.assigned(&format!("u{n}")).1).collect()
+    (0..count)
+        .map(|n| scene.assigned(&format!("u{n}")).1)
+        .collect()
 }
 
 fn uuids(events: &[LogEvent]) -> BTreeSet<String> {
@@ -79,7 +81,11 @@ async fn a_partly_taken_batch_is_completed() {
         .iter()
         .map(|body| body["Entries"].as_array().unwrap().len())
         .collect();
-    assert_eq!(sizes, [10, 5, 2, 1], "only what was not taken is sent again");
+    assert_eq!(
+        sizes,
+        [10, 5, 2, 1],
+        "only what was not taken is sent again"
+    );
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
     scene.done();

@@ -22,7 +22,9 @@ fn refuse(scene: &Scene, user: &str, retry_after: &str) {
 /// The visibility time-outs that the worker set, in seconds.
 fn pauses(scene: &Scene) -> Vec<i64> {
     let set = scene.sqs.of("ChangeMessageVisibility");
-    set.iter().map(|body| body["VisibilityTimeout"].as_i64().unwrap()).collect()
+    set.iter()
+        .map(|body| body["VisibilityTimeout"].as_i64().unwrap())
+        .collect()
 }
 
 /// Delivers one event of a new user and receives its message.
@@ -49,15 +51,27 @@ async fn a_retryable_failure_waits_longer_each_time() {
     for (time, (least, most)) in [(30, 37), (120, 150), (600, 750)].into_iter().enumerate() {
         assert_eq!(message.count(), (time + 1).to_string());
         scene.sqs.forget();
-        let back = scene.work(&worker, std::slice::from_ref(&message), LONG).await.unwrap();
+        let back = scene
+            .work(&worker, std::slice::from_ref(&message), LONG)
+            .await
+            .unwrap();
         assert_eq!(back, [message.uuid()]);
         let set = pauses(&scene);
-        assert!(set.len() == 1 && (least..=most).contains(&set[0]), "{set:?}");
+        assert!(
+            set.len() == 1 && (least..=most).contains(&set[0]),
+            "{set:?}"
+        );
         let record = scene.record(&message.uuid()).await;
-        assert_eq!((record.status, record.error_class), (Status::Failed, Some(Class::Retryable)));
+        assert_eq!(
+            (record.status, record.error_class),
+            (Status::Failed, Some(Class::Retryable))
+        );
         assert_eq!(record.attempts as usize, time + 1);
         // It was received for one second; the queue holds it back for longer than that.
-        assert_eq!((scene.receive(1).await.len(), scene.depth().await), (0, (0, 1)));
+        assert_eq!(
+            (scene.receive(1).await.len(), scene.depth().await),
+            (0, (0, 1))
+        );
         scene.show(&message).await;
         message = scene.received(5).await.remove(0);
     }
@@ -82,15 +96,25 @@ async fn a_permanent_failure_is_recorded_with_advice_and_leaves_the_queue() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let user = scene.assigned("ann").0;
-    let events = scene.okta.world().set_app_username(APP, &user, "not a valid name").unwrap();
+    let events = scene
+        .okta
+        .world()
+        .set_app_username(APP, &user, "not a valid name")
+        .unwrap();
     drop(events);
     let event = scene.hint(&user);
-    assert_eq!(scene.deliver(&hook, std::slice::from_ref(&event)).await, 204);
+    assert_eq!(
+        scene.deliver(&hook, std::slice::from_ref(&event)).await,
+        204
+    );
     let batch = scene.received(60).await;
     assert!(scene.work(&worker, &batch, LONG).await.unwrap().is_empty());
     assert_eq!(scene.depth().await, (0, 0));
     let record = scene.record(&event.uuid).await;
-    assert_eq!((record.status, record.error_class), (Status::Failed, Some(Class::Permanent)));
+    assert_eq!(
+        (record.status, record.error_class),
+        (Status::Failed, Some(Class::Permanent))
+    );
     let error = record.error.unwrap();
     assert!(error.contains("What to do:"), "{error}");
     assert!(scene.anypoint.traffic().writes().is_empty());
@@ -110,7 +134,10 @@ async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
     let odd = [
         ("odd-1", "not json"),
         ("odd-2", "{}"),
-        ("odd-3", r#"{"uuid":"u","event_type":"t","subject":"nobody","published":"p"}"#),
+        (
+            "odd-3",
+            r#"{"uuid":"u","event_type":"t","subject":"nobody","published":"p"}"#,
+        ),
         ("odd-4", "null"),
     ];
     for (id, body) in odd {
@@ -122,7 +149,10 @@ async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
     assert_eq!(answer, json!({"batchItemFailures": []}));
     for (id, _) in odd {
         let record = scene.record(id).await;
-        assert_eq!((record.status, record.error_class), (Status::Failed, Some(Class::Permanent)));
+        assert_eq!(
+            (record.status, record.error_class),
+            (Status::Failed, Some(Class::Permanent))
+        );
         assert_eq!(record.subject, "user#00uODD");
     }
     assert_eq!(scene.calls(), 0);
@@ -138,7 +168,10 @@ async fn only_what_comes_after_a_failure_goes_back_with_it() {
     let (ann, event) = scene.assigned("ann");
     assert_eq!(scene.deliver(&hook, &[event]).await, 204);
     let done = scene.received(60).await.remove(0);
-    scene.work(&worker, std::slice::from_ref(&done), LONG).await.unwrap();
+    scene
+        .work(&worker, std::slice::from_ref(&done), LONG)
+        .await
+        .unwrap();
 
     let new = scene.hint(&ann);
     assert_eq!(scene.deliver(&hook, &[new]).await, 204);
@@ -146,7 +179,10 @@ async fn only_what_comes_after_a_failure_goes_back_with_it() {
     refuse(&scene, &ann, "300");
     for (batch, back) in [
         ([done.clone(), new.clone()], vec![new.id.clone()]),
-        ([new.clone(), done.clone()], vec![new.id.clone(), done.id.clone()]),
+        (
+            [new.clone(), done.clone()],
+            vec![new.id.clone(), done.id.clone()],
+        ),
     ] {
         let answer = worker.invoke(batch_event(&batch), LONG).await.unwrap();
         assert_eq!(failed_of(&answer), back);
@@ -161,7 +197,10 @@ async fn without_the_table_everything_goes_back_in_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (_, message) = one_message(&scene, &hook).await;
-    until("the worker is warm", async || !scene.dynamodb.calls().is_empty()).await;
+    until("the worker is warm", async || {
+        !scene.dynamodb.calls().is_empty()
+    })
+    .await;
     scene.forget_calls();
     scene.dynamodb.set(super::between::Mood::Hangs);
     let odd = Message {

@@ -90,6 +90,7 @@ pub fn types_of(sent: Sent, event: &Value) -> Vec<String> {
             Some(events) => texts(events, "eventType"),
         },
         Sent::Batch => texts(messages(event), "event_type"),
+        Sent::Task => vec![event.to_string()],
     }
 }
 
@@ -124,6 +125,11 @@ pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) 
             json!({"batchItemFailures": []}),
             answer.body.clone(),
         ),
+        Sent::Task => {
+            let ended = |key: &str| answer.body[key].clone();
+            played.expect("outcome of the run", "completed", ended("outcome"));
+            played.expect("problems of the run", json!([]), ended("problems"));
+        }
     }
 }
 
@@ -132,6 +138,7 @@ pub async fn records(stage: &Stage, step: &Step, event: &Value, played: &mut Pla
     let events = match step.sent {
         Sent::Hook(_) => delivered(event).unwrap_or_default(),
         Sent::Batch => messages(event),
+        Sent::Task => Vec::new(),
     };
     for event in events {
         let uuid = event["uuid"].as_str().unwrap_or_default();

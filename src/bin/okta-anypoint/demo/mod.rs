@@ -1,5 +1,6 @@
 //! `demo`: the story of `events/`, played on simulators through the real receiver and worker.
 
+mod cast;
 mod check;
 mod show;
 mod stage;
@@ -15,7 +16,7 @@ use check::{Expected, Played};
 use stage::{Stage, short};
 use story::Step;
 
-pub use story::{
+pub use cast::{
     ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire,
 };
 
