@@ -9,6 +9,7 @@ mod conversation;
 mod faults;
 mod hook;
 mod ledger;
+mod properties;
 mod queue;
 mod queued;
 mod runtime_api;
