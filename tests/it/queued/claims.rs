@@ -34,7 +34,7 @@ async fn one_message(scene: &Scene, visibility: i32) -> (String, Vec<Message>) {
 
 /// A message of the same user as `message`, as SQS would hand it out after that one.
 fn later_message(user: &str, message: &Message) -> Message {
-    let uuid = uuid::Uuid::new_v4();
+    let uuid = uuid::Uuid::new_v4().to_string();
     let published = "2026-03-02T09:15:04.120Z";
     let body = json!({
         "uuid": uuid, "event_type": "t", "subject": format!("user#{user}"), "published": published,
