@@ -10,7 +10,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ledger::{Reason, SqliteLedger};
 use okta_anypoint::provision::Provisioner;
-use okta_anypoint::settings::{EngineSettings, Reader, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
@@ -113,9 +113,13 @@ impl Args {
     }
 }
 
-/// The settings of this process.
+/// The settings of this process, with what the secrets fill that it names.
 pub async fn reader() -> Result<Reader<'static>> {
-    Ok(Reader::of_environment())
+    let needs = Needs {
+        hook: true,
+        credentials: true,
+    };
+    Ok(wiring::reader(needs, AWS_TIME).await?)
 }
 
 /// The time.
