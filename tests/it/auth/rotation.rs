@@ -11,7 +11,10 @@ use super::*;
 use crate::servers;
 
 async fn manager() -> Client {
-    Client::new(&servers::config(servers::moto_url()).await)
+    let config = servers::config(servers::moto_url()).await.into_builder();
+    // Secrets, unlike queues, moto keeps in regions that exist only; their names are unique.
+    let region = aws_config::Region::new("us-east-1");
+    Client::new(&config.region(region).build())
 }
 
 async fn secret(client: &Client, text: &str) -> String {
@@ -111,7 +114,7 @@ async fn an_empty_secret_admits_nobody() {
     // Emptied while we run: the values we have serve on, and no header is still no secret.
     rotate(&client, &arn, "first").await;
     let gate = gate(&client, &arn).await.unwrap();
-    rotate(&client, &arn, "").await;
+    rotate(&client, &arn, "\n").await;
     assert!(!admits(&gate, None).await);
     assert!(!admits(&gate, Some("")).await);
     assert!(!admits(&gate, Some("other")).await);
