@@ -4,6 +4,7 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod auth;
 mod aws;
 mod conversation;
 mod faults;
