@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::start_logging;
 use okta_anypoint::wiring;
 use serde_json::json;
