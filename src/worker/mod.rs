@@ -397,7 +397,8 @@ impl Worker {
     }
 }
 
+/// How old a change is; none is younger than this moment, whatever Okta's clock says.
 fn age_ms(change: &Change, now_ms: i64) -> Option<u64> {
     let published: jiff::Timestamp = change.published.parse().ok()?;
-    u64::try_from(now_ms - published.as_millisecond()).ok()
+    u64::try_from((now_ms - published.as_millisecond()).max(0)).ok()
 }

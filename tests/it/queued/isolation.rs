@@ -1,1 +1,291 @@
-//! To come.
+//! One subject's trouble is its own: panics, hangs, and results that come too late.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use okta_anypoint::clock::{Clock, ManualClock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use okta_anypoint::ledger::{
+    Claim, Filter, Ledger, Outcome, Reason, Record, Recorded, SqliteLedger, Status, Work,
+};
+use okta_anypoint::provision::Policy;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::store::{
+    AccountOwner, Document, Intended, LastWrite, Linked, SqliteStore, Store, Stored, TeamLink,
+    UserLink, UserMemory,
+};
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::Table;
+use okta_anypoint::worker::{Pace, Verdict, Worker};
+
+use crate::world::{APP, World};
+
+const TIME: Duration = Duration::from_secs(20);
+type Answer<T> = Result<T, Failure>;
+
+/// Panics as soon as anybody asks for the memory of one user.
+struct PanicsFor(OktaUserId, Arc<dyn Store>);
+
+#[async_trait]
+impl Store for PanicsFor {
+    async fn user_memory(&self, user: &OktaUserId) -> Answer<UserMemory> {
+        assert!(*user != self.0, "Xaveria Plantedname broke it");
+        self.1.user_memory(user).await
+    }
+    async fn user_link(&self, user: &OktaUserId) -> Answer<Option<UserLink>> {
+        self.1.user_link(user).await
+    }
+    async fn user_links(&self, users: &[OktaUserId]) -> Answer<HashMap<OktaUserId, UserLink>> {
+        self.1.user_links(users).await
+    }
+    async fn all_user_links(&self) -> Answer<HashMap<OktaUserId, UserLink>> {
+        self.1.all_user_links().await
+    }
+    async fn link_user(&self, user: &OktaUserId, link: &UserLink) -> Answer<Linked<OktaUserId>> {
+        self.1.link_user(user, link).await
+    }
+    async fn unlink_user(&self, user: &OktaUserId) -> Answer<()> {
+        self.1.unlink_user(user).await
+    }
+    async fn account_owners(
+        &self,
+        accounts: &[AccountId],
+    ) -> Answer<HashMap<AccountId, AccountOwner>> {
+        self.1.account_owners(accounts).await
+    }
+    async fn intend_account(
+        &self,
+        user: &OktaUserId,
+        username: &str,
+        holder: &str,
+        lease: Duration,
+    ) -> Answer<Intended> {
+        self.1.intend_account(user, username, holder, lease).await
+    }
+    async fn release_intent(&self, user: &OktaUserId) -> Answer<()> {
+        self.1.release_intent(user).await
+    }
+    async fn forget_intent(&self, user: &OktaUserId) -> Answer<()> {
+        self.1.forget_intent(user).await
+    }
+    async fn note_memberships(
+        &self,
+        user: &OktaUserId,
+        teams: &BTreeMap<TeamId, LastWrite>,
+    ) -> Answer<()> {
+        self.1.note_memberships(user, teams).await
+    }
+    async fn team_link(&self, group: &OktaGroupId) -> Answer<Option<TeamLink>> {
+        self.1.team_link(group).await
+    }
+    async fn team_links(&self, groups: &[OktaGroupId]) -> Answer<HashMap<OktaGroupId, TeamLink>> {
+        self.1.team_links(groups).await
+    }
+    async fn all_team_links(&self) -> Answer<HashMap<OktaGroupId, TeamLink>> {
+        self.1.all_team_links().await
+    }
+    async fn link_team(&self, group: &OktaGroupId, link: &TeamLink) -> Answer<Linked<OktaGroupId>> {
+        self.1.link_team(group, link).await
+    }
+    async fn unlink_team(&self, group: &OktaGroupId) -> Answer<()> {
+        self.1.unlink_team(group).await
+    }
+    async fn team_owners(&self, teams: &[TeamId]) -> Answer<HashMap<TeamId, OktaGroupId>> {
+        self.1.team_owners(teams).await
+    }
+    async fn document(&self, name: &str) -> Answer<Option<Document>> {
+        self.1.document(name).await
+    }
+    async fn put_document(&self, name: &str, json: &str, expected: u64) -> Answer<Stored> {
+        self.1.put_document(name, json, expected).await
+    }
+    async fn repair_reverse_entries(
+        &self,
+        users: &HashMap<OktaUserId, UserLink>,
+        teams: &HashMap<OktaGroupId, TeamLink>,
+    ) -> Answer<()> {
+        self.1.repair_reverse_entries(users, teams).await
+    }
+}
+
+/// How the table fails one subject.
+#[derive(Clone, Copy)]
+enum Way {
+    Panics,
+    Hangs,
+}
+
+/// A ledger that fails one subject's claims.
+struct Fails(String, Way, Arc<dyn Ledger>);
+
+#[async_trait]
+impl Ledger for Fails {
+    async fn claim(&self, work: &Work, lease: Duration, reason: Reason) -> Answer<Outcome> {
+        if work.subject == self.0 {
+            match self.1 {
+                Way::Panics => panic!("Xaveria Plantedname broke it"),
+                Way::Hangs => std::future::pending().await,
+            }
+        }
+        self.2.claim(work, lease, reason).await
+    }
+    async fn complete(&self, claim: Claim) -> Answer<Recorded> {
+        self.2.complete(claim).await
+    }
+    async fn fail(&self, claim: Claim, failure: &Failure) -> Answer<Recorded> {
+        self.2.fail(claim, failure).await
+    }
+    async fn reject(&self, work: &Work, failure: &Failure) -> Answer<Recorded> {
+        self.2.reject(work, failure).await
+    }
+    async fn record(&self, id: &str) -> Answer<Option<Record>> {
+        self.2.record(id).await
+    }
+    async fn records(&self, filter: &Filter) -> Answer<Vec<Record>> {
+        self.2.records(filter).await
+    }
+}
+
+/// Three users of whom the second is bad, and a change of each.
+async fn three(world: &World) -> (OktaUserId, Vec<Change>) {
+    let ids = ["ann", "bob", "eve"].map(|name| world.user(name));
+    for id in &ids {
+        world.okta_does(|okta| okta.assign(APP, id));
+    }
+    let changes = ids.iter().map(|id| change(id)).collect();
+    (OktaUserId::parse(&ids[1]).unwrap(), changes)
+}
+
+fn change(user: &str) -> Change {
+    let subject = Subject::User(OktaUserId::parse(user).unwrap());
+    Change::found(subject, SystemClock.now_ms())
+}
+
+fn worker(world: &World, ledger: Arc<dyn Ledger>, store: Arc<dyn Store>) -> (Worker, Arc<Metrics>) {
+    let mut provisioner = world.provisioner.clone();
+    provisioner.store = store;
+    let metrics = Arc::new(Metrics::new("test"));
+    let worker = Worker::new(ledger, provisioner, None, metrics.clone(), Pace::QUEUED);
+    (worker, metrics)
+}
+
+/// The middle one goes back; the others are done.
+async fn only_the_bad_one_goes_back(
+    world: &World,
+    worker: &Worker,
+    changes: &[Change],
+    time: Duration,
+) {
+    let verdicts = worker
+        .run(changes, Reason::Delivery, Deadline::within(time))
+        .await;
+    let back: Vec<bool> = verdicts.iter().map(|verdict| verdict.is_retry()).collect();
+    assert_eq!(back, [false, true, false]);
+    let accounts = ["ann", "bob", "eve"].map(|name| world.account(name) != "none");
+    assert_eq!(accounts, [true, false, true]);
+}
+
+#[tokio::test]
+async fn a_panic_in_the_work_on_a_subject_is_its_own() {
+    let world = World::new().await;
+    let (bob, changes) = three(&world).await;
+    let store = Arc::new(PanicsFor(bob, world.table.store.clone()));
+    let (broken, _) = worker(&world, world.table.ledger.clone(), store);
+    only_the_bad_one_goes_back(&world, &broken, &changes, TIME).await;
+    // It was recorded, so that the next try need not wait for a lease; without the panic's words.
+    let record = world
+        .table
+        .ledger
+        .record(changes[1].uuid.as_str())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.status, Status::Failed);
+    assert!(!record.error.unwrap().contains("Xaveria"));
+
+    let (sound, _) = worker(
+        &world,
+        world.table.ledger.clone(),
+        world.table.store.clone(),
+    );
+    let verdicts = sound
+        .run(&changes, Reason::Delivery, Deadline::within(TIME))
+        .await;
+    assert_eq!(verdicts, [Verdict::Settled; 3]);
+    assert_eq!(world.account("bob"), "bob Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
+    for (way, time) in [(Way::Panics, TIME), (Way::Hangs, Duration::from_secs(6))] {
+        let world = World::new().await;
+        let (bob, changes) = three(&world).await;
+        let ledger = Fails(format!("user#{bob}"), way, world.table.ledger.clone());
+        let (broken, _) = worker(&world, Arc::new(ledger), world.table.store.clone());
+        only_the_bad_one_goes_back(&world, &broken, &changes, time).await;
+        world.done();
+    }
+}
+
+/// A worker whose lease ended by another one's clock: the other takes over, looks, and finishes. What
+/// the late one writes is refused, counted, and its message goes back: the ledger decides.
+#[tokio::test]
+async fn a_late_result_is_refused_and_counted() {
+    let database = Database::in_memory().unwrap();
+    let table = |clock: Arc<dyn Clock>| Table {
+        ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
+        store: Arc::new(SqliteStore::new(database.clone(), clock)),
+    };
+    let here = table(Arc::new(SystemClock));
+    let world = World::on(here.clone(), Policy::default(), Pace::QUEUED, TIME).await;
+    let ahead: Arc<dyn Clock> = Arc::new(ManualClock::at(SystemClock.now_ms() + 3_600_000));
+    let there = table(ahead);
+    let (late, of_late) = worker(&world, here.ledger.clone(), here.store.clone());
+    let (other, of_other) = worker(&world, there.ledger.clone(), there.store.clone());
+    let ann = world.user("ann");
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    let changes = [change(&ann)];
+    let slow = FaultKind::Delay(Duration::from_secs(3));
+    let slow = Fault::new("/users", slow).on(Method::POST).once();
+    let slow = world.anypoint.traffic().inject(slow);
+
+    let takes_over = async {
+        super::until("the first is at it", async || {
+            world.anypoint.traffic().fired(slow) == 1
+        })
+        .await;
+        let verdicts = other
+            .run(&changes, Reason::Delivery, Deadline::within(TIME))
+            .await;
+        assert_eq!(verdicts, [Verdict::Settled]);
+        let uuid = changes[0].uuid.as_str();
+        let record = there.ledger.record(uuid).await.unwrap().unwrap();
+        assert_eq!((record.status, record.attempts), (Status::Done, 2));
+    };
+    let run = late.run(&changes, Reason::Delivery, Deadline::within(TIME));
+    let (verdicts, ()) = tokio::join!(run, takes_over);
+    assert_eq!(verdicts, [Verdict::Retry { after: None }]);
+    assert_eq!(world.anypoint().users.len(), 1, "one account");
+    let count = |metrics: &Metrics| {
+        let lines = metrics.take_lines(0);
+        lines
+            .iter()
+            .filter(|line| line.contains("\"Superseded\":1"))
+            .count()
+    };
+    assert_eq!((count(&of_late), count(&of_other)), (1, 0));
+    // Redelivered, it is a duplicate.
+    let verdicts = late
+        .run(&changes, Reason::Delivery, Deadline::within(TIME))
+        .await;
+    assert_eq!(verdicts, [Verdict::Settled]);
+    world.done();
+}

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::ids::OktaUserId;
-use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Record};
+use okta_anypoint::ledger::{DynamoDbLedger, Filter, Ledger, Record};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
 use okta_anypoint::store::{DynamoDbStore, Store, UserLink};
@@ -242,6 +242,20 @@ impl Scene {
         }
         let back = batch.iter().filter(|message| failed.contains(&message.id));
         Ok(back.map(Message::uuid).collect())
+    }
+
+    /// The same for messages that hold no change: all of them have to be acknowledged.
+    pub async fn work_raw(&self, worker: &Lambda, batch: &[Message]) {
+        let answer = worker.invoke(batch_event(batch), LONG).await.unwrap();
+        assert_eq!(failed_of(&answer), Vec::<String>::new());
+        for message in batch {
+            self.delete(message).await;
+        }
+    }
+
+    /// Everything in the ledger.
+    pub async fn ledger_records(&self) -> Vec<Record> {
+        self.ledger.records(&Filter::default()).await.unwrap()
     }
 
     /// Receives and works until nothing can be received; gives the batches' sizes.
