@@ -47,6 +47,8 @@ impl Simulators {
             self.settings["OKTA_ORG_URL"].as_str().unwrap()
         );
         let token = format!("SSWS {}", self.settings["OKTA_API_TOKEN"].as_str().unwrap());
+        // The first in this process installs it; any other one is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let answer = reqwest::Client::new()
             .request(method.parse().unwrap(), url)
             .header("authorization", token)
