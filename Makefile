@@ -29,6 +29,7 @@ sam-local: ## Builds with SAM and runs every sample in events/ in Docker, agains
 	@tools/sam-local
 
 bench: ## Time, calls and memory against the budgets
+	@tools/setup
 	@cargo bench --locked
 
 clean: ## Removes what was built and fetched

@@ -4,11 +4,13 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod auth;
 mod aws;
 mod conversation;
 mod faults;
 mod hook;
 mod ledger;
+mod properties;
 mod queue;
 mod queued;
 mod runtime_api;

@@ -58,20 +58,11 @@ pub struct Args {
     state: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Worlds {
     okta: OktaWorld,
     anypoint: AnypointWorld,
-}
-
-impl Default for Worlds {
-    fn default() -> Self {
-        Self {
-            okta: OktaWorld::default(),
-            anypoint: AnypointWorld::default(),
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -10,7 +10,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ledger::{Reason, SqliteLedger};
 use okta_anypoint::provision::Provisioner;
-use okta_anypoint::settings::{EngineSettings, Reader, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
@@ -74,7 +74,7 @@ impl Args {
 
     /// The table, both remotes and the rules.
     pub async fn open(&self) -> Result<Operator> {
-        let mut reader = reader().await?;
+        let mut reader = reader(false).await?;
         let engine = EngineSettings::read(&mut reader);
         let place = self.place(&mut reader);
         let (engine, place) = reader.finish(engine.zip(place))?;
@@ -83,7 +83,7 @@ impl Args {
 
     /// As [`Args::open`], with what the scheduled tasks may do.
     pub async fn open_schedule(&self) -> Result<ScheduleAccess> {
-        let mut reader = reader().await?;
+        let mut reader = reader(false).await?;
         let engine = EngineSettings::read(&mut reader);
         let settings = ScheduleSettings::read(&mut reader);
         let place = self.place(&mut reader);
@@ -113,9 +113,14 @@ impl Args {
     }
 }
 
-/// The settings of this process.
-pub async fn reader() -> Result<Reader<'static>> {
-    Ok(Reader::of_environment())
+/// The settings of this process, with the secrets that `CREDENTIALS_SECRET_ARN` and, if the hook's
+/// is needed, `HOOK_SECRET_ARN` name.
+pub async fn reader(hook: bool) -> Result<Reader<'static>> {
+    let needs = Needs {
+        hook,
+        credentials: true,
+    };
+    Ok(wiring::reader(needs, AWS_TIME).await?)
 }
 
 /// The time.

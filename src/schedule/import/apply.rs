@@ -163,7 +163,7 @@ impl Scheduler {
         deadline: Deadline,
         tally: &mut Tally,
     ) -> Result<(OktaUserId, AgreedProfile), Halt> {
-        let okta = &self.provisioner.okta;
+        let okta = &self.people;
         let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
         let new = NewUser {
             login: email.to_owned(),
@@ -197,7 +197,7 @@ impl Scheduler {
         deadline: Deadline,
         tally: &mut Tally,
     ) -> Result<(), Halt> {
-        let (okta, app) = (&self.provisioner.okta, &self.provisioner.app);
+        let (okta, app) = (&self.people, &self.provisioner.app);
         let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
         let before = okta.app_user(app, user, deadline).await?;
         let after = match before.filter(is_assigned) {
@@ -238,8 +238,7 @@ impl Scheduler {
             return Ok(());
         }
         let (first, last) = (names.first.as_deref(), names.last.as_deref());
-        self.provisioner
-            .okta
+        self.people
             .update_names(user, first, last, deadline)
             .await?;
         tally.push("names_updated");

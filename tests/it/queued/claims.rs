@@ -3,8 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
+use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
+use serde_json::json;
 
 use super::{LONG, Message, Scene, batch_event, failed_of, until};
 use crate::runtime_api::Failed;
@@ -28,6 +30,21 @@ async fn one_message(scene: &Scene, visibility: i32) -> (String, Vec<Message>) {
     let (ann, event) = scene.assigned("ann");
     assert_eq!(scene.deliver(&hook, &[event]).await, 204);
     (ann, scene.received(visibility).await)
+}
+
+/// A message of the same user as `message`, as SQS would hand it out after that one.
+fn later_message(user: &str, message: &Message) -> Message {
+    let uuid = uuid::Uuid::new_v4().to_string();
+    let published = "2026-03-02T09:15:04.120Z";
+    let body = json!({
+        "uuid": uuid, "event_type": "t", "subject": format!("user#{user}"), "published": published,
+    });
+    Message {
+        id: "later".to_owned(),
+        receipt: "none".to_owned(),
+        body: body.to_string(),
+        ..message.clone()
+    }
 }
 
 /// kill -9 in the middle of a create, before or after it had its effect, then redelivery: one account.
@@ -56,13 +73,16 @@ async fn killed_in_a_create(moment: Moment) {
     let lease_ms = record.lease_until_ms.unwrap() - began_ms;
     assert!((7_000..=17_000).contains(&lease_ms), "{lease_ms} ms");
 
-    // Before it is over, nobody does it.
+    // Before it is over, nobody does it, nor what comes after it.
     scene.forget_calls();
-    let answer = second.invoke(batch_event(&batch), SHORT).await.unwrap();
-    assert_eq!(
-        (failed_of(&answer), scene.calls()),
-        (vec![batch[0].id.clone()], 0)
-    );
+    let later = later_message(&ann, &batch[0]);
+    let event = batch_event(&[batch[0].clone(), later.clone()]);
+    let answer = second.invoke(event, SHORT).await.unwrap();
+    let both = vec![batch[0].id.clone(), later.id.clone()];
+    assert_eq!((failed_of(&answer), scene.calls()), (both, 0));
+    let given_back = scene.record(&later.uuid()).await;
+    assert_eq!(given_back.status, Status::Failed);
+    assert_eq!(given_back.error_class, Some(Class::Retryable));
     // That set the message's time-out; here the nine seconds go on instead.
     let show = async {
         let lease_over = async || now_ms() > record.lease_until_ms.unwrap();

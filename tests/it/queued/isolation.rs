@@ -1,6 +1,6 @@
 //! One subject's trouble is its own: panics, hangs, and results that come too late.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use okta_anypoint::provision::Policy;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{
-    AccountOwner, Document, Intended, Linked, SqliteStore, Store, Stored, TeamLink, UserLink,
-    UserMemory,
+    AccountOwner, Document, Intended, LastWrite, Linked, SqliteStore, Store, Stored, TeamLink,
+    UserLink, UserMemory,
 };
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
@@ -78,7 +78,7 @@ impl Store for PanicsFor {
     async fn note_memberships(
         &self,
         user: &OktaUserId,
-        teams: &okta_anypoint::store::FreshTeams,
+        teams: &BTreeMap<TeamId, LastWrite>,
     ) -> Answer<()> {
         self.1.note_memberships(user, teams).await
     }

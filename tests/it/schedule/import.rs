@@ -1,32 +1,22 @@
 //! Who is paired with whom, what is created, and what is left alone.
 
-use http::Method;
 use okta_anypoint::provision::UsernamePolicy;
 use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::okta::{NewUser, UserStatus};
-use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::Origin;
 use rstest::rstest;
 
 use super::{APP, Stage};
 
-async fn stage(mode: ImportMode) -> Stage {
+pub async fn stage(mode: ImportMode) -> Stage {
     let mut stage = Stage::new().await;
     stage.import_mode(mode);
     stage
 }
 
-fn okta_writes(stage: &Stage) -> Vec<String> {
-    let writes = stage.okta.traffic().writes();
-    writes
-        .iter()
-        .map(|w| format!("{} {}", w.method, w.path))
-        .collect()
-}
-
 /// The import of now, then nothing more to do for import and reconcile: both end without a write.
-async fn import_and_rest(stage: &Stage) -> Summary {
+pub async fn import_and_rest(stage: &Stage) -> Summary {
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.outcome, Outcome::Completed);
     assert!(stage.anypoint.traffic().writes().is_empty());
@@ -223,6 +213,7 @@ async fn a_user_with_the_address_under_another_login_is_paired_if_it_is_the_only
 #[case::name_and_address_disagree("disagree")]
 #[case::username_against_policy("policy")]
 #[case::no_address("no_address")]
+#[case::two_accounts_claim_one_user("claimed_twice")]
 #[case::has_another_account("another")]
 #[tokio::test]
 async fn what_would_be_undone_or_guessed_is_reported(
@@ -278,6 +269,15 @@ async fn what_would_be_undone_or_guessed_is_reported(
         "policy" => {
             stage.native("ann.lee");
         }
+        "claimed_twice" => {
+            let new = NewUser::active("ann@acme.example", "A", "B", "ben@acme.example", None);
+            let mut world = stage.okta.world();
+            world.create_user_from(new).unwrap();
+            drop(world);
+            stage.native("ann");
+            stage.native("ben");
+            expected = 2;
+        }
         "no_address" => {
             let ann = stage.native("ann");
             let mut world = stage.anypoint.world();
@@ -302,148 +302,5 @@ async fn what_would_be_undone_or_guessed_is_reported(
     assert_eq!(stage.okta.world().users.len(), users, "{situation}");
     assert_eq!(stage.writes(), Vec::<String>::new(), "{situation}");
     no_personal_data(&summary);
-    stage.end();
-}
-
-#[rstest]
-#[case::created_and_not_assigned("/api/v1/apps/", false)]
-#[case::assigned_and_not_told("/api/v1/apps/", true)]
-#[case::created_and_not_told("/api/v1/users", true)]
-#[tokio::test]
-async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
-    let stage = stage(ImportMode::Create).await;
-    stage.native("ann");
-    let mut fault = Fault::status(path, 403, r#"{"errorCode":"E0000006"}"#)
-        .on(Method::POST)
-        .once();
-    if after {
-        fault = fault.after_effect();
-    }
-    stage.okta.traffic().inject(fault);
-    assert!(stage.try_run(Task::Import, None).await.is_err());
-    import_and_rest(&stage).await;
-    let (count, id) = {
-        let world = stage.okta.world();
-        let user = world.find_user("ann@acme.example").unwrap();
-        (world.users.len(), user.id.clone())
-    };
-    assert_eq!(count, 1, "never doubled");
-    assert_eq!(stage.link(&id).await.unwrap().origin, Origin::Imported);
-    stage.end();
-}
-
-#[tokio::test]
-async fn an_answer_that_got_lost_does_not_double_anybody() {
-    let stage = stage(ImportMode::Create).await;
-    stage.native("ann");
-    stage.okta.traffic().inject(
-        Fault::new("/api/v1/users", FaultKind::DropConnection)
-            .on(Method::POST)
-            .once()
-            .after_effect(),
-    );
-    import_and_rest(&stage).await;
-    assert_eq!(stage.okta.world().users.len(), 1);
-    stage.end();
-}
-
-#[tokio::test]
-async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
-    let refused = |code: u16| {
-        Fault::status("/api/v1/users", code, r#"{"errorCode":"E0000001"}"#)
-            .on(Method::POST)
-            .once()
-    };
-    let stage = stage(ImportMode::Create).await;
-    stage.native("ann");
-    stage.native("ben");
-    stage.okta.traffic().inject(refused(400));
-    let summary = stage.run(Task::Import).await;
-    assert_eq!(
-        ["refused", "created", "linked"].map(|name| summary.count(name)),
-        [1, 1, 1]
-    );
-    import_and_rest(&stage).await;
-
-    let stage = self::stage(ImportMode::Create).await;
-    (0..9).for_each(|n| drop(stage.native(&format!("user{n}"))));
-    stage.okta.traffic().inject(refused(403));
-    let failure = stage.try_run(Task::Import, None).await.unwrap_err();
-    assert!(!failure.is_retryable());
-    assert_eq!(
-        stage.okta.traffic().count(&Method::POST, "/api/v1/users"),
-        4,
-        "those at work end, no more are begun"
-    );
-    stage.end();
-}
-
-#[rstest]
-#[case::app_users(true, "/apps/0oaANYPOINT/users", Method::GET)]
-#[case::by_login(true, "/api/v1/users/", Method::GET)]
-#[case::by_address(true, "/api/v1/users", Method::GET)]
-#[case::accounts(false, "0000000000aa/users", Method::GET)]
-#[tokio::test]
-async fn a_source_that_fails_stops_the_import(
-    #[case] at_okta: bool,
-    #[case] path: &str,
-    #[case] method: Method,
-) {
-    for kind in [
-        FaultKind::Status {
-            code: 403,
-            headers: Vec::new(),
-            body: "{}".to_owned(),
-        },
-        FaultKind::WrongJson,
-    ] {
-        let stage = stage(ImportMode::Create).await;
-        stage.native("ann");
-        stage.assigned("ben");
-        stage.native("ben");
-        let traffic = if at_okta {
-            stage.okta.traffic()
-        } else {
-            stage.anypoint.traffic()
-        };
-        let set = traffic.inject(Fault::new(path, kind).on(method.clone()).once());
-        assert!(stage.try_run(Task::Import, None).await.is_err());
-        assert_eq!(traffic.fired(set), 1);
-        assert_eq!(stage.writes(), Vec::<String>::new());
-        assert!(stage.store.all_user_links().await.unwrap().is_empty());
-        stage.end();
-    }
-}
-
-#[tokio::test]
-async fn an_empty_app_is_not_believed_while_people_are_linked() {
-    let stage = stage(ImportMode::Create).await;
-    stage.assigned("ann");
-    stage.run(Task::Reconcile).await;
-    stage.native("ben");
-    stage.forget();
-    let fault = Fault::status(&format!("/apps/{APP}/users"), 200, "[]").once();
-    stage.okta.traffic().inject(fault);
-    assert!(stage.try_run(Task::Import, None).await.is_err());
-    assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
-}
-
-#[tokio::test]
-async fn a_mapping_that_overrules_the_username_leaves_no_link() {
-    let stage = stage(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
-    stage.native("ann");
-    let overruled = serde_json::json!({"id": ann, "status": "ACTIVE",
-        "credentials": {"userName": "ann@acme.example"}});
-    stage.okta.traffic().inject(
-        Fault::status(&format!("/apps/{APP}/users"), 200, &overruled.to_string())
-            .on(Method::POST)
-            .once(),
-    );
-    let summary = stage.run(Task::Import).await;
-    assert_eq!((summary.count("refused"), summary.count("linked")), (1, 0));
-    assert!(stage.link(&ann).await.is_none());
-    assert_eq!(okta_writes(&stage).len(), 1);
     stage.end();
 }

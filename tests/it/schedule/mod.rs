@@ -1,7 +1,9 @@
 //! Conversations of the scheduled tasks with both simulators.
 
 mod catch_up;
+mod groups;
 mod import;
+mod import_cut_off;
 mod import_names;
 mod limits;
 mod reconcile;

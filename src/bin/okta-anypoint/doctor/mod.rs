@@ -136,7 +136,14 @@ impl Group {
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let mut settings = Group::new("settings");
-    let mut reader = reader().await?;
+    let mut reader = match reader(true).await {
+        Ok(reader) => reader,
+        Err(error) => {
+            let failure = error.downcast::<Failure>()?;
+            settings.failure("secrets", &failure);
+            Reader::of_environment()
+        }
+    };
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);

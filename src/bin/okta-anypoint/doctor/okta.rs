@@ -3,7 +3,7 @@
 use futures_util::future::join4;
 use http::StatusCode;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::okta::{AppUser, Assignment, Okta, Readable};
+use okta_anypoint::okta::{AppUser, Assignment, Okta, Readable, Scopes};
 use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
@@ -16,11 +16,13 @@ const SAMPLE: usize = 200;
 const NAMED: usize = 5;
 
 pub async fn check(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
+    // A service app's token is refused as a whole when one scope is missing, so the log has its own.
+    let with_log = okta.clone().with_scopes(Scopes::default().with_log());
     let (users, groups, apps, log) = join4(
         okta.probe(Readable::Users, deadline),
         okta.probe(Readable::Groups, deadline),
         okta.probe(Readable::Apps, deadline),
-        okta.probe(Readable::Log, deadline),
+        with_log.probe(Readable::Log, deadline),
     )
     .await;
     // Not a matter of rights: the same would be said of everything.
@@ -152,13 +154,14 @@ pub async fn check_hook(
     settings: Option<&HookSettings>,
     deadline: Deadline,
 ) {
+    let okta = okta.clone().with_scopes(Scopes::default().with_hooks());
     let hooks = match okta.event_hooks(deadline).await {
         Ok(hooks) => hooks,
         Err(error) => {
             return group.refused(
                 "registered",
                 error,
-                "the token's admin role, or the service app, okta.eventHooks.read",
+                "the token's admin role, or the service app, okta.eventHooks.manage",
             );
         }
     };

@@ -1,0 +1,389 @@
+//! How many calls and how long 1,000 changes of 100 users take through the worker, with 20 ms on each
+//! remote call, next to a worker that handles them one by one.
+//!
+//! `cargo bench --bench worker` (about four minutes), or `cargo bench --bench worker -- 20` for another
+//! number of users. Okta and Anypoint are the simulators; the table is DynamoDB Local, behind a server
+//! that waits and counts.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/servers.rs"]
+mod servers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use comfy_table::{Cell, CellAlignment, Table as Sheet, presets};
+use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::{OktaAppId, OktaUserId, OrganizationId, Subject};
+use okta_anypoint::ledger::Reason;
+use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::provision::{Policy, Provisioner};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::dynamodb_table;
+use okta_anypoint::worker::{Pace, Verdict, Worker};
+
+const APP: &str = "0oaAPP1";
+const LATENCY: Duration = Duration::from_millis(20);
+/// Long enough for every call's own time to vanish beside it: counts the calls that wait for another.
+const PROBE: Duration = Duration::from_millis(250);
+const CHANGES_A_USER: usize = 10;
+/// The most messages that SQS FIFO hands out at once.
+const BATCH: usize = 10;
+/// `WorkerConcurrency` of the template: batches that are worked on at once.
+const ENVIRONMENTS: usize = 2;
+
+/// DynamoDB Local with a wait before each call.
+struct Slow {
+    http: reqwest::Client,
+    latency_ms: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+async fn pass(
+    State(slow): State<Arc<Slow>>,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap, Bytes) {
+    slow.calls.fetch_add(1, Ordering::Relaxed);
+    let latency_ms = slow.latency_ms.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(latency_ms as u64)).await;
+    for changed in ["host", "content-length"] {
+        headers.remove(changed);
+    }
+    let call = slow.http.post(servers::dynamodb_url()).headers(headers);
+    let answer = call.body(body).send().await.unwrap();
+    let mut headers = HeaderMap::new();
+    let kind = "application/x-amz-json-1.0".parse().unwrap();
+    headers.insert("content-type", kind);
+    (answer.status(), headers, answer.bytes().await.unwrap())
+}
+
+/// Both remotes with `users` who are assigned and have no account yet, and an empty table.
+struct World {
+    okta: OktaSimulator,
+    anypoint: AnypointSimulator,
+    slow: Arc<Slow>,
+    sdk: aws_config::SdkConfig,
+    table: String,
+    users: Vec<OktaUserId>,
+}
+
+impl World {
+    async fn new(users: usize) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let free = "127.0.0.1:0".parse().unwrap();
+        let okta = OktaSimulator::start(free, OktaOptions::default())
+            .await
+            .unwrap();
+        let anypoint = AnypointSimulator::start(free, AnypointOptions::default())
+            .await
+            .unwrap();
+        okta.world().add_app(APP, "Anypoint");
+        let users = (0..users).map(|n| {
+            let login = format!("user-{n}@acme.example");
+            let mut world = okta.world();
+            let user = world
+                .create_user(&login, "Ann", "Example", &login, None)
+                .unwrap();
+            world.assign(APP, &user.id).unwrap();
+            OktaUserId::parse(&user.id).unwrap()
+        });
+        let users = users.collect();
+        let slow = Arc::new(Slow {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            latency_ms: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let routes = Router::new().fallback(pass).with_state(slow.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let (_, table) = servers::table().await;
+        Self {
+            okta,
+            anypoint,
+            slow,
+            sdk: servers::config(&url).await,
+            table,
+            users,
+        }
+    }
+
+    fn set_latency(&self, latency: Duration) {
+        self.okta.traffic().set_latency(latency);
+        self.anypoint.traffic().set_latency(latency);
+        let ms = usize::try_from(latency.as_millis()).unwrap();
+        self.slow.latency_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// A worker with connections of its own, as every Lambda environment has, and a token.
+    async fn worker(&self, subjects_at_once: usize) -> Worker {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ttl = Duration::from_secs(86_400);
+        let table = dynamodb_table(&self.sdk, &self.table, ttl, &clock);
+        let http = HttpClient::new(clock.clone()).unwrap();
+        let (organization, id, secret) = {
+            let world = self.anypoint.world();
+            (
+                world.org_id.clone(),
+                world.client_id.clone(),
+                world.client_secret.clone(),
+            )
+        };
+        let provisioner = Provisioner {
+            okta: Okta::new(
+                http.clone(),
+                self.okta.base_url().parse().unwrap(),
+                Credentials::ApiToken("simulated-okta-token".to_owned().into()),
+            ),
+            anypoint: Anypoint::new(
+                http,
+                self.anypoint.base_url().parse().unwrap(),
+                OrganizationId::parse(organization).unwrap(),
+                id,
+                secret.into(),
+            ),
+            store: table.store.clone(),
+            policy: Arc::new(Policy::default()),
+            app: OktaAppId::parse(APP).unwrap(),
+            clock,
+        };
+        provisioner.anypoint.warm_up(deadline()).await;
+        table.warm_up().await;
+        let pace = Pace {
+            subjects_at_once,
+            ..Pace::QUEUED
+        };
+        Worker::new(
+            table.ledger,
+            provisioner,
+            None,
+            Arc::new(Metrics::new("bench")),
+            pace,
+        )
+    }
+
+    fn forget(&self) {
+        self.okta.traffic().clear();
+        self.anypoint.traffic().clear();
+        self.slow.calls.store(0, Ordering::Relaxed);
+    }
+}
+
+fn deadline() -> Deadline {
+    Deadline::within(Duration::from_secs(120))
+}
+
+fn change(user: &OktaUserId) -> Change {
+    Change::found(Subject::User(user.clone()), SystemClock.now_ms())
+}
+
+async fn work(worker: &Worker, batch: &[Change]) {
+    let verdicts = worker.run(batch, Reason::Delivery, deadline()).await;
+    assert!(
+        verdicts.iter().all(|verdict| *verdict == Verdict::Settled),
+        "{verdicts:?}"
+    );
+}
+
+/// How many calls wait for one another in a look that creates, and in one that finds nothing to do.
+async fn chains() -> (u32, u32) {
+    let world = World::new(1).await;
+    let worker = world.worker(1).await;
+    world.set_latency(PROBE);
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let begun = Instant::now();
+        work(&worker, &[change(&world.users[0])]).await;
+        found.push((begun.elapsed().as_millis() / PROBE.as_millis()) as u32);
+    }
+    (found[0], found[1])
+}
+
+/// What one way of working came to.
+struct Run {
+    name: &'static str,
+    time: Duration,
+    bound: Duration,
+    okta: usize,
+    anypoint: usize,
+    table: usize,
+    peak: (usize, usize, usize),
+}
+
+/// `batches[n]` are the batches that environment `n` gets, one after the other.
+async fn run(
+    name: &'static str,
+    users: usize,
+    subjects_at_once: usize,
+    bound: Duration,
+    batches: impl Fn(&[OktaUserId]) -> Vec<Vec<Vec<Change>>>,
+) -> Run {
+    let world = World::new(users).await;
+    let environments = batches(&world.users);
+    let mut workers = Vec::new();
+    for _ in &environments {
+        workers.push(world.worker(subjects_at_once).await);
+    }
+    world.forget();
+    world.set_latency(LATENCY);
+    let begun = Instant::now();
+    let each = workers
+        .iter()
+        .zip(&environments)
+        .map(|(worker, batches)| async move {
+            for batch in batches {
+                work(worker, batch).await;
+            }
+        });
+    futures_util::future::join_all(each).await;
+    let time = begun.elapsed();
+    assert_eq!(
+        world.anypoint.world().users.len(),
+        users,
+        "every user has one account"
+    );
+    let (okta, anypoint) = (world.okta.traffic(), world.anypoint.traffic());
+    Run {
+        name,
+        time,
+        bound,
+        okta: okta.log().len(),
+        anypoint: anypoint.log().len(),
+        table: world.slow.calls.load(Ordering::Relaxed),
+        peak: (
+            okta.peak_concurrency().0,
+            anypoint.peak_concurrency().0,
+            anypoint.peak_concurrency().1,
+        ),
+    }
+}
+
+/// Ten changes of one user in each batch: what SQS FIFO hands out of a backlog, because it fills a
+/// batch from one message group first.
+fn one_user_a_batch(users: &[OktaUserId]) -> Vec<Vec<Vec<Change>>> {
+    let share = users.len().div_ceil(ENVIRONMENTS);
+    let environments = users.chunks(share);
+    environments
+        .map(|users| {
+            let batch = |user| (0..CHANGES_A_USER).map(|_| change(user)).collect();
+            users.iter().map(batch).collect()
+        })
+        .collect()
+}
+
+/// Ten users in each batch, ten times over: what arrives spread out.
+fn ten_users_a_batch(users: &[OktaUserId]) -> Vec<Vec<Vec<Change>>> {
+    let share = users.len().div_ceil(ENVIRONMENTS);
+    let environments = users.chunks(share);
+    environments
+        .map(|users| {
+            let round = || {
+                users
+                    .chunks(BATCH)
+                    .map(|users| users.iter().map(change).collect())
+            };
+            (0..CHANGES_A_USER).flat_map(|_| round()).collect()
+        })
+        .collect()
+}
+
+/// One message at a time, one after the other.
+fn one_by_one(users: &[OktaUserId]) -> Vec<Vec<Vec<Change>>> {
+    let all = users
+        .iter()
+        .flat_map(|user| std::iter::repeat_n(user, CHANGES_A_USER));
+    vec![all.map(|user| vec![change(user)]).collect()]
+}
+
+#[tokio::main]
+async fn main() {
+    let argument = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok());
+    let users: usize = argument.unwrap_or(100);
+    let changes = users * CHANGES_A_USER;
+    let (creating, idle) = chains().await;
+    // The calls that wait for one another, spread over as many lanes as there are.
+    let bound = |looks: usize, lanes: usize| {
+        let steps = creating as usize * users + idle as usize * (looks - users);
+        LATENCY * u32::try_from(steps.div_ceil(lanes)).unwrap()
+    };
+    let at_once = Pace::QUEUED.subjects_at_once;
+    println!(
+        "{changes} changes of {users} users, 20 ms a call. Calls that wait for one another: {creating} in a \
+         look that creates an account, {idle} in one that finds nothing to do."
+    );
+    let batched = bound(users, ENVIRONMENTS);
+    let spread = bound(changes, ENVIRONMENTS * at_once);
+    let runs = [
+        run(
+            "batches of one user's changes",
+            users,
+            at_once,
+            batched,
+            one_user_a_batch,
+        )
+        .await,
+        run(
+            "batches of ten users",
+            users,
+            at_once,
+            spread,
+            ten_users_a_batch,
+        )
+        .await,
+        run("one by one", users, 1, bound(changes, 1), one_by_one).await,
+    ];
+    let slowest = runs[runs.len() - 1].time;
+    let mut sheet = Sheet::new();
+    sheet.load_style(presets::ASCII_MARKDOWN).set_header([
+        "way",
+        "time",
+        "bound",
+        "time/bound",
+        "faster",
+        "calls",
+        "Okta",
+        "Anypoint",
+        "table",
+        "peak Okta",
+        "peak Anypoint",
+        "peak writes",
+    ]);
+    for run in &runs {
+        let ratio = |over: Duration, under: Duration| over.as_secs_f64() / under.as_secs_f64();
+        let numbers = [
+            format!("{:.1} s", run.time.as_secs_f64()),
+            format!("{:.1} s", run.bound.as_secs_f64()),
+            format!("{:.2}", ratio(run.time, run.bound)),
+            format!("{:.1} x", ratio(slowest, run.time)),
+            (run.okta + run.anypoint + run.table).to_string(),
+            run.okta.to_string(),
+            run.anypoint.to_string(),
+            run.table.to_string(),
+            run.peak.0.to_string(),
+            run.peak.1.to_string(),
+            run.peak.2.to_string(),
+        ];
+        let numbers = numbers.map(|n| Cell::new(n).set_alignment(CellAlignment::Right));
+        sheet.add_row([Cell::new(run.name)].into_iter().chain(numbers));
+    }
+    println!("{sheet}");
+    println!(
+        "The first two ways: {ENVIRONMENTS} batches at once (WorkerConcurrency), {at_once} subjects at once in \
+         each. bound = calls that wait for one another x 20 ms x looks / lanes."
+    );
+}
