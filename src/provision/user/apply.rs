@@ -129,7 +129,7 @@ impl Run<'_> {
                     .await?;
             }
             UserAction::LeaveTeam { account, team } => {
-                self.written.insert(team.clone(), LastWrite::Joined);
+                self.written.insert(team.clone(), LastWrite::Left);
                 anypoint.remove_members(&team, &[account], deadline).await?;
             }
             UserAction::Link {
