@@ -253,9 +253,40 @@ pub fn lifetime(expires_in: &Value) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use serde_json::json;
 
     use super::*;
+    use crate::clock::SystemClock;
+    use crate::failure::Side;
+
+    /// A scheme that must not be asked.
+    struct Untouched;
+
+    #[async_trait]
+    impl TokenScheme for Untouched {
+        async fn fetch(&self, _: Deadline) -> Result<Fetched, CallError> {
+            panic!("a token was fetched");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_to_another_origin_gets_no_token() {
+        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+        let base = "https://eu1.anypoint.mulesoft.com".parse().unwrap();
+        let session = Session::new(http, &base, Arc::new(Untouched));
+        for url in [
+            "https://anypoint.mulesoft.com/accounts",
+            "https://eu1.anypoint.mulesoft.com.example.com/",
+            "https://eu1.anypoint.mulesoft.com:8443/",
+            "http://eu1.anypoint.mulesoft.com/",
+        ] {
+            let call = Call::new(Side::Anypoint, "test", Method::GET, url.parse().unwrap());
+            let deadline = Deadline::within(Duration::from_secs(1));
+            let error = session.send(&call, deadline).await.unwrap_err();
+            assert!(error.to_string().contains("another host"), "{error}");
+        }
+    }
 
     #[test]
     fn every_spelling_of_a_lifetime_is_read() {

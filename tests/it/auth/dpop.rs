@@ -107,7 +107,9 @@ async fn stolen_and_stale_proofs_are_refused() {
     let used = good();
     assert_eq!(with(Some(used.clone()), "DPoP").await, 200);
     assert_eq!(with(Some(used), "DPoP").await, 401, "replayed");
-    assert_eq!(with(Some(seen_proof), "DPoP").await, 401, "another key");
+    assert_eq!(with(Some(seen_proof), "DPoP").await, 401, "another token's");
+    let other_key = thief.proof_with(&thief.app_key, "GET", &path, Some(&token), 0, None);
+    assert_eq!(with(Some(other_key), "DPoP").await, 401, "another key");
     assert_eq!(with(None, "DPoP").await, 401, "no proof");
     assert_eq!(with(None, "Bearer").await, 401, "bound, but shown alone");
     for (proof, why) in [
@@ -150,11 +152,12 @@ impl<'a> Thief<'a> {
     }
 
     fn proof(&self, method: &str, path: &str, token: Option<&str>, shift_s: i64) -> String {
-        self.proof_with(method, path, token, shift_s, None)
+        self.proof_with(&self.proof_key, method, path, token, shift_s, None)
     }
 
     fn proof_with(
         &self,
+        key: &ring::signature::EcdsaKeyPair,
         method: &str,
         path: &str,
         token: Option<&str>,
@@ -172,9 +175,8 @@ impl<'a> Thief<'a> {
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
-        let header =
-            serde_json::json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(&self.proof_key)});
-        sign(&self.proof_key, &header, &claims)
+        let header = serde_json::json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(key)});
+        sign(key, &header, &claims)
     }
 
     async fn token(&self) -> String {
@@ -202,7 +204,7 @@ impl<'a> Thief<'a> {
             ("client_assertion_type", kind),
             ("client_assertion", &assertion),
         ];
-        let proof = self.proof_with("POST", "/oauth2/v1/token", None, 0, nonce);
+        let proof = self.proof_with(&self.proof_key, "POST", "/oauth2/v1/token", None, 0, nonce);
         let request = self.http.post(&url).form(&form).header("dpop", proof);
         let answer = request.send().await.unwrap();
         let nonce = answer.headers().get("dpop-nonce");

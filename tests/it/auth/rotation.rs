@@ -3,7 +3,7 @@
 use aws_sdk_secretsmanager::Client;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::receiver::{Body, Gate, Request};
-use okta_anypoint::secrets::SecretsManager;
+use okta_anypoint::secrets::{SecretStore, SecretsManager, Stage};
 use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
 use serde_json::json;
 
@@ -132,6 +132,22 @@ async fn a_secret_that_cannot_be_read_stops_the_start_with_advice() {
         text.contains(arn) && text.contains("HOOK_SECRET_ARN"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn only_a_missing_previous_value_is_normal() {
+    let client = manager().await;
+    let arn = secret(&client, "first").await;
+    let store = SecretsManager::new(client);
+    for (id, stage, found) in [
+        (arn.as_str(), Stage::Current, Ok(true)),
+        (&arn, Stage::Previous, Ok(false)),
+        ("nobody/has/this", Stage::Current, Err(())),
+    ] {
+        let read = store.read("HOOK_SECRET_ARN", id, stage, soon()).await;
+        let read = read.map(|text| text.is_some()).map_err(|_| ());
+        assert_eq!(read, found, "{id} {stage:?}");
+    }
 }
 
 #[tokio::test]
