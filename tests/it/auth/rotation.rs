@@ -8,7 +8,9 @@ use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
 use serde_json::json;
 
 use super::*;
+use crate::runtime_api::{Lambda, Request as Sent};
 use crate::servers;
+use crate::world::World;
 
 async fn manager() -> Client {
     let config = servers::config(servers::moto_url()).await.into_builder();
@@ -302,4 +304,89 @@ async fn an_api_token_is_read_again_when_it_is_refused() {
     org.look(&okta).await.unwrap();
     org.look(&okta).await.unwrap();
     assert_eq!(org.statuses(), [401, 200, 200]);
+}
+
+/// The program as it is deployed: both secrets in Secrets Manager, and an app that demands DPoP.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lambda_takes_its_secrets_from_secrets_manager() {
+    let client = manager().await;
+    let world = World::new().await;
+    let key = key(RSA_PEM);
+    let (id, connected_secret, organization) = {
+        let anypoint = world.anypoint.world();
+        (
+            anypoint.client_id.clone(),
+            anypoint.client_secret.clone(),
+            anypoint.org_id.clone(),
+        )
+    };
+    let user = {
+        let mut okta = world.okta.world();
+        okta.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &READ);
+        okta.oauth.apps.get_mut(CLIENT).unwrap().require_dpop = true;
+        let mail = "lin@acme.example";
+        okta.create_user(mail, "Lin", "Example", mail, None)
+            .unwrap()
+            .id
+    };
+    let app = crate::world::APP;
+    let events = {
+        let mut okta = world.okta.world();
+        okta.assign_with_username(app, &user, "lin-example")
+            .unwrap()
+    };
+    let hook_arn = secret(&client, "first").await;
+    let credentials = json!({
+        "okta_client_id": CLIENT, "okta_private_key": RSA_PEM, "okta_key_id": KEY_ID,
+        "anypoint_client_id": id, "anypoint_client_secret": connected_secret,
+    });
+    let credentials_arn = secret(&client, &credentials.to_string()).await;
+    let (_, table) = servers::table().await;
+    let lambda = Lambda::start(
+        env!("CARGO_BIN_EXE_hook"),
+        &[
+            ("HOOK_SECRET_ARN", &hook_arn),
+            ("CREDENTIALS_SECRET_ARN", &credentials_arn),
+            ("OKTA_ORG_URL", world.okta.base_url()),
+            ("OKTA_APP_ID", app),
+            ("ANYPOINT_BASE_URL", world.anypoint.base_url()),
+            ("ANYPOINT_ORG_ID", &organization),
+            ("TABLE_NAME", &table),
+            ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", servers::moto_url()),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("RUST_LOG", "trace"),
+        ],
+    )
+    .await;
+    lambda.ready(Duration::from_secs(20)).await.unwrap();
+
+    let body = world.okta.world().delivery(&events).to_string();
+    let ask = async |given: &str| {
+        let request = Sent::new("POST", "/").header("authorization", given);
+        let event = request.body(body.clone()).http_api();
+        let answer = lambda.invoke(event, Duration::from_secs(10)).await;
+        answer.unwrap()["statusCode"].as_u64().unwrap()
+    };
+    assert_eq!(ask("first").await, 204);
+    let names: Vec<String> = {
+        let anypoint = world.anypoint.world();
+        let users = anypoint.users.values();
+        users.map(|user| user.username.clone()).collect()
+    };
+    let said = lambda.output();
+    assert!(names.iter().any(|name| name == "lin-example"), "{said}");
+
+    rotate(&client, &hook_arn, "second").await;
+    assert_eq!(ask("second").await, 204);
+    assert_eq!(ask("first").await, 204);
+    assert_eq!(ask("wrong").await, 401);
+
+    let said = lambda.output();
+    let private = RSA_PEM.lines().nth(3).unwrap();
+    for hidden in [private, &connected_secret, "lin@acme.example", "eyJ"] {
+        assert!(!said.contains(hidden), "{hidden} in {said}");
+    }
 }
