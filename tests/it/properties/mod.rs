@@ -24,10 +24,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use history::{History, Kinds, history};
 use rig::{Rig, settled};
 
-/// How long a property plays histories, unless told otherwise.
-const SECONDS: u64 = 8;
-/// Histories that are played in any case.
-const LEAST: u64 = 3;
+/// Histories that are played in any case, always the same ones unless a time is given.
+const LEAST: u64 = 6;
 /// Histories that are played at once.
 const AT_ONCE: usize = 2;
 /// How long one history may take, on a slow machine.
@@ -126,11 +124,10 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     (rig.counts, rig.problems)
 }
 
-/// `PROPERTY_SEED=n RUST_LOG=okta_anypoint=debug` tells what the program does.
+/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does.
 fn trace() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(tracing::Level::DEBUG)
         .with_writer(std::io::stderr)
         .try_init();
 }
@@ -151,10 +148,10 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
             .wrapping_mul(1_000_000),
         None => 1,
     });
-    if one.is_some() {
+    if number("PROPERTY_TRACE").is_some() {
         trace();
     }
-    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or_default());
     let next = AtomicU64::new(0);
     let total = Mutex::new(Counts::default());
     let failures = Mutex::new(Vec::new());
@@ -163,6 +160,7 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
             let n = next.fetch_add(1, Ordering::SeqCst);
             let over = match one {
                 Some(_) => n > 0,
+                None if seconds.is_none() => n >= LEAST,
                 None => n >= LEAST && Instant::now() > until,
             };
             if over || !failures.lock().unwrap().is_empty() {
