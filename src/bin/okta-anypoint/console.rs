@@ -11,6 +11,9 @@ use okta_anypoint::settings::SettingsError;
 use serde::Serialize;
 use serde_json::json;
 
+/// The narrowest terminal that tables are fitted into.
+const NARROWEST: u16 = 60;
+
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -120,7 +123,9 @@ impl Console {
     pub fn table(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        if io::stdout().is_terminal() {
+        // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
+        let width = table.width().unwrap_or_default();
+        if io::stdout().is_terminal() && width >= NARROWEST {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
             table.load_style(presets::NOTHING);

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Step, Summary, Task};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
 use crate::table::{self, AWS_TIME, ScheduleAccess};
@@ -26,7 +28,7 @@ const RUN_TIME: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"task\", \"mode\", \"outcome\", \"message\", \"counts\", \"differences\", \"problems\", \
-\"unmanaged_accounts\", \"unmanaged_teams\"}.
+\"unmanaged_accounts\", \"unmanaged_teams\", \"failed\": uuids of changes that were made and failed}.
 
 Examples:
   okta-anypoint plan
@@ -120,10 +122,42 @@ async fn run(
     console: &Console,
 ) -> Result<Verdict> {
     let access = table.open_schedule().await?;
+    let begun_ms = access.operator.clock.now_ms();
     let summary = once(&access, task, mode, console).await?;
     show(&summary, console)?;
-    console.emit(&summary)?;
-    Ok(verdict(&summary))
+    let failed = failed_since(&access, &summary, begun_ms).await?;
+    let mut result = serde_json::to_value(&summary)?;
+    result["failed"] = json!(failed);
+    console.emit(&result)?;
+    if failed.is_empty() {
+        return Ok(verdict(&summary));
+    }
+    console.say(console.paint(
+        Tone::Bad,
+        format!(
+            "{} changes failed; `okta-anypoint events --failed` says why",
+            failed.len()
+        ),
+    ))?;
+    Ok(Verdict::Problem)
+}
+
+/// The changes that were applied in place and failed. Those on a queue are not done yet.
+async fn failed_since(
+    access: &ScheduleAccess,
+    summary: &Summary,
+    begun_ms: i64,
+) -> Result<Vec<String>> {
+    if access.queue_url.is_some() || summary.mode == Mode::Report {
+        return Ok(Vec::new());
+    }
+    let filter = Filter {
+        status: Some(Status::Failed),
+        subject: None,
+        updated_since_ms: Some(begun_ms),
+    };
+    let records = access.operator.table.ledger.records(&filter).await?;
+    Ok(records.into_iter().map(|record| record.id).collect())
 }
 
 async fn once(

@@ -95,3 +95,34 @@ async fn catch_up_does_what_no_delivery_brought() {
         .expect(1)
         .says("System Log");
 }
+
+#[tokio::test]
+async fn what_could_not_be_applied_is_a_problem() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    desk.assigned("kim", "kim_example");
+    // Only the attempt shows that another customer has the name.
+    let mut world = desk.anypoint.world();
+    world.foreign_usernames.insert("lin_example".to_owned());
+    drop(world);
+    desk.on_file(&["plan"]).await.expect(0);
+    let done = desk
+        .on_file(&["reconcile", "--json"])
+        .await
+        .expect(1)
+        .json();
+    let failed = done["failed"].as_array().unwrap();
+    assert_eq!(failed.len(), 1);
+    let uuid = failed[0].as_str().unwrap();
+    desk.on_file(&["events", "--failed"])
+        .await
+        .expect(0)
+        .says(uuid)
+        .says("taken outside this organization");
+    assert!(
+        desk.anypoint
+            .world()
+            .user_by_username("kim_example")
+            .is_some()
+    );
+}
