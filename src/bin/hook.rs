@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::new("hook"));
+    let metrics = Arc::new(Metrics::of_lambda("hook"));
 
     let needs = Needs {
         hook: true,

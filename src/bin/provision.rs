@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::new("provision"));
+    let metrics = Arc::new(Metrics::of_lambda("provision"));
 
     let needs = Needs {
         hook: false,

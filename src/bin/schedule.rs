@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::new("schedule"));
+    let metrics = Arc::new(Metrics::of_lambda("schedule"));
 
     let needs = Needs {
         hook: false,

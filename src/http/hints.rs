@@ -125,7 +125,8 @@ mod tests {
     fn hints_of_both_vendors_are_understood() {
         let now_ms = 1_772_442_904_000; // Mon, 02 Mar 2026 09:15:04 GMT
         let date = ("date", "Mon, 02 Mar 2026 09:15:04 GMT");
-        let cases: [(&[(&'static str, &str)], Option<u64>); 8] = [
+        type Case<'a> = (&'a [(&'static str, &'a str)], Option<u64>);
+        let cases: [Case<'_>; 8] = [
             (&[("retry-after", "7")], Some(7)),
             (
                 &[date, ("retry-after", "Mon, 02 Mar 2026 09:15:10 GMT")],

@@ -38,21 +38,6 @@ impl SqliteLedger {
         self
     }
 
-    /// Ends the leases of every claim that carries this ledger's mark, and says how many there were.
-    /// For a program that knows that it is the only one with this mark, and that it holds no claim.
-    pub async fn end_leases(&self) -> Result<usize, Failure> {
-        let (mark, now) = (self.mark, self.times.now());
-        self.database
-            .write(Side::Table, move |connection| {
-                connection.execute(
-                    "UPDATE events SET lease_until_ms = ?1 WHERE status = 'in_progress' \
-                     AND lease_until_ms > ?1 AND ?2 <> '' AND substr(owner, 1, length(?2)) = ?2",
-                    (now.ms, mark),
-                )
-            })
-            .await
-    }
-
     async fn finish(
         &self,
         claim: Claim,

@@ -201,14 +201,15 @@ impl Okta {
             .is_some())
     }
 
-    /// Assigns a user to the app under `username`.
+    /// Assigns a user to the app under `username`. Gives the assignment as Okta made it, when the
+    /// answer has it: a mapping of the app may have overruled the name.
     pub async fn assign(
         &self,
         app: &OktaAppId,
         user: &OktaUserId,
         username: &str,
         deadline: Deadline,
-    ) -> Result<(), CallError> {
+    ) -> Result<Option<AppUser>, CallError> {
         let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
         let call = self
             .call("assign the app", Method::POST, &path, &[])
@@ -217,6 +218,7 @@ impl Okta {
                 "scope": "USER",
                 "credentials": {"userName": username},
             }));
-        self.send(call, deadline).await.map(|_| ())
+        let answer = self.send(call, deadline).await?;
+        Ok(serde_json::from_slice(&answer.body).ok())
     }
 }

@@ -3,6 +3,7 @@
 use http::Method;
 use serde::Deserialize;
 
+use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
 use crate::http::{CallError, segment};
@@ -57,6 +58,24 @@ impl Okta {
         let path = format!("/api/v1/apps/{}", segment(app.as_str()));
         self.read(self.call("read the app", Method::GET, &path, &[]), deadline)
             .await
+    }
+
+    /// Up to `most` assignments of the app; a sample, not the list.
+    pub async fn some_app_users(
+        &self,
+        app: &OktaAppId,
+        most: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<AppUser>, CallError> {
+        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
+        let most = most.to_string();
+        let call = self.call(
+            "list some of the app's users",
+            Method::GET,
+            &path,
+            &[("limit", &most)],
+        );
+        self.send(call.clone(), deadline).await?.json(&call)
     }
 
     /// Reads one item of a kind, to see whether it may be read.

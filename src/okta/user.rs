@@ -121,6 +121,24 @@ impl Okta {
         self.user_by_key(login, deadline).await
     }
 
+    /// The users with that primary e-mail address.
+    pub async fn users_with_email(
+        &self,
+        email: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<User>, CallError> {
+        let escaped = email.replace('\\', "\\\\").replace('"', "\\\"");
+        let filter = format!("profile.email eq \"{escaped}\"");
+        let query = [("filter", filter.as_str()), ("limit", "200")];
+        let call = self.call(
+            "find users by e-mail address",
+            Method::GET,
+            "/api/v1/users",
+            &query,
+        );
+        self.read_all(call, deadline).await
+    }
+
     async fn user_by_key(&self, key: &str, deadline: Deadline) -> Result<Option<User>, CallError> {
         let path = format!("/api/v1/users/{}", segment(key));
         self.read(
@@ -168,18 +186,22 @@ impl Okta {
         answer.json(&call)
     }
 
-    /// Changes first and last name; absent attributes are kept (a partial update).
+    /// Changes first and last name, where one is given; other attributes are kept (a partial update).
     pub async fn update_names(
         &self,
         user: &OktaUserId,
-        first_name: &str,
-        last_name: &str,
+        first_name: Option<&str>,
+        last_name: Option<&str>,
         deadline: Deadline,
     ) -> Result<(), CallError> {
         let path = format!("/api/v1/users/{}", segment(user.as_str()));
+        let mut profile = serde_json::Map::new();
+        for (key, value) in [("firstName", first_name), ("lastName", last_name)] {
+            profile.extend(value.map(|value| (key.to_owned(), json!(value))));
+        }
         let call = self
             .call("update the user's names", Method::POST, &path, &[])
-            .json(json!({"profile": {"firstName": first_name, "lastName": last_name}}));
+            .json(json!({"profile": profile}));
         self.send(call, deadline).await.map(|_| ())
     }
 }

@@ -50,6 +50,8 @@ pub struct Scheduler {
     /// Okta with the right to read the System Log as well; a token of its own, because a service app
     /// that lacks it can still do the rest.
     log: Okta,
+    /// Okta with the right to make users and assign them; asked for by an import that creates only.
+    people: Okta,
     queue: Arc<dyn Queue>,
     settings: ScheduleSettings,
     metrics: Arc<Metrics>,
@@ -69,9 +71,14 @@ impl Scheduler {
             .okta
             .clone()
             .with_scopes(Scopes::default().with_log());
+        let people = provisioner
+            .okta
+            .clone()
+            .with_scopes(Scopes::default().with_import());
         Self {
             provisioner,
             log,
+            people,
             queue,
             settings,
             metrics,
@@ -149,8 +156,22 @@ impl Scheduler {
         match task {
             Task::CatchUp => self.catch_up(deadline, summary).await,
             Task::Reconcile => self.reconcile(deadline, summary).await,
-            Task::Import => self.import(mode, deadline, summary).await,
+            Task::Import => {
+                let with_rights = self.with_import_rights();
+                with_rights.import(mode, deadline, summary).await
+            }
         }
+    }
+
+    /// The same scheduler, with the right to write to Okta if imports create: a token of its own, so
+    /// that a service app that lacks the right can still do the rest.
+    fn with_import_rights(&self) -> Self {
+        let mut this = self.clone();
+        if self.settings.import == ImportMode::Create {
+            let scopes = Scopes::default().with_import();
+            this.provisioner.okta = this.provisioner.okta.with_scopes(scopes);
+        }
+        this
     }
 
     /// Whether the run may change anything.

@@ -65,7 +65,7 @@ impl CredentialsSecret {
         let is_set =
             |name: &&str| (self.environment)(name).is_some_and(|value| !value.trim().is_empty());
         let mut names = vec![];
-        if !OKTA_APP.iter().any(|name| is_set(&name)) {
+        if !OKTA_APP.iter().any(&is_set) {
             names.push(OKTA_TOKEN);
         }
         if !is_set(&OKTA_TOKEN) {

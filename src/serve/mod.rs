@@ -15,6 +15,7 @@
 mod hook;
 mod http;
 mod lock;
+mod recovery;
 mod schedules;
 mod status;
 mod work;
@@ -121,7 +122,7 @@ pub struct Ready {
     status: Option<(TcpListener, Status)>,
     hook: Hook,
     dispatcher: Dispatcher,
-    ledger: SqliteLedger,
+    database: Database,
     tasks: Vec<schedules::Repeated>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -174,7 +175,7 @@ impl Ready {
             }
         }
         let worker = Arc::new(Worker::new(
-            Arc::new(ledger.clone()),
+            Arc::new(ledger),
             provisioner,
             Some(follow_ups),
             metrics.clone(),
@@ -187,7 +188,7 @@ impl Ready {
             Some(address) => {
                 let reads = Database::open(&options.data)?;
                 let data = options.data.display().to_string();
-                let page = Status::new(reads, database, data, clock.clone(), stop.clone());
+                let page = Status::new(reads, database.clone(), data, clock.clone(), stop.clone());
                 Some((listen(address, "--status").await?, page))
             }
         };
@@ -197,7 +198,7 @@ impl Ready {
             status,
             hook: Hook::new(receiver),
             dispatcher: Dispatcher { queue, worker },
-            ledger,
+            database,
             tasks,
             metrics,
             clock,
@@ -231,21 +232,20 @@ impl Ready {
     /// # Errors
     /// When the work of an earlier process cannot be taken up.
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), Failure> {
-        self.take_up().await?;
+        recovery::free(&self.database, MARK, self.clock.now_ms()).await?;
         let Self {
             lock,
             listener,
             status,
             hook,
             dispatcher,
-            ledger,
+            database,
             tasks,
             metrics,
             clock,
             stop,
             stopper,
         } = self;
-        let queue = dispatcher.queue.clone();
 
         let mut parts = tokio::task::JoinSet::new();
         let answer = move |request| hook.clone().answer(request);
@@ -257,7 +257,7 @@ impl Ready {
         for task in tasks {
             parts.spawn(task.repeat(stop.clone(), GRACE));
         }
-        parts.spawn(drain(metrics, clock, stop.clone()));
+        parts.spawn(drain(metrics, clock.clone(), stop.clone()));
         parts.spawn(keep_working(dispatcher, stop));
 
         until.await;
@@ -265,24 +265,10 @@ impl Ready {
         stopper.send_replace(true);
         parts.join_all().await;
         // Nothing runs any more: what was cut off is free for the next start.
-        let given_back = give_back(&queue, &ledger).await;
+        let given_back = recovery::free(&database, MARK, clock.now_ms()).await;
         drop(lock);
         given_back
     }
-
-    /// Frees what a process that is gone was at. The lock says that it is gone.
-    async fn take_up(&self) -> Result<(), Failure> {
-        give_back(&self.dispatcher.queue, &self.ledger).await
-    }
-}
-
-async fn give_back(queue: &SqliteQueue, ledger: &SqliteLedger) -> Result<(), Failure> {
-    let leases = ledger.end_leases().await?;
-    let messages = queue.give_all_back().await?;
-    if leases + messages > 0 {
-        tracing::info!(leases, messages, "work that was cut off is free again");
-    }
-    Ok(())
 }
 
 /// The dispatcher, for as long as nobody says stop, whatever happens to it.

@@ -71,17 +71,24 @@ impl Metric {
 /// Gathers metrics until they are written.
 #[derive(Debug)]
 pub struct Metrics {
-    function: &'static str,
+    function: String,
     values: Mutex<BTreeMap<Metric, Vec<u64>>>,
 }
 
 impl Metrics {
     /// Metrics of the program `function` (dimension `Function`).
-    pub fn new(function: &'static str) -> Self {
+    pub fn new(function: impl Into<String>) -> Self {
         Self {
-            function,
+            function: function.into(),
             values: Mutex::default(),
         }
+    }
+
+    /// Metrics of a Lambda function: under the name that it has on AWS, which the alarms of the
+    /// template watch and which keeps two deployments apart; elsewhere under its program's name.
+    pub fn of_lambda(program: &str) -> Self {
+        let name = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
+        Self::new(name.unwrap_or_else(|_| program.to_owned()))
     }
 
     /// Counts `count` of `metric`.

@@ -4,15 +4,19 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod auth;
 mod aws;
+mod cli;
 mod conversation;
 mod faults;
 mod hook;
 mod ledger;
+mod properties;
 mod queue;
 mod queued;
 mod runtime_api;
 mod schedule;
+mod serve;
 mod servers;
 mod store;
 mod world;

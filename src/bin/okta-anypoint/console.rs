@@ -64,6 +64,11 @@ impl Console {
         }
     }
 
+    /// Whether a moving bar on standard error is seen by somebody.
+    pub fn shows_progress(&self) -> bool {
+        !self.json && io::stderr().is_terminal()
+    }
+
     /// Whether a person sits at both ends: questions can be asked.
     pub fn is_interactive() -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()

@@ -34,8 +34,8 @@ enum HookCommand {
     /// after HOOK_SECRET changed (the receiver accepts HOOK_SECRET_PREVIOUS meanwhile). Exits 1 if
     /// Okta could not verify it: then it delivers nothing.
     #[command(after_long_help = "\
-Settings: OKTA_ORG_URL, OKTA_API_TOKEN (of an admin who may manage event hooks), HOOK_SECRET, \
-HOOK_AUTH_HEADER, OKTA_APP_ID.
+Settings: those of `serve`. The API token must be of an admin who may manage event hooks; a service \
+app needs okta.eventHooks.manage.
 
 Examples:
   okta-anypoint hook register --url https://hooks.acme.example/okta

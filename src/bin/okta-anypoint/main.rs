@@ -3,6 +3,7 @@
 mod completions;
 mod console;
 mod demo;
+mod doctor;
 mod events;
 mod explain;
 mod hook;
@@ -11,6 +12,7 @@ mod names;
 mod outlook;
 mod remote;
 mod replay;
+mod schedule;
 mod serve;
 mod simulate;
 mod table;
@@ -52,6 +54,11 @@ enum Command {
     Demo(demo::Args),
     Simulate(simulate::Args),
     Serve(serve::Args),
+    Doctor(doctor::Args),
+    Plan(schedule::PlanArgs),
+    Reconcile(schedule::ReconcileArgs),
+    CatchUp(schedule::CatchUpArgs),
+    Import(schedule::ImportArgs),
     Events(events::Args),
     Replay(replay::ReplayArgs),
     Explain(explain::Args),
@@ -66,12 +73,13 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new(cli.json);
-    // The demo tells of refused requests itself.
-    let level = match cli.command {
-        Command::Demo(_) => "error",
-        _ => "warn",
-    };
-    start_logging_for_people(level);
+    match cli.command {
+        // It runs for long and logs as the Lambdas do.
+        Command::Serve(_) => {}
+        // It tells of refused requests itself.
+        Command::Demo(_) => start_logging_for_people("error"),
+        _ => start_logging_for_people("warn"),
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -88,6 +96,11 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::Demo(demo::Args {}) => demo::run(console).await,
         Command::Simulate(args) => simulate::run(args, console).await,
         Command::Serve(args) => serve::run(args, console).await,
+        Command::Doctor(args) => doctor::run(&args, console).await,
+        Command::Plan(args) => schedule::plan(&args, console).await,
+        Command::Reconcile(args) => schedule::reconcile(&args, console).await,
+        Command::CatchUp(args) => schedule::catch_up(&args, console).await,
+        Command::Import(args) => schedule::import(&args, console).await,
         Command::Events(args) => events::run(&args, console).await,
         Command::Replay(args) => replay::replay(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
@@ -97,5 +110,29 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::ResetEmail(args) => link::reset_email(&args, console).await,
         Command::Hook(args) => hook::run(&args, console).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_put_together_rightly() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let of_its_own = |command: &clap::Command| {
+                let after = command.get_after_long_help().map(ToString::to_string);
+                after.is_some_and(|text| text.contains("Examples:"))
+            };
+            let shown = of_its_own(command) || command.get_subcommands().all(of_its_own);
+            assert!(shown, "{name} has no examples");
+        }
     }
 }

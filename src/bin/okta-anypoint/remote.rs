@@ -24,7 +24,7 @@ impl HookAccess {
 
 /// Okta, and the settings of the hook.
 pub async fn hook_access() -> Result<HookAccess> {
-    let mut reader = reader().await?;
+    let mut reader = reader(true).await?;
     let remotes = RemoteSettings::read(&mut reader);
     let hook = HookSettings::read(&mut reader);
     let (remotes, hook) = reader.finish(remotes.zip(hook))?;
@@ -35,7 +35,7 @@ pub async fn hook_access() -> Result<HookAccess> {
 
 /// Okta alone.
 pub async fn hook_reader() -> Result<Okta> {
-    let mut reader = reader().await?;
+    let mut reader = reader(false).await?;
     let remotes = RemoteSettings::read(&mut reader);
     let remotes = reader.finish(remotes)?;
     let (okta, _) = wiring::remotes(&remotes, &clock()).map_err(|error| anyhow!(error))?;

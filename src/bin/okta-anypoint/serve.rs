@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Reader, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::start_logging;
+use okta_anypoint::wiring;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
+
+/// Within this the secrets are read, if they are in Secrets Manager.
+const SECRETS_TIME: Duration = Duration::from_secs(10);
 
 /// Run receiver, queue, worker and schedules on one embedded database file.
 ///
@@ -60,7 +64,7 @@ struct Every(Option<Duration>);
 
 /// Starts, works until told to stop.
 pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
-    let settings = settings()?;
+    let settings = settings().await?;
     start_logging();
     let options = Options {
         listen: args.listen,
@@ -81,8 +85,12 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-fn settings() -> anyhow::Result<Settings> {
-    let mut reader = Reader::of_environment();
+async fn settings() -> anyhow::Result<Settings> {
+    let needs = Needs {
+        hook: true,
+        credentials: true,
+    };
+    let mut reader = wiring::reader(needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
@@ -97,7 +105,7 @@ fn settings() -> anyhow::Result<Settings> {
 
 /// An import is for those who ask for one.
 fn import_interval() -> Every {
-    let mode = Reader::of_environment().optional("IMPORT_MODE");
+    let mode = okta_anypoint::settings::Reader::of_environment().optional("IMPORT_MODE");
     let asked_for = mode.is_some_and(|mode| mode != "off");
     Every(asked_for.then_some(Duration::from_secs(24 * 60 * 60)))
 }

@@ -10,7 +10,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ledger::{Reason, SqliteLedger};
 use okta_anypoint::provision::Provisioner;
-use okta_anypoint::settings::{EngineSettings, Reader};
+use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
@@ -28,6 +28,7 @@ pub const WORK_TIME: Duration = Duration::from_secs(120);
 
 /// Where the ledger and the links are.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// The database file of `serve`, in place of the DynamoDB table TABLE_NAME.
     #[arg(long, value_name = "FILE")]
@@ -44,13 +45,13 @@ pub fn sqlite(database: &Database, event_ttl: Duration, clock: &Arc<dyn Clock>) 
 }
 
 /// A place that was named.
-enum Place {
+pub enum Place {
     File(PathBuf),
     DynamoDb(String),
 }
 
 impl Args {
-    fn place(&self, reader: &mut Reader<'_>) -> Option<Place> {
+    pub fn place(&self, reader: &mut Reader<'_>) -> Option<Place> {
         match &self.data {
             Some(file) => Some(Place::File(file.clone())),
             None => reader
@@ -73,13 +74,36 @@ impl Args {
 
     /// The table, both remotes and the rules.
     pub async fn open(&self) -> Result<Operator> {
-        let mut reader = reader().await?;
+        let mut reader = reader(false).await?;
         let engine = EngineSettings::read(&mut reader);
         let place = self.place(&mut reader);
         let (engine, place) = reader.finish(engine.zip(place))?;
+        Self::operator(&engine, place).await
+    }
+
+    /// As [`Args::open`], with what the scheduled tasks may do.
+    pub async fn open_schedule(&self) -> Result<ScheduleAccess> {
+        let mut reader = reader(false).await?;
+        let engine = EngineSettings::read(&mut reader);
+        let settings = ScheduleSettings::read(&mut reader);
+        let place = self.place(&mut reader);
+        // On a file the changes are applied in place: whether `serve` runs is not known.
+        let queue_url = match self.data {
+            Some(_) => None,
+            None => reader.optional("QUEUE_URL"),
+        };
+        let ((engine, settings), place) = reader.finish(engine.zip(settings).zip(place))?;
+        Ok(ScheduleAccess {
+            operator: Self::operator(&engine, place).await?,
+            settings,
+            queue_url,
+        })
+    }
+
+    async fn operator(engine: &EngineSettings, place: Place) -> Result<Operator> {
         let clock = clock();
         let table = open(place, engine.event_ttl, &clock).await?;
-        let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)
+        let provisioner = wiring::provisioner(engine, table.store.clone(), &clock)
             .map_err(|error| anyhow!(error))?;
         Ok(Operator {
             table,
@@ -89,9 +113,14 @@ impl Args {
     }
 }
 
-/// The settings of this process.
-pub async fn reader() -> Result<Reader<'static>> {
-    Ok(Reader::of_environment())
+/// The settings of this process, with the secrets that `CREDENTIALS_SECRET_ARN` and, if the hook's
+/// is needed, `HOOK_SECRET_ARN` name.
+pub async fn reader(hook: bool) -> Result<Reader<'static>> {
+    let needs = Needs {
+        hook,
+        credentials: true,
+    };
+    Ok(wiring::reader(needs, AWS_TIME).await?)
 }
 
 /// The time.
@@ -119,6 +148,14 @@ pub fn open_file(file: &std::path::Path) -> Result<Database> {
         return Err(Usage(text).into());
     }
     Ok(Database::open(file)?)
+}
+
+/// Everything that a scheduled task needs.
+pub struct ScheduleAccess {
+    pub operator: Operator,
+    pub settings: ScheduleSettings,
+    /// Where changes go; `None`: they are applied in place.
+    pub queue_url: Option<String>,
 }
 
 /// Everything that an operator's command needs.

@@ -179,3 +179,118 @@ fn der(tag: u8, content: &[u8]) -> Result<Vec<u8>, BadKey> {
     element.extend_from_slice(content);
     Ok(element)
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+
+    use super::*;
+
+    macro_rules! data {
+        ($name:literal) => {
+            include_str!(concat!("../../../tests/it/data/test-only-", $name))
+        };
+    }
+
+    fn parse(text: &str) -> Result<PrivateKey, BadKey> {
+        PrivateKey::parse(&text.to_owned().into())
+    }
+
+    const RSA: [&str; 3] = [
+        data!("rsa.pkcs8.pem"),
+        data!("rsa.pkcs1.pem"),
+        data!("rsa.jwk.json"),
+    ];
+    const P256: [&str; 3] = [
+        data!("p256.pkcs8.pem"),
+        data!("p256.sec1.pem"),
+        data!("p256.jwk.json"),
+    ];
+
+    #[test]
+    fn every_form_of_a_key_is_the_same_key() {
+        for (forms, algorithm) in [(RSA, "RS256"), (P256, "ES256")] {
+            let first = parse(forms[0]).unwrap().public_jwk();
+            for text in forms {
+                let key = parse(text).unwrap();
+                assert_eq!(key.algorithm(), algorithm);
+                assert_eq!(key.public_jwk(), first);
+                let in_one_line = text.trim().replace('\n', "\\n");
+                if !text.starts_with('{') {
+                    assert_eq!(parse(&in_one_line).unwrap().public_jwk(), first);
+                    let windows = text.trim().replace('\n', "\\r\\n");
+                    assert_eq!(parse(&windows).unwrap().public_jwk(), first);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn signatures_hold() {
+        let verify = |jwk: &Value, signature: &[u8]| {
+            let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+            if jwk["kty"] == "RSA" {
+                let key = PublicKeyComponents {
+                    n: part("n"),
+                    e: part("e"),
+                };
+                let algorithm = &ring::signature::RSA_PKCS1_2048_8192_SHA256;
+                return key.verify(algorithm, b"message", signature).is_ok();
+            }
+            let point = [vec![4], part("x"), part("y")].concat();
+            let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+            key.verify(b"message", signature).is_ok()
+        };
+        let fresh = PrivateKey::generate().unwrap();
+        let keys = [RSA[0], RSA[2], P256[1], P256[2]].map(|text| parse(text).unwrap());
+        for key in keys.iter().chain([&fresh]) {
+            let mut signature = key.sign(b"message").unwrap();
+            assert!(verify(&key.public_jwk(), &signature));
+            signature[10] ^= 1;
+            assert!(!verify(&key.public_jwk(), &signature));
+        }
+    }
+
+    #[test]
+    fn what_is_no_usable_private_key_is_refused() {
+        let without = |part: &str, jwk: &str| {
+            let mut jwk: Value = serde_json::from_str(jwk).unwrap();
+            jwk.as_object_mut().unwrap().remove(part);
+            jwk.to_string()
+        };
+        let mut other_half: Value = serde_json::from_str(P256[2]).unwrap();
+        let fresh = PrivateKey::generate().unwrap().public_jwk();
+        other_half["x"] = fresh["x"].clone();
+        other_half["y"] = fresh["y"].clone();
+        for text in [
+            "",
+            "secret",
+            "{}",
+            "{\"kty\":\"oct\",\"k\":\"AAAA\"}",
+            data!("p384.sec1.pem"),
+            data!("rsa.public.pem"),
+            &RSA[0][..500],
+            &RSA[0].replace("PRIVATE", "ENCRYPTED PRIVATE"),
+            &without("p", RSA[2]),
+            &without("d", P256[2]),
+            &without("y", P256[2]),
+            &without("crv", P256[2]),
+            &other_half.to_string(),
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_private_is_shown() {
+        for text in [RSA[2], P256[2]] {
+            let key = parse(text).unwrap();
+            let jwk: Value = serde_json::from_str(text).unwrap();
+            let shown = format!("{key:?} {}", key.public_jwk());
+            for part in ["d", "p", "q", "dp", "dq", "qi"] {
+                let private = jwk[part].as_str();
+                assert!(private.is_none_or(|private| !shown.contains(private)));
+            }
+        }
+    }
+}

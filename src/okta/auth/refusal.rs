@@ -104,3 +104,84 @@ impl Refusal {
         CallErrorKind::SignIn { cause, fix }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(code: &str, description: &str, date: &str, now_s: i64) -> (String, String) {
+        let mut headers = HeaderMap::new();
+        headers.insert("date", date.parse().unwrap());
+        let body = serde_json::json!({"error": code, "error_description": description});
+        let refusal = Refusal::of(&headers, body.to_string().as_bytes(), now_s);
+        match refusal.explain(code, "okta.users.read") {
+            CallErrorKind::SignIn { cause, fix } => (cause, fix),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_cause_has_its_own_words() {
+        const DATE: &str = "Mon, 02 Mar 2026 09:15:04 GMT";
+        const NOW_S: i64 = 1_772_442_904;
+        for (code, description, now_s, cause_has, fix_has) in [
+            (
+                "invalid_client",
+                "The client_assertion JWT kid is invalid.",
+                NOW_S,
+                "no key with this id",
+                "OKTA_KEY_ID",
+            ),
+            (
+                "invalid_client",
+                "The client_assertion signature is invalid.",
+                NOW_S,
+                "not the private half",
+                "OKTA_PRIVATE_KEY",
+            ),
+            (
+                "invalid_client",
+                "Something new about ann@acme.example.",
+                NOW_S,
+                "(invalid_client)",
+                "OKTA_CLIENT_ID",
+            ),
+            (
+                "invalid_client",
+                "The client_assertion token is expired.",
+                NOW_S - 900,
+                "900 s behind",
+                "clock",
+            ),
+            (
+                "invalid_dpop_proof",
+                "",
+                NOW_S + 400,
+                "400 s ahead of",
+                "clock",
+            ),
+            // A skewed clock is not blamed for what it cannot cause.
+            (
+                "invalid_client",
+                "The client_assertion signature is invalid.",
+                NOW_S + 400,
+                "not the private half",
+                "OKTA_PRIVATE_KEY",
+            ),
+            (
+                "invalid_scope",
+                "",
+                NOW_S + 400,
+                "okta.users.read",
+                "Okta API Scopes",
+            ),
+            ("unauthorized_client", "", NOW_S, "by itself", "grant type"),
+            ("whatever", "", NOW_S, "whatever", "System Log"),
+        ] {
+            let (cause, fix) = explained(code, description, DATE, now_s);
+            assert!(cause.contains(cause_has), "{code} {description}: {cause}");
+            assert!(fix.contains(fix_has), "{code} {description}: {fix}");
+            assert!(!cause.contains("ann@") && !fix.contains("ann@"));
+        }
+    }
+}

@@ -55,21 +55,6 @@ impl SqliteQueue {
         })
         .await
     }
-
-    /// Shows every message again that is out, and says how many there were: for the one program that
-    /// receives from this queue, when it knows that nobody works on them any more. Their receipts
-    /// count; postponed messages stay postponed.
-    pub async fn give_all_back(&self) -> Result<usize, Failure> {
-        let now_ms = self.clock.now_ms();
-        self.write(move |connection| {
-            connection.execute(
-                "UPDATE messages SET visible_at_ms = ?1 WHERE dead = 0 AND postponed = 0 \
-                 AND receipt IS NOT NULL AND visible_at_ms > ?1",
-                [now_ms],
-            )
-        })
-        .await
-    }
 }
 
 fn longest_waiting(connection: &Connection, now_ms: i64) -> rusqlite::Result<Option<String>> {

@@ -1,18 +1,351 @@
 //! Brings people from Anypoint to Okta.
+//!
+//! Active native accounts only, and of each five attributes: id, username, first name, last name,
+//! e-mail address.
+//!
+//! | `IMPORT_MODE` | links | Okta |
+//! |---|---|---|
+//! | `off` | – | – |
+//! | `report` | – | – (says what `create` would do) |
+//! | `link` | for assigned users whose app username fits | – |
+//! | `create` | as `link`, and for those below | creates staged users, assigns the app, updates names |
+//!
+//! Each step leaves a state in which the next run finds its place: a user without assignment is
+//! found by its login and assigned, an assigned user without link is found by its username and
+//! linked. The link comes last, because a link to somebody who is not assigned would be answered
+//! with a deactivation.
+//!
+//! Okta scopes: `okta.users.read` and `okta.apps.read` in every mode; `okta.users.manage` and
+//! `okta.apps.manage` in mode `create` only.
+
+mod apply;
+mod names;
+mod pair;
+
+use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
-use super::summary::Summary;
+use super::reconcile::{check_people, read::Gate};
+use super::summary::{Difference, Problem, Step, Summary};
 use super::task::Mode;
+use crate::anypoint::Account;
 use crate::deadline::Deadline;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
+use crate::ids::{OktaUserId, Subject};
+use crate::okta::User;
+use crate::provision::standing;
+use crate::settings::ImportMode;
+use crate::store::{Origin, UserLink};
+
+use names::Names;
+use pair::{By, Index, Match, People, Refused};
+
+/// One thing to do for one account.
+#[derive(Debug, Clone)]
+enum Work {
+    /// Link it to an assigned user.
+    Link {
+        account: Account,
+        user: OktaUserId,
+        names: Names,
+        by: By,
+    },
+    /// Assign an Okta user under the account's username, then link.
+    Assign {
+        account: Account,
+        user: OktaUserId,
+        names: Names,
+        by: By,
+    },
+    /// Create an Okta user, assign it, link.
+    Create { account: Account, email: String },
+    /// Bring names to Okta, and remember what both sides agree on.
+    Agree {
+        account: Account,
+        user: OktaUserId,
+        link: UserLink,
+        names: Names,
+    },
+}
+
+/// What Okta answered about an address.
+type Asked = (Option<User>, Vec<User>);
 
 impl Scheduler {
     pub(super) async fn import(
         &self,
-        _asked: Option<Mode>,
-        _deadline: Deadline,
-        _summary: &mut Summary,
+        asked: Option<Mode>,
+        deadline: Deadline,
+        summary: &mut Summary,
     ) -> Result<(), Failure> {
-        Ok(())
+        match (self.settings.import, asked) {
+            (ImportMode::Off, None) => {
+                summary.message = Some("IMPORT_MODE=off: nothing was read".to_owned());
+                return Ok(());
+            }
+            (ImportMode::Off | ImportMode::Report, Some(Mode::Apply)) => {
+                summary.message = Some(
+                    "this is a report: what may be written, IMPORT_MODE has to say (link or create)"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        let gate = Gate::new(self, deadline);
+        let (links, (app_users, late_users), accounts) = try_join3(
+            self.store().all_user_links(),
+            gate.app_users(),
+            gate.accounts(),
+        )
+        .await?;
+        check_people(&links, &accounts, &app_users)?;
+        let people = People {
+            links,
+            app_users,
+            late_users,
+            accounts,
+        };
+        let work = self.plan_import(&people, &gate, summary).await?;
+        if summary.mode == Mode::Report {
+            return Ok(());
+        }
+        drop(people);
+        self.carry_out(work, deadline, summary).await
     }
+
+    async fn plan_import(
+        &self,
+        people: &People,
+        gate: &Gate<'_>,
+        summary: &mut Summary,
+    ) -> Result<Vec<Work>, Failure> {
+        let index = Index::new(people, &self.provisioner.policy);
+        let mut active: Vec<&Account> = people
+            .accounts
+            .values()
+            .filter(|account| pair::is_active(account))
+            .collect();
+        active.sort_by_key(|account| &account.id);
+        summary.set("accounts", people.accounts.len());
+        summary.set("active_native_accounts", active.len());
+        summary.set("user_links", people.links.len());
+        summary.set("app_users", people.app_users.len());
+
+        let mut found = Vec::with_capacity(active.len());
+        let mut questions = Vec::new();
+        for account in active {
+            let place = index.find(account);
+            if let Ok(Match::Ask { email }) = &place {
+                questions.push(self.ask(gate, email.clone()));
+            }
+            found.push((account, place));
+        }
+        let mut answers = try_join_all(questions).await?.into_iter();
+
+        let mut plan: Vec<(&Account, Result<Option<Work>, Refused>)> = Vec::new();
+        for (account, place) in found {
+            let work = match place {
+                Err(refused) => Err(refused),
+                Ok(Match::Linked(user)) => Ok(self.agree(&index, people, account, user)),
+                Ok(Match::Assigned(user, by)) => Ok(people
+                    .app_users
+                    .get(&user)
+                    .and_then(|app_user| index.user(app_user))
+                    .map(|found| Work::Link {
+                        account: account.clone(),
+                        names: Names::compare(account, found, None),
+                        user,
+                        by,
+                    })),
+                Ok(Match::Ask { email }) => {
+                    let answer = answers.next().unwrap_or_default();
+                    self.newcomer(&index, account, email, &answer).map(Some)
+                }
+            };
+            plan.push((account, work));
+        }
+        let claims = plan.iter().filter_map(|(_, work)| match work {
+            Ok(Some(Work::Link { user, .. } | Work::Assign { user, .. })) => Some(user),
+            _ => None,
+        });
+        let twice = pair::claimed_twice(claims);
+        let mut all = Vec::new();
+        for (account, work) in plan {
+            match work {
+                Ok(None) => summary.add("in_agreement", 1),
+                Ok(Some(Work::Link { user, .. } | Work::Assign { user, .. }))
+                    if twice.contains(&user) =>
+                {
+                    let why =
+                        "several accounts belong to that Okta user by username, login or e-mail";
+                    refuse(summary, account, &Refused::new(why, Some(&user)));
+                }
+                Ok(Some(work)) => {
+                    summary.add(work.count_name(), 1);
+                    summary.differences.push(work.describe());
+                    all.push(work);
+                }
+                Err(refused) => refuse(summary, account, &refused),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks Okta who has an address, as login or as e-mail address.
+    async fn ask(&self, gate: &Gate<'_>, email: String) -> Result<Asked, Failure> {
+        let okta = &self.provisioner.okta;
+        let deadline = gate.deadline;
+        gate.pass(
+            2,
+            try_join(
+                okta.user_by_login(&email, deadline),
+                okta.users_with_email(&email, deadline),
+            ),
+        )
+        .await
+    }
+
+    /// An account that no assigned user fits.
+    fn newcomer(
+        &self,
+        index: &Index<'_>,
+        account: &Account,
+        email: String,
+        (by_login, by_email): &Asked,
+    ) -> Result<Work, Refused> {
+        let only_links = self.settings.import == ImportMode::Link;
+        match index.answer(&email, by_login.as_ref(), by_email)? {
+            Some((user, _)) if only_links => {
+                let why = "the Okta user of that address is not assigned to the app";
+                Err(Refused::new(why, Some(&user.id)))
+            }
+            Some((user, by)) => Ok(Work::Assign {
+                account: account.clone(),
+                user: user.id.clone(),
+                names: Names::compare(account, user, None),
+                by,
+            }),
+            None if only_links => Err(Refused::new(
+                "no Okta user has that username or address",
+                None,
+            )),
+            None => {
+                let has =
+                    |name: &Option<String>| name.as_deref().is_some_and(|n| !n.trim().is_empty());
+                if !has(&account.first_name) || !has(&account.last_name) {
+                    let why = "the account has no first or no last name, and Okta asks for both";
+                    return Err(Refused::new(why, None));
+                }
+                Ok(Work::Create {
+                    account: account.clone(),
+                    email,
+                })
+            }
+        }
+    }
+
+    /// What a linked account's names ask for. Only imported links are compared, and only when the
+    /// import may write to Okta.
+    fn agree(
+        &self,
+        index: &Index<'_>,
+        people: &People,
+        account: &Account,
+        user: OktaUserId,
+    ) -> Option<Work> {
+        let link = people.links.get(&user)?;
+        if link.origin != Origin::Imported || self.settings.import == ImportMode::Link {
+            return None;
+        }
+        let app_user = people.app_users.get(&user)?;
+        let found = index.user(app_user)?;
+        let suspended = self.provisioner.policy.suspended;
+        standing(Some(found), Some(app_user), suspended).ok()?;
+        let names = Names::compare(account, found, link.agreed.as_ref());
+        let is_settled = names.fields().is_empty() && link.agreed.as_ref() == Some(&names.agreed);
+        (!is_settled).then(|| Work::Agree {
+            account: account.clone(),
+            link: link.clone(),
+            names,
+            user,
+        })
+    }
+}
+
+fn refuse(summary: &mut Summary, account: &Account, refused: &Refused) {
+    summary.add("unpaired", 1);
+    summary.problems.push(Problem {
+        subject: refused.user.clone().map(Subject::User),
+        account: Some(account.id.clone()),
+        class: Class::Permanent,
+        text: refused.why.to_owned(),
+    });
+}
+
+impl Work {
+    fn count_name(&self) -> &'static str {
+        match self {
+            Self::Link { .. } => "to_link",
+            Self::Assign { .. } => "to_assign",
+            Self::Create { .. } => "to_create",
+            Self::Agree { .. } => "to_agree",
+        }
+    }
+
+    fn account(&self) -> &Account {
+        match self {
+            Self::Link { account, .. }
+            | Self::Assign { account, .. }
+            | Self::Create { account, .. }
+            | Self::Agree { account, .. } => account,
+        }
+    }
+
+    fn user(&self) -> Option<&OktaUserId> {
+        match self {
+            Self::Link { user, .. } | Self::Assign { user, .. } | Self::Agree { user, .. } => {
+                Some(user)
+            }
+            Self::Create { .. } => None,
+        }
+    }
+
+    fn describe(&self) -> Difference {
+        let assign = || Step::new("assign_app", "under the account's username");
+        let actions = match self {
+            Self::Link { by, .. } => vec![Step::new("link", by.as_str())],
+            Self::Assign { by, .. } => vec![assign(), Step::new("link", by.as_str())],
+            Self::Create { .. } => vec![
+                Step::new(
+                    "create_okta_user",
+                    "nobody in Okta has that login or address",
+                ),
+                assign(),
+                Step::new("link", "the account belongs to the new user"),
+            ],
+            Self::Agree { names, .. } => describe_names(names),
+        };
+        Difference {
+            subject: self.user().cloned().map(Subject::User),
+            account: Some(self.account().id.clone()),
+            actions,
+        }
+    }
+}
+
+fn describe_names(names: &Names) -> Vec<Step> {
+    let agree = Step::new("agree", "the link remembers what both sides agree on");
+    if names.fields().is_empty() {
+        return vec![agree];
+    }
+    let mut bring = Step::new(
+        "update_okta_names",
+        if names.conflict {
+            "changed on both sides since they agreed: Anypoint wins"
+        } else {
+            "changed in Anypoint since both sides agreed"
+        },
+    );
+    bring.fields = names.fields().into_iter().map(Into::into).collect();
+    vec![bring, agree]
 }

@@ -20,12 +20,13 @@ use futures_util::future::try_join_all;
 use super::Scheduler;
 use super::summary::{Outcome, Summary};
 use super::task::Mode;
+use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
-use crate::okta::Assignment;
-use crate::store::AccountOwner;
+use crate::okta::{AppUser, Assignment};
+use crate::store::{AccountOwner, UserLink};
 
 use plan::Plan;
 use read::{Gate, Snapshot};
@@ -170,26 +171,33 @@ fn check_sources(read: &Snapshot) -> Result<(), Failure> {
             "the list of teams has no internal root team, so it is not whole; nothing was changed",
         ));
     }
-    let mut found = read
-        .user_links
+    check_people(&read.user_links, &read.accounts, &read.app_users)
+}
+
+/// As [`check_sources`], for people alone.
+pub(super) fn check_people(
+    links: &HashMap<OktaUserId, UserLink>,
+    accounts: &HashMap<AccountId, Account>,
+    app_users: &HashMap<OktaUserId, AppUser>,
+) -> Result<(), Failure> {
+    let mut found = links
         .values()
-        .filter_map(|link| read.accounts.get(&link.anypoint_id))
+        .filter_map(|link| accounts.get(&link.anypoint_id))
         .peekable();
-    if !read.user_links.is_empty() && found.peek().is_none() {
+    if !links.is_empty() && found.peek().is_none() {
         return Err(Failure::permanent(
             Side::Anypoint,
             format!(
                 "none of the {} linked accounts is in the organization; nothing was changed.",
-                read.user_links.len()
+                links.len()
             ),
             "Check ANYPOINT_ORG_ID and ANYPOINT_BASE_URL, and that the connected app may view all users \
              of the root organization.",
         ));
     }
-    let is_assigned =
-        |app_user: &crate::okta::AppUser| app_user.assignment() == Assignment::Assigned;
+    let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
     let open = found.filter(|account| account.is_enabled()).count();
-    if open > 0 && !read.app_users.values().any(is_assigned) {
+    if open > 0 && !app_users.values().any(is_assigned) {
         return Err(Failure::permanent(
             Side::Okta,
             format!(

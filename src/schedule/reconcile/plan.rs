@@ -280,3 +280,45 @@ fn user_step(step: &UserStep) -> Step {
     }
     reported
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::read::Snapshot;
+    use super::*;
+    use crate::provision::Policy;
+
+    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    /// Two users whose links, made by hand, name one account; only the first is assigned.
+    fn doubled() -> Snapshot {
+        let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
+        Snapshot {
+            user_links: read(json!({"00u1": link, "00u2": link})),
+            team_links: HashMap::new(),
+            app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
+                "credentials": {"userName": "ann"},
+                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
+            late_users: HashMap::new(),
+            accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
+            teams: Vec::new(),
+            groups: Vec::new(),
+            members: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn two_links_to_one_account_are_a_problem_and_neither_is_acted_upon() {
+        let (mut read, policy) = (doubled(), Policy::default());
+        let plan = World::new(&read, &policy).plan(&HashMap::new(), &HashMap::new());
+        assert_eq!((plan.users.len(), plan.losing.len()), (0, 0));
+        assert_eq!(plan.problems.len(), 2);
+        // Alone, the second would be disabled.
+        read.user_links.retain(|user, _| user.as_str() == "00u2");
+        let plan = World::new(&read, &policy).plan(&HashMap::new(), &HashMap::new());
+        assert_eq!((plan.users.len(), plan.losing.len()), (1, 1));
+    }
+}

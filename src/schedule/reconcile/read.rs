@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::future::{try_join, try_join_all, try_join3, try_join4};
+use futures_util::future::{try_join, try_join_all, try_join4};
 use tokio::sync::Semaphore;
 
 use crate::anypoint::{Account, Member, Team};
@@ -22,6 +22,19 @@ use crate::store::{TeamLink, UserLink};
 const AT_ONCE: usize = 8;
 /// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
 const PAGES_AT_ONCE: u32 = 4;
+
+/// The links of users and of groups.
+pub(in crate::schedule) type Links = (
+    HashMap<OktaUserId, UserLink>,
+    HashMap<OktaGroupId, TeamLink>,
+);
+/// The assignments, and the users that they did not carry.
+pub(in crate::schedule) type AppUsers = (
+    HashMap<OktaUserId, AppUser>,
+    HashMap<OktaUserId, Option<User>>,
+);
+/// The members of teams.
+type Members = HashMap<TeamId, Vec<Member>>;
 
 /// A group that becomes a team.
 pub(crate) struct PushedGroup {
@@ -90,15 +103,7 @@ impl<'a> Gate<'a> {
     }
 
     /// The assignments to the app, each with its user.
-    pub(in crate::schedule) async fn app_users(
-        &self,
-    ) -> Result<
-        (
-            HashMap<OktaUserId, AppUser>,
-            HashMap<OktaUserId, Option<User>>,
-        ),
-        Failure,
-    > {
+    pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let provisioner = &self.scheduler.provisioner;
         let list = provisioner.okta.app_users(&provisioner.app, self.deadline);
         let app_users: HashMap<OktaUserId, AppUser> = self
@@ -221,34 +226,13 @@ impl<'a> Gate<'a> {
         Ok((team, members))
     }
 
-    pub(in crate::schedule) async fn links(
-        &self,
-    ) -> Result<
-        (
-            HashMap<OktaUserId, UserLink>,
-            HashMap<OktaGroupId, TeamLink>,
-        ),
-        Failure,
-    > {
+    pub(in crate::schedule) async fn links(&self) -> Result<Links, Failure> {
         let store = self.scheduler.store();
         try_join(store.all_user_links(), store.all_team_links()).await
     }
 
     /// Links, teams, and the members of those that are linked.
-    #[expect(clippy::type_complexity, reason = "three parts of one snapshot")]
-    async fn links_and_teams(
-        &self,
-    ) -> Result<
-        (
-            (
-                HashMap<OktaUserId, UserLink>,
-                HashMap<OktaGroupId, TeamLink>,
-            ),
-            Vec<Team>,
-            HashMap<TeamId, Vec<Member>>,
-        ),
-        Failure,
-    > {
+    async fn links_and_teams(&self) -> Result<(Links, Vec<Team>, Members), Failure> {
         let anypoint = &self.scheduler.provisioner.anypoint;
         let teams = self.pass(1, anypoint.teams(self.deadline));
         let (links, teams) = try_join(self.links(), teams).await?;
@@ -288,30 +272,6 @@ impl Scheduler {
             groups,
             members,
         })
-    }
-
-    /// What an import compares: links, assignments, accounts.
-    #[expect(clippy::type_complexity, reason = "three parts of one snapshot")]
-    pub(in crate::schedule) async fn people(
-        &self,
-        gate: &Gate<'_>,
-    ) -> Result<
-        (
-            HashMap<OktaUserId, UserLink>,
-            (
-                HashMap<OktaUserId, AppUser>,
-                HashMap<OktaUserId, Option<User>>,
-            ),
-            HashMap<AccountId, Account>,
-        ),
-        Failure,
-    > {
-        try_join3(
-            self.store().all_user_links(),
-            gate.app_users(),
-            gate.accounts(),
-        )
-        .await
     }
 }
 

@@ -8,10 +8,11 @@
 mod data;
 mod page;
 mod plot;
+mod series;
 mod text;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::sqlite::Database;
 
-use data::{Filter, WINDOWS};
+use data::Filter;
 use page::Frame;
+use series::WINDOWS;
 
 /// A probe that takes longer than this means "not ready".
 const PROBE: Duration = Duration::from_secs(2);
@@ -176,10 +178,10 @@ fn is_local_name(host: &[u8]) -> bool {
     };
     if let Some(rest) = host.strip_prefix('[') {
         let inner = rest.split_once(']').map(|(inner, _)| inner);
-        return inner.is_some_and(|inner| inner.parse::<IpAddr>().is_ok());
+        return inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
     }
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+    name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
 fn html(status: u16, body: String) -> Reply {

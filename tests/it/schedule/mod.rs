@@ -1,6 +1,10 @@
 //! Conversations of the scheduled tasks with both simulators.
 
 mod catch_up;
+mod groups;
+mod import;
+mod import_cut_off;
+mod import_names;
 mod limits;
 mod reconcile;
 mod runs;
@@ -21,7 +25,7 @@ use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{OktaAppId, OktaUserId, OrganizationId};
 use okta_anypoint::ledger::{Ledger, SqliteLedger};
 use okta_anypoint::okta::{Credentials, Okta};
-use okta_anypoint::provision::{Policy, Provisioner};
+use okta_anypoint::provision::{ImportedNames, Policy, Provisioner};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
@@ -276,6 +280,22 @@ impl Stage {
             world.add_member(&group, member).unwrap();
         }
         group
+    }
+
+    /// Sets `IMPORT_MODE`, with what it means for push.
+    pub fn import_mode(&mut self, mode: ImportMode) {
+        self.settings.import = mode;
+        self.policy.imported_names = match mode {
+            ImportMode::Create => ImportedNames::LastChangeDecides,
+            _ => ImportedNames::OktaDecides,
+        };
+    }
+
+    /// A native account with a person's usual address.
+    pub fn native(&self, name: &str) -> String {
+        let email = format!("{name}@acme.example");
+        let mut world = self.anypoint.world();
+        world.add_user(name, name, "Example", &email).unwrap()
     }
 
     pub fn team(&self, name: &str) -> String {

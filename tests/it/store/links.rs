@@ -26,6 +26,7 @@ on_every_store!(
     a_team_belongs_to_one_group,
     another_team_frees_the_first,
     a_link_made_by_hand_works,
+    adopting_what_we_made_does_not_change_its_origin,
 );
 
 async fn a_link_is_read_as_written(world: World) {

@@ -1,5 +1,6 @@
 //! `demo`: the story of `events/`, played on simulators through the real receiver and worker.
 
+mod cast;
 mod check;
 mod show;
 mod stage;
@@ -15,7 +16,7 @@ use check::{Expected, Played};
 use stage::{Stage, short};
 use story::Step;
 
-pub use story::{
+pub use cast::{
     ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire,
 };
 
@@ -69,6 +70,7 @@ async fn play(stage: &Stage, step: &Step, expected: &mut Expected) -> Result<Pla
         before: step.before,
         sent: check::types_of(step.sent, &event),
         status: answer.status,
+        said: check::in_short(&answer.body),
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         okta: short(stage.okta.traffic(), &organization),
         anypoint: short(stage.anypoint.traffic(), &organization),

@@ -9,6 +9,9 @@ use super::check::Played;
 use super::stage::Stage;
 use crate::console::{Console, Tone};
 
+/// Requests of one kind that are shown in a step; the JSON form has all.
+const MOST_REQUESTS: usize = 6;
+
 pub fn opening(console: &Console, stage: &Stage) -> Result<()> {
     console.say(format!(
         "{}\n\nA simulated Okta at {}, a simulated Anypoint at {}, an embedded store in memory.\n\
@@ -57,7 +60,16 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
                 .map(|(_, text)| text.as_str())
                 .collect();
             if !of_kind.is_empty() {
-                let text = format!("{side}: {}", of_kind.join("  "));
+                let shown = of_kind
+                    .iter()
+                    .take(MOST_REQUESTS)
+                    .copied()
+                    .collect::<Vec<_>>();
+                let more = match of_kind.len() - shown.len() {
+                    0 => String::new(),
+                    more => format!("  and {more} more"),
+                };
+                let text = format!("{side}: {}{more}", shown.join("  "));
                 console.say(format!("{}{text}", label(name)))?;
             }
         }
@@ -67,7 +79,7 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
     }
     let answered = match played.status {
         Some(status) => format!("{status} after {} ms", played.took_ms),
-        None => format!("no message goes back, after {} ms", played.took_ms),
+        None => format!("{} after {} ms", played.said, played.took_ms),
     };
     console.say(format!("{}{answered}", label("answer")))?;
     anypoint(console, played, &label("Anypoint"))?;

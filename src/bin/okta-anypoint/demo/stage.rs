@@ -16,7 +16,8 @@ use okta_anypoint::lambda::sqs::{BatchHandler, SqsEvent};
 use okta_anypoint::ledger::{Ledger, Record};
 use okta_anypoint::provision::Provisioner;
 use okta_anypoint::receiver::{Gate, Receiver};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Reader};
+use okta_anypoint::schedule::{Invocation, Scheduler};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Reader, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::simulator::traffic::{RecordedRequest, Traffic};
@@ -26,7 +27,8 @@ use okta_anypoint::wiring;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
 use serde_json::Value;
 
-use super::story::{APP, HOOK_SECRET, Sent, first_worlds};
+use super::cast::{APP, HOOK_SECRET, first_worlds};
+use super::story::Sent;
 use crate::outlook::{self, Planned};
 use crate::table;
 
@@ -41,6 +43,7 @@ pub struct Stage {
     pub anypoint: AnypointSimulator,
     receiver: Receiver,
     batches: BatchHandler,
+    scheduler: Scheduler,
     ledger: Arc<dyn Ledger>,
     provisioner: Provisioner,
     metrics: Arc<Metrics>,
@@ -95,7 +98,8 @@ impl Stage {
         });
         let hook = HookSettings::read(&mut reader);
         let engine = EngineSettings::read(&mut reader);
-        let (hook, engine) = reader.finish(hook.zip(engine))?;
+        let schedule = ScheduleSettings::read(&mut reader);
+        let ((hook, engine), schedule) = reader.finish(hook.zip(engine).zip(schedule))?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("demo"));
@@ -128,11 +132,19 @@ impl Stage {
             clock.clone(),
             metrics.clone(),
         );
+        let queue = InlineQueue::new(Arc::new(worker(Pace::QUEUED)), WORK_TIME);
+        let scheduler = Scheduler::new(
+            provisioner.clone(),
+            Arc::new(queue),
+            schedule,
+            metrics.clone(),
+        );
         Ok(Self {
             okta,
             anypoint,
             receiver,
             batches,
+            scheduler,
             ledger: table.ledger,
             provisioner,
             metrics,
@@ -164,13 +176,22 @@ impl Stage {
                     body: serde_json::to_value(answer)?,
                 })
             }
+            Sent::Task => {
+                let Invocation { task, mode } = Invocation::parse(&serde_json::from_str(event)?)?;
+                let deadline = Deadline::within(WORK_TIME);
+                let summary = self.scheduler.run(task, mode, deadline).await?;
+                Ok(Answer {
+                    status: None,
+                    body: serde_json::to_value(summary)?,
+                })
+            }
         }
     }
 
     /// The changes in a sample that the program may act upon.
     pub fn changes(&self, sent: Sent, event: &Value) -> Vec<Change> {
         match sent {
-            Sent::Hook(401) => Vec::new(),
+            Sent::Hook(401) | Sent::Task => Vec::new(),
             Sent::Hook(_) => {
                 let now = rfc3339(self.clock.now_ms());
                 body(event)

@@ -1,18 +1,11 @@
 //! The story of `events/README.md`: what happens in Okta before each sample, and what must be true afterwards.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use okta_anypoint::simulator::anypoint::AnypointWorld;
-use okta_anypoint::simulator::okta::{NewUser, OktaWorld};
-use serde_json::{Value, json};
+use okta_anypoint::simulator::okta::OktaWorld;
+use serde_json::json;
 
-pub const APP: &str = "0oaANYPOINT1demo";
-pub const HOOK_SECRET: &str = "demo-hook-secret";
-pub const ADA: &str = "00uADA0000000001";
-pub const GRACE: &str = "00uGRACE00000002";
-pub const KATHERINE: &str = "00uKATHERINE0003";
-pub const MALLORY: &str = "00uMALLORY000004";
-pub const INTEGRATORS: &str = "00gINTEGRATORS1";
-pub const OPERATIONS: &str = "00gOPERATIONS02";
+use super::cast::{ADA, APP, GRACE, INTEGRATORS, KATHERINE, OPERATIONS, found, hire};
 
 /// To which of the three programs a sample goes, and what it has to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +14,8 @@ pub enum Sent {
     Hook(u16),
     /// To the worker behind the queue, which gives no message back.
     Batch,
+    /// To the scheduled tasks, whose run ends well.
+    Task,
 }
 
 /// What the table says of a sample's events afterwards.
@@ -58,6 +53,8 @@ pub struct Step {
     pub renamed: Option<(&'static str, &'static str)>,
     /// Usernames to whose owners a reset mail is sent.
     pub mails: &'static [&'static str],
+    /// Counts in the answer of a run.
+    pub counts: &'static [(&'static str, u64)],
     /// Neither Okta nor Anypoint may be asked anything.
     pub silent: bool,
 }
@@ -80,6 +77,7 @@ macro_rules! step {
             teams: Vec::new(),
             renamed: None,
             mails: &[],
+            counts: &[],
             silent: false,
         }
     };
@@ -90,6 +88,7 @@ impl Step {
         let email = match username {
             "ada_lovelace" | "ada_king" => "ada.lovelace@acme.example",
             "grace_hopper" => "grace.hopper@acme.example",
+            "alan_turing" => "alan.turing@acme.example",
             _ => "katherine.johnson@acme.example",
         };
         self.accounts.push(Account {
@@ -118,48 +117,11 @@ impl Step {
     }
 }
 
-/// Okta and Anypoint as they are at the start.
-pub fn first_worlds() -> Result<(OktaWorld, AnypointWorld)> {
-    let (mut okta, mut anypoint) = (OktaWorld::default(), AnypointWorld::default());
-    okta.add_app(APP, "Anypoint Platform");
-    hire(&mut okta, MALLORY, "Mallory", "Malone", true, true)?;
-    anypoint.add_user("acme_admin", "Acme", "Admin", "admin@acme.example")?;
-    Ok((okta, anypoint))
-}
-
-/// A new user with an id of the samples.
-pub fn hire(
-    okta: &mut OktaWorld,
-    id: &str,
-    first: &str,
-    last: &str,
-    activate: bool,
-    password: bool,
-) -> Result<()> {
-    let login = format!("{first}.{last}@acme.example").to_lowercase();
-    let mut new = NewUser::active(&login, first, last, &login, None);
-    new.id = Some(id.to_owned());
-    new.activate = activate;
-    new.has_password = password;
-    okta.create_user_from(new)?;
-    Ok(())
-}
-
-/// A new group with an id of the samples.
-pub fn found(okta: &mut OktaWorld, id: &str, name: &str) -> Result<()> {
-    let Value::Object(profile) = json!({"name": name, "description": null}) else {
-        anyhow::bail!("a profile is an object");
-    };
-    okta.create_group_from(Some(id), profile)
-        .with_context(|| format!("group {name}"))?;
-    Ok(())
-}
-
 const NOTHING: Change = |_, _| Ok(());
 
 /// Every sample, in order.
 pub fn steps() -> Vec<Step> {
-    use Sent::{Batch, Hook};
+    use Sent::{Batch, Hook, Task};
     vec![
         step!("01-verification", Hook(200), "nothing yet", NOTHING).unrecorded(),
         step!("02-wrong-secret", Hook(401), "nothing; somebody else sends", NOTHING).unrecorded(),
@@ -352,5 +314,47 @@ pub fn steps() -> Vec<Step> {
         )
         .account("ada_king", "Augusta Ada King", true)
         .team("Integration Engineers", &["ada_king", "katherine_johnson"]),
+        step!(
+            "schedule-catch-up",
+            Task,
+            "Katherine's app username becomes kjohnson; only the System Log tells of it",
+            |okta, _| {
+                okta.set_app_username(APP, KATHERINE, "kjohnson")?;
+                Ok(())
+            }
+        )
+        .account("katherine_johnson", "Katherine Johnson", false)
+        .account("kjohnson", "Katherine Johnson", true)
+        .team("Integration Engineers", &["ada_king", "kjohnson"])
+        .mail(&["kjohnson"]),
+        step!(
+            "schedule-reconcile",
+            Task,
+            "nothing; in Anypoint somebody disables ada_king and renames the team to Old name",
+            |_, anypoint| {
+                let user = anypoint.user_by_username("ada_king").map(|user| user.id.clone());
+                anypoint.disable(&user.unwrap_or_default())?;
+                let team = anypoint.team_by_name("Integration Engineers");
+                let team = team.map(|team| team.id.clone()).unwrap_or_default();
+                anypoint.rename_team(&team, "Old name")?;
+                Ok(())
+            }
+        )
+        .account("ada_king", "Augusta Ada King", true)
+        .team("Integration Engineers", &["ada_king", "kjohnson"]),
+        Step {
+            counts: &[("to_create", 1)],
+            ..step!(
+                "schedule-import",
+                Task,
+                "nothing; in Anypoint somebody makes the user alan_turing by hand",
+                |_, anypoint| {
+                    let email = "alan.turing@acme.example";
+                    anypoint.add_user("alan_turing", "Alan", "Turing", email)?;
+                    Ok(())
+                }
+            )
+        }
+        .account("alan_turing", "Alan Turing", true),
     ]
 }

@@ -1,0 +1,229 @@
+//! `doctor`: what keeps the product from working, which side refuses, and what to change.
+
+mod anypoint;
+mod okta;
+mod table;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::http::{CallError, CallErrorKind};
+use okta_anypoint::settings::{
+    EngineSettings, HookSettings, Reader, ScheduleSettings, SettingsError,
+};
+use okta_anypoint::wiring;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::console::{Console, Tone, Verdict};
+use crate::table::{Args as TableArgs, clock, reader};
+
+/// A side that does not answer within this is out of reach.
+const TIME: Duration = Duration::from_secs(15);
+
+/// Check settings, credentials, scopes, table, queue and event hook. Nothing is written anywhere.
+///
+/// Each line is ok, or says which side refused with what, and what to change. Exits 1 if any line is
+/// not ok.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"ok\", \"checks\": [{\"group\", \"check\", \"state\": \"ok\" | \"failed\" | \
+\"not_checked\", \"found\", \"fix\"}]}.
+
+Examples:
+  okta-anypoint doctor
+  okta-anypoint doctor --data okta-anypoint.db
+  okta-anypoint doctor --json | jq '.checks[] | select(.state == \"failed\")'")]
+pub struct Args {
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    Failed,
+    /// It could not be found out; nothing is known to be wrong.
+    NotChecked,
+}
+
+/// One line.
+#[derive(Debug, Clone, Serialize)]
+struct Check {
+    group: &'static str,
+    check: String,
+    state: State,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// The lines of one group.
+struct Group {
+    name: &'static str,
+    checks: Vec<Check>,
+}
+
+impl Group {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            checks: Vec::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        state: State,
+        check: impl Into<String>,
+        found: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        self.checks.push(Check {
+            group: self.name,
+            check: check.into(),
+            state,
+            found: found.into(),
+            fix,
+        });
+    }
+
+    fn ok(&mut self, check: impl Into<String>, found: impl Into<String>) {
+        self.add(State::Ok, check, found, None);
+    }
+
+    fn wrong(
+        &mut self,
+        check: impl Into<String>,
+        found: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.add(State::Failed, check, found, Some(fix.into()));
+    }
+
+    fn not_checked(&mut self, check: impl Into<String>, found: impl Into<String>) {
+        self.add(State::NotChecked, check, found, None);
+    }
+
+    fn failure(&mut self, check: impl Into<String>, failure: &Failure) {
+        let fix = failure.advice.clone().unwrap_or_else(|| {
+            format!(
+                "Check that {} can be reached from here, and try again.",
+                failure.side
+            )
+        });
+        let found = format!("{}: {}", failure.side, failure.message);
+        self.wrong(check, found, fix);
+    }
+
+    /// A refused call; without the advice to replay, which is for events.
+    fn refused(&mut self, check: impl Into<String>, error: CallError, right: &str) {
+        let forbidden = error.status() == Some(http::StatusCode::FORBIDDEN);
+        let unauthorized = matches!(error.kind, CallErrorKind::Unauthorized(_));
+        let failure = Failure::from(error);
+        if forbidden && !unauthorized {
+            let found = format!("{}: {}", failure.side, failure.message);
+            self.wrong(check, found, format!("Grant {right}."));
+        } else {
+            self.failure(check, &failure);
+        }
+    }
+}
+
+pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+    let mut settings = Group::new("settings");
+    let mut reader = match reader(true).await {
+        Ok(reader) => reader,
+        Err(error) => {
+            let failure = error.downcast::<Failure>()?;
+            settings.failure("secrets", &failure);
+            Reader::of_environment()
+        }
+    };
+    let hook = HookSettings::read(&mut reader);
+    let engine = EngineSettings::read(&mut reader);
+    let schedule = ScheduleSettings::read(&mut reader);
+    let place = args.table.place(&mut reader);
+    let queue = reader.optional("QUEUE_URL");
+    let complete = hook.is_some() && schedule.is_some() && engine.is_some() && place.is_some();
+    read_settings(&mut settings, reader, complete);
+
+    let deadline = Deadline::within(TIME);
+    let mut okta = Group::new("Okta");
+    let mut hooks = Group::new("event hook");
+    let mut anypoint = Group::new("Anypoint");
+    let mut table = Group::new("table and queue");
+    let remotes = async {
+        let Some(engine) = &engine else {
+            for group in [&mut okta, &mut hooks, &mut anypoint] {
+                group.not_checked("access", "its settings are not complete");
+            }
+            return;
+        };
+        match wiring::remotes(&engine.remotes, &clock()) {
+            Ok((okta_client, anypoint_client)) => {
+                futures_util::join!(
+                    okta::check(&mut okta, &okta_client, engine, deadline),
+                    okta::check_hook(&mut hooks, &okta_client, hook.as_ref(), deadline),
+                    anypoint::check(&mut anypoint, &anypoint_client, deadline),
+                );
+            }
+            Err(error) => okta.wrong("HTTP client", error, "Report this as a bug."),
+        }
+    };
+    futures_util::join!(
+        remotes,
+        table::check(&mut table, place.as_ref(), queue.as_deref())
+    );
+    show([settings, okta, anypoint, table, hooks], console)
+}
+
+fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
+    match reader.finish(complete.then_some(())) {
+        Ok(()) => group.ok("variables", "all that are needed are set, and can be read"),
+        Err(SettingsError(problems)) => {
+            for problem in problems {
+                group.wrong(
+                    problem.variable,
+                    problem.fault,
+                    format!("Set it: {}.", problem.expected),
+                );
+            }
+        }
+    }
+}
+
+fn show(groups: [Group; 5], console: &Console) -> Result<Verdict> {
+    for group in &groups {
+        console.say(console.paint(Tone::Strong, group.name))?;
+        for check in &group.checks {
+            let mark = match check.state {
+                State::Ok => console.paint(Tone::Good, "ok     "),
+                State::Failed => console.paint(Tone::Bad, "FAILED "),
+                State::NotChecked => console.paint(Tone::Quiet, "unknown"),
+            };
+            console.say(format!("  {mark}  {}: {}", check.check, check.found))?;
+            if let Some(fix) = &check.fix {
+                console.say(format!("           {fix}"))?;
+            }
+        }
+    }
+    let checks: Vec<Check> = groups.into_iter().flat_map(|group| group.checks).collect();
+    let failed = checks
+        .iter()
+        .filter(|check| check.state == State::Failed)
+        .count();
+    console.emit(&json!({"ok": failed == 0, "checks": checks}))?;
+    if failed == 0 {
+        console.say(console.paint(Tone::Good, "\nnothing is wrong"))?;
+        Ok(Verdict::Done)
+    } else {
+        let text = format!("\n{failed} of {} checks failed", checks.len());
+        console.say(console.paint(Tone::Bad, text))?;
+        Ok(Verdict::Problem)
+    }
+}

@@ -1,0 +1,206 @@
+//! Okta's side: credentials, rights, the app, its usernames, the hook.
+
+use futures_util::future::join4;
+use http::StatusCode;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::okta::{AppUser, Assignment, Okta, Readable, Scopes};
+use okta_anypoint::provision::{GroupSelection, Policy};
+use okta_anypoint::settings::{EngineSettings, HookSettings};
+
+use super::Group;
+use crate::hook;
+
+/// Assignments that are looked at.
+const SAMPLE: usize = 200;
+/// Users that are named in one line.
+const NAMED: usize = 5;
+
+pub async fn check(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
+    // A service app's token is refused as a whole when one scope is missing, so the log has its own.
+    let with_log = okta.clone().with_scopes(Scopes::default().with_log());
+    let (users, groups, apps, log) = join4(
+        okta.probe(Readable::Users, deadline),
+        okta.probe(Readable::Groups, deadline),
+        okta.probe(Readable::Apps, deadline),
+        with_log.probe(Readable::Log, deadline),
+    )
+    .await;
+    // Not a matter of rights: the same would be said of everything.
+    if let Err(error) = &users
+        && error.status() != Some(StatusCode::FORBIDDEN)
+    {
+        return group.refused("credentials", error.clone(), "access");
+    }
+    group.ok("credentials", "Okta accepts them");
+    for (what, result, name) in [
+        (Readable::Users, users, "reads users"),
+        (Readable::Groups, groups, "reads groups"),
+        (Readable::Apps, apps, "reads apps"),
+        (Readable::Log, log, "reads the System Log"),
+    ] {
+        match result {
+            Ok(()) => group.ok(name, what.scope()),
+            Err(error) => group.refused(
+                name,
+                error,
+                &format!(
+                    "the token's admin role, or the service app, {}",
+                    what.scope()
+                ),
+            ),
+        }
+    }
+    app(group, okta, engine, deadline).await;
+}
+
+async fn app(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
+    let id = &engine.remotes.app;
+    match okta.app(id, deadline).await {
+        Ok(Some(app)) => {
+            let or = |text: &Option<String>, other: &str| {
+                text.clone().unwrap_or_else(|| other.to_owned())
+            };
+            let found = format!(
+                "\"{}\", {}, {}",
+                or(&app.label, "without a label"),
+                or(&app.sign_on_mode, "sign-on mode unknown"),
+                or(&app.status, "status unknown"),
+            );
+            if app.status.as_deref() == Some("INACTIVE") {
+                group.wrong("the app", found, "Activate the app in Okta.");
+            } else {
+                group.ok("the app", found);
+            }
+        }
+        Ok(None) => {
+            group.wrong(
+                "the app",
+                format!("Okta has no app {id}"),
+                "Set OKTA_APP_ID to the id in the app's address in Okta's admin console (`0oa…`).",
+            );
+            return;
+        }
+        Err(error) => {
+            group.refused("the app", error, "okta.apps.read");
+            return;
+        }
+    }
+    match okta.some_app_users(id, SAMPLE, deadline).await {
+        Ok(assigned) => usernames(group, &assigned, &engine.policy),
+        Err(error) => group.refused("app usernames", error, "okta.apps.read"),
+    }
+    if engine.policy.groups == GroupSelection::Assigned {
+        match okta.app_groups(id, deadline).await {
+            Ok(groups) => group.ok(
+                "pushed groups",
+                format!(
+                    "{} assigned to the app (PUSH_GROUPS=assigned)",
+                    groups.len()
+                ),
+            ),
+            Err(error) => group.refused("pushed groups", error, "okta.apps.read"),
+        }
+    }
+}
+
+/// Names that the policy would refuse. People are named by id.
+fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
+    let live = assigned
+        .iter()
+        .filter(|user| user.assignment() == Assignment::Assigned);
+    let mut looked_at = 0_usize;
+    let mut refused: Vec<&str> = Vec::new();
+    let mut advice = None;
+    for user in live {
+        looked_at += 1;
+        match user.username().map(|name| policy.usernames.apply(name)) {
+            Some(Ok(_)) => {}
+            Some(Err(failure)) => {
+                refused.push(user.id.as_str());
+                advice = advice.or(failure.advice);
+            }
+            None => refused.push(user.id.as_str()),
+        }
+    }
+    if refused.is_empty() {
+        group.ok(
+            "app usernames",
+            format!("{looked_at} looked at, Anypoint takes all of them"),
+        );
+        return;
+    }
+    let named: Vec<&str> = refused.iter().take(NAMED).copied().collect();
+    let more = if refused.len() > named.len() {
+        ", …"
+    } else {
+        ""
+    };
+    group.wrong(
+        "app usernames",
+        format!(
+            "{} of {looked_at} looked at would be refused: {}{more}",
+            refused.len(),
+            named.join(", ")
+        ),
+        advice.unwrap_or_else(|| {
+            "Set the application username of the app, or of these users, in Okta.".to_owned()
+        }),
+    );
+}
+
+pub async fn check_hook(
+    group: &mut Group,
+    okta: &Okta,
+    settings: Option<&HookSettings>,
+    deadline: Deadline,
+) {
+    let okta = okta.clone().with_scopes(Scopes::default().with_hooks());
+    let hooks = match okta.event_hooks(deadline).await {
+        Ok(hooks) => hooks,
+        Err(error) => {
+            return group.refused(
+                "registered",
+                error,
+                "the token's admin role, or the service app, okta.eventHooks.manage",
+            );
+        }
+    };
+    let found: Vec<_> = hooks
+        .iter()
+        .filter(|found| found.name == hook::NAME)
+        .collect();
+    let [hook] = found.as_slice() else {
+        let fix = if found.is_empty() {
+            "Run `okta-anypoint hook register --url URL`."
+        } else {
+            "Deactivate and delete all but one in Okta: every event comes more than once."
+        };
+        let text = format!("{} hooks named \"{}\"", found.len(), hook::NAME);
+        return group.wrong("registered", text, fix);
+    };
+    group.ok("registered", format!("{} for {}", hook.id, hook.url()));
+    let problems = hook::problems(hook);
+    if problems.is_empty() {
+        group.ok(
+            "delivers",
+            "active, verified, exactly the needed event types",
+        );
+    }
+    for problem in problems {
+        group.wrong(
+            "delivers",
+            problem,
+            "Run `okta-anypoint hook register --url URL`.",
+        );
+    }
+    let wanted = settings.map(|settings| settings.header.as_str());
+    if let (Some(wanted), Some(header)) = (wanted, hook.auth_header())
+        && !wanted.eq_ignore_ascii_case(header)
+    {
+        group.wrong(
+            "header",
+            format!("Okta sends the secret in \"{header}\", HOOK_AUTH_HEADER is \"{wanted}\""),
+            "Set HOOK_AUTH_HEADER, or run `okta-anypoint hook register --url URL`.",
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! `plan`, `reconcile`, `catch-up`, `import`: the scheduled tasks by hand.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::queue::{Queue, SqsQueue};
+use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Step, Summary, Task};
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring;
+use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+
+use crate::console::{Console, Tone, Verdict};
+use crate::table::{self, AWS_TIME, ScheduleAccess};
+
+/// A run by hand may take long: a reconcile of ten thousand users does.
+const RUN_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// Show what a reconcile would do, changing nothing.
+///
+/// Reads both sides whole, exactly as a reconcile does. Exits 1 if something could not be planned, or
+/// if a reconcile would stop at MAX_DEACTIVATIONS.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"task\", \"mode\", \"outcome\", \"message\", \"counts\", \"differences\", \"problems\", \
+\"unmanaged_accounts\", \"unmanaged_teams\"}.
+
+Examples:
+  okta-anypoint plan
+  okta-anypoint plan --json | jq '.differences[] | select(.actions[].action == \"disable_account\")'")]
+pub struct PlanArgs {
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Compare both sides whole and make Anypoint agree.
+///
+/// On a terminal the plan is shown first and nothing is changed before you say yes. Stops before any
+/// change at MAX_DEACTIVATIONS, or if a source cannot be read whole.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: as `plan`.
+
+Examples:
+  okta-anypoint reconcile
+  MAX_DEACTIVATIONS=500 okta-anypoint reconcile --yes")]
+pub struct ReconcileArgs {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Read the System Log for events that no delivery brought, and do them.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: as `plan`.
+
+Examples:
+  okta-anypoint catch-up")]
+pub struct CatchUpArgs {
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Bring people from Anypoint to Okta, as IMPORT_MODE says.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: as `plan`.
+
+Examples:
+  okta-anypoint import
+  IMPORT_MODE=link okta-anypoint import --report
+  IMPORT_MODE=link okta-anypoint import")]
+pub struct ImportArgs {
+    /// Only say what it would do, whatever IMPORT_MODE allows.
+    #[arg(long)]
+    report: bool,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+pub async fn plan(args: &PlanArgs, console: &Console) -> Result<Verdict> {
+    run(&args.table, Task::Reconcile, Some(Mode::Report), console).await
+}
+
+pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdict> {
+    if Console::is_interactive() && !args.yes && !console.json {
+        let access = args.table.open_schedule().await?;
+        let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
+        show(&planned, console)?;
+        if planned.differences.is_empty() || planned.outcome == Outcome::Stopped {
+            return Ok(verdict(&planned));
+        }
+        if !confirmed("Do this?")? {
+            eprintln!("nothing was changed");
+            return Ok(Verdict::Problem);
+        }
+    }
+    run(&args.table, Task::Reconcile, Some(Mode::Apply), console).await
+}
+
+pub async fn catch_up(args: &CatchUpArgs, console: &Console) -> Result<Verdict> {
+    run(&args.table, Task::CatchUp, None, console).await
+}
+
+pub async fn import(args: &ImportArgs, console: &Console) -> Result<Verdict> {
+    let mode = args.report.then_some(Mode::Report);
+    run(&args.table, Task::Import, mode, console).await
+}
+
+async fn run(
+    table: &table::Args,
+    task: Task,
+    mode: Option<Mode>,
+    console: &Console,
+) -> Result<Verdict> {
+    let access = table.open_schedule().await?;
+    let summary = once(&access, task, mode, console).await?;
+    show(&summary, console)?;
+    console.emit(&summary)?;
+    Ok(verdict(&summary))
+}
+
+async fn once(
+    access: &ScheduleAccess,
+    task: Task,
+    mode: Option<Mode>,
+    console: &Console,
+) -> Result<Summary> {
+    let metrics = Arc::new(Metrics::new("cli"));
+    let operator = &access.operator;
+    let queue: Arc<dyn Queue> = match &access.queue_url {
+        Some(url) => {
+            let sdk = wiring::aws(AWS_TIME).await;
+            let client = aws_sdk_sqs::Client::new(&sdk);
+            Arc::new(SqsQueue::new(client, url.clone(), AWS_TIME))
+        }
+        None => {
+            let worker = Worker::new(
+                operator.table.ledger.clone(),
+                operator.provisioner.clone(),
+                None,
+                metrics.clone(),
+                Pace::QUEUED,
+            );
+            Arc::new(InlineQueue::new(Arc::new(worker), RUN_TIME))
+        }
+    };
+    let (bar, progress) = progress(console);
+    let scheduler = Scheduler::new(
+        operator.provisioner.clone(),
+        queue,
+        access.settings,
+        metrics,
+    )
+    .with_progress(progress);
+    let summary = scheduler.run(task, mode, Deadline::within(RUN_TIME)).await;
+    bar.finish_and_clear();
+    Ok(summary?)
+}
+
+/// A bar on standard error, where a person sees it.
+fn progress(console: &Console) -> (ProgressBar, Progress) {
+    let bar = ProgressBar::new_spinner();
+    bar.set_draw_target(if console.shows_progress() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    });
+    let shown = bar.clone();
+    let counted = ProgressStyle::with_template("{spinner} {msg} {bar:30} {pos}/{len}");
+    let uncounted = ProgressStyle::with_template("{spinner} {msg} {pos}");
+    let progress: Progress = Arc::new(move |phase, done, total| {
+        let (style, length) = match total {
+            Some(total) => (&counted, u64::try_from(total).ok()),
+            None => (&uncounted, None),
+        };
+        if let Ok(style) = style {
+            shown.set_style(style.clone());
+        }
+        if let Some(length) = length {
+            shown.set_length(length);
+        }
+        shown.set_message(phase);
+        shown.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+    });
+    (bar, progress)
+}
+
+fn verdict(summary: &Summary) -> Verdict {
+    if summary.outcome == Outcome::Completed && summary.problems.is_empty() {
+        Verdict::Done
+    } else {
+        Verdict::Problem
+    }
+}
+
+fn show(summary: &Summary, console: &Console) -> Result<()> {
+    let would = summary.mode == Mode::Report;
+    if !summary.differences.is_empty() {
+        let done = if would { "would be done" } else { "to be done" };
+        let mut table = console.table(&["who", done, "because"]);
+        for difference in &summary.differences {
+            let who = difference
+                .subject
+                .as_ref()
+                .map(ToString::to_string)
+                .or_else(|| {
+                    difference
+                        .account
+                        .as_ref()
+                        .map(|id| format!("account {id}"))
+                })
+                .unwrap_or_default();
+            for (position, step) in difference.actions.iter().enumerate() {
+                let who = if position == 0 { who.as_str() } else { "" };
+                table.add_row([who, words(step).as_str(), &step.reason]);
+            }
+        }
+        console.say(table)?;
+        console.say("")?;
+    }
+    for problem in &summary.problems {
+        let who = problem
+            .subject
+            .as_ref()
+            .map(ToString::to_string)
+            .or_else(|| problem.account.as_ref().map(|id| format!("account {id}")))
+            .unwrap_or_default();
+        console.say(format!(
+            "{} {who}: {}",
+            console.paint(Tone::Bad, "!!"),
+            problem.text
+        ))?;
+    }
+    let counts: Vec<String> = summary
+        .counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+        .collect();
+    if !counts.is_empty() {
+        console.say(counts.join(", "))?;
+    }
+    if let Some(message) = &summary.message {
+        console.say(message)?;
+    }
+    let (tone, text) = match (summary.outcome, would) {
+        (Outcome::Completed, _)
+            if summary.differences.is_empty() && summary.problems.is_empty() =>
+        {
+            (Tone::Good, "nothing to do")
+        }
+        (Outcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
+        (Outcome::Completed, false) => (Tone::Good, "done"),
+        (Outcome::Continues, _) => (Tone::Bad, "the time was up; run it again to go on"),
+        (Outcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
+        (Outcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
+        (Outcome::Stopped, false) => (Tone::Bad, "stopped"),
+    };
+    console.say(console.paint(tone, text))
+}
+
+fn words(step: &Step) -> String {
+    let mut text = step.action.replace('_', " ");
+    if let Some(count) = step.count {
+        text.push_str(&format!(" ({count})"));
+    }
+    if !step.fields.is_empty() {
+        text.push_str(&format!(": {}", step.fields.join(", ")));
+    }
+    text
+}
+
+/// Asks on standard error, so that standard output holds results only.
+fn confirmed(question: &str) -> Result<bool> {
+    let mut out = std::io::stderr().lock();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

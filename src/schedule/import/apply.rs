@@ -1,0 +1,297 @@
+//! Carries out an import, a few accounts at a time.
+//!
+//! A refusal that concerns one person is reported and stops nobody else; a missing right, or a
+//! remote that does not answer, stops the run. What was done stays done and is found again.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::StatusCode;
+
+use super::Work;
+use super::names::Names;
+use super::pair::OTHER_USERNAME;
+use crate::anypoint::Account;
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::http::CallError;
+use crate::ids::{OktaUserId, Subject};
+use crate::okta::{AppUser, Assignment, NewUser};
+use crate::schedule::Scheduler;
+use crate::schedule::summary::{Outcome, Problem, Summary};
+use crate::store::{AgreedProfile, Linked, Origin, UserLink};
+
+/// Accounts that are worked on at the same time.
+const AT_ONCE: usize = 4;
+/// Accounts are not begun with less than this left.
+const LEAST: Duration = Duration::from_secs(3);
+
+/// Why the work on one account ended.
+enum Halt {
+    /// It concerns this one only.
+    Problem(Failure),
+    /// Nobody else will fare better.
+    Stop(Failure),
+}
+
+impl From<CallError> for Halt {
+    fn from(error: CallError) -> Self {
+        // Okta, "Error codes": not in this state, mapped and read-only attributes.
+        let about_one = matches!(error.code(), Some("E0000038" | "E0000075" | "E0000111"))
+            || matches!(
+                error.status(),
+                Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT)
+            );
+        if about_one {
+            Self::Problem(error.into())
+        } else {
+            Self::Stop(error.into())
+        }
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Stop(failure)
+    }
+}
+
+/// What was written, by count name.
+type Tally = Vec<&'static str>;
+
+impl Scheduler {
+    pub(super) async fn carry_out(
+        &self,
+        work: Vec<Work>,
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        let total = work.len();
+        for (position, portion) in work.chunks(AT_ONCE).enumerate() {
+            if deadline.remaining() < LEAST {
+                summary.outcome = Outcome::Continues;
+                return Ok(());
+            }
+            let mut running = Vec::with_capacity(portion.len());
+            for one in portion {
+                running.push(self.act(one, deadline));
+            }
+            let mut stop = None;
+            for (one, (tally, end)) in portion.iter().zip(join_all(running).await) {
+                for name in tally {
+                    summary.add(name, 1);
+                }
+                match end {
+                    Ok(()) => {}
+                    Err(Halt::Problem(failure)) => {
+                        summary.add("refused", 1);
+                        summary.problems.push(Problem {
+                            subject: one.user().cloned().map(Subject::User),
+                            account: Some(one.account().id.clone()),
+                            class: failure.class,
+                            text: failure.to_string(),
+                        });
+                    }
+                    Err(Halt::Stop(failure)) => stop = stop.or(Some(failure)),
+                }
+            }
+            if let Some(failure) = stop {
+                return Err(failure);
+            }
+            let done = (position * AT_ONCE + AT_ONCE).min(total);
+            self.progress("importing", done, Some(total));
+        }
+        Ok(())
+    }
+
+    async fn act(&self, work: &Work, deadline: Deadline) -> (Tally, Result<(), Halt>) {
+        let mut tally = Tally::new();
+        let end = self.act_counted(work, deadline, &mut tally).await;
+        (tally, end)
+    }
+
+    async fn act_counted(
+        &self,
+        work: &Work,
+        deadline: Deadline,
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        match work {
+            Work::Link {
+                account,
+                user,
+                names,
+                ..
+            } => self.link(account, user, &names.agreed, tally).await,
+            Work::Assign {
+                account,
+                user,
+                names,
+                ..
+            } => {
+                self.assign(account, user, deadline, tally).await?;
+                self.link(account, user, &names.agreed, tally).await
+            }
+            Work::Create { account, email } => {
+                let (user, agreed) = self.create(account, email, deadline, tally).await?;
+                self.assign(account, &user, deadline, tally).await?;
+                self.link(account, &user, &agreed, tally).await
+            }
+            Work::Agree {
+                account,
+                user,
+                link,
+                names,
+            } => {
+                self.bring_names(user, names, deadline, tally).await?;
+                let link = UserLink {
+                    agreed: Some(names.agreed.clone()),
+                    ..link.clone()
+                };
+                self.write_link(account, user, &link).await?;
+                tally.push("agreed");
+                Ok(())
+            }
+        }
+    }
+
+    /// Creates a staged user; one that has the login already (since we asked) is taken instead.
+    async fn create(
+        &self,
+        account: &Account,
+        email: &str,
+        deadline: Deadline,
+        tally: &mut Tally,
+    ) -> Result<(OktaUserId, AgreedProfile), Halt> {
+        let okta = &self.people;
+        let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
+        let new = NewUser {
+            login: email.to_owned(),
+            email: email.to_owned(),
+            first_name: text(&account.first_name),
+            last_name: text(&account.last_name),
+        };
+        let user = match okta.create_staged_user(&new, deadline).await {
+            Ok(user) => {
+                tally.push("created");
+                user
+            }
+            // Perhaps our own call, whose answer was lost.
+            Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
+                match okta.user_by_login(email, deadline).await? {
+                    Some(user) => user,
+                    None => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let agreed = Names::compare(account, &user, None).agreed;
+        Ok((user.id, agreed))
+    }
+
+    /// Assigns the app under the account's username, and makes sure that this is what Okta has.
+    async fn assign(
+        &self,
+        account: &Account,
+        user: &OktaUserId,
+        deadline: Deadline,
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        let (okta, app) = (&self.people, &self.provisioner.app);
+        let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
+        let before = okta.app_user(app, user, deadline).await?;
+        let after = match before.filter(is_assigned) {
+            Some(app_user) => Some(app_user),
+            None => {
+                let made = okta.assign(app, user, &account.username, deadline).await?;
+                tally.push("assigned");
+                match made {
+                    Some(made) => Some(made),
+                    None => okta.app_user(app, user, deadline).await?,
+                }
+            }
+        };
+        let fits = after.filter(is_assigned).is_some_and(|app_user| {
+            let name = app_user
+                .username()
+                .map(|name| self.provisioner.policy.usernames.apply(name));
+            matches!(name, Some(Ok(name)) if name.eq_ignore_ascii_case(&account.username))
+        });
+        if fits {
+            return Ok(());
+        }
+        Err(Halt::Problem(Failure::permanent(
+            Side::Okta,
+            OTHER_USERNAME,
+            "Then import again.",
+        )))
+    }
+
+    async fn bring_names(
+        &self,
+        user: &OktaUserId,
+        names: &Names,
+        deadline: Deadline,
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        if names.fields().is_empty() {
+            return Ok(());
+        }
+        let (first, last) = (names.first.as_deref(), names.last.as_deref());
+        self.people
+            .update_names(user, first, last, deadline)
+            .await?;
+        tally.push("names_updated");
+        if names.conflict {
+            tally.push("conflicts");
+        }
+        Ok(())
+    }
+
+    async fn link(
+        &self,
+        account: &Account,
+        user: &OktaUserId,
+        agreed: &AgreedProfile,
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        let link = UserLink {
+            anypoint_id: account.id.clone(),
+            username: account.username.clone(),
+            origin: Origin::Imported,
+            agreed: Some(agreed.clone()),
+        };
+        self.write_link(account, user, &link).await?;
+        tally.push("linked");
+        Ok(())
+    }
+
+    async fn write_link(
+        &self,
+        account: &Account,
+        user: &OktaUserId,
+        link: &UserLink,
+    ) -> Result<(), Halt> {
+        // A look at the user may have linked it since both sides were read.
+        let present = self.store().user_link(user).await?;
+        if let Some(present) = &present {
+            if present.anypoint_id != account.id {
+                return Err(Halt::Problem(Failure::retryable(
+                    Side::Table,
+                    "the Okta user was linked to another account meanwhile",
+                )));
+            }
+            if present.origin == Origin::Created {
+                return Ok(());
+            }
+        }
+        match self.store().link_user(user, link).await? {
+            Linked::Written => Ok(()),
+            Linked::TakenBy(other) => Err(Halt::Problem(Failure::permanent(
+                Side::Table,
+                format!("account {} is linked to Okta user {other}.", account.id),
+                "Part it from that user with `okta-anypoint unlink`, then import again.",
+            ))),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Which Okta user an account belongs to. Pure.
+//!
+//! By link, else by username, else by e-mail address where it is unique on both sides. What is
+//! ambiguous is refused, and so is a pair that the next look would undo: push acts on the app
+//! username and on where the Okta user stands, so both have to fit before a link is written.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::anypoint::Account;
+use crate::ids::{AccountId, OktaUserId};
+use crate::okta::{AppUser, Assignment, User};
+use crate::provision::{Policy, Unwanted, standing};
+use crate::store::UserLink;
+
+/// Everything that was read of people.
+pub(super) struct People {
+    pub(super) links: HashMap<OktaUserId, UserLink>,
+    pub(super) app_users: HashMap<OktaUserId, AppUser>,
+    pub(super) late_users: HashMap<OktaUserId, Option<User>>,
+    pub(super) accounts: HashMap<AccountId, Account>,
+}
+
+/// What an account was paired by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Username,
+    UsernameAlone,
+    Login,
+    Email,
+}
+
+impl By {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Username => "the app username is the account's username",
+            Self::UsernameAlone => {
+                "the app username is the account's username; the e-mail addresses differ"
+            }
+            Self::Login => "the Okta login is the account's e-mail address",
+            Self::Email => "the e-mail address is unique on both sides",
+        }
+    }
+}
+
+/// Why an account is left alone, and which Okta user it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) why: &'static str,
+    pub(super) user: Option<OktaUserId>,
+}
+
+impl Refused {
+    pub(super) fn new(why: &'static str, user: Option<&OktaUserId>) -> Self {
+        Self {
+            why,
+            user: user.cloned(),
+        }
+    }
+}
+
+/// Where an account belongs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// It is linked already.
+    Linked(OktaUserId),
+    /// To an assigned user whose app username fits.
+    Assigned(OktaUserId, By),
+    /// To no assigned user: only Okta knows whether somebody has this address.
+    Ask { email: String },
+}
+
+pub(super) const OTHER_USERNAME: &str = "the Okta user of that e-mail address is assigned under another app username, so a link would end \
+     in a second account; give it the account's username in the Okta app";
+const HAS_ANOTHER: &str = "the Okta user is linked to another account";
+
+/// Ways to find people.
+pub(super) struct Index<'a> {
+    people: &'a People,
+    policy: &'a Policy,
+    owners: HashMap<&'a AccountId, &'a OktaUserId>,
+    by_username: HashMap<String, Vec<&'a AppUser>>,
+    by_email: HashMap<String, Vec<&'a AppUser>>,
+    usernames: HashMap<String, usize>,
+    emails: HashMap<String, usize>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(people: &'a People, policy: &'a Policy) -> Self {
+        let mut index = Self {
+            people,
+            policy,
+            owners: people
+                .links
+                .iter()
+                .map(|(user, link)| (&link.anypoint_id, user))
+                .collect(),
+            by_username: HashMap::new(),
+            by_email: HashMap::new(),
+            usernames: HashMap::new(),
+            emails: HashMap::new(),
+        };
+        let assigned = people
+            .app_users
+            .values()
+            .filter(|app_user| app_user.assignment() == Assignment::Assigned);
+        for app_user in assigned {
+            let name = app_user.username().map(|name| policy.usernames.apply(name));
+            if let Some(Ok(name)) = name {
+                let of_name = index.by_username.entry(name.to_ascii_lowercase());
+                of_name.or_default().push(app_user);
+            }
+            if let Some(email) = index.user(app_user).and_then(User::email) {
+                let of_email = index.by_email.entry(email.to_lowercase());
+                of_email.or_default().push(app_user);
+            }
+        }
+        for account in people
+            .accounts
+            .values()
+            .filter(|account| is_active(account))
+        {
+            let name = account.username.to_ascii_lowercase();
+            *index.usernames.entry(name).or_default() += 1;
+            if let Some(email) = email_of(account) {
+                *index.emails.entry(email.to_lowercase()).or_default() += 1;
+            }
+        }
+        index
+    }
+
+    /// The Okta user of an app user.
+    pub(super) fn user(&self, app_user: &'a AppUser) -> Option<&'a User> {
+        let late = || self.people.late_users.get(&app_user.id)?.as_ref();
+        app_user.user().or_else(late)
+    }
+
+    /// Where an active native account belongs.
+    pub(super) fn find(&self, account: &Account) -> Result<Match, Refused> {
+        if let Some(user) = self.owners.get(&account.id) {
+            return Ok(Match::Linked((*user).clone()));
+        }
+        let keeps_its_name = self
+            .policy
+            .usernames
+            .apply(&account.username)
+            .is_ok_and(|name| name.eq_ignore_ascii_case(&account.username));
+        if !keeps_its_name {
+            let why = "USERNAME_POLICY does not let the account's username pass as it is";
+            return Err(Refused::new(why, None));
+        }
+        let name = account.username.to_ascii_lowercase();
+        if self.usernames.get(&name).is_some_and(|count| *count > 1) {
+            let why = "two accounts have usernames that differ in upper and lower case only";
+            return Err(Refused::new(why, None));
+        }
+        let of_email = self.by_own_email(account);
+        match self.by_username.get(&name).map_or(&[][..], Vec::as_slice) {
+            [app_user] => {
+                if let Ok(Some(other)) = &of_email
+                    && other.id != app_user.id
+                {
+                    let why =
+                        "its username points to one Okta user and its e-mail address to another";
+                    return Err(Refused::new(why, Some(&app_user.id)));
+                }
+                self.check_free(&app_user.id)?;
+                let user = self.user(app_user);
+                standing(user, Some(app_user), self.policy.suspended)
+                    .map_err(|reason| Refused::new(reason.as_str(), Some(&app_user.id)))?;
+                let theirs = user.and_then(User::email).map(str::to_lowercase);
+                let same = theirs.is_some() && theirs == email_of(account).map(str::to_lowercase);
+                let by = if same {
+                    By::Username
+                } else {
+                    By::UsernameAlone
+                };
+                Ok(Match::Assigned(app_user.id.clone(), by))
+            }
+            [] => {
+                if let Some(app_user) = of_email? {
+                    return Err(Refused::new(OTHER_USERNAME, Some(&app_user.id)));
+                }
+                match email_of(account) {
+                    Some(email) => Ok(Match::Ask {
+                        email: email.to_owned(),
+                    }),
+                    None => Err(Refused::new("the account has no e-mail address", None)),
+                }
+            }
+            _ => {
+                let why = "several assigned Okta users have that app username";
+                Err(Refused::new(why, None))
+            }
+        }
+    }
+
+    /// The one assigned user with the account's e-mail address, if it is unique on both sides.
+    fn by_own_email(&self, account: &Account) -> Result<Option<&'a AppUser>, Refused> {
+        let Some(email) = email_of(account).map(str::to_lowercase) else {
+            return Ok(None);
+        };
+        if self.emails.get(&email).is_some_and(|count| *count > 1) {
+            let why = "several active accounts have that e-mail address";
+            return Err(Refused::new(why, None));
+        }
+        match self.by_email.get(&email).map_or(&[][..], Vec::as_slice) {
+            [] => Ok(None),
+            [app_user] => Ok(Some(app_user)),
+            _ => {
+                let why = "several assigned Okta users have that e-mail address";
+                Err(Refused::new(why, None))
+            }
+        }
+    }
+
+    /// What Okta answered about an account's address: the user to pair it with, or `None` when there
+    /// is nobody.
+    pub(super) fn answer<'u>(
+        &self,
+        email: &str,
+        by_login: Option<&'u User>,
+        by_email: &'u [User],
+    ) -> Result<Option<(&'u User, By)>, Refused> {
+        // A short form of the login finds users, too; only the whole one counts.
+        let is_login = |login: &String| login.trim().to_lowercase() == email.to_lowercase();
+        let by_login = by_login.filter(|user| user.profile.login.as_ref().is_some_and(is_login));
+        let (user, by) = match (by_login, by_email) {
+            (Some(user), _) => (user, By::Login),
+            (None, []) => return Ok(None),
+            (None, [user]) => (user, By::Email),
+            (None, _) => {
+                let why = "several Okta users have that e-mail address";
+                return Err(Refused::new(why, None));
+            }
+        };
+        self.check_free(&user.id)?;
+        let app_user = self.people.app_users.get(&user.id);
+        if app_user.is_some_and(|app_user| app_user.assignment() == Assignment::Assigned) {
+            return Err(Refused::new(OTHER_USERNAME, Some(&user.id)));
+        }
+        match standing(Some(user), app_user, self.policy.suspended) {
+            Ok(()) | Err(Unwanted::NotAssigned) => Ok(Some((user, by))),
+            Err(reason) => Err(Refused::new(reason.as_str(), Some(&user.id))),
+        }
+    }
+
+    fn check_free(&self, user: &OktaUserId) -> Result<(), Refused> {
+        if self.people.links.contains_key(user) {
+            return Err(Refused::new(HAS_ANOTHER, Some(user)));
+        }
+        Ok(())
+    }
+}
+
+/// The Okta users that more than one account claims.
+pub(super) fn claimed_twice<'a>(
+    claims: impl Iterator<Item = &'a OktaUserId>,
+) -> HashSet<OktaUserId> {
+    let mut seen = HashSet::new();
+    claims.filter(|user| !seen.insert(*user)).cloned().collect()
+}
+
+/// Whether an account is imported at all.
+pub(super) fn is_active(account: &Account) -> bool {
+    account.is_native() && account.is_enabled() && !account.is_deleted()
+}
+
+pub(super) fn email_of(account: &Account) -> Option<&str> {
+    account
+        .email
+        .as_deref()
+        .map(str::trim)
+        .filter(|email| !email.is_empty())
+}

@@ -1,0 +1,102 @@
+//! What a process that is gone was at becomes free at once, instead of when its leases are over.
+//!
+//! That is safe because of the lock: only the one process that serves the file carries the mark, so
+//! every claim with the mark belongs to a process that is gone. Claims of other programs on the same
+//! file (an operator's `push`) carry no mark and are left alone.
+
+use crate::failure::{Failure, Side};
+use crate::sqlite::Database;
+
+/// Ends the leases of claims with `mark`, and the times of the intents that these claims noted; shows
+/// the messages again that were out. Receipts count: a message that ends the process again and again
+/// is set aside in the end.
+pub async fn free(database: &Database, mark: &'static str, now_ms: i64) -> Result<(), Failure> {
+    let (leases, messages) = database
+        .write(Side::Table, move |connection| {
+            connection.execute(
+                "UPDATE intents SET until_ms = ?1 WHERE until_ms > ?1 AND holder IN \
+                 (SELECT id FROM events WHERE substr(owner, 1, length(?2)) = ?2)",
+                (now_ms, mark),
+            )?;
+            let leases = connection.execute(
+                "UPDATE events SET lease_until_ms = ?1 WHERE status = 'in_progress' \
+                 AND lease_until_ms > ?1 AND substr(owner, 1, length(?2)) = ?2",
+                (now_ms, mark),
+            )?;
+            let messages = connection.execute(
+                "UPDATE messages SET visible_at_ms = ?1 WHERE dead = 0 AND postponed = 0 \
+                 AND receipt IS NOT NULL AND visible_at_ms > ?1",
+                [now_ms],
+            )?;
+            Ok((leases, messages))
+        })
+        .await?;
+    if leases + messages > 0 {
+        tracing::info!(leases, messages, "work that was cut off is free again");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::event::Change;
+    use crate::ids::Subject;
+    use crate::ledger::{Ledger as _, Outcome, Reason, SqliteLedger};
+    use crate::queue::{Queue as _, Redelivery as _, SqliteQueue};
+    use crate::store::{Intended, SqliteStore, Store as _};
+
+    const LEASE: Duration = Duration::from_secs(100);
+
+    #[tokio::test]
+    async fn only_what_the_gone_process_held_is_freed() {
+        let clock = Arc::new(ManualClock::at(1_790_000_000_000));
+        let database = Database::in_memory().unwrap();
+        let queue = SqliteQueue::new(database.clone(), 10, clock.clone());
+        let store = SqliteStore::new(database.clone(), clock.clone());
+        let operator = SqliteLedger::new(database.clone(), 30, clock.clone());
+        let served = operator.clone().marked("serve:");
+        let users = ["00u1", "00u2", "00u3"].map(|id| Subject::User(id.parse().unwrap()));
+        let changes = users.map(|user| Change::found(user, clock.now_ms()));
+        queue.send(&changes).await.unwrap();
+        let out = queue.receive_subjects(3, 10, LEASE).await.unwrap();
+        queue.postpone(&out[2][0].receipt, LEASE).await.unwrap();
+        for (ledger, change) in [(&served, &changes[0]), (&operator, &changes[1])] {
+            let claimed = ledger
+                .claim(&change.work(), LEASE, Reason::Delivery)
+                .await
+                .unwrap();
+            assert!(matches!(claimed, Outcome::Claimed(_)));
+            let Subject::User(user) = &change.subject else {
+                panic!()
+            };
+            let holder = change.uuid.as_str();
+            store
+                .intend_account(user, "name", holder, LEASE)
+                .await
+                .unwrap();
+        }
+
+        free(&database, "serve:", clock.now_ms()).await.unwrap();
+
+        let again = queue.receive_subjects(3, 10, LEASE).await.unwrap();
+        assert_eq!(again.len(), 2, "the postponed one waits");
+        assert!(again.iter().all(|group| group[0].receive_count == 2));
+        let claims = changes.each_ref().map(Change::work);
+        let claim = |work| operator.claim(work, LEASE, Reason::Delivery);
+        let [mine, other, _] = &claims;
+        assert!(matches!(claim(mine).await.unwrap(), Outcome::Claimed(_)));
+        assert!(matches!(claim(other).await.unwrap(), Outcome::Busy { .. }));
+        let [first, second] = ["00u1", "00u2"].map(|id| id.parse().unwrap());
+        let intend = |user| store.intend_account(user, "name", "another", LEASE);
+        assert_eq!(intend(&first).await.unwrap(), Intended::Noted);
+        assert!(matches!(
+            intend(&second).await.unwrap(),
+            Intended::Held { .. }
+        ));
+    }
+}

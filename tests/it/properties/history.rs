@@ -1,0 +1,523 @@
+//! What can happen: the steps of a history, and how they are drawn.
+//!
+//! A step names people, groups, teams and accounts by number, counted among those that exist when its
+//! turn comes. Any sub-sequence of a history is a history, which is what makes shrinking work.
+
+use std::fmt;
+
+use okta_anypoint::ids::OktaGroupId;
+use okta_anypoint::provision::{
+    Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
+    UsernamePolicy,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::strategy::Union;
+
+/// Logins of people, before the `@`; the app's template makes them the first username.
+pub const PEOPLE: [&str; 5] = ["ann", "bob", "cat", "dan", "hand1"];
+/// App usernames: the same name in two cases, invalid ones, two that meet when they are made valid,
+/// one that another customer has, and those of accounts made by hand.
+pub const USERNAMES: [&str; 11] = [
+    "ann", "ANN", "bob", "cat", "ann.lee", "ann_lee", "al", "taken", "hand1", "hand2", "new1",
+];
+pub const EMAILS: [&str; 4] = [
+    "ann@acme.example",
+    "Ann@Acme.example",
+    "bob@acme.example",
+    "hand1@acme.example",
+];
+/// Group names: in two cases, with characters that Anypoint refuses, two that meet, an empty one.
+pub const GROUPS: [&str; 9] = [
+    "Red", "Green", "Blue", "RED", "R&D", "R-D", "Any One", "Any/Two", " ",
+];
+/// Names that never meet.
+pub const TAME_GROUPS: [&str; 4] = ["Red", "Green", "Blue", "Any One"];
+pub const TEAMS: [&str; 6] = ["Red", "green", "R-D", "Blue", "Private", "Child"];
+pub const PHONES: [&str; 3] = ["555-0100", " 555-0101 ", ""];
+pub const FIRST_NAMES: [&str; 4] = ["Ann", " Anna ", "Änne", "Bo"];
+
+/// A whole history with the settings it runs under.
+#[derive(Clone)]
+pub struct History {
+    pub policy: Policy,
+    /// How many reads of members lag behind a write.
+    pub lag: u32,
+    pub steps: Vec<Step>,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line a step, whatever the caller asks for.
+        write!(f, "lag {}, {:?}", self.lag, self.policy)?;
+        self.steps
+            .iter()
+            .try_for_each(|step| write!(f, "\n  {step:?}"))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Join {
+    Plain,
+    Maintainer,
+    External,
+}
+
+#[derive(Debug, Clone)]
+pub enum Step {
+    // In Okta.
+    CreateUser {
+        person: usize,
+        email: usize,
+    },
+    Assign {
+        user: usize,
+        username: Option<usize>,
+    },
+    Unassign {
+        user: usize,
+    },
+    Username {
+        user: usize,
+        name: usize,
+    },
+    SwapUsernames {
+        one: usize,
+        two: usize,
+    },
+    FirstName {
+        user: usize,
+        name: usize,
+    },
+    Phone {
+        user: usize,
+        phone: usize,
+    },
+    Email {
+        user: usize,
+        email: usize,
+    },
+    Suspend {
+        user: usize,
+    },
+    Unsuspend {
+        user: usize,
+    },
+    Deactivate {
+        user: usize,
+    },
+    Activate {
+        user: usize,
+    },
+    DeleteUser {
+        user: usize,
+    },
+    CreateGroup {
+        name: usize,
+    },
+    RenameGroup {
+        group: usize,
+        name: usize,
+    },
+    /// Two or more groups pass their names round.
+    PassNames {
+        groups: Vec<usize>,
+    },
+    DeleteGroup {
+        group: usize,
+    },
+    AssignGroup {
+        group: usize,
+    },
+    UnassignGroup {
+        group: usize,
+    },
+    AddMember {
+        group: usize,
+        user: usize,
+    },
+    RemoveMember {
+        group: usize,
+        user: usize,
+    },
+    // By hand in Anypoint.
+    HandUser {
+        name: usize,
+        email: usize,
+        enabled: bool,
+    },
+    SsoUser {
+        name: usize,
+    },
+    HandTeam {
+        name: usize,
+        parent: Option<usize>,
+    },
+    HandJoin {
+        account: usize,
+        team: usize,
+        how: Join,
+    },
+    HandLeave {
+        account: usize,
+        team: usize,
+    },
+    HandEnable {
+        account: usize,
+        enabled: bool,
+    },
+    HandName {
+        account: usize,
+    },
+    HandRenameTeam {
+        team: usize,
+        name: usize,
+    },
+    HandDeleteTeam {
+        team: usize,
+    },
+    HandDeleteAccount {
+        account: usize,
+    },
+    ForeignName {
+        name: usize,
+    },
+    RevokeTokens,
+    // What becomes of the events.
+    /// A share of the waiting events, in random order.
+    Deliver {
+        percent: u8,
+        twice: bool,
+        both: bool,
+        wait: bool,
+        crash_after_ms: Option<u8>,
+        dice: u64,
+    },
+    /// Okta drops a share of the waiting events.
+    Lose {
+        percent: u8,
+        dice: u64,
+    },
+    // Faults.
+    Fault {
+        at_okta: bool,
+        path: usize,
+        kind: FaultChoice,
+        times: u32,
+        skip: u32,
+        after_effect: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum FaultChoice {
+    Status500,
+    Status503,
+    Status503RetryAfter,
+    Status429,
+    Status429Reset,
+    Html502,
+    Drop,
+    Truncated,
+    WrongJson,
+    Delay,
+    Stale,
+    ShortPage,
+}
+
+/// Which steps a history has.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds {
+    pub by_hand: bool,
+    pub usernames: bool,
+    pub lost: bool,
+    pub faults: bool,
+    pub wild_names: bool,
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let chosen = ["00g0", "00g2"].map(|id| OktaGroupId::parse(id).unwrap());
+    let groups = prop_oneof![
+        4 => Just(GroupSelection::Assigned),
+        1 => Just(GroupSelection::None),
+        2 => Just(GroupSelection::All),
+        1 => Just(GroupSelection::Ids(chosen.to_vec())),
+        2 => Just(GroupSelection::Named("*R*e*".to_owned())),
+    ];
+    let usernames = prop_oneof![Just(UsernamePolicy::Strict), Just(UsernamePolicy::Sanitize)];
+    let adopt = prop_oneof![
+        2 => Just(Adopt::UsernameAndEmail),
+        1 => Just(Adopt::Username),
+        1 => Just(Adopt::Never)
+    ];
+    let suspended = prop_oneof![
+        2 => Just(SuspendedUsers::Deactivate),
+        1 => Just(SuspendedUsers::Keep)
+    ];
+    let team_names = prop_oneof![
+        2 => Just(TeamNamePolicy::Sanitize),
+        1 => Just(TeamNamePolicy::Strict)
+    ];
+    let removal = prop_oneof![
+        2 => Just(TeamRemoval::Empty),
+        1 => Just(TeamRemoval::Keep),
+        1 => Just(TeamRemoval::Delete)
+    ];
+    let reset = prop_oneof![3 => Just(ResetEmail::Send), 1 => Just(ResetEmail::Skip)];
+    (
+        groups, usernames, adopt, suspended, team_names, removal, reset,
+    )
+        .prop_map(
+            |(groups, usernames, adopt, suspended, team_names, team_removal, reset_email)| Policy {
+                groups,
+                usernames,
+                adopt,
+                suspended,
+                team_names,
+                team_removal,
+                reset_email,
+                ..Policy::default()
+            },
+        )
+}
+
+/// A number for things that are counted when the step's turn comes.
+fn any_one() -> std::ops::Range<usize> {
+    0..6
+}
+
+/// One of some strategies; those with weight 0 are left out.
+fn one_of(choices: Vec<(u32, BoxedStrategy<Step>)>) -> BoxedStrategy<Step> {
+    let choices = choices.into_iter().filter(|(weight, _)| *weight > 0);
+    Union::new_weighted(choices.collect()).boxed()
+}
+
+fn okta_user_step(kinds: Kinds) -> BoxedStrategy<Step> {
+    let named = if kinds.usernames { 6 } else { 0 };
+    let username = if kinds.usernames {
+        option::of(0..USERNAMES.len()).boxed()
+    } else {
+        Just(None).boxed()
+    };
+    let of_a_user = |weight, step: fn(usize) -> Step| (weight, any_one().prop_map(step).boxed());
+    one_of(vec![
+        (
+            5,
+            (0..PEOPLE.len(), 0..EMAILS.len())
+                .prop_map(|(person, email)| Step::CreateUser { person, email })
+                .boxed(),
+        ),
+        (
+            5,
+            (any_one(), username)
+                .prop_map(|(user, username)| Step::Assign { user, username })
+                .boxed(),
+        ),
+        (
+            named,
+            (any_one(), 0..USERNAMES.len())
+                .prop_map(|(user, name)| Step::Username { user, name })
+                .boxed(),
+        ),
+        (
+            named / 3,
+            (any_one(), any_one())
+                .prop_map(|(one, two)| Step::SwapUsernames { one, two })
+                .boxed(),
+        ),
+        (
+            2,
+            (any_one(), 0..FIRST_NAMES.len())
+                .prop_map(|(user, name)| Step::FirstName { user, name })
+                .boxed(),
+        ),
+        (
+            1,
+            (any_one(), 0..PHONES.len())
+                .prop_map(|(user, phone)| Step::Phone { user, phone })
+                .boxed(),
+        ),
+        (
+            1,
+            (any_one(), 0..EMAILS.len())
+                .prop_map(|(user, email)| Step::Email { user, email })
+                .boxed(),
+        ),
+        of_a_user(2, |user| Step::Unassign { user }),
+        of_a_user(2, |user| Step::Suspend { user }),
+        of_a_user(1, |user| Step::Unsuspend { user }),
+        of_a_user(2, |user| Step::Deactivate { user }),
+        of_a_user(1, |user| Step::Activate { user }),
+        of_a_user(2, |user| Step::DeleteUser { user }),
+    ])
+}
+
+fn okta_group_step(kinds: Kinds) -> BoxedStrategy<Step> {
+    let names = if kinds.wild_names {
+        GROUPS.len()
+    } else {
+        TAME_GROUPS.len()
+    };
+    prop_oneof![
+        4 => (0..names).prop_map(|name| Step::CreateGroup { name }),
+        3 => (any_one(), 0..names).prop_map(|(group, name)| Step::RenameGroup { group, name }),
+        2 => vec(any_one(), 2..4).prop_map(|groups| Step::PassNames { groups }),
+        1 => any_one().prop_map(|group| Step::DeleteGroup { group }),
+        5 => any_one().prop_map(|group| Step::AssignGroup { group }),
+        2 => any_one().prop_map(|group| Step::UnassignGroup { group }),
+        7 => (any_one(), any_one()).prop_map(|(group, user)| Step::AddMember { group, user }),
+        3 => (any_one(), any_one()).prop_map(|(group, user)| Step::RemoveMember { group, user }),
+    ]
+    .boxed()
+}
+
+fn hand_step() -> BoxedStrategy<Step> {
+    let how = prop_oneof![
+        3 => Just(Join::Plain),
+        2 => Just(Join::Maintainer),
+        1 => Just(Join::External)
+    ];
+    prop_oneof![
+        4 => (0..USERNAMES.len(), 0..EMAILS.len(), any::<bool>())
+            .prop_map(|(name, email, enabled)| Step::HandUser { name, email, enabled }),
+        1 => (0..USERNAMES.len()).prop_map(|name| Step::SsoUser { name }),
+        4 => (0..TEAMS.len(), option::weighted(0.4, any_one()))
+            .prop_map(|(name, parent)| Step::HandTeam { name, parent }),
+        8 => (any_one(), any_one(), how)
+            .prop_map(|(account, team, how)| Step::HandJoin { account, team, how }),
+        3 => (any_one(), any_one()).prop_map(|(account, team)| Step::HandLeave { account, team }),
+        2 => (any_one(), any::<bool>())
+            .prop_map(|(account, enabled)| Step::HandEnable { account, enabled }),
+        1 => any_one().prop_map(|account| Step::HandName { account }),
+        2 => (any_one(), 0..TEAMS.len())
+            .prop_map(|(team, name)| Step::HandRenameTeam { team, name }),
+        1 => any_one().prop_map(|team| Step::HandDeleteTeam { team }),
+        1 => any_one().prop_map(|account| Step::HandDeleteAccount { account }),
+        1 => (0..USERNAMES.len()).prop_map(|name| Step::ForeignName { name }),
+        1 => Just(Step::RevokeTokens),
+    ]
+    .boxed()
+}
+
+fn delivery_step(kinds: Kinds) -> BoxedStrategy<Step> {
+    let crash = if kinds.faults {
+        option::weighted(0.2, 1..120_u8).boxed()
+    } else {
+        Just(None).boxed()
+    };
+    let deliver = (
+        20..=100_u8,
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        crash,
+        any::<u64>(),
+    )
+        .prop_map(
+            |(percent, twice, both, wait, crash_after_ms, dice)| Step::Deliver {
+                percent,
+                twice,
+                both,
+                wait,
+                crash_after_ms,
+                dice,
+            },
+        );
+    let lose = (10..=60_u8, any::<u64>()).prop_map(|(percent, dice)| Step::Lose { percent, dice });
+    one_of(vec![
+        (6, deliver.boxed()),
+        (u32::from(kinds.lost), lose.boxed()),
+    ])
+}
+
+fn fault_step() -> BoxedStrategy<Step> {
+    use FaultChoice as F;
+    let kind = prop::sample::select(vec![
+        F::Status500,
+        F::Status503,
+        F::Status503RetryAfter,
+        F::Status429,
+        F::Status429Reset,
+        F::Html502,
+        F::Drop,
+        F::Drop,
+        F::Truncated,
+        F::WrongJson,
+        F::Delay,
+        F::Stale,
+        F::Stale,
+        F::ShortPage,
+    ]);
+    (
+        any::<bool>(),
+        0..6_usize,
+        kind,
+        1..7_u32,
+        0..4_u32,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(at_okta, path, kind, times, skip, after_effect)| Step::Fault {
+                at_okta,
+                path,
+                kind,
+                times,
+                skip,
+                after_effect,
+            },
+        )
+        .boxed()
+}
+
+pub fn history(kinds: Kinds, length: usize) -> impl Strategy<Value = History> {
+    let mut steps = vec![
+        (12, okta_user_step(kinds)),
+        (10, okta_group_step(kinds)),
+        (9, delivery_step(kinds)),
+    ];
+    if kinds.by_hand {
+        steps.push((8, hand_step()));
+    }
+    if kinds.faults {
+        steps.push((8, fault_step()));
+    }
+    let step = one_of(steps);
+    (
+        policy(),
+        0..3_u32,
+        beginning(kinds),
+        vec(step, length / 2..length),
+    )
+        .prop_map(|(policy, lag, mut steps, more)| {
+            steps.extend(more);
+            History { policy, lag, steps }
+        })
+}
+
+/// Some people and groups to begin with, so that the steps after it find somebody.
+fn beginning(kinds: Kinds) -> impl Strategy<Value = Vec<Step>> {
+    let names = if kinds.wild_names {
+        GROUPS.len()
+    } else {
+        TAME_GROUPS.len()
+    };
+    let people = vec(0..EMAILS.len(), 2..4);
+    let groups = vec(0..names, 2..4);
+    (people, groups).prop_map(|(people, groups)| {
+        let mut steps = Vec::new();
+        for (person, email) in people.into_iter().enumerate() {
+            steps.push(Step::CreateUser { person, email });
+            steps.push(Step::Assign {
+                user: person,
+                username: None,
+            });
+        }
+        for (group, name) in groups.into_iter().enumerate() {
+            steps.push(Step::CreateGroup { name });
+            steps.push(Step::AssignGroup { group });
+            steps.push(Step::AddMember { group, user: group });
+        }
+        steps
+    })
+}

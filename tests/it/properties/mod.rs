@@ -1,0 +1,281 @@
+//! Random histories: whatever people do in Okta and by hand in Anypoint, in whatever order the events
+//! come, how often, or not at all, when all is quiet Anypoint equals Okta and nothing unowned was
+//! touched.
+//!
+//! Each history has a seed. A failure prints it, with the shortest history that still fails;
+//! `PROPERTY_SEED=n` plays that seed alone. `PROPERTY_SECONDS=600` plays as many histories as fit,
+//! from seeds that nobody played before.
+
+mod hand;
+mod history;
+mod model;
+mod rig;
+
+use std::ops::AddAssign;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use okta_anypoint::ledger::Status;
+use okta_anypoint::provision::{Policy, TeamRemoval};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+use history::{History, Kinds, history};
+use rig::{Rig, settled};
+
+/// Histories that are played in any case, always the same ones unless a time is given.
+const LEAST: u64 = 6;
+/// Histories that are played at once.
+const AT_ONCE: usize = 2;
+/// How long one history may take, on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The longest history.
+const STEPS: usize = 60;
+
+#[derive(Default, Debug, Clone, Copy)]
+pub struct Counts {
+    histories: usize,
+    steps: usize,
+    idle_steps: usize,
+    deliveries: usize,
+    events: usize,
+    doubled: usize,
+    lost: usize,
+    crashes: usize,
+    faults_set: usize,
+    faults_fired: usize,
+    looks: usize,
+    permanent: usize,
+    refusals: usize,
+    requests: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.histories += other.histories;
+        self.steps += other.steps;
+        self.idle_steps += other.idle_steps;
+        self.deliveries += other.deliveries;
+        self.events += other.events;
+        self.doubled += other.doubled;
+        self.lost += other.lost;
+        self.crashes += other.crashes;
+        self.faults_set += other.faults_set;
+        self.faults_fired += other.faults_fired;
+        self.looks += other.looks;
+        self.permanent += other.permanent;
+        self.refusals += other.refusals;
+        self.requests += other.requests;
+    }
+}
+
+/// Plays a history, lets it come to rest, and gives what is wrong then.
+async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
+    let mut rig = Rig::new(history).await;
+    rig.play(&history.steps).await;
+    rig.quiet().await;
+    let records = rig.records().await;
+    for record in &records {
+        if !settled(record) {
+            rig.problems.push(format!("an event is left: {record:?}"));
+        }
+        let text = record.error.as_deref().unwrap_or_default();
+        let is_true = model::TRUE_REASONS.iter().any(|words| text.contains(words));
+        if record.status == Status::Failed && !kinds.faults && !is_true {
+            rig.problems
+                .push(format!("a failure of no known kind: {text}"));
+        }
+    }
+    rig.counts.permanent += records
+        .iter()
+        .filter(|record| record.status == Status::Failed)
+        .count();
+
+    if !kinds.lost && rig.counts.permanent == 0 {
+        // Every event was done, so nothing may be left to do.
+        rig.let_time_pass();
+        rig.world.anypoint().let_reads_catch_up();
+        let before = rig.successful_writes();
+        rig.look_at_all(0).await;
+        let wrote = rig.successful_writes() - before;
+        if wrote > 0 {
+            let writes = rig.last_writes(wrote);
+            rig.problems
+                .push(format!("the events alone were not enough: {writes:#?}"));
+        }
+    }
+
+    rig.looks(history.lag as usize + 1).await;
+    rig.let_time_pass();
+    let before = rig.successful_writes();
+    let last_looks = rig.looks(0).await;
+    if rig.successful_writes() > before {
+        let writes = rig.last_writes(rig.successful_writes() - before);
+        rig.problems
+            .push(format!("agreement is written again: {writes:#?}"));
+    }
+    let end = rig.end(&history.policy, last_looks).await;
+    let model = model::check(&end, !kinds.faults);
+    rig.counts.refusals += model.refusals;
+    rig.problems.extend(model.problems);
+    rig.check_traffic();
+    rig.counts.histories = 1;
+    (rig.counts, rig.problems)
+}
+
+/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does.
+fn trace() {
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
+    let one = number("PROPERTY_SEED");
+    let seconds = number("PROPERTY_SECONDS");
+    let first = one.unwrap_or_else(|| match seconds {
+        Some(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            .wrapping_mul(1_000_000),
+        None => 1,
+    });
+    if number("PROPERTY_TRACE").is_some() {
+        trace();
+    }
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or_default());
+    let next = AtomicU64::new(0);
+    let total = Mutex::new(Counts::default());
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::SeqCst);
+            let over = match one {
+                Some(_) => n > 0,
+                None if seconds.is_none() => n >= LEAST,
+                None => n >= LEAST && Instant::now() > until,
+            };
+            if over || !failures.lock().unwrap().is_empty() {
+                return;
+            }
+            match play_seed(first + n, kinds, tame) {
+                Ok(counts) => *total.lock().unwrap() += counts,
+                Err(failure) => failures
+                    .lock()
+                    .unwrap()
+                    .push(format!("PROPERTY_SEED={}: {failure}", first + n)),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    println!("{name}: {}", summary(&total.into_inner().unwrap()));
+    assert!(failures.is_empty(), "{name}\n{}", failures.join("\n\n"));
+}
+
+fn summary(c: &Counts) -> String {
+    format!(
+        "{} histories, {} steps ({} of them without effect), {} deliveries of {} events \
+         ({} doubled, {} lost), {} cut off, {} faults set, played {} times, {} looks, \
+         {} events failed for good, {} refusals at the end, {} requests",
+        c.histories,
+        c.steps,
+        c.idle_steps,
+        c.deliveries,
+        c.events,
+        c.doubled,
+        c.lost,
+        c.crashes,
+        c.faults_set,
+        c.faults_fired,
+        c.looks,
+        c.permanent,
+        c.refusals,
+        c.requests,
+    )
+}
+
+fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, String> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases: 1,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        max_shrink_time: 25_000,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let counts = Mutex::new(Counts::default());
+    let outcome = runner.run(&history(kinds, STEPS), |mut history| {
+        tame(&mut history.policy);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let played = async { tokio::time::timeout(PATIENCE, play(&history, kinds)).await };
+        let (counted, problems) = runtime
+            .block_on(played)
+            .unwrap_or_else(|_| (Counts::default(), vec!["does not end".to_owned()]));
+        *counts.lock().unwrap() = counted;
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(TestCaseError::fail(problems.join("\n"))),
+        }
+    });
+    match outcome {
+        Ok(()) => Ok(counts.into_inner().unwrap()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const ALL: Kinds = Kinds {
+    by_hand: true,
+    usernames: true,
+    lost: true,
+    faults: false,
+    wild_names: true,
+};
+
+#[test]
+fn histories_end_in_agreement() {
+    property("histories", ALL, |_| {});
+}
+
+#[test]
+fn histories_with_faults_end_in_agreement() {
+    let kinds = Kinds {
+        faults: true,
+        ..ALL
+    };
+    property("histories with faults", kinds, |_| {});
+}
+
+#[test]
+fn events_alone_are_enough() {
+    let kinds = Kinds {
+        by_hand: false,
+        usernames: false,
+        lost: false,
+        faults: false,
+        wild_names: false,
+    };
+    property("events alone", kinds, |policy| {
+        if policy.team_removal == TeamRemoval::Delete {
+            policy.team_removal = TeamRemoval::Empty;
+        }
+    });
+}

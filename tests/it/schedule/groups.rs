@@ -1,0 +1,153 @@
+//! Groups and their teams in a reconcile.
+
+use okta_anypoint::provision::{GroupSelection, TeamRemoval};
+use okta_anypoint::schedule::Task;
+use okta_anypoint::simulator::anypoint::Member;
+
+use super::{APP, Stage, actions};
+
+#[tokio::test]
+async fn maintainers_and_members_from_external_groups_stay() {
+    let stage = Stage::new().await;
+    let (ann, _ben, _cat) = (
+        stage.assigned("ann"),
+        stage.assigned("ben"),
+        stage.assigned("cat"),
+    );
+    stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    {
+        let devs = stage.team("Devs");
+        let (ben, cat) = (stage.account("ben"), stage.account("cat"));
+        let mut world = stage.anypoint.world();
+        world.add_member(&devs, &ben, "maintainer").unwrap();
+        world.mark_external(&devs, &cat).unwrap();
+    }
+    stage.finds_nothing().await;
+    assert_eq!(stage.members("Devs"), ["ann", "ben", "cat"]);
+    let kinds: Vec<Member> = {
+        let world = stage.anypoint.world();
+        world.teams[&world.team_by_name("Devs").unwrap().id]
+            .members
+            .values()
+            .cloned()
+            .collect()
+    };
+    assert_eq!(kinds.len(), 3);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_group_that_leaves_the_selection_follows_the_setting() {
+    for removal in [TeamRemoval::Empty, TeamRemoval::Keep, TeamRemoval::Delete] {
+        let mut stage = Stage::new().await;
+        stage.policy.team_removal = removal;
+        let ann = stage.assigned("ann");
+        let devs = stage.pushed_group("Devs", &[&ann]);
+        stage.settle().await;
+        stage.okta.world().unassign_group(APP, &devs).unwrap();
+        let summary = stage.run(Task::Reconcile).await;
+        let team = stage.anypoint.world().team_by_name("Devs").cloned();
+        let (members, lost) = match removal {
+            TeamRemoval::Empty => (Some(0), 1),
+            TeamRemoval::Keep => (Some(1), 0),
+            TeamRemoval::Delete => (None, 1),
+        };
+        assert_eq!(team.map(|team| team.members.len()), members, "{removal:?}");
+        assert_eq!(summary.count("deactivations"), lost, "{removal:?}");
+        stage.finds_nothing().await;
+        stage.end();
+    }
+}
+
+#[tokio::test]
+async fn a_team_with_teams_below_it_is_not_deleted() {
+    let mut stage = Stage::new().await;
+    stage.policy.team_removal = TeamRemoval::Delete;
+    let ann = stage.assigned("ann");
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let team = stage.team("Devs");
+    stage
+        .anypoint
+        .world()
+        .add_team("Below", Some(&team))
+        .unwrap();
+    stage.okta.world().delete_group(&devs).unwrap();
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.problems.len(), 1);
+    assert_eq!(summary.differences, []);
+    assert!(stage.writes().is_empty());
+    stage.end();
+}
+
+#[tokio::test]
+async fn every_selection_of_groups_is_read() {
+    for selection in ["all", "ids", "named", "none"] {
+        let mut stage = Stage::new().await;
+        let ann = stage.assigned("ann");
+        let devs = {
+            let mut world = stage.okta.world();
+            let devs = world.create_group("Devs").unwrap().id;
+            world.create_group("Other").unwrap();
+            world.add_member(&devs, &ann).unwrap();
+            devs
+        };
+        stage.policy.groups = match selection {
+            "all" => GroupSelection::All,
+            "ids" => GroupSelection::Ids(vec![devs.parse().unwrap(), "00gGONE".parse().unwrap()]),
+            "named" => GroupSelection::Named("De*".to_owned()),
+            _ => GroupSelection::None,
+        };
+        let summary = stage.run(Task::Reconcile).await;
+        let expected = match selection {
+            "all" => 2,
+            "none" => 0,
+            _ => 1,
+        };
+        assert_eq!(summary.count("differing_groups"), expected, "{selection}");
+        if expected > 0 {
+            assert_eq!(stage.members("Devs"), ["ann"], "{selection}");
+        }
+        stage.finds_nothing().await;
+        stage.end();
+    }
+}
+
+#[tokio::test]
+async fn an_existing_team_is_adopted_with_its_members_compared() {
+    let mut stage = Stage::new().await;
+    let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
+    stage.settle().await;
+    {
+        let (ben, mut world) = (stage.account("ben"), stage.anypoint.world());
+        let team = world.add_team("devs", None).unwrap();
+        world.add_member(&team, &ben, "member").unwrap();
+    }
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.record();
+    let plan = stage.run(Task::Reconcile).await;
+    assert_eq!(
+        actions(&plan, &format!("group#{devs}")),
+        ["adopt_team", "remove_members", "add_members"]
+    );
+    assert_eq!(plan.count("deactivations"), 1, "adopting takes ben out");
+    stage.recorder = None;
+    stage.run(Task::Reconcile).await;
+    assert_eq!(stage.members("Devs"), ["ann"]);
+    stage.finds_nothing().await;
+    let _ = ben;
+    stage.end();
+}
+
+#[tokio::test]
+async fn two_groups_with_one_team_name_are_a_problem() {
+    let stage = Stage::new().await;
+    stage.pushed_group("R&D", &[]);
+    stage.settle().await;
+    stage.pushed_group("R-D", &[]);
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.problems.len(), 1);
+    assert_eq!(summary.differences, []);
+    stage.end();
+}

@@ -1,0 +1,154 @@
+//! Imports that are cut off, refused, or lied to.
+
+use http::Method;
+use okta_anypoint::schedule::Task;
+use okta_anypoint::settings::ImportMode;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::store::Origin;
+use rstest::rstest;
+
+use super::APP;
+use super::import::{import_and_rest, stage as stage_of};
+
+#[rstest]
+#[case::created_and_not_assigned("/api/v1/apps/", false)]
+#[case::assigned_and_not_told("/api/v1/apps/", true)]
+#[case::created_and_not_told("/api/v1/users", true)]
+#[tokio::test]
+async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    let mut fault = Fault::status(path, 403, r#"{"errorCode":"E0000006"}"#)
+        .on(Method::POST)
+        .once();
+    if after {
+        fault = fault.after_effect();
+    }
+    stage.okta.traffic().inject(fault);
+    assert!(stage.try_run(Task::Import, None).await.is_err());
+    import_and_rest(&stage).await;
+    let (count, id) = {
+        let world = stage.okta.world();
+        let user = world.find_user("ann@acme.example").unwrap();
+        (world.users.len(), user.id.clone())
+    };
+    assert_eq!(count, 1, "never doubled");
+    assert_eq!(stage.link(&id).await.unwrap().origin, Origin::Imported);
+    stage.end();
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_does_not_double_anybody() {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    stage.okta.traffic().inject(
+        Fault::new("/api/v1/users", FaultKind::DropConnection)
+            .on(Method::POST)
+            .once()
+            .after_effect(),
+    );
+    import_and_rest(&stage).await;
+    assert_eq!(stage.okta.world().users.len(), 1);
+    stage.end();
+}
+
+#[tokio::test]
+async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
+    let refused = |code: u16| {
+        Fault::status("/api/v1/users", code, r#"{"errorCode":"E0000001"}"#)
+            .on(Method::POST)
+            .once()
+    };
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    stage.native("ben");
+    stage.okta.traffic().inject(refused(400));
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(
+        ["refused", "created", "linked"].map(|name| summary.count(name)),
+        [1, 1, 1]
+    );
+    import_and_rest(&stage).await;
+
+    let stage = stage_of(ImportMode::Create).await;
+    (0..9).for_each(|n| drop(stage.native(&format!("user{n}"))));
+    stage.okta.traffic().inject(refused(403));
+    let failure = stage.try_run(Task::Import, None).await.unwrap_err();
+    assert!(!failure.is_retryable());
+    assert_eq!(
+        stage.okta.traffic().count(&Method::POST, "/api/v1/users"),
+        4,
+        "those at work end, no more are begun"
+    );
+    stage.end();
+}
+
+#[rstest]
+#[case::app_users(true, "/apps/0oaANYPOINT/users", Method::GET)]
+#[case::by_login(true, "/api/v1/users/", Method::GET)]
+#[case::by_address(true, "/api/v1/users", Method::GET)]
+#[case::accounts(false, "0000000000aa/users", Method::GET)]
+#[tokio::test]
+async fn a_source_that_fails_stops_the_import(
+    #[case] at_okta: bool,
+    #[case] path: &str,
+    #[case] method: Method,
+) {
+    for kind in [
+        FaultKind::Status {
+            code: 403,
+            headers: Vec::new(),
+            body: "{}".to_owned(),
+        },
+        FaultKind::WrongJson,
+    ] {
+        let stage = stage_of(ImportMode::Create).await;
+        stage.native("ann");
+        stage.assigned("ben");
+        stage.native("ben");
+        let traffic = if at_okta {
+            stage.okta.traffic()
+        } else {
+            stage.anypoint.traffic()
+        };
+        let set = traffic.inject(Fault::new(path, kind).on(method.clone()).once());
+        assert!(stage.try_run(Task::Import, None).await.is_err());
+        assert_eq!(traffic.fired(set), 1);
+        assert_eq!(stage.writes(), Vec::<String>::new());
+        assert!(stage.store.all_user_links().await.unwrap().is_empty());
+        stage.end();
+    }
+}
+
+#[tokio::test]
+async fn an_empty_app_is_not_believed_while_people_are_linked() {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.assigned("ann");
+    stage.run(Task::Reconcile).await;
+    stage.native("ben");
+    stage.forget();
+    let fault = Fault::status(&format!("/apps/{APP}/users"), 200, "[]").once();
+    stage.okta.traffic().inject(fault);
+    assert!(stage.try_run(Task::Import, None).await.is_err());
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_mapping_that_overrules_the_username_leaves_no_link() {
+    let stage = stage_of(ImportMode::Create).await;
+    let ann = stage.unassigned("ann");
+    stage.native("ann");
+    let overruled = serde_json::json!({"id": ann, "status": "ACTIVE",
+        "credentials": {"userName": "ann@acme.example"}});
+    stage.okta.traffic().inject(
+        Fault::status(&format!("/apps/{APP}/users"), 200, &overruled.to_string())
+            .on(Method::POST)
+            .once(),
+    );
+    let summary = stage.run(Task::Import).await;
+    assert_eq!((summary.count("refused"), summary.count("linked")), (1, 0));
+    assert!(stage.link(&ann).await.is_none());
+    assert_eq!(stage.writes().len(), 1);
+    stage.end();
+}

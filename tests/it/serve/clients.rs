@@ -1,0 +1,132 @@
+//! Clients that are slow, large, or strangers.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{LONG, Remotes, SECRET, Serve};
+
+async fn connect(serve: &Serve) -> TcpStream {
+    let address = serve
+        .hook
+        .trim_start_matches("http://")
+        .trim_end_matches('/');
+    TcpStream::connect(address).await.unwrap()
+}
+
+/// Everything that comes until the other side closes, and how long that took.
+async fn until_closed(mut stream: TcpStream) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    (String::from_utf8(bytes).unwrap(), begun.elapsed())
+}
+
+async fn say(serve: &Serve, text: &str) -> TcpStream {
+    let mut stream = connect(serve).await;
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_holds_a_connection_by_being_slow() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    // Says nothing; half a head; a head and half a body.
+    let silent = connect(&serve).await;
+    let half_head = say(&serve, "POST / HTTP/1.1\r\nhost: x\r\nauthor").await;
+    let half_body = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\ncontent-length: 900\r\n\r\n{{"
+    );
+    let half_body = say(&serve, &half_body).await;
+    let (silent, half_head, half_body) = tokio::join!(
+        until_closed(silent),
+        until_closed(half_head),
+        until_closed(half_body)
+    );
+    assert_eq!(silent.0, "");
+    assert!(
+        half_head.0.is_empty() || half_head.0.starts_with("HTTP/1.1 408"),
+        "{}",
+        half_head.0
+    );
+    assert!(silent.1 < Duration::from_secs(8) && half_head.1 < Duration::from_secs(8));
+    assert!(half_body.0.starts_with("HTTP/1.1 503"), "{}", half_body.0);
+    assert!(
+        half_body.1 < Duration::from_millis(2_500),
+        "{:?}",
+        half_body.1
+    );
+    // Many of them keep nobody else out.
+    let mut many = Vec::new();
+    for _ in 0..200 {
+        many.push(say(&serve, "POST / HTTP/1.1\r\n").await);
+    }
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused_early() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
+    let announced = say(&serve, &format!("{head}content-length: 1048577\r\n\r\n")).await;
+    assert!(until_closed(announced).await.0.starts_with("HTTP/1.1 413"));
+    let exact = "x".repeat(1024 * 1024);
+    for (body, status) in [(exact.clone(), 400), (exact + "x", 413)] {
+        let mut stream = say(&serve, &format!("{head}transfer-encoding: chunked\r\n\r\n")).await;
+        let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        // Whoever is refused early may find the connection closed while still sending.
+        let _ = stream.write_all(chunk.as_bytes()).await;
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(first, format!("HTTP/1.1 {status}").as_bytes());
+    }
+    let header = "x".repeat(200 * 1024);
+    let answer = say(&serve, &format!("{head}x-large: {header}\r\n\r\n")).await;
+    assert!(until_closed(answer).await.0.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_nothing_on_any_path() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    for path in ["", "okta", "status", "health", "ready", "../etc/passwd"] {
+        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
+            for secret in [None, Some(""), Some("wrong"), Some("hook-secret-7f3")] {
+                let url = format!("{}{path}", serve.hook);
+                let mut request = remotes.http.request(method.parse().unwrap(), url);
+                if let Some(secret) = secret {
+                    request = request.header("authorization", secret);
+                }
+                let answer = request.body("{}").send().await.unwrap();
+                assert_eq!(answer.status(), 401, "{method} {path}");
+                assert_eq!(answer.text().await.unwrap(), "");
+            }
+        }
+    }
+    // Refused before the body is there.
+    let stranger = say(
+        &serve,
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+    )
+    .await;
+    assert!(until_closed(stranger).await.0.starts_with("HTTP/1.1 401"));
+    let put = remotes
+        .http
+        .put(&serve.hook)
+        .header("authorization", SECRET)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(put.status(), 405);
+    assert_eq!(put.headers()["allow"], "GET, POST");
+    assert_eq!(serve.overview(&remotes).await["queue"]["waiting"], 0);
+}

@@ -1,0 +1,114 @@
+//! Okta's own deliveries, end to end.
+
+use super::{APP, LONG, Remotes, eventually};
+
+const TYPES: &[&str] = &[
+    "application.user_membership.add",
+    "application.user_membership.remove",
+    "user.account.update_profile",
+    "user.lifecycle.deactivate",
+    "group.user_membership.add",
+    "group.user_membership.remove",
+    "group.application_assignment.add",
+    "group.profile.update",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn okta_delivers_until_anypoint_agrees() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve(&["--reconcile-every", "off"]);
+    remotes.register(&serve, TYPES).await;
+
+    let [ada, lin, kim] = ["ada", "lin", "kim"].map(|name| remotes.user(name));
+    {
+        let mut okta = remotes.okta.world();
+        let group = okta.create_group("Integrators").unwrap().id;
+        okta.assign_group(APP, &group).unwrap();
+        for user in [&ada, &lin] {
+            okta.add_member(&group, user).unwrap();
+        }
+        okta.assign(APP, &kim).unwrap();
+    }
+    let account = |name: &str| {
+        let world = remotes.anypoint.world();
+        world
+            .user_by_username(name)
+            .map(|user| (user.enabled, user.last_name.clone()))
+    };
+    let team = || {
+        let world = remotes.anypoint.world();
+        let id = world
+            .team_by_name("Integrators")
+            .map(|team| team.id.clone());
+        id.map(|id| world.members_of(&id)).unwrap_or_default()
+    };
+    eventually("three accounts and a team of two", || {
+        ["ada", "lin", "kim"]
+            .iter()
+            .all(|name| account(name).is_some_and(|(enabled, _)| enabled))
+            && team().len() == 2
+    })
+    .await;
+
+    {
+        let mut okta = remotes.okta.world();
+        okta.update_profile(&ada, &[("lastName", "Lovelace".into())])
+            .unwrap();
+        okta.deactivate(&lin).unwrap();
+        okta.unassign(APP, &kim).unwrap();
+    }
+    eventually("the name follows, who left is disabled", || {
+        account("ada") == Some((true, "Lovelace".to_owned()))
+            && account("lin").is_some_and(|(enabled, _)| !enabled)
+            && account("kim").is_some_and(|(enabled, _)| !enabled)
+            && team().len() == 1
+    })
+    .await;
+
+    assert!(remotes.okta.delivered(LONG).await);
+    let deliveries = remotes.okta.deliveries();
+    assert!(!deliveries.is_empty());
+    for delivery in deliveries {
+        assert_eq!(
+            (delivery.status, delivery.attempts),
+            (Some(204), 1),
+            "{delivery:?}"
+        );
+    }
+    serve.settled(&remotes).await;
+    let events = &serve.overview(&remotes).await["events"];
+    assert_eq!(events["failed_permanent"], 0, "{events}");
+    assert_eq!(events["failed_retryable"], 0, "{events}");
+    remotes.nothing_unexpected();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_before_the_start_is_caught_up() {
+    let remotes = Remotes::start().await;
+    let user = remotes.user("ada");
+    remotes.assign(&user);
+    let serve = remotes.serve(&["--reconcile-every", "off"]);
+    eventually("the account", || {
+        remotes.anypoint.world().user_by_username("ada").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+    let reports = serve.overview(&remotes).await["reports"].clone();
+    assert_eq!(reports[0]["task"], "catch_up", "{reports}");
+    remotes.nothing_unexpected();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconcile_finds_what_no_event_told() {
+    let remotes = Remotes::start().await;
+    let user = remotes.user("ada");
+    remotes.assign(&user);
+    remotes.okta.world().log.clear();
+    let serve = remotes.serve(&["--catch-up-every", "off", "--reconcile-every", "1s"]);
+    eventually("the account", || {
+        remotes.anypoint.world().user_by_username("ada").is_some()
+    })
+    .await;
+    let reports = serve.overview(&remotes).await["reports"].clone();
+    assert_eq!(reports[0]["task"], "reconcile", "{reports}");
+}

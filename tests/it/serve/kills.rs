@@ -1,0 +1,240 @@
+//! kill -9 at random moments under load, then restart: nothing that was answered with 204 is lost,
+//! nothing is done twice.
+//!
+//! `SERVE_KILLS=100` kills more often; `SERVE_SEED=…` plays other moments.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use okta_anypoint::clock::SystemClock;
+use okta_anypoint::ledger::{Filter, Ledger as _, SqliteLedger, Status};
+use okta_anypoint::simulator::anypoint::AnypointWorld;
+use okta_anypoint::simulator::okta::{LogEvent, UserStatus};
+use okta_anypoint::sqlite::Database;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+
+use super::{APP, Remotes};
+
+/// Users that begin in one round.
+const USERS: usize = 6;
+/// A restarted process is at it again within this: what the killed one was at does not wait for its
+/// lease (112 s).
+const TAKEN_UP: Duration = Duration::from_secs(60);
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn kills_lose_nothing_and_double_nothing() {
+    let (kills, seed) = (number("SERVE_KILLS", 20), number("SERVE_SEED", 7));
+    let mut random = StdRng::seed_from_u64(seed);
+    let remotes = Remotes::start().await;
+    // A call takes a while in real life; kills are to fall into that time too.
+    remotes.okta.traffic().set_latency(Duration::from_millis(2));
+    remotes
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(4));
+    let calls = Arc::new(AtomicU32::new(0));
+    for traffic in [remotes.okta.traffic(), remotes.anypoint.traffic()] {
+        let calls = Arc::clone(&calls);
+        traffic.on_request(move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+
+    let mut users: Vec<String> = Vec::new();
+    let mut open: Vec<Vec<LogEvent>> = Vec::new();
+    let mut accepted: HashSet<String> = HashSet::new();
+    let mut refused = 0;
+    for round in 0..kills {
+        let mut serve = remotes.serve_deliveries_only();
+        for n in 0..USERS {
+            let user = remotes.user(&format!("user{round}x{n}"));
+            open.push(remotes.assign(&user));
+            users.push(user);
+        }
+        for _ in 0..3 {
+            let user = &users[random.random_range(0..users.len())];
+            let name = format!("Name{}", random.random_range(0..1_000));
+            let mut okta = remotes.okta.world();
+            open.push(
+                okta.update_profile(user, &[("lastName", name.into())])
+                    .unwrap(),
+            );
+            let user = &users[random.random_range(0..users.len())];
+            open.push(match okta.suspend(user) {
+                Ok(events) => events,
+                Err(_) => okta.unsuspend(user).unwrap(),
+            });
+        }
+        // After so many calls to the remotes, or after a time: some kills find it between calls.
+        let begun = calls.load(Ordering::SeqCst);
+        let after_calls = random.random_range(1..60);
+        let after = Duration::from_millis(random.random_range(1..250));
+        let by_calls = random.random_bool(0.5);
+        let pid_killed = async {
+            let start = Instant::now();
+            let due = || match by_calls {
+                true => {
+                    calls.load(Ordering::SeqCst) - begun >= after_calls
+                        || start.elapsed() > Duration::from_secs(2)
+                }
+                false => start.elapsed() >= after,
+            };
+            while !due() {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        };
+        let hook = &serve;
+        let posts = async {
+            futures_util::stream::iter(std::mem::take(&mut open))
+                .map(|events| async {
+                    let status = remotes.deliver(hook, &events).await;
+                    (events, status)
+                })
+                .buffer_unordered(4)
+                .collect::<Vec<_>>()
+                .await
+        };
+        let kill = async {
+            pid_killed.await;
+            let pid = hook.pid().to_string();
+            let killed = std::process::Command::new("kill")
+                .args(["-9", &pid])
+                .status()
+                .unwrap();
+            assert!(killed.success());
+        };
+        let (posted, ()) = tokio::join!(posts, kill);
+        serve.kill();
+        for (events, status) in posted {
+            match status {
+                Some(204) => accepted.extend(events.into_iter().map(|event| event.uuid)),
+                // As Okta would, it is sent again; whether it was recorded, nobody knows.
+                None => {
+                    refused += 1;
+                    open.push(events);
+                }
+                Some(status) => panic!("answered with {status}"),
+            }
+        }
+    }
+
+    let begun = Instant::now();
+    let serve = remotes.serve_deliveries_only();
+    for events in std::mem::take(&mut open) {
+        assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+        accepted.extend(events.into_iter().map(|event| event.uuid));
+    }
+    serve.settled(&remotes).await;
+    let drained = begun.elapsed();
+    assert!(drained < TAKEN_UP, "what was cut off waited {drained:?}");
+
+    // Nothing lost: each event that was accepted is done.
+    let database = Database::open(&remotes.data()).unwrap();
+    let ledger = SqliteLedger::new(database, 30, Arc::new(SystemClock));
+    let records = ledger.records(&Filter::default()).await.unwrap();
+    let records: HashMap<_, _> = records
+        .into_iter()
+        .map(|record| (record.id.clone(), record))
+        .collect();
+    let acting = |uuid: &&String| records.contains_key(*uuid);
+    let lost: Vec<_> = accepted
+        .iter()
+        .filter(|uuid| !acting(uuid))
+        .filter(|uuid| acts(&remotes, uuid))
+        .collect();
+    assert!(lost.is_empty(), "seed {seed}: lost {lost:?}");
+    let undone: Vec<_> = records
+        .values()
+        .filter(|record| record.status != Status::Done)
+        .collect();
+    assert!(undone.is_empty(), "seed {seed}: not done {undone:?}");
+    let again = records
+        .values()
+        .filter(|record| record.attempts > 1)
+        .count();
+
+    // Both sides agree.
+    let (okta, anypoint) = (remotes.okta.world(), remotes.anypoint.world());
+    let (mut accounts, mut mails, mut mailless) = (0, 0, 0);
+    for user in &users {
+        let user = okta.find_user(user).unwrap();
+        let suspended = user.status == UserStatus::Suspended;
+        let name = user.login().trim_end_matches("@acme.example");
+        let Some(account) = anypoint.user_by_username(name) else {
+            // Suspended before anybody looked: no account is wanted.
+            assert!(suspended, "seed {seed}: {} has no account", user.id);
+            continue;
+        };
+        accounts += 1;
+        let mailed = anypoint.mails.iter().any(|mail| mail.username == name);
+        // Created, killed before the mail, and suspended when it was looked at again: the account is
+        // closed and linked, and the mail is for `okta-anypoint reset-email`.
+        let was_suspended = okta.log.iter().any(|event| {
+            event.event_type == "user.lifecycle.suspend"
+                && event.targets.iter().any(|target| target.id == user.id)
+        });
+        assert!(
+            mailed || was_suspended,
+            "seed {seed}: {} got no mail",
+            user.id
+        );
+        mailless += usize::from(!mailed);
+        mails += usize::from(mailed);
+        let names = (json!(account.last_name), account.enabled);
+        if suspended {
+            assert!(!account.enabled, "seed {seed}: {}", user.id);
+        } else {
+            let wanted = (user.profile["lastName"].clone(), true);
+            assert_eq!(names, wanted, "seed {seed}: {}", user.id);
+        }
+    }
+    let before = AnypointWorld::default().users.len();
+    let unwanted = anypoint.users.len() - accounts - before;
+    assert_eq!(unwanted, 0, "seed {seed}: accounts nobody asked for");
+    let twice = anypoint.mails.len() - mails;
+    drop((okta, anypoint));
+
+    // Nothing done twice: one account was made for each.
+    let mut made: HashMap<String, u32> = HashMap::new();
+    for call in remotes.anypoint.traffic().writes() {
+        if call.path.ends_with("/users") && call.status < 300 {
+            let name = call.body.as_ref().unwrap()["username"].to_string();
+            *made.entry(name).or_default() += 1;
+        }
+    }
+    assert!(
+        made.values().all(|count| *count == 1),
+        "seed {seed}: {made:?}"
+    );
+    assert_eq!(made.len(), accounts);
+    remotes.nothing_unexpected();
+    println!(
+        "{kills} kills (seed {seed}): {} events accepted, {refused} deliveries without an answer, 0 lost, \
+         0 accounts doubled, {} looks taken over, {twice} mails sent again, {mailless} never; drained {drained:?} after the last start",
+        accepted.len(),
+        again,
+    );
+}
+
+/// Whether an event acts at all: the others are acknowledged and not kept.
+fn acts(remotes: &Remotes, uuid: &str) -> bool {
+    let okta = remotes.okta.world();
+    let event = okta.log.iter().find(|event| event.uuid == uuid).unwrap();
+    event.event_type.starts_with("application.user_membership.")
+        || [
+            "user.account.update_profile",
+            "user.lifecycle.suspend",
+            "user.lifecycle.unsuspend",
+        ]
+        .contains(&event.event_type.as_str())
+        || panic!("{} of {APP} is not expected here", event.event_type)
+}

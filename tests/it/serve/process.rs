@@ -1,0 +1,156 @@
+//! One process a file, settings, and how it ends.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::{Remotes, SECRET, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_file_is_refused() {
+    let remotes = Remotes::start().await;
+    let mut serve = remotes.serve_deliveries_only();
+    let second = remotes
+        .command(&[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    let expected = format!("process {} serves", serve.pid());
+    assert!(
+        said.contains(&expected) && said.contains("--data"),
+        "{said}"
+    );
+    assert_eq!(
+        serve.get(&remotes, "/ready").await.0,
+        200,
+        "the first one goes on"
+    );
+    // Whoever is killed leaves no lock behind.
+    serve.kill();
+    let again = remotes.serve_deliveries_only();
+    assert_eq!(again.get(&remotes, "/ready").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_what_is_missing_and_what_okta_cannot_reach() {
+    let remotes = Remotes::start().await;
+    let output = remotes
+        .command(&[])
+        .env_remove("HOOK_SECRET")
+        .env("EVENT_TTL_DAYS", "x")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("HOOK_SECRET is missing") && said.contains("EVENT_TTL_DAYS"),
+        "{said}"
+    );
+
+    for (url, reachable) in [
+        ("http://hooks.acme.example/", false),
+        ("https://hooks.acme.example/", true),
+    ] {
+        let mut command = remotes.command(&["--url", url]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+        for line in std::io::BufRead::lines(lines).map_while(Result::ok) {
+            said.push_str(&line);
+            if line == "}" {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(
+            (&said["register"], &said["reachable_for_okta"]),
+            (&url.into(), &reachable.into())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_finishes_what_it_is_at_when_told_to_stop() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    remotes
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(150));
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("the work has begun", || {
+        !remotes.anypoint.traffic().log().is_empty()
+    })
+    .await;
+    let (hook, http) = (serve.hook.clone(), remotes.http.clone());
+    serve.terminate();
+    let log = serve.log.clone();
+    let status = serve.ended().await;
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("did not end in time"), "{log}");
+    let account = remotes.anypoint.world().user_by_username("ada").is_some();
+    assert!(account, "the look under way was finished");
+    assert!(
+        http.get(hook)
+            .header("authorization", SECRET)
+            .send()
+            .await
+            .is_err()
+    );
+    assert!(!log.contains(SECRET), "no secret in the log");
+
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(
+        serve.overview(&remotes).await["events"]["done"],
+        events.len()
+    );
+    serve.settled(&remotes).await;
+    remotes.nothing_unexpected();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_gives_back_what_does_not_finish_in_time() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    remotes
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_secs(20));
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("the work has begun", || {
+        remotes.okta.traffic().log().len() > 1
+    })
+    .await;
+    serve.terminate();
+    assert_eq!(serve.ended().await.code(), Some(0));
+    remotes.anypoint.traffic().set_latency(Duration::ZERO);
+    let serve = remotes.serve_deliveries_only();
+    eventually("the next one takes it up at once", || {
+        remotes.anypoint.world().user_by_username("ada").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_idles_without_work() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let before = serve.cpu_ticks();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let used = serve.cpu_ticks() - before;
+    assert!(used <= 6, "{used} of 300 ticks while nothing happened");
+}

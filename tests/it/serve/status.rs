@@ -1,0 +1,265 @@
+//! The status page: what it shows, to whom, in a real browser.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use okta_anypoint::clock::{Clock as _, SystemClock};
+use okta_anypoint::simulator::traffic::Fault;
+
+use super::{Remotes, Serve, eventually};
+
+/// What headless Chromium prints for a page, told to do `what` with it.
+pub fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> String {
+    let browser = std::env::var_os("CHROMIUM")
+        .map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
+    let name = browser.display();
+    assert!(
+        browser.exists(),
+        "{name} is missing: run tools/setup, or set CHROMIUM"
+    );
+    let profile = tempfile::tempdir_in(remotes.folder.path()).unwrap();
+    let output = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+        ])
+        .args(["--disable-background-networking", "--window-size=1200,1500"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args([
+            what,
+            &format!("{}{path}", serve.status.trim_end_matches('/')),
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The page's document after headless Chromium has loaded it.
+fn in_browser(path: &str, serve: &Serve, remotes: &Remotes) -> String {
+    let text = in_browser_do("--dump-dom", path, serve, remotes);
+    assert!(!text.is_empty());
+    text
+}
+
+/// Pictures for people: `SERVE_SCREENSHOTS=folder`.
+pub fn pictures(name: &str, paths: &[&str], serve: &Serve, remotes: &Remotes) {
+    let Ok(folder) = std::env::var("SERVE_SCREENSHOTS") else {
+        return;
+    };
+    for (number, path) in paths.iter().enumerate() {
+        let what = format!("--screenshot={folder}/{name}-{number}.png");
+        in_browser_do(&what, path, serve, remotes);
+    }
+}
+
+/// One event done, one failed for good, one that will be tried again.
+async fn eventful() -> (Remotes, Serve, [String; 3]) {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let done = remotes.user("ada");
+    assert_eq!(
+        remotes.deliver(&serve, &remotes.assign(&done)).await,
+        Some(204)
+    );
+    serve.settled(&remotes).await;
+    let refused = remotes.user("lin");
+    // Not a name that Anypoint takes.
+    let events = remotes
+        .okta
+        .world()
+        .assign_with_username(super::APP, &refused, "no spaces allowed <b>")
+        .unwrap();
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    let later = remotes.user("kim");
+    let down = remotes
+        .okta
+        .traffic()
+        .inject(Fault::status(&later, 503, "{}"));
+    assert_eq!(
+        remotes.deliver(&serve, &remotes.assign(&later)).await,
+        Some(204)
+    );
+    eventually("the third event has failed", || {
+        remotes.okta.traffic().fired(down) > 0
+    })
+    .await;
+    loop {
+        let overview = serve.overview(&remotes).await;
+        if overview["events"]["failed_retryable"] == 1 && overview["queue"]["postponed"] == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    (remotes, serve, [done, refused, later])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_states_failures_and_plots() {
+    let (remotes, serve, [done, refused, later]) = eventful().await;
+    let overview = in_browser("/", &serve, &remotes);
+    assert!(overview.contains("<b>1</b><span>done</span>"), "{overview}");
+    assert!(
+        overview.contains("<b>1</b><span>failed for good</span>"),
+        "{overview}"
+    );
+    assert!(
+        overview.contains("<b>1</b><span>failed, tried again</span>"),
+        "{overview}"
+    );
+    assert!(overview.contains("What to do: "), "{overview}");
+    assert!(
+        overview.contains("okta-anypoint replay ") && overview.contains("--data "),
+        "{overview}"
+    );
+    assert!(overview.contains("Tried again by itself in"), "{overview}");
+    assert_eq!(overview.matches("<svg").count(), 2);
+    assert!(
+        overview.contains("1 done, 2 failed") || overview.contains("1 done, 0 failed"),
+        "{overview}"
+    );
+    // No names, also where a failure is about one.
+    for name in ["acme.example", "no spaces allowed"] {
+        assert!(!overview.contains(name), "{name} is shown: {overview}");
+    }
+
+    pictures("eventful", &["/", "/events", "/links"], &serve, &remotes);
+    let filtered = |query: &str| in_browser(&format!("/events?{query}"), &serve, &remotes);
+    let shows = |page: &str, users: [bool; 3]| {
+        for (user, shown) in [&done, &refused, &later].into_iter().zip(users) {
+            let found = page.contains(&format!("<code>user#{user}</code>"));
+            assert_eq!(found, shown, "{user} in {page}");
+        }
+    };
+    shows(&filtered(""), [true, true, true]);
+    shows(&filtered("state=done"), [true, false, false]);
+    shows(&filtered("state=failed"), [false, true, true]);
+    shows(&filtered("state=queued"), [false, false, true]);
+    shows(
+        &filtered(&format!("subject={refused}")),
+        [false, true, false],
+    );
+    shows(
+        &filtered(&format!("state=done&subject=user%23{refused}")),
+        [false, false, false],
+    );
+    let links = in_browser("/links", &serve, &remotes);
+    assert!(
+        links.contains(&done) && !links.contains(&refused),
+        "{links}"
+    );
+    remotes.nothing_unexpected();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_gets_into_a_page_but_text() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let page = in_browser(
+        "/events?subject=%22%3E%3Cscript%3Edocument.title%3D%27owned%27%3C/script%3E",
+        &serve,
+        &remotes,
+    );
+    assert!(
+        page.contains("Events · okta-anypoint") && !page.contains("<script"),
+        "{page}"
+    );
+
+    let answer = remotes.http.get(&serve.status).send().await.unwrap();
+    let policy = answer.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let text = answer.text().await.unwrap();
+    assert!(
+        !text.contains("<script") && !text.contains("style=\"") && !text.contains("//cdn"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_only_reads_and_only_for_this_machine() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let request = remotes.http.request(method.parse().unwrap(), &serve.status);
+        assert_eq!(request.send().await.unwrap().status(), 405);
+    }
+    for (host, status) in [
+        ("evil.example", 403),
+        ("evil.example:8088", 403),
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+    ] {
+        for path in ["", "events", "links", "status.json"] {
+            let request = remotes
+                .http
+                .get(format!("{}{path}", serve.status))
+                .header("host", host);
+            assert_eq!(
+                request.send().await.unwrap().status(),
+                status,
+                "{host} {path}"
+            );
+        }
+    }
+    assert_eq!(serve.get(&remotes, "/nowhere").await.0, 404);
+    assert_eq!(
+        serve
+            .get(&remotes, "/events?page=x&state=%27%3B--&subject=%27")
+            .await
+            .0,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_readiness_tell_apart_what_is_wrong() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(
+        serve.get(&remotes, "/health").await,
+        (200, "ok\n".to_owned())
+    );
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
+    // Somebody holds the file: it lives, it is not ready, and it tells Okta so in time.
+    let other = rusqlite::Connection::open(remotes.data()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    let begun = SystemClock.now_ms();
+    let (ready, delivered) = tokio::join!(
+        serve.get(&remotes, "/ready"),
+        remotes.deliver(&serve, &events)
+    );
+    assert_eq!((ready.0, delivered), (503, Some(503)));
+    assert!(SystemClock.now_ms() - begun < 3_000);
+    assert_eq!(serve.get(&remotes, "/health").await.0, 200);
+    other.execute_batch("ROLLBACK").unwrap();
+    // What was refused was not recorded.
+    let mut ready = 503;
+    while ready != 200 {
+        ready = serve.get(&remotes, "/ready").await.0;
+    }
+    let overview = serve.overview(&remotes).await;
+    assert_eq!(
+        (&overview["queue"]["waiting"], &overview["events"]["done"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    assert_eq!(
+        serve.overview(&remotes).await["events"]["done"],
+        events.len()
+    );
+}
