@@ -1,7 +1,7 @@
 //! How many calls and how long 1,000 changes of 100 users take through the worker, with 20 ms on each
 //! remote call, next to a worker that handles them one by one.
 //!
-//! `cargo bench --bench worker` (about four minutes), or `cargo bench --bench worker -- 20` for another
+//! `cargo bench --bench worker` (under three minutes), or `cargo bench --bench worker -- 20` for another
 //! number of users. Okta and Anypoint are the simulators; the table is DynamoDB Local, behind a server
 //! that waits and counts.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]

@@ -124,6 +124,15 @@ impl Scene {
         hook
     }
 
+    /// The receiver without a queue: it applies events itself.
+    pub async fn inline_hook(&self) -> Lambda {
+        let mut env = self.remotes();
+        env.retain(|(name, _)| *name != "QUEUE_URL");
+        env.push(("HOOK_SECRET", HOOK_SECRET.to_owned()));
+        env.push(("TABLE_NAME", self.table.clone()));
+        start(env!("CARGO_BIN_EXE_hook"), &env).await
+    }
+
     /// A worker.
     pub async fn worker(&self) -> Lambda {
         let mut env = self.remotes();

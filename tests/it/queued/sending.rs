@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use okta_anypoint::simulator::okta::LogEvent;
 
 use super::between::Mood;
-use super::{Message, Scene};
+use super::{Message, Scene, until};
 
 /// Contract §3: "An answer comes within 2.5 s always".
 const ANSWER: Duration = Duration::from_millis(2_500);
@@ -104,5 +104,20 @@ async fn a_batch_that_stays_incomplete_is_a_503_and_the_retry_completes_it() {
     assert_eq!(scene.deliver(&hook, &events).await, 204);
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
+    scene.done();
+}
+
+/// Without a queue the table and Anypoint are what the first delivery waits for.
+#[tokio::test]
+async fn an_inline_hook_opens_its_connections_before_the_first_delivery() {
+    let scene = Scene::new().await;
+    let _hook = scene.inline_hook().await;
+    let is_warm = async || {
+        let has_token = !scene.anypoint.traffic().log().is_empty();
+        has_token && scene.dynamodb.calls().len() == 1
+    };
+    until("table and token were asked for", is_warm).await;
+    assert_eq!(scene.dynamodb.calls()[0].operation, "GetItem");
+    assert!(scene.sqs.calls().is_empty());
     scene.done();
 }

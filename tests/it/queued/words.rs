@@ -12,7 +12,7 @@ use crate::runtime_api::{Failed, Lambda};
 
 /// Names, addresses and secrets that tests plant; none may show.
 const PLANTED: [&str; 8] = [
-    "Xaveria",
+    "Xaver",
     "Plantedname",
     "planted.example",
     "Planted Group",
