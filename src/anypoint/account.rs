@@ -199,7 +199,8 @@ impl Anypoint {
     }
 
     /// Creates an account and gives its id; `None` when the answer had no body. A 409 means that the
-    /// name is taken by anyone on this control plane.
+    /// name is taken by anyone on this control plane. Sent once: after an answer that says nothing, a
+    /// second attempt could not tell its own account from a stranger's.
     pub async fn create_account(
         &self,
         new: &NewAccount,
@@ -221,7 +222,8 @@ impl Anypoint {
         }
         let call = self
             .organization_call("create the account", Method::POST, "/users", &[])
-            .json(body);
+            .json(body)
+            .once();
         let answer = self.send(&call, deadline).await?;
         Ok(serde_json::from_slice::<Created>(&answer.body)
             .ok()

@@ -36,6 +36,8 @@ pub enum Repeat {
     Always,
     /// Only when the remote said that it refused it (429, 503), or could not be reached at all.
     OnlyIfRefused,
+    /// Never: the caller looks first whether it had an effect.
+    Never,
 }
 
 /// What is sent. Never shown: it can hold secrets and personal data.
@@ -138,6 +140,13 @@ impl Call {
     #[must_use]
     pub fn only_if_refused(mut self) -> Self {
         self.repeat = Repeat::OnlyIfRefused;
+        self
+    }
+
+    /// The same call, sent once.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.repeat = Repeat::Never;
         self
     }
 
@@ -376,7 +385,12 @@ fn may_repeat(call: &Call, error: &CallError) -> bool {
         error.status(),
         Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
     );
-    error.class() == Class::Retryable && (refused || call.repeat == Repeat::Always)
+    let allowed = match call.repeat {
+        Repeat::Always => true,
+        Repeat::OnlyIfRefused => refused,
+        Repeat::Never => false,
+    };
+    allowed && error.class() == Class::Retryable
 }
 
 #[cfg(test)]

@@ -7,8 +7,14 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Claim;
+use crate::okta::Group;
 use crate::provision::provisioner::Provisioner;
 use crate::store::{Linked, Origin, TeamLink};
+
+/// How often one look is repeated because the world moved underneath it.
+const MOST_ROUNDS: usize = 5;
+/// The longest circle of groups that wait for each other's names and is looked for.
+const LONGEST_CIRCLE: usize = 50;
 
 /// What has to happen so that a group has its team.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,11 +128,11 @@ impl Provisioner {
         claim: &Claim,
         deadline: Deadline,
     ) -> Result<TeamLink, Failure> {
-        let name = self.policy.team_names.apply(group_name)?;
-        // A second round is for a name that was taken between the look and the write.
-        let mut last = None;
+        let mut name = self.policy.team_names.apply(group_name)?;
+        // A second round is for a name that was taken, or a group that was renamed, between the look
+        // and the write.
         let mut was_missing = false;
-        for _ in 0..3 {
+        for _ in 0..MOST_ROUNDS {
             let (plan, link) = self.look_at_team(group, &name, deadline).await?;
             // Not there a moment ago: another run of ours made it, and is about to link it.
             let adopted_as = if was_missing {
@@ -135,7 +141,8 @@ impl Provisioner {
                 Origin::Adopted
             };
             was_missing |= matches!(plan, TeamPlan::Create { .. });
-            match self
+            let writes = !matches!(plan, TeamPlan::Keep(_));
+            let done = self
                 .apply_team(
                     group,
                     &name,
@@ -145,13 +152,19 @@ impl Provisioner {
                     claim,
                     deadline,
                 )
-                .await?
-            {
-                Some(link) => return Ok(link),
-                None => last = Some(name_taken()),
+                .await?;
+            let Some(link) = done else { continue };
+            if !writes {
+                return Ok(link);
+            }
+            // Another run may have renamed the team meanwhile, by a later name of the group.
+            let now = self.okta.group(group, deadline).await?;
+            match now.map(|now| self.policy.team_names.apply(now.name())) {
+                Some(now) if now != Ok(name.clone()) => name = now?,
+                _ => return Ok(link),
             }
         }
-        Err(last.unwrap_or_else(name_taken))
+        Err(name_taken())
     }
 
     /// Reads what [`plan_team`] needs, and plans. Changes nothing.
@@ -271,12 +284,15 @@ impl Provisioner {
             }
             return self.store.unlink_team(other).await;
         };
-        let others_name = self.policy.team_names.apply(found.name())?;
-        if others_name.eq_ignore_ascii_case(name) {
-            return Err(two_groups(other));
-        }
-        if let Some((own, own_name)) = own.filter(|(_, own)| own.eq_ignore_ascii_case(&others_name))
-        {
+        let Some((own, own_name)) = own else {
+            let others_name = self.policy.team_names.apply(found.name())?;
+            return Err(if others_name.eq_ignore_ascii_case(name) {
+                two_groups(other)
+            } else {
+                about_to_give_up(other, team)
+            });
+        };
+        if self.waits_for(name, &found, team, &own, deadline).await? {
             let aside: String = own_name
                 .chars()
                 .take(200)
@@ -285,11 +301,71 @@ impl Provisioner {
                 .collect();
             self.rename(&own, &aside, deadline).await?;
         }
-        Err(Failure::retryable(
-            Side::Anypoint,
-            format!("team {team} still has the name; group {other} is about to give it up"),
-        ))
+        Err(about_to_give_up(other, team))
     }
+
+    /// Whether `holder`, whose team has the name that we want, waits, over however many others, for
+    /// the name of our own team: then everybody waits in a circle.
+    ///
+    /// # Errors
+    /// Permanent, when somebody on the way cannot get the name it waits for.
+    async fn waits_for(
+        &self,
+        name: &str,
+        holder: &Group,
+        team: &TeamId,
+        own: &TeamId,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let teams = self.anypoint.teams(deadline).await?;
+        let (mut holder, mut team, mut name) = (holder.clone(), team.clone(), name.to_owned());
+        for _ in 0..LONGEST_CIRCLE {
+            let Ok(next) = self.policy.team_names.apply(holder.name()) else {
+                return Err(holds(&holder.id));
+            };
+            if next.eq_ignore_ascii_case(&name) {
+                return Err(two_groups(&holder.id));
+            }
+            let bearer = teams
+                .iter()
+                .find(|other| other.id != team && other.name.eq_ignore_ascii_case(&next));
+            let Some(bearer) = bearer else {
+                return Ok(false);
+            };
+            if bearer.id == *own {
+                return Ok(true);
+            }
+            let owners = self.store.team_owners(std::slice::from_ref(&bearer.id));
+            let Some(owner) = owners.await?.remove(&bearer.id) else {
+                return Err(holds(&holder.id));
+            };
+            let owner = match self.okta.group(&owner, deadline).await? {
+                Some(group) if self.is_pushed(&group.id, deadline).await? => group,
+                _ => return Err(holds(&holder.id)),
+            };
+            (holder, team, name) = (owner, bearer.id.clone(), next);
+        }
+        // A circle that we wait for and do not belong to: its members settle it.
+        Ok(false)
+    }
+}
+
+fn about_to_give_up(other: &OktaGroupId, team: &TeamId) -> Failure {
+    Failure::retryable(
+        Side::Anypoint,
+        format!("team {team} still has the name; group {other} is about to give it up"),
+    )
+}
+
+fn holds(other: &OktaGroupId) -> Failure {
+    Failure::permanent(
+        Side::Anypoint,
+        format!(
+            "the team of group {other} still has the name, and that group cannot get a name of its \
+             own."
+        ),
+        "See why the events of that group failed and mend it, then replay both.",
+    )
 }
 
 fn two_groups(other: &OktaGroupId) -> Failure {

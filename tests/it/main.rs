@@ -6,6 +6,7 @@
 
 mod auth;
 mod aws;
+mod cli;
 mod conversation;
 mod faults;
 mod hook;

@@ -3,16 +3,22 @@
 //! Looking again after writing does two jobs: reads of members lag behind writes for a moment, and a
 //! membership may have changed in Okta while a large group was at work.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use http::StatusCode;
 
 use super::look::GroupState;
 use super::plan::{GroupAction, plan_group};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
-use crate::ids::{OktaGroupId, TeamId};
+use crate::ids::{AccountId, OktaGroupId, TeamId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
 
+/// Accounts that are read at once.
+const AT_ONCE: usize = 5;
 /// Looks at the most, before the group goes back to the queue.
 const MOST_LOOKS: u32 = 8;
 /// The pause before the second look; it doubles from look to look.
@@ -28,9 +34,12 @@ impl Provisioner {
         deadline: Deadline,
     ) -> Result<Applied, Failure> {
         let mut applied = Applied::default();
+        let mut gone = HashSet::new();
         let mut pause = FIRST_PAUSE;
         for look in 0..MOST_LOOKS {
-            let wrote = self.one_round(group, claim, deadline, &mut applied).await?;
+            let wrote = self
+                .one_round(group, claim, deadline, &mut applied, &mut gone)
+                .await?;
             if !wrote {
                 return Ok(applied);
             }
@@ -53,6 +62,7 @@ impl Provisioner {
         claim: &Claim,
         deadline: Deadline,
         applied: &mut Applied,
+        gone: &mut HashSet<AccountId>,
     ) -> Result<bool, Failure> {
         let view = match self.group_state(group, deadline).await? {
             GroupState::Pushed(found) => {
@@ -66,10 +76,12 @@ impl Provisioner {
         for step in plan_group(&view, &self.policy) {
             let name = step.action.name();
             match step.action {
-                GroupAction::AddMembers { team, accounts } => {
-                    self.anypoint
-                        .add_members(&team, &accounts, deadline)
-                        .await?;
+                GroupAction::AddMembers { team, mut accounts } => {
+                    accounts.retain(|account| !gone.contains(account));
+                    if accounts.is_empty() {
+                        continue;
+                    }
+                    self.add_members(&team, &accounts, gone, deadline).await?;
                     wrote = true;
                 }
                 GroupAction::RemoveMembers { team, accounts } => {
@@ -91,6 +103,40 @@ impl Provisioner {
             applied.actions.push(name);
         }
         Ok(wrote)
+    }
+
+    /// Adds members. One whose account was deleted in Anypoint fails a whole batch; such accounts are
+    /// put into `gone` and told of in their users' own events.
+    async fn add_members(
+        &self,
+        team: &TeamId,
+        accounts: &[AccountId],
+        gone: &mut HashSet<AccountId>,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let refused = match self.anypoint.add_members(team, accounts, deadline).await {
+            Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
+            other => return other.map_err(Failure::from),
+        };
+        let mut there = Vec::new();
+        for batch in accounts.chunks(AT_ONCE) {
+            let reads = batch
+                .iter()
+                .map(|account| self.anypoint.account(account, deadline));
+            for (account, found) in batch.iter().zip(try_join_all(reads).await?) {
+                match found {
+                    Some(_) => there.push(account.clone()),
+                    None => {
+                        gone.insert(account.clone());
+                    }
+                }
+            }
+        }
+        if there.len() == accounts.len() {
+            return Err(refused.into());
+        }
+        self.anypoint.add_members(team, &there, deadline).await?;
+        Ok(())
     }
 
     async fn delete_team(

@@ -100,6 +100,12 @@ impl Provisioner {
             self.wanted_members(group, deadline),
         )
         .await?;
+        let (mut wanted, waiting) = wanted;
+        // Whoever waits for another account, perhaps in vain, keeps the place of the old one.
+        if let (GroupWanted::Team { members, .. }, Some(found)) = (&mut wanted, &found) {
+            let stay = found.iter().map(|found| &found.account);
+            members.extend(stay.filter(|account| waiting.contains(account)).cloned());
+        }
         Ok(GroupView {
             wanted,
             link,
@@ -107,15 +113,15 @@ impl Provisioner {
         })
     }
 
+    /// What Okta wants, and the linked accounts of members who want another one.
     async fn wanted_members(
         &self,
         group: &OktaGroupId,
         deadline: Deadline,
-    ) -> Result<GroupWanted, Failure> {
+    ) -> Result<(GroupWanted, Vec<AccountId>), Failure> {
         let Some(members) = self.okta.group_members(group, deadline).await? else {
-            return Ok(GroupWanted::Nothing(
-                "the Okta group does not exist (any more)",
-            ));
+            let gone = GroupWanted::Nothing("the Okta group does not exist (any more)");
+            return Ok((gone, Vec::new()));
         };
         let assignments = self.assignments(&members, deadline).await?;
         let wanted: Vec<(&OktaUserId, &AppUser)> = members
@@ -130,23 +136,30 @@ impl Provisioner {
         let links = self.store.user_links(&ids).await?;
         let mut linked = Vec::new();
         let mut unlinked = Vec::new();
+        let mut waiting = Vec::new();
         for (user, app_user) in wanted {
             // A name that the policy refuses fails in the user's own events, with advice.
             let username = app_user
                 .username()
                 .map(|name| self.policy.usernames.apply(name));
+            let link = links.get(user);
             let Some(Ok(username)) = username else {
+                waiting.extend(link.map(|link| link.anypoint_id.clone()));
                 continue;
             };
-            match links.get(user) {
+            match link {
                 Some(link) if has_name(link, &username) => linked.push(link.anypoint_id.clone()),
-                _ => unlinked.push(user.clone()),
+                other => {
+                    waiting.extend(other.map(|link| link.anypoint_id.clone()));
+                    unlinked.push(user.clone());
+                }
             }
         }
-        Ok(GroupWanted::Team {
+        let wanted = GroupWanted::Team {
             members: linked,
             unlinked,
-        })
+        };
+        Ok((wanted, waiting))
     }
 
     /// The assignments of the members; those without one are missing.

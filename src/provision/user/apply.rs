@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
 use super::look::defect;
 use super::plan::{AccountRef, UserAction, UserStep, UserView, WantedTeam, plan_user};
-use crate::anypoint::NewAccount;
+use crate::anypoint::{AccountChanges, NewAccount};
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::provision::wanted::Person;
+use crate::provision::wanted::{Person, Wanted};
 use crate::store::{AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
@@ -21,13 +22,27 @@ const MOST_LOOKS: usize = 20;
 /// How long to wait while another run creates the same account.
 const HELD_PAUSE: Duration = Duration::from_millis(150);
 
+/// A note that an account is being created outlives its run by this much.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+/// How often an account is created again after an answer that says nothing.
+const MOST_UNSURE: u32 = 3;
+/// How long to wait before that the first time.
+const UNSURE_PAUSE: Duration = Duration::from_millis(100);
+
 /// How the work on a plan ended.
 enum End {
-    Done,
+    /// All is done, but for what was refused for good.
+    Done(Option<Failure>),
     /// Another run is creating the account right now.
     Held,
     /// The username is taken: by an account that appeared since the look, or by another customer.
     NameTaken,
+    /// Whether the account was created is not known: the next look tells.
+    Unsure(Failure),
+}
+
+impl End {
+    const DONE: Self = Self::Done(None);
 }
 
 impl Provisioner {
@@ -39,6 +54,7 @@ impl Provisioner {
     ) -> Result<Applied, Failure> {
         let mut applied = Applied::default();
         let mut name_was_taken = false;
+        let mut unsure = 0;
         for _ in 0..MOST_LOOKS {
             let view = self.look_at_user(user, deadline).await?;
             let plan = plan_user(&view, &self.policy)?;
@@ -53,8 +69,17 @@ impl Provisioner {
                 .apply_user(&view, plan, claim, deadline, &mut applied)
                 .await?
             {
-                End::Done => return Ok(applied),
+                End::Done(None) => return Ok(applied),
+                End::Done(Some(refused)) => return Err(refused),
                 End::NameTaken => name_was_taken = true,
+                End::Unsure(failure) => {
+                    unsure += 1;
+                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE * unsure);
+                    if unsure > MOST_UNSURE || deadline.remaining() < pause * 2 {
+                        return Err(failure);
+                    }
+                    tokio::time::sleep(pause).await;
+                }
                 End::Held => tokio::time::sleep(HELD_PAUSE.min(deadline.remaining())).await,
             }
         }
@@ -78,17 +103,31 @@ impl Provisioner {
             created: None,
             written: FreshTeams::new(),
         };
-        let mut end = Ok(End::Done);
+        let mut end = run.close_stranded(deadline, applied).await;
+        let mut refused = None;
         for step in plan {
-            let name = step.action.name();
-            end = run.act(step.action, claim, deadline).await;
-            if !matches!(end, Ok(End::Done)) {
+            if !matches!(end, Ok(End::Done(_))) {
                 break;
             }
-            applied.actions.push(name);
+            let name = step.action.name();
+            let joins = matches!(step.action, UserAction::JoinTeam { .. });
+            end = match run.act(step.action, claim, deadline).await {
+                // One team that cannot be had must not keep the person out of the others.
+                Err(failure) if joins && !failure.is_retryable() => {
+                    refused.get_or_insert(failure);
+                    Ok(End::DONE)
+                }
+                other => {
+                    applied.actions.push(name);
+                    other
+                }
+            };
         }
         run.remember_memberships().await?;
-        end
+        match end {
+            Ok(End::Done(None)) => Ok(End::Done(refused)),
+            other => other,
+        }
     }
 }
 
@@ -100,6 +139,46 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// An earlier run was cut off while it created an account under a name that is not wanted any
+    /// more. If the account is there, and nobody has it, it must not stay open.
+    async fn close_stranded(
+        &self,
+        deadline: Deadline,
+        applied: &mut Applied,
+    ) -> Result<End, Failure> {
+        let Provisioner {
+            anypoint, store, ..
+        } = self.provisioner;
+        let Some(name) = &self.view.intended else {
+            return Ok(End::DONE);
+        };
+        let is_named = |other: &str| other.eq_ignore_ascii_case(name);
+        let is_planned = match &self.view.wanted {
+            Wanted::Account(person) => is_named(&person.username),
+            // Without a link the plan itself closes it.
+            Wanted::Nothing(_) => self.view.link.is_none(),
+        };
+        let is_linked = self.view.linked.as_ref();
+        if is_planned || is_linked.is_some_and(|account| is_named(&account.username)) {
+            return Ok(End::DONE);
+        }
+        let Some(account) = anypoint.account_named(name, deadline).await? else {
+            return Ok(End::DONE);
+        };
+        let owners = store.account_owners(std::slice::from_ref(&account.id));
+        if owners.await?.is_empty() {
+            if account.is_enabled() {
+                let changes = AccountChanges::enabled(false);
+                anypoint
+                    .update_account(&account.id, &changes, deadline)
+                    .await?;
+                applied.actions.push("disable_account");
+            }
+            store.forget_intent(&self.view.user).await?;
+        }
+        Ok(End::DONE)
+    }
+
     async fn act(
         &mut self,
         action: UserAction,
@@ -110,10 +189,15 @@ impl Run<'_> {
         match action {
             UserAction::Create(person) => return self.create(&person, claim, deadline).await,
             UserAction::MailReset { username } => {
+                if self.created.is_none()
+                    && !self.is_at_it_alone(&username, claim, deadline).await?
+                {
+                    return Ok(End::Held);
+                }
                 match anypoint.mail_password_reset(&username, deadline).await {
                     // Without the mail the account is whole, only less convenient; a failure that
                     // stays must not keep the person from their teams.
-                    Err(error) if error.class() == crate::failure::Class::Permanent => {
+                    Err(error) if error.class() == Class::Permanent => {
                         tracing::warn!(
                             okta.user = %self.view.user,
                             "the reset mail was refused, `okta-anypoint reset-email` asks again: {error}"
@@ -129,7 +213,7 @@ impl Run<'_> {
                     .await?;
             }
             UserAction::LeaveTeam { account, team } => {
-                self.written.insert(team.clone(), LastWrite::Joined);
+                self.written.insert(team.clone(), LastWrite::Left);
                 anypoint.remove_members(&team, &[account], deadline).await?;
             }
             UserAction::Link {
@@ -139,14 +223,38 @@ impl Run<'_> {
                 agreed,
             } => {
                 let account = self.resolve(&account)?;
-                self.link(account, username, origin, agreed).await?;
+                self.link(account, username, origin, agreed, deadline)
+                    .await?;
             }
             UserAction::JoinTeam { account, team } => {
                 let account = self.resolve(&account)?;
                 self.join(account, &team, claim, deadline).await?;
             }
         }
-        Ok(End::Done)
+        Ok(End::DONE)
+    }
+
+    /// Whether this run may finish what an earlier one began: not while that one is still at it, and
+    /// not when it has ended well since the look.
+    async fn is_at_it_alone(
+        &self,
+        username: &str,
+        claim: &Claim,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let (store, user) = (&self.provisioner.store, &self.view.user);
+        let lease = deadline.remaining() + LEASE_MARGIN;
+        let intended = store.intend_account(user, username, claim.id(), lease);
+        if intended.await? != Intended::Noted {
+            return Ok(false);
+        }
+        let named = self.view.named.as_ref().map(|named| &named.account.id);
+        let link = store.user_link(user).await?;
+        let is_linked = link.is_some_and(|link| Some(&link.anypoint_id) == named);
+        if is_linked {
+            store.forget_intent(user).await?;
+        }
+        Ok(!is_linked)
     }
 
     async fn create(
@@ -189,7 +297,12 @@ impl Run<'_> {
                 .or_else(|| policy.default_phone.clone()),
             password: initial_password(),
         };
-        let lease = deadline.remaining() + Duration::from_secs(2);
+        let tried_before = self
+            .view
+            .intended
+            .as_deref()
+            .is_some_and(|name| name.eq_ignore_ascii_case(&new.username));
+        let lease = deadline.remaining() + LEASE_MARGIN;
         match store
             .intend_account(user, &new.username, claim.id(), lease)
             .await?
@@ -200,7 +313,7 @@ impl Run<'_> {
         match anypoint.create_account(&new, deadline).await {
             Ok(Some(account)) => {
                 self.created = Some(account);
-                Ok(End::Done)
+                Ok(End::DONE)
             }
             Ok(None) => {
                 // Created, with an empty answer: its id is found by its name.
@@ -209,21 +322,30 @@ impl Run<'_> {
                     Failure::retryable(Side::Anypoint, "the new account does not show yet")
                 })?;
                 self.created = Some(account.id);
-                Ok(End::Done)
+                Ok(End::DONE)
             }
+            // Whether an account exists is only sure after a clear refusal, and only if no attempt
+            // before this one ended without a clear answer: the note stays until then.
             Err(error) if error.is_conflict() => {
-                store.release_intent(user).await?;
+                if tried_before {
+                    store.release_intent(user).await?;
+                } else {
+                    store.forget_intent(user).await?;
+                }
                 Ok(End::NameTaken)
             }
+            Err(error) if error.class() == Class::Permanent => {
+                store.forget_intent(user).await?;
+                Err(error.into())
+            }
             Err(error) => {
-                // Whether an account exists is only sure after a clear refusal.
-                let refused = error.class() == crate::failure::Class::Permanent;
-                if refused {
+                let refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
+                if refused && !tried_before {
                     store.forget_intent(user).await?;
                 } else {
                     store.release_intent(user).await?;
                 }
-                Err(error.into())
+                Ok(End::Unsure(error.into()))
             }
         }
     }
@@ -234,6 +356,7 @@ impl Run<'_> {
         username: String,
         origin: Origin,
         agreed: Option<AgreedProfile>,
+        deadline: Deadline,
     ) -> Result<(), Failure> {
         let link = UserLink {
             anypoint_id: account,
@@ -241,12 +364,16 @@ impl Run<'_> {
             origin,
             agreed,
         };
-        match self
-            .provisioner
-            .store
-            .link_user(&self.view.user, &link)
-            .await?
+        let Provisioner { okta, store, .. } = self.provisioner;
+        let mut linked = store.link_user(&self.view.user, &link).await?;
+        if let Linked::TakenBy(other) = &linked
+            && okta.user(other, deadline).await?.is_none()
         {
+            // Of an Okta user that was deleted; the plan made sure that the account may be taken.
+            store.unlink_user(other).await?;
+            linked = store.link_user(&self.view.user, &link).await?;
+        }
+        match linked {
             Linked::Written => Ok(()),
             Linked::TakenBy(other) => Err(Failure::permanent(
                 Side::Table,

@@ -58,12 +58,9 @@ impl Provisioner {
             self.okta.check_app(&self.app, deadline).await?;
         }
         let named = self
-            .named_account(&wanted, &memory, linked.as_ref(), deadline)
+            .named_account(user, &wanted, &memory, linked.as_ref(), deadline)
             .await?;
-        let wanted_groups = match wanted {
-            Wanted::Account(_) => self.selected(&okta),
-            Wanted::Nothing(_) => Vec::new(),
-        };
+        let wanted_groups = self.wanted_groups(&wanted, &okta);
         self.view(
             user,
             wanted,
@@ -114,6 +111,7 @@ impl Provisioner {
     /// account that an earlier run was about to create, if it is not somebody else's.
     async fn named_account(
         &self,
+        user: &OktaUserId,
         wanted: &Wanted,
         memory: &UserMemory,
         linked: Option<&(Account, Vec<TeamOfAccount>)>,
@@ -144,7 +142,16 @@ impl Provisioner {
             self.store.account_owners(std::slice::from_ref(&id)),
         )
         .await?;
-        let owner = owners.remove(&id);
+        let mut owner = owners.remove(&id);
+        if let Some(owner) = &mut owner
+            && owner.okta_user != *user
+            && owner.tenure == Tenure::Current
+            && self.okta.user(&owner.okta_user, deadline).await?.is_none()
+        {
+            // A deleted Okta user never comes back under its id: its account is free for whoever may
+            // adopt it, such as the same person hired again.
+            owner.tenure = Tenure::Former;
+        }
         let is_somebody_elses = owner
             .as_ref()
             .is_some_and(|owner| owner.tenure == Tenure::Current);
@@ -152,6 +159,13 @@ impl Provisioner {
             return Ok(None);
         }
         Ok(whole.map(|(account, teams)| (account, owner, teams)))
+    }
+
+    fn wanted_groups<'a>(&self, wanted: &Wanted, okta: &'a OktaSide) -> Vec<&'a Group> {
+        match wanted {
+            Wanted::Account(_) => self.selected(okta),
+            Wanted::Nothing(_) => Vec::new(),
+        }
     }
 
     /// The groups of the user that become teams.

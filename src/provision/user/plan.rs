@@ -470,9 +470,19 @@ impl Plan {
         account: &AccountRef,
         found: Option<(&AccountId, &TeamsFound)>,
     ) {
+        // What one leaves comes first: a team that cannot be joined must not keep a person in another.
+        if let Some((account, teams)) = found {
+            self.leave(account, teams, &view.fresh, &view.teams);
+        }
+        // A membership of another kind is not ours to write again, whatever was written before.
         let is_in = |team: &TeamId| {
-            found.is_some_and(|(_, teams)| teams.0.iter().any(|found| found.team == *team))
-                && view.fresh.get(team) != Some(&LastWrite::Left)
+            let left = view.fresh.get(team) == Some(&LastWrite::Left);
+            found.is_some_and(|(_, teams)| {
+                teams
+                    .0
+                    .iter()
+                    .any(|found| found.team == *team && !(left && found.ours))
+            })
         };
         for wanted in &view.teams {
             if !wanted.team.as_ref().is_some_and(&is_in) {
@@ -484,9 +494,6 @@ impl Plan {
                     "the user is in the team's group",
                 );
             }
-        }
-        if let Some((account, teams)) = found {
-            self.leave(account, teams, &view.fresh, &view.teams);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A step names people, groups, teams and accounts by number, counted among those that exist when its
 //! turn comes. Any sub-sequence of a history is a history, which is what makes shrinking work.
 
+use std::fmt;
+
 use okta_anypoint::ids::OktaGroupId;
 use okta_anypoint::provision::{
     Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
@@ -37,12 +39,22 @@ pub const PHONES: [&str; 3] = ["555-0100", " 555-0101 ", ""];
 pub const FIRST_NAMES: [&str; 4] = ["Ann", " Anna ", "Änne", "Bo"];
 
 /// A whole history with the settings it runs under.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct History {
     pub policy: Policy,
     /// How many reads of members lag behind a write.
     pub lag: u32,
     pub steps: Vec<Step>,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line a step, whatever the caller asks for.
+        write!(f, "lag {}, {:?}", self.lag, self.policy)?;
+        self.steps
+            .iter()
+            .try_for_each(|step| write!(f, "\n  {step:?}"))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -474,7 +486,38 @@ pub fn history(kinds: Kinds, length: usize) -> impl Strategy<Value = History> {
     (
         policy(),
         0..3_u32,
-        proptest::collection::vec(step, length / 2..length),
+        beginning(kinds),
+        vec(step, length / 2..length),
     )
-        .prop_map(move |(policy, lag, steps)| History { policy, lag, steps })
+        .prop_map(|(policy, lag, mut steps, more)| {
+            steps.extend(more);
+            History { policy, lag, steps }
+        })
+}
+
+/// Some people and groups to begin with, so that the steps after it find somebody.
+fn beginning(kinds: Kinds) -> impl Strategy<Value = Vec<Step>> {
+    let names = if kinds.wild_names {
+        GROUPS.len()
+    } else {
+        TAME_GROUPS.len()
+    };
+    let people = vec(0..EMAILS.len(), 2..4);
+    let groups = vec(0..names, 2..4);
+    (people, groups).prop_map(|(people, groups)| {
+        let mut steps = Vec::new();
+        for (person, email) in people.into_iter().enumerate() {
+            steps.push(Step::CreateUser { person, email });
+            steps.push(Step::Assign {
+                user: person,
+                username: None,
+            });
+        }
+        for (group, name) in groups.into_iter().enumerate() {
+            steps.push(Step::CreateGroup { name });
+            steps.push(Step::AssignGroup { group });
+            steps.push(Step::AddMember { group, user: group });
+        }
+        steps
+    })
 }

@@ -2,6 +2,9 @@
 //! come, how often, or not at all, when all is quiet Anypoint equals Okta and nothing unowned was
 //! touched.
 //!
+//! Histories with changes by hand, lost events and faults are a campaign of their own, not part of
+//! every test run: `cargo test --features campaign --test it properties`.
+//!
 //! Each history has a seed. A failure prints it, with the shortest history that still fails;
 //! `PROPERTY_SEED=n` plays that seed alone. `PROPERTY_SECONDS=600` plays as many histories as fit,
 //! from seeds that nobody played before.
@@ -24,12 +27,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use history::{History, Kinds, history};
 use rig::{Rig, settled};
 
-/// How long a property plays histories, unless told otherwise.
-const SECONDS: u64 = 8;
-/// Histories that are played in any case.
-const LEAST: u64 = 3;
+/// Histories that are played in any case, always the same ones unless a time is given.
+const LEAST: u64 = 6;
 /// Histories that are played at once.
 const AT_ONCE: usize = 2;
+/// How long one history may take, on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// The longest history.
 const STEPS: usize = 60;
 
@@ -124,6 +127,14 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     (rig.counts, rig.problems)
 }
 
+/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does.
+fn trace() {
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().expect("a number"))
@@ -140,7 +151,10 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
             .wrapping_mul(1_000_000),
         None => 1,
     });
-    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    if number("PROPERTY_TRACE").is_some() {
+        trace();
+    }
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or_default());
     let next = AtomicU64::new(0);
     let total = Mutex::new(Counts::default());
     let failures = Mutex::new(Vec::new());
@@ -149,6 +163,7 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
             let n = next.fetch_add(1, Ordering::SeqCst);
             let over = match one {
                 Some(_) => n > 0,
+                None if seconds.is_none() => n >= LEAST,
                 None => n >= LEAST && Instant::now() > until,
             };
             if over || !failures.lock().unwrap().is_empty() {
@@ -201,8 +216,8 @@ fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, S
     let config = Config {
         cases: 1,
         failure_persistence: None,
-        max_shrink_iters: 400,
-        max_shrink_time: 120_000,
+        max_shrink_iters: 300,
+        max_shrink_time: 25_000,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -214,7 +229,10 @@ fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, S
             .enable_all()
             .build()
             .unwrap();
-        let (counted, problems) = runtime.block_on(play(&history, kinds));
+        let played = async { tokio::time::timeout(PATIENCE, play(&history, kinds)).await };
+        let (counted, problems) = runtime
+            .block_on(played)
+            .unwrap_or_else(|_| (Counts::default(), vec!["does not end".to_owned()]));
         *counts.lock().unwrap() = counted;
         match problems.is_empty() {
             true => Ok(()),
@@ -227,6 +245,7 @@ fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, S
     }
 }
 
+#[cfg(feature = "campaign")]
 const ALL: Kinds = Kinds {
     by_hand: true,
     usernames: true,
@@ -235,11 +254,13 @@ const ALL: Kinds = Kinds {
     wild_names: true,
 };
 
+#[cfg(feature = "campaign")]
 #[test]
 fn histories_end_in_agreement() {
     property("histories", ALL, |_| {});
 }
 
+#[cfg(feature = "campaign")]
 #[test]
 fn histories_with_faults_end_in_agreement() {
     let kinds = Kinds {

@@ -132,6 +132,7 @@ impl Rig {
     pub async fn play(&mut self, steps: &[Step]) {
         for step in steps {
             self.counts.steps += 1;
+            tracing::debug!("{step:?}");
             if self.take(step).await.is_none() {
                 self.counts.idle_steps += 1;
             }
