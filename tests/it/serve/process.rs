@@ -1,5 +1,6 @@
 //! One process a file, settings, and how it ends.
 
+use std::io::Read as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,14 +10,23 @@ use super::{Remotes, SECRET, eventually};
 async fn a_second_process_on_the_file_is_refused() {
     let remotes = Remotes::start().await;
     let mut serve = remotes.serve_deliveries_only();
-    let second = remotes
-        .command(&[])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
+    let mut second = remotes.command(&[]);
+    let second = second.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut second = second.spawn().unwrap();
+    let mut status = None;
+    eventually("the second one ends", || {
+        status = second.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(1));
+    let mut said = String::new();
+    second
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
         .unwrap();
-    assert_eq!(second.status.code(), Some(1));
-    let said = String::from_utf8(second.stderr).unwrap();
     let expected = format!("process {} serves", serve.pid());
     assert!(
         said.contains(&expected) && said.contains("--data"),
