@@ -22,6 +22,8 @@ const MOST_LOOKS: usize = 20;
 /// How long to wait while another run creates the same account.
 const HELD_PAUSE: Duration = Duration::from_millis(150);
 
+/// A note that an account is being created outlives its run by this much.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How often an account is created again after an answer that says nothing.
 const MOST_UNSURE: u32 = 3;
 /// How long to wait before that the first time.
@@ -191,6 +193,11 @@ impl Run<'_> {
         match action {
             UserAction::Create(person) => return self.create(&person, claim, deadline).await,
             UserAction::MailReset { username } => {
+                if self.created.is_none()
+                    && !self.is_at_it_alone(&username, claim, deadline).await?
+                {
+                    return Ok(End::Held);
+                }
                 match anypoint.mail_password_reset(&username, deadline).await {
                     // Without the mail the account is whole, only less convenient; a failure that
                     // stays must not keep the person from their teams.
@@ -229,6 +236,29 @@ impl Run<'_> {
             }
         }
         Ok(End::DONE)
+    }
+
+    /// Whether this run may finish what an earlier one began: not while that one is still at it, and
+    /// not when it has ended well since the look.
+    async fn is_at_it_alone(
+        &self,
+        username: &str,
+        claim: &Claim,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let (store, user) = (&self.provisioner.store, &self.view.user);
+        let lease = deadline.remaining() + LEASE_MARGIN;
+        let intended = store.intend_account(user, username, claim.id(), lease);
+        if intended.await? != Intended::Noted {
+            return Ok(false);
+        }
+        let named = self.view.named.as_ref().map(|named| &named.account.id);
+        let link = store.user_link(user).await?;
+        let is_linked = link.is_some_and(|link| Some(&link.anypoint_id) == named);
+        if is_linked {
+            store.forget_intent(user).await?;
+        }
+        Ok(!is_linked)
     }
 
     async fn create(
@@ -276,7 +306,7 @@ impl Run<'_> {
             .intended
             .as_deref()
             .is_some_and(|name| name.eq_ignore_ascii_case(&new.username));
-        let lease = deadline.remaining() + Duration::from_secs(2);
+        let lease = deadline.remaining() + LEASE_MARGIN;
         match store
             .intend_account(user, &new.username, claim.id(), lease)
             .await?

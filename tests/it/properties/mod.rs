@@ -126,11 +126,10 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     (rig.counts, rig.problems)
 }
 
-/// `PROPERTY_SEED=n RUST_LOG=okta_anypoint=debug` tells what the program does.
+/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does.
 fn trace() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(tracing::Level::DEBUG)
         .with_writer(std::io::stderr)
         .try_init();
 }
@@ -151,7 +150,7 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
             .wrapping_mul(1_000_000),
         None => 1,
     });
-    if one.is_some() {
+    if number("PROPERTY_TRACE").is_some() {
         trace();
     }
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
