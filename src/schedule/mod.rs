@@ -156,8 +156,22 @@ impl Scheduler {
         match task {
             Task::CatchUp => self.catch_up(deadline, summary).await,
             Task::Reconcile => self.reconcile(deadline, summary).await,
-            Task::Import => self.import(mode, deadline, summary).await,
+            Task::Import => {
+                let with_rights = self.with_import_rights();
+                with_rights.import(mode, deadline, summary).await
+            }
         }
+    }
+
+    /// The same scheduler, with the right to write to Okta if imports create: a token of its own, so
+    /// that a service app that lacks the right can still do the rest.
+    fn with_import_rights(&self) -> Self {
+        let mut this = self.clone();
+        if self.settings.import == ImportMode::Create {
+            let scopes = Scopes::default().with_import();
+            this.provisioner.okta = this.provisioner.okta.with_scopes(scopes);
+        }
+        this
     }
 
     /// Whether the run may change anything.

@@ -149,3 +149,60 @@ fn every_form_of_every_choice_is_read() {
     assert_eq!(DeactivationLimit::Percent(20.0).allowed(10), 2);
     assert_eq!(DeactivationLimit::Percent(20.0).allowed(4), 0);
 }
+
+#[test]
+fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
+    const PEM: &str = include_str!("../../tests/it/data/test-only-p256.pkcs8.pem");
+    let names = ["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"];
+    let mut complete = complete();
+    complete.remove("OKTA_API_TOKEN");
+    complete.extend([
+        ("OKTA_CLIENT_ID", "0oaSERVICE"),
+        ("OKTA_PRIVATE_KEY", PEM),
+        ("OKTA_KEY_ID", "key-1"),
+    ]);
+    let remotes = read(&complete, RemoteSettings::read).unwrap();
+    assert!(matches!(
+        &*remotes.okta_credentials.current(),
+        Credentials::ServiceApp { client_id, .. } if client_id == "0oaSERVICE"
+    ));
+
+    // The token wins, whatever the rest is.
+    let mut both = complete.clone();
+    both.insert("OKTA_API_TOKEN", "okta-token-value");
+    both.insert("OKTA_PRIVATE_KEY", "nonsense");
+    let remotes = read(&both, RemoteSettings::read).unwrap();
+    assert!(matches!(
+        &*remotes.okta_credentials.current(),
+        Credentials::ApiToken(_)
+    ));
+
+    for missing in names {
+        let mut variables = complete.clone();
+        variables.remove(missing);
+        let message = read(&variables, RemoteSettings::read)
+            .unwrap_err()
+            .to_string();
+        for name in names.into_iter().chain(["OKTA_API_TOKEN"]) {
+            let is_named = message.contains(&format!("{name} is missing"));
+            assert_eq!(is_named, name == missing, "{message}");
+        }
+    }
+
+    let cut = &PEM[..PEM.len() / 2];
+    for key in ["secret-nonsense", cut] {
+        let mut variables = complete.clone();
+        variables.insert("OKTA_PRIVATE_KEY", key);
+        let message = read(&variables, RemoteSettings::read)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("OKTA_PRIVATE_KEY is malformed: expected"),
+            "{message}"
+        );
+        assert!(message.contains("PKCS#8"), "{message}");
+        assert!(!message.contains(key), "{message}");
+    }
+    let shown = format!("{:?}", read(&complete, RemoteSettings::read).unwrap());
+    assert!(!shown.contains("BEGIN"), "{shown}");
+}

@@ -4,7 +4,9 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod auth;
 mod aws;
+mod cli;
 mod conversation;
 mod faults;
 mod hook;

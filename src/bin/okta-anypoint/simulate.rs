@@ -11,7 +11,7 @@ use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator, Any
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator, OktaWorld};
 use okta_anypoint::simulator::traffic::{RecordedRequest, Traffic};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::console::{Console, Usage, Verdict};
@@ -58,11 +58,30 @@ pub struct Args {
     state: Option<PathBuf>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
 struct Worlds {
     okta: OktaWorld,
     anypoint: AnypointWorld,
+}
+
+/// Read as objects first: serde takes a list for a struct as well, and every field has a default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loaded {
+    #[serde(default)]
+    okta: serde_json::Map<String, Value>,
+    #[serde(default)]
+    anypoint: serde_json::Map<String, Value>,
+}
+
+impl Worlds {
+    fn read(text: &str) -> serde_json::Result<Self> {
+        let object: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+        let loaded: Loaded = serde_json::from_value(object.into())?;
+        Ok(Self {
+            okta: serde_json::from_value(loaded.okta.into())?,
+            anypoint: serde_json::from_value(loaded.anypoint.into())?,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -79,15 +98,14 @@ pub async fn run(args: Args, console: &Console) -> Result<Verdict> {
     // Before the servers: a signal that comes while they start is not missed.
     let stop = stopped()?;
     let (okta, anypoint) = start(&args, worlds).await?;
+    if let Some(file) = &args.state {
+        save(file, &okta, &anypoint)?;
+    }
     opening(console, &okta, &anypoint)?;
 
     let changed = Arc::new(Notify::new());
     watch(console, "okta", okta.traffic(), &changed);
     watch(console, "anypoint", anypoint.traffic(), &changed);
-    if let Some(file) = &args.state {
-        save(file, &okta, &anypoint)?;
-    }
-
     tokio::pin!(stop);
     let mut shown = 0;
     loop {
@@ -169,7 +187,8 @@ fn small_world() -> Result<Worlds> {
 
 fn load(file: &Path) -> Result<Worlds> {
     match std::fs::read_to_string(file) {
-        Ok(text) => serde_json::from_str(&text).map_err(|error| {
+        Ok(text) => Worlds::read(&text)
+            .map_err(|error| {
             let text = format!(
                 "{} is not a state of the simulators ({error}); mend it, or name a file that does not \
                  exist yet",

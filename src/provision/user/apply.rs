@@ -58,7 +58,6 @@ impl Provisioner {
         for _ in 0..MOST_LOOKS {
             let view = self.look_at_user(user, deadline).await?;
             let plan = plan_user(&view, &self.policy)?;
-            let writes = !plan.is_empty();
             let creates = plan
                 .iter()
                 .any(|step| matches!(step.action, UserAction::Create(_)));
@@ -70,9 +69,6 @@ impl Provisioner {
                 .apply_user(&view, plan, claim, deadline, &mut applied)
                 .await?
             {
-                // Another run may have looked at a later state of Okta and found nothing to do before
-                // this one wrote: whoever writes makes sure that it is still what Okta wants.
-                End::Done(_) if writes && !self.okta_still_wants(&view, deadline).await? => {}
                 End::Done(None) => return Ok(applied),
                 End::Done(Some(refused)) => return Err(refused),
                 End::NameTaken => name_was_taken = true,

@@ -161,25 +161,6 @@ impl Provisioner {
         Ok(whole.map(|(account, teams)| (account, owner, teams)))
     }
 
-    /// Whether Okta still wants what it wanted when `view` was seen.
-    ///
-    /// # Errors
-    /// As [`Provisioner::look_at_user`].
-    pub(super) async fn okta_still_wants(
-        &self,
-        view: &UserView,
-        deadline: Deadline,
-    ) -> Result<bool, Failure> {
-        let okta = self.okta_side(&view.user, deadline).await?;
-        let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &self.policy)?;
-        let groups = self.wanted_groups(&wanted, &okta);
-        let same_groups = groups.len() == view.teams.len()
-            && groups
-                .iter()
-                .all(|group| view.teams.iter().any(|team| team.group == group.id));
-        Ok(same_groups && wanted == view.wanted)
-    }
-
     fn wanted_groups<'a>(&self, wanted: &Wanted, okta: &'a OktaSide) -> Vec<&'a Group> {
         match wanted {
             Wanted::Account(_) => self.selected(okta),

@@ -8,6 +8,7 @@
 mod data;
 mod page;
 mod plot;
+mod series;
 mod text;
 
 use std::collections::HashMap;
@@ -27,8 +28,9 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::sqlite::Database;
 
-use data::{Filter, WINDOWS};
+use data::Filter;
 use page::Frame;
+use series::WINDOWS;
 
 /// A probe that takes longer than this means "not ready".
 const PROBE: Duration = Duration::from_secs(2);

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::data::{Event, Filter, Link, Overview, WINDOWS, Window};
+use super::data::{Event, Filter, Link, Overview};
 use super::plot;
+use super::series::{WINDOWS, Window};
 use super::text::{Escaped, count, shell_word, span, time};
 
-/// Seconds after which a page is loaded again by itself.
+/// Seconds after which the overview is loaded again by itself.
 const REFRESH: u32 = 10;
 /// How advice is marked in a recorded failure.
 const ADVICE: &str = " What to do: ";
@@ -27,7 +28,7 @@ impl Frame<'_> {
     /// The overview.
     pub fn overview(&self, overview: &Overview, window: Window) -> String {
         let mut main = tiles(overview);
-        main.push_str("<h2>Over time <span class=\"soft\">");
+        main.push_str("<h2 class=\"choices\">Over time");
         for choice in WINDOWS {
             let current = if choice == window {
                 " aria-current=\"true\""
@@ -42,7 +43,7 @@ impl Frame<'_> {
         }
         let _ = write!(
             main,
-            "</span></h2><div class=\"two\"><div class=\"card\"><h3>Throughput</h3>{}\
+            "</h2><div class=\"two\"><div class=\"card\"><h3>Throughput</h3>{}\
              <p class=\"key\">Events done, and failed on top.</p></div>\
              <div class=\"card\"><h3>Lag</h3>{}\
              <p class=\"key\">From publication at Okta until done: mean (large), longest (small).</p>\
@@ -173,8 +174,13 @@ impl Frame<'_> {
         );
         let _ = write!(
             main,
-            "<p>Then do it again: <code>{}</code></p><p class=\"soft\">{} · <a href=\"/events?subject={}\">{}</a> · {} UTC · {} \
-             attempt{}</p></article>",
+            "<p>{}: <code>{}</code></p><p class=\"soft\">{} · \
+             <a href=\"/events?subject={}\">{}</a> · {} UTC · {} attempt{}</p></article>",
+            if again {
+                "To do it again now"
+            } else {
+                "Then do it again"
+            },
             Escaped(replay),
             Escaped(&event.event_type),
             Escaped(
@@ -201,11 +207,15 @@ impl Frame<'_> {
             };
             let _ = write!(nav, "<a href=\"{address}\"{current}>{name}</a>");
         }
+        // Not where somebody may be typing.
+        let refresh = match here {
+            "/" => format!("<meta http-equiv=\"refresh\" content=\"{REFRESH}\">"),
+            _ => String::new(),
+        };
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-             <meta http-equiv=\"refresh\" content=\"{REFRESH}\">\
-             <title>{title} · okta-anypoint</title><link rel=\"stylesheet\" href=\"/style.css\">\
+             {refresh}<title>{title} · okta-anypoint</title><link rel=\"stylesheet\" href=\"/style.css\">\
              </head><body><header><h1>okta-anypoint</h1><nav>{nav}</nav>\
              <span class=\"when\">{} UTC, up for {}</span></header><main>{main}</main>\
              <footer>{} · version {} · reads only · <a href=\"/status.json\">status.json</a>\
@@ -290,10 +300,14 @@ fn table(main: &mut String, events: &[Event]) {
             event.attempts,
             Escaped(&event.uuid),
         );
-        if let Some(error) = &event.error {
-            let _ = write!(main, "<br><span class=\"soft\">{}</span>", Escaped(error));
-        }
         main.push_str("</tr>");
+        if let Some(error) = &event.error {
+            let _ = write!(
+                main,
+                "<tr class=\"why\"><td><td colspan=\"6\">{}</tr>",
+                Escaped(error)
+            );
+        }
     }
     main.push_str("</tbody></table></div>");
 }

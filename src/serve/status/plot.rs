@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::data::Bar;
+use super::series::Bar;
 use super::text::{Escaped, clock_time, count, span, time};
 
 const WIDTH: f64 = 640.0;

@@ -24,10 +24,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use history::{History, Kinds, history};
 use rig::{Rig, settled};
 
-/// How long a property plays histories, unless told otherwise.
-const SECONDS: u64 = 8;
-/// Histories that are played in any case.
-const LEAST: u64 = 3;
+/// Histories that are played in any case, always the same ones unless a time is given.
+const LEAST: u64 = 6;
 /// Histories that are played at once.
 const AT_ONCE: usize = 2;
 /// How long one history may take, on a slow machine.
@@ -153,7 +151,7 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
     if number("PROPERTY_TRACE").is_some() {
         trace();
     }
-    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or_default());
     let next = AtomicU64::new(0);
     let total = Mutex::new(Counts::default());
     let failures = Mutex::new(Vec::new());
@@ -162,6 +160,7 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
             let n = next.fetch_add(1, Ordering::SeqCst);
             let over = match one {
                 Some(_) => n > 0,
+                None if seconds.is_none() => n >= LEAST,
                 None => n >= LEAST && Instant::now() > until,
             };
             if over || !failures.lock().unwrap().is_empty() {

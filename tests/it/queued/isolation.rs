@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::Method;
@@ -183,9 +183,11 @@ async fn only_the_bad_one_goes_back(
     changes: &[Change],
     time: Duration,
 ) {
+    let begun = Instant::now();
     let verdicts = worker
         .run(changes, Reason::Delivery, Deadline::within(time))
         .await;
+    assert!(begun.elapsed() < time + Duration::from_secs(3), "in time");
     let back: Vec<bool> = verdicts.iter().map(|verdict| verdict.is_retry()).collect();
     assert_eq!(back, [false, true, false]);
     let accounts = ["ann", "bob", "eve"].map(|name| world.account(name) != "none");

@@ -57,6 +57,7 @@ async fn a_burst_is_taken_and_worked_off() {
     serve.settled(&remotes).await;
     let worked = begun.elapsed();
 
+    super::status::pictures("load", &["/"], &serve, &remotes);
     let overview = serve.overview(&remotes).await;
     let done = overview["events"]["done"].as_u64().unwrap();
     let mut made: HashMap<String, u32> = HashMap::new();

@@ -8,14 +8,14 @@ use okta_anypoint::simulator::traffic::Fault;
 
 use super::{Remotes, Serve, eventually};
 
-/// The page's document after headless Chromium has loaded it.
-fn in_browser(path: &str, serve: &Serve, remotes: &Remotes) -> String {
+/// What headless Chromium prints for a page, told to do `what` with it.
+pub fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> String {
     let browser = std::env::var_os("CHROMIUM")
         .map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
+    let name = browser.display();
     assert!(
         browser.exists(),
-        "{} is missing: run tools/setup, or set CHROMIUM",
-        browser.display()
+        "{name} is missing: run tools/setup, or set CHROMIUM"
     );
     let profile = tempfile::tempdir_in(remotes.folder.path()).unwrap();
     let output = Command::new(browser)
@@ -23,23 +23,40 @@ fn in_browser(path: &str, serve: &Serve, remotes: &Remotes) -> String {
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
-            "--disable-background-networking",
             "--no-first-run",
         ])
+        .args(["--disable-background-networking", "--window-size=1200,1500"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args([
-            "--dump-dom",
-            &format!("{}{}", serve.status.trim_end_matches('/'), path),
+            what,
+            &format!("{}{path}", serve.status.trim_end_matches('/')),
         ])
         .output()
         .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        output.status.success() && !text.is_empty(),
+        output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The page's document after headless Chromium has loaded it.
+fn in_browser(path: &str, serve: &Serve, remotes: &Remotes) -> String {
+    let text = in_browser_do("--dump-dom", path, serve, remotes);
+    assert!(!text.is_empty());
     text
+}
+
+/// Pictures for people: `SERVE_SCREENSHOTS=folder`.
+pub fn pictures(name: &str, paths: &[&str], serve: &Serve, remotes: &Remotes) {
+    let Ok(folder) = std::env::var("SERVE_SCREENSHOTS") else {
+        return;
+    };
+    for (number, path) in paths.iter().enumerate() {
+        let what = format!("--screenshot={folder}/{name}-{number}.png");
+        in_browser_do(&what, path, serve, remotes);
+    }
 }
 
 /// One event done, one failed for good, one that will be tried again.
@@ -113,6 +130,7 @@ async fn a_browser_shows_states_failures_and_plots() {
         assert!(!overview.contains(name), "{name} is shown: {overview}");
     }
 
+    pictures("eventful", &["/", "/events", "/links"], &serve, &remotes);
     let filtered = |query: &str| in_browser(&format!("/events?{query}"), &serve, &remotes);
     let shows = |page: &str, users: [bool; 3]| {
         for (user, shown) in [&done, &refused, &later].into_iter().zip(users) {

@@ -16,10 +16,9 @@ pub const OPERATIONS: &str = "00gOPERATIONS02";
 
 /// Okta and Anypoint as they are at the start.
 pub fn first_worlds() -> Result<(OktaWorld, AnypointWorld)> {
-    let (mut okta, mut anypoint) = (OktaWorld::default(), AnypointWorld::default());
+    let (mut okta, anypoint) = (OktaWorld::default(), AnypointWorld::default());
     okta.add_app(APP, "Anypoint Platform");
     hire(&mut okta, MALLORY, "Mallory", "Malone", true, true)?;
-    anypoint.add_user("acme_admin", "Acme", "Admin", "admin@acme.example")?;
     Ok((okta, anypoint))
 }
 

@@ -28,6 +28,8 @@ pub struct Played {
     pub before: &'static str,
     pub sent: Vec<String>,
     pub status: Option<u16>,
+    /// What a program without a status answered, in short.
+    pub said: String,
     pub took_ms: u64,
     /// Requests, and whether each only read.
     pub okta: Vec<(bool, String)>,
@@ -108,6 +110,23 @@ fn messages(event: &Value) -> Vec<Value> {
         .collect()
 }
 
+/// What a worker or a run answered, for the narrative: counts without zeros, or the answer itself.
+pub fn in_short(body: &Value) -> String {
+    let Some(counts) = body["counts"].as_object() else {
+        return body.to_string();
+    };
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+        .collect();
+    format!(
+        "{}: {}",
+        body["outcome"].as_str().unwrap_or_default(),
+        counts.join(", ")
+    )
+}
+
 /// The answer: its status, and its body.
 pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) {
     match step.sent {
@@ -129,6 +148,10 @@ pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) 
             let ended = |key: &str| answer.body[key].clone();
             played.expect("outcome of the run", "completed", ended("outcome"));
             played.expect("problems of the run", json!([]), ended("problems"));
+            for (name, count) in step.counts {
+                let found = answer.body["counts"][name].clone();
+                played.expect(&format!("count {name} of the run"), *count, found);
+            }
         }
     }
 }
@@ -229,11 +252,7 @@ impl Expected {
 
     fn compare_accounts(&mut self, world: &AnypointWorld, played: &mut Played) {
         let mut found = BTreeMap::new();
-        for user in world
-            .users
-            .values()
-            .filter(|user| user.username != "acme_admin")
-        {
+        for user in world.users.values() {
             let name = format!("{} {}", user.first_name, user.last_name);
             played
                 .accounts

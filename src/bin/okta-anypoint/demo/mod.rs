@@ -70,6 +70,7 @@ async fn play(stage: &Stage, step: &Step, expected: &mut Expected) -> Result<Pla
         before: step.before,
         sent: check::types_of(step.sent, &event),
         status: answer.status,
+        said: check::in_short(&answer.body),
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         okta: short(stage.okta.traffic(), &organization),
         anypoint: short(stage.anypoint.traffic(), &organization),

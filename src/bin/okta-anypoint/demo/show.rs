@@ -79,7 +79,7 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
     }
     let answered = match played.status {
         Some(status) => format!("{status} after {} ms", played.took_ms),
-        None => format!("all done, after {} ms", played.took_ms),
+        None => format!("{} after {} ms", played.said, played.took_ms),
     };
     console.say(format!("{}{answered}", label("answer")))?;
     anypoint(console, played, &label("Anypoint"))?;

@@ -53,6 +53,8 @@ pub struct Step {
     pub renamed: Option<(&'static str, &'static str)>,
     /// Usernames to whose owners a reset mail is sent.
     pub mails: &'static [&'static str],
+    /// Counts in the answer of a run.
+    pub counts: &'static [(&'static str, u64)],
     /// Neither Okta nor Anypoint may be asked anything.
     pub silent: bool,
 }
@@ -75,6 +77,7 @@ macro_rules! step {
             teams: Vec::new(),
             renamed: None,
             mails: &[],
+            counts: &[],
             silent: false,
         }
     };
@@ -85,6 +88,7 @@ impl Step {
         let email = match username {
             "ada_lovelace" | "ada_king" => "ada.lovelace@acme.example",
             "grace_hopper" => "grace.hopper@acme.example",
+            "alan_turing" => "alan.turing@acme.example",
             _ => "katherine.johnson@acme.example",
         };
         self.accounts.push(Account {
@@ -338,5 +342,19 @@ pub fn steps() -> Vec<Step> {
         )
         .account("ada_king", "Augusta Ada King", true)
         .team("Integration Engineers", &["ada_king", "kjohnson"]),
+        Step {
+            counts: &[("to_create", 1)],
+            ..step!(
+                "schedule-import",
+                Task,
+                "nothing; in Anypoint somebody makes the user alan_turing by hand",
+                |_, anypoint| {
+                    let email = "alan.turing@acme.example";
+                    anypoint.add_user("alan_turing", "Alan", "Turing", email)?;
+                    Ok(())
+                }
+            )
+        }
+        .account("alan_turing", "Alan Turing", true),
     ]
 }

@@ -1,0 +1,138 @@
+//! Signing in: the real clients against the simulators, which verify what they get, and secrets in moto.
+
+mod dpop;
+mod origins;
+mod refusals;
+mod rotation;
+mod service_app;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use okta_anypoint::clock::{Clock, ManualClock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::http::{CallError, HttpClient};
+use okta_anypoint::ids::OktaUserId;
+use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::traffic::RecordedRequest;
+use serde_json::Value;
+
+const CLIENT: &str = "0oaSERVICE";
+const KEY_ID: &str = "key-1";
+const APP: &str = "0oaANYPOINT";
+const READ: [&str; 3] = ["okta.users.read", "okta.apps.read", "okta.groups.read"];
+
+const RSA_PEM: &str = include_str!("../data/test-only-rsa.pkcs8.pem");
+const RSA_JWK: &str = include_str!("../data/test-only-rsa.jwk.json");
+const P256_PEM: &str = include_str!("../data/test-only-p256.sec1.pem");
+const P256_JWK: &str = include_str!("../data/test-only-p256.jwk.json");
+
+fn key(text: &str) -> PrivateKey {
+    PrivateKey::parse(&text.to_owned().into()).unwrap()
+}
+
+fn soon() -> Deadline {
+    Deadline::within(Duration::from_secs(10))
+}
+
+fn service_app(key: &PrivateKey) -> Credentials {
+    Credentials::ServiceApp {
+        client_id: CLIENT.to_owned(),
+        key: key.clone(),
+        key_id: KEY_ID.to_owned(),
+    }
+}
+
+/// An org with one user and one service app whose key is `key`.
+struct Org {
+    sim: OktaSimulator,
+    user: OktaUserId,
+}
+
+impl Org {
+    async fn new(key: &PrivateKey) -> Self {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let sim = OktaSimulator::start(free, OktaOptions::default())
+            .await
+            .unwrap();
+        let user = {
+            let mut world = sim.world();
+            world.add_app(APP, "Anypoint");
+            world.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &READ);
+            let mail = "lin@acme.example";
+            world
+                .create_user(mail, "Lin", "Example", mail, None)
+                .unwrap()
+                .id
+        };
+        Self {
+            sim,
+            user: OktaUserId::parse(user).unwrap(),
+        }
+    }
+
+    /// The same, whose app demands DPoP.
+    async fn with_dpop(key: &PrivateKey) -> Self {
+        let org = Self::new(key).await;
+        let mut world = org.sim.world();
+        world.oauth.apps.get_mut(CLIENT).unwrap().require_dpop = true;
+        drop(world);
+        org
+    }
+
+    fn client(&self, credentials: Credentials) -> Okta {
+        self.client_at(credentials, Arc::new(SystemClock))
+    }
+
+    fn client_at(&self, credentials: Credentials, clock: Arc<dyn Clock>) -> Okta {
+        let http = HttpClient::new(clock).unwrap();
+        Okta::new(http, self.sim.base_url().parse().unwrap(), credentials)
+    }
+
+    /// Reads the user; it must be there.
+    async fn look(&self, okta: &Okta) -> Result<(), CallError> {
+        okta.user(&self.user, soon()).await.map(|found| {
+            assert!(found.is_some());
+        })
+    }
+
+    fn token_requests(&self) -> Vec<RecordedRequest> {
+        let mut log = self.sim.traffic().log();
+        log.retain(|request| request.path == "/oauth2/v1/token");
+        log
+    }
+
+    fn api_requests(&self) -> Vec<RecordedRequest> {
+        let mut log = self.sim.traffic().log();
+        log.retain(|request| request.path.starts_with("/api/"));
+        log
+    }
+
+    fn statuses(&self) -> Vec<u16> {
+        let log = self.sim.traffic().log();
+        log.iter().map(|request| request.status).collect()
+    }
+
+    fn nothing_unexpected(&self) {
+        assert_eq!(self.sim.traffic().unexpected(), Vec::<String>::new());
+    }
+}
+
+fn header<'a>(request: &'a RecordedRequest, name: &str) -> Option<&'a str> {
+    let found = request.headers.iter().find(|(key, _)| key == name)?;
+    Some(&found.1)
+}
+
+/// The claims of a request's proof.
+fn proof(request: &RecordedRequest) -> Option<Value> {
+    use base64::Engine;
+    let claims = header(request, "dpop")?.split('.').nth(1)?;
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims);
+    Some(serde_json::from_slice(&claims.unwrap()).unwrap())
+}
+
+/// A clock that is `ahead_s` seconds ahead and stands.
+fn clock_ahead(ahead_s: i64) -> Arc<dyn Clock> {
+    Arc::new(ManualClock::at(SystemClock.now_ms() + ahead_s * 1000))
+}

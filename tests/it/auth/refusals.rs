@@ -1,0 +1,111 @@
+//! Each way of being refused names its cause and its fix, and is not tried again.
+
+use okta_anypoint::failure::{Class, Failure};
+
+use super::*;
+
+async fn refused(org: &Org, okta: &Okta) -> String {
+    let error = org.look(okta).await.unwrap_err();
+    assert_eq!(error.class(), Class::Permanent, "{error}");
+    Failure::from(error).to_string()
+}
+
+fn has(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word} not in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key() {
+    let org = Org::new(&PrivateKey::generate().unwrap()).await;
+    for other in [PrivateKey::generate().unwrap(), key(RSA_PEM)] {
+        org.sim.traffic().clear();
+        let okta = org.client(service_app(&other));
+        let text = refused(&org, &okta).await;
+        has(&text, &["OKTA_PRIVATE_KEY", "OKTA_KEY_ID", "key pair"]);
+        assert_eq!(org.statuses(), [401]);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_id() {
+    let key = PrivateKey::generate().unwrap();
+    let org = Org::new(&key).await;
+    let okta = org.client(Credentials::ServiceApp {
+        client_id: CLIENT.to_owned(),
+        key,
+        key_id: "another".to_owned(),
+    });
+    has(&refused(&org, &okta).await, &["OKTA_KEY_ID", "kid"]);
+    assert_eq!(org.statuses(), [401]);
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_there_or_not_active() {
+    let key = PrivateKey::generate().unwrap();
+    let org = Org::new(&key).await;
+    org.sim.world().oauth.apps.get_mut(CLIENT).unwrap().active = false;
+    let okta = org.client(service_app(&key));
+    has(&refused(&org, &okta).await, &["OKTA_CLIENT_ID", "active"]);
+}
+
+#[tokio::test]
+async fn a_missing_scope() {
+    let key = PrivateKey::generate().unwrap();
+    let org = Org::new(&key).await;
+    let okta = org.client(service_app(&key));
+    let scope = "okta.groups.read";
+    org.sim
+        .world()
+        .oauth
+        .apps
+        .get_mut(CLIENT)
+        .unwrap()
+        .scopes
+        .remove(scope);
+    let text = refused(&org, &okta).await;
+    has(&text, &[scope, "Grant", "Okta API Scopes"]);
+    assert_eq!(org.statuses(), [400]);
+}
+
+#[tokio::test]
+async fn a_call_beyond_the_tokens_scopes() {
+    let key = PrivateKey::generate().unwrap();
+    let org = Org::new(&key).await;
+    let okta = org.client(service_app(&key));
+    let error = okta
+        .update_names(&org.user, Some("New"), None, soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("E0000006"));
+    has(&Failure::from(error).to_string(), &["rights"]);
+    assert_eq!(org.statuses(), [200, 403]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong() {
+    let key = PrivateKey::generate().unwrap();
+    for (ahead_s, side) in [(900, "s ahead of Okta's"), (-900, "s behind Okta's")] {
+        let org = Org::new(&key).await;
+        let okta = org.client_at(service_app(&key), clock_ahead(ahead_s));
+        has(&refused(&org, &okta).await, &[side, "clock (NTP)"]);
+
+        // A proof is younger than an assertion may be: with DPoP it is what is refused.
+        let org = Org::with_dpop(&key).await;
+        let okta = org.client_at(service_app(&key), clock_ahead(ahead_s));
+        has(&refused(&org, &okta).await, &[side, "clock (NTP)"]);
+    }
+    // Some seconds are nobody's fault.
+    let org = Org::with_dpop(&key).await;
+    let okta = org.client_at(service_app(&key), clock_ahead(50));
+    org.look(&okta).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_api_token_that_is_wrong() {
+    let org = Org::new(&PrivateKey::generate().unwrap()).await;
+    let okta = org.client(Credentials::ApiToken("wrong".to_owned().into()));
+    has(&refused(&org, &okta).await, &["OKTA_API_TOKEN", "E0000011"]);
+    assert_eq!(org.statuses(), [401]);
+}

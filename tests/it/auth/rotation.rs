@@ -1,0 +1,289 @@
+//! Secrets in Secrets Manager (moto), rotated under a running program.
+
+use aws_sdk_secretsmanager::Client;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::receiver::{Body, Gate, Request};
+use okta_anypoint::secrets::SecretsManager;
+use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
+use serde_json::json;
+
+use super::*;
+use crate::servers;
+
+async fn manager() -> Client {
+    let config = servers::config(servers::moto_url()).await.into_builder();
+    // Secrets, unlike queues, moto keeps in regions that exist only; their names are unique.
+    let region = aws_config::Region::new("us-east-1");
+    Client::new(&config.region(region).build())
+}
+
+async fn secret(client: &Client, text: &str) -> String {
+    let name = format!("test/{}", uuid::Uuid::new_v4());
+    let made = client.create_secret().name(name).secret_string(text);
+    made.send().await.unwrap().arn.unwrap()
+}
+
+async fn rotate(client: &Client, arn: &str, text: &str) {
+    let put = client.put_secret_value().secret_id(arn).secret_string(text);
+    put.send().await.unwrap();
+}
+
+const BOTH: Needs = Needs {
+    hook: true,
+    credentials: true,
+};
+
+async fn reader(
+    client: &Client,
+    variables: &[(&str, &str)],
+    needs: Needs,
+) -> Result<Reader<'static>, Failure> {
+    let variables: Vec<(String, String)> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let environment = move |name: &str| {
+        let found = variables.iter().find(|(key, _)| key == name)?;
+        Some(found.1.clone())
+    };
+    let store = Arc::new(SecretsManager::new(client.clone()));
+    Reader::with_secrets(environment, store, needs, soon()).await
+}
+
+async fn gate(client: &Client, arn: &str) -> Result<Gate, Failure> {
+    let variables = [("HOOK_SECRET_ARN", arn), ("OKTA_APP_ID", APP)];
+    let mut reader = reader(client, &variables, BOTH).await?;
+    let settings = HookSettings::read(&mut reader);
+    let settings = reader.finish(settings).unwrap();
+    Ok(Gate::new(settings.header, settings.secrets).unwrap())
+}
+
+async fn admits(gate: &Gate, given: Option<&str>) -> bool {
+    let header = |_: &str| given.map(str::as_bytes);
+    let request = Request {
+        method: "POST",
+        header: &header,
+        body: Body::Plain(b""),
+    };
+    gate.admit(&request).await.is_some()
+}
+
+#[tokio::test]
+async fn the_hook_secret_is_rotated_without_a_deployment() {
+    let client = manager().await;
+    // As `aws secretsmanager create-secret --secret-string file://…` stores it.
+    let arn = secret(&client, "first\n").await;
+    let gate = gate(&client, &arn).await.unwrap();
+    assert!(admits(&gate, Some("first")).await);
+
+    rotate(&client, &arn, "second").await;
+    // Known at the first knock, and the value before it stays good.
+    assert!(admits(&gate, Some("second")).await);
+    assert!(admits(&gate, Some("first")).await);
+
+    // That was this minute's read: a value that nobody knows is not worth another.
+    rotate(&client, &arn, "third").await;
+    assert!(!admits(&gate, Some("third")).await);
+    assert!(admits(&gate, Some("second")).await);
+}
+
+#[tokio::test]
+async fn a_start_takes_current_and_previous_and_nothing_older() {
+    let client = manager().await;
+    let arn = secret(&client, "first").await;
+    rotate(&client, &arn, "second").await;
+    rotate(&client, &arn, "third").await;
+    let gate = gate(&client, &arn).await.unwrap();
+    for (given, admitted) in [
+        (Some("third"), true),
+        (Some("second"), true),
+        (Some("first"), false),
+        (Some(""), false),
+        (None, false),
+    ] {
+        assert_eq!(admits(&gate, given).await, admitted, "{given:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_secret_admits_nobody() {
+    let client = manager().await;
+    let arn = secret(&client, " \n").await;
+    let failure = gate(&client, &arn).await.err().unwrap();
+    assert!(failure.to_string().contains("HOOK_SECRET_ARN"), "{failure}");
+    // Emptied while we run: the values we have serve on, and no header is still no secret.
+    rotate(&client, &arn, "first").await;
+    let gate = gate(&client, &arn).await.unwrap();
+    rotate(&client, &arn, "\n").await;
+    assert!(!admits(&gate, None).await);
+    assert!(!admits(&gate, Some("")).await);
+    assert!(!admits(&gate, Some("other")).await);
+    assert!(admits(&gate, Some("first")).await);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_stops_the_start_with_advice() {
+    let client = manager().await;
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:none-aaaaaa";
+    let failure = gate(&client, arn).await.err().unwrap();
+    assert!(!failure.is_retryable());
+    let text = failure.to_string();
+    assert!(
+        text.contains(arn) && text.contains("HOOK_SECRET_ARN"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn variables_win_and_then_nothing_is_fetched() {
+    // A client that would fail: nobody listens there.
+    let config = servers::config("http://127.0.0.1:9").await;
+    let client = Client::new(&config);
+    let variables = [
+        ("HOOK_SECRET", "value"),
+        ("HOOK_SECRET_ARN", "arn:none"),
+        ("CREDENTIALS_SECRET_ARN", "arn:none"),
+        ("OKTA_API_TOKEN", "token"),
+        ("ANYPOINT_CLIENT_ID", "id"),
+        ("ANYPOINT_CLIENT_SECRET", "secret"),
+    ];
+    reader(&client, &variables, BOTH).await.unwrap();
+    reader(&client, &[], BOTH).await.unwrap();
+    let neither = Needs {
+        hook: false,
+        credentials: false,
+    };
+    let named = [
+        ("HOOK_SECRET_ARN", "arn:none"),
+        ("CREDENTIALS_SECRET_ARN", "arn:none"),
+    ];
+    reader(&client, &named, neither).await.unwrap();
+}
+
+async fn remotes(client: &Client, variables: &[(&str, &str)]) -> Result<RemoteSettings, String> {
+    let mut all = vec![
+        ("OKTA_ORG_URL", "http://127.0.0.1:9"),
+        ("OKTA_APP_ID", APP),
+        ("ANYPOINT_ORG_ID", "0b0e2f5c-0000-4000-8000-0000000000aa"),
+    ];
+    all.retain(|(name, _)| !variables.iter().any(|(given, _)| given == name));
+    all.extend_from_slice(variables);
+    let reader = reader(client, &all, BOTH).await;
+    let mut reader = reader.map_err(|failure| failure.to_string())?;
+    let settings = RemoteSettings::read(&mut reader);
+    reader.finish(settings).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn credentials_fill_what_variables_leave_unset() {
+    let client = manager().await;
+    let jwk: Value = serde_json::from_str(P256_JWK).unwrap();
+    let everything = json!({
+        "okta_api_token": "t", "okta_client_id": CLIENT, "okta_private_key": jwk, "okta_key_id": KEY_ID,
+        "anypoint_client_id": "from the secret", "anypoint_client_secret": "s", "other": 1,
+    });
+    let arn = secret(&client, &everything.to_string()).await;
+    let named = ("CREDENTIALS_SECRET_ARN", arn.as_str());
+    let kind = |settings: &RemoteSettings| match &*settings.okta_credentials.current() {
+        Credentials::ApiToken(_) => "token",
+        Credentials::ServiceApp { .. } => "app",
+    };
+
+    let settings = remotes(&client, &[named]).await.unwrap();
+    assert_eq!(kind(&settings), "token");
+    let app = settings.connected_app.current();
+    assert_eq!(app.client_id, "from the secret");
+
+    // The variables say which kind: a part of a service app there is not outdone by the token here.
+    let variables = [
+        named,
+        ("OKTA_CLIENT_ID", "0oaOTHER"),
+        ("ANYPOINT_CLIENT_ID", "id"),
+    ];
+    let settings = remotes(&client, &variables).await.unwrap();
+    assert_eq!(kind(&settings), "app");
+    assert_eq!(settings.connected_app.current().client_id, "id");
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("from the secret"), "{shown}");
+
+    for (text, words) in [
+        ("not JSON", "JSON object"),
+        ("[]", "JSON object"),
+        (r#"{"okta_api_token": 7}"#, "okta_api_token"),
+        ("{}", "OKTA_API_TOKEN is missing"),
+        (
+            r#"{"okta_client_id": "0oa", "okta_private_key": "nonsense"}"#,
+            "OKTA_PRIVATE_KEY is malformed",
+        ),
+        (r#"{"okta_client_id": "0oa"}"#, "OKTA_KEY_ID is missing"),
+    ] {
+        let arn = secret(&client, text).await;
+        let error = remotes(&client, &[("CREDENTIALS_SECRET_ARN", &arn)]).await;
+        let error = error.unwrap_err();
+        assert!(error.contains(words), "{text}: {error}");
+        assert!(!error.contains("nonsense"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_read_again_when_they_are_refused() {
+    let client = manager().await;
+    let old = key(RSA_PEM);
+    let org = Org::new(&old).await;
+    let stored = |text: &str, id: &str| {
+        json!({"okta_client_id": CLIENT, "okta_private_key": text, "okta_key_id": id,
+               "anypoint_client_id": "id", "anypoint_client_secret": "secret"})
+        .to_string()
+    };
+    let arn = secret(&client, &stored(RSA_PEM, KEY_ID)).await;
+    let variables = [
+        ("CREDENTIALS_SECRET_ARN", arn.as_str()),
+        ("OKTA_ORG_URL", org.sim.base_url()),
+    ];
+    let settings = remotes(&client, &variables).await.unwrap();
+    let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+    let okta = settings.okta(http, okta_anypoint::okta::Scopes::default());
+    org.look(&okta).await.unwrap();
+
+    // The key is replaced on both sides, and the tokens of the old one end.
+    let new = key(P256_JWK);
+    rotate(&client, &arn, &stored(P256_JWK, "key-2")).await;
+    org.sim
+        .world()
+        .add_service_app(CLIENT, "key-2", new.public_jwk(), &READ);
+    org.sim.world().revoke_tokens();
+    org.sim.traffic().clear();
+    org.look(&okta).await.unwrap();
+    // The old token, the old key, the new key, the call.
+    assert_eq!(org.statuses(), [401, 401, 200, 200]);
+
+    // Within the same minute there is no third attempt.
+    org.sim.world().oauth.apps.clear();
+    org.sim.world().revoke_tokens();
+    org.sim.traffic().clear();
+    let error = org.look(&okta).await.unwrap_err();
+    assert!(error.is_about_credentials(), "{error}");
+    assert_eq!(org.statuses(), [401, 401]);
+}
+
+#[tokio::test]
+async fn an_api_token_is_read_again_when_it_is_refused() {
+    let client = manager().await;
+    let org = Org::new(&key(P256_JWK)).await;
+    let stored = |token: &str| {
+        json!({"okta_api_token": token, "anypoint_client_id": "id", "anypoint_client_secret": "secret"})
+            .to_string()
+    };
+    let arn = secret(&client, &stored("revoked")).await;
+    let variables = [
+        ("CREDENTIALS_SECRET_ARN", arn.as_str()),
+        ("OKTA_ORG_URL", org.sim.base_url()),
+    ];
+    let settings = remotes(&client, &variables).await.unwrap();
+    let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+    let okta = settings.okta(http, okta_anypoint::okta::Scopes::default());
+    rotate(&client, &arn, &stored("simulated-okta-token")).await;
+    org.look(&okta).await.unwrap();
+    org.look(&okta).await.unwrap();
+    assert_eq!(org.statuses(), [401, 200, 200]);
+}

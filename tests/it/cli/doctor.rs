@@ -1,0 +1,301 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{APP, Desk, Ran};
+use crate::servers;
+
+/// Registers a hook that is as it should be, without a receiver.
+fn with_good_hook(desk: &Desk) {
+    let mut world = desk.okta.world();
+    let events = okta_anypoint::event::HOOK_EVENT_TYPES.map(str::to_owned);
+    let hook = serde_json::from_value(serde_json::json!({
+        "id": "whoCLI1", "name": "okta-anypoint", "description": null, "active": true, "verified": true,
+        "events": events, "uri": "https://hooks.acme.example/okta", "headers": [],
+        "auth_key": "Authorization", "auth_value": "x", "created": 0, "last_updated": 0,
+    }));
+    world.hooks.insert("whoCLI1".to_owned(), hook.unwrap());
+}
+
+fn failed(ran: &Ran) -> BTreeMap<String, Value> {
+    let result = ran.json();
+    assert_eq!(result["ok"], ran.code == 0);
+    let checks = result["checks"].as_array().unwrap();
+    checks
+        .iter()
+        .filter(|check| check["state"] == "failed")
+        .map(|check| {
+            assert!(
+                check["fix"].as_str().is_some_and(|fix| !fix.is_empty()),
+                "{check}"
+            );
+            let name = |key: &str| check[key].as_str().unwrap().to_owned();
+            (
+                format!("{}/{}", name("group"), name("check")),
+                check.clone(),
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let user = desk.assigned("lin", "lin_example");
+    desk.pushed_group("Engineers", &user);
+    desk.wrote();
+    let ran = desk.on_file(&["doctor"]).await.expect(0);
+    ran.says("\"Anypoint\", SAML_2_0, ACTIVE")
+        .says("the root")
+        .says("nothing is wrong");
+    let ran = desk.on_file(&["doctor", "--json"]).await.expect(0);
+    assert!(failed(&ran).is_empty());
+    assert!(!desk.wrote(), "the doctor wrote something");
+}
+
+type Break = fn(&Desk);
+
+#[tokio::test]
+async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
+    let cases: [(&str, Break, &[&str], &str); 12] = [
+        (
+            "Okta/the app",
+            |desk| desk.okta.world().apps.get_mut(APP).unwrap().active = false,
+            &["Okta/the app"],
+            "Activate",
+        ),
+        (
+            "no app",
+            |desk| desk.okta.world().apps.clear(),
+            &["Okta/the app"],
+            "OKTA_APP_ID",
+        ),
+        (
+            "usernames",
+            |desk| drop(desk.assigned("lin", "lin@acme.example")),
+            &["Okta/app usernames"],
+            "USERNAME_POLICY=sanitize",
+        ),
+        (
+            "the System Log",
+            |desk| {
+                let fault = okta_anypoint::simulator::traffic::Fault::status(
+                    "/api/v1/logs",
+                    403,
+                    r#"{"errorCode":"E0000006"}"#,
+                );
+                desk.okta.traffic().inject(fault);
+            },
+            &["Okta/reads the System Log"],
+            "okta.logs.read",
+        ),
+        (
+            "native accounts",
+            |desk| desk.anypoint.world().native_accounts = false,
+            &["Anypoint/native accounts"],
+            "Identity Providers",
+        ),
+        (
+            "reading users",
+            |desk| {
+                let mut world = desk.anypoint.world();
+                world.scopes.remove("read:orgusers");
+                world.scopes.remove("edit:orgusers");
+            },
+            &["Anypoint/reads accounts"],
+            "View Users",
+        ),
+        (
+            "reading teams",
+            |desk| {
+                let mut world = desk.anypoint.world();
+                world.scopes.remove("view:access_controls");
+                world.scopes.remove("admin:access_controls");
+            },
+            &["Anypoint/reads teams"],
+            "Access Controls Viewer",
+        ),
+        (
+            "the organization",
+            |desk| {
+                desk.anypoint.world().scopes.remove("read:organization");
+            },
+            &["Anypoint/organization"],
+            "View Organization",
+        ),
+        (
+            "no hook",
+            |desk| desk.okta.world().hooks.clear(),
+            &["event hook/registered"],
+            "hook register",
+        ),
+        (
+            "unverified hook",
+            |desk| {
+                let mut world = desk.okta.world();
+                world.hooks.values_mut().next().unwrap().verified = false;
+            },
+            &["event hook/delivers"],
+            "hook register",
+        ),
+        (
+            "hook without all types",
+            |desk| {
+                let mut world = desk.okta.world();
+                world.hooks.values_mut().next().unwrap().events.pop();
+            },
+            &["event hook/delivers"],
+            "hook register",
+        ),
+        (
+            "the hook's header",
+            |desk| {
+                let mut world = desk.okta.world();
+                world.hooks.values_mut().next().unwrap().auth_key = "x-other".to_owned();
+            },
+            &["event hook/header"],
+            "HOOK_AUTH_HEADER",
+        ),
+    ];
+    for (what, break_it, expected, fix) in cases {
+        let desk = Desk::new().await;
+        with_good_hook(&desk);
+        break_it(&desk);
+        let ran = desk.on_file(&["doctor", "--json"]).await.expect(1);
+        let found = failed(&ran);
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(names, expected, "{what}: {}", ran.out);
+        let said = found.values().next().unwrap()["fix"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(said.contains(fix), "{what}: {said}");
+        assert!(!ran.out.contains("lin@acme.example"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn every_broken_setting_is_named() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let data = desk.data.to_str().unwrap().to_owned();
+    let cases: [(&str, &str, &str); 11] = [
+        (
+            "OKTA_ORG_URL",
+            "http://acme.okta.com",
+            "settings/OKTA_ORG_URL",
+        ),
+        ("OKTA_APP_ID", "", "settings/OKTA_APP_ID"),
+        ("OKTA_API_TOKEN", "", "settings/OKTA_API_TOKEN"),
+        ("ANYPOINT_ORG_ID", "", "settings/ANYPOINT_ORG_ID"),
+        (
+            "ANYPOINT_CLIENT_SECRET",
+            "",
+            "settings/ANYPOINT_CLIENT_SECRET",
+        ),
+        ("HOOK_SECRET", "", "settings/HOOK_SECRET"),
+        ("PUSH_GROUPS", "some", "settings/PUSH_GROUPS"),
+        ("MAX_DEACTIVATIONS", "many", "settings/MAX_DEACTIVATIONS"),
+        ("OKTA_API_TOKEN", "stale", "Okta/credentials"),
+        ("ANYPOINT_CLIENT_SECRET", "stale", "Anypoint/token"),
+        ("ANYPOINT_ORG_ID", "another", "Anypoint/organization"),
+    ];
+    for (variable, value, expected) in cases {
+        let ran = desk
+            .run_with(&[(variable, value)], &["doctor", "--json", "--data", &data])
+            .await
+            .expect(1);
+        let found = failed(&ran);
+        assert!(
+            found.contains_key(expected),
+            "{variable}={value}: {}",
+            ran.out
+        );
+    }
+    let ran = desk
+        .run(&["doctor", "--json", "--data", "/no/such/file.db"])
+        .await
+        .expect(1);
+    assert!(failed(&ran).contains_key("table and queue/file"));
+    desk.run(&["doctor"]).await.expect(1).says("TABLE_NAME");
+}
+
+#[tokio::test]
+async fn the_table_and_the_queue_are_looked_at() {
+    let (client, table) = servers::table().await;
+    let sqs = servers::sqs().await;
+    let queue = |name: &str| sqs.create_queue().queue_name(name).send();
+    let name = format!("q-{}", uuid::Uuid::new_v4());
+    let plain = queue(&name).await.unwrap().queue_url.unwrap();
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let aws = |queue: &str, table: &str| {
+        [
+            ("TABLE_NAME", table.to_owned()),
+            ("QUEUE_URL", queue.to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            (
+                "AWS_ENDPOINT_URL_DYNAMODB",
+                servers::dynamodb_url().to_owned(),
+            ),
+            ("AWS_ENDPOINT_URL_SQS", servers::moto_url().to_owned()),
+        ]
+    };
+    let doctor = async |queue: &str, table: &str| {
+        let changes = aws(queue, table);
+        let changes: Vec<(&str, &str)> = changes
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        desk.run_with(&changes, &["doctor", "--json"]).await
+    };
+    let ran = doctor(&plain, &table).await.expect(1);
+    let found = failed(&ran);
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["table and queue/queue", "table and queue/time to live"]
+    );
+    let ran = doctor(&plain, "no-such-table").await.expect(1);
+    assert!(
+        failed(&ran).contains_key("table and queue/table"),
+        "{}",
+        ran.out
+    );
+
+    use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+    let ttl = TimeToLiveSpecification::builder()
+        .attribute_name("expires_at")
+        .enabled(true)
+        .build()
+        .unwrap();
+    client
+        .update_time_to_live()
+        .table_name(&table)
+        .time_to_live_specification(ttl)
+        .send()
+        .await
+        .unwrap();
+    let changes = aws("", &table);
+    let changes: Vec<(&str, &str)> = changes
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    desk.run_with(&changes, &["doctor"])
+        .await
+        .expect(0)
+        .says("expires_at");
+
+    // The operator's commands on the same table.
+    let user = desk.assigned("lin", "lin_example");
+    desk.run_with(&changes, &["push", &user]).await.expect(0);
+    let events = desk
+        .run_with(&changes, &["events", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(events["events"][0]["subject"], format!("user#{user}"));
+}

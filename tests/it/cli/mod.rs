@@ -1,0 +1,226 @@
+//! The real command line against simulators: each command and its opposite, exit codes, JSON.
+
+mod demo;
+mod doctor;
+mod hook;
+mod operate;
+mod schedule;
+mod simulate;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::sqlite::Database;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_okta-anypoint");
+pub const APP: &str = "0oaCLI0000000001";
+pub const TOKEN: &str = "okta-token-that-nobody-may-see";
+pub const CLIENT_SECRET: &str = "anypoint-secret-that-nobody-may-see";
+pub const HOOK_SECRET: &str = "hook-secret-that-nobody-may-see";
+
+/// The longest that a command may take.
+const MOST: Duration = Duration::from_secs(90);
+
+/// What a command came to.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
+    }
+
+    /// The same, if it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// The same, if it says this somewhere.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        let said = self.out.contains(text) || self.err.contains(text);
+        assert!(said, "not said: {text}\n{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// An operator's desk: both simulators, a database file, and the settings.
+pub struct Desk {
+    pub okta: OktaSimulator,
+    pub anypoint: AnypointSimulator,
+    pub environment: BTreeMap<String, String>,
+    pub data: PathBuf,
+    folder: TempDir,
+    said: Mutex<String>,
+}
+
+impl Desk {
+    pub async fn new() -> Self {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let okta = OktaOptions {
+            tokens: vec![TOKEN.to_owned()],
+            ..OktaOptions::default()
+        };
+        let okta = OktaSimulator::start(free, okta).await.unwrap();
+        okta.world().add_app(APP, "Anypoint");
+        let mut anypoint = AnypointOptions::default();
+        anypoint.world.client_secret = CLIENT_SECRET.to_owned();
+        let anypoint = AnypointSimulator::start(free, anypoint).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data.db");
+        drop(Database::open(&data).unwrap());
+        let (organization, client) = {
+            let world = anypoint.world();
+            (world.org_id.clone(), world.client_id.clone())
+        };
+        let environment = [
+            ("OKTA_ORG_URL", okta.base_url()),
+            ("OKTA_APP_ID", APP),
+            ("OKTA_API_TOKEN", TOKEN),
+            ("ANYPOINT_BASE_URL", anypoint.base_url()),
+            ("ANYPOINT_ORG_ID", &organization),
+            ("ANYPOINT_CLIENT_ID", &client),
+            ("ANYPOINT_CLIENT_SECRET", CLIENT_SECRET),
+            ("HOOK_SECRET", HOOK_SECRET),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        Self {
+            okta,
+            anypoint,
+            environment,
+            data,
+            folder,
+            said: Mutex::default(),
+        }
+    }
+
+    /// Runs a command on the database file.
+    pub async fn on_file(&self, arguments: &[&str]) -> Ran {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--data", self.data.to_str().unwrap()]);
+        self.run(&arguments).await
+    }
+
+    /// Runs a command with the settings of this desk, and nothing else, in the environment.
+    pub async fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(&[], arguments).await
+    }
+
+    /// The same with some settings changed; an empty one is unset.
+    pub async fn run_with(&self, changes: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut environment = self.environment.clone();
+        for (name, value) in changes {
+            environment.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let ran = run(&environment, arguments).await;
+        let mut said = self.said.lock().unwrap();
+        said.push_str(&ran.out);
+        said.push_str(&ran.err);
+        drop(said);
+        ran
+    }
+
+    /// An active user who is assigned to the app.
+    pub fn assigned(&self, name: &str, username: &str) -> String {
+        let user = self.user(name);
+        let mut okta = self.okta.world();
+        okta.assign_with_username(APP, &user, username).unwrap();
+        user
+    }
+
+    /// An active user.
+    pub fn user(&self, name: &str) -> String {
+        let login = format!("{name}@acme.example");
+        let mut okta = self.okta.world();
+        okta.create_user(&login, "Given", "Family", &login, None)
+            .unwrap()
+            .id
+    }
+
+    /// A group, with this user in it, that is assigned to the app.
+    pub fn pushed_group(&self, name: &str, member: &str) -> String {
+        let mut okta = self.okta.world();
+        let group = okta.create_group(name).unwrap().id;
+        okta.add_member(&group, member).unwrap();
+        okta.assign_group(APP, &group).unwrap();
+        group
+    }
+
+    /// Whether anything was written to either side. Forgets what was asked.
+    pub fn wrote(&self) -> bool {
+        let mut wrote = false;
+        for traffic in [self.okta.traffic(), self.anypoint.traffic()] {
+            wrote |= !traffic.writes().is_empty();
+            assert_eq!(traffic.unexpected(), Vec::<String>::new());
+            traffic.clear();
+        }
+        wrote
+    }
+}
+
+impl Drop for Desk {
+    /// No command may have shown a secret, whatever it was asked.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let said = self.said.lock().unwrap();
+        for secret in [TOKEN, CLIENT_SECRET, HOOK_SECRET] {
+            assert!(!said.contains(secret), "a secret was shown: {said}");
+        }
+        assert!(self.folder.path().exists());
+    }
+}
+
+/// Runs the program with exactly these variables. It is not a terminal that it talks to.
+pub async fn run(environment: &BTreeMap<String, String>, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("the program can be started");
+        let id = child.id();
+        let (sender, ended) = std::sync::mpsc::channel::<()>();
+        // A command that does not end must not hold the tests up.
+        let watch = std::thread::spawn(move || {
+            if ended.recv_timeout(MOST) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").arg(id.to_string()).status();
+            }
+        });
+        drop(child.stdin.take());
+        let output = child.wait_with_output().expect("the program ends");
+        drop(sender);
+        watch.join().unwrap();
+        let ran = Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!ran.out.contains('\u{1b}'), "colour in a pipe: {}", ran.out);
+        ran
+    })
+    .await
+    .unwrap()
+}

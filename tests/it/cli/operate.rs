@@ -1,0 +1,313 @@
+use serde_json::{Value, json};
+
+use super::Desk;
+
+fn actions(of: &Value) -> Vec<&str> {
+    of["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| action["action"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn explain_foretells_what_push_does() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let group = desk.pushed_group("Engineers", &user);
+
+    let foretold = desk
+        .on_file(&["explain", "lin@acme.example", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(
+        actions(&foretold),
+        ["create_account", "mail_reset", "link", "join_team"]
+    );
+    assert_eq!(foretold["subject"], format!("user#{user}"));
+    assert_eq!(foretold["link"], Value::Null);
+    let of_group = desk
+        .on_file(&["explain", "Engineers", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(actions(&of_group), ["create_team", "follow_up"]);
+    assert!(!desk.wrote(), "explain wrote something");
+
+    let pushed = desk
+        .on_file(&["push", "lin_example", "Engineers", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(pushed["results"][0]["status"], "done");
+    assert_eq!(pushed["results"][1]["subject"], format!("group#{group}"));
+    let team = {
+        let world = desk.anypoint.world();
+        world.members_of(&world.team_by_name("Engineers").unwrap().id)
+    };
+    assert_eq!(team, ["lin_example"]);
+    desk.wrote();
+
+    for (name, subject) in [(&user, "user"), (&group, "group")] {
+        let explained = desk
+            .on_file(&["explain", name])
+            .await
+            .expect(0)
+            .says("nothing: both sides agree");
+        assert!(explained.out.starts_with(subject));
+        assert!(
+            !explained.out.contains("Given") && !explained.out.contains("acme.example"),
+            "more personal data than needed: {}",
+            explained.out
+        );
+    }
+    assert!(!desk.wrote());
+}
+
+#[tokio::test]
+async fn explain_foretells_the_members_of_a_team_that_is_taken_over() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    let group = desk.pushed_group("Engineers", &user);
+    desk.anypoint.world().add_team("engineers", None).unwrap();
+    let foretold = desk
+        .on_file(&["explain", &group, "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(actions(&foretold), ["adopt_team", "add_members"]);
+    desk.on_file(&["push", &group]).await.expect(0);
+    let world = desk.anypoint.world();
+    let team = world.team_by_name("Engineers").unwrap();
+    assert_eq!(world.members_of(&team.id), ["lin_example"]);
+}
+
+#[tokio::test]
+async fn users_that_are_gone_or_not_there_yet_are_explained() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    desk.okta.world().delete_user(&user).unwrap();
+    let explained = desk
+        .on_file(&["explain", &user, "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(explained["okta"], json!({"exists": false}));
+    assert_eq!(actions(&explained), ["disable_account"]);
+    let never = desk
+        .on_file(&["explain", "00uNEVERSEEN0001", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(actions(&never), Vec::<&str>::new());
+    desk.on_file(&["explain", "nobody@acme.example"])
+        .await
+        .expect(2)
+        .says("name it by its Okta id");
+}
+
+#[tokio::test]
+async fn what_failed_is_found_explained_and_replayed() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin@acme.example");
+    desk.assigned("kim", "kim_example");
+    desk.on_file(&["push", "kim_example"]).await.expect(0);
+    desk.on_file(&["push", "lin@acme.example"])
+        .await
+        .expect(1)
+        .says("USERNAME_POLICY=sanitize");
+
+    let failed = desk
+        .on_file(&["events", "--failed", "--json"])
+        .await
+        .expect(0)
+        .json();
+    let failed = failed["events"].as_array().unwrap().clone();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["subject"], format!("user#{user}"));
+    assert_eq!(failed[0]["error_class"], "permanent");
+    let uuid = failed[0]["id"].as_str().unwrap();
+    desk.on_file(&["events", "--failed"])
+        .await
+        .expect(0)
+        .says(&format!("okta-anypoint replay {uuid}"));
+    let explained = desk
+        .on_file(&["explain", &user, "--json"])
+        .await
+        .expect(1)
+        .json();
+    assert_eq!(explained["failure"]["side"], "settings");
+    assert!(explained["failure"]["advice"].is_string());
+    desk.on_file(&["explain", &user])
+        .await
+        .expect(1)
+        .says("What to do:");
+
+    // Nothing has changed, so it fails again; then the cause is mended.
+    desk.on_file(&["replay", uuid]).await.expect(1);
+    let mended = desk
+        .okta
+        .world()
+        .set_app_username(super::APP, &user, "lin_example");
+    mended.unwrap();
+    let replayed = desk
+        .on_file(&["replay", uuid, "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(
+        replayed["results"],
+        json!([{"uuid": uuid, "subject": format!("user#{user}"), "status": "done", "error": null}])
+    );
+    let done = desk
+        .on_file(&["events", "--status", "done", "--subject", &user, "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(done["events"][0]["id"], uuid);
+    assert_eq!(done["events"][0]["attempts"], 3);
+    // What is done can be done again, too.
+    desk.on_file(&["replay", uuid]).await.expect(0);
+    desk.on_file(&["replay", "no-such-event"])
+        .await
+        .expect(2)
+        .says("okta-anypoint events");
+}
+
+#[tokio::test]
+async fn events_are_filtered() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let kim = desk.assigned("kim", "kim_example");
+    desk.on_file(&["push", "lin_example", "kim_example"])
+        .await
+        .expect(0);
+    let count = async |arguments: &[&str]| {
+        let mut all = vec!["events", "--json"];
+        all.extend(arguments);
+        let listed = desk.on_file(&all).await.expect(0).json();
+        listed["events"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&[]).await, 2);
+    assert_eq!(count(&["--failed"]).await, 0);
+    assert_eq!(count(&["--status", "in_progress"]).await, 0);
+    assert_eq!(count(&["--subject", "kim_example"]).await, 1);
+    assert_eq!(count(&["--subject", &format!("user#{kim}")]).await, 1);
+    assert_eq!(count(&["--since", "1h"]).await, 2);
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert_eq!(count(&["--since", "0s"]).await, 0);
+    desk.on_file(&["events", "--since", "soon"])
+        .await
+        .expect(2)
+        .says("90s, 30m, 12h or 7d");
+    desk.on_file(&["events", "--failed", "--status", "done"])
+        .await
+        .expect(2);
+}
+
+#[tokio::test]
+async fn a_name_must_be_unique() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("ops", "ops_person");
+    let group = desk.pushed_group("ops", &user);
+    desk.on_file(&["explain", "ops"])
+        .await
+        .expect(2)
+        .says(&user)
+        .says(&group);
+    desk.on_file(&["push", "ops"]).await.expect(2).says(&group);
+    assert!(!desk.wrote());
+    for name in ["ops@acme.example", "ops_person", "OPS_PERSON", &user] {
+        let explained = desk.on_file(&["explain", name, "--json"]).await.expect(0);
+        assert_eq!(explained.json()["subject"], format!("user#{user}"));
+    }
+    // A user is wanted: the group does not count.
+    desk.on_file(&["unlink", "ops"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn accounts_are_paired_and_parted_by_hand() {
+    let desk = Desk::new().await;
+    let lin = desk.assigned("lin", "lin_example");
+    let kim = desk.assigned("kim", "kim_example");
+    let account = desk
+        .anypoint
+        .world()
+        .add_user("lin_example", "Lin", "Elsewhere", "other@acme.example")
+        .unwrap();
+    desk.on_file(&["push", &lin])
+        .await
+        .expect(1)
+        .says("okta-anypoint link");
+    desk.on_file(&["link", "kim@acme.example", "nobody_there"])
+        .await
+        .expect(1)
+        .says("no native user");
+    let linked = desk
+        .on_file(&["link", "lin@acme.example", "lin_example", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(linked["anypoint_id"], account);
+    assert_eq!(actions(&linked), ["update_account"]);
+    desk.on_file(&["push", &lin]).await.expect(0);
+    let world = desk.anypoint.world();
+    assert_eq!(world.users[&account].last_name, "Family");
+    drop(world);
+
+    desk.on_file(&["link", &kim, &account])
+        .await
+        .expect(1)
+        .says(&format!("okta-anypoint unlink {lin}"));
+    let parted = desk
+        .on_file(&["unlink", "lin_example", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(parted["unlinked"]["anypoint_id"], account);
+    desk.on_file(&["unlink", &lin])
+        .await
+        .expect(0)
+        .says("was not linked");
+    // By the account's id, and not what the app username says: the consequence is shown.
+    desk.on_file(&["link", &kim, &account])
+        .await
+        .expect(0)
+        .says("create account \"kim_example\"")
+        .says("set disabled of account");
+    desk.on_file(&["link", &kim, "lin_example"]).await.expect(0);
+    let other = desk
+        .anypoint
+        .world()
+        .add_user("kim_example", "Kim", "Family", "kim@acme.example");
+    desk.on_file(&["link", &kim, &other.unwrap()])
+        .await
+        .expect(1)
+        .says("part them first");
+}
+
+#[tokio::test]
+async fn the_reset_mail_is_asked_for_again() {
+    let desk = Desk::new().await;
+    let lin = desk.assigned("lin", "lin_example");
+    desk.on_file(&["reset-email", "lin@acme.example"])
+        .await
+        .expect(1)
+        .says(&format!("okta-anypoint explain {lin}"));
+    desk.on_file(&["push", &lin]).await.expect(0);
+    desk.on_file(&["reset-email", "lin_example"])
+        .await
+        .expect(0);
+    assert_eq!(desk.anypoint.world().mails.len(), 2);
+    desk.okta.world().suspend(&lin).unwrap();
+    desk.on_file(&["push", &lin]).await.expect(0);
+    desk.on_file(&["reset-email", &lin])
+        .await
+        .expect(1)
+        .says("disabled");
+    assert_eq!(desk.anypoint.world().mails.len(), 2);
+}

@@ -1,0 +1,97 @@
+use serde_json::json;
+
+use super::Desk;
+
+#[tokio::test]
+async fn plan_changes_nothing_and_reconcile_does_what_it_says() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.pushed_group("Engineers", &user);
+    let plan = desk.on_file(&["plan", "--json"]).await.expect(0).json();
+    assert_eq!(
+        (&plan["mode"], &plan["outcome"]),
+        (&json!("report"), &json!("completed"))
+    );
+    assert!(!plan["differences"].as_array().unwrap().is_empty());
+    desk.on_file(&["plan"])
+        .await
+        .expect(0)
+        .says("create account")
+        .says("nothing was changed");
+    assert!(!desk.wrote(), "plan wrote something");
+
+    // Nobody sits at a terminal, so nobody is asked.
+    let done = desk
+        .on_file(&["reconcile", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(
+        (&done["mode"], &done["outcome"]),
+        (&json!("apply"), &json!("completed"))
+    );
+    assert!(
+        desk.anypoint
+            .world()
+            .user_by_username("lin_example")
+            .is_some()
+    );
+    desk.wrote();
+    desk.on_file(&["plan"])
+        .await
+        .expect(0)
+        .says("nothing to do");
+    desk.on_file(&["reconcile", "--yes"]).await.expect(0);
+    assert!(!desk.wrote());
+}
+
+#[tokio::test]
+async fn a_reconcile_over_the_limit_stops_and_fails() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    // Somebody stays: an app without any users is taken for one that could not be read.
+    let other = desk.assigned("kim", "kim_example");
+    desk.on_file(&["push", &user, &other]).await.expect(0);
+    desk.okta.world().unassign(super::APP, &user).unwrap();
+    desk.wrote();
+    let data = desk.data.to_str().unwrap().to_owned();
+    let limit = [("MAX_DEACTIVATIONS", "0")];
+    let plan = desk
+        .run_with(&limit, &["plan", "--json", "--data", &data])
+        .await
+        .expect(1)
+        .json();
+    assert_eq!(plan["outcome"], "stopped");
+    desk.run_with(&limit, &["reconcile", "--yes", "--data", &data])
+        .await
+        .expect(1)
+        .says("MAX_DEACTIVATIONS");
+    assert!(!desk.wrote());
+    let limit = [("MAX_DEACTIVATIONS", "1")];
+    desk.run_with(&limit, &["reconcile", "--yes", "--data", &data])
+        .await
+        .expect(0);
+    let world = desk.anypoint.world();
+    assert!(!world.user_by_username("lin_example").unwrap().enabled);
+}
+
+#[tokio::test]
+async fn catch_up_does_what_no_delivery_brought() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let done = desk.on_file(&["catch-up", "--json"]).await.expect(0).json();
+    assert_eq!(done["task"], "catch_up");
+    assert!(
+        desk.anypoint
+            .world()
+            .user_by_username("lin_example")
+            .is_some()
+    );
+    // An unreadable source fails the run.
+    let fault = okta_anypoint::simulator::traffic::Fault::status("/api/v1/logs", 403, "{}");
+    desk.okta.traffic().inject(fault);
+    desk.on_file(&["catch-up"])
+        .await
+        .expect(1)
+        .says("System Log");
+}

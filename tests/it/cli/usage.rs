@@ -1,0 +1,79 @@
+use super::{Desk, run};
+
+#[tokio::test]
+async fn wrong_usage_and_settings_end_with_2() {
+    let nothing = Default::default();
+    run(&nothing, &[]).await.expect(2);
+    run(&nothing, &["no-such-command"]).await.expect(2);
+    run(&nothing, &["explain"]).await.expect(2);
+    // Every missing setting is named at once.
+    run(&nothing, &["explain", "00uSOMEBODY00001"])
+        .await
+        .expect(2)
+        .says("OKTA_ORG_URL is missing")
+        .says("ANYPOINT_CLIENT_SECRET is missing")
+        .says("TABLE_NAME is missing");
+    let desk = Desk::new().await;
+    for command in [
+        &["events"][..],
+        &["plan"],
+        &["replay", "uuid"],
+        &["link", "00uSOMEBODY00001", "somebody"],
+    ] {
+        let mut missing = command.to_vec();
+        missing.extend(["--data", "/no/such/file.db"]);
+        desk.run(&missing)
+            .await
+            .expect(2)
+            .says("there is no file /no/such/file.db");
+    }
+    assert!(!std::path::Path::new("/no/such").exists());
+}
+
+#[tokio::test]
+async fn failures_are_json_as_well() {
+    let desk = Desk::new().await;
+    let ran = desk
+        .on_file(&["explain", "nobody@acme.example", "--json"])
+        .await;
+    assert!(ran.expect(2).json()["error"].is_string());
+    let ran = desk
+        .run_with(
+            &[("OKTA_API_TOKEN", "stale")],
+            &[
+                "push",
+                "somebody",
+                "--json",
+                "--data",
+                desk.data.to_str().unwrap(),
+            ],
+        )
+        .await
+        .expect(1);
+    let error = ran.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("OKTA_API_TOKEN"), "{error}");
+}
+
+#[tokio::test]
+async fn shells_complete_and_help_has_examples() {
+    let nothing = Default::default();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        run(&nothing, &["completions", shell])
+            .await
+            .expect(0)
+            .says("reset-email");
+    }
+    run(&nothing, &["completions", "tcsh"]).await.expect(2);
+    run(&nothing, &["--help"])
+        .await
+        .expect(0)
+        .says("Exit codes");
+    run(&nothing, &["explain", "--help"])
+        .await
+        .expect(0)
+        .says("Examples:");
+    run(&nothing, &["simulate", "--help"])
+        .await
+        .expect(0)
+        .says("curl");
+}
