@@ -216,7 +216,7 @@ impl Anypoint {
         }
     }
 
-    /// Makes the accounts plain members, [`MEMBERS_PER_CALL`] a call. Members stay members.
+    /// Makes the accounts plain members, `MEMBERS_PER_CALL` a call. Members stay members.
     pub async fn add_members(
         &self,
         team: &TeamId,
@@ -237,7 +237,7 @@ impl Anypoint {
         Ok(())
     }
 
-    /// Takes the accounts out of a team, [`MEMBERS_PER_CALL`] a call. Who is not in it, or a team
+    /// Takes the accounts out of a team, `MEMBERS_PER_CALL` a call. Who is not in it, or a team
     /// that is gone, is fine.
     pub async fn remove_members(
         &self,

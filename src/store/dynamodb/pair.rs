@@ -95,7 +95,10 @@ impl DynamoDbStore {
                 self.put_link(pair, target, attributes.clone(), before.as_deref())?,
                 self.put_reverse(pair, target)?,
             ];
-            if let Some(before) = before.as_deref().filter(|_| !foreign_left) {
+            if let Some(before) = before
+                .as_deref()
+                .filter(|before| !foreign_left && *before != target)
+            {
                 items.push(self.leave(pair, before)?);
             }
             if pair.intent {
