@@ -328,3 +328,51 @@ async fn a_membership_that_ended_moments_ago_is_written_again() {
     assert_eq!(world.team("Devs"), "ann");
     world.done();
 }
+
+#[tokio::test]
+async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
+    let world = World::with(Policy {
+        team_names: TeamNamePolicy::Strict,
+        ..Policy::default()
+    })
+    .await;
+    let devs = world.pushed_group("Devs").await;
+    let (ann, bob) = (
+        world.assigned_user("ann").await,
+        world.assigned_user("bob").await,
+    );
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    world.okta_does(|okta| okta.remove_member(&devs, &ann));
+    world.okta_does(|okta| okta.add_member(&devs, &bob));
+    let events = world.okta_does(|okta| okta.rename_group(&devs, "R&D"));
+    assert_eq!(world.deliver(&events).await, 204);
+    let text = refusal(&world, &events[0]).await;
+    assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
+    assert_eq!(world.team("Devs"), "bob");
+    world.done();
+}
+
+/// Two runs of one user, each with another username: both look before either of them writes.
+#[tokio::test]
+async fn of_two_usernames_at_once_one_account_is_open() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let slow = Fault::new("/users", FaultKind::Delay(Duration::from_millis(600)));
+    let slow = world
+        .anypoint
+        .traffic()
+        .inject(slow.on(Method::POST).once());
+    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+    let later = async {
+        while world.anypoint.traffic().fired(slow) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.rename(&ann, "ann_new").await;
+    };
+    let (first, ()) = tokio::join!(world.deliver(&assigned), later);
+    assert_eq!(first, 204);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    world.done();
+}

@@ -198,11 +198,6 @@ impl<'a> Model<'a> {
             }
             _ => {}
         }
-        if !self.end.hand.accounts.contains_key(&account.id)
-            && !self.end.owners.contains_key(&account.id)
-        {
-            return Err("an account that this program made and nobody has".to_owned());
-        }
         self.may_not_adopt(user, account)
     }
 
@@ -476,12 +471,12 @@ impl<'a> Model<'a> {
             let plain = member.membership_type == "member" && !member.external;
             let ours = match self.end.owners.get(account) {
                 Some((_, Tenure::Current)) => true,
-                // A former account left its teams when it was closed.
-                Some((_, Tenure::Former)) => !self
-                    .end
-                    .hand
-                    .members
-                    .contains_key(&(team.id.clone(), account.clone())),
+                // A former account left its teams when it was closed, but for one that was kept then.
+                Some((_, Tenure::Former)) => {
+                    let by_hand = (team.id.clone(), account.clone());
+                    self.policy().team_removal != TeamRemoval::Keep
+                        && !self.end.hand.members.contains_key(&by_hand)
+                }
                 None => false,
             };
             let known = wanted.contains(account.as_str()) || spared.contains(account.as_str());
@@ -518,6 +513,8 @@ impl<'a> Model<'a> {
             }
             let by_hand = end.hand.accounts.get(&account.id);
             match (end.owners.get(&account.id), by_hand) {
+                // What a cut-off run left behind is closed, and may be adopted later.
+                (None, None) if !account.enabled => {}
                 (None, None) => self.problem(format!("nobody has {account:?}")),
                 (None, Some(noted)) => {
                     if json!(noted) != json!(account) {
@@ -596,9 +593,8 @@ impl<'a> Model<'a> {
             }
         }
         for id in &end.teams_deleted_by_program {
-            if self.policy().team_removal != TeamRemoval::Delete
-                || !end.teams_ever_linked.contains(id)
-            {
+            let ours = end.teams_ever_linked.contains(id) || !end.hand.teams.contains_key(id);
+            if self.policy().team_removal != TeamRemoval::Delete || !ours {
                 self.problem(format!("team {id} was deleted"));
             }
         }
@@ -652,12 +648,6 @@ impl<'a> Model<'a> {
 
     fn check_mails(&mut self) {
         let end = self.end;
-        let created: BTreeSet<&str> = end
-            .user_links
-            .values()
-            .filter(|link| link.origin == Origin::Created)
-            .map(|link| link.anypoint_id.as_str())
-            .collect();
         let all = end
             .anypoint
             .users
@@ -674,8 +664,8 @@ impl<'a> Model<'a> {
             let sends = self.policy().reset_email == ResetEmail::Send;
             let right = match (made_by_us && sends, self.faultless) {
                 (true, true) => mails == 1,
-                // One that a cut-off run left behind is closed without a mail, and may be adopted.
-                (true, false) => mails >= 1 || !created.contains(account.id.as_str()),
+                // One that a cut-off run left behind is closed without a mail.
+                (true, false) => true,
                 (false, true) => mails == 0,
                 (false, false) => made_by_us || mails == 0,
             };

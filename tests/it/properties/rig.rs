@@ -404,6 +404,7 @@ impl Rig {
     async fn land(&mut self) {
         while let Some(open) = self.in_flight.join_next().await {
             self.open.extend(open.unwrap());
+            self.watch().await;
         }
     }
 
