@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use http::StatusCode;
 
 use super::look::GroupState;
-use super::plan::{GroupAction, plan_group};
+use super::plan::{GroupAction, MemberFound, plan_group};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, TeamId};
@@ -98,7 +98,8 @@ impl Provisioner {
                     wrote = true;
                 }
                 GroupAction::DeleteTeam { team } => {
-                    self.delete_team(group, &team, claim, deadline).await?;
+                    self.delete_team(group, &team, view.found.as_deref(), claim, deadline)
+                        .await?;
                 }
                 GroupAction::FollowUp(user) => {
                     if applied.follow_ups.contains(&user) {
@@ -150,10 +151,21 @@ impl Provisioner {
         &self,
         group: &OktaGroupId,
         team: &TeamId,
+        found: Option<&[MemberFound]>,
         _claim: &Claim,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         if self.has_children(team, deadline).await? {
+            // Nobody keeps access because of that.
+            let pushed: Vec<AccountId> = found
+                .unwrap_or_default()
+                .iter()
+                .filter(|found| found.plain && found.linked)
+                .map(|found| found.account.clone())
+                .collect();
+            self.anypoint
+                .remove_members(team, &pushed, deadline)
+                .await?;
             return Err(Failure::permanent(
                 Side::Anypoint,
                 format!("team {team} has teams below it, and deleting it would delete them, too."),

@@ -245,9 +245,10 @@ impl Run<'_> {
         Ok(End::DONE)
     }
 
-    /// Whether the link is still the one of the look. If another run has linked another account since,
-    /// that one must be closed by a plan that knows it. Until then the note says that the account of
-    /// `username` is ours: the other run took it away with its link.
+    /// Whether what is remembered of the user is still what the look saw. If another run has linked
+    /// another account since, or is creating one, that account must be closed by a plan that knows it;
+    /// a link written now would take the note of it away. An account that this run has created for
+    /// `username` stays noted until then.
     async fn link_is_as_seen(
         &self,
         username: &str,
@@ -255,14 +256,19 @@ impl Run<'_> {
         deadline: Deadline,
     ) -> Result<bool, Failure> {
         let (store, user) = (&self.provisioner.store, &self.view.user);
-        let same = store.user_link(user).await? == self.view.link;
-        if !same && self.created.is_some() {
+        let memory = store.user_memory(user).await?;
+        let is_ours = |name: &str| name.eq_ignore_ascii_case(username);
+        let undisturbed = memory.intent.is_none_or(|intent| is_ours(&intent.username));
+        if undisturbed && memory.link == self.view.link {
+            return Ok(true);
+        }
+        if undisturbed && self.created.is_some() {
             let lease = deadline.remaining() + LEASE_MARGIN;
             store
                 .intend_account(user, username, claim.id(), lease)
                 .await?;
         }
-        Ok(same)
+        Ok(false)
     }
 
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and
