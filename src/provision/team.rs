@@ -11,10 +11,9 @@ use crate::okta::Group;
 use crate::provision::provisioner::Provisioner;
 use crate::store::{Linked, Origin, TeamLink};
 
-/// How often one look is repeated because the world moved underneath it.
-const MOST_ROUNDS: usize = 5;
-/// The longest circle of groups that wait for each other's names and is looked for.
-const LONGEST_CIRCLE: usize = 50;
+/// How often one look is repeated: because the world moved underneath it, and once for each team that
+/// has to be renamed before the name is free.
+const MOST_ROUNDS: usize = 12;
 
 /// What has to happen so that a group has its team.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +131,7 @@ impl Provisioner {
         // A second round is for a name that was taken, or a group that was renamed, between the look
         // and the write.
         let mut was_missing = false;
+        let mut was_held = false;
         for _ in 0..MOST_ROUNDS {
             let (plan, link) = self.look_at_team(group, &name, deadline).await?;
             // Not there a moment ago: another run of ours made it, and is about to link it.
@@ -141,6 +141,7 @@ impl Provisioner {
                 Origin::Adopted
             };
             was_missing |= matches!(plan, TeamPlan::Create { .. });
+            was_held = matches!(plan, TeamPlan::HeldBy { .. });
             let writes = !matches!(plan, TeamPlan::Keep(_));
             let done = self
                 .apply_team(
@@ -164,7 +165,12 @@ impl Provisioner {
                 _ => return Ok(link),
             }
         }
-        Err(name_taken())
+        Err(if was_held {
+            let what = "many groups wait for each other's team names; the next look goes on";
+            Failure::retryable(Side::Anypoint, what)
+        } else {
+            name_taken()
+        })
     }
 
     /// Reads what [`plan_team`] needs, and plans. Changes nothing.
@@ -237,6 +243,7 @@ impl Provisioner {
                 team,
                 own,
             } => {
+                let own = own.map(|(own, _)| own);
                 self.settle_held_name(name, &other, &team, own, deadline)
                     .await?;
                 return Ok(None);
@@ -262,14 +269,19 @@ impl Provisioner {
     }
 
     /// A team of the wanted name belongs to another group. If that group is not pushed any more, its
-    /// link ends and the next look may adopt the team. If it is about to be renamed, its own event
-    /// frees the name; when both wait for each other, our team steps aside under another name.
+    /// link ends and the next look may adopt the team. If it has another name by now, its team is
+    /// renamed here and now: its own event may be long over. Whoever is in its way is moved first.
+    ///
+    /// Ends with one write that brings the wanted name nearer; the caller looks again.
+    ///
+    /// # Errors
+    /// Permanent, when the name cannot become free.
     async fn settle_held_name(
         &self,
         name: &str,
         other: &OktaGroupId,
         team: &TeamId,
-        own: Option<(TeamId, String)>,
+        own: Option<TeamId>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let found = self.okta.group(other, deadline).await?;
@@ -284,77 +296,73 @@ impl Provisioner {
             }
             return self.store.unlink_team(other).await;
         };
-        let Some((own, own_name)) = own else {
-            let others_name = self.policy.team_names.apply(found.name())?;
-            return Err(if others_name.eq_ignore_ascii_case(name) {
-                two_groups(other)
-            } else {
-                about_to_give_up(other, team)
-            });
-        };
-        if self.waits_for(name, &found, team, &own, deadline).await? {
-            let aside: String = own_name
-                .chars()
-                .take(200)
-                .chain([' '])
-                .chain(own.as_str().chars().take(8))
-                .collect();
-            self.rename(&own, &aside, deadline).await?;
+        if self
+            .policy
+            .team_names
+            .apply(found.name())
+            .is_ok_and(|theirs| theirs.eq_ignore_ascii_case(name))
+        {
+            return Err(two_groups(other));
         }
-        Err(about_to_give_up(other, team))
+        let (team, name) = self.first_to_move(found, team, own, deadline).await?;
+        // Taken meanwhile, or renamed by another run: the next look tells.
+        self.rename(&team, &name, deadline).await.map(|_| ())
     }
 
-    /// Whether `holder`, whose team has the name that we want, waits, over however many others, for
-    /// the name of our own team: then everybody waits in a circle.
+    /// The team at the end of the line that begins with `holder`, whose team is to get another name,
+    /// which another team has, whose group is to get another name, and so on; and the name to give
+    /// it: the one it waits for, or, where they wait in a circle, one that is nobody's.
     ///
     /// # Errors
-    /// Permanent, when somebody on the way cannot get the name it waits for.
-    async fn waits_for(
+    /// Permanent, when somebody in the line cannot get the name it waits for.
+    async fn first_to_move(
         &self,
-        name: &str,
-        holder: &Group,
+        mut holder: Group,
         team: &TeamId,
-        own: &TeamId,
+        own: Option<TeamId>,
         deadline: Deadline,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(TeamId, String), Failure> {
         let teams = self.anypoint.teams(deadline).await?;
-        let (mut holder, mut team, mut name) = (holder.clone(), team.clone(), name.to_owned());
-        for _ in 0..LONGEST_CIRCLE {
+        let mut seen: Vec<TeamId> = own.into_iter().chain([team.clone()]).collect();
+        let mut team = team.clone();
+        loop {
             let Ok(next) = self.policy.team_names.apply(holder.name()) else {
                 return Err(holds(&holder.id));
             };
-            if next.eq_ignore_ascii_case(&name) {
-                return Err(two_groups(&holder.id));
-            }
             let bearer = teams
                 .iter()
-                .find(|other| other.id != team && other.name.eq_ignore_ascii_case(&next));
+                .filter(|other| other.id != team)
+                .find(|other| other.name.eq_ignore_ascii_case(&next));
             let Some(bearer) = bearer else {
-                return Ok(false);
+                return Ok((team, next));
             };
-            if bearer.id == *own {
-                return Ok(true);
+            if seen.contains(&bearer.id) {
+                let aside = bearer.name.chars().take(200).chain([' ']);
+                let aside = aside.chain(bearer.id.as_str().chars().take(8)).collect();
+                return Ok((bearer.id.clone(), aside));
             }
             let owners = self.store.team_owners(std::slice::from_ref(&bearer.id));
             let Some(owner) = owners.await?.remove(&bearer.id) else {
                 return Err(holds(&holder.id));
             };
-            let owner = match self.okta.group(&owner, deadline).await? {
-                Some(group) if self.is_pushed(&group.id, deadline).await? => group,
+            holder = match self.okta.group(&owner, deadline).await? {
+                Some(next_holder)
+                    if self.is_pushed(&owner, deadline).await?
+                        && self.wants_another_name(&next_holder, &next) =>
+                {
+                    next_holder
+                }
                 _ => return Err(holds(&holder.id)),
             };
-            (holder, team, name) = (owner, bearer.id.clone(), next);
+            seen.push(bearer.id.clone());
+            team = bearer.id.clone();
         }
-        // A circle that we wait for and do not belong to: its members settle it.
-        Ok(false)
     }
-}
 
-fn about_to_give_up(other: &OktaGroupId, team: &TeamId) -> Failure {
-    Failure::retryable(
-        Side::Anypoint,
-        format!("team {team} still has the name; group {other} is about to give it up"),
-    )
+    fn wants_another_name(&self, group: &Group, name: &str) -> bool {
+        let wanted = self.policy.team_names.apply(group.name());
+        wanted.is_ok_and(|wanted| !wanted.eq_ignore_ascii_case(name))
+    }
 }
 
 fn holds(other: &OktaGroupId) -> Failure {

@@ -16,6 +16,7 @@ mod queue;
 mod queued;
 mod runtime_api;
 mod schedule;
+mod schema;
 mod serve;
 mod servers;
 mod store;

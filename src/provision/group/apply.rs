@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use http::StatusCode;
 
 use super::look::GroupState;
-use super::plan::{GroupAction, plan_group};
+use super::plan::{GroupAction, MemberFound, plan_group};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, TeamId};
@@ -37,11 +37,13 @@ impl Provisioner {
         let mut gone = HashSet::new();
         let mut pause = FIRST_PAUSE;
         for look in 0..MOST_LOOKS {
-            let wrote = self
+            let (wrote, refused) = self
                 .one_round(group, claim, deadline, &mut applied, &mut gone)
                 .await?;
-            if !wrote {
-                return Ok(applied);
+            match refused {
+                _ if wrote => {}
+                None => return Ok(applied),
+                Some(refused) => return Err(refused),
             }
             // The first look after a write comes at once; the next ones wait for lagging reads.
             if look > 0 {
@@ -55,7 +57,8 @@ impl Provisioner {
         ))
     }
 
-    /// One look, and what follows from it. Says whether anything was written.
+    /// One look, and what follows from it. Says whether anything was written, and whether the team
+    /// cannot have its name: the members of a team that is there follow all the same.
     async fn one_round(
         &self,
         group: &OktaGroupId,
@@ -63,11 +66,15 @@ impl Provisioner {
         deadline: Deadline,
         applied: &mut Applied,
         gone: &mut HashSet<AccountId>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(bool, Option<Failure>), Failure> {
+        let mut refused = None;
         let view = match self.group_state(group, deadline).await? {
             GroupState::Pushed(found) => {
-                self.ensure_team(group, found.name(), claim, deadline)
-                    .await?;
+                let team = self.ensure_team(group, found.name(), claim, deadline);
+                match team.await {
+                    Err(failure) if !failure.is_retryable() => refused = Some(failure),
+                    other => drop(other?),
+                }
                 self.look_at_members(group, deadline).await?
             }
             GroupState::Unpushed(reason) => self.look_at_remains(group, reason, deadline).await?,
@@ -91,7 +98,8 @@ impl Provisioner {
                     wrote = true;
                 }
                 GroupAction::DeleteTeam { team } => {
-                    self.delete_team(group, &team, claim, deadline).await?;
+                    self.delete_team(group, &team, view.found.as_deref(), claim, deadline)
+                        .await?;
                 }
                 GroupAction::FollowUp(user) => {
                     if applied.follow_ups.contains(&user) {
@@ -102,7 +110,7 @@ impl Provisioner {
             }
             applied.actions.push(name);
         }
-        Ok(wrote)
+        Ok((wrote, refused))
     }
 
     /// Adds members. One whose account was deleted in Anypoint fails a whole batch; such accounts are
@@ -143,10 +151,21 @@ impl Provisioner {
         &self,
         group: &OktaGroupId,
         team: &TeamId,
+        found: Option<&[MemberFound]>,
         _claim: &Claim,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         if self.has_children(team, deadline).await? {
+            // Nobody keeps access because of that.
+            let pushed: Vec<AccountId> = found
+                .unwrap_or_default()
+                .iter()
+                .filter(|found| found.plain && found.linked)
+                .map(|found| found.account.clone())
+                .collect();
+            self.anypoint
+                .remove_members(team, &pushed, deadline)
+                .await?;
             return Err(Failure::permanent(
                 Side::Anypoint,
                 format!("team {team} has teams below it, and deleting it would delete them, too."),

@@ -1,5 +1,6 @@
 //! Carries out a user's plan. Each action is safe to do twice.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -55,6 +56,7 @@ impl Provisioner {
         let mut applied = Applied::default();
         let mut name_was_taken = false;
         let mut unsure = 0;
+        let mut mailed = HashSet::new();
         for _ in 0..MOST_LOOKS {
             let view = self.look_at_user(user, deadline).await?;
             let plan = plan_user(&view, &self.policy)?;
@@ -66,7 +68,7 @@ impl Provisioner {
                 return Err(name_taken());
             }
             match self
-                .apply_user(&view, plan, claim, deadline, &mut applied)
+                .apply_user(&view, plan, claim, deadline, &mut applied, &mut mailed)
                 .await?
             {
                 End::Done(None) => return Ok(applied),
@@ -96,11 +98,13 @@ impl Provisioner {
         claim: &Claim,
         deadline: Deadline,
         applied: &mut Applied,
+        mailed: &mut HashSet<String>,
     ) -> Result<End, Failure> {
         let mut run = Run {
             provisioner: self,
             view,
             created: None,
+            mailed,
             written: FreshTeams::new(),
         };
         let mut end = run.close_stranded(deadline, applied).await;
@@ -135,6 +139,8 @@ struct Run<'a> {
     provisioner: &'a Provisioner,
     view: &'a UserView,
     created: Option<AccountId>,
+    /// The usernames for which this piece of work has asked for a mail.
+    mailed: &'a mut HashSet<String>,
     written: FreshTeams,
 }
 
@@ -188,6 +194,7 @@ impl Run<'_> {
         let anypoint = &self.provisioner.anypoint;
         match action {
             UserAction::Create(person) => return self.create(&person, claim, deadline).await,
+            UserAction::MailReset { username } if self.mailed.contains(&username) => {}
             UserAction::MailReset { username } => {
                 if self.created.is_none()
                     && !self.is_at_it_alone(&username, claim, deadline).await?
@@ -205,6 +212,7 @@ impl Run<'_> {
                     }
                     other => other?,
                 }
+                self.mailed.insert(username);
             }
             UserAction::Update { account, changes } => {
                 let account = self.resolve(&account)?;
@@ -223,6 +231,9 @@ impl Run<'_> {
                 agreed,
             } => {
                 let account = self.resolve(&account)?;
+                if !self.link_is_as_seen(&username, claim, deadline).await? {
+                    return Ok(End::Held);
+                }
                 self.link(account, username, origin, agreed, deadline)
                     .await?;
             }
@@ -232,6 +243,32 @@ impl Run<'_> {
             }
         }
         Ok(End::DONE)
+    }
+
+    /// Whether what is remembered of the user is still what the look saw. If another run has linked
+    /// another account since, or is creating one, that account must be closed by a plan that knows it;
+    /// a link written now would take the note of it away. An account that this run has created for
+    /// `username` stays noted until then.
+    async fn link_is_as_seen(
+        &self,
+        username: &str,
+        claim: &Claim,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let (store, user) = (&self.provisioner.store, &self.view.user);
+        let memory = store.user_memory(user).await?;
+        let is_ours = |name: &str| name.eq_ignore_ascii_case(username);
+        let undisturbed = memory.intent.is_none_or(|intent| is_ours(&intent.username));
+        if undisturbed && memory.link == self.view.link {
+            return Ok(true);
+        }
+        if undisturbed && self.created.is_some() {
+            let lease = deadline.remaining() + LEASE_MARGIN;
+            store
+                .intend_account(user, username, claim.id(), lease)
+                .await?;
+        }
+        Ok(false)
     }
 
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and

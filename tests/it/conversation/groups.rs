@@ -507,6 +507,11 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         .unwrap();
     assert!(failure_of(&world, deleted).await.contains("below it"));
     assert_ne!(world.team("Child"), "none");
+    assert_eq!(
+        world.team("Devs"),
+        "",
+        "nobody keeps access because of that"
+    );
     world.done();
 }
 

@@ -234,6 +234,10 @@ pub struct Kinds {
     pub lost: bool,
     pub faults: bool,
     pub wild_names: bool,
+    /// Whether Okta changes while deliveries are under way. Two deliveries of one user can then meet
+    /// such that the earlier one writes what the later one has already seen to be over; the next event
+    /// or reconcile mends it. (A FIFO queue has one delivery of a subject at a time.)
+    pub racing: bool,
 }
 
 fn policy() -> impl Strategy<Value = Policy> {

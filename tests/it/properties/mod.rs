@@ -75,7 +75,7 @@ impl AddAssign for Counts {
 
 /// Plays a history, lets it come to rest, and gives what is wrong then.
 async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
-    let mut rig = Rig::new(history).await;
+    let mut rig = Rig::new(history, kinds).await;
     rig.play(&history.steps).await;
     rig.quiet().await;
     let records = rig.records().await;
@@ -252,6 +252,7 @@ const ALL: Kinds = Kinds {
     lost: true,
     faults: false,
     wild_names: true,
+    racing: true,
 };
 
 #[cfg(feature = "campaign")]
@@ -278,6 +279,7 @@ fn events_alone_are_enough() {
         lost: false,
         faults: false,
         wild_names: false,
+        racing: false,
     };
     property("events alone", kinds, |policy| {
         if policy.team_removal == TeamRemoval::Delete {

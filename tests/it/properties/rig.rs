@@ -89,10 +89,11 @@ pub struct Rig {
     pub counts: Counts,
     pub problems: Vec<String>,
     tmp_names: u32,
+    racing: bool,
 }
 
 impl Rig {
-    pub async fn new(history: &History) -> Self {
+    pub async fn new(history: &History, kinds: Kinds) -> Self {
         let clock = Arc::new(MovedClock::default());
         let database = Database::in_memory().unwrap();
         let table = Table {
@@ -126,6 +127,7 @@ impl Rig {
             counts: Counts::default(),
             problems: Vec::new(),
             tmp_names: 0,
+            racing: kinds.racing,
         }
     }
 
@@ -157,7 +159,7 @@ impl Rig {
                 let events = self.draw(*percent, &mut dice)?;
                 let crash = crash_after_ms.map(|ms| Duration::from_millis(ms.into()));
                 self.deliver(events, *twice, *both, crash, &mut dice);
-                if *wait {
+                if *wait || !self.racing {
                     self.land().await;
                 }
                 Some(())
@@ -402,6 +404,7 @@ impl Rig {
     async fn land(&mut self) {
         while let Some(open) = self.in_flight.join_next().await {
             self.open.extend(open.unwrap());
+            self.watch().await;
         }
     }
 

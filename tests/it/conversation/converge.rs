@@ -1,0 +1,378 @@
+//! Situations in which two sides, two runs or two subjects get in each other's way. Each was found by
+//! a random history (`properties`) and ends in agreement.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::failure::Class;
+use okta_anypoint::ids::OktaUserId;
+use okta_anypoint::provision::{Adopt, Policy, TeamNamePolicy};
+use okta_anypoint::simulator::okta::LogEvent;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::store::Origin;
+
+use crate::world::{APP, World};
+
+async fn refusal(world: &World, event: &LogEvent) -> String {
+    let record = world.record(event).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+    record.error.unwrap()
+}
+
+/// Sends events until all are done.
+async fn deliver_until_done(world: &World, events: &[LogEvent]) {
+    for _ in 0..4 {
+        if world.deliver(events).await == 204 {
+            return;
+        }
+    }
+    panic!("the events stay open");
+}
+
+fn team_id(world: &World, name: &str) -> String {
+    world.anypoint().team_by_name(name).unwrap().id.clone()
+}
+
+/// Somebody is deleted in Okta and hired again: a new Okta user with the old name.
+#[tokio::test]
+async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
+    for (adopt, email, adopted) in [
+        (Adopt::UsernameAndEmail, "ann@acme.example", true),
+        (Adopt::UsernameAndEmail, "other@acme.example", false),
+        (Adopt::Username, "other@acme.example", true),
+        (Adopt::Never, "ann@acme.example", false),
+    ] {
+        let policy = Policy {
+            adopt,
+            ..Policy::default()
+        };
+        let world = World::with(policy).await;
+        let first = world.assigned_user("ann").await;
+        let account = world.account_id("ann");
+        world.when(|okta| okta.delete_user(&first)).await;
+        let second = {
+            let mut okta = world.okta.world();
+            let new = okta.create_user("ann@acme.example", "Ann", "Again", email, None);
+            new.unwrap().id
+        };
+        let events = world.okta_does(|okta| okta.assign(APP, &second));
+        assert_eq!(world.deliver(&events).await, 204);
+        if adopted {
+            assert_eq!(world.account("ann"), "Ann Again - enabled");
+            let link = world.user_link(&second).await.unwrap();
+            assert_eq!(
+                (link.anypoint_id.as_str(), link.origin),
+                (account.as_str(), Origin::Adopted)
+            );
+            assert!(world.user_link(&first).await.is_none());
+        } else {
+            refusal(&world, &events[0]).await;
+            assert_eq!(world.account("ann"), "ann Example - disabled");
+        }
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn three_groups_pass_their_names_round() {
+    let world = World::new().await;
+    let mut groups = Vec::new();
+    for name in ["One", "Two", "Three"] {
+        groups.push(world.pushed_group(name).await);
+    }
+    let teams = ["One", "Two", "Three"].map(|name| team_id(&world, name));
+    let mut events = Vec::new();
+    for (group, name) in groups.iter().zip(["A", "B", "C"]) {
+        world.okta_does(|okta| okta.rename_group(group, name));
+    }
+    for (group, name) in groups.iter().zip(["Two", "Three", "One"]) {
+        events.extend(world.okta_does(|okta| okta.rename_group(group, name)));
+    }
+    // The event of one of them is enough.
+    deliver_until_done(&world, &events[..1]).await;
+    assert_eq!(team_id(&world, "Two"), teams[0]);
+    deliver_until_done(&world, &events).await;
+    assert_eq!(team_id(&world, "Three"), teams[1]);
+    assert_eq!(team_id(&world, "One"), teams[2]);
+    world.done();
+}
+
+/// The group that has the name is to give it up, and its own event was lost.
+#[tokio::test]
+async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
+    let world = World::new().await;
+    let (one, two) = (
+        world.pushed_group("One").await,
+        world.pushed_group("Two").await,
+    );
+    world.okta_does(|okta| okta.rename_group(&one, "Three"));
+    world.when(|okta| okta.rename_group(&two, "One")).await;
+    let link = |world: &World, name| team_id(world, name);
+    assert_eq!(
+        world.team_link(&two).await.unwrap().team_id.as_str(),
+        link(&world, "One")
+    );
+    assert_eq!(
+        world.team_link(&one).await.unwrap().team_id.as_str(),
+        link(&world, "Three")
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_name_that_cannot_become_free_is_told() {
+    let world = World::with(Policy {
+        team_names: TeamNamePolicy::Strict,
+        ..Policy::default()
+    })
+    .await;
+    let one = world.pushed_group("One").await;
+    world.okta_does(|okta| okta.rename_group(&one, "R&D"));
+    let two = world.okta.world().create_group("One").unwrap().id;
+    let events = world.okta_does(|okta| okta.assign_group(APP, &two));
+    assert_eq!(world.deliver(&events).await, 204);
+    let text = refusal(&world, &events[0]).await;
+    assert!(text.contains(&one) && text.contains("cannot get"), "{text}");
+    world.done();
+}
+
+/// A search that shows the past must not make a stranger's account ours.
+#[tokio::test]
+async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
+    let world = World::with(Policy {
+        adopt: Adopt::Never,
+        ..Policy::default()
+    })
+    .await;
+    let stale = Fault::new("/users", FaultKind::StaleRead);
+    world.anypoint.traffic().inject(stale.once());
+    let theirs = world
+        .anypoint()
+        .add_user("ann", "Other", "Name", "ann@acme.example")
+        .unwrap();
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    let text = refusal(&world, &events[0]).await;
+    assert!(text.contains("ADOPT=never"), "{text}");
+    assert_eq!(world.account("ann"), "Other Name - enabled");
+    assert!(world.user_link(&ann).await.is_none());
+    assert_eq!(world.account_id("ann"), theirs);
+    world.done();
+}
+
+/// An answer that was lost is no reason to create twice, nor to take the account for a stranger's.
+#[tokio::test]
+async fn a_creation_whose_answer_is_lost_is_found_again() {
+    let world = World::with(Policy {
+        adopt: Adopt::Never,
+        ..Policy::default()
+    })
+    .await;
+    let lost = Fault::new("/users", FaultKind::DropConnection).on(Method::POST);
+    world.anypoint.traffic().inject(lost.after_effect().once());
+    let ann = world.assigned_user("ann").await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    let link = world.user_link(&ann).await.unwrap();
+    assert_eq!(link.origin, Origin::Created);
+    assert_eq!(world.anypoint().mails.len(), 1);
+    world.done();
+}
+
+/// What a run that was cut off leaves behind: a note, and an account that nobody has.
+async fn left_behind(world: &World, user: &str, username: &str) {
+    let user = OktaUserId::parse(user).unwrap();
+    let store = &world.table.store;
+    let noted = store.intend_account(&user, username, "a-dead-run", Duration::ZERO);
+    noted.await.unwrap();
+    let mut anypoint = world.anypoint();
+    let made = anypoint.add_user(username, "Left", "Behind", "ann@acme.example");
+    made.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
+    let world = World::new().await;
+    // Without a link, and with one.
+    for name in ["ann", "bob"] {
+        let user = world.user(name);
+        world.okta_does(|okta| okta.assign(APP, &user));
+        if name == "bob" {
+            world.look_again(&user).await;
+        }
+        left_behind(&world, &user, &format!("{name}_old")).await;
+        world.rename(&user, &format!("{name}_new")).await;
+        let old = world.account(&format!("{name}_old"));
+        assert_eq!(old, "Left Behind - disabled");
+        let new = world.account(&format!("{name}_new"));
+        assert_eq!(new, format!("{name} Example - enabled"));
+    }
+    assert_eq!(world.account("bob"), "bob Example - disabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    left_behind(&world, &ann, "ann_new").await;
+    world.when(|okta| okta.deactivate(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.account("ann_new"), "Left Behind - disabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let mut users = Vec::new();
+    for name in ["ann", "bob"] {
+        let user = world.assigned_user(name).await;
+        world.when(|okta| okta.add_member(&devs, &user)).await;
+        users.push(user);
+    }
+    let (ann, bob) = (world.account_id("ann"), world.account_id("bob"));
+    let team = team_id(&world, "Devs");
+    world.anypoint().remove_member(&team, &bob).unwrap();
+    world.anypoint().delete_user(&ann).unwrap();
+    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
+    assert_eq!(world.team("Devs2"), "bob");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_new_username_that_cannot_be_had_costs_no_team() {
+    for username in ["taken", "in valid"] {
+        let world = World::new().await;
+        let devs = world.pushed_group("Devs").await;
+        let ann = world.assigned_user("ann").await;
+        world.when(|okta| okta.add_member(&devs, &ann)).await;
+        let mut anypoint = world.anypoint();
+        anypoint.foreign_usernames.insert("taken".to_owned());
+        drop(anypoint);
+        world.rename(&ann, username).await;
+        world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+        assert_eq!(world.team("Devs2"), "ann", "{username}");
+        // Out of the group is out of the team, whatever the name.
+        let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
+        world.deliver(&events).await;
+        world.when(|okta| okta.rename_group(&devs, "Devs3")).await;
+        assert_eq!(world.team("Devs3"), "", "{username}");
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
+    let world = World::with(Policy {
+        team_names: TeamNamePolicy::Strict,
+        ..Policy::default()
+    })
+    .await;
+    let (ops, devs) = (
+        world.pushed_group("Ops").await,
+        world.pushed_group("Devs").await,
+    );
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&ops, &ann)).await;
+    let refused = world.okta.world().create_group("R&D").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &refused));
+    world.okta_does(|okta| okta.add_member(&refused, &ann));
+    world.okta_does(|okta| okta.add_member(&devs, &ann));
+    let events = world.okta_does(|okta| okta.remove_member(&ops, &ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    let text = refusal(&world, &events[0]).await;
+    assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
+    assert_eq!(
+        (world.team("Ops").as_str(), world.team("Devs").as_str()),
+        ("", "ann")
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn who_left_and_became_a_maintainer_stays_one() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    world.when(|okta| okta.remove_member(&devs, &ann)).await;
+    let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+    let made = world.anypoint().add_member(&team, &account, "maintainer");
+    made.unwrap();
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let kind = world.anypoint().teams[&team].members[&account]
+        .membership_type
+        .clone();
+    assert_eq!(kind, "maintainer");
+    world.done();
+}
+
+/// The membership was ended and is wanted again, and the read in between shows the past.
+#[tokio::test]
+async fn a_membership_that_ended_moments_ago_is_written_again() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let path = format!("/users/{}/teams", world.account_id("ann"));
+    let stale = Fault::new(&path, FaultKind::StaleRead).skipping(1).once();
+    let stale = world.anypoint.traffic().inject(stale);
+    world.when(|okta| okta.remove_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "");
+    // She keeps her own assignment.
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.anypoint.traffic().fired(stale), 1);
+    assert_eq!(world.team("Devs"), "ann");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
+    let world = World::with(Policy {
+        team_names: TeamNamePolicy::Strict,
+        ..Policy::default()
+    })
+    .await;
+    let devs = world.pushed_group("Devs").await;
+    let (ann, bob) = (
+        world.assigned_user("ann").await,
+        world.assigned_user("bob").await,
+    );
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    world.okta_does(|okta| okta.remove_member(&devs, &ann));
+    world.okta_does(|okta| okta.add_member(&devs, &bob));
+    let events = world.okta_does(|okta| okta.rename_group(&devs, "R&D"));
+    assert_eq!(world.deliver(&events).await, 204);
+    let text = refusal(&world, &events[0]).await;
+    assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
+    assert_eq!(world.team("Devs"), "bob");
+    world.done();
+}
+
+/// Two runs of one user, each with another username: both look before either of them writes.
+#[tokio::test]
+async fn of_two_usernames_at_once_one_account_is_open() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let slow = Fault::new("/users", FaultKind::Delay(Duration::from_millis(600)));
+    let slow = world
+        .anypoint
+        .traffic()
+        .inject(slow.on(Method::POST).once());
+    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+    let later = async {
+        while world.anypoint.traffic().fired(slow) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.rename(&ann, "ann_new").await;
+    };
+    let (first, ()) = tokio::join!(world.deliver(&assigned), later);
+    assert_eq!(first, 204);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    world.done();
+}
