@@ -100,7 +100,10 @@ async fn main() {
     let shared = [
         ("AWS_ENDPOINT_URL", queue.url.clone()),
         ("AWS_LAMBDA_LOG_LEVEL", "INFO".to_owned()),
-        ("QUEUE_URL", format!("{}/123456789012/bench.fifo", queue.url)),
+        (
+            "QUEUE_URL",
+            format!("{}/123456789012/bench.fifo", queue.url),
+        ),
     ];
     let minimal = Program {
         binary: built(["--example", "minimal_lambda"], "examples/minimal_lambda"),
@@ -158,7 +161,13 @@ async fn main() {
         is_over |= ratio > MOST_TIMES;
         let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
         let budget = format!("{MOST_TIMES}");
-        sheet.add_row([what.to_owned(), ms(ours), ms(bound), format!("{ratio:.2}"), budget]);
+        sheet.add_row([
+            what.to_owned(),
+            ms(ours),
+            ms(bound),
+            format!("{ratio:.2}"),
+            budget,
+        ]);
     };
     let bound = median(&mut cold[0]);
     times("cold", median(&mut cold[1]), bound);
@@ -166,7 +175,13 @@ async fn main() {
     let mib = |mib: f64| format!("{mib:.1} MiB");
     let ratio = format!("{:.2}", peak[1] / peak[0]);
     let budget = format!("{MOST_MIB} MiB");
-    sheet.add_row(["peak memory".to_owned(), mib(peak[1]), mib(peak[0]), ratio, budget]);
+    sheet.add_row([
+        "peak memory".to_owned(),
+        mib(peak[1]),
+        mib(peak[0]),
+        ratio,
+        budget,
+    ]);
     println!("{sheet}");
     println!(
         "medians of {COLD_RUNS} starts and {WARM_RUNS} deliveries; with the secret in Secrets Manager, \

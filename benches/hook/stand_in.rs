@@ -60,5 +60,8 @@ fn taken(id: &Value) -> Value {
 }
 
 fn refused(code: &str) -> (StatusCode, Value) {
-    (StatusCode::BAD_REQUEST, json!({"__type": code, "message": code}))
+    (
+        StatusCode::BAD_REQUEST,
+        json!({"__type": code, "message": code}),
+    )
 }

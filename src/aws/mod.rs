@@ -2,10 +2,11 @@
 //! SDK error means.
 //!
 //! Endpoints, region and credentials follow the SDK's own variables (`AWS_ENDPOINT_URL_DYNAMODB`,
-//! `AWS_REGION`, `AWS_ACCESS_KEY_ID` …). With the variables that Lambda sets, loading reads no file
-//! and calls no metadata service.
+//! `AWS_REGION`, `AWS_ACCESS_KEY_ID` …). A Lambda function reads these and nothing else; the command
+//! line also knows profiles and the other places where the SDK looks for credentials.
 
 mod connector;
+mod environment;
 mod failure;
 #[cfg(feature = "local")]
 pub mod inspect;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 use connector::Connectors;
 pub(crate) use failure::{Target, explain};
@@ -51,28 +54,47 @@ impl Limits {
     }
 }
 
-/// Loads what all AWS clients of this process share. Call it once.
-pub async fn load(limits: Limits) -> SdkConfig {
-    loader(limits).load().await
+/// Where a program's AWS configuration comes from: [`load`] or [`of_lambda`].
+pub type Source = fn(Limits) -> BoxFuture<'static, SdkConfig>;
+
+/// What all AWS clients of a Lambda function share: what the SDK's variables say, and nothing else.
+pub fn of_lambda(limits: Limits) -> BoxFuture<'static, SdkConfig> {
+    std::future::ready(environment::configuration(limits)).boxed()
+}
+
+/// What all AWS clients of the command line share, profiles and metadata services included. Call it
+/// once.
+pub fn load(limits: Limits) -> BoxFuture<'static, SdkConfig> {
+    loader(limits).load().boxed()
 }
 
 /// The same before it looks at the environment, for whoever wants to set something first.
 pub fn loader(limits: Limits) -> ConfigLoader {
-    let timeouts = TimeoutConfig::builder()
+    aws_config::defaults(behavior())
+        .http_client(Connectors::default())
+        .timeout_config(timeouts(limits))
+        .retry_config(retries(limits))
+}
+
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+fn timeouts(limits: Limits) -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(limits.connect)
         .read_timeout(limits.attempt)
         .operation_attempt_timeout(limits.attempt)
         .operation_timeout(limits.operation)
-        .build();
-    let retries = RetryConfig::standard()
+        .build()
+}
+
+fn retries(limits: Limits) -> RetryConfig {
+    RetryConfig::standard()
         .with_max_attempts(limits.attempts)
         // The SDK's first pause is up to a second; DynamoDB and SQS heal faster than that.
         .with_initial_backoff(Duration::from_millis(50))
-        .with_max_backoff((limits.operation / 4).min(Duration::from_secs(5)));
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(Connectors::default())
-        .timeout_config(timeouts)
-        .retry_config(retries)
+        .with_max_backoff((limits.operation / 4).min(Duration::from_secs(5)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use okta_anypoint::aws::{Limits, load};
+use okta_anypoint::aws::{Limits, load, of_lambda};
 use okta_anypoint::clock::SystemClock;
 use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason};
 
@@ -21,7 +21,7 @@ async fn lambda() {
         return;
     };
     let begun = Instant::now();
-    let config = load(Limits::within(Duration::from_secs(5))).await;
+    let config = of_lambda(Limits::within(Duration::from_secs(5))).await;
     let client = aws_sdk_dynamodb::Client::new(&config);
     let loaded = begun.elapsed();
     let ledger = DynamoDbLedger::new(client, table, 30, Arc::new(SystemClock));
@@ -64,12 +64,18 @@ async fn the_environment_is_enough() {
 #[tokio::test]
 #[ignore = "run by missing_credentials_are_named"]
 async fn nobody() {
-    let config = load(Limits::within(Duration::from_secs(5))).await;
-    let client = aws_sdk_dynamodb::Client::new(&config);
-    let ledger = DynamoDbLedger::new(client, "people", 30, Arc::new(SystemClock));
-    let failure = ledger.record("e1").await.unwrap_err();
-    println!("{failure}");
-    assert!(!failure.is_retryable(), "{failure}");
+    for source in [load, of_lambda] {
+        let config = source(Limits::within(Duration::from_secs(5))).await;
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let ledger = DynamoDbLedger::new(client, "people", 30, Arc::new(SystemClock));
+        let failure = ledger.record("e1").await.unwrap_err();
+        println!("{failure}");
+        assert!(!failure.is_retryable(), "{failure}");
+        assert!(
+            failure.to_string().contains("AWS_ACCESS_KEY_ID"),
+            "{failure}"
+        );
+    }
 }
 
 #[tokio::test]
