@@ -89,9 +89,9 @@ fn built(target: [&str; 2], place: &str) -> PathBuf {
         .status()
         .unwrap();
     assert!(done.success(), "{} is not built", target[1]);
-    // This program is target/release/deps/hook-….
+    // This program is target/PROFILE/deps/hook-….
     let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(2).unwrap().join(place)
+    own.ancestors().nth(3).unwrap().join("release").join(place)
 }
 
 #[tokio::main]
