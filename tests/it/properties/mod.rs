@@ -120,16 +120,26 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     rig.counts.refusals += model.refusals;
     rig.problems.extend(model.problems);
     rig.check_traffic();
+    if !rig.problems.is_empty() {
+        rig.tell_writes();
+    }
     rig.counts.histories = 1;
     (rig.counts, rig.problems)
 }
 
-/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does.
+/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does in the one history, without
+/// looking for a shorter one.
 fn trace() {
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(std::io::stderr)
-        .try_init();
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    let ours = Targets::new()
+        .with_target("it", LevelFilter::DEBUG)
+        .with_target("okta_anypoint", LevelFilter::DEBUG);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let told = tracing_subscriber::registry().with(lines).with(ours);
+    let _ = told.try_init();
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -213,7 +223,12 @@ fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, S
     let config = Config {
         cases: 1,
         failure_persistence: None,
-        max_shrink_iters: 300,
+        // A trace is of one history, not of three hundred.
+        max_shrink_iters: if number("PROPERTY_TRACE").is_some() {
+            0
+        } else {
+            300
+        },
         max_shrink_time: 25_000,
         ..Config::default()
     };

@@ -658,6 +658,22 @@ impl Rig {
             .collect()
     }
 
+    /// Everything that was written in Anypoint, for a trace.
+    pub fn tell_writes(&self) {
+        for call in self.world.anypoint.traffic().writes() {
+            let body = call.body.as_ref().map(ToString::to_string);
+            tracing::debug!(
+                "at {} ms, {} ms long: {} {} {} {}",
+                call.at_ms,
+                call.took_ms,
+                call.status,
+                call.method,
+                call.path,
+                body.unwrap_or_default()
+            );
+        }
+    }
+
     /// No request was outside the documents, and none did what never may be done.
     pub fn check_traffic(&mut self) {
         for traffic in [self.world.okta.traffic(), self.world.anypoint.traffic()] {
