@@ -661,15 +661,17 @@ impl Rig {
     /// Everything that was written in Anypoint, for a trace.
     pub fn tell_writes(&self) {
         for call in self.world.anypoint.traffic().writes() {
-            let body = call.body.as_ref().map(ToString::to_string);
+            let mut body = call.body.unwrap_or_default();
+            if let Some(fields) = body.as_object_mut() {
+                fields.remove("password");
+            }
             tracing::debug!(
-                "at {} ms, {} ms long: {} {} {} {}",
+                "at {} ms, {} ms long: {} {} {} {body}",
                 call.at_ms,
                 call.took_ms,
                 call.status,
                 call.method,
                 call.path,
-                body.unwrap_or_default()
             );
         }
     }
