@@ -15,9 +15,10 @@ help: ## What can be made here
 demo: ## The whole story on simulators: no settings, no network, no AWS
 	@cargo run --quiet --locked -- demo
 
-test: ## All tests, with DynamoDB Local and an SQS server that are fetched once
+test: ## All tests, on the release binaries, with DynamoDB Local and an SQS server that are fetched once
 	@tools/setup
-	@cargo test --locked
+	@cargo build --release --locked --no-default-features --bin hook --bin provision --bin schedule
+	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" cargo test --locked
 
 lint: ## Format, clippy, docs, dependencies, template and its permissions
 	@tools/lint

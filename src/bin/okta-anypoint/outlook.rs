@@ -5,8 +5,8 @@ use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use okta_anypoint::okta::Group;
 use okta_anypoint::provision::{
-    AccountRef, GroupAction, GroupStep, GroupView, GroupWanted, Provisioner, TeamPlan,
-    UserAction, UserStep, UserView, plan_group, plan_user,
+    AccountRef, GroupAction, GroupStep, GroupView, GroupWanted, Provisioner, TeamPlan, UserAction,
+    UserStep, UserView, plan_group, plan_user,
 };
 use okta_anypoint::store::{Origin, TeamLink};
 use serde::Serialize;
