@@ -43,10 +43,7 @@ async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
     world.okta_does(|okta| okta.add_member(&new.id, &ann));
     world.anypoint().member_read_lag = 4;
     let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::DELETE);
-    let slow = world
-        .anypoint
-        .traffic()
-        .inject(slow.after_effect().once());
+    let slow = world.anypoint.traffic().inject(slow.after_effect().once());
     let taken_over = async {
         struck(&world, slow).await;
         assert_eq!(world.deliver(&new.events).await, 204);
