@@ -155,17 +155,13 @@ async fn workers_never_share_a_subject() {
     }
 }
 
+/// Set in the process that the test below starts from itself and kills, and nowhere else.
 const VICTIM: &str = "OKTA_ANYPOINT_TEST_QUEUE_FILE";
 
-/// Not a test: the process that the next one kills. Says each uuid once it is durable.
-#[tokio::test]
-#[ignore = "run by a_kill_loses_nothing_that_was_acknowledged"]
-async fn victim() {
+/// Sends until it is killed. Says each uuid once it is durable.
+async fn send_without_end(file: &std::path::Path) {
     use std::io::Write as _;
-    let Some(file) = std::env::var_os(VICTIM) else {
-        return;
-    };
-    let database = Database::open(file.as_ref()).unwrap();
+    let database = Database::open(file).unwrap();
     let queue = SqliteQueue::new(database, 3, Arc::new(ManualClock::at(START_MS)));
     for n in 0.. {
         let change = change(&format!("user#00u{n}"), n);
@@ -179,13 +175,15 @@ async fn victim() {
 #[tokio::test]
 async fn a_kill_loses_nothing_that_was_acknowledged() {
     use std::io::{BufRead as _, BufReader};
+    if let Some(file) = std::env::var_os(VICTIM) {
+        return send_without_end(file.as_ref()).await;
+    }
     let world = sqlite().await;
     let file = world.folder.path().join("queue.db");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
-            "--ignored",
             "--exact",
-            "queue::sqlite_only::victim",
+            "queue::sqlite_only::a_kill_loses_nothing_that_was_acknowledged",
             "--nocapture",
         ])
         .env(VICTIM, &file)
