@@ -6,6 +6,7 @@ mod hook;
 mod operate;
 mod schedule;
 mod simulate;
+mod terminal;
 mod usage;
 
 use std::collections::BTreeMap;
