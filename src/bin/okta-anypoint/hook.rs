@@ -285,13 +285,7 @@ fn machine(hook: &EventHook, problems: &[String]) -> Value {
 fn address(text: &str) -> Result<Url, Usage> {
     let url = Url::parse(text)
         .map_err(|_| Usage("expected the receiver's whole address, https://…".to_owned()))?;
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
-        None => false,
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
         return Err(Usage(
             "Okta calls https:// addresses only (http:// is for the simulator on a loopback host)"
                 .to_owned(),
@@ -304,4 +298,14 @@ fn address(text: &str) -> Result<Url, Usage> {
         ));
     }
     Ok(url)
+}
+
+/// Whether an address is on this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
 }
