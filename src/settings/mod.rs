@@ -3,6 +3,19 @@
 //! A missing or malformed setting stops the program before it takes work, with one message that
 //! names every variable at fault and what is expected. Values are never repeated: some are secrets.
 //! An empty variable counts as unset, because deployment templates cannot leave one out.
+//!
+//! ```
+//! use okta_anypoint::settings::{HookSettings, Reader};
+//!
+//! let mut reader = Reader::new(|name| match name {
+//!     "HOOK_SECRET" => Some("a long random value".to_owned()),
+//!     "OKTA_APP_ID" => Some("not/an/id".to_owned()),
+//!     _ => None,
+//! });
+//! let hook = HookSettings::read(&mut reader);
+//! let error = reader.finish(hook).unwrap_err();
+//! assert!(error.to_string().contains("OKTA_APP_ID"));
+//! ```
 
 mod credentials;
 mod parse;

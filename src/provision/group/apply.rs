@@ -160,7 +160,7 @@ impl Provisioner {
             let pushed: Vec<AccountId> = found
                 .unwrap_or_default()
                 .iter()
-                .filter(|found| found.plain && found.linked)
+                .filter(|found| found.plain && found.ours)
                 .map(|found| found.account.clone())
                 .collect();
             self.anypoint

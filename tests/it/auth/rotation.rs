@@ -8,7 +8,7 @@ use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
 use serde_json::json;
 
 use super::*;
-use crate::runtime_api::{Lambda, Request as Sent};
+use crate::runtime_api::{Function, Lambda, Request as Sent};
 use crate::servers;
 use crate::world::World;
 
@@ -347,7 +347,7 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     let credentials_arn = secret(&client, &credentials.to_string()).await;
     let (_, table) = servers::table().await;
     let lambda = Lambda::start(
-        env!("CARGO_BIN_EXE_hook"),
+        Function::Hook,
         &[
             ("HOOK_SECRET_ARN", &hook_arn),
             ("CREDENTIALS_SECRET_ARN", &credentials_arn),

@@ -2,9 +2,6 @@
 //! come, how often, or not at all, when all is quiet Anypoint equals Okta and nothing unowned was
 //! touched.
 //!
-//! Histories with changes by hand, lost events and faults are a campaign of their own, not part of
-//! every test run: `cargo test --features campaign --test it properties`.
-//!
 //! Each history has a seed. A failure prints it, with the shortest history that still fails;
 //! `PROPERTY_SEED=n` plays that seed alone. `PROPERTY_SECONDS=600` plays as many histories as fit,
 //! from seeds that nobody played before.
@@ -245,7 +242,6 @@ fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, S
     }
 }
 
-#[cfg(feature = "campaign")]
 const ALL: Kinds = Kinds {
     by_hand: true,
     usernames: true,
@@ -255,13 +251,11 @@ const ALL: Kinds = Kinds {
     racing: true,
 };
 
-#[cfg(feature = "campaign")]
 #[test]
 fn histories_end_in_agreement() {
     property("histories", ALL, |_| {});
 }
 
-#[cfg(feature = "campaign")]
 #[test]
 fn histories_with_faults_end_in_agreement() {
     let kinds = Kinds {

@@ -477,8 +477,13 @@ impl Rig {
             (FaultKind::StaleRead, "/organizations" | "/teams") => "/users",
             (_, path) => path,
         };
-        // "200" to a write that did not happen is a lie, not a fault.
-        let after_effect = after_effect || matches!(kind, FaultKind::WrongJson);
+        // "200" to a write that did not happen, and "too many requests" to one that did, are lies, not
+        // faults.
+        let after_effect = match &kind {
+            FaultKind::WrongJson => true,
+            FaultKind::Status { code: 429, .. } => false,
+            _ => after_effect,
+        };
         let mut fault = Fault::new(path, kind).skipping(skip).times(times);
         if after_effect {
             fault = fault.after_effect();

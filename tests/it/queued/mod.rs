@@ -6,6 +6,7 @@ mod between;
 mod claims;
 mod isolation;
 mod path;
+mod scheduled;
 mod sending;
 mod trouble;
 mod words;
@@ -22,7 +23,7 @@ use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Targe
 use okta_anypoint::store::{DynamoDbStore, Store, UserLink};
 use serde_json::{Map, Value, json};
 
-use crate::runtime_api::{Failed, Lambda, Request};
+use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
 use between::Between;
 
@@ -118,7 +119,7 @@ impl Scene {
     pub async fn hook(&self) -> Lambda {
         let mut env = self.remotes();
         env.push(("HOOK_SECRET", HOOK_SECRET.to_owned()));
-        let hook = start(env!("CARGO_BIN_EXE_hook"), &env).await;
+        let hook = start(Function::Hook, &env).await;
         let is_warm = || !self.sqs.of("SendMessageBatch").is_empty();
         until("the hook opens its connection", async || is_warm()).await;
         hook
@@ -130,14 +131,21 @@ impl Scene {
         env.retain(|(name, _)| *name != "QUEUE_URL");
         env.push(("HOOK_SECRET", HOOK_SECRET.to_owned()));
         env.push(("TABLE_NAME", self.table.clone()));
-        start(env!("CARGO_BIN_EXE_hook"), &env).await
+        start(Function::Hook, &env).await
     }
 
     /// A worker.
     pub async fn worker(&self) -> Lambda {
         let mut env = self.remotes();
         env.push(("TABLE_NAME", self.table.clone()));
-        start(env!("CARGO_BIN_EXE_provision"), &env).await
+        start(Function::Provision, &env).await
+    }
+
+    /// The scheduled tasks, with a queue.
+    pub async fn schedule(&self) -> Lambda {
+        let mut env = self.remotes();
+        env.push(("TABLE_NAME", self.table.clone()));
+        start(Function::Schedule, &env).await
     }
 
     /// Delivers events in one request; gives the status.
@@ -175,12 +183,42 @@ impl Scene {
         okta.write_event("user.account.update_profile", vec![target], &[])
     }
 
+    /// A dead-letter queue, to which a message goes after it was received `most_receives` times in vain.
+    pub async fn dead_letters(&self, most_receives: usize) -> String {
+        let queue = self
+            .client
+            .create_queue()
+            .queue_name(format!("dead-{}.fifo", uuid::Uuid::new_v4()))
+            .attributes(QueueAttributeName::FifoQueue, "true");
+        let url = queue.send().await.unwrap().queue_url.unwrap();
+        let asked = self.client.get_queue_attributes().queue_url(&url);
+        let asked = asked.attribute_names(QueueAttributeName::QueueArn);
+        let attributes = asked.send().await.unwrap().attributes.unwrap();
+        let policy = json!({
+            "deadLetterTargetArn": attributes[&QueueAttributeName::QueueArn],
+            "maxReceiveCount": most_receives,
+        });
+        self.client
+            .set_queue_attributes()
+            .queue_url(&self.queue_url)
+            .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
+            .send()
+            .await
+            .unwrap();
+        url
+    }
+
     /// Up to ten messages, hidden for `visibility` seconds.
     pub async fn receive(&self, visibility: i32) -> Vec<Message> {
+        self.receive_from(&self.queue_url, visibility).await
+    }
+
+    /// The same from another queue.
+    pub async fn receive_from(&self, queue_url: &str, visibility: i32) -> Vec<Message> {
         let answer = self
             .client
             .receive_message()
-            .queue_url(&self.queue_url)
+            .queue_url(queue_url)
             .max_number_of_messages(10)
             .visibility_timeout(visibility)
             .message_system_attribute_names(MessageSystemAttributeName::All);
@@ -344,9 +382,9 @@ impl Scene {
     }
 }
 
-async fn start(binary: &str, env: &[(&str, String)]) -> Lambda {
+async fn start(function: Function, env: &[(&str, String)]) -> Lambda {
     let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let lambda = Lambda::start(binary, &env).await;
+    let lambda = Lambda::start(function, &env).await;
     lambda.ready(PATIENCE).await.unwrap();
     lambda
 }
