@@ -126,7 +126,8 @@ fn announce(
     let status = status.map(|address| format!("http://{address}/"));
     let register = url.unwrap_or(&listens);
     // A simulated Okta on this machine calls plain HTTP, too.
-    let reachable = register.starts_with("https://") || is_loopback(org);
+    let both_here = is_loopback(org) && Url::parse(register).is_ok_and(|url| is_loopback(&url));
+    let reachable = register.starts_with("https://") || both_here;
     console.say(format!(
         "data     {}\nlistens  {listens}\nstatus   {}\nregister {register}",
         options.data.display(),
