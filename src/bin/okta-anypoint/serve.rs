@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use okta_anypoint::aws;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
 use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::start_logging;
@@ -93,7 +94,7 @@ async fn settings() -> anyhow::Result<Settings> {
         hook: true,
         credentials: true,
     };
-    let mut reader = wiring::reader(needs, SECRETS_TIME).await?;
+    let mut reader = wiring::reader(aws::load, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use okta_anypoint::aws;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
@@ -123,7 +124,7 @@ pub async fn reader(hook: bool) -> Result<Reader<'static>> {
         hook,
         credentials: true,
     };
-    Ok(wiring::reader(needs, AWS_TIME).await?)
+    Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
 }
 
 /// The time.
@@ -138,7 +139,7 @@ async fn open(
 ) -> Result<(Table, Option<SqliteQueue>)> {
     match place {
         Place::DynamoDb(name) => {
-            let sdk = wiring::aws(AWS_TIME).await;
+            let sdk = wiring::aws(aws::load, AWS_TIME).await;
             Ok((wiring::dynamodb_table(&sdk, &name, event_ttl, clock), None))
         }
         Place::File(file) => {
