@@ -82,7 +82,7 @@ pub fn remotes(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Okta, Anypoint), String> {
     let http = HttpClient::new(clock.clone())?;
-    let okta = settings.okta(http.clone(), Scopes::default());
+    let okta = settings.okta.client(http.clone(), Scopes::default());
     let anypoint = settings.anypoint(http);
     Ok((okta, anypoint))
 }

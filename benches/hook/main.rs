@@ -46,7 +46,7 @@ impl Program {
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        Lambda::start(&self.binary, &variables).await
+        Lambda::start_binary(&self.binary, &variables).await
     }
 
     /// From the start of a process to its first answer, and the most memory it had, in MiB.

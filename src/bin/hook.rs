@@ -82,7 +82,7 @@ async fn run() -> Result<(), Error> {
             Arc::new(InlineQueue::new(Arc::new(worker), TIME))
         }
     };
-    let gate = Gate::new(hook.header, &hook.secrets)?;
+    let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;
     let receiver = Receiver::new(gate, hook.app, queue, clock.clone(), metrics.clone());
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpEvent>| {

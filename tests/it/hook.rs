@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::runtime_api::{Failed, Lambda, Request};
+use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
 use crate::world::{APP, SECRET, World};
 
@@ -47,7 +47,7 @@ async fn start(environment: &[(String, String)]) -> Lambda {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    Lambda::start(env!("CARGO_BIN_EXE_hook"), &environment).await
+    Lambda::start(Function::Hook, &environment).await
 }
 
 impl Hook {
@@ -452,11 +452,7 @@ async fn a_table_out_of_reach_is_a_503_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_settings_stop_the_program_before_it_takes_work() {
-    let lambda = Lambda::start(
-        env!("CARGO_BIN_EXE_hook"),
-        &[("HOOK_SECRET", "s3cr3t-value")],
-    )
-    .await;
+    let lambda = Lambda::start(Function::Hook, &[("HOOK_SECRET", "s3cr3t-value")]).await;
     let failed = lambda.ready(Duration::from_secs(20)).await.unwrap_err();
     assert!(
         matches!(failed, Failed::Exited(status) if !status.success()),

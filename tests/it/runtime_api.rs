@@ -1,7 +1,7 @@
 //! A stand-in for the Lambda service: runs a function's binary and talks the Runtime API to it.
 //!
 //! ```ignore
-//! let hook = Lambda::start(env!("CARGO_BIN_EXE_hook"), &[("HOOK_SECRET", "s3cret")]).await;
+//! let hook = Lambda::start(Function::Hook, &[("HOOK_SECRET", "s3cret")]).await;
 //! hook.ready(Duration::from_secs(5)).await?;
 //! let answer = hook.invoke(sample("01-verification"), Duration::from_secs(3)).await?;
 //! ```
@@ -9,10 +9,13 @@
 //! Like Lambda it hands out one event at a time, kills the process at the deadline, and tells apart an
 //! error that the function reported, a process that ended, and one that never got ready. It does not
 //! freeze the process between two events.
+//!
+//! The binaries are those that were built with the tests. `LAMBDA_BINARIES` names a folder with others:
+//! `make test` runs all of this on the release binaries, built as they are deployed.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -26,6 +29,29 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
+
+/// The functions that are deployed.
+#[derive(Debug, Clone, Copy)]
+pub enum Function {
+    Hook,
+    Provision,
+    Schedule,
+}
+
+impl Function {
+    /// Its binary.
+    pub fn binary(self) -> PathBuf {
+        let (name, built) = match self {
+            Self::Hook => ("hook", env!("CARGO_BIN_EXE_hook")),
+            Self::Provision => ("provision", env!("CARGO_BIN_EXE_provision")),
+            Self::Schedule => ("schedule", env!("CARGO_BIN_EXE_schedule")),
+        };
+        match std::env::var_os("LAMBDA_BINARIES") {
+            Some(folder) => Path::new(&folder).join(name),
+            None => built.into(),
+        }
+    }
+}
 
 /// Why an invocation has no answer.
 #[derive(Debug)]
@@ -70,11 +96,14 @@ struct Service {
 }
 
 impl Lambda {
-    /// Starts `binary` with just `env`, the variables that Lambda sets, and made-up AWS credentials.
-    /// The function is named after the binary.
-    pub async fn start(binary: impl AsRef<Path>, env: &[(&str, &str)]) -> Self {
-        let binary = binary.as_ref();
-        let name = binary.file_stem().unwrap().to_string_lossy();
+    /// Starts `function` with just `env`, the variables that Lambda sets, and made-up AWS credentials.
+    pub async fn start(function: Function, env: &[(&str, &str)]) -> Self {
+        Self::start_binary(&function.binary(), env).await
+    }
+
+    /// The same with any binary. The function is named after it.
+    pub async fn start_binary(binary: &Path, env: &[(&str, &str)]) -> Self {
+        let name = binary.file_name().unwrap().to_string_lossy();
         Self::run(Command::new(binary), &name, env).await
     }
 
@@ -586,8 +615,8 @@ mod harness {
     }
 
     #[tokio::test]
-    async fn a_binary_is_started_by_its_path() {
-        let lambda = Lambda::start("/bin/true", &[]).await;
+    async fn a_process_that_ends_is_told_of() {
+        let lambda = Lambda::run(Command::new("/bin/true"), "true", &[]).await;
         assert!(lambda.pid() > 0);
         let failed = lambda.ready(SOON).await.unwrap_err();
         assert!(matches!(failed, Failed::Exited(status) if status.success()));

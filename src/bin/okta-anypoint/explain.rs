@@ -195,7 +195,7 @@ async fn team_facts(
         ]);
     };
     let found = outlook.view.found.as_deref().unwrap_or_default();
-    let ours = found.iter().filter(|found| found.plain && found.linked);
+    let ours = found.iter().filter(|found| found.plain && found.ours);
     let ours = ours.count();
     Ok(vec![
         ("team", json!(team.id)),

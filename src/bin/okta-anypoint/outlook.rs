@@ -1,15 +1,14 @@
 //! What a look at one user or group finds and what would follow, in words. Nothing is written.
 
-use okta_anypoint::anypoint::Member;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use okta_anypoint::okta::Group;
 use okta_anypoint::provision::{
-    AccountRef, GroupAction, GroupStep, GroupView, GroupWanted, MemberFound, Provisioner, TeamPlan,
-    UserAction, UserStep, UserView, plan_group, plan_user,
+    AccountRef, GroupAction, GroupStep, GroupView, GroupWanted, Provisioner, TeamPlan, UserAction,
+    UserStep, UserView, plan_group, plan_user,
 };
-use okta_anypoint::store::{Origin, TeamLink, Tenure};
+use okta_anypoint::store::{Origin, TeamLink};
 use serde::Serialize;
 
 /// One thing that would be done.
@@ -125,7 +124,8 @@ async fn with_team(
                 "a team of that name is there and belongs to no other group",
             ));
             let members = provisioner.anypoint.members(id, deadline).await?;
-            view.found = Some(found(provisioner, members.unwrap_or_default()).await?);
+            let members = members.unwrap_or_default();
+            view.found = Some(provisioner.members_found(members, deadline).await?);
             view.link = Some(link(id, &name));
         }
         TeamPlan::Create { root } => {
@@ -157,24 +157,6 @@ fn link(team: &TeamId, name: &str) -> TeamLink {
         team_name: name.to_owned(),
         origin: Origin::Created,
     }
-}
-
-async fn found(
-    provisioner: &Provisioner,
-    members: Vec<Member>,
-) -> Result<Vec<MemberFound>, Failure> {
-    let accounts: Vec<AccountId> = members.iter().map(|member| member.id.clone()).collect();
-    let owners = provisioner.store.account_owners(&accounts).await?;
-    Ok(members
-        .into_iter()
-        .map(|member| MemberFound {
-            plain: member.is_plain(),
-            linked: owners
-                .get(&member.id)
-                .is_some_and(|owner| owner.tenure == Tenure::Current),
-            account: member.id,
-        })
-        .collect())
 }
 
 fn of_user(step: &UserStep) -> Planned {

@@ -11,8 +11,10 @@ use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSetti
 use okta_anypoint::telemetry::start_logging;
 use okta_anypoint::wiring;
 use serde_json::json;
+use url::Url;
 
 use crate::console::{Console, Tone, Verdict};
+use crate::hook::is_loopback;
 
 /// Within this the secrets are read, if they are in Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(10);
@@ -80,7 +82,8 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     // From here on a signal ends the program in good order.
     let told_to_stop = told_to_stop()?;
     let ready = Ready::new(&options, &settings).await?;
-    announce(&ready, &options, args.url.as_deref(), console)?;
+    let org = &settings.engine.remotes.okta.org_url;
+    announce(&ready, &options, args.url.as_deref(), org, console)?;
     ready.run(told_to_stop).await?;
     console.say("stopped")?;
     Ok(Verdict::Done)
@@ -116,13 +119,16 @@ fn announce(
     ready: &Ready,
     options: &Options,
     url: Option<&str>,
+    org: &Url,
     console: &Console,
 ) -> anyhow::Result<()> {
     let listens = format!("http://{}/", ready.hook_address()?);
     let status = ready.status_address()?;
     let status = status.map(|address| format!("http://{address}/"));
     let register = url.unwrap_or(&listens);
-    let reachable = register.starts_with("https://");
+    // A simulated Okta on this machine calls plain HTTP, too.
+    let both_here = is_loopback(org) && Url::parse(register).is_ok_and(|url| is_loopback(&url));
+    let reachable = register.starts_with("https://") || both_here;
     console.say(format!(
         "data     {}\nlistens  {listens}\nstatus   {}\nregister {register}",
         options.data.display(),

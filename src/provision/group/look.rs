@@ -197,24 +197,40 @@ impl Provisioner {
     ) -> Result<Option<Vec<MemberFound>>, Failure> {
         let Some(link) = link else { return Ok(None) };
         match self.anypoint.members(&link.team_id, deadline).await? {
-            Some(members) => self.with_links(members).await.map(Some),
+            Some(members) => self.members_found(members, deadline).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn with_links(&self, members: Vec<Member>) -> Result<Vec<MemberFound>, Failure> {
+    /// Which of a team's members are ours: those with a link. And those that had one, lost it to another
+    /// account of their user, and are disabled since: another run may have made them members just then.
+    ///
+    /// # Errors
+    /// When the links or such an account could not be read.
+    pub async fn members_found(
+        &self,
+        members: Vec<Member>,
+        deadline: Deadline,
+    ) -> Result<Vec<MemberFound>, Failure> {
         let accounts: Vec<AccountId> = members.iter().map(|member| member.id.clone()).collect();
         let owners = self.store.account_owners(&accounts).await?;
-        Ok(members
-            .into_iter()
-            .map(|member| MemberFound {
+        let mut found = Vec::with_capacity(members.len());
+        for member in members {
+            let ours = match owners.get(&member.id).map(|owner| owner.tenure) {
+                Some(Tenure::Current) => true,
+                Some(Tenure::Former) => {
+                    let account = self.anypoint.account(&member.id, deadline).await?;
+                    account.is_some_and(|account| !account.is_enabled())
+                }
+                None => false,
+            };
+            found.push(MemberFound {
                 plain: member.is_plain(),
-                linked: owners
-                    .get(&member.id)
-                    .is_some_and(|owner| owner.tenure == Tenure::Current),
+                ours,
                 account: member.id,
-            })
-            .collect())
+            });
+        }
+        Ok(found)
     }
 
     /// Whether any team hangs below `team`: deleting it would delete them, too.

@@ -27,8 +27,8 @@ pub struct MemberFound {
     pub account: AccountId,
     /// Whether it is a plain membership.
     pub plain: bool,
-    /// Whether a link points to the account today.
-    pub linked: bool,
+    /// Whether the account is ours: a link points to it, or did until the account was closed.
+    pub ours: bool,
 }
 
 /// Everything that was seen of a group's members on both sides.
@@ -112,7 +112,7 @@ pub fn plan_group(view: &GroupView, policy: &Policy) -> Vec<GroupStep> {
                 .collect();
             let extra: Vec<AccountId> = found
                 .iter()
-                .filter(|found| found.plain && found.linked && !wanted.contains(&found.account))
+                .filter(|found| found.plain && found.ours && !wanted.contains(&found.account))
                 .map(|found| found.account.clone())
                 .collect();
             remove(
@@ -129,7 +129,7 @@ pub fn plan_group(view: &GroupView, policy: &Policy) -> Vec<GroupStep> {
             TeamRemoval::Empty => {
                 let pushed: Vec<AccountId> = found
                     .iter()
-                    .filter(|found| found.plain && found.linked)
+                    .filter(|found| found.plain && found.ours)
                     .map(|found| found.account.clone())
                     .collect();
                 remove(&mut plan, &team, pushed, reason);
@@ -193,11 +193,11 @@ mod tests {
         AccountId::parse(id).unwrap()
     }
 
-    fn found(id: &str, plain: bool, linked: bool) -> MemberFound {
+    fn found(id: &str, plain: bool, ours: bool) -> MemberFound {
         MemberFound {
             account: account(id),
             plain,
-            linked,
+            ours,
         }
     }
 

@@ -26,7 +26,7 @@ use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Assignment};
-use crate::store::{AccountOwner, UserLink};
+use crate::store::UserLink;
 
 use plan::Plan;
 use read::{Gate, Snapshot};
@@ -82,9 +82,10 @@ impl Scheduler {
     }
 
     async fn plan_all(&self, read: &Snapshot, deadline: Deadline) -> Result<Plan, Failure> {
-        let world = World::new(read, &self.provisioner.policy);
-        let former = self.former_owners(&world).await?;
-        let plan = world.plan(&former, &HashMap::new());
+        let mut world = World::new(read, &self.provisioner.policy);
+        let doubtful = world.doubtful_accounts();
+        world.former = self.store().account_owners(&doubtful).await?;
+        let plan = world.plan(&HashMap::new());
         if plan.doubtful.is_empty() {
             return Ok(plan);
         }
@@ -92,25 +93,7 @@ impl Scheduler {
         if intended.is_empty() {
             return Ok(plan);
         }
-        Ok(world.plan(&former, &intended))
-    }
-
-    /// The owners of accounts that bear a wanted username and that no link names today.
-    async fn former_owners(
-        &self,
-        world: &World<'_>,
-    ) -> Result<HashMap<AccountId, AccountOwner>, Failure> {
-        let accounts: Vec<AccountId> = world
-            .wanted
-            .keys()
-            .filter_map(|user| world.named(user))
-            .filter(|account| !world.owners.contains_key(&account.id))
-            .map(|account| account.id.clone())
-            .collect();
-        if accounts.is_empty() {
-            return Ok(HashMap::new());
-        }
-        self.store().account_owners(&accounts).await
+        Ok(world.plan(&intended))
     }
 
     async fn intents(

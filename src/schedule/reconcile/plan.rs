@@ -10,7 +10,6 @@ use crate::provision::{
     plan_team, plan_user,
 };
 use crate::schedule::summary::{Difference, Problem, Step};
-use crate::store::AccountOwner;
 
 /// What a reconcile found.
 #[derive(Default)]
@@ -27,11 +26,7 @@ pub(super) struct Plan {
 impl World<'_> {
     /// Plans all users and groups. `intended` holds the usernames of accounts that this program was
     /// about to create; without it, users that need it end up in [`Plan::doubtful`].
-    pub(super) fn plan(
-        &self,
-        former: &HashMap<AccountId, AccountOwner>,
-        intended: &HashMap<OktaUserId, String>,
-    ) -> Plan {
+    pub(super) fn plan(&self, intended: &HashMap<OktaUserId, String>) -> Plan {
         let mut plan = Plan {
             problems: self.doubled_problems(),
             ..Plan::default()
@@ -44,7 +39,7 @@ impl World<'_> {
             }
             let steps = wanted.clone().and_then(|wanted| {
                 let intended = intended.get(*user).cloned();
-                plan_user(&self.user_view(user, wanted, intended, former), self.policy)
+                plan_user(&self.user_view(user, wanted, intended), self.policy)
             });
             match steps {
                 Ok(steps) => self.user_plan(user, &steps, &mut plan),
@@ -160,7 +155,7 @@ impl World<'_> {
                 continue;
             }
             if deletes {
-                let members = view.found.iter().flatten().filter(|found| found.linked);
+                let members = view.found.iter().flatten().filter(|found| found.ours);
                 let accounts: Vec<AccountId> = members.map(|found| found.account.clone()).collect();
                 self.lose(&accounts, plan);
             }
@@ -313,12 +308,12 @@ mod tests {
     #[test]
     fn two_links_to_one_account_are_a_problem_and_neither_is_acted_upon() {
         let (mut read, policy) = (doubled(), Policy::default());
-        let plan = World::new(&read, &policy).plan(&HashMap::new(), &HashMap::new());
+        let plan = World::new(&read, &policy).plan(&HashMap::new());
         assert_eq!((plan.users.len(), plan.losing.len()), (0, 0));
         assert_eq!(plan.problems.len(), 2);
         // Alone, the second would be disabled.
         read.user_links.retain(|user, _| user.as_str() == "00u2");
-        let plan = World::new(&read, &policy).plan(&HashMap::new(), &HashMap::new());
+        let plan = World::new(&read, &policy).plan(&HashMap::new());
         assert_eq!((plan.users.len(), plan.losing.len()), (1, 1));
     }
 }

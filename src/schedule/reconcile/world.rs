@@ -28,6 +28,8 @@ pub(super) struct World<'a> {
     by_name: HashMap<String, Vec<&'a Account>>,
     teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
     groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
+    /// Who had accounts that no link names today; see [`World::doubtful_accounts`].
+    pub(super) former: HashMap<AccountId, AccountOwner>,
 }
 
 impl<'a> World<'a> {
@@ -93,7 +95,24 @@ impl<'a> World<'a> {
             by_name,
             teams_of,
             groups_of,
+            former: HashMap::new(),
         }
+    }
+
+    /// Accounts without a link of which it matters whose they were: those that bear a wanted username,
+    /// and disabled ones in a linked team.
+    pub(super) fn doubtful_accounts(&self) -> Vec<AccountId> {
+        let named = self.wanted.keys().filter_map(|user| self.named(user));
+        let members = self.teams_of.keys();
+        let closed = members
+            .filter_map(|account| self.read.accounts.get(*account))
+            .filter(|account| !account.is_enabled());
+        let found: HashSet<&AccountId> = named
+            .chain(closed)
+            .map(|account| &account.id)
+            .filter(|account| !self.owners.contains_key(account))
+            .collect();
+        found.into_iter().cloned().collect()
     }
 
     /// The account that a user's link names, if it is there.
@@ -120,13 +139,12 @@ impl<'a> World<'a> {
             .copied()
     }
 
-    /// What was seen of a user. `former` knows the owners of accounts that no link names today.
+    /// What was seen of a user.
     pub(super) fn user_view(
         &self,
         user: &'a OktaUserId,
         wanted: Wanted,
         intended: Option<String>,
-        former: &HashMap<AccountId, AccountOwner>,
     ) -> UserView {
         let found = |account: &AccountId| {
             TeamsFound(self.teams_of.get(account).cloned().unwrap_or_default())
@@ -154,7 +172,7 @@ impl<'a> World<'a> {
             linked: linked.map(seen),
             named: named.map(|account| NamedAccount {
                 account: seen(account),
-                owner: self.owner_of(&account.id, former),
+                owner: self.owner_of(&account.id),
                 teams: found(&account.id),
             }),
             intended,
@@ -175,17 +193,14 @@ impl<'a> World<'a> {
         }
     }
 
-    fn owner_of(
-        &self,
-        account: &AccountId,
-        former: &HashMap<AccountId, AccountOwner>,
-    ) -> Option<AccountOwner> {
+    fn owner_of(&self, account: &AccountId) -> Option<AccountOwner> {
         match self.owners.get(account) {
             Some(owner) => Some(AccountOwner {
                 okta_user: (*owner).clone(),
                 tenure: Tenure::Current,
             }),
-            None => former
+            None => self
+                .former
                 .get(account)
                 .filter(|owner| owner.tenure == Tenure::Former)
                 .cloned(),
@@ -240,10 +255,19 @@ impl<'a> World<'a> {
                 .map(|member| MemberFound {
                     account: member.id.clone(),
                     plain: member.is_plain(),
-                    linked: self.owners.contains_key(&member.id),
+                    ours: self.is_ours(&member.id),
                 })
                 .collect(),
         )
+    }
+
+    /// As [`crate::provision::Provisioner::members_found`] has it.
+    fn is_ours(&self, account: &AccountId) -> bool {
+        let closed = || {
+            let account = self.read.accounts.get(account);
+            account.is_some_and(|account| !account.is_enabled())
+        };
+        self.owners.contains_key(account) || (self.owner_of(account).is_some() && closed())
     }
 
     /// Users whose links name one and the same account.

@@ -8,7 +8,7 @@ use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
 use serde_json::json;
 
 use super::*;
-use crate::runtime_api::{Lambda, Request as Sent};
+use crate::runtime_api::{Function, Lambda, Request as Sent};
 use crate::servers;
 use crate::world::World;
 
@@ -57,7 +57,7 @@ async fn gate(client: &Client, arn: &str) -> Result<Gate, Failure> {
     let mut reader = reader(client, &variables, BOTH).await?;
     let settings = HookSettings::read(&mut reader);
     let settings = reader.finish(settings).unwrap();
-    Ok(Gate::new(settings.header, settings.secrets).unwrap())
+    Ok(Gate::new(settings.auth.header, settings.auth.secrets).unwrap())
 }
 
 async fn admits(gate: &Gate, given: Option<&str>) -> bool {
@@ -202,7 +202,7 @@ async fn credentials_fill_what_variables_leave_unset() {
     });
     let arn = secret(&client, &everything.to_string()).await;
     let named = ("CREDENTIALS_SECRET_ARN", arn.as_str());
-    let kind = |settings: &RemoteSettings| match &*settings.okta_credentials.current() {
+    let kind = |settings: &RemoteSettings| match &*settings.okta.credentials.current() {
         Credentials::ApiToken(_) => "token",
         Credentials::ServiceApp { .. } => "app",
     };
@@ -260,7 +260,9 @@ async fn credentials_are_read_again_when_they_are_refused() {
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-    let okta = settings.okta(http, okta_anypoint::okta::Scopes::default());
+    let okta = settings
+        .okta
+        .client(http, okta_anypoint::okta::Scopes::default());
     org.look(&okta).await.unwrap();
 
     // The key is replaced on both sides, and the tokens of the old one end.
@@ -299,7 +301,9 @@ async fn an_api_token_is_read_again_when_it_is_refused() {
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-    let okta = settings.okta(http, okta_anypoint::okta::Scopes::default());
+    let okta = settings
+        .okta
+        .client(http, okta_anypoint::okta::Scopes::default());
     rotate(&client, &arn, &stored("simulated-okta-token")).await;
     org.look(&okta).await.unwrap();
     org.look(&okta).await.unwrap();
@@ -343,7 +347,7 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     let credentials_arn = secret(&client, &credentials.to_string()).await;
     let (_, table) = servers::table().await;
     let lambda = Lambda::start(
-        env!("CARGO_BIN_EXE_hook"),
+        Function::Hook,
         &[
             ("HOOK_SECRET_ARN", &hook_arn),
             ("CREDENTIALS_SECRET_ARN", &credentials_arn),

@@ -1,5 +1,7 @@
 //! What becomes of events when nothing goes wrong.
 
+use std::time::Duration;
+
 use okta_anypoint::ledger::{Ledger, Status};
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::json;
@@ -158,5 +160,26 @@ async fn the_members_of_a_group_follow_through_the_queue() {
         let team = world.team_by_name("Planted Group").unwrap();
         assert_eq!(world.members_of(&team.id).len(), 3);
     }
+    scene.done();
+}
+
+/// Anypoint takes the writes of an organization one after the other; a worker does not press it.
+#[tokio::test]
+async fn a_few_subjects_are_worked_on_at_a_time() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let events: Vec<_> = (0..10)
+        .map(|n| scene.assigned(&format!("user{n}")).1)
+        .collect();
+    assert_eq!(scene.deliver(&hook, &events).await, 204);
+    scene.anypoint.traffic().clear();
+    // Long enough for the subjects to meet.
+    scene
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(200));
+    assert_eq!(scene.drain(&worker).await, [10]);
+    let (_, writes) = scene.anypoint.traffic().peak_concurrency();
+    assert_eq!(writes, 4);
     scene.done();
 }

@@ -221,3 +221,47 @@ async fn without_the_table_everything_goes_back_in_time() {
     assert_eq!((back, scene.calls()), (due, 0));
     scene.done();
 }
+
+#[tokio::test]
+async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
+    /// `maxReceiveCount` in `template.yaml`.
+    const MOST_RECEIVES: usize = 10;
+    let scene = Scene::new().await;
+    let dead_letters = scene.dead_letters(MOST_RECEIVES).await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let (ann, mut message) = one_message(&scene, &hook).await;
+    let kind = FaultKind::Status {
+        code: 400,
+        headers: Vec::new(),
+        body: r#"{"errorCode":"E0000112"}"#.to_owned(),
+    };
+    let path = format!("/api/v1/users/{ann}");
+    let fault = scene.okta.traffic().inject(Fault::new(&path, kind));
+    for receive in 1..=MOST_RECEIVES {
+        let batch = [message.clone()];
+        assert_eq!(scene.work(&worker, &batch, LONG).await.unwrap().len(), 1);
+        scene.show(&message).await;
+        if receive < MOST_RECEIVES {
+            message = scene.received(5).await.remove(0);
+        }
+    }
+    assert_eq!(scene.receive(5).await.len(), 0);
+    let kept = scene.receive_from(&dead_letters, 5).await;
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].body, message.body);
+    let record = scene.record(&message.uuid()).await;
+    assert_eq!(
+        (record.status, record.error_class, record.attempts as usize),
+        (Status::Failed, Some(Class::Retryable), MOST_RECEIVES)
+    );
+
+    // The cause is gone; the message is moved back, as "start DLQ redrive" does.
+    scene.okta.traffic().remove_fault(fault);
+    scene
+        .send_raw(&format!("user#{ann}"), "redrive", &kept[0].body)
+        .await;
+    scene.drain(&worker).await;
+    assert_eq!(scene.record(&message.uuid()).await.status, Status::Done);
+    assert_eq!(scene.accounts("ann"), (1, 1));
+    scene.done();
+}

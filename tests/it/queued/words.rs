@@ -8,7 +8,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use serde_json::Value;
 
 use super::{APP, HOOK_SECRET, LONG, Scene, batch_event};
-use crate::runtime_api::{Failed, Lambda};
+use crate::runtime_api::{Failed, Function, Lambda};
 
 /// Names, addresses and secrets that tests plant; none may show.
 const PLANTED: [&str; 8] = [
@@ -240,15 +240,15 @@ async fn missing_settings_are_all_named_and_the_program_ends() {
         "ANYPOINT_CLIENT_SECRET",
         "TABLE_NAME",
     ];
-    let hook = env!("CARGO_BIN_EXE_hook");
+    let hook = Function::Hook;
     let inline: Vec<&str> = engine.into_iter().chain(["HOOK_SECRET"]).collect();
     let queued = ["HOOK_SECRET", "OKTA_APP_ID"];
     let queue_url = ("QUEUE_URL", "http://127.0.0.1:1/1/q.fifo");
     let malformed = ("USERNAME_POLICY", "sometimes");
     for (binary, env, missing) in [
-        (env!("CARGO_BIN_EXE_provision"), vec![], &engine[..]),
+        (Function::Provision, vec![], &engine[..]),
         (
-            env!("CARGO_BIN_EXE_provision"),
+            Function::Provision,
             vec![malformed],
             &["USERNAME_POLICY", "TABLE_NAME"][..],
         ),

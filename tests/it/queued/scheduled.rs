@@ -1,0 +1,86 @@
+//! The third binary beside the other two: what a scheduled task finds goes through the same queue.
+
+use okta_anypoint::simulator::traffic::Fault;
+use serde_json::{Value, json};
+
+use super::{LONG, Scene};
+use crate::runtime_api::{Failed, Lambda};
+
+async fn run(schedule: &Lambda, event: Value) -> Value {
+    schedule.invoke(event, LONG).await.unwrap()
+}
+
+fn enabled(scene: &Scene, username: &str) -> Vec<bool> {
+    let world = scene.anypoint.world();
+    let named = world
+        .users
+        .values()
+        .filter(|user| user.username == username);
+    named.map(|user| user.enabled).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_tasks_find_goes_through_the_queue() {
+    let scene = Scene::new().await;
+    let (schedule, worker) = (scene.schedule().await, scene.worker().await);
+    let (user, lost) = scene.assigned("ann");
+
+    // Okta never delivered it: the System Log has it.
+    let summary = run(&schedule, json!({"task": "catch_up"})).await;
+    assert_eq!(summary["outcome"], "completed", "{summary}");
+    scene.drain(&worker).await;
+    assert_eq!(enabled(&scene, "ann"), [true]);
+    assert!(scene.link(&user).await.is_some());
+    assert_eq!(scene.record(&lost.uuid).await.attempts, 1);
+
+    // Disabled by hand: a report says so and changes nothing, an apply has it repaired.
+    let account = scene.link(&user).await.unwrap().anypoint_id;
+    scene.anypoint.world().disable(account.as_str()).unwrap();
+    let summary = run(&schedule, json!({"task": "reconcile", "mode": "report"})).await;
+    assert_eq!(summary["differences"].as_array().unwrap().len(), 1);
+    assert_eq!(scene.depth().await, (0, 0));
+    let summary = run(&schedule, json!({"task": "reconcile"})).await;
+    assert_eq!(summary["counts"]["queued"], 1, "{summary}");
+    scene.drain(&worker).await;
+    assert_eq!(enabled(&scene, "ann"), [true]);
+    let summary = run(&schedule, json!({"task": "reconcile"})).await;
+    assert_eq!(summary["differences"], json!([]), "{summary}");
+
+    let summary = run(&schedule, json!({"task": "import"})).await;
+    assert_eq!(
+        (&summary["outcome"], &summary["mode"]),
+        (&json!("completed"), &json!("report"))
+    );
+    assert_eq!(scene.depth().await, (0, 0));
+    scene.done();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
+    let scene = Scene::new().await;
+    let (schedule, worker) = (scene.schedule().await, scene.worker().await);
+    scene.assigned("ann");
+    let unreadable = Fault::status("/teams", 403, "planted-body-text").times(u32::MAX);
+    let fault = scene.anypoint.traffic().inject(unreadable);
+    for (event, words) in [
+        (json!({"task": "reconcile"}), "Anypoint"),
+        (json!({"task": "tidy_up"}), "unknown task"),
+        (json!({}), "no task"),
+    ] {
+        let failed = schedule.invoke(event.clone(), LONG).await.unwrap_err();
+        let Failed::Function(error) = failed else {
+            panic!("{event}: {failed:?}");
+        };
+        let message = error["errorMessage"].as_str().unwrap();
+        assert!(message.contains(words), "{event}: {message}");
+        assert!(!message.contains("planted"), "{message}");
+    }
+    assert_eq!(scene.depth().await, (0, 0));
+
+    // The next run starts afresh.
+    scene.anypoint.traffic().remove_fault(fault);
+    run(&schedule, json!({"task": "reconcile"})).await;
+    scene.drain(&worker).await;
+    assert_eq!(enabled(&scene, "ann"), [true]);
+    scene.done();
+}
