@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use libfuzzer_sys::fuzz_target;
 use okta_anypoint::settings::{EngineSettings, HookSettings, Reader, ScheduleSettings};
 
+/// How a secret begins that is looked for.
+const PLANTED: &str = "planted-";
+
 fuzz_target!(|text: &str| {
     let variables: HashMap<&str, &str> = text
         .lines()
@@ -25,7 +28,9 @@ fuzz_target!(|text: &str| {
         Err(error) => error.to_string(),
     };
     for secret in secrets.iter().filter_map(|name| variables.get(name)) {
-        // Short ones are in every text.
-        assert!(secret.len() < 12 || !said.contains(secret), "a secret shows");
+        // Others can be part of a variable's name or of the explanation; or be another setting's, too.
+        let is_planted = secret.starts_with(PLANTED) && secret.len() > 2 * PLANTED.len();
+        let places = variables.values().filter(|value| value.contains(secret)).count();
+        assert!(!is_planted || places > 1 || !said.contains(secret), "a secret shows");
     }
 });

@@ -16,7 +16,9 @@ use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
 use crate::provision::wanted::{Person, Wanted};
-use crate::store::{FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
+use crate::store::{
+    AccountOwner, FreshTeams, Intended, LastWrite, Linked, ResetMail, Tenure, UserLink,
+};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -129,6 +131,7 @@ impl Provisioner {
             provisioner: self,
             view,
             created: None,
+            opened: None,
             course,
             written: FreshTeams::new(),
         };
@@ -181,13 +184,15 @@ struct Run<'a> {
     provisioner: &'a Provisioner,
     view: &'a UserView,
     created: Option<AccountId>,
+    /// The account that was closed and that this run has enabled.
+    opened: Option<AccountId>,
     course: &'a mut Course,
     written: FreshTeams,
 }
 
 impl Run<'_> {
-    /// An earlier run was cut off while it created an account under a name that is not wanted any
-    /// more. If the account is there, and nobody has it, it must not stay open.
+    /// An earlier run was cut off while it created, or was to close, an account under a name that is not
+    /// wanted any more. If the account is there, and nobody has it, it must not stay open.
     async fn close_stranded(&mut self, deadline: Deadline) -> Result<End, Failure> {
         let Provisioner {
             anypoint, store, ..
@@ -209,7 +214,10 @@ impl Run<'_> {
             return Ok(End::DONE);
         };
         let owners = store.account_owners(std::slice::from_ref(&account.id));
-        if owners.await?.is_empty() {
+        let is_former = |owner: &AccountOwner| {
+            owner.okta_user == self.view.user && owner.tenure == Tenure::Former
+        };
+        if owners.await?.values().all(is_former) {
             if account.is_enabled() {
                 let changes = AccountChanges::enabled(false);
                 anypoint
@@ -264,6 +272,12 @@ impl Run<'_> {
                 anypoint
                     .update_account(&account, &changes, deadline)
                     .await?;
+                if changes.enabled == Some(true) {
+                    self.opened = Some(account);
+                    if !self.opened_rightly(claim, deadline).await? {
+                        return Ok(End::Held);
+                    }
+                }
             }
             UserAction::LeaveTeam { account, team } => {
                 self.written.insert(team.clone(), LastWrite::Left);
@@ -287,6 +301,7 @@ impl Run<'_> {
                     .link_is_as_seen(&link.username, claim, deadline)
                     .await?
                 {
+                    self.close_opened(claim, deadline).await?;
                     return Ok(End::Held);
                 }
                 self.link(&link, deadline).await?;
@@ -325,6 +340,58 @@ impl Run<'_> {
             self.course.intent = Intent::Open;
         }
         Ok(false)
+    }
+
+    /// Whether the account that was just enabled still is the user's, or is about to become so. Another
+    /// run may have closed it since the look, because the user has another one by now: then it is
+    /// closed again, for nobody looks at former accounts.
+    async fn opened_rightly(&mut self, claim: &Claim, deadline: Deadline) -> Result<bool, Failure> {
+        let is_opened = |link: &UserLink| Some(&link.anypoint_id) == self.opened.as_ref();
+        if !self.view.link.as_ref().is_some_and(is_opened) {
+            return Ok(true);
+        }
+        let link = self.provisioner.store.user_link(&self.view.user).await?;
+        if link.as_ref().is_some_and(is_opened) {
+            return Ok(true);
+        }
+        self.close_opened(claim, deadline).await?;
+        Ok(false)
+    }
+
+    /// Closes the account that this run has enabled, unless it is somebody's by now. Noted first: if
+    /// this run does not get through with it, the next one does.
+    async fn close_opened(&mut self, claim: &Claim, deadline: Deadline) -> Result<(), Failure> {
+        let Provisioner {
+            anypoint, store, ..
+        } = self.provisioner;
+        let Some(account) = self.opened.take() else {
+            return Ok(());
+        };
+        let owners = store.account_owners(std::slice::from_ref(&account)).await?;
+        let is_had = |owner: &AccountOwner| owner.tenure == Tenure::Current;
+        if owners.get(&account).is_some_and(is_had) {
+            return Ok(());
+        }
+        let user = &self.view.user;
+        let seen = self.view.named.as_ref().map(|named| &named.account);
+        let seen = seen.into_iter().chain(&self.view.linked);
+        let mut noted = false;
+        for seen in seen.filter(|seen| seen.id == account) {
+            let lease = deadline.remaining() + LEASE_MARGIN;
+            let intended = store.intend_account(user, &seen.username, claim.id(), lease);
+            noted = intended.await? == Intended::Noted;
+        }
+        if noted {
+            self.course.intent = Intent::Open;
+        }
+        let changes = AccountChanges::enabled(false);
+        anypoint
+            .update_account(&account, &changes, deadline)
+            .await?;
+        if noted {
+            self.forget_intent().await?;
+        }
+        Ok(())
     }
 
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and

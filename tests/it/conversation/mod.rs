@@ -3,5 +3,6 @@
 mod converge;
 mod faults;
 mod groups;
+mod overtaken;
 mod peers;
 mod users;
