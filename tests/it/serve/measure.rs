@@ -72,9 +72,7 @@ pub async fn run(events: usize, load: Load) -> Figures {
     assert_eq!(due.len(), events);
     let serve = remotes.serve_deliveries_only();
     // It listens before it has taken up what an earlier process left.
-    while serve.get(&remotes, "/ready").await.0 != 200 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    ready(&remotes, &serve).await;
     let file = Connection::open(remotes.data()).unwrap();
 
     let begun = Instant::now();
@@ -148,6 +146,8 @@ async fn until_taken(
             Some(204) => break,
             Some(503) => {
                 refused += 1;
+                // A write that was under way would be there when the next one has had its turn.
+                ready(remotes, serve).await;
                 recorded += usize::from(events.iter().any(|event| is_recorded(file, event)));
             }
             other => panic!("answered with {other:?}\n{}", serve.log()),
@@ -158,6 +158,15 @@ async fn until_taken(
         slowest,
         refused,
         recorded,
+    }
+}
+
+/// Waits until the program can write.
+async fn ready(remotes: &Remotes, serve: &Serve) {
+    let begun = Instant::now();
+    while serve.get(remotes, "/ready").await.0 != 200 {
+        assert!(begun.elapsed() < LONG, "never ready\n{}", serve.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
