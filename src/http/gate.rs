@@ -66,9 +66,10 @@ mod tests {
         let gate = Gate::default();
         gate.close(Side::Okta, Duration::from_secs(7));
         gate.close(Side::Okta, Duration::from_secs(1));
+        let clone = gate.clone();
         let (one, other) = tokio::join!(
             waits(&gate, Side::Okta, MINUTE),
-            waits(&gate.clone(), Side::Okta, MINUTE)
+            waits(&clone, Side::Okta, MINUTE)
         );
         for waited in [one, other] {
             assert!(waited >= Duration::from_secs(7), "{waited:?}");
