@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build sam-local bench clean
+.PHONY: help demo test lint build sam-local bench fuzz mutants clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
@@ -32,6 +32,13 @@ sam-local: ## Builds with SAM and runs every sample in events/ in Docker, agains
 bench: ## Time, calls and memory against the budgets
 	@tools/setup
 	@cargo bench --locked
+
+fuzz: ## Fuzzes what comes from outside: 10 seconds a target, or SECONDS
+	@tools/fuzz $(or $(SECONDS),10)
+
+mutants: ## Plants defects one by one and sees whether the tests notice; about a quarter of an hour
+	@tools/setup
+	@tools/mutants
 
 clean: ## Removes what was built and fetched
 	@rm -rf target .aws-sam .tools

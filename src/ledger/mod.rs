@@ -24,6 +24,40 @@
 //!
 //! What is *not* guaranteed: that a process which lost its lease has stopped. Whoever does the work
 //! must make each step safe to run twice; the lease only makes that rare.
+//!
+//! ```
+//! # #[cfg(feature = "local")]
+//! # async fn example() -> Result<(), okta_anypoint::failure::Failure> {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use okta_anypoint::clock::SystemClock;
+//! use okta_anypoint::ledger::{Ledger, Outcome, Reason, SqliteLedger, Work};
+//! use okta_anypoint::sqlite::Database;
+//!
+//! let ledger = SqliteLedger::new(Database::in_memory()?, 30, Arc::new(SystemClock));
+//! let work = Work {
+//!     id: "0f8e2c10".to_owned(),
+//!     kind: "letter".to_owned(),
+//!     subject: "recipient#1".to_owned(),
+//!     published: "2026-03-02T09:15:04Z".to_owned(),
+//! };
+//! let lease = Duration::from_secs(30);
+//! let Outcome::Claimed(claim) = ledger.claim(&work, lease, Reason::Delivery).await? else {
+//!     return Ok(());
+//! };
+//! // Whoever comes second, at the same moment or later, is told so.
+//! let second = ledger.claim(&work, lease, Reason::Delivery).await?;
+//! assert!(matches!(second, Outcome::Busy { .. }));
+//! // … send the letter …
+//! ledger.complete(claim).await?;
+//! let third = ledger.claim(&work, lease, Reason::Delivery).await?;
+//! assert!(matches!(third, Outcome::AlreadyDone));
+//! # Ok(())
+//! # }
+//! # #[cfg(feature = "local")]
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+//! ```
 
 mod dynamodb;
 #[cfg(feature = "local")]

@@ -15,6 +15,26 @@
 //! answered like the vendor would and also noted in [`Traffic::unexpected`](traffic::Traffic::unexpected), so that a test
 //! can end by asserting that there were none.
 //!
+//! ```
+//! use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+//! use okta_anypoint::simulator::traffic::Fault;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let okta = OktaSimulator::start("127.0.0.1:0".parse()?, OktaOptions::default()).await?;
+//! okta.world().add_app("0oaAPP1", "Anypoint Platform");
+//! let user = okta.world().create_user("ada@acme.example", "Ada", "Lovelace", "ada@acme.example", None)?;
+//! // What a hook would be sent for the assignment.
+//! let events = okta.world().assign("0oaAPP1", &user.id)?;
+//! let delivery = okta.world().delivery(&events);
+//! assert_eq!(delivery["eventType"], "com.okta.event_hook");
+//! // The next read of users fails; then the program under test is let loose on `okta.base_url()`.
+//! okta.traffic().inject(Fault::status("/api/v1/users", 503, "").once());
+//! assert!(okta.traffic().unexpected().is_empty());
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+//! ```
+//!
 //! Nothing here depends on the rest of the crate: identifiers are strings, as on the wire.
 //!
 //! # Not simulated

@@ -3,19 +3,20 @@
 //! Looking again after writing does two jobs: reads of members lag behind writes for a moment, and a
 //! membership may have changed in Okta while a large group was at work.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use http::StatusCode;
 
 use super::look::GroupState;
-use super::plan::{GroupAction, MemberFound, plan_group};
+use super::plan::{GroupAction, GroupView, MemberFound, plan_group};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, TeamId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
+use crate::store::{LastWrite, Tenure};
 
 /// Accounts that are read at once.
 const AT_ONCE: usize = 5;
@@ -26,6 +27,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The memberships that one round wrote: the next look tells whether the team is still the group's.
+#[derive(Default)]
+struct Written(HashMap<TeamId, HashMap<AccountId, LastWrite>>);
+
+impl Written {
+    fn note(&mut self, team: &TeamId, accounts: &[AccountId], write: LastWrite) {
+        let noted = self.0.entry(team.clone()).or_default();
+        noted.extend(accounts.iter().map(|account| (account.clone(), write)));
+    }
+}
+
 impl Provisioner {
     pub(crate) async fn provision_group(
         &self,
@@ -35,10 +47,18 @@ impl Provisioner {
     ) -> Result<Applied, Failure> {
         let mut applied = Applied::default();
         let mut gone = HashSet::new();
+        let mut written = Written::default();
         let mut pause = FIRST_PAUSE;
         for look in 0..MOST_LOOKS {
             let (wrote, refused) = self
-                .one_round(group, claim, deadline, &mut applied, &mut gone)
+                .one_round(
+                    group,
+                    claim,
+                    deadline,
+                    &mut applied,
+                    &mut gone,
+                    &mut written,
+                )
                 .await?;
             match refused {
                 _ if wrote => {}
@@ -66,6 +86,7 @@ impl Provisioner {
         deadline: Deadline,
         applied: &mut Applied,
         gone: &mut HashSet<AccountId>,
+        written: &mut Written,
     ) -> Result<(bool, Option<Failure>), Failure> {
         let mut refused = None;
         let view = match self.group_state(group, deadline).await? {
@@ -79,6 +100,8 @@ impl Provisioner {
             }
             GroupState::Unpushed(reason) => self.look_at_remains(group, reason, deadline).await?,
         };
+        self.hand_over(std::mem::take(written), &view, applied)
+            .await?;
         let mut wrote = false;
         for step in plan_group(&view, &self.policy) {
             let name = step.action.name();
@@ -88,10 +111,12 @@ impl Provisioner {
                     if accounts.is_empty() {
                         continue;
                     }
+                    written.note(&team, &accounts, LastWrite::Joined);
                     self.add_members(&team, &accounts, gone, deadline).await?;
                     wrote = true;
                 }
                 GroupAction::RemoveMembers { team, accounts } => {
+                    written.note(&team, &accounts, LastWrite::Left);
                     self.anypoint
                         .remove_members(&team, &accounts, deadline)
                         .await?;
@@ -111,6 +136,39 @@ impl Provisioner {
             applied.actions.push(name);
         }
         Ok((wrote, refused))
+    }
+
+    /// Another group took the team over while this one wrote to it, and may have read the members
+    /// before: the users of the accounts that were written are looked at once more.
+    async fn hand_over(
+        &self,
+        written: Written,
+        view: &GroupView,
+        applied: &mut Applied,
+    ) -> Result<(), Failure> {
+        let own = view.link.as_ref().map(|link| &link.team_id);
+        for (team, accounts) in written.0 {
+            if own == Some(&team) {
+                continue;
+            }
+            let ids: Vec<AccountId> = accounts.keys().cloned().collect();
+            for (account, owner) in self.store.account_owners(&ids).await? {
+                let Some(write) = accounts.get(&account) else {
+                    continue;
+                };
+                if owner.tenure != Tenure::Current {
+                    continue;
+                }
+                let user = owner.okta_user;
+                let mut fresh = self.store.user_memory(&user).await?.fresh_teams;
+                fresh.insert(team.clone(), *write);
+                self.store.note_memberships(&user, &fresh).await?;
+                if !applied.follow_ups.contains(&user) {
+                    applied.follow_ups.push(user);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds members. One whose account was deleted in Anypoint fails a whole batch; such accounts are

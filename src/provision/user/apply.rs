@@ -16,7 +16,9 @@ use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
 use crate::provision::wanted::{Person, Wanted};
-use crate::store::{AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, UserLink};
+use crate::store::{
+    AccountOwner, FreshTeams, Intended, LastWrite, Linked, ResetMail, Tenure, UserLink,
+};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -53,25 +55,51 @@ impl Provisioner {
         claim: &Claim,
         deadline: Deadline,
     ) -> Result<Applied, Failure> {
-        let mut applied = Applied::default();
+        let mut course = Course::default();
+        let agreed = self.agree(user, claim, deadline, &mut course).await;
+        if course.intent == Intent::Open {
+            // The note stays, because an account may exist; but whoever creates it next need not wait.
+            let released = self.store.release_intent(user, claim.id()).await;
+            if let Err(failure) = released {
+                tracing::warn!(
+                    okta.user = %user,
+                    "that nobody creates this user's account any more could not be noted, the next run \
+                     may have to wait: {failure}"
+                );
+            }
+        }
+        agreed.map(|()| course.applied)
+    }
+
+    /// Looks and acts until both sides agree.
+    async fn agree(
+        &self,
+        user: &OktaUserId,
+        claim: &Claim,
+        deadline: Deadline,
+        course: &mut Course,
+    ) -> Result<(), Failure> {
         let mut name_was_taken = false;
         let mut unsure = 0;
-        let mut mailed = HashSet::new();
         for _ in 0..MOST_LOOKS {
             let view = self.look_at_user(user, deadline).await?;
+            if view.intended.is_some() {
+                course.intent = Intent::Open;
+            }
             let plan = plan_user(&view, &self.policy)?;
             let creates = plan
                 .iter()
                 .any(|step| matches!(step.action, UserAction::Create(_)));
             if creates && name_was_taken {
                 self.store.forget_intent(user).await?;
+                course.intent = Intent::Closed;
                 return Err(name_taken());
             }
             match self
-                .apply_user(&view, plan, claim, deadline, &mut applied, &mut mailed)
+                .apply_user(&view, plan, claim, deadline, course)
                 .await?
             {
-                End::Done(None) => return Ok(applied),
+                End::Done(None) => return Ok(()),
                 End::Done(Some(refused)) => return Err(refused),
                 End::NameTaken => name_was_taken = true,
                 End::Unsure(failure) => {
@@ -97,17 +125,17 @@ impl Provisioner {
         plan: Vec<UserStep>,
         claim: &Claim,
         deadline: Deadline,
-        applied: &mut Applied,
-        mailed: &mut HashSet<String>,
+        course: &mut Course,
     ) -> Result<End, Failure> {
         let mut run = Run {
             provisioner: self,
             view,
             created: None,
-            mailed,
+            opened: None,
+            course,
             written: FreshTeams::new(),
         };
-        let mut end = run.close_stranded(deadline, applied).await;
+        let mut end = run.close_stranded(deadline).await;
         let mut refused = None;
         for step in plan {
             if !matches!(end, Ok(End::Done(_))) {
@@ -122,7 +150,7 @@ impl Provisioner {
                     Ok(End::DONE)
                 }
                 other => {
-                    applied.actions.push(name);
+                    run.course.applied.actions.push(name);
                     other
                 }
             };
@@ -135,23 +163,37 @@ impl Provisioner {
     }
 }
 
+/// What one piece of work has come to, over all its looks.
+#[derive(Default)]
+struct Course {
+    applied: Applied,
+    /// The usernames for which it has asked for a mail.
+    mailed: HashSet<String>,
+    intent: Intent,
+}
+
+/// Whether the note about an account that is being created may still say that this work is at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Intent {
+    #[default]
+    Closed,
+    Open,
+}
+
 struct Run<'a> {
     provisioner: &'a Provisioner,
     view: &'a UserView,
     created: Option<AccountId>,
-    /// The usernames for which this piece of work has asked for a mail.
-    mailed: &'a mut HashSet<String>,
+    /// The account that was closed and that this run has enabled.
+    opened: Option<AccountId>,
+    course: &'a mut Course,
     written: FreshTeams,
 }
 
 impl Run<'_> {
-    /// An earlier run was cut off while it created an account under a name that is not wanted any
-    /// more. If the account is there, and nobody has it, it must not stay open.
-    async fn close_stranded(
-        &self,
-        deadline: Deadline,
-        applied: &mut Applied,
-    ) -> Result<End, Failure> {
+    /// An earlier run was cut off while it created, or was to close, an account under a name that is not
+    /// wanted any more. If the account is there, and nobody has it, it must not stay open.
+    async fn close_stranded(&mut self, deadline: Deadline) -> Result<End, Failure> {
         let Provisioner {
             anypoint, store, ..
         } = self.provisioner;
@@ -172,17 +214,28 @@ impl Run<'_> {
             return Ok(End::DONE);
         };
         let owners = store.account_owners(std::slice::from_ref(&account.id));
-        if owners.await?.is_empty() {
+        let is_former = |owner: &AccountOwner| {
+            owner.okta_user == self.view.user && owner.tenure == Tenure::Former
+        };
+        if owners.await?.values().all(is_former) {
             if account.is_enabled() {
                 let changes = AccountChanges::enabled(false);
                 anypoint
                     .update_account(&account.id, &changes, deadline)
                     .await?;
-                applied.actions.push("disable_account");
+                self.course.applied.actions.push("disable_account");
             }
-            store.forget_intent(&self.view.user).await?;
+            self.forget_intent().await?;
         }
         Ok(End::DONE)
+    }
+
+    /// The account was refused, closed or linked: nothing is left to find again.
+    async fn forget_intent(&mut self) -> Result<(), Failure> {
+        let store = &self.provisioner.store;
+        store.forget_intent(&self.view.user).await?;
+        self.course.intent = Intent::Closed;
+        Ok(())
     }
 
     async fn act(
@@ -194,7 +247,7 @@ impl Run<'_> {
         let anypoint = &self.provisioner.anypoint;
         match action {
             UserAction::Create(person) => return self.create(&person, claim, deadline).await,
-            UserAction::MailReset { username } if self.mailed.contains(&username) => {}
+            UserAction::MailReset { username } if self.course.mailed.contains(&username) => {}
             UserAction::MailReset { username } => {
                 if self.created.is_none()
                     && !self.is_at_it_alone(&username, claim, deadline).await?
@@ -212,13 +265,19 @@ impl Run<'_> {
                     }
                     other => other?,
                 }
-                self.mailed.insert(username);
+                self.course.mailed.insert(username);
             }
             UserAction::Update { account, changes } => {
                 let account = self.resolve(&account)?;
                 anypoint
                     .update_account(&account, &changes, deadline)
                     .await?;
+                if changes.enabled == Some(true) {
+                    self.opened = Some(account);
+                    if !self.opened_rightly(claim, deadline).await? {
+                        return Ok(End::Held);
+                    }
+                }
             }
             UserAction::LeaveTeam { account, team } => {
                 self.written.insert(team.clone(), LastWrite::Left);
@@ -229,13 +288,24 @@ impl Run<'_> {
                 username,
                 origin,
                 agreed,
+                reset_mail,
             } => {
-                let account = self.resolve(&account)?;
-                if !self.link_is_as_seen(&username, claim, deadline).await? {
+                let link = UserLink {
+                    anypoint_id: self.resolve(&account)?,
+                    username,
+                    origin,
+                    agreed,
+                    reset_mail,
+                };
+                if !self
+                    .link_is_as_seen(&link.username, claim, deadline)
+                    .await?
+                {
+                    self.close_opened(claim, deadline).await?;
                     return Ok(End::Held);
                 }
-                self.link(account, username, origin, agreed, deadline)
-                    .await?;
+                self.link(&link, deadline).await?;
+                self.course.intent = Intent::Closed;
             }
             UserAction::JoinTeam { account, team } => {
                 let account = self.resolve(&account)?;
@@ -250,7 +320,7 @@ impl Run<'_> {
     /// a link written now would take the note of it away. An account that this run has created for
     /// `username` stays noted until then.
     async fn link_is_as_seen(
-        &self,
+        &mut self,
         username: &str,
         claim: &Claim,
         deadline: Deadline,
@@ -267,14 +337,67 @@ impl Run<'_> {
             store
                 .intend_account(user, username, claim.id(), lease)
                 .await?;
+            self.course.intent = Intent::Open;
         }
         Ok(false)
+    }
+
+    /// Whether the account that was just enabled still is the user's, or is about to become so. Another
+    /// run may have closed it since the look, because the user has another one by now: then it is
+    /// closed again, for nobody looks at former accounts.
+    async fn opened_rightly(&mut self, claim: &Claim, deadline: Deadline) -> Result<bool, Failure> {
+        let is_opened = |link: &UserLink| Some(&link.anypoint_id) == self.opened.as_ref();
+        if !self.view.link.as_ref().is_some_and(is_opened) {
+            return Ok(true);
+        }
+        let link = self.provisioner.store.user_link(&self.view.user).await?;
+        if link.as_ref().is_some_and(is_opened) {
+            return Ok(true);
+        }
+        self.close_opened(claim, deadline).await?;
+        Ok(false)
+    }
+
+    /// Closes the account that this run has enabled, unless it is somebody's by now. Noted first: if
+    /// this run does not get through with it, the next one does.
+    async fn close_opened(&mut self, claim: &Claim, deadline: Deadline) -> Result<(), Failure> {
+        let Provisioner {
+            anypoint, store, ..
+        } = self.provisioner;
+        let Some(account) = self.opened.take() else {
+            return Ok(());
+        };
+        let owners = store.account_owners(std::slice::from_ref(&account)).await?;
+        let is_had = |owner: &AccountOwner| owner.tenure == Tenure::Current;
+        if owners.get(&account).is_some_and(is_had) {
+            return Ok(());
+        }
+        let user = &self.view.user;
+        let seen = self.view.named.as_ref().map(|named| &named.account);
+        let seen = seen.into_iter().chain(&self.view.linked);
+        let mut noted = false;
+        for seen in seen.filter(|seen| seen.id == account) {
+            let lease = deadline.remaining() + LEASE_MARGIN;
+            let intended = store.intend_account(user, &seen.username, claim.id(), lease);
+            noted = intended.await? == Intended::Noted;
+        }
+        if noted {
+            self.course.intent = Intent::Open;
+        }
+        let changes = AccountChanges::enabled(false);
+        anypoint
+            .update_account(&account, &changes, deadline)
+            .await?;
+        if noted {
+            self.forget_intent().await?;
+        }
+        Ok(())
     }
 
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and
     /// not when it has ended well since the look.
     async fn is_at_it_alone(
-        &self,
+        &mut self,
         username: &str,
         claim: &Claim,
         deadline: Deadline,
@@ -285,13 +408,17 @@ impl Run<'_> {
         if intended.await? != Intended::Noted {
             return Ok(false);
         }
+        self.course.intent = Intent::Open;
         let named = self.view.named.as_ref().map(|named| &named.account.id);
         let link = store.user_link(user).await?;
-        let is_linked = link.is_some_and(|link| Some(&link.anypoint_id) == named);
-        if is_linked {
-            store.forget_intent(user).await?;
+        let was_owed = self.view.link.as_ref().map(|link| link.reset_mail) == Some(ResetMail::Owed);
+        let is_over = link.is_some_and(|link| {
+            Some(&link.anypoint_id) == named || was_owed && link.reset_mail == ResetMail::Settled
+        });
+        if is_over {
+            self.forget_intent().await?;
         }
-        Ok(!is_linked)
+        Ok(!is_over)
     }
 
     async fn create(
@@ -344,7 +471,7 @@ impl Run<'_> {
             .intend_account(user, &new.username, claim.id(), lease)
             .await?
         {
-            Intended::Noted => {}
+            Intended::Noted => self.course.intent = Intent::Open,
             Intended::Held { .. } => return Ok(End::Held),
         }
         match anypoint.create_account(&new, deadline).await {
@@ -365,50 +492,37 @@ impl Run<'_> {
             // before this one ended without a clear answer: the note stays until then.
             Err(error) if error.is_conflict() => {
                 if tried_before {
-                    store.release_intent(user).await?;
+                    store.release_intent(user, claim.id()).await?;
                 } else {
-                    store.forget_intent(user).await?;
+                    self.forget_intent().await?;
                 }
                 Ok(End::NameTaken)
             }
             Err(error) if error.class() == Class::Permanent => {
-                store.forget_intent(user).await?;
+                self.forget_intent().await?;
                 Err(error.into())
             }
             Err(error) => {
                 let refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
                 if refused && !tried_before {
-                    store.forget_intent(user).await?;
+                    self.forget_intent().await?;
                 } else {
-                    store.release_intent(user).await?;
+                    store.release_intent(user, claim.id()).await?;
                 }
                 Ok(End::Unsure(error.into()))
             }
         }
     }
 
-    async fn link(
-        &self,
-        account: AccountId,
-        username: String,
-        origin: Origin,
-        agreed: Option<AgreedProfile>,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
-        let link = UserLink {
-            anypoint_id: account,
-            username,
-            origin,
-            agreed,
-        };
+    async fn link(&self, link: &UserLink, deadline: Deadline) -> Result<(), Failure> {
         let Provisioner { okta, store, .. } = self.provisioner;
-        let mut linked = store.link_user(&self.view.user, &link).await?;
+        let mut linked = store.link_user(&self.view.user, link).await?;
         if let Linked::TakenBy(other) = &linked
             && okta.user(other, deadline).await?.is_none()
         {
             // Of an Okta user that was deleted; the plan made sure that the account may be taken.
             store.unlink_user(other).await?;
-            linked = store.link_user(&self.view.user, &link).await?;
+            linked = store.link_user(&self.view.user, link).await?;
         }
         match linked {
             Linked::Written => Ok(()),

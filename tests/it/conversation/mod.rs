@@ -4,5 +4,6 @@ mod budgets;
 mod converge;
 mod faults;
 mod groups;
+mod overtaken;
 mod peers;
 mod users;

@@ -238,6 +238,8 @@ pub struct Kinds {
     /// such that the earlier one writes what the later one has already seen to be over; the next event
     /// or reconcile mends it. (A FIFO queue has one delivery of a subject at a time.)
     pub racing: bool,
+    /// Whether it all goes through the binaries that are deployed, SQS and DynamoDB.
+    pub binaries: bool,
 }
 
 fn policy() -> impl Strategy<Value = Policy> {

@@ -14,13 +14,13 @@ use okta_anypoint::event::Change;
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, OrganizationId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
-use okta_anypoint::ledger::{Filter, Reason, Record, SqliteLedger, Status};
+use okta_anypoint::ledger::{DynamoDbLedger, Filter, Reason, Record, SqliteLedger, Status};
 use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::simulator::okta::{LogEvent, NewUser, OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{SqliteStore, TeamLink, Tenure, UserLink};
+use okta_anypoint::store::{DynamoDbStore, SqliteStore, TeamLink, Tenure, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Verdict, Worker};
@@ -28,11 +28,13 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Counts;
 use super::hand::Hand;
 use super::history::*;
+use super::lambdas::Lambdas;
+use crate::servers;
 use crate::world::{APP, SECRET, World};
 
 /// The time that a delivery has, as in production.
@@ -90,15 +92,17 @@ pub struct Rig {
     pub problems: Vec<String>,
     tmp_names: u32,
     racing: bool,
+    /// The deployed binaries, and their turn under way, where a history goes through them.
+    lambdas: Option<Arc<Lambdas>>,
+    turn: Option<JoinHandle<()>>,
 }
 
 impl Rig {
     pub async fn new(history: &History, kinds: Kinds) -> Self {
         let clock = Arc::new(MovedClock::default());
-        let database = Database::in_memory().unwrap();
-        let table = Table {
-            ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
-            store: Arc::new(SqliteStore::new(database, clock.clone())),
+        let (table, name) = match kinds.binaries {
+            true => dynamodb_table(clock.clone()).await,
+            false => (memory_table(clock.clone()), String::new()),
         };
         let policy = history.policy.clone();
         let world = World::on(table, policy, Pace::INLINE, INLINE_TIME).await;
@@ -107,6 +111,14 @@ impl Rig {
             anypoint.member_read_lag = history.lag;
             anypoint.foreign_usernames.insert("taken".to_owned());
         }
+        let lambdas = match kinds.binaries {
+            true => {
+                let seed = history.steps.len() as u64;
+                let lambdas = Lambdas::start(&world, &name, &history.policy, seed).await;
+                Some(Arc::new(lambdas))
+            }
+            false => None,
+        };
         let (first, one) = second_process(&world);
         let (second, two) = second_process(&world);
         Self {
@@ -128,6 +140,8 @@ impl Rig {
             problems: Vec::new(),
             tmp_names: 0,
             racing: kinds.racing,
+            lambdas,
+            turn: None,
         }
     }
 
@@ -139,6 +153,7 @@ impl Rig {
                 self.counts.idle_steps += 1;
             }
             self.watch().await;
+            self.take_turns().await;
             // Deliveries under way get a chance to run between two steps.
             tokio::task::yield_now().await;
         }
@@ -376,6 +391,16 @@ impl Rig {
         self.counts.events += events.len();
         self.counts.crashes += usize::from(crash.is_some());
         let body = self.world.okta.world().delivery(&events);
+        if let Some(lambdas) = self.lambdas.clone() {
+            self.in_flight.spawn(async move {
+                match lambdas.deliver(body.to_string()).await {
+                    204 => Vec::new(),
+                    503 => events,
+                    status => panic!("answered {status}"),
+                }
+            });
+            return;
+        }
         let receiver = self.receivers[at].clone();
         self.in_flight.spawn(async move {
             let event: HttpEvent = serde_json::from_value(json!({
@@ -406,6 +431,44 @@ impl Rig {
             self.open.extend(open.unwrap());
             self.watch().await;
         }
+        // What was under way, and what was just queued.
+        for _ in 0..2 {
+            if let Some(turn) = self.turn.take() {
+                turn.await.unwrap();
+                self.watch().await;
+            }
+            self.take_turns().await;
+        }
+        if let Some(turn) = self.turn.take() {
+            turn.await.unwrap();
+            self.watch().await;
+        }
+    }
+
+    /// The workers take their next batches, if they are free.
+    async fn take_turns(&mut self) {
+        let Some(lambdas) = &self.lambdas else { return };
+        if self.turn.as_ref().is_some_and(|turn| !turn.is_finished()) {
+            return;
+        }
+        if let Some(turn) = self.turn.take() {
+            turn.await.unwrap();
+        }
+        self.turn = Some(tokio::spawn(lambdas.clone().turn()));
+    }
+
+    /// The binaries come to rest without faults.
+    async fn settle(&mut self) {
+        let Some(lambdas) = self.lambdas.clone() else {
+            return;
+        };
+        lambdas.settle().await;
+        self.watch().await;
+        let (killed, struck, handed_out_again) = lambdas.trouble();
+        self.counts.crashes = killed;
+        self.counts.faults_fired += struck;
+        self.counts.handed_out_again = handed_out_again;
+        self.problems.extend(lambdas.problems(&self.world));
     }
 
     fn inject(
@@ -554,7 +617,7 @@ impl Rig {
         for _ in 0..MOST_ROUNDS {
             let mut open = std::mem::take(&mut self.open);
             if open.is_empty() {
-                return;
+                return self.settle().await;
             }
             open.sort_by(|a, b| a.uuid.cmp(&b.uuid));
             open.dedup_by(|a, b| a.uuid == b.uuid);
@@ -658,6 +721,24 @@ impl Rig {
             .collect()
     }
 
+    /// Everything that was written in Anypoint, for a trace.
+    pub fn tell_writes(&self) {
+        for call in self.world.anypoint.traffic().writes() {
+            let mut body = call.body.unwrap_or_default();
+            if let Some(fields) = body.as_object_mut() {
+                fields.remove("password");
+            }
+            tracing::debug!(
+                "at {} ms, {} ms long: {} {} {} {body}",
+                call.at_ms,
+                call.took_ms,
+                call.status,
+                call.method,
+                call.path,
+            );
+        }
+    }
+
     /// No request was outside the documents, and none did what never may be done.
     pub fn check_traffic(&mut self) {
         for traffic in [self.world.okta.traffic(), self.world.anypoint.traffic()] {
@@ -746,6 +827,29 @@ pub fn settled(record: &Record) -> bool {
 
 fn pick(ids: &[String], n: usize) -> Option<&str> {
     (!ids.is_empty()).then(|| ids[n % ids.len()].as_str())
+}
+
+fn memory_table(clock: Arc<MovedClock>) -> Table {
+    let database = Database::in_memory().unwrap();
+    Table {
+        ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
+        store: Arc::new(SqliteStore::new(database, clock)),
+    }
+}
+
+/// A table of DynamoDB Local, and its name.
+async fn dynamodb_table(clock: Arc<MovedClock>) -> (Table, String) {
+    let (client, name) = servers::table().await;
+    let table = Table {
+        ledger: Arc::new(DynamoDbLedger::new(
+            client.clone(),
+            &name,
+            30,
+            clock.clone(),
+        )),
+        store: Arc::new(DynamoDbStore::new(client, &name, clock)),
+    };
+    (table, name)
 }
 
 /// A receiver and a worker with connections and a token of their own, on the table of `world`.

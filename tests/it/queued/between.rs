@@ -1,11 +1,15 @@
 //! Stands between a program and an AWS server: notes every call, passes it on, or plays a fault.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 /// One call: `SendMessageBatch` and so on, and its body.
@@ -30,11 +34,26 @@ pub enum Mood {
     TakesNoLast,
 }
 
+/// What a troubled server does to one call.
+#[derive(Debug, Clone, Copy)]
+enum Strike {
+    /// It is refused: too many calls.
+    Throttled,
+    /// It is refused: out of order.
+    Unavailable,
+    /// It is done, and the answer says that it failed: its repetition meets its own effect.
+    AnswerLost,
+    /// It takes its time.
+    Slow,
+}
+
 struct Shared {
     upstream: String,
     http: reqwest::Client,
     mood: Mutex<Mood>,
     calls: Mutex<Vec<Call>>,
+    trouble: Mutex<Option<StdRng>>,
+    struck: AtomicUsize,
 }
 
 /// See the module.
@@ -54,6 +73,8 @@ impl Between {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             mood: Mutex::new(Mood::Fine),
             calls: Mutex::default(),
+            trouble: Mutex::default(),
+            struck: AtomicUsize::new(0),
         });
         let routes = Router::new().fallback(pass).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -66,6 +87,21 @@ impl Between {
 
     pub fn set(&self, mood: Mood) {
         *self.shared.mood.lock().unwrap() = mood;
+    }
+
+    /// From now on one call of five is struck, as `seed` draws it.
+    pub fn trouble(&self, seed: u64) {
+        *self.shared.trouble.lock().unwrap() = Some(StdRng::seed_from_u64(seed));
+    }
+
+    /// Ends the trouble.
+    pub fn calm(&self) {
+        *self.shared.trouble.lock().unwrap() = None;
+    }
+
+    /// How many calls were struck.
+    pub fn struck(&self) -> usize {
+        self.shared.struck.load(Ordering::SeqCst)
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -92,6 +128,20 @@ impl Between {
 }
 
 impl Shared {
+    fn strike(&self) -> Option<Strike> {
+        let mut trouble = self.trouble.lock().unwrap();
+        let dice = trouble.as_mut()?;
+        let strike = match dice.random_range(0..20) {
+            0 => Strike::Throttled,
+            1 => Strike::Unavailable,
+            2 => Strike::AnswerLost,
+            3 => Strike::Slow,
+            _ => return None,
+        };
+        self.struck.fetch_add(1, Ordering::SeqCst);
+        Some(strike)
+    }
+
     async fn forward(&self, headers: &HeaderMap, body: Vec<u8>) -> (StatusCode, Bytes) {
         let mut headers = headers.clone();
         for changed in ["host", "content-length"] {
@@ -149,15 +199,28 @@ async fn pass(
     });
     let is_send = operation == "SendMessageBatch";
     let mood = *shared.mood.lock().unwrap();
-    let (status, answer) = match mood {
-        Mood::Hangs => std::future::pending().await,
-        Mood::Down => {
-            let error = json!({"__type": "ServiceUnavailable"});
-            (StatusCode::SERVICE_UNAVAILABLE, error.to_string().into())
+    let failed = |status, kind: &str| (status, json!({"__type": kind}).to_string().into());
+    let strike = shared.strike();
+    let (status, answer) = match (mood, strike) {
+        (Mood::Hangs, _) => std::future::pending().await,
+        (Mood::Down, _) | (_, Some(Strike::Unavailable)) => {
+            failed(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
         }
-        Mood::TakesHalf if is_send => shared.partly(&headers, read, |n, _| n % 2 == 0).await,
-        Mood::TakesNoLast if is_send => shared.partly(&headers, read, |n, of| n + 1 < of).await,
-        _ => shared.forward(&headers, body.to_vec()).await,
+        (_, Some(Strike::Throttled)) => failed(StatusCode::BAD_REQUEST, throttled(target)),
+        (_, Some(Strike::AnswerLost)) => {
+            shared.forward(&headers, body.to_vec()).await;
+            failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
+        }
+        (Mood::TakesHalf, _) if is_send => shared.partly(&headers, read, |n, _| n % 2 == 0).await,
+        (Mood::TakesNoLast, _) if is_send => {
+            shared.partly(&headers, read, |n, of| n + 1 < of).await
+        }
+        (_, strike) => {
+            if matches!(strike, Some(Strike::Slow)) {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+            shared.forward(&headers, body.to_vec()).await
+        }
     };
     let mut headers = HeaderMap::new();
     headers.insert(
@@ -165,4 +228,13 @@ async fn pass(
         "application/x-amz-json-1.0".parse().unwrap(),
     );
     (status, headers, answer)
+}
+
+/// How the service says that there are too many calls.
+fn throttled(target: &str) -> &'static str {
+    if target.starts_with("DynamoDB") {
+        "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
+    } else {
+        "com.amazonaws.sqs#RequestThrottled"
+    }
 }

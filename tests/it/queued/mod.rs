@@ -2,10 +2,11 @@
 //! binary, DynamoDB Local, both simulators. The test plays Lambda's event source mapping: it receives
 //! a batch, invokes the worker, and deletes what did not fail.
 
-mod between;
+pub mod between;
 mod claims;
 mod isolation;
 mod path;
+pub mod queue;
 mod scheduled;
 mod sending;
 mod trouble;
@@ -14,7 +15,7 @@ mod words;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::QueueAttributeName;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::ledger::{DynamoDbLedger, Filter, Ledger, Record};
@@ -26,6 +27,7 @@ use serde_json::{Map, Value, json};
 use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
 use between::Between;
+use queue::TestQueue;
 
 pub const APP: &str = "0oaAPP1";
 pub const HOOK_SECRET: &str = "planted-hook-secret";
@@ -41,8 +43,7 @@ pub struct Scene {
     pub dynamodb: Between,
     pub ledger: DynamoDbLedger,
     pub store: DynamoDbStore,
-    client: aws_sdk_sqs::Client,
-    queue_url: String,
+    queue: TestQueue,
     table: String,
 }
 
@@ -77,12 +78,6 @@ impl Scene {
         let anypoint = AnypointSimulator::start(free, options).await.unwrap();
         let (database, table) = servers::table().await;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let client = servers::sqs().await;
-        let queue = client
-            .create_queue()
-            .queue_name(format!("q-{}.fifo", uuid::Uuid::new_v4()))
-            .attributes(QueueAttributeName::FifoQueue, "true");
-        let queue_url = queue.send().await.unwrap().queue_url.unwrap();
         Self {
             okta,
             anypoint,
@@ -90,8 +85,7 @@ impl Scene {
             dynamodb: Between::start(servers::dynamodb_url()).await,
             ledger: DynamoDbLedger::new(database.clone(), &table, 30, clock.clone()),
             store: DynamoDbStore::new(database, &table, clock),
-            client,
-            queue_url,
+            queue: TestQueue::create().await,
             table,
         }
     }
@@ -108,7 +102,7 @@ impl Scene {
             ("ANYPOINT_CLIENT_SECRET", world.client_secret.clone()),
             ("AWS_ENDPOINT_URL_SQS", self.sqs.url().to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.url().to_owned()),
-            ("QUEUE_URL", self.queue_url.clone()),
+            ("QUEUE_URL", self.queue.url.clone()),
             // The most that can be asked for; nothing personal may show even then.
             ("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()),
             ("RUST_LOG", "trace".to_owned()),
@@ -185,22 +179,22 @@ impl Scene {
 
     /// A dead-letter queue, to which a message goes after it was received `most_receives` times in vain.
     pub async fn dead_letters(&self, most_receives: usize) -> String {
-        let queue = self
-            .client
+        let client = &self.queue.client;
+        let queue = client
             .create_queue()
             .queue_name(format!("dead-{}.fifo", uuid::Uuid::new_v4()))
             .attributes(QueueAttributeName::FifoQueue, "true");
         let url = queue.send().await.unwrap().queue_url.unwrap();
-        let asked = self.client.get_queue_attributes().queue_url(&url);
+        let asked = client.get_queue_attributes().queue_url(&url);
         let asked = asked.attribute_names(QueueAttributeName::QueueArn);
         let attributes = asked.send().await.unwrap().attributes.unwrap();
         let policy = json!({
             "deadLetterTargetArn": attributes[&QueueAttributeName::QueueArn],
             "maxReceiveCount": most_receives,
         });
-        self.client
+        client
             .set_queue_attributes()
-            .queue_url(&self.queue_url)
+            .queue_url(&self.queue.url)
             .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
             .send()
             .await
@@ -210,31 +204,12 @@ impl Scene {
 
     /// Up to ten messages, hidden for `visibility` seconds.
     pub async fn receive(&self, visibility: i32) -> Vec<Message> {
-        self.receive_from(&self.queue_url, visibility).await
+        self.queue.receive(visibility).await
     }
 
     /// The same from another queue.
     pub async fn receive_from(&self, queue_url: &str, visibility: i32) -> Vec<Message> {
-        let answer = self
-            .client
-            .receive_message()
-            .queue_url(queue_url)
-            .max_number_of_messages(10)
-            .visibility_timeout(visibility)
-            .message_system_attribute_names(MessageSystemAttributeName::All);
-        let messages = answer.send().await.unwrap().messages.unwrap_or_default();
-        let read = messages.into_iter().map(|message| Message {
-            id: message.message_id.unwrap(),
-            receipt: message.receipt_handle.unwrap(),
-            body: message.body.unwrap(),
-            attributes: message
-                .attributes
-                .unwrap()
-                .into_iter()
-                .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
-                .collect(),
-        });
-        read.collect()
+        self.queue.receive_from(queue_url, visibility).await
     }
 
     /// Waits until there is something to receive.
@@ -252,22 +227,12 @@ impl Scene {
 
     /// Ends the pause of a message, as time would.
     pub async fn show(&self, message: &Message) {
-        let call = self
-            .client
-            .change_message_visibility()
-            .queue_url(&self.queue_url);
-        let call = call.receipt_handle(&message.receipt).visibility_timeout(0);
-        call.send().await.unwrap();
-    }
-
-    async fn delete(&self, message: &Message) {
-        let call = self.client.delete_message().queue_url(&self.queue_url);
-        call.receipt_handle(&message.receipt).send().await.unwrap();
+        self.queue.show(message, Duration::ZERO).await;
     }
 
     /// Sends a message that the product did not write.
     pub async fn send_raw(&self, group: &str, id: &str, body: &str) {
-        let call = self.client.send_message().queue_url(&self.queue_url);
+        let call = self.queue.client.send_message().queue_url(&self.queue.url);
         let call = call.message_group_id(group).message_deduplication_id(id);
         call.message_body(body).send().await.unwrap();
     }
@@ -284,7 +249,7 @@ impl Scene {
         let failed = failed_of(&answer);
         for message in batch {
             if !failed.contains(&message.id) {
-                self.delete(message).await;
+                self.queue.delete(message).await;
             }
         }
         let back = batch.iter().filter(|message| failed.contains(&message.id));
@@ -296,7 +261,7 @@ impl Scene {
         let answer = worker.invoke(batch_event(batch), LONG).await.unwrap();
         assert_eq!(failed_of(&answer), Vec::<String>::new());
         for message in batch {
-            self.delete(message).await;
+            self.queue.delete(message).await;
         }
     }
 
@@ -322,21 +287,7 @@ impl Scene {
 
     /// Messages that wait, and messages that are out or postponed.
     pub async fn depth(&self) -> (u32, u32) {
-        let call = self
-            .client
-            .get_queue_attributes()
-            .queue_url(&self.queue_url);
-        let answer = call
-            .attribute_names(QueueAttributeName::All)
-            .send()
-            .await
-            .unwrap();
-        let attributes = answer.attributes.unwrap();
-        let count = |name| attributes[&name].parse().unwrap();
-        (
-            count(QueueAttributeName::ApproximateNumberOfMessages),
-            count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
-        )
+        self.queue.depth().await
     }
 
     pub async fn record(&self, uuid: &str) -> Record {

@@ -1,0 +1,221 @@
+//! The planner for the team itself: a pure function of what was seen.
+
+use std::collections::HashMap;
+
+use crate::anypoint::Team;
+use crate::failure::{Failure, Side};
+use crate::ids::{OktaGroupId, TeamId};
+use crate::store::TeamLink;
+
+/// What has to happen so that a group has its team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TeamPlan {
+    /// The linked team is there and has the right name.
+    Keep(TeamId),
+    /// The linked team is there and has another name.
+    Rename(TeamId),
+    /// A team of that name is there, below the root, and belongs to no group.
+    Adopt(TeamId),
+    /// As [`TeamPlan::Adopt`], and only the case of its name differs.
+    AdoptAndRename(TeamId),
+    /// There is no team of that name.
+    Create {
+        /// The root team, its parent.
+        root: TeamId,
+    },
+    /// A team of that name belongs to another group; what that group is decides.
+    HeldBy {
+        /// The other group.
+        group: OktaGroupId,
+        /// Its team.
+        team: TeamId,
+        /// The team that is linked already, if any, and its present name.
+        own: Option<(TeamId, String)>,
+    },
+}
+
+/// Plans the team of `group`, to be named `name`. Pure.
+///
+/// # Errors
+/// Permanent, when the name is taken by a team that cannot become the group's; retryable, when no
+/// root team shows.
+pub fn plan_team(
+    group: &OktaGroupId,
+    name: &str,
+    link: Option<&TeamLink>,
+    teams: &[Team],
+    owners: &HashMap<TeamId, OktaGroupId>,
+) -> Result<TeamPlan, Failure> {
+    let own = link.and_then(|link| teams.iter().find(|team| team.id == link.team_id));
+    let bearer = teams
+        .iter()
+        .filter(|team| team.name.eq_ignore_ascii_case(name))
+        .min_by_key(|team| team.name != name);
+    if let Some(own) = own {
+        if own.name == name {
+            return Ok(TeamPlan::Keep(own.id.clone()));
+        }
+        return match bearer.filter(|bearer| bearer.id != own.id) {
+            None => Ok(TeamPlan::Rename(own.id.clone())),
+            Some(bearer) => held_or_taken(group, bearer, owners, Some(own)),
+        };
+    }
+    let root = teams
+        .iter()
+        .find(|team| team.is_internal_root())
+        .ok_or_else(|| {
+            Failure::retryable(
+                Side::Anypoint,
+                "the list of teams has no internal root team",
+            )
+        })?;
+    match bearer {
+        None => Ok(TeamPlan::Create {
+            root: root.id.clone(),
+        }),
+        Some(bearer) if !bearer.is_child_of(&root.id) => Err(name_taken()),
+        Some(bearer) => match owners.get(&bearer.id) {
+            Some(owner) if owner != group => held_or_taken(group, bearer, owners, None),
+            _ if bearer.name == name => Ok(TeamPlan::Adopt(bearer.id.clone())),
+            _ => Ok(TeamPlan::AdoptAndRename(bearer.id.clone())),
+        },
+    }
+}
+
+fn held_or_taken(
+    group: &OktaGroupId,
+    bearer: &Team,
+    owners: &HashMap<TeamId, OktaGroupId>,
+    own: Option<&Team>,
+) -> Result<TeamPlan, Failure> {
+    match owners.get(&bearer.id) {
+        Some(owner) if owner != group => Ok(TeamPlan::HeldBy {
+            group: owner.clone(),
+            team: bearer.id.clone(),
+            own: own.map(|team| (team.id.clone(), team.name.clone())),
+        }),
+        _ => Err(name_taken()),
+    }
+}
+
+pub(super) fn name_taken() -> Failure {
+    Failure::permanent(
+        Side::Anypoint,
+        "the team name is taken by another team of the organization: names are unique, wherever a \
+         team hangs.",
+        "Rename one of the two, the group in Okta or the team in Anypoint, then replay the event.",
+    )
+}
+
+pub(super) fn two_groups(other: &OktaGroupId) -> Failure {
+    Failure::permanent(
+        Side::Okta,
+        format!("group {other} has the same team name, and a name belongs to one team."),
+        "Rename one of the two groups in Okta, then replay the event.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Origin;
+
+    fn team(id: &str, name: &str, ancestors: &[&str]) -> Team {
+        serde_json::from_value(
+            json!({"team_id": id, "team_name": name, "team_type": "internal",
+            "ancestor_team_ids": ancestors}),
+        )
+        .unwrap()
+    }
+
+    fn group(id: &str) -> OktaGroupId {
+        OktaGroupId::parse(id).unwrap()
+    }
+
+    fn id(id: &str) -> TeamId {
+        TeamId::parse(id).unwrap()
+    }
+
+    fn plan(name: &str, link: Option<&str>, owners: &[(&str, &str)]) -> Result<TeamPlan, Failure> {
+        let external = serde_json::from_value(json!({"team_id": "x", "team_name": "X",
+            "team_type": "external", "ancestor_team_ids": []}))
+        .unwrap();
+        let teams = [
+            external,
+            team("root", "Whatever", &[]),
+            team("t1", "Ops", &["root"]),
+            team("t2", "Devs", &["root"]),
+            team("deep", "Deep", &["root", "t2"]),
+        ];
+        let link = link.map(|team| TeamLink {
+            team_id: id(team),
+            team_name: "old".to_owned(),
+            origin: Origin::Created,
+        });
+        let owners = owners
+            .iter()
+            .map(|(team, owner)| (id(team), group(owner)))
+            .collect::<HashMap<_, _>>();
+        plan_team(&group("00g1"), name, link.as_ref(), &teams, &owners)
+    }
+
+    #[test]
+    fn each_situation_has_its_plan() {
+        assert_eq!(
+            plan("New", None, &[]).unwrap(),
+            TeamPlan::Create { root: id("root") }
+        );
+        assert_eq!(plan("Ops", None, &[]).unwrap(), TeamPlan::Adopt(id("t1")));
+        assert_eq!(
+            plan("OPS", None, &[]).unwrap(),
+            TeamPlan::AdoptAndRename(id("t1"))
+        );
+        assert_eq!(
+            plan("Ops", Some("t1"), &[("t1", "00g1")]).unwrap(),
+            TeamPlan::Keep(id("t1"))
+        );
+        assert_eq!(
+            plan("New", Some("t1"), &[]).unwrap(),
+            TeamPlan::Rename(id("t1"))
+        );
+        assert_eq!(
+            plan("ops", Some("t1"), &[]).unwrap(),
+            TeamPlan::Rename(id("t1"))
+        );
+        assert_eq!(
+            plan("New", Some("gone"), &[]).unwrap(),
+            TeamPlan::Create { root: id("root") },
+            "a team deleted by hand is made again"
+        );
+        assert_eq!(
+            plan("Ops", None, &[("t1", "00g2")]).unwrap(),
+            TeamPlan::HeldBy {
+                group: group("00g2"),
+                team: id("t1"),
+                own: None
+            }
+        );
+        assert_eq!(
+            plan("Ops", Some("t2"), &[("t1", "00g2")]).unwrap(),
+            TeamPlan::HeldBy {
+                group: group("00g2"),
+                team: id("t1"),
+                own: Some((id("t2"), "Devs".to_owned()))
+            }
+        );
+    }
+
+    #[test]
+    fn names_taken_elsewhere_are_permanent_failures() {
+        for (name, link) in [
+            ("Deep", None),
+            ("Whatever", None),
+            ("Ops", Some("t2")),
+            ("X", None),
+        ] {
+            assert!(!plan(name, link, &[]).unwrap_err().is_retryable(), "{name}");
+        }
+    }
+}

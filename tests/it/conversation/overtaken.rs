@@ -1,0 +1,91 @@
+//! Runs that write late: what they saw is over, because another run was faster. Each was found by a
+//! random history (`properties`) and ends in agreement.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::provision::{GroupSelection, Policy};
+use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
+
+use crate::world::World;
+
+/// How long the slower run is held up. A machine so slow that the faster one needs longer shows
+/// nothing, and breaks nothing.
+const HELD_UP: Duration = Duration::from_millis(800);
+
+/// Waits until a fault strikes.
+async fn struck(world: &World, fault: FaultId) {
+    let strikes = async {
+        while world.anypoint.traffic().fired(fault) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let bounded = tokio::time::timeout(Duration::from_secs(20), strikes);
+    bounded.await.expect("the slow run comes to its write");
+}
+
+/// One group gives a name and its team away, another takes both, and reads of members lag.
+#[tokio::test]
+async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
+    let policy = Policy {
+        groups: GroupSelection::Named("Red*".to_owned()),
+        ..Policy::default()
+    };
+    let world = World::with(policy).await;
+    let ann = world.assigned_user("ann").await;
+    let old = world.pushed_group("Red").await;
+    world.when(|okta| okta.add_member(&old, &ann)).await;
+    world.when(|okta| okta.rename_group(&old, "Red")).await;
+    assert_eq!(world.team("Red"), "ann");
+
+    let left = world.okta_does(|okta| okta.rename_group(&old, "Green"));
+    let new = world.okta.world().create_group("Red").unwrap();
+    world.okta_does(|okta| okta.add_member(&new.id, &ann));
+    world.anypoint().member_read_lag = 4;
+    let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::DELETE);
+    let slow = world.anypoint.traffic().inject(slow.after_effect().once());
+    let taken_over = async {
+        struck(&world, slow).await;
+        assert_eq!(world.deliver(&new.events).await, 204);
+    };
+    let (emptied, ()) = tokio::join!(world.deliver(&left), taken_over);
+    assert_eq!(emptied, 204);
+    assert_eq!(world.team("Red"), "ann");
+    world.done();
+}
+
+/// The slower run saw the username before last, and its account closed, and enables that.
+#[tokio::test]
+async fn an_account_that_is_enabled_too_late_is_closed_again() {
+    // The second time, closing it fails at first.
+    for fails in [0, 8] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let devs = world.pushed_group("Devs").await;
+        world.when(|okta| okta.add_member(&devs, &ann)).await;
+        world.when(|okta| okta.suspend(&ann)).await;
+        let account = world.account_id("ann");
+        let path = format!("/users/{account}");
+        let slow = Fault::new(&path, FaultKind::Delay(HELD_UP)).on(Method::PUT);
+        let slow = world.anypoint.traffic().inject(slow.once());
+        let refused = Fault::status(&path, 500, "").on(Method::PUT).times(fails);
+        if fails > 0 {
+            world.anypoint.traffic().inject(refused);
+        }
+
+        let back = world.okta_does(|okta| okta.unsuspend(&ann));
+        let renamed = async {
+            struck(&world, slow).await;
+            world.rename(&ann, "ann_new").await;
+        };
+        let (first, ()) = tokio::join!(world.deliver(&back), renamed);
+        if first != 204 {
+            // The note that the run left is enough for whoever looks next.
+            world.look_again(&ann).await;
+        }
+        assert_eq!(world.account("ann"), "ann Example - disabled");
+        assert_eq!(world.account("ann_new"), "ann Example - enabled");
+        assert_eq!(world.team("Devs"), "ann_new");
+        world.done();
+    }
+}
