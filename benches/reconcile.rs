@@ -30,7 +30,7 @@ use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, Sche
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{Origin, SqliteStore, Store, TeamLink, UserLink};
+use okta_anypoint::store::{Origin, ResetMail, SqliteStore, Store, TeamLink, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use serde_json::{Value, json};
 
@@ -95,6 +95,7 @@ async fn populate(
             username: name,
             origin: Origin::Created,
             agreed: None,
+            reset_mail: ResetMail::default(),
         };
         let id = OktaUserId::parse(&user).unwrap();
         store.link_user(&id, &link).await.unwrap();

@@ -10,6 +10,7 @@
 #[path = "../tests/it/servers.rs"]
 mod servers;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -245,16 +246,39 @@ struct Run {
     peak: (usize, usize, usize),
 }
 
+/// The time that calls which wait for one another need at the least: in each environment one batch after
+/// the other, and in each batch as many rounds of looks as its subjects need at `at_once` a round.
+fn bound(
+    environments: &[Vec<Vec<Change>>],
+    at_once: usize,
+    (creating, idle): (u32, u32),
+) -> Duration {
+    let steps = environments.iter().map(|batches| {
+        let mut known = HashSet::new();
+        let mut steps = 0;
+        for batch in batches {
+            let subjects: HashSet<&Subject> = batch.iter().map(|change| &change.subject).collect();
+            let rounds = u32::try_from(subjects.len().div_ceil(at_once)).unwrap();
+            let all_known = subjects.iter().all(|subject| known.contains(subject));
+            steps += rounds * if all_known { idle } else { creating };
+            known.extend(subjects);
+        }
+        steps
+    });
+    LATENCY * steps.max().unwrap_or_default()
+}
+
 /// `batches[n]` are the batches that environment `n` gets, one after the other.
 async fn run(
     name: &'static str,
     users: usize,
     subjects_at_once: usize,
-    bound: Duration,
+    chains: (u32, u32),
     batches: impl Fn(&[OktaUserId]) -> Vec<Vec<Vec<Change>>>,
 ) -> Run {
     let world = World::new(users).await;
     let environments = batches(&world.users);
+    let bound = bound(&environments, subjects_at_once, chains);
     let mut workers = Vec::new();
     for _ in &environments {
         workers.push(world.worker(subjects_at_once).await);
@@ -339,24 +363,18 @@ async fn main() {
     let users: usize = argument.unwrap_or(100);
     let changes = users * CHANGES_A_USER;
     let (creating, idle) = chains().await;
-    // The calls that wait for one another, spread over as many lanes as there are.
-    let bound = |looks: usize, lanes: usize| {
-        let steps = creating as usize * users + idle as usize * (looks - users);
-        LATENCY * u32::try_from(steps.div_ceil(lanes)).unwrap()
-    };
     let at_once = Pace::QUEUED.subjects_at_once;
     println!(
         "{changes} changes of {users} users, 20 ms a call. Calls that wait for one another: {creating} in a \
          look that creates an account, {idle} in one that finds nothing to do."
     );
-    let batched = bound(users, ENVIRONMENTS);
-    let spread = bound(changes, ENVIRONMENTS * at_once);
+    let chains = (creating, idle);
     let runs = [
         run(
             "batches of one user's changes",
             users,
             at_once,
-            batched,
+            chains,
             one_user_a_batch,
         )
         .await,
@@ -364,11 +382,11 @@ async fn main() {
             "batches of ten users",
             users,
             at_once,
-            spread,
+            chains,
             ten_users_a_batch,
         )
         .await,
-        run("one by one", users, 1, bound(changes, 1), one_by_one).await,
+        run("one by one", users, 1, chains, one_by_one).await,
     ];
     let slowest = runs[runs.len() - 1].time;
     let mut sheet = Sheet::new();
@@ -414,7 +432,8 @@ async fn main() {
     println!("{sheet}");
     println!(
         "The first two ways: {ENVIRONMENTS} batches at once (WorkerConcurrency), {at_once} subjects at once in \
-         each. bound = calls that wait for one another x 20 ms x looks / lanes. A call takes longer than 20 ms by \
+         each. bound = calls that wait for one another x 20 ms x rounds of looks: ten users at {at_once} at once are \
+         three rounds. A call takes longer than 20 ms by \
          what the servers on this machine compute; the bound at that has what a call took in their place."
     );
 }

@@ -3,7 +3,7 @@
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
-use okta_anypoint::store::{Linked, Origin, UserLink};
+use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -29,6 +29,7 @@ fn link_to(account: &str, origin: Origin) -> UserLink {
         username: "ann".to_owned(),
         origin,
         agreed: None,
+        reset_mail: ResetMail::default(),
     }
 }
 
