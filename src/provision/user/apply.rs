@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
@@ -15,7 +16,7 @@ use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::provision::wanted::{Person, Wanted};
+use crate::provision::wanted::{Person, Wanted, wanted};
 use crate::store::{
     AccountOwner, AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, Tenure, UserLink,
 };
@@ -60,8 +61,25 @@ impl Provisioner {
         let mut unsure = 0;
         let mut mailed = HashSet::new();
         for _ in 0..MOST_LOOKS {
-            let view = self.look_at_user(user, deadline).await?;
-            let plan = plan_user(&view, &self.policy)?;
+            let view = match self.look_at_user(user, deadline).await {
+                Err(refused) if !refused.is_retryable() => {
+                    self.close_under_refused_name(user, deadline, &mut applied)
+                        .await?;
+                    return Err(refused);
+                }
+                other => other?,
+            };
+            let plan = match plan_user(&view, &self.policy) {
+                Ok(plan) => plan,
+                Err(refused) => {
+                    // The wanted account cannot be had; what an earlier run left behind is closed anyway.
+                    if let Some(name) = &view.intended {
+                        self.close_left_behind(user, name, deadline, &mut applied)
+                            .await?;
+                    }
+                    return Err(refused);
+                }
+            };
             let creates = plan
                 .iter()
                 .any(|step| matches!(step.action, UserAction::Create(_)));
@@ -91,6 +109,60 @@ impl Provisioner {
             Side::Program,
             "another run is still working on this user",
         ))
+    }
+
+    /// A look failed for good. If that is because of the username that is wanted now, what an earlier
+    /// run left behind under another name is closed all the same.
+    async fn close_under_refused_name(
+        &self,
+        user: &OktaUserId,
+        deadline: Deadline,
+        applied: &mut Applied,
+    ) -> Result<(), Failure> {
+        let Some(intent) = self.store.user_memory(user).await?.intent else {
+            return Ok(());
+        };
+        let (found, app_user) = try_join(
+            self.okta.user(user, deadline),
+            self.okta.app_user(&self.app, user, deadline),
+        )
+        .await?;
+        if wanted(found.as_ref(), app_user.as_ref(), &self.policy).is_ok() {
+            return Ok(());
+        }
+        self.close_left_behind(user, &intent.username, deadline, applied)
+            .await
+    }
+
+    /// If an account of that name is there, and nobody has it, or `user` had it before the present one,
+    /// it must not stay open.
+    async fn close_left_behind(
+        &self,
+        user: &OktaUserId,
+        name: &str,
+        deadline: Deadline,
+        applied: &mut Applied,
+    ) -> Result<(), Failure> {
+        let Some(account) = self.anypoint.account_named(name, deadline).await? else {
+            return Ok(());
+        };
+        let owners = self
+            .store
+            .account_owners(std::slice::from_ref(&account.id))
+            .await?;
+        let is_former =
+            |owner: &AccountOwner| owner.okta_user == *user && owner.tenure == Tenure::Former;
+        if !owners.values().all(is_former) {
+            return Ok(());
+        }
+        if account.is_enabled() {
+            let changes = AccountChanges::enabled(false);
+            self.anypoint
+                .update_account(&account.id, &changes, deadline)
+                .await?;
+            applied.actions.push("disable_account");
+        }
+        self.store.forget_intent(user).await
     }
 
     async fn apply_user(
@@ -157,9 +229,6 @@ impl Run<'_> {
         deadline: Deadline,
         applied: &mut Applied,
     ) -> Result<End, Failure> {
-        let Provisioner {
-            anypoint, store, ..
-        } = self.provisioner;
         let Some(name) = &self.view.intended else {
             return Ok(End::DONE);
         };
@@ -173,23 +242,11 @@ impl Run<'_> {
         if is_planned || is_linked.is_some_and(|account| is_named(&account.username)) {
             return Ok(End::DONE);
         }
-        let Some(account) = anypoint.account_named(name, deadline).await? else {
-            return Ok(End::DONE);
-        };
-        let owners = store.account_owners(std::slice::from_ref(&account.id));
-        let is_former = |owner: &AccountOwner| {
-            owner.okta_user == self.view.user && owner.tenure == Tenure::Former
-        };
-        if owners.await?.values().all(is_former) {
-            if account.is_enabled() {
-                let changes = AccountChanges::enabled(false);
-                anypoint
-                    .update_account(&account.id, &changes, deadline)
-                    .await?;
-                applied.actions.push("disable_account");
-            }
-            store.forget_intent(&self.view.user).await?;
-        }
+        let user = &self.view.user;
+        let closed = self
+            .provisioner
+            .close_left_behind(user, name, deadline, applied);
+        closed.await?;
         Ok(End::DONE)
     }
 
