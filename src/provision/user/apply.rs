@@ -3,23 +3,20 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures_util::future::try_join;
 use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
 use super::look::defect;
 use super::plan::{AccountRef, UserAction, UserStep, UserView, WantedTeam, plan_user};
-use crate::anypoint::{AccountChanges, NewAccount};
+use crate::anypoint::NewAccount;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::provision::wanted::{Person, Wanted, wanted};
-use crate::store::{
-    AccountOwner, AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, Tenure, UserLink,
-};
+use crate::provision::wanted::Person;
+use crate::store::{AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -27,14 +24,14 @@ const MOST_LOOKS: usize = 20;
 const HELD_PAUSE: Duration = Duration::from_millis(150);
 
 /// A note that an account is being created outlives its run by this much.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How often an account is created again after an answer that says nothing.
 const MOST_UNSURE: u32 = 3;
 /// How long to wait before that the first time.
 const UNSURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the work on a plan ended.
-enum End {
+pub(super) enum End {
     /// All is done, but for what was refused for good.
     Done(Option<Failure>),
     /// Another run is creating the account right now.
@@ -46,7 +43,7 @@ enum End {
 }
 
 impl End {
-    const DONE: Self = Self::Done(None);
+    pub(super) const DONE: Self = Self::Done(None);
 }
 
 impl Provisioner {
@@ -111,60 +108,6 @@ impl Provisioner {
         ))
     }
 
-    /// A look failed for good. If that is because of the username that is wanted now, what an earlier
-    /// run left behind under another name is closed all the same.
-    async fn close_under_refused_name(
-        &self,
-        user: &OktaUserId,
-        deadline: Deadline,
-        applied: &mut Applied,
-    ) -> Result<(), Failure> {
-        let Some(intent) = self.store.user_memory(user).await?.intent else {
-            return Ok(());
-        };
-        let (found, app_user) = try_join(
-            self.okta.user(user, deadline),
-            self.okta.app_user(&self.app, user, deadline),
-        )
-        .await?;
-        if wanted(found.as_ref(), app_user.as_ref(), &self.policy).is_ok() {
-            return Ok(());
-        }
-        self.close_left_behind(user, &intent.username, deadline, applied)
-            .await
-    }
-
-    /// If an account of that name is there, and nobody has it, or `user` had it before the present one,
-    /// it must not stay open.
-    async fn close_left_behind(
-        &self,
-        user: &OktaUserId,
-        name: &str,
-        deadline: Deadline,
-        applied: &mut Applied,
-    ) -> Result<(), Failure> {
-        let Some(account) = self.anypoint.account_named(name, deadline).await? else {
-            return Ok(());
-        };
-        let owners = self
-            .store
-            .account_owners(std::slice::from_ref(&account.id))
-            .await?;
-        let is_former =
-            |owner: &AccountOwner| owner.okta_user == *user && owner.tenure == Tenure::Former;
-        if !owners.values().all(is_former) {
-            return Ok(());
-        }
-        if account.is_enabled() {
-            let changes = AccountChanges::enabled(false);
-            self.anypoint
-                .update_account(&account.id, &changes, deadline)
-                .await?;
-            applied.actions.push("disable_account");
-        }
-        self.store.forget_intent(user).await
-    }
-
     async fn apply_user(
         &self,
         view: &UserView,
@@ -182,7 +125,11 @@ impl Provisioner {
             mailed,
             written: FreshTeams::new(),
         };
-        let mut end = run.close_stranded(deadline, applied).await;
+        let mut end = match run.note_stands(&plan, claim).await {
+            Ok(true) => run.close_stranded(deadline, applied).await,
+            Ok(false) => Ok(End::Held),
+            Err(failure) => Err(failure),
+        };
         let mut refused = None;
         for step in plan {
             if !matches!(end, Ok(End::Done(_))) {
@@ -210,46 +157,18 @@ impl Provisioner {
     }
 }
 
-struct Run<'a> {
-    provisioner: &'a Provisioner,
-    view: &'a UserView,
+pub(super) struct Run<'a> {
+    pub(super) provisioner: &'a Provisioner,
+    pub(super) view: &'a UserView,
     created: Option<AccountId>,
     /// The account that was closed and that this run has enabled.
-    opened: Option<AccountId>,
+    pub(super) opened: Option<AccountId>,
     /// The usernames for which this piece of work has asked for a mail.
     mailed: &'a mut HashSet<String>,
     written: FreshTeams,
 }
 
 impl Run<'_> {
-    /// An earlier run was cut off while it created, or was to close, an account under a name that is not
-    /// wanted any more. If the account is there, and nobody has it, it must not stay open.
-    async fn close_stranded(
-        &self,
-        deadline: Deadline,
-        applied: &mut Applied,
-    ) -> Result<End, Failure> {
-        let Some(name) = &self.view.intended else {
-            return Ok(End::DONE);
-        };
-        let is_named = |other: &str| other.eq_ignore_ascii_case(name);
-        let is_planned = match &self.view.wanted {
-            Wanted::Account(person) => is_named(&person.username),
-            // Without a link the plan itself closes it.
-            Wanted::Nothing(_) => self.view.link.is_none(),
-        };
-        let is_linked = self.view.linked.as_ref();
-        if is_planned || is_linked.is_some_and(|account| is_named(&account.username)) {
-            return Ok(End::DONE);
-        }
-        let user = &self.view.user;
-        let closed = self
-            .provisioner
-            .close_left_behind(user, name, deadline, applied);
-        closed.await?;
-        Ok(End::DONE)
-    }
-
     async fn act(
         &mut self,
         action: UserAction,
@@ -341,55 +260,6 @@ impl Run<'_> {
                 .await?;
         }
         Ok(false)
-    }
-
-    /// Whether the account that was just enabled still is the user's, or is about to become so. Another
-    /// run may have closed it since the look, because the user has another one by now: then it is
-    /// closed again, for nobody looks at former accounts.
-    async fn opened_rightly(&mut self, claim: &Claim, deadline: Deadline) -> Result<bool, Failure> {
-        let is_opened = |link: &UserLink| Some(&link.anypoint_id) == self.opened.as_ref();
-        if !self.view.link.as_ref().is_some_and(is_opened) {
-            return Ok(true);
-        }
-        let link = self.provisioner.store.user_link(&self.view.user).await?;
-        if link.as_ref().is_some_and(is_opened) {
-            return Ok(true);
-        }
-        self.close_opened(claim, deadline).await?;
-        Ok(false)
-    }
-
-    /// Closes the account that this run has enabled, unless it is somebody's by now. Noted first: if
-    /// this run does not get through with it, the next one does.
-    async fn close_opened(&mut self, claim: &Claim, deadline: Deadline) -> Result<(), Failure> {
-        let Provisioner {
-            anypoint, store, ..
-        } = self.provisioner;
-        let Some(account) = self.opened.take() else {
-            return Ok(());
-        };
-        let owners = store.account_owners(std::slice::from_ref(&account)).await?;
-        let is_had = |owner: &AccountOwner| owner.tenure == Tenure::Current;
-        if owners.get(&account).is_some_and(is_had) {
-            return Ok(());
-        }
-        let user = &self.view.user;
-        let seen = self.view.named.as_ref().map(|named| &named.account);
-        let seen = seen.into_iter().chain(&self.view.linked);
-        let mut noted = false;
-        for seen in seen.filter(|seen| seen.id == account) {
-            let lease = deadline.remaining() + LEASE_MARGIN;
-            let intended = store.intend_account(user, &seen.username, claim.id(), lease);
-            noted = intended.await? == Intended::Noted;
-        }
-        let changes = AccountChanges::enabled(false);
-        anypoint
-            .update_account(&account, &changes, deadline)
-            .await?;
-        if noted {
-            store.forget_intent(user).await?;
-        }
-        Ok(())
     }
 
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and

@@ -177,6 +177,11 @@ impl Rig {
                 if *wait || !self.racing {
                     self.land().await;
                 }
+                if !self.racing {
+                    // A team may change hands between two deliveries; whoever takes it over reads its
+                    // members as they were when it was given away, not as they were before.
+                    self.world.anypoint().let_reads_catch_up();
+                }
                 Some(())
             }
             Step::Lose { percent, dice } => {
