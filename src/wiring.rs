@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::anypoint::Anypoint;
-use crate::aws::Limits;
+use crate::aws::{Limits, Source};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
@@ -52,18 +52,22 @@ pub fn dynamodb_table(
     }
 }
 
-/// What the AWS clients of a program share, with calls bounded by `time`.
-pub async fn aws(time: std::time::Duration) -> aws_config::SdkConfig {
-    crate::aws::load(Limits::within(time)).await
+/// What the AWS clients of a program share, from `source`, with calls bounded by `time`.
+pub async fn aws(source: Source, time: std::time::Duration) -> aws_config::SdkConfig {
+    source(Limits::within(time)).await
 }
 
-/// A reader of the environment that fills what it leaves unset from the secrets it names. Without such
-/// a name it costs nothing.
+/// A reader of the environment that fills what it leaves unset from the secrets it names, which are
+/// read with the AWS configuration of `source`. Without such a name it costs nothing.
 ///
 /// # Errors
 /// When a secret could not be read within `time`.
-pub async fn reader(needs: Needs, time: std::time::Duration) -> Result<Reader<'static>, Failure> {
-    let store = Arc::new(SecretsManager::on_first_use(Limits::within(time)));
+pub async fn reader(
+    source: Source,
+    needs: Needs,
+    time: std::time::Duration,
+) -> Result<Reader<'static>, Failure> {
+    let store = Arc::new(SecretsManager::on_first_use(source, Limits::within(time)));
     let environment = |name: &str| std::env::var(name).ok();
     Reader::with_secrets(environment, store, needs, Deadline::within(time)).await
 }
@@ -78,7 +82,7 @@ pub fn remotes(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Okta, Anypoint), String> {
     let http = HttpClient::new(clock.clone())?;
-    let okta = settings.okta(http.clone(), Scopes::default());
+    let okta = settings.okta.client(http.clone(), Scopes::default());
     let anypoint = settings.anypoint(http);
     Ok((okta, anypoint))
 }

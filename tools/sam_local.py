@@ -7,6 +7,7 @@ API, Anypoint's is read through its own.
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -34,6 +35,10 @@ OKTA_TOKEN, CLIENT_ID, CLIENT_SECRET = "simulated-okta-token", "simulated-client
 HOOK_SECRET = "demo-hook-secret"
 TABLE, QUEUE = "okta-anypoint", "okta-anypoint.fifo"
 FIXED_PORTS = {"okta": 7001, "anypoint": 7002, "aws": 7003, "dynamodb": 7004}  # as in template.yaml and samconfig.toml
+
+# Seconds. Only something that hangs takes longer: a slow computer builds in a fraction of the first, and `sam` itself
+# ends a hook at 5 s and a worker at 120 s.
+BUILD_LIMIT, INVOKE_LIMIT = 3600, 300
 
 
 class Wrong(Exception):
@@ -63,6 +68,53 @@ def first_state():
     okta = {"users": {u["id"]: u for u in users}, "groups": {g["id"]: g for g in groups}, "apps": {APP: app}}
     anypoint = {"org_id": ORGANIZATION, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     return {"okta": okta, "anypoint": anypoint}
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+
+def completed(command, limit):
+    """Runs a program to its end, at most `limit` seconds. Whatever happens, it does not outlive this call: `sam` is asked
+    to end, so that it takes its containers with it."""
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    try:
+        out, err = process.communicate(timeout=limit)
+    except BaseException:
+        stop(process)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def stop(process):
+    process.terminate()  # not SIGINT: a background process of a script may ignore it
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def engine():
+    """A Docker engine with a runtime image. One that had to be started is stopped again."""
+    with tempfile.NamedTemporaryFile("r", prefix="okta-anypoint-") as started:
+        try:
+            subprocess.run([ROOT / "tools/sam-local-image"], check=True, env={**os.environ, "ENGINE_PID_FILE": started.name})
+            yield
+        finally:
+            pid = started.read().strip()
+            if pid:
+                stop_engine(int(pid))
+
+
+def stop_engine(pid):
+    os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + 60
+    while pathlib.Path(f"/proc/{pid}").exists():
+        if time.monotonic() > until:
+            print(f"sam-local: the Docker engine that was started here (process {pid}) does not end", file=sys.stderr)
+            return
+        time.sleep(0.1)
 
 
 # --- the simulated vendors --------------------------------------------------------------------------------------------
@@ -310,12 +362,7 @@ class Servers:
 
     def __exit__(self, *_):
         for process in self.running:
-            process.terminate()
-        for process in self.running:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            stop(process)
 
     def start_all(self):
         state = self.folder / "state.json"
@@ -384,15 +431,22 @@ class Sam:
                 "--parameter-overrides", *self.parameters]
 
     def build(self):
-        command = ["sam", "build", "--parameter-overrides", f"Architecture={self.architecture}"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Wrong(f"sam build failed:\n{done.stdout[-3000:]}{done.stderr[-6000:]}")
+        """`sam build` makes one function after the other, each with the command below for one binary. All at once first
+        uses every processor, and leaves `sam` with nothing to compile."""
+        arm = ["--arm64"] if self.architecture == "arm64" else []
+        binaries = [part for name in ("hook", "provision", "schedule") for part in ("--bin", name)]
+        for command in (["cargo", "lambda", "build", "--release", *arm, *binaries],
+                        ["sam", "build", "--parameter-overrides", f"Architecture={self.architecture}"]):
+            began = time.monotonic()
+            done = completed(command, BUILD_LIMIT)
+            if done.returncode != 0:
+                raise Wrong(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr[-6000:]}")
+            print(f"      {' '.join(command[:3]):40} {time.monotonic() - began:5.0f} s", flush=True)
 
     def invoke(self, function, event):
         """One event; the function's answer. `sam` exits 0 whatever the function says, so look."""
         command = self.local("invoke", function, "--event", event)
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
+        done = completed(command, INVOKE_LIMIT)
         answer = done.stdout.strip().splitlines()[-1:] or [""]
         try:
             answer = json.loads(answer[0])
@@ -547,11 +601,7 @@ def hook_over_http(run, sam):
         for name, status in (("01-verification", 200), ("02-wrong-secret", 401), ("06-user-assigned", 204)):
             run.step(f"start-api {name}"[:30], nothing, lambda name=name, status=status: send(name, status), {}, {})
     finally:
-        api.send_signal(signal.SIGTERM)  # not SIGINT: a background process of a script may ignore it
-        try:
-            api.wait(30)
-        except subprocess.TimeoutExpired:
-            api.kill()
+        stop(api)
 
 
 def table_is_settled(servers):
@@ -599,6 +649,12 @@ def main():
     parser.add_argument("--no-build", action="store_true", help="run what the last `sam build` made")
     parser.add_argument("--serve", nargs="?", const="06-user-assigned", metavar="SAMPLE", help="only start the servers")
     wish = parser.parse_args()
+    with engine():
+        return tell(wish)
+
+
+def tell(wish):
+    """The whole story, or only the servers; the exit code."""
     address = reachable_address()
     ports = FIXED_PORTS if wish.serve else free_ports(address)
     began = time.monotonic()
@@ -611,9 +667,7 @@ def main():
                 return 0
             sam = Sam(servers, folder)
             if not wish.no_build:
-                print("sam build ...", flush=True)
                 sam.build()
-                print(f"      built in {time.monotonic() - began:.0f} s", flush=True)
             run = Run(Okta(servers.url("okta")), Anypoint(servers.url("anypoint")))
             hook_samples(run, servers, sam, folder)
             other_samples(run, servers, sam, folder)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use okta_anypoint::aws::of_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::lambda::{self, http::HttpEvent, http::answer};
@@ -43,7 +44,7 @@ async fn run() -> Result<(), Error> {
         hook: true,
         credentials: Reader::of_environment().optional("QUEUE_URL").is_none(),
     };
-    let mut reader = wiring::reader(needs, SECRETS_TIME).await?;
+    let mut reader = wiring::reader(of_lambda, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let target = match reader.optional("QUEUE_URL") {
         Some(url) => Some(Target::Queue(url)),
@@ -57,7 +58,7 @@ async fn run() -> Result<(), Error> {
     };
     let (hook, target) = reader.finish(hook.zip(target))?;
 
-    let sdk = wiring::aws(TIME).await;
+    let sdk = wiring::aws(of_lambda, TIME).await;
     let queue: Arc<dyn Queue> = match target {
         Target::Queue(url) => {
             let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME);
@@ -81,7 +82,7 @@ async fn run() -> Result<(), Error> {
             Arc::new(InlineQueue::new(Arc::new(worker), TIME))
         }
     };
-    let gate = Gate::new(hook.header, &hook.secrets)?;
+    let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;
     let receiver = Receiver::new(gate, hook.app, queue, clock.clone(), metrics.clone());
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpEvent>| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use okta_anypoint::aws::of_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::lambda;
 use okta_anypoint::queue::{Queue, SqsQueue};
@@ -36,14 +37,14 @@ async fn run() -> Result<(), Error> {
         hook: false,
         credentials: true,
     };
-    let mut reader = wiring::reader(needs, AWS_TIME).await?;
+    let mut reader = wiring::reader(of_lambda, needs, AWS_TIME).await?;
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
     let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
     let queue_url = reader.optional("QUEUE_URL");
     let ((engine, schedule), table) = reader.finish(engine.zip(schedule).zip(table))?;
 
-    let sdk = wiring::aws(AWS_TIME).await;
+    let sdk = wiring::aws(of_lambda, AWS_TIME).await;
     let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
     let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
     let queue: Arc<dyn Queue> = match queue_url {

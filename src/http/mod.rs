@@ -11,9 +11,11 @@
 mod error;
 mod hints;
 mod session;
+mod tls;
 mod transport;
 
 pub use error::{CallError, CallErrorKind};
 pub(crate) use hints::parse_http_date;
 pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
+pub(crate) use tls::{client_builder, web_roots};
 pub use transport::{Answer, Call, HttpClient, Payload, Repeat, Signer, segment};

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::error::{CallError, CallErrorKind};
 use super::hints::{error_code, pause_asked_for};
+use super::tls::{client_builder, web_roots};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Side};
@@ -217,9 +218,7 @@ impl HttpClient {
     /// # Errors
     /// When the TLS set-up is refused, which would be a defect of this program.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let roots =
-            rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        Self::with_roots(clock, roots)
+        Self::with_roots(clock, web_roots())
     }
 
     /// A client that trusts `roots` instead of the bundled ones.
@@ -227,18 +226,8 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::new`].
     pub fn with_roots(clock: Arc<dyn Clock>, roots: rustls::RootCertStore) -> Result<Self, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let inner = client_builder(roots)
             .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let inner = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_secs(50))
             .user_agent(concat!("okta-anypoint/", env!("CARGO_PKG_VERSION")))

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 pub use pause::pause;
 #[cfg(feature = "local")]
-pub use sqlite::{DeadLetter, Depth, Received, SqliteQueue};
+pub use sqlite::{Depth, Received, SqliteQueue, Taken, Unreadable};
 pub use sqs::SqsQueue;
 
 /// Where changes are made durable.

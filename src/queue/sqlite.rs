@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::types::FromSqlError;
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use super::{Queue, Redelivery};
 use crate::clock::Clock;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
+use crate::ids::EventUuid;
 use crate::sqlite::Database;
 
 /// How long a uuid is remembered (SQS developer guide, "FIFO queues").
@@ -50,15 +50,26 @@ pub struct Received {
     pub receive_count: u32,
 }
 
-/// A message that was received too often.
+/// A message that is out and that nobody can read: this program did not write it, or not this version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// What was sent.
-    pub change: Change,
-    /// When it was sent, milliseconds since the epoch.
-    pub sent_at_ms: i64,
-    /// How often it was received.
+pub struct Unreadable {
+    /// The uuid it was sent under.
+    pub uuid: String,
+    /// The subject it was sent for.
+    pub subject: String,
+    /// As [`Received::receipt`].
+    pub receipt: String,
+    /// As [`Received::receive_count`].
     pub receive_count: u32,
+}
+
+/// What was taken out at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// One group is one subject's messages, in order; none is empty.
+    pub groups: Vec<Vec<Received>>,
+    /// What nobody can read, of any subject.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// How full the queue is.
@@ -99,84 +110,15 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Takes out up to `max` messages, oldest first, and hides them for `visibility`.
-    pub async fn receive(
-        &self,
-        max: usize,
-        visibility: Duration,
-    ) -> Result<Vec<Received>, Failure> {
-        let now_ms = self.clock.now_ms();
-        let (max_receives, until_ms) = (self.max_receives, later(now_ms, visibility));
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
+    /// Forgets the message of `uuid` if it was set aside as dead: what it asked for was done in another
+    /// way. Nothing happens when there is none.
+    pub async fn discard_dead(&self, uuid: &EventUuid) -> Result<(), Failure> {
+        let uuid = uuid.clone();
         self.write(move |connection| {
-            bury(connection, now_ms, max_receives)?;
-            let mut ready = connection.prepare(&format!(
-                "SELECT seq, body, receive_count FROM messages AS m NOT INDEXED WHERE {READY} \
-                 ORDER BY seq LIMIT ?2"
-            ))?;
-            let found: Vec<(i64, Change, u32)> = ready
-                .query_map((now_ms, max), |row| {
-                    Ok((row.get(0)?, change(row, 1)?, row.get(2)?))
-                })?
-                .collect::<rusqlite::Result<_>>()?;
-            hide(connection, found, until_ms)
+            let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1";
+            connection.execute(sql, [uuid.as_str()]).map(|_| ())
         })
         .await
-    }
-
-    /// Takes a message off the queue, also one that is counted as dead by now. `false`: this receipt is not the message's last one, or the
-    /// message is gone; nothing was changed.
-    pub async fn delete(&self, receipt: &str) -> Result<bool, Failure> {
-        let receipt = receipt.to_owned();
-        self.write(move |connection| {
-            let deleted =
-                connection.execute("DELETE FROM messages WHERE receipt = ?1", [receipt])?;
-            Ok(deleted > 0)
-        })
-        .await
-    }
-
-    /// The messages that were received too often, oldest first. They stay until
-    /// [`SqliteQueue::redrive`] or [`SqliteQueue::discard_dead`].
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Failure> {
-        let read = |row: &Row<'_>| {
-            Ok(DeadLetter {
-                change: change(row, 0)?,
-                sent_at_ms: row.get(1)?,
-                receive_count: row.get(2)?,
-            })
-        };
-        self.database
-            .read(Side::Queue, move |connection| {
-                let mut statement = connection.prepare(
-                    "SELECT body, sent_at_ms, receive_count FROM messages WHERE dead = 1 \
-                     ORDER BY seq",
-                )?;
-                statement.query_map([], read)?.collect()
-            })
-            .await
-    }
-
-    /// Puts the dead messages back, behind those that wait; says how many there were.
-    pub async fn redrive(&self) -> Result<usize, Failure> {
-        let now_ms = self.clock.now_ms();
-        self.write(move |connection| {
-            let moved = connection.execute(
-                "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
-                 SELECT uuid, subject, body, sent_at_ms, ?1 FROM messages WHERE dead = 1 \
-                 ORDER BY seq",
-                [now_ms],
-            )?;
-            connection.execute("DELETE FROM messages WHERE dead = 1", [])?;
-            Ok(moved)
-        })
-        .await
-    }
-
-    /// Forgets the dead messages; says how many there were.
-    pub async fn discard_dead(&self) -> Result<usize, Failure> {
-        self.write(|connection| connection.execute("DELETE FROM messages WHERE dead = 1", []))
-            .await
     }
 
     /// How full the queue is.
@@ -281,34 +223,6 @@ fn bury(connection: &Connection, now_ms: i64, max_receives: u32) -> rusqlite::Re
     Ok(())
 }
 
-/// Hides messages under fresh receipts.
-fn hide(
-    connection: &Connection,
-    found: Vec<(i64, Change, u32)>,
-    until_ms: i64,
-) -> rusqlite::Result<Vec<Received>> {
-    let mut hide = connection.prepare_cached(
-        "UPDATE messages SET receipt = ?2, visible_at_ms = ?3, postponed = 0, \
-         receive_count = receive_count + 1 WHERE seq = ?1",
-    )?;
-    let mut received = Vec::with_capacity(found.len());
-    for (seq, change, count) in found {
-        let receipt = uuid::Uuid::new_v4().to_string();
-        hide.execute((seq, &receipt, until_ms))?;
-        received.push(Received {
-            change,
-            receipt,
-            receive_count: count.saturating_add(1),
-        });
-    }
-    Ok(received)
-}
-
 fn later(now_ms: i64, by: Duration) -> i64 {
     now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn change(row: &Row<'_>, column: usize) -> rusqlite::Result<Change> {
-    serde_json::from_str(row.get_ref(column)?.as_str()?)
-        .map_err(|_| FromSqlError::InvalidType.into())
 }

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
 use super::{SecretStore, Stage};
-use crate::aws::{Limits, Target, explain, load};
+use crate::aws::{Limits, Source, Target, explain, load};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
@@ -16,6 +16,7 @@ use crate::failure::{Failure, Side};
 #[derive(Debug)]
 pub struct SecretsManager {
     limits: Limits,
+    source: Source,
     client: OnceCell<Client>,
 }
 
@@ -24,20 +25,22 @@ impl SecretsManager {
     pub fn new(client: Client) -> Self {
         Self {
             limits: Limits::within(std::time::Duration::from_secs(5)),
+            source: load,
             client: OnceCell::new_with(Some(client)),
         }
     }
 
     /// Makes its client when the first secret is read: whoever names no secret pays nothing.
-    pub fn on_first_use(limits: Limits) -> Self {
+    pub fn on_first_use(source: Source, limits: Limits) -> Self {
         Self {
             limits,
+            source,
             client: OnceCell::new(),
         }
     }
 
     async fn client(&self) -> &Client {
-        let make = || async { Client::new(&load(self.limits).await) };
+        let make = || async { Client::new(&(self.source)(self.limits).await) };
         self.client.get_or_init(make).await
     }
 }

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
-use crate::ledger::SqliteLedger;
+use crate::ledger::{Ledger, SqliteLedger};
 use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Gate, Receiver};
 use crate::schedule::{Scheduler, Task};
@@ -115,6 +115,11 @@ pub struct Settings {
     pub schedule: ScheduleSettings,
 }
 
+/// The queue of this program in its file.
+pub fn queue(database: &Database, clock: &Arc<dyn Clock>) -> SqliteQueue {
+    SqliteQueue::new(database.clone(), MAX_RECEIVES, clock.clone())
+}
+
 /// Everything is open and listens; nothing works yet.
 pub struct Ready {
     lock: OnlyOne,
@@ -144,11 +149,15 @@ impl Ready {
 
         let ttl_days = settings.engine.event_ttl.as_secs() / 86_400;
         let ttl_days = u32::try_from(ttl_days).unwrap_or(u32::MAX);
-        let ledger = SqliteLedger::new(database.clone(), ttl_days, clock.clone()).marked(MARK);
+        let ledger: Arc<dyn Ledger> =
+            Arc::new(SqliteLedger::new(database.clone(), ttl_days, clock.clone()).marked(MARK));
         let store: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone(), clock.clone()));
-        let queue = SqliteQueue::new(database.clone(), MAX_RECEIVES, clock.clone());
+        let queue = queue(&database, &clock);
 
-        let gate = Gate::new(settings.hook.header.clone(), &settings.hook.secrets);
+        let gate = Gate::new(
+            settings.hook.auth.header.clone(),
+            &settings.hook.auth.secrets,
+        );
         let receiver = Receiver::new(
             gate.map_err(defect)?,
             settings.hook.app.clone(),
@@ -175,7 +184,7 @@ impl Ready {
             }
         }
         let worker = Arc::new(Worker::new(
-            Arc::new(ledger),
+            ledger.clone(),
             provisioner,
             Some(follow_ups),
             metrics.clone(),
@@ -197,7 +206,13 @@ impl Ready {
             listener: listen(options.listen, "--listen").await?,
             status,
             hook: Hook::new(receiver),
-            dispatcher: Dispatcher { queue, worker },
+            dispatcher: Dispatcher {
+                queue,
+                worker,
+                ledger,
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+            },
             database,
             tasks,
             metrics,

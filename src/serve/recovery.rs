@@ -63,7 +63,7 @@ mod tests {
         let users = ["00u1", "00u2", "00u3"].map(|id| Subject::User(id.parse().unwrap()));
         let changes = users.map(|user| Change::found(user, clock.now_ms()));
         queue.send(&changes).await.unwrap();
-        let out = queue.receive_subjects(3, 10, LEASE).await.unwrap();
+        let out = queue.receive_subjects(3, 10, LEASE).await.unwrap().groups;
         queue.postpone(&out[2][0].receipt, LEASE).await.unwrap();
         for (ledger, change) in [(&served, &changes[0]), (&operator, &changes[1])] {
             let claimed = ledger
@@ -83,7 +83,7 @@ mod tests {
 
         free(&database, "serve:", clock.now_ms()).await.unwrap();
 
-        let again = queue.receive_subjects(3, 10, LEASE).await.unwrap();
+        let again = queue.receive_subjects(3, 10, LEASE).await.unwrap().groups;
         assert_eq!(again.len(), 2, "the postponed one waits");
         assert!(again.iter().all(|group| group[0].receive_count == 2));
         let claims = changes.each_ref().map(Change::work);

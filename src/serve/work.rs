@@ -11,11 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::stopped;
+use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::Failure;
-use crate::ledger::Reason;
-use crate::queue::{Received, Redelivery as _, SqliteQueue, pause};
+use crate::failure::{Failure, Side};
+use crate::ledger::{Ledger, Reason, Work};
+use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause};
+use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Pace, Verdict, Worker};
 
 /// One look at a subject may take this long; what is not done by then goes on in the next one.
@@ -35,6 +37,12 @@ pub struct Dispatcher {
     pub queue: SqliteQueue,
     /// Who does the work.
     pub worker: Arc<Worker>,
+    /// Where messages are recorded that nobody can read.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Dispatcher {
@@ -54,9 +62,12 @@ impl Dispatcher {
                 continue;
             }
             let pause = match self.queue.receive_subjects(free, EACH, VISIBILITY).await {
-                Ok(groups) => {
-                    let found = !groups.is_empty();
-                    for messages in groups {
+                Ok(taken) => {
+                    let found = !taken.groups.is_empty() || !taken.unreadable.is_empty();
+                    for message in taken.unreadable {
+                        self.reject(message).await;
+                    }
+                    for messages in taken.groups {
                         let (queue, worker) = (self.queue.clone(), Arc::clone(&self.worker));
                         under_way.spawn(async move { subject(&queue, &worker, messages).await });
                     }
@@ -85,6 +96,40 @@ impl Dispatcher {
         if timeout(grace, rest).await.is_err() {
             tracing::warn!("work did not end in time; it goes on after the next start");
             under_way.shutdown().await;
+        }
+    }
+}
+
+impl Dispatcher {
+    /// A message that nobody can read is recorded as failed for good, and leaves the queue.
+    async fn reject(&self, message: Unreadable) {
+        let failure = Failure::permanent(
+            Side::Queue,
+            "the message is not one that this program writes.",
+            "Find out who else writes to the file; push the user or group that it was about.",
+        );
+        tracing::error!(event = %message.uuid, subject = %message.subject, "{failure}");
+        let class = failure.class.as_str();
+        let work = Work {
+            id: message.uuid,
+            kind: "unreadable".to_owned(),
+            subject: message.subject,
+            published: rfc3339(self.clock.now_ms()),
+        };
+        match self.ledger.reject(&work, &failure).await {
+            Ok(_) => {
+                self.metrics.count(Metric::Failed(class), 1);
+                comes_back(self.queue.delete_all(vec![message.receipt]).await);
+            }
+            Err(unrecorded) => {
+                tracing::error!("an unreadable message could not be recorded: {unrecorded}");
+                let delay = pause(
+                    message.receive_count,
+                    unrecorded.retry_after,
+                    rand::random(),
+                );
+                comes_back(self.queue.postpone(&message.receipt, delay).await);
+            }
         }
     }
 }
@@ -120,7 +165,7 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>) 
 }
 
 /// Then the message comes back by itself, and the ledger knows what became of it.
-fn comes_back(written: Result<(), Failure>) {
+fn comes_back<T>(written: Result<T, Failure>) {
     if let Err(failure) = written {
         tracing::warn!("a message could not be taken off the queue or postponed: {failure}");
     }

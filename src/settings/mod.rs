@@ -41,24 +41,38 @@ pub use reader::{Problem, Reader, SettingsError};
 
 /// How Okta proves itself to us.
 #[derive(Debug, Clone)]
-pub struct HookSettings {
+pub struct HookAuth {
     /// The values that are accepted: the current secret first, then the previous one.
     pub secrets: Renewable<Vec<SecretString>>,
     /// The header that carries it.
     pub header: HeaderName,
+}
+
+/// What the receiver needs.
+#[derive(Debug, Clone)]
+pub struct HookSettings {
+    /// How Okta proves itself.
+    pub auth: HookAuth,
     /// The app instance whose events act.
     pub app: OktaAppId,
+}
+
+/// An Okta org, and who we are there.
+#[derive(Debug, Clone)]
+pub struct OktaSettings {
+    /// `OKTA_ORG_URL`.
+    pub org_url: Url,
+    /// `OKTA_API_TOKEN`, or `OKTA_CLIENT_ID`, `OKTA_PRIVATE_KEY` and `OKTA_KEY_ID`; the token wins.
+    pub credentials: Renewable<Credentials>,
 }
 
 /// Whom we talk to.
 #[derive(Debug, Clone)]
 pub struct RemoteSettings {
-    /// `OKTA_ORG_URL`.
-    pub okta_org_url: Url,
+    /// The Okta org.
+    pub okta: OktaSettings,
     /// `OKTA_APP_ID`.
     pub app: OktaAppId,
-    /// `OKTA_API_TOKEN`, or `OKTA_CLIENT_ID`, `OKTA_PRIVATE_KEY` and `OKTA_KEY_ID`; the token wins.
-    pub okta_credentials: Renewable<Credentials>,
     /// `ANYPOINT_BASE_URL`.
     pub anypoint_base_url: Url,
     /// `ANYPOINT_ORG_ID`.
@@ -138,8 +152,8 @@ pub struct EngineSettings {
     pub event_ttl: Duration,
 }
 
-impl HookSettings {
-    /// Reads the receiver's settings. `HOOK_SECRET` wins over a secret that the reader brought along
+impl HookAuth {
+    /// Reads the secret and its header. `HOOK_SECRET` wins over a secret that the reader brought along
     /// ([`Reader::with_secrets`]).
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let secrets = match reader.sources.hook.clone() {
@@ -154,21 +168,51 @@ impl HookSettings {
             }
         };
         let header = reader.or_default("HOOK_AUTH_HEADER", "a header name", "authorization");
-        let app = reader.required("OKTA_APP_ID", parse::APP_ID);
         Some(Self {
             secrets: secrets?,
             header: header?,
+        })
+    }
+}
+
+impl HookSettings {
+    /// Reads the receiver's settings.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let auth = HookAuth::read(reader);
+        let app = reader.required("OKTA_APP_ID", parse::APP_ID);
+        Some(Self {
+            auth: auth?,
             app: app?,
         })
+    }
+}
+
+impl OktaSettings {
+    /// Reads which org, and who we are there.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let org_url = reader.with("OKTA_ORG_URL", parse::ORG_URL, parse::base_url);
+        let credentials = okta_credentials(reader);
+        let credentials = match &reader.sources.credentials {
+            Some(secret) => credentials.map(|first| secret.okta(first)),
+            None => credentials.map(Renewable::from),
+        };
+        Some(Self {
+            org_url: org_url?,
+            credentials: credentials?,
+        })
+    }
+
+    /// A client of the org that asks for `scopes`.
+    pub fn client(&self, http: HttpClient, scopes: Scopes) -> Okta {
+        Okta::new(http, self.org_url.clone(), self.credentials.clone()).with_scopes(scopes)
     }
 }
 
 impl RemoteSettings {
     /// Reads whom we talk to.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let okta_org_url = reader.with("OKTA_ORG_URL", parse::ORG_URL, parse::base_url);
+        let okta = OktaSettings::read(reader);
         let app = reader.required("OKTA_APP_ID", parse::APP_ID);
-        let okta_credentials = okta_credentials(reader);
         let anypoint_base_url = reader.with_default(
             "ANYPOINT_BASE_URL",
             parse::CONTROL_PLANE,
@@ -177,30 +221,17 @@ impl RemoteSettings {
         );
         let organization = reader.required("ANYPOINT_ORG_ID", "the id of the root organization");
         let connected_app = anypoint_app(reader);
-        let (okta_credentials, connected_app) = match &reader.sources.credentials {
-            Some(secret) => (
-                okta_credentials.map(|first| secret.okta(first)),
-                connected_app.map(|first| secret.anypoint(first)),
-            ),
-            None => (
-                okta_credentials.map(Renewable::from),
-                connected_app.map(Renewable::from),
-            ),
+        let connected_app = match &reader.sources.credentials {
+            Some(secret) => connected_app.map(|first| secret.anypoint(first)),
+            None => connected_app.map(Renewable::from),
         };
         Some(Self {
-            okta_org_url: okta_org_url?,
+            okta: okta?,
             app: app?,
-            okta_credentials: okta_credentials?,
             anypoint_base_url: anypoint_base_url?,
             organization: organization?,
             connected_app: connected_app?,
         })
-    }
-
-    /// A client of the Okta org that asks for `scopes`.
-    pub fn okta(&self, http: HttpClient, scopes: Scopes) -> Okta {
-        let credentials = self.okta_credentials.clone();
-        Okta::new(http, self.okta_org_url.clone(), credentials).with_scopes(scopes)
     }
 
     /// A client of the Anypoint organization.

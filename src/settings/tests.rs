@@ -38,8 +38,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(schedule.reconcile, ReconcileMode::Apply);
     assert_eq!(schedule.limit, DeactivationLimit::Percent(20.0));
     let hook = read(&complete(), HookSettings::read).unwrap();
-    assert_eq!(hook.header, "authorization");
-    assert_eq!(hook.secrets.current().len(), 1);
+    assert_eq!(hook.auth.header, "authorization");
+    assert_eq!(hook.auth.secrets.current().len(), 1);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
     ]);
     let remotes = read(&complete, RemoteSettings::read).unwrap();
     assert!(matches!(
-        &*remotes.okta_credentials.current(),
+        &*remotes.okta.credentials.current(),
         Credentials::ServiceApp { client_id, .. } if client_id == "0oaSERVICE"
     ));
 
@@ -173,7 +173,7 @@ fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
     both.insert("OKTA_PRIVATE_KEY", "nonsense");
     let remotes = read(&both, RemoteSettings::read).unwrap();
     assert!(matches!(
-        &*remotes.okta_credentials.current(),
+        &*remotes.okta.credentials.current(),
         Credentials::ApiToken(_)
     ));
 

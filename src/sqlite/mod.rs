@@ -17,7 +17,7 @@ use crate::failure::{Failure, Side};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One script per version; the database's `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("001.sql"), include_str!("002.sql")];
 
 /// An open database. Clones share one connection.
 #[derive(Debug, Clone)]

@@ -21,8 +21,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountOwner, Document, FreshTeams, Intended, Linked, Store, Stored, TeamLink, UserLink,
-    UserMemory,
+    AccountOwner, Document, FreshTeams, Intended, Linked, ResetMail, Store, Stored, TeamLink,
+    UserLink, UserMemory,
 };
 use crate::aws::table::{Item, number, string, target, text};
 use crate::aws::{Target, explain};
@@ -159,7 +159,7 @@ impl Store for DynamoDbStore {
     }
 
     async fn all_user_links(&self) -> Result<HashMap<OktaUserId, UserLink>, Failure> {
-        self.all("user#", "anypoint_id, username, origin, agreed")
+        self.all("user#", "anypoint_id, username, origin, agreed, reset_mail")
             .await
     }
 
@@ -179,6 +179,10 @@ impl Store for DynamoDbStore {
                 ("last_name".to_owned(), text(&agreed.last_name)),
             ];
             attributes.insert("agreed".to_owned(), AttributeValue::M(names.into()));
+        }
+        if link.reset_mail != ResetMail::default() {
+            let word = text(link.reset_mail.as_str());
+            attributes.insert("reset_mail".to_owned(), word);
         }
         let linked = self
             .link(&user_pair(user), link.anypoint_id.as_str(), attributes)
@@ -213,8 +217,8 @@ impl Store for DynamoDbStore {
         self.put_intent(user, username, holder, lease).await
     }
 
-    async fn release_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
-        self.end_intent(user).await
+    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure> {
+        self.end_intent(user, holder).await
     }
 
     async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure> {

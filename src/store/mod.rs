@@ -53,6 +53,32 @@ impl Origin {
     }
 }
 
+/// Whether the owner of a created account has been sent the password reset mail (`reset_mail` in the
+/// table, left out when nothing is owed).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetMail {
+    /// Nothing is owed: it was asked for, or the account was not made by this program.
+    #[default]
+    Settled,
+    /// The account was closed before the mail was asked for; it follows when the account is enabled.
+    Owed,
+}
+
+impl ResetMail {
+    /// The word in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Owed => "owed",
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        *self == Self::Settled
+    }
+}
+
 /// The names that both sides agreed on last, for the three-way comparison of imported links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgreedProfile {
@@ -74,6 +100,9 @@ pub struct UserLink {
     /// What both sides agreed on last; kept for imported links only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agreed: Option<AgreedProfile>,
+    /// Whether a password reset mail is still owed.
+    #[serde(skip_serializing_if = "ResetMail::is_settled", default)]
+    pub reset_mail: ResetMail,
 }
 
 /// The link of an Okta group: item `group#<okta group id>`.
@@ -239,8 +268,9 @@ pub trait Store: Send + Sync {
         lease: Duration,
     ) -> Result<Intended, Failure>;
 
-    /// Says that nobody is at it any more; the note itself stays, because an account may exist.
-    async fn release_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
+    /// Says that `holder` is not at it any more; the note itself stays, because an account may exist.
+    /// Nothing happens when another holder is at it.
+    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure>;
 
     /// Takes the note away: the creation was refused, no account exists.
     async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure>;

@@ -35,7 +35,7 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-const USER: &str = "okta_user, anypoint_id, username, origin, agreed";
+const USER: &str = "okta_user, anypoint_id, username, origin, agreed, reset_mail";
 const TEAM: &str = "okta_group, team_id, team_name, origin";
 
 impl SqliteStore {
@@ -145,18 +145,20 @@ impl Store for SqliteStore {
                 .as_ref()
                 .and_then(|a| serde_json::to_string(a).ok());
             connection.execute(
-                "INSERT INTO user_links (okta_user, anypoint_id, username, origin, agreed) \
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (okta_user) DO UPDATE SET \
+                "INSERT INTO user_links \
+                 (okta_user, anypoint_id, username, origin, agreed, reset_mail) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (okta_user) DO UPDATE SET \
                  origin = iif(anypoint_id = excluded.anypoint_id AND origin = 'created' \
                               AND excluded.origin = 'adopted', 'created', excluded.origin), \
                  anypoint_id = excluded.anypoint_id, username = excluded.username, \
-                 agreed = excluded.agreed",
+                 agreed = excluded.agreed, reset_mail = excluded.reset_mail",
                 (
                     user.as_str(),
                     link.anypoint_id.as_str(),
                     &link.username,
                     link.origin.as_str(),
                     agreed,
+                    link.reset_mail.as_str(),
                 ),
             )?;
             connection.execute(
@@ -236,11 +238,11 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn release_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
-        let user = user.clone();
+    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure> {
+        let (user, holder) = (user.clone(), holder.to_owned());
         self.write(move |connection| {
-            let sql = "UPDATE intents SET until_ms = 0 WHERE okta_user = ?1";
-            connection.execute(sql, [user.as_str()]).map(|_| ())
+            let sql = "UPDATE intents SET until_ms = 0 WHERE okta_user = ?1 AND holder = ?2";
+            connection.execute(sql, (user.as_str(), holder)).map(|_| ())
         })
         .await
     }

@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates that print requests with their headers and bodies when they are asked for details. They are
 /// held at `warn` whatever the level.
-const HELD: [&str; 18] = [
+const HELD: [&str; 16] = [
     "aws_config",
     "aws_credential_types",
     "aws_runtime",
@@ -16,10 +16,8 @@ const HELD: [&str; 18] = [
     "aws_sdk_secretsmanager",
     "aws_sdk_sqs",
     "aws_sigv4",
-    "aws_smithy_http_client",
     "aws_smithy_runtime",
     "aws_smithy_runtime_api",
-    "h2",
     "hyper",
     "hyper_util",
     "lambda_runtime",

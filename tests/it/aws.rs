@@ -4,24 +4,39 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use okta_anypoint::aws::{Limits, load};
+use okta_anypoint::aws::{Limits, load, of_lambda};
 use okta_anypoint::clock::SystemClock;
 use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason};
 
 use crate::ledger::{LEASE, work};
 use crate::servers;
 
+/// Set in a process that a test of this file started from itself, and nowhere else.
 const TABLE: &str = "OKTA_ANYPOINT_TEST_TABLE";
 
-/// Not a test: the process that the next one starts, with a Lambda's variables and nothing else.
-#[tokio::test]
-#[ignore = "run by the_environment_is_enough"]
-async fn lambda() {
-    let Ok(table) = std::env::var(TABLE) else {
-        return;
-    };
+/// This very test in a process of its own, whose environment is empty but for what the caller adds.
+fn again(test: &str, table: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env_clear()
+        .env(TABLE, table)
+        .env("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url())
+        .env("AWS_REGION", "eu-central-1");
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let answer = command.output().unwrap();
+    let said = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(answer.status.success(), "{said}");
+    said
+}
+
+/// Claims an event with a Lambda's variables and nothing else.
+async fn claim_in(table: String) {
     let begun = Instant::now();
-    let config = load(Limits::within(Duration::from_secs(5))).await;
+    let config = of_lambda(Limits::within(Duration::from_secs(5))).await;
     let client = aws_sdk_dynamodb::Client::new(&config);
     let loaded = begun.elapsed();
     let ledger = DynamoDbLedger::new(client, table, 30, Arc::new(SystemClock));
@@ -40,19 +55,16 @@ async fn lambda() {
 
 #[tokio::test]
 async fn the_environment_is_enough() {
+    if let Ok(table) = std::env::var(TABLE) {
+        return claim_in(table).await;
+    }
     let (client, table) = servers::table().await;
-    let answer = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "aws::lambda", "--nocapture"])
-        .env_clear()
-        .env(TABLE, &table)
-        .env("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url())
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&answer.stdout);
-    assert!(answer.status.success(), "{said}");
+    let mut lambda = again("aws::the_environment_is_enough", &table);
+    let said = output(
+        lambda
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test"),
+    );
     assert!(said.contains("claimed after"), "{said}");
     println!("{said}");
     // The table is the same one, whatever the region: DynamoDB Local shares it.
@@ -60,29 +72,29 @@ async fn the_environment_is_enough() {
     assert_eq!(items.count, 1);
 }
 
-/// Without credentials the answer says so instead of waiting or asking to be retried.
-#[tokio::test]
-#[ignore = "run by missing_credentials_are_named"]
-async fn nobody() {
-    let config = load(Limits::within(Duration::from_secs(5))).await;
-    let client = aws_sdk_dynamodb::Client::new(&config);
-    let ledger = DynamoDbLedger::new(client, "people", 30, Arc::new(SystemClock));
-    let failure = ledger.record("e1").await.unwrap_err();
-    println!("{failure}");
-    assert!(!failure.is_retryable(), "{failure}");
+/// Reads a record without credentials, and prints why that failed: an answer, not a wait and not a retry.
+async fn read_as_nobody(table: String) {
+    for source in [load, of_lambda] {
+        let config = source(Limits::within(Duration::from_secs(5))).await;
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let ledger = DynamoDbLedger::new(client, &table, 30, Arc::new(SystemClock));
+        let failure = ledger.record("e1").await.unwrap_err();
+        println!("{failure}");
+        assert!(!failure.is_retryable(), "{failure}");
+        assert!(
+            failure.to_string().contains("AWS_ACCESS_KEY_ID"),
+            "{failure}"
+        );
+    }
 }
 
+/// Without credentials the answer says so instead of waiting or asking to be retried.
 #[tokio::test]
 async fn missing_credentials_are_named() {
-    let answer = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "aws::nobody", "--nocapture"])
-        .env_clear()
-        .env("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url())
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&answer.stdout);
-    assert!(answer.status.success(), "{said}");
+    if let Ok(table) = std::env::var(TABLE) {
+        return read_as_nobody(table).await;
+    }
+    let mut nobody = again("aws::missing_credentials_are_named", "people");
+    let said = output(nobody.env("AWS_EC2_METADATA_DISABLED", "true"));
     assert!(said.contains("AWS_ACCESS_KEY_ID"), "{said}");
 }

@@ -11,7 +11,7 @@ use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::Side;
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason, Recorded};
-use okta_anypoint::store::{DynamoDbStore, Linked, Origin, Store, Stored, UserLink};
+use okta_anypoint::store::{DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, UserLink};
 use serde_json::{Value, json};
 
 use crate::ledger::{LEASE, START_MS, TTL_DAYS, busy_remote, refused, work};
@@ -162,6 +162,7 @@ fn link_to(account: &str) -> UserLink {
         username: "name".to_owned(),
         origin: Origin::Created,
         agreed: None,
+        reset_mail: ResetMail::Settled,
     }
 }
 

@@ -98,9 +98,13 @@ struct Service {
 impl Lambda {
     /// Starts `function` with just `env`, the variables that Lambda sets, and made-up AWS credentials.
     pub async fn start(function: Function, env: &[(&str, &str)]) -> Self {
-        let binary = function.binary();
+        Self::start_binary(&function.binary(), env).await
+    }
+
+    /// The same with any binary. The function is named after it.
+    pub async fn start_binary(binary: &Path, env: &[(&str, &str)]) -> Self {
         let name = binary.file_name().unwrap().to_string_lossy();
-        Self::run(Command::new(&binary), &name, env).await
+        Self::run(Command::new(binary), &name, env).await
     }
 
     async fn run(mut command: Command, name: &str, env: &[(&str, &str)]) -> Self {

@@ -8,7 +8,6 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::okta::{EventHook, HookSpec, Okta};
-use okta_anypoint::settings::HookSettings;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
@@ -34,8 +33,9 @@ enum HookCommand {
     /// after HOOK_SECRET changed (the receiver accepts HOOK_SECRET_PREVIOUS meanwhile). Exits 1 if
     /// Okta could not verify it: then it delivers nothing.
     #[command(after_long_help = "\
-Settings: those of `serve`. The API token must be of an admin who may manage event hooks; a service \
-app needs okta.eventHooks.manage.
+Settings: OKTA_ORG_URL, OKTA_API_TOKEN or the service app, HOOK_SECRET and, if the receiver has it, \
+HOOK_AUTH_HEADER. The API token must be of an admin who may manage event hooks; a service app needs \
+okta.eventHooks.manage.
 
 Examples:
   okta-anypoint hook register --url https://hooks.acme.example/okta
@@ -52,6 +52,8 @@ Examples:
     },
     /// Show the hook: where it delivers to, whether it is on and verified, and its event types.
     #[command(after_long_help = "\
+Settings: OKTA_ORG_URL, and OKTA_API_TOKEN or the service app.
+
 With --json: {\"id\", \"name\", \"url\", \"active\", \"verified\", \"event_types\", \"missing\", \
 \"superfluous\", \"problems\"}. Exits 1 if it does not deliver everything that is needed.
 
@@ -85,13 +87,12 @@ async fn register(
     deadline: Deadline,
     console: &Console,
 ) -> Result<Verdict> {
-    let HookAccess { okta, hook } = access;
-    let HookSettings { header, .. } = hook;
+    let HookAccess { okta, auth } = access;
     let secret = access.secret()?;
     let spec = HookSpec {
         name,
         url,
-        auth_header: header.as_str(),
+        auth_header: auth.header.as_str(),
         secret: &secret,
         event_types: &HOOK_EVENT_TYPES,
     };
@@ -284,13 +285,7 @@ fn machine(hook: &EventHook, problems: &[String]) -> Value {
 fn address(text: &str) -> Result<Url, Usage> {
     let url = Url::parse(text)
         .map_err(|_| Usage("expected the receiver's whole address, https://…".to_owned()))?;
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
-        None => false,
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
         return Err(Usage(
             "Okta calls https:// addresses only (http:// is for the simulator on a loopback host)"
                 .to_owned(),
@@ -303,4 +298,14 @@ fn address(text: &str) -> Result<Url, Usage> {
         ));
     }
     Ok(url)
+}
+
+/// Whether an address is on this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::AccountId;
-use okta_anypoint::store::{Linked, Origin, UserLink};
+use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
 use crate::console::{Console, Verdict};
@@ -96,6 +96,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         username: account.username.clone(),
         origin: Origin::Adopted,
         agreed: None,
+        reset_mail: ResetMail::default(),
     };
     if let Linked::TakenBy(other) = store.link_user(&user, &link).await? {
         bail!(

@@ -102,6 +102,9 @@ async fn work(
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
         problem |= !is_done;
+        if is_done && let Some(queue) = &operator.queue {
+            queue.discard_dead(&change.uuid).await?;
+        }
         let (mark, said) = match (&record, is_done) {
             (_, true) => (console.paint(Tone::Good, "done"), None),
             (Some(record), _) if record.status == Status::Failed => {

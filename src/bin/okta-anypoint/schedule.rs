@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use okta_anypoint::aws;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::queue::{Queue, SqsQueue};
@@ -40,11 +41,11 @@ pub struct PlanArgs {
 
 /// Compare both sides whole and make Anypoint agree.
 ///
-/// On a terminal the plan is shown first and nothing is changed before you say yes. Stops before any
-/// change at MAX_DEACTIVATIONS, or if a source cannot be read whole.
+/// On a terminal the plan is shown first and nothing is changed before you say yes; anything else
+/// exits 1. In a pipe or from cron nobody is asked. Stops before any change at MAX_DEACTIVATIONS, or if a source cannot be read whole.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: as `plan`.
+With --json: as `plan`; \"mode\" is \"report\" if you said no.
 
 Examples:
   okta-anypoint reconcile
@@ -91,14 +92,17 @@ pub async fn plan(args: &PlanArgs, console: &Console) -> Result<Verdict> {
 }
 
 pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdict> {
-    if Console::is_interactive() && !args.yes && !console.json {
+    if Console::is_interactive() && !args.yes {
         let access = args.table.open_schedule().await?;
         let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
-        if planned.differences.is_empty() || planned.outcome == Outcome::Stopped {
-            return Ok(verdict(&planned));
-        }
-        if !confirmed("Do this?")? {
+        let nothing = planned.differences.is_empty() || planned.outcome == Outcome::Stopped;
+        let question = format!("Change {} users and groups?", planned.differences.len());
+        if nothing || !confirmed(&question)? {
+            emit(&planned, &[], console)?;
+            if nothing {
+                return Ok(verdict(&planned));
+            }
             eprintln!("nothing was changed");
             return Ok(Verdict::Problem);
         }
@@ -126,9 +130,7 @@ async fn run(
     let summary = once(&access, task, mode, console).await?;
     show(&summary, console)?;
     let failed = failed_since(&access, &summary, begun_ms).await?;
-    let mut result = serde_json::to_value(&summary)?;
-    result["failed"] = json!(failed);
-    console.emit(&result)?;
+    emit(&summary, &failed, console)?;
     if failed.is_empty() {
         return Ok(verdict(&summary));
     }
@@ -140,6 +142,12 @@ async fn run(
         ),
     ))?;
     Ok(Verdict::Problem)
+}
+
+fn emit(summary: &Summary, failed: &[String], console: &Console) -> Result<()> {
+    let mut result = serde_json::to_value(summary)?;
+    result["failed"] = json!(failed);
+    console.emit(&result)
 }
 
 /// The changes that were applied in place and failed. Those on a queue are not done yet.
@@ -170,7 +178,7 @@ async fn once(
     let operator = &access.operator;
     let queue: Arc<dyn Queue> = match &access.queue_url {
         Some(url) => {
-            let sdk = wiring::aws(AWS_TIME).await;
+            let sdk = wiring::aws(aws::load, AWS_TIME).await;
             let client = aws_sdk_sqs::Client::new(&sdk);
             Arc::new(SqsQueue::new(client, url.clone(), AWS_TIME))
         }

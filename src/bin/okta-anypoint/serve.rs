@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use okta_anypoint::aws;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
 use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::start_logging;
 use okta_anypoint::wiring;
 use serde_json::json;
+use url::Url;
 
 use crate::console::{Console, Tone, Verdict};
+use crate::hook::is_loopback;
 
 /// Within this the secrets are read, if they are in Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(10);
@@ -79,7 +82,8 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     // From here on a signal ends the program in good order.
     let told_to_stop = told_to_stop()?;
     let ready = Ready::new(&options, &settings).await?;
-    announce(&ready, &options, args.url.as_deref(), console)?;
+    let org = &settings.engine.remotes.okta.org_url;
+    announce(&ready, &options, args.url.as_deref(), org, console)?;
     ready.run(told_to_stop).await?;
     console.say("stopped")?;
     Ok(Verdict::Done)
@@ -90,7 +94,7 @@ async fn settings() -> anyhow::Result<Settings> {
         hook: true,
         credentials: true,
     };
-    let mut reader = wiring::reader(needs, SECRETS_TIME).await?;
+    let mut reader = wiring::reader(aws::load, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
@@ -115,13 +119,16 @@ fn announce(
     ready: &Ready,
     options: &Options,
     url: Option<&str>,
+    org: &Url,
     console: &Console,
 ) -> anyhow::Result<()> {
     let listens = format!("http://{}/", ready.hook_address()?);
     let status = ready.status_address()?;
     let status = status.map(|address| format!("http://{address}/"));
     let register = url.unwrap_or(&listens);
-    let reachable = register.starts_with("https://");
+    // A simulated Okta on this machine calls plain HTTP, too.
+    let both_here = is_loopback(org) && Url::parse(register).is_ok_and(|url| is_loopback(&url));
+    let reachable = register.starts_with("https://") || both_here;
     console.say(format!(
         "data     {}\nlistens  {listens}\nstatus   {}\nregister {register}",
         options.data.display(),

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use okta_anypoint::aws;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ledger::{Reason, SqliteLedger};
 use okta_anypoint::provision::Provisioner;
+use okta_anypoint::queue::SqliteQueue;
+use okta_anypoint::serve;
 use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
@@ -69,7 +72,7 @@ impl Args {
         let days = EngineSettings::read_event_ttl(&mut reader);
         let place = self.place(&mut reader);
         let (days, place) = reader.finish(days.zip(place))?;
-        open(place, days, &clock()).await
+        Ok(open(place, days, &clock()).await?.0)
     }
 
     /// The table, both remotes and the rules.
@@ -102,11 +105,12 @@ impl Args {
 
     async fn operator(engine: &EngineSettings, place: Place) -> Result<Operator> {
         let clock = clock();
-        let table = open(place, engine.event_ttl, &clock).await?;
+        let (table, queue) = open(place, engine.event_ttl, &clock).await?;
         let provisioner = wiring::provisioner(engine, table.store.clone(), &clock)
             .map_err(|error| anyhow!(error))?;
         Ok(Operator {
             table,
+            queue,
             provisioner,
             clock,
         })
@@ -120,7 +124,7 @@ pub async fn reader(hook: bool) -> Result<Reader<'static>> {
         hook,
         credentials: true,
     };
-    Ok(wiring::reader(needs, AWS_TIME).await?)
+    Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
 }
 
 /// The time.
@@ -128,13 +132,21 @@ pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-async fn open(place: Place, event_ttl: Duration, clock: &Arc<dyn Clock>) -> Result<Table> {
+async fn open(
+    place: Place,
+    event_ttl: Duration,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Table, Option<SqliteQueue>)> {
     match place {
         Place::DynamoDb(name) => {
-            let sdk = wiring::aws(AWS_TIME).await;
-            Ok(wiring::dynamodb_table(&sdk, &name, event_ttl, clock))
+            let sdk = wiring::aws(aws::load, AWS_TIME).await;
+            Ok((wiring::dynamodb_table(&sdk, &name, event_ttl, clock), None))
         }
-        Place::File(file) => Ok(sqlite(&open_file(&file)?, event_ttl, clock)),
+        Place::File(file) => {
+            let database = open_file(&file)?;
+            let queue = serve::queue(&database, clock);
+            Ok((sqlite(&database, event_ttl, clock), Some(queue)))
+        }
     }
 }
 
@@ -161,6 +173,8 @@ pub struct ScheduleAccess {
 /// Everything that an operator's command needs.
 pub struct Operator {
     pub table: Table,
+    /// The queue of `serve`, when the table is its file.
+    pub queue: Option<SqliteQueue>,
     pub provisioner: Provisioner,
     pub clock: Arc<dyn Clock>,
 }

@@ -16,7 +16,7 @@ use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
 use crate::provision::wanted::Person;
-use crate::store::{AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, UserLink};
+use crate::store::{FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -53,26 +53,50 @@ impl Provisioner {
         claim: &Claim,
         deadline: Deadline,
     ) -> Result<Applied, Failure> {
-        let mut applied = Applied::default();
+        let mut course = Course::default();
+        let agreed = self.agree(user, claim, deadline, &mut course).await;
+        if course.intent == Intent::Open {
+            // The note stays, because an account may exist; but whoever creates it next need not wait.
+            let released = self.store.release_intent(user, claim.id()).await;
+            if let Err(failure) = released {
+                tracing::warn!(
+                    okta.user = %user,
+                    "that nobody creates this user's account any more could not be noted, the next run \
+                     may have to wait: {failure}"
+                );
+            }
+        }
+        agreed.map(|()| course.applied)
+    }
+
+    /// Looks and acts until both sides agree.
+    async fn agree(
+        &self,
+        user: &OktaUserId,
+        claim: &Claim,
+        deadline: Deadline,
+        course: &mut Course,
+    ) -> Result<(), Failure> {
         let mut name_was_taken = false;
         let mut unsure = 0;
-        let mut mailed = HashSet::new();
         for _ in 0..MOST_LOOKS {
             let view = match self.look_at_user(user, deadline).await {
                 Err(refused) if !refused.is_retryable() => {
-                    self.close_under_refused_name(user, deadline, &mut applied)
+                    self.close_under_refused_name(user, deadline, course)
                         .await?;
                     return Err(refused);
                 }
                 other => other?,
             };
+            if view.intended.is_some() {
+                course.intent = Intent::Open;
+            }
             let plan = match plan_user(&view, &self.policy) {
                 Ok(plan) => plan,
                 Err(refused) => {
                     // The wanted account cannot be had; what an earlier run left behind is closed anyway.
                     if let Some(name) = &view.intended {
-                        self.close_left_behind(user, name, deadline, &mut applied)
-                            .await?;
+                        self.close_left_behind(user, name, deadline, course).await?;
                     }
                     return Err(refused);
                 }
@@ -82,13 +106,14 @@ impl Provisioner {
                 .any(|step| matches!(step.action, UserAction::Create(_)));
             if creates && name_was_taken {
                 self.store.forget_intent(user).await?;
+                course.intent = Intent::Closed;
                 return Err(name_taken());
             }
             match self
-                .apply_user(&view, plan, claim, deadline, &mut applied, &mut mailed)
+                .apply_user(&view, plan, claim, deadline, course)
                 .await?
             {
-                End::Done(None) => return Ok(applied),
+                End::Done(None) => return Ok(()),
                 End::Done(Some(refused)) => return Err(refused),
                 End::NameTaken => name_was_taken = true,
                 End::Unsure(failure) => {
@@ -114,19 +139,18 @@ impl Provisioner {
         plan: Vec<UserStep>,
         claim: &Claim,
         deadline: Deadline,
-        applied: &mut Applied,
-        mailed: &mut HashSet<String>,
+        course: &mut Course,
     ) -> Result<End, Failure> {
         let mut run = Run {
             provisioner: self,
             view,
             created: None,
             opened: None,
-            mailed,
+            course,
             written: FreshTeams::new(),
         };
         let mut end = match run.note_stands(&plan, claim).await {
-            Ok(true) => run.close_stranded(deadline, applied).await,
+            Ok(true) => run.close_stranded(deadline).await,
             Ok(false) => Ok(End::Held),
             Err(failure) => Err(failure),
         };
@@ -144,7 +168,7 @@ impl Provisioner {
                     Ok(End::DONE)
                 }
                 other => {
-                    applied.actions.push(name);
+                    run.course.applied.actions.push(name);
                     other
                 }
             };
@@ -157,18 +181,42 @@ impl Provisioner {
     }
 }
 
+/// What one piece of work has come to, over all its looks.
+#[derive(Default)]
+pub(super) struct Course {
+    pub(super) applied: Applied,
+    /// The usernames for which it has asked for a mail.
+    mailed: HashSet<String>,
+    pub(super) intent: Intent,
+}
+
+/// Whether the note about an account that is being created may still say that this work is at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Intent {
+    #[default]
+    Closed,
+    Open,
+}
+
 pub(super) struct Run<'a> {
     pub(super) provisioner: &'a Provisioner,
     pub(super) view: &'a UserView,
     created: Option<AccountId>,
     /// The account that was closed and that this run has enabled.
     pub(super) opened: Option<AccountId>,
-    /// The usernames for which this piece of work has asked for a mail.
-    mailed: &'a mut HashSet<String>,
+    pub(super) course: &'a mut Course,
     written: FreshTeams,
 }
 
 impl Run<'_> {
+    /// The account was refused, closed or linked: nothing is left to find again.
+    pub(super) async fn forget_intent(&mut self) -> Result<(), Failure> {
+        let store = &self.provisioner.store;
+        store.forget_intent(&self.view.user).await?;
+        self.course.intent = Intent::Closed;
+        Ok(())
+    }
+
     async fn act(
         &mut self,
         action: UserAction,
@@ -178,7 +226,7 @@ impl Run<'_> {
         let anypoint = &self.provisioner.anypoint;
         match action {
             UserAction::Create(person) => return self.create(&person, claim, deadline).await,
-            UserAction::MailReset { username } if self.mailed.contains(&username) => {}
+            UserAction::MailReset { username } if self.course.mailed.contains(&username) => {}
             UserAction::MailReset { username } => {
                 if self.created.is_none()
                     && !self.is_at_it_alone(&username, claim, deadline).await?
@@ -196,7 +244,7 @@ impl Run<'_> {
                     }
                     other => other?,
                 }
-                self.mailed.insert(username);
+                self.course.mailed.insert(username);
             }
             UserAction::Update { account, changes } => {
                 let account = self.resolve(&account)?;
@@ -219,14 +267,24 @@ impl Run<'_> {
                 username,
                 origin,
                 agreed,
+                reset_mail,
             } => {
-                let account = self.resolve(&account)?;
-                if !self.link_is_as_seen(&username, claim, deadline).await? {
+                let link = UserLink {
+                    anypoint_id: self.resolve(&account)?,
+                    username,
+                    origin,
+                    agreed,
+                    reset_mail,
+                };
+                if !self
+                    .link_is_as_seen(&link.username, claim, deadline)
+                    .await?
+                {
                     self.close_opened(claim, deadline).await?;
                     return Ok(End::Held);
                 }
-                self.link(account, username, origin, agreed, deadline)
-                    .await?;
+                self.link(&link, deadline).await?;
+                self.course.intent = Intent::Closed;
             }
             UserAction::JoinTeam { account, team } => {
                 let account = self.resolve(&account)?;
@@ -241,7 +299,7 @@ impl Run<'_> {
     /// a link written now would take the note of it away. An account that this run has created for
     /// `username` stays noted until then.
     async fn link_is_as_seen(
-        &self,
+        &mut self,
         username: &str,
         claim: &Claim,
         deadline: Deadline,
@@ -258,6 +316,7 @@ impl Run<'_> {
             store
                 .intend_account(user, username, claim.id(), lease)
                 .await?;
+            self.course.intent = Intent::Open;
         }
         Ok(false)
     }
@@ -265,7 +324,7 @@ impl Run<'_> {
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and
     /// not when it has ended well since the look.
     async fn is_at_it_alone(
-        &self,
+        &mut self,
         username: &str,
         claim: &Claim,
         deadline: Deadline,
@@ -276,13 +335,17 @@ impl Run<'_> {
         if intended.await? != Intended::Noted {
             return Ok(false);
         }
+        self.course.intent = Intent::Open;
         let named = self.view.named.as_ref().map(|named| &named.account.id);
         let link = store.user_link(user).await?;
-        let is_linked = link.is_some_and(|link| Some(&link.anypoint_id) == named);
-        if is_linked {
-            store.forget_intent(user).await?;
+        let was_owed = self.view.link.as_ref().map(|link| link.reset_mail) == Some(ResetMail::Owed);
+        let is_over = link.is_some_and(|link| {
+            Some(&link.anypoint_id) == named || was_owed && link.reset_mail == ResetMail::Settled
+        });
+        if is_over {
+            self.forget_intent().await?;
         }
-        Ok(!is_linked)
+        Ok(!is_over)
     }
 
     async fn create(
@@ -335,7 +398,7 @@ impl Run<'_> {
             .intend_account(user, &new.username, claim.id(), lease)
             .await?
         {
-            Intended::Noted => {}
+            Intended::Noted => self.course.intent = Intent::Open,
             Intended::Held { .. } => return Ok(End::Held),
         }
         match anypoint.create_account(&new, deadline).await {
@@ -356,50 +419,37 @@ impl Run<'_> {
             // before this one ended without a clear answer: the note stays until then.
             Err(error) if error.is_conflict() => {
                 if tried_before {
-                    store.release_intent(user).await?;
+                    store.release_intent(user, claim.id()).await?;
                 } else {
-                    store.forget_intent(user).await?;
+                    self.forget_intent().await?;
                 }
                 Ok(End::NameTaken)
             }
             Err(error) if error.class() == Class::Permanent => {
-                store.forget_intent(user).await?;
+                self.forget_intent().await?;
                 Err(error.into())
             }
             Err(error) => {
                 let refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
                 if refused && !tried_before {
-                    store.forget_intent(user).await?;
+                    self.forget_intent().await?;
                 } else {
-                    store.release_intent(user).await?;
+                    store.release_intent(user, claim.id()).await?;
                 }
                 Ok(End::Unsure(error.into()))
             }
         }
     }
 
-    async fn link(
-        &self,
-        account: AccountId,
-        username: String,
-        origin: Origin,
-        agreed: Option<AgreedProfile>,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
-        let link = UserLink {
-            anypoint_id: account,
-            username,
-            origin,
-            agreed,
-        };
+    async fn link(&self, link: &UserLink, deadline: Deadline) -> Result<(), Failure> {
         let Provisioner { okta, store, .. } = self.provisioner;
-        let mut linked = store.link_user(&self.view.user, &link).await?;
+        let mut linked = store.link_user(&self.view.user, link).await?;
         if let Linked::TakenBy(other) = &linked
             && okta.user(other, deadline).await?.is_none()
         {
             // Of an Okta user that was deleted; the plan made sure that the account may be taken.
             store.unlink_user(other).await?;
-            linked = store.link_user(&self.view.user, &link).await?;
+            linked = store.link_user(&self.view.user, link).await?;
         }
         match linked {
             Linked::Written => Ok(()),

@@ -4,14 +4,14 @@
 
 use futures_util::future::try_join;
 
-use super::apply::{End, LEASE_MARGIN, Run};
+use super::apply::{Course, End, Intent, LEASE_MARGIN, Run};
 use super::plan::{AccountRef, UserAction, UserStep};
 use crate::anypoint::AccountChanges;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
-use crate::provision::provisioner::{Applied, Provisioner};
+use crate::provision::provisioner::Provisioner;
 use crate::provision::wanted::{Wanted, wanted};
 use crate::store::{AccountOwner, Intended, Origin, Tenure, UserLink};
 
@@ -22,7 +22,7 @@ impl Provisioner {
         &self,
         user: &OktaUserId,
         deadline: Deadline,
-        applied: &mut Applied,
+        course: &mut Course,
     ) -> Result<(), Failure> {
         let Some(intent) = self.store.user_memory(user).await?.intent else {
             return Ok(());
@@ -35,7 +35,7 @@ impl Provisioner {
         if wanted(found.as_ref(), app_user.as_ref(), &self.policy).is_ok() {
             return Ok(());
         }
-        self.close_left_behind(user, &intent.username, deadline, applied)
+        self.close_left_behind(user, &intent.username, deadline, course)
             .await
     }
 
@@ -46,7 +46,7 @@ impl Provisioner {
         user: &OktaUserId,
         name: &str,
         deadline: Deadline,
-        applied: &mut Applied,
+        course: &mut Course,
     ) -> Result<(), Failure> {
         let Some(account) = self.anypoint.account_named(name, deadline).await? else {
             return Ok(());
@@ -65,9 +65,11 @@ impl Provisioner {
             self.anypoint
                 .update_account(&account.id, &changes, deadline)
                 .await?;
-            applied.actions.push("disable_account");
+            course.applied.actions.push("disable_account");
         }
-        self.store.forget_intent(user).await
+        self.store.forget_intent(user).await?;
+        course.intent = Intent::Closed;
+        Ok(())
     }
 }
 
@@ -109,11 +111,7 @@ impl Run<'_> {
 
     /// An earlier run was cut off while it created, or was to close, an account under a name that is not
     /// wanted any more. If the account is there, and nobody has it, it must not stay open.
-    pub(super) async fn close_stranded(
-        &self,
-        deadline: Deadline,
-        applied: &mut Applied,
-    ) -> Result<End, Failure> {
+    pub(super) async fn close_stranded(&mut self, deadline: Deadline) -> Result<End, Failure> {
         let Some(name) = &self.view.intended else {
             return Ok(End::DONE);
         };
@@ -130,7 +128,7 @@ impl Run<'_> {
         let user = &self.view.user;
         let closed = self
             .provisioner
-            .close_left_behind(user, name, deadline, applied);
+            .close_left_behind(user, name, deadline, self.course);
         closed.await?;
         Ok(End::DONE)
     }
@@ -182,12 +180,15 @@ impl Run<'_> {
             let intended = store.intend_account(user, &seen.username, claim.id(), lease);
             noted = intended.await? == Intended::Noted;
         }
+        if noted {
+            self.course.intent = Intent::Open;
+        }
         let changes = AccountChanges::enabled(false);
         anypoint
             .update_account(&account, &changes, deadline)
             .await?;
         if noted {
-            store.forget_intent(user).await?;
+            self.forget_intent().await?;
         }
         Ok(())
     }

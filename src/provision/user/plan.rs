@@ -7,7 +7,9 @@ use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::policy::{Adopt, ImportedNames, Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
-use crate::store::{AccountOwner, AgreedProfile, FreshTeams, LastWrite, Origin, Tenure, UserLink};
+use crate::store::{
+    AccountOwner, AgreedProfile, FreshTeams, LastWrite, Origin, ResetMail, Tenure, UserLink,
+};
 
 /// A team that the user is to be in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +112,8 @@ pub enum UserAction {
         origin: Origin,
         /// What both sides agree on now (imported links).
         agreed: Option<AgreedProfile>,
+        /// Whether the owner still has to get the reset mail.
+        reset_mail: ResetMail,
     },
     /// Put the account into the team of a group; the team is made first if it is missing.
     JoinTeam {
@@ -153,13 +157,13 @@ pub struct UserStep {
 /// Permanent, when the wanted username belongs to an account that may not be adopted.
 pub fn plan_user(view: &UserView, policy: &Policy) -> Result<Vec<UserStep>, Failure> {
     match &view.wanted {
-        Wanted::Nothing(reason) => Ok(plan_end(view, *reason)),
+        Wanted::Nothing(reason) => Ok(plan_end(view, *reason, policy)),
         Wanted::Account(person) => plan_account(view, person, policy),
     }
 }
 
 /// No enabled account is wanted: whatever is ours is disabled and leaves the pushed teams.
-fn plan_end(view: &UserView, reason: Unwanted) -> Vec<UserStep> {
+fn plan_end(view: &UserView, reason: Unwanted, policy: &Policy) -> Vec<UserStep> {
     let mut plan = Plan::default();
     match (&view.linked, &view.named) {
         (Some(account), _) => {
@@ -175,6 +179,11 @@ fn plan_end(view: &UserView, reason: Unwanted) -> Vec<UserStep> {
                     username: named.account.username.clone(),
                     origin: Origin::Created,
                     agreed: None,
+                    // Whether it was asked for is not known; a closed account has no use for it now.
+                    reset_mail: match policy.reset_email {
+                        ResetEmail::Send => ResetMail::Owed,
+                        ResetEmail::Skip => ResetMail::Settled,
+                    },
                 },
                 "an earlier run created the account and could not record it",
             );
@@ -199,15 +208,29 @@ fn plan_account(
         let agreed = agreed_after(account, &changes, link, policy);
         let id = AccountRef::Known(account.id.clone());
         plan.update(id.clone(), changes, "Okta's profile and assignment decide");
-        if let Some(agreed) = agreed {
+        let owed = link.reset_mail == ResetMail::Owed;
+        if owed && policy.reset_email == ResetEmail::Send {
+            plan.add(
+                UserAction::MailReset {
+                    username: account.username.clone(),
+                },
+                "the account was closed before its owner was sent the mail",
+            );
+        }
+        if owed || agreed.is_some() {
             plan.add(
                 UserAction::Link {
                     account: id.clone(),
                     username: link.username.clone(),
                     origin: link.origin,
-                    agreed: Some(agreed),
+                    agreed: agreed.or_else(|| link.agreed.clone()),
+                    reset_mail: ResetMail::Settled,
                 },
-                "both sides agree on new names",
+                if owed {
+                    "the mail is not owed any more"
+                } else {
+                    "both sides agree on new names"
+                },
             );
         }
         plan.teams(view, &id, Some((&account.id, &view.linked_teams)));
@@ -272,6 +295,7 @@ fn plan_account(
             username: person.username.clone(),
             origin,
             agreed: None,
+            reset_mail: ResetMail::Settled,
         },
         "the account belongs to the user now",
     );

@@ -27,6 +27,7 @@ fn link(id: &str, username: &str) -> UserLink {
         username: username.to_owned(),
         origin: Origin::Created,
         agreed: None,
+        reset_mail: ResetMail::Settled,
     }
 }
 
@@ -96,10 +97,12 @@ fn plan_with(view: &UserView, policy: &Policy) -> Vec<String> {
             UserAction::Link {
                 account: AccountRef::Known(id),
                 origin,
+                reset_mail,
                 ..
-            } => {
-                format!("link {id} {}", origin.as_str())
-            }
+            } => match reset_mail {
+                ResetMail::Settled => format!("link {id} {}", origin.as_str()),
+                ResetMail::Owed => format!("link {id} {}, mail owed", origin.as_str()),
+            },
             action => action.name().to_owned(),
         })
         .collect()

@@ -4,54 +4,48 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{READY, Received, SqliteQueue, bury, change, hide, later};
+use super::{READY, Received, SqliteQueue, Taken, Unreadable, bury, later};
 use crate::failure::Failure;
 
 impl SqliteQueue {
     /// Takes out the messages of up to `subjects` subjects, those that wait longest first, at most
     /// `each` of one subject, and hides them for `visibility`. One group is one subject's, in order.
+    /// What cannot be read counts, and stops nothing.
     pub async fn receive_subjects(
         &self,
         subjects: usize,
         each: usize,
         visibility: Duration,
-    ) -> Result<Vec<Vec<Received>>, Failure> {
+    ) -> Result<Taken, Failure> {
         let now_ms = self.clock.now_ms();
         let (max_receives, until_ms) = (self.max_receives, later(now_ms, visibility));
         let each = i64::try_from(each).unwrap_or(i64::MAX);
         self.write(move |connection| {
             bury(connection, now_ms, max_receives)?;
-            let mut groups = Vec::new();
-            while groups.len() < subjects {
+            let mut taken = Taken::default();
+            for _ in 0..subjects {
                 // What was taken out before is hidden, and its subject with it.
                 let Some(subject) = longest_waiting(connection, now_ms)? else {
                     break;
                 };
-                let mut of_subject = connection.prepare_cached(
-                    "SELECT seq, body, receive_count FROM messages WHERE dead = 0 \
-                     AND subject = ?1 AND visible_at_ms <= ?2 ORDER BY seq LIMIT ?3",
-                )?;
-                let found = of_subject
-                    .query_map((&subject, now_ms, each), |row| {
-                        Ok((row.get(0)?, change(row, 1)?, row.get(2)?))
-                    })?
-                    .collect::<rusqlite::Result<_>>()?;
-                groups.push(hide(connection, found, until_ms)?);
+                take(connection, subject, (now_ms, each), until_ms, &mut taken)?;
             }
-            Ok(groups)
+            Ok(taken)
         })
         .await
     }
 
-    /// Takes messages off the queue; a receipt that is not the message's last one changes nothing.
-    pub async fn delete_all(&self, receipts: Vec<String>) -> Result<(), Failure> {
+    /// Takes messages off the queue, also those that are counted as dead by now, and says how many. A
+    /// receipt that is not its message's last one changes nothing.
+    pub async fn delete_all(&self, receipts: Vec<String>) -> Result<usize, Failure> {
         self.write(move |connection| {
             let mut delete =
                 connection.prepare_cached("DELETE FROM messages WHERE receipt = ?1")?;
+            let mut deleted = 0;
             for receipt in receipts {
-                delete.execute([receipt])?;
+                deleted += delete.execute([receipt])?;
             }
-            Ok(())
+            Ok(deleted)
         })
         .await
     }
@@ -64,4 +58,50 @@ fn longest_waiting(connection: &Connection, now_ms: i64) -> rusqlite::Result<Opt
         ))?
         .query_row([now_ms], |row| row.get(0))
         .optional()
+}
+
+/// Hides the messages of one subject, at most `each`, under fresh receipts.
+fn take(
+    connection: &Connection,
+    subject: String,
+    (now_ms, each): (i64, i64),
+    until_ms: i64,
+    taken: &mut Taken,
+) -> rusqlite::Result<()> {
+    let mut of_subject = connection.prepare_cached(
+        "SELECT seq, uuid, body, receive_count FROM messages WHERE dead = 0 \
+         AND subject = ?1 AND visible_at_ms <= ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    let found: Vec<(i64, String, String, u32)> = of_subject
+        .query_map((&subject, now_ms, each), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut hide = connection.prepare_cached(
+        "UPDATE messages SET receipt = ?2, visible_at_ms = ?3, postponed = 0, \
+         receive_count = receive_count + 1 WHERE seq = ?1",
+    )?;
+    let mut group = Vec::with_capacity(found.len());
+    for (seq, uuid, body, count) in found {
+        let receipt = uuid::Uuid::new_v4().to_string();
+        hide.execute((seq, &receipt, until_ms))?;
+        let receive_count = count.saturating_add(1);
+        match serde_json::from_str(&body) {
+            Ok(change) => group.push(Received {
+                change,
+                receipt,
+                receive_count,
+            }),
+            Err(_) => taken.unreadable.push(Unreadable {
+                uuid,
+                subject: subject.clone(),
+                receipt,
+                receive_count,
+            }),
+        }
+    }
+    if !group.is_empty() {
+        taken.groups.push(group);
+    }
+    Ok(())
 }

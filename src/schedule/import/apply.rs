@@ -19,7 +19,7 @@ use crate::ids::{OktaUserId, Subject};
 use crate::okta::{AppUser, Assignment, NewUser};
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Outcome, Problem, Summary};
-use crate::store::{AgreedProfile, Linked, Origin, UserLink};
+use crate::store::{AgreedProfile, Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that are worked on at the same time.
 const AT_ONCE: usize = 4;
@@ -260,6 +260,7 @@ impl Scheduler {
             username: account.username.clone(),
             origin: Origin::Imported,
             agreed: Some(agreed.clone()),
+            reset_mail: ResetMail::default(),
         };
         self.write_link(account, user, &link).await?;
         tally.push("linked");

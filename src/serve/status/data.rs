@@ -248,8 +248,12 @@ fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
     )
 }
 
-const QUEUED: &str = "SELECT uuid, 'queued', json_extract(body, '$.event_type'), subject, \
-                      json_extract(body, '$.published'), receive_count, sent_at_ms, NULL, NULL, \
+/// A body that nobody can read is shown as such and spoils no page.
+const QUEUED: &str = "SELECT uuid, 'queued', \
+                      COALESCE(CASE WHEN json_valid(body) THEN json_extract(body, '$.event_type') END, \
+                      'unreadable'), subject, \
+                      COALESCE(CASE WHEN json_valid(body) THEN json_extract(body, '$.published') END, \
+                      ''), receive_count, sent_at_ms, NULL, NULL, \
                       visible_at_ms, dead FROM messages";
 
 fn select(

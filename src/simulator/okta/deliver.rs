@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::log::{LogEvent, Target, delivery};
 use super::objects::EventHook;
 use super::world::OktaWorld;
+use crate::http::{client_builder, web_roots};
 use crate::simulator::cell::WorldCell;
 
 /// Okta gives up on an answer after this long.
@@ -83,21 +84,10 @@ impl Deliveries {
 }
 
 pub(super) fn client() -> io::Result<reqwest::Client> {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    client_builder(web_roots())
         .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
         .timeout(ANSWER_LIMIT)
-        .redirect(reqwest::redirect::Policy::none())
         .user_agent("Okta-Integrations")
-        .no_proxy()
         .build()
         .map_err(io::Error::other)
 }

@@ -95,15 +95,16 @@ impl DynamoDbStore {
         }
     }
 
-    pub(super) async fn end_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
+    pub(super) async fn end_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure> {
         let sent = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(intent_pk(user)))
             .update_expression("SET until_ms = :over")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("holder = :holder")
             .expression_attribute_values(":over", number(0))
+            .expression_attribute_values(":holder", text(holder))
             .send()
             .await;
         match sent {

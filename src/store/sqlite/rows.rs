@@ -4,7 +4,7 @@ use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::store::{AgreedProfile, Origin, TeamLink, UserLink};
+use crate::store::{AgreedProfile, Origin, ResetMail, TeamLink, UserLink};
 
 pub(super) fn owner<Id: TryFrom<String>>(
     connection: &Connection,
@@ -26,6 +26,11 @@ pub(super) fn user_link(row: &Row<'_>) -> rusqlite::Result<(OktaUserId, UserLink
         username: row.get(2)?,
         origin: origin(row, 3)?,
         agreed,
+        reset_mail: match row.get_ref(5)?.as_str()? {
+            "settled" => ResetMail::Settled,
+            "owed" => ResetMail::Owed,
+            _ => return Err(unreadable()),
+        },
     };
     Ok((parsed(row, 0)?, link))
 }

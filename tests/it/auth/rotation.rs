@@ -57,7 +57,7 @@ async fn gate(client: &Client, arn: &str) -> Result<Gate, Failure> {
     let mut reader = reader(client, &variables, BOTH).await?;
     let settings = HookSettings::read(&mut reader);
     let settings = reader.finish(settings).unwrap();
-    Ok(Gate::new(settings.header, settings.secrets).unwrap())
+    Ok(Gate::new(settings.auth.header, settings.auth.secrets).unwrap())
 }
 
 async fn admits(gate: &Gate, given: Option<&str>) -> bool {
@@ -202,7 +202,7 @@ async fn credentials_fill_what_variables_leave_unset() {
     });
     let arn = secret(&client, &everything.to_string()).await;
     let named = ("CREDENTIALS_SECRET_ARN", arn.as_str());
-    let kind = |settings: &RemoteSettings| match &*settings.okta_credentials.current() {
+    let kind = |settings: &RemoteSettings| match &*settings.okta.credentials.current() {
         Credentials::ApiToken(_) => "token",
         Credentials::ServiceApp { .. } => "app",
     };
@@ -260,7 +260,9 @@ async fn credentials_are_read_again_when_they_are_refused() {
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-    let okta = settings.okta(http, okta_anypoint::okta::Scopes::default());
+    let okta = settings
+        .okta
+        .client(http, okta_anypoint::okta::Scopes::default());
     org.look(&okta).await.unwrap();
 
     // The key is replaced on both sides, and the tokens of the old one end.
@@ -299,7 +301,9 @@ async fn an_api_token_is_read_again_when_it_is_refused() {
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-    let okta = settings.okta(http, okta_anypoint::okta::Scopes::default());
+    let okta = settings
+        .okta
+        .client(http, okta_anypoint::okta::Scopes::default());
     rotate(&client, &arn, &stored("simulated-okta-token")).await;
     org.look(&okta).await.unwrap();
     org.look(&okta).await.unwrap();

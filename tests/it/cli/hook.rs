@@ -148,3 +148,24 @@ async fn addresses_that_okta_cannot_call_are_refused() {
         .says("--url");
     assert!(!desk.wrote());
 }
+
+/// What a command does not use need not be set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hook_needs_no_settings_of_anypoint() {
+    let desk = Desk::new().await;
+    let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
+    let unused = desk
+        .environment
+        .keys()
+        .filter(|name| name.starts_with("ANYPOINT_") || *name == "OKTA_APP_ID");
+    let mut changes: Vec<(&str, &str)> = unused.map(|name| (name.as_str(), "")).collect();
+    assert_eq!(changes.len(), 5);
+    let register = ["hook", "register", "--url", &url];
+    desk.run_with(&changes, &register).await.expect(0);
+    changes.push(("HOOK_SECRET", ""));
+    desk.run_with(&changes, &["hook", "status"]).await.expect(0);
+    desk.run_with(&changes, &register)
+        .await
+        .expect(2)
+        .says("HOOK_SECRET is missing");
+}

@@ -4,8 +4,10 @@ mod demo;
 mod doctor;
 mod hook;
 mod operate;
+mod readme;
 mod schedule;
 mod simulate;
+mod terminal;
 mod usage;
 
 use std::collections::BTreeMap;

@@ -147,8 +147,19 @@ async fn what_failed_is_found_explained_and_replayed() {
         .expect(1)
         .says("What to do:");
 
+    // `serve` had set its message aside.
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, dead) \
+               VALUES (?1, 'user#x', '{}', 0, 0, 1), ('another', 'user#x', '{}', 0, 0, 1)";
+    file.execute(sql, [uuid]).unwrap();
+    let set_aside = || -> u32 {
+        let sql = "SELECT COUNT(*) FROM messages WHERE dead = 1";
+        file.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+
     // Nothing has changed, so it fails again; then the cause is mended.
     desk.on_file(&["replay", uuid]).await.expect(1);
+    assert_eq!(set_aside(), 2);
     let mended = desk
         .okta
         .world()
@@ -163,6 +174,7 @@ async fn what_failed_is_found_explained_and_replayed() {
         replayed["results"],
         json!([{"uuid": uuid, "subject": format!("user#{user}"), "status": "done", "error": null}])
     );
+    assert_eq!(set_aside(), 1, "done in another way");
     let done = desk
         .on_file(&["events", "--status", "done", "--subject", &user, "--json"])
         .await

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::Status;
-use okta_anypoint::provision::Policy;
+use okta_anypoint::provision::{Policy, ResetEmail};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
-use okta_anypoint::store::Origin;
+use okta_anypoint::store::{Intended, Origin};
 use okta_anypoint::worker::Pace;
 
 use crate::world::{APP, World};
@@ -217,6 +217,70 @@ async fn an_account_of_a_cut_off_run_does_not_stay_open_for_a_user_who_left() {
     world.when(|okta| okta.unassign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert!(world.user_link(&ann).await.is_some());
+    world.done();
+}
+
+/// The run that created the account was cut off before the mail, and the account was closed before
+/// anybody else asked for it: the mail comes when the account is opened, once.
+#[tokio::test]
+async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
+    for (reset_email, mails) in [(ResetEmail::Send, 1), (ResetEmail::Skip, 0)] {
+        let policy = Policy {
+            reset_email,
+            ..Policy::default()
+        };
+        let world = World::with_pace(policy, Pace::INLINE, Duration::from_millis(900)).await;
+        let ann = world.user("ann");
+        let events = world.okta_does(|okta| okta.assign(APP, &ann));
+        let slow = FaultKind::Delay(Duration::from_secs(30));
+        let fault = Fault::new("/users", slow).on(Method::POST).after_effect();
+        world.anypoint.traffic().inject(fault.once());
+        assert_eq!(world.deliver(&events).await, 503);
+        world.when(|okta| okta.suspend(&ann)).await;
+        assert_eq!(world.account("ann"), "ann Example - disabled");
+        world.look_again(&ann).await;
+        assert_eq!(world.anypoint().mails.len(), 0, "it would be of no use yet");
+        world.when(|okta| okta.unsuspend(&ann)).await;
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+        assert_eq!(world.anypoint().mails.len(), mails);
+        world.forget_traffic();
+        world.look_again(&ann).await;
+        assert_eq!(world.writes(), 0, "nothing is owed any more");
+        assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Created);
+        world.done();
+    }
+}
+
+/// Whoever was about to create an account, and is not any more, does not keep the next one waiting
+/// for the end of its lease.
+#[tokio::test]
+async fn work_that_ends_lets_the_next_one_create_at_once() {
+    let lease = Duration::from_secs(1_000);
+    // Cut off before the account was there; by the time it is done again the user is not wanted.
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let first = world.okta_does(|okta| okta.assign(APP, &ann));
+    world.okta_does(|okta| okta.unassign(APP, &ann));
+    let (store, user) = (&world.table.store, ann.parse().unwrap());
+    let noted = store.intend_account(&user, "ann", &first[0].uuid, lease);
+    assert_eq!(noted.await.unwrap(), Intended::Noted);
+    assert_eq!(world.deliver(&first).await, 204);
+    world.when(|okta| okta.assign(APP, &ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+
+    // Failed after the account was made.
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let mail = Fault::new("password", status(503, &[("retry-after", "60")])).on(Method::POST);
+    let fault = world.anypoint.traffic().inject(mail);
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 503);
+    assert!(world.anypoint.traffic().fired(fault) > 0);
+    world.anypoint.traffic().remove_fault(fault);
+    world.look_again(&ann).await;
+    assert!(world.user_link(&ann).await.is_some());
+    assert_eq!(world.anypoint().mails.len(), 1);
     world.done();
 }
 

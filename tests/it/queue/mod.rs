@@ -136,11 +136,23 @@ impl World for Sqlite {
     }
 
     async fn receive(&self, max: usize) -> Vec<Received> {
-        self.queue.receive(max, HIDDEN).await.unwrap()
+        // Subject by subject, those that wait longest first, until enough is there.
+        let mut received: Vec<Received> = Vec::new();
+        while received.len() < max {
+            let left = max - received.len();
+            let taken = self.queue.receive_subjects(1, left, HIDDEN).await.unwrap();
+            assert!(taken.unreadable.is_empty());
+            if taken.groups.is_empty() {
+                break;
+            }
+            received.extend(taken.groups.into_iter().flatten());
+        }
+        received
     }
 
     async fn delete(&self, receipt: &str) {
-        assert!(self.queue.delete(receipt).await.unwrap());
+        let deleted = self.queue.delete_all(vec![receipt.to_owned()]).await;
+        assert_eq!(deleted.unwrap(), 1);
     }
 }
 

@@ -69,8 +69,8 @@ impl Store for PanicsFor {
     ) -> Answer<Intended> {
         self.1.intend_account(user, username, holder, lease).await
     }
-    async fn release_intent(&self, user: &OktaUserId) -> Answer<()> {
-        self.1.release_intent(user).await
+    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Answer<()> {
+        self.1.release_intent(user, holder).await
     }
     async fn forget_intent(&self, user: &OktaUserId) -> Answer<()> {
         self.1.forget_intent(user).await

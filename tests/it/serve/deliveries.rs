@@ -112,3 +112,42 @@ async fn a_reconcile_finds_what_no_event_told() {
     let reports = serve.overview(&remotes).await["reports"].clone();
     assert_eq!(reports[0]["task"], "reconcile", "{reports}");
 }
+
+/// A message that this program did not write is recorded and leaves; it stops nobody, not even the
+/// events of its own subject.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_read_is_recorded_and_stops_nothing() {
+    let remotes = Remotes::start().await;
+    let user = remotes.user("ada");
+    let file = rusqlite::Connection::open(remotes.data()).unwrap();
+    drop(okta_anypoint::sqlite::Database::open(&remotes.data()).unwrap());
+    let put = |uuid: &str, subject: &str, body: &str, visible_at_ms: i64| {
+        let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
+                   VALUES (?1, ?2, ?3, 0, ?4)";
+        file.execute(sql, (uuid, subject, body, visible_at_ms))
+            .unwrap();
+    };
+    put("bad-1", &format!("user#{user}"), "{not json", 0);
+    put("bad-2", "no subject", r#"{"uuid":"bad-2"}"#, 0);
+    put("bad-3", "user#00uLATER", "{not json", i64::MAX);
+
+    let serve = remotes.serve_deliveries_only();
+    let events = remotes.assign(&user);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("the account", || {
+        remotes.anypoint.world().user_by_username("ada").is_some()
+    })
+    .await;
+    for uuid in ["bad-1", "bad-2"] {
+        let record = || {
+            let sql = "SELECT status || ' ' || error_class || ' ' || event_type FROM events \
+                       WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE uuid = ?1)";
+            file.query_row(sql, [uuid], |row| row.get::<_, String>(0))
+                .ok()
+        };
+        eventually("a record in place of the message", || record().is_some()).await;
+        assert_eq!(record().as_deref(), Some("failed permanent unreadable"));
+    }
+    let (status, page) = serve.get(&remotes, "/events?state=queued").await;
+    assert!(status == 200 && page.contains("00uLATER"), "{page}");
+}

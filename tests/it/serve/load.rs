@@ -1,87 +1,44 @@
-//! A burst of events: nothing lost, nothing doubled, bounded memory. `SERVE_BURST=10000` for more.
+//! A burst, a steady run, and a burst while the file is held: nothing lost, nothing doubled, bounded
+//! memory, 503 only when nothing was recorded. `cargo bench --bench load` runs more of each.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use okta_anypoint::simulator::okta::LogEvent;
+use super::measure::{Load, run};
 
-use super::Remotes;
-
-/// Events of one delivery.
-const EACH: usize = 10;
-/// Deliveries at once.
-const AT_ONCE: usize = 16;
 /// A user costs no memory once its events are done.
 const PEAK_MIB: u64 = 128;
 
+/// Runs a load; says how many answers were a 503.
+async fn loaded(events: usize, load: Load) -> usize {
+    let figures = run(events, load).await;
+    let rate = |time: Duration| figures.events as f64 / time.as_secs_f64();
+    println!(
+        "{load:?}: {:.0} events/s taken (slowest answer {:?}), then {} left; {:.0} events/s done; {} refused; \
+         peak {} MiB",
+        rate(figures.taken),
+        figures.slowest,
+        figures.backlog,
+        rate(figures.worked_off),
+        figures.refused,
+        figures.peak_mib
+    );
+    assert!(figures.is_sound(), "{figures:?}");
+    assert!(figures.peak_mib <= PEAK_MIB, "{figures:?}");
+    figures.refused
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_burst_is_taken_and_worked_off() {
-    let burst: usize = std::env::var("SERVE_BURST").map_or(1_000, |text| text.parse().unwrap());
-    let remotes = Remotes::start().await;
-    let mut events: Vec<LogEvent> = Vec::new();
-    for n in 0..burst / 2 {
-        let user = remotes.user(&format!("user{n}"));
-        events.extend(remotes.assign(&user));
-        let mut okta = remotes.okta.world();
-        events.extend(
-            okta.update_profile(&user, &[("lastName", format!("Name{n}").into())])
-                .unwrap(),
-        );
-    }
-    assert_eq!(events.len(), burst);
-    let serve = remotes.serve_deliveries_only();
+    assert_eq!(loaded(1_000, Load::Burst).await, 0);
+}
 
-    let begun = Instant::now();
-    let deliver = |events: Vec<LogEvent>| {
-        let (remotes, serve) = (&remotes, &serve);
-        async move {
-            let begun = Instant::now();
-            let status = remotes.deliver(serve, &events).await;
-            (status, begun.elapsed())
-        }
-    };
-    let chunks: Vec<Vec<LogEvent>> = events.chunks(EACH).map(<[_]>::to_vec).collect();
-    let answers: Vec<_> = futures_util::stream::iter(chunks)
-        .map(deliver)
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    let received = begun.elapsed();
-    let slowest = answers.iter().map(|(_, took)| *took).max().unwrap();
-    let refused = answers
-        .iter()
-        .filter(|(status, _)| *status != Some(204))
-        .count();
-    assert_eq!(refused, 0, "{answers:?}");
-    serve.settled(&remotes).await;
-    let worked = begun.elapsed();
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_steady_run_is_worked_off() {
+    assert_eq!(loaded(200, Load::Steady(100)).await, 0);
+}
 
-    super::status::pictures("load", &["/"], &serve, &remotes);
-    let overview = serve.overview(&remotes).await;
-    let done = overview["events"]["done"].as_u64().unwrap();
-    let mut made: HashMap<String, u32> = HashMap::new();
-    for call in remotes.anypoint.traffic().writes() {
-        if call.path.ends_with("/users") && call.status < 300 {
-            *made
-                .entry(call.body.unwrap()["username"].to_string())
-                .or_default() += 1;
-        }
-    }
-    let doubled = made.values().filter(|count| **count > 1).count();
-    let peak = serve.peak_kib() / 1024;
-    println!(
-        "burst of {burst}: received {:.0} events/s (slowest answer {slowest:?}), worked off {:.0} events/s, \
-         lost {}, doubled {doubled}, peak RSS {peak} MiB",
-        burst as f64 / received.as_secs_f64(),
-        burst as f64 / worked.as_secs_f64(),
-        burst as u64 - done,
-    );
-    assert_eq!((done, doubled, made.len()), (burst as u64, 0, burst / 2));
-    for n in 0..burst / 2 {
-        let anypoint = remotes.anypoint.world();
-        let account = anypoint.user_by_username(&format!("user{n}"));
-        assert_eq!(account.unwrap().last_name, format!("Name{n}"));
-    }
-    assert!(peak <= PEAK_MIB, "{peak} MiB");
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_recorded_is_refused_and_taken_later() {
+    let held = Duration::from_secs(3);
+    assert!(loaded(200, Load::BurstOnHeldFile(held)).await > 0);
 }

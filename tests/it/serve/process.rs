@@ -59,12 +59,18 @@ async fn it_says_what_is_missing_and_what_okta_cannot_reach() {
         "{said}"
     );
 
-    for (url, reachable) in [
-        ("http://hooks.acme.example/", false),
-        ("https://hooks.acme.example/", true),
+    let simulated = remotes.okta.base_url();
+    let real = "https://acme.okta.example";
+    for (okta, url, reachable) in [
+        (real, "http://hooks.acme.example/", false),
+        (real, "https://hooks.acme.example/", true),
+        (real, "http://127.0.0.1:8080/", false),
+        (simulated, "http://hooks.acme.example/", false),
+        (simulated, "http://127.0.0.1:8080/", true),
     ] {
         let mut command = remotes.command(&["--url", url]);
         let mut child = command
+            .env("OKTA_ORG_URL", okta)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -9,7 +9,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::{Remotes, Serve, eventually};
 
 /// What headless Chromium prints for a page, told to do `what` with it.
-pub fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> String {
+fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> String {
     let browser = std::env::var_os("CHROMIUM")
         .map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
     let name = browser.display();
@@ -49,7 +49,7 @@ fn in_browser(path: &str, serve: &Serve, remotes: &Remotes) -> String {
 }
 
 /// Pictures for people: `SERVE_SCREENSHOTS=folder`.
-pub fn pictures(name: &str, paths: &[&str], serve: &Serve, remotes: &Remotes) {
+fn pictures(name: &str, paths: &[&str], serve: &Serve, remotes: &Remotes) {
     let Ok(folder) = std::env::var("SERVE_SCREENSHOTS") else {
         return;
     };

@@ -219,14 +219,19 @@ async fn one_holder_intends_at_a_time(world: World) {
         Intended::Noted,
         "the lease is over"
     );
-    store.release_intent(&user(1)).await.unwrap();
+    store.release_intent(&user(1), "event-1").await.unwrap();
+    assert!(
+        matches!(intend("event-3").await, Intended::Held { .. }),
+        "not the holder's word"
+    );
+    store.release_intent(&user(1), "event-2").await.unwrap();
     assert_eq!(
         world.intent(1).await.as_deref(),
         Some("name"),
         "the note itself stays"
     );
     assert_eq!(intend("event-3").await, Intended::Noted);
-    store.release_intent(&user(2)).await.unwrap();
+    store.release_intent(&user(2), "event-3").await.unwrap();
     assert_eq!(world.intent(2).await, None, "releasing makes no note");
 }
 

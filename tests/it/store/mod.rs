@@ -29,7 +29,7 @@ use okta_anypoint::clock::ManualClock;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{
-    DynamoDbStore, Linked, Origin, SqliteStore, Store, TeamLink, Tenure, UserLink,
+    DynamoDbStore, Linked, Origin, ResetMail, SqliteStore, Store, TeamLink, Tenure, UserLink,
 };
 
 use crate::ledger::START_MS;
@@ -100,6 +100,11 @@ fn link_to(n: usize) -> UserLink {
         username: format!("name{n}"),
         origin: Origin::Created,
         agreed: None,
+        reset_mail: if n.is_multiple_of(2) {
+            ResetMail::Owed
+        } else {
+            ResetMail::Settled
+        },
     }
 }
 

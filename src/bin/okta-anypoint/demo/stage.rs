@@ -117,7 +117,8 @@ impl Stage {
             )
         };
         let inline = InlineQueue::new(Arc::new(worker(Pace::INLINE)), INLINE_TIME);
-        let gate = Gate::new(hook.header, &hook.secrets).map_err(|error| anyhow!(error))?;
+        let gate =
+            Gate::new(hook.auth.header, &hook.auth.secrets).map_err(|error| anyhow!(error))?;
         let receiver = Receiver::new(
             gate,
             hook.app.clone(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use okta_anypoint::aws;
 use okta_anypoint::aws::inspect;
 use okta_anypoint::wiring;
 use rusqlite::{Connection, OpenFlags};
@@ -53,7 +54,7 @@ fn file_is_ours(group: &mut Group, file: &Path) {
 }
 
 async fn dynamodb(group: &mut Group, name: &str) {
-    let client = aws_sdk_dynamodb::Client::new(&wiring::aws(AWS_TIME).await);
+    let client = aws_sdk_dynamodb::Client::new(&wiring::aws(aws::load, AWS_TIME).await);
     let (table, ttl) = futures_util::join!(
         inspect::table(&client, name),
         inspect::time_to_live(&client, name)
@@ -89,7 +90,7 @@ async fn dynamodb(group: &mut Group, name: &str) {
 }
 
 async fn sqs(group: &mut Group, url: &str) {
-    let client = aws_sdk_sqs::Client::new(&wiring::aws(AWS_TIME).await);
+    let client = aws_sdk_sqs::Client::new(&wiring::aws(aws::load, AWS_TIME).await);
     match inspect::queue(&client, url).await {
         Ok(facts) if !facts.fifo => group.wrong(
             "queue",

@@ -1,0 +1,126 @@
+//! What a person at a terminal sees: `script` (util-linux) gives the program one.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use super::{Desk, MOST, PROGRAM};
+
+/// The program on a terminal of its own.
+struct Terminal {
+    script: Child,
+    shown: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    /// Starts a command on the desk's file.
+    fn start(desk: &Desk, arguments: &str) -> Self {
+        let line = format!("{PROGRAM} {arguments} --data {}", desk.data.display());
+        let mut script = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env_clear()
+            .envs(&desk.environment)
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`script` of util-linux");
+        let mut out = script.stdout.take().unwrap();
+        let (sender, shown) = channel();
+        std::thread::spawn(move || {
+            let mut some = [0; 4096];
+            while let Ok(count @ 1..) = out.read(&mut some) {
+                if sender.send(some[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            script,
+            shown,
+            seen: String::new(),
+        }
+    }
+
+    /// Waits for the question.
+    fn asked(&mut self) {
+        while !self.seen.contains("[y/N] ") {
+            let Ok(more) = self.shown.recv_timeout(MOST) else {
+                panic!("nothing was asked: {}", self.seen);
+            };
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
+
+    fn types(&mut self, keys: &str) {
+        let stdin = self.script.stdin.as_mut().unwrap();
+        stdin.write_all(keys.as_bytes()).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// The exit code, and everything that was shown.
+    fn ended(mut self) -> (i32, String) {
+        while let Ok(more) = self.shown.recv_timeout(MOST) {
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+        let code = self.script.wait().unwrap().code().unwrap_or(-1);
+        (code, self.seen)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reconcile_asks_before_it_changes_anything() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let has_account = || {
+        desk.anypoint
+            .world()
+            .user_by_username("lin_example")
+            .is_some()
+    };
+    // Enter alone, something else, and the end of input are no "yes"; neither does --json mean one.
+    for (arguments, keys) in [
+        ("reconcile", "n\n"),
+        ("reconcile", "\n"),
+        ("reconcile", "what?\n"),
+        ("reconcile", "\u{4}"),
+        ("reconcile --json", "n\n"),
+    ] {
+        let mut terminal = Terminal::start(&desk, arguments);
+        terminal.asked();
+        assert!(!desk.wrote() && !has_account(), "{arguments} did not wait");
+        if !arguments.contains("--json") {
+            assert!(
+                terminal.seen.contains("create account"),
+                "{}",
+                terminal.seen
+            );
+        }
+        terminal.types(keys);
+        let (code, seen) = terminal.ended();
+        assert_eq!(code, 1, "{seen}");
+        assert!(seen.contains("nothing was changed"), "{seen}");
+        assert!(!desk.wrote() && !has_account(), "{arguments} {keys:?}");
+    }
+
+    let mut terminal = Terminal::start(&desk, "reconcile");
+    terminal.asked();
+    terminal.types("y\n");
+    let (code, seen) = terminal.ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(desk.wrote() && has_account());
+    // Both sides agree now: there is nothing to ask about.
+    let (code, seen) = Terminal::start(&desk, "reconcile").ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(!seen.contains("[y/N]") && !desk.wrote(), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_says_yes_beforehand_is_not_asked() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let (code, seen) = Terminal::start(&desk, "reconcile --yes").ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(!seen.contains("[y/N]") && desk.wrote(), "{seen}");
+}

@@ -1,0 +1,230 @@
+//! Puts a load on the running program and states what became of it. The tests run little of it, the
+//! bench much.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use okta_anypoint::simulator::okta::LogEvent;
+use rusqlite::Connection;
+
+use super::rig::{LONG, Remotes, Serve};
+
+/// Events of one delivery.
+pub const EACH: usize = 10;
+/// Deliveries at once, in a burst and at a steady pace.
+pub const AT_ONCE: usize = 16;
+
+/// How the events come.
+#[derive(Debug, Clone, Copy)]
+pub enum Load {
+    /// As fast as they are taken.
+    Burst,
+    /// So many events a second.
+    Steady(usize),
+    /// As fast as they are taken, while another process holds the file for this long.
+    BurstOnHeldFile(Duration),
+}
+
+/// What became of a load.
+#[derive(Debug)]
+pub struct Figures {
+    pub events: usize,
+    /// From the first delivery to the last 204.
+    pub taken: Duration,
+    /// The slowest single answer.
+    pub slowest: Duration,
+    /// From the first delivery until the queue was empty.
+    pub worked_off: Duration,
+    /// Messages that waited when the last delivery was taken.
+    pub backlog: u64,
+    /// Answers with 503; their deliveries were sent again.
+    pub refused: usize,
+    /// Of these, those of which something had been recorded all the same.
+    pub refused_and_recorded: usize,
+    pub lost: usize,
+    /// Accounts made or mails sent more than once.
+    pub doubled: usize,
+    /// Users whose account does not say what Okta says.
+    pub wrong: usize,
+    pub peak_mib: u64,
+}
+
+impl Figures {
+    /// Nothing lost, doubled, wrong, or refused and yet recorded.
+    pub fn is_sound(&self) -> bool {
+        self.lost + self.doubled + self.wrong + self.refused_and_recorded == 0
+    }
+}
+
+/// Half as many users as events: each is assigned and then renamed.
+pub async fn run(events: usize, load: Load) -> Figures {
+    let remotes = Remotes::start().await;
+    let users = events / 2;
+    let mut due: Vec<LogEvent> = Vec::with_capacity(events);
+    for n in 0..users {
+        let user = remotes.user(&format!("user{n}"));
+        due.extend(remotes.assign(&user));
+        let renamed = [("lastName", format!("Name{n}").into())];
+        let mut okta = remotes.okta.world();
+        due.extend(okta.update_profile(&user, &renamed).unwrap());
+    }
+    assert_eq!(due.len(), events);
+    let serve = remotes.serve_deliveries_only();
+    // It listens before it has taken up what an earlier process left.
+    while serve.get(&remotes, "/ready").await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let file = Connection::open(remotes.data()).unwrap();
+
+    let begun = Instant::now();
+    let held = match load {
+        Load::BurstOnHeldFile(time) => Some(hold(&remotes, time)),
+        Load::Burst | Load::Steady(_) => None,
+    };
+    let mut deliveries = Vec::new();
+    for (number, chunk) in due.chunks(EACH).enumerate() {
+        let at = match load {
+            Load::Steady(each_second) => {
+                Duration::from_secs_f64((number * EACH) as f64 / each_second as f64)
+            }
+            Load::Burst | Load::BurstOnHeldFile(_) => Duration::ZERO,
+        };
+        deliveries.push(until_taken(&remotes, &serve, &file, chunk, begun + at));
+    }
+    let sent: Vec<Sent> = futures_util::stream::iter(deliveries)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let taken = begun.elapsed();
+    let backlog = waiting(&serve, &remotes).await;
+    worked_off(&serve, &remotes).await;
+    let worked_off = begun.elapsed();
+    if let Some(held) = held {
+        held.join().unwrap();
+    }
+
+    let done = done(&file);
+    let (doubled, wrong) = anypoint(&remotes, users);
+    Figures {
+        events,
+        taken,
+        slowest: sent.iter().map(|sent| sent.slowest).max().unwrap(),
+        worked_off,
+        backlog,
+        refused: sent.iter().map(|sent| sent.refused).sum(),
+        refused_and_recorded: sent.iter().map(|sent| sent.recorded).sum(),
+        lost: due
+            .iter()
+            .filter(|event| !done.contains(&event.uuid))
+            .count(),
+        doubled,
+        wrong,
+        peak_mib: serve.peak_kib() / 1024,
+    }
+}
+
+struct Sent {
+    slowest: Duration,
+    refused: usize,
+    recorded: usize,
+}
+
+/// Sends a delivery at its time, and again until it is taken, as Okta and the System Log do.
+async fn until_taken(
+    remotes: &Remotes,
+    serve: &Serve,
+    file: &Connection,
+    events: &[LogEvent],
+    at: Instant,
+) -> Sent {
+    tokio::time::sleep_until(at.into()).await;
+    let (mut slowest, mut refused, mut recorded) = (Duration::ZERO, 0, 0);
+    loop {
+        let begun = Instant::now();
+        let status = remotes.deliver(serve, events).await;
+        slowest = slowest.max(begun.elapsed());
+        match status {
+            Some(204) => break,
+            Some(503) => {
+                refused += 1;
+                recorded += usize::from(events.iter().any(|event| is_recorded(file, event)));
+            }
+            other => panic!("answered with {other:?}\n{}", serve.log()),
+        }
+        assert!(refused < 100, "never taken\n{}", serve.log());
+    }
+    Sent {
+        slowest,
+        refused,
+        recorded,
+    }
+}
+
+/// Whether the queue remembers an event.
+fn is_recorded(file: &Connection, event: &LogEvent) -> bool {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sent WHERE uuid = ?1)";
+    file.query_row(sql, [&event.uuid], |row| row.get(0))
+        .unwrap()
+}
+
+/// Holds the file as another process would that writes for long. It is held when this returns.
+fn hold(remotes: &Remotes, time: Duration) -> std::thread::JoinHandle<()> {
+    let other = Connection::open(remotes.data()).unwrap();
+    other.busy_timeout(LONG).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::spawn(move || {
+        std::thread::sleep(time);
+        other.execute_batch("ROLLBACK").unwrap();
+    })
+}
+
+async fn waiting(serve: &Serve, remotes: &Remotes) -> u64 {
+    let overview = serve.overview(remotes).await;
+    let count = |name: &str| overview["queue"][name].as_u64().unwrap();
+    count("waiting") + count("in_flight")
+}
+
+/// Waits until the queue is empty, for as long as it gets shorter.
+async fn worked_off(serve: &Serve, remotes: &Remotes) {
+    let (mut least, mut since) = (u64::MAX, Instant::now());
+    loop {
+        let left = waiting(serve, remotes).await;
+        if left == 0 {
+            return;
+        }
+        if left < least {
+            (least, since) = (left, Instant::now());
+        }
+        assert!(since.elapsed() < LONG, "{left} stay\n{}", serve.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn done(file: &Connection) -> HashSet<String> {
+    let mut events = file
+        .prepare("SELECT id FROM events WHERE status = 'done'")
+        .unwrap();
+    let ids = events.query_map([], |row| row.get(0)).unwrap();
+    ids.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// How much was done twice, and how many accounts do not agree.
+fn anypoint(remotes: &Remotes, users: usize) -> (usize, usize) {
+    let mut made: HashMap<String, usize> = HashMap::new();
+    for call in remotes.anypoint.traffic().writes() {
+        if call.path.ends_with("/users") && call.status < 300 {
+            let username = call.body.unwrap()["username"].to_string();
+            *made.entry(username).or_default() += 1;
+        }
+    }
+    let world = remotes.anypoint.world();
+    let accounts_twice: usize = made.values().map(|count| count - 1).sum();
+    let mails_twice = world.mails.len().saturating_sub(users);
+    let agrees = |n: &usize| {
+        let account = world.user_by_username(&format!("user{n}"));
+        account.is_some_and(|account| account.last_name == format!("Name{n}"))
+    };
+    let agreeing = (0..users).filter(agrees).count();
+    (accounts_twice + mails_twice, users - agreeing)
+}
