@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a message that is out stays hidden, seconds: longer than any history.
 const OUT: i32 = 900;
 /// The bound on everything that has to end.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// See the module.
 pub struct Lambdas {

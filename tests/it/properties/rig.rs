@@ -438,15 +438,11 @@ impl Rig {
         }
         // What was under way, and what was just queued.
         for _ in 0..2 {
+            self.take_turns().await;
             if let Some(turn) = self.turn.take() {
                 turn.await.unwrap();
                 self.watch().await;
             }
-            self.take_turns().await;
-        }
-        if let Some(turn) = self.turn.take() {
-            turn.await.unwrap();
-            self.watch().await;
         }
     }
 
