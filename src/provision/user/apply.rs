@@ -9,16 +9,14 @@ use secrecy::SecretString;
 
 use super::look::defect;
 use super::plan::{AccountRef, UserAction, UserStep, UserView, WantedTeam, plan_user};
-use crate::anypoint::{AccountChanges, NewAccount};
+use crate::anypoint::NewAccount;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::provision::wanted::{Person, Wanted};
-use crate::store::{
-    AccountOwner, FreshTeams, Intended, LastWrite, Linked, ResetMail, Tenure, UserLink,
-};
+use crate::provision::wanted::Person;
+use crate::store::{FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -26,14 +24,14 @@ const MOST_LOOKS: usize = 20;
 const HELD_PAUSE: Duration = Duration::from_millis(150);
 
 /// A note that an account is being created outlives its run by this much.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How often an account is created again after an answer that says nothing.
 const MOST_UNSURE: u32 = 3;
 /// How long to wait before that the first time.
 const UNSURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the work on a plan ended.
-enum End {
+pub(super) enum End {
     /// All is done, but for what was refused for good.
     Done(Option<Failure>),
     /// Another run is creating the account right now.
@@ -45,7 +43,7 @@ enum End {
 }
 
 impl End {
-    const DONE: Self = Self::Done(None);
+    pub(super) const DONE: Self = Self::Done(None);
 }
 
 impl Provisioner {
@@ -82,11 +80,27 @@ impl Provisioner {
         let mut name_was_taken = false;
         let mut unsure = 0;
         for _ in 0..MOST_LOOKS {
-            let view = self.look_at_user(user, deadline).await?;
+            let view = match self.look_at_user(user, deadline).await {
+                Err(refused) if !refused.is_retryable() => {
+                    self.close_under_refused_name(user, deadline, course)
+                        .await?;
+                    return Err(refused);
+                }
+                other => other?,
+            };
             if view.intended.is_some() {
                 course.intent = Intent::Open;
             }
-            let plan = plan_user(&view, &self.policy)?;
+            let plan = match plan_user(&view, &self.policy) {
+                Ok(plan) => plan,
+                Err(refused) => {
+                    // The wanted account cannot be had; what an earlier run left behind is closed anyway.
+                    if let Some(name) = &view.intended {
+                        self.close_left_behind(user, name, deadline, course).await?;
+                    }
+                    return Err(refused);
+                }
+            };
             let creates = plan
                 .iter()
                 .any(|step| matches!(step.action, UserAction::Create(_)));
@@ -135,7 +149,11 @@ impl Provisioner {
             course,
             written: FreshTeams::new(),
         };
-        let mut end = run.close_stranded(deadline).await;
+        let mut end = match run.note_stands(&plan, claim).await {
+            Ok(true) => run.close_stranded(deadline).await,
+            Ok(false) => Ok(End::Held),
+            Err(failure) => Err(failure),
+        };
         let mut refused = None;
         for step in plan {
             if !matches!(end, Ok(End::Done(_))) {
@@ -165,73 +183,34 @@ impl Provisioner {
 
 /// What one piece of work has come to, over all its looks.
 #[derive(Default)]
-struct Course {
-    applied: Applied,
+pub(super) struct Course {
+    pub(super) applied: Applied,
     /// The usernames for which it has asked for a mail.
     mailed: HashSet<String>,
-    intent: Intent,
+    pub(super) intent: Intent,
 }
 
 /// Whether the note about an account that is being created may still say that this work is at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Intent {
+pub(super) enum Intent {
     #[default]
     Closed,
     Open,
 }
 
-struct Run<'a> {
-    provisioner: &'a Provisioner,
-    view: &'a UserView,
+pub(super) struct Run<'a> {
+    pub(super) provisioner: &'a Provisioner,
+    pub(super) view: &'a UserView,
     created: Option<AccountId>,
     /// The account that was closed and that this run has enabled.
-    opened: Option<AccountId>,
-    course: &'a mut Course,
+    pub(super) opened: Option<AccountId>,
+    pub(super) course: &'a mut Course,
     written: FreshTeams,
 }
 
 impl Run<'_> {
-    /// An earlier run was cut off while it created, or was to close, an account under a name that is not
-    /// wanted any more. If the account is there, and nobody has it, it must not stay open.
-    async fn close_stranded(&mut self, deadline: Deadline) -> Result<End, Failure> {
-        let Provisioner {
-            anypoint, store, ..
-        } = self.provisioner;
-        let Some(name) = &self.view.intended else {
-            return Ok(End::DONE);
-        };
-        let is_named = |other: &str| other.eq_ignore_ascii_case(name);
-        let is_planned = match &self.view.wanted {
-            Wanted::Account(person) => is_named(&person.username),
-            // Without a link the plan itself closes it.
-            Wanted::Nothing(_) => self.view.link.is_none(),
-        };
-        let is_linked = self.view.linked.as_ref();
-        if is_planned || is_linked.is_some_and(|account| is_named(&account.username)) {
-            return Ok(End::DONE);
-        }
-        let Some(account) = anypoint.account_named(name, deadline).await? else {
-            return Ok(End::DONE);
-        };
-        let owners = store.account_owners(std::slice::from_ref(&account.id));
-        let is_former = |owner: &AccountOwner| {
-            owner.okta_user == self.view.user && owner.tenure == Tenure::Former
-        };
-        if owners.await?.values().all(is_former) {
-            if account.is_enabled() {
-                let changes = AccountChanges::enabled(false);
-                anypoint
-                    .update_account(&account.id, &changes, deadline)
-                    .await?;
-                self.course.applied.actions.push("disable_account");
-            }
-            self.forget_intent().await?;
-        }
-        Ok(End::DONE)
-    }
-
     /// The account was refused, closed or linked: nothing is left to find again.
-    async fn forget_intent(&mut self) -> Result<(), Failure> {
+    pub(super) async fn forget_intent(&mut self) -> Result<(), Failure> {
         let store = &self.provisioner.store;
         store.forget_intent(&self.view.user).await?;
         self.course.intent = Intent::Closed;
@@ -340,58 +319,6 @@ impl Run<'_> {
             self.course.intent = Intent::Open;
         }
         Ok(false)
-    }
-
-    /// Whether the account that was just enabled still is the user's, or is about to become so. Another
-    /// run may have closed it since the look, because the user has another one by now: then it is
-    /// closed again, for nobody looks at former accounts.
-    async fn opened_rightly(&mut self, claim: &Claim, deadline: Deadline) -> Result<bool, Failure> {
-        let is_opened = |link: &UserLink| Some(&link.anypoint_id) == self.opened.as_ref();
-        if !self.view.link.as_ref().is_some_and(is_opened) {
-            return Ok(true);
-        }
-        let link = self.provisioner.store.user_link(&self.view.user).await?;
-        if link.as_ref().is_some_and(is_opened) {
-            return Ok(true);
-        }
-        self.close_opened(claim, deadline).await?;
-        Ok(false)
-    }
-
-    /// Closes the account that this run has enabled, unless it is somebody's by now. Noted first: if
-    /// this run does not get through with it, the next one does.
-    async fn close_opened(&mut self, claim: &Claim, deadline: Deadline) -> Result<(), Failure> {
-        let Provisioner {
-            anypoint, store, ..
-        } = self.provisioner;
-        let Some(account) = self.opened.take() else {
-            return Ok(());
-        };
-        let owners = store.account_owners(std::slice::from_ref(&account)).await?;
-        let is_had = |owner: &AccountOwner| owner.tenure == Tenure::Current;
-        if owners.get(&account).is_some_and(is_had) {
-            return Ok(());
-        }
-        let user = &self.view.user;
-        let seen = self.view.named.as_ref().map(|named| &named.account);
-        let seen = seen.into_iter().chain(&self.view.linked);
-        let mut noted = false;
-        for seen in seen.filter(|seen| seen.id == account) {
-            let lease = deadline.remaining() + LEASE_MARGIN;
-            let intended = store.intend_account(user, &seen.username, claim.id(), lease);
-            noted = intended.await? == Intended::Noted;
-        }
-        if noted {
-            self.course.intent = Intent::Open;
-        }
-        let changes = AccountChanges::enabled(false);
-        anypoint
-            .update_account(&account, &changes, deadline)
-            .await?;
-        if noted {
-            self.forget_intent().await?;
-        }
-        Ok(())
     }
 
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and

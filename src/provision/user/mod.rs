@@ -1,6 +1,7 @@
 //! One user: look at both sides, plan, apply.
 
 mod apply;
+mod left_behind;
 mod look;
 mod plan;
 
