@@ -72,7 +72,10 @@ async fn what_cannot_be_done_in_the_callers_time_is_given_back_within_it() {
     stage.okta.traffic().set_latency(Duration::from_secs(4));
     let change = Change::found(Subject::User(ann), 0);
     let time = Deadline::within(Duration::from_secs(2));
-    let sent = stage.inline().send_by(&[change.clone()], time).await;
+    let sent = stage
+        .inline()
+        .send_by(std::slice::from_ref(&change), time)
+        .await;
     assert!(sent.unwrap_err().is_retryable());
     let recorded = stage
         .ledger
