@@ -386,10 +386,16 @@ impl Run<'_> {
             .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
             .await?;
         self.written.insert(link.team_id.clone(), LastWrite::Joined);
-        anypoint
+        match anypoint
             .add_members(&link.team_id, &accounts, deadline)
             .await
-            .map_err(Failure::from)
+        {
+            Err(error) if error.is_not_found() => Err(Failure::retryable(
+                Side::Anypoint,
+                "the team was deleted since it was found; the next look makes it again",
+            )),
+            other => other.map_err(Failure::from),
+        }
     }
 
     fn resolve(&self, account: &AccountRef) -> Result<AccountId, Failure> {
