@@ -182,6 +182,8 @@ impl Provisioner {
     ) -> Result<(), Failure> {
         let refused = match self.anypoint.add_members(team, accounts, deadline).await {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
+            // The team was deleted since the look: the next one makes it again.
+            Err(error) if error.is_not_found() => return Ok(()),
             other => return other.map_err(Failure::from),
         };
         let mut there = Vec::new();

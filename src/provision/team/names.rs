@@ -77,8 +77,9 @@ impl Provisioner {
                 return Ok((team, next));
             };
             if seen.contains(&bearer.id) {
-                let aside = bearer.name.chars().take(200).chain([' ']);
-                let aside = aside.chain(bearer.id.as_str().chars().take(8)).collect();
+                // The whole id: another team may have been moved aside from the same name.
+                let name: String = bearer.name.chars().take(200).collect();
+                let aside = format!("{name} {}", bearer.id);
                 return Ok((bearer.id.clone(), aside));
             }
             let owners = self.store.team_owners(std::slice::from_ref(&bearer.id));

@@ -3,22 +3,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use http::StatusCode;
-use rand::seq::{IndexedRandom, SliceRandom};
-use secrecy::SecretString;
-
+use super::create::name_taken;
 use super::look::defect;
-use super::plan::{AccountRef, UserAction, UserStep, UserView, WantedTeam, plan_user};
-use crate::anypoint::{AccountChanges, NewAccount};
+use super::plan::{AccountRef, UserAction, UserStep, plan_user};
+use super::view::{UserView, WantedTeam};
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::provision::wanted::{Person, Wanted};
-use crate::store::{
-    AccountOwner, FreshTeams, Intended, LastWrite, Linked, ResetMail, Tenure, UserLink,
-};
+use crate::store::{FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -26,14 +20,14 @@ const MOST_LOOKS: usize = 20;
 const HELD_PAUSE: Duration = Duration::from_millis(150);
 
 /// A note that an account is being created outlives its run by this much.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How often an account is created again after an answer that says nothing.
 const MOST_UNSURE: u32 = 3;
 /// How long to wait before that the first time.
 const UNSURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the work on a plan ended.
-enum End {
+pub(super) enum End {
     /// All is done, but for what was refused for good.
     Done(Option<Failure>),
     /// Another run is creating the account right now.
@@ -45,7 +39,7 @@ enum End {
 }
 
 impl End {
-    const DONE: Self = Self::Done(None);
+    pub(super) const DONE: Self = Self::Done(None);
 }
 
 impl Provisioner {
@@ -82,11 +76,27 @@ impl Provisioner {
         let mut name_was_taken = false;
         let mut unsure = 0;
         for _ in 0..MOST_LOOKS {
-            let view = self.look_at_user(user, deadline).await?;
+            let view = match self.look_at_user(user, deadline).await {
+                Err(refused) if !refused.is_retryable() => {
+                    self.close_under_refused_name(user, deadline, course)
+                        .await?;
+                    return Err(refused);
+                }
+                other => other?,
+            };
             if view.intended.is_some() {
                 course.intent = Intent::Open;
             }
-            let plan = plan_user(&view, &self.policy)?;
+            let plan = match plan_user(&view, &self.policy) {
+                Ok(plan) => plan,
+                Err(refused) => {
+                    // The wanted account cannot be had; what an earlier run left behind is closed anyway.
+                    if let Some(name) = &view.intended {
+                        self.close_left_behind(user, name, deadline, course).await?;
+                    }
+                    return Err(refused);
+                }
+            };
             let creates = plan
                 .iter()
                 .any(|step| matches!(step.action, UserAction::Create(_)));
@@ -135,7 +145,11 @@ impl Provisioner {
             course,
             written: FreshTeams::new(),
         };
-        let mut end = run.close_stranded(deadline).await;
+        let mut end = match run.note_stands(&plan, claim).await {
+            Ok(true) => run.close_stranded(deadline).await,
+            Ok(false) => Ok(End::Held),
+            Err(failure) => Err(failure),
+        };
         let mut refused = None;
         for step in plan {
             if !matches!(end, Ok(End::Done(_))) {
@@ -165,73 +179,34 @@ impl Provisioner {
 
 /// What one piece of work has come to, over all its looks.
 #[derive(Default)]
-struct Course {
-    applied: Applied,
+pub(super) struct Course {
+    pub(super) applied: Applied,
     /// The usernames for which it has asked for a mail.
     mailed: HashSet<String>,
-    intent: Intent,
+    pub(super) intent: Intent,
 }
 
 /// Whether the note about an account that is being created may still say that this work is at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Intent {
+pub(super) enum Intent {
     #[default]
     Closed,
     Open,
 }
 
-struct Run<'a> {
-    provisioner: &'a Provisioner,
-    view: &'a UserView,
-    created: Option<AccountId>,
+pub(super) struct Run<'a> {
+    pub(super) provisioner: &'a Provisioner,
+    pub(super) view: &'a UserView,
+    pub(super) created: Option<AccountId>,
     /// The account that was closed and that this run has enabled.
-    opened: Option<AccountId>,
-    course: &'a mut Course,
+    pub(super) opened: Option<AccountId>,
+    pub(super) course: &'a mut Course,
     written: FreshTeams,
 }
 
 impl Run<'_> {
-    /// An earlier run was cut off while it created, or was to close, an account under a name that is not
-    /// wanted any more. If the account is there, and nobody has it, it must not stay open.
-    async fn close_stranded(&mut self, deadline: Deadline) -> Result<End, Failure> {
-        let Provisioner {
-            anypoint, store, ..
-        } = self.provisioner;
-        let Some(name) = &self.view.intended else {
-            return Ok(End::DONE);
-        };
-        let is_named = |other: &str| other.eq_ignore_ascii_case(name);
-        let is_planned = match &self.view.wanted {
-            Wanted::Account(person) => is_named(&person.username),
-            // Without a link the plan itself closes it.
-            Wanted::Nothing(_) => self.view.link.is_none(),
-        };
-        let is_linked = self.view.linked.as_ref();
-        if is_planned || is_linked.is_some_and(|account| is_named(&account.username)) {
-            return Ok(End::DONE);
-        }
-        let Some(account) = anypoint.account_named(name, deadline).await? else {
-            return Ok(End::DONE);
-        };
-        let owners = store.account_owners(std::slice::from_ref(&account.id));
-        let is_former = |owner: &AccountOwner| {
-            owner.okta_user == self.view.user && owner.tenure == Tenure::Former
-        };
-        if owners.await?.values().all(is_former) {
-            if account.is_enabled() {
-                let changes = AccountChanges::enabled(false);
-                anypoint
-                    .update_account(&account.id, &changes, deadline)
-                    .await?;
-                self.course.applied.actions.push("disable_account");
-            }
-            self.forget_intent().await?;
-        }
-        Ok(End::DONE)
-    }
-
     /// The account was refused, closed or linked: nothing is left to find again.
-    async fn forget_intent(&mut self) -> Result<(), Failure> {
+    pub(super) async fn forget_intent(&mut self) -> Result<(), Failure> {
         let store = &self.provisioner.store;
         store.forget_intent(&self.view.user).await?;
         self.course.intent = Intent::Closed;
@@ -342,58 +317,6 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// Whether the account that was just enabled still is the user's, or is about to become so. Another
-    /// run may have closed it since the look, because the user has another one by now: then it is
-    /// closed again, for nobody looks at former accounts.
-    async fn opened_rightly(&mut self, claim: &Claim, deadline: Deadline) -> Result<bool, Failure> {
-        let is_opened = |link: &UserLink| Some(&link.anypoint_id) == self.opened.as_ref();
-        if !self.view.link.as_ref().is_some_and(is_opened) {
-            return Ok(true);
-        }
-        let link = self.provisioner.store.user_link(&self.view.user).await?;
-        if link.as_ref().is_some_and(is_opened) {
-            return Ok(true);
-        }
-        self.close_opened(claim, deadline).await?;
-        Ok(false)
-    }
-
-    /// Closes the account that this run has enabled, unless it is somebody's by now. Noted first: if
-    /// this run does not get through with it, the next one does.
-    async fn close_opened(&mut self, claim: &Claim, deadline: Deadline) -> Result<(), Failure> {
-        let Provisioner {
-            anypoint, store, ..
-        } = self.provisioner;
-        let Some(account) = self.opened.take() else {
-            return Ok(());
-        };
-        let owners = store.account_owners(std::slice::from_ref(&account)).await?;
-        let is_had = |owner: &AccountOwner| owner.tenure == Tenure::Current;
-        if owners.get(&account).is_some_and(is_had) {
-            return Ok(());
-        }
-        let user = &self.view.user;
-        let seen = self.view.named.as_ref().map(|named| &named.account);
-        let seen = seen.into_iter().chain(&self.view.linked);
-        let mut noted = false;
-        for seen in seen.filter(|seen| seen.id == account) {
-            let lease = deadline.remaining() + LEASE_MARGIN;
-            let intended = store.intend_account(user, &seen.username, claim.id(), lease);
-            noted = intended.await? == Intended::Noted;
-        }
-        if noted {
-            self.course.intent = Intent::Open;
-        }
-        let changes = AccountChanges::enabled(false);
-        anypoint
-            .update_account(&account, &changes, deadline)
-            .await?;
-        if noted {
-            self.forget_intent().await?;
-        }
-        Ok(())
-    }
-
     /// Whether this run may finish what an earlier one began: not while that one is still at it, and
     /// not when it has ended well since the look.
     async fn is_at_it_alone(
@@ -419,99 +342,6 @@ impl Run<'_> {
             self.forget_intent().await?;
         }
         Ok(!is_over)
-    }
-
-    async fn create(
-        &mut self,
-        person: &Person,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<End, Failure> {
-        let Provisioner {
-            anypoint,
-            store,
-            policy,
-            ..
-        } = self.provisioner;
-        let user = &self.view.user;
-        let missing = |what: &str| {
-            Failure::permanent(
-                Side::Okta,
-                format!("the Okta user has no {what}, which Anypoint asks for."),
-                "Fill it in in Okta, then replay the event.",
-            )
-        };
-        let new = NewAccount {
-            username: person.username.clone(),
-            first_name: person
-                .first_name
-                .clone()
-                .ok_or_else(|| missing("first name"))?,
-            last_name: person
-                .last_name
-                .clone()
-                .ok_or_else(|| missing("last name"))?,
-            email: person
-                .email
-                .clone()
-                .ok_or_else(|| missing("e-mail address"))?,
-            phone: person
-                .phone
-                .clone()
-                .or_else(|| policy.default_phone.clone()),
-            password: initial_password(),
-        };
-        let tried_before = self
-            .view
-            .intended
-            .as_deref()
-            .is_some_and(|name| name.eq_ignore_ascii_case(&new.username));
-        let lease = deadline.remaining() + LEASE_MARGIN;
-        match store
-            .intend_account(user, &new.username, claim.id(), lease)
-            .await?
-        {
-            Intended::Noted => self.course.intent = Intent::Open,
-            Intended::Held { .. } => return Ok(End::Held),
-        }
-        match anypoint.create_account(&new, deadline).await {
-            Ok(Some(account)) => {
-                self.created = Some(account);
-                Ok(End::DONE)
-            }
-            Ok(None) => {
-                // Created, with an empty answer: its id is found by its name.
-                let found = anypoint.account_named(&new.username, deadline).await?;
-                let account = found.ok_or_else(|| {
-                    Failure::retryable(Side::Anypoint, "the new account does not show yet")
-                })?;
-                self.created = Some(account.id);
-                Ok(End::DONE)
-            }
-            // Whether an account exists is only sure after a clear refusal, and only if no attempt
-            // before this one ended without a clear answer: the note stays until then.
-            Err(error) if error.is_conflict() => {
-                if tried_before {
-                    store.release_intent(user, claim.id()).await?;
-                } else {
-                    self.forget_intent().await?;
-                }
-                Ok(End::NameTaken)
-            }
-            Err(error) if error.class() == Class::Permanent => {
-                self.forget_intent().await?;
-                Err(error.into())
-            }
-            Err(error) => {
-                let refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
-                if refused && !tried_before {
-                    self.forget_intent().await?;
-                } else {
-                    store.release_intent(user, claim.id()).await?;
-                }
-                Ok(End::Unsure(error.into()))
-            }
-        }
     }
 
     async fn link(&self, link: &UserLink, deadline: Deadline) -> Result<(), Failure> {
@@ -556,10 +386,16 @@ impl Run<'_> {
             .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
             .await?;
         self.written.insert(link.team_id.clone(), LastWrite::Joined);
-        anypoint
+        match anypoint
             .add_members(&link.team_id, &accounts, deadline)
             .await
-            .map_err(Failure::from)
+        {
+            Err(error) if error.is_not_found() => Err(Failure::retryable(
+                Side::Anypoint,
+                "the team was deleted since it was found; the next look makes it again",
+            )),
+            other => other.map_err(Failure::from),
+        }
     }
 
     fn resolve(&self, account: &AccountRef) -> Result<AccountId, Failure> {
@@ -583,50 +419,5 @@ impl Run<'_> {
             .store
             .note_memberships(&self.view.user, &teams)
             .await
-    }
-}
-
-fn name_taken() -> Failure {
-    Failure::permanent(
-        Side::Anypoint,
-        "the username is taken outside this organization: usernames are unique across all Anypoint \
-         customers, and a deleted account keeps its name.",
-        "Give the user another app username in Okta, then replay the event.",
-    )
-}
-
-/// A random password by Anypoint's rule (8 to 64 ASCII characters, at least one upper-case letter,
-/// one lower-case letter and one digit; "Managing your account"). It is forgotten at once.
-fn initial_password() -> SecretString {
-    const UPPER: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
-    const LOWER: &[u8] = b"abcdefghijkmnopqrstuvwxyz";
-    const DIGIT: &[u8] = b"23456789";
-    let mut random = rand::rng();
-    let mut password: Vec<u8> = Vec::with_capacity(32);
-    for kind in [UPPER, LOWER, DIGIT].into_iter().cycle().take(30) {
-        password.extend(kind.choose(&mut random));
-    }
-    password.shuffle(&mut random);
-    SecretString::from(String::from_utf8_lossy(&password).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    #[test]
-    fn passwords_meet_the_rule_and_differ() {
-        let mut seen = std::collections::HashSet::new();
-        for _ in 0..200 {
-            let password = initial_password();
-            let text = password.expose_secret();
-            assert!((8..=64).contains(&text.len()) && text.is_ascii());
-            assert!(text.bytes().any(|b| b.is_ascii_uppercase()));
-            assert!(text.bytes().any(|b| b.is_ascii_lowercase()));
-            assert!(text.bytes().any(|b| b.is_ascii_digit()));
-            assert!(seen.insert(text.to_owned()), "a password came twice");
-        }
     }
 }

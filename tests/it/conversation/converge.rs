@@ -223,6 +223,21 @@ async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
 }
 
 #[tokio::test]
+async fn an_account_that_was_left_behind_is_closed_when_the_new_name_cannot_be_had() {
+    // Somebody else's, and one that the policy refuses.
+    for username in ["bob", "in valid"] {
+        let world = World::new().await;
+        world.assigned_user("bob").await;
+        let ann = world.user("ann");
+        world.okta_does(|okta| okta.assign(APP, &ann));
+        left_behind(&world, &ann, "ann").await;
+        world.rename(&ann, username).await;
+        assert_eq!(world.account("ann"), "Left Behind - disabled", "{username}");
+        world.done();
+    }
+}
+
+#[tokio::test]
 async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;

@@ -89,3 +89,32 @@ async fn an_account_that_is_enabled_too_late_is_closed_again() {
         world.done();
     }
 }
+
+/// The team is deleted by hand between a run's look and its write.
+#[tokio::test]
+async fn a_team_that_is_deleted_under_a_run_is_made_again() {
+    for of_a_user in [true, false] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let devs = world.pushed_group("Devs").await;
+        let joined = world.okta_does(|okta| okta.add_member(&devs, &ann));
+        let (name, events) = if of_a_user {
+            ("Devs", joined)
+        } else {
+            let renamed = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
+            ("Ops", renamed)
+        };
+        let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::PATCH);
+        let slow = world.anypoint.traffic().inject(slow.once());
+        let deleted = async {
+            struck(&world, slow).await;
+            let mut anypoint = world.anypoint();
+            let team = anypoint.team_by_name(name).unwrap().id.clone();
+            anypoint.delete_team(&team).unwrap();
+        };
+        let (first, ()) = tokio::join!(world.deliver(&events), deleted);
+        assert_eq!(first, 204);
+        assert_eq!(world.team(name), "ann");
+        world.done();
+    }
+}

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a message that is out stays hidden, seconds: longer than any history.
 const OUT: i32 = 900;
 /// The bound on everything that has to end.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// See the module.
 pub struct Lambdas {
@@ -118,19 +118,19 @@ impl Lambdas {
         }
         let two = self.queue.receive(OUT).await;
         if two.is_empty() && self.one_in(3) {
-            // Handed out again although the first is still at it; what it says comes too late.
+            // Handed out again although the first is still at it; what the second says comes too late.
             self.handed_out_again.fetch_add(one.len(), Ordering::SeqCst);
-            tokio::join!(self.work(0, &one), self.invoke(1, &one));
+            let (answer, _) = tokio::join!(self.invoke(0, &one), self.invoke(1, &one));
+            self.take_back(&one, answer).await;
         } else {
-            tokio::join!(self.work(0, &one), self.work(1, &two));
+            let (first, second) = tokio::join!(self.invoke(0, &one), self.invoke(1, &two));
+            tokio::join!(self.take_back(&one, first), self.take_back(&two, second));
         }
     }
 
-    async fn work(&self, at: usize, batch: &[Message]) {
-        if batch.is_empty() {
-            return;
-        }
-        let failed = match self.invoke(at, batch).await {
+    /// Deletes what did not fail, and shows the rest again; without an answer that is everything.
+    async fn take_back(&self, batch: &[Message], answer: Option<Value>) {
+        let failed = match answer {
             Some(answer) => failed_of(&answer),
             None => batch.iter().map(|message| message.id.clone()).collect(),
         };
@@ -150,6 +150,9 @@ impl Lambdas {
 
     /// The worker's answer; `None` when it did not get that far.
     async fn invoke(&self, at: usize, batch: &[Message]) -> Option<Value> {
+        if batch.is_empty() {
+            return None;
+        }
         let worker = self.workers[at].lock().unwrap().clone();
         let is_doomed = self.one_in(6);
         let kill = async {

@@ -32,7 +32,7 @@ const LEAST_BINARIES: u64 = 3;
 /// Histories that are played at once.
 const AT_ONCE: usize = 2;
 /// How long one history may take, on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(900);
 /// The longest history.
 const STEPS: usize = 60;
 

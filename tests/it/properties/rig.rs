@@ -177,6 +177,11 @@ impl Rig {
                 if *wait || !self.racing {
                     self.land().await;
                 }
+                if !self.racing {
+                    // A team may change hands between two deliveries; whoever takes it over reads its
+                    // members as they were when it was given away, not as they were before.
+                    self.world.anypoint().let_reads_catch_up();
+                }
                 Some(())
             }
             Step::Lose { percent, dice } => {
@@ -433,15 +438,11 @@ impl Rig {
         }
         // What was under way, and what was just queued.
         for _ in 0..2 {
+            self.take_turns().await;
             if let Some(turn) = self.turn.take() {
                 turn.await.unwrap();
                 self.watch().await;
             }
-            self.take_turns().await;
-        }
-        if let Some(turn) = self.turn.take() {
-            turn.await.unwrap();
-            self.watch().await;
         }
     }
 
