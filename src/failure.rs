@@ -115,7 +115,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.side, self.message)?;
         if let Some(advice) = &self.advice {
-            write!(f, " What to do: {advice}")?;
+            let end = if self.message.ends_with('.') { "" } else { "." };
+            write!(f, "{end} What to do: {advice}")?;
         }
         Ok(())
     }

@@ -93,6 +93,16 @@ impl CallError {
         )
     }
 
+    /// Whether the remote wants all callers to slow down. Anypoint answers 503 where others answer 429
+    /// (MuleSoft knowledge base, 001116018); a 503 that names no pause is an outage like any other.
+    pub(super) fn is_throttling(&self) -> bool {
+        match self.status() {
+            Some(StatusCode::TOO_MANY_REQUESTS) => true,
+            Some(StatusCode::SERVICE_UNAVAILABLE) => self.retry_after.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether a retry may heal it.
     pub fn class(&self) -> Class {
         match &self.kind {

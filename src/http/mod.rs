@@ -2,13 +2,15 @@
 //!
 //! A [`Call`] is sent until it is answered for good or its deadline is near. What a retry may heal
 //! (throttling, 5xx, lost connections, time-outs) is retried here with jittered, growing pauses that
-//! honour what the remote asked for; nothing above retries inside one invocation. Redirects are
-//! never followed: a redirect could carry credentials to another host.
+//! honour what the remote asked for; nothing above retries inside one invocation. What one caller of a
+//! remote is told to wait, all of its callers wait. Redirects are never followed: a redirect could
+//! carry credentials to another host.
 //!
 //! Not guaranteed: that a call whose answer was lost had no effect. Callers make every call safe to
 //! repeat, or mark it [`Repeat::OnlyIfRefused`].
 
 mod error;
+mod gate;
 mod hints;
 mod session;
 mod tls;

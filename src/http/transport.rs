@@ -13,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::error::{CallError, CallErrorKind};
+use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for};
 use super::tls::{client_builder, web_roots};
 use crate::clock::Clock;
@@ -204,11 +205,13 @@ pub fn segment(value: &str) -> String {
     utf8_percent_encode(value, KEPT).to_string()
 }
 
-/// The shared client: a connection pool and the retry rules. Cheap to clone.
+/// The shared client: a connection pool, the retry rules, and the pauses that remotes ask for. Cheap
+/// to clone; clones share all three.
 #[derive(Clone)]
 pub struct HttpClient {
     inner: reqwest::Client,
     clock: Arc<dyn Clock>,
+    gate: Gate,
 }
 
 impl HttpClient {
@@ -233,7 +236,11 @@ impl HttpClient {
             .user_agent(concat!("okta-anypoint/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { inner, clock })
+        Ok(Self {
+            inner,
+            clock,
+            gate: Gate::default(),
+        })
     }
 
     /// The present time, in milliseconds since the epoch.
@@ -264,13 +271,18 @@ impl HttpClient {
         let mut back_off = FIRST_BACK_OFF;
         let mut attempt = 1;
         loop {
+            self.gate.pass(call.side, deadline).await;
             let error = match self.attempt(call, signer, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let jittered = back_off.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            let pause = error.retry_after.unwrap_or(jittered).max(jittered);
-            // Half a second is what one more attempt needs to be worth it on a slow line.
+            let pause = error.retry_after.unwrap_or_default() + jittered;
+            if error.is_throttling() {
+                self.gate
+                    .close(call.side, error.retry_after.unwrap_or(pause));
+            }
+            // What one more attempt needs to be worth it.
             let worth_it = deadline.remaining() > pause + Duration::from_millis(50);
             if attempt >= MOST_ATTEMPTS || !may_repeat(call, &error) || !worth_it {
                 return Err(error);

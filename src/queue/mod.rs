@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::Failure;
 
@@ -29,6 +30,12 @@ pub trait Queue: Send + Sync {
     ///
     /// Fails with side `Queue`; retryable when it is out of reach or throttles.
     async fn send(&self, changes: &[Change]) -> Result<(), Failure>;
+
+    /// [`Queue::send`] for a caller whose own time ends at `deadline`. Where `send` means doing the
+    /// work, what is not done by then fails, retryable.
+    async fn send_by(&self, changes: &[Change], _deadline: Deadline) -> Result<(), Failure> {
+        self.send(changes).await
+    }
 }
 
 /// Decides when a message that was received and not done comes back.

@@ -45,8 +45,8 @@ const OLDEST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 /// While the log is quiet the cursor follows our clock at this distance, so that a wrong clock does
 /// not hide events and no run has to search weeks of log.
 const QUIET_MS: i64 = 60 * 60 * 1000;
-/// A page is not begun with less than this left.
-const LEAST: Duration = Duration::from_secs(5);
+/// A page is not begun with less than this left: its events have to be sent as well.
+const LEAST: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {

@@ -34,6 +34,7 @@ use crate::telemetry::{Metric, Metrics};
 
 use lease::{Lease, Taken};
 
+pub use reconcile::READS_AT_ONCE;
 pub use summary::{Difference, Outcome, Problem, Step, Summary};
 pub use task::{Invocation, Mode, Task};
 

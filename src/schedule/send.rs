@@ -1,17 +1,23 @@
 //! Hands changes to the queue in portions, while there is time.
+//!
+//! Without a queue a portion is worked on in place, so it can take long and can fail for one of its
+//! subjects: neither keeps the others back, and what the time does not suffice for is left to the
+//! next run.
 
 use std::time::Duration;
 
 use super::Scheduler;
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::Failure;
+use crate::failure::{Failure, Side};
 
 /// Changes in one portion.
 const PORTION: usize = 100;
-/// A portion is not begun with less than this left.
-const LEAST: Duration = Duration::from_secs(4);
-/// Portions that may fail one after the other before the queue counts as out of reach.
+/// A portion is not begun with less than this left: the worker asks for five seconds to begin a subject.
+const LEAST: Duration = Duration::from_secs(7);
+/// A portion ends this long before the run has to, so that the run can say how far it came.
+const SPARE: Duration = Duration::from_secs(1);
+/// Portions that the queue may refuse one after the other before it counts as out of reach.
 const MOST_FAILURES: usize = 3;
 
 /// What became of the changes.
@@ -26,8 +32,7 @@ pub(super) struct Sent {
 }
 
 impl Scheduler {
-    /// Sends `changes` in order. A portion that fails does not keep the others back, because without
-    /// a queue it fails when any of its subjects does.
+    /// Sends `changes` in order, until the time is up or the queue is out of reach.
     pub(super) async fn send(&self, changes: &[Change], deadline: Deadline) -> Sent {
         let mut sent = Sent::default();
         let mut failures = 0;
@@ -36,15 +41,22 @@ impl Scheduler {
                 sent.out_of_time = true;
                 return sent;
             }
-            match self.queue.send(portion).await {
+            let until = deadline.earlier_by(SPARE);
+            match self.queue.send_by(portion, until).await {
                 Ok(()) => {
                     failures = 0;
                     sent.count += portion.len();
                 }
                 Err(failure) => {
                     tracing::warn!(changes = portion.len(), "not all were taken: {failure}");
+                    if deadline.remaining() < LEAST {
+                        sent.out_of_time = true;
+                        return sent;
+                    }
+                    if failure.side == Side::Queue {
+                        failures += 1;
+                    }
                     sent.failure.get_or_insert(failure);
-                    failures += 1;
                     if failures >= MOST_FAILURES {
                         return sent;
                     }

@@ -46,6 +46,8 @@ use self::hook::Hook;
 use self::http::{Limits, serve};
 use self::lock::OnlyOne;
 use self::status::Status;
+
+pub use self::status::shell_word;
 use self::work::Dispatcher;
 
 /// A message is set aside after it was received this often (the template's `maxReceiveCount`).

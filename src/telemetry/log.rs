@@ -41,6 +41,11 @@ pub fn start_logging() {
     if !start(lines.with_filter(filter(LevelFilter::INFO))) {
         return;
     }
+    silence_panics();
+}
+
+/// A panic says where it happened, and nothing of its own.
+fn silence_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(
@@ -57,7 +62,9 @@ pub fn start_logging_for_people(default: &str) {
         .without_time()
         .with_target(false)
         .with_writer(std::io::stderr);
-    start(lines.with_filter(filter(default)));
+    if start(lines.with_filter(filter(default))) {
+        silence_panics();
+    }
 }
 
 /// Whether logging was not started before.

@@ -23,17 +23,9 @@ impl InlineQueue {
     pub fn new(worker: Arc<Worker>, time: Duration) -> Self {
         Self { worker, time }
     }
-}
 
-#[async_trait]
-impl Queue for InlineQueue {
-    /// Fails, retryable, when any change has to be sent again. The others are recorded as done or
-    /// failed; sending them again is harmless.
-    async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
-        let verdicts = self
-            .worker
-            .run(changes, Reason::Delivery, Deadline::within(self.time))
-            .await;
+    async fn apply(&self, changes: &[Change], deadline: Deadline) -> Result<(), Failure> {
+        let verdicts = self.worker.run(changes, Reason::Delivery, deadline).await;
         let open: Vec<Option<Duration>> = verdicts
             .iter()
             .filter_map(|verdict| match verdict {
@@ -51,5 +43,19 @@ impl Queue for InlineQueue {
             changes.len()
         );
         Err(Failure::retryable(Side::Program, message).after(wait))
+    }
+}
+
+#[async_trait]
+impl Queue for InlineQueue {
+    /// Fails, retryable, when any change has to be sent again. The others are recorded as done or
+    /// failed; sending them again is harmless.
+    async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
+        self.apply(changes, Deadline::within(self.time)).await
+    }
+
+    /// The claims' leases end with the caller's time, too.
+    async fn send_by(&self, changes: &[Change], deadline: Deadline) -> Result<(), Failure> {
+        self.apply(changes, deadline.or_within(self.time)).await
     }
 }

@@ -75,12 +75,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         .ledger
         .records(&filter)
         .await?;
-    show(&records, console)?;
+    show(&records, &args.table, console)?;
     Ok(Verdict::Done)
 }
 
 /// Records as a table, with the reasons of failures below it.
-pub fn show(records: &[Record], console: &Console) -> Result<()> {
+fn show(records: &[Record], place: &table::Args, console: &Console) -> Result<()> {
     console.emit(&json!({"events": records}))?;
     if records.is_empty() {
         return console.say("no such events");
@@ -107,8 +107,9 @@ pub fn show(records: &[Record], console: &Console) -> Result<()> {
     }
     if let Some(first) = failed.first() {
         console.say(format!(
-            "\nWhen the cause is mended: okta-anypoint replay {}",
-            first.id
+            "\nWhen the cause is mended: okta-anypoint replay {}{}",
+            first.id,
+            place.option()
         ))?;
     }
     Ok(())

@@ -137,8 +137,9 @@ async fn run(
     console.say(console.paint(
         Tone::Bad,
         format!(
-            "{} changes failed; `okta-anypoint events --failed` says why",
-            failed.len()
+            "{} changes failed; `okta-anypoint events --failed{}` says why",
+            failed.len(),
+            table.option()
         ),
     ))?;
     Ok(Verdict::Problem)
@@ -292,9 +293,11 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
     if let Some(message) = &summary.message {
         console.say(message)?;
     }
+    // A catch-up has no differences: it does what the log says happened.
+    let queued = summary.counts.get("queued").copied().unwrap_or_default();
     let (tone, text) = match (summary.outcome, would) {
         (Outcome::Completed, _)
-            if summary.differences.is_empty() && summary.problems.is_empty() =>
+            if summary.differences.is_empty() && summary.problems.is_empty() && queued == 0 =>
         {
             (Tone::Good, "nothing to do")
         }

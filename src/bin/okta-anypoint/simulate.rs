@@ -38,10 +38,10 @@ Change the simulated Okta through its API, as an administrator's tools do:
   # change a name, suspend, put into a group
   curl -sH \"$auth\" -H 'content-type: application/json' $okta/users/00uGRACE00000002 \\
     -d '{\"profile\":{\"lastName\":\"Murray Hopper\"}}'
-  curl -sH \"$auth\" -X POST $okta/users/00uGRACE00000002/lifecycle/suspend
-  curl -sH \"$auth\" -X PUT $okta/groups/00gINTEGRATORS1/users/00uGRACE00000002
+  curl -sH \"$auth\" -X POST -H 'content-length: 0' $okta/users/00uGRACE00000002/lifecycle/suspend
+  curl -sH \"$auth\" -X PUT -H 'content-length: 0' $okta/groups/00gINTEGRATORS1/users/00uGRACE00000002
   # what Okta wrote into its System Log
-  curl -sH \"$auth\" \"$okta/logs?since=2026-01-01T00:00:00Z\"
+  curl -sH \"$auth\" \"$okta/logs?limit=100\"
 
 Examples:
   okta-anypoint simulate

@@ -12,7 +12,7 @@ use okta_anypoint::event::Change;
 use okta_anypoint::ledger::{Reason, SqliteLedger};
 use okta_anypoint::provision::Provisioner;
 use okta_anypoint::queue::SqliteQueue;
-use okta_anypoint::serve;
+use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
@@ -54,6 +54,12 @@ pub enum Place {
 }
 
 impl Args {
+    /// How these arguments are written behind another command, with a space in front.
+    pub fn option(&self) -> String {
+        let file = self.data.as_ref().map(|file| file.display().to_string());
+        file.map_or_else(String::new, |file| format!(" --data {}", shell_word(&file)))
+    }
+
     pub fn place(&self, reader: &mut Reader<'_>) -> Option<Place> {
         match &self.data {
             Some(file) => Some(Place::File(file.clone())),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::{OptionFuture, try_join, try_join_all};
 use futures_util::try_join;
 
-use super::plan::{FoundTeam, NamedAccount, TeamsFound, UserView, WantedTeam};
+use super::view::{FoundTeam, NamedAccount, TeamsFound, UserView, WantedTeam};
 use crate::anypoint::{Account, TeamOfAccount};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};

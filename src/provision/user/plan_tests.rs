@@ -1,6 +1,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::ids::{OktaGroupId, OktaUserId};
+use crate::provision::FoundTeam;
+use crate::store::AccountOwner;
 
 const USER: &str = "00u1";
 

@@ -13,14 +13,15 @@
 //! Each step leaves a state in which the next run finds its place: a user without assignment is
 //! found by its login and assigned, an assigned user without link is found by its username and
 //! linked. The link comes last, because a link to somebody who is not assigned would be answered
-//! with a deactivation.
+//! with a deactivation. Whom a link takes out of a team is said beforehand; see [`teams`].
 //!
-//! Okta scopes: `okta.users.read` and `okta.apps.read` in every mode; `okta.users.manage` and
-//! `okta.apps.manage` in mode `create` only.
+//! Okta scopes: `okta.users.read`, `okta.apps.read` and, where groups are pushed, `okta.groups.read` in
+//! every mode; `okta.users.manage` and `okta.apps.manage` in mode `create` only.
 
 mod apply;
 mod names;
 mod pair;
+mod teams;
 
 use futures_util::future::{try_join, try_join_all, try_join3};
 
@@ -180,13 +181,30 @@ impl Scheduler {
                         "several accounts belong to that Okta user by username, login or e-mail";
                     refuse(summary, account, &Refused::new(why, Some(&user)));
                 }
-                Ok(Some(work)) => {
-                    summary.add(work.count_name(), 1);
-                    summary.differences.push(work.describe());
-                    all.push(work);
-                }
+                Ok(Some(work)) => all.push(work),
                 Err(refused) => refuse(summary, account, &refused),
             }
+        }
+        let teams_left = self.teams_left(&all, gate).await?;
+        for work in &all {
+            summary.add(work.count_name(), 1);
+            let mut difference = work.describe();
+            if let Some(teams) = teams_left.get(&work.account().id) {
+                summary.add("leaving_teams", 1);
+                let why = "once it is linked: the Okta user is not in the team's group";
+                difference
+                    .actions
+                    .push(Step::new("leave_teams", why).about(*teams));
+            }
+            summary.differences.push(difference);
+        }
+        if !teams_left.is_empty() {
+            summary.message.get_or_insert(format!(
+                "{} of the people to be linked are in teams of pushed groups that they are not members of in \
+                 Okta, and the next look takes them out of these teams; whoever is to stay has to be put into \
+                 the group first",
+                teams_left.len()
+            ));
         }
         Ok(all)
     }

@@ -1,6 +1,6 @@
 //! Reads both sides whole, or fails.
 //!
-//! Lists are read at the same time, within [`AT_ONCE`]; the pages of one Okta list come one after
+//! Lists are read at the same time, within [`READS_AT_ONCE`]; the pages of one Okta list come one after
 //! the other, because each names the next.
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +19,7 @@ use crate::schedule::Scheduler;
 use crate::store::{TeamLink, UserLink};
 
 /// Requests to both remotes at the same time, together.
-const AT_ONCE: usize = 8;
+pub const READS_AT_ONCE: usize = 8;
 /// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
 const PAGES_AT_ONCE: u32 = 4;
 
@@ -79,7 +79,7 @@ impl<'a> Gate<'a> {
         Self {
             scheduler,
             deadline,
-            permits: Semaphore::new(AT_ONCE),
+            permits: Semaphore::new(READS_AT_ONCE),
             begun: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         }
@@ -142,7 +142,7 @@ impl<'a> Gate<'a> {
     }
 
     /// The groups that `PUSH_GROUPS` selects.
-    async fn selected(&self) -> Result<Vec<Group>, Failure> {
+    pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
         let provisioner = &self.scheduler.provisioner;
         let okta = &provisioner.okta;
         match &provisioner.policy.groups {

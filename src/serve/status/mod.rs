@@ -32,6 +32,8 @@ use data::Filter;
 use page::Frame;
 use series::WINDOWS;
 
+pub use text::shell_word;
+
 /// A probe that takes longer than this means "not ready".
 const PROBE: Duration = Duration::from_secs(2);
 /// No script, nothing from elsewhere, no frame around it.

@@ -284,14 +284,15 @@ fn tiles(overview: &Overview) -> String {
 fn table(main: &mut String, events: &[Event]) {
     main.push_str(
         "<div class=\"scroll\"><table><thead><tr><th>State<th>Event<th>User or group<th>Published \
-         (UTC)<th>Written (UTC)<th>Attempts<th>Uuid</tr></thead><tbody>",
+         (UTC)<th>Written (UTC)<th>Attempts</tr></thead><tbody>",
     );
     for event in events {
         let published = event.published.get(..19).unwrap_or(&event.published);
         let _ = write!(
             main,
-            "<tr><td class=\"state state-{0}\">{0}<td>{1}<td><code>{2}</code><td class=\"time\">{3}\
-             <td class=\"time\">{4}<td class=\"number\">{5}<td><code>{6}</code>",
+            "<tr><td class=\"state state-{0}\">{0}<td>{1}<code class=\"uuid\">{6}</code>\
+             <td><code>{2}</code><td class=\"time\" data-label=\"Published\">{3}\
+             <td class=\"time\" data-label=\"Written\">{4}<td class=\"number\" data-label=\"Attempts\">{5}",
             Escaped(&event.state),
             Escaped(&event.event_type),
             Escaped(&event.subject),
@@ -304,7 +305,7 @@ fn table(main: &mut String, events: &[Event]) {
         if let Some(error) = &event.error {
             let _ = write!(
                 main,
-                "<tr class=\"why\"><td><td colspan=\"6\">{}</tr>",
+                "<tr class=\"why\"><td><td colspan=\"5\">{}</tr>",
                 Escaped(error)
             );
         }
@@ -357,8 +358,9 @@ fn reports(main: &mut String, reports: &[Value], now_ms: i64) {
         };
         let _ = write!(
             main,
-            "<tr><td>{}<td class=\"state state-{state}\">{}<td>{}<td class=\"time\">{}<br>\
-             <span class=\"soft\">{}</span><td class=\"number\">{}<td>{}",
+            "<tr><td>{}<td class=\"state state-{state}\">{}<td data-label=\"Mode\">{}\
+             <td class=\"time\" data-label=\"Began\">{}<br><span class=\"soft\">{}</span>\
+             <td class=\"number\" data-label=\"Took\">{}<td>{}",
             Escaped(text("task").replace('_', "-")),
             Escaped(text("outcome")),
             Escaped(text("mode")),
@@ -370,7 +372,8 @@ fn reports(main: &mut String, reports: &[Value], now_ms: i64) {
         if !text("message").is_empty() {
             let _ = write!(
                 main,
-                "<br><span class=\"soft\">{}</span>",
+                "{}<span class=\"soft\">{}</span>",
+                if counts.is_empty() { "" } else { "<br>" },
                 Escaped(text("message"))
             );
         }

@@ -134,7 +134,10 @@ async fn what_failed_is_found_explained_and_replayed() {
     desk.on_file(&["events", "--failed"])
         .await
         .expect(0)
-        .says(&format!("okta-anypoint replay {uuid}"));
+        .says(&format!(
+            "okta-anypoint replay {uuid} --data {}",
+            desk.data.display()
+        ));
     let explained = desk
         .on_file(&["explain", &user, "--json"])
         .await

@@ -79,6 +79,7 @@ async fn a_reconcile_over_the_limit_stops_and_fails() {
 async fn catch_up_does_what_no_delivery_brought() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
+    let kim = desk.user("kim");
     let done = desk.on_file(&["catch-up", "--json"]).await.expect(0).json();
     assert_eq!(done["task"], "catch_up");
     assert!(
@@ -87,6 +88,12 @@ async fn catch_up_does_what_no_delivery_brought() {
             .user_by_username("lin_example")
             .is_some()
     );
+    desk.okta
+        .world()
+        .assign_with_username(super::APP, &kim, "kim_example")
+        .unwrap();
+    let done = desk.on_file(&["catch-up"]).await.expect(0);
+    assert!(!done.out.contains("nothing to do"), "{}", done.out);
     // An unreadable source fails the run.
     let fault = okta_anypoint::simulator::traffic::Fault::status("/api/v1/logs", 403, "{}");
     desk.okta.traffic().inject(fault);

@@ -153,3 +153,37 @@ async fn a_state_that_is_none_and_a_taken_address_are_refused() {
         .expect(1)
         .says("--okta");
 }
+
+/// What the help shows works as it stands there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_changes_that_the_help_shows_can_be_made() {
+    let help = super::run(&Default::default(), &["simulate", "--help"]).await;
+    let (_, examples) = help.out.split_once("Change the simulated Okta").unwrap();
+    let examples = examples.split("\nExamples:").next().unwrap();
+    let lines: Vec<&str> = examples
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .collect();
+    let lines = lines.join("\n");
+    assert_eq!(lines.matches("curl -s").count(), 5, "{lines}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let simulators = Simulators::start(&folder.path().join("world.json"));
+    let okta = simulators.settings["OKTA_ORG_URL"].as_str().unwrap();
+    let lines = lines.replace("http://127.0.0.1:8081", okta);
+    // curl says with -f that it was refused.
+    let lines = lines.replace("curl -s", "curl -fsS");
+    let ran = Command::new("sh").args(["-euc", &lines]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    let grace = simulators
+        .okta("GET", "/users/00uGRACE00000002", json!(null))
+        .await;
+    assert_eq!(grace["status"], "SUSPENDED");
+    assert_eq!(grace["profile"]["lastName"], "Murray Hopper");
+    let groups = simulators
+        .okta("GET", "/users/00uGRACE00000002/groups", json!(null))
+        .await;
+    assert!(groups.to_string().contains("00gINTEGRATORS1"), "{groups}");
+    simulators.stop();
+}

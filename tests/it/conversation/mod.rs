@@ -1,5 +1,6 @@
 //! Conversations: Okta changes, events are delivered, Anypoint must agree.
 
+mod budgets;
 mod converge;
 mod faults;
 mod groups;

@@ -268,8 +268,8 @@ async fn a_long_log_is_continued_by_the_next_run() {
     let mut outcomes = Vec::new();
     let mut sent = Vec::new();
     while outcomes.last() != Some(&Outcome::Completed) && outcomes.len() < 20 {
-        // Two seconds to wrap up, five that a page wants, and one to read.
-        let time = Deadline::within(Duration::from_millis(7_800));
+        // Two seconds to wrap up, eight that a page wants, and one to read.
+        let time = Deadline::within(Duration::from_millis(10_800));
         let summary = stage.scheduler().run(Task::CatchUp, None, time).await;
         outcomes.push(summary.unwrap().outcome);
         sent.extend(recorder.take());

@@ -4,10 +4,13 @@ mod catch_up;
 mod groups;
 mod import;
 mod import_cut_off;
+mod import_meanwhile;
 mod import_names;
+mod import_teams;
 mod limits;
 mod reconcile;
 mod runs;
+mod short_runs;
 mod sources;
 
 use std::net::SocketAddr;
@@ -184,10 +187,13 @@ impl Stage {
     }
 
     pub fn scheduler(&self) -> Scheduler {
-        let queue = match &self.recorder {
-            Some(recorder) => recorder.clone() as Arc<dyn Queue>,
+        self.scheduler_on(match &self.recorder {
+            Some(recorder) => recorder.clone(),
             None => self.inline(),
-        };
+        })
+    }
+
+    pub fn scheduler_on(&self, queue: Arc<dyn Queue>) -> Scheduler {
         Scheduler::new(
             self.provisioner(),
             queue,

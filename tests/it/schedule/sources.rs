@@ -1,6 +1,8 @@
 //! A source that cannot be read whole, or is empty where it was not, stops a reconcile before any
 //! change.
 
+use std::time::Duration;
+
 use okta_anypoint::schedule::Task;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, Traffic};
 use rstest::rstest;
@@ -183,6 +185,46 @@ async fn throttling_slows_a_run_down_and_does_not_stop_it() {
         .traffic()
         .inject(Fault::new("/api/v1/groups/", limited).times(2));
     stage.run(Task::Reconcile).await;
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+/// One of many concurrent reads is told to wait a second; the others wait with it instead of being
+/// told so themselves.
+#[rstest]
+#[case::okta(Remote::Okta, "/api/v1/groups/", 429)]
+#[case::anypoint(Remote::Anypoint, "/members", 503)]
+#[tokio::test]
+async fn a_pause_that_one_read_is_asked_for_is_kept_by_all(
+    #[case] remote: Remote,
+    #[case] path: &str,
+    #[case] code: u16,
+) {
+    let stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    for n in 0..60 {
+        stage.pushed_group(&format!("Team {n}"), &[&ann]);
+    }
+    stage.settle().await;
+    let traffic = remote.traffic(&stage);
+    traffic.set_latency(Duration::from_millis(20));
+    let limited = FaultKind::Status {
+        code,
+        headers: vec![("retry-after".to_owned(), "1".to_owned())],
+        body: String::new(),
+    };
+    traffic.inject(Fault::new(path, limited).skipping(8).once());
+    stage.run(Task::Reconcile).await;
+
+    let log = traffic.log();
+    let refused = log.iter().find(|request| request.status == code).unwrap();
+    let from_ms = refused.at_ms + refused.took_ms;
+    let in_pause = |at_ms: u64| (from_ms..from_ms + 1000).contains(&at_ms);
+    let meanwhile = log.iter().filter(|request| in_pause(request.at_ms)).count();
+    let after = log.iter().filter(|r| r.at_ms >= from_ms + 1000).count();
+    // Those that were on their way already: eight requests are under way at once.
+    assert!(meanwhile <= 8, "{meanwhile} requests during the pause");
+    assert!(after >= 40, "{after} requests after the pause");
     stage.finds_nothing().await;
     stage.end();
 }

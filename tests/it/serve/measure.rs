@@ -2,6 +2,8 @@
 //! bench much.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -22,7 +24,8 @@ pub enum Load {
     Burst,
     /// So many events a second.
     Steady(usize),
-    /// As fast as they are taken, while another process holds the file for this long.
+    /// As fast as they are taken, while another process holds the file for this long, and until a
+    /// delivery was refused.
     BurstOnHeldFile(Duration),
 }
 
@@ -72,14 +75,13 @@ pub async fn run(events: usize, load: Load) -> Figures {
     assert_eq!(due.len(), events);
     let serve = remotes.serve_deliveries_only();
     // It listens before it has taken up what an earlier process left.
-    while serve.get(&remotes, "/ready").await.0 != 200 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    ready(&remotes, &serve).await;
     let file = Connection::open(remotes.data()).unwrap();
 
+    let some_refused = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
     let held = match load {
-        Load::BurstOnHeldFile(time) => Some(hold(&remotes, time)),
+        Load::BurstOnHeldFile(time) => Some(hold(&remotes, time, &some_refused)),
         Load::Burst | Load::Steady(_) => None,
     };
     let mut deliveries = Vec::new();
@@ -90,7 +92,14 @@ pub async fn run(events: usize, load: Load) -> Figures {
             }
             Load::Burst | Load::BurstOnHeldFile(_) => Duration::ZERO,
         };
-        deliveries.push(until_taken(&remotes, &serve, &file, chunk, begun + at));
+        deliveries.push(until_taken(
+            &remotes,
+            &serve,
+            &file,
+            chunk,
+            begun + at,
+            &some_refused,
+        ));
     }
     let sent: Vec<Sent> = futures_util::stream::iter(deliveries)
         .buffer_unordered(AT_ONCE)
@@ -137,6 +146,7 @@ async fn until_taken(
     file: &Connection,
     events: &[LogEvent],
     at: Instant,
+    some_refused: &AtomicBool,
 ) -> Sent {
     tokio::time::sleep_until(at.into()).await;
     let (mut slowest, mut refused, mut recorded) = (Duration::ZERO, 0, 0);
@@ -148,6 +158,9 @@ async fn until_taken(
             Some(204) => break,
             Some(503) => {
                 refused += 1;
+                some_refused.store(true, Ordering::Relaxed);
+                // A write that was under way would be there when the next one has had its turn.
+                ready(remotes, serve).await;
                 recorded += usize::from(events.iter().any(|event| is_recorded(file, event)));
             }
             other => panic!("answered with {other:?}\n{}", serve.log()),
@@ -161,6 +174,15 @@ async fn until_taken(
     }
 }
 
+/// Waits until the program can write.
+async fn ready(remotes: &Remotes, serve: &Serve) {
+    let begun = Instant::now();
+    while serve.get(remotes, "/ready").await.0 != 200 {
+        assert!(begun.elapsed() < LONG, "never ready\n{}", serve.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Whether the queue remembers an event.
 fn is_recorded(file: &Connection, event: &LogEvent) -> bool {
     let sql = "SELECT EXISTS (SELECT 1 FROM sent WHERE uuid = ?1)";
@@ -169,12 +191,21 @@ fn is_recorded(file: &Connection, event: &LogEvent) -> bool {
 }
 
 /// Holds the file as another process would that writes for long. It is held when this returns.
-fn hold(remotes: &Remotes, time: Duration) -> std::thread::JoinHandle<()> {
+fn hold(
+    remotes: &Remotes,
+    time: Duration,
+    some_refused: &Arc<AtomicBool>,
+) -> std::thread::JoinHandle<()> {
+    let some_refused = Arc::clone(some_refused);
     let other = Connection::open(remotes.data()).unwrap();
     other.busy_timeout(LONG).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::spawn(move || {
-        std::thread::sleep(time);
+        let begun = Instant::now();
+        let is_over = || begun.elapsed() >= time && some_refused.load(Ordering::Relaxed);
+        while !is_over() && begun.elapsed() < LONG {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         other.execute_batch("ROLLBACK").unwrap();
     })
 }

@@ -9,5 +9,6 @@ mod measure;
 mod process;
 mod rig;
 mod status;
+mod words;
 
 pub use rig::{APP, LONG, Remotes, SECRET, Serve, eventually};

@@ -151,7 +151,8 @@ pub struct Serve {
 }
 
 impl Serve {
-    fn start(mut command: Command, folder: &Path) -> Self {
+    /// Starts a command of [`Remotes::command`] and waits until it listens.
+    pub fn start(mut command: Command, folder: &Path) -> Self {
         let log = folder.join("serve.log");
         let file = File::options()
             .create(true)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use okta_anypoint::simulator::traffic::Fault;
 
@@ -237,21 +237,18 @@ async fn health_and_readiness_tell_apart_what_is_wrong() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let user = remotes.user("ada");
     let events = remotes.assign(&user);
-    let begun = Instant::now();
     assert_eq!(remotes.deliver(&serve, &events).await, Some(503));
-    assert!(
-        begun.elapsed() < Duration::from_millis(2_900),
-        "{:?}",
-        begun.elapsed()
-    );
+    // Not the file's own patience ended it, which is longer than Okta's.
+    let log = serve.log();
+    assert!(log.contains("could not be made durable in time"), "{log}");
     // The write of the refused delivery still waits for the file; it must not be carried out when
     // its turn comes.
-    assert_eq!(serve.get(&remotes, "/ready").await.0, 503);
-    assert_eq!(serve.get(&remotes, "/health").await.0, 200);
-    assert!(
-        begun.elapsed() < Duration::from_millis(4_900),
-        "too slow to tell"
+    let ready = serve.get(&remotes, "/ready").await;
+    assert_eq!(
+        ready,
+        (503, "the database does not answer in time\n".to_owned())
     );
+    assert_eq!(serve.get(&remotes, "/health").await.0, 200);
     other.execute_batch("ROLLBACK").unwrap();
     // What was refused was not recorded.
     let mut ready = 503;

@@ -1,0 +1,271 @@
+//! Time, calls, memory and planning time of a reconcile, with 25 ms on each remote call, next to the
+//! time that its calls need at the allowed concurrency.
+//!
+//! `cargo bench --bench reconcile` (about a minute). Okta and Anypoint are the simulators, the table is
+//! the embedded database, with everybody linked. One account in a hundred has another first name, so
+//! that there is something to plan. The reconcile runs in report mode (it reads and plans what an apply
+//! does) in a process of its own, on one thread, as in Lambda.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod child;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use comfy_table::{Cell, CellAlignment, Table as Sheet, presets};
+use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, OrganizationId, TeamId};
+use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::provision::{Policy, Provisioner};
+use okta_anypoint::queue::Queue;
+use okta_anypoint::schedule::{Mode, Outcome, READS_AT_ONCE, Scheduler, Task};
+use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::store::{Origin, ResetMail, SqliteStore, Store, TeamLink, UserLink};
+use okta_anypoint::telemetry::Metrics;
+use serde_json::{Value, json};
+
+const APP: &str = "0oaAPP1";
+const LATENCY: Duration = Duration::from_millis(25);
+/// Every so many accounts one has another first name than its Okta user.
+const ONE_DIFFERS_IN: usize = 100;
+/// Users, teams, members of each team.
+const SIZES: [(usize, usize, usize); 4] = [
+    (1_000, 20, 100),
+    (3_000, 60, 100),
+    (10_000, 200, 100),
+    // The most users and the most teams that Anypoint allows an organization.
+    (10_000, 1_000, 20),
+];
+
+/// A queue that a report has no use for.
+struct NoQueue;
+
+#[async_trait]
+impl Queue for NoQueue {
+    async fn send(&self, _: &[Change]) -> Result<(), Failure> {
+        panic!("a report sends nothing");
+    }
+}
+
+async fn store(database: &Path) -> Arc<dyn Store> {
+    let database = Database::open(database).unwrap();
+    Arc::new(SqliteStore::new(database, Arc::new(SystemClock)))
+}
+
+/// Both sides in agreement but for the names of a few, and the links between them.
+async fn populate(
+    okta: &OktaSimulator,
+    anypoint: &AnypointSimulator,
+    store: &dyn Store,
+    (users, teams, members): (usize, usize, usize),
+) {
+    okta.world().add_app(APP, "Anypoint");
+    let mut pairs = Vec::with_capacity(users);
+    for n in 0..users {
+        let name = format!("user-{n}");
+        let login = format!("{name}@acme.example");
+        let user = {
+            let mut world = okta.world();
+            let user = world.create_user(&login, "Ann", "Example", &login, None);
+            let user = user.unwrap().id;
+            world.assign_with_username(APP, &user, &name).unwrap();
+            user
+        };
+        let first = if n % ONE_DIFFERS_IN == 0 {
+            "Anna"
+        } else {
+            "Ann"
+        };
+        let account = {
+            let mut world = anypoint.world();
+            world.add_user(&name, first, "Example", &login).unwrap()
+        };
+        let link = UserLink {
+            anypoint_id: AccountId::parse(&account).unwrap(),
+            username: name,
+            origin: Origin::Created,
+            agreed: None,
+            reset_mail: ResetMail::default(),
+        };
+        let id = OktaUserId::parse(&user).unwrap();
+        store.link_user(&id, &link).await.unwrap();
+        pairs.push((user, account));
+    }
+    for n in 0..teams {
+        let name = format!("Team {n}");
+        let of_team = (0..members).map(|k| &pairs[(n * 37 + k) % users]);
+        let (group, team) = {
+            let (mut okta, mut anypoint) = (okta.world(), anypoint.world());
+            let group = okta.create_group(&name).unwrap().id;
+            let team = anypoint.add_team(&name, None).unwrap();
+            for (user, account) in of_team {
+                okta.add_member(&group, user).unwrap();
+                anypoint.add_member(&team, account, "member").unwrap();
+            }
+            okta.assign_group(APP, &group).unwrap();
+            (group, team)
+        };
+        let link = TeamLink {
+            team_id: TeamId::parse(&team).unwrap(),
+            team_name: name,
+            origin: Origin::Created,
+        };
+        let id = OktaGroupId::parse(&group).unwrap();
+        store.link_team(&id, &link).await.unwrap();
+    }
+}
+
+/// One reconcile in this process, which was started for it.
+async fn reconcile(task: &Value) -> Value {
+    let text = |name: &str| task[name].as_str().unwrap().to_owned();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let http = HttpClient::new(clock.clone()).unwrap();
+    let provisioner = Provisioner {
+        okta: Okta::new(
+            http.clone(),
+            text("okta").parse().unwrap(),
+            Credentials::ApiToken("simulated-okta-token".to_owned().into()),
+        ),
+        anypoint: Anypoint::new(
+            http,
+            text("anypoint").parse().unwrap(),
+            OrganizationId::parse(text("organization")).unwrap(),
+            text("client_id"),
+            text("client_secret").into(),
+        ),
+        store: store(Path::new(&text("database"))).await,
+        policy: Arc::new(Policy::default()),
+        app: OktaAppId::parse(APP).unwrap(),
+        clock,
+    };
+    let settings = ScheduleSettings {
+        import: ImportMode::Off,
+        reconcile: ReconcileMode::Apply,
+        limit: DeactivationLimit::Percent(20.0),
+    };
+    // CPU time when planning begins and ends.
+    let planning = Arc::new(Mutex::new(Vec::new()));
+    let marks = planning.clone();
+    let metrics = Arc::new(Metrics::new("bench"));
+    let scheduler = Scheduler::new(provisioner, Arc::new(NoQueue), settings, metrics)
+        .with_progress(Arc::new(move |phase, _, _| {
+            if phase == "planning" {
+                marks.lock().unwrap().push(child::cpu());
+            }
+        }));
+    let begun = Instant::now();
+    let deadline = Deadline::within(Duration::from_secs(900));
+    let run = scheduler.run(Task::Reconcile, Some(Mode::Report), deadline);
+    let summary = run.await.unwrap();
+    let time = begun.elapsed();
+    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.count("problems"), 0);
+    assert_eq!(summary.count("differing_groups"), 0);
+    let planning = planning.lock().unwrap();
+    json!({
+        "time_s": time.as_secs_f64(),
+        "cpu_s": child::cpu().as_secs_f64(),
+        "planning_s": (planning[1] - planning[0]).as_secs_f64(),
+        "memory_mib": child::peak_memory_mib(),
+        "differing": summary.count("differing_users"),
+    })
+}
+
+/// How many calls both simulators answered, and how long they took for all of them.
+fn answered(okta: &OktaSimulator, anypoint: &AnypointSimulator) -> (usize, Duration) {
+    let mut log = okta.traffic().log();
+    log.extend(anypoint.traffic().log());
+    let took_ms = log.iter().map(|request| request.took_ms).sum();
+    (log.len(), Duration::from_millis(took_ms))
+}
+
+async fn measure(size: (usize, usize, usize)) -> (Value, usize, Duration) {
+    let free = "127.0.0.1:0".parse().unwrap();
+    let okta = OktaSimulator::start(free, OktaOptions::default());
+    let anypoint = AnypointSimulator::start(free, AnypointOptions::default());
+    let (okta, anypoint) = (okta.await.unwrap(), anypoint.await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("bench.db");
+    populate(&okta, &anypoint, &*store(&database).await, size).await;
+    okta.traffic().set_latency(LATENCY);
+    anypoint.traffic().set_latency(LATENCY);
+    let task = {
+        let world = anypoint.world();
+        json!({
+            "okta": okta.base_url(),
+            "anypoint": anypoint.base_url(),
+            "organization": world.org_id,
+            "client_id": world.client_id,
+            "client_secret": world.client_secret,
+            "database": database,
+        })
+    };
+    let found = child::run(&task).await;
+    assert_eq!(found["differing"], size.0 / ONE_DIFFERS_IN);
+    let (calls, took) = answered(&okta, &anypoint);
+    (found, calls, took)
+}
+
+fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(task) = child::task() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        println!("{}", runtime.block_on(reconcile(&task)));
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut sheet = Sheet::new();
+    sheet.load_style(presets::ASCII_MARKDOWN).set_header([
+        "users",
+        "teams",
+        "members each",
+        "calls",
+        "25 ms bound",
+        "bound",
+        "time",
+        "time/bound",
+        "peak memory",
+        "CPU",
+        "of it planning",
+    ]);
+    for size in SIZES {
+        let (found, calls, took) = runtime.block_on(measure(size));
+        let number = |name: &str| found[name].as_f64().unwrap();
+        let lanes = READS_AT_ONCE as f64;
+        let least = LATENCY.as_secs_f64() * calls as f64 / lanes;
+        let bound = took.as_secs_f64() / lanes;
+        let numbers = [
+            size.0.to_string(),
+            size.1.to_string(),
+            size.2.to_string(),
+            calls.to_string(),
+            format!("{least:.2} s"),
+            format!("{bound:.2} s"),
+            format!("{:.2} s", number("time_s")),
+            format!("{:.2}", number("time_s") / bound),
+            format!("{:.1} MiB", number("memory_mib")),
+            format!("{:.2} s", number("cpu_s")),
+            format!("{:.3} s", number("planning_s")),
+        ];
+        sheet.add_row(numbers.map(|n| Cell::new(n).set_alignment(CellAlignment::Right)));
+    }
+    println!("{sheet}");
+    println!(
+        "{READS_AT_ONCE} calls at once. bound = the time the simulators took for all calls / {READS_AT_ONCE}: 25 ms for \
+         each and what they compute for it; 25 ms bound = without the latter. Budgets at 10,000 users and \
+         200 teams: time/bound at most 1.3, 256 MiB, 0.2 s of CPU for planning."
+    );
+}

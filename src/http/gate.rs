@@ -1,0 +1,102 @@
+//! One remote's pause, kept by all who call it.
+//!
+//! A remote that throttles one caller throttles the others as well, so whoever is refused closes the
+//! gate for as long as the remote asked, and nobody who can wait begins a call meanwhile. Who cannot
+//! wait that long asks at once instead of giving up: Okta counts per kind of address (Okta, "Rate
+//! limits"), so the pause may not be about this call, and a wrong hint must not lock anybody out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::failure::Side;
+
+/// Those who waited set out within this time of one another, not all at once.
+const SPREAD: Duration = Duration::from_millis(100);
+
+/// Until when each remote is left alone. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Arc<Mutex<HashMap<Side, Instant>>>);
+
+impl Gate {
+    /// Leaves `side` alone for `pause`; a shorter pause does not cut a longer one.
+    pub(super) fn close(&self, side: Side, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = closed.entry(side).or_insert(until);
+        *entry = until.max(*entry);
+    }
+
+    /// Waits while `side` is to be left alone, unless that takes longer than until `deadline`.
+    pub(super) async fn pass(&self, side: Side, deadline: Deadline) {
+        while let Some(until) = self.closed_until(side) {
+            let at = until + SPREAD.mul_f64(rand::random::<f64>());
+            if at >= deadline.instant() {
+                return;
+            }
+            tokio::time::sleep_until(at).await;
+        }
+    }
+
+    fn closed_until(&self, side: Side) -> Option<Instant> {
+        let closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = closed.get(&side).copied();
+        until.filter(|until| *until > Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// How long a caller of `side` waits who has `time`.
+    async fn waits(gate: &Gate, side: Side, time: Duration) -> Duration {
+        let begun = Instant::now();
+        gate.pass(side, Deadline::within(time)).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_kept_by_all_callers_of_that_remote() {
+        let gate = Gate::default();
+        gate.close(Side::Okta, Duration::from_secs(7));
+        gate.close(Side::Okta, Duration::from_secs(1));
+        let clone = gate.clone();
+        let (one, other) = tokio::join!(
+            waits(&gate, Side::Okta, MINUTE),
+            waits(&clone, Side::Okta, MINUTE)
+        );
+        for waited in [one, other] {
+            assert!(waited >= Duration::from_secs(7), "{waited:?}");
+            assert!(waited <= Duration::from_secs(7) + SPREAD * 2, "{waited:?}");
+        }
+        assert_eq!(waits(&gate, Side::Okta, MINUTE).await, Duration::ZERO);
+        gate.close(Side::Okta, MINUTE);
+        assert_eq!(waits(&gate, Side::Anypoint, MINUTE).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_is_renewed_meanwhile_is_kept_to_its_new_end() {
+        let gate = Gate::default();
+        gate.close(Side::Okta, Duration::from_secs(2));
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            gate.close(Side::Okta, Duration::from_secs(5));
+        };
+        let (waited, ()) = tokio::join!(waits(&gate, Side::Okta, MINUTE), later);
+        assert!(waited >= Duration::from_secs(6), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_wait_that_long_does_not_wait_at_all() {
+        let gate = Gate::default();
+        gate.close(Side::Anypoint, Duration::from_secs(3));
+        let waited = waits(&gate, Side::Anypoint, Duration::from_millis(2300)).await;
+        assert_eq!(waited, Duration::ZERO);
+    }
+}

@@ -1,0 +1,64 @@
+//! What a look at one user has seen: all that the planner knows.
+
+use crate::anypoint::Account;
+use crate::ids::{OktaGroupId, OktaUserId, TeamId};
+use crate::provision::wanted::Wanted;
+use crate::store::{AccountOwner, FreshTeams, UserLink};
+
+/// A team that the user is to be in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTeam {
+    /// The Okta group behind it.
+    pub group: OktaGroupId,
+    /// The group's display name, from which a missing team is named.
+    pub group_name: String,
+    /// The team, when the group has one.
+    pub team: Option<TeamId>,
+}
+
+/// A team that an account is in and that a link says is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTeam {
+    /// The team.
+    pub team: TeamId,
+    /// Whether the membership is ours to end: plain, and of a group that is still pushed.
+    pub ours: bool,
+}
+
+/// The linked teams of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TeamsFound(pub Vec<FoundTeam>);
+
+/// An account that bears the wanted username and is not the linked one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAccount {
+    /// The account.
+    pub account: Account,
+    /// To whom it belongs or belonged.
+    pub owner: Option<AccountOwner>,
+    /// Its linked teams.
+    pub teams: TeamsFound,
+}
+
+/// Everything that was seen of one user on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserView {
+    /// The Okta user.
+    pub user: OktaUserId,
+    /// What Okta wants.
+    pub wanted: Wanted,
+    /// The link.
+    pub link: Option<UserLink>,
+    /// The linked account; `None` when there is no link or the account is gone.
+    pub linked: Option<Account>,
+    /// The linked account's linked teams.
+    pub linked_teams: TeamsFound,
+    /// The account of the wanted (or, after a crash, intended) username.
+    pub named: Option<NamedAccount>,
+    /// The username of an account that this program was about to create.
+    pub intended: Option<String>,
+    /// The teams that the user is to be in.
+    pub teams: Vec<WantedTeam>,
+    /// Memberships that were written moments ago: what was read of them may be the past.
+    pub fresh: FreshTeams,
+}

@@ -1,0 +1,92 @@
+//! Which pushed teams people leave because an import links them.
+//!
+//! In a team of a pushed group the plain memberships of linked users follow the group (contract, 4),
+//! so the next look takes out whom the group does not have. An import does not keep a link back for
+//! that, but says it beforehand: in Okta it is one membership to add.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::future::try_join_all;
+
+use super::Work;
+use crate::failure::Failure;
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::provision::TeamRemoval;
+use crate::schedule::Scheduler;
+use crate::schedule::reconcile::read::Gate;
+
+/// The accounts that are to be linked, each with its Okta user if there is one yet.
+type Newcomers<'a> = HashMap<&'a AccountId, Option<&'a OktaUserId>>;
+
+impl Scheduler {
+    /// How many teams each account leaves that `work` links. Reads the members of the linked teams, and
+    /// of a group only when somebody is in its team.
+    pub(super) async fn teams_left(
+        &self,
+        work: &[Work],
+        gate: &Gate<'_>,
+    ) -> Result<HashMap<AccountId, usize>, Failure> {
+        let newcomers: Newcomers<'_> = work
+            .iter()
+            .filter(|work| !matches!(work, Work::Agree { .. }))
+            .map(|work| (&work.account().id, work.user()))
+            .collect();
+        if newcomers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let links = self.store().all_team_links().await?;
+        if links.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let selected = gate.selected().await?;
+        let pushed: HashSet<OktaGroupId> = selected.into_iter().map(|group| group.id).collect();
+        let keeps = self.provisioner.policy.team_removal == TeamRemoval::Keep;
+        let mut reads = Vec::new();
+        for (group, link) in &links {
+            if pushed.contains(group) || !keeps {
+                reads.push(self.leaving(&link.team_id, group, &pushed, &newcomers, gate));
+            }
+        }
+        let mut left = HashMap::new();
+        for account in try_join_all(reads).await?.into_iter().flatten() {
+            *left.entry(account).or_default() += 1;
+        }
+        Ok(left)
+    }
+
+    /// Who of `newcomers` is in a team and not in its group. A team that is gone has nobody.
+    async fn leaving(
+        &self,
+        team: &TeamId,
+        group: &OktaGroupId,
+        pushed: &HashSet<OktaGroupId>,
+        newcomers: &Newcomers<'_>,
+        gate: &Gate<'_>,
+    ) -> Result<Vec<AccountId>, Failure> {
+        let anypoint = &self.provisioner.anypoint;
+        let members = gate.pass(1, anypoint.members(team, gate.deadline)).await?;
+        let mut leaving: Vec<AccountId> = members
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|member| member.is_plain() && newcomers.contains_key(&member.id))
+            .map(|member| member.id)
+            .collect();
+        if leaving.is_empty() || !pushed.contains(group) {
+            return Ok(leaving);
+        }
+        let okta = &self.provisioner.okta;
+        let members = gate
+            .pass(1, okta.group_members(group, gate.deadline))
+            .await?;
+        let members: HashSet<OktaUserId> = members
+            .unwrap_or_default()
+            .into_iter()
+            .map(|user| user.id)
+            .collect();
+        leaving.retain(|account| {
+            let user = newcomers.get(account).copied().flatten();
+            !user.is_some_and(|user| members.contains(user))
+        });
+        Ok(leaving)
+    }
+}
