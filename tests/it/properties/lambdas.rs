@@ -182,12 +182,16 @@ impl Lambdas {
         }
     }
 
-    /// Trouble ends: what is queued is worked off, then what the System Log and a reconcile find.
-    pub async fn settle(self: &Arc<Self>) {
+    /// Trouble ends, and what is queued is worked off.
+    pub async fn calm(self: &Arc<Self>) {
         self.is_troubled.store(false, Ordering::SeqCst);
         self.sqs.calm();
         self.dynamodb.calm();
         self.drain().await;
+    }
+
+    /// Works off what the System Log and a reconcile find.
+    pub async fn run_schedules(self: &Arc<Self>) {
         let schedule = start(Function::Schedule, &self.env).await;
         for task in ["catch_up", "reconcile"] {
             let done = schedule.invoke(json!({"task": task}), PATIENCE).await;

@@ -463,7 +463,12 @@ impl Rig {
         let Some(lambdas) = self.lambdas.clone() else {
             return;
         };
-        lambdas.settle().await;
+        lambdas.calm().await;
+        // Before catch-up does again what was left.
+        for record in self.records().await.iter().filter(|r| !settled(r)) {
+            self.problems.push(format!("an event is left: {record:?}"));
+        }
+        lambdas.run_schedules().await;
         self.watch().await;
         let (killed, struck, handed_out_again) = lambdas.trouble();
         self.counts.crashes = killed;
