@@ -12,7 +12,7 @@ use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::store::{FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
+use crate::store::{AccountIntent, FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -292,18 +292,26 @@ impl Run<'_> {
 
     /// Whether what is remembered of the user is still what the look saw. If another run has linked
     /// another account since, or is creating one, that account must be closed by a plan that knows it;
-    /// a link written now would take the note of it away. An account that this run has created for
-    /// `username` stays noted until then.
+    /// a link written now would take the note of it away. A note that the look saw, and that nobody is
+    /// at any more, disturbs nothing: what it spoke of is closed or was never made. An account that
+    /// this run has created for `username` stays noted until then.
     async fn link_is_as_seen(
         &mut self,
         username: &str,
         claim: &Claim,
         deadline: Deadline,
     ) -> Result<bool, Failure> {
-        let (store, user) = (&self.provisioner.store, &self.view.user);
+        let Provisioner { store, clock, .. } = self.provisioner;
+        let user = &self.view.user;
         let memory = store.user_memory(user).await?;
         let is_ours = |name: &str| name.eq_ignore_ascii_case(username);
-        let undisturbed = memory.intent.is_none_or(|intent| is_ours(&intent.username));
+        let seen = |intent: &AccountIntent| {
+            let is_over = intent.until_ms <= clock.now_ms() || intent.holder == claim.id();
+            is_over && self.view.intended.as_ref() == Some(&intent.username)
+        };
+        let undisturbed = memory
+            .intent
+            .is_none_or(|intent| is_ours(&intent.username) || seen(&intent));
         if undisturbed && memory.link == self.view.link {
             return Ok(true);
         }

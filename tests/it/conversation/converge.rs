@@ -211,6 +211,29 @@ async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
     world.done();
 }
 
+/// A note of an account that never came to be must not keep its user from another one.
+#[tokio::test]
+async fn a_note_without_an_account_is_in_nobodys_way() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    let user = OktaUserId::parse(&ann).unwrap();
+    let store = &world.table.store;
+    let noted = store.intend_account(&user, "ann_old", "a-dead-run", Duration::ZERO);
+    noted.await.unwrap();
+    let made = world
+        .anypoint()
+        .add_user("ann_new", "Ann", "There", "ann@acme.example");
+    made.unwrap();
+    world.rename(&ann, "ann_new").await;
+    let link = world.user_link(&ann).await.unwrap();
+    assert_eq!(
+        (link.username.as_str(), link.origin),
+        ("ann_new", Origin::Adopted)
+    );
+    world.done();
+}
+
 #[tokio::test]
 async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
     let world = World::new().await;
