@@ -1,12 +1,13 @@
 //! Contract §4, "Group", and the team part of "User": each line and its opposite.
 
 use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
-use okta_anypoint::store::Origin;
+use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use okta_anypoint::worker::Pace;
 
-use crate::world::{APP, World};
+use crate::world::{APP, World, look_at_group, worker};
 
 /// A team of `name`, made by hand, directly below the root.
 fn team_by_hand(world: &World, name: &str) -> String {
@@ -582,5 +583,51 @@ async fn a_large_group_is_written_in_batches_of_a_hundred() {
         .filter(|call| call.ends_with("/members") && call.starts_with("PATCH"))
         .count();
     assert_eq!(patches, 3);
+    world.done();
+}
+
+/// One invocation of the worker is enough, and its calls are few.
+#[tokio::test]
+async fn five_thousand_members_are_one_piece_of_work() {
+    const MEMBERS: usize = 5_000;
+    let world = World::new().await;
+    let group = world.okta.world().create_group("Everybody").unwrap().id;
+    for n in 0..MEMBERS {
+        let username = format!("user_{n}");
+        let login = format!("{username}@acme.example");
+        let user = {
+            let mut okta = world.okta.world();
+            let user = okta
+                .create_user(&login, "U", "Ser", &login, None)
+                .unwrap()
+                .id;
+            okta.add_member(&group, &user).unwrap();
+            okta.assign_with_username(APP, &user, &username).unwrap();
+            user
+        };
+        let account = world
+            .anypoint()
+            .add_user(&username, "U", "Ser", &login)
+            .unwrap();
+        let link = UserLink {
+            anypoint_id: AccountId::parse(account).unwrap(),
+            username,
+            origin: Origin::Created,
+            agreed: None,
+            reset_mail: ResetMail::Settled,
+        };
+        let user = OktaUserId::parse(user).unwrap();
+        world.table.store.link_user(&user, &link).await.unwrap();
+    }
+    world.okta_does(|okta| okta.assign_group(APP, &group));
+    world.forget_traffic();
+    look_at_group(&worker(&world.table, &world.provisioner), &group).await;
+    let team = team_id(&world, "Everybody");
+    assert_eq!(world.anypoint().members_of(&team).len(), MEMBERS);
+    let calls = world.calls();
+    let of = |method: &str| calls.iter().filter(|call| call.starts_with(method)).count();
+    assert_eq!(of("PATCH"), MEMBERS / 100);
+    // Pages of 200 members and of 500 assignments, twice: the second look finds nothing left to do.
+    assert!(calls.len() < 200, "{}", calls.len());
     world.done();
 }
