@@ -1,8 +1,14 @@
 //! Contract §4, "User": each line and its opposite.
 
+use std::time::Duration;
+
+use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{OktaAppId, OktaUserId};
 use okta_anypoint::ledger::Status;
-use okta_anypoint::provision::{Adopt, Policy, ResetEmail, SuspendedUsers, UsernamePolicy};
+use okta_anypoint::provision::{
+    Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, UsernamePolicy,
+};
 use okta_anypoint::store::Origin;
 use serde_json::json;
 
@@ -483,13 +489,20 @@ async fn an_unchanged_user_costs_six_reads_and_a_new_one_eight_calls() {
 
 #[tokio::test]
 async fn a_wrong_app_id_disables_nobody() {
-    let world = World::new().await;
-    let ann = world.assigned_user("ann").await;
-    let mut provisioner = world.provisioner.clone();
-    provisioner.app = okta_anypoint::ids::OktaAppId::parse("0oaWRONG").unwrap();
-    let user = okta_anypoint::ids::OktaUserId::parse(&ann).unwrap();
-    let deadline = okta_anypoint::deadline::Deadline::within(std::time::Duration::from_secs(10));
-    let failure = provisioner.look_at_user(&user, deadline).await.unwrap_err();
-    assert!(failure.to_string().contains("OKTA_APP_ID"), "{failure}");
-    assert_eq!(world.account("ann"), "ann Example - enabled");
+    // Where groups are pushed by assignment, the app's groups cannot be read either.
+    for groups in [GroupSelection::Assigned, GroupSelection::None] {
+        let policy = Policy {
+            groups,
+            ..Policy::default()
+        };
+        let world = World::with(policy).await;
+        let ann = world.assigned_user("ann").await;
+        let mut provisioner = world.provisioner.clone();
+        provisioner.app = OktaAppId::parse("0oaWRONG").unwrap();
+        let user = OktaUserId::parse(&ann).unwrap();
+        let deadline = Deadline::within(Duration::from_secs(10));
+        let failure = provisioner.look_at_user(&user, deadline).await.unwrap_err();
+        assert!(failure.to_string().contains("OKTA_APP_ID"), "{failure}");
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+    }
 }
