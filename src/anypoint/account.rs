@@ -9,7 +9,7 @@ use super::client::Anypoint;
 use super::page::Identified;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
+use crate::http::{CallError, if_found, segment};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -271,10 +271,6 @@ impl Anypoint {
     ) -> Result<Option<Vec<TeamOfAccount>>, CallError> {
         let path = format!("/users/{}/teams", segment(account.as_str()));
         let call = self.organization_call("list the account's teams", Method::GET, &path, &[]);
-        match self.read_list(&call, deadline).await {
-            Ok(teams) => Ok(Some(teams)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_found(self.read_list(&call, deadline).await)
     }
 }

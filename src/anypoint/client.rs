@@ -10,7 +10,7 @@ use url::Url;
 use super::token::{ConnectedApp, ConnectedAppTokens};
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session, segment};
+use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session, if_found, segment};
 use crate::ids::OrganizationId;
 use crate::secrets::Renewable;
 
@@ -135,10 +135,7 @@ impl Anypoint {
         call: &Call,
         deadline: Deadline,
     ) -> Result<Option<T>, CallError> {
-        match self.send(call, deadline).await {
-            Ok(answer) => answer.json(call).map(Some),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = if_found(self.send(call, deadline).await)?;
+        answer.map(|answer| answer.json(call)).transpose()
     }
 }

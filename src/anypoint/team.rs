@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::Anypoint;
 use super::page::Identified;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
+use crate::http::{CallError, if_found, segment};
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
@@ -203,17 +203,12 @@ impl Anypoint {
             &path,
             &[("identity_type", "user")],
         );
-        match self.read_list::<Member>(&call, deadline).await {
-            // A misspelt or unknown filter is dropped silently by the service, so look again here.
-            Ok(members) => Ok(Some(
-                members
-                    .into_iter()
-                    .filter(|member| member.identity_type.as_deref().is_none_or(|t| t == "user"))
-                    .collect(),
-            )),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
+        let mut members: Option<Vec<Member>> = if_found(self.read_list(&call, deadline).await)?;
+        // A misspelt or unknown filter is dropped silently by the service, so look again here.
+        if let Some(members) = &mut members {
+            members.retain(|member| member.identity_type.as_deref().is_none_or(|t| t == "user"));
         }
+        Ok(members)
     }
 
     /// Makes the accounts plain members, `MEMBERS_PER_CALL` a call. Members stay members.

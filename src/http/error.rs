@@ -58,6 +58,18 @@ pub enum CallErrorKind {
     },
 }
 
+/// What a call found: `None` when the remote answered that the object asked for does not exist (404).
+///
+/// # Errors
+/// Every other error, as it is.
+pub fn if_found<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl CallError {
     /// The status of the answer, when there was one.
     pub fn status(&self) -> Option<StatusCode> {

@@ -16,7 +16,7 @@ mod session;
 mod tls;
 mod transport;
 
-pub use error::{CallError, CallErrorKind};
+pub use error::{CallError, CallErrorKind, if_found};
 pub(crate) use hints::parse_http_date;
 pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
 pub(crate) use tls::{client_builder, web_roots};

@@ -9,7 +9,7 @@ use url::Url;
 use super::auth::{Credentials, OktaTokens, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session};
+use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session, if_found};
 use crate::secrets::Renewable;
 
 /// Pages of one list at the most: far above any org, low enough to end a loop of links.
@@ -109,11 +109,8 @@ impl Okta {
         call: Call,
         deadline: Deadline,
     ) -> Result<Option<T>, CallError> {
-        match self.send(call.clone(), deadline).await {
-            Ok(answer) => answer.json(&call).map(Some),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = if_found(self.send(call.clone(), deadline).await)?;
+        answer.map(|answer| answer.json(&call)).transpose()
     }
 
     /// Reads a list to its last page, following `rel="next"`.

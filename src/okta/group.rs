@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
-use crate::ids::OktaGroupId;
+use crate::http::{CallError, if_found, segment};
+use crate::ids::{OktaGroupId, OktaUserId};
 
 /// Who manages a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,10 +107,17 @@ impl Okta {
             &path,
             &[("limit", "200")],
         );
-        match self.read_all(call, deadline).await {
-            Ok(members) => Ok(Some(members)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_found(self.read_all(call, deadline).await)
+    }
+
+    /// The groups a user is in; `None` when the user does not exist.
+    pub async fn groups_of_user(
+        &self,
+        user: &OktaUserId,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<Group>>, CallError> {
+        let path = format!("/api/v1/users/{}/groups", segment(user.as_str()));
+        let call = self.call("read the user's groups", Method::GET, &path, &[]);
+        if_found(self.read_all(call, deadline).await)
     }
 }

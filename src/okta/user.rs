@@ -5,7 +5,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::client::Okta;
-use super::group::Group;
 use crate::deadline::Deadline;
 use crate::http::{CallError, segment};
 use crate::ids::OktaUserId;
@@ -146,21 +145,6 @@ impl Okta {
             deadline,
         )
         .await
-    }
-
-    /// The groups a user is in; `None` when the user does not exist.
-    pub async fn groups_of_user(
-        &self,
-        user: &OktaUserId,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<Group>>, CallError> {
-        let path = format!("/api/v1/users/{}/groups", segment(user.as_str()));
-        let call = self.call("read the user's groups", Method::GET, &path, &[]);
-        match self.read_all(call, deadline).await {
-            Ok(groups) => Ok(Some(groups)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Creates a user in the state `STAGED` (`activate=false`).

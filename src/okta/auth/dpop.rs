@@ -11,7 +11,8 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::jws::{self, base64url};
+use super::jws;
+use super::key::base64url;
 use super::key::{BadKey, PrivateKey};
 use crate::http::Call;
 

@@ -1,15 +1,8 @@
 //! JWS in its compact form (RFC 7515, 7.1).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::key::PrivateKey;
-
-/// `bytes` as base64url without padding.
-pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
-}
+use super::key::{PrivateKey, base64url};
 
 /// `claims` under `header`, signed; `header` gets its `alg` here. `None` when the key does not work,
 /// which for RSA can show only now: its parts may contradict each other.

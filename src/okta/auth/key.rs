@@ -15,8 +15,6 @@ use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::jws::base64url;
-
 /// A private key that signs RS256 (RSA) or ES256 (EC P-256). Cheap to clone, and never shown.
 #[derive(Clone)]
 pub struct PrivateKey(Arc<Kind>);
@@ -178,6 +176,11 @@ fn der(tag: u8, content: &[u8]) -> Result<Vec<u8>, BadKey> {
     };
     element.extend_from_slice(content);
     Ok(element)
+}
+
+/// `bytes` as base64url without padding, as JWKs and JWSs write them (RFC 7515, 2).
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::objects::{AppUser, OktaApp, OktaGroup, OktaUser};
-use super::world::OktaWorld;
 use crate::simulator::clock::iso;
 
 /// What an event is about (Okta API, System Log, `target`).
@@ -176,70 +175,4 @@ pub fn delivery(source: &str, event_time_ms: i64, events: &[LogEvent]) -> Value 
         "eventTime": time.replace('Z', "211Z"),
         "contentType": "application/json",
     })
-}
-
-impl OktaWorld {
-    /// Writes an event of your own making; the rest of this module's events come from verbs and API calls.
-    pub fn write_event(
-        &mut self,
-        event_type: &str,
-        targets: Vec<Target>,
-        debug: &[(&str, &str)],
-    ) -> LogEvent {
-        self.write(event_type, targets, debug, false)
-    }
-
-    pub(super) fn write(
-        &mut self,
-        event_type: &str,
-        targets: Vec<Target>,
-        debug: &[(&str, &str)],
-        by_job: bool,
-    ) -> LogEvent {
-        let event = LogEvent {
-            uuid: Uuid::new_v4().to_string(),
-            published_ms: self.clock.tick(),
-            event_type: event_type.to_owned(),
-            outcome: "SUCCESS".to_owned(),
-            targets,
-            debug: debug
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-            by_job,
-        };
-        match self.hold_log {
-            true => self.held.push(event.clone()),
-            false => self.log.push(event.clone()),
-        }
-        if self.collect {
-            self.outbox.push(event.clone());
-        }
-        event
-    }
-
-    /// The envelope Okta would send for these events, from the first hook of the org (or an invented one).
-    pub fn delivery(&self, events: &[LogEvent]) -> Value {
-        let hook = self
-            .hooks
-            .keys()
-            .next()
-            .map_or("whosim00000000000000", String::as_str);
-        delivery(
-            &format!("{}/api/v1/eventHooks/{hook}", self.base_url),
-            self.clock.now_ms(),
-            events,
-        )
-    }
-
-    /// From now on new entries stay out of the readable System Log (they are still delivered): a slow log.
-    pub fn hold_log(&mut self) {
-        self.hold_log = true;
-    }
-
-    /// Appends what was held back, with its original `published`: entries that appear late.
-    pub fn release_log(&mut self) {
-        self.hold_log = false;
-        self.log.append(&mut self.held);
-    }
 }

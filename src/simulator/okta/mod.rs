@@ -14,6 +14,7 @@ mod deliver;
 mod expression;
 mod group_verbs;
 mod log;
+mod log_verbs;
 mod oauth;
 mod objects;
 mod refusal;

@@ -6,13 +6,12 @@
 mod access;
 mod jwt;
 mod token;
+mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::world::OktaWorld;
 
 pub(super) use access::admit;
 pub(super) use token::token;
@@ -74,37 +73,4 @@ pub(super) struct AccessToken {
 
 fn fresh() -> String {
     uuid::Uuid::new_v4().simple().to_string()
-}
-
-impl OktaWorld {
-    /// Adds an active service app with one key.
-    pub fn add_service_app(
-        &mut self,
-        client_id: &str,
-        key_id: &str,
-        public_jwk: Value,
-        scopes: &[&str],
-    ) {
-        let mut key = public_jwk;
-        key["kid"] = Value::from(key_id);
-        let app = ServiceApp {
-            client_id: client_id.to_owned(),
-            keys: vec![key],
-            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
-            require_dpop: false,
-            active: true,
-        };
-        self.oauth.apps.insert(client_id.to_owned(), app);
-    }
-
-    /// Every token given out so far is refused from now on.
-    pub fn revoke_tokens(&mut self) {
-        self.oauth.tokens.clear();
-    }
-
-    /// Both nonces change, as they do once a day.
-    pub fn change_nonces(&mut self) {
-        self.oauth.token_nonce = fresh();
-        self.oauth.api_nonce = fresh();
-    }
 }
