@@ -187,10 +187,11 @@ fn guarded(command: &[String], log: &Path) -> Child {
         .expect("sh can be started")
 }
 
+/// A free port below those that the kernel hands out: whoever asks for "any port" meanwhile, in this or
+/// another process, does not get it, and is not taken for the server.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(10_000..32_000))
+        .find(is_free)
         .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }

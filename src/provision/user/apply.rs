@@ -12,7 +12,9 @@ use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::store::{AccountIntent, FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
+use crate::store::{
+    AccountIntent, FreshTeams, Intended, LastWrite, Linked, Origin, ResetMail, UserLink,
+};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -393,6 +395,13 @@ impl Run<'_> {
             .provisioner
             .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
             .await?;
+        // In a team that was there before, the account may be more than a plain member; joining makes it one.
+        if link.origin != Origin::Created {
+            let teams = anypoint.teams_of_account(&accounts[0], deadline).await?;
+            if teams.is_some_and(|teams| teams.iter().any(|team| team.id == link.team_id)) {
+                return Ok(());
+            }
+        }
         self.written.insert(link.team_id.clone(), LastWrite::Joined);
         match anypoint
             .add_members(&link.team_id, &accounts, deadline)

@@ -348,6 +348,27 @@ async fn who_left_and_became_a_maintainer_stays_one() {
     world.done();
 }
 
+#[tokio::test]
+async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_one() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let account = world.account_id("ann");
+    let team = world.anypoint().add_team("Devs", None).unwrap();
+    let made = world.anypoint().add_member(&team, &account, "maintainer");
+    made.unwrap();
+    let group = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &group));
+    world.when(|okta| okta.add_member(&group, &ann)).await;
+    let bob = world.assigned_user("bob").await;
+    world.when(|okta| okta.add_member(&group, &bob)).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+    let kind = world.anypoint().teams[&team].members[&account]
+        .membership_type
+        .clone();
+    assert_eq!(kind, "maintainer");
+    world.done();
+}
+
 /// The membership was ended and is wanted again, and the read in between shows the past.
 #[tokio::test]
 async fn a_membership_that_ended_moments_ago_is_written_again() {
