@@ -13,58 +13,85 @@ pub(super) enum SubjectRule {
     GroupOfOurApp,
 }
 
-/// The event types that Okta can deliver to a hook (Okta, "Event types", tag
-/// `event-hook-eligible`): what `hook register` subscribes to.
-pub const HOOK_EVENT_TYPES: [&str; 19] = [
-    "application.user_membership.add",
-    "application.user_membership.remove",
-    "application.user_membership.update",
-    "user.lifecycle.create",
-    "user.lifecycle.activate",
-    "user.lifecycle.reactivate",
-    "user.lifecycle.suspend",
-    "user.lifecycle.unsuspend",
-    "user.lifecycle.deactivate",
-    "user.lifecycle.delete.initiated",
-    "user.account.update_profile",
-    "group.user_membership.add",
-    "group.user_membership.remove",
-    "group.lifecycle.create",
-    "group.lifecycle.delete",
-    "group.profile.update",
-    "group.application_assignment.add",
-    "group.application_assignment.remove",
-    "group.application_assignment.update",
+type Row = (&'static str, SubjectRule);
+
+/// The types that Okta can deliver to a hook (Okta, "Event types", tag `event-hook-eligible`).
+const OF_HOOKS: &[Row] = &[
+    ("application.user_membership.add", SubjectRule::UserOfOurApp),
+    (
+        "application.user_membership.remove",
+        SubjectRule::UserOfOurApp,
+    ),
+    (
+        "application.user_membership.update",
+        SubjectRule::UserOfOurApp,
+    ),
+    ("user.lifecycle.create", SubjectRule::User),
+    ("user.lifecycle.activate", SubjectRule::User),
+    ("user.lifecycle.reactivate", SubjectRule::User),
+    ("user.lifecycle.suspend", SubjectRule::User),
+    ("user.lifecycle.unsuspend", SubjectRule::User),
+    ("user.lifecycle.deactivate", SubjectRule::User),
+    ("user.lifecycle.delete.initiated", SubjectRule::User),
+    ("user.account.update_profile", SubjectRule::User),
+    ("group.user_membership.add", SubjectRule::User),
+    ("group.user_membership.remove", SubjectRule::User),
+    ("group.lifecycle.create", SubjectRule::Group),
+    ("group.lifecycle.delete", SubjectRule::Group),
+    ("group.profile.update", SubjectRule::Group),
+    (
+        "group.application_assignment.add",
+        SubjectRule::GroupOfOurApp,
+    ),
+    (
+        "group.application_assignment.remove",
+        SubjectRule::GroupOfOurApp,
+    ),
+    (
+        "group.application_assignment.update",
+        SubjectRule::GroupOfOurApp,
+    ),
 ];
 
-/// The event types that only the System Log shows (not eligible for hooks).
-pub const LOG_EVENT_TYPES: [&str; 2] = [
-    "application.user_membership.change_username",
-    "application.user_membership.restore",
+/// The types that only the System Log shows (not eligible for hooks).
+const OF_THE_LOG: &[Row] = &[
+    (
+        "application.user_membership.change_username",
+        SubjectRule::UserOfOurApp,
+    ),
+    (
+        "application.user_membership.restore",
+        SubjectRule::UserOfOurApp,
+    ),
 ];
 
-/// The rule for `event_type`; `None` when the type does not concern us.
-pub(super) fn rule_for_hook(event_type: &str) -> Option<SubjectRule> {
-    if !HOOK_EVENT_TYPES.contains(&event_type) {
-        return None;
+/// The event types that a hook can be sent and that act: what `hook register` subscribes to.
+pub const HOOK_EVENT_TYPES: [&str; OF_HOOKS.len()] = names(OF_HOOKS);
+
+/// The event types that act when the System Log shows them, beside [`HOOK_EVENT_TYPES`].
+pub const LOG_EVENT_TYPES: [&str; OF_THE_LOG.len()] = names(OF_THE_LOG);
+
+const fn names<const N: usize>(rows: &[Row]) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut n = 0;
+    while n < N {
+        names[n] = rows[n].0;
+        n += 1;
     }
-    let family = |prefix: &str| event_type.starts_with(prefix);
-    Some(if family("application.user_membership.") {
-        SubjectRule::UserOfOurApp
-    } else if family("group.application_assignment.") {
-        SubjectRule::GroupOfOurApp
-    } else if family("group.lifecycle.") || family("group.profile.") {
-        SubjectRule::Group
-    } else {
-        SubjectRule::User
-    })
+    names
+}
+
+/// The rule for `event_type` in a delivery; `None` when the type does not concern us.
+pub(super) fn rule_for_hook(event_type: &str) -> Option<SubjectRule> {
+    rule_in(OF_HOOKS, event_type)
 }
 
 /// As [`rule_for_hook`], with the types that only the System Log shows.
 pub(super) fn rule_for_log(event_type: &str) -> Option<SubjectRule> {
-    if LOG_EVENT_TYPES.contains(&event_type) {
-        Some(SubjectRule::UserOfOurApp)
-    } else {
-        rule_for_hook(event_type)
-    }
+    rule_in(OF_THE_LOG, event_type).or_else(|| rule_for_hook(event_type))
+}
+
+fn rule_in(rows: &[Row], event_type: &str) -> Option<SubjectRule> {
+    let mut rows = rows.iter();
+    rows.find(|row| row.0 == event_type).map(|row| row.1)
 }

@@ -102,8 +102,8 @@ pub enum Reason {
 #[derive(Debug)]
 #[must_use = "a claim that is dropped blocks its work until the lease is over"]
 pub struct Claim {
-    pub(super) id: String,
-    pub(super) owner: String,
+    id: String,
+    owner: String,
     /// How often this work has been claimed, this time included.
     pub attempts: u32,
     /// Whether an earlier owner began and never reported: what it did must be verified.

@@ -27,6 +27,8 @@ pub use gate::{Admitted, Gate};
 
 /// Okta gives up after 3 s (Okta, "Event hooks: timeout and retry"); the way back needs some of it.
 pub const ANSWER_TIME: Duration = Duration::from_millis(2_450);
+/// What is left of it when the queue has to be done, so that what was begun in place can still be recorded.
+const ANSWERING: Duration = Duration::from_millis(150);
 /// The largest body that is read, in bytes after base64 decoding.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 /// The header of Okta's one-time verification (Okta, "Event hooks: one-time verification request").
@@ -122,7 +124,8 @@ impl Receiver {
         if let Some(answer) = self.without_body(&admitted) {
             return answer;
         }
-        match tokio::time::timeout_at(deadline.instant(), self.delivery(&admitted)).await {
+        match tokio::time::timeout_at(deadline.instant(), self.delivery(&admitted, deadline)).await
+        {
             Ok(answer) => answer,
             Err(_) => {
                 tracing::error!("a delivery could not be made durable in time");
@@ -144,7 +147,7 @@ impl Receiver {
         }
     }
 
-    async fn delivery(&self, admitted: &Admitted<'_, '_>) -> Answer {
+    async fn delivery(&self, admitted: &Admitted<'_, '_>, deadline: Deadline) -> Answer {
         let reading = match self.read(admitted.body()) {
             Ok(reading) => reading,
             Err(answer) => return answer,
@@ -159,7 +162,10 @@ impl Receiver {
         if reading.changes.is_empty() {
             return Answer::empty(204);
         }
-        match self.queue.send(&reading.changes).await {
+        let sent = self
+            .queue
+            .send_by(&reading.changes, deadline.earlier_by(ANSWERING));
+        match sent.await {
             Ok(()) => Answer::empty(204),
             Err(failure) => {
                 tracing::error!(
@@ -175,10 +181,6 @@ impl Receiver {
         let decoded;
         let bytes = match body {
             Body::Plain(bytes) => bytes,
-            // Four characters of base64 hold three bytes.
-            Body::Base64(text) if text.len() / 4 * 3 > LARGEST_BODY + 3 => {
-                return Err(Answer::empty(413));
-            }
             Body::Base64(text) => {
                 decoded = base64::engine::general_purpose::STANDARD
                     .decode(text)

@@ -19,6 +19,7 @@ enum Mood {
 struct TestQueue {
     mood: Mood,
     taken: Mutex<Vec<Change>>,
+    time: Mutex<Option<Duration>>,
 }
 
 #[async_trait]
@@ -31,12 +32,24 @@ impl Queue for TestQueue {
         }
         Ok(())
     }
+
+    async fn send_by(&self, changes: &[Change], deadline: Deadline) -> Result<(), Failure> {
+        *self.time.lock().unwrap() = Some(deadline.remaining());
+        self.send(changes).await
+    }
 }
 
 fn receiver(mood: Mood) -> (Receiver, Arc<TestQueue>) {
+    let (receiver, queue, _) = counted_receiver(mood);
+    (receiver, queue)
+}
+
+fn counted_receiver(mood: Mood) -> (Receiver, Arc<TestQueue>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new("test"));
     let queue = Arc::new(TestQueue {
         mood,
         taken: Mutex::default(),
+        time: Mutex::default(),
     });
     let secrets: Vec<SecretString> = ["current", "previous"].map(SecretString::from).to_vec();
     let receiver = Receiver::new(
@@ -44,9 +57,9 @@ fn receiver(mood: Mood) -> (Receiver, Arc<TestQueue>) {
         OktaAppId::parse("0oaAPP1").unwrap(),
         queue.clone(),
         Arc::new(SystemClock),
-        Arc::new(Metrics::new("test")),
+        metrics.clone(),
     );
-    (receiver, queue)
+    (receiver, queue, metrics)
 }
 
 use http::HeaderName;
@@ -114,6 +127,60 @@ async fn without_the_secret_nothing_is_answered_but_401() {
         }
     }
     assert!(queue.taken.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_in_place_has_to_end_before_the_answer() {
+    let (receiver, queue) = receiver(Mood::Takes);
+    let body = delivery();
+    let header = |name: &str| (name == "authorization").then_some(b"current".as_slice());
+    let request = Request {
+        method: "POST",
+        header: &header,
+        body: Body::Plain(body.as_bytes()),
+    };
+    // As when a second of the answer's time went into reading the secrets again.
+    let left = ANSWER_TIME - Duration::from_secs(1);
+    let answer = receiver.answer_by(&request, Deadline::within(left)).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(*queue.time.lock().unwrap(), Some(left - ANSWERING));
+}
+
+#[tokio::test]
+async fn events_are_counted_and_those_that_do_not_act_by_their_reason() {
+    let (receiver, _, metrics) = counted_receiver(Mood::Takes);
+    let event = |event_type: &str, result: &str, targets: serde_json::Value| json!({"uuid": "u-1", "eventType": event_type, "outcome": {"result": result}, "target": targets});
+    let user = json!([{"type": "User", "id": "00u1"}]);
+    let body = json!({"eventType": "com.okta.event_hook", "data": {"events": [
+        event("user.lifecycle.create", "SUCCESS", user.clone()),
+        json!("no event"),
+        event("nobody.knows", "SUCCESS", user.clone()),
+        event("user.lifecycle.create", "FAILURE", user.clone()),
+        event("application.user_membership.add", "SUCCESS", user),
+        event("user.lifecycle.create", "SUCCESS", json!([])),
+    ]}})
+    .to_string();
+    let status = ask(&receiver, "POST", &[SECRET], Body::Plain(body.as_bytes())).await;
+    assert_eq!(status.0, 204);
+    let mut counted: Vec<String> = metrics
+        .take_lines(0)
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| match line["Reason"].as_str() {
+            Some(reason) => format!("{reason} {}", line["Ignored"]),
+            None => format!("received {}", line["Received"]),
+        })
+        .collect();
+    counted.sort();
+    let expected = [
+        "malformed 1",
+        "no_subject 1",
+        "not_successful 1",
+        "other_app 1",
+        "other_type 1",
+        "received 6",
+    ];
+    assert_eq!(counted, expected);
 }
 
 #[tokio::test]
