@@ -1,4 +1,24 @@
 //! Provisions people and teams from Okta into MuleSoft Anypoint Platform.
+//!
+//! The programs under `src/bin` only wire what is here. In the order of reading:
+//!
+//! | module | plays |
+//! |---|---|
+//! | [`ids`], [`failure`], [`deadline`], [`clock`] | the words that everything uses |
+//! | [`event`] | what Okta sends, and which subject it is about; pure |
+//! | [`receiver`] | a request in, its changes made durable, an answer out |
+//! | [`ledger`] | the idempotent claim: each change is done by one owner at a time |
+//! | [`store`] | links between both sides, cursors, short memories |
+//! | [`queue`] | how changes get to the worker |
+//! | [`worker`] | a batch of changes: claims, one look a subject, records |
+//! | [`provision`] | makes Anypoint agree with Okta: look, plan, apply |
+//! | [`okta`], [`anypoint`] on [`http`] | the typed clients |
+//! | [`schedule`] | catch-up from the System Log, reconcile, import |
+//! | [`settings`], [`secrets`], [`aws`], `sqlite`, [`telemetry`] | what programs and adapters are set up with |
+//! | [`lambda`], [`wiring`], `serve` | translation and wiring: Lambda's events; everything in one process |
+//! | `simulator` | a stateful Okta and Anypoint, for the demo and for anybody's tests |
+//!
+//! `docs/architecture.md` tells what is guaranteed, and walks each kind of event through these modules.
 
 pub mod anypoint;
 pub mod aws;

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::{Failure, Side};
-use crate::ledger::{Ledger, Reason, Work};
-use crate::queue::{Redelivery, pause};
+use crate::failure::Failure;
+use crate::ledger::{Ledger, Reason};
+use crate::queue::{Redelivery, pause, unreadable};
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Verdict, Worker};
 
@@ -148,19 +148,10 @@ impl BatchHandler {
     /// A message that nobody can read is recorded as failed for good, under its own id.
     async fn reject(&self, message: &Message) -> Result<(), Failure> {
         let attribute = |name: &str| message.attributes.get(name).cloned();
-        let work = Work {
-            id: attribute("MessageDeduplicationId").unwrap_or_else(|| message.message_id.clone()),
-            kind: "unreadable".to_owned(),
-            subject: attribute("MessageGroupId").unwrap_or_else(|| "unknown".to_owned()),
-            published: rfc3339(self.clock.now_ms()),
-        };
-        let failure = Failure::permanent(
-            Side::Queue,
-            format!(
-                "message {} is not one that this program writes.",
-                message.message_id
-            ),
-            "Find out who sends to the queue; only the hook, the worker and the schedules may.",
+        let (work, failure) = unreadable(
+            attribute("MessageDeduplicationId").unwrap_or_else(|| message.message_id.clone()),
+            attribute("MessageGroupId").unwrap_or_else(|| "unknown".to_owned()),
+            rfc3339(self.clock.now_ms()),
         );
         tracing::error!(message = %message.message_id, "{failure}");
         self.metrics

@@ -15,12 +15,30 @@ use async_trait::async_trait;
 
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::Failure;
+use crate::failure::{Failure, Side};
+use crate::ledger::Work;
 
 pub use pause::pause;
 #[cfg(feature = "local")]
 pub use sqlite::{Depth, Received, SqliteQueue, Taken, Unreadable};
 pub use sqs::SqsQueue;
+
+/// How a message that nobody can read is recorded, so that it can leave its queue: the `id` and `subject` that
+/// the queue knows it by, `received` (RFC 3339) in place of a time of publication.
+pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failure) {
+    let work = Work {
+        id,
+        kind: "unreadable".to_owned(),
+        subject,
+        published: received,
+    };
+    let failure = Failure::permanent(
+        Side::Queue,
+        "the message is not one that this program writes.",
+        "Find out who else writes to the queue; push the user or group that it was about.",
+    );
+    (work, failure)
+}
 
 /// Where changes are made durable.
 #[async_trait]

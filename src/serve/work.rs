@@ -14,9 +14,9 @@ use super::stopped;
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::{Failure, Side};
-use crate::ledger::{Ledger, Reason, Work};
-use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause};
+use crate::failure::Failure;
+use crate::ledger::{Ledger, Reason};
+use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause, unreadable};
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Pace, Verdict, Worker};
 
@@ -103,19 +103,10 @@ impl Dispatcher {
 impl Dispatcher {
     /// A message that nobody can read is recorded as failed for good, and leaves the queue.
     async fn reject(&self, message: Unreadable) {
-        let failure = Failure::permanent(
-            Side::Queue,
-            "the message is not one that this program writes.",
-            "Find out who else writes to the file; push the user or group that it was about.",
-        );
-        tracing::error!(event = %message.uuid, subject = %message.subject, "{failure}");
+        let now = rfc3339(self.clock.now_ms());
+        let (work, failure) = unreadable(message.uuid, message.subject, now);
+        tracing::error!(event = %work.id, subject = %work.subject, "{failure}");
         let class = failure.class.as_str();
-        let work = Work {
-            id: message.uuid,
-            kind: "unreadable".to_owned(),
-            subject: message.subject,
-            published: rfc3339(self.clock.now_ms()),
-        };
         match self.ledger.reject(&work, &failure).await {
             Ok(_) => {
                 self.metrics.count(Metric::Failed(class), 1);

@@ -37,6 +37,7 @@ use crate::secrets::Renewable;
 
 pub use credentials::Needs;
 pub(crate) use credentials::{anypoint_app, okta_credentials};
+pub use parse::is_loopback;
 pub use reader::{Problem, Reader, SettingsError};
 
 /// How Okta proves itself to us.

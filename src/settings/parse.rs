@@ -21,21 +21,26 @@ pub(super) const DAYS: &str = "a number of days from 1 to 3650";
 pub(super) const LIMIT: &str = "a count (`50`) or a share of the linked users (`20%`)";
 const GROUPS: &str = "`assigned`, `none`, `all`, `ids:00g…,00g…` or `name:PATTERN`";
 
+/// Whether an address is on this machine; `*.localhost` is by RFC 6761, 6.3.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+        None => false,
+    }
+}
+
 /// An address without path, query or credentials. Plain HTTP could show tokens to the network, so it
-/// is taken on loopback hosts only; `*.localhost` is one by RFC 6761, 6.3.
+/// is taken on loopback hosts only.
 pub(super) fn base_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(address) => IpAddr::from(address).is_loopback(),
-        Host::Ipv6(address) => IpAddr::from(address).is_loopback(),
-    };
     let bare = url.path() == "/"
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+    let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
     (bare && safe).then_some(url)
 }
 

@@ -35,7 +35,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
 //! ```
 //!
-//! Nothing here depends on the rest of the crate: identifiers are strings, as on the wire.
+//! Identifiers are strings, as on the wire. Of the rest of the crate only the set-up of the HTTP client is used, for deliveries.
 //!
 //! # Not simulated
 //!

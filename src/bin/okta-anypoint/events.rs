@@ -9,6 +9,7 @@ use okta_anypoint::ledger::{Filter, Record, Status};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
+use crate::duration::duration;
 use crate::{names, table};
 
 /// List what became of events, newest first.
@@ -123,34 +124,5 @@ fn state(record: &Record, console: &Console) -> String {
         (Status::Failed, None) => console.paint(Tone::Bad, "failed"),
         (Status::Done, _) => console.paint(Tone::Good, "done"),
         (Status::InProgress, _) => "in_progress".to_owned(),
-    }
-}
-
-/// `90s`, `30m`, `12h`, `7d`.
-fn duration(text: &str) -> Result<Duration, String> {
-    const EXPECTED: &str = "expected a time like 90s, 30m, 12h or 7d";
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 60 * 60,
-        Some('d') => 24 * 60 * 60,
-        _ => return Err(EXPECTED.to_owned()),
-    };
-    let number = &text[..text.len() - 1];
-    let number: u32 = number.parse().map_err(|_| EXPECTED.to_owned())?;
-    Ok(Duration::from_secs(u64::from(number) * unit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_their_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
-        for bad in ["", "5", "h", "-1h", "1w", "1.5h", "1é"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,15 +1,15 @@
 //! `hook register` and `hook status`: the event hook in Okta.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use anyhow::{Result, anyhow, bail};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::okta::{EventHook, HookSpec, Okta};
+use okta_anypoint::settings::is_loopback;
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 
 use crate::console::{Console, Tone, Usage, Verdict};
 use crate::remote::{self, HookAccess};
@@ -298,14 +298,4 @@ fn address(text: &str) -> Result<Url, Usage> {
         ));
     }
     Ok(url)
-}
-
-/// Whether an address is on this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
-        None => false,
-    }
 }

@@ -4,6 +4,7 @@ mod completions;
 mod console;
 mod demo;
 mod doctor;
+mod duration;
 mod events;
 mod explain;
 mod hook;
@@ -15,6 +16,7 @@ mod replay;
 mod schedule;
 mod serve;
 mod simulate;
+mod stop;
 mod table;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::aws;
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Step, Summary, Task};
@@ -243,23 +244,21 @@ fn verdict(summary: &Summary) -> Verdict {
     }
 }
 
+fn who(subject: Option<&Subject>, account: Option<&AccountId>) -> String {
+    match (subject, account) {
+        (Some(subject), _) => subject.to_string(),
+        (None, Some(account)) => format!("account {account}"),
+        (None, None) => String::new(),
+    }
+}
+
 fn show(summary: &Summary, console: &Console) -> Result<()> {
     let would = summary.mode == Mode::Report;
     if !summary.differences.is_empty() {
         let done = if would { "would be done" } else { "to be done" };
         let mut table = console.table(&["who", done, "because"]);
         for difference in &summary.differences {
-            let who = difference
-                .subject
-                .as_ref()
-                .map(ToString::to_string)
-                .or_else(|| {
-                    difference
-                        .account
-                        .as_ref()
-                        .map(|id| format!("account {id}"))
-                })
-                .unwrap_or_default();
+            let who = who(difference.subject.as_ref(), difference.account.as_ref());
             for (position, step) in difference.actions.iter().enumerate() {
                 let who = if position == 0 { who.as_str() } else { "" };
                 table.add_row([who, words(step).as_str(), &step.reason]);
@@ -269,12 +268,7 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
         console.say("")?;
     }
     for problem in &summary.problems {
-        let who = problem
-            .subject
-            .as_ref()
-            .map(ToString::to_string)
-            .or_else(|| problem.account.as_ref().map(|id| format!("account {id}")))
-            .unwrap_or_default();
+        let who = who(problem.subject.as_ref(), problem.account.as_ref());
         console.say(format!(
             "{} {who}: {}",
             console.paint(Tone::Bad, "!!"),

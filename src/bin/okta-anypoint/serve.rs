@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use okta_anypoint::aws;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings, is_loopback};
 use okta_anypoint::telemetry::start_logging;
 use okta_anypoint::wiring;
 use serde_json::json;
 use url::Url;
 
 use crate::console::{Console, Tone, Verdict};
-use crate::hook::is_loopback;
+use crate::duration::duration;
+use crate::stop::told_to_stop;
 
 /// Within this the secrets are read, if they are in Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(10);
@@ -154,50 +154,13 @@ fn announce(
     }))
 }
 
-/// Ends when the program is told to stop.
-fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let why = "signals cannot be received";
-        let mut terminate = signal(SignalKind::terminate()).context(why)?;
-        let mut interrupt = signal(SignalKind::interrupt()).context(why)?;
-        Ok(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    {
-        Ok(async {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-    }
-}
-
-/// `off`, or a number with `s`, `m`, `h` or `d`.
+/// `off`, or a time that is not zero.
 fn interval(text: &str) -> Result<Every, String> {
-    const EXPECTED: &str = "expected `off`, or a time like 90s, 5m, 6h or 1d";
     if text == "off" {
         return Ok(Every(None));
     }
-    let unit = text.chars().last().ok_or(EXPECTED)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return Err(EXPECTED.to_owned()),
-    };
-    let number = text.strip_suffix(unit).unwrap_or_default();
-    match number.parse::<u64>() {
-        Ok(number) if (1..=100_000).contains(&number) => {
-            Ok(Every(Some(Duration::from_secs(number * seconds))))
-        }
-        _ => Err(EXPECTED.to_owned()),
+    match duration(text) {
+        Ok(time) if !time.is_zero() => Ok(Every(Some(time))),
+        _ => Err("expected `off`, or a time like 90s, 5m, 6h or 1d".to_owned()),
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::console::{Console, Usage, Verdict};
 use crate::demo;
+use crate::stop::told_to_stop;
 
 /// How often new deliveries are looked for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -96,7 +97,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Verdict> {
         None => small_world()?,
     };
     // Before the servers: a signal that comes while they start is not missed.
-    let stop = stopped()?;
+    let stop = told_to_stop()?;
     let (okta, anypoint) = start(&args, worlds).await?;
     if let Some(file) = &args.state {
         save(file, &okta, &anypoint)?;
@@ -149,23 +150,6 @@ async fn start(args: &Args, worlds: Worlds) -> Result<(OktaSimulator, AnypointSi
         .await
         .with_context(|| taken("the simulated Anypoint", "--anypoint", args.anypoint))?;
     Ok((okta, anypoint))
-}
-
-/// Ends with Ctrl-C or SIGTERM.
-fn stopped() -> Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    #[cfg(unix)]
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    Ok(async move {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }
 
 fn small_world() -> Result<Worlds> {
