@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::log_event::Reading;
+use super::log_event::{LogEvent, Reading};
 use crate::ids::OktaAppId;
 
 /// The body is not an event-hook delivery.
@@ -14,39 +14,53 @@ pub struct NotADelivery;
 /// `eventType` of every delivery (Okta, "Event hooks: request body").
 const ENVELOPE: &str = "com.okta.event_hook";
 
+/// The envelope, with each of its events read as an `E`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct Envelope<E> {
     event_type: String,
-    #[serde(borrow)]
-    data: Data<'a>,
+    data: Data<E>,
 }
 
 #[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    events: Option<Vec<&'a RawValue>>,
+struct Data<E> {
+    events: Option<Vec<E>>,
 }
 
-/// Reads the body of a delivery. Each event is read on its own: one that cannot be read is counted
-/// and stops no other.
+impl<E> Envelope<E> {
+    fn events(self) -> Result<Vec<E>, NotADelivery> {
+        if self.event_type == ENVELOPE {
+            Ok(self.data.events.unwrap_or_default())
+        } else {
+            Err(NotADelivery)
+        }
+    }
+}
+
+/// Reads the body of a delivery. An event that cannot be read is counted and stops no other: when one is
+/// odd, each is read on its own.
 ///
 /// # Errors
-/// When the body is not JSON, is not of type `com.okta.event_hook`, or holds no list of events.
+/// When the body is not JSON in UTF-8, is not of type `com.okta.event_hook`, or holds no list of events.
 pub fn read_delivery(body: &[u8], app: &OktaAppId, now: &str) -> Result<Reading, NotADelivery> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| NotADelivery)?;
-    if envelope.event_type != ENVELOPE {
-        return Err(NotADelivery);
-    }
+    let body = str::from_utf8(body).map_err(|_| NotADelivery)?;
     let mut reading = Reading::default();
-    for event in envelope.data.events.unwrap_or_default() {
-        reading.read_hook_event(event.get(), app, now);
+    if let Ok(envelope) = serde_json::from_str::<Envelope<LogEvent<'_>>>(body) {
+        for event in envelope.events()? {
+            reading.add_hook_event(Ok(event), app, now);
+        }
+    } else {
+        let envelope: Envelope<&RawValue> = serde_json::from_str(body).map_err(|_| NotADelivery)?;
+        for event in envelope.events()? {
+            reading.add_hook_event(LogEvent::read_odd(event.get()), app, now);
+        }
     }
     Ok(reading)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -212,6 +226,9 @@ mod tests {
             read_delivery(empty.as_bytes(), &app(), NOW),
             Ok(Reading::default())
         );
+        let latin_1 = empty.replace('1', "\u{e9}").into_bytes();
+        let latin_1: Vec<u8> = latin_1.into_iter().filter(|byte| *byte != 0xc3).collect();
+        assert_eq!(read_delivery(&latin_1, &app(), NOW), Err(NotADelivery));
     }
 
     #[test]
@@ -223,7 +240,85 @@ mod tests {
         assert_eq!(reading.changes[0].subject.to_string(), "user#00uUSER1");
     }
 
+    /// An event as text: fields that are missing, doubled, in any order, and with any value.
+    fn any_event() -> impl Strategy<Value = String> {
+        let odd = prop::sample::select(vec![
+            "null",
+            "7",
+            "1e999",
+            "true",
+            r#""text""#,
+            r#""\ud800""#,
+            "[]",
+            "[[[[]]]]",
+            "{}",
+            r#"{"id":"00uUSER9","id":"00uUSER9","type":"User","result":"SUCCESS","result":1}"#,
+            r#"["00uUSER9","User"]"#,
+        ]);
+        let odd = odd.prop_map(str::to_owned).boxed();
+        let usually = |usual: &str| {
+            let usual = usual.to_owned();
+            prop_oneof![19 => Just(usual), 1 => odd.clone()].boxed()
+        };
+        let target = usually(r#"{"id":"00uUSER1","type":"User","displayName":"\ud800"}"#);
+        let app = usually(r#"{"type":"AppInstance","id":"0oaAPP1","detailEntry":null}"#);
+        let target = prop_oneof![9 => target, 9 => app, 2 => odd.clone()];
+        let targets = prop::collection::vec(target, 0..4)
+            .prop_map(|targets| format!("[{}]", targets.join(",")));
+        let types = prop_oneof![
+            9 => Just(r#""user.lifecycle.create""#.to_owned()),
+            9 => Just(r#""application.user_membership.add""#.to_owned()),
+            2 => odd.clone(),
+        ];
+        let field = |name: &'static str, value: BoxedStrategy<String>| {
+            let field = value.prop_map(move |value| format!("\"{name}\":{value}"));
+            let times = prop_oneof![1 => Just(0), 18 => Just(1_usize), 1 => Just(2)];
+            times.prop_flat_map(move |times| prop::collection::vec(field.clone(), times))
+        };
+        let fields = (
+            field("uuid", usually(r#""0f8e2c10-0000-11f1-8000-000000000001""#)),
+            field("eventType", types.boxed()),
+            field("published", usually(r#""2026-03-02T09:15:04.120Z""#)),
+            field("outcome", usually(r#"{"result":"SUCCESS","reason":null}"#)),
+            field(
+                "target",
+                prop_oneof![9 => targets, 1 => odd.clone()].boxed(),
+            ),
+            field("actor", odd.clone()),
+        );
+        let event = fields
+            .prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f].concat())
+            .prop_shuffle()
+            .prop_map(|fields| format!("{{{}}}", fields.join(",")));
+        prop_oneof![19 => event, 1 => odd]
+    }
+
+    fn read_texts(events: &[String]) -> Result<Reading, NotADelivery> {
+        let events = events.join(",");
+        let body = format!(r#"{{"data":{{"events":[{events}]}},"eventType":"{ENVELOPE}"}}"#);
+        read_delivery(body.as_bytes(), &app(), NOW)
+    }
+
     proptest::proptest! {
+        #[test]
+        fn events_mean_together_what_each_means_alone(
+            events in prop::collection::vec(any_event(), 0..5),
+        ) {
+            let mut alone = Reading::default();
+            for event in &events {
+                alone.add_hook_event(LogEvent::read_odd(event), &app(), NOW);
+            }
+            let together = read_texts(&events);
+            prop_assert_eq!(together.as_ref(), Ok(&alone));
+            let log = events.iter().cloned().map(RawValue::from_string);
+            let log = log.collect::<Result<Vec<_>, _>>().unwrap();
+            prop_assert_eq!(&read_log_events(&log, &app(), NOW), &alone);
+            // Beside an event that is none at all, each is read on its own.
+            alone.ignored.push(Ignored::Malformed);
+            let with_odd_one = [events, vec!["null".to_owned()]].concat();
+            prop_assert_eq!(read_texts(&with_odd_one), Ok(alone));
+        }
+
         #[test]
         fn no_bytes_make_the_reader_panic(body: Vec<u8>, text in "\\PC*") {
             let _ = read_delivery(&body, &app(), NOW);

@@ -56,46 +56,54 @@ pub struct Reading {
 pub fn read_log_events(events: &[Box<RawValue>], app: &OktaAppId, now: &str) -> Reading {
     let mut reading = Reading::default();
     for event in events {
-        reading.read(event.get(), app, now, rule_for_log);
+        let text = event.get();
+        let event = serde_json::from_str(text).or_else(|_| LogEvent::read_odd(text));
+        reading.add(event, app, now, rule_for_log);
     }
     reading
 }
 
 impl Reading {
-    pub(super) fn read_hook_event(&mut self, event: &str, app: &OktaAppId, now: &str) {
-        self.read(event, app, now, rule_for_hook);
+    /// Adds an event of a delivery, if it is one.
+    pub(super) fn add_hook_event(
+        &mut self,
+        event: serde_json::Result<LogEvent<'_>>,
+        app: &OktaAppId,
+        now: &str,
+    ) {
+        self.add(event, app, now, rule_for_hook);
     }
 
-    fn read(
+    fn add(
         &mut self,
-        event: &str,
+        event: serde_json::Result<LogEvent<'_>>,
         app: &OktaAppId,
         now: &str,
         rule: fn(&str) -> Option<SubjectRule>,
     ) {
-        match serde_json::from_str::<LogEvent>(event) {
-            Ok(event) => match event.meaning(app, now, rule) {
-                Ok(change) => self.changes.push(change),
-                Err(reason) => self.ignored.push(reason),
-            },
-            Err(_) => self.ignored.push(Ignored::Malformed),
+        let event = event.map_err(|_| Ignored::Malformed);
+        match event.and_then(|event| event.meaning(app, now, rule)) {
+            Ok(change) => self.changes.push(change),
+            Err(reason) => self.ignored.push(reason),
         }
     }
 }
 
+/// An event whose targets are a list of objects, or nothing. To expect anything else costs a second pass over
+/// them, so it is left to [`LogEvent::read_odd`].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LogEvent<'a> {
-    #[serde(borrow, default)]
+pub(super) struct LogEvent<'a, Targets = Option<Vec<Target<'a>>>> {
+    #[serde(borrow)]
     uuid: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     event_type: Text<'a>,
     #[serde(borrow, default)]
     published: Text<'a>,
     #[serde(borrow, default)]
     outcome: Lenient<Outcome<'a>>,
-    #[serde(borrow, default)]
-    target: Lenient<Vec<Lenient<Target<'a>>>>,
+    #[serde(default)]
+    target: Targets,
 }
 
 #[derive(Deserialize)]
@@ -105,14 +113,28 @@ struct Outcome<'a> {
 }
 
 #[derive(Deserialize)]
-struct Target<'a> {
+pub(super) struct Target<'a> {
     #[serde(borrow, default)]
     id: Text<'a>,
     #[serde(rename = "type", borrow, default)]
     kind: Text<'a>,
 }
 
-impl LogEvent<'_> {
+impl<'a> LogEvent<'a> {
+    /// Reads an event with whatever may be in the place of targets: what is odd among them is left out.
+    pub(super) fn read_odd(text: &'a str) -> serde_json::Result<Self> {
+        type AnyTargets<'a> = Lenient<Vec<Lenient<Target<'a>>>>;
+        let event: LogEvent<'a, AnyTargets<'a>> = serde_json::from_str(text)?;
+        let targets = event.target.0.unwrap_or_default();
+        Ok(Self {
+            uuid: event.uuid,
+            event_type: event.event_type,
+            published: event.published,
+            outcome: event.outcome,
+            target: Some(targets.into_iter().filter_map(|target| target.0).collect()),
+        })
+    }
+
     fn meaning(
         &self,
         app: &OktaAppId,
@@ -161,10 +183,8 @@ impl LogEvent<'_> {
     /// The ids of all targets of a type; the order of targets is not to be relied on.
     fn targets<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = &'s str> {
         self.target
-            .get()
-            .into_iter()
+            .iter()
             .flatten()
-            .filter_map(Lenient::get)
             .filter(move |target| target.kind.get() == Some(kind))
             .filter_map(|target| target.id.get())
     }
