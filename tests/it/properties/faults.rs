@@ -1,5 +1,6 @@
 //! The faults that are played on Okta and Anypoint, and how often each kind of them struck.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Moment, Traffic};
@@ -30,7 +31,11 @@ const ANYPOINT_PATHS: [&str; 6] = [
 
 /// The faults of one history.
 #[derive(Default)]
-pub struct Faults(Vec<Played>);
+pub struct Faults {
+    played: Vec<Played>,
+    /// The remotes whose tokens were revoked since a run was last at its end.
+    revoked: BTreeSet<Remote>,
+}
 
 struct Played {
     remote: Remote,
@@ -47,7 +52,11 @@ impl Faults {
             (Remote::Anypoint, ANYPOINT_PATHS)
         };
         if matches!(step.kind, FaultChoice::TokenRevoked) {
-            // While runs are at it: the next call of each is refused.
+            // While runs are at it: the next call of each is refused. A token that is refused a moment
+            // after it was given means something else: that a scope is missing.
+            if !self.revoked.insert(remote) {
+                return;
+            }
             match remote {
                 Remote::Okta => world.okta.world().revoke_tokens(),
                 _ => world.anypoint().revoke_tokens(),
@@ -71,17 +80,22 @@ impl Faults {
         };
         let mut fault = Fault::new(path, kind).skipping(step.skip).times(step.times);
         fault.moment = moment;
-        self.0.push(Played {
+        self.played.push(Played {
             remote,
             kind: name(step.kind, moment),
             id: traffic(world, remote).inject(fault),
         });
     }
 
+    /// All runs are over.
+    pub fn landed(&mut self) {
+        self.revoked.clear();
+    }
+
     /// Ends them all; how often each kind struck.
     pub fn end(&mut self, world: &World) -> Tally {
         let mut tally = every_kind();
-        for played in self.0.drain(..) {
+        for played in self.played.drain(..) {
             let fired = traffic(world, played.remote).fired(played.id);
             tally.add(played.kind, played.remote, fired as usize);
         }

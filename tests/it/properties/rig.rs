@@ -463,6 +463,7 @@ impl Rig {
                 self.watch().await;
             }
         }
+        self.faults.landed();
     }
 
     /// The workers take their next batches, if they are free.
