@@ -33,7 +33,13 @@ struct Times(Vec<f64>);
 
 impl Times {
     fn kept(&self, bound: f64) -> Self {
-        Self(self.0.iter().copied().filter(|time| *time <= bound).collect())
+        Self(
+            self.0
+                .iter()
+                .copied()
+                .filter(|time| *time <= bound)
+                .collect(),
+        )
     }
 
     fn mean(&self) -> f64 {
@@ -91,7 +97,11 @@ fn compared(sheet: &mut Sheet, what: &str, times: &[Times; 3]) -> f64 {
         let t = welch(&times[one], &times[two]);
         largest = largest.max(t.abs());
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        let verdict = if t.abs() < LEAK { "no difference" } else { "differs" };
+        let verdict = if t.abs() < LEAK {
+            "no difference"
+        } else {
+            "differs"
+        };
         sheet.add_row([
             Cell::new(what),
             Cell::new(format!("{} / {}", PLACES[one].0, PLACES[two].0)),
@@ -109,11 +119,7 @@ fn main() {
     let samples: usize = argument.unwrap_or(SAMPLES);
     let mut dice = rand::rng();
     let secret: String = (0..LENGTH).map(|_| dice.random_range('a'..='z')).collect();
-    let gate = Gate::new(
-        "authorization".parse().unwrap(),
-        &[secret.clone().into()],
-    )
-    .unwrap();
+    let gate = Gate::new("authorization".parse().unwrap(), &[secret.clone().into()]).unwrap();
     let admits = |given: &[u8]| {
         let header = |_: &str| Some(given);
         let request = Request {
@@ -122,7 +128,9 @@ fn main() {
             body: Body::Plain(b""),
         };
         let admitted = gate.admit(&request).now_or_never();
-        admitted.expect("fixed secrets are not waited for").is_some()
+        admitted
+            .expect("fixed secrets are not waited for")
+            .is_some()
     };
     let stops_early = |given: &[u8]| given.iter().zip(secret.as_bytes()).all(|(a, b)| a == b);
 
@@ -135,11 +143,18 @@ fn main() {
         "t",
         "verdict",
     ]);
-    let ours = compared(&mut sheet, "Gate::admit", &measured(secret.as_bytes(), samples, admits));
+    let ours = compared(
+        &mut sheet,
+        "Gate::admit",
+        &measured(secret.as_bytes(), samples, admits),
+    );
     let naive = measured(secret.as_bytes(), samples, stops_early);
     let naive = compared(&mut sheet, "stops at the first difference", &naive);
     println!("{samples} samples of {LENGTH} bytes in each comparison; bound |t| = {LEAK}");
     println!("{sheet}");
-    assert!(naive >= LEAK, "the method does not see a leak: too few samples");
+    assert!(
+        naive >= LEAK,
+        "the method does not see a leak: too few samples"
+    );
     assert!(ours < LEAK, "the time tells where the first wrong byte is");
 }
