@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build sam-local bench fuzz mutants clean
+.PHONY: help demo test lint build sam-local bench fuzz campaign mutants clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
@@ -35,6 +35,11 @@ bench: ## Time, calls and memory against the budgets
 
 fuzz: ## Fuzzes what comes from outside: 10 seconds a target, or SECONDS
 	@tools/fuzz $(or $(SECONDS),10)
+
+campaign: ## Plays random histories with faults at every remote, and prints figures: 120 seconds each, or SECONDS
+	@tools/setup
+	@cargo build --release --locked --no-default-features --bin hook --bin provision --bin schedule
+	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" tools/campaign $(or $(SECONDS),120)
 
 mutants: ## Plants defects one by one and sees whether the tests notice; about a quarter of an hour
 	@tools/setup

@@ -7,15 +7,17 @@
 //! to a process that runs. Neither has the TLS handshake that a real queue asks for.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../built.rs"]
+mod built;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/runtime_api.rs"]
 mod runtime_api;
 mod stand_in;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use built::{built, peak_mib};
 use comfy_table::{Table as Sheet, presets};
 use runtime_api::{Lambda, sample};
 use serde_json::Value;
@@ -54,7 +56,7 @@ impl Program {
         let began = Instant::now();
         let function = self.start().await;
         answered(&function, delivery).await;
-        (began.elapsed(), peak_mib(&function))
+        (began.elapsed(), peak_mib(function.pid()))
     }
 }
 
@@ -64,34 +66,9 @@ async fn answered(function: &Lambda, delivery: &Value) {
     assert_eq!(answer["statusCode"], 204, "{}", function.output());
 }
 
-/// `VmHWM`: the most resident memory that the process ever had.
-fn peak_mib(function: &Lambda) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", function.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-    kib.parse::<f64>().unwrap() / 1024.0
-}
-
 fn median(times: &mut [Duration]) -> Duration {
     times.sort();
     times[times.len() / 2]
-}
-
-/// Builds `target` for release as the Lambda functions are built, and says where it is.
-fn built(target: [&str; 2], place: &str) -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let done = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--no-default-features"])
-        .arg("--manifest-path")
-        .arg(manifest)
-        .args(target)
-        .status()
-        .unwrap();
-    assert!(done.success(), "{} is not built", target[1]);
-    // This program is target/PROFILE/deps/hook-….
-    let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(3).unwrap().join("release").join(place)
 }
 
 #[tokio::main]
@@ -148,7 +125,7 @@ async fn main() {
         }
     }
     for (index, function) in functions.iter().enumerate() {
-        peak[index] = peak[index].max(peak_mib(function));
+        peak[index] = peak[index].max(peak_mib(function.pid()));
     }
 
     let mut sheet = Sheet::new();

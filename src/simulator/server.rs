@@ -15,6 +15,7 @@ use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -140,7 +141,7 @@ async fn handle<M: Model>(
     };
 
     let status = match &outcome {
-        Outcome::Reply(reply) | Outcome::Half(reply) => reply.status,
+        Outcome::Reply(reply) | Outcome::InHalves(reply, _) => reply.status,
         Outcome::Drop => 0,
     };
     let record = RecordedRequest {
@@ -157,7 +158,7 @@ async fn handle<M: Model>(
 
     match outcome {
         Outcome::Reply(reply) => respond(reply),
-        Outcome::Half(reply) => respond_half(reply),
+        Outcome::InHalves(reply, rest) => respond_in_halves(reply, rest),
         Outcome::Drop => {
             line.cut();
             Response::new(Body::empty())
@@ -167,8 +168,16 @@ async fn handle<M: Model>(
 
 enum Outcome {
     Reply(Reply),
-    Half(Reply),
+    InHalves(Reply, Rest),
     Drop,
+}
+
+/// What becomes of the second half of a body.
+enum Rest {
+    /// It comes after a pause.
+    Late(Duration),
+    /// The connection breaks instead.
+    Never,
 }
 
 async fn run<M: Model>(shared: &Shared<M>, call: &mut Call) -> Outcome {
@@ -187,7 +196,10 @@ async fn run<M: Model>(shared: &Shared<M>, call: &mut Call) -> Outcome {
     let needs_answer = moment == Moment::AfterEffect
         || matches!(
             kind,
-            FaultKind::StaleRead | FaultKind::ShortPage(_) | FaultKind::Delay(_)
+            FaultKind::StaleRead
+                | FaultKind::ShortPage(_)
+                | FaultKind::Delay(_)
+                | FaultKind::SlowBody(_)
         );
     let reply = if needs_answer {
         shared.model.answer(call).await
@@ -212,7 +224,8 @@ async fn run<M: Model>(shared: &Shared<M>, call: &mut Call) -> Outcome {
             Outcome::Reply(reply)
         }
         FaultKind::DropConnection => Outcome::Drop,
-        FaultKind::TruncatedBody => Outcome::Half(reply),
+        FaultKind::TruncatedBody => Outcome::InHalves(reply, Rest::Never),
+        FaultKind::SlowBody(pause) => Outcome::InHalves(reply, Rest::Late(pause)),
         FaultKind::WrongJson => {
             Outcome::Reply(Reply::json(200, json!({"surprise": [1, "two", null]})))
         }
@@ -253,25 +266,34 @@ fn respond(reply: Reply) -> Response {
     response
 }
 
-/// Promises the whole body and sends half of it.
-fn respond_half(reply: Reply) -> Response {
+/// Promises the whole body and sends half of it at once.
+fn respond_in_halves(reply: Reply, rest: Rest) -> Response {
     let (kind, bytes) = body_of(reply.content);
     let mut response = head(reply.status, kind, &reply.headers);
-    let promised = bytes.len().max(2);
+    let promised = match rest {
+        Rest::Late(_) => bytes.len(),
+        // Also of an empty body something has to be missing.
+        Rest::Never => bytes.len().max(2),
+    };
     response
         .headers_mut()
         .insert(http::header::CONTENT_LENGTH, HeaderValue::from(promised));
-    let half = bytes.slice(..bytes.len() / 2);
-    let parts = futures_util::stream::unfold(Some(half), |state| async move {
-        match state {
-            Some(half) => Some((Ok(half), None)),
-            None => {
+    let half = bytes.len() / 2;
+    let (first, second) = (bytes.slice(..half), bytes.slice(half..));
+    let second = async move {
+        match rest {
+            Rest::Late(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(second)
+            }
+            Rest::Never => {
                 // Lets the first half leave before the connection breaks.
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+                Err(io::Error::from(io::ErrorKind::ConnectionReset))
             }
         }
-    });
+    };
+    let parts = stream::once(async { Ok(first) }).chain(stream::once(second));
     *response.body_mut() = Body::from_stream(parts);
     response
 }

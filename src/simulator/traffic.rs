@@ -47,6 +47,8 @@ pub enum FaultKind {
     Delay(Duration),
     /// Sends the headers and half of the body, then closes the connection.
     TruncatedBody,
+    /// Sends the headers and half of the body, waits this long, and sends the rest; the answer is the usual one.
+    SlowBody(Duration),
     /// Answers 200 with JSON that has nothing to do with the documented shape.
     WrongJson,
     /// A `GET` sees the state before the last change. Set it before that change is made: only then the state is kept.

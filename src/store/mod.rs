@@ -5,7 +5,8 @@
 //! in the same transaction, so that one Anypoint object belongs to at most one Okta object.
 //!
 //! An **intent** is written before an account is created and taken away with its link: whoever finds
-//! it after a crash knows that the account of that name is ours.
+//! it after a crash knows that the account of that name is ours. It is also written before an account
+//! that is or was the user's is enabled, and taken away when it is sure that it is the wanted one.
 
 mod dynamodb;
 #[cfg(feature = "local")]
@@ -116,7 +117,7 @@ pub struct TeamLink {
     pub origin: Origin,
 }
 
-/// The note that an account is about to be created: item `intent#<okta user id>`.
+/// The note that an account is about to be created or enabled: item `intent#<okta user id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountIntent {
     /// The account's username.

@@ -24,7 +24,7 @@ pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
     let client = aws_sdk_dynamodb::Client::new(&config(dynamodb_url()).await);
     let name = format!("t-{}", uuid::Uuid::new_v4());
     let key = "pk";
-    client
+    let created = client
         .create_table()
         .table_name(&name)
         .billing_mode(BillingMode::PayPerRequest)
@@ -43,8 +43,12 @@ pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
                 .unwrap(),
         )
         .send()
-        .await
-        .expect("DynamoDB Local makes a table");
+        .await;
+    if let Err(error) = created {
+        // Nobody else has this name: the SDK has sent the call again, because the answer took long.
+        let error = error.into_service_error();
+        assert!(error.is_resource_in_use_exception(), "{error:?}");
+    }
     (client, name)
 }
 

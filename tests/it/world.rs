@@ -139,22 +139,23 @@ impl World {
         assert_eq!(self.deliver(&events).await, 204);
     }
 
-    /// Delivers an event that only says: look at this user again.
-    pub async fn look_again(&self, user: &str) {
+    /// An event that only says: look at this user again.
+    pub fn hint(&self, user: &str) -> Vec<LogEvent> {
         let target = Target {
             id: user.to_owned(),
             kind: "User".to_owned(),
             alternate_id: "unknown".to_owned(),
             display_name: "unknown".to_owned(),
         };
-        self.when(|okta| {
-            Ok(vec![okta.write_event(
-                "user.account.update_profile",
-                vec![target],
-                &[],
-            )])
-        })
-        .await;
+        let event_type = "user.account.update_profile";
+        let event = self.okta.world().write_event(event_type, vec![target], &[]);
+        vec![event]
+    }
+
+    /// Delivers such an event, and expects a 204.
+    pub async fn look_again(&self, user: &str) {
+        let hint = self.hint(user);
+        assert_eq!(self.deliver(&hint).await, 204);
     }
 
     /// Changes a user's app username; Okta writes that to the System Log only.

@@ -148,7 +148,7 @@ impl Provisioner {
             written: FreshTeams::new(),
         };
         let mut end = match run.note_stands(&plan, claim).await {
-            Ok(true) => run.close_stranded(deadline).await,
+            Ok(true) => run.close_stranded(claim, deadline).await,
             Ok(false) => Ok(End::Held),
             Err(failure) => Err(failure),
         };
@@ -246,10 +246,14 @@ impl Run<'_> {
             }
             UserAction::Update { account, changes } => {
                 let account = self.resolve(&account)?;
+                let opens = changes.enabled == Some(true);
+                if opens && !self.note_opening(&account, claim, deadline).await? {
+                    return Ok(End::Held);
+                }
                 anypoint
                     .update_account(&account, &changes, deadline)
                     .await?;
-                if changes.enabled == Some(true) {
+                if opens {
                     self.opened = Some(account);
                     if !self.opened_rightly(claim, deadline).await? {
                         return Ok(End::Held);
@@ -283,6 +287,7 @@ impl Run<'_> {
                 }
                 self.link(&link, deadline).await?;
                 self.course.intent = Intent::Closed;
+                self.close_linked_before(&link, deadline).await?;
             }
             UserAction::JoinTeam { account, team } => {
                 let account = self.resolve(&account)?;

@@ -111,7 +111,11 @@ impl Run<'_> {
 
     /// An earlier run was cut off while it created, or was to close, an account under a name that is not
     /// wanted any more. If the account is there, and nobody has it, it must not stay open.
-    pub(super) async fn close_stranded(&mut self, deadline: Deadline) -> Result<End, Failure> {
+    pub(super) async fn close_stranded(
+        &mut self,
+        claim: &Claim,
+        deadline: Deadline,
+    ) -> Result<End, Failure> {
         let Some(name) = &self.view.intended else {
             return Ok(End::DONE);
         };
@@ -121,16 +125,64 @@ impl Run<'_> {
             // Without a link the plan itself closes it.
             Wanted::Nothing(_) => self.view.link.is_none(),
         };
-        let is_linked = self.view.linked.as_ref();
-        if is_planned || is_linked.is_some_and(|account| is_named(&account.username)) {
+        let user = &self.view.user;
+        let linked = self.view.linked.as_ref();
+        if linked.is_some_and(|account| is_named(&account.username)) {
+            // Another run enables this account, or was cut off while it did. What the look saw of it
+            // may be over; but whoever is out does not wait.
+            let lease = deadline.remaining() + LEASE_MARGIN;
+            let store = &self.provisioner.store;
+            let intended = store.intend_account(user, name, claim.id(), lease).await?;
+            if intended == Intended::Noted {
+                self.forget_intent().await?;
+            } else if matches!(self.view.wanted, Wanted::Nothing(_)) {
+                return Ok(End::DONE);
+            }
+            return Ok(End::Held);
+        }
+        if is_planned {
             return Ok(End::DONE);
         }
-        let user = &self.view.user;
         let closed = self
             .provisioner
             .close_left_behind(user, name, deadline, self.course);
         closed.await?;
         Ok(End::DONE)
+    }
+
+    /// Notes that an account which is or was the user's is about to be enabled. As long as the note
+    /// stands no other run links another one; and a run that is killed leaves it to the next look, which
+    /// closes the account if it is not the wanted one by then. `false`: another run is at it, or has
+    /// linked another account since the look.
+    pub(super) async fn note_opening(
+        &mut self,
+        account: &AccountId,
+        claim: &Claim,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let view = self.view;
+        let was_theirs = |owner: &Option<AccountOwner>| {
+            let owner = owner.as_ref();
+            owner.is_some_and(|owner| owner.okta_user == view.user)
+        };
+        let former = view.named.iter().filter(|named| was_theirs(&named.owner));
+        let mut theirs = view.linked.iter().chain(former.map(|named| &named.account));
+        let Some(seen) = theirs.find(|seen| seen.id == *account) else {
+            // A note about an account that was nobody's would say that this program made it.
+            return Ok(true);
+        };
+        let store = &self.provisioner.store;
+        let lease = deadline.remaining() + LEASE_MARGIN;
+        let intended = store.intend_account(&view.user, &seen.username, claim.id(), lease);
+        if intended.await? != Intended::Noted {
+            return Ok(false);
+        }
+        self.course.intent = Intent::Open;
+        if store.user_link(&view.user).await? == view.link {
+            return Ok(true);
+        }
+        self.forget_intent().await?;
+        Ok(false)
     }
 
     /// Whether the account that was just enabled still is the user's, or is about to become so. Another
@@ -147,10 +199,34 @@ impl Run<'_> {
         }
         let link = self.provisioner.store.user_link(&self.view.user).await?;
         if link.as_ref().is_some_and(is_opened) {
+            self.forget_intent().await?;
             return Ok(true);
         }
         self.close_opened(claim, deadline).await?;
         Ok(false)
+    }
+
+    /// The account linked before was closed when this run looked, so it was not closed again. A run that
+    /// was at it meanwhile may have enabled it.
+    pub(super) async fn close_linked_before(
+        &mut self,
+        link: &UserLink,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let anypoint = &self.provisioner.anypoint;
+        let before = self.view.linked.iter();
+        let mut closed = before.filter(|account| !account.is_enabled());
+        let Some(closed) = closed.find(|account| account.id != link.anypoint_id) else {
+            return Ok(());
+        };
+        let now = anypoint.account(&closed.id, deadline).await?;
+        if now.is_some_and(|account| account.is_enabled()) {
+            let changes = AccountChanges::enabled(false);
+            anypoint
+                .update_account(&closed.id, &changes, deadline)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Closes the account that this run has enabled, unless it is somebody's by now. Noted first: if

@@ -266,6 +266,11 @@ impl AnypointWorld {
 
     /// Ends every token given out so far.
     pub fn revoke_tokens(&mut self) {
-        self.tokens.clear();
+        self.tokens.values_mut().for_each(|ends| *ends = 0);
+    }
+
+    /// Every token given out so far, also those that are over: what must not show anywhere.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.tokens.keys().map(String::as_str)
     }
 }

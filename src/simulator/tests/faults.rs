@@ -110,6 +110,11 @@ async fn reads_can_be_stale_short_or_slow() {
     );
     traffic.remove_fault(short);
 
+    traffic.inject(Fault::new("/teams", FaultKind::SlowBody(Duration::from_millis(60))).once());
+    let begun = Instant::now();
+    assert_eq!(anypoint.get("/teams").await.body["total"], 2);
+    assert!(begun.elapsed() >= Duration::from_millis(60));
+
     traffic.inject(Fault::new("/teams", FaultKind::Delay(Duration::from_millis(60))).once());
     traffic.set_latency(Duration::from_millis(30));
     let begun = Instant::now();

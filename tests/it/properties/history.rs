@@ -200,14 +200,18 @@ pub enum Step {
         dice: u64,
     },
     // Faults.
-    Fault {
-        at_okta: bool,
-        path: usize,
-        kind: FaultChoice,
-        times: u32,
-        skip: u32,
-        after_effect: bool,
-    },
+    Fault(FaultStep),
+}
+
+/// A fault at one of the remotes.
+#[derive(Debug, Clone)]
+pub struct FaultStep {
+    pub at_okta: bool,
+    pub path: usize,
+    pub kind: FaultChoice,
+    pub times: u32,
+    pub skip: u32,
+    pub after_effect: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -222,8 +226,71 @@ pub enum FaultChoice {
     Truncated,
     WrongJson,
     Delay,
+    SlowBody,
     Stale,
     ShortPage,
+    TokenRevoked,
+}
+
+impl FaultChoice {
+    pub const ALL: [Self; 14] = [
+        Self::Status500,
+        Self::Status503,
+        Self::Status503RetryAfter,
+        Self::Status429,
+        Self::Status429Reset,
+        Self::Html502,
+        Self::Drop,
+        Self::Truncated,
+        Self::WrongJson,
+        Self::Delay,
+        Self::SlowBody,
+        Self::Stale,
+        Self::ShortPage,
+        Self::TokenRevoked,
+    ];
+
+    /// What it is called in the figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status500 => "500",
+            Self::Status503 => "503",
+            Self::Status503RetryAfter => "503 with Retry-After",
+            Self::Status429 => "429",
+            Self::Status429Reset => "429 with the time of its end",
+            Self::Html502 => "502 with HTML",
+            Self::Drop => "connection dropped",
+            Self::Truncated => "body cut short",
+            Self::WrongJson => "wrong JSON",
+            Self::Delay => "late answer",
+            Self::SlowBody => "slow body",
+            Self::Stale => "stale read",
+            Self::ShortPage => "page of one item",
+            Self::TokenRevoked => "token revoked",
+        }
+    }
+
+    /// Whether it matters if it strikes before or after a write has had its effect.
+    pub fn has_two_moments(self) -> bool {
+        matches!(
+            self,
+            Self::Status500
+                | Self::Status503
+                | Self::Status503RetryAfter
+                | Self::Html502
+                | Self::Drop
+                | Self::Truncated
+        )
+    }
+}
+
+/// Which faults strike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultsPlayed {
+    None,
+    /// All but those that show a past state as the present one.
+    Honest,
+    All,
 }
 
 /// Which steps a history has.
@@ -232,7 +299,7 @@ pub struct Kinds {
     pub by_hand: bool,
     pub usernames: bool,
     pub lost: bool,
-    pub faults: bool,
+    pub faults: FaultsPlayed,
     pub wild_names: bool,
     /// Whether Okta changes while deliveries are under way. Two deliveries of one user can then meet
     /// such that the earlier one writes what the later one has already seen to be over; the next event
@@ -407,7 +474,7 @@ fn hand_step() -> BoxedStrategy<Step> {
 }
 
 fn delivery_step(kinds: Kinds) -> BoxedStrategy<Step> {
-    let crash = if kinds.faults {
+    let crash = if kinds.faults != FaultsPlayed::None {
         option::weighted(0.2, 1..120_u8).boxed()
     } else {
         Just(None).boxed()
@@ -437,24 +504,10 @@ fn delivery_step(kinds: Kinds) -> BoxedStrategy<Step> {
     ])
 }
 
-fn fault_step() -> BoxedStrategy<Step> {
-    use FaultChoice as F;
-    let kind = prop::sample::select(vec![
-        F::Status500,
-        F::Status503,
-        F::Status503RetryAfter,
-        F::Status429,
-        F::Status429Reset,
-        F::Html502,
-        F::Drop,
-        F::Drop,
-        F::Truncated,
-        F::WrongJson,
-        F::Delay,
-        F::Stale,
-        F::Stale,
-        F::ShortPage,
-    ]);
+fn fault_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
+    let mut kinds = FaultChoice::ALL.to_vec();
+    kinds.retain(|kind| faults == FaultsPlayed::All || !matches!(kind, FaultChoice::Stale));
+    let kind = prop::sample::select(kinds);
     (
         any::<bool>(),
         0..6_usize,
@@ -463,16 +516,16 @@ fn fault_step() -> BoxedStrategy<Step> {
         0..4_u32,
         any::<bool>(),
     )
-        .prop_map(
-            |(at_okta, path, kind, times, skip, after_effect)| Step::Fault {
+        .prop_map(|(at_okta, path, kind, times, skip, after_effect)| {
+            Step::Fault(FaultStep {
                 at_okta,
                 path,
                 kind,
                 times,
                 skip,
                 after_effect,
-            },
-        )
+            })
+        })
         .boxed()
 }
 
@@ -485,8 +538,8 @@ pub fn history(kinds: Kinds, length: usize) -> impl Strategy<Value = History> {
     if kinds.by_hand {
         steps.push((8, hand_step()));
     }
-    if kinds.faults {
-        steps.push((8, fault_step()));
+    if kinds.faults != FaultsPlayed::None {
+        steps.push((8, fault_step(kinds.faults)));
     }
     let step = one_of(steps);
     (

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use okta_anypoint::okta::PrivateKey;
 use okta_anypoint::provision::{
     Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
     UsernamePolicy,
@@ -15,6 +16,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use super::counts::{Counts, Remote};
+use super::killing::{HOSTS, Traps};
+use super::secrets::{OKTA_TOKEN, PRIVATE_KEY, Secrets};
 use crate::queued::between::Between;
 use crate::queued::queue::TestQueue;
 use crate::queued::{Message, batch_event, failed_of};
@@ -22,7 +26,17 @@ use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
 use crate::world::{APP, SECRET, World};
 
-const OKTA_TOKEN: &str = "simulated-okta-token";
+/// The service app with which some histories read Okta.
+const CLIENT: &str = "0oaSERVICE";
+const KEY_ID: &str = "key-1";
+const SCOPES: [&str; 4] = [
+    "okta.users.read",
+    "okta.apps.read",
+    "okta.groups.read",
+    "okta.logs.read",
+];
+/// A worker that is to be killed is killed at one of so many calls.
+const MOST_CALLS: u32 = 30;
 /// The time of a worker's invocation: little, so that the lease of one that was killed ends soon.
 const INVOCATION: Duration = Duration::from_secs(7);
 /// How long a message that went back stays hidden.
@@ -39,21 +53,27 @@ pub struct Lambdas {
     env: Vec<(&'static str, String)>,
     queue: TestQueue,
     sqs: Between,
+    /// The hook's way to the queue.
+    sqs_of_hook: Between,
     dynamodb: Between,
+    traps: Arc<Traps>,
     dice: Mutex<StdRng>,
     is_troubled: AtomicBool,
-    killed: AtomicUsize,
     handed_out_again: AtomicUsize,
+    /// What every process has written that is gone by now.
+    outputs: Mutex<Vec<String>>,
     problems: Mutex<Vec<String>>,
 }
 
 impl Lambdas {
     /// Starts the binaries on `table`, between the simulators of `world`.
     pub async fn start(world: &World, table: &str, policy: &Policy, seed: u64) -> Self {
-        let (sqs, dynamodb) = (
+        let (sqs, sqs_of_hook, dynamodb) = (
+            Between::start(servers::moto_url()).await,
             Between::start(servers::moto_url()).await,
             Between::start(servers::dynamodb_url()).await,
         );
+        let traps = Traps::lay(world, &dynamodb, &sqs);
         let queue = TestQueue::create().await;
         let mut env = settings(policy);
         {
@@ -61,7 +81,6 @@ impl Lambdas {
             env.extend([
                 ("OKTA_ORG_URL", world.okta.base_url().to_owned()),
                 ("OKTA_APP_ID", APP.to_owned()),
-                ("OKTA_API_TOKEN", OKTA_TOKEN.to_owned()),
                 ("ANYPOINT_BASE_URL", world.anypoint.base_url().to_owned()),
                 ("ANYPOINT_ORG_ID", anypoint.org_id.clone()),
                 ("ANYPOINT_CLIENT_ID", anypoint.client_id.clone()),
@@ -74,24 +93,34 @@ impl Lambdas {
                 ("MAX_DEACTIVATIONS", "1000".to_owned()),
             ]);
         }
+        env.extend(okta_credentials(world, seed));
+        let mut env_of_hook = env.clone();
+        let queue_of_hook = env_of_hook
+            .iter_mut()
+            .find(|(name, _)| *name == "AWS_ENDPOINT_URL_SQS");
+        queue_of_hook.unwrap().1 = sqs_of_hook.url().to_owned();
+        let env_of_workers = [0, 1].map(|at| env_of(at, &env));
         let (hook, one, two) = tokio::join!(
-            start(Function::Hook, &env),
-            start(Function::Provision, &env),
-            start(Function::Provision, &env),
+            start(Function::Hook, &env_of_hook),
+            start(Function::Provision, &env_of_workers[0]),
+            start(Function::Provision, &env_of_workers[1]),
         );
-        sqs.trouble(seed);
-        dynamodb.trouble(seed.wrapping_add(1));
+        for (between, n) in [(&sqs, 0), (&dynamodb, 1), (&sqs_of_hook, 2)] {
+            between.trouble(seed.wrapping_add(n));
+        }
         Self {
             hook,
             workers: [one, two].map(|worker| Mutex::new(Arc::new(worker))),
             env,
             queue,
             sqs,
+            sqs_of_hook,
             dynamodb,
+            traps,
             dice: Mutex::new(StdRng::seed_from_u64(seed)),
             is_troubled: AtomicBool::new(true),
-            killed: AtomicUsize::new(0),
             handed_out_again: AtomicUsize::new(0),
+            outputs: Mutex::default(),
             problems: Mutex::default(),
         }
     }
@@ -154,25 +183,21 @@ impl Lambdas {
             return None;
         }
         let worker = self.workers[at].lock().unwrap().clone();
-        let is_doomed = self.one_in(6);
-        let kill = async {
-            if is_doomed {
-                let after = self.dice.lock().unwrap().random_range(1..150);
-                tokio::time::sleep(Duration::from_millis(after)).await;
-                worker.kill9();
-            }
-        };
-        let (answer, ()) = tokio::join!(worker.invoke(batch_event(batch), INVOCATION), kill);
-        if is_doomed || matches!(answer, Err(Failed::TimedOut | Failed::Exited(_))) {
-            let next = start(Function::Provision, &self.env).await;
+        if self.one_in(6) {
+            let call = self.dice.lock().unwrap().random_range(1..=MOST_CALLS);
+            self.traps.set(at, worker.clone(), call);
+        }
+        let answer = worker.invoke(batch_event(batch), INVOCATION).await;
+        let is_killed = self.traps.take(at);
+        if is_killed || matches!(answer, Err(Failed::TimedOut | Failed::Exited(_))) {
+            worker.kill9();
+            self.outputs.lock().unwrap().push(worker.output());
+            let next = start(Function::Provision, &env_of(at, &self.env)).await;
             *self.workers[at].lock().unwrap() = Arc::new(next);
         }
         match answer {
             Ok(answer) => Some(answer),
-            Err(Failed::Exited(_)) if is_doomed => {
-                self.killed.fetch_add(1, Ordering::SeqCst);
-                None
-            }
+            Err(Failed::Exited(_)) if is_killed => None,
             Err(Failed::TimedOut) => None,
             Err(other) => {
                 let text = format!("the worker did not answer: {other:?}");
@@ -185,22 +210,25 @@ impl Lambdas {
     /// Trouble ends, and what is queued is worked off.
     pub async fn calm(self: &Arc<Self>) {
         self.is_troubled.store(false, Ordering::SeqCst);
-        self.sqs.calm();
-        self.dynamodb.calm();
+        for between in [&self.sqs, &self.sqs_of_hook, &self.dynamodb] {
+            between.calm();
+        }
         self.drain().await;
     }
 
-    /// Works off what the System Log and a reconcile find.
-    pub async fn run_schedules(self: &Arc<Self>) {
+    /// Works off what the System Log and a reconcile find; gives what they failed with.
+    pub async fn run_schedules(self: &Arc<Self>) -> Vec<String> {
         let schedule = start(Function::Schedule, &self.env).await;
+        let mut failures = Vec::new();
         for task in ["catch_up", "reconcile"] {
             let done = schedule.invoke(json!({"task": task}), PATIENCE).await;
             if let Err(failed) = done {
-                let text = format!("{task} failed: {failed:?}");
-                self.problems.lock().unwrap().push(text);
+                failures.push(format!("{task} failed: {failed:?}"));
             }
             self.drain().await;
         }
+        self.outputs.lock().unwrap().push(schedule.output());
+        failures
     }
 
     async fn drain(self: &Arc<Self>) {
@@ -214,36 +242,73 @@ impl Lambdas {
         }
     }
 
-    /// Workers killed, calls of AWS struck, messages handed out again.
-    pub fn trouble(&self) -> (usize, usize, usize) {
-        (
-            self.killed.load(Ordering::SeqCst),
-            self.sqs.struck() + self.dynamodb.struck(),
-            self.handed_out_again.load(Ordering::SeqCst),
-        )
+    /// Adds what struck here.
+    pub fn count(&self, counts: &mut Counts) {
+        counts.killed += self.traps.killed();
+        counts.handed_out_again += self.handed_out_again.load(Ordering::SeqCst);
+        for (between, remote) in [
+            (&self.sqs, Remote::Queue),
+            (&self.sqs_of_hook, Remote::Queue),
+            (&self.dynamodb, Remote::Table),
+        ] {
+            for (kind, times) in between.struck() {
+                counts.faults.add(kind, remote, times);
+            }
+        }
     }
 
-    /// What went wrong, and every secret or address that went to the queue or the table.
+    /// What went wrong, and everything secret that went to the queue, the table or a log.
     pub fn problems(&self, world: &World) -> Vec<String> {
-        let mut secrets = vec![
-            OKTA_TOKEN.to_owned(),
-            SECRET.to_owned(),
-            world.anypoint.world().client_secret.clone(),
-            "@acme.example".to_owned(),
-        ];
-        for call in world.anypoint.traffic().writes() {
-            let password = call.body.and_then(|body| body.get("password").cloned());
-            secrets.extend(password.and_then(|password| Some(password.as_str()?.to_owned())));
-        }
+        let secrets = Secrets::of(world);
         let mut problems = self.problems.lock().unwrap().clone();
-        for call in self.sqs.calls().iter().chain(&self.dynamodb.calls()) {
-            let text = call.body.to_string();
-            if let Some(secret) = secrets.iter().find(|secret| text.contains(*secret)) {
-                problems.push(format!("{} carries {secret}", call.operation));
+        for between in [&self.sqs, &self.sqs_of_hook, &self.dynamodb] {
+            for call in between.calls() {
+                if let Some(secret) = secrets.first_in(&call.body.to_string()) {
+                    problems.push(format!("{} carries {secret}", call.operation));
+                }
+            }
+        }
+        let mut outputs = self.outputs.lock().unwrap().clone();
+        outputs.push(self.hook.output());
+        outputs.extend(
+            self.workers
+                .iter()
+                .map(|worker| worker.lock().unwrap().output()),
+        );
+        for output in outputs {
+            for line in output.lines() {
+                if let Some(secret) = secrets.first_in(line) {
+                    problems.push(format!("a log line shows {secret}: {line}"));
+                }
             }
         }
         problems
     }
+}
+
+/// The environment of the worker at `at`, which tells it apart from the other by the name that it
+/// calls the servers by.
+fn env_of(at: usize, env: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let host = format!("http://{}:", HOSTS[at]);
+    let named = env
+        .iter()
+        .map(|(name, value)| (*name, value.replace("http://127.0.0.1:", &host)));
+    named.collect()
+}
+
+/// Every second history reads Okta as a service app, whose token can be revoked.
+fn okta_credentials(world: &World, seed: u64) -> Vec<(&'static str, String)> {
+    if seed % 2 == 1 {
+        return vec![("OKTA_API_TOKEN", OKTA_TOKEN.to_owned())];
+    }
+    let key = PrivateKey::parse(&PRIVATE_KEY.to_owned().into()).unwrap();
+    let mut okta = world.okta.world();
+    okta.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &SCOPES);
+    vec![
+        ("OKTA_CLIENT_ID", CLIENT.to_owned()),
+        ("OKTA_KEY_ID", KEY_ID.to_owned()),
+        ("OKTA_PRIVATE_KEY", PRIVATE_KEY.to_owned()),
+    ]
 }
 
 async fn start(function: Function, env: &[(&'static str, String)]) -> Lambda {

@@ -10,7 +10,7 @@ use http::Method;
 use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::event::Change;
+use okta_anypoint::event::{Change, HOOK_EVENT_TYPES};
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, OrganizationId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
@@ -18,7 +18,6 @@ use okta_anypoint::ledger::{DynamoDbLedger, Filter, Reason, Record, SqliteLedger
 use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::simulator::okta::{LogEvent, NewUser, OktaWorld, Refusal};
-use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{DynamoDbStore, SqliteStore, TeamLink, Tenure, UserLink};
 use okta_anypoint::telemetry::Metrics;
@@ -30,15 +29,19 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::Counts;
+use super::counts::Counts;
+use super::faults::Faults;
 use super::hand::Hand;
 use super::history::*;
 use super::lambdas::Lambdas;
+use super::model::TRUE_REASONS;
 use crate::servers;
 use crate::world::{APP, SECRET, World};
 
 /// The time that a delivery has, as in production.
 const INLINE_TIME: Duration = Duration::from_millis(2_300);
+/// Words of a reconcile that finds no linked account.
+const NONE_THERE: &str = "linked accounts is in the organization; nothing was changed";
 /// Rounds of redelivery, and of looks, that have to be enough.
 const MOST_ROUNDS: usize = 12;
 
@@ -73,6 +76,13 @@ pub struct End {
     pub account_emails: BTreeMap<String, String>,
 }
 
+/// A delivery that is over.
+struct Landed {
+    events: Vec<LogEvent>,
+    /// `None` when it was cut off.
+    status: Option<u64>,
+}
+
 pub struct Rig {
     pub world: World,
     clock: Arc<MovedClock>,
@@ -82,12 +92,15 @@ pub struct Rig {
     pub groups: Vec<String>,
     emails: HashMap<String, BTreeSet<String>>,
     pool: Vec<LogEvent>,
-    in_flight: JoinSet<Vec<LogEvent>>,
+    in_flight: JoinSet<Landed>,
     open: Vec<LogEvent>,
     pub hand: Hand,
     teams_ever_linked: BTreeSet<String>,
     account_emails: BTreeMap<String, String>,
-    faults: Vec<(bool, FaultId)>,
+    faults: Faults,
+    /// The uuids of the events that were taken, and when the last event that was sent had happened.
+    taken: BTreeSet<String>,
+    last_sent_ms: i64,
     pub counts: Counts,
     pub problems: Vec<String>,
     tmp_names: u32,
@@ -135,7 +148,9 @@ impl Rig {
             hand: Hand::default(),
             teams_ever_linked: BTreeSet::new(),
             account_emails: BTreeMap::new(),
-            faults: Vec::new(),
+            faults: Faults::default(),
+            taken: BTreeSet::new(),
+            last_sent_ms: 0,
             counts: Counts::default(),
             problems: Vec::new(),
             tmp_names: 0,
@@ -189,15 +204,8 @@ impl Rig {
                 self.counts.lost += lost.len();
                 Some(())
             }
-            Step::Fault {
-                at_okta,
-                path,
-                kind,
-                times,
-                skip,
-                after_effect,
-            } => {
-                self.inject(*at_okta, *path, *kind, *times, *skip, *after_effect);
+            Step::Fault(fault) => {
+                self.faults.play(fault, &self.world, self.clock.now_ms());
                 Some(())
             }
             by_hand @ (Step::HandUser { .. }
@@ -394,15 +402,16 @@ impl Rig {
     fn send(&mut self, at: usize, events: Vec<LogEvent>, crash: Option<Duration>) {
         self.counts.deliveries += 1;
         self.counts.events += events.len();
-        self.counts.crashes += usize::from(crash.is_some());
+        self.counts.cut_off += usize::from(crash.is_some());
+        for event in &events {
+            self.counts.late += usize::from(event.published_ms < self.last_sent_ms);
+            self.last_sent_ms = self.last_sent_ms.max(event.published_ms);
+        }
         let body = self.world.okta.world().delivery(&events);
         if let Some(lambdas) = self.lambdas.clone() {
             self.in_flight.spawn(async move {
-                match lambdas.deliver(body.to_string()).await {
-                    204 => Vec::new(),
-                    503 => events,
-                    status => panic!("answered {status}"),
-                }
+                let status = Some(lambdas.deliver(body.to_string()).await);
+                Landed { events, status }
             });
             return;
         }
@@ -420,20 +429,30 @@ impl Rig {
                 // A process that is gone: its work stops at whatever await point it is.
                 Some(after) => tokio::time::timeout(after, answered).await.ok(),
             };
-            let status =
-                status.map(|answer| serde_json::to_value(answer).unwrap()["statusCode"].clone());
-            match status {
-                Some(status) if status == 204 => Vec::new(),
-                Some(status) if status != 503 => panic!("answered {status}"),
-                _ => events,
-            }
+            let status = status.and_then(|answer| {
+                let answer = serde_json::to_value(answer).unwrap();
+                answer["statusCode"].as_u64()
+            });
+            Landed { events, status }
         });
     }
 
     /// Waits for the deliveries under way; what was not accepted is open.
     async fn land(&mut self) {
-        while let Some(open) = self.in_flight.join_next().await {
-            self.open.extend(open.unwrap());
+        while let Some(landed) = self.in_flight.join_next().await {
+            let Landed { events, status } = landed.unwrap();
+            match status {
+                Some(204) => self
+                    .taken
+                    .extend(events.into_iter().filter(acts).map(|event| event.uuid)),
+                Some(503) | None => {
+                    self.counts.refused += usize::from(status.is_some());
+                    self.open.extend(events);
+                }
+                Some(other) => self
+                    .problems
+                    .push(format!("a delivery was answered {other}")),
+            }
             self.watch().await;
         }
         // What was under way, and what was just queued.
@@ -444,6 +463,7 @@ impl Rig {
                 self.watch().await;
             }
         }
+        self.faults.landed();
     }
 
     /// The workers take their next batches, if they are free.
@@ -458,111 +478,63 @@ impl Rig {
         self.turn = Some(tokio::spawn(lambdas.clone().turn()));
     }
 
-    /// The binaries come to rest without faults.
+    /// The binaries work off without faults what they took.
     async fn settle(&mut self) {
-        let Some(lambdas) = self.lambdas.clone() else {
-            return;
-        };
-        lambdas.calm().await;
-        // Before catch-up does again what was left.
-        for record in self.records().await.iter().filter(|r| !settled(r)) {
-            self.problems.push(format!("an event is left: {record:?}"));
+        if let Some(lambdas) = self.lambdas.clone() {
+            lambdas.calm().await;
+            self.watch().await;
         }
-        lambdas.run_schedules().await;
-        self.watch().await;
-        let (killed, struck, handed_out_again) = lambdas.trouble();
-        self.counts.crashes = killed;
-        self.counts.faults_fired += struck;
-        self.counts.handed_out_again = handed_out_again;
-        self.problems.extend(lambdas.problems(&self.world));
     }
 
-    fn inject(
-        &mut self,
-        at_okta: bool,
-        path: usize,
-        kind: FaultChoice,
-        times: u32,
-        skip: u32,
-        after_effect: bool,
-    ) {
-        let paths = if at_okta {
-            [
-                "/api/v1",
-                "/users",
-                "/groups",
-                "/apps",
-                "/api",
-                "/users/00u1",
-            ]
-        } else {
-            [
-                "/organizations",
-                "/users",
-                "/members",
-                "/teams",
-                "/oauth2/token",
-                "/recover",
-            ]
-        };
-        let status = |code, headers: &[(&str, String)], body: &str| FaultKind::Status {
-            code,
-            headers: headers
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-            body: body.to_owned(),
-        };
-        let seconds = self.clock.now_ms() / 1000;
-        let path = paths[path % paths.len()];
-        let kind = match kind {
-            FaultChoice::Status500 => status(500, &[], "{\"message\":\"boom\"}"),
-            FaultChoice::Status503 => status(503, &[], ""),
-            FaultChoice::Status503RetryAfter => {
-                status(503, &[("retry-after", "1".to_owned())], "busy")
+    /// What the binaries find by themselves, in the System Log and on both sides.
+    pub async fn run_schedules(&mut self) {
+        if let Some(lambdas) = self.lambdas.clone() {
+            let failures = lambdas.run_schedules().await;
+            for failure in failures {
+                // Where every linked account was deleted by hand, a reconcile has to stop.
+                if !failure.contains(NONE_THERE) || self.any_linked_account_is_there().await {
+                    self.problems.push(failure);
+                }
             }
-            FaultChoice::Status429 => status(429, &[], "{\"errorCode\":\"E0000047\"}"),
-            FaultChoice::Status429Reset => status(
-                429,
-                &[
-                    ("x-rate-limit-reset", seconds.to_string()),
-                    ("x-ratelimit-reset", seconds.to_string()),
-                ],
-                "{}",
-            ),
-            FaultChoice::Html502 => {
-                status(502, &[("content-type", "text/html".to_owned())], "<html>")
-            }
-            FaultChoice::Drop => FaultKind::DropConnection,
-            FaultChoice::Truncated => FaultKind::TruncatedBody,
-            FaultChoice::WrongJson => FaultKind::WrongJson,
-            FaultChoice::Delay => FaultKind::Delay(Duration::from_millis(40)),
-            FaultChoice::Stale => FaultKind::StaleRead,
-            FaultChoice::ShortPage => FaultKind::ShortPage(1),
-        };
-        // A list of teams that shows the past is not among the faults: under TEAM_REMOVAL=delete a
-        // child team that nobody shows cannot be spared.
-        let path = match (&kind, path) {
-            (FaultKind::StaleRead, "/organizations" | "/teams") => "/users",
-            (_, path) => path,
-        };
-        // "200" to a write that did not happen, and "too many requests" to one that did, are lies, not
-        // faults.
-        let after_effect = match &kind {
-            FaultKind::WrongJson => true,
-            FaultKind::Status { code: 429, .. } => false,
-            _ => after_effect,
-        };
-        let mut fault = Fault::new(path, kind).skipping(skip).times(times);
-        if after_effect {
-            fault = fault.after_effect();
+            self.watch().await;
+            lambdas.count(&mut self.counts);
+            self.problems.extend(lambdas.problems(&self.world));
         }
-        let traffic = if at_okta {
-            self.world.okta.traffic()
-        } else {
-            self.world.anypoint.traffic()
-        };
-        self.faults.push((at_okta, traffic.inject(fault)));
+    }
+
+    async fn any_linked_account_is_there(&self) -> bool {
+        let links = self.world.table.store.all_user_links().await.unwrap();
+        let anypoint = self.world.anypoint.world();
+        let mut linked = links.values().map(|link| link.anypoint_id.as_str());
+        linked.any(|account| anypoint.users.contains_key(account))
+    }
+
+    /// Every event that was taken is done, or failed for a true reason; gives how many failed.
+    pub async fn check_records(&mut self) -> usize {
+        let records = self.records().await;
+        let recorded: BTreeSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+        for uuid in &self.taken {
+            if !recorded.contains(uuid.as_str()) {
+                self.problems.push(format!(
+                    "event {uuid} was taken, and there is no record of it"
+                ));
+            }
+        }
+        for record in &records {
+            if !settled(record) {
+                self.problems.push(format!("an event is left: {record:?}"));
+            }
+            let text = record.error.as_deref().unwrap_or_default();
+            let is_true = TRUE_REASONS.iter().any(|words| text.contains(words));
+            if record.status == Status::Failed && !is_true {
+                self.problems
+                    .push(format!("a failure of no known kind: {text}"));
+            }
+        }
+        let failed = records
+            .iter()
+            .filter(|record| record.status == Status::Failed);
+        failed.count()
     }
 
     /// Everything that has to be noticed while it is there.
@@ -606,17 +578,7 @@ impl Rig {
     pub async fn quiet(&mut self) {
         self.land().await;
         self.watch().await;
-        for (at_okta, id) in &self.faults {
-            let traffic = if *at_okta {
-                self.world.okta.traffic()
-            } else {
-                self.world.anypoint.traffic()
-            };
-            self.counts.faults_fired += traffic.fired(*id) as usize;
-        }
-        self.counts.faults_set += self.faults.len();
-        self.world.okta.traffic().remove_all_faults();
-        self.world.anypoint.traffic().remove_all_faults();
+        self.counts.faults += self.faults.end(&self.world);
         let mut dice = StdRng::seed_from_u64(self.counts.steps as u64);
         let pool = std::mem::take(&mut self.pool);
         self.open.extend(pool);
@@ -821,6 +783,11 @@ impl Rig {
             .filter(|record| record.event_type != "reconcile")
             .collect()
     }
+}
+
+/// Whether an event has a subject that the program looks at.
+fn acts(event: &LogEvent) -> bool {
+    HOOK_EVENT_TYPES.contains(&event.event_type.as_str())
 }
 
 pub fn settled(record: &Record) -> bool {

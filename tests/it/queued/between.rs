@@ -1,13 +1,16 @@
 //! Stands between a program and an AWS server: notes every call, passes it on, or plays a fault.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -35,17 +38,60 @@ pub enum Mood {
 }
 
 /// What a troubled server does to one call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strike {
     /// It is refused: too many calls.
     Throttled,
     /// It is refused: out of order.
     Unavailable,
+    /// The connection breaks before it is done.
+    Dropped,
     /// It is done, and the answer says that it failed: its repetition meets its own effect.
     AnswerLost,
+    /// It is done, and the connection breaks within the answer.
+    AnswerCut,
     /// It takes its time.
     Slow,
+    /// The second half of the answer takes its time.
+    SlowBody,
+    /// Of a batch, only every second entry is taken.
+    Partly,
 }
+
+impl Strike {
+    const ALL: [Self; 8] = [
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Dropped,
+        Self::AnswerLost,
+        Self::AnswerCut,
+        Self::Slow,
+        Self::SlowBody,
+        Self::Partly,
+    ];
+
+    /// What it is called in figures.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Unavailable => "503",
+            Self::Dropped => "connection dropped",
+            Self::AnswerLost => "500, after the effect",
+            Self::AnswerCut => "body cut short, after the effect",
+            Self::Slow => "late answer",
+            Self::SlowBody => "slow body",
+            Self::Partly => "batch taken in part",
+        }
+    }
+}
+
+/// How long a slow answer takes.
+const PAUSE: Duration = Duration::from_millis(60);
+/// What a conditional write is counted as that the table refused.
+const CONDITION_LOST: &str = "conditional check lost";
+
+/// Told of every call: the host that was asked, and the operation.
+type Watcher = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 struct Shared {
     upstream: String,
@@ -53,7 +99,8 @@ struct Shared {
     mood: Mutex<Mood>,
     calls: Mutex<Vec<Call>>,
     trouble: Mutex<Option<StdRng>>,
-    struck: AtomicUsize,
+    struck: Mutex<BTreeMap<&'static str, usize>>,
+    watcher: Mutex<Option<Watcher>>,
 }
 
 /// See the module.
@@ -74,7 +121,8 @@ impl Between {
             mood: Mutex::new(Mood::Fine),
             calls: Mutex::default(),
             trouble: Mutex::default(),
-            struck: AtomicUsize::new(0),
+            struck: Mutex::default(),
+            watcher: Mutex::default(),
         });
         let routes = Router::new().fallback(pass).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -92,6 +140,10 @@ impl Between {
     /// From now on one call of five is struck, as `seed` draws it.
     pub fn trouble(&self, seed: u64) {
         *self.shared.trouble.lock().unwrap() = Some(StdRng::seed_from_u64(seed));
+        let mut struck = self.shared.struck.lock().unwrap();
+        for strike in Strike::ALL {
+            struck.entry(strike.name()).or_default();
+        }
     }
 
     /// Ends the trouble.
@@ -99,9 +151,15 @@ impl Between {
         *self.shared.trouble.lock().unwrap() = None;
     }
 
-    /// How many calls were struck.
-    pub fn struck(&self) -> usize {
-        self.shared.struck.load(Ordering::SeqCst)
+    /// How many calls were struck, by the kind of the strike, also those that never came, and
+    /// conditional writes that were refused.
+    pub fn struck(&self) -> BTreeMap<&'static str, usize> {
+        self.shared.struck.lock().unwrap().clone()
+    }
+
+    /// Calls `watcher` with each call once it is done and before it is answered.
+    pub fn on_call(&self, watcher: impl Fn(&str, &str) + Send + Sync + 'static) {
+        *self.shared.watcher.lock().unwrap() = Some(Arc::new(watcher));
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -128,18 +186,19 @@ impl Between {
 }
 
 impl Shared {
-    fn strike(&self) -> Option<Strike> {
+    fn strike(&self, is_send: bool) -> Option<Strike> {
         let mut trouble = self.trouble.lock().unwrap();
         let dice = trouble.as_mut()?;
-        let strike = match dice.random_range(0..20) {
-            0 => Strike::Throttled,
-            1 => Strike::Unavailable,
-            2 => Strike::AnswerLost,
-            3 => Strike::Slow,
-            _ => return None,
-        };
-        self.struck.fetch_add(1, Ordering::SeqCst);
+        let strike = *Strike::ALL.get(dice.random_range(0..5 * Strike::ALL.len()))?;
+        if strike == Strike::Partly && !is_send {
+            return None;
+        }
+        self.count(strike.name());
         Some(strike)
+    }
+
+    fn count(&self, kind: &'static str) {
+        *self.struck.lock().unwrap().entry(kind).or_default() += 1;
     }
 
     async fn forward(&self, headers: &HeaderMap, body: Vec<u8>) -> (StatusCode, Bytes) {
@@ -149,7 +208,11 @@ impl Shared {
         }
         let request = self.http.post(&self.upstream).headers(headers).body(body);
         let answer = request.send().await.unwrap();
-        (answer.status(), answer.bytes().await.unwrap())
+        let (status, bytes) = (answer.status(), answer.bytes().await.unwrap());
+        if !status.is_success() && contains(&bytes, b"ConditionalCheckFailed") {
+            self.count(CONDITION_LOST);
+        }
+        (status, bytes)
     }
 
     /// Passes on the entries that `takes`, and reports the others as failed.
@@ -185,11 +248,11 @@ impl Shared {
     }
 }
 
-async fn pass(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (StatusCode, HeaderMap, Bytes) {
+fn contains(text: &[u8], words: &[u8]) -> bool {
+    text.windows(words.len()).any(|window| window == words)
+}
+
+async fn pass(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers["x-amz-target"].to_str().unwrap();
     let operation = target.rsplit('.').next().unwrap().to_owned();
     let read: Value = serde_json::from_slice(&body).unwrap();
@@ -197,37 +260,69 @@ async fn pass(
         operation: operation.clone(),
         body: read.clone(),
     });
-    let is_send = operation == "SendMessageBatch";
+    // The empty batch that opens the connection has no entries to choose from.
+    let is_send = operation == "SendMessageBatch" && read["Entries"].is_array();
     let mood = *shared.mood.lock().unwrap();
     let failed = |status, kind: &str| (status, json!({"__type": kind}).to_string().into());
-    let strike = shared.strike();
-    let (status, answer) = match (mood, strike) {
+    let strike = shared.strike(is_send);
+    let (status, answer): (StatusCode, Bytes) = match (mood, strike) {
         (Mood::Hangs, _) => std::future::pending().await,
         (Mood::Down, _) | (_, Some(Strike::Unavailable)) => {
             failed(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
         }
         (_, Some(Strike::Throttled)) => failed(StatusCode::BAD_REQUEST, throttled(target)),
+        (_, Some(Strike::Dropped)) => failed(StatusCode::OK, "never read"),
         (_, Some(Strike::AnswerLost)) => {
             shared.forward(&headers, body.to_vec()).await;
             failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
         }
-        (Mood::TakesHalf, _) if is_send => shared.partly(&headers, read, |n, _| n % 2 == 0).await,
+        (Mood::TakesHalf, _) | (_, Some(Strike::Partly)) if is_send => {
+            shared.partly(&headers, read, |n, _| n % 2 == 0).await
+        }
         (Mood::TakesNoLast, _) if is_send => {
             shared.partly(&headers, read, |n, of| n + 1 < of).await
         }
         (_, strike) => {
-            if matches!(strike, Some(Strike::Slow)) {
-                tokio::time::sleep(Duration::from_millis(60)).await;
+            if strike == Some(Strike::Slow) {
+                tokio::time::sleep(PAUSE).await;
             }
             shared.forward(&headers, body.to_vec()).await
         }
     };
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        "content-type",
-        "application/x-amz-json-1.0".parse().unwrap(),
-    );
-    (status, headers, answer)
+    let watcher = shared.watcher.lock().unwrap().clone();
+    if let Some(watcher) = watcher {
+        let host = headers["host"].to_str().unwrap();
+        watcher(host, &operation);
+    }
+    let length = answer.len();
+    let mut response = Response::new(match strike {
+        Some(Strike::Dropped) => {
+            in_halves(Bytes::new(), Err(io::ErrorKind::ConnectionReset.into()))
+        }
+        Some(Strike::AnswerCut) => in_halves(
+            answer.slice(..length / 2),
+            Err(io::ErrorKind::ConnectionReset.into()),
+        ),
+        Some(Strike::SlowBody) => {
+            in_halves(answer.slice(..length / 2), Ok(answer.slice(length / 2..)))
+        }
+        _ => Body::from(answer),
+    });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/x-amz-json-1.0");
+    headers.insert("content-type", kind);
+    headers.insert("content-length", HeaderValue::from(length));
+    response
+}
+
+/// A body whose second half comes late, or never.
+fn in_halves(first: Bytes, second: io::Result<Bytes>) -> Body {
+    let second = async move {
+        tokio::time::sleep(PAUSE).await;
+        second
+    };
+    Body::from_stream(stream::once(async { Ok(first) }).chain(stream::once(second)))
 }
 
 /// How the service says that there are too many calls.

@@ -60,11 +60,9 @@ impl Figures {
     }
 }
 
-/// Half as many users as events: each is assigned and then renamed.
-pub async fn run(events: usize, load: Load) -> Figures {
-    let remotes = Remotes::start().await;
-    let users = events / 2;
-    let mut due: Vec<LogEvent> = Vec::with_capacity(events);
+/// Assigns users and then renames them; gives the events.
+pub fn due(remotes: &Remotes, users: usize) -> Vec<LogEvent> {
+    let mut due = Vec::with_capacity(users * 2);
     for n in 0..users {
         let user = remotes.user(&format!("user{n}"));
         due.extend(remotes.assign(&user));
@@ -72,6 +70,14 @@ pub async fn run(events: usize, load: Load) -> Figures {
         let mut okta = remotes.okta.world();
         due.extend(okta.update_profile(&user, &renamed).unwrap());
     }
+    due
+}
+
+/// Half as many users as events: each is assigned and then renamed.
+pub async fn run(events: usize, load: Load) -> Figures {
+    let remotes = Remotes::start().await;
+    let users = events / 2;
+    let due = due(&remotes, users);
     assert_eq!(due.len(), events);
     let serve = remotes.serve_deliveries_only();
     // It listens before it has taken up what an earlier process left.
@@ -241,7 +247,7 @@ fn done(file: &Connection) -> HashSet<String> {
 }
 
 /// How much was done twice, and how many accounts do not agree.
-fn anypoint(remotes: &Remotes, users: usize) -> (usize, usize) {
+pub fn anypoint(remotes: &Remotes, users: usize) -> (usize, usize) {
     let mut made: HashMap<String, usize> = HashMap::new();
     for call in remotes.anypoint.traffic().writes() {
         if call.path.ends_with("/users") && call.status < 300 {

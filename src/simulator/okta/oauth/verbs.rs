@@ -28,7 +28,14 @@ impl OktaWorld {
 
     /// Every token given out so far is refused from now on.
     pub fn revoke_tokens(&mut self) {
-        self.oauth.tokens.clear();
+        for token in self.oauth.tokens.values_mut() {
+            token.expires_ms = 0;
+        }
+    }
+
+    /// Every token given out so far, also those that are over: what must not show anywhere.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.oauth.tokens.keys().map(String::as_str)
     }
 
     /// Both nonces change, as they do once a day.

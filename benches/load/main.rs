@@ -1,0 +1,135 @@
+//! What the real `serve` makes of a burst of 10,000 events, of a steady run, and of a burst while another
+//! process holds its file; and what the functions make of the same, with a queue that is out of reach.
+//!
+//! `cargo bench --bench load`, or `cargo bench --bench load -- 1000` for another number of events, and
+//! `-- serve` or `-- functions` for one half of it. The simulated Okta and Anypoint, the queue and the
+//! sender run on the same machine, in this process, and share its processors with what is measured, as
+//! does DynamoDB Local; they answer without delay.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "../built.rs"]
+mod built;
+mod fifo;
+#[path = "../../tests/it/serve/measure.rs"]
+mod measure;
+mod pair;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/serve/rig.rs"]
+mod rig;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/runtime_api.rs"]
+mod runtime_api;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/servers.rs"]
+mod servers;
+
+use std::time::Duration;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use measure::{AT_ONCE, EACH, Figures, Load};
+use pair::{HOOKS, PairLoad, WORKERS};
+
+/// Events a second in the steady run.
+const PACE: usize = 100;
+/// How long the file is held, or the queue out of reach.
+const HELD: Duration = Duration::from_secs(6);
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = arguments.iter().find_map(|argument| argument.parse().ok());
+    let events: usize = number.unwrap_or(10_000);
+    let is_asked = |half: &str, other: &str| {
+        arguments.iter().any(|argument| argument == half)
+            || !arguments.iter().any(|argument| argument == other)
+    };
+    let processors = std::thread::available_parallelism().unwrap();
+    println!(
+        "{events} events of {} users, {EACH} a delivery, on {processors} processors; serve: at most {AT_ONCE} \
+         deliveries at once; functions: {HOOKS} hooks, {WORKERS} workers.",
+        events / 2
+    );
+    let mut sheet = Table::new();
+    sheet.load_style(presets::ASCII_MARKDOWN).set_header([
+        "load",
+        "taken",
+        "events/s taken",
+        "slowest answer",
+        "left when taken",
+        "worked off",
+        "events/s done",
+        "503",
+        "503 but recorded",
+        "lost",
+        "doubled",
+        "wrong",
+        "peak RSS",
+    ]);
+    let mut is_sound = true;
+    if is_asked("serve", "functions") {
+        for (name, load) in [
+            ("serve, burst".to_owned(), Load::Burst),
+            (format!("serve, {PACE} events/s"), Load::Steady(PACE)),
+            (
+                format!("serve, burst, file held {} s", HELD.as_secs()),
+                Load::BurstOnHeldFile(HELD),
+            ),
+        ] {
+            let figures = measure::run(events, load).await;
+            is_sound &= figures.is_sound();
+            add(
+                &mut sheet,
+                name,
+                &figures,
+                format!("{} MiB", figures.peak_mib),
+            );
+        }
+    }
+    if is_asked("functions", "serve") {
+        for (name, load) in [
+            ("functions, burst".to_owned(), PairLoad::Burst),
+            (
+                format!("functions, {PACE} events/s"),
+                PairLoad::Steady(PACE),
+            ),
+            (
+                format!("functions, burst, queue away {} s", HELD.as_secs()),
+                PairLoad::BurstWithoutQueue(HELD),
+            ),
+        ] {
+            let pair = pair::run(events, load).await;
+            is_sound &= pair.figures.is_sound();
+            let peak = format!(
+                "hook {:.1}, worker {:.1} MiB",
+                pair.hook_mib, pair.worker_mib
+            );
+            add(&mut sheet, name, &pair.figures, peak);
+        }
+    }
+    println!("{sheet}");
+    assert!(
+        is_sound,
+        "something was lost, doubled, wrong, or refused and yet recorded"
+    );
+}
+
+fn add(sheet: &mut Table, name: String, figures: &Figures, peak: String) {
+    let rate = |time: Duration| format!("{:.0}", figures.events as f64 / time.as_secs_f64());
+    let numbers = [
+        format!("{:.1} s", figures.taken.as_secs_f64()),
+        rate(figures.taken),
+        format!("{} ms", figures.slowest.as_millis()),
+        figures.backlog.to_string(),
+        format!("{:.1} s", figures.worked_off.as_secs_f64()),
+        rate(figures.worked_off),
+        figures.refused.to_string(),
+        figures.refused_and_recorded.to_string(),
+        figures.lost.to_string(),
+        figures.doubled.to_string(),
+        figures.wrong.to_string(),
+        peak,
+    ];
+    let numbers = numbers.map(|n| Cell::new(n).set_alignment(CellAlignment::Right));
+    sheet.add_row([Cell::new(name)].into_iter().chain(numbers));
+}
