@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::action::{AccountRef, UserAction, UserStep};
 use super::create::name_taken;
 use super::look::defect;
-use super::plan::{AccountRef, UserAction, UserStep, plan_user};
+use super::plan::plan_user;
 use super::view::{UserView, WantedTeam};
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};

@@ -4,8 +4,8 @@
 
 use futures_util::future::try_join;
 
+use super::action::{AccountRef, UserAction, UserStep};
 use super::apply::{Course, End, Intent, LEASE_MARGIN, Run};
-use super::plan::{AccountRef, UserAction, UserStep};
 use crate::anypoint::AccountChanges;
 use crate::deadline::Deadline;
 use crate::failure::Failure;

@@ -1,11 +1,15 @@
 //! One user: look at both sides, plan, apply.
 
+mod action;
+mod adopt;
 mod apply;
 mod create;
 mod left_behind;
 mod look;
 mod plan;
+mod profile;
 mod view;
 
-pub use plan::{AccountRef, UserAction, UserStep, plan_user};
+pub use action::{AccountRef, UserAction, UserStep};
+pub use plan::plan_user;
 pub use view::{FoundTeam, NamedAccount, TeamsFound, UserView, WantedTeam};

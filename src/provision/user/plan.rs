@@ -1,96 +1,18 @@
 //! The planner for users: a pure function of what was seen. No I/O, no clock.
 //!
-//! The worker, `plan`, `explain` and reconcile all use this one list.
+//! The worker, `plan`, `explain` and reconcile all use this one list. Two questions have files of their own: whether an
+//! account may be adopted (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::view::{NamedAccount, TeamsFound, UserView, WantedTeam};
+use super::action::{AccountRef, UserAction, UserStep};
+use super::adopt::{Grounds, may_take};
+use super::profile::{agreed_after, changes};
+use super::view::{TeamsFound, UserView, WantedTeam};
 use crate::anypoint::{Account, AccountChanges};
-use crate::failure::{Failure, Side};
+use crate::failure::Failure;
 use crate::ids::{AccountId, TeamId};
-use crate::provision::policy::{Adopt, ImportedNames, Policy, ResetEmail};
+use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
-use crate::store::{AgreedProfile, FreshTeams, LastWrite, Origin, ResetMail, Tenure, UserLink};
-
-/// Which account an action is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountRef {
-    /// This one.
-    Known(AccountId),
-    /// The one that an earlier action of the same plan creates.
-    Created,
-}
-
-/// One thing to do. Each is safe to do twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserAction {
-    /// Create an account for the person.
-    Create(Person),
-    /// Ask for a reset mail to the account of that username.
-    MailReset {
-        /// The username.
-        username: String,
-    },
-    /// Change an account's profile, or enable or disable it.
-    Update {
-        /// The account.
-        account: AccountRef,
-        /// What changes.
-        changes: AccountChanges,
-    },
-    /// Take an account out of a team.
-    LeaveTeam {
-        /// The account.
-        account: AccountId,
-        /// The team.
-        team: TeamId,
-    },
-    /// Record which account belongs to the user.
-    Link {
-        /// The account.
-        account: AccountRef,
-        /// Its username.
-        username: String,
-        /// How the link came to be.
-        origin: Origin,
-        /// What both sides agree on now (imported links).
-        agreed: Option<AgreedProfile>,
-        /// Whether the owner still has to get the reset mail.
-        reset_mail: ResetMail,
-    },
-    /// Put the account into the team of a group; the team is made first if it is missing.
-    JoinTeam {
-        /// The account.
-        account: AccountRef,
-        /// The group and its team.
-        team: WantedTeam,
-    },
-}
-
-impl UserAction {
-    /// The word used in metrics and reports.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "create_account",
-            Self::MailReset { .. } => "mail_reset",
-            Self::Update { changes, .. } => match changes.enabled {
-                Some(false) => "disable_account",
-                Some(true) => "enable_account",
-                None => "update_account",
-            },
-            Self::LeaveTeam { .. } => "leave_team",
-            Self::Link { .. } => "link",
-            Self::JoinTeam { .. } => "join_team",
-        }
-    }
-}
-
-/// An action and why it follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserStep {
-    /// What to do.
-    pub action: UserAction,
-    /// Why.
-    pub reason: &'static str,
-}
+use crate::store::{FreshTeams, LastWrite, Origin, ResetMail};
 
 /// Plans what makes Anypoint agree with Okta for one user. An empty plan: they agree.
 ///
@@ -242,132 +164,6 @@ fn plan_account(
     );
     plan.teams(view, &id, teams);
     Ok(plan.0)
-}
-
-/// On which grounds an existing account may be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grounds {
-    /// An earlier run created it for this user and was cut off.
-    Ours,
-    /// It was this user's account before, or the setting allows it.
-    Adoption,
-}
-
-fn may_take(
-    view: &UserView,
-    named: &NamedAccount,
-    person: &Person,
-    policy: &Policy,
-) -> Result<Grounds, Failure> {
-    let intended = view
-        .intended
-        .as_deref()
-        .is_some_and(|name| name.eq_ignore_ascii_case(&person.username));
-    match &named.owner {
-        Some(owner) if owner.okta_user == view.user => return Ok(Grounds::Adoption),
-        Some(owner) if owner.tenure == Tenure::Current => {
-            return Err(Failure::permanent(
-                Side::Anypoint,
-                format!(
-                    "the account with that username belongs to Okta user {}.",
-                    owner.okta_user
-                ),
-                "Give one of the two users another app username in Okta, or part the account from the \
-                 other user with `okta-anypoint unlink`, then replay the event.",
-            ));
-        }
-        _ => {}
-    }
-    if intended {
-        return Ok(Grounds::Ours);
-    }
-    let same_email = match (&named.account.email, &person.email) {
-        (Some(theirs), Some(ours)) => theirs.trim().to_lowercase() == ours.to_lowercase(),
-        _ => false,
-    };
-    match policy.adopt {
-        Adopt::Username => Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail if same_email => Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail => Err(Failure::permanent(
-            Side::Anypoint,
-            "an account with that username exists and has another e-mail address.",
-            "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if \
-             not, give the user another app username in Okta; then replay the event.",
-        )),
-        Adopt::Never => Err(Failure::permanent(
-            Side::Anypoint,
-            "an account with that username exists, and ADOPT=never.",
-            "If it is the same person, pair them with `okta-anypoint link`; if not, give the user \
-             another app username in Okta; then replay the event.",
-        )),
-    }
-}
-
-/// What has to change on an account that stays or is taken over.
-fn changes(
-    account: &Account,
-    person: &Person,
-    link: Option<&UserLink>,
-    policy: &Policy,
-) -> AccountChanges {
-    let agreed = link.and_then(|link| agreed_names(link, policy));
-    let name = |wanted: &Option<String>, found: &Option<String>, agreed: Option<&str>| {
-        let found_text = found.as_deref().unwrap_or_default();
-        let wanted = wanted.as_deref().filter(|wanted| *wanted != found_text)?;
-        // A change made in Anypoint since both sides agreed is brought to Okta by the next import.
-        let changed_there = agreed.is_some_and(|agreed| agreed != found_text);
-        (!changed_there).then(|| wanted.to_owned())
-    };
-    let phone = person
-        .phone
-        .as_deref()
-        .filter(|phone| Some(*phone) != account.phone_number.as_deref().map(str::trim));
-    AccountChanges {
-        first_name: name(
-            &person.first_name,
-            &account.first_name,
-            agreed.map(|agreed| agreed.first_name.as_str()),
-        ),
-        last_name: name(
-            &person.last_name,
-            &account.last_name,
-            agreed.map(|agreed| agreed.last_name.as_str()),
-        ),
-        phone_number: phone.map(str::to_owned),
-        enabled: (!account.is_enabled()).then_some(true),
-    }
-}
-
-/// The names last agreed on, when they decide.
-fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedProfile> {
-    let decide = link.origin == Origin::Imported
-        && policy.imported_names == ImportedNames::LastChangeDecides;
-    link.agreed.as_ref().filter(|_| decide)
-}
-
-/// The names that both sides will agree on after `changes`, when that is news.
-fn agreed_after(
-    account: &Account,
-    changes: &AccountChanges,
-    link: &UserLink,
-    policy: &Policy,
-) -> Option<AgreedProfile> {
-    let agreed = agreed_names(link, policy)?;
-    if changes.first_name.is_none() && changes.last_name.is_none() {
-        return None;
-    }
-    let next = |change: &Option<String>, agreed: &str, found: &Option<String>| {
-        let found = found.as_deref().unwrap_or_default();
-        match change {
-            Some(new) => new.clone(),
-            None if found == agreed => found.to_owned(),
-            None => agreed.to_owned(),
-        }
-    };
-    Some(AgreedProfile {
-        first_name: next(&changes.first_name, &agreed.first_name, &account.first_name),
-        last_name: next(&changes.last_name, &agreed.last_name, &account.last_name),
-    })
 }
 
 #[derive(Default)]

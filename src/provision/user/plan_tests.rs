@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::provision::FoundTeam;
-use crate::store::AccountOwner;
+use crate::provision::{Adopt, FoundTeam, ImportedNames, NamedAccount};
+use crate::store::{AccountOwner, AgreedProfile, Tenure, UserLink};
 
 const USER: &str = "00u1";
 

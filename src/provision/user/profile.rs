@@ -1,0 +1,74 @@
+//! What an account's profile has to become: Okta decides, except where an import keeps the names last
+//! agreed. Pure. The e-mail address is not among what can change.
+
+use crate::anypoint::{Account, AccountChanges};
+use crate::provision::policy::{ImportedNames, Policy};
+use crate::provision::wanted::Person;
+use crate::store::{AgreedProfile, Origin, UserLink};
+
+/// What has to change on an account that stays or is taken over.
+pub(super) fn changes(
+    account: &Account,
+    person: &Person,
+    link: Option<&UserLink>,
+    policy: &Policy,
+) -> AccountChanges {
+    let agreed = link.and_then(|link| agreed_names(link, policy));
+    let name = |wanted: &Option<String>, found: &Option<String>, agreed: Option<&str>| {
+        let found_text = found.as_deref().unwrap_or_default();
+        let wanted = wanted.as_deref().filter(|wanted| *wanted != found_text)?;
+        // A change made in Anypoint since both sides agreed is brought to Okta by the next import.
+        let changed_there = agreed.is_some_and(|agreed| agreed != found_text);
+        (!changed_there).then(|| wanted.to_owned())
+    };
+    let phone = person
+        .phone
+        .as_deref()
+        .filter(|phone| Some(*phone) != account.phone_number.as_deref().map(str::trim));
+    AccountChanges {
+        first_name: name(
+            &person.first_name,
+            &account.first_name,
+            agreed.map(|agreed| agreed.first_name.as_str()),
+        ),
+        last_name: name(
+            &person.last_name,
+            &account.last_name,
+            agreed.map(|agreed| agreed.last_name.as_str()),
+        ),
+        phone_number: phone.map(str::to_owned),
+        enabled: (!account.is_enabled()).then_some(true),
+    }
+}
+
+/// The names last agreed on, when they decide.
+fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedProfile> {
+    let decide = link.origin == Origin::Imported
+        && policy.imported_names == ImportedNames::LastChangeDecides;
+    link.agreed.as_ref().filter(|_| decide)
+}
+
+/// The names that both sides will agree on after `changes`, when that is news.
+pub(super) fn agreed_after(
+    account: &Account,
+    changes: &AccountChanges,
+    link: &UserLink,
+    policy: &Policy,
+) -> Option<AgreedProfile> {
+    let agreed = agreed_names(link, policy)?;
+    if changes.first_name.is_none() && changes.last_name.is_none() {
+        return None;
+    }
+    let next = |change: &Option<String>, agreed: &str, found: &Option<String>| {
+        let found = found.as_deref().unwrap_or_default();
+        match change {
+            Some(new) => new.clone(),
+            None if found == agreed => found.to_owned(),
+            None => agreed.to_owned(),
+        }
+    };
+    Some(AgreedProfile {
+        first_name: next(&changes.first_name, &agreed.first_name, &account.first_name),
+        last_name: next(&changes.last_name, &agreed.last_name, &account.last_name),
+    })
+}
