@@ -7,15 +7,13 @@ use super::action::{AccountRef, UserAction, UserStep};
 use super::create::name_taken;
 use super::look::defect;
 use super::plan::plan_user;
-use super::view::{UserView, WantedTeam};
+use super::view::UserView;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
-use crate::store::{
-    AccountIntent, FreshTeams, Intended, LastWrite, Linked, Origin, ResetMail, UserLink,
-};
+use crate::store::{AccountIntent, FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MOST_LOOKS: usize = 20;
@@ -204,7 +202,7 @@ pub(super) struct Run<'a> {
     /// The account that was closed and that this run has enabled.
     pub(super) opened: Option<AccountId>,
     pub(super) course: &'a mut Course,
-    written: FreshTeams,
+    pub(super) written: FreshTeams,
 }
 
 impl Run<'_> {
@@ -380,47 +378,6 @@ impl Run<'_> {
         }
     }
 
-    async fn join(
-        &mut self,
-        account: AccountId,
-        wanted: &WantedTeam,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
-        let anypoint = &self.provisioner.anypoint;
-        let accounts = [account];
-        if let Some(team) = &wanted.team {
-            self.written.insert(team.clone(), LastWrite::Joined);
-            match anypoint.add_members(team, &accounts, deadline).await {
-                // The team was deleted by hand: make it again below.
-                Err(error) if error.is_not_found() => {}
-                other => return other.map_err(Failure::from),
-            }
-        }
-        let link = self
-            .provisioner
-            .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
-            .await?;
-        // In a team that was there before, the account may be more than a plain member; joining makes it one.
-        if link.origin != Origin::Created {
-            let teams = anypoint.teams_of_account(&accounts[0], deadline).await?;
-            if teams.is_some_and(|teams| teams.iter().any(|team| team.id == link.team_id)) {
-                return Ok(());
-            }
-        }
-        self.written.insert(link.team_id.clone(), LastWrite::Joined);
-        match anypoint
-            .add_members(&link.team_id, &accounts, deadline)
-            .await
-        {
-            Err(error) if error.is_not_found() => Err(Failure::retryable(
-                Side::Anypoint,
-                "the team was deleted since it was found; the next look makes it again",
-            )),
-            other => other.map_err(Failure::from),
-        }
-    }
-
     fn resolve(&self, account: &AccountRef) -> Result<AccountId, Failure> {
         match account {
             AccountRef::Known(id) => Ok(id.clone()),
@@ -429,18 +386,5 @@ impl Run<'_> {
                 .clone()
                 .ok_or_else(|| defect("an action came before its account")),
         }
-    }
-
-    /// Reads of memberships lag behind writes for a moment; the next look must not trust them.
-    async fn remember_memberships(&self) -> Result<(), Failure> {
-        if self.written.is_empty() {
-            return Ok(());
-        }
-        let mut teams = self.view.fresh.clone();
-        teams.extend(self.written.clone());
-        self.provisioner
-            .store
-            .note_memberships(&self.view.user, &teams)
-            .await
     }
 }

@@ -6,6 +6,7 @@ mod apply;
 mod create;
 mod left_behind;
 mod look;
+mod membership;
 mod plan;
 mod profile;
 mod view;
