@@ -4,13 +4,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build sam-local bench fuzz campaign mutants clean
+.PHONY: help demo test lint build sam-local bench fuzz campaign mutants mutation-score coverage clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
 
 help: ## What can be made here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## The whole story on simulators: no settings, no network, no AWS
 	@cargo run --quiet --locked -- demo
@@ -44,6 +44,14 @@ campaign: ## Plays random histories with faults at every remote, and prints figu
 mutants: ## Plants defects one by one and sees whether the tests notice; about a quarter of an hour
 	@tools/setup
 	@tools/mutants
+
+mutation-score: ## Changes event, receiver, ledger, store and provision in every way that cargo-mutants knows; many hours
+	@tools/setup
+	@tools/mutation-score
+
+coverage: ## Which lines of src/ the tests run
+	@tools/setup
+	@tools/coverage
 
 clean: ## Removes what was built and fetched
 	@rm -rf target .aws-sam .tools

@@ -196,6 +196,20 @@ async fn both_secrets_are_accepted_while_rotating() {
     }
 }
 
+/// As when the previous secret was put in again.
+#[tokio::test]
+async fn a_secret_that_is_there_twice_is_accepted() {
+    let secrets: Vec<SecretString> = ["same", "same"].map(SecretString::from).to_vec();
+    let gate = Gate::new(HeaderName::from_static("authorization"), secrets).unwrap();
+    let header = |name: &str| (name == "authorization").then_some(b"same".as_slice());
+    let request = Request {
+        method: "GET",
+        header: &header,
+        body: EMPTY,
+    };
+    assert!(gate.admit(&request).await.is_some());
+}
+
 #[tokio::test]
 async fn a_verification_without_a_challenge_is_a_bad_request() {
     let (receiver, _) = receiver(Mood::Takes);
