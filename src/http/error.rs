@@ -36,6 +36,9 @@ pub enum CallErrorKind {
     /// The connection could not be made, or broke.
     #[error("the connection could not be made or was lost")]
     Connection,
+    /// The server did not prove who it is.
+    #[error("the server's TLS certificate is not trusted; is there a proxy that takes TLS apart?")]
+    Certificate,
     /// No answer in time.
     #[error("no answer in time")]
     TimedOut,
@@ -138,6 +141,7 @@ impl CallError {
             }
             CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => Class::Permanent,
             CallErrorKind::Connection
+            | CallErrorKind::Certificate
             | CallErrorKind::TimedOut
             | CallErrorKind::OutOfTime
             | CallErrorKind::Unreadable(_) => Class::Retryable,

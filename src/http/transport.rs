@@ -15,7 +15,7 @@ use url::Url;
 use super::error::{CallError, CallErrorKind};
 use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for};
-use super::tls::{client_builder, web_roots};
+use super::tls::{client_builder, is_about_certificate, web_roots};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Side};
@@ -375,6 +375,8 @@ impl HttpClient {
 fn lost(call: &Call, error: &reqwest::Error) -> CallError {
     let kind = if error.is_timeout() {
         CallErrorKind::TimedOut
+    } else if is_about_certificate(error) {
+        CallErrorKind::Certificate
     } else {
         CallErrorKind::Connection
     };
