@@ -169,6 +169,11 @@ mod tests {
         );
         assert_eq!(plan("Ops", None, &[]).unwrap(), TeamPlan::Adopt(id("t1")));
         assert_eq!(
+            plan("Ops", None, &[("t1", "00g1")]).unwrap(),
+            TeamPlan::Adopt(id("t1")),
+            "the group's own team, whose link was lost"
+        );
+        assert_eq!(
             plan("OPS", None, &[]).unwrap(),
             TeamPlan::AdoptAndRename(id("t1"))
         );

@@ -492,6 +492,30 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
 }
 
 #[tokio::test]
+async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_members() {
+    let policy = Policy {
+        team_removal: TeamRemoval::Keep,
+        ..Policy::default()
+    };
+    let (world, devs, ann) = devs_with_ann(policy).await;
+    let ops = world.pushed_group("Ops").await;
+    world.when(|okta| okta.add_member(&ops, &ann)).await;
+    world.when(|okta| okta.unassign_group(APP, &devs)).await;
+    world.look_again(&ann).await;
+    assert_eq!(
+        (world.team("Devs").as_str(), world.team("Ops").as_str()),
+        ("ann", "ann")
+    );
+    // A group that is still pushed is another matter.
+    world.when(|okta| okta.remove_member(&ops, &ann)).await;
+    assert_eq!(
+        (world.team("Devs").as_str(), world.team("Ops").as_str()),
+        ("ann", "")
+    );
+    world.done();
+}
+
+#[tokio::test]
 async fn a_team_with_teams_below_it_is_not_deleted() {
     let policy = Policy {
         team_removal: TeamRemoval::Delete,

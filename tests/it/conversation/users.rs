@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaAppId, OktaUserId};
@@ -416,6 +417,8 @@ async fn native_accounts_switched_off_is_a_permanent_failure_with_advice() {
     assert_eq!(world.deliver(&events).await, 204);
     let error = world.record(&events[0]).await.error.unwrap();
     assert!(error.contains("native accounts"), "{error}");
+    let tries = world.anypoint.traffic().count(&Method::POST, "/users");
+    assert_eq!(tries, 1, "a clear refusal is not tried again");
     world.done();
 }
 
