@@ -203,11 +203,9 @@ impl Provisioner {
         let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
         let named_teams = named.as_ref().map_or(&[][..], |(_, _, teams)| teams);
         let groups: Vec<OktaGroupId> = wanted_groups.iter().map(|group| group.id.clone()).collect();
-        let teams: Vec<TeamId> = linked_teams
-            .iter()
-            .chain(named_teams)
-            .map(|team| team.id.clone())
-            .collect();
+        let shown = linked_teams.iter().chain(named_teams).map(|team| &team.id);
+        let teams: HashSet<&TeamId> = shown.chain(memory.fresh_teams.keys()).collect();
+        let teams: Vec<TeamId> = teams.into_iter().cloned().collect();
         let (links, owners) = try_join(
             self.store.team_links(&groups),
             self.store.team_owners(&teams),
@@ -248,7 +246,12 @@ impl Provisioner {
                 })
                 .collect(),
             link: memory.link,
-            fresh: memory.fresh_teams,
+            // A team that has no group any more, or whose people stay, is not ours to leave, however fresh.
+            fresh: memory
+                .fresh_teams
+                .into_iter()
+                .filter(|(team, _)| owners.contains_key(team) && !kept.contains(team))
+                .collect(),
         })
     }
 

@@ -491,6 +491,30 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
     }
 }
 
+/// Found by a random history: who had been put into the team less than a minute before was taken out,
+/// also where an administrator had made a maintainer of them since.
+#[tokio::test]
+async fn who_came_a_moment_before_the_group_left_stays_too() {
+    let (world, devs, ann) = devs_with_ann(Policy {
+        team_removal: TeamRemoval::Keep,
+        groups: GroupSelection::All,
+        ..Policy::default()
+    })
+    .await;
+    let boss = world.assigned_user("boss").await;
+    world.when(|okta| okta.add_member(&devs, &boss)).await;
+    let (team, account) = (team_id(&world, "Devs"), world.account_id("boss"));
+    let mut anypoint = world.anypoint();
+    anypoint.add_member(&team, &account, "maintainer").unwrap();
+    drop(anypoint);
+    world.when(|okta| okta.delete_group(&devs)).await;
+    for user in [&ann, &boss] {
+        world.look_again(user).await;
+    }
+    assert_eq!(world.team("Devs"), "ann boss");
+    world.done();
+}
+
 #[tokio::test]
 async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_members() {
     let policy = Policy {

@@ -54,7 +54,7 @@ impl Faults {
         if matches!(step.kind, FaultChoice::TokenRevoked) {
             // While runs are at it: the next call of each is refused. A token that is refused a moment
             // after it was given means something else: that a scope is missing.
-            if !self.revoked.insert(remote) {
+            if !self.may_revoke(remote) {
                 return;
             }
             match remote {
@@ -85,6 +85,11 @@ impl Faults {
             kind: name(step.kind, moment),
             id: traffic(world, remote).inject(fault),
         });
+    }
+
+    /// Whether the tokens of this remote may be revoked; from now on they are.
+    pub fn may_revoke(&mut self, remote: Remote) -> bool {
+        self.revoked.insert(remote)
     }
 
     /// All runs are over.

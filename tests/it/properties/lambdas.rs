@@ -37,8 +37,12 @@ const SCOPES: [&str; 4] = [
 ];
 /// A worker that is to be killed is killed at one of so many calls.
 const MOST_CALLS: u32 = 30;
-/// The time of a worker's invocation: little, so that the lease of one that was killed ends soon.
+/// The time of a worker's invocation while workers are killed: little, so that the lease of one that
+/// was killed ends soon.
 const INVOCATION: Duration = Duration::from_secs(7);
+/// The same when all is calm: a machine so slow that a batch takes longer than the other time would
+/// kill its workers again and again.
+const CALM_INVOCATION: Duration = Duration::from_secs(60);
 /// How long a message that went back stays hidden.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a message that is out stays hidden, seconds: longer than any history.
@@ -187,7 +191,12 @@ impl Lambdas {
             let call = self.dice.lock().unwrap().random_range(1..=MOST_CALLS);
             self.traps.set(at, worker.clone(), call);
         }
-        let answer = worker.invoke(batch_event(batch), INVOCATION).await;
+        let time = if self.is_troubled.load(Ordering::SeqCst) {
+            INVOCATION
+        } else {
+            CALM_INVOCATION
+        };
+        let answer = worker.invoke(batch_event(batch), time).await;
         let is_killed = self.traps.take(at);
         if is_killed || matches!(answer, Err(Failed::TimedOut | Failed::Exited(_))) {
             worker.kill9();

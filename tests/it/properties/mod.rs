@@ -31,7 +31,7 @@ use rig::Rig;
 /// Histories that are played in any case, always the same ones unless a time is given.
 const LEAST: u64 = 6;
 /// The same of those that go through the binaries, which take longer.
-const LEAST_BINARIES: u64 = 3;
+const LEAST_BINARIES: u64 = 2;
 /// Histories that are played at once.
 const AT_ONCE: usize = 2;
 /// How long one history may take, on a slow machine.

@@ -29,7 +29,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::counts::Counts;
+use super::counts::{Counts, Remote};
 use super::faults::Faults;
 use super::hand::Hand;
 use super::history::*;
@@ -235,8 +235,9 @@ impl Rig {
                     anypoint.let_reads_catch_up();
                     done
                 };
-                // What an administrator did a while ago is no stale read any more.
-                self.world.anypoint().clock.offset_ms += 0;
+                if matches!(by_hand, Step::RevokeTokens) {
+                    self.faults.may_revoke(Remote::Anypoint);
+                }
                 done
             }
             in_okta => self.okta(in_okta),

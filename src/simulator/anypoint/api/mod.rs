@@ -29,7 +29,10 @@ impl Model for Anypoint {
     async fn answer(&self, call: &mut Call) -> Reply {
         call.page_cap = call.page_cap.or(self.page_cap);
         let answer = if call.method == "GET" && call.stale {
-            answer(&mut self.cell.stale_copy(), call)
+            let mut past = self.cell.stale_copy();
+            // What is read may be over, but not whose token it is.
+            past.tokens.clone_from(&self.cell.guard().tokens);
+            answer(&mut past, call)
         } else if call.method == "GET" || call.path.ends_with("/oauth2/token") {
             answer(self.cell.guard().quietly(), call)
         } else {
