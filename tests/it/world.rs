@@ -139,22 +139,22 @@ impl World {
         assert_eq!(self.deliver(&events).await, 204);
     }
 
-    /// Delivers an event that only says: look at this user again.
-    pub async fn look_again(&self, user: &str) {
+    /// An event that only says: look at this user again.
+    pub fn hint(&self, user: &str) -> LogEvent {
         let target = Target {
             id: user.to_owned(),
             kind: "User".to_owned(),
             alternate_id: "unknown".to_owned(),
             display_name: "unknown".to_owned(),
         };
-        self.when(|okta| {
-            Ok(vec![okta.write_event(
-                "user.account.update_profile",
-                vec![target],
-                &[],
-            )])
-        })
-        .await;
+        let mut okta = self.okta.world();
+        okta.write_event("user.account.update_profile", vec![target], &[])
+    }
+
+    /// Delivers a [`World::hint`].
+    pub async fn look_again(&self, user: &str) {
+        let hint = self.hint(user);
+        assert_eq!(self.deliver(&[hint]).await, 204);
     }
 
     /// Changes a user's app username; Okta writes that to the System Log only.
