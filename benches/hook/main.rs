@@ -53,12 +53,12 @@ impl Program {
         Lambda::start_binary(&self.binary, &variables).await
     }
 
-    /// From the start of a process to its first answer, and the most memory it had, in MiB.
-    async fn cold(&self, delivery: &Value) -> (Duration, f64) {
+    /// From the start of a process to its first answer.
+    async fn cold(&self, delivery: &Value) -> (Duration, Lambda) {
         let began = Instant::now();
         let function = self.start().await;
         answered(&function, delivery).await;
-        (began.elapsed(), peak_mib(&function))
+        (began.elapsed(), function)
     }
 }
 
@@ -76,11 +76,25 @@ fn peak_mib(function: &Lambda) -> f64 {
     kib.parse::<f64>().unwrap() / 1024.0
 }
 
+/// The time that all threads of the process have spent on a CPU.
+fn cpu(function: &Lambda) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", function.pid())).unwrap();
+    let each = threads.map(|thread| {
+        let times = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+        let on_cpu = times.split_whitespace().next().unwrap();
+        Duration::from_nanos(on_cpu.parse().unwrap())
+    });
+    each.sum()
+}
+
 /// What was measured of one program.
 #[derive(Default)]
 struct Figures {
     cold: Vec<Duration>,
+    cold_cpu: Vec<Duration>,
     warm: Vec<Duration>,
+    /// Of all warm deliveries together.
+    warm_cpu: Duration,
     peak_mib: f64,
 }
 
@@ -152,12 +166,13 @@ async fn main() -> Result<(), OverBudget> {
     figures.resize_with(programs.len(), Figures::default);
     for run in 0..=COLD_RUNS {
         for ((_, program), figures) in programs.iter().zip(&mut figures) {
-            let (time, mib) = program.cold(&delivery).await;
+            let (time, function) = program.cold(&delivery).await;
             // The first of each reads its file from the disk.
             if run > 0 {
                 figures.cold.push(time);
+                figures.cold_cpu.push(cpu(&function));
             }
-            figures.peak_mib = figures.peak_mib.max(mib);
+            figures.peak_mib = figures.peak_mib.max(peak_mib(&function));
         }
     }
     let mut functions = Vec::new();
@@ -166,10 +181,11 @@ async fn main() -> Result<(), OverBudget> {
     }
     for run in 0..WARMING_UP + WARM_RUNS {
         for (function, figures) in functions.iter().zip(&mut figures) {
-            let began = Instant::now();
+            let (began, cpu_before) = (Instant::now(), cpu(function));
             answered(function, &delivery).await;
             if run >= WARMING_UP {
                 figures.warm.push(began.elapsed());
+                figures.warm_cpu += cpu(function) - cpu_before;
             }
         }
     }
@@ -188,6 +204,8 @@ async fn main() -> Result<(), OverBudget> {
         "ratio",
         "peak memory",
         "minimal",
+        "CPU cold",
+        "CPU warm",
     ]);
     for ((name, _), figures) in programs.iter().skip(1).zip(&figures) {
         let ratio = |ours: Duration, bound: Duration| ours.as_secs_f64() / bound.as_secs_f64();
@@ -204,6 +222,8 @@ async fn main() -> Result<(), OverBudget> {
             format!("{:.2}", ratio(warm, bound_warm)),
             mib(figures.peak_mib),
             mib(bound.peak_mib),
+            ms(median(&figures.cold_cpu)),
+            ms(figures.warm_cpu / WARM_RUNS as u32),
         ];
         let limits = [
             Limit::at_most(ratio(cold, bound_cold), MOST_TIMES, "x cold"),
