@@ -18,6 +18,7 @@ demo: ## The whole story on simulators: no settings, no network, no AWS
 test: ## All tests, on the release binaries, with DynamoDB Local and an SQS server that are fetched once
 	@tools/setup
 	@cargo build --release --locked --no-default-features --bin hook --bin provision --bin schedule
+	@tools/guard instructions
 	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" cargo test --locked
 
 lint: ## Format, clippy, docs, dependencies, template and its permissions

@@ -8,31 +8,32 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod child;
+mod remotes;
+mod sheet;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use comfy_table::{Cell, CellAlignment, Table as Sheet, presets};
-use okta_anypoint::anypoint::Anypoint;
-use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::clock::SystemClock;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
-use okta_anypoint::http::HttpClient;
-use okta_anypoint::ids::{OktaAppId, OrganizationId};
-use okta_anypoint::okta::{Credentials, Okta};
-use okta_anypoint::provision::{Policy, Provisioner};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Outcome, Scheduler, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+
+use child::Cost;
+use remotes::Remotes;
+use sheet::{Limit, OverBudget, Sheet};
 
 const LATENCY: Duration = Duration::from_millis(25);
 /// The time-out of the `schedule` Lambda in the template.
@@ -44,6 +45,9 @@ const WAYS: [(u64, Duration); 3] = [
     (400_000, WHOLE_RUN),
     (400_000, SHORT_RUN),
 ];
+/// Time as a multiple of the calls' own: pages cannot be read at once. Memory in MiB, for any length of log.
+const MOST_TIMES: f64 = 1.3;
+const MOST_MIB: f64 = 32.0;
 /// Events of this many users.
 const USERS: u64 = 10_000;
 /// Between one event and the next.
@@ -91,31 +95,25 @@ impl Queue for Tally {
     }
 }
 
+/// What a child is asked to do.
+#[derive(Serialize, Deserialize)]
+struct CatchUp {
+    remotes: Remotes,
+    database: PathBuf,
+    events: u64,
+    run: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Found {
+    runs: usize,
+    cost: Cost,
+}
+
 /// Catches up in this process, which was started for it.
-async fn catch_up(task: &Value) -> Value {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = HttpClient::new(clock.clone()).unwrap();
-    let database = Database::open(Path::new(task["database"].as_str().unwrap())).unwrap();
-    let okta = task["okta"].as_str().unwrap();
-    let provisioner = Provisioner {
-        okta: Okta::new(
-            http.clone(),
-            okta.parse().unwrap(),
-            Credentials::ApiToken("simulated-okta-token".to_owned().into()),
-        ),
-        // Not asked anything.
-        anypoint: Anypoint::new(
-            http,
-            okta.parse().unwrap(),
-            OrganizationId::parse("none").unwrap(),
-            "none".to_owned(),
-            "none".to_owned().into(),
-        ),
-        store: Arc::new(SqliteStore::new(database, clock.clone())),
-        policy: Arc::new(Policy::default()),
-        app: OktaAppId::parse("0oaAPP1").unwrap(),
-        clock,
-    };
+async fn catch_up(task: CatchUp) -> Found {
+    let database = Database::open(Path::new(&task.database)).unwrap();
+    let store = SqliteStore::new(database, Arc::new(SystemClock));
     let settings = ScheduleSettings {
         import: ImportMode::Off,
         reconcile: ReconcileMode::Apply,
@@ -123,12 +121,12 @@ async fn catch_up(task: &Value) -> Value {
     };
     let tally = Arc::new(Tally::default());
     let metrics = Arc::new(Metrics::new("bench"));
+    let provisioner = task.remotes.provisioner(Arc::new(store));
     let scheduler = Scheduler::new(provisioner, tally.clone(), settings, metrics);
-    let time = Duration::from_secs(task["run_s"].as_u64().unwrap());
     let begun = Instant::now();
     let mut runs = 0;
     loop {
-        let run = scheduler.run(Task::CatchUp, None, Deadline::within(time));
+        let run = scheduler.run(Task::CatchUp, None, Deadline::within(task.run));
         runs += 1;
         match run.await.unwrap().outcome {
             Outcome::Completed => break,
@@ -136,75 +134,77 @@ async fn catch_up(task: &Value) -> Value {
             other => panic!("a run ended as {other:?}"),
         }
     }
-    let time = begun.elapsed();
-    let events = task["events"].as_u64().unwrap();
-    assert_eq!(tally.0.load(Ordering::Relaxed), events);
-    json!({
-        "time_s": time.as_secs_f64(),
-        "cpu_s": child::cpu().as_secs_f64(),
-        "memory_mib": child::peak_memory_mib(),
-        "runs": runs,
-    })
+    let cost = Cost::since(begun);
+    assert_eq!(tally.0.load(Ordering::Relaxed), task.events);
+    Found { runs, cost }
 }
 
-async fn measure((events, run): (u64, Duration)) -> (Value, usize) {
+/// What came of it, how many calls Okta answered, and how long it took for all of them.
+async fn measure(events: u64, run: Duration) -> (Found, usize, Duration) {
     let free = "127.0.0.1:0".parse().unwrap();
     let okta = OktaSimulator::start(free, OktaOptions::default())
+        .await
+        .unwrap();
+    // Is not asked anything.
+    let anypoint = AnypointSimulator::start(free, AnypointOptions::default())
         .await
         .unwrap();
     fill(&okta, events);
     okta.traffic().set_latency(LATENCY);
     let folder = tempfile::tempdir().unwrap();
-    let task = json!({
-        "okta": okta.base_url(),
-        "database": folder.path().join("bench.db"),
-        "events": events,
-        "run_s": run.as_secs(),
-    });
+    let task = CatchUp {
+        remotes: Remotes::of(&okta, &anypoint),
+        database: folder.path().join("bench.db"),
+        events,
+        run,
+    };
     let found = child::run(&task).await;
-    (found, okta.traffic().log().len())
+    let log = okta.traffic().log();
+    let took_ms = log.iter().map(|call| call.took_ms).sum();
+    (found, log.len(), Duration::from_millis(took_ms))
 }
 
-fn main() {
+fn main() -> Result<(), OverBudget> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    if let Some(task) = child::task() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        println!("{}", runtime.block_on(catch_up(&task)));
-        return;
+    if child::is_done(catch_up) {
+        return Ok(());
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut sheet = Sheet::new();
-    sheet.load_style(presets::ASCII_MARKDOWN).set_header([
+    let mut sheet = Sheet::new(&[
         "events",
         "time of a run",
         "runs",
         "calls",
+        "bound",
         "time",
+        "time/bound",
         "events/s",
         "CPU",
         "peak memory",
     ]);
-    for way in WAYS {
-        let (found, calls) = runtime.block_on(measure(way));
-        let number = |name: &str| found[name].as_f64().unwrap();
+    for (events, run) in WAYS {
+        let (Found { runs, cost }, calls, took) = runtime.block_on(measure(events, run));
+        let ratio = cost.time.as_secs_f64() / took.as_secs_f64();
         let numbers = [
-            way.0.to_string(),
-            format!("{} s", way.1.as_secs()),
-            found["runs"].to_string(),
+            format!("{} s", run.as_secs()),
+            runs.to_string(),
             calls.to_string(),
-            format!("{:.1} s", number("time_s")),
-            format!("{:.0}", way.0 as f64 / number("time_s")),
-            format!("{:.1} s", number("cpu_s")),
-            format!("{:.1} MiB", number("memory_mib")),
+            format!("{:.1} s", took.as_secs_f64()),
+            format!("{:.1} s", cost.time.as_secs_f64()),
+            format!("{ratio:.2}"),
+            format!("{:.0}", events as f64 / cost.time.as_secs_f64()),
+            format!("{:.1} s", cost.cpu.as_secs_f64()),
+            format!("{:.1} MiB", cost.peak_mib),
         ];
-        sheet.add_row(numbers.map(|n| Cell::new(n).set_alignment(CellAlignment::Right)));
+        let limits = [
+            Limit::at_most(ratio, MOST_TIMES, "x bound"),
+            Limit::at_most(cost.peak_mib, MOST_MIB, "MiB"),
+        ];
+        sheet.row(&events.to_string(), numbers, &limits);
     }
-    println!("{sheet}");
     println!(
         "25 ms a call, 1,000 events a page, one page after the other (each names the next). Every event \
-         was sent once, in order; memory does not grow with the log."
+         was sent once, in order. bound = the time that the simulator took for all calls."
     );
+    sheet.print()
 }

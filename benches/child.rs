@@ -1,23 +1,33 @@
-//! Runs the measured part of a bench in a process of its own: its memory is then its own, and not that
-//! of the simulators, which live in the parent.
+//! Runs the measured part of a bench in a process of its own, on one thread, as in Lambda: its memory and
+//! its CPU time are then its own, and not those of the simulators, which live in the parent.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 const TASK: &str = "OKTA_ANYPOINT_BENCH_TASK";
 
-/// In the child: what the parent asks for. In the parent: nothing.
-pub fn task() -> Option<Value> {
-    let task = std::env::var(TASK).ok()?;
-    Some(serde_json::from_str(&task).unwrap())
+/// In the child: does the parent's task and prints what came of it. In the parent: does nothing and says so.
+pub fn is_done<T: DeserializeOwned, F: Serialize>(work: impl AsyncFnOnce(T) -> F) -> bool {
+    let Ok(task) = std::env::var(TASK) else {
+        return false;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let found = runtime.block_on(work(serde_json::from_str(&task).unwrap()));
+    println!("{}", serde_json::to_string(&found).unwrap());
+    true
 }
 
-/// In the parent: runs this program again for `task`, and reads what it prints.
-pub async fn run(task: &Value) -> Value {
+/// In the parent: runs this program again for `task`, and reads what came of it.
+pub async fn run<T: Serialize, F: DeserializeOwned>(task: &T) -> F {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(TASK, task.to_string()).stderr(Stdio::inherit());
+    let task = serde_json::to_string(task).unwrap();
+    command.env(TASK, task).stderr(Stdio::inherit());
     let output = tokio::task::spawn_blocking(move || command.output())
         .await
         .unwrap()
@@ -26,12 +36,27 @@ pub async fn run(task: &Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The most memory that this process has had in use, in MiB (`VmHWM`).
-pub fn peak_memory_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next());
-    kib.unwrap().parse::<f64>().unwrap() / 1024.0
+/// What the child's work cost.
+#[derive(Serialize, Deserialize)]
+pub struct Cost {
+    pub time: Duration,
+    pub cpu: Duration,
+    pub peak_mib: f64,
+}
+
+impl Cost {
+    /// Of all that this process did, and the time since `begun`.
+    pub fn since(begun: Instant) -> Self {
+        let time = begun.elapsed();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|rest| rest.split_whitespace().next());
+        Self {
+            time,
+            cpu: cpu(),
+            peak_mib: kib.unwrap().parse::<f64>().unwrap() / 1024.0,
+        }
+    }
 }
 
 /// The time that this thread has spent on a CPU.

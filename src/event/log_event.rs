@@ -89,20 +89,19 @@ impl Reading {
     }
 }
 
-/// An event whose targets are a list of objects, or nothing. To expect anything else costs a second pass over
-/// them, so it is left to [`LogEvent::read_odd`].
+/// An event with a list of targets, each an object. To expect anything else costs a second pass over them,
+/// so it is left to [`LogEvent::read_odd`].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LogEvent<'a, Targets = Option<Vec<Target<'a>>>> {
-    #[serde(borrow)]
+pub(super) struct LogEvent<'a, Targets = Vec<Target<'a>>> {
+    #[serde(borrow, default)]
     uuid: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     event_type: Text<'a>,
     #[serde(borrow, default)]
     published: Text<'a>,
     #[serde(borrow, default)]
     outcome: Lenient<Outcome<'a>>,
-    #[serde(default)]
     target: Targets,
 }
 
@@ -123,15 +122,19 @@ pub(super) struct Target<'a> {
 impl<'a> LogEvent<'a> {
     /// Reads an event with whatever may be in the place of targets: what is odd among them is left out.
     pub(super) fn read_odd(text: &'a str) -> serde_json::Result<Self> {
-        type AnyTargets<'a> = Lenient<Vec<Lenient<Target<'a>>>>;
+        type AnyTargets<'a> = Option<Lenient<Vec<Lenient<Target<'a>>>>>;
         let event: LogEvent<'a, AnyTargets<'a>> = serde_json::from_str(text)?;
-        let targets = event.target.0.unwrap_or_default();
+        let targets = event.target.and_then(|targets| targets.0);
         Ok(Self {
             uuid: event.uuid,
             event_type: event.event_type,
             published: event.published,
             outcome: event.outcome,
-            target: Some(targets.into_iter().filter_map(|target| target.0).collect()),
+            target: targets
+                .into_iter()
+                .flatten()
+                .filter_map(|target| target.0)
+                .collect(),
         })
     }
 
@@ -184,7 +187,6 @@ impl<'a> LogEvent<'a> {
     fn targets<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = &'s str> {
         self.target
             .iter()
-            .flatten()
             .filter(move |target| target.kind.get() == Some(kind))
             .filter_map(|target| target.id.get())
     }

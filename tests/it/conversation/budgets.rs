@@ -1,12 +1,18 @@
 //! How many calls a look costs, and how many of them wait for one another.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::provision::Policy;
+use okta_anypoint::simulator::okta::LogEvent;
+use okta_anypoint::wiring::dynamodb_table;
 use okta_anypoint::worker::Pace;
 
+use crate::queued::between::Between;
+use crate::servers;
 use crate::world::{APP, World};
 
 /// On each call: far longer than what lies between two calls that are made at once.
@@ -74,5 +80,72 @@ async fn a_new_user_in_a_team_costs_eight_calls_in_five_steps_and_an_unchanged_o
     let (made, in_a_row) = calls.take();
     assert!(made <= 6 && in_a_row <= 3, "{made} calls, {in_a_row} steps");
     assert!(made > 0);
+    world.done();
+}
+
+/// A world on DynamoDB Local, and what counts the calls to it.
+async fn on_dynamodb(time: Duration) -> (World, Between) {
+    let counter = Between::start(servers::dynamodb_url()).await;
+    let (_, name) = servers::table().await;
+    let sdk = servers::config(counter.url()).await;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let table = dynamodb_table(&sdk, &name, Duration::from_secs(86_400), &clock);
+    let world = World::on(table, Policy::default(), Pace::INLINE, time).await;
+    (world, counter)
+}
+
+/// Delivers `events`; gives how often the table was called, by operation and kind of item.
+async fn table_calls(
+    world: &World,
+    counter: &Between,
+    events: &[LogEvent],
+) -> BTreeMap<String, usize> {
+    counter.forget();
+    world.forget_traffic();
+    assert_eq!(world.deliver(events).await, 204);
+    let mut calls = BTreeMap::new();
+    for call in counter.calls() {
+        let key = ["Key", "Item"].map(|place| call.body[place]["pk"]["S"].as_str());
+        let kind = key.into_iter().flatten().next().unwrap_or("many#");
+        let kind = kind.split('#').next().unwrap();
+        *calls
+            .entry(format!("{} {kind}", call.operation))
+            .or_default() += 1;
+    }
+    calls
+}
+
+fn counted<const N: usize>(calls: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    calls.map(|(call, times)| (call.to_owned(), times)).into()
+}
+
+/// What a change costs at the table. Where there is nothing to do, its claim and its completion are all
+/// that is written, and what is read does not grow with the number of changes.
+#[tokio::test]
+async fn a_change_with_nothing_to_do_writes_its_claim_and_its_completion() {
+    let (world, counter) = on_dynamodb(Duration::from_secs(60)).await;
+    let group = world.pushed_group("Devs").await;
+    let ann = world.user("ann");
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    let mut entered = world.okta_does(|okta| okta.add_member(&group, &ann));
+    entered.retain(|event| event.event_type == "group.user_membership.add");
+    let calls = table_calls(&world, &counter, &entered).await;
+    assert_eq!(world.team("Devs"), "ann");
+    let expected = [
+        ("BatchGetItem many", 3),
+        ("PutItem fresh", 1),
+        ("PutItem intent", 1),
+        ("TransactWriteItems many", 1),
+        ("UpdateItem event", 2),
+    ];
+    assert_eq!(calls, counted(expected));
+
+    for changes in [1, 20] {
+        let hints: Vec<_> = (0..changes).flat_map(|_| world.hint(&ann)).collect();
+        let calls = table_calls(&world, &counter, &hints).await;
+        let expected = [("BatchGetItem many", 3), ("UpdateItem event", 2 * changes)];
+        assert_eq!(calls, counted(expected));
+        assert_eq!((world.calls().len(), world.writes()), (6, 0));
+    }
     world.done();
 }

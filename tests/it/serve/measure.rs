@@ -54,9 +54,9 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Nothing lost, doubled, wrong, or refused and yet recorded.
-    pub fn is_sound(&self) -> bool {
-        self.lost + self.doubled + self.wrong + self.refused_and_recorded == 0
+    /// What was lost, doubled, wrong, or refused and yet recorded.
+    pub fn faults(&self) -> usize {
+        self.lost + self.doubled + self.wrong + self.refused_and_recorded
     }
 }
 

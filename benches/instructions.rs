@@ -1,0 +1,105 @@
+//! What `tools/guard instructions` counts: reading a delivery of 100 events, or planning 1,000 users, as often
+//! as it is told. The difference between two runs is what that work costs, without start and preparation.
+//!
+//! ```sh
+//! instructions parse 20
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod sample;
+
+use std::hint::black_box;
+
+use okta_anypoint::event::read_delivery;
+use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
+use okta_anypoint::provision::{
+    FoundTeam, Person, Policy, TeamsFound, Unwanted, UserView, Wanted, WantedTeam, plan_user,
+};
+use okta_anypoint::store::{FreshTeams, Origin, ResetMail, UserLink};
+use serde_json::json;
+
+const EVENTS: usize = 100;
+const USERS: usize = 1_000;
+
+/// A user of one of four kinds, by number: agrees, has another name, is to get an account, is to lose it.
+fn view(n: usize) -> UserView {
+    let (username, id) = (format!("user-{n}"), format!("account-{n}"));
+    let first_name = if n % 4 == 1 { "Anna" } else { "Ann" };
+    let person = Person {
+        username: username.clone(),
+        first_name: Some(first_name.to_owned()),
+        last_name: Some("Example".to_owned()),
+        email: Some(format!("{username}@acme.example")),
+        phone: None,
+    };
+    let account = json!({
+        "id": id, "username": username, "firstName": "Ann", "lastName": "Example",
+        "email": format!("{username}@acme.example"), "enabled": true, "idprovider_id": "mulesoft",
+    });
+    let is_linked = n % 4 != 2;
+    let team = |k: usize| TeamId::parse(format!("team-{k}")).unwrap();
+    let teams = n..n + 3;
+    UserView {
+        user: OktaUserId::parse(format!("00u{n:017}")).unwrap(),
+        wanted: match n % 4 {
+            3 => Wanted::Nothing(Unwanted::NotAssigned),
+            _ => Wanted::Account(person),
+        },
+        link: is_linked.then(|| UserLink {
+            anypoint_id: AccountId::parse(id).unwrap(),
+            username,
+            origin: Origin::Created,
+            agreed: None,
+            reset_mail: ResetMail::Settled,
+        }),
+        linked: is_linked.then(|| serde_json::from_value(account).unwrap()),
+        linked_teams: TeamsFound(
+            teams
+                .clone()
+                .filter(|_| is_linked)
+                .map(|k| FoundTeam {
+                    team: team(k),
+                    ours: true,
+                })
+                .collect(),
+        ),
+        named: None,
+        intended: None,
+        teams: teams
+            .map(|k| WantedTeam {
+                group: OktaGroupId::parse(format!("00g{k:017}")).unwrap(),
+                group_name: format!("Team {k}"),
+                team: Some(team(k)),
+            })
+            .collect(),
+        fresh: FreshTeams::new(),
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let work = arguments.next().unwrap();
+    let times: usize = arguments.next().unwrap().parse().unwrap();
+    match work.as_str() {
+        "parse" => {
+            let body = sample::delivery(EVENTS);
+            let app = OktaAppId::parse("0oaANYPOINT1demo").unwrap();
+            for _ in 0..times {
+                let reading =
+                    read_delivery(black_box(&body), &app, "2026-03-02T09:15:14Z").unwrap();
+                assert_eq!(black_box(reading).changes.len(), EVENTS);
+            }
+        }
+        "plan" => {
+            let views: Vec<UserView> = (0..USERS).map(view).collect();
+            let policy = Policy::default();
+            for _ in 0..times {
+                let plans = views
+                    .iter()
+                    .filter(|view| !plan_user(black_box(view), &policy).unwrap().is_empty());
+                assert_eq!(plans.count(), USERS / 4 * 3);
+            }
+        }
+        other => panic!("{other} is not known here"),
+    }
+}
