@@ -398,6 +398,12 @@ impl Run<'_> {
             .provisioner
             .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
             .await?;
+        let [account] = &accounts;
+        let membership = (account.clone(), link.team_id.clone());
+        if self.view.special.contains(&membership) {
+            // The team was there and became the group's just now: a maintainer stays one.
+            return Ok(());
+        }
         self.written.insert(link.team_id.clone(), LastWrite::Joined);
         match anypoint
             .add_members(&link.team_id, &accounts, deadline)
