@@ -4,6 +4,7 @@ use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use okta_anypoint::worker::Pace;
 
@@ -526,11 +527,13 @@ async fn who_came_a_moment_before_the_group_left_stays_too() {
     .await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
-    world.anypoint().member_read_lag = 20;
+    let path = format!("/users/{}/teams", world.account_id("ann"));
+    let stale = Fault::new(&path, FaultKind::StaleRead).skipping(1).once();
+    let stale = world.anypoint.traffic().inject(stale);
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.when(|okta| okta.unassign_group(APP, &devs)).await;
     world.look_again(&ann).await;
-    world.anypoint().let_reads_catch_up();
+    assert_eq!(world.anypoint.traffic().fired(stale), 1);
     assert_eq!(world.team("Devs"), "ann");
     world.done();
 }
