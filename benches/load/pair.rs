@@ -26,6 +26,9 @@ pub const WORKERS: usize = 2;
 /// `Timeout` of the worker in the template.
 const WORKER_TIME: Duration = Duration::from_secs(120);
 
+/// How long a sender waits before it sends a refused delivery again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
 /// How the events come.
 #[derive(Debug, Clone, Copy)]
 pub enum PairLoad {
@@ -167,6 +170,7 @@ impl Course {
                         self.some_refused.store(true, Ordering::SeqCst);
                         let is_recorded = |event: &LogEvent| self.fifo.has_taken(&event.uuid);
                         sent.recorded += usize::from(events.iter().any(is_recorded));
+                        tokio::time::sleep(RETRY_PAUSE).await;
                     }
                     _ => panic!("{answer}\n{}", hook.output()),
                 }

@@ -226,7 +226,20 @@ impl Provisioner {
                     .collect(),
             )
         };
+        let special = |account: &Account, teams: &[TeamOfAccount]| {
+            let kept = teams.iter().filter(|team| !team.is_plain());
+            let kept = kept.map(|team| (account.id.clone(), team.id.clone()));
+            kept.collect::<Vec<_>>()
+        };
+        let of_linked = linked
+            .iter()
+            .map(|(account, teams)| special(account, teams));
+        let of_named = named
+            .iter()
+            .map(|(account, _, teams)| special(account, teams));
+        let special = of_linked.chain(of_named).flatten().collect();
         Ok(UserView {
+            special,
             user: user.clone(),
             wanted,
             linked_teams: found(linked_teams),

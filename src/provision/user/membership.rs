@@ -6,7 +6,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::AccountId;
 use crate::ledger::Claim;
-use crate::store::{LastWrite, Origin};
+use crate::store::LastWrite;
 
 impl Run<'_> {
     /// Puts the account into the team of a group, which is made or adopted first if it has none.
@@ -31,12 +31,11 @@ impl Run<'_> {
             .provisioner
             .ensure_team(&wanted.group, &wanted.group_name, claim, deadline)
             .await?;
-        // In a team that was there before, the account may be more than a plain member; joining makes it one.
-        if link.origin != Origin::Created {
-            let teams = anypoint.teams_of_account(&accounts[0], deadline).await?;
-            if teams.is_some_and(|teams| teams.iter().any(|team| team.id == link.team_id)) {
-                return Ok(());
-            }
+        let [account] = &accounts;
+        let membership = (account.clone(), link.team_id.clone());
+        if self.view.special.contains(&membership) {
+            // The team was there and became the group's just now: a maintainer stays one.
+            return Ok(());
         }
         self.written.insert(link.team_id.clone(), LastWrite::Joined);
         match anypoint

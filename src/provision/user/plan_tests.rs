@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use super::*;
@@ -45,6 +47,7 @@ fn view(wanted: Wanted) -> UserView {
         intended: None,
         teams: Vec::new(),
         fresh: FreshTeams::new(),
+        special: HashSet::new(),
     }
 }
 

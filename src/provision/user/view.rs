@@ -1,7 +1,9 @@
 //! What a look at one user has seen: all that the planner knows.
 
+use std::collections::HashSet;
+
 use crate::anypoint::Account;
-use crate::ids::{OktaGroupId, OktaUserId, TeamId};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::wanted::Wanted;
 use crate::store::{AccountOwner, FreshTeams, UserLink};
 
@@ -61,4 +63,7 @@ pub struct UserView {
     pub teams: Vec<WantedTeam>,
     /// Memberships that were written moments ago: what was read of them may be the past.
     pub fresh: FreshTeams,
+    /// Memberships that are never ours to write, in teams of any kind: maintainers, external mappings.
+    /// A team that only becomes a group's while the plan is carried out is known from here.
+    pub special: HashSet<(AccountId, TeamId)>,
 }

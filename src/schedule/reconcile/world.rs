@@ -189,6 +189,8 @@ impl<'a> World<'a> {
                 })
                 .collect(),
             fresh: FreshTeams::new(),
+            // Nothing is carried out here.
+            special: HashSet::new(),
             wanted,
         }
     }
