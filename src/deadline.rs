@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A lease outlives its work by this much.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
 /// The moment by which an answer must be there. Cheap to copy and handed down through every call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
@@ -17,6 +20,12 @@ impl Deadline {
     /// What is left; zero when the moment has passed.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// How long a claim or note of this work has to keep others away: while the work may still run, and a little
+    /// longer, so that it has really ended.
+    pub fn lease(self) -> Duration {
+        self.remaining() + LEASE_MARGIN
     }
 
     /// The moment itself.

@@ -103,8 +103,7 @@ impl Member {
     /// Whether it is a plain membership made by hand or by a program: the only kind that is ours to
     /// end. Memberships from external group mappings are recomputed at sign-in.
     pub fn is_plain(&self) -> bool {
-        self.kind == MembershipKind::Member
-            && !self.is_assigned_via_external_groups.unwrap_or(false)
+        is_plain(self.kind, self.is_assigned_via_external_groups)
     }
 }
 
@@ -130,9 +129,12 @@ impl Identified for TeamOfAccount {
 impl TeamOfAccount {
     /// As [`Member::is_plain`].
     pub fn is_plain(&self) -> bool {
-        self.kind == MembershipKind::Member
-            && !self.is_assigned_via_external_groups.unwrap_or(false)
+        is_plain(self.kind, self.is_assigned_via_external_groups)
     }
+}
+
+fn is_plain(kind: MembershipKind, via_external_groups: Option<bool>) -> bool {
+    kind == MembershipKind::Member && !via_external_groups.unwrap_or(false)
 }
 
 impl Anypoint {

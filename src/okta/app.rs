@@ -108,7 +108,7 @@ impl Okta {
             segment(user.as_str())
         );
         self.read(
-            self.call("read the app user", Method::GET, &path, &[]),
+            &self.call("read the app user", Method::GET, &path, &[]),
             deadline,
         )
         .await
@@ -196,7 +196,7 @@ impl Okta {
         );
         let call = self.call("read the app's group", Method::GET, &path, &[]);
         Ok(self
-            .read::<serde_json::Value>(call, deadline)
+            .read::<serde_json::Value>(&call, deadline)
             .await?
             .is_some())
     }

@@ -106,11 +106,11 @@ impl Okta {
     /// Reads one object; `None` when it does not exist.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
-        call: Call,
+        call: &Call,
         deadline: Deadline,
     ) -> Result<Option<T>, CallError> {
         let answer = if_found(self.send(call.clone(), deadline).await)?;
-        answer.map(|answer| answer.json(&call)).transpose()
+        answer.map(|answer| answer.json(call)).transpose()
     }
 
     /// Reads a list to its last page, following `rel="next"`.

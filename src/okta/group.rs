@@ -62,7 +62,7 @@ impl Okta {
     ) -> Result<Option<Group>, CallError> {
         let path = format!("/api/v1/groups/{}", segment(group.as_str()));
         self.read(
-            self.call("read the group", Method::GET, &path, &[]),
+            &self.call("read the group", Method::GET, &path, &[]),
             deadline,
         )
         .await

@@ -56,8 +56,11 @@ impl Okta {
     /// The app instance; `None` when there is none.
     pub async fn app(&self, app: &OktaAppId, deadline: Deadline) -> Result<Option<App>, CallError> {
         let path = format!("/api/v1/apps/{}", segment(app.as_str()));
-        self.read(self.call("read the app", Method::GET, &path, &[]), deadline)
-            .await
+        self.read(
+            &self.call("read the app", Method::GET, &path, &[]),
+            deadline,
+        )
+        .await
     }
 
     /// Up to `most` assignments of the app; a sample, not the list.

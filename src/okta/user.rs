@@ -141,7 +141,7 @@ impl Okta {
     async fn user_by_key(&self, key: &str, deadline: Deadline) -> Result<Option<User>, CallError> {
         let path = format!("/api/v1/users/{}", segment(key));
         self.read(
-            self.call("read the user", Method::GET, &path, &[]),
+            &self.call("read the user", Method::GET, &path, &[]),
             deadline,
         )
         .await

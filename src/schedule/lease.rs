@@ -11,9 +11,6 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::store::{Store, Stored};
 
-/// A lease outlives its run by this much at the most.
-const MARGIN: Duration = Duration::from_secs(2);
-
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Entry {
     owner: Option<String>,
@@ -57,7 +54,7 @@ impl Lease {
                 until_ms: entry.until_ms,
             });
         }
-        let time_ms = i64::try_from((time + MARGIN).as_millis()).unwrap_or(i64::MAX);
+        let time_ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let ours = Entry {
             owner: Some(uuid::Uuid::new_v4().to_string()),
             until_ms: now_ms.saturating_add(time_ms),

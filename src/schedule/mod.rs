@@ -110,7 +110,7 @@ impl Scheduler {
         let begun = Instant::now();
         let started_at = rfc3339(self.clock().now_ms());
         let mut summary = Summary::new(task, self.mode(task, mode), started_at);
-        let taken = Lease::take(self.store(), self.clock(), task, deadline.remaining()).await;
+        let taken = Lease::take(self.store(), self.clock(), task, deadline.lease()).await;
         let lease = match taken {
             Ok(Taken::Ours(lease)) => lease,
             Ok(Taken::Busy { until_ms }) => {

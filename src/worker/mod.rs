@@ -75,9 +75,6 @@ impl Pace {
     };
 }
 
-/// A lease outlives its run by this much (the contract allows 10 s).
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
-
 /// Does the work.
 pub struct Worker {
     ledger: Arc<dyn Ledger>,
@@ -193,7 +190,7 @@ impl Worker {
         if deadline.remaining() < self.pace.least {
             return vec![Verdict::Retry { after: None }; changes.len()];
         }
-        let lease = deadline.remaining() + LEASE_MARGIN;
+        let lease = deadline.lease();
         let works: Vec<Work> = changes.iter().map(Change::work).collect();
         let mut asked = Vec::with_capacity(works.len());
         for work in &works {

@@ -20,8 +20,6 @@ const MOST_LOOKS: usize = 20;
 /// How long to wait while another run creates the same account.
 const HELD_PAUSE: Duration = Duration::from_millis(150);
 
-/// A note that an account is being created outlives its run by this much.
-pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How often an account is created again after an answer that says nothing.
 const MOST_UNSURE: u32 = 3;
 /// How long to wait before that the first time.
@@ -322,7 +320,7 @@ impl Run<'_> {
             return Ok(true);
         }
         if undisturbed && self.created.is_some() {
-            let lease = deadline.remaining() + LEASE_MARGIN;
+            let lease = deadline.lease();
             store
                 .intend_account(user, username, claim.id(), lease)
                 .await?;
@@ -340,7 +338,7 @@ impl Run<'_> {
         deadline: Deadline,
     ) -> Result<bool, Failure> {
         let (store, user) = (&self.provisioner.store, &self.view.user);
-        let lease = deadline.remaining() + LEASE_MARGIN;
+        let lease = deadline.lease();
         let intended = store.intend_account(user, username, claim.id(), lease);
         if intended.await? != Intended::Noted {
             return Ok(false);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
-use super::apply::{End, Intent, LEASE_MARGIN, Run};
+use super::apply::{End, Intent, Run};
 use crate::anypoint::NewAccount;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};
@@ -59,7 +59,7 @@ impl Run<'_> {
             .intended
             .as_deref()
             .is_some_and(|name| name.eq_ignore_ascii_case(&new.username));
-        let lease = deadline.remaining() + LEASE_MARGIN;
+        let lease = deadline.lease();
         match store
             .intend_account(user, &new.username, claim.id(), lease)
             .await?

@@ -5,7 +5,7 @@
 use futures_util::future::try_join;
 
 use super::action::{AccountRef, UserAction, UserStep};
-use super::apply::{Course, End, Intent, LEASE_MARGIN, Run};
+use super::apply::{Course, End, Intent, Run};
 use crate::anypoint::AccountChanges;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
@@ -130,7 +130,7 @@ impl Run<'_> {
         if linked.is_some_and(|account| is_named(&account.username)) {
             // Another run enables this account, or was cut off while it did. What the look saw of it
             // may be over; but whoever is out does not wait.
-            let lease = deadline.remaining() + LEASE_MARGIN;
+            let lease = deadline.lease();
             let store = &self.provisioner.store;
             let intended = store.intend_account(user, name, claim.id(), lease).await?;
             if intended == Intended::Noted {
@@ -172,7 +172,7 @@ impl Run<'_> {
             return Ok(true);
         };
         let store = &self.provisioner.store;
-        let lease = deadline.remaining() + LEASE_MARGIN;
+        let lease = deadline.lease();
         let intended = store.intend_account(&view.user, &seen.username, claim.id(), lease);
         if intended.await? != Intended::Noted {
             return Ok(false);
@@ -252,7 +252,7 @@ impl Run<'_> {
         let seen = seen.into_iter().chain(&self.view.linked);
         let mut noted = false;
         for seen in seen.filter(|seen| seen.id == account) {
-            let lease = deadline.remaining() + LEASE_MARGIN;
+            let lease = deadline.lease();
             let intended = store.intend_account(user, &seen.username, claim.id(), lease);
             noted = intended.await? == Intended::Noted;
         }
