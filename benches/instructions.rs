@@ -8,6 +8,7 @@
 
 mod sample;
 
+use std::collections::HashSet;
 use std::hint::black_box;
 
 use okta_anypoint::event::read_delivery;
@@ -73,6 +74,7 @@ fn view(n: usize) -> UserView {
             })
             .collect(),
         fresh: FreshTeams::new(),
+        special: HashSet::new(),
     }
 }
 
