@@ -1,4 +1,4 @@
-//! Which event types act, and on what. To add one: add a row here, and a sample in `events/`.
+//! Which event types act, and on what. How to add one: CONTRIBUTING.md, "Add an event type".
 
 /// How the subject of an event is found among its targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
