@@ -12,7 +12,7 @@
 #[path = "../built.rs"]
 mod built;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/runtime_api.rs"]
+#[path = "../../tests/it/runtime_api/mod.rs"]
 mod runtime_api;
 #[path = "../sheet.rs"]
 mod sheet;

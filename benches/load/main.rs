@@ -17,7 +17,7 @@ mod pair;
 #[path = "../../tests/it/serve/rig.rs"]
 mod rig;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/runtime_api.rs"]
+#[path = "../../tests/it/runtime_api/mod.rs"]
 mod runtime_api;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/servers.rs"]

@@ -1,21 +1,18 @@
 //! Contract §4, "Group", and the team part of "User": each line and its opposite.
 
 use okta_anypoint::failure::Class;
-use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
-use okta_anypoint::simulator::traffic::{Fault, FaultKind};
-use okta_anypoint::store::{Origin, ResetMail, UserLink};
-use okta_anypoint::worker::Pace;
+use okta_anypoint::store::Origin;
 
-use crate::world::{APP, World, look_at_group, worker};
+use crate::world::{APP, World};
 
 /// A team of `name`, made by hand, directly below the root.
-fn team_by_hand(world: &World, name: &str) -> String {
+pub fn team_by_hand(world: &World, name: &str) -> String {
     world.anypoint().add_team(name, None).unwrap()
 }
 
-fn team_id(world: &World, name: &str) -> String {
+pub fn team_id(world: &World, name: &str) -> String {
     world
         .anypoint()
         .team_by_name(name)
@@ -25,7 +22,7 @@ fn team_id(world: &World, name: &str) -> String {
 }
 
 /// A pushed group "Devs" with one member, ann, who has an account.
-async fn devs_with_ann(policy: Policy) -> (World, String, String) {
+pub async fn devs_with_ann(policy: Policy) -> (World, String, String) {
     let world = World::with(policy).await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -252,196 +249,12 @@ async fn two_groups_can_swap_their_names() {
 }
 
 #[tokio::test]
-async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
-    let world = World::new().await;
-    let (ann, bob, eve) = (
-        world.assigned_user("ann").await,
-        world.assigned_user("bob").await,
-        world.user("eve"),
-    );
-    let sue = world.assigned_user("sue").await;
-    world.when(|okta| okta.suspend(&sue)).await;
-    let devs = world.okta.world().create_group("Devs").unwrap().id;
-    for user in [&ann, &bob, &eve, &sue] {
-        world.okta_does(|okta| okta.add_member(&devs, user));
-    }
-    // One group for members, not for assignment: assigning it would assign everybody in it.
-    let policy = Policy {
-        groups: GroupSelection::All,
-        ..Policy::default()
-    };
-    let mut provisioner = world.provisioner.clone();
-    provisioner.policy = std::sync::Arc::new(policy);
-    let worker = crate::world::worker(&world.table, &provisioner);
-    crate::world::look_at_group(&worker, &devs).await;
-    assert_eq!(world.team("Devs"), "ann bob");
-    world.done();
-}
-
-#[tokio::test]
-async fn members_without_an_account_get_one_through_the_user_path() {
-    let world = World::new().await;
-    let devs = world.okta.world().create_group("Devs").unwrap().id;
-    let users: Vec<String> = (0..30).map(|n| world.user(&format!("user_{n}"))).collect();
-    for user in &users {
-        world.okta_does(|okta| okta.add_member(&devs, user));
-    }
-    let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
-    let of_the_group: Vec<_> = events
-        .into_iter()
-        .filter(|event| event.event_type.starts_with("group.application"))
-        .collect();
-    assert_eq!(of_the_group.len(), 1);
-    assert_eq!(world.deliver(&of_the_group).await, 204);
-    assert_eq!(world.team("Devs").split(' ').count(), 30);
-    assert!(world.user_link(&users[29]).await.is_some());
-    world.done();
-}
-
-#[tokio::test]
-async fn a_membership_follows_and_its_missing_team_is_made_first() {
-    let world = World::new().await;
-    let ann = world.assigned_user("ann").await;
-    let devs = world.okta.world().create_group("Devs").unwrap().id;
-    world.okta_does(|okta| okta.assign_group(APP, &devs));
-    world.when(|okta| okta.add_member(&devs, &ann)).await;
-    assert_eq!(world.team("Devs"), "ann");
-    world.when(|okta| okta.remove_member(&devs, &ann)).await;
-    // The group assigned her, too; she keeps her individual assignment.
-    assert_eq!(world.team("Devs"), "");
-    assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
-}
-
-#[tokio::test]
 async fn a_team_deleted_by_hand_is_made_again() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     let id = team_id(&world, "Devs");
     world.anypoint().delete_team(&id).unwrap();
     world.look_again(&ann).await;
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
-}
-
-#[tokio::test]
-async fn a_membership_costs_the_same_in_a_group_of_any_size() {
-    let mut costs = Vec::new();
-    for size in [1, 300] {
-        let world = World::new().await;
-        let devs = world.pushed_group("Devs").await;
-        let ann = world.assigned_user("ann").await;
-        {
-            let mut okta = world.okta.world();
-            for n in 0..size {
-                let login = format!("m{n}@acme.example");
-                let id = okta
-                    .create_user(&login, "M", "Ember", &login, None)
-                    .unwrap()
-                    .id;
-                okta.add_member(&devs, &id).unwrap();
-            }
-        }
-        let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
-        let membership: Vec<_> = events
-            .into_iter()
-            .filter(|event| event.event_type == "group.user_membership.add")
-            .collect();
-        world.forget_traffic();
-        assert_eq!(world.deliver(&membership).await, 204);
-        let calls = world.calls();
-        assert!(
-            calls
-                .iter()
-                .all(|call| !call.contains(&format!("{devs}/users"))),
-            "{calls:#?}"
-        );
-        costs.push(calls.len());
-        world.done();
-    }
-    assert_eq!(costs[0], costs[1], "calls for a group of 1 and of 300");
-}
-
-#[tokio::test]
-async fn nobody_elses_memberships_are_touched() {
-    let (world, devs, ann) = devs_with_ann(Policy::default()).await;
-    let team = team_id(&world, "Devs");
-    let boss = world.assigned_user("boss").await;
-    let mapped = world.assigned_user("mapped").await;
-    let linked = world.assigned_user("linked").await;
-    let (boss_account, mapped_account, linked_account) = (
-        world.account_id("boss"),
-        world.account_id("mapped"),
-        world.account_id("linked"),
-    );
-    let child = world.anypoint().add_team("Child", Some(&team)).unwrap();
-    let private = team_by_hand(&world, "Private");
-    {
-        let mut anypoint = world.anypoint();
-        let stranger = anypoint
-            .add_user("bob", "Bob", "Hand", "bob@acme.example")
-            .unwrap();
-        anypoint
-            .add_member(&team, &boss_account, "maintainer")
-            .unwrap();
-        anypoint
-            .add_member(&team, &mapped_account, "member")
-            .unwrap();
-        anypoint.mark_external(&team, &mapped_account).unwrap();
-        anypoint
-            .add_member(&team, &linked_account, "member")
-            .unwrap();
-        anypoint.add_member(&team, &stranger, "member").unwrap();
-        anypoint
-            .add_member(&private, &linked_account, "member")
-            .unwrap();
-        anypoint
-            .add_member(&child, &linked_account, "member")
-            .unwrap();
-    }
-    // By the group: only the plain membership of a linked user who is not in the group ends.
-    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
-    assert_eq!(world.team("Devs2"), "ann bob boss mapped");
-    // By the user: the same rule.
-    world
-        .anypoint()
-        .add_member(&team, &linked_account, "member")
-        .unwrap();
-    for user in [&linked, &boss, &mapped, &ann] {
-        world.look_again(user).await;
-    }
-    assert_eq!(world.team("Devs2"), "ann bob boss mapped");
-    assert_eq!(world.team("Private"), "linked");
-    assert_eq!(world.team("Child"), "linked");
-    world.done();
-}
-
-#[tokio::test]
-async fn a_disabled_user_leaves_the_pushed_teams_and_returns_to_them() {
-    let (world, _, ann) = devs_with_ann(Policy::default()).await;
-    let private = team_by_hand(&world, "Private");
-    let account = world.account_id("ann");
-    world
-        .anypoint()
-        .add_member(&private, &account, "member")
-        .unwrap();
-    world.when(|okta| okta.suspend(&ann)).await;
-    assert_eq!(
-        (world.team("Devs").as_str(), world.team("Private").as_str()),
-        ("", "ann")
-    );
-    world.when(|okta| okta.unsuspend(&ann)).await;
-    assert_eq!(
-        (world.team("Devs").as_str(), world.team("Private").as_str()),
-        ("ann", "ann")
-    );
-    world.done();
-}
-
-#[tokio::test]
-async fn memberships_follow_to_a_new_account() {
-    let (world, _, ann) = devs_with_ann(Policy::default()).await;
-    world.rename(&ann, "ann_new").await;
-    assert_eq!(world.team("Devs"), "ann_new");
     world.done();
 }
 
@@ -492,76 +305,6 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
     }
 }
 
-/// Found by a random history: a group takes a team over in which somebody has another role already.
-#[tokio::test]
-async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
-    let world = World::new().await;
-    let ann = world.assigned_user("ann").await;
-    let (team, account) = (team_by_hand(&world, "Devs"), world.account_id("ann"));
-    let made = world.anypoint().add_member(&team, &account, "maintainer");
-    made.unwrap();
-    let devs = world.okta.world().create_group("Devs").unwrap().id;
-    world.okta_does(|okta| okta.assign_group(APP, &devs));
-    // The user's event comes first: the team is adopted on the user's way.
-    world.when(|okta| okta.add_member(&devs, &ann)).await;
-    world.look_again(&ann).await;
-    let kind = |world: &World| {
-        let anypoint = world.anypoint();
-        anypoint.teams[&team].members[&account]
-            .membership_type
-            .clone()
-    };
-    assert_eq!(kind(&world), "maintainer");
-    world.when(|okta| okta.remove_member(&devs, &ann)).await;
-    assert_eq!(kind(&world), "maintainer");
-    world.done();
-}
-
-/// Who had been put into the team so recently that reads do not show it was taken out.
-#[tokio::test]
-async fn who_came_a_moment_before_the_group_left_stays_too() {
-    let world = World::with(Policy {
-        team_removal: TeamRemoval::Keep,
-        ..Policy::default()
-    })
-    .await;
-    let devs = world.pushed_group("Devs").await;
-    let ann = world.assigned_user("ann").await;
-    let path = format!("/users/{}/teams", world.account_id("ann"));
-    let stale = Fault::new(&path, FaultKind::StaleRead).skipping(1).once();
-    let stale = world.anypoint.traffic().inject(stale);
-    world.when(|okta| okta.add_member(&devs, &ann)).await;
-    world.when(|okta| okta.unassign_group(APP, &devs)).await;
-    world.look_again(&ann).await;
-    assert_eq!(world.anypoint.traffic().fired(stale), 1);
-    assert_eq!(world.team("Devs"), "ann");
-    world.done();
-}
-
-#[tokio::test]
-async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_members() {
-    let policy = Policy {
-        team_removal: TeamRemoval::Keep,
-        ..Policy::default()
-    };
-    let (world, devs, ann) = devs_with_ann(policy).await;
-    let ops = world.pushed_group("Ops").await;
-    world.when(|okta| okta.add_member(&ops, &ann)).await;
-    world.when(|okta| okta.unassign_group(APP, &devs)).await;
-    world.look_again(&ann).await;
-    assert_eq!(
-        (world.team("Devs").as_str(), world.team("Ops").as_str()),
-        ("ann", "ann")
-    );
-    // A group that is still pushed is another matter.
-    world.when(|okta| okta.remove_member(&ops, &ann)).await;
-    assert_eq!(
-        (world.team("Devs").as_str(), world.team("Ops").as_str()),
-        ("ann", "")
-    );
-    world.done();
-}
-
 #[tokio::test]
 async fn a_team_with_teams_below_it_is_not_deleted() {
     let policy = Policy {
@@ -584,121 +327,5 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         "",
         "nobody keeps access because of that"
     );
-    world.done();
-}
-
-#[tokio::test]
-async fn reads_that_lag_behind_writes_end_in_agreement() {
-    let (world, devs, ann) = devs_with_ann(Policy::default()).await;
-    let bob = world.assigned_user("bob").await;
-    world.anypoint().member_read_lag = 2;
-    world.when(|okta| okta.add_member(&devs, &bob)).await;
-    world.when(|okta| okta.remove_member(&devs, &bob)).await;
-    world.when(|okta| okta.remove_member(&devs, &ann)).await;
-    world.when(|okta| okta.add_member(&devs, &ann)).await;
-    assert_eq!(world.team("Devs"), "ann");
-    // A look at the group sees its own writes late and goes on until it does.
-    let account = world.account_id("bob");
-    let team = team_id(&world, "Devs");
-    world
-        .anypoint()
-        .add_member(&team, &account, "member")
-        .unwrap();
-    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
-    for _ in 0..3 {
-        world.okta_does(|okta| okta.rename_group(&devs, "Devs3"));
-        world.when(|okta| okta.rename_group(&devs, "Devs4")).await;
-    }
-    assert_eq!(world.team("Devs4"), "ann");
-    world.done();
-}
-
-#[tokio::test]
-async fn a_large_group_is_written_in_batches_of_a_hundred() {
-    let real_time = std::time::Duration::from_millis(2_300);
-    let world = World::with_pace(Policy::default(), Pace::INLINE, real_time).await;
-    let devs = world.okta.world().create_group("Devs").unwrap().id;
-    {
-        let mut okta = world.okta.world();
-        for n in 0..250 {
-            let login = format!("u_{n}@acme.example");
-            let user = okta
-                .create_user(&login, "U", "Ser", &login, None)
-                .unwrap()
-                .id;
-            okta.add_member(&devs, &user).unwrap();
-        }
-    }
-    let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
-    // Everybody gets an account, each joins. That takes longer than Okta waits: every delivery goes
-    // on where the one before was cut off.
-    let mut answers = Vec::new();
-    while answers.last() != Some(&204) && answers.len() < 50 {
-        answers.push(world.deliver(&events).await);
-    }
-    assert_eq!(answers.last(), Some(&204), "{answers:?}");
-    // Then all are taken out, and one look puts them back.
-    let team = team_id(&world, "Devs");
-    let members: Vec<String> = world.anypoint().members_of(&team);
-    assert_eq!(members.len(), 250);
-    for username in &members {
-        let id = world.account_id(username);
-        world.anypoint().remove_member(&team, &id).unwrap();
-    }
-    world.forget_traffic();
-    world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
-    assert_eq!(world.team("Devs2").split(' ').count(), 250);
-    let patches = world
-        .calls()
-        .iter()
-        .filter(|call| call.ends_with("/members") && call.starts_with("PATCH"))
-        .count();
-    assert_eq!(patches, 3);
-    world.done();
-}
-
-/// One invocation of the worker is enough, and its calls are few.
-#[tokio::test]
-async fn five_thousand_members_are_one_piece_of_work() {
-    const MEMBERS: usize = 5_000;
-    let world = World::new().await;
-    let group = world.okta.world().create_group("Everybody").unwrap().id;
-    for n in 0..MEMBERS {
-        let username = format!("user_{n}");
-        let login = format!("{username}@acme.example");
-        let user = {
-            let mut okta = world.okta.world();
-            let user = okta
-                .create_user(&login, "U", "Ser", &login, None)
-                .unwrap()
-                .id;
-            okta.add_member(&group, &user).unwrap();
-            okta.assign_with_username(APP, &user, &username).unwrap();
-            user
-        };
-        let account = world
-            .anypoint()
-            .add_user(&username, "U", "Ser", &login)
-            .unwrap();
-        let link = UserLink {
-            anypoint_id: AccountId::parse(account).unwrap(),
-            username,
-            origin: Origin::Created,
-            agreed: None,
-            reset_mail: ResetMail::Settled,
-        };
-        let user = OktaUserId::parse(user).unwrap();
-        world.table.store.link_user(&user, &link).await.unwrap();
-    }
-    world.okta_does(|okta| okta.assign_group(APP, &group));
-    world.forget_traffic();
-    look_at_group(&worker(&world.table, &world.provisioner), &group).await;
-    let team = team_id(&world, "Everybody");
-    assert_eq!(world.anypoint().members_of(&team).len(), MEMBERS);
-    let calls = world.calls();
-    let of = |method: &str| calls.iter().filter(|call| call.starts_with(method)).count();
-    assert_eq!(of("PATCH"), MEMBERS / 100);
-    // Pages of 200 members and of 500 assignments, twice: the second look finds nothing left to do.
-    assert!(calls.len() < 200, "{}", calls.len());
     world.done();
 }

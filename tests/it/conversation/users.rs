@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaAppId, OktaUserId};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{
-    Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, UsernamePolicy,
+    GroupSelection, Policy, ResetEmail, SuspendedUsers, UsernamePolicy,
 };
 use okta_anypoint::store::Origin;
 use serde_json::json;
@@ -217,138 +216,6 @@ async fn settings_of_creation() {
     world.forget_traffic();
     world.look_again(&ann).await;
     assert_eq!(world.writes(), 0, "the default phone is no drift");
-    world.done();
-}
-
-async fn adoption(adopt: Adopt, email: &str) -> (World, String, u16) {
-    let world = World::with(Policy {
-        adopt,
-        ..Policy::default()
-    })
-    .await;
-    let theirs = world
-        .anypoint()
-        .add_user("ann", "Other", "Name", email)
-        .unwrap();
-    world.anypoint().disable(&theirs).unwrap();
-    let ann = world.user("ann");
-    let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    let status = world.deliver(&events).await;
-    let state = world.account("ann");
-    if state.ends_with("enabled") {
-        assert_eq!(world.account_id("ann"), theirs);
-        assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Adopted);
-        assert!(
-            world.anypoint().mails.is_empty(),
-            "only new accounts get a mail"
-        );
-    } else {
-        let record = world.record(&events[0]).await;
-        assert_eq!(
-            (record.status, record.error_class),
-            (Status::Failed, Some(Class::Permanent))
-        );
-        assert!(record.error.unwrap().contains("What to do"));
-        assert!(world.user_link(&ann).await.is_none());
-    }
-    (world, state, status)
-}
-
-#[tokio::test]
-async fn adoption_follows_the_setting() {
-    for (adopt, email, expected) in [
-        (
-            Adopt::UsernameAndEmail,
-            "ANN@acme.example",
-            "ann Example - enabled",
-        ),
-        (
-            Adopt::UsernameAndEmail,
-            "other@acme.example",
-            "Other Name - disabled",
-        ),
-        (
-            Adopt::Username,
-            "other@acme.example",
-            "ann Example - enabled",
-        ),
-        (Adopt::Never, "ann@acme.example", "Other Name - disabled"),
-    ] {
-        let (world, state, status) = adoption(adopt, email).await;
-        assert_eq!(
-            (state.as_str(), status),
-            (expected, 204),
-            "{adopt:?} {email}"
-        );
-        world.done();
-    }
-}
-
-#[tokio::test]
-async fn an_account_of_another_user_is_never_taken() {
-    let world = World::with(Policy {
-        adopt: Adopt::Username,
-        ..Policy::default()
-    })
-    .await;
-    let ann = world.assigned_user("ann").await;
-    let other = world.user("other");
-    let events = world.okta_does(|okta| okta.assign_with_username(APP, &other, "ann"));
-    assert_eq!(world.deliver(&events).await, 204);
-    assert!(world.record(&events[0]).await.error.unwrap().contains(&ann));
-    assert!(world.user_link(&other).await.is_none());
-    world.done();
-}
-
-#[tokio::test]
-async fn single_sign_on_users_of_the_same_name_are_left_alone() {
-    let world = World::with(Policy {
-        adopt: Adopt::Username,
-        ..Policy::default()
-    })
-    .await;
-    world
-        .anypoint()
-        .add_sso_user("ann", "Sso", "User", "ann@acme.example", "idp-1");
-    let ann = world.assigned_user("ann").await;
-    let link = world.user_link(&ann).await.unwrap();
-    assert_eq!(link.origin, Origin::Created);
-    let world_now = world.anypoint();
-    let sso = world_now
-        .users
-        .values()
-        .find(|user| user.idprovider_id == "idp-1")
-        .unwrap();
-    assert_eq!(
-        (sso.first_name.as_str(), sso.id == link.anypoint_id.as_str()),
-        ("Sso", false)
-    );
-    drop(world_now);
-    world.done();
-}
-
-#[tokio::test]
-async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
-    let world = World::new().await;
-    world.anypoint().foreign_usernames.insert("ann".to_owned());
-    let ann = world.user("ann");
-    let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    assert_eq!(world.deliver(&events).await, 204);
-    let record = world.record(&events[0]).await;
-    assert_eq!(record.error_class, Some(Class::Permanent));
-    let error = record.error.unwrap();
-    assert!(
-        error.contains("unique across all Anypoint customers"),
-        "{error}"
-    );
-    assert!(!error.contains("ann"), "{error}");
-    // The same event again is acknowledged without a look.
-    world.forget_traffic();
-    assert_eq!(world.deliver(&events).await, 204);
-    assert_eq!(world.calls(), Vec::<String>::new());
-    // A new username heals it.
-    world.rename(&ann, "ann_2").await;
-    assert_eq!(world.account("ann_2"), "ann Example - enabled");
     world.done();
 }
 

@@ -1,0 +1,198 @@
+//! What must be true when all is quiet, written from contract §4 alone: nothing here calls a planner.
+
+mod groups;
+mod unowned;
+mod users;
+
+use std::collections::BTreeMap;
+
+use okta_anypoint::ledger::{Record, Status};
+use okta_anypoint::provision::{
+    GroupSelection, Policy, SuspendedUsers, TeamNamePolicy, UsernamePolicy,
+};
+use okta_anypoint::simulator::okta::{OktaGroup, OktaUser, UserStatus};
+
+use super::rig::End;
+use crate::world::APP;
+
+/// Words of the failures that have a true reason in these histories.
+pub const TRUE_REASONS: [&str; 12] = [
+    "characters that Anypoint does not take in a username",
+    "shorter than the three characters",
+    "belongs to Okta user",
+    "is linked to Okta user",
+    "has another e-mail address",
+    "ADOPT=never",
+    "taken outside this organization",
+    "the group's name is",
+    "taken by another team",
+    "has the same team name",
+    "teams below it",
+    "cannot get a name of its own",
+];
+
+/// Where a user ended.
+enum Place {
+    /// No enabled account is wanted.
+    Out,
+    /// The linked account is the wanted one.
+    In(String),
+    /// The wanted account cannot be had; words of the reason, and the account that stays meanwhile.
+    Refused(&'static [&'static str], Option<String>),
+}
+
+pub struct Model<'a> {
+    end: &'a End,
+    faultless: bool,
+    pub problems: Vec<String>,
+    /// Refusals that had a true reason, for the summary.
+    pub refusals: usize,
+}
+
+pub fn check(end: &End, faultless: bool) -> Model<'_> {
+    let mut model = Model {
+        end,
+        faultless,
+        problems: Vec::new(),
+        refusals: 0,
+    };
+    let places: BTreeMap<&str, Place> = end
+        .users
+        .iter()
+        .map(|user| (user.as_str(), model.place(user)))
+        .collect();
+    let names = model.team_names();
+    for (user, place) in &places {
+        model.check_user(user, place, &names);
+    }
+    for group in &end.groups {
+        model.check_group(group, &places, &names);
+    }
+    model.check_accounts();
+    model.check_teams();
+    model.check_mails();
+    model
+}
+
+/// Where a group's team ended.
+enum TeamName {
+    /// The group is not pushed.
+    NotPushed,
+    /// The team is there, below the root, with the right name.
+    Right,
+    /// The name cannot be had; words of the reason.
+    Refused(&'static [&'static str]),
+}
+
+impl<'a> Model<'a> {
+    fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    fn policy(&self) -> &'a Policy {
+        &self.end.policy
+    }
+
+    // ---- Okta's side ----
+
+    fn wanted_user(&self, user: &str) -> Option<&'a OktaUser> {
+        let found = self.end.okta.users.get(user)?;
+        let suspended = found.status == UserStatus::Suspended
+            && self.policy().suspended == SuspendedUsers::Deactivate;
+        let assigned = self.end.okta.apps[APP].users.contains_key(user);
+        (assigned && !suspended && found.status != UserStatus::Deprovisioned).then_some(found)
+    }
+
+    fn pushed_group(&self, group: &str) -> Option<&'a OktaGroup> {
+        let found = self.end.okta.groups.get(group)?;
+        let pushed = match &self.policy().groups {
+            GroupSelection::Assigned => self.end.okta.apps[APP].groups.contains_key(group),
+            GroupSelection::None => false,
+            GroupSelection::All => true,
+            GroupSelection::Ids(ids) => ids.iter().any(|id| id.as_str() == group),
+            // The one pattern of these histories is `*R*e*`.
+            GroupSelection::Named(_) => found
+                .name()
+                .split_once('R')
+                .is_some_and(|(_, rest)| rest.contains('e')),
+        };
+        pushed.then_some(found)
+    }
+
+    /// The username that is wanted, or words of the refusal.
+    fn username(&self, user: &str) -> Result<String, &'static [&'static str]> {
+        let asked = self.end.okta.apps[APP].users[user].user_name.trim();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if self.policy().usernames == UsernamePolicy::Strict && !asked.chars().all(fits) {
+            return Err(&["characters that Anypoint does not take in a username"]);
+        }
+        if asked.chars().count() < 3 {
+            return Err(&["shorter than the three characters"]);
+        }
+        Ok(asked
+            .chars()
+            .map(|c| if fits(c) { c } else { '_' })
+            .collect())
+    }
+
+    fn team_name(&self, group: &OktaGroup) -> Option<String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_ ".contains(c);
+        let name = group.name();
+        if self.policy().team_names == TeamNamePolicy::Strict && !name.chars().all(fits) {
+            return None;
+        }
+        let name: String = name
+            .chars()
+            .map(|c| if fits(c) { c } else { '-' })
+            .collect();
+        (!name.trim().is_empty()).then_some(name)
+    }
+
+    // ---- Users ----
+
+    fn record(&self, subject: &str) -> &'a Record {
+        &self.end.last_looks[subject]
+    }
+
+    fn expect_done(&mut self, subject: &str) {
+        let record = self.record(subject);
+        if record.status != Status::Done {
+            self.problem(format!(
+                "{subject} should agree, and failed: {:?}",
+                record.error
+            ));
+        }
+    }
+
+    fn expect_done_or_failed(&mut self, subject: &str, words: &[&str]) {
+        if self.record(subject).status != Status::Done {
+            self.expect_failed(subject, words);
+        }
+    }
+
+    fn expect_failed(&mut self, subject: &str, words: &[&str]) {
+        let record = self.record(subject);
+        let text = record.error.as_deref().unwrap_or_default();
+        if record.status != Status::Failed || !words.iter().any(|word| text.contains(word)) {
+            self.problem(format!(
+                "{subject} should fail because of {words:?}, and is {:?}: {text:?}",
+                record.status
+            ));
+        }
+    }
+
+    // ---- Groups ----
+
+    fn called(&self, account: &str) -> String {
+        let owner = self.end.owners.get(account);
+        let name = self
+            .end
+            .anypoint
+            .users
+            .get(account)
+            .map(|user| &user.username);
+        format!("{account} {name:?} of {owner:?}")
+    }
+
+    // ---- What is not ours ----
+}

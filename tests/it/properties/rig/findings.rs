@@ -1,0 +1,223 @@
+//! What is seen while a history is played, and when all is quiet.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use http::Method;
+use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{AccountId, OktaGroupId};
+use okta_anypoint::ledger::{Filter, Record, Status};
+use okta_anypoint::provision::Policy;
+use okta_anypoint::simulator::anypoint::AnypointWorld;
+use okta_anypoint::simulator::okta::OktaWorld;
+use okta_anypoint::store::{TeamLink, Tenure, UserLink};
+
+use super::Rig;
+use crate::properties::hand::Hand;
+use crate::properties::model::TRUE_REASONS;
+
+/// What was seen when all was quiet: the material of the model.
+pub struct End {
+    pub policy: Policy,
+    pub okta: OktaWorld,
+    pub anypoint: AnypointWorld,
+    pub user_links: HashMap<String, UserLink>,
+    pub team_links: HashMap<String, TeamLink>,
+    /// Every account that was ever linked, with its last owner and tenure.
+    pub owners: HashMap<String, (String, Tenure)>,
+    /// The record of the last look at each subject.
+    pub last_looks: HashMap<String, Record>,
+    pub users: Vec<String>,
+    pub groups: Vec<String>,
+    pub emails: HashMap<String, BTreeSet<String>>,
+    pub hand: Hand,
+    pub teams_ever_linked: BTreeSet<String>,
+    pub teams_deleted_by_program: BTreeSet<String>,
+    /// E-mail addresses as the accounts were first seen with.
+    pub account_emails: BTreeMap<String, String>,
+}
+
+impl Rig {
+    /// Everything that has to be noticed while it is there.
+    pub(super) async fn watch(&mut self) {
+        for link in self.all_team_links().await.into_values() {
+            self.teams_ever_linked.insert(link.team_id.to_string());
+        }
+        let anypoint = self.world.anypoint.world();
+        for user in anypoint.users.values() {
+            self.account_emails
+                .entry(user.id.clone())
+                .or_insert_with(|| user.email.clone());
+        }
+    }
+
+    pub(super) async fn all_team_links(&self) -> HashMap<OktaGroupId, TeamLink> {
+        self.world.table.store.all_team_links().await.unwrap()
+    }
+
+    pub async fn owners(&self) -> HashMap<String, (String, Tenure)> {
+        let accounts: Vec<AccountId> = {
+            let anypoint = self.world.anypoint.world();
+            let ids = anypoint.users.keys().chain(anypoint.deleted_users.keys());
+            ids.map(|id| AccountId::parse(id.clone()).unwrap())
+                .collect()
+        };
+        let owners = self.world.table.store.account_owners(&accounts).await;
+        owners
+            .unwrap()
+            .into_iter()
+            .map(|(account, owner)| {
+                (
+                    account.to_string(),
+                    (owner.okta_user.to_string(), owner.tenure),
+                )
+            })
+            .collect()
+    }
+
+    /// Every event that was taken is done, or failed for a true reason; gives how many failed.
+    pub async fn check_records(&mut self) -> usize {
+        let records = self.records().await;
+        let recorded: BTreeSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+        for uuid in &self.taken {
+            if !recorded.contains(uuid.as_str()) {
+                self.problems.push(format!(
+                    "event {uuid} was taken, and there is no record of it"
+                ));
+            }
+        }
+        for record in &records {
+            if !settled(record) {
+                self.problems.push(format!("an event is left: {record:?}"));
+            }
+            let text = record.error.as_deref().unwrap_or_default();
+            let is_true = TRUE_REASONS.iter().any(|words| text.contains(words));
+            if record.status == Status::Failed && !is_true {
+                self.problems
+                    .push(format!("a failure of no known kind: {text}"));
+            }
+        }
+        let failed = records
+            .iter()
+            .filter(|record| record.status == Status::Failed);
+        failed.count()
+    }
+
+    /// No request was outside the documents, and none did what never may be done.
+    pub fn check_traffic(&mut self) {
+        for traffic in [self.world.okta.traffic(), self.world.anypoint.traffic()] {
+            self.problems.extend(traffic.unexpected());
+            self.counts.requests += traffic.log().len();
+        }
+        for call in self.world.anypoint.traffic().writes() {
+            let updates_address = call.method == Method::PUT
+                && call
+                    .body
+                    .as_ref()
+                    .is_some_and(|body| body.get("email").is_some());
+            let deletes_account = call.method == Method::DELETE
+                && call.path.contains("/users/")
+                && !call.path.contains("/teams/");
+            if updates_address || deletes_account {
+                self.problems
+                    .push(format!("{} {} {:?}", call.method, call.path, call.body));
+            }
+        }
+        let okta_writes = self.world.okta.traffic().writes().len();
+        if okta_writes > 0 {
+            self.problems.push(format!("{okta_writes} writes to Okta"));
+        }
+    }
+
+    pub fn successful_writes(&self) -> usize {
+        let writes = self.world.anypoint.traffic().writes();
+        writes
+            .iter()
+            .filter(|call| (200..300).contains(&call.status))
+            .count()
+    }
+
+    /// The last successful writes, for reports.
+    pub fn last_writes(&self, n: usize) -> Vec<String> {
+        let writes = self.world.anypoint.traffic().writes();
+        let done = writes
+            .iter()
+            .rev()
+            .filter(|call| (200..300).contains(&call.status));
+        done.take(n)
+            .map(|call| format!("{} {} {:?}", call.method, call.path, call.body))
+            .collect()
+    }
+
+    /// Everything that was written in Anypoint, for a trace.
+    pub fn tell_writes(&self) {
+        for call in self.world.anypoint.traffic().writes() {
+            let mut body = call.body.unwrap_or_default();
+            if let Some(fields) = body.as_object_mut() {
+                fields.remove("password");
+            }
+            tracing::debug!(
+                "at {} ms, {} ms long: {} {} {} {body}",
+                call.at_ms,
+                call.took_ms,
+                call.status,
+                call.method,
+                call.path,
+            );
+        }
+    }
+
+    pub async fn end(&mut self, policy: &Policy, last_looks: HashMap<String, Record>) -> End {
+        let owners = self.owners().await;
+        let store = &self.world.table.store;
+        let user_links = store.all_user_links().await.unwrap();
+        let team_links = store.all_team_links().await.unwrap();
+        let deleted = self
+            .world
+            .anypoint
+            .traffic()
+            .writes()
+            .into_iter()
+            .filter(|call| call.method == Method::DELETE && !call.path.ends_with("/members"))
+            .filter_map(|call| call.path.split("/teams/").nth(1).map(str::to_owned));
+        End {
+            policy: policy.clone(),
+            okta: self.world.okta.world().clone(),
+            anypoint: self.world.anypoint.world().clone(),
+            user_links: user_links
+                .into_iter()
+                .map(|(user, link)| (user.to_string(), link))
+                .collect(),
+            team_links: team_links
+                .into_iter()
+                .map(|(group, link)| (group.to_string(), link))
+                .collect(),
+            owners,
+            last_looks,
+            users: self.users.clone(),
+            groups: self.groups.clone(),
+            emails: self.emails.clone(),
+            hand: self.hand.clone(),
+            teams_ever_linked: self.teams_ever_linked.clone(),
+            teams_deleted_by_program: deleted.collect(),
+            account_emails: self.account_emails.clone(),
+        }
+    }
+
+    /// What every event came to, reconciles of cut-off runs left out.
+    pub async fn records(&self) -> Vec<Record> {
+        let records = self.world.table.ledger.records(&Filter::default()).await;
+        records
+            .unwrap()
+            .into_iter()
+            .filter(|record| record.event_type != "reconcile")
+            .collect()
+    }
+}
+
+pub fn settled(record: &Record) -> bool {
+    match record.status {
+        Status::Done => true,
+        Status::Failed => record.error_class == Some(Class::Permanent),
+        Status::InProgress => false,
+    }
+}

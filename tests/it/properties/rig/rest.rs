@@ -1,0 +1,118 @@
+//! Brings a history to rest: what is open is sent again, and every subject is looked at.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use okta_anypoint::clock::Clock as _;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::ledger::{Reason, Record};
+use okta_anypoint::worker::Verdict;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+
+use super::Rig;
+use super::findings::settled;
+
+/// Rounds of redelivery, and of looks, that have to be enough.
+const MOST_ROUNDS: usize = 12;
+
+impl Rig {
+    /// Faults end; what is open is sent again until nothing is.
+    pub async fn quiet(&mut self) {
+        self.land().await;
+        self.watch().await;
+        self.counts.faults += self.faults.end(&self.world);
+        let mut dice = StdRng::seed_from_u64(self.counts.steps as u64);
+        let pool = std::mem::take(&mut self.pool);
+        self.open.extend(pool);
+        for _ in 0..MOST_ROUNDS {
+            let mut open = std::mem::take(&mut self.open);
+            if open.is_empty() {
+                return self.settle().await;
+            }
+            open.sort_by(|a, b| a.uuid.cmp(&b.uuid));
+            open.dedup_by(|a, b| a.uuid == b.uuid);
+            open.shuffle(&mut dice);
+            self.deliver(open, false, true, None, &mut dice);
+            self.land().await;
+            self.watch().await;
+            // Leases of runs that were cut off end.
+            self.clock.0.fetch_add(10_000, Ordering::SeqCst);
+        }
+        let mut stuck = Vec::new();
+        for event in &self.open {
+            let record = self.world.table.ledger.record(&event.uuid).await.unwrap();
+            stuck.push(format!(
+                "{}: {:?}",
+                event.event_type,
+                record.and_then(|r| r.error)
+            ));
+        }
+        self.problems.push(format!("events stay open: {stuck:#?}"));
+    }
+
+    /// Looks at every subject, round by round, until a round writes nothing. Gives the records of the
+    /// last round.
+    pub async fn looks(&mut self, least: usize) -> HashMap<String, Record> {
+        for round in 0.. {
+            let writes = self.successful_writes();
+            let records = self.look_at_all(round).await;
+            self.watch().await;
+            let open = records
+                .values()
+                .filter(|record| !settled(record))
+                .collect::<Vec<_>>();
+            let wrote = self.successful_writes() - writes;
+            if open.is_empty() && wrote == 0 && round >= least {
+                return records;
+            }
+            if round > MOST_ROUNDS {
+                self.problems.push(format!(
+                    "looks do not come to rest: {wrote} writes in the last round, open: {open:#?}"
+                ));
+                return records;
+            }
+            self.counts.looks += records.len();
+        }
+        unreachable!()
+    }
+
+    /// One look at every subject.
+    pub async fn look_at_all(&self, round: usize) -> HashMap<String, Record> {
+        let mut dice = StdRng::seed_from_u64(round as u64);
+        let now_ms = self.clock.now_ms();
+        let users = self
+            .users
+            .iter()
+            .map(|id| Subject::User(OktaUserId::parse(id.clone()).unwrap()));
+        let groups = self
+            .groups
+            .iter()
+            .map(|id| Subject::Group(OktaGroupId::parse(id.clone()).unwrap()));
+        let mut changes: Vec<Change> = users
+            .chain(groups)
+            .map(|subject| Change::found(subject, now_ms))
+            .collect();
+        changes.shuffle(&mut dice);
+        let worker = &self.workers[round % 2];
+        let deadline = Deadline::within(Duration::from_secs(30));
+        let verdicts = worker.run(&changes, Reason::Delivery, deadline).await;
+        let mut records = HashMap::new();
+        for (change, verdict) in changes.iter().zip(verdicts) {
+            let record = self.world.table.ledger.record(change.uuid.as_str()).await;
+            let record = record.unwrap().expect("a record of every look");
+            assert_eq!(verdict == Verdict::Settled, settled(&record));
+            records.insert(change.subject.to_string(), record);
+        }
+        records
+    }
+
+    /// Moves the clock past every lease and every note about fresh writes.
+    pub fn let_time_pass(&self) {
+        self.clock.0.fetch_add(120_000, Ordering::SeqCst);
+    }
+}
