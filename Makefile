@@ -32,7 +32,7 @@ sam-local: ## Builds with SAM and runs every sample in events/ in Docker, agains
 
 bench: ## Time, calls and memory against the budgets
 	@tools/setup
-	@cargo bench --locked
+	@cargo bench --locked --no-fail-fast
 
 fuzz: ## Fuzzes what comes from outside: 10 seconds a target, or SECONDS
 	@tools/fuzz $(or $(SECONDS),10)

@@ -1,6 +1,7 @@
 //! Puts the parts together, for every program the same way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::anypoint::Anypoint;
 use crate::aws::{Limits, Source};
@@ -11,9 +12,12 @@ use crate::http::HttpClient;
 use crate::ledger::{DynamoDbLedger, Ledger};
 use crate::okta::{Okta, Scopes};
 use crate::provision::Provisioner;
+use crate::queue::Queue;
 use crate::secrets::SecretsManager;
 use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings};
 use crate::store::{DynamoDbStore, Store};
+use crate::telemetry::Metrics;
+use crate::worker::{InlineQueue, Pace, Worker};
 
 /// The table behind both ports.
 #[derive(Clone)]
@@ -36,7 +40,7 @@ impl Table {
 pub fn dynamodb_table(
     sdk: &aws_config::SdkConfig,
     name: &str,
-    event_ttl: std::time::Duration,
+    event_ttl: Duration,
     clock: &Arc<dyn Clock>,
 ) -> Table {
     let client = aws_sdk_dynamodb::Client::new(sdk);
@@ -52,8 +56,22 @@ pub fn dynamodb_table(
     }
 }
 
+/// The queue that is none: changes are applied before `send` returns, which has `time` for it, and
+/// recorded in `ledger`.
+pub fn in_place(
+    ledger: &Arc<dyn Ledger>,
+    provisioner: &Provisioner,
+    metrics: &Arc<Metrics>,
+    pace: Pace,
+    time: Duration,
+) -> Arc<dyn Queue> {
+    let (ledger, provisioner) = (ledger.clone(), provisioner.clone());
+    let worker = Worker::new(ledger, provisioner, None, metrics.clone(), pace);
+    Arc::new(InlineQueue::new(Arc::new(worker), time))
+}
+
 /// What the AWS clients of a program share, from `source`, with calls bounded by `time`.
-pub async fn aws(source: Source, time: std::time::Duration) -> aws_config::SdkConfig {
+pub async fn aws(source: Source, time: Duration) -> aws_config::SdkConfig {
     source(Limits::within(time)).await
 }
 
@@ -65,7 +83,7 @@ pub async fn aws(source: Source, time: std::time::Duration) -> aws_config::SdkCo
 pub async fn reader(
     source: Source,
     needs: Needs,
-    time: std::time::Duration,
+    time: Duration,
 ) -> Result<Reader<'static>, Failure> {
     let store = Arc::new(SecretsManager::on_first_use(source, Limits::within(time)));
     let environment = |name: &str| std::env::var(name).ok();

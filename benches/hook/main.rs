@@ -11,7 +11,11 @@
 
 #[path = "../built.rs"]
 mod built;
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use all of it"
+)]
 #[path = "../../tests/it/runtime_api/mod.rs"]
 mod runtime_api;
 #[path = "../sheet.rs"]

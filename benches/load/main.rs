@@ -16,7 +16,11 @@ mod pair;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/serve/rig.rs"]
 mod rig;
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use all of it"
+)]
 #[path = "../../tests/it/runtime_api/mod.rs"]
 mod runtime_api;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]

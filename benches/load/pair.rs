@@ -14,7 +14,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 
 use crate::built::{built, peak_mib};
 use crate::fifo::{Fifo, batch_event};
-use crate::measure::{EACH, Figures, anypoint, due};
+use crate::measure::{EACH, Figures, Sent, anypoint, due};
 use crate::rig::{APP, LONG, Remotes, SECRET};
 use crate::runtime_api::{Lambda, Request};
 use crate::servers;
@@ -60,14 +60,6 @@ struct Course {
     all_taken: AtomicBool,
 }
 
-/// What one environment of the hook did.
-#[derive(Default)]
-struct Sent {
-    slowest: Duration,
-    refused: usize,
-    recorded: usize,
-}
-
 pub async fn run(events: usize, load: PairLoad) -> PairFigures {
     let remotes = Remotes::start().await;
     let users = events / 2;
@@ -106,6 +98,7 @@ pub async fn run(events: usize, load: PairLoad) -> PairFigures {
     let working = join_all(workers.iter().map(|worker| course.work(worker)));
     let ((sent, taken, backlog), _) = tokio::join!(sending, working);
     let worked_off = course.begun.elapsed();
+    let sent: Sent = sent.into_iter().sum();
 
     let ledger = DynamoDbLedger::new(database, &table, 30, Arc::new(SystemClock));
     let records = ledger.records(&Filter::default()).await.unwrap();
@@ -126,11 +119,11 @@ pub async fn run(events: usize, load: PairLoad) -> PairFigures {
         figures: Figures {
             events,
             taken,
-            slowest: sent.iter().map(|sent| sent.slowest).max().unwrap(),
+            slowest: sent.slowest,
             worked_off,
             backlog,
-            refused: sent.iter().map(|sent| sent.refused).sum(),
-            refused_and_recorded: sent.iter().map(|sent| sent.recorded).sum(),
+            refused: sent.refused,
+            refused_and_recorded: sent.recorded,
             lost: lost.count(),
             doubled,
             wrong,

@@ -14,7 +14,7 @@ use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
-use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use okta_anypoint::worker::Pace;
 
 /// Within this a delivery is made durable, or refused; the rest of Okta's 3 s is for the way back.
 const TIME: Duration = Duration::from_millis(2_300);
@@ -72,14 +72,7 @@ async fn run() -> Result<(), Error> {
             let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
             tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });
             tokio::spawn(async move { cold.warm_up().await });
-            let worker = Worker::new(
-                table.ledger,
-                provisioner,
-                None,
-                metrics.clone(),
-                Pace::INLINE,
-            );
-            Arc::new(InlineQueue::new(Arc::new(worker), TIME))
+            wiring::in_place(&table.ledger, &provisioner, &metrics, Pace::INLINE, TIME)
         }
     };
     let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;

@@ -13,7 +13,7 @@ use okta_anypoint::schedule::{Invocation, Scheduler};
 use okta_anypoint::settings::{EngineSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
-use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use okta_anypoint::worker::Pace;
 use serde_json::Value;
 
 /// One AWS call, retries included.
@@ -49,16 +49,13 @@ async fn run() -> Result<(), Error> {
     let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
     let queue: Arc<dyn Queue> = match queue_url {
         Some(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)),
-        None => {
-            let worker = Worker::new(
-                table.ledger,
-                provisioner.clone(),
-                None,
-                metrics.clone(),
-                Pace::QUEUED,
-            );
-            Arc::new(InlineQueue::new(Arc::new(worker), INLINE_TIME))
-        }
+        None => wiring::in_place(
+            &table.ledger,
+            &provisioner,
+            &metrics,
+            Pace::QUEUED,
+            INLINE_TIME,
+        ),
     };
     let scheduler = Scheduler::new(provisioner, queue, schedule, metrics.clone());
 

@@ -9,6 +9,7 @@
 //! Not guaranteed: that a call whose answer was lost had no effect. Callers make every call safe to
 //! repeat, or mark it [`Repeat::OnlyIfRefused`].
 
+mod call;
 mod error;
 mod gate;
 mod hints;
@@ -16,8 +17,9 @@ mod session;
 mod tls;
 mod transport;
 
+pub use call::{Answer, Call, Payload, Repeat, segment};
 pub use error::{CallError, CallErrorKind, if_found};
 pub(crate) use hints::parse_http_date;
 pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
 pub(crate) use tls::{client_builder, web_roots};
-pub use transport::{Answer, Call, HttpClient, Payload, Repeat, Signer, segment};
+pub use transport::{HttpClient, Signer};

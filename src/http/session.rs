@@ -17,8 +17,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 use url::{Origin, Url};
 
+use super::call::{Answer, Call};
 use super::error::{CallError, CallErrorKind};
-use super::transport::{Answer, Call, HttpClient, Signer};
+use super::transport::{HttpClient, Signer};
 use crate::deadline::Deadline;
 
 /// What is assumed when the answer does not say how long the token lasts.

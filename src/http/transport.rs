@@ -1,24 +1,20 @@
 //! Sends calls.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, HeaderName, HeaderValue};
+use http::header::ACCEPT;
 use http::{HeaderMap, Method, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use url::Url;
+use secrecy::ExposeSecret;
 
+use super::call::{Answer, Call, Payload, Repeat};
 use super::error::{CallError, CallErrorKind};
 use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for};
 use super::tls::{client_builder, is_about_certificate, web_roots};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::failure::{Class, Side};
+use crate::failure::Class;
 
 /// The longest one attempt may take, whatever the deadline.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
@@ -30,35 +26,6 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 const MOST_ATTEMPTS: usize = 6;
 /// An answer larger than this is refused (a page of 500 Anypoint users is a few megabytes).
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
-
-/// Whether a call may be sent again when nobody knows if it had an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// Sending it twice does what sending it once does.
-    Always,
-    /// Only when the remote said that it refused it (429, 503), or could not be reached at all.
-    OnlyIfRefused,
-    /// Never: the caller looks first whether it had an effect.
-    Never,
-}
-
-/// What is sent. Never shown: it can hold secrets and personal data.
-#[derive(Clone)]
-pub enum Payload {
-    /// Sent as JSON.
-    Json(Value),
-    /// Sent as a form.
-    Form(Vec<(&'static str, SecretString)>),
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json(_) => "Json(…)",
-            Self::Form(_) => "Form(…)",
-        })
-    }
-}
 
 /// Makes each attempt's own copy of a call, and sees what comes back.
 ///
@@ -82,127 +49,6 @@ impl Signer for Unsigned {
     fn sign(&self, call: Call) -> Result<Call, CallError> {
         Ok(call)
     }
-}
-
-/// One request to a remote.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// Whom it goes to, for errors.
-    pub side: Side,
-    /// What it asks for, in words, for errors.
-    pub operation: &'static str,
-    /// The method.
-    pub method: Method,
-    /// The whole address.
-    pub url: Url,
-    /// Headers besides `Accept`.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Option<Payload>,
-    /// Whether it may be sent again blindly.
-    pub repeat: Repeat,
-}
-
-impl Call {
-    /// A call without a body that may be repeated.
-    pub fn new(side: Side, operation: &'static str, method: Method, url: Url) -> Self {
-        Self {
-            side,
-            operation,
-            method,
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-            repeat: Repeat::Always,
-        }
-    }
-
-    /// The same call with a JSON body.
-    #[must_use]
-    pub fn json(mut self, body: Value) -> Self {
-        self.body = Some(Payload::Json(body));
-        self
-    }
-
-    /// The same call with a form.
-    #[must_use]
-    pub fn form(mut self, fields: Vec<(&'static str, SecretString)>) -> Self {
-        self.body = Some(Payload::Form(fields));
-        self
-    }
-
-    /// The same call with one more header.
-    #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
-    }
-
-    /// The same call, repeated only when it was refused.
-    #[must_use]
-    pub fn only_if_refused(mut self) -> Self {
-        self.repeat = Repeat::OnlyIfRefused;
-        self
-    }
-
-    /// The same call, sent once.
-    #[must_use]
-    pub fn once(mut self) -> Self {
-        self.repeat = Repeat::Never;
-        self
-    }
-
-    /// The error of this call.
-    pub fn error(&self, kind: CallErrorKind) -> CallError {
-        CallError {
-            side: self.side,
-            operation: self.operation,
-            kind,
-            retry_after: None,
-        }
-    }
-}
-
-/// A successful answer (2xx). The body may be empty whatever the API says.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status, 200 to 299.
-    pub status: StatusCode,
-    /// All headers.
-    pub headers: HeaderMap,
-    /// The raw body.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// Reads the body as JSON; the error names `call`.
-    pub fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            // serde's message can quote the input; its position and category can not.
-            let what = match error.classify() {
-                serde_json::error::Category::Eof => "truncated JSON",
-                serde_json::error::Category::Syntax => "not JSON",
-                _ => "JSON of another shape",
-            };
-            call.error(CallErrorKind::Unreadable(format!(
-                "{what} at column {}",
-                error.column()
-            )))
-        })
-    }
-}
-
-/// One path segment of a URL, escaped.
-pub fn segment(value: &str) -> String {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'~');
-    if value == "." || value == ".." {
-        return value.replace('.', "%2E");
-    }
-    utf8_percent_encode(value, KEPT).to_string()
 }
 
 /// The shared client: a connection pool, the retry rules, and the pauses that remotes ask for. Cheap
@@ -394,17 +240,4 @@ fn may_repeat(call: &Call, error: &CallError) -> bool {
         Repeat::Never => false,
     };
     allowed && error.class() == Class::Retryable
-}
-
-#[cfg(test)]
-mod tests {
-    use super::segment;
-
-    #[test]
-    fn segments_stay_segments() {
-        assert_eq!(segment("00u1-A_b"), "00u1-A_b");
-        assert_eq!(segment("a/b?c#d"), "a%2Fb%3Fc%23d");
-        assert_eq!(segment(".."), "%2E%2E");
-        assert_eq!(segment("ann@acme.example"), "ann%40acme.example");
-    }
 }

@@ -1,8 +1,10 @@
 //! The idempotent claim: each piece of work is done by one owner at a time, and `done` stays done.
 //!
-//! The ledger knows nothing of Okta or Anypoint (of [`Failure`] it uses class and text, and the side `Table`). A piece of work has an id; whoever wants to do it
-//! claims it with **one conditional write** and holds a [`Claim`] as the proof. Completing or
-//! failing consumes the claim and is conditional on still being its owner.
+//! The ledger knows nothing of Okta or Anypoint. A piece of work has an id; whoever wants to do it
+//! claims it with **one conditional write** and holds a [`Claim`] as the proof. Completing or failing
+//! consumes the claim and is conditional on still being its owner. (To make a crate of it, take along
+//! what it leans on: [`Clock`](crate::clock::Clock); of [`Failure`] the class, the text and the side
+//! `Table`; and the two drivers, [`aws`](crate::aws) and [`sqlite`](crate::sqlite).)
 //!
 //! ```text
 //!            claim                         complete

@@ -144,7 +144,7 @@ impl Okta {
             &path,
             &[("limit", "1")],
         );
-        let answer = self.send(call.clone(), deadline).await?;
+        let answer = self.send(&call, deadline).await?;
         answer.json::<Vec<serde_json::Value>>(&call).map(|_| ())
     }
 
@@ -218,7 +218,7 @@ impl Okta {
                 "scope": "USER",
                 "credentials": {"userName": username},
             }));
-        let answer = self.send(call, deadline).await?;
+        let answer = self.send(&call, deadline).await?;
         Ok(serde_json::from_slice(&answer.body).ok())
     }
 }

@@ -84,8 +84,8 @@ impl Okta {
     }
 
     /// Signs and sends a call.
-    pub(super) async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, CallError> {
-        let answer = self.session.send(&call, deadline).await;
+    pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        let answer = self.session.send(call, deadline).await;
         answer.map_err(|error| match (error.status(), error.code()) {
             (Some(StatusCode::UNAUTHORIZED), Some("E0000015")) => {
                 call.error(CallErrorKind::SignIn {
@@ -109,7 +109,7 @@ impl Okta {
         call: &Call,
         deadline: Deadline,
     ) -> Result<Option<T>, CallError> {
-        let answer = if_found(self.send(call.clone(), deadline).await)?;
+        let answer = if_found(self.send(call, deadline).await)?;
         answer.map(|answer| answer.json(call)).transpose()
     }
 
@@ -122,7 +122,7 @@ impl Okta {
         let mut items = Vec::new();
         let mut call = first;
         for _ in 0..MOST_PAGES {
-            let answer = self.send(call.clone(), deadline).await?;
+            let answer = self.send(&call, deadline).await?;
             items.append(&mut answer.json::<Vec<T>>(&call)?);
             match self.next_page(&call, &answer.headers)? {
                 Some(next) if next == call.url => {

@@ -132,7 +132,7 @@ impl Okta {
                 &[],
             )
             .json(body(spec, None));
-        self.send(call.clone(), deadline).await?.json(&call)
+        self.send(&call, deadline).await?.json(&call)
     }
 
     /// Makes `hook` what `spec` says; its description and additional headers stay. A change of URL,
@@ -147,7 +147,7 @@ impl Okta {
         let call = self
             .call("update the event hook", Method::PUT, &path, &[])
             .json(body(spec, Some(hook)));
-        self.send(call.clone(), deadline).await?.json(&call)
+        self.send(&call, deadline).await?.json(&call)
     }
 
     /// Switches a hook on.
@@ -182,7 +182,7 @@ impl Okta {
         let call = self
             .call(operation, Method::POST, &path, &[])
             .json(json!({}));
-        self.send(call.clone(), deadline).await?.json(&call)
+        self.send(&call, deadline).await?.json(&call)
     }
 }
 

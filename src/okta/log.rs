@@ -58,7 +58,7 @@ impl Okta {
             return Err(call.error(CallErrorKind::Unreadable(what)));
         }
         call.url = url.clone();
-        let answer = self.send(call.clone(), deadline).await?;
+        let answer = self.send(&call, deadline).await?;
         let events = answer.json(&call)?;
         let next = self.next_page(&call, &answer.headers)?;
         Ok(LogPage { events, next })

@@ -78,7 +78,7 @@ impl Okta {
             &path,
             &[("limit", &most)],
         );
-        self.send(call.clone(), deadline).await?.json(&call)
+        self.send(&call, deadline).await?.json(&call)
     }
 
     /// Reads one item of a kind, to see whether it may be read.
@@ -90,7 +90,7 @@ impl Okta {
             Readable::Log => ("read the System Log", "/api/v1/logs"),
         };
         let call = self.call(operation, Method::GET, path, &[("limit", "1")]);
-        let answer = self.send(call.clone(), deadline).await?;
+        let answer = self.send(&call, deadline).await?;
         answer.json::<Vec<serde_json::Value>>(&call).map(|_| ())
     }
 }

@@ -166,7 +166,7 @@ impl Okta {
                 "firstName": new.first_name,
                 "lastName": new.last_name,
             }}));
-        let answer = self.send(call.clone(), deadline).await?;
+        let answer = self.send(&call, deadline).await?;
         answer.json(&call)
     }
 
@@ -186,7 +186,7 @@ impl Okta {
         let call = self
             .call("update the user's names", Method::POST, &path, &[])
             .json(json!({"profile": profile}));
-        self.send(call, deadline).await.map(|_| ())
+        self.send(&call, deadline).await.map(|_| ())
     }
 }
 

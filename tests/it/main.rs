@@ -9,6 +9,7 @@ mod aws;
 mod cli;
 mod conversation;
 mod faults;
+mod harness;
 mod hook;
 mod ledger;
 mod properties;

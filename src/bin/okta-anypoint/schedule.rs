@@ -14,7 +14,7 @@ use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Step, Summary, Task};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
-use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use okta_anypoint::worker::Pace;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
@@ -185,14 +185,8 @@ async fn once(
             Arc::new(SqsQueue::new(client, url.clone(), AWS_TIME))
         }
         None => {
-            let worker = Worker::new(
-                operator.table.ledger.clone(),
-                operator.provisioner.clone(),
-                None,
-                metrics.clone(),
-                Pace::QUEUED,
-            );
-            Arc::new(InlineQueue::new(Arc::new(worker), RUN_TIME))
+            let (ledger, provisioner) = (&operator.table.ledger, &operator.provisioner);
+            wiring::in_place(ledger, provisioner, &metrics, Pace::QUEUED, RUN_TIME)
         }
     };
     let (bar, progress) = progress(console);

@@ -1,7 +1,10 @@
 //! Kills workers at their calls: a call has had its effect, and its answer never arrives. That is every
-//! point at which a run waits for somebody.
+//! point at which a run waits for somebody. Half of the traps count the writes to Anypoint alone, which are
+//! few among the calls and matter most.
 
 use std::sync::{Arc, Mutex};
+
+use http::Method;
 
 use super::counts::{Remote, Tally};
 use crate::queued::between::Between;
@@ -18,8 +21,16 @@ pub struct Traps {
     killed: Mutex<Tally>,
 }
 
+/// Which calls a trap counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    All,
+    WritesToAnypoint,
+}
+
 struct Trap {
     worker: Arc<Lambda>,
+    counted: Counted,
     calls_left: u32,
     is_sprung: bool,
 }
@@ -37,20 +48,29 @@ impl Traps {
                 let host = request.headers.iter().find(|(name, _)| name == "host");
                 let host = host.map(|(_, value)| value.as_str()).unwrap_or_default();
                 let what = format!("{} {}", request.method, words(&request.path));
-                traps.called(host, remote, &what);
+                let is_token = request.path.contains("/oauth2/");
+                let is_write = request.method != Method::GET && !is_token;
+                let counted = match remote {
+                    Remote::Anypoint if is_write => Counted::WritesToAnypoint,
+                    _ => Counted::All,
+                };
+                traps.called(host, remote, &what, counted);
             });
         }
         for (between, remote) in [(table, Remote::Table), (queue, Remote::Queue)] {
             let traps = traps.clone();
-            between.on_call(move |host, operation| traps.called(host, remote, operation));
+            between.on_call(move |host, operation| {
+                traps.called(host, remote, operation, Counted::All);
+            });
         }
         traps
     }
 
-    /// The worker at `at` is killed at this one of its next calls.
-    pub fn set(&self, at: usize, worker: Arc<Lambda>, call: u32) {
+    /// The worker at `at` is killed at this one of its next calls, of those that are `counted`.
+    pub fn set(&self, at: usize, worker: Arc<Lambda>, counted: Counted, call: u32) {
         *self.set[at].lock().unwrap() = Some(Trap {
             worker,
+            counted,
             calls_left: call,
             is_sprung: false,
         });
@@ -67,7 +87,7 @@ impl Traps {
         self.killed.lock().unwrap().clone()
     }
 
-    fn called(&self, host: &str, remote: Remote, what: &str) {
+    fn called(&self, host: &str, remote: Remote, what: &str, counted: Counted) {
         let Some(at) = HOSTS.iter().position(|name| host.starts_with(name)) else {
             return;
         };
@@ -75,6 +95,9 @@ impl Traps {
         let Some(trap) = trap.as_mut().filter(|trap| !trap.is_sprung) else {
             return;
         };
+        if trap.counted != Counted::All && trap.counted != counted {
+            return;
+        }
         trap.calls_left = trap.calls_left.saturating_sub(1);
         if trap.calls_left == 0 {
             trap.worker.kill9();

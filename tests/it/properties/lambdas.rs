@@ -17,7 +17,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::counts::{Counts, Remote};
-use super::killing::{HOSTS, Traps};
+use super::killing::{Counted, HOSTS, Traps};
 use super::secrets::{OKTA_TOKEN, PRIVATE_KEY, Secrets};
 use crate::queued::between::Between;
 use crate::queued::queue::TestQueue;
@@ -37,6 +37,8 @@ const SCOPES: [&str; 4] = [
 ];
 /// A worker that is to be killed is killed at one of so many calls.
 const MOST_CALLS: u32 = 30;
+/// The same where only writes to Anypoint count.
+const MOST_WRITES: u32 = 3;
 /// The time of a worker's invocation while workers are killed: little, so that the lease of one that
 /// was killed ends soon.
 const INVOCATION: Duration = Duration::from_secs(7);
@@ -188,8 +190,12 @@ impl Lambdas {
         }
         let worker = self.workers[at].lock().unwrap().clone();
         if self.one_in(6) {
-            let call = self.dice.lock().unwrap().random_range(1..=MOST_CALLS);
-            self.traps.set(at, worker.clone(), call);
+            let (counted, most) = match self.dice.lock().unwrap().random() {
+                true => (Counted::WritesToAnypoint, MOST_WRITES),
+                false => (Counted::All, MOST_CALLS),
+            };
+            let call = self.dice.lock().unwrap().random_range(1..=most);
+            self.traps.set(at, worker.clone(), counted, call);
         }
         let time = if self.is_troubled.load(Ordering::SeqCst) {
             INVOCATION

@@ -14,8 +14,6 @@
 //! `make test` runs all of this on the release binaries, built as they are deployed.
 
 mod request;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
@@ -31,7 +29,7 @@ use axum::extract::{Path as UrlPath, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 
 pub use request::{Request, hook_samples, sample};
@@ -113,7 +111,8 @@ impl Lambda {
         Self::run(Command::new(binary), &name, env).await
     }
 
-    async fn run(mut command: Command, name: &str, env: &[(&str, &str)]) -> Self {
+    /// Runs `command` as the function `name`.
+    pub async fn run(mut command: Command, name: &str, env: &[(&str, &str)]) -> Self {
         let (events, receiver) = mpsc::unbounded_channel();
         let (ready_sender, ready) = watch::channel(false);
         let service = Arc::new(Service {

@@ -2,6 +2,7 @@
 //! bench much.
 
 use std::collections::{HashMap, HashSet};
+use std::iter::Sum;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -112,6 +113,7 @@ pub async fn run(events: usize, load: Load) -> Figures {
         .collect()
         .await;
     let taken = begun.elapsed();
+    let sent: Sent = sent.into_iter().sum();
     let backlog = waiting(&serve, &remotes).await;
     worked_off(&serve, &remotes).await;
     let worked_off = begun.elapsed();
@@ -124,11 +126,11 @@ pub async fn run(events: usize, load: Load) -> Figures {
     Figures {
         events,
         taken,
-        slowest: sent.iter().map(|sent| sent.slowest).max().unwrap(),
+        slowest: sent.slowest,
         worked_off,
         backlog,
-        refused: sent.iter().map(|sent| sent.refused).sum(),
-        refused_and_recorded: sent.iter().map(|sent| sent.recorded).sum(),
+        refused: sent.refused,
+        refused_and_recorded: sent.recorded,
         lost: due
             .iter()
             .filter(|event| !done.contains(&event.uuid))
@@ -139,10 +141,25 @@ pub async fn run(events: usize, load: Load) -> Figures {
     }
 }
 
-struct Sent {
-    slowest: Duration,
-    refused: usize,
-    recorded: usize,
+/// What a sender saw.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// The slowest answer.
+    pub slowest: Duration,
+    /// Answers with 503.
+    pub refused: usize,
+    /// Those of them of which something had been recorded all the same.
+    pub recorded: usize,
+}
+
+impl Sum for Sent {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            slowest: sum.slowest.max(one.slowest),
+            refused: sum.refused + one.refused,
+            recorded: sum.recorded + one.recorded,
+        })
+    }
 }
 
 /// Sends a delivery at its time, and again until it is taken, as Okta and the System Log do.

@@ -24,7 +24,7 @@ use okta_anypoint::simulator::traffic::{RecordedRequest, Traffic};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
-use okta_anypoint::worker::{InlineQueue, Pace, Worker};
+use okta_anypoint::worker::{Pace, Worker};
 use serde_json::Value;
 
 use super::cast::{APP, HOOK_SECRET, first_worlds};
@@ -107,36 +107,34 @@ impl Stage {
         let table = table::sqlite(&database, engine.event_ttl, &clock);
         let provisioner =
             wiring::provisioner(&engine, table.store, &clock).map_err(|error| anyhow!(error))?;
-        let worker = |pace| {
-            Worker::new(
-                table.ledger.clone(),
-                provisioner.clone(),
-                None,
-                metrics.clone(),
-                pace,
-            )
-        };
-        let inline = InlineQueue::new(Arc::new(worker(Pace::INLINE)), INLINE_TIME);
+        let in_place =
+            |pace, time| wiring::in_place(&table.ledger, &provisioner, &metrics, pace, time);
         let gate =
             Gate::new(hook.auth.header, &hook.auth.secrets).map_err(|error| anyhow!(error))?;
         let receiver = Receiver::new(
             gate,
             hook.app.clone(),
-            Arc::new(inline),
+            in_place(Pace::INLINE, INLINE_TIME),
             clock.clone(),
             metrics.clone(),
         );
+        let worker = Worker::new(
+            table.ledger.clone(),
+            provisioner.clone(),
+            None,
+            metrics.clone(),
+            Pace::QUEUED,
+        );
         let batches = BatchHandler::new(
-            worker(Pace::QUEUED),
+            worker,
             table.ledger.clone(),
             None,
             clock.clone(),
             metrics.clone(),
         );
-        let queue = InlineQueue::new(Arc::new(worker(Pace::QUEUED)), WORK_TIME);
         let scheduler = Scheduler::new(
             provisioner.clone(),
-            Arc::new(queue),
+            in_place(Pace::QUEUED, WORK_TIME),
             schedule,
             metrics.clone(),
         );

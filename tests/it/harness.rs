@@ -1,6 +1,15 @@
-//! The stand-in itself. Here the tests play the function: the process only prints where its Runtime API is.
+//! The stand-in for the Lambda service itself, and the samples. Here the tests play the function: the process
+//! only prints where its Runtime API is.
 
-use super::*;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+
+use crate::runtime_api::{Failed, Lambda, Request, hook_samples, sample};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -120,7 +129,8 @@ async fn the_deadline_ends_the_process() {
         .await
         .unwrap_err();
     assert!(matches!(failed, Failed::TimedOut));
-    assert!(locked(&lambda.child).try_wait().unwrap().is_some());
+    let failed = lambda.invoke(json!({}), SOON).await.unwrap_err();
+    assert!(matches!(failed, Failed::Exited(_)));
 }
 
 #[test]
@@ -162,7 +172,6 @@ fn every_sample_is_an_event_of_its_kind() {
             assert!(event["body"].is_string(), "{name}");
         }
     }
-    assert_eq!(hook_samples().len(), 29);
     assert_eq!(
         sample("provision-batch")["Records"]
             .as_array()
@@ -174,6 +183,39 @@ fn every_sample_is_an_event_of_its_kind() {
         let event = sample(&format!("schedule-{task}"));
         assert_eq!(event["task"], task.replace('-', "_"));
     }
+}
+
+/// Every sample is where fuzzing begins, and a step of the story that the real SAM plays.
+#[test]
+fn every_sample_is_fuzzed_and_played() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let samples = hook_samples();
+    let read = |path: &str| std::fs::read(root.join(path)).unwrap_or_else(|_| panic!("no {path}"));
+    for name in &samples {
+        let event = sample(name);
+        let fuzzed: Value =
+            serde_json::from_slice(&read(&format!("fuzz/corpus/request/{name}"))).unwrap();
+        assert_eq!(fuzzed, event, "fuzz/corpus/request/{name}");
+        if let Some(body) = event["body"].as_str() {
+            let sent = match event["isBase64Encoded"].as_bool() {
+                Some(true) => BASE64_STANDARD.decode(body).unwrap(),
+                _ => body.as_bytes().to_vec(),
+            };
+            let fuzzed = read(&format!("fuzz/corpus/delivery/{name}"));
+            assert!(
+                fuzzed == sent,
+                "fuzz/corpus/delivery/{name} is another body"
+            );
+        }
+    }
+    let story = String::from_utf8(read("tools/sam_local.py")).unwrap();
+    let (_, story) = story.split_once("\nHOOK_STORY = [\n").unwrap();
+    let (story, _) = story.split_once("\n]\n").unwrap();
+    let steps = story
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("(\""));
+    let played: Vec<&str> = steps.filter_map(|step| step.split('"').next()).collect();
+    assert_eq!(played, samples);
 }
 
 /// `reqwest` is built without a provider of its own; whoever comes first sets the one of the

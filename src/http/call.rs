@@ -1,0 +1,177 @@
+//! What is asked of a remote, and what it answers.
+
+use std::fmt;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::error::{CallError, CallErrorKind};
+use crate::failure::Side;
+
+/// Whether a call may be sent again when nobody knows if it had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Sending it twice does what sending it once does.
+    Always,
+    /// Only when the remote said that it refused it (429, 503), or could not be reached at all.
+    OnlyIfRefused,
+    /// Never: the caller looks first whether it had an effect.
+    Never,
+}
+
+/// What is sent. Never shown: it can hold secrets and personal data.
+#[derive(Clone)]
+pub enum Payload {
+    /// Sent as JSON.
+    Json(Value),
+    /// Sent as a form.
+    Form(Vec<(&'static str, SecretString)>),
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json(_) => "Json(…)",
+            Self::Form(_) => "Form(…)",
+        })
+    }
+}
+
+/// One request to a remote.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Whom it goes to, for errors.
+    pub side: Side,
+    /// What it asks for, in words, for errors.
+    pub operation: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The whole address.
+    pub url: Url,
+    /// Headers besides `Accept`.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Option<Payload>,
+    /// Whether it may be sent again blindly.
+    pub repeat: Repeat,
+}
+
+impl Call {
+    /// A call without a body that may be repeated.
+    pub fn new(side: Side, operation: &'static str, method: Method, url: Url) -> Self {
+        Self {
+            side,
+            operation,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            repeat: Repeat::Always,
+        }
+    }
+
+    /// The same call with a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: Value) -> Self {
+        self.body = Some(Payload::Json(body));
+        self
+    }
+
+    /// The same call with a form.
+    #[must_use]
+    pub fn form(mut self, fields: Vec<(&'static str, SecretString)>) -> Self {
+        self.body = Some(Payload::Form(fields));
+        self
+    }
+
+    /// The same call with one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The same call, repeated only when it was refused.
+    #[must_use]
+    pub fn only_if_refused(mut self) -> Self {
+        self.repeat = Repeat::OnlyIfRefused;
+        self
+    }
+
+    /// The same call, sent once.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.repeat = Repeat::Never;
+        self
+    }
+
+    /// The error of this call.
+    pub fn error(&self, kind: CallErrorKind) -> CallError {
+        CallError {
+            side: self.side,
+            operation: self.operation,
+            kind,
+            retry_after: None,
+        }
+    }
+}
+
+/// A successful answer (2xx). The body may be empty whatever the API says.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status, 200 to 299.
+    pub status: StatusCode,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The raw body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads the body as JSON; the error names `call`.
+    pub fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // serde's message can quote the input; its position and category can not.
+            let what = match error.classify() {
+                serde_json::error::Category::Eof => "truncated JSON",
+                serde_json::error::Category::Syntax => "not JSON",
+                _ => "JSON of another shape",
+            };
+            call.error(CallErrorKind::Unreadable(format!(
+                "{what} at column {}",
+                error.column()
+            )))
+        })
+    }
+}
+
+/// One path segment of a URL, escaped.
+pub fn segment(value: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    if value == "." || value == ".." {
+        return value.replace('.', "%2E");
+    }
+    utf8_percent_encode(value, KEPT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segment;
+
+    #[test]
+    fn segments_stay_segments() {
+        assert_eq!(segment("00u1-A_b"), "00u1-A_b");
+        assert_eq!(segment("a/b?c#d"), "a%2Fb%3Fc%23d");
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("ann@acme.example"), "ann%40acme.example");
+    }
+}
