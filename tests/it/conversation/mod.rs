@@ -6,4 +6,6 @@ mod faults;
 mod groups;
 mod overtaken;
 mod peers;
+mod teams;
+mod teams_meanwhile;
 mod users;
