@@ -1,7 +1,7 @@
 //! Time as a port: production reads the system clock, tests decide what time it is.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the present time comes from, in milliseconds since the Unix epoch.
 pub trait Clock: Send + Sync {
@@ -43,6 +43,12 @@ impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// The moment `by` after `epoch_ms`, in milliseconds since the epoch; the last there is, when that is too late
+/// for a number.
+pub fn later(epoch_ms: i64, by: Duration) -> i64 {
+    epoch_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// `epoch_ms` as RFC 3339 text in UTC, for people and records.

@@ -200,6 +200,41 @@ mod tests {
         assert_eq!(reading.changes[0].published, NOW);
     }
 
+    /// JSON may spell any character as an escape.
+    #[test]
+    fn escapes_are_read_as_what_they_stand_for() {
+        let plain = event("user.lifecycle.create", all_targets());
+        let escaped = plain
+            .to_string()
+            .replace("lifecycle.", r"lifecycle\u002e")
+            .replace("SUCCESS", r"\u0053UCCESS")
+            .replace("00uUSER1", r"00u\u0055SER1")
+            .replace("2026-", r"2026\u002d");
+        assert_eq!(escaped.matches(r"\u").count(), 4, "{escaped}");
+        let reading = read_texts(&[escaped]).unwrap();
+        assert_eq!(reading.changes.len(), 1);
+        assert_eq!(Ok(reading), read(json!([plain])));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_no_value_and_stops_nothing() {
+        for odd in [
+            json!(null),
+            json!(true),
+            json!(-7),
+            json!(7),
+            json!(0.5),
+            json!([1, [2]]),
+            json!({"at": {"ms": 1}}),
+        ] {
+            let mut event = event("user.lifecycle.create", all_targets());
+            event["published"] = odd.clone();
+            let reading = read(json!([event])).unwrap();
+            assert_eq!(reading.ignored, [], "{odd}");
+            assert_eq!(reading.changes[0].published, NOW, "{odd}");
+        }
+    }
+
     #[test]
     fn what_is_no_delivery_is_refused() {
         for body in [

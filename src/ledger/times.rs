@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -56,8 +56,7 @@ impl Times {
 impl Now {
     /// When a lease that begins now is over, milliseconds since the epoch.
     pub(super) fn lease_until_ms(self, lease: Duration) -> i64 {
-        self.ms
-            .saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+        later(self.ms, lease)
     }
 }
 
@@ -80,4 +79,22 @@ pub(super) fn warn_superseded(id: &str, wanted: super::Status) {
         status = wanted.as_str(),
         "another owner took this work over; its record was left alone"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{Failure, Side};
+
+    #[test]
+    fn an_error_is_cut_only_where_it_is_too_long_and_between_two_characters() {
+        let text = |message: String| error_text(&Failure::retryable(Side::Okta, message));
+        let before = text(String::new()).len();
+        let longest = 2_000 - before;
+        assert!(text("x".repeat(longest)).ends_with("xx"));
+        let cut = text("x".repeat(longest + 1));
+        assert!(cut.ends_with("x…") && cut.chars().count() == 2_001);
+        let cut = text("x".repeat(longest - 1) + "é");
+        assert!(cut.ends_with("xx…") && cut.chars().count() == 2_000);
+    }
 }

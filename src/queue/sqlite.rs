@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use super::{Queue, Redelivery};
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::EventUuid;
@@ -221,8 +221,4 @@ fn bury(connection: &Connection, now_ms: i64, max_receives: u32) -> rusqlite::Re
         (now_ms, max_receives),
     )?;
     Ok(())
-}
-
-fn later(now_ms: i64, by: Duration) -> i64 {
-    now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }

@@ -99,3 +99,51 @@ fn tag(keyed: &Hmac<Sha256>, value: &[u8]) -> Vec<u8> {
         .into_bytes()
         .to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::failure::Failure;
+    use crate::secrets::Source;
+
+    /// A secret store in which the secret was just rotated; counts how often it is read.
+    #[derive(Clone, Default)]
+    struct Rotated(Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl Source<Vec<SecretString>> for Rotated {
+        async fn read(&self, _: Deadline) -> Result<Vec<SecretString>, Failure> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(vec!["new".into(), "old".into()])
+        }
+    }
+
+    /// Nobody from outside causes calls by sending nothing, and Okta causes none by sending what is known.
+    #[tokio::test]
+    async fn the_secrets_are_read_again_for_an_unknown_value_only() {
+        let store = Rotated::default();
+        let secrets = Renewable::new(vec![SecretString::from("old")], store.clone());
+        let gate = Gate::new(HeaderName::from_static("authorization"), secrets).unwrap();
+        for (given, admitted, reads) in [
+            (Some("old"), true, 0),
+            (None, false, 0),
+            (Some(""), false, 0),
+            (Some("new"), true, 1),
+            (Some("old"), true, 1),
+        ] {
+            let header = |_: &str| given.map(str::as_bytes);
+            let request = Request {
+                method: "POST",
+                header: &header,
+                body: Body::Plain(b""),
+            };
+            assert_eq!(gate.admit(&request).await.is_some(), admitted, "{given:?}");
+            assert_eq!(store.0.load(Ordering::SeqCst), reads, "{given:?}");
+        }
+    }
+}

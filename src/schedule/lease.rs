@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::task::Task;
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::failure::Failure;
 use crate::store::{Store, Stored};
 
@@ -54,10 +54,9 @@ impl Lease {
                 until_ms: entry.until_ms,
             });
         }
-        let time_ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let ours = Entry {
             owner: Some(uuid::Uuid::new_v4().to_string()),
-            until_ms: now_ms.saturating_add(time_ms),
+            until_ms: later(now_ms, time),
         };
         Ok(
             match store.put_document(&name, &json(&ours), version).await? {

@@ -32,6 +32,9 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 
 use pair::{Left, Pair};
 
+/// The pause after a call that was not carried out whole; it doubles from round to round.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Conditional writes of a repair that run at the same time.
 const REPAIRS_AT_ONCE: usize = 8;
 
@@ -379,6 +382,13 @@ fn taken_by<Id>(
         Linked::Written => Linked::Written,
         Linked::TakenBy(owner) => Linked::TakenBy(parse(owner)?),
     })
+}
+
+/// Lets others go first: until the next round of a call that they were in the way of.
+async fn pause(round: u32) {
+    let longest = FIRST_PAUSE * 2_u32.saturating_pow(round);
+    let longest = longest.min(LONGEST_PAUSE);
+    tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))).await;
 }
 
 fn key_of(item: &Item) -> Option<&str> {

@@ -320,3 +320,28 @@ pub trait Store: Send + Sync {
         teams: &HashMap<OktaGroupId, TeamLink>,
     ) -> Result<(), Failure>;
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_shown_with_what_is_owed_only() {
+        let shown = |reset_mail| {
+            let link = UserLink {
+                anypoint_id: AccountId::parse("acc-1").unwrap(),
+                username: "lin".to_owned(),
+                origin: Origin::Created,
+                agreed: None,
+                reset_mail,
+            };
+            serde_json::to_value(link).unwrap()
+        };
+        let mut settled = json!({"anypoint_id": "acc-1", "username": "lin", "origin": "created"});
+        assert_eq!(shown(ResetMail::Settled), settled);
+        settled["reset_mail"] = Value::from("owed");
+        assert_eq!(shown(ResetMail::Owed), settled);
+    }
+}

@@ -16,7 +16,7 @@ use super::{
     AccountIntent, AccountOwner, Document, FRESH_MS, FreshTeams, Intended, Linked, Store, Stored,
     TeamLink, Tenure, UserLink, UserMemory,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::sqlite::Database;
@@ -168,7 +168,7 @@ impl Store for SqliteStore {
         lease: Duration,
     ) -> Result<Intended, Failure> {
         let now_ms = self.clock.now_ms();
-        let until_ms = now_ms + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 2);
+        let until_ms = later(now_ms, lease);
         let (user, username, holder) = (user.clone(), username.to_owned(), holder.to_owned());
         self.write(move |connection| {
             let intent = AccountIntent {

@@ -11,7 +11,9 @@ use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::Side;
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason, Recorded};
-use okta_anypoint::store::{DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, UserLink};
+use okta_anypoint::store::{
+    DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
+};
 use serde_json::{Value, json};
 
 use crate::ledger::{LEASE, START_MS, TTL_DAYS, busy_remote, refused, work};
@@ -209,11 +211,7 @@ async fn keys_left_out_for_ever_are_a_failure() {
 async fn a_conflict_is_tried_again() {
     let (client, table, between) = between(|operation, before| {
         if operation == "TransactWriteItems" && before < 2 {
-            let mut conflict = refuse("TransactionCanceledException");
-            conflict["CancellationReasons"] = json!([
-                {"Code": "None"}, {"Code": "TransactionConflict"}, {"Code": "None"}
-            ]);
-            return Fault::Answer(400, conflict);
+            return cancelled(&["None", "TransactionConflict", "None"]);
         }
         Fault::None
     })
@@ -222,6 +220,55 @@ async fn a_conflict_is_tried_again() {
     let linked = store.link_user(&user(1), &link_to("a1")).await.unwrap();
     assert_eq!(linked, Linked::Written);
     assert_eq!(between.made("TransactWriteItems"), 3);
+}
+
+/// What a transaction's refusal says of each of its items.
+fn cancelled(reasons: &[&str]) -> Fault {
+    let mut refusal = refuse("TransactionCanceledException");
+    let reasons = reasons.iter().map(|code| json!({"Code": code}));
+    refusal["CancellationReasons"] = reasons.collect();
+    Fault::Answer(400, refusal)
+}
+
+/// Another run is in the way while a link is moved: the account that is left is known as the user's all the same.
+#[tokio::test]
+async fn a_conflict_in_a_move_leaves_the_former_account_known() {
+    let (client, table, between) = between(|operation, before| match (operation, before) {
+        // The first link; the second as if there were none; then with the account to leave.
+        ("TransactWriteItems", 2 | 3) => {
+            cancelled(&["None", "None", "TransactionConflict", "None"])
+        }
+        _ => Fault::None,
+    })
+    .await;
+    let store = store(client, &table);
+    for account in ["a1", "a2"] {
+        let linked = store.link_user(&user(1), &link_to(account)).await;
+        assert_eq!(linked.unwrap(), Linked::Written);
+    }
+    assert_eq!(between.made("TransactWriteItems"), 5);
+    let left = AccountId::parse("a1").unwrap();
+    let owners = store.account_owners(std::slice::from_ref(&left)).await;
+    let owner = owners.unwrap().remove(&left).unwrap();
+    assert_eq!((owner.okta_user, owner.tenure), (user(1), Tenure::Former));
+}
+
+/// The link that was there when a move began is gone when it is written: a refusal that shows no item.
+#[tokio::test]
+async fn a_link_that_goes_away_in_a_move_is_written_anew() {
+    let (client, table, between) = between(|operation, before| match (operation, before) {
+        ("TransactWriteItems", 2) => cancelled(&["ConditionalCheckFailed", "None", "None", "None"]),
+        _ => Fault::None,
+    })
+    .await;
+    let store = store(client, &table);
+    for account in ["a1", "a2"] {
+        let linked = store.link_user(&user(1), &link_to(account)).await;
+        assert_eq!(linked.unwrap(), Linked::Written);
+    }
+    assert!(between.made("TransactWriteItems") > 3);
+    let link = store.user_link(&user(1)).await.unwrap().unwrap();
+    assert_eq!(link.anypoint_id.as_str(), "a2");
 }
 
 /// What a refusal is called, whether waiting helps, and that the service's text goes nowhere.

@@ -195,8 +195,7 @@ async fn team_facts(
         ]);
     };
     let found = outlook.view.found.as_deref().unwrap_or_default();
-    let ours = found.iter().filter(|found| found.plain && found.ours);
-    let ours = ours.count();
+    let ours = found.iter().filter(|found| found.can_end()).count();
     Ok(vec![
         ("team", json!(team.id)),
         ("name", json!(team.name)),

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use http::StatusCode;
 
 use super::look::GroupState;
-use super::plan::{GroupAction, GroupView, MemberFound, plan_group};
+use super::plan::{GroupAction, GroupView, MemberFound, plan_group, who_can_leave};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, TeamId};
@@ -217,12 +217,7 @@ impl Provisioner {
     ) -> Result<(), Failure> {
         if self.has_children(team, deadline).await? {
             // Nobody keeps access because of that.
-            let pushed: Vec<AccountId> = found
-                .unwrap_or_default()
-                .iter()
-                .filter(|found| found.plain && found.ours)
-                .map(|found| found.account.clone())
-                .collect();
+            let pushed = who_can_leave(found.unwrap_or_default());
             self.anypoint
                 .remove_members(team, &pushed, deadline)
                 .await?;

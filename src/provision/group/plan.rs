@@ -31,6 +31,22 @@ pub struct MemberFound {
     pub ours: bool,
 }
 
+impl MemberFound {
+    /// Whether the membership is ours to end.
+    pub fn can_end(&self) -> bool {
+        self.plain && self.ours
+    }
+}
+
+/// The members who leave when the group has no team any more.
+pub(super) fn who_can_leave(found: &[MemberFound]) -> Vec<AccountId> {
+    found
+        .iter()
+        .filter(|found| found.can_end())
+        .map(|found| found.account.clone())
+        .collect()
+}
+
 /// Everything that was seen of a group's members on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupView {
@@ -112,7 +128,7 @@ pub fn plan_group(view: &GroupView, policy: &Policy) -> Vec<GroupStep> {
                 .collect();
             let extra: Vec<AccountId> = found
                 .iter()
-                .filter(|found| found.plain && found.ours && !wanted.contains(&found.account))
+                .filter(|found| found.can_end() && !wanted.contains(&found.account))
                 .map(|found| found.account.clone())
                 .collect();
             remove(
@@ -127,12 +143,7 @@ pub fn plan_group(view: &GroupView, policy: &Policy) -> Vec<GroupStep> {
         GroupWanted::Nothing(reason) => match policy.team_removal {
             TeamRemoval::Keep => {}
             TeamRemoval::Empty => {
-                let pushed: Vec<AccountId> = found
-                    .iter()
-                    .filter(|found| found.plain && found.ours)
-                    .map(|found| found.account.clone())
-                    .collect();
-                remove(&mut plan, &team, pushed, reason);
+                remove(&mut plan, &team, who_can_leave(found), reason);
             }
             TeamRemoval::Delete => {
                 plan.push(GroupStep {

@@ -212,6 +212,21 @@ mod tests {
         );
     }
 
+    /// Names that differ in their case only can stand beside each other: the group's own is preferred.
+    #[test]
+    fn of_two_spellings_the_groups_own_is_adopted() {
+        let teams = [
+            team("root", "Whatever", &[]),
+            team("t1", "OPS", &["root"]),
+            team("t2", "Ops", &["root"]),
+            team("t3", "ops", &["root"]),
+        ];
+        for (name, own) in [("OPS", "t1"), ("Ops", "t2"), ("ops", "t3")] {
+            let plan = plan_team(&group("00g1"), name, None, &teams, &HashMap::new());
+            assert_eq!(plan.unwrap(), TeamPlan::Adopt(id(own)), "{name}");
+        }
+    }
+
     #[test]
     fn names_taken_elsewhere_are_permanent_failures() {
         for (name, link) in [

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{READY, Received, SqliteQueue, Taken, Unreadable, bury, later};
+use super::{READY, Received, SqliteQueue, Taken, Unreadable, bury};
+use crate::clock::later;
 use crate::failure::Failure;
 
 impl SqliteQueue {

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use super::DynamoDbStore;
 use crate::aws::explain;
 use crate::aws::table::{integer, number, text};
+use crate::clock::later;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
 use crate::store::{AccountIntent, FRESH_MS, FreshTeams, INTENT_DAYS, Intended, UserMemory};
@@ -60,7 +61,7 @@ impl DynamoDbStore {
         lease: Duration,
     ) -> Result<Intended, Failure> {
         let now_ms = self.clock.now_ms();
-        let until_ms = now_ms + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 2);
+        let until_ms = later(now_ms, lease);
         let sent = self
             .client
             .put_item()

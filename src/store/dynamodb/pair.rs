@@ -3,15 +3,13 @@
 //! The present link is not read first: the transaction assumes there is none and is told by its
 //! refusal when there is. So the usual case, a first link, is one call.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure as OnRefusal,
     TransactWriteItem, Update,
 };
 
-use super::{CURRENT, DynamoDbStore, FORMER};
+use super::{CURRENT, DynamoDbStore, FORMER, pause};
 use crate::aws::explain;
 use crate::aws::table::{Item, string, text};
 use crate::failure::{Failure, Side};
@@ -19,7 +17,6 @@ use crate::store::{Linked, Origin};
 
 /// How often a transaction is tried that others get in the way of.
 const ROUNDS: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What happens to the reverse entry of an object that is linked no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +62,8 @@ impl Pair<'_> {
     }
 }
 
-/// The conditions that can refuse, in the order of the transaction's items.
+/// The conditions that can refuse, in the order of the transaction's items. In the last place may be the
+/// intent instead: it has no condition.
 const LINK: usize = 0;
 const REVERSE: usize = 1;
 const LEFT: usize = 2;
@@ -126,7 +124,7 @@ impl DynamoDbStore {
                     None => return Err(self.unreadable(&pair.pk())),
                 };
                 foreign_left = false;
-            } else if before.is_some() && !foreign_left && refused(&reasons, LEFT).is_some() {
+            } else if refused(&reasons, LEFT).is_some() {
                 // The object linked before belongs to another by now: that entry is not ours.
                 foreign_left = true;
             } else {
@@ -332,11 +330,6 @@ fn refused(reasons: &[CancellationReason], index: usize) -> Option<&Item> {
     let reason = reasons.get(index)?;
     (reason.code() == Some("ConditionalCheckFailed"))
         .then(|| reason.item().unwrap_or_else(|| &*NOTHING))
-}
-
-async fn pause(round: u32) {
-    let longest = FIRST_PAUSE * 2_u32.saturating_pow(round.min(6));
-    tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))).await;
 }
 
 fn built(

@@ -1,12 +1,11 @@
 //! Reading one, many or all items.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{DynamoDbStore, key_of};
+use super::{DynamoDbStore, key_of, pause};
 use crate::aws::explain;
 use crate::aws::table::{Item, scan, text};
 use crate::failure::{Failure, Side};
@@ -15,10 +14,8 @@ use crate::failure::{Failure, Side};
 const KEYS_A_CALL: usize = 100;
 /// `BatchGetItem` calls that run at the same time.
 const BATCHES_AT_ONCE: usize = 8;
-/// How often keys that a batch left out are asked for again: about 13 s in all.
+/// How often the keys of a batch are asked for, when it leaves some out.
 const ROUNDS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 impl DynamoDbStore {
     pub(super) async fn get(&self, pk: &str) -> Result<Option<Item>, Failure> {
@@ -52,15 +49,7 @@ impl DynamoDbStore {
     /// A batch may leave keys out when it throttles or its answer gets too big; they are asked for again.
     async fn get_hundred(&self, mut keys: Vec<String>) -> Result<Vec<(String, Item)>, Failure> {
         let mut found = Vec::with_capacity(keys.len());
-        let mut pause = FIRST_PAUSE;
         for round in 0..ROUNDS {
-            if keys.is_empty() {
-                return Ok(found);
-            }
-            if round > 0 {
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
             let wanted = KeysAndAttributes::builder()
                 .consistent_read(true)
                 .set_keys(Some(
@@ -90,9 +79,10 @@ impl DynamoDbStore {
                 .flat_map(|left| left.keys)
                 .filter_map(|key| key_of(&key).map(str::to_owned))
                 .collect();
-        }
-        if keys.is_empty() {
-            return Ok(found);
+            if keys.is_empty() {
+                return Ok(found);
+            }
+            pause(round).await;
         }
         Err(Failure::retryable(
             Side::Table,

@@ -1,6 +1,7 @@
+use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{APP, Desk};
 
 fn actions(of: &Value) -> Vec<&str> {
     of["actions"]
@@ -108,6 +109,33 @@ async fn users_that_are_gone_or_not_there_yet_are_explained() {
         .await
         .expect(2)
         .says("name it by its Okta id");
+}
+
+#[tokio::test]
+async fn explain_says_why_an_account_is_to_be_closed() {
+    type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
+    let changes: [(Change, &str); 4] = [
+        (|okta, user| okta.suspend(user), "is suspended"),
+        (
+            |okta, user| {
+                okta.unsuspend(user)?;
+                okta.unassign(APP, user)
+            },
+            "is not assigned to the app",
+        ),
+        (|okta, user| okta.deactivate(user), "is deactivated"),
+        (|okta, user| okta.delete_user(user), "does not exist"),
+    ];
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    for (change, reason) in changes {
+        change(&mut desk.okta.world(), &user).unwrap();
+        desk.on_file(&["explain", &user])
+            .await
+            .expect(0)
+            .says(&format!("(the Okta user {reason})"));
+    }
 }
 
 #[tokio::test]

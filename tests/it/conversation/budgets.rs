@@ -13,7 +13,7 @@ use okta_anypoint::worker::Pace;
 
 use crate::queued::between::Between;
 use crate::servers;
-use crate::world::{APP, World};
+use crate::world::{APP, World, look_at_group, worker};
 
 /// On each call: far longer than what lies between two calls that are made at once.
 const LATENCY: Duration = Duration::from_millis(300);
@@ -80,6 +80,27 @@ async fn a_new_user_in_a_team_costs_eight_calls_in_five_steps_and_an_unchanged_o
     let (made, in_a_row) = calls.take();
     assert!(made <= 6 && in_a_row <= 3, "{made} calls, {in_a_row} steps");
     assert!(made > 0);
+    world.done();
+}
+
+#[tokio::test]
+async fn a_new_team_costs_seven_calls_and_an_unchanged_group_of_one_six() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let group = world.okta.world().create_group("Devs").unwrap().id;
+    let mut events = world.okta_does(|okta| okta.assign_group(APP, &group));
+    events.retain(|event| event.event_type.starts_with("group.application"));
+    world.forget_traffic();
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Devs"), "");
+    assert_eq!(world.calls().len(), 7, "{:#?}", world.calls());
+
+    world.when(|okta| okta.add_member(&group, &ann)).await;
+    world.forget_traffic();
+    look_at_group(&worker(&world.table, &world.provisioner), &group).await;
+    assert_eq!(world.team("Devs"), "ann");
+    assert_eq!(world.calls().len(), 6, "{:#?}", world.calls());
+    assert_eq!(world.writes(), 0);
     world.done();
 }
 

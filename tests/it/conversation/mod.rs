@@ -8,4 +8,6 @@ mod groups;
 mod members;
 mod overtaken;
 mod peers;
+mod teams;
+mod teams_meanwhile;
 mod users;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use okta_anypoint::clock::ManualClock;
-use okta_anypoint::store::{DynamoDbStore, Origin, Store, UserLink};
+use okta_anypoint::store::{DynamoDbStore, FreshTeams, LastWrite, Origin, Store, UserLink};
 
-use super::{group, link_to, team_link, user};
+use super::{group, link_to, team, team_link, user};
 use crate::ledger::START_MS;
 use crate::servers;
 
@@ -27,6 +27,8 @@ async fn dynamodb_items_are_spelled_as_the_contract_says() {
         .intend_account(&user(2), "x", "event-1", lease)
         .await
         .unwrap();
+    let joined = FreshTeams::from([(team(1), LastWrite::Joined)]);
+    store.note_memberships(&user(2), &joined).await.unwrap();
     let item = async |pk: &str| {
         let key = AttributeValue::S(pk.to_owned());
         let answer = client
@@ -65,6 +67,17 @@ async fn dynamodb_items_are_spelled_as_the_contract_says() {
             "expires_at={} holder=event-1 pk=intent#00u2 until_ms={} username=x",
             START_MS / 1000 + 7 * 86_400,
             START_MS + 10_000
+        )
+    );
+    let until_ms = START_MS + 60_000;
+    assert_eq!(
+        item("fresh#00u2").await,
+        format!(
+            "expires_at={} pk=fresh#00u2 teams={:?} until_ms={until_ms}",
+            until_ms / 1000 + 60,
+            AttributeValue::M(
+                [("team-1".to_owned(), AttributeValue::S("joined".to_owned()))].into()
+            ),
         )
     );
 }

@@ -23,6 +23,7 @@ on_every_store!(
     an_intent_does_not_last,
     one_holder_intends_at_a_time,
     fresh_memberships_are_remembered_for_a_minute,
+    fresh_memberships_are_their_users_alone,
     a_team_belongs_to_one_group,
     another_team_frees_the_first,
     a_link_made_by_hand_works,
@@ -252,6 +253,18 @@ async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
         store.user_memory(&user(1)).await.unwrap(),
         UserMemory::default()
     );
+}
+
+async fn fresh_memberships_are_their_users_alone(world: World) {
+    let store = &world.store;
+    for n in 1..=2 {
+        let joined = FreshTeams::from([(team(n), LastWrite::Joined)]);
+        store.note_memberships(&user(n), &joined).await.unwrap();
+    }
+    for (n, teams) in [(1, vec![team(1)]), (2, vec![team(2)]), (3, vec![])] {
+        let fresh = store.user_memory(&user(n)).await.unwrap().fresh_teams;
+        assert_eq!(fresh.into_keys().collect::<Vec<_>>(), teams, "{n}");
+    }
 }
 
 async fn an_intent_does_not_last(world: World) {

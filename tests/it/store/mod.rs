@@ -20,6 +20,7 @@ macro_rules! on_every_store {
 mod dynamodb_items;
 mod links;
 mod many;
+mod sqlite_rows;
 
 use std::sync::Arc;
 use std::time::Duration;

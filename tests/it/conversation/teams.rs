@@ -1,0 +1,161 @@
+//! What a look at a group owes: nobody loses a team by mistake, and refusals are told as they are.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{OktaAppId, OktaGroupId};
+use okta_anypoint::ledger::Status;
+use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+
+use crate::world::{APP, World};
+
+/// A pushed group "Devs" with one member, ann, who has an account; gives the ids of the group, the
+/// user and the team.
+async fn devs_with_ann(policy: Policy) -> (World, [String; 3]) {
+    let world = World::with(policy).await;
+    let devs = world.pushed_group("Devs").await;
+    world.when(|okta| okta.rename_group(&devs, "Devs")).await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann");
+    let team = world.anypoint().team_by_name("Devs").unwrap().id.clone();
+    (world, [devs, ann, team])
+}
+
+/// With a wrong `OKTA_APP_ID` no group is assigned to the app, and no member.
+#[tokio::test]
+async fn a_wrong_app_id_empties_no_team() {
+    for groups in [GroupSelection::Assigned, GroupSelection::All] {
+        let policy = Policy {
+            groups,
+            ..Policy::default()
+        };
+        let (world, [devs, ..]) = devs_with_ann(policy).await;
+        let mut provisioner = world.provisioner.clone();
+        provisioner.app = OktaAppId::parse("0oaWRONG").unwrap();
+        let group = OktaGroupId::parse(&devs).unwrap();
+        let deadline = Deadline::within(Duration::from_secs(10));
+        let look = provisioner.look_at_group(&group, deadline).await;
+        let failure = look.unwrap_err().to_string();
+        assert!(failure.contains("OKTA_APP_ID"), "{failure}");
+    }
+}
+
+/// The accounts that a username change leaves behind are in no team; what an administrator does with
+/// one of them is theirs to decide.
+#[tokio::test]
+async fn a_closed_former_account_leaves_the_team_and_one_that_was_opened_again_stays() {
+    let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
+    let former = world.account_id("ann");
+    world.rename(&ann, "ann_new").await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    for (is_open, name, members) in [
+        (false, "Closed", "ann_new"),
+        (true, "Opened", "ann ann_new"),
+    ] {
+        {
+            let mut anypoint = world.anypoint();
+            anypoint.add_member(&team, &former, "member").unwrap();
+            let set = |account: &mut okta_anypoint::simulator::anypoint::AnypointUser| {
+                account.enabled = is_open;
+            };
+            anypoint.edit_user(&former, set).unwrap();
+        }
+        world.when(|okta| okta.rename_group(&devs, name)).await;
+        assert_eq!(world.team(name), members);
+    }
+    world.done();
+}
+
+/// Okta tells of a changed username in the System Log only; a look at a group of the user finds it.
+#[tokio::test]
+async fn a_look_at_the_group_finds_a_changed_username_of_a_member() {
+    let (world, [devs, ann, _]) = devs_with_ann(Policy::default()).await;
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    world.when(|okta| okta.rename_group(&devs, "Ops")).await;
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.team("Ops"), "ann_new");
+    world.done();
+}
+
+/// A team that has to be emptied because it cannot be deleted keeps whoever is not ours.
+#[tokio::test]
+async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
+    let policy = Policy {
+        team_removal: TeamRemoval::Delete,
+        ..Policy::default()
+    };
+    let (world, [devs, _, team]) = devs_with_ann(policy).await;
+    let boss = world.assigned_user("boss").await;
+    world.okta_does(|okta| okta.add_member(&devs, &boss));
+    {
+        let boss = world.account_id("boss");
+        let mut anypoint = world.anypoint();
+        let bob = anypoint.add_user("bob", "Bob", "Hand", "bob@acme.example");
+        anypoint.add_member(&team, &bob.unwrap(), "member").unwrap();
+        anypoint.add_member(&team, &boss, "maintainer").unwrap();
+        anypoint.add_team("Child", Some(&team)).unwrap();
+    }
+    world.when(|okta| okta.delete_group(&devs)).await;
+    assert_eq!(world.team("Devs"), "bob boss");
+    world.done();
+}
+
+/// A write that Anypoint refuses for good is not tried again, and not taken for something else.
+#[tokio::test]
+async fn a_refused_write_of_a_team_is_told_as_it_is() {
+    for of_members in [false, true] {
+        let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
+        let path = if of_members {
+            let account = world.account_id("ann");
+            let mut anypoint = world.anypoint();
+            anypoint.remove_member(&team, &account).unwrap();
+            "/members".to_owned()
+        } else {
+            format!("/teams/{team}")
+        };
+        let refused = Fault::status(&path, 403, "{}").on(Method::PATCH);
+        let refused = world.anypoint.traffic().inject(refused);
+        // The second look at the same name writes nothing but members.
+        let name = if of_members { "Devs" } else { "Ops" };
+        world.okta_does(|okta| okta.rename_group(&devs, "Other"));
+        let events = world.okta_does(|okta| okta.rename_group(&devs, name));
+        assert_eq!(world.deliver(&events).await, 204);
+        let record = world.record(&events[0]).await;
+        assert_eq!(
+            (record.status, record.error_class),
+            (Status::Failed, Some(Class::Permanent))
+        );
+        let error = record.error.unwrap();
+        assert!(error.contains("403") && error.contains("scopes"), "{error}");
+        assert_eq!(world.anypoint.traffic().fired(refused), 1, "{error}");
+        assert!(world.user_link(&ann).await.is_some());
+        world.done();
+    }
+}
+
+/// What may heal is waited for; only a name that cannot be had stops no member.
+#[tokio::test]
+async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
+    let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
+    let account = world.account_id("ann");
+    world.anypoint().remove_member(&team, &account).unwrap();
+    let busy = FaultKind::Status {
+        code: 429,
+        headers: vec![("retry-after".to_owned(), "120".to_owned())],
+        body: String::new(),
+    };
+    let busy = Fault::new(&format!("/teams/{team}"), busy).on(Method::PATCH);
+    world.anypoint.traffic().inject(busy.once());
+    let events = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
+    assert_eq!(world.deliver(&events).await, 503);
+    assert_eq!(world.team("Devs"), "", "not before the pause is over");
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Ops"), "ann");
+    assert!(world.user_link(&ann).await.is_some());
+    world.done();
+}

@@ -1,0 +1,85 @@
+//! What happens between two calls of a look at a group: other runs, people, lost answers.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use http::Method;
+use okta_anypoint::failure::Class;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::store::Origin;
+
+use crate::world::World;
+
+/// Does `what` after the first call of this method and of a path that ends so, before it is answered.
+fn meanwhile(
+    world: &Arc<World>,
+    method: Method,
+    path: &str,
+    what: impl FnOnce(&World) + Send + 'static,
+) {
+    let (seen, path) = (Arc::downgrade(world), path.to_owned());
+    let what = Mutex::new(Some(what));
+    world.anypoint.traffic().on_request(move |call| {
+        if call.method == method && call.path.ends_with(&path) {
+            let what = what.lock().unwrap().take();
+            if let (Some(what), Some(world)) = (what, Weak::upgrade(&seen)) {
+                what(&world);
+            }
+        }
+    });
+}
+
+fn done(world: Arc<World>) {
+    Arc::into_inner(world).expect("nobody else has it").done();
+}
+
+fn team_id(world: &World, name: &str) -> String {
+    let anypoint = world.anypoint();
+    anypoint.team_by_name(name).expect("a team").id.clone()
+}
+
+/// The event of the second name may be over by then: the run that wrote the first one looks again.
+#[tokio::test]
+async fn a_group_that_is_renamed_while_its_team_is_ends_with_the_later_name() {
+    let world = Arc::new(World::new().await);
+    let devs = world.pushed_group("Devs").await;
+    let team = team_id(&world, "Devs");
+    let group = devs.clone();
+    meanwhile(&world, Method::PATCH, &team, move |world| {
+        world.okta_does(|okta| okta.rename_group(&group, "Prod"));
+    });
+    world.when(|okta| okta.rename_group(&devs, "Ops")).await;
+    assert_eq!(team_id(&world, "Prod"), team);
+    assert_eq!(world.team_link(&devs).await.unwrap().team_name, "Prod");
+    done(world);
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_between_look_and_rename_is_told_as_taken() {
+    let world = Arc::new(World::new().await);
+    let devs = world.pushed_group("Devs").await;
+    meanwhile(&world, Method::GET, "/teams", |world| {
+        world.anypoint().add_team("Ops", None).unwrap();
+    });
+    let events = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
+    assert_eq!(world.deliver(&events).await, 204);
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent));
+    let error = record.error.unwrap();
+    assert!(error.contains("taken by another team"), "{error}");
+    assert_ne!(world.team("Devs"), "none");
+    done(world);
+}
+
+/// The call is sent again, refused because of itself, and the next look finds what it made.
+#[tokio::test]
+async fn a_team_whose_creations_answer_is_lost_counts_as_created() {
+    let world = World::new().await;
+    let lost = Fault::new("/teams", FaultKind::DropConnection).on(Method::POST);
+    let lost = world.anypoint.traffic().inject(lost.after_effect().once());
+    let devs = world.pushed_group("Devs").await;
+    assert_eq!(world.anypoint.traffic().fired(lost), 1);
+    let link = world.team_link(&devs).await.unwrap();
+    assert_eq!(link.team_id.as_str(), team_id(&world, "Devs"));
+    assert_eq!(link.origin, Origin::Created);
+    world.done();
+}
