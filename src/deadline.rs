@@ -45,3 +45,16 @@ impl Deadline {
         self.min(Self::within(time))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_outlives_the_work_and_is_there_when_no_time_is_left() {
+        let over = Deadline::within(Duration::ZERO);
+        assert_eq!(over.lease(), LEASE_MARGIN);
+        let running = Deadline::within(Duration::from_secs(60));
+        assert!(running.lease() >= running.remaining() + LEASE_MARGIN);
+    }
+}

@@ -22,8 +22,8 @@ const HELD_PAUSE: Duration = Duration::from_millis(150);
 
 /// How often an account is created again after an answer that says nothing.
 const MOST_UNSURE: u32 = 3;
-/// How long to wait before that the first time.
-const UNSURE_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before that, unless the remote says.
+const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How the work on a plan ended.
 pub(super) enum End {
@@ -113,7 +113,7 @@ impl Provisioner {
                 End::NameTaken => name_was_taken = true,
                 End::Unsure(failure) => {
                     unsure += 1;
-                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE * unsure);
+                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
                     if unsure > MOST_UNSURE || deadline.remaining() < pause * 2 {
                         return Err(failure);
                     }

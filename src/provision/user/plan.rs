@@ -34,7 +34,7 @@ fn plan_end(view: &UserView, reason: Unwanted, policy: &Policy) -> Vec<UserStep>
         }
         // No link, yet an account under the name that we were about to create: a run was cut off
         // between creating and linking. It is ours, so it must not stay open.
-        (None, Some(named)) if view.link.is_none() => {
+        (None, Some(named)) => {
             plan.disable(&named.account, &named.teams, &view.fresh, reason.as_str());
             plan.add(
                 UserAction::Link {
@@ -51,7 +51,7 @@ fn plan_end(view: &UserView, reason: Unwanted, policy: &Policy) -> Vec<UserStep>
                 "an earlier run created the account and could not record it",
             );
         }
-        (None, _) => {}
+        (None, None) => {}
     }
     plan.0
 }
@@ -68,7 +68,7 @@ fn plan_account(
         .filter(|account| account.username.eq_ignore_ascii_case(&person.username));
     if let (Some(account), Some(link)) = (keeps_account, &view.link) {
         let changes = changes(account, person, Some(link), policy);
-        let agreed = agreed_after(account, &changes, link, policy);
+        let agreed = agreed_after(&changes, link, policy);
         let id = AccountRef::Known(account.id.clone());
         plan.update(id.clone(), changes, "Okta's profile and assignment decide");
         let owed = link.reset_mail == ResetMail::Owed;

@@ -50,7 +50,6 @@ fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedPro
 
 /// The names that both sides will agree on after `changes`, when that is news.
 pub(super) fn agreed_after(
-    account: &Account,
     changes: &AccountChanges,
     link: &UserLink,
     policy: &Policy,
@@ -59,16 +58,10 @@ pub(super) fn agreed_after(
     if changes.first_name.is_none() && changes.last_name.is_none() {
         return None;
     }
-    let next = |change: &Option<String>, agreed: &str, found: &Option<String>| {
-        let found = found.as_deref().unwrap_or_default();
-        match change {
-            Some(new) => new.clone(),
-            None if found == agreed => found.to_owned(),
-            None => agreed.to_owned(),
-        }
-    };
+    let next =
+        |change: &Option<String>, agreed: &str| change.as_deref().unwrap_or(agreed).to_owned();
     Some(AgreedProfile {
-        first_name: next(&changes.first_name, &agreed.first_name, &account.first_name),
-        last_name: next(&changes.last_name, &agreed.last_name, &account.last_name),
+        first_name: next(&changes.first_name, &agreed.first_name),
+        last_name: next(&changes.last_name, &agreed.last_name),
     })
 }

@@ -55,7 +55,8 @@ pub struct UserView {
     pub linked: Option<Account>,
     /// The linked account's linked teams.
     pub linked_teams: TeamsFound,
-    /// The account of the wanted (or, after a crash, intended) username.
+    /// The account of the wanted username; of a user who is not wanted and has no link, that of the
+    /// intended one, which a crash may have left behind.
     pub named: Option<NamedAccount>,
     /// The username of an account that this program was about to create.
     pub intended: Option<String>,

@@ -13,7 +13,8 @@ use okta_anypoint::store::Origin;
 
 use crate::world::{APP, World};
 
-async fn refusal(world: &World, event: &LogEvent) -> String {
+/// Why an event failed for good.
+pub(super) async fn refusal(world: &World, event: &LogEvent) -> String {
     let record = world.record(event).await;
     assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
     record.error.unwrap()
@@ -180,7 +181,7 @@ async fn a_creation_whose_answer_is_lost_is_found_again() {
 }
 
 /// What a run that was cut off leaves behind: a note, and an account that nobody has.
-async fn left_behind(world: &World, user: &str, username: &str) {
+pub(super) async fn left_behind(world: &World, user: &str, username: &str) {
     let user = OktaUserId::parse(user).unwrap();
     let store = &world.table.store;
     let noted = store.intend_account(&user, username, "a-dead-run", Duration::ZERO);

@@ -1,0 +1,145 @@
+//! Refusals and outages: what they stop, and what goes on.
+
+use http::Method;
+use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::provision::{Policy, TeamNamePolicy};
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+
+use super::converge::{left_behind, refusal};
+use crate::world::{APP, World};
+
+/// Whichever comes first: one of the two teams that cannot be had comes before the one that can.
+#[tokio::test]
+async fn a_team_that_cannot_be_had_keeps_nobody_out_of_the_next() {
+    let world = World::with(Policy {
+        team_names: TeamNamePolicy::Strict,
+        ..Policy::default()
+    })
+    .await;
+    let ann = world.assigned_user("ann").await;
+    let mut events = Vec::new();
+    for name in ["R&D", "Devs", "S&D"] {
+        let group = world.okta.world().create_group(name).unwrap().id;
+        world.okta_does(|okta| okta.assign_group(APP, &group));
+        events = world.okta_does(|okta| okta.add_member(&group, &ann));
+    }
+    assert_eq!(world.deliver(&events).await, 204);
+    let text = refusal(&world, &events[0]).await;
+    assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
+    assert_eq!(world.team("Devs"), "ann");
+    world.done();
+}
+
+#[tokio::test]
+async fn an_account_that_is_refused_for_good_costs_nobody_the_one_they_have() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    world.anypoint().native_accounts = false;
+    world.rename(&ann, "ann_new").await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.team("Devs"), "ann");
+    let mails = world.anypoint.traffic().count(&Method::POST, "/recover");
+    assert_eq!(mails, 1, "there is no new account to mail about");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.user("ann");
+    let refused = Fault::status("/recover/password", 400, "{}");
+    world.anypoint.traffic().inject(refused);
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.record(&events[0]).await.status, Status::Done);
+    assert!(world.user_link(&ann).await.is_some());
+    assert_eq!(world.team("Devs"), "ann");
+    world.done();
+}
+
+/// Anypoint answers nothing that can be relied on: four attempts, then the event goes back.
+#[tokio::test]
+async fn a_creation_without_a_clear_answer_is_tried_four_times() {
+    let world = World::new().await;
+    let down = Fault::status("/users", 503, "{}").on(Method::POST);
+    world.anypoint.traffic().inject(down);
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 503);
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_class, Some(Class::Retryable));
+    let tries = world.anypoint.traffic().count(&Method::POST, "/users");
+    assert_eq!(tries, 4);
+    world.done();
+}
+
+/// The pause that Anypoint asks for takes up nearly all of the time that is left: the event goes back at
+/// once and says why, instead of being cut off.
+#[tokio::test]
+async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it() {
+    let world = World::new().await;
+    let down = FaultKind::Status {
+        code: 503,
+        headers: vec![("retry-after".to_owned(), "30".to_owned())],
+        body: "{}".to_owned(),
+    };
+    let down = Fault::new("/users", down).on(Method::POST);
+    world.anypoint.traffic().inject(down);
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 503);
+    let text = world.record(&events[0]).await.error.unwrap();
+    assert!(text.contains("503"), "{text}");
+    let tries = world.anypoint.traffic().count(&Method::POST, "/users");
+    assert_eq!(tries, 1);
+    world.done();
+}
+
+/// What was left behind under a name that nobody wants any more is closed, but not by a look that could
+/// not read everything.
+#[tokio::test]
+async fn nothing_is_closed_after_a_look_that_was_not_whole() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    left_behind(&world, &ann, "ann").await;
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "in valid"));
+    let down = Fault::status(&format!("/users/{ann}/groups"), 503, "{}");
+    let down = world.okta.traffic().inject(down);
+    let hint = world.hint(&ann);
+    assert_eq!(world.deliver(&hint).await, 503);
+    assert_eq!(world.writes(), 0);
+    world.okta.traffic().remove_fault(down);
+    assert_eq!(world.deliver(&hint).await, 204);
+    assert_eq!(world.account("ann"), "Left Behind - disabled");
+    world.done();
+}
+
+/// Also where the team has to be made first.
+#[tokio::test]
+async fn a_membership_that_is_refused_for_good_is_written_once() {
+    for team_is_there in [true, false] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        let pushed = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        if team_is_there {
+            assert_eq!(world.deliver(&pushed).await, 204);
+        }
+        let refused = Fault::status("/members", 403, "{}").on(Method::PATCH);
+        world.anypoint.traffic().inject(refused);
+        let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
+        assert_eq!(world.deliver(&events).await, 204);
+        let text = refusal(&world, &events[0]).await;
+        assert!(text.contains("403"), "{text}");
+        let tries = world.anypoint.traffic().count(&Method::PATCH, "/members");
+        assert_eq!(tries, 1);
+        assert_eq!(world.team("Devs"), "");
+        world.done();
+    }
+}
