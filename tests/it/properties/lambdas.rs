@@ -38,7 +38,7 @@ const SCOPES: [&str; 4] = [
 /// A worker that is to be killed is killed at one of so many calls.
 const MOST_CALLS: u32 = 30;
 /// The same where only writes to Anypoint count.
-const MOST_WRITES: u32 = 3;
+const MOST_WRITES: u32 = 2;
 /// The time of a worker's invocation while workers are killed: little, so that the lease of one that
 /// was killed ends soon.
 const INVOCATION: Duration = Duration::from_secs(7);
@@ -189,7 +189,7 @@ impl Lambdas {
             return None;
         }
         let worker = self.workers[at].lock().unwrap().clone();
-        if self.one_in(6) {
+        if self.one_in(3) {
             let (counted, most) = match self.dice.lock().unwrap().random() {
                 true => (Counted::WritesToAnypoint, MOST_WRITES),
                 false => (Counted::All, MOST_CALLS),
