@@ -205,6 +205,9 @@ async fn everything_is_counted_in_the_embedded_metric_format() {
     let batch = scene.received(60).await;
     scene.work(&worker, &batch, LONG).await.unwrap();
 
+    // A thread of its own reads what they write: to the end only once they have ended.
+    hook.kill9();
+    worker.kill9();
     let of_hook = metrics(&hook);
     let ignored: Vec<&String> = of_hook
         .keys()
