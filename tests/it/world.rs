@@ -313,16 +313,16 @@ pub fn worker(table: &Table, provisioner: &Provisioner) -> Worker {
     )
 }
 
-/// Looks at a group as a reconcile would have it done.
+/// Looks at a subject as a reconcile would have it done, with more time than a delivery has.
+pub async fn look_at(worker: &Worker, subject: Subject) -> Verdict {
+    let change = Change::found(subject, SystemClock.now_ms());
+    let deadline = Deadline::within(Duration::from_secs(20));
+    let verdicts = worker.run(&[change], Reason::Delivery, deadline).await;
+    verdicts[0]
+}
+
+/// The same of a group, which has to succeed.
 pub async fn look_at_group(worker: &Worker, group: &str) {
     let subject = Subject::Group(OktaGroupId::parse(group).unwrap());
-    let change = Change::found(subject, SystemClock.now_ms());
-    let verdicts = worker
-        .run(
-            &[change],
-            Reason::Delivery,
-            Deadline::within(Duration::from_secs(20)),
-        )
-        .await;
-    assert_eq!(verdicts, [Verdict::Settled]);
+    assert_eq!(look_at(worker, subject).await, Verdict::Settled);
 }

@@ -1,13 +1,13 @@
 //! Refusals and outages: what they stop, and what goes on.
 
 use http::Method;
-use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, TeamNamePolicy};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 
 use super::converge::{left_behind, refusal};
-use crate::world::{APP, World};
+use crate::world::{APP, World, look_at, worker};
 
 /// Whichever comes first: one of the two teams that cannot be had comes before the one that can.
 #[tokio::test]
@@ -62,30 +62,30 @@ async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
     world.done();
 }
 
-/// Anypoint answers nothing that can be relied on: four attempts, then the event goes back.
+/// Anypoint answers nothing that can be relied on: four attempts, then the work goes back.
 #[tokio::test]
 async fn a_creation_without_a_clear_answer_is_tried_four_times() {
     let world = World::new().await;
     let down = Fault::status("/users", 503, "{}").on(Method::POST);
     world.anypoint.traffic().inject(down);
     let ann = world.user("ann");
-    let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    assert_eq!(world.deliver(&events).await, 503);
-    let record = world.record(&events[0]).await;
-    assert_eq!(record.error_class, Some(Class::Retryable));
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    let subject = Subject::User(OktaUserId::parse(ann).unwrap());
+    let worker = worker(&world.table, &world.provisioner);
+    assert!(look_at(&worker, subject).await.is_retry());
     let tries = world.anypoint.traffic().count(&Method::POST, "/users");
     assert_eq!(tries, 4);
     world.done();
 }
 
-/// The pause that Anypoint asks for takes up nearly all of the time that is left: the event goes back at
-/// once and says why, instead of being cut off.
+/// Anypoint asks for two seconds, and no more than these are left for the answer to Okta: the event goes
+/// back at once and says why, instead of being cut off.
 #[tokio::test]
 async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it() {
     let world = World::new().await;
     let down = FaultKind::Status {
         code: 503,
-        headers: vec![("retry-after".to_owned(), "30".to_owned())],
+        headers: vec![("retry-after".to_owned(), "2".to_owned())],
         body: "{}".to_owned(),
     };
     let down = Fault::new("/users", down).on(Method::POST);
