@@ -1,16 +1,15 @@
 //! Carries out a user's plan. Each action is safe to do twice.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use super::action::{AccountRef, UserAction, UserStep};
+use super::action::{UserAction, UserStep};
 use super::create::name_taken;
-use super::look::defect;
 use super::plan::plan_user;
+use super::run::{Course, End, Intent, Run};
 use super::view::UserView;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};
-use crate::ids::{AccountId, OktaUserId};
+use crate::ids::OktaUserId;
 use crate::ledger::Claim;
 use crate::provision::provisioner::{Applied, Provisioner};
 use crate::store::{AccountIntent, FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
@@ -24,22 +23,6 @@ const HELD_PAUSE: Duration = Duration::from_millis(150);
 const MOST_UNSURE: u32 = 3;
 /// How long to wait before that, unless the remote says.
 const UNSURE_PAUSE: Duration = Duration::from_millis(200);
-
-/// How the work on a plan ended.
-pub(super) enum End {
-    /// All is done, but for what was refused for good.
-    Done(Option<Failure>),
-    /// Another run is creating the account right now.
-    Held,
-    /// The username is taken: by an account that appeared since the look, or by another customer.
-    NameTaken,
-    /// Whether the account was created is not known: the next look tells.
-    Unsure(Failure),
-}
-
-impl End {
-    pub(super) const DONE: Self = Self::Done(None);
-}
 
 impl Provisioner {
     pub(crate) async fn provision_user(
@@ -176,42 +159,7 @@ impl Provisioner {
     }
 }
 
-/// What one piece of work has come to, over all its looks.
-#[derive(Default)]
-pub(super) struct Course {
-    pub(super) applied: Applied,
-    /// The usernames for which it has asked for a mail.
-    mailed: HashSet<String>,
-    pub(super) intent: Intent,
-}
-
-/// Whether the note about an account that is being created may still say that this work is at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Intent {
-    #[default]
-    Closed,
-    Open,
-}
-
-pub(super) struct Run<'a> {
-    pub(super) provisioner: &'a Provisioner,
-    pub(super) view: &'a UserView,
-    pub(super) created: Option<AccountId>,
-    /// The account that was closed and that this run has enabled.
-    pub(super) opened: Option<AccountId>,
-    pub(super) course: &'a mut Course,
-    pub(super) written: FreshTeams,
-}
-
 impl Run<'_> {
-    /// The account was refused, closed or linked: nothing is left to find again.
-    pub(super) async fn forget_intent(&mut self) -> Result<(), Failure> {
-        let store = &self.provisioner.store;
-        store.forget_intent(&self.view.user).await?;
-        self.course.intent = Intent::Closed;
-        Ok(())
-    }
-
     async fn act(
         &mut self,
         action: UserAction,
@@ -373,16 +321,6 @@ impl Run<'_> {
                 format!("the account is linked to Okta user {other}."),
                 "Part it from that user with `okta-anypoint unlink`, then replay the event.",
             )),
-        }
-    }
-
-    fn resolve(&self, account: &AccountRef) -> Result<AccountId, Failure> {
-        match account {
-            AccountRef::Known(id) => Ok(id.clone()),
-            AccountRef::Created => self
-                .created
-                .clone()
-                .ok_or_else(|| defect("an action came before its account")),
         }
     }
 }

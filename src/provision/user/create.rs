@@ -4,7 +4,7 @@ use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
-use super::apply::{End, Intent, Run};
+use super::run::{End, Intent, Run};
 use crate::anypoint::NewAccount;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure, Side};

@@ -5,7 +5,7 @@
 use futures_util::future::try_join;
 
 use super::action::{AccountRef, UserAction, UserStep};
-use super::apply::{Course, End, Intent, Run};
+use super::run::{Course, End, Intent, Run};
 use crate::anypoint::AccountChanges;
 use crate::deadline::Deadline;
 use crate::failure::Failure;

@@ -1,6 +1,6 @@
 //! Carries out what a plan says of teams.
 
-use super::apply::Run;
+use super::run::Run;
 use super::view::WantedTeam;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};

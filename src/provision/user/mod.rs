@@ -9,6 +9,7 @@ mod look;
 mod membership;
 mod plan;
 mod profile;
+mod run;
 mod view;
 
 pub use action::{AccountRef, UserAction, UserStep};
