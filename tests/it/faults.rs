@@ -222,6 +222,24 @@ async fn a_conflict_is_tried_again() {
     assert_eq!(between.made("TransactWriteItems"), 3);
 }
 
+/// A transaction that DynamoDB has no capacity for may be tried later, and says so.
+#[tokio::test]
+async fn a_throttled_transaction_is_retryable() {
+    let (client, table, _) = between(|operation, before| match (operation, before) {
+        ("TransactWriteItems", 0) => cancelled(&["None", "ThrottlingError", "None"]),
+        ("TransactWriteItems", _) => cancelled(&["ProvisionedThroughputExceeded", "None", "None"]),
+        _ => Fault::None,
+    })
+    .await;
+    let store = store(client, &table);
+    for _ in 0..2 {
+        let linked = store.link_user(&user(1), &link_to("a1")).await;
+        let failure = linked.unwrap_err();
+        assert!(failure.is_retryable(), "{failure}");
+        assert!(failure.message.contains("was throttled"), "{failure}");
+    }
+}
+
 /// What a transaction's refusal says of each of its items.
 fn cancelled(reasons: &[&str]) -> Fault {
     let mut refusal = refuse("TransactionCanceledException");

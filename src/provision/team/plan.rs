@@ -212,6 +212,13 @@ mod tests {
         );
     }
 
+    /// A group holds two teams only where the table is broken; it cannot give way to itself.
+    #[test]
+    fn a_name_that_another_team_of_the_group_has_is_taken() {
+        let failure = plan("Ops", Some("t2"), &[("t1", "00g1"), ("t2", "00g1")]).unwrap_err();
+        assert_eq!(failure, name_taken());
+    }
+
     /// Names that differ in their case only can stand beside each other: the group's own is preferred.
     #[test]
     fn of_two_spellings_the_groups_own_is_adopted() {

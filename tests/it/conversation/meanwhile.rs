@@ -19,13 +19,13 @@ use crate::world::{APP, World};
 /// The request for a password reset mail.
 const MAIL: &str = "/recover/password";
 /// The search for an account, and the request for a new one.
-const USERS: &str = "/users";
+pub const USERS: &str = "/users";
 /// Of a run that is still at it.
-const LONG: Duration = Duration::from_secs(1_000);
+pub const LONG: Duration = Duration::from_secs(1_000);
 
 /// Lets something happen once: when Anypoint has carried out a call of this method whose path ends so, and
 /// before it answers. What came of it is there to be received once it did.
-fn meanwhile<T: Send + 'static>(
+pub fn meanwhile<T: Send + 'static>(
     world: &Arc<World>,
     method: Method,
     path_end: &str,
@@ -48,11 +48,11 @@ fn meanwhile<T: Send + 'static>(
 }
 
 /// Ends a test; nothing may be left that was to happen in its world.
-fn done(world: Arc<World>) {
+pub fn done(world: Arc<World>) {
     Arc::into_inner(world).unwrap().done();
 }
 
-fn policy(adopt: Adopt) -> Policy {
+pub fn policy(adopt: Adopt) -> Policy {
     Policy {
         adopt,
         ..Policy::default()
@@ -60,27 +60,27 @@ fn policy(adopt: Adopt) -> Policy {
 }
 
 /// Notes that `holder` is about to create an account for a user.
-async fn note(world: &World, user: &str, username: &str, holder: &str, lease: Duration) {
+pub async fn note(world: &World, user: &str, username: &str, holder: &str, lease: Duration) {
     let user = OktaUserId::parse(user).unwrap();
     let store = &world.table.store;
     let noted = store.intend_account(&user, username, holder, lease).await;
     assert_eq!(noted.unwrap(), Intended::Noted);
 }
 
-async fn take_note_back(world: &World, user: &str) {
+pub async fn take_note_back(world: &World, user: &str) {
     let user = OktaUserId::parse(user).unwrap();
     world.table.store.forget_intent(&user).await.unwrap();
 }
 
 /// Somebody's account, made by hand.
-fn account_by_hand(world: &World, username: &str) -> String {
+pub fn account_by_hand(world: &World, username: &str) -> String {
     let mut anypoint = world.anypoint();
     let made = anypoint.add_user(username, "By", "Hand", "ann@acme.example");
     made.unwrap()
 }
 
 /// Links a user as `okta-anypoint link` does.
-async fn link_by_hand(world: &World, user: &str, account: &str, reset_mail: ResetMail) {
+pub async fn link_by_hand(world: &World, user: &str, account: &str, reset_mail: ResetMail) {
     let link = UserLink {
         anypoint_id: AccountId::parse(account).unwrap(),
         username: "by_hand".to_owned(),

@@ -8,6 +8,7 @@ mod groups;
 mod meanwhile;
 mod members;
 mod names;
+mod notes;
 mod overtaken;
 mod peers;
 mod refused;
