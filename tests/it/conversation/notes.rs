@@ -85,6 +85,30 @@ async fn an_account_is_noted_before_it_is_closed_again() {
     done(world);
 }
 
+/// The same, and the account is somebody else's by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_became_somebodys_is_not_closed_again() {
+    let world = Arc::new(World::new().await);
+    let (ann, bob) = (world.user("ann"), world.user("bob"));
+    let account = account_by_hand(&world, "ann");
+    world.anypoint().disable(&account).unwrap();
+    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+    let linked = meanwhile(&world, Method::PUT, &account.clone(), {
+        let ann = ann.clone();
+        async move |world: Arc<World>| {
+            link_by_hand(&world, &bob, &account, ResetMail::Settled).await;
+            let other = account_by_hand(&world, "by_hand");
+            link_by_hand(&world, &ann, &other, ResetMail::Settled).await;
+        }
+    });
+    assert_eq!(world.deliver(&assigned).await, 204);
+    assert_eq!(linked.try_recv(), Ok(()));
+    let text = refusal(&world, &assigned[0]).await;
+    assert!(text.contains("belongs to Okta user"), "{text}");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    done(world);
+}
+
 /// Another run is creating an account. A link that is written now would take away its note.
 #[tokio::test]
 async fn nothing_is_linked_while_another_run_creates_an_account() {

@@ -138,6 +138,20 @@ async fn a_refused_write_of_a_team_is_told_as_it_is() {
     }
 }
 
+#[tokio::test]
+async fn a_refused_creation_of_a_team_is_told_as_it_is() {
+    let world = World::new().await;
+    let refused = Fault::status("/teams", 403, "{}").on(Method::POST);
+    let refused = world.anypoint.traffic().inject(refused);
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
+    assert_eq!(world.deliver(&events).await, 204);
+    let error = world.record(&events[0]).await.error.unwrap();
+    assert!(error.contains("403") && error.contains("scopes"), "{error}");
+    assert_eq!(world.anypoint.traffic().fired(refused), 1, "{error}");
+    world.done();
+}
+
 /// What may heal is waited for; only a name that cannot be had stops no member.
 #[tokio::test]
 async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
