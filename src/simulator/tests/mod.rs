@@ -4,6 +4,7 @@ mod anypoint;
 mod faults;
 mod hooks;
 mod okta;
+mod teams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
