@@ -1,0 +1,22 @@
+"""A copy of this checkout, to plant defects in (tools/mutants, tools/mutation-score)."""
+
+import pathlib
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def copied_to(folder):
+    """Makes `folder` anew with every file that git knows here, and gives it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    for name in filter(None, files):
+        name = name.decode()
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # With the present time as its own: cargo must not take the last defect's build for one of it.
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".tools").symlink_to(ROOT / ".tools")
+    return folder
