@@ -8,11 +8,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def copied_to(folder):
-    """Makes `folder` anew with every file that git knows here, and gives it."""
+    """Makes `folder` anew with every file here that git does not ignore, and gives it."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
     for name in filter(None, files):
         name = name.decode()
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,9 @@
 
 #[path = "../built.rs"]
 mod built;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/planted.rs"]
+mod planted;
 #[allow(
     dead_code,
     unused_imports,

@@ -14,6 +14,9 @@ mod fifo;
 mod measure;
 mod pair;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/planted.rs"]
+mod planted;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/serve/rig.rs"]
 mod rig;
 #[allow(

@@ -53,6 +53,7 @@ pub mod traffic;
 
 mod call;
 mod index;
+mod outcome;
 
 #[cfg(test)]
 mod tests;

@@ -17,14 +17,15 @@ use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::call::{Call, Content, Reply};
-use super::traffic::{FaultKind, Moment, RecordedRequest, Traffic};
+use super::outcome::{self, Outcome, Rest};
+use super::traffic::{RecordedRequest, Traffic};
 
 /// Bodies above this are refused with 413.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -132,7 +133,7 @@ async fn handle<M: Model>(
         Ok(bytes) => {
             call.body = bytes.to_vec();
             tokio::time::sleep(traffic.latency()).await;
-            run(&shared, &mut call).await
+            outcome::run(&*shared.model, traffic, &mut call).await
         }
         Err(_) => {
             call.note("body too large or broken off");
@@ -162,72 +163,6 @@ async fn handle<M: Model>(
         Outcome::Drop => {
             line.cut();
             Response::new(Body::empty())
-        }
-    }
-}
-
-enum Outcome {
-    Reply(Reply),
-    InHalves(Reply, Rest),
-    Drop,
-}
-
-/// What becomes of the second half of a body.
-enum Rest {
-    /// It comes after a pause.
-    Late(Duration),
-    /// The connection breaks instead.
-    Never,
-}
-
-async fn run<M: Model>(shared: &Shared<M>, call: &mut Call) -> Outcome {
-    let fault = shared.traffic.strike(&call.method, &call.path);
-    let Some((kind, moment)) = fault else {
-        return Outcome::Reply(shared.model.answer(call).await);
-    };
-    match kind {
-        FaultKind::StaleRead => call.stale = true,
-        FaultKind::ShortPage(items) => call.page_cap = Some(items),
-        FaultKind::Delay(pause) if moment == Moment::BeforeEffect => {
-            tokio::time::sleep(pause).await
-        }
-        _ => {}
-    }
-    let needs_answer = moment == Moment::AfterEffect
-        || matches!(
-            kind,
-            FaultKind::StaleRead
-                | FaultKind::ShortPage(_)
-                | FaultKind::Delay(_)
-                | FaultKind::SlowBody(_)
-        );
-    let reply = if needs_answer {
-        shared.model.answer(call).await
-    } else {
-        Reply::json(200, json!({"data": []}))
-    };
-    match kind {
-        FaultKind::StaleRead | FaultKind::ShortPage(_) => Outcome::Reply(reply),
-        FaultKind::Delay(pause) => {
-            if moment == Moment::AfterEffect {
-                tokio::time::sleep(pause).await;
-            }
-            Outcome::Reply(reply)
-        }
-        FaultKind::Status {
-            code,
-            headers,
-            body,
-        } => {
-            let mut reply = Reply::text(code, "application/json", body);
-            reply.headers = headers;
-            Outcome::Reply(reply)
-        }
-        FaultKind::DropConnection => Outcome::Drop,
-        FaultKind::TruncatedBody => Outcome::InHalves(reply, Rest::Never),
-        FaultKind::SlowBody(pause) => Outcome::InHalves(reply, Rest::Late(pause)),
-        FaultKind::WrongJson => {
-            Outcome::Reply(Reply::json(200, json!({"surprise": [1, "two", null]})))
         }
     }
 }

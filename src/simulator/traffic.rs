@@ -55,6 +55,8 @@ pub enum FaultKind {
     StaleRead,
     /// A list holds at most this many items a page, whatever `limit` says; following pages exist as usual.
     ShortPage(usize),
+    /// A list lacks its last item; the total that it names counts it.
+    LostItem,
 }
 
 /// Whether a fault strikes before or after the request had its effect on the world.

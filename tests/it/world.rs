@@ -62,6 +62,7 @@ impl World {
 
     /// A world on the given table.
     pub async fn on(table: Table, policy: Policy, pace: Pace, time: Duration) -> Self {
+        crate::planted::watch();
         let free = "127.0.0.1:0".parse().unwrap();
         let okta = OktaSimulator::start(free, OktaOptions::default())
             .await

@@ -110,6 +110,14 @@ async fn reads_can_be_stale_short_or_slow() {
     );
     traffic.remove_fault(short);
 
+    traffic.inject(Fault::new("/teams", FaultKind::LostItem).once());
+    let page = anypoint.get("/teams?limit=500").await;
+    let ends_early = (
+        page.body["data"].as_array().unwrap().len(),
+        &page.body["total"],
+    );
+    assert_eq!(ends_early, (1, &json!(2)));
+
     traffic.inject(Fault::new("/teams", FaultKind::SlowBody(Duration::from_millis(60))).once());
     let begun = Instant::now();
     assert_eq!(anypoint.get("/teams").await.body["total"], 2);

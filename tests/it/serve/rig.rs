@@ -142,7 +142,7 @@ impl Remotes {
     }
 }
 
-/// A running program. Dropping it kills it.
+/// A running program. Dropping it kills it, and fails the test where it logged what nobody may read.
 pub struct Serve {
     child: Child,
     pub hook: String,
@@ -270,6 +270,10 @@ impl Drop for Serve {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A process of its own may have gone with its folder.
+        if let (false, Ok(said)) = (std::thread::panicking(), std::fs::read_to_string(&self.log)) {
+            crate::planted::check("the log of serve", &said, &[]);
+        }
     }
 }
 

@@ -8,43 +8,11 @@ use okta_anypoint::telemetry::{start_logging, start_logging_for_people};
 use rusqlite::Connection;
 
 use super::{APP, Remotes, SECRET, Serve, eventually};
-
-/// Names, addresses, numbers and secrets that are planted; none may show.
-const PLANTED: [&str; 10] = [
-    "Xaver",
-    "Plantedname",
-    "planted.example",
-    "Planted Group",
-    "planted_user",
-    "planted-secret",
-    "555 0199",
-    SECRET,
-    "simulated-okta-token",
-    "simulated-secret",
-];
+use crate::planted::check;
 
 /// An answer that quotes a person, in the shape of neither remote and of both.
 const QUOTE: &str = r#"{"errorCode":"E0000001","errorSummary":"Xaveria Plantedname","message":
 "xaveria@planted.example","id":["planted_user"],"profile":"planted-secret","data":"555 0199"}"#;
-
-fn check(place: &str, text: &str, more: &[String]) {
-    let text = text.to_lowercase();
-    for word in PLANTED
-        .iter()
-        .copied()
-        .chain(more.iter().map(String::as_str))
-    {
-        let Some(at) = text.find(&word.to_lowercase()) else {
-            continue;
-        };
-        let around: String = text
-            .chars()
-            .skip(at.saturating_sub(300))
-            .take(600)
-            .collect();
-        panic!("{word} shows in {place}: …{around}…");
-    }
-}
 
 /// Every text of a table.
 fn rows(file: &Connection, table: &str) -> String {
@@ -211,7 +179,8 @@ async fn nothing_personal_shows_at_any_level() {
             "no {level} in the log"
         );
     }
-    assert!(log.lines().count() > 200, "the log is not simply empty");
+    let lines = log.lines().count();
+    assert!(lines > 100, "only {lines} lines were logged");
     let calls = remotes.anypoint.traffic().log();
     let passwords = calls
         .iter()

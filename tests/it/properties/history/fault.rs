@@ -26,11 +26,12 @@ pub enum FaultChoice {
     SlowBody,
     Stale,
     ShortPage,
+    LostItem,
     TokenRevoked,
 }
 
 impl FaultChoice {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Status500,
         Self::Status503,
         Self::Status503RetryAfter,
@@ -44,6 +45,7 @@ impl FaultChoice {
         Self::SlowBody,
         Self::Stale,
         Self::ShortPage,
+        Self::LostItem,
         Self::TokenRevoked,
     ];
 
@@ -63,6 +65,7 @@ impl FaultChoice {
             Self::SlowBody => "slow body",
             Self::Stale => "stale read",
             Self::ShortPage => "page of one item",
+            Self::LostItem => "list without its last item",
             Self::TokenRevoked => "token revoked",
         }
     }
