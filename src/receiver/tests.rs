@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use http::HeaderName;
 use secrecy::SecretString;
 
 use super::*;
@@ -61,8 +62,6 @@ fn counted_receiver(mood: Mood) -> (Receiver, Arc<TestQueue>, Arc<Metrics>) {
     );
     (receiver, queue, metrics)
 }
-
-use http::HeaderName;
 
 async fn ask(
     receiver: &Receiver,
@@ -181,6 +180,29 @@ async fn events_are_counted_and_those_that_do_not_act_by_their_reason() {
         "received 6",
     ];
     assert_eq!(counted, expected);
+}
+
+/// Whoever has a body to read asks this first.
+#[tokio::test]
+async fn only_a_delivery_of_someone_with_the_secret_has_its_body_read() {
+    let (receiver, _) = receiver(Mood::Takes);
+    for (method, secret, status) in [
+        ("POST", "wrong", Some(401)),
+        ("GET", "wrong", Some(401)),
+        ("GET", "current", Some(400)),
+        ("PUT", "current", Some(405)),
+        ("POST", "current", None),
+        ("POST", "previous", None),
+    ] {
+        let header = |name: &str| (name == "authorization").then_some(secret.as_bytes());
+        let head = Request {
+            method,
+            header: &header,
+            body: EMPTY,
+        };
+        let answer = receiver.answer_to_head(&head).await;
+        assert_eq!(answer.map(|answer| answer.status), status, "{method}");
+    }
 }
 
 #[tokio::test]
