@@ -193,6 +193,18 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_somebody_out_is_said() {
+        for (reason, said) in [
+            (Unwanted::NoUser, "does not exist"),
+            (Unwanted::Deprovisioned, "is deactivated"),
+            (Unwanted::Suspended, "is suspended"),
+            (Unwanted::NotAssigned, "is not assigned to the app"),
+        ] {
+            assert_eq!(reason.as_str(), format!("the Okta user {said}"));
+        }
+    }
+
+    #[test]
     fn suspended_users_follow_the_setting() {
         let assigned = app_user(json!("ACTIVE"));
         let mut policy = Policy::default();
