@@ -42,8 +42,9 @@ campaign: ## Plays random histories with faults at every remote, and prints figu
 	@cargo build --release --locked --no-default-features --bin hook --bin provision --bin schedule
 	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" tools/campaign $(or $(SECONDS),120)
 
-mutants: ## Plants defects one by one and sees whether the tests notice; about a quarter of an hour
+mutants: ## Plants defects one by one and sees whether the tests and checks notice; about half an hour
 	@tools/setup
+	@tools/lint-setup
 	@tools/mutants
 
 mutation-score: ## Changes event, receiver, ledger, store and provision in every way that cargo-mutants knows; many hours
