@@ -243,6 +243,10 @@ async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
     world.when(|okta| okta.deactivate(&ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "Left Behind - disabled");
+    let log = world.anypoint.traffic().log();
+    let asked = log.iter().flat_map(|request| &request.query);
+    let searches = asked.filter(|(name, value)| name == "search" && value == "ann_new");
+    assert_eq!(searches.count(), 1, "one search for it is enough");
     world.done();
 }
 

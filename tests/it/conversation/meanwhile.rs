@@ -164,6 +164,28 @@ async fn an_account_that_a_run_was_about_to_adopt_is_adopted_after_another_look(
     done(world);
 }
 
+/// The present account is being enabled when an operator links that of a new username. Nobody looks at the
+/// former one later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_was_parted_from_its_user_while_it_was_enabled_is_closed_again() {
+    let world = Arc::new(World::new().await);
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.suspend(&ann)).await;
+    let linked = meanwhile(&world, Method::PUT, &world.account_id("ann"), {
+        let ann = ann.clone();
+        async move |world: Arc<World>| {
+            world.okta_does(|okta| okta.set_app_username(APP, &ann, "by_hand"));
+            let other = account_by_hand(&world, "by_hand");
+            link_by_hand(&world, &ann, &other, ResetMail::Settled).await;
+        }
+    });
+    world.when(|okta| okta.unsuspend(&ann)).await;
+    assert_eq!(linked.try_recv(), Ok(()));
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.account("by_hand"), "ann Example - enabled");
+    done(world);
+}
+
 /// The account was closed before its mail, and an administrator has opened it. Two runs see that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
