@@ -47,7 +47,7 @@ mutants: ## Plants defects one by one and sees whether the tests and checks noti
 	@tools/lint-setup
 	@tools/mutants
 
-mutation-score: ## Changes event, receiver, ledger, store and provision in every way that cargo-mutants knows; many hours
+mutation-score: ## Changes event, receiver, ledger, store and provision in every way that cargo-mutants knows; about two hours
 	@tools/setup
 	@tools/mutation-score
 
