@@ -1,8 +1,8 @@
 //! What can go wrong, in the one shape that everything above the adapters reasons about.
 //!
-//! A [`Failure`] says on which side it happened, whether a retry may heal it, and what to do about
-//! it. Its text never holds names, addresses, secrets or bodies: it goes into logs and into the
-//! table as it is.
+//! A [`Failure`] says on which side it happened, whether a retry may heal it, why it happened, and what
+//! to do about it. Its text never holds names, addresses, secrets or bodies: it goes into logs and
+//! into the table as it is.
 
 use std::fmt;
 use std::time::Duration;
@@ -60,13 +60,138 @@ impl fmt::Display for Side {
     }
 }
 
-/// One failure: where, what, of which class, and what to do about it.
+/// Why it went wrong, as one word that stays the same when the text changes (`error_code` in the
+/// table). Records, metrics and commands group failures by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Somebody else has the username.
+    UsernameTaken,
+    /// The app user has no username, or one that Anypoint does not take.
+    UsernameInvalid,
+    /// An account of that name exists, and `ADOPT` does not let this user have it.
+    AdoptionRefused,
+    /// The account, or the team, is linked to another Okta object.
+    LinkedElsewhere,
+    /// The Okta profile lacks something that Anypoint asks for.
+    ProfileIncomplete,
+    /// Another team, or another group, has the team's name.
+    TeamNameTaken,
+    /// The group has a name that no team can have.
+    TeamNameInvalid,
+    /// The team has teams below it.
+    TeamHasChildren,
+    /// The service does not take a value that was sent.
+    ValueRefused,
+    /// The service refused the credentials: 401, or no token.
+    RefusedCredentials,
+    /// The service refused the rights for the call: 403.
+    RefusedRights,
+    /// A 404 that the service itself did not give, such as a gateway's.
+    #[serde(rename = "not_the_services_404")]
+    NotTheServices404,
+    /// The service says that something is not there which has to be.
+    NotFound,
+    /// The service refused the call for another reason.
+    Rejected,
+    /// Answers of one look that cannot all be true.
+    Contradiction,
+    /// The service asked to be called less often.
+    Throttled,
+    /// No answer in time.
+    Timeout,
+    /// No time was left to begin.
+    OutOfTime,
+    /// The service is out of reach or answers 5xx.
+    Unavailable,
+    /// The server did not prove who it is.
+    Certificate,
+    /// An answer that is not what the API describes.
+    Unreadable,
+    /// Another run works on the subject or has the claim.
+    Busy,
+    /// The run lost its lease, or could not renew it.
+    LostLease,
+    /// Something changed between the look and the write.
+    Overtaken,
+    /// A limit, such as `MAX_DEACTIVATIONS`, stopped the work.
+    LimitReached,
+    /// A setting is missing, or does not fit.
+    BadSettings,
+    /// A record, a message or a file cannot be read or used as it is.
+    BadRecord,
+    /// A defect of this program.
+    Defect,
+}
+
+impl Cause {
+    /// The word used in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UsernameTaken => "username_taken",
+            Self::UsernameInvalid => "username_invalid",
+            Self::AdoptionRefused => "adoption_refused",
+            Self::LinkedElsewhere => "linked_elsewhere",
+            Self::ProfileIncomplete => "profile_incomplete",
+            Self::TeamNameTaken => "team_name_taken",
+            Self::TeamNameInvalid => "team_name_invalid",
+            Self::TeamHasChildren => "team_has_children",
+            Self::ValueRefused => "value_refused",
+            Self::RefusedCredentials => "refused_credentials",
+            Self::RefusedRights => "refused_rights",
+            Self::NotTheServices404 => "not_the_services_404",
+            Self::NotFound => "not_found",
+            Self::Rejected => "rejected",
+            Self::Contradiction => "contradiction",
+            Self::Throttled => "throttled",
+            Self::Timeout => "timeout",
+            Self::OutOfTime => "out_of_time",
+            Self::Unavailable => "unavailable",
+            Self::Certificate => "certificate",
+            Self::Unreadable => "unreadable",
+            Self::Busy => "busy",
+            Self::LostLease => "lost_lease",
+            Self::Overtaken => "overtaken",
+            Self::LimitReached => "limit_reached",
+            Self::BadSettings => "bad_settings",
+            Self::BadRecord => "bad_record",
+            Self::Defect => "defect",
+        }
+    }
+
+    /// Whether a service refused who we are or what we may do: the caller then asks the side's probe
+    /// whether it refuses everybody.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::RefusedCredentials | Self::RefusedRights)
+    }
+
+    /// What a failure has when nobody named a cause.
+    fn assumed(side: Side, class: Class) -> Self {
+        match (class, side) {
+            (Class::Retryable, _) => Self::Unavailable,
+            (Class::Permanent, Side::Okta | Side::Anypoint) => Self::Rejected,
+            (Class::Permanent, Side::Table | Side::Queue) => Self::BadRecord,
+            (Class::Permanent, Side::Settings) => Self::BadSettings,
+            (Class::Permanent, Side::Program) => Self::Defect,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One failure: where, what, of which class, why, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Where it went wrong.
     pub side: Side,
     /// Whether a retry may heal it.
     pub class: Class,
+    /// Why it failed.
+    pub cause: Cause,
     /// What failed, without personal data.
     pub message: String,
     /// What an operator can do about it, when there is something.
@@ -81,6 +206,7 @@ impl Failure {
         Self {
             side,
             class: Class::Retryable,
+            cause: Cause::assumed(side, Class::Retryable),
             message: message.into(),
             advice: None,
             retry_after: None,
@@ -92,10 +218,25 @@ impl Failure {
         Self {
             side,
             class: Class::Permanent,
+            cause: Cause::assumed(side, Class::Permanent),
             message: message.into(),
             advice: Some(advice.into()),
             retry_after: None,
         }
+    }
+
+    /// The same failure, with its cause named.
+    #[must_use]
+    pub fn because(mut self, cause: Cause) -> Self {
+        self.cause = cause;
+        self
+    }
+
+    /// The same failure, with something that an operator can do about it.
+    #[must_use]
+    pub fn advising(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
     }
 
     /// The same failure, not to be retried before `wait` is over.
@@ -123,3 +264,31 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_cause_is_the_one_in_records() {
+        for cause in [
+            Cause::UsernameTaken,
+            Cause::NotTheServices404,
+            Cause::RefusedCredentials,
+            Cause::LostLease,
+        ] {
+            let written = serde_json::to_value(cause).unwrap();
+            assert_eq!(written, cause.as_str());
+            assert_eq!(serde_json::from_value::<Cause>(written).unwrap(), cause);
+        }
+    }
+
+    #[test]
+    fn a_named_cause_takes_the_place_of_the_assumed_one() {
+        let failure = Failure::permanent(Side::Settings, "wrong", "mend it");
+        assert_eq!(failure.cause, Cause::BadSettings);
+        let failure = failure.because(Cause::LimitReached);
+        assert_eq!(failure.cause, Cause::LimitReached);
+        assert_eq!(failure.class, Class::Permanent);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::failure::{Class, Failure, Side};
+use crate::failure::{Cause, Class, Failure, Side};
 
 /// A call that got no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +148,37 @@ impl CallError {
         }
     }
 
+    /// Why it failed, in the word that records keep.
+    pub fn cause(&self) -> Cause {
+        match &self.kind {
+            CallErrorKind::Status { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED => Cause::RefusedCredentials,
+                StatusCode::FORBIDDEN => Cause::RefusedRights,
+                StatusCode::NOT_FOUND => Cause::NotFound,
+                StatusCode::BAD_REQUEST => Cause::ValueRefused,
+                StatusCode::TOO_MANY_REQUESTS => Cause::Throttled,
+                StatusCode::REQUEST_TIMEOUT => Cause::Timeout,
+                status if status.is_server_error() => {
+                    if self.is_throttling() {
+                        Cause::Throttled
+                    } else {
+                        Cause::Unavailable
+                    }
+                }
+                _ if self.class() == Class::Retryable => Cause::Busy,
+                _ => Cause::Rejected,
+            },
+            CallErrorKind::Connection => Cause::Unavailable,
+            CallErrorKind::Certificate => Cause::Certificate,
+            CallErrorKind::TimedOut => Cause::Timeout,
+            CallErrorKind::OutOfTime => Cause::OutOfTime,
+            CallErrorKind::Unreadable(_) => Cause::Unreadable,
+            CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => {
+                Cause::RefusedCredentials
+            }
+        }
+    }
+
     fn advice(&self) -> Cow<'static, str> {
         if let CallErrorKind::SignIn { fix, .. } = &self.kind {
             return Cow::Owned(fix.clone());
@@ -188,9 +219,10 @@ impl CallError {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Failure {
         let message = error.to_string();
-        match error.class() {
+        let failure = match error.class() {
             Class::Retryable => Failure::retryable(error.side, message).after(error.retry_after),
             Class::Permanent => Failure::permanent(error.side, message, error.advice()),
-        }
+        };
+        failure.because(error.cause())
     }
 }
