@@ -8,7 +8,7 @@ use crate::aws::{Limits, Source};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, Network};
 use crate::ledger::{DynamoDbLedger, Ledger};
 use crate::okta::{Okta, Scopes};
 use crate::provision::Provisioner;
@@ -87,7 +87,12 @@ pub async fn reader(
 ) -> Result<Reader<'static>, Failure> {
     let store = Arc::new(SecretsManager::on_first_use(source, Limits::within(time)));
     let environment = |name: &str| std::env::var(name).ok();
-    Reader::with_secrets(environment, store, needs, Deadline::within(time)).await
+    let mut reader =
+        Reader::with_secrets(environment, store, needs, Deadline::within(time)).await?;
+    if let Err(error) = Network::of_process() {
+        reader.report(error.variable, "is malformed", &error.expected);
+    }
+    Ok(reader)
 }
 
 /// Clients of both remotes, the one of Okta with the rights to look; see

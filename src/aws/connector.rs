@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::HttpError;
 use aws_smithy_types::body::SdkBody;
 
-use crate::http::{client_builder, web_roots};
+use crate::http::Network;
 
 /// Where the SDK gets its connectors: one for each pair of time limits, made by the first call that
 /// has them.
@@ -51,8 +51,9 @@ struct Connector {
 
 impl Connector {
     fn new(settings: HttpConnectorSettings) -> Self {
-        let client = client_builder(web_roots())
+        let client = Network::of_process()
             .map_err(|error| error.to_string())
+            .and_then(Network::client_builder)
             .and_then(|mut builder| {
                 if let Some(limit) = settings.connect_timeout() {
                     builder = builder.connect_timeout(limit);

@@ -1,4 +1,4 @@
-//! The set-up of connections that every HTTP client of this package shares.
+//! The set-up of TLS that every HTTP client of this package shares.
 
 use std::error::Error;
 use std::io;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
 
-/// The root certificates of the web that are compiled in: nothing is read from the file system.
+/// The root certificates of the web that are compiled in.
 pub(crate) fn web_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
 }
 
 /// A client that trusts `roots`, with ring, HTTP/1.1, and neither redirects nor repetitions nor a
-/// proxy from the environment. Time limits are the caller's.
+/// proxy. Time limits are the caller's.
 ///
 /// # Errors
 /// When the TLS set-up is refused, which would be a defect of this program.

@@ -11,7 +11,8 @@ use super::call::{Answer, Call, Payload, Repeat};
 use super::error::{CallError, CallErrorKind};
 use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for};
-use super::tls::{client_builder, is_about_certificate, web_roots};
+use super::network::Network;
+use super::tls::is_about_certificate;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Class;
@@ -61,22 +62,14 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// A client with bundled web-PKI roots and ring, without redirects and without a proxy from the
-    /// environment.
+    /// A client that takes the [`Network`] of this process, without redirects.
     ///
     /// # Errors
-    /// When the TLS set-up is refused, which would be a defect of this program.
+    /// The variable of the network that is at fault.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
-        Self::with_roots(clock, web_roots())
-    }
-
-    /// A client that trusts `roots` instead of the bundled ones.
-    ///
-    /// # Errors
-    /// As [`HttpClient::new`].
-    pub fn with_roots(clock: Arc<dyn Clock>, roots: rustls::RootCertStore) -> Result<Self, String> {
-        let inner = client_builder(roots)
-            .map_err(|error| error.to_string())?
+        let network = Network::of_process().map_err(|error| error.to_string())?;
+        let inner = network
+            .client_builder()?
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_secs(50))
             .user_agent(concat!("okta-anypoint/", env!("CARGO_PKG_VERSION")))

@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod hook;
 mod ledger;
+mod network;
 mod planted;
 mod properties;
 mod queue;

@@ -121,8 +121,16 @@ impl Scene {
 
     /// The receiver without a queue: it applies events itself.
     pub async fn inline_hook(&self) -> Lambda {
+        self.inline_hook_with(&[]).await
+    }
+
+    /// The same with other settings in place of these.
+    pub async fn inline_hook_with(&self, others: &[(&'static str, String)]) -> Lambda {
         let mut env = self.remotes();
-        env.retain(|(name, _)| *name != "QUEUE_URL");
+        env.retain(|(name, _)| {
+            *name != "QUEUE_URL" && others.iter().all(|(other, _)| other != name)
+        });
+        env.extend_from_slice(others);
         env.push(("HOOK_SECRET", HOOK_SECRET.to_owned()));
         env.push(("TABLE_NAME", self.table.clone()));
         start(Function::Hook, &env).await

@@ -1,6 +1,7 @@
 //! `doctor`: what keeps the product from working, which side refuses, and what to change.
 
 mod anypoint;
+mod network;
 mod okta;
 mod table;
 
@@ -153,6 +154,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     read_settings(&mut settings, reader, complete);
 
     let deadline = Deadline::within(TIME);
+    let mut way = Group::new("network");
+    network::check(&mut way, engine.as_ref());
     let mut okta = Group::new("Okta");
     let mut hooks = Group::new("event hook");
     let mut anypoint = Group::new("Anypoint");
@@ -179,7 +182,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         remotes,
         table::check(&mut table, place.as_ref(), queue.as_deref())
     );
-    show([settings, okta, anypoint, table, hooks], console)
+    show([settings, way, okta, anypoint, table, hooks], console)
 }
 
 fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
@@ -197,7 +200,7 @@ fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
     }
 }
 
-fn show(groups: [Group; 5], console: &Console) -> Result<Verdict> {
+fn show(groups: [Group; 6], console: &Console) -> Result<Verdict> {
     for group in &groups {
         console.say(console.paint(Tone::Strong, group.name))?;
         for check in &group.checks {
