@@ -224,7 +224,7 @@ async fn without_the_table_everything_goes_back_in_time() {
 
 #[tokio::test]
 async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
-    /// `maxReceiveCount` in `template.yaml`.
+    /// Fewer than `maxReceiveCount` in `template.yaml`, to be quicker.
     const MOST_RECEIVES: usize = 10;
     let scene = Scene::new().await;
     let dead_letters = scene.dead_letters(MOST_RECEIVES).await;
