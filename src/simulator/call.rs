@@ -1,8 +1,23 @@
 //! One request on its way through a simulator, and the answer to it.
 
+use std::time::Duration;
+
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+
+use super::traffic::FaultId;
+
+/// Which state a read sees.
+#[derive(Clone, Copy)]
+pub(super) enum Past {
+    /// The present one.
+    Now,
+    /// That before the last change.
+    BeforeLastChange,
+    /// That of when this fault was set.
+    When(FaultId),
+}
 
 /// A request, taken apart.
 pub(super) struct Call {
@@ -13,13 +28,30 @@ pub(super) struct Call {
     pub body: Vec<u8>,
     /// At most this many items a page (a fault).
     pub page_cap: Option<usize>,
-    /// Answer from the state before the last change (a fault).
-    pub stale: bool,
+    /// Answer from an earlier state (a fault).
+    pub past: Past,
+    /// Objects that lists do not show (a fault).
+    pub hidden: Vec<String>,
+    /// Members of an Okta group who joined less than this ago are not shown (a fault).
+    pub member_lag: Option<Duration>,
+    /// Whether something was really not shown because of a fault.
+    pub hid: bool,
+    /// Whether an earlier state really answered because of a fault.
+    pub was_past: bool,
+    /// Whether the first page is given for another one because of a fault.
+    pub without_offset: bool,
     /// What about this request is outside the vendor's documents.
     pub notes: Vec<String>,
 }
 
 impl Call {
+    /// Whether a list shows the object with this id.
+    pub fn shows(&mut self, id: &str) -> bool {
+        let hidden = self.hidden.iter().any(|hidden| hidden == id);
+        self.hid |= hidden;
+        !hidden
+    }
+
     /// The path in decoded parts, without empty ones.
     pub fn segments(&self) -> Vec<String> {
         let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
@@ -92,7 +124,7 @@ pub(super) enum Content {
 /// An answer.
 pub(super) struct Reply {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Vec<u8>)>,
     pub content: Content,
 }
 
@@ -124,8 +156,14 @@ impl Reply {
         }
     }
 
+    /// Gives a header this value only.
+    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.to_owned(), value.into()));
+    }
+
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }

@@ -1,16 +1,20 @@
 //! Where a world lives: behind a lock, with its previous state kept when a stale read is to be played.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::traffic::Traffic;
+use super::call::Past;
+use super::traffic::{FaultId, Traffic};
 
 struct Kept<W> {
     now: W,
     before: Option<W>,
+    /// The states of when faults were set, by fault.
+    frozen: BTreeMap<FaultId, W>,
 }
 
 /// Shared ownership of a world; the server and the tests hold one each.
@@ -42,6 +46,7 @@ impl<W: Clone> WorldCell<W> {
         let kept = Kept {
             now: world,
             before: None,
+            frozen: BTreeMap::new(),
         };
         Self {
             kept: Arc::new(Mutex::new(kept)),
@@ -59,10 +64,14 @@ impl<W: Clone> WorldCell<W> {
         }
     }
 
-    /// A copy of the world as it was before the last change, if one was kept, else as it is.
-    pub(super) fn stale_copy(&self) -> W {
+    /// A copy of the world as it was; `None` if that is not another one than it is.
+    pub(super) fn past(&self, past: Past) -> Option<W> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.before.as_ref().unwrap_or(&kept.now).clone()
+        match past {
+            Past::Now => None,
+            Past::BeforeLastChange => kept.before.clone(),
+            Past::When(fault) => kept.frozen.get(&fault).cloned(),
+        }
     }
 
     /// Told whenever a guard that changed the world is let go.
@@ -72,7 +81,7 @@ impl<W: Clone> WorldCell<W> {
 }
 
 /// Exclusive access to a world until dropped. The first change through one guard keeps the state before it, as long as a
-/// [`StaleRead`](super::traffic::FaultKind::StaleRead) fault is set.
+/// [`StaleRead`](super::fault::FaultKind::StaleRead) fault is set.
 pub struct WorldGuard<'a, W: Clone> {
     kept: MutexGuard<'a, Kept<W>>,
     cell: &'a WorldCell<W>,
@@ -100,6 +109,14 @@ impl<W: Clone> DerefMut for WorldGuard<'_, W> {
             self.written = true;
             if self.cell.traffic.wants_history() {
                 self.kept.before = Some(self.kept.now.clone());
+            }
+            let frozen = self.cell.traffic.frozen();
+            self.kept.frozen.retain(|fault, _| frozen.contains(fault));
+            for fault in frozen {
+                if !self.kept.frozen.contains_key(&fault) {
+                    let now = self.kept.now.clone();
+                    self.kept.frozen.insert(fault, now);
+                }
             }
         }
         &mut self.kept.now

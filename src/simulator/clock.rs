@@ -1,5 +1,7 @@
 //! Time in a world: the real clock plus an offset, never the same millisecond twice.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,12 @@ impl WorldClock {
         Timestamp::now()
             .as_millisecond()
             .saturating_add(self.offset_ms)
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, time: Duration) {
+        let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.offset_ms = self.offset_ms.saturating_add(ms);
     }
 
     /// The present, later than every earlier answer of this method; epoch milliseconds.

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`okta::OktaSimulator`] | an Okta org: users, groups, apps and assignments, System Log, event hooks (which it really calls) |
 //! | [`anypoint::AnypointSimulator`] | one Anypoint control plane with one organization: users, teams, members, tokens, recovery mail |
-//! | [`traffic::Traffic`] | what was asked of a server, what of it the vendor does not document, and the faults to play |
+//! | [`traffic::Traffic`] | what was asked of a server, and what of it the vendor does not document |
+//! | [`fault::Fault`] | a fault or a lie to play: which requests it strikes, what it makes of their answers, how often, how long |
 //! | [`cell::WorldGuard`] | the world itself, for tests that set it up with verbs or look at it |
 //!
 //! A test sets a world up with verbs (`create_user`, `assign`, …), lets the program under test talk to
@@ -17,7 +18,7 @@
 //!
 //! ```
 //! use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
-//! use okta_anypoint::simulator::traffic::Fault;
+//! use okta_anypoint::simulator::fault::Fault;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let okta = OktaSimulator::start("127.0.0.1:0".parse()?, OktaOptions::default()).await?;
@@ -40,18 +41,20 @@
 //! # Not simulated
 //!
 //! Okta's authorization servers beyond tokens for service apps, rate limits by count (play them with a
-//! [`fault`](traffic::Fault)), group push mappings, group rules, admin roles, Anypoint permissions of teams, invitations,
+//! [`fault`](fault::Fault)), group push mappings, group rules, admin roles, Anypoint permissions of teams, invitations,
 //! single sign-on itself and audit logs. Where the vendors' documents leave an answer open, the doc comment of the function
 //! says which one was chosen.
 
 pub mod anypoint;
 pub mod cell;
 pub mod clock;
+pub mod fault;
 pub mod okta;
 pub mod server;
 pub mod traffic;
 
 mod call;
+mod control;
 mod index;
 mod outcome;
 

@@ -23,7 +23,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::call::{Call, Content, Reply};
+use super::call::{Call, Content, Past, Reply};
+use super::control;
+use super::fault::Refused;
 use super::outcome::{self, Outcome, Rest};
 use super::traffic::{RecordedRequest, Traffic};
 
@@ -37,6 +39,24 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub(super) trait Model: Send + Sync + 'static {
     /// Answers one request; what is outside the vendor's documents goes to `call.notes`.
     fn answer(&self, call: &mut Call) -> impl Future<Output = Reply> + Send;
+
+    /// The answer of this service about an object that does not exist.
+    fn absent(&self, call: &Call) -> Reply;
+
+    /// How this service refuses a caller.
+    fn refused(&self, call: &Call, refused: Refused) -> Reply;
+
+    /// How this service fails by itself.
+    fn broken(&self, call: &Call) -> Reply;
+
+    /// The whole world as JSON.
+    fn world(&self) -> serde_json::Result<Value>;
+
+    /// Puts another world in the place of the present one; tokens stay good.
+    fn replace_world(&self, world: Value) -> serde_json::Result<()>;
+
+    /// Lets time pass in the world.
+    fn advance(&self, time: Duration);
 }
 
 /// A running server. Dropping it stops it: no new connections, answers under way are finished.
@@ -112,6 +132,9 @@ async fn handle<M: Model>(
 ) -> Response {
     let arrived = Instant::now();
     let traffic = &shared.traffic;
+    if control::is_meant(request.uri().path()) {
+        return control(&shared, request).await;
+    }
     let write = request.method() != Method::GET;
     let _running = traffic.begin(write);
 
@@ -126,7 +149,12 @@ async fn handle<M: Model>(
         headers: parts.headers,
         body: Vec::new(),
         page_cap: None,
-        stale: false,
+        past: Past::Now,
+        hidden: Vec::new(),
+        member_lag: None,
+        hid: false,
+        was_past: false,
+        without_offset: false,
         notes: Vec::new(),
     };
     let outcome = match to_bytes(body, BODY_LIMIT).await {
@@ -154,8 +182,9 @@ async fn handle<M: Model>(
         headers: readable(&call.headers),
         body: blank_secrets(call.json_or_form()),
         status,
+        unexpected: std::mem::take(&mut call.notes),
     };
-    traffic.record(record, std::mem::take(&mut call.notes));
+    traffic.record(record);
 
     match outcome {
         Outcome::Reply(reply) => respond(reply),
@@ -167,6 +196,19 @@ async fn handle<M: Model>(
     }
 }
 
+/// Answers whoever commands the simulator: not part of the traffic, and no fault strikes it.
+async fn control<M: Model>(shared: &Shared<M>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let reply = match to_bytes(body, BODY_LIMIT).await {
+        Ok(body) => {
+            let path = parts.uri.path();
+            control::answer(&*shared.model, &shared.traffic, &parts.method, path, &body)
+        }
+        Err(_) => Reply::empty(413),
+    };
+    respond(reply)
+}
+
 fn body_of(content: Content) -> (Option<&'static str>, Bytes) {
     match content {
         Content::Empty => (None, Bytes::new()),
@@ -175,7 +217,7 @@ fn body_of(content: Content) -> (Option<&'static str>, Bytes) {
     }
 }
 
-fn head(status: u16, kind: Option<&str>, extra: &[(String, String)]) -> Response {
+fn head(status: u16, kind: Option<&str>, extra: &[(String, Vec<u8>)]) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -183,7 +225,7 @@ fn head(status: u16, kind: Option<&str>, extra: &[(String, String)]) -> Response
     for (name, value) in extra {
         if let (Ok(name), Ok(value)) = (
             HeaderName::try_from(name.as_str()),
-            HeaderValue::try_from(value.as_str()),
+            HeaderValue::from_bytes(value),
         ) {
             headers.append(name, value);
         }

@@ -1,21 +1,29 @@
-//! What was asked of a simulated server, and the faults to play on it.
+//! What was asked of a simulated server, and which faults strike it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Method;
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 
+use super::call::Call;
+use super::fault::Request;
+pub use super::fault::{Absence, Fault, FaultKind, Links, Moment, RateHeaders, Refused};
+
 /// One request as it came in, with the status that went out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RecordedRequest {
     /// When it came, milliseconds since the server started.
     pub at_ms: u64,
     /// From its arrival to its answer, milliseconds.
     pub took_ms: u64,
     /// HTTP method.
+    #[serde(serialize_with = "method_text")]
     pub method: Method,
     /// Path without host and query, as sent (percent-encoding kept).
     pub path: String,
@@ -27,135 +35,77 @@ pub struct RecordedRequest {
     pub body: Option<Value>,
     /// Status of the answer; 0 if the connection was closed without one.
     pub status: u16,
+    /// What of it is outside the vendor's documents, one sentence each.
+    pub unexpected: Vec<String>,
 }
 
-/// What a fault does.
-#[derive(Clone, Debug)]
-pub enum FaultKind {
-    /// Answers with this status, these headers and this body.
-    Status {
-        /// HTTP status code.
-        code: u16,
-        /// Header names and values.
-        headers: Vec<(String, String)>,
-        /// Body, verbatim; `content-type: application/json` unless `headers` says otherwise.
-        body: String,
-    },
-    /// Closes the TCP connection without a byte of an answer.
-    DropConnection,
-    /// Waits this long; the answer is the usual one.
-    Delay(Duration),
-    /// Sends the headers and half of the body, then closes the connection.
-    TruncatedBody,
-    /// Sends the headers and half of the body, waits this long, and sends the rest; the answer is the usual one.
-    SlowBody(Duration),
-    /// Answers 200 with JSON that has nothing to do with the documented shape.
-    WrongJson,
-    /// A `GET` sees the state before the last change. Set it before that change is made: only then the state is kept.
-    StaleRead,
-    /// A list holds at most this many items a page, whatever `limit` says; following pages exist as usual.
-    ShortPage(usize),
-    /// A list lacks its last item; the total that it names counts it.
-    LostItem,
-}
-
-/// Whether a fault strikes before or after the request had its effect on the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// The world is not touched (`Delay` waits first and then goes on as usual).
-    BeforeEffect,
-    /// The world is changed as asked, only the answer suffers.
-    AfterEffect,
-}
-
-/// A fault to play on matching requests. The first one set that matches is played; one a request.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// Only this method; `None` for any.
-    pub method: Option<Method>,
-    /// Only paths (without host and query) that contain this text; empty for any.
-    pub path_contains: String,
-    /// What happens.
-    pub kind: FaultKind,
-    /// When it happens.
-    pub moment: Moment,
-    /// How many matching requests pass unharmed first.
-    pub skip: u32,
-    /// How many requests it strikes; `None` until it is removed.
-    pub times: Option<u32>,
-}
-
-impl Fault {
-    /// A fault on every request whose path contains `path_contains`, before its effect, until removed.
-    pub fn new(path_contains: &str, kind: FaultKind) -> Self {
-        Self {
-            method: None,
-            path_contains: path_contains.to_owned(),
-            kind,
-            moment: Moment::BeforeEffect,
-            skip: 0,
-            times: None,
-        }
-    }
-
-    /// An answer with a status and a JSON body and nothing else.
-    pub fn status(path_contains: &str, code: u16, body: &str) -> Self {
-        let body = body.to_owned();
-        Self::new(
-            path_contains,
-            FaultKind::Status {
-                code,
-                headers: Vec::new(),
-                body,
-            },
-        )
-    }
-
-    /// Only on this method.
-    #[must_use]
-    pub fn on(mut self, method: Method) -> Self {
-        self.method = Some(method);
-        self
-    }
-
-    /// After the effect instead of before it.
-    #[must_use]
-    pub fn after_effect(mut self) -> Self {
-        self.moment = Moment::AfterEffect;
-        self
-    }
-
-    /// Lets the first `n` matching requests pass.
-    #[must_use]
-    pub fn skipping(mut self, n: u32) -> Self {
-        self.skip = n;
-        self
-    }
-
-    /// Strikes `n` requests, then no more.
-    #[must_use]
-    pub fn times(mut self, n: u32) -> Self {
-        self.times = Some(n);
-        self
-    }
-
-    /// Strikes one request.
-    #[must_use]
-    pub fn once(self) -> Self {
-        self.times(1)
-    }
+fn method_text<S: serde::Serializer>(method: &Method, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(method.as_str())
 }
 
 /// Names a fault that was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FaultId(u64);
 
+impl FaultId {
+    pub(super) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// A fault that was set, and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaultReport {
+    /// Names it.
+    pub id: FaultId,
+    /// What was set.
+    pub fault: Fault,
+    /// How many answers it changed.
+    pub fired: u32,
+    /// Whether it may strike again.
+    pub set: bool,
+}
+
 struct SetFault {
-    id: u64,
+    id: FaultId,
     fault: Fault,
+    /// When it was set, by [`Traffic::elapsed`].
+    since: Duration,
     matched: u32,
     fired: u32,
     removed: bool,
+    /// The running window of a call budget, and the calls in it.
+    window: (u64, u32),
+    /// Tokens that died of it, as they were sent.
+    dead: Vec<String>,
+}
+
+impl SetFault {
+    fn may_strike(&self, elapsed: Duration) -> bool {
+        !self.removed
+            && self.fault.times.is_none_or(|times| self.fired < times)
+            && self
+                .fault
+                .lasts
+                .is_none_or(|lasts| elapsed.saturating_sub(self.since) < lasts)
+    }
+}
+
+/// A fault that strikes a request.
+pub(super) struct Strike {
+    pub id: FaultId,
+    pub kind: FaultKind,
+    pub moment: Moment,
+    /// What is left of a call budget.
+    pub allowance: Option<Allowance>,
+}
+
+/// What is left of a call budget after a call.
+pub(super) struct Allowance {
+    /// Calls left; `None` if this one was too many.
+    pub left: Option<u32>,
+    /// When the window ends, epoch seconds.
+    pub reset_s: u64,
 }
 
 type Watcher = Arc<dyn Fn(&RecordedRequest) + Send + Sync>;
@@ -170,6 +120,7 @@ struct State {
 
 struct Shared {
     started: Instant,
+    advanced_ms: AtomicU64,
     latency_us: AtomicU64,
     running: AtomicUsize,
     running_writes: AtomicUsize,
@@ -186,6 +137,7 @@ impl Default for Traffic {
     fn default() -> Self {
         Self(Arc::new(Shared {
             started: Instant::now(),
+            advanced_ms: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             running_writes: AtomicUsize::new(0),
@@ -264,32 +216,57 @@ impl Traffic {
         self.state().watcher = Some(Arc::new(watcher));
     }
 
-    /// Sets a fault; it stays until its `times` are used up or it is removed.
+    /// Sets a fault; it stays until its `times` or its time are used up or it is removed.
     pub fn inject(&self, fault: Fault) -> FaultId {
+        let since = self.elapsed();
         let mut state = self.state();
-        let id = state.faults.len() as u64;
+        let id = FaultId(state.faults.len() as u64);
         state.faults.push(SetFault {
             id,
             fault,
+            since,
             matched: 0,
             fired: 0,
             removed: false,
+            window: (0, 0),
+            dead: Vec::new(),
         });
-        FaultId(id)
+        id
     }
 
-    /// How often a fault was played.
+    /// How many answers a fault changed.
     pub fn fired(&self, id: FaultId) -> u32 {
         self.state()
             .faults
             .iter()
-            .find(|set| set.id == id.0)
+            .find(|set| set.id == id)
             .map_or(0, |set| set.fired)
+    }
+
+    /// Every fault that was set, in that order, with its count.
+    pub fn faults(&self) -> Vec<FaultReport> {
+        let elapsed = self.elapsed();
+        let report = |set: &SetFault| FaultReport {
+            id: set.id,
+            fault: set.fault.clone(),
+            fired: set.fired,
+            set: set.may_strike(elapsed),
+        };
+        self.state().faults.iter().map(report).collect()
+    }
+
+    /// How many answers were changed, by the name of the kind ([`FaultKind::name`]).
+    pub fn fired_by_kind(&self) -> BTreeMap<&'static str, u32> {
+        let mut sums = BTreeMap::new();
+        for set in &self.state().faults {
+            *sums.entry(set.fault.kind.name()).or_default() += set.fired;
+        }
+        sums
     }
 
     /// Takes a fault away; its count stays readable.
     pub fn remove_fault(&self, id: FaultId) {
-        if let Some(set) = self.state().faults.iter_mut().find(|set| set.id == id.0) {
+        if let Some(set) = self.state().faults.iter_mut().find(|set| set.id == id) {
             set.removed = true;
         }
     }
@@ -301,6 +278,20 @@ impl Traffic {
         }
     }
 
+    /// Lets time pass for the faults that last a while, and for call budgets, without waiting for it.
+    pub fn advance(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.advanced_ms.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn advanced(&self) -> Duration {
+        Duration::from_millis(self.0.advanced_ms.load(Ordering::Relaxed))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.started.elapsed().saturating_add(self.advanced())
+    }
+
     pub(super) fn latency(&self) -> Duration {
         Duration::from_micros(self.0.latency_us.load(Ordering::Relaxed))
     }
@@ -309,37 +300,95 @@ impl Traffic {
         self.0.started
     }
 
+    /// Whether the state before the last change has to be kept.
     pub(super) fn wants_history(&self) -> bool {
-        let stale = |set: &SetFault| {
-            !set.removed
-                && matches!(set.fault.kind, FaultKind::StaleRead)
-                && set.fault.times.is_none_or(|times| set.fired < times)
-        };
-        self.state().faults.iter().any(stale)
+        self.any_set(|kind| matches!(kind, FaultKind::StaleRead))
+            .next()
+            .is_some()
     }
 
-    /// The fault to play on this request, if any; counts it.
-    pub(super) fn strike(&self, method: &Method, path: &str) -> Option<(FaultKind, Moment)> {
+    /// The faults for which the state of when they were set has to be kept.
+    pub(super) fn frozen(&self) -> Vec<FaultId> {
+        self.any_set(|kind| matches!(kind, FaultKind::Frozen))
+            .collect()
+    }
+
+    fn any_set(&self, wanted: impl Fn(&FaultKind) -> bool) -> impl Iterator<Item = FaultId> {
+        let elapsed = self.elapsed();
+        let fits = |set: &&SetFault| wanted(&set.fault.kind) && set.may_strike(elapsed);
+        let ids: Vec<FaultId> = self
+            .state()
+            .faults
+            .iter()
+            .filter(fits)
+            .map(|set| set.id)
+            .collect();
+        ids.into_iter()
+    }
+
+    /// The faults to play on this request, in the order they were set; counts them.
+    pub(super) fn strike(&self, call: &Call) -> Vec<Strike> {
+        let elapsed = self.elapsed();
         let mut state = self.state();
-        for set in &mut state.faults {
-            let fault = &set.fault;
-            let reads_only = matches!(fault.kind, FaultKind::StaleRead | FaultKind::ShortPage(_));
-            if set.removed
-                || fault.method.as_ref().is_some_and(|wanted| wanted != method)
-                || (reads_only && method != Method::GET)
-                || !path.contains(&fault.path_contains)
-                || fault.times.is_some_and(|times| set.fired >= times)
-            {
-                continue;
-            }
-            set.matched += 1;
-            if set.matched <= fault.skip {
-                continue;
-            }
-            set.fired += 1;
-            return Some((fault.kind.clone(), fault.moment));
+        if state.faults.is_empty() {
+            return Vec::new();
         }
-        None
+        let token = call.header("authorization").unwrap_or_default();
+        let segments = call.segments();
+        let request = Request {
+            method: &call.method,
+            path: &call.path,
+            segments: &segments,
+            limit: call.query("limit").and_then(|limit| limit.parse().ok()),
+        };
+        let now_ms = self.epoch_ms();
+        let mut strikes = Vec::new();
+        for set in &mut state.faults {
+            let mut strike = Strike {
+                id: set.id,
+                kind: set.fault.kind.clone(),
+                moment: set.fault.moment,
+                allowance: None,
+            };
+            let is_dead = !set.removed && set.dead.iter().any(|dead| dead == token);
+            if !is_dead {
+                if !set.may_strike(elapsed) || !set.fault.matches(&request) {
+                    continue;
+                }
+                set.matched += 1;
+                if set.matched <= set.fault.skip {
+                    continue;
+                }
+                match set.fault.kind {
+                    FaultKind::CallBudget { calls, window } => {
+                        strike.allowance = Some(spend(&mut set.window, calls, window, now_ms));
+                    }
+                    FaultKind::TokenDies(_) => set.dead.push(token.to_owned()),
+                    _ => {}
+                }
+                let passes = strike.allowance.as_ref().is_some_and(|a| a.left.is_some());
+                set.fired += u32::from(!passes);
+            }
+            let ends = strike.kind.replaces()
+                || strike.allowance.as_ref().is_some_and(|a| a.left.is_none());
+            strikes.push(strike);
+            if ends {
+                break;
+            }
+        }
+        strikes
+    }
+
+    /// A fault struck a request and changed nothing: it does not count.
+    pub(super) fn missed(&self, id: FaultId) {
+        if let Some(set) = self.state().faults.iter_mut().find(|set| set.id == id) {
+            set.fired = set.fired.saturating_sub(1);
+        }
+    }
+
+    fn epoch_ms(&self) -> u64 {
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        now.saturating_add(self.0.advanced_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn begin(&self, write: bool) -> Running {
@@ -355,16 +404,31 @@ impl Traffic {
         }
     }
 
-    pub(super) fn record(&self, request: RecordedRequest, unexpected: Vec<String>) {
+    pub(super) fn record(&self, request: RecordedRequest) {
         let watcher = {
             let mut state = self.state();
-            state.unexpected.extend(unexpected);
+            state.unexpected.extend(request.unexpected.iter().cloned());
             state.log.push(request.clone());
             state.watcher.clone()
         };
         if let Some(watcher) = watcher {
             watcher(&request);
         }
+    }
+}
+
+/// Takes one call from the budget of the window that it falls into.
+fn spend(window: &mut (u64, u32), calls: u32, length: Duration, now_ms: u64) -> Allowance {
+    let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
+    let number = now_ms / length;
+    if window.0 != number {
+        *window = (number, 0);
+    }
+    window.1 = window.1.saturating_add(1);
+    let reset_ms = number.saturating_add(1).saturating_mul(length);
+    Allowance {
+        left: calls.checked_sub(window.1),
+        reset_s: reset_ms.div_ceil(1000),
     }
 }
 

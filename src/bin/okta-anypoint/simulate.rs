@@ -44,6 +44,28 @@ Change the simulated Okta through its API, as an administrator's tools do:
   # what Okta wrote into its System Log
   curl -sH \"$auth\" \"$okta/logs?limit=100\"
 
+Play faults and lies on either side, without a token (more: GET /_simulator):
+  sim=http://127.0.0.1:8081/_simulator
+  # for a minute, Okta answers 404 for Grace, in its own words
+  curl -s $sim/faults -d '{\"path\":\"/api/v1/users/*\",\"about\":\"00uGRACE00000002\",
+    \"kind\":{\"not_found\":\"service\"},\"lasts_ms\":60000}'
+  # the next two lists of members are empty, as for a caller without the right
+  curl -s $sim/faults -d '{\"path\":\"/api/v1/groups/*/users\",\"kind\":\"empty_list\",\"times\":2}'
+  # how often each struck; take all away; let an hour pass; change the state by a merge patch
+  curl -s $sim/faults
+  curl -sX DELETE $sim/faults
+  curl -s $sim/clock -d '{\"advance_ms\":3600000}'
+  curl -sX PATCH $sim/world -d '{\"oauth\":{\"token_lifetime_s\":60}}'
+A fault: path (contained, or whole with *), about (an id in the path), method, skip, times, lasts_ms,
+moment (before_effect, after_effect), and one kind:
+  \"empty_list\"  {\"lacks\":[ID…]}  {\"not_found\":FORM}  {\"member_lag_ms\":N}  \"frozen\"  \"stale_read\"
+  {\"refused\":HOW}  {\"token_dies\":HOW}  {\"call_budget\":{\"calls\":N,\"window_ms\":60000}}
+  {\"status\":{\"code\":N,\"headers\":[[NAME,VALUE]…],\"body\":TEXT}}  {\"delay_ms\":N}  \"drop_connection\"
+  \"truncated_body\"  {\"slow_body_ms\":N}  \"wrong_json\"  {\"short_page\":N}  {\"pages_above\":N}  \"lost_item\"
+  {\"links\":\"raw_byte|no_bracket|two_relations|circle|drop_expand\"}  {\"rate_headers\":\"twice|list\"}
+  {\"changed\":{\"id\":ID,\"pointer\":PATH,\"value\":JSON}}  {\"removed\":{\"id\":ID,\"pointer\":PATH}}
+FORM is service, empty, object, no_route or text; HOW is credentials, session, right or sign_in.
+
 Examples:
   okta-anypoint simulate
   okta-anypoint simulate --okta 127.0.0.1:7001 --anypoint 127.0.0.1:7002 --state world.json")]
@@ -273,7 +295,13 @@ fn watch(console: &Console, side: &'static str, traffic: &Traffic, changed: &Arc
             "query": request.query,
             "status": request.status,
             "took_ms": request.took_ms,
+            "unexpected": request.unexpected,
         }));
+        for unexpected in &request.unexpected {
+            let _ = console.say(format!(
+                "{side:<9}not in the vendor's documents: {unexpected}"
+            ));
+        }
         if request.method != "GET" {
             changed.notify_one();
         }

@@ -119,6 +119,10 @@ impl Refusal {
         Self::new(403, "Forbidden", Shape::Message)
     }
 
+    pub(super) fn internal() -> Self {
+        Self::new(500, "Internal Server Error", Shape::Message)
+    }
+
     pub(super) fn outside(mut self) -> Self {
         self.undocumented = true;
         self

@@ -135,6 +135,8 @@ pub struct AnypointWorld {
     pub native_accounts: bool,
     /// Whether creation insists on a phone number (sources disagree).
     pub phone_required: bool,
+    /// Phone numbers that are refused with 400; `*` for any.
+    pub refused_phones: BTreeSet<String>,
     /// Whether updates and deletions are answered with 204 and no body (sources disagree), and a creation without a body.
     pub terse: bool,
     /// How many reads of a team's members still show the old list after a change.
@@ -171,6 +173,7 @@ impl Default for AnypointWorld {
             mails: Vec::new(),
             native_accounts: true,
             phone_required: false,
+            refused_phones: BTreeSet::new(),
             terse: false,
             member_read_lag: 0,
             token_lifetime_s: 3600,

@@ -1,6 +1,6 @@
 //! What can happen to a group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -41,6 +41,7 @@ impl OktaWorld {
             last_updated: now,
             last_membership_updated: now,
             members: BTreeSet::new(),
+            joined: BTreeMap::new(),
         };
         let target = Target::group(&group);
         self.groups.insert(id.clone(), group);
@@ -165,6 +166,10 @@ impl OktaWorld {
         if !changed {
             return Ok(Vec::new());
         }
+        match add {
+            true => group.joined.insert(user_id.to_owned(), now),
+            false => group.joined.remove(user_id),
+        };
         group.last_membership_updated = now;
         let targets = vec![user_target, Target::group(group)];
         let event = if add {

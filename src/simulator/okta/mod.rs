@@ -6,7 +6,7 @@
 //! Group semantics: a group assigned to an app makes its members app users (scope GROUP); leaving the group, or taking the
 //! group's assignment back, ends that. An individual assignment (scope USER) is independent of groups. A deactivated user
 //! loses every assignment to active apps and stays in the groups; a suspended one keeps everything; a reactivated one gets
-//! the assignments of the groups back.
+//! the assignments of the groups back. Every user is in the built-in group [`EVERYONE`].
 
 mod api;
 mod app_verbs;
@@ -37,7 +37,7 @@ pub use objects::{
 };
 pub use refusal::Refusal;
 pub use user_verbs::NewUser;
-pub use world::{Created, OktaWorld};
+pub use world::{Created, EVERYONE, OktaWorld};
 
 use super::cell::{WorldCell, WorldGuard};
 use super::server::Server;

@@ -101,6 +101,9 @@ pub struct OktaGroup {
     pub last_membership_updated: i64,
     /// User ids, whatever the status of the user.
     pub members: BTreeSet<String>,
+    /// When members joined, epoch milliseconds, as far as that is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) joined: BTreeMap<String, i64>,
 }
 
 impl OktaGroup {

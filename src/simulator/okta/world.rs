@@ -1,15 +1,19 @@
 //! The state of an Okta org.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::log::LogEvent;
 use super::oauth::OAuth;
-use super::objects::{EventHook, OktaApp, OktaGroup, OktaUser, UsernameTemplate};
+use super::objects::{EventHook, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate};
 use super::refusal::Refusal;
 use crate::simulator::clock::WorldClock;
 use crate::simulator::index::NameIndex;
+
+/// The id of the built-in group "Everyone".
+pub const EVERYONE: &str = "00gsimeveryone000001";
 
 /// An Okta org: plain data. Set it up with the verbs (they write the System Log as Okta does) or through the fields
 /// (nothing is written).
@@ -160,6 +164,26 @@ impl OktaWorld {
         self.users
             .get_mut(id)
             .ok_or_else(|| Refusal::not_found("User", id))
+    }
+
+    /// The built-in group that every user is in. It is no part of `groups`, and nobody can be put into it or taken out.
+    pub(super) fn everyone(&self) -> OktaGroup {
+        let mut profile = Profile::new();
+        profile.insert("name".to_owned(), Value::from("Everyone"));
+        profile.insert(
+            "description".to_owned(),
+            Value::from("All users in your organization"),
+        );
+        OktaGroup {
+            id: EVERYONE.to_owned(),
+            kind: "BUILT_IN".to_owned(),
+            profile,
+            created: 0,
+            last_updated: 0,
+            last_membership_updated: 0,
+            members: BTreeSet::new(),
+            joined: BTreeMap::new(),
+        }
     }
 
     pub(super) fn group(&self, id: &str) -> Result<&OktaGroup, Refusal> {

@@ -3,6 +3,7 @@
 mod anypoint;
 mod faults;
 mod hooks;
+mod lies;
 mod okta;
 mod teams;
 
@@ -40,11 +41,35 @@ fn client() -> Client {
 struct Seen {
     status: u16,
     links: Vec<String>,
+    headers: http::HeaderMap,
     body: Value,
     text: String,
 }
 
 impl Seen {
+    /// The ids of a list.
+    fn ids(&self) -> Vec<&str> {
+        let items = match self.body.get("data") {
+            Some(data) => data.as_array().unwrap(),
+            None => self.body.as_array().unwrap(),
+        };
+        let id = |item: &'_ Value| item["id"].as_str().or(item["team_id"].as_str()).is_some();
+        assert!(items.iter().all(id), "{}", self.text);
+        items
+            .iter()
+            .filter_map(|item| item["id"].as_str().or(item["team_id"].as_str()))
+            .collect()
+    }
+
+    /// The values of a header.
+    fn header(&self, name: &str) -> Vec<String> {
+        self.headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
+    }
+
     fn next(&self) -> Option<String> {
         let link = self
             .links
@@ -71,12 +96,14 @@ async fn send(request: RequestBuilder) -> Seen {
         .headers()
         .get_all("link")
         .iter()
-        .map(|v| v.to_str().unwrap().to_owned())
+        .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
         .collect();
+    let headers = answer.headers().clone();
     let text = answer.text().await.unwrap();
     Seen {
         status,
         links,
+        headers,
         body: serde_json::from_str(&text).unwrap_or_default(),
         text,
     }

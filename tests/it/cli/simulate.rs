@@ -64,6 +64,12 @@ impl Simulators {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default()
     }
 
+    async fn control(&self, what: &str) -> Value {
+        let okta = self.settings["OKTA_ORG_URL"].as_str().unwrap();
+        let answer = reqwest::get(format!("{okta}/_simulator/{what}")).await;
+        serde_json::from_slice(&answer.unwrap().bytes().await.unwrap()).unwrap()
+    }
+
     fn next_line(&mut self) -> Value {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
@@ -154,18 +160,33 @@ async fn a_state_that_is_none_and_a_taken_address_are_refused() {
         .says("--okta");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_vendor_does_not_document_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulators = Simulators::start(&folder.path().join("world.json"));
+    simulators
+        .okta("GET", "/users?colour=red", json!(null))
+        .await;
+    let line = simulators.next_line();
+    assert_eq!(
+        line["unexpected"],
+        json!(["GET /api/v1/users: undocumented query parameter `colour`"])
+    );
+    simulators.stop();
+}
+
 /// What the help shows works as it stands there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_changes_that_the_help_shows_can_be_made() {
     let help = super::run(&Default::default(), &["simulate", "--help"]).await;
     let (_, examples) = help.out.split_once("Change the simulated Okta").unwrap();
-    let examples = examples.split("\nExamples:").next().unwrap();
+    let examples = examples.split("\nA fault:").next().unwrap();
     let lines: Vec<&str> = examples
         .lines()
         .filter(|line| line.starts_with("  "))
         .collect();
     let lines = lines.join("\n");
-    assert_eq!(lines.matches("curl -s").count(), 5, "{lines}");
+    assert_eq!(lines.matches("curl -s").count(), 11, "{lines}");
 
     let folder = tempfile::tempdir().unwrap();
     let simulators = Simulators::start(&folder.path().join("world.json"));
@@ -185,5 +206,15 @@ async fn the_changes_that_the_help_shows_can_be_made() {
         .okta("GET", "/users/00uGRACE00000002/groups", json!(null))
         .await;
     assert!(groups.to_string().contains("00gINTEGRATORS1"), "{groups}");
+    let faults = simulators.control("faults").await;
+    let kind = |n: usize| &faults[n]["fault"]["kind"];
+    assert_eq!(kind(0), &json!({"not_found": "service"}));
+    assert_eq!(kind(1), "empty_list");
+    assert_eq!(
+        (&faults[0]["set"], &faults[1]["set"]),
+        (&json!(false), &json!(false))
+    );
+    let world = simulators.control("world").await;
+    assert_eq!(world["oauth"]["token_lifetime_s"], 60);
     simulators.stop();
 }

@@ -215,7 +215,7 @@ fn list_members(world: &mut AnypointWorld, call: &mut Call, team_id: &str) -> An
     if !ascending {
         found.reverse();
     }
-    page(call, found, |item| match item {
+    page(call, found, Item::id, |item| match item {
         Item::User(user, member) => render::user_member(user, member),
         Item::Team(team) => render::team_member(team),
     })

@@ -6,12 +6,15 @@ mod render;
 mod teams;
 mod users;
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::refusal::Refusal;
 use super::world::{AnypointWorld, Mail, NATIVE};
 use crate::simulator::call::{Call, Reply};
 use crate::simulator::cell::WorldCell;
+use crate::simulator::fault::Refused;
 use crate::simulator::server::Model;
 
 /// Request bodies above this are refused (the validation layer's default).
@@ -28,8 +31,12 @@ type Answer = Result<Reply, Refusal>;
 impl Model for Anypoint {
     async fn answer(&self, call: &mut Call) -> Reply {
         call.page_cap = call.page_cap.or(self.page_cap);
-        let answer = if call.method == "GET" && call.stale {
-            let mut past = self.cell.stale_copy();
+        let past = match call.method == "GET" {
+            true => self.cell.past(call.past),
+            false => None,
+        };
+        let answer = if let Some(mut past) = past {
+            call.was_past = true;
             // What is read may be over, but not whose token it is.
             past.tokens.clone_from(&self.cell.guard().tokens);
             answer(&mut past, call)
@@ -44,12 +51,49 @@ impl Model for Anypoint {
             }
             refusal.reply(call)
         });
-        let reset = jiff::Timestamp::now().as_second() + 60;
-        reply
-            .with("x-ratelimit-limit", "1000")
-            .with("x-ratelimit-remaining", "999")
-            .with("x-ratelimit-reset", reset.to_string())
+        dressed(reply)
     }
+
+    fn absent(&self, call: &Call) -> Reply {
+        dressed(Refusal::missing("Resource").reply(call))
+    }
+
+    fn refused(&self, call: &Call, refused: Refused) -> Reply {
+        dressed(match refused {
+            Refused::Credentials | Refused::Session => Refusal::unauthorized().reply(call),
+            Refused::Right => Refusal::forbidden().reply(call),
+            Refused::SignIn => invalid_client(),
+        })
+    }
+
+    fn broken(&self, call: &Call) -> Reply {
+        dressed(Refusal::internal().reply(call))
+    }
+
+    fn world(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(&*self.cell.guard())
+    }
+
+    fn replace_world(&self, world: Value) -> serde_json::Result<()> {
+        let mut new: AnypointWorld = serde_json::from_value(world)?;
+        let mut guard = self.cell.guard();
+        new.tokens = std::mem::take(&mut guard.tokens);
+        *guard = new;
+        Ok(())
+    }
+
+    fn advance(&self, time: Duration) {
+        self.cell.guard().quietly().clock.advance(time);
+    }
+}
+
+/// An answer with the headers that every one has.
+fn dressed(reply: Reply) -> Reply {
+    let reset = jiff::Timestamp::now().as_second() + 60;
+    reply
+        .with("x-ratelimit-limit", "1000")
+        .with("x-ratelimit-remaining", "999")
+        .with("x-ratelimit-reset", reset.to_string())
 }
 
 fn answer(world: &mut AnypointWorld, call: &mut Call) -> Answer {
@@ -144,6 +188,12 @@ fn authenticate(world: &AnypointWorld, call: &Call) -> Result<(), Refusal> {
     }
 }
 
+fn invalid_client() -> Reply {
+    let error =
+        json!({"error": "invalid_client", "error_description": "Client authentication failed"});
+    Reply::json(401, error)
+}
+
 fn token(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     let body = call.json_or_form().unwrap_or_default();
     let field = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -152,9 +202,7 @@ fn token(world: &mut AnypointWorld, call: &mut Call) -> Answer {
         return Ok(Reply::json(400, json!({"error": "unsupported_grant_type"})));
     }
     if field("client_id") != world.client_id || field("client_secret") != world.client_secret {
-        let error =
-            json!({"error": "invalid_client", "error_description": "Client authentication failed"});
-        return Ok(Reply::json(401, error));
+        return Ok(invalid_client());
     }
     let token = uuid::Uuid::new_v4().to_string();
     let lifetime = i64::try_from(world.token_lifetime_s).unwrap_or(i64::MAX / 1000);

@@ -16,8 +16,9 @@ fn number(call: &Call, name: &str, default: usize) -> Result<usize, Refusal> {
 
 /// Cuts a list down to the page asked for; the items not on it are not rendered.
 pub(super) fn page<T>(
-    call: &Call,
-    items: Vec<T>,
+    call: &mut Call,
+    mut items: Vec<T>,
+    id: impl Fn(&T) -> &str,
     render: impl Fn(&T) -> Value,
 ) -> Result<Reply, Refusal> {
     let limit = number(call, "limit", 25)?;
@@ -30,6 +31,7 @@ pub(super) fn page<T>(
     }
     let offset = number(call, "offset", 0)?;
     let limit = limit.min(call.page_cap.unwrap_or(limit));
+    items.retain(|item| call.shows(id(item)));
     let data: Vec<Value> = items.iter().skip(offset).take(limit).map(render).collect();
     Ok(Reply::json(
         200,

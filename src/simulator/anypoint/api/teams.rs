@@ -150,5 +150,10 @@ fn list_teams(world: &AnypointWorld, call: &mut Call) -> Answer {
         })
         .collect();
     sort_teams(&mut found, |team| team, sort, ascending);
-    page(call, found, |team| render::team(world, team))
+    page(
+        call,
+        found,
+        |team| &team.id,
+        |team| render::team(world, team),
+    )
 }

@@ -85,9 +85,12 @@ fn list_users(world: &AnypointWorld, call: &mut Call) -> Answer {
     };
     let found: Vec<&AnypointUser> = source.values().filter(matches).collect();
     let organization = render::organization(world);
-    page(call, found, |user| {
-        render::list_item(world, user, deleted, &organization)
-    })
+    page(
+        call,
+        found,
+        |user| &user.id,
+        |user| render::list_item(world, user, deleted, &organization),
+    )
 }
 
 fn check_email(email: &str) -> Result<(), Refusal> {
@@ -104,6 +107,14 @@ fn check_email(email: &str) -> Result<(), Refusal> {
             "format",
             "must match format \"email\"",
         )),
+    }
+}
+
+fn check_phone(world: &AnypointWorld, phone: &str) -> Result<(), Refusal> {
+    let refused = &world.refused_phones;
+    match refused.contains(phone) || refused.contains("*") {
+        true => Err(Refusal::field("phoneNumber", "pattern", "must match pattern").expected()),
+        false => Ok(()),
     }
 }
 
@@ -149,7 +160,10 @@ fn create(world: &mut AnypointWorld, call: &mut Call) -> Answer {
             None
         }
         None => None,
-        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::String(text)) => {
+            check_phone(world, text)?;
+            Some(text.clone())
+        }
         Some(_) => return Err(Refusal::field("phoneNumber", "type", "must be a string")),
     };
     if username.len() < 3
@@ -193,10 +207,11 @@ fn apply(
     let native = world.user(id)?.idprovider_id == NATIVE;
     for (name, value) in body {
         match (name.as_str(), value) {
+            ("phoneNumber", Value::String(text)) => check_phone(world, text)?,
             ("firstName" | "lastName", Value::String(text)) if text.is_empty() => {
                 return Err(Refusal::field(name, "minLength", "must not be empty"));
             }
-            ("firstName" | "lastName" | "id" | "phoneNumber", Value::String(_))
+            ("firstName" | "lastName" | "id", Value::String(_))
             | ("phoneNumber", Value::Null)
             | ("enabled" | "ipAllowlistExcluded" | "mfaVerificationExcluded", Value::Bool(_))
             | ("properties", Value::Object(_)) => {}
@@ -310,7 +325,10 @@ fn teams_of(world: &AnypointWorld, call: &mut Call, id: &str) -> Answer {
         })
         .collect();
     super::teams::sort_teams(&mut found, |(team, _)| team, sort, ascending);
-    page(call, found, |(team, member)| {
-        render::team_of_user(world, team, member)
-    })
+    page(
+        call,
+        found,
+        |(team, _)| &team.id,
+        |(team, member)| render::team_of_user(world, team, member),
+    )
 }

@@ -96,6 +96,7 @@ fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     let limit = limit(call, 20, 1, 200)?;
     let after = after(call)?;
     let (found, next) = cut(
+        call,
         world.apps.iter().filter(|(_, app)| matches(app)),
         after.as_deref(),
         limit,
@@ -145,7 +146,7 @@ fn users(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
         let user = world.users.get(id)?;
         matches(assignment, user).then_some((id, (assignment, user)))
     });
-    let (found, next) = cut(assigned, after.as_deref(), limit);
+    let (found, next) = cut(call, assigned, after.as_deref(), limit);
     let base = base(world, call);
     let embed = call.query("expand") == Some("user");
     let items = found
@@ -209,7 +210,7 @@ fn groups(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
             .is_none_or(|starts| group.name().to_lowercase().starts_with(starts));
         kept.then_some((id, (assignment, group)))
     });
-    let (found, next) = cut(assigned, after.as_deref(), limit);
+    let (found, next) = cut(call, assigned, after.as_deref(), limit);
     let base = base(world, call);
     let embed = call.query("expand") == Some("group");
     let items = found

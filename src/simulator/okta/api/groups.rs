@@ -1,11 +1,14 @@
 //! `/api/v1/groups` (Okta API, Groups).
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use serde_json::Value;
 
 use super::super::expression::Expression;
 use super::super::objects::OktaGroup;
 use super::super::refusal::Refusal;
-use super::super::world::OktaWorld;
+use super::super::world::{EVERYONE, OktaWorld};
 use super::paging::{after, cut, limit, page};
 use super::{Answer, base, known_fields, no_such_endpoint, object, render};
 use crate::simulator::call::{Call, Reply};
@@ -13,6 +16,16 @@ use crate::simulator::clock::iso;
 
 pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> Answer {
     let method = call.method.clone();
+    if let [EVERYONE, rest @ ..] = rest {
+        return match (method.as_str(), rest) {
+            ("GET", []) => Ok(Reply::json(
+                200,
+                render::group(&world.everyone(), &base(world, call)),
+            )),
+            ("GET", ["users"]) => everybody(world, call),
+            _ => Err(built_in()),
+        };
+    }
     match (method.as_str(), rest) {
         ("GET", []) => list(world, call),
         ("POST", []) => {
@@ -59,6 +72,23 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
         }
         _ => no_such_endpoint(),
     }
+}
+
+fn built_in() -> Refusal {
+    let text = "You do not have permission to perform the requested action";
+    Refusal::new(403, "E0000006", text).outside()
+}
+
+/// Groups with the built-in one in its place.
+pub(super) fn with_everyone<'a>(
+    groups: &'a BTreeMap<String, OktaGroup>,
+    everyone: &'a OktaGroup,
+) -> impl Iterator<Item = (&'a String, &'a OktaGroup)> {
+    let before = groups.range::<str, _>((Bound::Unbounded, Bound::Excluded(EVERYONE)));
+    let after = groups.range::<str, _>((Bound::Excluded(EVERYONE), Bound::Unbounded));
+    before
+        .chain(std::iter::once((&everyone.id, everyone)))
+        .chain(after)
 }
 
 fn attribute(group: &OktaGroup, name: &str) -> Option<String> {
@@ -115,8 +145,10 @@ fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     };
     let limit = limit(call, 200, 1, 10_000)?;
     let after = after(call)?;
+    let everyone = world.everyone();
     let (found, next) = cut(
-        world.groups.iter().filter(|(_, group)| matches(group)),
+        call,
+        with_everyone(&world.groups, &everyone).filter(|(_, group)| matches(group)),
         after.as_deref(),
         limit,
     );
@@ -132,16 +164,32 @@ fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     ))
 }
 
+fn everybody(world: &OktaWorld, call: &mut Call) -> Answer {
+    call.documented_query(&["after", "limit"]);
+    let limit = limit(call, 1000, 1, 1000)?;
+    let after = after(call)?;
+    let (found, next) = cut(call, world.users.iter(), after.as_deref(), limit);
+    let base = base(world, call);
+    let users = found.into_iter().map(|user| render::user(user, &base));
+    Ok(page(call, &base, users.collect(), next))
+}
+
 fn members(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
     call.documented_query(&["after", "limit"]);
     let limit = limit(call, 1000, 1, 1000)?;
     let after = after(call)?;
-    let members = world
-        .group(id)?
+    let group = world.group(id)?;
+    if let Some(lag) = call.member_lag {
+        let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
+        let since = world.clock.now_ms().saturating_sub(lag_ms);
+        let late = group.joined.iter().filter(|(_, joined)| **joined > since);
+        call.hidden.extend(late.map(|(user, _)| user.clone()));
+    }
+    let members = group
         .members
         .iter()
         .filter_map(|user| Some((user, world.users.get(user)?)));
-    let (found, next) = cut(members, after.as_deref(), limit);
+    let (found, next) = cut(call, members, after.as_deref(), limit);
     let base = base(world, call);
     Ok(page(
         call,

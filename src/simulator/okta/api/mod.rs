@@ -8,6 +8,8 @@ mod paging;
 mod render;
 mod users;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::deliver;
@@ -17,6 +19,7 @@ use super::refusal::Refusal;
 use super::world::OktaWorld;
 use crate::simulator::call::{Call, Reply};
 use crate::simulator::cell::WorldCell;
+use crate::simulator::fault::Refused;
 use crate::simulator::server::Model;
 
 /// The org as a server model.
@@ -46,6 +49,58 @@ impl Model for Okta {
                 })
             }
         };
+        self.dressed(reply)
+    }
+
+    fn absent(&self, call: &Call) -> Reply {
+        let id = call.segments().pop().unwrap_or_default();
+        self.dressed(Refusal::not_found("Resource", &id).reply())
+    }
+
+    fn refused(&self, _: &Call, refused: Refused) -> Reply {
+        let reply = match refused {
+            Refused::Credentials => Refusal::new(401, "E0000011", "Invalid token provided").reply(),
+            Refused::Session => Refusal::new(403, "E0000005", "Invalid session").reply(),
+            Refused::Right => Refusal::new(
+                403,
+                "E0000006",
+                "You do not have permission to perform the requested action",
+            )
+            .reply(),
+            Refused::SignIn => Reply::json(
+                401,
+                json!({"error": "invalid_client",
+                       "error_description": "The client_assertion signature is invalid."}),
+            ),
+        };
+        self.dressed(reply)
+    }
+
+    fn broken(&self, _: &Call) -> Reply {
+        self.dressed(Refusal::new(500, "E0000009", "Internal Server Error").reply())
+    }
+
+    fn world(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(&*self.cell.guard())
+    }
+
+    fn replace_world(&self, world: Value) -> serde_json::Result<()> {
+        let mut new: OktaWorld = serde_json::from_value(world)?;
+        let mut guard = self.cell.guard();
+        new.collect = guard.collect;
+        new.outbox = std::mem::take(&mut guard.outbox);
+        *guard = new;
+        Ok(())
+    }
+
+    fn advance(&self, time: Duration) {
+        self.cell.guard().quietly().clock.advance(time);
+    }
+}
+
+impl Okta {
+    /// An answer with the headers that every one has.
+    fn dressed(&self, reply: Reply) -> Reply {
         let now =
             jiff::Timestamp::from_millisecond(self.cell.guard().clock.now_ms()).unwrap_or_default();
         let reset = now.as_second() + 60;
@@ -62,9 +117,7 @@ impl Model for Okta {
             .with("x-rate-limit-remaining", "599")
             .with("x-rate-limit-reset", reset.to_string())
     }
-}
 
-impl Okta {
     /// Lets in who has the right to, and answers who asks for a token.
     fn admit(&self, call: &mut Call) -> Result<(), Box<Reply>> {
         call.page_cap = call.page_cap.or(self.page_cap);
@@ -100,9 +153,12 @@ impl Okta {
             return self.verify(&id).await;
         }
         if call.method == "GET" {
-            return match call.stale {
-                true => answer(&mut self.cell.stale_copy(), call, &segments),
-                false => answer(self.cell.guard().quietly(), call, &segments),
+            return match self.cell.past(call.past) {
+                Some(mut past) => {
+                    call.was_past = true;
+                    answer(&mut past, call, &segments)
+                }
+                None => answer(self.cell.guard().quietly(), call, &segments),
             };
         }
         answer(&mut self.cell.guard(), call, &segments)
@@ -184,12 +240,15 @@ fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {
 }
 
 fn no_such_endpoint() -> Answer {
-    Err(Refusal::new(
+    Err(wrong_method().outside())
+}
+
+fn wrong_method() -> Refusal {
+    Refusal::new(
         405,
         "E0000022",
         "The endpoint does not support the provided HTTP method",
     )
-    .outside())
 }
 
 /// The org's address as this caller reaches it.

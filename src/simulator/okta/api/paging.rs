@@ -75,6 +75,7 @@ fn link(call: &Call, base: &str, after: Option<&str>, relation: &str) -> String 
 
 /// Cuts a list, ordered by key, down to one page.
 pub(super) fn cut<'a, T: 'a>(
+    call: &mut Call,
     items: impl Iterator<Item = (&'a String, T)>,
     after: Option<&str>,
     limit: usize,
@@ -83,6 +84,9 @@ pub(super) fn cut<'a, T: 'a>(
     let mut last: Option<&String> = None;
     for (key, item) in items {
         if after.is_some_and(|after| key.as_str() <= after) {
+            continue;
+        }
+        if !call.shows(key) {
             continue;
         }
         if taken.len() == limit {
