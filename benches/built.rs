@@ -5,10 +5,16 @@ use std::process::Command;
 
 /// Builds `target` for release as the Lambda functions are built, and says where it is.
 pub fn built(target: [&str; 2], place: &str) -> PathBuf {
+    built_in("release", target, place)
+}
+
+/// The same in a profile of Cargo.toml.
+pub fn built_in(profile: &str, target: [&str; 2], place: &str) -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--no-default-features"])
+        .args(["build", "--profile", profile])
+        .args(["--locked", "--no-default-features"])
         .arg("--manifest-path")
         .arg(manifest)
         .args(target)
@@ -17,7 +23,7 @@ pub fn built(target: [&str; 2], place: &str) -> PathBuf {
     assert!(done.success(), "{} is not built", target[1]);
     // This program is target/PROFILE/deps/hook-….
     let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(3).unwrap().join("release").join(place)
+    own.ancestors().nth(3).unwrap().join(profile).join(place)
 }
 
 /// `VmHWM`: the most resident memory that the process ever had.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use okta_anypoint::event::read_delivery;
 use okta_anypoint::ids::OktaAppId;
-use okta_anypoint::receiver::LARGEST_BODY;
+use okta_anypoint::receiver::MAX_BODY_BYTES;
 use serde::Deserialize;
 
 use sheet::{Limit, OverBudget, Sheet};
@@ -85,7 +85,7 @@ fn weight(envelope: &Envelope<'_>) -> usize {
 /// Bodies of the largest size that is read.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     let filled = |before: &str, unit: &str, after: &str| {
-        let room = LARGEST_BODY - before.len() - after.len();
+        let room = MAX_BODY_BYTES - before.len() - after.len();
         let body = [before, &unit.repeat(room / unit.len()), after].concat();
         body.into_bytes()
     };
@@ -163,7 +163,7 @@ fn main() -> Result<(), OverBudget> {
 
     let mut sheet = Sheet::new(&["hostile body of 1 MiB", "time"]);
     for (what, body) in hostile() {
-        assert!(body.len() <= LARGEST_BODY && body.len() > LARGEST_BODY - 64);
+        assert!(body.len() <= MAX_BODY_BYTES && body.len() > MAX_BODY_BYTES - 64);
         let times = (0..9).map(|_| timed(|| read_delivery(&body, &app, NOW)));
         let ms = median(times.collect()).as_secs_f64() * 1e3;
         let limit = Limit::at_most(ms, HOSTILE_MS, "ms");

@@ -14,7 +14,9 @@ use std::time::Instant;
 
 use comfy_table::{Cell, CellAlignment, Table as Sheet, presets};
 use futures_util::FutureExt as _;
-use okta_anypoint::receiver::{Body, Gate, Request};
+use http::{HeaderValue, Request};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::receiver::{ANSWER_TIME, Gate};
 use rand::{RngExt as _, SeedableRng as _};
 
 /// As long as a header that nobody would call long.
@@ -121,13 +123,12 @@ fn main() {
     let secret: String = (0..LENGTH).map(|_| dice.random_range('a'..='z')).collect();
     let gate = Gate::new("authorization".parse().unwrap(), &[secret.clone().into()]).unwrap();
     let admits = |given: &[u8]| {
-        let header = |_: &str| Some(given);
-        let request = Request {
-            method: "POST",
-            header: &header,
-            body: Body::Plain(b""),
-        };
-        let admitted = gate.admit(&request).now_or_never();
+        let mut request = Request::new(());
+        let given = HeaderValue::from_bytes(given).unwrap();
+        request.headers_mut().insert("authorization", given);
+        let admitted = gate
+            .admit(request, Deadline::within(ANSWER_TIME))
+            .now_or_never();
         admitted
             .expect("fixed secrets are not waited for")
             .is_some()

@@ -4,17 +4,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::Error;
 use okta_anypoint::aws::of_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::lambda::{self, http::HttpEvent, http::answer};
+use okta_anypoint::lambda::{self, http::Function};
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
+use tower::ServiceExt as _;
 
 /// Within this a delivery is made durable, or refused; the rest of Okta's 3 s is for the way back.
 const TIME: Duration = Duration::from_millis(2_300);
@@ -78,10 +79,9 @@ async fn run() -> Result<(), Error> {
     let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;
     let receiver = Receiver::new(gate, hook.app, queue, clock.clone(), metrics.clone());
 
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<HttpEvent>| {
-        let answer = answer(&receiver, &event.payload).await;
+    let flushed = move |answer| {
         metrics.flush(clock.now_ms());
-        Ok::<_, Error>(answer)
-    }))
-    .await
+        answer
+    };
+    lambda_runtime::run(Function::from(receiver).map_response(flushed)).await
 }

@@ -1,4 +1,5 @@
-//! The Lambda that EventBridge Scheduler runs: catch-up, reconcile, import.
+//! The Lambda that EventBridge Scheduler runs: catch-up, reconcile, import. Its input is what the template tells
+//! Scheduler to send, so no type of `aws_lambda_events` describes it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ async fn run() -> Result<(), Error> {
         }
         .await;
         metrics.flush(clock.now_ms());
-        result.map_err(Error::from)
+        result
     }))
     .await
 }

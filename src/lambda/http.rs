@@ -1,85 +1,162 @@
-//! Requests in payload format 2.0: API Gateway HTTP APIs, function URLs, `sam local start-api`
-//! (Amazon API Gateway, "Lambda proxy integrations for HTTP APIs: payload format").
+//! HTTP requests as `lambda_http` knows them: REST and HTTP APIs (payload formats 1.0 and 2.0), function URLs,
+//! load balancers, `sam local start-api`.
 //!
-//! The few fields that matter are read here rather than through `lambda_http`: it stops with a panic,
-//! which the caller sees as a 502, at a path that is no URI and at a body that is not base64.
+//! [`Function`] is a thin service around `lambda_http`'s adapter. `lambda_http` 1.3.2 (seen with every case in
+//! `tests/it/hook/shapes.rs`) panics at a body that is not base64, at a path without a leading slash, at a
+//! bad `host`, and at a raw blank or quote in the query; and it fails an event with a null header, a null
+//! context or a header value beyond ASCII. Either way the caller would see a 5xx, which rings the alarm, so
+//! strangers could ring it. Here both are a 400.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
+use std::task::{Context, Poll};
 
-use serde::{Deserialize, Serialize};
+use futures_util::future::{self, BoxFuture, FutureExt as _};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
+use lambda_http::aws_lambda_events::encodings::Body;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, IntoResponse, Response};
+use lambda_runtime::LambdaEvent;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use tower::{Service, ServiceExt as _, util::MapResponse};
 
-use crate::receiver::{Answer, Body, Receiver, Request};
+use crate::receiver::{Answer, Receiver};
+use crate::telemetry::catch_panic;
 
-/// A request. Everything else of the payload is skipped unread.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub struct HttpEvent {
-    headers: Option<HashMap<String, Option<String>>>,
-    request_context: RequestContext,
-    body: Option<String>,
-    is_base64_encoded: Option<bool>,
+/// Fields by which the log tells what an unknown event is.
+const TELLING: [&str; 12] = [
+    "version",
+    "rawPath",
+    "path",
+    "httpMethod",
+    "method",
+    "headers",
+    "multiValueHeaders",
+    "requestContext",
+    "body",
+    "Records",
+    "detail-type",
+    "task",
+];
+
+/// What the function is invoked with.
+pub enum HttpEvent {
+    /// A request.
+    Request(Box<LambdaRequest>),
+    /// None of the shapes above; the fields that tell what it is.
+    Unknown(String),
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct RequestContext {
-    http: Http,
+impl<'de> Deserialize<'de> for HttpEvent {
+    /// Never fails for JSON: what is no request is [`HttpEvent::Unknown`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(match serde_json::from_str(event) {
+            Ok(request) => Self::Request(Box::new(request)),
+            Err(_) => Self::Unknown(telling_fields(event)),
+        })
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Http {
-    method: Option<String>,
+fn telling_fields(event: &str) -> String {
+    let Ok(fields) = serde_json::from_str::<std::collections::HashMap<&str, &RawValue>>(event)
+    else {
+        return "not an object".to_owned();
+    };
+    let kind = |value: &RawValue| if value.get() == "null" { "=null" } else { "" };
+    let found = TELLING
+        .iter()
+        .filter_map(|name| Some(format!("{name}{}", kind(fields.get(name)?))));
+    found.collect::<Vec<_>>().join(" ")
 }
 
-/// An answer in payload format 2.0.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpAnswer {
-    status_code: u16,
-    headers: HashMap<&'static str, &'static str>,
-    body: String,
-    is_base64_encoded: bool,
+/// An answer in the form that the asking service reads.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum HttpAnswer {
+    /// The receiver's.
+    Received(<Requests as Service<LambdaEvent<LambdaRequest>>>::Response),
+    /// A refusal, with the fields that all of the services know.
+    Refused(ApiGatewayProxyResponse),
 }
 
-impl From<Answer> for HttpAnswer {
-    fn from(answer: Answer) -> Self {
-        Self {
-            status_code: answer.status,
-            headers: answer.headers.iter().copied().collect(),
-            body: answer.body,
-            is_base64_encoded: false,
+/// Takes what `lambda_http` makes of events to the receiver.
+type Requests = Adapter<'static, Text, MapResponse<Receiver, fn(Answer) -> Text>>;
+
+/// The receiver as a Lambda function. Clones share everything.
+#[derive(Clone)]
+pub struct Function(Requests);
+
+impl From<Receiver> for Function {
+    fn from(receiver: Receiver) -> Self {
+        Self(Adapter::from(MapResponse::new(
+            receiver,
+            Text as fn(_) -> _,
+        )))
+    }
+}
+
+impl Service<LambdaEvent<HttpEvent>> for Function {
+    type Response = HttpAnswer;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<HttpAnswer, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, event: LambdaEvent<HttpEvent>) -> Self::Future {
+        let LambdaEvent { payload, context } = event;
+        let answering = match payload {
+            HttpEvent::Request(request) => {
+                let answering = || self.0.call(LambdaEvent::new(*request, context));
+                let answering = catch_panic(answering);
+                if answering.is_none() {
+                    tracing::warn!(
+                        "refused a request whose path, query, host or body cannot be read"
+                    );
+                }
+                answering
+            }
+            HttpEvent::Unknown(fields) => {
+                tracing::error!(
+                    fields,
+                    "refused an event that is no HTTP request. Put this function behind an HTTP or REST API, \
+                     a function URL or a load balancer only"
+                );
+                None
+            }
+        };
+        match answering {
+            Some(answering) => answering
+                .map(|answer| answer.map(HttpAnswer::Received))
+                .boxed(),
+            None => future::ok(HttpAnswer::Refused(bad_request())).boxed(),
         }
     }
 }
 
-/// Lets the receiver answer a request.
-pub async fn answer(receiver: &Receiver, event: &HttpEvent) -> HttpAnswer {
-    let header = |name: &str| {
-        let headers = event.headers.as_ref()?;
-        let (_, value) = headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        value.as_deref().map(str::as_bytes)
-    };
-    let text = event.body.as_deref().unwrap_or_default();
-    let body = if event.is_base64_encoded == Some(true) {
-        Body::Base64(text)
-    } else {
-        Body::Plain(text.as_bytes())
-    };
-    let method = event
-        .request_context
-        .http
-        .method
-        .as_deref()
-        .unwrap_or_default();
-    receiver
-        .answer(&Request {
-            method,
-            header: &header,
-            body,
-        })
-        .await
-        .into()
+/// A 400 to whichever service asks.
+fn bad_request() -> ApiGatewayProxyResponse {
+    let mut answer = ApiGatewayProxyResponse::default();
+    answer.status_code = 400;
+    answer.body = Some(Body::Text(String::new()));
+    answer
+}
+
+/// An answer whose body is UTF-8 as it is. `lambda_http` would look for another character set, and its tables of
+/// them would be linked.
+pub struct Text(Answer);
+
+impl IntoResponse for Text {
+    fn into_response(self) -> BoxFuture<'static, Response<Body>> {
+        future::ready(self.0.map(Body::Text)).boxed()
+    }
+}
+
+/// Answers one event outside of the Lambda runtime.
+pub async fn answer(receiver: &Receiver, event: HttpEvent) -> HttpAnswer {
+    let event = LambdaEvent::new(event, lambda_runtime::Context::default());
+    let Ok(answer) = Function::from(receiver.clone()).oneshot(event).await;
+    answer
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
@@ -22,23 +23,47 @@ use crate::queue::{Redelivery, pause, unreadable};
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Verdict, Worker};
 
-/// A batch of messages.
+/// A batch of messages. (`aws_lambda_events::sqs` fails the whole batch at one record with a field of another type.)
 #[derive(Debug, Deserialize)]
 pub struct SqsEvent {
-    #[serde(rename = "Records", default)]
+    #[serde(rename = "Records", deserialize_with = "messages")]
     records: Vec<Message>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 struct Message {
     message_id: String,
-    #[serde(default)]
     receipt_handle: Option<String>,
-    #[serde(default)]
     body: Option<String>,
-    #[serde(default)]
     attributes: HashMap<String, String>,
+}
+
+/// Every record that has an id: what else is odd about it is its own problem.
+fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, D::Error> {
+    let records = Vec::<Value>::deserialize(deserializer)?;
+    let messages = records.iter().filter_map(|record| {
+        let message = Message::read(record);
+        if message.is_none() {
+            tracing::error!("skipped a record without a message id: it did not come from SQS");
+        }
+        message
+    });
+    Ok(messages.collect())
+}
+
+impl Message {
+    fn read(record: &Value) -> Option<Self> {
+        let text = |name: &str| record[name].as_str().map(str::to_owned);
+        let attributes = record["attributes"].as_object().into_iter().flatten();
+        let attributes =
+            attributes.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        Some(Self {
+            message_id: text("messageId")?,
+            receipt_handle: text("receiptHandle"),
+            body: text("body"),
+            attributes: attributes.collect(),
+        })
+    }
 }
 
 /// The messages that go back to the queue.
@@ -223,6 +248,8 @@ fn read(message: &Message) -> Option<Change> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -253,10 +280,25 @@ mod tests {
 
     #[test]
     fn extra_fields_of_a_body_do_no_harm() {
-        let message: Message = serde_json::from_str(
-            r#"{"messageId":"m","body":"{\"uuid\":\"u\",\"event_type\":\"t\",\"subject\":\"user#00u1\",\"published\":\"2026-03-02T09:15:04Z\",\"more\":1}"}"#,
-        )
-        .unwrap();
+        let body = r#"{"uuid":"u","event_type":"t","subject":"user#00u1","published":"2026-03-02T09:15:04Z","more":1}"#;
+        let message = Message::read(&json!({"messageId": "m", "body": body})).unwrap();
         assert_eq!(read(&message).unwrap().subject.to_string(), "user#00u1");
+    }
+
+    #[test]
+    fn an_odd_record_is_its_own_problem() {
+        let odd = [
+            json!({"messageId": "1", "body": {"uuid": "u"}}),
+            json!({"messageId": "2", "attributes": null, "body": null}),
+            json!({"messageId": "3", "attributes": {"ApproximateReceiveCount": 2, "MessageGroupId": "user#a"}}),
+            json!({"messageId": 4}),
+            json!(null),
+        ];
+        let event: SqsEvent = serde_json::from_value(json!({"Records": odd})).unwrap();
+        let ids = event.records.iter().map(|m| m.message_id.as_str());
+        assert_eq!(ids.collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert!(event.records.iter().all(|message| read(message).is_none()));
+        assert_eq!(event.records[2].attributes["MessageGroupId"], "user#a");
+        assert!(serde_json::from_value::<SqsEvent>(json!({"task": "import"})).is_err());
     }
 }

@@ -1,5 +1,8 @@
 //! Whether a request comes from Okta: it carries the shared secret.
 //!
+//! The gate is the outermost layer: it looks at one header, and drops a request without an accepted secret
+//! before a byte of its body is read. The service behind it takes [`Admitted`] requests, which nothing else makes.
+//!
 //! The comparison takes equal time whatever is sent: tags of equal length are compared in constant
 //! time, made with a key that is random in every process, so that nothing about the secret can be
 //! learned from where a comparison ends. Every accepted secret is compared, also after a match.
@@ -7,14 +10,20 @@
 //! Secrets that come from a secret store are read again, at most once a minute, when a request
 //! brings a value that is none of them: it may have been rotated a moment ago.
 
-use hmac::{Hmac, KeyInit, Mac};
-use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
-
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Body, Request};
+use futures_util::future::BoxFuture;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use tokio::time::timeout_at;
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::{ANSWER_TIME, Answer, empty};
 use crate::deadline::Deadline;
 use crate::secrets::Renewable;
 
@@ -22,30 +31,46 @@ use crate::secrets::Renewable;
 /// its events made durable, before Okta gives up.
 const RENEWAL_TIME: Duration = Duration::from_millis(1_000);
 
-/// Holds what is accepted.
-pub struct Gate {
+/// Holds what is accepted. Clones share it.
+#[derive(Clone)]
+pub struct Gate(Arc<Accepted>);
+
+struct Accepted {
     header: HeaderName,
     keyed: Hmac<Sha256>,
     secrets: Renewable<Vec<SecretString>>,
 }
 
 /// A request that carried the right secret. Only [`Gate::admit`] makes one.
-pub struct Admitted<'r, 'a>(&'r Request<'a>);
+pub struct Admitted<B> {
+    request: Request<B>,
+    deadline: Deadline,
+}
 
-impl<'a> Admitted<'_, 'a> {
+impl<B> Admitted<B> {
     /// The method.
-    pub fn method(&self) -> &'a str {
-        self.0.method
+    pub fn method(&self) -> &Method {
+        self.request.method()
     }
 
-    /// A header by its lower-case name.
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        (self.0.header)(name)
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
     }
 
-    /// The body, still encoded.
-    pub fn body(&self) -> Body<'a> {
-        self.0.body
+    /// What the server attached to the request.
+    pub fn extensions(&self) -> &http::Extensions {
+        self.request.extensions()
+    }
+
+    /// The body, unread.
+    pub fn into_body(self) -> B {
+        self.request.into_body()
+    }
+
+    /// The moment by which the answer has to be there.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
     }
 }
 
@@ -60,27 +85,30 @@ impl Gate {
     ) -> Result<Self, String> {
         let key: [u8; 32] = rand::random();
         let keyed = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| error.to_string())?;
-        Ok(Self {
+        Ok(Self(Arc::new(Accepted {
             header,
             keyed,
             secrets: secrets.into(),
-        })
+        })))
     }
 
-    /// The request, if it carries an accepted secret.
-    pub async fn admit<'r, 'a>(&self, request: &'r Request<'a>) -> Option<Admitted<'r, 'a>> {
-        let given = (request.header)(self.header.as_str()).unwrap_or_default();
-        let secrets = self.secrets.current();
-        let mut is_accepted = self.accepts(&secrets, given);
+    /// The request, if it carries an accepted secret, to be answered by `deadline`.
+    pub async fn admit<B>(&self, request: Request<B>, deadline: Deadline) -> Option<Admitted<B>> {
+        let given = request.headers().get(&self.0.header).cloned();
+        let given = given.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let secrets = self.0.secrets.current();
+        let mut is_accepted = self.0.accepts(&secrets, given);
         if !is_accepted && !given.is_empty() {
-            let deadline = Deadline::within(RENEWAL_TIME);
-            if let Some(newer) = self.secrets.renew(&secrets, deadline).await {
-                is_accepted = self.accepts(&newer, given);
+            let renewal = Deadline::within(RENEWAL_TIME);
+            if let Some(newer) = self.0.secrets.renew(&secrets, renewal).await {
+                is_accepted = self.0.accepts(&newer, given);
             }
         }
-        is_accepted.then_some(Admitted(request))
+        is_accepted.then_some(Admitted { request, deadline })
     }
+}
 
+impl Accepted {
     fn accepts(&self, secrets: &[SecretString], given: &[u8]) -> bool {
         secrets.iter().fold(false, |found, secret| {
             let secret = secret.expose_secret().as_bytes();
@@ -100,9 +128,60 @@ fn tag(keyed: &Hmac<Sha256>, value: &[u8]) -> Vec<u8> {
         .to_vec()
 }
 
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            gate: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// Answers 401 to requests without the secret, and gives the others to `S`, which has [`ANSWER_TIME`].
+#[derive(Clone)]
+pub struct Gated<S> {
+    gate: Gate,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Gated<S>
+where
+    S: Service<Admitted<B>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Answer, Infallible>>;
+
+    /// Strangers wait for nobody: whoever is admitted waits for `S` afterwards.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let deadline = Deadline::within(ANSWER_TIME);
+        let Self { gate, inner } = self.clone();
+        Box::pin(async move {
+            let Some(admitted) = gate.admit(request, deadline).await else {
+                tracing::warn!("refused a request without the right secret");
+                return Ok(empty(StatusCode::UNAUTHORIZED));
+            };
+            match timeout_at(deadline.instant(), inner.oneshot(admitted)).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    tracing::error!("a delivery could not be made durable in time");
+                    Ok(empty(StatusCode::SERVICE_UNAVAILABLE))
+                }
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
@@ -128,7 +207,7 @@ mod tests {
     async fn the_secrets_are_read_again_for_an_unknown_value_only() {
         let store = Rotated::default();
         let secrets = Renewable::new(vec![SecretString::from("old")], store.clone());
-        let gate = Gate::new(HeaderName::from_static("authorization"), secrets).unwrap();
+        let gate = Gate::new(http::header::AUTHORIZATION, secrets).unwrap();
         for (given, admitted, reads) in [
             (Some("old"), true, 0),
             (None, false, 0),
@@ -136,13 +215,14 @@ mod tests {
             (Some("new"), true, 1),
             (Some("old"), true, 1),
         ] {
-            let header = |_: &str| given.map(str::as_bytes);
-            let request = Request {
-                method: "POST",
-                header: &header,
-                body: Body::Plain(b""),
-            };
-            assert_eq!(gate.admit(&request).await.is_some(), admitted, "{given:?}");
+            let mut request = Request::new(());
+            if let Some(given) = given {
+                let headers = request.headers_mut();
+                headers.insert("authorization", given.parse().unwrap());
+            }
+            let soon = Deadline::within(ANSWER_TIME);
+            let is_admitted = gate.admit(request, soon).await.is_some();
+            assert_eq!(is_admitted, admitted, "{given:?}");
             assert_eq!(store.0.load(Ordering::SeqCst), reads, "{given:?}");
         }
     }

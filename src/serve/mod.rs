@@ -2,8 +2,8 @@
 //! process, on one SQLite file.
 //!
 //! ```text
-//!  Okta ──▶ http ──▶ hook ──▶ queue (file) ──▶ work ──▶ Worker ──▶ Okta, Anypoint
-//!                             schedules ──▶ ┘
+//!  Okta ──▶ http ──▶ Receiver ──▶ queue (file) ──▶ work ──▶ Worker ──▶ Okta, Anypoint
+//!                                 schedules ──▶ ┘
 //!  people, monitors ──▶ http ──▶ status ──▶ file (read only)
 //! ```
 //!
@@ -12,7 +12,6 @@
 //! process. What a killed process was at is taken up at the next start, at once: its leases are ended
 //! because nobody else can hold them.
 
-mod hook;
 mod http;
 mod lock;
 mod recovery;
@@ -25,15 +24,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower::limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
+use tower::{ServiceBuilder, service_fn};
 
 use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ledger::{Ledger, SqliteLedger};
 use crate::queue::{Queue, SqliteQueue};
-use crate::receiver::{Gate, Receiver};
+use crate::receiver::{Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::Database;
@@ -42,7 +44,6 @@ use crate::telemetry::Metrics;
 use crate::wiring;
 use crate::worker::{Pace, Worker};
 
-use self::hook::Hook;
 use self::http::{Limits, serve};
 use self::lock::OnlyOne;
 use self::status::Status;
@@ -60,6 +61,10 @@ const GRACE: Duration = Duration::from_secs(8);
 const METRICS_EVERY: Duration = Duration::from_secs(60);
 /// Opening the connection to Anypoint ahead of the first event.
 const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Deliveries that are read or made durable at once: bounds the memory that bodies take. More wait,
+/// and are refused when their time is up.
+const MAX_DELIVERIES: usize = 32;
 
 const HOOK_LIMITS: Limits = Limits {
     connections: 512,
@@ -127,7 +132,7 @@ pub struct Ready {
     lock: OnlyOne,
     listener: TcpListener,
     status: Option<(TcpListener, Status)>,
-    hook: Hook,
+    hook: Gated<ConcurrencyLimit<Deliveries>>,
     dispatcher: Dispatcher,
     database: Database,
     tasks: Vec<schedules::Repeated>,
@@ -160,13 +165,16 @@ impl Ready {
             settings.hook.auth.header.clone(),
             &settings.hook.auth.secrets,
         );
-        let receiver = Receiver::new(
-            gate.map_err(defect)?,
+        let deliveries = Deliveries::new(
             settings.hook.app.clone(),
             Arc::new(queue.clone()),
             clock.clone(),
             metrics.clone(),
         );
+        let hook = ServiceBuilder::new()
+            .layer(gate.map_err(defect)?)
+            .layer(ConcurrencyLimitLayer::new(MAX_DELIVERIES))
+            .service(deliveries);
         let provisioner =
             wiring::provisioner(&settings.engine, store.clone(), &clock).map_err(defect)?;
         let anypoint = provisioner.anypoint.clone();
@@ -207,7 +215,7 @@ impl Ready {
             lock,
             listener: listen(options.listen, "--listen").await?,
             status,
-            hook: Hook::new(receiver),
+            hook,
             dispatcher: Dispatcher {
                 queue,
                 worker,
@@ -265,11 +273,10 @@ impl Ready {
         } = self;
 
         let mut parts = tokio::task::JoinSet::new();
-        let answer = move |request| hook.clone().answer(request);
-        parts.spawn(serve(listener, HOOK_LIMITS, stop.clone(), GRACE, answer));
+        parts.spawn(serve(listener, HOOK_LIMITS, stop.clone(), GRACE, hook));
         if let Some((listener, page)) = status {
-            let answer = move |request| page.clone().answer(request);
-            parts.spawn(serve(listener, STATUS_LIMITS, stop.clone(), GRACE, answer));
+            let page = service_fn(move |request| page.clone().answer(request).map(Ok).boxed());
+            parts.spawn(serve(listener, STATUS_LIMITS, stop.clone(), GRACE, page));
         }
         for task in tasks {
             parts.spawn(task.repeat(stop.clone(), GRACE));

@@ -1,5 +1,8 @@
 //! Log set-up.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -44,9 +47,25 @@ pub fn start_logging() {
     silence_panics();
 }
 
+thread_local! {
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The result of `work`, which calls code of others that panics at bad input; `None` when it did. Such a panic is
+/// no defect of this program, and is not logged as one.
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    CATCHING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(false);
+    result.ok()
+}
+
 /// A panic says where it happened, and nothing of its own.
 fn silence_panics() {
     std::panic::set_hook(Box::new(|panic| {
+        if CATCHING.get() {
+            return;
+        }
         let place = panic.location().map(ToString::to_string);
         tracing::error!(
             place = place.as_deref().unwrap_or("unknown"),

@@ -4,5 +4,5 @@
 mod log;
 mod metrics;
 
-pub use log::{start_logging, start_logging_for_people};
+pub use log::{catch_panic, start_logging, start_logging_for_people};
 pub use metrics::{Metric, Metrics};

@@ -179,8 +179,8 @@ impl World {
             "body": body.to_string(),
             "isBase64Encoded": false,
         });
-        let event: HttpEvent = serde_json::from_value(event).unwrap();
-        let answer = serde_json::to_value(answer(&self.receiver, &event).await).unwrap();
+        let event: HttpEvent = serde_json::from_str(&event.to_string()).unwrap();
+        let answer = serde_json::to_value(answer(&self.receiver, event).await).unwrap();
         answer["statusCode"].as_u64().unwrap() as u16
     }
 

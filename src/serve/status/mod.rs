@@ -16,14 +16,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::http::Reply;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::sqlite::Database;
@@ -33,6 +32,9 @@ use page::Frame;
 use series::WINDOWS;
 
 pub use text::shell_word;
+
+/// An answer.
+type Reply = Response<Full<Bytes>>;
 
 /// A probe that takes longer than this means "not ready".
 const PROBE: Duration = Duration::from_secs(2);

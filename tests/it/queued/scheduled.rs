@@ -62,15 +62,33 @@ async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
     scene.assigned("ann");
     let unreadable = Fault::status("/teams", 403, "planted-body-text").times(u32::MAX);
     let fault = scene.anypoint.traffic().inject(unreadable);
-    for (event, words) in [
-        (json!({"task": "reconcile"}), "Anypoint"),
-        (json!({"task": "tidy_up"}), "unknown task"),
-        (json!({}), "no task"),
+    for (function, event, words, name) in [
+        (
+            &schedule,
+            json!({"task": "reconcile"}),
+            "Anypoint",
+            "AnypointFailure",
+        ),
+        (
+            &schedule,
+            json!({"task": "tidy_up"}),
+            "unknown task",
+            "SettingsFailure",
+        ),
+        (&schedule, json!({}), "no task", "SettingsFailure"),
+        (
+            &worker,
+            json!({}),
+            "a batch of SQS messages",
+            "ProgramFailure",
+        ),
     ] {
-        let failed = schedule.invoke(event.clone(), LONG).await.unwrap_err();
+        let failed = function.invoke(event.clone(), LONG).await.unwrap_err();
         let Failed::Function(error) = failed else {
             panic!("{event}: {failed:?}");
         };
+        // What the Lambda console shows as the error's type.
+        assert_eq!(error["errorType"], name, "{event}");
         let message = error["errorMessage"].as_str().unwrap();
         assert!(message.contains(words), "{event}: {message}");
         assert!(!message.contains("planted"), "{message}");

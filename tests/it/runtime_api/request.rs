@@ -98,18 +98,123 @@ impl Request {
         event
     }
 
-    fn event(&self, account: &str, api: &str, domain: &str, prefix: &str) -> Value {
-        use base64::Engine;
+    /// The event of every gateway that the contract names, with the name of each.
+    pub fn shapes(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("HTTP API 2.0", self.http_api()),
+            ("HTTP API 2.0, stage", self.http_api_in_stage("prod")),
+            ("HTTP API 1.0", self.rest_api("1.0", Some("$default"))),
+            ("HTTP API 1.0, stage", self.rest_api("1.0", Some("prod"))),
+            ("REST API, stage", self.rest_api("", Some("prod"))),
+            ("REST API, no stage", self.rest_api("", None)),
+            ("function URL", self.function_url()),
+            ("load balancer", self.load_balancer()),
+            ("load balancer, multi", self.load_balancer_multi_value()),
+            ("sam local", self.sam_local()),
+        ]
+    }
+
+    /// The event of an API Gateway HTTP API with a stage of its own, which stands in the path.
+    fn http_api_in_stage(&self, stage: &str) -> Value {
+        let mut event = self.http_api();
+        let path = format!("/{stage}{}", event["rawPath"].as_str().unwrap());
+        event["requestContext"]["stage"] = json!(stage);
+        event["requestContext"]["http"]["path"] = json!(path);
+        event["rawPath"] = json!(path);
+        event
+    }
+
+    /// The event of an API Gateway REST API, or with a `version` of an HTTP API, in payload format 1.0: headers as they
+    /// came, and once more as lists.
+    pub fn rest_api(&self, version: &str, stage: Option<&str>) -> Value {
+        let host = "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
-        let text = std::str::from_utf8(&self.body)
-            .ok()
-            .filter(|_| !self.base64);
-        let encoded = text.is_none();
-        let body = match text {
-            Some("") => Value::Null,
-            Some(text) => json!(text),
-            None => json!(base64::engine::general_purpose::STANDARD.encode(&self.body)),
-        };
+        let headers = self.headers_with(host, canonical);
+        let (body, is_base64) = self.encoded();
+        let mut event = json!({
+            "resource": "/{proxy+}",
+            "path": path,
+            "httpMethod": self.method,
+            "multiValueHeaders": lists(&headers),
+            "headers": headers,
+            "queryStringParameters": single(query),
+            "multiValueQueryStringParameters": lists(&single(query)),
+            "pathParameters": {"proxy": path.trim_start_matches('/')},
+            "stageVariables": null,
+            "requestContext": {
+                "accountId": "123456789012",
+                "apiId": "a1b2c3d4e5",
+                "authorizer": null,
+                "domainName": host,
+                "domainPrefix": "a1b2c3d4e5",
+                "extendedRequestId": "mnj9KhOmOHXTRRW=",
+                "httpMethod": self.method,
+                "identity": {"sourceIp": "198.51.100.20", "userAgent": "Okta-Integrations", "user": null},
+                "path": format!("/{}{path}", stage.unwrap_or_default()),
+                "protocol": "HTTP/1.1",
+                "requestId": uuid::Uuid::new_v4().to_string(),
+                "requestTime": "02/Mar/2026:09:25:14 +0000",
+                "requestTimeEpoch": 1_772_443_514_553_u64,
+                "resourceId": "us4z18",
+                "resourcePath": "/{proxy+}",
+                "stage": stage,
+            },
+            "body": body,
+            "isBase64Encoded": is_base64,
+        });
+        if !version.is_empty() {
+            event["version"] = json!(version);
+        }
+        event
+    }
+
+    /// The event of a load balancer as it is set up at first.
+    pub fn load_balancer(&self) -> Value {
+        let host = "hook-846800462.eu-central-1.elb.amazonaws.com";
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let (body, is_base64) = self.encoded();
+        let target = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/hook/6d0ecf831eec9f09";
+        json!({
+            "requestContext": {"elb": {"targetGroupArn": target}},
+            "httpMethod": self.method,
+            "path": path,
+            "queryStringParameters": single(query),
+            "headers": self.headers_with(host, str::to_lowercase),
+            // A load balancer says so, where API Gateway says null.
+            "body": body.as_str().unwrap_or_default(),
+            "isBase64Encoded": is_base64,
+        })
+    }
+
+    /// The event of a load balancer whose target group asks for headers as lists.
+    pub fn load_balancer_multi_value(&self) -> Value {
+        let mut event = self.load_balancer();
+        for (from, to) in [
+            ("headers", "multiValueHeaders"),
+            ("queryStringParameters", "multiValueQueryStringParameters"),
+        ] {
+            event[to] = lists(&event[from]);
+            event.as_object_mut().unwrap().remove(from);
+        }
+        event
+    }
+
+    /// The body as gateways write it, and whether it is base64.
+    fn encoded(&self) -> (Value, bool) {
+        use base64::Engine;
+        match std::str::from_utf8(&self.body) {
+            Ok("") if !self.base64 => (Value::Null, false),
+            Ok(text) if !self.base64 => (json!(text), false),
+            _ => {
+                let text = base64::engine::general_purpose::STANDARD.encode(&self.body);
+                (json!(text), true)
+            }
+        }
+    }
+
+    fn event(&self, account: &str, api: &str, domain: &str, prefix: &str) -> Value {
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let (body, is_base64) = self.encoded();
         let mut event = json!({
             "version": "2.0",
             "routeKey": "$default",
@@ -133,7 +238,7 @@ impl Request {
                 "time": "02/Mar/2026:09:25:14 +0000",
                 "timeEpoch": 1_772_443_514_553_u64,
             },
-            "isBase64Encoded": encoded,
+            "isBase64Encoded": is_base64,
         });
         if !body.is_null() {
             event["body"] = body;
@@ -164,4 +269,23 @@ fn canonical(name: &str) -> String {
         first.to_uppercase() + &rest.to_lowercase()
     });
     parts.collect::<Vec<_>>().join("-")
+}
+
+/// The parameters of a query, each once.
+fn single(query: &str) -> Value {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// Each value as a list of one.
+fn lists(fields: &Value) -> Value {
+    let fields = fields.as_object().unwrap().iter();
+    fields
+        .map(|(name, value)| (name.clone(), json!([value])))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

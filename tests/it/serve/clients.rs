@@ -96,6 +96,38 @@ async fn what_is_too_large_is_refused_early() {
     assert!(until_closed(answer).await.0.starts_with("HTTP/1.1 431"));
 }
 
+/// Many clients write everything before they read. Closing on them would reset the connection, and the reset throws
+/// the answer away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_writes_first_reads_the_refusal() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
+    let mib = "x".repeat(1024 * 1024);
+    let eight = mib.repeat(8);
+    let announced = format!("{head}content-length: {}\r\n\r\n{eight}", eight.len());
+    let chunks = format!("{:x}\r\n{mib}\r\n", mib.len()).repeat(8);
+    let in_chunks = format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    for _ in 0..3 {
+        for request in [&announced, &in_chunks] {
+            let mut stream = connect(&serve).await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            // So that whatever the other side does has arrived.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+        }
+    }
+    // It is bounded: who never stops is cut.
+    let mut stream = say(&serve, &format!("{head}content-length: 900000000\r\n\r\n")).await;
+    let endless = async { while stream.write_all(mib.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(8), endless)
+        .await
+        .expect("cut");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_nothing_on_any_path() {
     let remotes = Remotes::start().await;

@@ -157,7 +157,7 @@ impl Stage {
         match sent {
             Sent::Hook(_) => {
                 let event: HttpEvent = serde_json::from_str(event)?;
-                let answer = serde_json::to_value(answer(&self.receiver, &event).await)?;
+                let answer = serde_json::to_value(answer(&self.receiver, event).await)?;
                 let status = answer.get("statusCode").and_then(Value::as_u64);
                 Ok(Answer {
                     status: status.and_then(|status| u16::try_from(status).ok()),

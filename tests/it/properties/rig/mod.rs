@@ -256,13 +256,13 @@ impl Rig {
         self.counts.cut_off += usize::from(crash.is_some());
         let receiver = self.receivers[at].clone();
         self.in_flight.spawn(async move {
-            let event: HttpEvent = serde_json::from_value(json!({
+            let event = json!({
                 "headers": {"authorization": SECRET},
                 "requestContext": {"http": {"method": "POST", "path": "/okta"}},
                 "body": body.to_string(),
-            }))
-            .unwrap();
-            let answered = answer(&receiver, &event);
+            });
+            let event: HttpEvent = serde_json::from_str(&event.to_string()).unwrap();
+            let answered = answer(&receiver, event);
             let status = match crash {
                 None => Some(answered.await),
                 // A process that is gone: its work stops at whatever await point it is.
