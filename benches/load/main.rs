@@ -5,7 +5,12 @@
 //! `-- serve` or `-- functions` for one half of it. The simulated Okta and Anypoint, the queue and the
 //! sender run on the same machine, in this process, and share its processors with what is measured, as
 //! does DynamoDB Local; they answer without delay.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 #[path = "../built.rs"]
 mod built;

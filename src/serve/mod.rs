@@ -38,16 +38,16 @@ use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
-use crate::sqlite::Database;
+use crate::sqlite::{Database, make_if_missing};
 use crate::store::{SqliteStore, Store};
 use crate::telemetry::Metrics;
 use crate::wiring;
 use crate::worker::{Pace, Worker};
 
 use self::http::{Limits, serve};
-use self::lock::OnlyOne;
 use self::status::Status;
 
+pub use self::lock::OnlyOne;
 pub use self::status::shell_word;
 use self::work::Dispatcher;
 
@@ -151,8 +151,9 @@ impl Ready {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("serve"));
         // The file must be there to have one lock under all its names.
-        let database = Database::open(&options.data)?;
+        make_if_missing(&options.data)?;
         let lock = OnlyOne::take(&options.data)?;
+        let database = Database::open(&options.data)?;
 
         let ttl_days = settings.engine.event_ttl.as_secs() / 86_400;
         let ttl_days = u32::try_from(ttl_days).unwrap_or(u32::MAX);
@@ -205,7 +206,7 @@ impl Ready {
         let status = match options.status {
             None => None,
             Some(address) => {
-                let reads = Database::open(&options.data)?;
+                let reads = database.another()?;
                 let data = options.data.display().to_string();
                 let page = Status::new(reads, database.clone(), data, clock.clone(), stop.clone());
                 Some((listen(address, "--status").await?, page))

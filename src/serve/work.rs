@@ -50,6 +50,7 @@ impl Dispatcher {
     /// not finish is cut off; its messages are still out and its claims still held.
     pub async fn run(&self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut under_way = JoinSet::new();
+        let mut trouble = None;
         while !*stop.borrow() {
             let free = Pace::QUEUED
                 .subjects_at_once
@@ -63,6 +64,7 @@ impl Dispatcher {
             }
             let pause = match self.queue.receive_subjects(free, EACH, VISIBILITY).await {
                 Ok(taken) => {
+                    trouble = None;
                     let found = !taken.groups.is_empty() || !taken.unreadable.is_empty();
                     for message in taken.unreadable {
                         self.reject(message).await;
@@ -77,7 +79,11 @@ impl Dispatcher {
                     LOOK_AGAIN
                 }
                 Err(failure) => {
-                    tracing::error!("the queue cannot be read: {failure}");
+                    // Once, not every five seconds until somebody mends it.
+                    if trouble.as_ref() != Some(&failure) {
+                        tracing::error!("the queue cannot be read: {failure}");
+                        trouble = Some(failure);
+                    }
                     AFTER_FAILURE
                 }
             };

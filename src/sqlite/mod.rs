@@ -2,9 +2,13 @@
 //!
 //! Statements run on tokio's blocking threads, one at a time; other processes may use the same file.
 //! Every write is one immediate transaction, so nobody decides on a state that somebody else is
-//! changing.
+//! changing. A write counts only if the file is still in its place afterwards.
 
-use std::path::Path;
+mod copy;
+mod file;
+mod held;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +16,13 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::Mutex;
 
 use crate::failure::{Failure, Side};
+
+use file::{Nature, Rights, Unfit, refused};
+use held::{Held, Identity, Still};
+
+pub use copy::{backup, check_copy, restore};
+pub use file::make_if_missing;
+pub use held::Loss;
 
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,51 +34,112 @@ const MIGRATIONS: &[&str] = &[include_str!("001.sql"), include_str!("002.sql")];
 #[derive(Debug, Clone)]
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
+    place: Arc<Place>,
+}
+
+/// Where a database is, and what has to stay as it is there.
+#[derive(Debug)]
+enum Place {
+    Memory,
+    /// Open to write.
+    Held(PathBuf, Held),
+    /// Open to read, by SQLite's own locks.
+    Shared,
+    /// Open to read while nobody else has it open, without locks.
+    Still(PathBuf, Still),
 }
 
 impl Database {
     /// Opens the file, makes it if it is missing, and brings it to the present version.
     ///
-    /// The file holds names: a new one can be read by its owner only.
+    /// The file holds names: only its owner can read a new one. A file of another program is refused and left as it
+    /// was. [`Database::another`] gives a second connection to the same file.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let made = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .private()
-            .open(path);
-        if made.is_err() {
-            return Err(Failure::permanent(
-                Side::Table,
-                format!("{} cannot be opened for writing", path.display()),
-                "name a file in a folder that exists and that this user may write to",
-            ));
+        make_if_missing(path)?;
+        let before = std::fs::metadata(path).map(|found| Identity::of(&found));
+        let before = before.map_err(|_| Unfit::Unreadable.of(path))?;
+        let nature = file::examine(path);
+        let mut connection = file::connect(path, Rights::Write).map_err(refused(path))?;
+        let nature = match nature {
+            // A killed program left a journal: only a connection that may write can look.
+            Err(Unfit::Refused(_)) => file::nature(&connection),
+            other => other,
+        };
+        if let Nature::Ours(version) = nature.map_err(|unfit| unfit.of(path))? {
+            known(version)?;
         }
-        Self::prepare(Connection::open(path))
+        set_up(&mut connection)
+            .and_then(|()| migrate(&mut connection))
+            .map_err(refused(path))?;
+        let held = Held::new(path, &before)?;
+        Ok(Self::of(connection, Place::Held(path.to_owned(), held)))
+    }
+
+    /// Another connection to the same file, for those who are not to wait for this one.
+    pub fn another(&self) -> Result<Self, Failure> {
+        let path = match &*self.place {
+            Place::Held(path, held) => {
+                held.check()?;
+                path
+            }
+            Place::Still(path, _) => return Self::open_to_read(path),
+            Place::Memory | Place::Shared => return Ok(self.clone()),
+        };
+        let mut connection = file::connect(path, Rights::Write).map_err(refused(path))?;
+        set_up(&mut connection).map_err(refused(path))?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            place: self.place.clone(),
+        })
+    }
+
+    /// Opens an existing file to read it: nothing is made, brought to another version, or marked. A file of an
+    /// older version is read as this version would see it.
+    pub fn open_to_read(path: &Path) -> Result<Self, Failure> {
+        if version(path)? < MIGRATIONS.len() {
+            return Self::snapshot(path);
+        }
+        let (connection, place) = open_reading(path)?;
+        Ok(Self::of(connection, place))
+    }
+
+    /// A copy of an existing file, in memory and of the present version. Writes to it do not reach the file.
+    pub fn snapshot(path: &Path) -> Result<Self, Failure> {
+        version(path)?;
+        let (source, _) = open_reading(path)?;
+        let mut memory =
+            Connection::open_in_memory().map_err(|error| explain(Side::Table, &error))?;
+        copy::copy_pages(&source, &mut memory, BUSY_TIMEOUT)
+            .and_then(|()| migrate(&mut memory))
+            .map_err(refused(path))?;
+        Ok(Self::of(memory, Place::Memory))
     }
 
     /// A database that is gone when the last clone is dropped.
     pub fn in_memory() -> Result<Self, Failure> {
-        Self::prepare(Connection::open_in_memory())
+        let opened = Connection::open_in_memory();
+        let made = opened.and_then(|mut connection| {
+            set_up(&mut connection)?;
+            migrate(&mut connection)?;
+            Ok(connection)
+        });
+        let connection = made.map_err(|error| explain(Side::Table, &error))?;
+        Ok(Self::of(connection, Place::Memory))
     }
 
-    fn prepare(opened: rusqlite::Result<Connection>) -> Result<Self, Failure> {
-        let mut connection = opened.map_err(|error| explain(Side::Table, &error))?;
-        set_up(&mut connection).map_err(|error| explain(Side::Table, &error))?;
-        let version = migrate(&mut connection).map_err(|error| explain(Side::Table, &error))?;
-        if version > MIGRATIONS.len() {
-            return Err(Failure::permanent(
-                Side::Table,
-                format!(
-                    "the database has version {version}, this program knows {}",
-                    MIGRATIONS.len()
-                ),
-                "use the program version that wrote the file, or a newer one",
-            ));
-        }
-        Ok(Self {
+    fn of(connection: Connection, place: Place) -> Self {
+        Self {
             connection: Arc::new(Mutex::new(connection)),
-        })
+            place: Arc::new(place),
+        }
+    }
+
+    /// What became of the file, if it was taken away from this process. Every later read and write fails.
+    pub fn loss(&self) -> Option<Loss> {
+        match &*self.place {
+            Place::Held(_, held) => held.loss(),
+            Place::Memory | Place::Shared | Place::Still(..) => None,
+        }
     }
 
     /// Runs `work` in one immediate transaction; it is rolled back when `work` fails, and when the
@@ -115,13 +187,77 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        let place = Arc::clone(&self.place);
         // Waiting for the connection takes no thread.
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
-        tokio::task::spawn_blocking(move || work(&mut connection))
-            .await
-            .map_err(|_| Failure::retryable(side, "a database thread was stopped"))?
-            .map_err(|error| explain(side, &error))
+        let outcome = tokio::task::spawn_blocking(move || {
+            place.check()?;
+            let result = work(&mut connection).map_err(|error| explain(side, &error))?;
+            // A commit into a deleted file is not durable.
+            place.check()?;
+            Ok(result)
+        })
+        .await;
+        match outcome {
+            Ok(result) => result.map_err(|failure: Failure| Failure { side, ..failure }),
+            Err(_) => Err(Failure::retryable(side, "a database thread was stopped")),
+        }
     }
+}
+
+impl Place {
+    /// Fails when the file is not what it was.
+    fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Memory | Self::Shared => Ok(()),
+            Self::Held(_, held) => held.check(),
+            Self::Still(path, still) if Still::of(path).as_ref() == Some(still) => Ok(()),
+            Self::Still(..) => Err(Failure::retryable(
+                Side::Table,
+                "another program began to write the database file; try again",
+            )),
+        }
+    }
+}
+
+/// The version of an existing database of this program.
+///
+/// # Errors
+/// When the file is not one, or one of a newer program.
+pub fn version(path: &Path) -> Result<usize, Failure> {
+    match file::examine(path) {
+        Ok(Nature::Ours(version)) => known(version),
+        Ok(Nature::Empty) => Err(Unfit::Foreign.of(path)),
+        Err(unfit) => Err(unfit.of(path)),
+    }
+}
+
+/// The same version, if this program can work with it.
+fn known(version: usize) -> Result<usize, Failure> {
+    if version <= MIGRATIONS.len() {
+        return Ok(version);
+    }
+    Err(Failure::permanent(
+        Side::Table,
+        format!(
+            "the database has version {version}, this program knows {}",
+            MIGRATIONS.len()
+        ),
+        "use the program version that wrote the file, or a newer one",
+    ))
+}
+
+/// Opens a file to read it.
+fn open_reading(path: &Path) -> Result<(Connection, Place), Failure> {
+    let (opened, place) = match Still::of(path) {
+        Some(still) => {
+            let place = Place::Still(path.to_owned(), still);
+            (file::connect_to_quiet(path), place)
+        }
+        None => (file::connect(path, Rights::Read), Place::Shared),
+    };
+    let connection = opened.map_err(refused(path))?;
+    Ok((connection, place))
 }
 
 fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -134,7 +270,7 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let version = usize::try_from(version).unwrap_or(usize::MAX);
@@ -144,8 +280,11 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
     if version < MIGRATIONS.len() {
         transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
     }
-    transaction.commit()?;
-    Ok(version.max(MIGRATIONS.len()))
+    let mark: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if mark != file::MARK {
+        transaction.pragma_update(None, "application_id", file::MARK)?;
+    }
+    transaction.commit()
 }
 
 fn explain(side: Side, error: &rusqlite::Error) -> Failure {
@@ -186,22 +325,6 @@ fn explain(side: Side, error: &rusqlite::Error) -> Failure {
     }
 }
 
-trait Private {
-    fn private(&mut self) -> &mut Self;
-}
-
-impl Private for std::fs::OpenOptions {
-    #[cfg(unix)]
-    fn private(&mut self) -> &mut Self {
-        std::os::unix::fs::OpenOptionsExt::mode(self, 0o600)
-    }
-
-    #[cfg(not(unix))]
-    fn private(&mut self) -> &mut Self {
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,15 +332,15 @@ mod tests {
     #[test]
     fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.db");
-        Database::open(&file).unwrap();
-        Database::open(&file).unwrap();
+        let path = folder.path().join("a.db");
+        Database::open(&path).unwrap();
+        Database::open(&path).unwrap();
         let newer = MIGRATIONS.len() as i64 + 1;
-        let connection = Connection::open(&file).unwrap();
+        let connection = file::connect(&path, Rights::Write).unwrap();
         connection
             .pragma_update(None, "user_version", newer)
             .unwrap();
-        let failure = Database::open(&file).unwrap_err();
+        let failure = Database::open(&path).unwrap_err();
         assert!(!failure.is_retryable());
         assert!(failure.to_string().contains("newer"), "{failure}");
         let version: i64 = connection

@@ -2,7 +2,7 @@
 //!
 //! Run it with `cargo test --test it`: the servers are started once a process and shared by its
 //! threads. (nextest gives every test a process, and with it a Java machine.)
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod auth;
 mod aws;

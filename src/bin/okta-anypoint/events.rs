@@ -52,7 +52,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         None => None,
         Some(name) => Some(match names::by_id(name) {
             Some(subject) => subject,
-            None => names::subject(&args.table.open().await?, name).await?,
+            None => names::subject(&args.table.open_to_read().await?, name).await?,
         }),
     };
     let since = args.since.map(|age| {

@@ -46,7 +46,7 @@ struct Explanation {
 }
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+    let operator = args.table.open_to_read().await?;
     let explanation = match names::subject(&operator, &args.name).await? {
         Subject::User(user) => of_user(&operator, user).await?,
         Subject::Group(group) => of_group(&operator, group).await?,

@@ -1,5 +1,6 @@
 //! `okta-anypoint`: for operators, and for running without AWS. One file per command.
 
+mod backup;
 mod completions;
 mod console;
 mod demo;
@@ -56,6 +57,8 @@ enum Command {
     Demo(demo::Args),
     Simulate(simulate::Args),
     Serve(serve::Args),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Doctor(doctor::Args),
     Plan(schedule::PlanArgs),
     Reconcile(schedule::ReconcileArgs),
@@ -98,6 +101,8 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::Demo(demo::Args {}) => demo::run(console).await,
         Command::Simulate(args) => simulate::run(args, console).await,
         Command::Serve(args) => serve::run(args, console).await,
+        Command::Backup(args) => backup::backup(&args, console),
+        Command::Restore(args) => backup::restore(&args, console),
         Command::Doctor(args) => doctor::run(&args, console).await,
         Command::Plan(args) => schedule::plan(&args, console).await,
         Command::Reconcile(args) => schedule::reconcile(&args, console).await,

@@ -18,7 +18,7 @@ use okta_anypoint::worker::Pace;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
-use crate::table::{self, AWS_TIME, ScheduleAccess};
+use crate::table::{self, AWS_TIME, Access, ScheduleAccess};
 
 /// A run by hand may take long: a reconcile of ten thousand users does.
 const RUN_TIME: Duration = Duration::from_secs(60 * 60);
@@ -89,12 +89,19 @@ pub struct ImportArgs {
 }
 
 pub async fn plan(args: &PlanArgs, console: &Console) -> Result<Verdict> {
-    run(&args.table, Task::Reconcile, Some(Mode::Report), console).await
+    run(
+        &args.table,
+        Access::Plan,
+        Task::Reconcile,
+        Some(Mode::Report),
+        console,
+    )
+    .await
 }
 
 pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdict> {
     if Console::is_interactive() && !args.yes {
-        let access = args.table.open_schedule().await?;
+        let access = args.table.open_schedule(Access::Write).await?;
         let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
         let nothing = planned.differences.is_empty() || planned.outcome == Outcome::Stopped;
@@ -108,25 +115,33 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdic
             return Ok(Verdict::Problem);
         }
     }
-    run(&args.table, Task::Reconcile, Some(Mode::Apply), console).await
+    run(
+        &args.table,
+        Access::Write,
+        Task::Reconcile,
+        Some(Mode::Apply),
+        console,
+    )
+    .await
 }
 
 pub async fn catch_up(args: &CatchUpArgs, console: &Console) -> Result<Verdict> {
-    run(&args.table, Task::CatchUp, None, console).await
+    run(&args.table, Access::Write, Task::CatchUp, None, console).await
 }
 
 pub async fn import(args: &ImportArgs, console: &Console) -> Result<Verdict> {
     let mode = args.report.then_some(Mode::Report);
-    run(&args.table, Task::Import, mode, console).await
+    run(&args.table, Access::Write, Task::Import, mode, console).await
 }
 
 async fn run(
     table: &table::Args,
+    access: Access,
     task: Task,
     mode: Option<Mode>,
     console: &Console,
 ) -> Result<Verdict> {
-    let access = table.open_schedule().await?;
+    let access = table.open_schedule(access).await?;
     let begun_ms = access.operator.clock.now_ms();
     let summary = once(&access, task, mode, console).await?;
     show(&summary, console)?;

@@ -1,6 +1,6 @@
 //! The table that the operator's commands work on: DynamoDB, or `serve`'s file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,26 +72,35 @@ impl Args {
         }
     }
 
-    /// The table alone; nothing else has to be set.
+    /// The table alone, to read it; nothing else has to be set.
     pub async fn open_table(&self) -> Result<Table> {
         let mut reader = Reader::of_environment();
         let days = EngineSettings::read_event_ttl(&mut reader);
         let place = self.place(&mut reader);
         let (days, place) = reader.finish(days.zip(place))?;
-        Ok(open(place, days, &clock()).await?.0)
+        Ok(open(place, Access::Read, days, &clock()).await?.0)
     }
 
-    /// The table, both remotes and the rules.
+    /// The table, both remotes and the rules, to work with them.
     pub async fn open(&self) -> Result<Operator> {
+        self.open_with(Access::Write).await
+    }
+
+    /// The same, only to look: a file is neither made nor changed.
+    pub async fn open_to_read(&self) -> Result<Operator> {
+        self.open_with(Access::Read).await
+    }
+
+    async fn open_with(&self, access: Access) -> Result<Operator> {
         let mut reader = reader(false).await?;
         let engine = EngineSettings::read(&mut reader);
         let place = self.place(&mut reader);
         let (engine, place) = reader.finish(engine.zip(place))?;
-        Self::operator(&engine, place).await
+        Self::operator(&engine, place, access).await
     }
 
     /// As [`Args::open`], with what the scheduled tasks may do.
-    pub async fn open_schedule(&self) -> Result<ScheduleAccess> {
+    pub async fn open_schedule(&self, access: Access) -> Result<ScheduleAccess> {
         let mut reader = reader(false).await?;
         let engine = EngineSettings::read(&mut reader);
         let settings = ScheduleSettings::read(&mut reader);
@@ -103,15 +112,15 @@ impl Args {
         };
         let ((engine, settings), place) = reader.finish(engine.zip(settings).zip(place))?;
         Ok(ScheduleAccess {
-            operator: Self::operator(&engine, place).await?,
+            operator: Self::operator(&engine, place, access).await?,
             settings,
             queue_url,
         })
     }
 
-    async fn operator(engine: &EngineSettings, place: Place) -> Result<Operator> {
+    async fn operator(engine: &EngineSettings, place: Place, access: Access) -> Result<Operator> {
         let clock = clock();
-        let (table, queue) = open(place, engine.event_ttl, &clock).await?;
+        let (table, queue) = open(place, access, engine.event_ttl, &clock).await?;
         let provisioner = wiring::provisioner(engine, table.store.clone(), &clock)
             .map_err(|error| anyhow!(error))?;
         Ok(Operator {
@@ -138,8 +147,20 @@ pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// What a command does with `serve`'s file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It reads: the file is neither made nor changed.
+    Read,
+    /// It plans, on a copy in memory: a run notes that it is at work.
+    Plan,
+    /// It writes.
+    Write,
+}
+
 async fn open(
     place: Place,
+    access: Access,
     event_ttl: Duration,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Table, Option<SqliteQueue>)> {
@@ -149,7 +170,7 @@ async fn open(
             Ok((wiring::dynamodb_table(&sdk, &name, event_ttl, clock), None))
         }
         Place::File(file) => {
-            let database = open_file(&file)?;
+            let database = open_file(&file, access)?;
             let queue = serve::queue(&database, clock);
             Ok((sqlite(&database, event_ttl, clock), Some(queue)))
         }
@@ -157,7 +178,17 @@ async fn open(
 }
 
 /// An existing file: a misspelt name must not make an empty database.
-pub fn open_file(file: &std::path::Path) -> Result<Database> {
+fn open_file(file: &Path, access: Access) -> Result<Database> {
+    existing(file)?;
+    Ok(match access {
+        Access::Read => Database::open_to_read(file)?,
+        Access::Plan => Database::snapshot(file)?,
+        Access::Write => Database::open(file)?,
+    })
+}
+
+/// Refuses the name of a file that is not there.
+pub fn existing(file: &Path) -> Result<()> {
     if !file.is_file() {
         let text = format!(
             "there is no file {}; name the file that `okta-anypoint serve --data FILE` works on",
@@ -165,7 +196,7 @@ pub fn open_file(file: &std::path::Path) -> Result<Database> {
         );
         return Err(Usage(text).into());
     }
-    Ok(Database::open(file)?)
+    Ok(())
 }
 
 /// Everything that a scheduled task needs.

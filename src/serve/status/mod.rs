@@ -38,6 +38,7 @@ type Reply = Response<Full<Bytes>>;
 
 /// A probe that takes longer than this means "not ready".
 const PROBE: Duration = Duration::from_secs(2);
+const PLAIN: &str = "text/plain; charset=utf-8";
 /// No script, nothing from elsewhere, no frame around it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
@@ -157,10 +158,17 @@ impl Status {
         }
         match timeout(PROBE, data::probe(&self.shared.writes)).await {
             Ok(Ok(())) => plain(200, "ready\n"),
-            Ok(Err(failure)) => {
-                tracing::error!("not ready: {failure}");
-                plain(503, "the database cannot be written\n")
-            }
+            Ok(Err(failure)) => match self.shared.writes.loss() {
+                // The log says so once.
+                Some(loss) => {
+                    let text = format!("the data file was {}\n", loss.as_str());
+                    reply(503, PLAIN, text)
+                }
+                None => {
+                    tracing::error!("not ready: {failure}");
+                    plain(503, "the database cannot be written\n")
+                }
+            },
             Err(_) => plain(503, "the database does not answer in time\n"),
         }
     }
@@ -193,7 +201,7 @@ fn html(status: u16, body: String) -> Reply {
 }
 
 fn plain(status: u16, body: &'static str) -> Reply {
-    reply(status, "text/plain; charset=utf-8", body)
+    reply(status, PLAIN, body)
 }
 
 fn reply(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Reply {

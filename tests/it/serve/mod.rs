@@ -2,7 +2,9 @@
 //! kills, with clients that misbehave, and what it shows.
 
 mod clients;
+mod company;
 mod deliveries;
+mod file;
 mod kills;
 mod load;
 mod measure;

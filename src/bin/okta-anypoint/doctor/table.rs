@@ -4,8 +4,8 @@ use std::path::Path;
 
 use okta_anypoint::aws;
 use okta_anypoint::aws::inspect;
+use okta_anypoint::sqlite;
 use okta_anypoint::wiring;
-use rusqlite::{Connection, OpenFlags};
 
 use super::Group;
 use crate::table::{AWS_TIME, Place};
@@ -34,22 +34,9 @@ fn file_is_ours(group: &mut Group, file: &Path) {
             "Name the file of `okta-anypoint serve --data FILE`; serve makes it at its first start.",
         );
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let version = Connection::open_with_flags(file, flags).and_then(|connection| {
-        connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
-    });
-    match version {
-        Ok(0) => group.wrong(
-            "file",
-            format!("{name} is not a database of this program"),
-            "Name the file of `okta-anypoint serve --data FILE`.",
-        ),
+    match sqlite::version(file) {
         Ok(version) => group.ok("file", format!("{name}, version {version}")),
-        Err(_) => group.wrong(
-            "file",
-            format!("{name} cannot be read as a database"),
-            "Let this user read the file and its folder; if it is damaged, restore it from a copy.",
-        ),
+        Err(failure) => group.failure("file", &failure),
     }
 }
 

@@ -1,0 +1,188 @@
+//! Whether the file on the disk is still the one that was opened.
+//!
+//! SQLite does not look: it goes on writing into a file that was deleted or replaced, for nobody, and a
+//! receiver above it would go on answering 204.
+
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::file::{self, Rights};
+use crate::failure::{Failure, Side};
+
+/// What became of an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// There is no file of that name any more.
+    Deleted,
+    /// Another file has its name.
+    Replaced,
+    /// A part of it is missing.
+    Truncated,
+}
+
+impl Loss {
+    /// What happened, as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Replaced => "replaced",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// A database file, its write-ahead log and the log's index, as they were opened. SQLite keeps the log and its index while
+/// a connection is open, so a deleted log is always somebody's mistake: it held the latest commits.
+#[derive(Debug)]
+pub(super) struct Held {
+    files: Vec<(PathBuf, Identity)>,
+    /// How long the file was at least, the last time.
+    length: AtomicU64,
+    lost: OnceLock<Loss>,
+}
+
+impl Held {
+    /// The files of a connection that is set up; `before` is the file as it was before it was opened.
+    pub(super) fn new(path: &Path, before: &Identity) -> Result<Self, Failure> {
+        let [log, index, _] = file::companions(&file::real(path));
+        let mut files = Vec::new();
+        for path in [path.to_owned(), log, index] {
+            let found = std::fs::metadata(&path).map_err(|_| changed())?;
+            files.push((path, Identity::of(&found)));
+        }
+        if files.first().map(|(_, identity)| identity) != Some(before) {
+            return Err(changed());
+        }
+        Ok(Self {
+            files,
+            length: AtomicU64::new(0),
+            lost: OnceLock::new(),
+        })
+    }
+
+    /// What became of the files, if they are not what they were. It stays so until the next start.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        self.lost.get().copied()
+    }
+
+    /// Fails when the files are not those that were opened; says so once in the log.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.loss().is_some() {
+            return Err(gone());
+        }
+        let loss = match self.look() {
+            Ok(None) => return Ok(()),
+            Ok(Some(loss)) => loss,
+            Err(failure) => return Err(failure),
+        };
+        if self.lost.set(loss).is_ok()
+            && let Some((path, _)) = self.files.first()
+        {
+            tracing::error!(
+                file = %path.display(),
+                "the data file was {} under this program, which takes nothing any more. What to do: stop it, put the \
+                 file back or restore a copy (okta-anypoint restore COPY --data FILE), start it again",
+                loss.as_str()
+            );
+        }
+        Err(gone())
+    }
+
+    fn look(&self) -> Result<Option<Loss>, Failure> {
+        for (number, (path, identity)) in self.files.iter().enumerate() {
+            let found = match std::fs::metadata(path) {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(Some(Loss::Deleted));
+                }
+                Err(error) => {
+                    let what = format!("the database file cannot be looked at ({})", error.kind());
+                    return Err(Failure::retryable(Side::Table, what));
+                }
+            };
+            if Identity::of(&found) != *identity {
+                return Ok(Some(Loss::Replaced));
+            }
+            if number == 0 {
+                let before = self.length.swap(found.len(), Ordering::Relaxed);
+                if found.len() < before && !is_whole(path, found.len()) {
+                    return Ok(Some(Loss::Truncated));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether nothing is missing in a file that got shorter, as it does by VACUUM.
+fn is_whole(path: &Path, length: u64) -> bool {
+    // SQLite would throw the log of an empty file away.
+    length > 0
+        && file::connect(path, Rights::Read)
+            .and_then(|connection| file::is_whole(&connection))
+            .unwrap_or(false)
+}
+
+fn gone() -> Failure {
+    Failure::retryable(
+        Side::Table,
+        "the database file is not the one that was opened any more",
+    )
+}
+
+fn changed() -> Failure {
+    Failure::retryable(
+        Side::Table,
+        "the database file was changed while it was opened",
+    )
+}
+
+/// What tells one file from another of the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(found: &Metadata) -> Self {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            Self {
+                device: found.dev(),
+                inode: found.ino(),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = found;
+            Self {}
+        }
+    }
+}
+
+/// A file that nobody has open, as it was when it was opened to be read without locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Still {
+    identity: Identity,
+    length: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+impl Still {
+    /// The file as it is now, if nobody has it open.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        file::is_quiet(path).then(|| Self {
+            identity: Identity::of(&found),
+            length: found.len(),
+            modified: found.modified().ok(),
+        })
+    }
+}

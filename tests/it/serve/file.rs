@@ -1,0 +1,426 @@
+//! The database file under a running `serve`: nobody takes its locks, nobody takes it away unnoticed,
+//! and a file of somebody else is left as it was.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Remotes, Serve};
+
+/// A command on the file of these remotes, with their settings.
+pub fn command(remotes: &Remotes, arguments: &[&str]) -> Command {
+    let served = remotes.command(&[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+    command.env_clear();
+    for (name, value) in served.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.args(arguments).arg("--data").arg(remotes.data());
+    command.stdin(Stdio::null());
+    command
+}
+
+fn ran(remotes: &Remotes, arguments: &[&str]) -> (i32, String) {
+    said(command(remotes, arguments).output().unwrap())
+}
+
+fn said(output: Output) -> (i32, String) {
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    (output.status.code().unwrap_or(-1), text)
+}
+
+/// Every file of a folder, with its length and a hash of what is in it.
+fn files(folder: &Path) -> BTreeMap<PathBuf, (usize, u64)> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths = paths.filter(|path| path.extension().is_none_or(|end| end != "log"));
+    let fingerprint = |path: PathBuf| {
+        let bytes = std::fs::read(&path).unwrap();
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        (path, (bytes.len(), hasher.finish()))
+    };
+    paths.map(fingerprint).collect()
+}
+
+/// Assigns one more user, and delivers that; gives the events' uuids.
+async fn one_more(remotes: &Remotes, serve: &Serve, name: &str) -> (Option<u16>, Vec<String>) {
+    let user = remotes.user(name);
+    let events = remotes.assign(&user);
+    let status = remotes.deliver(serve, &events).await;
+    (status, events.into_iter().map(|event| event.uuid).collect())
+}
+
+/// SQLite holds a shared lock on a file in WAL mode for as long as it is open. Closing any other
+/// descriptor of the file in the same process would drop it, and then another program that closes the file takes
+/// itself for the last one and deletes the write-ahead log.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_holds_the_lock_of_its_file() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
+    assert_eq!(serve.get(&remotes, "/").await.0, 200);
+    let inode = std::fs::metadata(remotes.data()).unwrap().ino();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let held = locks.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let by = fields
+            .get(4)
+            .is_some_and(|pid| *pid == serve.pid().to_string());
+        let on = fields
+            .get(5)
+            .is_some_and(|file| file.ends_with(&format!(":{inode}")));
+        by && on && fields[1] == "POSIX"
+    });
+    assert!(held, "no lock of {} on {inode}:\n{locks}", serve.pid());
+}
+
+/// After the file was taken away: no delivery is taken, and one line says why.
+async fn stops_when(take_away: fn(&Path), word: &str) {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
+    serve.settled(&remotes).await;
+    // What is only in the write-ahead log would not be missed in the file.
+    checkpoint(&remotes.data());
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
+    take_away(&remotes.data());
+    for n in 0..5 {
+        let (status, _) = one_more(&remotes, &serve, &format!("user{n}")).await;
+        assert_eq!(status, Some(503), "the file was {word}");
+    }
+    let (status, text) = serve.get(&remotes, "/ready").await;
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains(word), "{text}");
+    let log = serve.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(word)).collect();
+    let lines: Vec<&&str> = lines.iter().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    let text = lines[0];
+    assert!(
+        text.contains("data.db") && text.contains("restore"),
+        "{text}"
+    );
+    // It does not come back by itself: what became of the file is for people to find out.
+    let anypoint = remotes.anypoint.world();
+    assert!(anypoint.user_by_username("user0").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_when_its_file_is_deleted() {
+    stops_when(|data| std::fs::remove_file(data).unwrap(), "deleted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_when_its_file_is_moved_and_another_takes_its_place() {
+    let replace = |data: &Path| {
+        let copy = data.with_extension("copy");
+        std::fs::copy(data, &copy).unwrap();
+        std::fs::rename(copy, data).unwrap();
+    };
+    stops_when(replace, "replaced").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_when_its_write_ahead_log_is_deleted() {
+    let delete = |data: &Path| {
+        let mut name = data.as_os_str().to_owned();
+        name.push("-wal");
+        std::fs::remove_file(name).unwrap();
+    };
+    stops_when(delete, "deleted").await;
+}
+
+fn truncate(data: &Path, bytes: u64) {
+    let file = std::fs::File::options().write(true).open(data).unwrap();
+    file.set_len(bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_when_its_file_is_emptied() {
+    stops_when(|data| truncate(data, 0), "truncated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_when_its_file_is_cut_off() {
+    stops_when(|data| truncate(data, 4 * 4096), "truncated").await;
+}
+
+fn checkpoint(data: &Path) {
+    let other = Connection::open(data).unwrap();
+    other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+}
+
+/// `VACUUM` by hand shortens the file, and takes nothing away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_tidied_up_is_served_on() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let long = "x".repeat(100_000);
+    let other = Connection::open(remotes.data()).unwrap();
+    let put = "INSERT INTO documents (name, json, version) VALUES (?1, ?2, 1)";
+    for n in 0..20 {
+        other.execute(put, (format!("long{n}"), &long)).unwrap();
+    }
+    checkpoint(&remotes.data());
+    assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
+    let before = std::fs::metadata(remotes.data()).unwrap().len();
+    other
+        .execute("DELETE FROM documents WHERE name LIKE 'long%'", [])
+        .unwrap();
+    serve.settled(&remotes).await;
+    other.execute_batch("VACUUM").unwrap();
+    drop(other);
+    checkpoint(&remotes.data());
+    let after = std::fs::metadata(remotes.data()).unwrap().len();
+    assert!(after < before, "{after} {before}");
+    assert_eq!(one_more(&remotes, &serve, "lin").await.0, Some(204));
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
+    serve.settled(&remotes).await;
+}
+
+/// Commands that only read.
+const READING: &[&[&str]] = &[
+    &["events"],
+    &["explain", "00uNOBODY"],
+    &["plan"],
+    &["doctor"],
+];
+
+/// Nothing is made where nothing was.
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_commands_make_no_file() {
+    let remotes = Remotes::start().await;
+    for arguments in READING {
+        let (code, text) = ran(&remotes, arguments);
+        assert_ne!(code, 0, "{text}");
+        assert!(text.contains("there is no file"), "{arguments:?}: {text}");
+        assert_eq!(files(remotes.folder.path()), BTreeMap::new());
+    }
+}
+
+/// A database of another program, in either journal mode, is refused, and no byte of it changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_program_is_left_as_it_was() {
+    for mode in ["delete", "wal"] {
+        let remotes = Remotes::start().await;
+        let theirs = Connection::open(remotes.data()).unwrap();
+        theirs.pragma_update(None, "journal_mode", mode).unwrap();
+        theirs
+            .execute_batch("CREATE TABLE notes (text TEXT); PRAGMA user_version = 2;")
+            .unwrap();
+        drop(theirs);
+        let before = files(remotes.folder.path());
+        let others: &[&[&str]] = &[
+            &["push", "00uNOBODY"],
+            &["serve", "--listen", "127.0.0.1:0"],
+        ];
+        for arguments in READING.iter().chain(others) {
+            let (code, text) = ran(&remotes, arguments);
+            assert_eq!(code, 1, "{arguments:?}: {text}");
+            let expected = "is not a database of okta-anypoint";
+            assert!(text.contains(expected), "{arguments:?}: {text}");
+            let mut after = files(remotes.folder.path());
+            after.remove(&remotes.data().with_extension("db.lock"));
+            assert_eq!(after, before, "{mode} {arguments:?}");
+        }
+    }
+}
+
+/// A file of before there was a mark is read as it is; serving it marks it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_the_mark_is_read_unmarked_and_served_marked() {
+    for version in [1, 2] {
+        let remotes = Remotes::start().await;
+        let file = Connection::open(remotes.data()).unwrap();
+        file.pragma_update(None, "journal_mode", "WAL").unwrap();
+        file.execute_batch(include_str!("../../../src/sqlite/001.sql"))
+            .unwrap();
+        if version == 2 {
+            file.execute_batch(include_str!("../../../src/sqlite/002.sql"))
+                .unwrap();
+        }
+        file.pragma_update(None, "user_version", version).unwrap();
+        drop(file);
+        let before = files(remotes.folder.path());
+        for arguments in READING {
+            let (code, text) = ran(&remotes, arguments);
+            // `doctor` misses an event hook, `explain` its user.
+            let fine = match arguments[0] {
+                "doctor" | "explain" => !text.contains("database"),
+                _ => code == 0,
+            };
+            assert!(fine, "{arguments:?}: {text}");
+            assert_eq!(
+                files(remotes.folder.path()),
+                before,
+                "{version} {arguments:?}"
+            );
+        }
+        let serve = remotes.serve_deliveries_only();
+        assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
+        serve.settled(&remotes).await;
+        drop(serve);
+        assert_ne!(mark(&remotes.data()), 0);
+    }
+}
+
+fn mark(data: &Path) -> i64 {
+    let file = Connection::open_with_flags(data, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    file.pragma_query_value(None, "application_id", |row| row.get(0))
+        .unwrap()
+}
+
+/// Reading works without the right to write, also while nobody serves the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_needs_no_right_to_write() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let (status, uuids) = one_more(&remotes, &serve, "ada").await;
+    assert_eq!(status, Some(204));
+    serve.settled(&remotes).await;
+    let events = |what: &str| {
+        let (code, text) = ran(&remotes, &["events", "--json"]);
+        assert_eq!(code, 0, "{what}: {text}");
+        assert!(text.contains(&uuids[0]), "{what}: {text}");
+    };
+    events("while it is served");
+    serve.terminate();
+    assert_eq!(serve.ended().await.code(), Some(0));
+    let before = files(remotes.folder.path());
+    let rights = |mode: u32| {
+        let rights = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(remotes.folder.path(), rights).unwrap();
+    };
+    rights(0o500);
+    events("afterwards");
+    let after = files(remotes.folder.path());
+    rights(0o700);
+    assert_eq!(after, before);
+}
+
+/// A backup while events come in is whole, private, and can be put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_can_be_put_back() {
+    let remotes = Remotes::start().await;
+    let mut serve = remotes.serve_deliveries_only();
+    let (_, uuids) = one_more(&remotes, &serve, "ada").await;
+    serve.settled(&remotes).await;
+    let copy = remotes.folder.path().join("copy.db");
+    let copy_name = copy.to_str().unwrap();
+    let (code, text) = ran(&remotes, &["backup", copy_name]);
+    assert_eq!(code, 0, "{text}");
+    let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (code, text) = ran(&remotes, &["backup", copy_name]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("exists already"), "{text}");
+
+    // Not while it is served, and not while anybody has it open.
+    let (code, text) = ran(&remotes, &["restore", copy_name]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains(&format!("process {}", serve.pid())), "{text}");
+    let (_, later) = one_more(&remotes, &serve, "lin").await;
+    serve.settled(&remotes).await;
+    serve.kill();
+    let other = Connection::open(remotes.data()).unwrap();
+    let count = "SELECT COUNT(*) FROM events";
+    other
+        .query_row(count, [], |row| row.get::<_, i64>(0))
+        .unwrap();
+    let (code, text) = ran(&remotes, &["restore", copy_name]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("in use"), "{text}");
+    drop(other);
+
+    // A killed process left its log; the copy must not be read together with it.
+    let wal = remotes.data().with_extension("db-wal");
+    std::fs::write(&wal, "a log of another file").unwrap();
+    spoil(&remotes.data());
+    let (code, text) = ran(&remotes, &["restore", copy_name]);
+    assert_eq!(code, 0, "{text}");
+    assert!(!wal.exists());
+    let mode = std::fs::metadata(remotes.data())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (_, text) = ran(&remotes, &["events", "--json"]);
+    assert!(
+        text.contains(&uuids[0]) && !text.contains(&later[0]),
+        "{text}"
+    );
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(one_more(&remotes, &serve, "kim").await.0, Some(204));
+    serve.settled(&remotes).await;
+    assert!(copy.exists());
+    let left: Vec<_> = files(remotes.folder.path()).into_keys().collect();
+    let known = [
+        "data.db",
+        "data.db-wal",
+        "data.db-shm",
+        "data.db.lock",
+        "copy.db",
+    ];
+    let strange = |path: &&PathBuf| !known.contains(&path.file_name().unwrap().to_str().unwrap());
+    assert_eq!(left.iter().find(strange), None);
+}
+
+/// Damages what is behind the first page.
+fn spoil(data: &Path) {
+    let mut bytes = std::fs::read(data).unwrap();
+    let half = bytes.len() / 2;
+    bytes[4096..half].fill(0x5a);
+    std::fs::write(data, bytes).unwrap();
+}
+
+/// Only a whole database of this program is put in the file's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_whole_copy_is_not_put_in_place() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    one_more(&remotes, &serve, "ada").await;
+    serve.settled(&remotes).await;
+    let copy = remotes.folder.path().join("copy.db");
+    let (code, text) = ran(&remotes, &["backup", copy.to_str().unwrap()]);
+    assert_eq!(code, 0, "{text}");
+    serve.terminate();
+    assert_eq!(serve.ended().await.code(), Some(0));
+    let good = std::fs::read(&copy).unwrap();
+    let broken = remotes.folder.path().join("broken.db");
+    std::fs::copy(&copy, &broken).unwrap();
+    spoil(&broken);
+    let broken = std::fs::read(&broken).unwrap();
+    let foreign = remotes.folder.path().join("foreign.db");
+    let theirs = Connection::open(&foreign).unwrap();
+    theirs
+        .execute_batch("CREATE TABLE notes (text TEXT)")
+        .unwrap();
+    drop(theirs);
+    let foreign = std::fs::read(&foreign).unwrap();
+    let bad = remotes.folder.path().join("bad.db");
+    for (bytes, expected) in [
+        (&broken[..], "damaged"),
+        (&good[..good.len() - 4096], "damaged"),
+        (&foreign[..], "is not a database of okta-anypoint"),
+        (b"text", "is not a database of okta-anypoint"),
+        (b"", "is not a database of okta-anypoint"),
+    ] {
+        std::fs::write(&bad, bytes).unwrap();
+        let before = files(remotes.folder.path());
+        let (code, text) = ran(&remotes, &["restore", bad.to_str().unwrap()]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(files(remotes.folder.path()), before);
+    }
+    let missing = remotes.folder.path().join("missing.db");
+    let (code, text) = ran(&remotes, &["restore", missing.to_str().unwrap()]);
+    assert_eq!(code, 2, "{text}");
+}
