@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The longest lease there is; a run that takes longer renews its own.
+pub const MAX_LEASE: Duration = Duration::from_secs(120);
 /// A lease outlives its work by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
+/// The longest that a change waits for a second look.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The moment by which an answer must be there. Cheap to copy and handed down through every call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,10 +26,10 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// How long a claim or note of this work has to keep others away: while the work may still run, and a little
-    /// longer, so that it has really ended.
+    /// How long a lease of this work has to keep others away: while the work may still run, and a little
+    /// longer, so that it has really ended. Never longer than [`MAX_LEASE`].
     pub fn lease(self) -> Duration {
-        self.remaining() + LEASE_MARGIN
+        (self.remaining() + LEASE_MARGIN).min(MAX_LEASE)
     }
 
     /// The moment itself.
@@ -56,5 +60,7 @@ mod tests {
         assert_eq!(over.lease(), LEASE_MARGIN);
         let running = Deadline::within(Duration::from_secs(60));
         assert!(running.lease() >= running.remaining() + LEASE_MARGIN);
+        let decades = Deadline::within(Duration::from_secs(3_000_000_000));
+        assert_eq!(decades.lease(), MAX_LEASE);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Whether doing it again may help (`error_class` in the table).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A retry may heal it: throttling, time-outs, 5xx, lost connections.
@@ -120,6 +120,8 @@ pub enum Cause {
     BadSettings,
     /// A record, a message or a file cannot be read or used as it is.
     BadRecord,
+    /// The runs that worked on it died, one after the other.
+    RunsDied,
     /// A defect of this program.
     Defect,
 }
@@ -155,6 +157,7 @@ impl Cause {
             Self::LimitReached => "limit_reached",
             Self::BadSettings => "bad_settings",
             Self::BadRecord => "bad_record",
+            Self::RunsDied => "runs_died",
             Self::Defect => "defect",
         }
     }

@@ -101,6 +101,11 @@ id!(
     "Okta app id"
 );
 id!(
+    /// Whoever did something in Okta: a user, an app, or Okta itself.
+    ActorId,
+    "Okta actor id"
+);
+id!(
     /// An Anypoint user (a UUID in every known answer, but not parsed as one).
     AccountId,
     "Anypoint user id"

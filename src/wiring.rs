@@ -11,11 +11,11 @@ use crate::failure::Failure;
 use crate::http::{HttpClient, Network};
 use crate::ledger::{DynamoDbLedger, Ledger};
 use crate::okta::{Okta, Scopes};
-use crate::provision::Provisioner;
+use crate::provision::Ports;
 use crate::queue::Queue;
 use crate::secrets::SecretsManager;
 use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings};
-use crate::store::{DynamoDbStore, Store};
+use crate::store::{Documents, DynamoDbStore, Store};
 use crate::telemetry::Metrics;
 use crate::worker::{InlineQueue, Pace, Worker};
 
@@ -24,15 +24,17 @@ use crate::worker::{InlineQueue, Pace, Worker};
 pub struct Table {
     /// Claims.
     pub ledger: Arc<dyn Ledger>,
-    /// Links, intents, documents.
+    /// Links.
     pub store: Arc<dyn Store>,
+    /// Cursors, reports and marks.
+    pub documents: Arc<dyn Documents>,
 }
 
 impl Table {
     /// Opens the connection ahead of need: reads an item that is not there. The result does not
     /// matter: the first claim will find out.
     pub async fn warm_up(&self) {
-        let _ = self.store.document("warm-up").await;
+        let _ = self.documents.document("warm-up").await;
     }
 }
 
@@ -45,28 +47,17 @@ pub fn dynamodb_table(
 ) -> Table {
     let client = aws_sdk_dynamodb::Client::new(sdk);
     let ttl_days = u32::try_from(event_ttl.as_secs() / 86_400).unwrap_or(u32::MAX);
+    let store = Arc::new(DynamoDbStore::new(client.clone(), name, clock.clone()));
     Table {
-        ledger: Arc::new(DynamoDbLedger::new(
-            client.clone(),
-            name,
-            ttl_days,
-            clock.clone(),
-        )),
-        store: Arc::new(DynamoDbStore::new(client, name, clock.clone())),
+        ledger: Arc::new(DynamoDbLedger::new(client, name, ttl_days, clock.clone())),
+        documents: store.clone(),
+        store,
     }
 }
 
-/// The queue that is none: changes are applied before `send` returns, which has `time` for it, and
-/// recorded in `ledger`.
-pub fn in_place(
-    ledger: &Arc<dyn Ledger>,
-    provisioner: &Provisioner,
-    metrics: &Arc<Metrics>,
-    pace: Pace,
-    time: Duration,
-) -> Arc<dyn Queue> {
-    let (ledger, provisioner) = (ledger.clone(), provisioner.clone());
-    let worker = Worker::new(ledger, provisioner, None, metrics.clone(), pace);
+/// The queue that is none: changes are applied before `send` returns, which has `time` for it.
+pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration) -> Arc<dyn Queue> {
+    let worker = Worker::new(ports.clone(), None, metrics.clone(), pace);
     Arc::new(InlineQueue::new(Arc::new(worker), time))
 }
 
@@ -110,20 +101,22 @@ pub fn remotes(
     Ok((okta, anypoint))
 }
 
-/// Who looks, plans and applies.
+/// What provisioning works through: both remotes, the table and the rules.
 ///
 /// # Errors
 /// As [`remotes`].
-pub fn provisioner(
+pub fn ports(
     settings: &EngineSettings,
-    store: Arc<dyn Store>,
+    table: &Table,
     clock: &Arc<dyn Clock>,
-) -> Result<Provisioner, String> {
+) -> Result<Ports, String> {
     let (okta, anypoint) = remotes(&settings.remotes, clock)?;
-    Ok(Provisioner {
+    Ok(Ports {
         okta,
         anypoint,
-        store,
+        store: table.store.clone(),
+        ledger: table.ledger.clone(),
+        documents: table.documents.clone(),
         policy: Arc::new(settings.policy.clone()),
         app: settings.remotes.app.clone(),
         clock: clock.clone(),

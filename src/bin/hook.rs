@@ -27,7 +27,7 @@ const SECRETS_TIME: Duration = Duration::from_secs(5);
 enum Target {
     /// To this queue.
     Queue(String),
-    /// Nowhere: they are applied in place, and recorded in this table.
+    /// Nowhere: they are applied inline, and recorded in this table.
     Inline(Box<EngineSettings>, String),
 }
 
@@ -69,11 +69,11 @@ async fn run() -> Result<(), Error> {
         }
         Target::Inline(engine, table) => {
             let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
-            let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
-            let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
+            let ports = wiring::ports(&engine, &table, &clock)?;
+            let (anypoint, cold) = (ports.anypoint.clone(), table.clone());
             tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });
             tokio::spawn(async move { cold.warm_up().await });
-            wiring::in_place(&table.ledger, &provisioner, &metrics, Pace::INLINE, TIME)
+            wiring::inline(&ports, &metrics, Pace::INLINE, TIME)
         }
     };
     let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;

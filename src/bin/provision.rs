@@ -44,15 +44,14 @@ async fn run() -> Result<(), Error> {
 
     let sdk = wiring::aws(of_lambda, AWS_TIME).await;
     let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
-    let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
+    let ports = wiring::ports(&engine, &table, &clock)?;
     let queue =
         queue_url.map(|url| Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)));
-    let (anypoint, cold) = (provisioner.anypoint.clone(), table.clone());
+    let (anypoint, cold) = (ports.anypoint.clone(), table.clone());
     tokio::spawn(async move { anypoint.warm_up(Deadline::within(AWS_TIME)).await });
     tokio::spawn(async move { cold.warm_up().await });
     let worker = Worker::new(
-        table.ledger.clone(),
-        provisioner,
+        ports,
         queue.clone().map(|queue| queue as Arc<dyn Queue>),
         metrics.clone(),
         Pace::QUEUED,

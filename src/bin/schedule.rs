@@ -47,18 +47,12 @@ async fn run() -> Result<(), Error> {
 
     let sdk = wiring::aws(of_lambda, AWS_TIME).await;
     let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
-    let provisioner = wiring::provisioner(&engine, table.store.clone(), &clock)?;
+    let ports = wiring::ports(&engine, &table, &clock)?;
     let queue: Arc<dyn Queue> = match queue_url {
         Some(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)),
-        None => wiring::in_place(
-            &table.ledger,
-            &provisioner,
-            &metrics,
-            Pace::QUEUED,
-            INLINE_TIME,
-        ),
+        None => wiring::inline(&ports, &metrics, Pace::QUEUED, INLINE_TIME),
     };
-    let scheduler = Scheduler::new(provisioner, queue, schedule, metrics.clone());
+    let scheduler = Scheduler::new(ports, queue, schedule, metrics.clone());
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = lambda::deadline(&event.context, clock.as_ref()).earlier_by(MARGIN);

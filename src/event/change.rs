@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EventUuid, Subject};
+use crate::ids::{ActorId, EventUuid, OktaGroupId, Subject};
 use crate::ledger::Work;
 
 /// The event type of work that the program finds itself (reconcile, follow-up, an operator's push).
@@ -20,6 +20,15 @@ pub struct Change {
     pub subject: Subject,
     /// When Okta published the event, RFC 3339.
     pub published: String,
+    /// The group of a membership event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<OktaGroupId>,
+    /// Who did in Okta what the event tells of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub actor: Option<ActorId>,
+    /// What a reconcile did not find, when it queued this change: its first look.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub planned: Vec<String>,
 }
 
 impl Change {
@@ -30,7 +39,24 @@ impl Change {
             event_type: RECONCILE_EVENT_TYPE.to_owned(),
             subject,
             published: crate::clock::rfc3339(now_ms),
+            group: None,
+            actor: None,
+            planned: Vec::new(),
         }
+    }
+
+    /// The same change, about the user's membership in `group`: what is read of that membership may be
+    /// the past.
+    #[must_use]
+    pub fn in_group(mut self, group: OktaGroupId) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// When it was published, in milliseconds since the epoch; never later than `now_ms`.
+    pub fn published_ms(&self, now_ms: i64) -> i64 {
+        let at: Option<jiff::Timestamp> = self.published.parse().ok();
+        at.map_or(now_ms, |at| at.as_millisecond().min(now_ms))
     }
 
     /// What the ledger claims for this change.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::change::Change;
 use super::types::{SubjectRule, rule_for_hook, rule_for_log};
-use crate::ids::{EventUuid, OktaAppId, OktaGroupId, OktaUserId, Subject};
+use crate::ids::{ActorId, EventUuid, OktaAppId, OktaGroupId, OktaUserId, Subject};
 
 /// Why an event is acknowledged and not acted upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,15 @@ pub(super) struct LogEvent<'a, Targets = Vec<Target<'a>>> {
     published: Text<'a>,
     #[serde(borrow, default)]
     outcome: Lenient<Outcome<'a>>,
+    #[serde(borrow, default)]
+    actor: Lenient<Actor<'a>>,
     target: Targets,
+}
+
+#[derive(Deserialize)]
+struct Actor<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +138,7 @@ impl<'a> LogEvent<'a> {
             event_type: event.event_type,
             published: event.published,
             outcome: event.outcome,
+            actor: event.actor,
             target: targets
                 .into_iter()
                 .flatten()
@@ -175,11 +184,22 @@ impl<'a> LogEvent<'a> {
             .get()
             .filter(|text| text.parse::<jiff::Timestamp>().is_ok())
             .unwrap_or(now);
+        let subject = subject.ok_or(Ignored::NoSubject)?;
+        let group = match &subject {
+            Subject::User(_) => self
+                .targets("UserGroup")
+                .find_map(|id| OktaGroupId::parse(id).ok()),
+            Subject::Group(_) => None,
+        };
+        let actor = self.actor.get().and_then(|actor| actor.id.get());
         Ok(Change {
             uuid,
             event_type: event_type.to_owned(),
-            subject: subject.ok_or(Ignored::NoSubject)?,
+            subject,
             published: published.to_owned(),
+            group,
+            actor: actor.and_then(|id| ActorId::parse(id).ok()),
+            planned: Vec::new(),
         })
     }
 

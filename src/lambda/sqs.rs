@@ -146,8 +146,10 @@ impl BatchHandler {
             }
         }
         for (message, verdict) in readable.into_iter().zip(verdicts) {
-            if let Verdict::Retry { after } = verdict {
-                back.push(GoesBack::new(message, after));
+            match verdict {
+                Verdict::Settled => {}
+                Verdict::Retry { after } => back.push(GoesBack::new(message, after)),
+                Verdict::Wait { after } => back.push(GoesBack::waiting(message, after)),
             }
         }
         let time = deadline.remaining().max(Duration::from_millis(500));
@@ -180,7 +182,7 @@ impl BatchHandler {
         );
         tracing::error!(message = %message.message_id, "{failure}");
         self.metrics
-            .count(Metric::Failed(failure.class.as_str()), 1);
+            .count(Metric::Failed(failure.class, failure.cause), 1);
         self.ledger.reject(&work, &failure).await.map(|_| ())
     }
 
@@ -209,11 +211,25 @@ impl BatchHandler {
 struct GoesBack<'a> {
     message: &'a Message,
     asked_for: Option<Duration>,
+    /// It waits for a second look: exactly this long.
+    waits: Option<Duration>,
 }
 
 impl<'a> GoesBack<'a> {
     fn new(message: &'a Message, asked_for: Option<Duration>) -> Self {
-        Self { message, asked_for }
+        Self {
+            message,
+            asked_for,
+            waits: None,
+        }
+    }
+
+    fn waiting(message: &'a Message, after: Duration) -> Self {
+        Self {
+            message,
+            asked_for: None,
+            waits: Some(after),
+        }
     }
 
     /// How often the message was received, this time included.
@@ -233,7 +249,8 @@ impl<'a> GoesBack<'a> {
 fn pauses(back: &[GoesBack<'_>], jitter: impl Fn() -> f64) -> Vec<Duration> {
     let mut of_group: HashMap<&str, Duration> = HashMap::new();
     for goes_back in back {
-        let own = pause(goes_back.received(), goes_back.asked_for, jitter());
+        let grown = || pause(goes_back.received(), goes_back.asked_for, jitter());
+        let own = goes_back.waits.unwrap_or_else(grown);
         let longest = of_group.entry(goes_back.group()).or_default();
         *longest = own.max(*longest);
     }

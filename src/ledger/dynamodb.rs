@@ -1,10 +1,10 @@
-//! The ledger on DynamoDB: item `event#<id>`, every change one conditional `UpdateItem`.
+//! The ledger on DynamoDB: items `event#<id>` and `lease#<subject>`, every change conditional.
 //!
 //! The SDK sends a call again when its answer was lost; the first may have been carried out. Such a
-//! repetition is refused by its own effect, so a refusal looks at who wrote the record: `owner` stays
-//! on it when the work is done or failed.
+//! repetition is refused by its own effect, so a refusal looks at who wrote the item: `owner` stays on
+//! a record when the work is done or failed.
 
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,37 +12,43 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal,
+    TransactWriteItem, Update,
+};
+use futures_util::future::try_join_all;
 
-use super::times::{Times, error_text, warn_superseded};
-use super::{Claim, Filter, Ledger, Outcome, Reason, Record, Recorded, Status, Work};
-use crate::aws::table::{Item, integer, number, scan, string, target, text};
-use crate::aws::{Target, explain};
-use crate::clock::Clock;
+use super::lease::Found;
+use super::times::{Now, Times, error_text, warn_superseded};
+use super::{
+    Claim, Conclusion, EndState, Ending, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason,
+    Record, Recorded, Status, Work,
+};
+use crate::aws::explain;
+use crate::aws::table::{
+    DynamoDbTable, Item, Sent, built, integer, number, pause, refused, scan, string, text,
+};
+use crate::clock::{Clock, later};
 use crate::failure::{Class, Failure, Side};
 
 const PREFIX: &str = "event#";
+const LEASE_PREFIX: &str = "lease#";
 const EXPIRED: &str = "expires_at <= :now_s";
 const LEASE_OVER: &str = "(#status = :in_progress AND lease_until_ms <= :now_ms)";
+/// Claims that one transaction concludes, beside the lease (DynamoDB takes 100 items).
+const CLAIMS_A_CALL: usize = 99;
+/// How often a transaction is tried that others get in the way of.
+const MAX_ROUNDS: u32 = 8;
 
 /// See the module.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct DynamoDbLedger {
-    client: Client,
-    table: String,
+    table: DynamoDbTable,
     times: Times,
 }
 
-impl fmt::Debug for DynamoDbLedger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DynamoDbLedger")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What a conditional update came to.
-enum Update {
+enum Updated {
     /// Done; the item as it was before.
     Made(Item),
     /// The condition does not hold for this item.
@@ -57,124 +63,179 @@ impl DynamoDbLedger {
         ttl_days: u32,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let name = table.into();
         Self {
-            client,
-            table: table.into(),
+            table: DynamoDbTable { client, name },
             times: Times::new(clock, ttl_days),
         }
     }
 
-    fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
-        target(&self.table, operation)
-    }
-
-    fn update(&self, id: &str) -> UpdateItemFluentBuilder {
-        self.client
+    fn update(&self, pk: String) -> UpdateItemFluentBuilder {
+        self.table
+            .client
             .update_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("{PREFIX}{id}")))
+            .table_name(&self.table.name)
+            .key("pk", text(pk))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    fn update_record(&self, id: &str) -> UpdateItemFluentBuilder {
+        self.update(format!("{PREFIX}{id}"))
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
     }
 
-    async fn send(&self, update: UpdateItemFluentBuilder) -> Result<Update, Failure> {
+    async fn send(&self, update: UpdateItemFluentBuilder) -> Result<Updated, Failure> {
         match update.send().await {
-            Ok(made) => Ok(Update::Made(made.attributes.unwrap_or_default())),
+            Ok(made) => Ok(Updated::Made(made.attributes.unwrap_or_default())),
             Err(error) => {
                 if let Some(UpdateItemError::ConditionalCheckFailedException(refusal)) =
                     error.as_service_error()
                 {
-                    return Ok(Update::Refused(refusal.item.clone().unwrap_or_default()));
+                    return Ok(Updated::Refused(refusal.item.clone().unwrap_or_default()));
                 }
-                Err(explain(self.target("dynamodb:UpdateItem"), &error))
+                Err(explain(self.table.target("dynamodb:UpdateItem"), &error))
             }
         }
     }
 
-    /// Ends a claim, if it is still the claim's owner that asks.
-    async fn finish(
+    /// The end of one claim, as an item of a transaction.
+    fn ending(
         &self,
         claim: &Claim,
-        status: Status,
-        error: Option<&Failure>,
-    ) -> Result<Recorded, Failure> {
-        let now = self.times.now();
-        let mut update = self
-            .update(&claim.id)
+        ending: &Ending,
+        now: Now,
+    ) -> Result<TransactWriteItem, Failure> {
+        let mut update = Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", text(format!("{PREFIX}{}", claim.id)))
             .condition_expression("#owner = :owner AND #status = :in_progress")
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
             .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#status", "status")
             .expression_attribute_values(":owner", text(&claim.owner))
-            .expression_attribute_values(":status", text(status.as_str()))
+            .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
+            .expression_attribute_values(":status", text(ending.status().as_str()))
             .expression_attribute_values(":now_ms", number(now.ms))
             .expression_attribute_values(":expires_at", number(now.expires_at));
         let mut set =
             "SET #status = :status, updated_at_ms = :now_ms, expires_at = :expires_at".to_owned();
-        if let Some(failure) = error {
-            set.push_str(", #error = :error, error_class = :class");
+        if !ending.applied.is_empty() || ending.state == EndState::Done {
+            set.push_str(", applied = list_append(if_not_exists(applied, :none), :applied)");
+            let applied = ending.applied.iter().map(text).collect();
             update = update
-                .expression_attribute_names("#error", "error")
-                .expression_attribute_values(":error", text(error_text(failure)))
-                .expression_attribute_values(":class", text(failure.class.as_str()));
+                .expression_attribute_values(":applied", AttributeValue::L(applied))
+                .expression_attribute_values(":none", AttributeValue::L(Vec::new()));
         }
-        set.push_str(" REMOVE lease_until_ms");
-        match self.send(update.update_expression(set)).await? {
-            Update::Made(_) => Ok(Recorded::Written),
-            Update::Refused(item)
-                if string(&item, "owner") == Some(&claim.owner)
-                    && string(&item, "status") == Some(status.as_str()) =>
-            {
-                // The first answer was lost, this is the repetition.
-                Ok(Recorded::Written)
+        match &ending.state {
+            EndState::Done => {}
+            EndState::Failed(failure) => {
+                set.push_str(", #error = :error, error_class = :class, error_code = :code");
+                update = update
+                    .expression_attribute_names("#error", "error")
+                    .expression_attribute_values(":error", text(error_text(failure)))
+                    .expression_attribute_values(":class", text(failure.class.as_str()))
+                    .expression_attribute_values(":code", text(failure.cause.as_str()));
             }
-            Update::Refused(_) => {
-                warn_superseded(&claim.id, status);
-                Ok(Recorded::Superseded)
+            EndState::Waiting { until_ms, seen } => {
+                set.push_str(", waits_until_ms = :until_ms, waits_for = :seen");
+                update = update
+                    .expression_attribute_values(":until_ms", number(until_ms))
+                    .expression_attribute_values(":seen", text(seen));
             }
         }
+        set.push_str(" REMOVE lease_until_ms, unfinished");
+        let update = built(update.update_expression(set).build())?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
-}
 
-#[async_trait]
-impl Ledger for DynamoDbLedger {
-    async fn claim(
+    /// Makes a transaction depend on the lease.
+    fn held(&self, lease: &Lease) -> Result<TransactWriteItem, Failure> {
+        let update = Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", text(lease_pk(lease.subject())))
+            .condition_expression("#owner = :owner")
+            .update_expression("SET #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(lease.owner()));
+        let update = built(update.build())?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Gives the lease back, as an item of a transaction.
+    fn release(&self, lease: &Lease, memo: &Memo, now: Now) -> Result<TransactWriteItem, Failure> {
+        let mut update = Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", text(lease_pk(lease.subject())))
+            .condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":now_ms", number(now.ms))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
+        let mut set = "SET updated_at_ms = :now_ms, expires_at = :expires_at".to_owned();
+        let mut remove = " REMOVE #owner, lease_until_ms".to_owned();
+        match memo {
+            Memo::Keep => {}
+            Memo::Write(Some(memo)) => {
+                set.push_str(", memo = :memo");
+                update = update.expression_attribute_values(":memo", text(memo));
+            }
+            Memo::Write(None) => remove.push_str(", memo"),
+        }
+        let update = built(update.update_expression(set + &remove).build())?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// One conditional write of a claim, under the record's key `id`.
+    async fn claim_as(
         &self,
+        id: &str,
         work: &Work,
-        lease: Duration,
+        lease: &Lease,
         reason: Reason,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Claiming, Failure> {
         let now = self.times.now();
         let owner = uuid::Uuid::new_v4().to_string();
         let again = match reason {
-            Reason::Delivery => "(#status = :failed AND error_class = :retryable)",
-            Reason::Replay => "#status IN (:failed, :done)",
+            Reason::Delivery => {
+                "(#status = :failed AND error_class = :retryable) \
+                 OR (#status = :waiting AND waits_until_ms <= :now_ms)"
+            }
+            Reason::Replay => "#status IN (:failed, :done, :waiting)",
+        };
+        let forget = match reason {
+            Reason::Delivery => "",
+            Reason::Replay => ", applied",
         };
         let mut update = self
-            .update(&work.id)
+            .update_record(id)
             .condition_expression(format!(
-                "attribute_not_exists(pk) OR {EXPIRED} OR {LEASE_OVER} OR {again}"
+                "attribute_not_exists(pk) OR {EXPIRED} \
+                 OR (subject = :subject AND ({LEASE_OVER} OR {again}))"
             ))
-            .update_expression(
+            .update_expression(format!(
                 "SET #status = :in_progress, event_type = :event_type, subject = :subject, \
                  published = :published, #owner = :owner, lease_until_ms = :lease_until_ms, \
                  updated_at_ms = :now_ms, expires_at = :expires_at, \
-                 attempts = if_not_exists(attempts, :zero) + :one \
-                 REMOVE #error, error_class",
-            )
+                 attempts = if_not_exists(attempts, :zero) + :one, \
+                 unfinished = if_not_exists(unfinished, :zero) + :one \
+                 REMOVE #error, error_class, error_code, waits_until_ms, waits_for{forget}"
+            ))
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":event_type", text(&work.kind))
             .expression_attribute_values(":subject", text(&work.subject))
             .expression_attribute_values(":published", text(&work.published))
             .expression_attribute_values(":owner", text(&owner))
-            .expression_attribute_values(":lease_until_ms", number(now.lease_until_ms(lease)))
+            .expression_attribute_values(":lease_until_ms", number(lease.until_ms()))
             .expression_attribute_values(":now_ms", number(now.ms))
             .expression_attribute_values(":now_s", number(now.s))
             .expression_attribute_values(":expires_at", number(now.expires_at))
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":failed", text(Status::Failed.as_str()));
+            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+            .expression_attribute_values(":waiting", text(Status::Waiting.as_str()));
         update = match reason {
             Reason::Delivery => {
                 update.expression_attribute_values(":retryable", text(Class::Retryable.as_str()))
@@ -183,47 +244,264 @@ impl Ledger for DynamoDbLedger {
                 update.expression_attribute_values(":done", text(Status::Done.as_str()))
             }
         };
+        let claimed = |attempts: u32, deaths: u32| {
+            Claiming::Settled(Outcome::Claimed(Claim {
+                id: id.to_owned(),
+                owner: owner.clone(),
+                attempts,
+                took_over: deaths > 0,
+                deaths,
+            }))
+        };
         match self.send(update).await? {
-            Update::Made(before) => Ok(Outcome::Claimed(Claim {
-                id: work.id.clone(),
-                owner,
-                attempts: attempts(&before).saturating_add(1),
-                took_over: string(&before, "status") == Some(Status::InProgress.as_str()),
-            })),
-            Update::Refused(item) => match string(&item, "status") {
-                Some("in_progress") if string(&item, "owner") == Some(&owner) => {
-                    // The first answer was lost, this is the repetition. Whether somebody else began
-                    // before is not known any more.
-                    let attempts = attempts(&item);
-                    Ok(Outcome::Claimed(Claim {
-                        id: work.id.clone(),
-                        owner,
-                        attempts,
-                        took_over: attempts > 1,
-                    }))
+            Updated::Made(before) => {
+                let died = string(&before, "status") == Some(Status::InProgress.as_str());
+                let unfinished = count(&before, "unfinished").max(u32::from(died));
+                let attempts = count(&before, "attempts").saturating_add(1);
+                Ok(claimed(attempts, unfinished))
+            }
+            Updated::Refused(item) if string(&item, "subject") != Some(&work.subject) => {
+                Ok(Claiming::OfAnotherSubject)
+            }
+            Updated::Refused(item) => {
+                let until = |name| integer(&item, name).unwrap_or(now.ms);
+                let status = string(&item, "status").and_then(Status::from_word);
+                match status.ok_or_else(|| unreadable(&self.table.name))? {
+                    Status::InProgress if string(&item, "owner") == Some(&owner) => {
+                        // The first answer was lost, this is the repetition.
+                        let unfinished = count(&item, "unfinished").saturating_sub(1);
+                        Ok(claimed(count(&item, "attempts"), unfinished))
+                    }
+                    Status::InProgress => Ok(Claiming::Settled(Outcome::Busy {
+                        until_ms: until("lease_until_ms"),
+                    })),
+                    Status::Done => Ok(Claiming::Settled(Outcome::AlreadyDone)),
+                    Status::Failed => Ok(Claiming::Settled(Outcome::AlreadyFailed)),
+                    Status::Waiting => Ok(Claiming::Settled(Outcome::Waiting {
+                        until_ms: until("waits_until_ms"),
+                    })),
                 }
-                Some("in_progress") => Ok(Outcome::Busy {
-                    until_ms: integer(&item, "lease_until_ms").unwrap_or(now.ms),
-                }),
-                Some("done") => Ok(Outcome::AlreadyDone),
-                Some("failed") => Ok(Outcome::AlreadyFailed),
-                _ => Err(unreadable(&self.table)),
-            },
+            }
         }
     }
 
-    async fn complete(&self, claim: Claim) -> Result<Recorded, Failure> {
-        self.finish(&claim, Status::Done, None).await
+    async fn renew_claim(&self, claim: &Claim, until_ms: i64) -> Result<Recorded, Failure> {
+        let update = self
+            .update_record(&claim.id)
+            .condition_expression("#owner = :owner AND #status = :in_progress")
+            .update_expression("SET lease_until_ms = :until_ms")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(&claim.owner))
+            .expression_attribute_values(":until_ms", number(until_ms));
+        Ok(recorded(&self.send(update).await?))
+    }
+}
+
+/// The answer to a claim under one key.
+enum Claiming {
+    Settled(Outcome),
+    /// The record there is about another subject.
+    OfAnotherSubject,
+}
+
+pub(crate) fn lease_pk(subject: &str) -> String {
+    format!("{LEASE_PREFIX}{subject}")
+}
+
+fn recorded(updated: &Updated) -> Recorded {
+    match updated {
+        Updated::Made(_) => Recorded::Written,
+        Updated::Refused(_) => Recorded::Superseded,
+    }
+}
+
+#[async_trait]
+impl Ledger for DynamoDbLedger {
+    async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure> {
+        let now = self.times.now();
+        let owner = uuid::Uuid::new_v4().to_string();
+        let update = self
+            .update(lease_pk(subject))
+            .condition_expression("attribute_not_exists(#owner) OR lease_until_ms <= :now_ms")
+            .update_expression(
+                "SET #owner = :owner, lease_until_ms = :until_ms, updated_at_ms = :now_ms, \
+                 expires_at = :expires_at",
+            )
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(&owner))
+            .expression_attribute_values(":until_ms", number(later(now.ms, time)))
+            .expression_attribute_values(":now_ms", number(now.ms))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
+        let (item, took_over) = match self.send(update).await? {
+            Updated::Made(before) => {
+                let held = before.contains_key("owner");
+                (before, held)
+            }
+            // The first answer was lost, this is the repetition.
+            Updated::Refused(item) if string(&item, "owner") == Some(&owner) => (item, false),
+            Updated::Refused(item) => {
+                return Ok(Leased::Busy {
+                    until_ms: integer(&item, "lease_until_ms").unwrap_or(now.ms),
+                });
+            }
+        };
+        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
+        let memo = string(&item, "memo").filter(|_| lasts).map(str::to_owned);
+        let found = Found { memo, took_over };
+        let clock = self.times.clock();
+        Ok(Leased::Ours(Lease::new(
+            subject, owner, found, now.ms, time, clock,
+        )))
     }
 
-    async fn fail(&self, claim: Claim, failure: &Failure) -> Result<Recorded, Failure> {
-        self.finish(&claim, Status::Failed, Some(failure)).await
+    async fn renew(
+        &self,
+        lease: &Lease,
+        claims: &[&Claim],
+        time: Duration,
+    ) -> Result<Recorded, Failure> {
+        let now = self.times.now();
+        let until_ms = later(now.ms, time);
+        let update = self
+            .update(lease_pk(lease.subject()))
+            .condition_expression("#owner = :owner")
+            .update_expression("SET lease_until_ms = :until_ms")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":until_ms", number(until_ms));
+        let mut renewals = Vec::with_capacity(claims.len());
+        for claim in claims {
+            renewals.push(self.renew_claim(claim, until_ms));
+        }
+        let written = recorded(&self.send(update).await?);
+        let claims = try_join_all(renewals).await?;
+        if written == Recorded::Superseded || claims.contains(&Recorded::Superseded) {
+            return Ok(Recorded::Superseded);
+        }
+        lease.extend(now.ms, time);
+        Ok(Recorded::Written)
+    }
+
+    async fn memo(&self, subject: &str) -> Result<Option<String>, Failure> {
+        let now = self.times.now();
+        let item = self
+            .table
+            .get(&lease_pk(subject))
+            .await?
+            .unwrap_or_default();
+        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
+        Ok(string(&item, "memo").filter(|_| lasts).map(str::to_owned))
+    }
+
+    async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure> {
+        let now = self.times.now();
+        let mut update = self
+            .update(lease_pk(lease.subject()))
+            .condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
+        update = match memo {
+            Some(memo) => update
+                .update_expression("SET memo = :memo, expires_at = :expires_at")
+                .expression_attribute_values(":memo", text(memo)),
+            None => update.update_expression("SET expires_at = :expires_at REMOVE memo"),
+        };
+        Ok(recorded(&self.send(update).await?))
+    }
+
+    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
+        let keys: HashSet<String> = subjects.iter().map(|subject| lease_pk(subject)).collect();
+        let found = self.table.get_batch(keys).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(pk, item)| {
+                let subject = pk.strip_prefix(LEASE_PREFIX)?.to_owned();
+                Some((subject, integer(&item, "updated_at_ms")?))
+            })
+            .collect())
+    }
+
+    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure> {
+        let first = self.claim_as(&work.id, work, lease, reason).await?;
+        if let Claiming::Settled(outcome) = first {
+            return Ok(outcome);
+        }
+        let own = work.own_key();
+        match self.claim_as(&own, work, lease, reason).await? {
+            Claiming::Settled(outcome) => Ok(outcome),
+            Claiming::OfAnotherSubject => Err(unreadable(&self.table.name)),
+        }
+    }
+
+    async fn conclude(
+        &self,
+        lease: Lease,
+        conclusion: Conclusion,
+    ) -> Result<Vec<Recorded>, Failure> {
+        let now = self.times.now();
+        let claims = &conclusion.claims;
+        let mut recorded = vec![Recorded::Superseded; claims.len()];
+        let positions: Vec<usize> = (0..claims.len()).collect();
+        let mut chunks: Vec<Vec<usize>> = positions
+            .chunks(CLAIMS_A_CALL)
+            .map(<[usize]>::to_vec)
+            .collect();
+        if chunks.is_empty() {
+            chunks.push(Vec::new());
+        }
+        let last = chunks.len() - 1;
+        for (number, mut chunk) in chunks.into_iter().enumerate() {
+            let mut round = 0;
+            loop {
+                let mut items = vec![if number == last {
+                    self.release(&lease, &conclusion.memo, now)?
+                } else {
+                    self.held(&lease)?
+                }];
+                for position in &chunk {
+                    if let Some((claim, ending)) = claims.get(*position) {
+                        items.push(self.ending(claim, ending, now)?);
+                    }
+                }
+                let reasons = match self.table.transact(items).await? {
+                    Sent::Written => {
+                        for position in chunk {
+                            recorded[position] = Recorded::Written;
+                        }
+                        break;
+                    }
+                    Sent::Refused(reasons) => reasons,
+                };
+                if refused(&reasons, 0).is_some() {
+                    return Ok(recorded);
+                }
+                let before = chunk.len();
+                let mut index = 0;
+                chunk.retain(|position| {
+                    index += 1;
+                    let is_lost = refused(&reasons, index).is_some();
+                    if let Some((claim, ending)) = claims.get(*position).filter(|_| is_lost) {
+                        warn_superseded(&claim.id, ending.status());
+                    }
+                    !is_lost
+                });
+                if chunk.len() == before {
+                    if round >= MAX_ROUNDS {
+                        return Err(self.table.contended());
+                    }
+                    pause(round).await;
+                    round += 1;
+                }
+            }
+        }
+        Ok(recorded)
     }
 
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure> {
         let now = self.times.now();
         let update = self
-            .update(&work.id)
+            .update_record(&work.id)
             .condition_expression(format!(
                 "attribute_not_exists(pk) OR {EXPIRED} OR {LEASE_OVER} OR #status = :failed"
             ))
@@ -231,8 +509,8 @@ impl Ledger for DynamoDbLedger {
                 "SET #status = :failed, event_type = :event_type, subject = :subject, \
                  published = :published, updated_at_ms = :now_ms, expires_at = :expires_at, \
                  attempts = if_not_exists(attempts, :zero), \
-                 #error = :error, error_class = :permanent \
-                 REMOVE #owner, lease_until_ms",
+                 #error = :error, error_class = :permanent, error_code = :code \
+                 REMOVE #owner, lease_until_ms, waits_until_ms, waits_for",
             )
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#error", "error")
@@ -245,10 +523,11 @@ impl Ledger for DynamoDbLedger {
             .expression_attribute_values(":expires_at", number(now.expires_at))
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":error", text(error_text(failure)))
+            .expression_attribute_values(":code", text(failure.cause.as_str()))
             .expression_attribute_values(":permanent", text(Class::Permanent.as_str()));
         match self.send(update).await? {
-            Update::Made(_) => Ok(Recorded::Written),
-            Update::Refused(_) => {
+            Updated::Made(_) => Ok(Recorded::Written),
+            Updated::Refused(_) => {
                 warn_superseded(&work.id, Status::Failed);
                 Ok(Recorded::Superseded)
             }
@@ -256,19 +535,10 @@ impl Ledger for DynamoDbLedger {
     }
 
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("{PREFIX}{id}")))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| explain(self.target("dynamodb:GetItem"), &error))?;
-        let Some(item) = answer.item else {
+        let Some(item) = self.table.get(&format!("{PREFIX}{id}")).await? else {
             return Ok(None);
         };
-        let record = record(item).ok_or_else(|| unreadable(&self.table))?;
+        let record = record(item).ok_or_else(|| unreadable(&self.table.name))?;
         let now = self.times.now();
         Ok((record.expires_at > now.s).then_some(record))
     }
@@ -276,9 +546,10 @@ impl Ledger for DynamoDbLedger {
     async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure> {
         let mut condition = "begins_with(pk, :prefix) AND expires_at > :now_s".to_owned();
         let mut request = self
+            .table
             .client
             .scan()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .expression_attribute_values(":prefix", text(PREFIX))
             .expression_attribute_values(":now_s", number(self.times.now().s));
         if let Some(status) = filter.status {
@@ -297,12 +568,12 @@ impl Ledger for DynamoDbLedger {
         }
         let items = scan(
             &request.filter_expression(condition),
-            self.target("dynamodb:Scan"),
+            self.table.target("dynamodb:Scan"),
         )
         .await?;
         let mut records = items
             .into_iter()
-            .map(|item| record(item).ok_or_else(|| unreadable(&self.table)))
+            .map(|item| record(item).ok_or_else(|| unreadable(&self.table.name)))
             .collect::<Result<Vec<_>, _>>()?;
         records.sort_by(|a, b| {
             b.updated_at_ms
@@ -327,8 +598,8 @@ fn unreadable(table: &str) -> Failure {
     )
 }
 
-fn attempts(item: &Item) -> u32 {
-    integer(item, "attempts")
+fn count(item: &Item, name: &str) -> u32 {
+    integer(item, name)
         .and_then(|count| u32::try_from(count).ok())
         .unwrap_or(0)
 }

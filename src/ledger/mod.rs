@@ -1,31 +1,36 @@
-//! The idempotent claim: each piece of work is done by one owner at a time, and `done` stays done.
+//! Claims and leases: each event is done once, and each subject has one owner at a time.
 //!
-//! The ledger knows nothing of Okta or Anypoint. A piece of work has an id; whoever wants to do it
-//! claims it with **one conditional write** and holds a [`Claim`] as the proof. Completing or failing
-//! consumes the claim and is conditional on still being its owner. (To make a crate of it, take along
-//! what it leans on: [`Clock`](crate::clock::Clock); of [`Failure`] the class, the text and the side
-//! `Table`; and the two drivers, [`aws`](crate::aws) and [`sqlite`](crate::sqlite).)
+//! The ledger knows nothing of Okta or Anypoint. Whoever wants to work on a subject takes a [`Lease`]
+//! on it with **one conditional write**; only then may it [claim](Ledger::claim) the subject's events,
+//! one conditional write each. [`Ledger::conclude`] records what became of the claims and gives the
+//! lease back, in one transaction. Every later write is conditional on the owner.
 //!
 //! ```text
-//!            claim                         complete
+//!   lease(subject):  free ──▶ held(owner, until) ──▶ free         one owner at a time; ends by itself
+//!   claim(event):
+//!            claim                         conclude
 //!  (absent) ──────▶ in_progress(owner, lease) ──────▶ done            (final)
 //!                     │  ▲      │
-//!        lease over:  └──┘      │ fail
+//!        lease over:  └──┘      ├──▶ waiting  for a second look: claimed again when due
 //!        claim by another       ▼
 //!                             failed ── retryable: claimed again at once
 //!                                    └─ permanent: only a replay claims it again
 //! ```
 //!
-//! What is guaranteed: at most one live lease per work id; a write by an owner whose claim was taken
-//! over changes nothing and says [`Recorded::Superseded`]; `done` is not claimed again except by an
-//! explicit [`Reason::Replay`]. A record whose `expires_at` has passed counts as absent, except that
-//! its `attempts` are counted on until it is swept away.
+//! A lease carries a *memo*: a short text that the owner leaves for the next one. It lives in the
+//! lease's own item and goes away a week after it was last written.
+//!
+//! Guaranteed: at most one live lease per subject and one live claim per event; a write by an owner
+//! that another one replaced changes nothing and says [`Recorded::Superseded`]; `done` is claimed again
+//! only by an explicit [`Reason::Replay`]. A record whose `expires_at` has passed counts as absent, but
+//! its `attempts` are counted on until it is swept away. An event is its id together with its subject:
+//! a record of the same id about another subject is not this event's.
 //!
 //! Leases compare the clocks of different machines: a clock that runs ahead by more than the margin
-//! in a lease takes work over early. That is the case of the next paragraph.
+//! in a lease takes a subject over early.
 //!
-//! What is *not* guaranteed: that a process which lost its lease has stopped. Whoever does the work
-//! must make each step safe to run twice; the lease only makes that rare.
+//! Not guaranteed: that a process which lost its lease has stopped in the middle of a call. It writes
+//! nothing more after that call ([`Lease::check`]), and each step is safe to run twice.
 //!
 //! ```
 //! # #[cfg(feature = "local")]
@@ -34,27 +39,30 @@
 //! use std::time::Duration;
 //!
 //! use okta_anypoint::clock::SystemClock;
-//! use okta_anypoint::ledger::{Ledger, Outcome, Reason, SqliteLedger, Work};
+//! use okta_anypoint::ledger::{
+//!     Conclusion, EndState, Ending, Leased, Ledger, Outcome, Reason, SqliteLedger, Work,
+//! };
 //! use okta_anypoint::sqlite::Database;
 //!
 //! let ledger = SqliteLedger::new(Database::in_memory()?, 30, Arc::new(SystemClock));
+//! let time = Duration::from_secs(30);
+//! let Leased::Ours(lease) = ledger.lease("recipient#1", time).await? else {
+//!     return Ok(());
+//! };
+//! // Whoever comes second is told to wait.
+//! assert!(matches!(ledger.lease("recipient#1", time).await?, Leased::Busy { .. }));
 //! let work = Work {
 //!     id: "0f8e2c10".to_owned(),
 //!     kind: "letter".to_owned(),
 //!     subject: "recipient#1".to_owned(),
 //!     published: "2026-03-02T09:15:04Z".to_owned(),
 //! };
-//! let lease = Duration::from_secs(30);
-//! let Outcome::Claimed(claim) = ledger.claim(&work, lease, Reason::Delivery).await? else {
+//! let Outcome::Claimed(claim) = ledger.claim(&work, &lease, Reason::Delivery).await? else {
 //!     return Ok(());
 //! };
-//! // Whoever comes second, at the same moment or later, is told so.
-//! let second = ledger.claim(&work, lease, Reason::Delivery).await?;
-//! assert!(matches!(second, Outcome::Busy { .. }));
 //! // … send the letter …
-//! ledger.complete(claim).await?;
-//! let third = ledger.claim(&work, lease, Reason::Delivery).await?;
-//! assert!(matches!(third, Outcome::AlreadyDone));
+//! let done = Ending { applied: vec!["send_letter".to_owned()], state: EndState::Done };
+//! ledger.conclude(lease, Conclusion::of(vec![(claim, done)])).await?;
 //! # Ok(())
 //! # }
 //! # #[cfg(feature = "local")]
@@ -62,10 +70,12 @@
 //! ```
 
 mod dynamodb;
+mod lease;
 #[cfg(feature = "local")]
 mod sqlite;
 mod times;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -74,6 +84,8 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Class, Failure};
 
 pub use dynamodb::DynamoDbLedger;
+pub(crate) use dynamodb::lease_pk;
+pub use lease::{Lease, Leased, SUBJECT_WAIT, keep, lease_within};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteLedger;
 
@@ -90,6 +102,13 @@ pub struct Work {
     pub published: String,
 }
 
+impl Work {
+    /// The record's key where another subject has the id already.
+    fn own_key(&self) -> String {
+        format!("{}#{}", self.id, self.subject)
+    }
+}
+
 /// Why a claim is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -100,16 +119,19 @@ pub enum Reason {
 }
 
 /// The permission to do one piece of work. Made only by [`Ledger::claim`], consumed by
-/// [`Ledger::complete`] or [`Ledger::fail`].
+/// [`Ledger::conclude`].
 #[derive(Debug)]
 #[must_use = "a claim that is dropped blocks its work until the lease is over"]
 pub struct Claim {
+    /// The record's key: the work's id, with its subject if another subject has that id already.
     id: String,
     owner: String,
     /// How often this work has been claimed, this time included.
     pub attempts: u32,
     /// Whether an earlier owner began and never reported: what it did must be verified.
     pub took_over: bool,
+    /// How many owners in a row began and never reported.
+    pub deaths: u32,
 }
 
 impl Claim {
@@ -128,6 +150,11 @@ pub enum Outcome {
     AlreadyDone,
     /// It failed for good before; only a replay does it again.
     AlreadyFailed,
+    /// It waits for a second look that is due at `until_ms` (milliseconds since the epoch).
+    Waiting {
+        /// When the second look is due, in milliseconds since the epoch.
+        until_ms: i64,
+    },
     /// Another owner holds a lease that ends at `until_ms` (milliseconds since the epoch).
     Busy {
         /// When the lease ends, in milliseconds since the epoch.
@@ -135,7 +162,72 @@ pub enum Outcome {
     },
 }
 
-/// What became of a completing or failing write.
+/// What became of a claimed piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What was done, in order; it is added to what earlier claims did.
+    pub applied: Vec<String>,
+    /// How it ended.
+    pub state: EndState,
+}
+
+/// How a claimed piece of work ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndState {
+    /// It is done.
+    Done,
+    /// It failed, for now or for good.
+    Failed(Failure),
+    /// It waits for a second look.
+    Waiting {
+        /// When that look is due, in milliseconds since the epoch.
+        until_ms: i64,
+        /// What the first look saw, in words.
+        seen: String,
+    },
+}
+
+impl Ending {
+    /// The state that the record gets.
+    pub fn status(&self) -> Status {
+        match self.state {
+            EndState::Done => Status::Done,
+            EndState::Failed(_) => Status::Failed,
+            EndState::Waiting { .. } => Status::Waiting,
+        }
+    }
+}
+
+/// The end of one owner's work on a subject.
+#[derive(Debug, Default)]
+pub struct Conclusion {
+    /// What became of the claims.
+    pub claims: Vec<(Claim, Ending)>,
+    /// What the next owner finds.
+    pub memo: Memo,
+}
+
+impl Conclusion {
+    /// The end of these claims; the memo stays as it is.
+    pub fn of(claims: Vec<(Claim, Ending)>) -> Self {
+        Self {
+            claims,
+            memo: Memo::Keep,
+        }
+    }
+}
+
+/// What becomes of a lease's memo.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Memo {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is replaced; `None` takes it away.
+    Write(Option<String>),
+}
+
+/// What became of a recording write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
     /// The record says so now.
@@ -154,6 +246,8 @@ pub enum Status {
     Done,
     /// Failed; `error_class` says whether a retry may heal it.
     Failed,
+    /// Looked at once; a second look is due at `waits_until_ms`.
+    Waiting,
 }
 
 impl Status {
@@ -163,14 +257,22 @@ impl Status {
             Self::InProgress => "in_progress",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Waiting => "waiting",
         }
+    }
+
+    /// The state of that word; `None` for any other word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::InProgress, Self::Done, Self::Failed, Self::Waiting]
+            .into_iter()
+            .find(|status| status.as_str() == word)
     }
 }
 
 /// One record of the ledger, as people and reports see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The work's id.
+    /// The record's key: the work's id; `<id>#<subject>` when another subject has that id already.
     pub id: String,
     /// What became of it.
     pub status: Status,
@@ -195,6 +297,25 @@ pub struct Record {
     /// Whether a retry may heal it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_class: Option<Class>,
+    /// The cause, a stable word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_code: Option<String>,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub applied: Option<Vec<String>>,
+    /// When the second look is due, milliseconds since the epoch; only while waiting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_until_ms: Option<i64>,
+    /// What the first look saw; only while waiting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_for: Option<String>,
+}
+
+impl Record {
+    /// The work's id, without the subject that tells records of one id apart.
+    pub fn uuid(&self) -> &str {
+        self.id.split('#').next().unwrap_or(&self.id)
+    }
 }
 
 /// Which records to list. Every field narrows the answer.
@@ -214,22 +335,49 @@ pub struct Filter {
 /// or throttles, permanent when it refuses for good (missing permission, no such table).
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Claims `work` for a fresh owner until `lease` from now. One conditional write.
-    async fn claim(&self, work: &Work, lease: Duration, reason: Reason)
-    -> Result<Outcome, Failure>;
+    /// Takes the lease on `subject` for a fresh owner, until `time` from now ([`MAX_LEASE`] at most). One
+    /// conditional write; the memo comes back with it.
+    ///
+    /// [`MAX_LEASE`]: crate::deadline::MAX_LEASE
+    async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure>;
 
-    /// Records the claimed work as done.
-    async fn complete(&self, claim: Claim) -> Result<Recorded, Failure>;
+    /// Keeps the lease and the claims under it until `time` from now.
+    async fn renew(
+        &self,
+        lease: &Lease,
+        claims: &[&Claim],
+        time: Duration,
+    ) -> Result<Recorded, Failure>;
 
-    /// Records the claimed work as failed with the failure's class and text.
-    async fn fail(&self, claim: Claim, failure: &Failure) -> Result<Recorded, Failure>;
+    /// The memo of a subject, for who only reads.
+    async fn memo(&self, subject: &str) -> Result<Option<String>, Failure>;
+
+    /// Replaces the memo of a lease that is still held.
+    async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure>;
+
+    /// When the leases on these subjects were taken or given back last, in milliseconds since the
+    /// epoch. Subjects that nobody worked on lately are missing from the answer.
+    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure>;
+
+    /// Claims `work` for the owner of `lease`, until that ends. One conditional write.
+    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure>;
+
+    /// Records what became of the claims, writes the memo and gives the lease back, in one
+    /// transaction. The answer has one entry for each claim. When another owner took the lease over,
+    /// nothing is written and every entry says so.
+    async fn conclude(
+        &self,
+        lease: Lease,
+        conclusion: Conclusion,
+    ) -> Result<Vec<Recorded>, Failure>;
 
     /// Records `work` as failed for good without claiming it (a message that can never succeed).
     /// Leaves a record that is `done`, or in progress under a running lease, alone and answers
     /// [`Recorded::Superseded`].
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure>;
 
-    /// One record; `None` when there is none or it has expired.
+    /// The record of an id (the first subject's; others are found under `<id>#<subject>`); `None` when
+    /// there is none or it has expired.
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure>;
 
     /// The records that match, newest first. Reads the whole table: for people, not for the hot path.

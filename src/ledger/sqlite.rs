@@ -1,14 +1,20 @@
 //! The ledger on SQLite: table `events`, every change one immediate transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
+use super::lease::Found;
 use super::times::{Now, Times, error_text, warn_superseded};
-use super::{Claim, Filter, Ledger, Outcome, Reason, Record, Recorded, Status, Work};
-use crate::clock::Clock;
+use super::{
+    Claim, Conclusion, EndState, Ending, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason,
+    Record, Recorded, Status, Work,
+};
+use crate::clock::{Clock, later};
+use crate::deadline::{MAX_LEASE, MAX_WAIT};
 use crate::failure::{Class, Failure, Side};
 use crate::sqlite::Database;
 
@@ -37,96 +43,168 @@ impl SqliteLedger {
         self.mark = mark;
         self
     }
-
-    async fn finish(
-        &self,
-        claim: Claim,
-        status: Status,
-        error: Option<(String, Class)>,
-    ) -> Result<Recorded, Failure> {
-        let now = self.times.now();
-        let id = claim.id.clone();
-        let changed = self
-            .database
-            .write(Side::Table, move |connection| {
-                let (text, class) = error.map_or((None, None), |(text, class)| {
-                    (Some(text), Some(class.as_str()))
-                });
-                connection.execute(
-                    "UPDATE events SET status = :status, updated_at_ms = :now_ms, \
-                     expires_at = :expires_at, lease_until_ms = NULL, \
-                     error = :error, error_class = :class \
-                     WHERE id = :id AND owner = :owner AND status = 'in_progress'",
-                    named_params! {
-                        ":status": status.as_str(),
-                        ":now_ms": now.ms,
-                        ":expires_at": now.expires_at,
-                        ":error": text,
-                        ":class": class,
-                        ":id": claim.id,
-                        ":owner": claim.owner,
-                    },
-                )
-            })
-            .await?;
-        Ok(recorded(changed, &id, status))
-    }
-}
-
-fn recorded(changed: usize, id: &str, wanted: Status) -> Recorded {
-    if changed > 0 {
-        Recorded::Written
-    } else {
-        warn_superseded(id, wanted);
-        Recorded::Superseded
-    }
 }
 
 #[async_trait]
 impl Ledger for SqliteLedger {
-    async fn claim(
-        &self,
-        work: &Work,
-        lease: Duration,
-        reason: Reason,
-    ) -> Result<Outcome, Failure> {
+    async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure> {
         let now = self.times.now();
-        let work = work.clone();
         let owner = format!("{}{}", self.mark, uuid::Uuid::new_v4());
-        self.database
+        let (asked, fresh) = (subject.to_owned(), owner.clone());
+        let taken = self
+            .database
             .write(Side::Table, move |connection| {
-                let lease_until_ms = now.lease_until_ms(lease);
-                claim(connection, &work, owner, now, lease_until_ms, reason)
+                take(connection, &asked, &fresh, now, later(now.ms, time))
+            })
+            .await?;
+        Ok(match taken {
+            Ok(found) => {
+                let clock = self.times.clock();
+                Leased::Ours(Lease::new(subject, owner, found, now.ms, time, clock))
+            }
+            Err(until_ms) => Leased::Busy { until_ms },
+        })
+    }
+
+    async fn renew(
+        &self,
+        lease: &Lease,
+        claims: &[&Claim],
+        time: Duration,
+    ) -> Result<Recorded, Failure> {
+        let now = self.times.now();
+        let until_ms = later(now.ms, time);
+        let (subject, owner) = (lease.subject().to_owned(), lease.owner().to_owned());
+        let claims: Vec<(String, String)> = claims
+            .iter()
+            .map(|claim| (claim.id.clone(), claim.owner.clone()))
+            .collect();
+        let wanted = claims.len() + 1;
+        let renewed = self
+            .database
+            .write(Side::Table, move |connection| {
+                let mut renewed = connection.execute(
+                    "UPDATE leases SET lease_until_ms = ?3 WHERE subject = ?1 AND owner = ?2",
+                    (subject, owner, until_ms),
+                )?;
+                for (id, owner) in claims {
+                    renewed += connection.execute(
+                        "UPDATE events SET lease_until_ms = ?3 \
+                         WHERE id = ?1 AND owner = ?2 AND status = 'in_progress'",
+                        (id, owner, until_ms),
+                    )?;
+                }
+                Ok(renewed)
+            })
+            .await?;
+        if renewed < wanted {
+            return Ok(Recorded::Superseded);
+        }
+        lease.extend(now.ms, time);
+        Ok(Recorded::Written)
+    }
+
+    async fn memo(&self, subject: &str) -> Result<Option<String>, Failure> {
+        let (subject, now) = (subject.to_owned(), self.times.now());
+        self.database
+            .read(Side::Table, move |connection| {
+                let sql = "SELECT memo FROM leases WHERE subject = ?1 AND expires_at > ?2";
+                let memo = connection.query_row(sql, (subject, now.s), |row| row.get(0));
+                Ok(memo.optional()?.flatten())
             })
             .await
     }
 
-    async fn complete(&self, claim: Claim) -> Result<Recorded, Failure> {
-        self.finish(claim, Status::Done, None).await
+    async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure> {
+        let now = self.times.now();
+        let (subject, owner) = (lease.subject().to_owned(), lease.owner().to_owned());
+        let changed = self
+            .database
+            .write(Side::Table, move |connection| {
+                connection.execute(
+                    "UPDATE leases SET memo = ?3, expires_at = ?4 WHERE subject = ?1 AND owner = ?2",
+                    (subject, owner, memo, now.memo_expires_at()),
+                )
+            })
+            .await?;
+        Ok(written(changed))
     }
 
-    async fn fail(&self, claim: Claim, failure: &Failure) -> Result<Recorded, Failure> {
-        let error = (error_text(failure), failure.class);
-        self.finish(claim, Status::Failed, Some(error)).await
+    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
+        let subjects = subjects.to_vec();
+        self.database
+            .read(Side::Table, move |connection| {
+                let mut statement =
+                    connection.prepare("SELECT updated_at_ms FROM leases WHERE subject = ?1")?;
+                let mut found = HashMap::new();
+                for subject in subjects {
+                    let at = statement
+                        .query_row([&subject], |row| row.get(0))
+                        .optional()?;
+                    found.extend(at.map(|at| (subject, at)));
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure> {
+        let now = self.times.now();
+        let work = work.clone();
+        let owner = format!("{}{}", self.mark, uuid::Uuid::new_v4());
+        let until_ms = lease.until_ms();
+        self.database
+            .write(Side::Table, move |connection| {
+                claim(connection, &work, owner, now, until_ms, reason)
+            })
+            .await
+    }
+
+    async fn conclude(
+        &self,
+        lease: Lease,
+        conclusion: Conclusion,
+    ) -> Result<Vec<Recorded>, Failure> {
+        let now = self.times.now();
+        self.database
+            .write(Side::Table, move |connection| {
+                let held = release(connection, &lease, &conclusion.memo, now)?;
+                let mut recorded = Vec::with_capacity(conclusion.claims.len());
+                for (claim, ending) in &conclusion.claims {
+                    let changed = if held == 0 {
+                        0
+                    } else {
+                        finish(connection, claim, ending, now)?
+                    };
+                    if changed == 0 {
+                        warn_superseded(&claim.id, ending.status());
+                    }
+                    recorded.push(written(changed));
+                }
+                Ok(recorded)
+            })
+            .await
     }
 
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure> {
         let now = self.times.now();
         let (work, error) = (work.clone(), error_text(failure));
+        let code = failure.cause.as_str();
         let id = work.id.clone();
         let changed = self
             .database
             .write(Side::Table, move |connection| {
                 connection.execute(
                     "INSERT INTO events (id, status, event_type, subject, published, attempts, \
-                     updated_at_ms, expires_at, error, error_class) \
+                     updated_at_ms, expires_at, error, error_class, error_code) \
                      VALUES (:id, 'failed', :event_type, :subject, :published, 0, \
-                     :now_ms, :expires_at, :error, 'permanent') \
+                     :now_ms, :expires_at, :error, 'permanent', :code) \
                      ON CONFLICT (id) DO UPDATE SET status = 'failed', \
                      event_type = :event_type, subject = :subject, published = :published, \
                      updated_at_ms = :now_ms, expires_at = :expires_at, \
                      owner = NULL, lease_until_ms = NULL, \
-                     error = :error, error_class = 'permanent' \
+                     waits_until_ms = NULL, waits_for = NULL, \
+                     error = :error, error_class = 'permanent', error_code = :code \
                      WHERE status = 'failed' OR expires_at <= :now_s \
                      OR (status = 'in_progress' AND lease_until_ms <= :now_ms)",
                     named_params! {
@@ -138,11 +216,15 @@ impl Ledger for SqliteLedger {
                         ":now_s": now.s,
                         ":expires_at": now.expires_at,
                         ":error": error,
+                        ":code": code,
                     },
                 )
             })
             .await?;
-        Ok(recorded(changed, &id, Status::Failed))
+        if changed == 0 {
+            warn_superseded(&id, Status::Failed);
+        }
+        Ok(written(changed))
     }
 
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure> {
@@ -186,6 +268,141 @@ impl Ledger for SqliteLedger {
     }
 }
 
+fn written(changed: usize) -> Recorded {
+    if changed > 0 {
+        Recorded::Written
+    } else {
+        Recorded::Superseded
+    }
+}
+
+/// Takes a lease; `Err` says until when another owner has it. No lease can be longer than
+/// [`MAX_LEASE`]: one that seems to be was taken before the clock was set back, and is cut.
+fn take(
+    connection: &Connection,
+    subject: &str,
+    owner: &str,
+    now: Now,
+    until_ms: i64,
+) -> rusqlite::Result<Result<Found, i64>> {
+    connection.execute("DELETE FROM leases WHERE expires_at <= ?1", [now.s])?;
+    let before = connection
+        .query_row(
+            "SELECT owner, lease_until_ms, memo FROM leases WHERE subject = ?1",
+            [subject],
+            |row| {
+                let owner: Option<String> = row.get(0)?;
+                let until_ms: Option<i64> = row.get(1)?;
+                Ok((owner.and(until_ms), row.get(2)?))
+            },
+        )
+        .optional()?;
+    let (held_until, memo) = before.unwrap_or_default();
+    if let Some(held) = held_until.filter(|held| *held > now.ms) {
+        let cut = held.min(later(now.ms, MAX_LEASE));
+        if cut < held {
+            connection.execute(
+                "UPDATE leases SET lease_until_ms = ?2 WHERE subject = ?1",
+                (subject, cut),
+            )?;
+        }
+        return Ok(Err(cut));
+    }
+    connection.execute(
+        "INSERT INTO leases (subject, owner, lease_until_ms, updated_at_ms, expires_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (subject) DO UPDATE SET owner = excluded.owner, \
+         lease_until_ms = excluded.lease_until_ms, updated_at_ms = excluded.updated_at_ms, \
+         expires_at = excluded.expires_at",
+        (subject, owner, until_ms, now.ms, now.memo_expires_at()),
+    )?;
+    Ok(Ok(Found {
+        memo,
+        took_over: held_until.is_some(),
+    }))
+}
+
+fn release(
+    connection: &Connection,
+    lease: &Lease,
+    memo: &Memo,
+    now: Now,
+) -> rusqlite::Result<usize> {
+    let set = match memo {
+        Memo::Keep => "",
+        Memo::Write(_) => ", memo = :memo",
+    };
+    let sql = format!(
+        "UPDATE leases SET owner = NULL, lease_until_ms = NULL, updated_at_ms = :now_ms, \
+         expires_at = :expires_at{set} WHERE subject = :subject AND owner = :owner"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let expires_at = now.memo_expires_at();
+    let (subject, owner) = (lease.subject(), lease.owner());
+    match memo {
+        Memo::Keep => statement.execute(named_params! {
+            ":now_ms": now.ms, ":expires_at": expires_at, ":subject": subject, ":owner": owner,
+        }),
+        Memo::Write(memo) => statement.execute(named_params! {
+            ":now_ms": now.ms, ":expires_at": expires_at, ":subject": subject, ":owner": owner,
+            ":memo": memo,
+        }),
+    }
+}
+
+fn finish(
+    connection: &Connection,
+    claim: &Claim,
+    ending: &Ending,
+    now: Now,
+) -> rusqlite::Result<usize> {
+    let mut error = (None, None, None);
+    let mut waits = (None, None);
+    match &ending.state {
+        EndState::Done => {}
+        EndState::Failed(failure) => {
+            error = (
+                Some(error_text(failure)),
+                Some(failure.class.as_str()),
+                Some(failure.cause.as_str()),
+            );
+        }
+        EndState::Waiting { until_ms, seen } => waits = (Some(*until_ms), Some(seen)),
+    }
+    let before: Option<String> = connection
+        .query_row(
+            "SELECT applied FROM events WHERE id = ?1",
+            [&claim.id],
+            |row| row.get(0),
+        )
+        .optional()?
+        .flatten();
+    let mut applied: Vec<String> = before
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    applied.extend(ending.applied.iter().cloned());
+    let is_told = !applied.is_empty() || ending.state == EndState::Done;
+    let applied = serde_json::to_string(&applied).ok().filter(|_| is_told);
+    connection.execute(
+        "UPDATE events SET status = :status, updated_at_ms = :now_ms, expires_at = :expires_at, \
+         lease_until_ms = NULL, unfinished = 0, error = :error, error_class = :class, error_code = :code, \
+         applied = :applied, waits_until_ms = :waits_until_ms, waits_for = :waits_for \
+         WHERE id = :id AND owner = :owner AND status = 'in_progress'",
+        named_params! {
+            ":status": ending.status().as_str(),
+            ":now_ms": now.ms,
+            ":expires_at": now.expires_at,
+            ":error": error.0,
+            ":class": error.1,
+            ":code": error.2,
+            ":applied": applied,
+            ":waits_until_ms": waits.0,
+            ":waits_for": waits.1,
+            ":id": claim.id,
+            ":owner": claim.owner,
+        },
+    )
+}
+
 /// Looks and writes; nobody else can write in between.
 fn claim(
     connection: &Connection,
@@ -200,33 +417,41 @@ fn claim(
         "DELETE FROM events WHERE expires_at <= ?1 AND id <> ?2",
         (now.s, &work.id),
     )?;
-    let before = connection
-        .query_row(
-            &format!("SELECT {COLUMNS} FROM events WHERE id = ?1"),
-            [&work.id],
-            record,
-        )
-        .optional()?;
-    let (attempts, took_over) = match &before {
-        None => (1, false),
+    let find = |id: &str| {
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE id = ?1");
+        connection.query_row(&sql, [id], record).optional()
+    };
+    let mut id = work.id.clone();
+    let mut before = find(&id)?;
+    let of_another = |record: &Record| record.expires_at > now.s && record.subject != work.subject;
+    if before.as_ref().is_some_and(of_another) {
+        id = work.own_key();
+        before = find(&id)?;
+    }
+    let (attempts, deaths) = match &before {
+        None => (1, 0),
         Some(record) => {
             if record.expires_at > now.s
                 && let Some(refusal) = refuse(record, now, reason)
             {
                 return Ok(refusal);
             }
-            (
-                record.attempts.saturating_add(1),
-                record.status == Status::InProgress,
-            )
+            let sql = "SELECT unfinished FROM events WHERE id = ?1";
+            let unfinished: u32 = connection.query_row(sql, [&id], |row| row.get(0))?;
+            let died = u32::from(record.status == Status::InProgress);
+            (record.attempts.saturating_add(1), unfinished.max(died))
         }
     };
+    let applied = before
+        .filter(|_| reason == Reason::Delivery)
+        .and_then(|record| record.applied)
+        .and_then(|applied| serde_json::to_string(&applied).ok());
     connection.execute(
         "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
-         owner, lease_until_ms, updated_at_ms, expires_at) \
-         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied) \
+         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         (
-            &work.id,
+            &id,
             &work.kind,
             &work.subject,
             &work.published,
@@ -235,42 +460,48 @@ fn claim(
             lease_until_ms,
             now.ms,
             now.expires_at,
+            deaths + 1,
+            applied,
         ),
     )?;
     Ok(Outcome::Claimed(Claim {
-        id: work.id.clone(),
+        id,
         owner,
         attempts,
-        took_over,
+        took_over: deaths > 0,
+        deaths,
     }))
 }
 
-/// The answer when the record does not allow a claim; `None` when it does.
+/// The answer when the record does not allow a claim; `None` when it does. As with leases, a time
+/// further ahead than it can be is from before the clock was set back.
 fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
+    let ahead = |until: Option<i64>| until.filter(|until| *until > now.ms);
     match (record.status, reason) {
         (Status::InProgress, _) => {
-            let until_ms = record.lease_until_ms.unwrap_or(now.ms);
-            (until_ms > now.ms).then_some(Outcome::Busy { until_ms })
+            let until_ms = ahead(record.lease_until_ms)?;
+            (until_ms <= later(now.ms, MAX_LEASE)).then_some(Outcome::Busy { until_ms })
         }
         (_, Reason::Replay) => None,
         (Status::Done, Reason::Delivery) => Some(Outcome::AlreadyDone),
         (Status::Failed, Reason::Delivery) => {
             (record.error_class != Some(Class::Retryable)).then_some(Outcome::AlreadyFailed)
         }
+        (Status::Waiting, Reason::Delivery) => {
+            let until_ms = ahead(record.waits_until_ms)?;
+            (until_ms <= later(now.ms, MAX_WAIT)).then_some(Outcome::Waiting { until_ms })
+        }
     }
 }
 
 const COLUMNS: &str = "id, status, event_type, subject, published, attempts, updated_at_ms, \
-                       expires_at, lease_until_ms, error, error_class";
+                       expires_at, lease_until_ms, error, error_class, error_code, applied, \
+                       waits_until_ms, waits_for";
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
         id: row.get(0)?,
-        status: match row.get_ref(1)?.as_str()? {
-            "in_progress" => Status::InProgress,
-            "done" => Status::Done,
-            _ => Status::Failed,
-        },
+        status: Status::from_word(row.get_ref(1)?.as_str()?).unwrap_or(Status::Failed),
         event_type: row.get(2)?,
         subject: row.get(3)?,
         published: row.get(4)?,
@@ -284,5 +515,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             Some("retryable") => Some(Class::Retryable),
             Some(_) => Some(Class::Permanent),
         },
+        error_code: row.get(11)?,
+        applied: row
+            .get_ref(12)?
+            .as_str_or_null()?
+            .and_then(|applied| serde_json::from_str(applied).ok()),
+        waits_until_ms: row.get(13)?,
+        waits_for: row.get(14)?,
     })
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::clock::{Clock, later};
+use crate::clock::Clock;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+const MEMO_DAYS: i64 = 7;
 
 /// The clock and how long records are kept.
 #[derive(Clone)]
@@ -42,6 +42,10 @@ impl Times {
         }
     }
 
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
     pub(super) fn now(&self) -> Now {
         let ms = self.clock.now_ms();
         let s = ms.div_euclid(1000);
@@ -54,9 +58,10 @@ impl Times {
 }
 
 impl Now {
-    /// When a lease that begins now is over, milliseconds since the epoch.
-    pub(super) fn lease_until_ms(self, lease: Duration) -> i64 {
-        later(self.ms, lease)
+    /// When a memo written now goes away, seconds since the epoch: long enough for any interrupted
+    /// create to have been retried.
+    pub(super) fn memo_expires_at(self) -> i64 {
+        self.s.saturating_add(MEMO_DAYS * SECONDS_PER_DAY)
     }
 }
 

@@ -1,31 +1,45 @@
 //! Makes Anypoint agree with Okta for one subject at a time: look at both sides, plan, apply.
 //!
 //! - [`policy`](Policy) and [`wanted`] are pure: what the settings choose, and what Okta wants.
-//! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function) and an *apply*
-//!   (writes, each safe to do twice). `team` finds or makes the team of a group.
-//! - Whoever writes must show a [`Claim`](crate::ledger::Claim).
+//! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
+//! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function, whose result can be
+//!   carried out as it is) and an *apply* (writes, each safe to do twice). `team` finds or makes the team
+//!   of a group.
+//! - Whoever writes must show the [`Lease`](crate::ledger::Lease) on the subject.
 //!
 //! Guaranteed: only what a link says is ours is disabled, renamed or emptied; no account is deleted;
 //! an error while reading ends the look, so "could not read" is never taken for "nobody there".
 //! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
 //! looks again.
 
+mod evidence;
 mod group;
 mod policy;
+mod preview;
 mod provisioner;
+mod step;
 mod team;
 mod user;
 mod wanted;
 
-pub use group::{GroupAction, GroupStep, GroupView, GroupWanted, MemberFound, plan_group};
+pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Weight};
+pub use group::{
+    GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, TeamEnd, WantedMembers, plan_group,
+};
 pub use policy::{
-    Adopt, GroupSelection, ImportedNames, Policy, ResetEmail, Selected, SuspendedUsers,
-    TeamNamePolicy, TeamRemoval, UsernamePolicy,
+    Adopt, ConfirmAfter, GroupSelection, ImportedNames, Policy, ResetEmail, Selected,
+    SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
-pub use provisioner::{Applied, Provisioner};
+pub use preview::{Doubt, GroupPreview, UserPreview};
+pub use provisioner::{
+    FollowUp, Known, Look, Ports, Progress, Provisioner, SecondLook, Turn, Wait,
+};
+pub(crate) use step::action;
+pub use step::{Applied, Step};
 pub use team::{TeamPlan, plan_team};
+pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
 pub use user::{
-    AccountRef, FoundTeam, NamedAccount, TeamsFound, UserAction, UserStep, UserView, WantedTeam,
-    plan_user,
+    AccountPlan, FormerOwner, FoundTeam, GroupsSeen, Membership, NamedAccount, NewPerson, Retire,
+    TeamsFound, UserKnown, UserLook, UserPlan, UserView, WantedTeam, plan_user,
 };
-pub use wanted::{Person, Unwanted, Wanted, standing, wanted};
+pub use wanted::{MemberWanted, Person, Unwanted, Wanted, standing, wanted};

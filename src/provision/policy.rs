@@ -2,7 +2,9 @@
 //!
 //! Pure: no I/O, no clock. Each type is one setting of the README's table.
 
-use crate::failure::{Failure, Side};
+use std::time::Duration;
+
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaGroupId;
 use crate::okta::{Group, GroupKind};
 
@@ -148,6 +150,16 @@ fn matches(pattern: &str, name: &str) -> bool {
     left.ends_with(last)
 }
 
+/// `CONFIRM_SECONDS`: how long after a first look the second one follows, where one look is not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfirmAfter(pub Duration);
+
+impl Default for ConfirmAfter {
+    fn default() -> Self {
+        Self(Duration::from_secs(15))
+    }
+}
+
 /// All rules together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -169,6 +181,8 @@ pub struct Policy {
     pub default_phone: Option<String>,
     /// What `IMPORT_MODE` means for push.
     pub imported_names: ImportedNames,
+    /// `CONFIRM_SECONDS`.
+    pub confirm: ConfirmAfter,
 }
 
 /// The shortest username that Anypoint takes ("Managing your account": at least three characters;
@@ -197,7 +211,8 @@ impl UsernamePolicy {
                     "In the Okta app, map the username to letters, digits, dashes and underscores \
                      (for example the part before the @), or set USERNAME_POLICY=sanitize, then \
                      replay the event.",
-                ));
+                )
+                .because(Cause::UsernameInvalid));
             }
         };
         if name.len() < SHORTEST_USERNAME {
@@ -205,7 +220,8 @@ impl UsernamePolicy {
                 Side::Settings,
                 "the app username is shorter than the three characters that Anypoint asks for.",
                 "Give the user a longer username in the Okta app, then replay the event.",
-            ));
+            )
+            .because(Cause::UsernameInvalid));
         }
         Ok(name)
     }
@@ -225,6 +241,7 @@ impl TeamNamePolicy {
                 message,
                 "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize, then replay the event.",
             )
+            .because(Cause::TeamNameInvalid)
         };
         let valid = group_name.chars().all(is_valid) && group_name.len() <= LONGEST_TEAM_NAME;
         let name: String = match self {

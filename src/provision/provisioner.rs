@@ -1,37 +1,38 @@
 //! Who looks, plans and applies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::evidence::{Announced, Evidence, Finding};
+use super::policy::Policy;
+use super::step::Applied;
 use crate::anypoint::Anypoint;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
-use crate::ids::{OktaAppId, OktaUserId, Subject};
-use crate::ledger::Claim;
+use crate::ids::{OktaAppId, OktaGroupId, OktaUserId, Subject};
+use crate::ledger::{Lease, Ledger, Recorded};
 use crate::okta::Okta;
-use crate::provision::Policy;
-use crate::store::Store;
+use crate::store::{Documents, Memory, Recalled, Store};
 
-/// What was done for a subject.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// The names of the actions that were carried out, in order.
-    pub actions: Vec<&'static str>,
-    /// Users that have to be looked at next: members of a group without an account of their own yet.
-    pub follow_ups: Vec<OktaUserId>,
-}
+/// How long after a first read the second one follows, where there is no queue to wait in.
+pub(super) const REREAD_AFTER: Duration = Duration::from_millis(500);
 
-/// Both remotes, the store and the rules. Cheap to clone.
+/// Both remotes, the table and the rules: what wiring hands to each part. Cheap to clone.
 #[derive(Clone)]
-pub struct Provisioner {
+pub struct Ports {
     /// Okta.
     pub okta: Okta,
     /// Anypoint.
     pub anypoint: Anypoint,
-    /// Links, intents, documents.
+    /// Links.
     pub store: Arc<dyn Store>,
+    /// Claims and leases.
+    pub ledger: Arc<dyn Ledger>,
+    /// Cursors, reports and marks.
+    pub documents: Arc<dyn Documents>,
     /// The rules.
     pub policy: Arc<Policy>,
     /// The app instance whose assignments decide.
@@ -40,20 +41,235 @@ pub struct Provisioner {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Where a second look happens, when one is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondLook {
+    /// In the same run, a moment later: there is no queue to wait in.
+    AtOnce,
+    /// When the change comes back from the queue.
+    Later,
+}
+
+/// Users and groups that have to be looked at next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FollowUp {
+    /// A user, because of a membership: what is read of it may be the past.
+    Member(OktaUserId, OktaGroupId),
+    /// A subject as a whole.
+    Subject(Subject),
+}
+
+/// What a change still waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// When the second look is due, in milliseconds since the epoch.
+    pub until_ms: i64,
+    /// What the first look saw, in words.
+    pub seen: String,
+}
+
+/// What has come of the work on a subject. It is filled while the work goes on, so that it is there
+/// however the work ends.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What was done, in order.
+    pub applied: Vec<Applied>,
+    /// Who has to be looked at next.
+    pub follow_ups: Vec<FollowUp>,
+    /// What the next run has to know. `None` until the work has begun.
+    pub memory: Option<Memory>,
+    /// What the changes still wait for.
+    pub wait: Option<Wait>,
+}
+
+impl Progress {
+    pub(super) fn follow(&mut self, next: FollowUp) {
+        if !self.follow_ups.contains(&next) {
+            self.follow_ups.push(next);
+        }
+    }
+
+    /// Notes that the look has to be repeated at `until_ms`, because of what it saw.
+    pub(super) fn wait_until(&mut self, until_ms: i64, seen: String) {
+        match &mut self.wait {
+            Some(wait) => {
+                wait.until_ms = wait.until_ms.max(until_ms);
+                wait.seen = format!("{}; {seen}", wait.seen);
+            }
+            None => self.wait = Some(Wait { until_ms, seen }),
+        }
+    }
+}
+
+/// What the table says of a subject, beside its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Of a user.
+    User(Recalled),
+    /// Of a group: its link is read with the rest.
+    Group,
+}
+
+/// One subject's turn: what is asked, and by when.
+pub struct Turn<'a> {
+    /// The permission.
+    pub lease: &'a Lease,
+    /// What the table says.
+    pub known: Known,
+    /// What the changes announce.
+    pub announced: Announced,
+    /// Groups of the user whose memberships may be read as they were before.
+    pub distrusted: Vec<OktaGroupId>,
+    /// Where a second look happens.
+    pub second_look: SecondLook,
+    /// By when it has to end.
+    pub deadline: Deadline,
+}
+
+/// Looks, plans and applies. Cheap to clone.
+#[derive(Clone)]
+pub struct Provisioner {
+    pub(super) ports: Ports,
+}
+
 impl Provisioner {
-    /// Makes Anypoint agree with Okta for `subject`. The claim is the permission to do so.
+    /// A provisioner that works through `ports`.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports }
+    }
+
+    /// What [`Turn::known`] asks for.
     ///
     /// # Errors
-    /// The first failure that stopped it; what was done before stays done.
+    /// When the table fails.
+    pub async fn recall(&self, subject: &Subject) -> Result<Known, Failure> {
+        Ok(match subject {
+            Subject::User(user) => Known::User(self.ports.store.recall_user(user).await?),
+            Subject::Group(_) => Known::Group,
+        })
+    }
+
+    /// Makes Anypoint agree with Okta for `subject`.
+    ///
+    /// # Errors
+    /// The first failure that stopped it; what was done before stays done and stands in `progress`.
     pub fn provision<'a>(
         &'a self,
         subject: &'a Subject,
-        claim: &'a Claim,
-        deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Applied, Failure>> {
-        match subject {
-            Subject::User(user) => Box::pin(self.provision_user(user, claim, deadline)),
-            Subject::Group(group) => Box::pin(self.provision_group(group, claim, deadline)),
+        turn: Turn<'a>,
+        progress: &'a mut Progress,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        let now_ms = self.ports.clock.now_ms();
+        let memory = Memory::of(turn.lease, now_ms);
+        let evidence = Evidence::new(
+            turn.announced,
+            &memory.first_seen,
+            now_ms,
+            self.ports.policy.confirm.0,
+        );
+        let memory = progress.memory.insert(memory).clone();
+        let mut work = Work {
+            look: Look {
+                ports: &self.ports,
+                deadline: turn.deadline,
+            },
+            lease: turn.lease,
+            second_look: turn.second_look,
+            distrusted: turn.distrusted,
+            evidence,
+            memory,
+            progress,
+        };
+        match (subject, turn.known) {
+            (Subject::User(user), Known::User(recalled)) => {
+                Box::pin(async move { work.provision_user(user, recalled).await })
+            }
+            (Subject::User(user), Known::Group) => Box::pin(async move {
+                let recalled = work.look.ports.store.recall_user(user).await?;
+                work.provision_user(user, recalled).await
+            }),
+            (Subject::Group(group), _) => {
+                Box::pin(async move { work.provision_group(group).await })
+            }
         }
+    }
+
+    /// A look, by itself: it reads and changes nothing.
+    pub fn look(&self, deadline: Deadline) -> Look<'_> {
+        Look {
+            ports: &self.ports,
+            deadline,
+        }
+    }
+}
+
+/// The reads of one look, by when they have to end.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    pub(super) ports: &'a Ports,
+    pub(super) deadline: Deadline,
+}
+
+/// The work on one subject: a look, the permission to write, what is known and what has come of it.
+pub(super) struct Work<'a> {
+    pub(super) look: Look<'a>,
+    pub(super) lease: &'a Lease,
+    pub(super) second_look: SecondLook,
+    pub(super) distrusted: Vec<OktaGroupId>,
+    pub(super) evidence: Evidence,
+    pub(super) memory: Memory,
+    pub(super) progress: &'a mut Progress,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn ports(&self) -> &'a Ports {
+        self.look.ports
+    }
+
+    /// Anypoint, for a write: only while the lease is held.
+    ///
+    /// # Errors
+    /// Retryable, when the lease is over.
+    pub(super) fn anypoint(&self) -> Result<&'a Anypoint, Failure> {
+        self.lease.check()?;
+        Ok(&self.look.ports.anypoint)
+    }
+
+    pub(super) fn applied(&mut self, what: Applied) {
+        self.progress.applied.push(what);
+    }
+
+    /// Keeps the memory for the next run. It is written with the record, so this costs nothing.
+    pub(super) fn keep_memory(&mut self) {
+        self.progress.memory = Some(self.memory.clone());
+    }
+
+    /// Writes the memory now: what follows must not happen without it.
+    ///
+    /// # Errors
+    /// When the table fails, or the lease is over.
+    pub(super) async fn write_memory(&mut self) -> Result<(), Failure> {
+        self.keep_memory();
+        let text = self.memory.to_text();
+        match self.ports().ledger.write_memo(self.lease, text).await? {
+            Recorded::Written => Ok(()),
+            Recorded::Superseded => Err(self.lease.lost()),
+        }
+    }
+
+    /// Remembers what this look did not show.
+    pub(super) fn remember(&mut self, findings: &[Finding]) {
+        self.memory.first_seen = self.evidence.remember(findings);
+        self.keep_memory();
+    }
+
+    /// Waits a moment before a second read, if it has to happen in this run and there is time for it.
+    pub(super) async fn pause_for_second_read(&self) -> bool {
+        let enough = self.look.deadline.remaining() > REREAD_AFTER * 2;
+        if self.second_look == SecondLook::Later || !enough {
+            return false;
+        }
+        tokio::time::sleep(REREAD_AFTER).await;
+        true
     }
 }

@@ -1,8 +1,11 @@
 //! What Okta wants, worked out from what Okta says. Pure.
 
+use super::evidence::Finding;
 use super::policy::{Policy, SuspendedUsers};
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
+use crate::ids::AccountId;
 use crate::okta::{AppUser, Assignment, User, UserStatus};
+use crate::store::UserLink;
 
 /// The person an account is for. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,18 +37,29 @@ pub enum Unwanted {
     Deprovisioned,
     /// The Okta user is suspended, and suspended users are disabled.
     Suspended,
-    /// The user is not assigned to the app.
+    /// The user's assignment to the app has ended: the app user says so.
+    AssignmentEnded,
+    /// The app has no such app user.
     NotAssigned,
 }
 
 impl Unwanted {
+    /// What such an end rests on; `None` when Okta says it outright.
+    pub fn finding(self) -> Option<Finding> {
+        match self {
+            Self::NoUser => Some(Finding::NoUser),
+            Self::NotAssigned => Some(Finding::NotAssigned),
+            Self::Deprovisioned | Self::Suspended | Self::AssignmentEnded => None,
+        }
+    }
+
     /// The reason in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoUser => "the Okta user does not exist",
             Self::Deprovisioned => "the Okta user is deactivated",
             Self::Suspended => "the Okta user is suspended",
-            Self::NotAssigned => "the Okta user is not assigned to the app",
+            Self::AssignmentEnded | Self::NotAssigned => "the Okta user is not assigned to the app",
         }
     }
 }
@@ -78,7 +92,8 @@ pub fn standing(
     }
     match app_user.map(AppUser::assignment) {
         Some(Assignment::Assigned) => Ok(()),
-        Some(Assignment::Ended) | None => Err(Unwanted::NotAssigned),
+        Some(Assignment::Ended) => Err(Unwanted::AssignmentEnded),
+        None => Err(Unwanted::NotAssigned),
     }
 }
 
@@ -103,6 +118,7 @@ pub fn wanted(
             "the app user has no username.",
             "Set the application username of the app, or of this user, in Okta, then replay the event.",
         )
+        .because(Cause::UsernameInvalid)
     })?;
     let text = |value: &Option<String>| {
         value
@@ -118,6 +134,39 @@ pub fn wanted(
         email: text(&user.profile.email),
         phone: user.profile.phone().map(str::to_owned),
     }))
+}
+
+/// What a group's team has to do with one of the group's members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberWanted {
+    /// Nothing: no account is wanted.
+    No,
+    /// This account is a member.
+    Account(AccountId),
+    /// The account that is wanted is not there yet: the user is looked at next. Until then the
+    /// membership of the old one, if there is one, stays.
+    Later(Option<AccountId>),
+    /// The username is refused, so no other account will come: the membership of the old one stays. The
+    /// user's own events say why.
+    Stuck(Option<AccountId>),
+}
+
+impl MemberWanted {
+    /// What the team of a group has to do with a member of whom Okta wants `wanted`. Reconcile and the
+    /// live look both go by this.
+    pub fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
+        let linked = link.map(|link| link.anypoint_id.clone());
+        match wanted {
+            Ok(Wanted::Nothing(_)) => Self::No,
+            Err(_) => Self::Stuck(linked),
+            Ok(Wanted::Account(person)) => match link {
+                Some(link) if link.username.eq_ignore_ascii_case(&person.username) => {
+                    Self::Account(link.anypoint_id.clone())
+                }
+                _ => Self::Later(linked),
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -186,7 +235,7 @@ mod tests {
             let ended = app_user(json!(ended));
             assert_eq!(
                 nothing(Some(&active), Some(&ended), &policy),
-                Unwanted::NotAssigned
+                Unwanted::AssignmentEnded
             );
         }
         assert!(wanted(Some(&active), Some(&app_user(json!(null))), &policy).is_ok());

@@ -64,7 +64,7 @@ impl Scheduler {
         summary: &mut Summary,
     ) -> Result<(), Failure> {
         let started_ms = self.clock().now_ms();
-        let found = self.store().document(CURSOR).await?;
+        let found = self.documents().document(CURSOR).await?;
         let mut version = found.as_ref().map_or(0, |found| found.version);
         // A cursor that cannot be read counts as lost.
         let mut cursor = found
@@ -157,7 +157,7 @@ impl Scheduler {
         summary: &mut Summary,
     ) -> Result<bool, Failure> {
         let now = rfc3339(self.clock().now_ms());
-        let reading = read_log_events(&page.events, &self.provisioner.app, &now);
+        let reading = read_log_events(&page.events, &self.ports.app, &now);
         summary.add("ignored", reading.ignored.len());
         if summary.mode == Mode::Report {
             summary.add("would_queue", reading.changes.len());
@@ -181,7 +181,11 @@ impl Scheduler {
             return Ok(());
         }
         let json = serde_json::to_string(cursor).unwrap_or_default();
-        match self.store().put_document(CURSOR, &json, *version).await? {
+        match self
+            .documents()
+            .put_document(CURSOR, &json, *version)
+            .await?
+        {
             Stored::Written => {
                 *version += 1;
                 Ok(())

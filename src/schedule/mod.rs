@@ -13,7 +13,6 @@
 
 mod catch_up;
 mod import;
-mod lease;
 mod reconcile;
 mod send;
 mod summary;
@@ -22,20 +21,22 @@ mod task;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
+
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
+use crate::ledger::{Conclusion, Leased, keep};
 use crate::okta::{Okta, Scopes};
-use crate::provision::Provisioner;
+use crate::provision::Ports;
 use crate::queue::Queue;
 use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
-use crate::store::Store;
+use crate::store::{Documents, Store};
 use crate::telemetry::{Metric, Metrics};
 
-use lease::{Lease, Taken};
-
+pub use crate::provision::Step;
 pub use reconcile::READS_AT_ONCE;
-pub use summary::{Difference, Outcome, Problem, Step, Summary};
+pub use summary::{Difference, Outcome, Problem, Summary};
 pub use task::{Invocation, Mode, Task};
 
 /// Kept free at the end of a run for its report and its lease.
@@ -47,7 +48,7 @@ pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync
 /// Runs the tasks. Cheap to clone.
 #[derive(Clone)]
 pub struct Scheduler {
-    provisioner: Provisioner,
+    ports: Ports,
     /// Okta with the right to read the System Log as well; a token of its own, because a service app
     /// that lacks it can still do the rest.
     log: Okta,
@@ -63,21 +64,18 @@ impl Scheduler {
     /// A scheduler whose findings go to `queue` ([`InlineQueue`](crate::worker::InlineQueue) where
     /// there is none).
     pub fn new(
-        provisioner: Provisioner,
+        ports: Ports,
         queue: Arc<dyn Queue>,
         settings: ScheduleSettings,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let log = provisioner
-            .okta
-            .clone()
-            .with_scopes(Scopes::default().with_log());
-        let people = provisioner
+        let log = ports.okta.clone().with_scopes(Scopes::default().with_log());
+        let people = ports
             .okta
             .clone()
             .with_scopes(Scopes::default().with_import());
         Self {
-            provisioner,
+            ports,
             log,
             people,
             queue,
@@ -110,10 +108,11 @@ impl Scheduler {
         let begun = Instant::now();
         let started_at = rfc3339(self.clock().now_ms());
         let mut summary = Summary::new(task, self.mode(task, mode), started_at);
-        let taken = Lease::take(self.store(), self.clock(), task, deadline.lease()).await;
-        let lease = match taken {
-            Ok(Taken::Ours(lease)) => lease,
-            Ok(Taken::Busy { until_ms }) => {
+        let subject = format!("task#{}", task.as_str());
+        let ledger = &self.ports.ledger;
+        let lease = match ledger.lease(&subject, deadline.lease()).await {
+            Ok(Leased::Ours(lease)) => lease,
+            Ok(Leased::Busy { until_ms }) => {
                 let until = rfc3339(until_ms);
                 tracing::info!(task = task.as_str(), until, "another run is at work");
                 summary.outcome = Outcome::Skipped;
@@ -128,14 +127,22 @@ impl Scheduler {
             }
         };
         let until = deadline.earlier_by(WRAP_UP);
-        let work = self.work(task, mode, until, &mut summary);
+        let work = async {
+            let work = Box::pin(self.work(task, mode, until, &mut summary));
+            let kept = Box::pin(keep(&**ledger, &lease, &[], until));
+            match select(work, kept).await {
+                Either::Left((result, _)) => result,
+                Either::Right((lost, _)) => Err(lost),
+            }
+        };
         let result = match tokio::time::timeout_at(until.instant(), work).await {
             Ok(result) => result,
             Err(_) => Err(Failure::retryable(
                 Side::Program,
                 "the time of this run was up; nothing that was begun is half done, the next run looks \
                  afresh",
-            )),
+            )
+            .because(Cause::Timeout)),
         };
         summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Err(failure) = &result {
@@ -143,7 +150,12 @@ impl Scheduler {
             summary.message = Some(failure.to_string());
         }
         self.conclude(&summary, result.is_ok()).await;
-        lease.release(self.store()).await;
+        if let Err(failure) = ledger.conclude(lease, Conclusion::default()).await {
+            tracing::warn!(
+                task = task.as_str(),
+                "the lease ends by itself only: {failure}"
+            );
+        }
         result.map(|()| summary)
     }
 
@@ -170,7 +182,7 @@ impl Scheduler {
         let mut this = self.clone();
         if self.settings.import == ImportMode::Create {
             let scopes = Scopes::default().with_import();
-            this.provisioner.okta = this.provisioner.okta.with_scopes(scopes);
+            this.ports.okta = this.ports.okta.with_scopes(scopes);
         }
         this
     }
@@ -208,10 +220,10 @@ impl Scheduler {
 
     async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {
         let name = format!("report#{}", summary.task.as_str());
-        let found = self.store().document(&name).await?;
+        let found = self.documents().document(&name).await?;
         let version = found.map_or(0, |found| found.version);
         // A conflict means that another run was quicker: its report is as good.
-        self.store()
+        self.documents()
             .put_document(&name, &summary.to_kept_json(), version)
             .await
             .map(|_| ())
@@ -224,10 +236,14 @@ impl Scheduler {
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {
-        &self.provisioner.clock
+        &self.ports.clock
+    }
+
+    fn documents(&self) -> &Arc<dyn Documents> {
+        &self.ports.documents
     }
 
     fn store(&self) -> &Arc<dyn Store> {
-        &self.provisioner.store
+        &self.ports.store
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::task::{Mode, Task};
 use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, Subject, TeamId};
+use crate::provision::Step;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,37 +25,6 @@ pub enum Outcome {
     /// A limit or an unreadable source stopped it; `message` says which. In report mode: an apply
     /// would stop.
     Stopped,
-}
-
-/// One thing that is, or would be, done, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The action.
-    pub action: Cow<'static, str>,
-    /// Why it follows.
-    pub reason: Cow<'static, str>,
-    /// How many people it is about, where it is about several.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub count: Option<usize>,
-    /// Which fields change, by name.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub fields: Vec<Cow<'static, str>>,
-}
-
-impl Step {
-    pub(super) fn new(action: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            action: action.into(),
-            reason: reason.into(),
-            count: None,
-            fields: Vec::new(),
-        }
-    }
-
-    pub(super) fn about(mut self, count: usize) -> Self {
-        self.count = Some(count);
-        self
-    }
 }
 
 /// Where both sides differ.

@@ -39,9 +39,9 @@ use crate::receiver::{Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::{Database, make_if_missing};
-use crate::store::{SqliteStore, Store};
+use crate::store::SqliteStore;
 use crate::telemetry::Metrics;
-use crate::wiring;
+use crate::wiring::{self, Table};
 use crate::worker::{Pace, Worker};
 
 use self::http::{Limits, serve};
@@ -159,7 +159,12 @@ impl Ready {
         let ttl_days = u32::try_from(ttl_days).unwrap_or(u32::MAX);
         let ledger: Arc<dyn Ledger> =
             Arc::new(SqliteLedger::new(database.clone(), ttl_days, clock.clone()).marked(MARK));
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone(), clock.clone()));
+        let store = Arc::new(SqliteStore::new(database.clone()));
+        let table = Table {
+            ledger: ledger.clone(),
+            documents: store.clone(),
+            store,
+        };
         let queue = queue(&database, &clock);
 
         let gate = Gate::new(
@@ -176,13 +181,12 @@ impl Ready {
             .layer(gate.map_err(defect)?)
             .layer(ConcurrencyLimitLayer::new(MAX_DELIVERIES))
             .service(deliveries);
-        let provisioner =
-            wiring::provisioner(&settings.engine, store.clone(), &clock).map_err(defect)?;
-        let anypoint = provisioner.anypoint.clone();
+        let ports = wiring::ports(&settings.engine, &table, &clock).map_err(defect)?;
+        let anypoint = ports.anypoint.clone();
         tokio::spawn(async move { anypoint.warm_up(Deadline::within(WARM_UP)).await });
         let follow_ups: Arc<dyn Queue> = Arc::new(queue.clone());
         let scheduler = Scheduler::new(
-            provisioner.clone(),
+            ports.clone(),
             follow_ups.clone(),
             settings.schedule,
             metrics.clone(),
@@ -190,13 +194,12 @@ impl Ready {
         let mut tasks = Vec::new();
         for (task, every) in options.intervals.each() {
             if let Some(every) = every {
-                let first = schedules::first(task, every, &store, clock.now_ms()).await?;
+                let first = schedules::first(task, every, &table.documents, clock.now_ms()).await?;
                 tasks.push(schedules::repeated(&scheduler, task, first, every));
             }
         }
         let worker = Arc::new(Worker::new(
-            ledger.clone(),
-            provisioner,
+            ports,
             Some(follow_ups),
             metrics.clone(),
             Pace::QUEUED,

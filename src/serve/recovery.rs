@@ -7,15 +7,15 @@
 use crate::failure::{Failure, Side};
 use crate::sqlite::Database;
 
-/// Ends the leases of claims with `mark`, and the times of the intents that these claims noted; shows
+/// Ends the leases on subjects and claims with `mark`; shows
 /// the messages again that were out. Receipts count: a message that ends the process again and again
 /// is set aside in the end.
 pub async fn free(database: &Database, mark: &'static str, now_ms: i64) -> Result<(), Failure> {
     let (leases, messages) = database
         .write(Side::Table, move |connection| {
             connection.execute(
-                "UPDATE intents SET until_ms = ?1 WHERE until_ms > ?1 AND holder IN \
-                 (SELECT id FROM events WHERE substr(owner, 1, length(?2)) = ?2)",
+                "UPDATE leases SET lease_until_ms = ?1 \
+                 WHERE lease_until_ms > ?1 AND substr(owner, 1, length(?2)) = ?2",
                 (now_ms, mark),
             )?;
             let leases = connection.execute(

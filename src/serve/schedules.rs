@@ -13,7 +13,7 @@ use super::stopped;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::schedule::{Outcome, Scheduler, Task};
-use crate::store::Store;
+use crate::store::Documents;
 
 /// How a run ended, as far as the schedule has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +50,15 @@ const FIRST: Duration = Duration::from_secs(60);
 pub async fn first(
     task: Task,
     every: Duration,
-    store: &Arc<dyn Store>,
+    documents: &Arc<dyn Documents>,
     now_ms: i64,
 ) -> Result<Duration, Failure> {
     if task == Task::CatchUp {
         return Ok(Duration::ZERO);
     }
-    let report = store.document(&format!("report#{}", task.as_str())).await?;
+    let report = documents
+        .document(&format!("report#{}", task.as_str()))
+        .await?;
     let report = report.and_then(|report| serde_json::from_str::<Value>(&report.json).ok());
     let began = report.and_then(|report| report["started_at"].as_str()?.parse().ok());
     let Some(began) = began.map(jiff::Timestamp::as_millisecond) else {

@@ -112,10 +112,10 @@ impl Dispatcher {
         let now = rfc3339(self.clock.now_ms());
         let (work, failure) = unreadable(message.uuid, message.subject, now);
         tracing::error!(event = %work.id, subject = %work.subject, "{failure}");
-        let class = failure.class.as_str();
         match self.ledger.reject(&work, &failure).await {
             Ok(_) => {
-                self.metrics.count(Metric::Failed(class), 1);
+                self.metrics
+                    .count(Metric::Failed(failure.class, failure.cause), 1);
                 comes_back(self.queue.delete_all(vec![message.receipt]).await);
             }
             Err(unrecorded) => {
@@ -153,6 +153,9 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>) 
             Verdict::Retry { after } => {
                 let delay = pause(message.receive_count, after, jitter);
                 comes_back(queue.postpone(&message.receipt, delay).await);
+            }
+            Verdict::Wait { after } => {
+                comes_back(queue.postpone(&message.receipt, after).await);
             }
         }
     }

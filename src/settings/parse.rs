@@ -8,8 +8,8 @@ use url::{Host, Url};
 use super::reader::Reader;
 use super::{DeactivationLimit, ImportMode};
 use crate::provision::{
-    Adopt, GroupSelection, ImportedNames, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy,
-    TeamRemoval, UsernamePolicy,
+    Adopt, ConfirmAfter, GroupSelection, ImportedNames, Policy, ResetEmail, SuspendedUsers,
+    TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 
 pub(super) const APP_ID: &str = "the id of the Okta app instance (`0oa…`)";
@@ -133,6 +133,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         "RESET_EMAIL",
         &[("true", ResetEmail::Send), ("false", ResetEmail::Skip)],
     );
+    let confirm = reader.with_default("CONFIRM_SECONDS", CONFIRM, "15", confirm);
     let default_phone = reader.optional("DEFAULT_PHONE");
     let imported_names = match import_mode(reader)? {
         ImportMode::Create => ImportedNames::LastChangeDecides,
@@ -148,5 +149,16 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         reset_email: reset_email?,
         default_phone,
         imported_names,
+        confirm: confirm?,
     })
+}
+
+/// What `CONFIRM_SECONDS` takes.
+const CONFIRM: &str = "a number of seconds from 1 to 60";
+
+fn confirm(text: &str) -> Option<ConfirmAfter> {
+    let seconds: u64 = text.trim().parse().ok()?;
+    (1..=60)
+        .contains(&seconds)
+        .then(|| ConfirmAfter(Duration::from_secs(seconds)))
 }

@@ -28,7 +28,11 @@ pub use held::Loss;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One script per version; the database's `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("001.sql"), include_str!("002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001.sql"),
+    include_str!("002.sql"),
+    include_str!("003.sql"),
+];
 
 /// An open database. Clones share one connection.
 #[derive(Debug, Clone)]

@@ -1,17 +1,12 @@
-//! The store on DynamoDB: items `user#`, `group#`, `account#`, `team#`, `intent#`, `fresh#`,
-//! `document#`.
+//! The store on DynamoDB: items `user#`, `group#`, `account#`, `team#`, `document#`.
 //!
-//! Reads are consistent: a link that the invocation before wrote is always seen. Only intents and
-//! fresh memberships carry `expires_at`; a link must never go away by itself.
+//! Reads are consistent: a link that the invocation before wrote is always seen. No item here carries
+//! `expires_at`: a link must never go away by itself.
 
-mod memory;
 mod pair;
-mod read;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -21,29 +16,26 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountOwner, Document, FreshTeams, Intended, Linked, ResetMail, Store, Stored, TeamLink,
-    UserLink, UserMemory,
+    AccountOwner, Document, Documents, Linked, Origin, Recalled, ResetMail, Store, Stored,
+    TeamLink, TeamPairs, UserLink,
 };
-use crate::aws::table::{Item, number, string, target, text};
-use crate::aws::{Target, explain};
+use crate::aws::explain;
+use crate::aws::table::{DynamoDbTable, Item, integer, key_of, number, scan, string, text};
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::ledger::{Lease, Memo};
 
 use pair::{Left, Pair};
 
-/// The pause after a call that was not carried out whole; it doubles from round to round.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Conditional writes of a repair that run at the same time.
 const REPAIRS_AT_ONCE: usize = 8;
 
 /// See the module.
 #[derive(Clone)]
 pub struct DynamoDbStore {
-    client: Client,
-    table: String,
-    clock: Arc<dyn Clock>,
+    table: DynamoDbTable,
+    clock: std::sync::Arc<dyn Clock>,
 }
 
 impl fmt::Debug for DynamoDbStore {
@@ -56,24 +48,33 @@ impl fmt::Debug for DynamoDbStore {
 
 impl DynamoDbStore {
     /// A store in `table`.
-    pub fn new(client: Client, table: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(client: Client, table: impl Into<String>, clock: std::sync::Arc<dyn Clock>) -> Self {
+        let name = table.into();
         Self {
-            client,
-            table: table.into(),
+            table: DynamoDbTable { client, name },
             clock,
         }
     }
 
-    fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
-        target(&self.table, operation)
-    }
-
     /// One item as `T`; `None` when there is none.
     async fn one<T: DeserializeOwned>(&self, pk: String) -> Result<Option<T>, Failure> {
-        match self.get(&pk).await? {
+        match self.table.get(&pk).await? {
             None => Ok(None),
             Some(item) => self.parse(&pk, item).map(Some),
         }
+    }
+
+    /// Every item whose key begins with `prefix`, with `pk` and `attributes` only.
+    async fn scan_prefix(&self, prefix: &str, attributes: &str) -> Result<Vec<Item>, Failure> {
+        let request = self
+            .table
+            .client
+            .scan()
+            .table_name(&self.table.name)
+            .filter_expression("begins_with(pk, :prefix)")
+            .expression_attribute_values(":prefix", text(prefix))
+            .projection_expression(format!("pk, {attributes}"));
+        scan(&request, self.table.target("dynamodb:Scan")).await
     }
 
     /// Many items as `T`, by id. `prefix` + id is the key.
@@ -86,7 +87,7 @@ impl DynamoDbStore {
             ids.iter().map(|id| (format!("{prefix}{id}"), id)).collect();
         let keys: HashSet<String> = by_key.keys().cloned().collect();
         let mut found = HashMap::new();
-        for (pk, item) in self.get_batch(keys).await? {
+        for (pk, item) in self.table.get_batch(keys).await? {
             if let Some(id) = by_key.get(&pk) {
                 found.insert((*id).clone(), self.parse(&pk, item)?);
             }
@@ -122,7 +123,7 @@ impl DynamoDbStore {
             Side::Table,
             format!(
                 "item {pk} of {} lacks an attribute or has one of another type",
-                self.table
+                self.table.name
             ),
             "correct or delete it; items made by hand need all attributes",
         )
@@ -131,9 +132,10 @@ impl DynamoDbStore {
     /// Writes an item unless there is one with its key.
     async fn put_if_absent(&self, item: Item) -> Result<(), Failure> {
         let sent = self
+            .table
             .client
             .put_item()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)")
             .send()
@@ -142,7 +144,7 @@ impl DynamoDbStore {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(explain(self.target("dynamodb:PutItem"), &error)),
+                _ => Err(explain(self.table.target("dynamodb:PutItem"), &error)),
             },
         }
     }
@@ -166,10 +168,31 @@ impl Store for DynamoDbStore {
             .await
     }
 
+    async fn recall_user(&self, user: &OktaUserId) -> Result<Recalled, Failure> {
+        let (link, intent) = (format!("user#{user}"), old_intent_pk(user));
+        let keys = HashSet::from([link.clone(), intent.clone()]);
+        let mut items = self.table.get_batch(keys).await?;
+        let now_s = self.clock.now_ms().div_euclid(1000);
+        let lasts = |item: &Item| integer(item, "expires_at").is_none_or(|at| at > now_s);
+        Ok(Recalled {
+            link: match items.remove(&link) {
+                Some(item) => Some(self.parse(&link, item)?),
+                None => None,
+            },
+            old_intent: items
+                .remove(&intent)
+                .filter(lasts)
+                .and_then(|item| string(&item, "username").map(str::to_owned)),
+        })
+    }
+
     async fn link_user(
         &self,
+        lease: &Lease,
         user: &OktaUserId,
         link: &UserLink,
+        before: Option<&UserLink>,
+        memo: Memo,
     ) -> Result<Linked<OktaUserId>, Failure> {
         let mut attributes = Item::from([
             ("anypoint_id".to_owned(), text(link.anypoint_id.as_str())),
@@ -187,16 +210,42 @@ impl Store for DynamoDbStore {
             let word = text(link.reset_mail.as_str());
             attributes.insert("reset_mail".to_owned(), word);
         }
+        let target = link.anypoint_id.as_str();
+        let before = before.map(|before| before.anypoint_id.as_str());
         let linked = self
-            .link(&user_pair(user), link.anypoint_id.as_str(), attributes)
+            .link(&user_pair(user), lease, target, before, attributes, &memo)
             .await?;
         taken_by(linked, |owner| {
             OktaUserId::parse(owner).map_err(|_| self.unreadable("account#"))
         })
     }
 
-    async fn unlink_user(&self, user: &OktaUserId) -> Result<(), Failure> {
-        self.unlink(&user_pair(user)).await
+    async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure> {
+        self.unlink(&user_pair(user), lease).await
+    }
+
+    async fn record_orphan(
+        &self,
+        lease: &Lease,
+        user: &OktaUserId,
+        account: &AccountId,
+        memo: Memo,
+    ) -> Result<(), Failure> {
+        let (_, mut item) = user_pair(user).reverse(account.as_str(), Some(FORMER));
+        item.insert("origin".to_owned(), text(Origin::Created.as_str()));
+        self.put_reverse_if_absent(lease, item, &memo).await
+    }
+
+    async fn forget_old_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
+        self.table
+            .client
+            .delete_item()
+            .table_name(&self.table.name)
+            .key("pk", text(old_intent_pk(user)))
+            .send()
+            .await
+            .map_err(|error| explain(self.table.target("dynamodb:DeleteItem"), &error))?;
+        Ok(())
     }
 
     async fn account_owners(
@@ -206,41 +255,28 @@ impl Store for DynamoDbStore {
         self.many("account#", accounts).await
     }
 
-    async fn user_memory(&self, user: &OktaUserId) -> Result<UserMemory, Failure> {
-        self.read_memory(user).await
-    }
-
-    async fn intend_account(
-        &self,
-        user: &OktaUserId,
-        username: &str,
-        holder: &str,
-        lease: Duration,
-    ) -> Result<Intended, Failure> {
-        self.put_intent(user, username, holder, lease).await
-    }
-
-    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure> {
-        self.end_intent(user, holder).await
-    }
-
-    async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
-        self.forget(user).await
-    }
-
-    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure> {
-        self.put_fresh_teams(user, teams).await
-    }
-
-    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure> {
-        self.one(format!("group#{group}")).await
-    }
-
-    async fn team_links(
+    async fn team_pairs(
         &self,
         groups: &[OktaGroupId],
-    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
-        self.many("group#", groups).await
+        teams: &[TeamId],
+    ) -> Result<TeamPairs, Failure> {
+        let links: HashMap<String, &OktaGroupId> = groups
+            .iter()
+            .map(|id| (format!("group#{id}"), id))
+            .collect();
+        let owners: HashMap<String, &TeamId> =
+            teams.iter().map(|id| (format!("team#{id}"), id)).collect();
+        let keys: HashSet<String> = links.keys().chain(owners.keys()).cloned().collect();
+        let mut pairs = TeamPairs::default();
+        for (pk, item) in self.table.get_batch(keys).await? {
+            if let Some(group) = links.get(&pk) {
+                pairs.0.insert((*group).clone(), self.parse(&pk, item)?);
+            } else if let Some(team) = owners.get(&pk) {
+                let owner: TeamOwner = self.parse(&pk, item)?;
+                pairs.1.insert((*team).clone(), owner.okta_group);
+            }
+        }
+        Ok(pairs)
     }
 
     async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
@@ -249,34 +285,60 @@ impl Store for DynamoDbStore {
 
     async fn link_team(
         &self,
+        lease: &Lease,
         group: &OktaGroupId,
         link: &TeamLink,
+        before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure> {
         let attributes = Item::from([
             ("team_id".to_owned(), text(link.team_id.as_str())),
             ("team_name".to_owned(), text(&link.team_name)),
             ("origin".to_owned(), text(link.origin.as_str())),
         ]);
+        let target = link.team_id.as_str();
+        let before = before.map(|before| before.team_id.as_str());
+        let pair = team_pair(group);
         let linked = self
-            .link(&team_pair(group), link.team_id.as_str(), attributes)
+            .link(&pair, lease, target, before, attributes, &Memo::Keep)
             .await?;
         taken_by(linked, |owner| {
             OktaGroupId::parse(owner).map_err(|_| self.unreadable("team#"))
         })
     }
 
-    async fn unlink_team(&self, group: &OktaGroupId) -> Result<(), Failure> {
-        self.unlink(&team_pair(group)).await
+    async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure> {
+        self.unlink(&team_pair(group), lease).await
     }
 
-    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure> {
-        let owners: HashMap<TeamId, TeamOwner> = self.many("team#", teams).await?;
-        Ok(owners
-            .into_iter()
-            .map(|(team, owner)| (team, owner.okta_group))
-            .collect())
+    async fn repair_reverse_entries(
+        &self,
+        users: &HashMap<OktaUserId, UserLink>,
+        teams: &HashMap<OktaGroupId, TeamLink>,
+    ) -> Result<(), Failure> {
+        let wanted: HashMap<String, Item> = users
+            .iter()
+            .map(|(user, link)| user_pair(user).reverse(link.anypoint_id.as_str(), Some(CURRENT)))
+            .chain(
+                teams
+                    .iter()
+                    .map(|(group, link)| team_pair(group).reverse(link.team_id.as_str(), None)),
+            )
+            .collect();
+        let there = self
+            .table
+            .get_batch(wanted.keys().cloned().collect())
+            .await?;
+        stream::iter(wanted)
+            .filter(|(pk, _)| std::future::ready(!there.contains_key(pk)))
+            .map(|(_, item)| self.put_if_absent(item))
+            .buffer_unordered(REPAIRS_AT_ONCE)
+            .try_collect::<()>()
+            .await
     }
+}
 
+#[async_trait]
+impl Documents for DynamoDbStore {
     async fn document(&self, name: &str) -> Result<Option<Document>, Failure> {
         self.one(format!("document#{name}")).await
     }
@@ -285,9 +347,10 @@ impl Store for DynamoDbStore {
         // Tells a repetition by the SDK, whose first answer was lost, from another writer.
         let writer = uuid::Uuid::new_v4().to_string();
         let mut put = self
+            .table
             .client
             .put_item()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .item("pk", text(format!("document#{name}")))
             .item("json", text(json))
             .item("version", number(expected + 1))
@@ -313,37 +376,18 @@ impl Store for DynamoDbStore {
                         Stored::Conflict
                     })
                 }
-                _ => Err(explain(self.target("dynamodb:PutItem"), &error)),
+                _ => Err(explain(self.table.target("dynamodb:PutItem"), &error)),
             },
         }
-    }
-
-    async fn repair_reverse_entries(
-        &self,
-        users: &HashMap<OktaUserId, UserLink>,
-        teams: &HashMap<OktaGroupId, TeamLink>,
-    ) -> Result<(), Failure> {
-        let wanted: HashMap<String, Item> = users
-            .iter()
-            .map(|(user, link)| user_pair(user).reverse(link.anypoint_id.as_str(), Some(CURRENT)))
-            .chain(
-                teams
-                    .iter()
-                    .map(|(group, link)| team_pair(group).reverse(link.team_id.as_str(), None)),
-            )
-            .collect();
-        let there = self.get_batch(wanted.keys().cloned().collect()).await?;
-        stream::iter(wanted)
-            .filter(|(pk, _)| std::future::ready(!there.contains_key(pk)))
-            .map(|(_, item)| self.put_if_absent(item))
-            .buffer_unordered(REPAIRS_AT_ONCE)
-            .try_collect::<()>()
-            .await
     }
 }
 
 const CURRENT: &str = "current";
 const FORMER: &str = "former";
+
+fn old_intent_pk(user: &OktaUserId) -> String {
+    format!("intent#{user}")
+}
 
 #[derive(serde::Deserialize)]
 struct TeamOwner {
@@ -358,7 +402,7 @@ fn user_pair(user: &OktaUserId) -> Pair<'_> {
         reverse_side: "account#",
         owner_attribute: "okta_user",
         left: Left::Former,
-        intent: true,
+        old_intent: true,
     }
 }
 
@@ -370,7 +414,7 @@ fn team_pair(group: &OktaGroupId) -> Pair<'_> {
         reverse_side: "team#",
         owner_attribute: "okta_group",
         left: Left::Deleted,
-        intent: false,
+        old_intent: false,
     }
 }
 
@@ -382,15 +426,4 @@ fn taken_by<Id>(
         Linked::Written => Linked::Written,
         Linked::TakenBy(owner) => Linked::TakenBy(parse(owner)?),
     })
-}
-
-/// Lets others go first: until the next round of a call that they were in the way of.
-async fn pause(round: u32) {
-    let longest = FIRST_PAUSE * 2_u32.saturating_pow(round);
-    let longest = longest.min(LONGEST_PAUSE);
-    tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))).await;
-}
-
-fn key_of(item: &Item) -> Option<&str> {
-    string(item, "pk")
 }

@@ -1,35 +1,34 @@
-//! What the program remembers besides the ledger: links, intents and named documents.
+//! What the program remembers besides the ledger: links, and what one run leaves for the next.
 //!
 //! A **link** pairs an Okta object with an Anypoint object by id. Only linked objects are ever
 //! changed. Each link has a reverse entry (account → Okta user, team → Okta group) that is written
-//! in the same transaction, so that one Anypoint object belongs to at most one Okta object.
+//! in the same transaction, so that one Anypoint object belongs to at most one Okta object. Every write
+//! asks for a [`Lease`], and changes nothing when that lease is over.
 //!
-//! An **intent** is written before an account is created and taken away with its link: whoever finds
-//! it after a crash knows that the account of that name is ours. It is also written before an account
-//! that is or was the user's is enabled, and taken away when it is sure that it is the wanted one.
+//! The **memory** of a subject is the memo of its lease. In it, an **intent** is written before an account is created or a
+//! former one is enabled, and goes with the link: whoever finds it after a crash knows that the account
+//! of that name is this user's.
 
+mod documents;
 mod dynamodb;
+mod memory;
 #[cfg(feature = "local")]
 mod sqlite;
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::ledger::{Lease, Memo};
 
+pub use documents::{Document, Documents, Stored};
 pub use dynamodb::DynamoDbStore;
+pub use memory::{FreshWrite, Intent, LastWrite, Memory};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteStore;
-
-/// How long an intent is kept, in days: whoever crashed between creating an account and linking it
-/// is long repeated by then.
-const INTENT_DAYS: i64 = 7;
-/// How long reads of memberships may show the past after a write, in milliseconds.
-const FRESH_MS: i64 = 60_000;
 
 /// How a link came to be (`origin` in the table).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,61 +116,13 @@ pub struct TeamLink {
     pub origin: Origin,
 }
 
-/// The note that an account is about to be created or enabled: item `intent#<okta user id>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountIntent {
-    /// The account's username.
-    pub username: String,
-    /// Which piece of work is at it.
-    pub holder: String,
-    /// Until when it may be at it, milliseconds since the epoch.
-    pub until_ms: i64,
-}
-
-/// The answer to [`Store::intend_account`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Intended {
-    /// The note was written; go ahead.
-    Noted,
-    /// Another piece of work is at it until then (milliseconds since the epoch).
-    Held {
-        /// When its lease ends.
-        until_ms: i64,
-    },
-}
-
-/// What was last written about a membership.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LastWrite {
-    /// The account was put into the team.
-    Joined,
-    /// The account was taken out of it.
-    Left,
-}
-
-impl LastWrite {
-    /// The word in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Joined => "joined",
-            Self::Left => "left",
-        }
-    }
-}
-
-/// What was written moments ago, by team: reads may still show the time before.
-pub type FreshTeams = BTreeMap<TeamId, LastWrite>;
-
-/// What is remembered of one user.
+/// What the table says of one user: item `user#<okta user id>`, and what versions before 0.2 left.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct UserMemory {
+pub struct Recalled {
     /// The link.
     pub link: Option<UserLink>,
-    /// The note about an account that is being, or was perhaps, created.
-    pub intent: Option<AccountIntent>,
-    /// Teams whose memberships were written less than a minute ago.
-    pub fresh_teams: FreshTeams,
+    /// The username in an intent that a version before 0.2 left (item `intent#<okta user id>`).
+    pub old_intent: Option<String>,
 }
 
 /// To whom an Anypoint account belongs, or belonged: item `account#<anypoint user id>`.
@@ -181,6 +132,9 @@ pub struct AccountOwner {
     pub okta_user: OktaUserId,
     /// Whether that user's link points here today.
     pub tenure: Tenure,
+    /// [`Origin::Created`] of an account that was created for the user and never linked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<Origin>,
 }
 
 /// Whether an owner's link still points to the account.
@@ -202,23 +156,8 @@ pub enum Linked<Owner> {
     TakenBy(Owner),
 }
 
-/// A named JSON document (cursor, report, run lease) with a version for conditional writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
-    /// The JSON text.
-    pub json: String,
-    /// Grows by one with each write; 0 is "absent".
-    pub version: u64,
-}
-
-/// What became of a conditional document write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
-    /// Written.
-    Written,
-    /// Somebody else wrote meanwhile; nothing was changed.
-    Conflict,
-}
+/// Links by group, and groups by team.
+pub type TeamPairs = (HashMap<OktaGroupId, TeamLink>, HashMap<TeamId, OktaGroupId>);
 
 /// The port. Adapters: DynamoDB and SQLite; both pass the same suite.
 ///
@@ -237,18 +176,46 @@ pub trait Store: Send + Sync {
     /// Every user link. Reads the whole table: for reconcile and import.
     async fn all_user_links(&self) -> Result<HashMap<OktaUserId, UserLink>, Failure>;
 
-    /// Writes a user's link, its reverse entry, and takes the intent away, in one transaction. The
-    /// reverse entry of the account linked before becomes [`Tenure::Former`]. An account whose entry
-    /// is [`Tenure::Former`] for another user may be taken. A link to the same account that says
-    /// [`Origin::Created`] is not changed to [`Origin::Adopted`]: another run made the account.
+    /// The link of one user, with the intent that an older version may have left.
+    async fn recall_user(&self, user: &OktaUserId) -> Result<Recalled, Failure>;
+
+    /// Writes a user's link, its reverse entry and the memo of `lease`, in one transaction. `before` is
+    /// the link that is there: the reverse entry of its account becomes [`Tenure::Former`]. An account
+    /// whose entry is [`Tenure::Former`] for another user may be taken.
+    ///
+    /// # Errors
+    /// Also when the lease is over.
     async fn link_user(
         &self,
+        lease: &Lease,
         user: &OktaUserId,
         link: &UserLink,
+        before: Option<&UserLink>,
+        memo: Memo,
     ) -> Result<Linked<OktaUserId>, Failure>;
 
     /// Removes a user's link; its reverse entry goes too. Nothing happens when there is none.
-    async fn unlink_user(&self, user: &OktaUserId) -> Result<(), Failure>;
+    ///
+    /// # Errors
+    /// Also when the lease is over.
+    async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure>;
+
+    /// Records an account that a dead run created for `user` and could not link: its reverse entry says
+    /// [`Tenure::Former`] and [`Origin::Created`]. An entry that is there stays. The memo of `lease` is
+    /// written in the same transaction.
+    ///
+    /// # Errors
+    /// Also when the lease is over.
+    async fn record_orphan(
+        &self,
+        lease: &Lease,
+        user: &OktaUserId,
+        account: &AccountId,
+        memo: Memo,
+    ) -> Result<(), Failure>;
+
+    /// Forgets the intent that an older version left.
+    async fn forget_old_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
 
     /// To whom accounts belong; unknown accounts are missing from the answer.
     async fn account_owners(
@@ -256,61 +223,55 @@ pub trait Store: Send + Sync {
         accounts: &[AccountId],
     ) -> Result<HashMap<AccountId, AccountOwner>, Failure>;
 
-    /// What is remembered of one user: link, intent and fresh memberships, in one read.
-    async fn user_memory(&self, user: &OktaUserId) -> Result<UserMemory, Failure>;
-
-    /// Notes that `holder` (an event's uuid) is about to create an account named `username` for `user`,
-    /// and is at it for `lease` at the most. Refused while another holder is at it.
-    async fn intend_account(
-        &self,
-        user: &OktaUserId,
-        username: &str,
-        holder: &str,
-        lease: Duration,
-    ) -> Result<Intended, Failure>;
-
-    /// Says that `holder` is not at it any more; the note itself stays, because an account may exist.
-    /// Nothing happens when another holder is at it.
-    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure>;
-
-    /// Takes the note away: the creation was refused, no account exists.
-    async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
-
-    /// Notes which memberships of `user` were just written. For a minute, reads of them may still show
-    /// the past. Replaces the note that was there.
-    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure>;
-
     /// The link of one group.
-    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure>;
+    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure> {
+        Ok(self
+            .team_links(std::slice::from_ref(group))
+            .await?
+            .remove(group))
+    }
 
     /// The links of many groups; groups without one are missing from the answer.
     async fn team_links(
         &self,
         groups: &[OktaGroupId],
-    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
+    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
+        Ok(self.team_pairs(groups, &[]).await?.0)
+    }
+
+    /// The groups that teams are linked to; unknown teams are missing from the answer.
+    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure> {
+        Ok(self.team_pairs(&[], teams).await?.1)
+    }
+
+    /// [`Store::team_links`] and [`Store::team_owners`] in one read.
+    async fn team_pairs(
+        &self,
+        groups: &[OktaGroupId],
+        teams: &[TeamId],
+    ) -> Result<TeamPairs, Failure>;
 
     /// Every team link. Reads the whole table: for reconcile.
     async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
 
-    /// Writes a group's link and its reverse entry in one transaction; the reverse entry of the team
-    /// linked before goes away. As with users, `adopted` does not replace `created` for one team.
+    /// Writes a group's link and its reverse entry in one transaction; the reverse entry of `before`,
+    /// the link that is there, goes away.
+    ///
+    /// # Errors
+    /// Also when the lease is over.
     async fn link_team(
         &self,
+        lease: &Lease,
         group: &OktaGroupId,
         link: &TeamLink,
+        before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure>;
 
     /// Removes a group's link and its reverse entry. Nothing happens when there is none.
-    async fn unlink_team(&self, group: &OktaGroupId) -> Result<(), Failure>;
-
-    /// The groups that teams are linked to; unknown teams are missing from the answer.
-    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure>;
-
-    /// A named document.
-    async fn document(&self, name: &str) -> Result<Option<Document>, Failure>;
-
-    /// Writes a named document if its version is still `expected` (0: it must be absent).
-    async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure>;
+    ///
+    /// # Errors
+    /// Also when the lease is over.
+    async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure>;
 
     /// Writes the reverse entries that links made by hand may lack, for the given links. Entries
     /// that exist are left alone.

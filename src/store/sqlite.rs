@@ -1,24 +1,21 @@
 //! The store on SQLite: one table for each kind of item, every write one immediate transaction.
 
 mod links;
-mod memory;
 mod rows;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountIntent, AccountOwner, Document, FRESH_MS, FreshTeams, Intended, Linked, Store, Stored,
-    TeamLink, Tenure, UserLink, UserMemory,
+    AccountOwner, Document, Documents, Linked, Origin, Recalled, Store, Stored, TeamLink,
+    TeamPairs, Tenure, UserLink,
 };
-use crate::clock::{Clock, later};
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::ledger::{Lease, Memo};
 use crate::sqlite::Database;
 
 use rows::{parsed, team_link, user_link};
@@ -27,7 +24,6 @@ use rows::{parsed, team_link, user_link};
 #[derive(Clone)]
 pub struct SqliteStore {
     database: Database,
-    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -41,8 +37,8 @@ const TEAM: &str = "okta_group, team_id, team_name, origin";
 
 impl SqliteStore {
     /// A store in `database`.
-    pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock }
+    pub fn new(database: Database) -> Self {
+        Self { database }
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, Failure>
@@ -51,6 +47,25 @@ impl SqliteStore {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.database.write(Side::Table, work).await
+    }
+
+    /// Runs `work` in one transaction, as long as the lease is held.
+    async fn write_under<T, F>(&self, lease: &Lease, memo: Memo, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let held = (lease.subject().to_owned(), lease.owner().to_owned());
+        let written = self
+            .write(move |connection| {
+                if links::held(connection, &held, &memo)? {
+                    work(connection).map(Some)
+                } else {
+                    Ok(None)
+                }
+            })
+            .await?;
+        written.ok_or_else(|| lease.lost())
     }
 
     /// The rows that `sql` finds for each of `ids`.
@@ -116,27 +131,61 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn link_user(
-        &self,
-        user: &OktaUserId,
-        link: &UserLink,
-    ) -> Result<Linked<OktaUserId>, Failure> {
-        let (user, link) = (user.clone(), link.clone());
-        self.write(move |connection| links::link_user(connection, &user, &link))
-            .await
+    async fn recall_user(&self, user: &OktaUserId) -> Result<Recalled, Failure> {
+        // Older intents were moved into the memos when the file was brought to this version.
+        Ok(Recalled {
+            link: self.user_link(user).await?,
+            old_intent: None,
+        })
     }
 
-    async fn unlink_user(&self, user: &OktaUserId) -> Result<(), Failure> {
+    async fn link_user(
+        &self,
+        lease: &Lease,
+        user: &OktaUserId,
+        link: &UserLink,
+        _before: Option<&UserLink>,
+        memo: Memo,
+    ) -> Result<Linked<OktaUserId>, Failure> {
+        let (user, link) = (user.clone(), link.clone());
+        self.write_under(lease, memo, move |connection| {
+            links::link_user(connection, &user, &link)
+        })
+        .await
+    }
+
+    async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure> {
         let user = user.clone();
-        self.write(move |connection| links::unlink_user(connection, &user))
-            .await
+        self.write_under(lease, Memo::Keep, move |connection| {
+            links::unlink_user(connection, &user)
+        })
+        .await
+    }
+
+    async fn record_orphan(
+        &self,
+        lease: &Lease,
+        user: &OktaUserId,
+        account: &AccountId,
+        memo: Memo,
+    ) -> Result<(), Failure> {
+        let (user, account) = (user.to_string(), account.to_string());
+        self.write_under(lease, memo, move |connection| {
+            links::record_orphan(connection, &user, &account)
+        })
+        .await
+    }
+
+    async fn forget_old_intent(&self, _user: &OktaUserId) -> Result<(), Failure> {
+        Ok(())
     }
 
     async fn account_owners(
         &self,
         accounts: &[AccountId],
     ) -> Result<HashMap<AccountId, AccountOwner>, Failure> {
-        let sql = "SELECT anypoint_id, okta_user, tenure FROM accounts WHERE anypoint_id = ?1";
+        let sql =
+            "SELECT anypoint_id, okta_user, tenure, origin FROM accounts WHERE anypoint_id = ?1";
         self.many(sql.to_owned(), accounts, |row| {
             let owner = AccountOwner {
                 okta_user: parsed(row, 1)?,
@@ -145,78 +194,25 @@ impl Store for SqliteStore {
                 } else {
                     Tenure::Former
                 },
+                origin: row.get::<_, Option<String>>(3)?.map(|_| Origin::Created),
             };
             Ok((parsed(row, 0)?, owner))
         })
         .await
     }
 
-    async fn user_memory(&self, user: &OktaUserId) -> Result<UserMemory, Failure> {
-        let (user, now_ms) = (user.clone(), self.clock.now_ms());
-        self.database
-            .read(Side::Table, move |connection| {
-                memory::read(connection, &user, now_ms)
-            })
-            .await
-    }
-
-    async fn intend_account(
-        &self,
-        user: &OktaUserId,
-        username: &str,
-        holder: &str,
-        lease: Duration,
-    ) -> Result<Intended, Failure> {
-        let now_ms = self.clock.now_ms();
-        let until_ms = later(now_ms, lease);
-        let (user, username, holder) = (user.clone(), username.to_owned(), holder.to_owned());
-        self.write(move |connection| {
-            let intent = AccountIntent {
-                username,
-                holder,
-                until_ms,
-            };
-            memory::intend(connection, &user, &intent, now_ms)
-        })
-        .await
-    }
-
-    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Result<(), Failure> {
-        let (user, holder) = (user.clone(), holder.to_owned());
-        self.write(move |connection| {
-            let sql = "UPDATE intents SET until_ms = 0 WHERE okta_user = ?1 AND holder = ?2";
-            connection.execute(sql, (user.as_str(), holder)).map(|_| ())
-        })
-        .await
-    }
-
-    async fn note_memberships(&self, user: &OktaUserId, teams: &FreshTeams) -> Result<(), Failure> {
-        let (user, teams) = (user.clone(), teams.clone());
-        let until_ms = self.clock.now_ms() + FRESH_MS;
-        self.write(move |connection| memory::note(connection, &user, &teams, until_ms))
-            .await
-    }
-
-    async fn forget_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
-        let user = user.clone();
-        self.write(move |connection| {
-            connection.execute("DELETE FROM intents WHERE okta_user = ?1", [user.as_str()])?;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn team_link(&self, group: &OktaGroupId) -> Result<Option<TeamLink>, Failure> {
-        let found = self.team_links(std::slice::from_ref(group)).await?;
-        Ok(found.into_values().next())
-    }
-
-    async fn team_links(
+    async fn team_pairs(
         &self,
         groups: &[OktaGroupId],
-    ) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
-        let sql = format!("SELECT {TEAM} FROM team_links WHERE okta_group = ?1");
-        self.many(sql, groups, team_link).await
+        teams: &[TeamId],
+    ) -> Result<TeamPairs, Failure> {
+        let links = format!("SELECT {TEAM} FROM team_links WHERE okta_group = ?1");
+        let owners = "SELECT team_id, okta_group FROM teams WHERE team_id = ?1".to_owned();
+        Ok((
+            self.many(links, groups, team_link).await?,
+            self.many(owners, teams, |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))
+                .await?,
+        ))
     }
 
     async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure> {
@@ -226,28 +222,46 @@ impl Store for SqliteStore {
 
     async fn link_team(
         &self,
+        lease: &Lease,
         group: &OktaGroupId,
         link: &TeamLink,
+        _before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure> {
         let (group, link) = (group.clone(), link.clone());
-        self.write(move |connection| links::link_team(connection, &group, &link))
-            .await
-    }
-
-    async fn unlink_team(&self, group: &OktaGroupId) -> Result<(), Failure> {
-        let group = group.clone();
-        self.write(move |connection| links::unlink_team(connection, &group))
-            .await
-    }
-
-    async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure> {
-        let sql = "SELECT team_id, okta_group FROM teams WHERE team_id = ?1";
-        self.many(sql.to_owned(), teams, |row| {
-            Ok((parsed(row, 0)?, parsed(row, 1)?))
+        self.write_under(lease, Memo::Keep, move |connection| {
+            links::link_team(connection, &group, &link)
         })
         .await
     }
 
+    async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure> {
+        let group = group.clone();
+        self.write_under(lease, Memo::Keep, move |connection| {
+            links::unlink_team(connection, &group)
+        })
+        .await
+    }
+
+    async fn repair_reverse_entries(
+        &self,
+        users: &HashMap<OktaUserId, UserLink>,
+        teams: &HashMap<OktaGroupId, TeamLink>,
+    ) -> Result<(), Failure> {
+        let users: Vec<_> = users
+            .iter()
+            .map(|(user, link)| (link.anypoint_id.to_string(), user.to_string()))
+            .collect();
+        let teams: Vec<_> = teams
+            .iter()
+            .map(|(group, link)| (link.team_id.to_string(), group.to_string()))
+            .collect();
+        self.write(move |connection| links::repair(connection, users, teams))
+            .await
+    }
+}
+
+#[async_trait]
+impl Documents for SqliteStore {
     async fn document(&self, name: &str) -> Result<Option<Document>, Failure> {
         let name = name.to_owned();
         self.database
@@ -291,22 +305,5 @@ impl Store for SqliteStore {
             })
         })
         .await
-    }
-
-    async fn repair_reverse_entries(
-        &self,
-        users: &HashMap<OktaUserId, UserLink>,
-        teams: &HashMap<OktaGroupId, TeamLink>,
-    ) -> Result<(), Failure> {
-        let users: Vec<_> = users
-            .iter()
-            .map(|(user, link)| (link.anypoint_id.to_string(), user.to_string()))
-            .collect();
-        let teams: Vec<_> = teams
-            .iter()
-            .map(|(group, link)| (link.team_id.to_string(), group.to_string()))
-            .collect();
-        self.write(move |connection| links::repair(connection, users, teams))
-            .await
     }
 }

@@ -6,12 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
+use crate::failure::{Cause, Class};
+
 /// The namespace of every metric.
 const NAMESPACE: &str = "OktaAnypoint";
 /// Values in one array at the most (the format's limit).
 const VALUES_PER_LINE: usize = 100;
 
-/// What is counted or measured. The second dimension, if any, is in brackets.
+/// What is counted or measured. The dimensions beside `Function`, if any, are in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     /// Events received.
@@ -22,8 +24,10 @@ pub enum Metric {
     Duplicate,
     /// Actions carried out (`Action`).
     Applied(&'static str),
-    /// Events that failed (`Class`).
-    Failed(&'static str),
+    /// Events that failed (`Class` and `Cause`).
+    Failed(Class, Cause),
+    /// Events that wait for a second look.
+    Waiting,
     /// Results that came too late: another owner had taken over.
     Superseded,
     /// From an event's publication until it was applied, in milliseconds.
@@ -41,7 +45,8 @@ impl Metric {
             Self::Ignored(_) => "Ignored",
             Self::Duplicate => "Duplicate",
             Self::Applied(_) => "Applied",
-            Self::Failed(_) => "Failed",
+            Self::Failed(..) => "Failed",
+            Self::Waiting => "Waiting",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
             Self::RunCompleted(_) => "RunCompleted",
@@ -49,13 +54,18 @@ impl Metric {
         }
     }
 
-    fn dimension(self) -> Option<(&'static str, &'static str)> {
+    /// The dimensions beside `Function`; each is a set of its own.
+    fn dimensions(self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Self::Ignored(reason) => Some(("Reason", reason)),
-            Self::Applied(action) => Some(("Action", action)),
-            Self::Failed(class) => Some(("Class", class)),
-            Self::RunCompleted(task) | Self::RunStopped(task) => Some(("Task", task)),
-            Self::Received | Self::Duplicate | Self::Superseded | Self::AgeMs => None,
+            Self::Ignored(reason) => vec![("Reason", reason)],
+            Self::Applied(action) => vec![("Action", action)],
+            Self::Failed(class, cause) => {
+                vec![("Class", class.as_str()), ("Cause", cause.as_str())]
+            }
+            Self::RunCompleted(task) | Self::RunStopped(task) => vec![("Task", task)],
+            Self::Received | Self::Duplicate | Self::Superseded | Self::Waiting | Self::AgeMs => {
+                Vec::new()
+            }
         }
     }
 
@@ -135,12 +145,13 @@ impl Metrics {
     }
 
     fn line(&self, metric: Metric, values: &[u64], now_ms: i64) -> Value {
-        let mut dimensions = vec!["Function"];
         let mut line = Map::new();
         line.insert("Function".to_owned(), json!(self.function));
-        if let Some((name, value)) = metric.dimension() {
-            dimensions.push(name);
+        // Both with and without another dimension, so that one alarm can watch the sum.
+        let mut sets = vec![json!(["Function"])];
+        for (name, value) in metric.dimensions() {
             line.insert(name.to_owned(), json!(value));
+            sets.push(json!(["Function", name]));
         }
         let value = if let [one] = values {
             json!(one)
@@ -148,11 +159,6 @@ impl Metrics {
             json!(values)
         };
         line.insert(metric.name().to_owned(), value);
-        // Both with and without the second dimension, so that one alarm can watch the sum.
-        let mut sets = vec![json!(["Function"])];
-        if dimensions.len() > 1 {
-            sets.push(json!(dimensions));
-        }
         line.insert(
             "_aws".to_owned(),
             json!({

@@ -1,8 +1,8 @@
-//! Takes changes, claims them, looks at their subject once, applies, records.
+//! Takes changes, leases their subject, claims them, looks once, applies, records.
 //!
-//! Order inside a subject is kept; several subjects are worked on at once. Several changes of one
-//! subject are claimed together and served by one look. One subject that fails, or panics, stops no
-//! other.
+//! At most one run works on a subject at a time: it holds the lease from before its look until its
+//! records are written. Several changes of one subject are claimed together and served by one look;
+//! several subjects are worked on at once. One subject that fails, or panics, stops no other.
 //!
 //! What is guaranteed: a change is acknowledged ([`Verdict::Settled`]) only when the ledger says
 //! `done`, or `failed` for good. What is not: that a change is applied once only. A cut-off run may
@@ -15,16 +15,21 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, Either, join, join_all, select};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::{Class, Failure, Side};
+use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
-use crate::ledger::{Claim, Ledger, Outcome, Reason, Recorded, Work};
-use crate::provision::{Applied, Provisioner};
+use crate::ledger::{
+    Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason, Recorded,
+    SUBJECT_WAIT, Work, keep, lease_within,
+};
+use crate::provision::{
+    Announced, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Turn,
+};
 use crate::queue::Queue;
 use crate::telemetry::{Metric, Metrics};
 
@@ -40,12 +45,17 @@ pub enum Verdict {
         /// The pause that the remote, or a running lease, asks for.
         after: Option<Duration>,
     },
+    /// It waits for a second look: give it back for exactly this long.
+    Wait {
+        /// How long.
+        after: Duration,
+    },
 }
 
 impl Verdict {
     /// Whether the message goes back.
     pub fn is_retry(self) -> bool {
-        matches!(self, Self::Retry { .. })
+        matches!(self, Self::Retry { .. } | Self::Wait { .. })
     }
 }
 
@@ -58,6 +68,10 @@ pub struct Pace {
     pub least: Duration,
     /// Subjects worked on at once. Low: Anypoint serializes the writes of an organization.
     pub subjects_at_once: usize,
+    /// How long to wait for a subject that another run works on.
+    pub patience: Duration,
+    /// Where a second look happens, when one is needed.
+    pub second_look: SecondLook,
 }
 
 impl Pace {
@@ -66,14 +80,26 @@ impl Pace {
         recording: Duration::from_millis(300),
         least: Duration::from_millis(400),
         subjects_at_once: 4,
+        patience: Duration::from_millis(1500),
+        second_look: SecondLook::AtOnce,
     };
     /// For working from a queue.
     pub const QUEUED: Self = Self {
         recording: Duration::from_secs(2),
         least: Duration::from_secs(5),
         subjects_at_once: 4,
+        patience: SUBJECT_WAIT,
+        second_look: SecondLook::Later,
+    };
+    /// For an operator who waits for the answer.
+    pub const BY_HAND: Self = Self {
+        second_look: SecondLook::AtOnce,
+        ..Self::QUEUED
     };
 }
+
+/// A change whose runs died so often is set aside.
+const MAX_DEATHS: u32 = 10;
 
 /// Does the work.
 pub struct Worker {
@@ -86,21 +112,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that records in `ledger` and applies with `provisioner`. Users that have to be looked
-    /// at next go to `follow_ups`, or are done in the same run when there is no queue.
+    /// A worker that looks and applies through `ports`. Subjects that have to be looked at next go to
+    /// `follow_ups`, or are done in the same run when there is no queue.
     pub fn new(
-        ledger: Arc<dyn Ledger>,
-        provisioner: Provisioner,
+        ports: Ports,
         follow_ups: Option<Arc<dyn Queue>>,
         metrics: Arc<Metrics>,
         pace: Pace,
     ) -> Self {
-        let clock = provisioner.clock.clone();
         Self {
-            ledger,
-            provisioner,
+            ledger: ports.ledger.clone(),
+            clock: ports.clock.clone(),
+            provisioner: Provisioner::new(ports),
             follow_ups,
-            clock,
             metrics,
             pace,
         }
@@ -187,160 +211,326 @@ impl Worker {
         reason: Reason,
         deadline: Deadline,
     ) -> Vec<Verdict> {
+        let back = |after| vec![Verdict::Retry { after }; changes.len()];
         if deadline.remaining() < self.pace.least {
-            return vec![Verdict::Retry { after: None }; changes.len()];
+            return back(None);
         }
-        let lease = deadline.lease();
+        let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
+        let patience = self.pace.patience.min(patient.remaining());
+        let key = subject.to_string();
+        let lease = match lease_within(&*self.ledger, &key, deadline, patience).await {
+            Ok(Leased::Ours(lease)) => lease,
+            Ok(Leased::Busy { until_ms }) => {
+                tracing::info!(%subject, "another run works on the subject");
+                return back(Some(self.until(until_ms)));
+            }
+            Err(failure) => {
+                tracing::error!(%subject, "the subject could not be leased: {failure}");
+                return back(failure.retry_after);
+            }
+        };
+        if lease.took_over() {
+            tracing::warn!(%subject, "an earlier run did not finish; its effects are verified");
+        }
         let works: Vec<Work> = changes.iter().map(Change::work).collect();
         let mut asked = Vec::with_capacity(works.len());
         for work in &works {
-            asked.push(self.ledger.claim(work, lease, reason));
+            asked.push(self.ledger.claim(work, &lease, reason));
         }
-        let outcomes = join_all(asked).await;
+        let (outcomes, known) = join(join_all(asked), self.provisioner.recall(subject)).await;
 
         let mut verdicts = Vec::with_capacity(changes.len());
         let mut claims = Vec::new();
-        let mut blocked: Option<Option<Duration>> = None;
         for (position, outcome) in outcomes.into_iter().enumerate() {
-            let verdict = match (outcome, blocked) {
-                (Ok(Outcome::Claimed(claim)), None) => {
+            verdicts.push(match outcome {
+                Ok(Outcome::Claimed(claim)) => {
                     claims.push((position, claim));
                     Verdict::Settled
                 }
-                (Ok(Outcome::Claimed(claim)), Some(after)) => {
-                    self.give_back(claim).await;
-                    Verdict::Retry { after }
-                }
-                (_, Some(after)) => Verdict::Retry { after },
-                (Ok(Outcome::AlreadyDone | Outcome::AlreadyFailed), None) => {
+                Ok(Outcome::AlreadyDone | Outcome::AlreadyFailed) => {
                     self.metrics.count(Metric::Duplicate, 1);
                     Verdict::Settled
                 }
-                (Ok(Outcome::Busy { until_ms }), None) => {
-                    let left = u64::try_from(until_ms - self.clock.now_ms()).unwrap_or(0);
-                    let after = Some(Duration::from_millis(left));
-                    blocked = Some(after);
-                    Verdict::Retry { after }
-                }
-                (Err(failure), None) => {
+                Ok(Outcome::Busy { until_ms }) => Verdict::Retry {
+                    after: Some(self.until(until_ms)),
+                },
+                Ok(Outcome::Waiting { until_ms }) => Verdict::Wait {
+                    after: self.until(until_ms),
+                },
+                Err(failure) => {
                     tracing::error!(%subject, "an event could not be claimed: {failure}");
-                    blocked = Some(failure.retry_after);
                     Verdict::Retry {
                         after: failure.retry_after,
                     }
                 }
-            };
-            verdicts.push(verdict);
+            });
         }
-        let first = claims.first().map_or(0, |(position, _)| *position);
-        if let Some(after) = self.serve(subject, changes, claims, deadline).await {
-            // What was claimed goes back, and so does everything after the first of it: order.
-            verdicts[first..].fill(Verdict::Retry { after });
+        for (position, verdict) in self
+            .serve(subject, changes, lease, claims, known, reason, deadline)
+            .await
+        {
+            verdicts[position] = verdict;
+        }
+        // Order: behind a change that goes back, every later one goes back.
+        if let Some(first) = verdicts.iter().position(|verdict| verdict.is_retry()) {
+            let verdict = verdicts[first];
+            verdicts[first..].fill(verdict);
         }
         verdicts
     }
 
-    /// One look for all claimed changes. `Some` when they go back.
+    fn until(&self, until_ms: i64) -> Duration {
+        let left = until_ms.saturating_sub(self.clock.now_ms());
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// One look for all claimed changes; gives the lease back. What becomes of each claimed change.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `subject`, called there only"
+    )]
     async fn serve(
         &self,
         subject: &Subject,
         changes: &[Change],
+        lease: Lease,
         claims: Vec<(usize, Claim)>,
+        known: Result<Known, Failure>,
+        reason: Reason,
         deadline: Deadline,
-    ) -> Option<Option<Duration>> {
-        let (_, first) = claims.first()?;
-        if first.took_over {
-            tracing::warn!(%subject, "an earlier run did not finish; its effects are verified");
+    ) -> Vec<(usize, Verdict)> {
+        let positions: Vec<usize> = claims.iter().map(|(position, _)| *position).collect();
+        let (dead, claims): (Vec<Claim>, Vec<Claim>) = claims
+            .into_iter()
+            .map(|(_, claim)| claim)
+            .partition(|claim| claim.deaths >= MAX_DEATHS);
+        let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(set_aside).collect();
+        let mut progress = Progress::default();
+        let mut result = Ok(());
+        if !claims.is_empty() {
+            result = match known {
+                Ok(known) => {
+                    let mine = positions
+                        .iter()
+                        .filter_map(|position| changes.get(*position));
+                    let turn = self.turn(&lease, known, mine, reason, deadline);
+                    self.provision(subject, turn, &claims, &mut progress).await
+                }
+                Err(failure) => Err(failure),
+            };
         }
-        let result = self.provision(subject, first, deadline).await;
-        match result {
-            Ok(applied) => {
+        let memo = progress
+            .memory
+            .take()
+            .map_or(Memo::Keep, |memory| memory.to_memo());
+        let mut lease = lease;
+        if result.is_ok() && !progress.follow_ups.is_empty() {
+            match self
+                .follow_up(&progress.follow_ups, lease, &memo, deadline)
+                .await
+            {
+                Ok((ours, followed)) => {
+                    lease = ours;
+                    result = followed;
+                }
+                // The claims stay until their lease is over; then the next run does the rest.
+                Err(failure) => {
+                    tracing::warn!(%subject, "events go back: {failure}");
+                    let after = failure.retry_after;
+                    let back = |position| (position, Verdict::Retry { after });
+                    return positions.into_iter().map(back).collect();
+                }
+            }
+        }
+        let verdict = self.tell(subject, changes, &positions, &progress, &result);
+        let applied: Vec<String> = progress.applied.iter().map(ToString::to_string).collect();
+        let state = match (result, progress.wait) {
+            (Err(failure), _) => EndState::Failed(failure),
+            (Ok(()), Some(wait)) => EndState::Waiting {
+                until_ms: wait.until_ms,
+                seen: wait.seen,
+            },
+            (Ok(()), None) => EndState::Done,
+        };
+        let ending = Ending { applied, state };
+        endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
+        let conclusion = Conclusion {
+            claims: endings,
+            memo,
+        };
+        let unrecorded = self.conclude(lease, conclusion).await;
+        let verdict = unrecorded.unwrap_or(verdict);
+        positions
+            .into_iter()
+            .map(|position| (position, verdict))
+            .collect()
+    }
+
+    fn turn<'t>(
+        &self,
+        lease: &'t Lease,
+        known: Known,
+        changes: impl Iterator<Item = &'t Change> + Clone,
+        reason: Reason,
+        deadline: Deadline,
+    ) -> Turn<'t> {
+        let is_found = |change: &&Change| change.event_type == crate::event::RECONCILE_EVENT_TYPE;
+        let distrusted = changes.clone().filter(is_found);
+        Turn {
+            lease,
+            known,
+            distrusted: distrusted
+                .filter_map(|change| change.group.clone())
+                .collect(),
+            announced: match reason {
+                Reason::Delivery => Announced::by(changes, self.clock.now_ms()),
+                Reason::Replay => Announced::everything(),
+            },
+            second_look: self.pace.second_look,
+            deadline: deadline.earlier_by(self.pace.recording),
+        }
+    }
+
+    /// Logs and counts what came of a look; gives what becomes of its changes.
+    fn tell(
+        &self,
+        subject: &Subject,
+        changes: &[Change],
+        positions: &[usize],
+        progress: &Progress,
+        result: &Result<(), Failure>,
+    ) -> Verdict {
+        for applied in &progress.applied {
+            self.metrics.count(Metric::Applied(applied.action), 1);
+        }
+        let events = positions.len();
+        let actions = || {
+            progress
+                .applied
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        match (result, &progress.wait) {
+            (Ok(()), Some(wait)) => {
+                let after = self.until(wait.until_ms);
+                self.metrics.count(Metric::Waiting, events);
                 tracing::info!(
-                    %subject,
-                    events = claims.len(),
-                    actions = ?applied.actions,
-                    "looked at a subject; both sides agree"
+                    %subject, events, actions = ?actions(), seen = wait.seen,
+                    wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                    "subject waits for a second look"
                 );
-                for action in &applied.actions {
-                    self.metrics.count(Metric::Applied(action), 1);
+                Verdict::Wait { after }
+            }
+            (Ok(()), None) => {
+                if events > 0 {
+                    tracing::info!(%subject, events, actions = ?actions(), "subject in sync");
                 }
                 let now_ms = self.clock.now_ms();
-                for (position, _) in &claims {
+                for position in positions {
                     if let Some(age) = changes.get(*position).and_then(|c| age_ms(c, now_ms)) {
                         self.metrics.measure(Metric::AgeMs, age);
                     }
                 }
-                self.record(claims, None).await
+                Verdict::Settled
             }
-            Err(failure) => {
-                match failure.class {
-                    Class::Permanent => tracing::error!(
-                        %subject, class = failure.class.as_str(), "events failed for good: {failure}"
-                    ),
-                    Class::Retryable => tracing::warn!(
-                        %subject, class = failure.class.as_str(), "events will be retried: {failure}"
-                    ),
-                }
+            (Err(failure), _) => {
                 self.metrics
-                    .count(Metric::Failed(failure.class.as_str()), claims.len());
-                let not_recorded = self.record(claims, Some(&failure)).await;
+                    .count(Metric::Failed(failure.class, failure.cause), events);
+                let (class, cause) = (failure.class.as_str(), failure.cause.as_str());
                 match failure.class {
-                    Class::Retryable => Some(failure.retry_after),
-                    Class::Permanent => not_recorded,
+                    Class::Permanent => {
+                        tracing::error!(%subject, class, cause, "events failed: {failure}");
+                        Verdict::Settled
+                    }
+                    Class::Retryable => {
+                        tracing::warn!(%subject, class, cause, "events will be retried: {failure}");
+                        Verdict::Retry {
+                            after: failure.retry_after,
+                        }
+                    }
                 }
             }
         }
     }
 
+    /// Looks, plans and applies while the time lasts and the lease is held.
     async fn provision(
         &self,
         subject: &Subject,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<Applied, Failure> {
-        let until = deadline.earlier_by(self.pace.recording);
-        let work = AssertUnwindSafe(async {
-            let applied = self.provisioner.provision(subject, claim, until).await?;
-            self.follow_up(&applied, until).await?;
-            Ok(applied)
-        })
-        .catch_unwind();
-        match tokio::time::timeout_at(until.instant(), work).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Failure::retryable(Side::Program, "the work panicked")),
+        turn: Turn<'_>,
+        claims: &[Claim],
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let (lease, until) = (turn.lease, turn.deadline);
+        let work = AssertUnwindSafe(self.provisioner.provision(subject, turn, progress));
+        let kept = Box::pin(keep(&*self.ledger, lease, claims, until));
+        let kept_work = Box::pin(select(work.catch_unwind(), kept));
+        match tokio::time::timeout_at(until.instant(), kept_work).await {
+            Ok(Either::Left((Ok(result), _))) => result,
+            Ok(Either::Left((Err(_), _))) => {
+                let panicked = Failure::retryable(Side::Program, "the work panicked");
+                Err(panicked.because(Cause::Defect))
+            }
+            Ok(Either::Right((lost, _))) => Err(lost),
             Err(_) => Err(Failure::retryable(
                 Side::Program,
                 "the time of this run was up; the next run goes on from what is there",
-            )),
+            )
+            .because(Cause::Timeout)),
         }
     }
 
-    /// Users that have to be looked at next, as changes of their own.
-    async fn follow_up(&self, applied: &Applied, deadline: Deadline) -> Result<(), Failure> {
-        if applied.follow_ups.is_empty() {
-            return Ok(());
-        }
+    /// Subjects that have to be looked at next, as changes of their own. Without a queue they are done
+    /// at once, and the lease is given back meanwhile: nobody waits in a circle.
+    async fn follow_up(
+        &self,
+        next: &[FollowUp],
+        lease: Lease,
+        memo: &Memo,
+        deadline: Deadline,
+    ) -> Result<(Lease, Result<(), Failure>), Failure> {
         let now_ms = self.clock.now_ms();
-        let changes: Vec<Change> = applied
-            .follow_ups
+        let changes: Vec<Change> = next
             .iter()
-            .map(|user| Change::found(Subject::User(user.clone()), now_ms))
+            .map(|next| match next {
+                FollowUp::Subject(subject) => Change::found(subject.clone(), now_ms),
+                FollowUp::Member(user, group) => {
+                    Change::found(Subject::User(user.clone()), now_ms).in_group(group.clone())
+                }
+            })
             .collect();
         if let Some(queue) = &self.follow_ups {
-            return queue.send(&changes).await;
+            return Ok((lease, queue.send(&changes).await));
         }
-        let verdicts = self.run_again(&changes, deadline).await;
+        let subject = lease.subject().to_owned();
+        let conclusion = Conclusion {
+            claims: Vec::new(),
+            memo: memo.clone(),
+        };
+        self.ledger.conclude(lease, conclusion).await?;
+        let verdicts = self
+            .run_again(&changes, deadline.earlier_by(self.pace.recording))
+            .await;
         let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
-        if open == 0 {
-            return Ok(());
-        }
-        Err(Failure::retryable(
-            Side::Program,
-            format!(
-                "{open} of {} members of the group are not done yet",
+        let result = if open == 0 {
+            Ok(())
+        } else {
+            let message = format!(
+                "{open} of {} subjects that follow are not done",
                 changes.len()
-            ),
-        ))
+            );
+            Err(Failure::retryable(Side::Program, message).because(Cause::Busy))
+        };
+        match self.ledger.lease(&subject, deadline.lease()).await? {
+            Leased::Ours(lease) => Ok((lease, result)),
+            Leased::Busy { until_ms } => Err(Failure::retryable(
+                Side::Program,
+                "another run took the subject meanwhile",
+            )
+            .because(Cause::Busy)
+            .after(Some(self.until(until_ms)))),
+        }
     }
 
     /// [`Worker::run`] from within a run; the boxed type ends the recursion of types.
@@ -352,46 +542,51 @@ impl Worker {
         Box::pin(self.run(changes, Reason::Delivery, deadline))
     }
 
-    /// Writes what became of the claims. `Some` when it could not be written, or another run took over
-    /// and what becomes of its work is not known: the changes go back.
-    async fn record(
-        &self,
-        claims: Vec<(usize, Claim)>,
-        failure: Option<&Failure>,
-    ) -> Option<Option<Duration>> {
-        let mut writes = Vec::with_capacity(claims.len());
-        for (_, claim) in claims {
-            writes.push(match failure {
-                None => self.ledger.complete(claim),
-                Some(failure) => self.ledger.fail(claim, failure),
-            });
-        }
-        let mut unwritten = None;
-        for written in join_all(writes).await {
-            match written {
-                Ok(Recorded::Written) => {}
-                Ok(Recorded::Superseded) => {
-                    self.metrics.count(Metric::Superseded, 1);
-                    unwritten = unwritten.or(Some(None));
+    /// Records what became of the claims and gives the lease back. `Some` when it could not be written,
+    /// or another run took over and what becomes of its work is not known: the changes go back.
+    async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
+        match self.ledger.conclude(lease, conclusion).await {
+            Ok(recorded) => {
+                let lost = recorded
+                    .iter()
+                    .filter(|r| **r == Recorded::Superseded)
+                    .count();
+                if lost == 0 {
+                    return None;
                 }
-                Err(error) => {
-                    tracing::error!("what became of an event could not be recorded: {error}");
-                    unwritten = Some(error.retry_after);
-                }
+                self.metrics.count(Metric::Superseded, lost);
+                Some(Verdict::Retry { after: None })
+            }
+            Err(error) => {
+                tracing::error!("what became of events could not be recorded: {error}");
+                Some(Verdict::Retry {
+                    after: error.retry_after,
+                })
             }
         }
-        unwritten
     }
+}
 
-    async fn give_back(&self, claim: Claim) {
-        let waits = Failure::retryable(
-            Side::Program,
-            "waits for an earlier event of the same subject that another run works on",
-        );
-        if let Err(error) = self.ledger.fail(claim, &waits).await {
-            tracing::error!("a claim could not be given back: {error}");
-        }
-    }
+/// A change whose runs died again and again takes no more of them along.
+fn set_aside(claim: Claim) -> (Claim, Ending) {
+    let failure = Failure::permanent(
+        Side::Program,
+        format!(
+            "{} runs in a row died while they worked on this event.",
+            claim.deaths
+        ),
+        "Look for the cause in the log, then replay the event.",
+    )
+    .because(Cause::RunsDied);
+    tracing::error!(event = claim.id(), "events failed: {failure}");
+    let state = EndState::Failed(failure);
+    (
+        claim,
+        Ending {
+            applied: Vec::new(),
+            state,
+        },
+    )
 }
 
 /// How old a change is; none is younger than this moment, whatever Okta's clock says.

@@ -16,7 +16,8 @@ use crate::{names, table};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"events\": [{\"id\", \"status\", \"event_type\", \"subject\", \"published\", \
-\"attempts\", \"updated_at_ms\", \"expires_at\", \"error\", \"error_class\"}]}.
+\"attempts\", \"updated_at_ms\", \"expires_at\", \"applied\", \"error\", \"error_class\", \
+\"error_code\", \"waits_until_ms\", \"waits_for\"}]}.
 
 Examples:
   okta-anypoint events --failed
@@ -45,6 +46,7 @@ enum State {
     InProgress,
     Done,
     Failed,
+    Waiting,
 }
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
@@ -64,6 +66,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
             (true, _) | (_, Some(State::Failed)) => Some(Status::Failed),
             (_, Some(State::Done)) => Some(Status::Done),
             (_, Some(State::InProgress)) => Some(Status::InProgress),
+            (_, Some(State::Waiting)) => Some(Status::Waiting),
             (false, None) => None,
         },
         subject: subject.map(|subject| subject.to_string()),
@@ -124,5 +127,6 @@ fn state(record: &Record, console: &Console) -> String {
         (Status::Failed, None) => console.paint(Tone::Bad, "failed"),
         (Status::Done, _) => console.paint(Tone::Good, "done"),
         (Status::InProgress, _) => "in_progress".to_owned(),
+        (Status::Waiting, _) => "waiting".to_owned(),
     }
 }

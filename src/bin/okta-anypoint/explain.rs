@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 use futures_util::future::try_join4;
+use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::ledger::{Filter, Record, Status};
 use okta_anypoint::okta::{AppUser, Assignment};
-use okta_anypoint::provision::GroupWanted;
+use okta_anypoint::provision::{Announced, Doubt, GroupPreview, GroupWanted, Provisioner};
 use okta_anypoint::store::TeamLink;
 use serde_json::{Value, json};
 
@@ -22,7 +24,9 @@ use crate::{names, table};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"subject\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
-\"reason\"}], \"failure\": {\"side\", \"class\", \"message\", \"advice\"}}.
+\"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \
+\"events\": [{\"id\", \"event_type\", \"status\", \"applied\", \"error\"}], \
+\"failure\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}}.
 
 Examples:
   okta-anypoint explain ada.lovelace@acme.example
@@ -43,7 +47,11 @@ struct Explanation {
     anypoint: Vec<(&'static str, Value)>,
     link: Value,
     plan: Result<Vec<Planned>, Failure>,
+    doubts: Vec<Doubt>,
 }
+
+/// How many of a subject's last events are shown.
+const SHOWN_EVENTS: usize = 10;
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let operator = args.table.open_to_read().await?;
@@ -51,7 +59,13 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         Subject::User(user) => of_user(&operator, user).await?,
         Subject::Group(group) => of_group(&operator, group).await?,
     };
-    show(&explanation, console)?;
+    let filter = Filter {
+        subject: Some(explanation.subject.to_string()),
+        ..Filter::default()
+    };
+    let mut events = operator.table.ledger.records(&filter).await?;
+    events.truncate(SHOWN_EVENTS);
+    show(&explanation, &events, console)?;
     Ok(match explanation.plan {
         Ok(_) => Verdict::Done,
         Err(_) => Verdict::Problem,
@@ -59,19 +73,21 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
 }
 
 async fn of_user(operator: &Operator, user: OktaUserId) -> Result<Explanation> {
-    let provisioner = &operator.provisioner;
+    let ports = &operator.ports;
     let deadline = Deadline::within(LOOK_TIME);
     let (found, app_user, groups, link) = try_join4(
-        async { Ok(provisioner.okta.user(&user, deadline).await?) },
+        async { Ok(ports.okta.user(&user, deadline).await?) },
         async {
-            let app_user = provisioner.okta.app_user(&provisioner.app, &user, deadline);
+            let app_user = ports.okta.app_user(&ports.app, &user, deadline);
             Ok(app_user.await?)
         },
-        async { Ok(provisioner.okta.groups_of_user(&user, deadline).await?) },
-        provisioner.store.user_link(&user),
+        async { Ok(ports.okta.groups_of_user(&user, deadline).await?) },
+        ports.store.user_link(&user),
     )
     .await?;
-    let outlook = outlook::look_at_user(provisioner, &user, deadline).await;
+    let preview = Provisioner::new(ports.clone())
+        .preview_user(&user, Announced::default(), deadline)
+        .await?;
 
     let assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
     let okta = match &found {
@@ -94,7 +110,7 @@ async fn of_user(operator: &Operator, user: OktaUserId) -> Result<Explanation> {
         ],
     };
     let linked = link.as_ref().map(|link| link.anypoint_id.clone());
-    let named = outlook
+    let named = preview
         .view
         .as_ref()
         .and_then(|view| view.named.as_ref())
@@ -112,7 +128,8 @@ async fn of_user(operator: &Operator, user: OktaUserId) -> Result<Explanation> {
             "username": link.username,
             "origin": link.origin,
         }))),
-        plan: outlook.plan,
+        doubts: preview.doubts(),
+        plan: preview.plan.map(|plan| Planned::from_steps(&plan.steps())),
     })
 }
 
@@ -121,7 +138,7 @@ async fn account_facts(
     id: &AccountId,
     deadline: Deadline,
 ) -> Result<Vec<(&'static str, Value)>> {
-    let anypoint = &operator.provisioner.anypoint;
+    let anypoint = &operator.ports.anypoint;
     let Some(account) = anypoint.account(id, deadline).await? else {
         return Ok(vec![("account", json!(id)), ("exists", json!(false))]);
     };
@@ -150,52 +167,62 @@ async fn account_facts(
 }
 
 async fn of_group(operator: &Operator, group: OktaGroupId) -> Result<Explanation> {
-    let provisioner = &operator.provisioner;
+    let ports = &operator.ports;
     let deadline = Deadline::within(LOOK_TIME);
-    let outlook = outlook::look_at_group(provisioner, &group, deadline).await?;
-    let mut okta = match &outlook.group {
+    let preview = Provisioner::new(ports.clone())
+        .preview_group(&group, Announced::default(), deadline)
+        .await?;
+    let found = match &preview.group {
+        Some(found) => Some(found.clone()),
+        None => ports.okta.group(&group, deadline).await?,
+    };
+    let mut okta = match &found {
         None => vec![("exists", json!(false))],
         Some(found) => vec![("name", json!(found.name()))],
     };
-    match &outlook.view.wanted {
+    match &preview.view.wanted {
         GroupWanted::Nothing(reason) => {
             okta.push(("pushed", json!(false)));
             okta.push(("because", json!(reason)));
         }
-        GroupWanted::Team { members, unlinked } => {
+        GroupWanted::Team(wanted) => {
             okta.push(("pushed", json!(true)));
-            okta.push(("members with an account", json!(members.len())));
-            okta.push(("members without", json!(unlinked)));
+            okta.push(("members with an account", json!(wanted.accounts.len())));
+            okta.push(("members without", json!(wanted.later)));
         }
     }
-    let anypoint = match &outlook.view.link {
+    let anypoint = match &preview.view.link {
         None => vec![("team", Value::Null)],
-        Some(link) => team_facts(operator, link, &outlook, deadline).await?,
+        Some(link) => team_facts(operator, link, &preview, deadline).await?,
     };
     Ok(Explanation {
         subject: Subject::Group(group),
         okta,
         anypoint,
-        link: json!(outlook.view.link),
-        plan: outlook.plan,
+        link: json!(preview.view.link),
+        doubts: preview.doubts(),
+        plan: preview.steps.map(|steps| Planned::from_steps(&steps)),
     })
 }
 
 async fn team_facts(
     operator: &Operator,
     link: &TeamLink,
-    outlook: &outlook::GroupOutlook,
+    preview: &GroupPreview,
     deadline: Deadline,
 ) -> Result<Vec<(&'static str, Value)>> {
-    let anypoint = &operator.provisioner.anypoint;
+    let anypoint = &operator.ports.anypoint;
     let Some(team) = anypoint.team(&link.team_id, deadline).await? else {
         return Ok(vec![
             ("team", json!(link.team_id)),
             ("exists", json!(false)),
         ]);
     };
-    let found = outlook.view.found.as_deref().unwrap_or_default();
-    let ours = found.iter().filter(|found| found.can_end()).count();
+    let found = preview.view.found.as_deref().unwrap_or_default();
+    let ours = found
+        .iter()
+        .filter(|found| found.can_end().is_some())
+        .count();
     Ok(vec![
         ("team", json!(team.id)),
         ("name", json!(team.name)),
@@ -204,7 +231,7 @@ async fn team_facts(
     ])
 }
 
-fn show(explanation: &Explanation, console: &Console) -> Result<()> {
+fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Result<()> {
     let object = |facts: &[(&'static str, Value)]| -> Value {
         facts
             .iter()
@@ -218,6 +245,8 @@ fn show(explanation: &Explanation, console: &Console) -> Result<()> {
         "anypoint": object(&explanation.anypoint),
         "link": explanation.link,
         "actions": explanation.plan.as_ref().ok(),
+        "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
+        "events": events,
         "failure": explanation.plan.as_ref().err().map(outlook::failure_json),
     }))?;
     let heading = |text: &str| console.paint(Tone::Strong, text);
@@ -238,8 +267,9 @@ fn show(explanation: &Explanation, console: &Console) -> Result<()> {
     ))?;
     console.say(format!("\n{}", heading("What would follow")))?;
     match &explanation.plan {
+        Ok(actions) if actions.is_empty() && !explanation.doubts.is_empty() => Ok(()),
         Ok(actions) if actions.is_empty() => {
-            console.say(console.paint(Tone::Good, "  nothing: both sides agree"))
+            console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
         }
         Ok(actions) => {
             for action in actions {
@@ -249,7 +279,54 @@ fn show(explanation: &Explanation, console: &Console) -> Result<()> {
             Ok(())
         }
         Err(failure) => console.say(console.paint(Tone::Bad, format!("  {failure}"))),
+    }?;
+    for doubt in &explanation.doubts {
+        console.say(format!(
+            "  {}, seen once at {}; will be believed after {}",
+            doubt.finding.in_words(),
+            rfc3339(doubt.first_seen_ms),
+            rfc3339(doubt.believed_after_ms)
+        ))?;
     }
+    if events.is_empty() {
+        return Ok(());
+    }
+    console.say(format!("\n{}", heading("Last events")))?;
+    for event in events {
+        console.say(format!("  {}", event_line(event)))?;
+    }
+    Ok(())
+}
+
+fn doubt_json(doubt: &Doubt) -> Value {
+    json!({
+        "finding": doubt.finding.to_string(),
+        "first_seen": rfc3339(doubt.first_seen_ms),
+        "believed_after": rfc3339(doubt.believed_after_ms),
+    })
+}
+
+/// What one event did, and why.
+fn event_line(event: &Record) -> String {
+    let at = rfc3339(event.updated_at_ms.div_euclid(1000) * 1000);
+    let applied = event.applied.as_deref().unwrap_or_default();
+    let done = if applied.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        applied.join(", ")
+    };
+    let what = match event.status {
+        Status::Done => done,
+        Status::InProgress => "in progress".to_owned(),
+        Status::Waiting => {
+            format!(
+                "waits: {}",
+                event.waits_for.as_deref().unwrap_or("for a second look")
+            )
+        }
+        Status::Failed => format!("failed: {}", event.error.as_deref().unwrap_or("no reason")),
+    };
+    format!("{at}  {}  {what}", event.event_type)
 }
 
 /// A value for people.

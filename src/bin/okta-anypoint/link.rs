@@ -3,11 +3,14 @@
 use anyhow::{Result, bail};
 use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::ids::AccountId;
+use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ledger::{Lease, Memo};
+use okta_anypoint::provision::{Announced, Provisioner};
 use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
 use crate::console::{Console, Verdict};
+use crate::outlook::Planned;
 use crate::table::{LOOK_TIME, Operator};
 use crate::{names, outlook, table};
 
@@ -34,7 +37,7 @@ pub struct LinkArgs {
     table: table::Args,
 }
 
-/// Part an Okta user from its Anypoint user. Neither is changed.
+/// Unlink an Okta user from its Anypoint user. Neither is changed.
 ///
 /// While the user is assigned to the app, the next event finds the account again under its username,
 /// and adopts it or not as ADOPT says.
@@ -71,49 +74,24 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
     let deadline = Deadline::within(LOOK_TIME);
     let user = names::user(&operator, &args.user).await?;
-    if operator
-        .provisioner
-        .okta
-        .user(&user, deadline)
-        .await?
-        .is_none()
-    {
+    if operator.ports.okta.user(&user, deadline).await?.is_none() {
         bail!("Okta has no user {user}; nothing was linked");
     }
     let account = account(&operator, &args.account, deadline).await?;
-    let store = &operator.table.store;
-    if let Some(link) = store.user_link(&user).await?
-        && link.anypoint_id != account.id
-    {
-        bail!(
-            "Okta user {user} is linked to Anypoint user {} already; part them first: okta-anypoint \
-             unlink {user}",
-            link.anypoint_id
-        );
-    }
-    let link = UserLink {
-        anypoint_id: account.id.clone(),
-        username: account.username.clone(),
-        origin: Origin::Adopted,
-        agreed: None,
-        reset_mail: ResetMail::default(),
-    };
-    if let Linked::TakenBy(other) = store.link_user(&user, &link).await? {
-        bail!(
-            "Anypoint user {} is linked to Okta user {other}; part them first: okta-anypoint unlink \
-             {other}",
-            account.id
-        );
-    }
+    let lease = operator.lease(&user).await?;
+    let linked = write_link(&operator, &lease, &user, &account).await;
+    operator.release(lease).await?;
+    linked?;
     console.say(format!(
         "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
         account.id, account.username
     ))?;
-    let plan = outlook::look_at_user(&operator.provisioner, &user, deadline)
-        .await
-        .plan;
+    let preview = Provisioner::new(operator.ports.clone())
+        .preview_user(&user, Announced::default(), deadline)
+        .await?;
+    let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
     match &plan {
-        Ok(actions) if actions.is_empty() => console.say("Both sides agree.")?,
+        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync.")?,
         Ok(actions) => {
             console.say(format!(
                 "The next event, or `okta-anypoint push {user}`, would:"
@@ -134,9 +112,44 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     Ok(Verdict::Done)
 }
 
+async fn write_link(
+    operator: &Operator,
+    lease: &Lease,
+    user: &OktaUserId,
+    account: &Account,
+) -> Result<()> {
+    let store = &operator.table.store;
+    let before = store.user_link(user).await?;
+    if let Some(link) = &before
+        && link.anypoint_id != account.id
+    {
+        bail!(
+            "Okta user {user} is linked to Anypoint user {} already; unlink them first: okta-anypoint \
+             unlink {user}",
+            link.anypoint_id
+        );
+    }
+    let link = before.clone().unwrap_or_else(|| UserLink {
+        anypoint_id: account.id.clone(),
+        username: account.username.clone(),
+        origin: Origin::Adopted,
+        agreed: None,
+        reset_mail: ResetMail::default(),
+    });
+    let linked = store.link_user(lease, user, &link, before.as_ref(), Memo::Keep);
+    if let Linked::TakenBy(other) = linked.await? {
+        bail!(
+            "Anypoint user {} is linked to Okta user {other}; unlink them first: okta-anypoint unlink \
+             {other}",
+            account.id
+        );
+    }
+    Ok(())
+}
+
 /// The account of an id or a username. Single sign-on users are not among those that are provisioned.
 async fn account(operator: &Operator, name: &str, deadline: Deadline) -> Result<Account> {
-    let anypoint = &operator.provisioner.anypoint;
+    let anypoint = &operator.ports.anypoint;
     let found = match AccountId::parse(name) {
         Ok(id) if uuid::Uuid::parse_str(name).is_ok() => anypoint.account(&id, deadline).await?,
         _ => anypoint.account_named(name, deadline).await?,
@@ -157,11 +170,15 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
     let user = names::user(&operator, &args.user).await?;
     let store = &operator.table.store;
-    let link = store.user_link(&user).await?;
-    store.unlink_user(&user).await?;
+    let lease = operator.lease(&user).await?;
+    let link = store.user_link(&user).await;
+    let unlinked = store.unlink_user(&lease, &user).await;
+    operator.release(lease).await?;
+    unlinked?;
+    let link = link?;
     console.say(match &link {
         Some(link) => format!(
-            "Okta user {user} and Anypoint user {} are parted; neither was changed.",
+            "Okta user {user} and Anypoint user {} are unlinked; neither was changed.",
             link.anypoint_id
         ),
         None => format!("Okta user {user} was not linked."),
@@ -179,7 +196,7 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict>
             "Okta user {user} has no linked Anypoint user; `okta-anypoint explain {user}` says why"
         );
     };
-    let anypoint = &operator.provisioner.anypoint;
+    let anypoint = &operator.ports.anypoint;
     let Some(account) = anypoint.account(&link.anypoint_id, deadline).await? else {
         bail!(
             "Anypoint user {} is gone; `okta-anypoint push {user}` makes the account again if it is \

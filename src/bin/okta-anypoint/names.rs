@@ -5,7 +5,7 @@ use futures_util::future::try_join3;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
-use okta_anypoint::provision::Provisioner;
+use okta_anypoint::provision::Ports;
 
 use crate::console::Usage;
 use crate::table::{LOOK_TIME, Operator};
@@ -16,7 +16,7 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
         return Ok(subject);
     }
     let deadline = Deadline::within(LOOK_TIME);
-    let found = find(&operator.provisioner, name, deadline).await?;
+    let found = find(&operator.ports, name, deadline).await?;
     unique(name, found, "user or group")
 }
 
@@ -26,7 +26,7 @@ pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
         return Ok(user);
     }
     let deadline = Deadline::within(LOOK_TIME);
-    let found = find(&operator.provisioner, name, deadline).await?;
+    let found = find(&operator.ports, name, deadline).await?;
     let users = found
         .into_iter()
         .filter(|subject| matches!(subject, Subject::User(_)))
@@ -49,17 +49,13 @@ pub fn by_id(name: &str) -> Option<Subject> {
     }
 }
 
-async fn find(
-    provisioner: &Provisioner,
-    name: &str,
-    deadline: Deadline,
-) -> Result<Vec<Subject>, Failure> {
+async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subject>, Failure> {
     let by_login = async {
-        let user = provisioner.okta.user_by_login(name, deadline).await?;
+        let user = ports.okta.user_by_login(name, deadline).await?;
         Ok::<_, Failure>(user.map(|user| user.id))
     };
     let by_group_name = async {
-        let groups = provisioner.okta.groups_named(name, deadline).await?;
+        let groups = ports.okta.groups_named(name, deadline).await?;
         Ok(groups
             .into_iter()
             .filter(|group| group.name().eq_ignore_ascii_case(name))
@@ -67,7 +63,7 @@ async fn find(
             .collect::<Vec<_>>())
     };
     let by_link = async {
-        let links = provisioner.store.all_user_links().await?;
+        let links = ports.store.all_user_links().await?;
         Ok(links
             .into_iter()
             .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
@@ -78,10 +74,7 @@ async fn find(
     let mut users: Vec<OktaUserId> = login.into_iter().chain(linked).collect();
     if users.is_empty() && groups.is_empty() {
         // The last resort reads every assignment: a username in the app of somebody without a link.
-        let assigned = provisioner
-            .okta
-            .app_users(&provisioner.app, deadline)
-            .await?;
+        let assigned = ports.okta.app_users(&ports.app, deadline).await?;
         users.extend(
             assigned
                 .into_iter()

@@ -66,11 +66,11 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
         let subject = names::subject(&operator, name).await?;
         changes.push(Change::found(subject, operator.clock.now_ms()));
     }
-    work(&operator, &changes, Reason::Delivery, console).await
+    work(&operator, &changes, Reason::Replay, console).await
 }
 
 fn change(record: &Record) -> Result<Change> {
-    let readable = EventUuid::parse(record.id.clone())
+    let readable = EventUuid::parse(record.uuid())
         .ok()
         .zip(record.subject.parse::<Subject>().ok());
     let (uuid, subject) = readable.ok_or_else(|| {
@@ -85,6 +85,9 @@ fn change(record: &Record) -> Result<Change> {
         event_type: record.event_type.clone(),
         subject,
         published: record.published.clone(),
+        group: None,
+        actor: None,
+        planned: Vec::new(),
     })
 }
 

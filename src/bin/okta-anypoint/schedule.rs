@@ -199,19 +199,11 @@ async fn once(
             let client = aws_sdk_sqs::Client::new(&sdk);
             Arc::new(SqsQueue::new(client, url.clone(), AWS_TIME))
         }
-        None => {
-            let (ledger, provisioner) = (&operator.table.ledger, &operator.provisioner);
-            wiring::in_place(ledger, provisioner, &metrics, Pace::QUEUED, RUN_TIME)
-        }
+        None => wiring::inline(&operator.ports, &metrics, Pace::BY_HAND, RUN_TIME),
     };
     let (bar, progress) = progress(console);
-    let scheduler = Scheduler::new(
-        operator.provisioner.clone(),
-        queue,
-        access.settings,
-        metrics,
-    )
-    .with_progress(progress);
+    let scheduler = Scheduler::new(operator.ports.clone(), queue, access.settings, metrics)
+        .with_progress(progress);
     let summary = scheduler.run(task, mode, Deadline::within(RUN_TIME)).await;
     bar.finish_and_clear();
     Ok(summary?)

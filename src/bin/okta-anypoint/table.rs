@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use okta_anypoint::aws;
-use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
-use okta_anypoint::ledger::{Reason, SqliteLedger};
-use okta_anypoint::provision::Provisioner;
+use okta_anypoint::ids::{OktaUserId, Subject};
+use okta_anypoint::ledger::{
+    Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger, lease_within,
+};
+use okta_anypoint::provision::Ports;
 use okta_anypoint::queue::SqliteQueue;
 use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
@@ -41,9 +44,11 @@ pub struct Args {
 /// Both ports on one embedded database.
 pub fn sqlite(database: &Database, event_ttl: Duration, clock: &Arc<dyn Clock>) -> Table {
     let ttl_days = u32::try_from(event_ttl.as_secs() / 86_400).unwrap_or(u32::MAX);
+    let store = Arc::new(SqliteStore::new(database.clone()));
     Table {
         ledger: Arc::new(SqliteLedger::new(database.clone(), ttl_days, clock.clone())),
-        store: Arc::new(SqliteStore::new(database.clone(), clock.clone())),
+        documents: store.clone(),
+        store,
     }
 }
 
@@ -121,12 +126,11 @@ impl Args {
     async fn operator(engine: &EngineSettings, place: Place, access: Access) -> Result<Operator> {
         let clock = clock();
         let (table, queue) = open(place, access, engine.event_ttl, &clock).await?;
-        let provisioner = wiring::provisioner(engine, table.store.clone(), &clock)
-            .map_err(|error| anyhow!(error))?;
+        let ports = wiring::ports(engine, &table, &clock).map_err(|error| anyhow!(error))?;
         Ok(Operator {
             table,
             queue,
-            provisioner,
+            ports,
             clock,
         })
     }
@@ -212,20 +216,37 @@ pub struct Operator {
     pub table: Table,
     /// The queue of `serve`, when the table is its file.
     pub queue: Option<SqliteQueue>,
-    pub provisioner: Provisioner,
+    pub ports: Ports,
     pub clock: Arc<dyn Clock>,
 }
 
 impl Operator {
+    /// Takes the lease on a user, and waits a little for a run that works on them.
+    pub async fn lease(&self, user: &OktaUserId) -> Result<Lease> {
+        let subject = Subject::User(user.clone()).to_string();
+        let deadline = Deadline::within(LOOK_TIME);
+        match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
+            Leased::Ours(lease) => Ok(lease),
+            Leased::Busy { until_ms } => Err(anyhow!(
+                "another run works on {subject}, until {} at the latest; try again then",
+                rfc3339(until_ms)
+            )),
+        }
+    }
+
+    /// Gives a lease back.
+    pub async fn release(&self, lease: Lease) -> Result<()> {
+        self.ports
+            .ledger
+            .conclude(lease, Conclusion::default())
+            .await?;
+        Ok(())
+    }
+
     /// Works on changes now, as the worker does on events.
     pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Settled> {
-        let worker = Worker::new(
-            self.table.ledger.clone(),
-            self.provisioner.clone(),
-            None,
-            Arc::new(Metrics::new("cli")),
-            Pace::QUEUED,
-        );
+        let metrics = Arc::new(Metrics::new("cli"));
+        let worker = Worker::new(self.ports.clone(), None, metrics, Pace::BY_HAND);
         worker
             .run(changes, reason, Deadline::within(WORK_TIME))
             .await

@@ -1,234 +1,315 @@
-//! Carries out a group's plans until a look finds nothing left to do.
+//! Looks at a group, plans, carries the plan out and verifies what it wrote.
 //!
-//! Looking again after writing does two jobs: reads of members lag behind writes for a moment, and a
-//! membership may have changed in Okta while a large group was at work.
+//! A membership has two subjects. While a group's run works, runs of its members may go on: the group's
+//! run verifies what it wrote, once, and hands over whoever changed meanwhile.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::HashSet;
 
 use futures_util::future::try_join_all;
 use http::StatusCode;
 
-use super::look::GroupState;
-use super::plan::{GroupAction, GroupView, MemberFound, plan_group, who_can_leave};
-use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
-use crate::ids::{AccountId, OktaGroupId, TeamId};
-use crate::ledger::Claim;
-use crate::provision::provisioner::{Applied, Provisioner};
-use crate::store::{LastWrite, Tenure};
+use super::look::{GroupState, went_away};
+use super::plan::{GroupPlan, GroupView, GroupWanted, TeamEnd, plan_group};
+use crate::failure::Failure;
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::provision::evidence::Finding;
+use crate::provision::provisioner::{FollowUp, Work};
+use crate::provision::step::{Applied, action};
+use crate::store::Tenure;
 
 /// Accounts that are read at once.
 const AT_ONCE: usize = 5;
-/// Looks at the most, before the group goes back to the queue.
-const MOST_LOOKS: u32 = 8;
-/// The pause before the second look; it doubles from look to look.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Leavers that one run asks and takes out; the group is looked at again for the rest.
+const MAX_LEAVERS: usize = 100;
+/// Up to this many people are verified by their own groups, more by the group's list.
+const VERIFIED_ONE_BY_ONE: usize = 20;
 
-/// The memberships that one round wrote: the next look tells whether the team is still the group's.
-#[derive(Default)]
-struct Written(HashMap<TeamId, HashMap<AccountId, LastWrite>>);
-
-impl Written {
-    fn note(&mut self, team: &TeamId, accounts: &[AccountId], write: LastWrite) {
-        let noted = self.0.entry(team.clone()).or_default();
-        noted.extend(accounts.iter().map(|account| (account.clone(), write)));
-    }
-}
-
-impl Provisioner {
-    pub(crate) async fn provision_group(
-        &self,
+impl Work<'_> {
+    pub(in crate::provision) async fn provision_group(
+        &mut self,
         group: &OktaGroupId,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<Applied, Failure> {
-        let mut applied = Applied::default();
-        let mut gone = HashSet::new();
-        let mut written = Written::default();
-        let mut pause = FIRST_PAUSE;
-        for look in 0..MOST_LOOKS {
-            let (wrote, refused) = self
-                .one_round(
-                    group,
-                    claim,
-                    deadline,
-                    &mut applied,
-                    &mut gone,
-                    &mut written,
-                )
-                .await?;
-            match refused {
-                _ if wrote => {}
-                None => return Ok(applied),
-                Some(refused) => return Err(refused),
-            }
-            // The first look after a write comes at once; the next ones wait for lagging reads.
-            if look > 0 {
-                tokio::time::sleep(pause.min(deadline.remaining())).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-        Err(Failure::retryable(
-            Side::Anypoint,
-            "the team's members do not show what was written; the group is looked at again later",
-        ))
-    }
-
-    /// One look, and what follows from it. Says whether anything was written, and whether the team
-    /// cannot have its name: the members of a team that is there follow all the same.
-    async fn one_round(
-        &self,
-        group: &OktaGroupId,
-        claim: &Claim,
-        deadline: Deadline,
-        applied: &mut Applied,
-        gone: &mut HashSet<AccountId>,
-        written: &mut Written,
-    ) -> Result<(bool, Option<Failure>), Failure> {
-        let mut refused = None;
-        let view = match self.group_state(group, deadline).await? {
-            GroupState::Pushed(found) => {
-                let team = self.ensure_team(group, found.name(), claim, deadline);
-                match team.await {
-                    Err(failure) if !failure.is_retryable() => refused = Some(failure),
-                    other => drop(other?),
-                }
-                self.look_at_members(group, deadline).await?
-            }
-            GroupState::Unpushed(reason) => self.look_at_remains(group, reason, deadline).await?,
-        };
-        self.hand_over(std::mem::take(written), &view, applied)
-            .await?;
-        let mut wrote = false;
-        for step in plan_group(&view, &self.policy) {
-            let name = step.action.name();
-            match step.action {
-                GroupAction::AddMembers { team, mut accounts } => {
-                    accounts.retain(|account| !gone.contains(account));
-                    if accounts.is_empty() {
-                        continue;
-                    }
-                    written.note(&team, &accounts, LastWrite::Joined);
-                    self.add_members(&team, &accounts, gone, deadline).await?;
-                    wrote = true;
-                }
-                GroupAction::RemoveMembers { team, accounts } => {
-                    written.note(&team, &accounts, LastWrite::Left);
-                    self.anypoint
-                        .remove_members(&team, &accounts, deadline)
-                        .await?;
-                    wrote = true;
-                }
-                GroupAction::DeleteTeam { team } => {
-                    self.delete_team(group, &team, view.found.as_deref(), claim, deadline)
-                        .await?;
-                }
-                GroupAction::FollowUp(user) => {
-                    if applied.follow_ups.contains(&user) {
-                        continue;
-                    }
-                    applied.follow_ups.push(user);
-                }
-            }
-            applied.actions.push(name);
-        }
-        Ok((wrote, refused))
-    }
-
-    /// Another group took the team over while this one wrote to it, and may have read the members
-    /// before: the users of the accounts that were written are looked at once more.
-    async fn hand_over(
-        &self,
-        written: Written,
-        view: &GroupView,
-        applied: &mut Applied,
     ) -> Result<(), Failure> {
-        let own = view.link.as_ref().map(|link| &link.team_id);
-        for (team, accounts) in written.0 {
-            if own == Some(&team) {
-                continue;
-            }
-            let ids: Vec<AccountId> = accounts.keys().cloned().collect();
-            for (account, owner) in self.store.account_owners(&ids).await? {
-                let Some(write) = accounts.get(&account) else {
-                    continue;
+        let began_ms = self.ports().clock.now_ms();
+        let (mut state, mut young) = self.look.group_state(group, &self.evidence).await?;
+        if young.is_some() && self.pause_for_second_read().await {
+            self.evidence.agree_with_the_look();
+            (state, young) = self.look.group_state(group, &self.evidence).await?;
+        }
+        let mut refused = None;
+        let view = match state {
+            GroupState::Pushed(found) => {
+                let ensured = self.ensure_own_team(group, found.name()).await;
+                let link = match ensured {
+                    // The members of a team that is there follow all the same.
+                    Err(failure) if !failure.is_retryable() => {
+                        refused = Some(failure);
+                        self.ports().store.team_link(group).await?
+                    }
+                    other => Some(other?),
                 };
-                if owner.tenure != Tenure::Current {
-                    continue;
+                self.look.members(group, link).await?
+            }
+            GroupState::Unpushed(reason) => self.look.remains(group, reason).await?,
+        };
+        let plan = self.plan_known(group, &view).await?;
+        if let Some(until_ms) = young {
+            let seen = "Okta does not show yet what the event announced";
+            self.progress.wait_until(until_ms, seen.to_owned());
+        }
+        self.carry_out_group(group, &view, &plan).await?;
+        for user in &plan.later {
+            let next = FollowUp::Subject(Subject::User(user.clone()));
+            self.progress.follow(next);
+        }
+        self.verify(group, &view, &plan, began_ms).await?;
+        match refused.or_else(|| plan.refused.clone()) {
+            None => Ok(()),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    async fn ensure_own_team(
+        &mut self,
+        group: &OktaGroupId,
+        name: &str,
+    ) -> Result<crate::store::TeamLink, Failure> {
+        let mut made = Vec::new();
+        let ensured = self
+            .look
+            .ensure_team(group, name, self.lease, &mut made)
+            .await;
+        self.progress.applied.extend(made);
+        let ensured = ensured?;
+        for next in ensured.moved {
+            self.progress
+                .follow(FollowUp::Subject(Subject::Group(next)));
+        }
+        Ok(ensured.link)
+    }
+
+    /// The plan, from what is known. People who do not show in the group are asked first.
+    async fn plan_known(
+        &mut self,
+        group: &OktaGroupId,
+        view: &GroupView,
+    ) -> Result<GroupPlan, Failure> {
+        let policy = &self.ports().policy;
+        let mut plan = plan_group(view, policy, &self.evidence);
+        if !plan.doubted.is_empty() && self.pause_for_second_read().await {
+            if !self.still_unshown_in(group, view).await? {
+                return Err(went_away());
+            }
+            for finding in plan.doubted.clone() {
+                self.evidence.agree(&finding);
+            }
+            plan = plan_group(view, policy, &self.evidence);
+        }
+        let mut findings: Vec<Finding> =
+            plan.believed.iter().chain(&plan.doubted).cloned().collect();
+        findings.truncate(MAX_REMEMBERED);
+        self.remember(&findings);
+        let leavers: Vec<OktaUserId> = plan.believed.iter().filter_map(leaver).collect();
+        if leavers.len() > MAX_LEAVERS {
+            let now_ms = self.evidence.now_ms();
+            let seen = format!(
+                "{} people leave the team, {MAX_LEAVERS} at a time",
+                leavers.len()
+            );
+            self.progress.wait_until(now_ms, seen);
+            self.keep_only(&mut plan, view, &leavers[..MAX_LEAVERS]);
+        }
+        let listed = match &view.wanted {
+            GroupWanted::Team(wanted) => wanted.listed.clone(),
+            GroupWanted::Nothing(_) => HashSet::new(),
+        };
+        let asked = &leavers[..leavers.len().min(MAX_LEAVERS)];
+        self.look.ask_leavers(group, asked, &listed).await?;
+        for finding in &plan.doubted {
+            let weight = self.evidence.weigh(finding);
+            let until_ms = self.evidence.believed_after(weight);
+            self.progress.wait_until(until_ms, finding.in_words());
+        }
+        Ok(plan)
+    }
+
+    /// Takes out no more than these.
+    fn keep_only(&self, plan: &mut GroupPlan, view: &GroupView, leavers: &[OktaUserId]) {
+        let found = view.found.iter().flatten();
+        let kept: HashSet<&AccountId> = found
+            .filter(|found| {
+                let is_leaver = |owner| {
+                    let finding = Finding::NotMember(Clone::clone(owner));
+                    plan.believed.contains(&finding) && !leavers.contains(owner)
+                };
+                found.owner.as_ref().is_some_and(is_leaver)
+            })
+            .map(|found| &found.account)
+            .collect();
+        plan.remove.retain(|account| !kept.contains(account));
+    }
+
+    /// Reads once more what did not show. Whether Okta still does not show it.
+    async fn still_unshown_in(
+        &self,
+        group: &OktaGroupId,
+        view: &GroupView,
+    ) -> Result<bool, Failure> {
+        match &view.wanted {
+            GroupWanted::Nothing(_) => {
+                let (state, _) = self.look.group_state(group, &self.evidence).await?;
+                Ok(matches!(state, GroupState::Unpushed(_)))
+            }
+            GroupWanted::Team(wanted) => {
+                let again = self.look.members(group, view.link.clone()).await?;
+                let GroupWanted::Team(again) = again.wanted else {
+                    return Ok(false);
+                };
+                Ok(again.listed == wanted.listed && again.accounts == wanted.accounts)
+            }
+        }
+    }
+
+    async fn carry_out_group(
+        &mut self,
+        group: &OktaGroupId,
+        view: &GroupView,
+        plan: &GroupPlan,
+    ) -> Result<(), Failure> {
+        let Some(team) = &plan.team else {
+            return Ok(());
+        };
+        if !plan.remove.is_empty() {
+            let anypoint = self.anypoint()?;
+            anypoint
+                .remove_members(team, &plan.remove, self.look.deadline)
+                .await?;
+            self.applied(Applied::on(action::REMOVE_MEMBERS, team));
+        }
+        if !plan.add.is_empty() && self.add_members(team, &plan.add).await? {
+            self.applied(Applied::on(action::ADD_MEMBERS, team));
+        }
+        match plan.end {
+            None => {}
+            Some(TeamEnd::Unlink) => {
+                self.ports().store.unlink_team(self.lease, group).await?;
+                self.applied(Applied::on(action::UNLINK_TEAM, team));
+            }
+            Some(TeamEnd::Delete) => {
+                if view.found.is_some() {
+                    self.anypoint()?
+                        .delete_team(team, self.look.deadline)
+                        .await?;
                 }
-                let user = owner.okta_user;
-                let mut fresh = self.store.user_memory(&user).await?.fresh_teams;
-                fresh.insert(team.clone(), *write);
-                self.store.note_memberships(&user, &fresh).await?;
-                if !applied.follow_ups.contains(&user) {
-                    applied.follow_ups.push(user);
-                }
+                self.ports().store.unlink_team(self.lease, group).await?;
+                self.applied(Applied::on(action::DELETE_TEAM, team));
             }
         }
         Ok(())
     }
 
-    /// Adds members. One whose account was deleted in Anypoint fails a whole batch; such accounts are
-    /// put into `gone` and told of in their users' own events.
+    /// Adds members; whether any was added. One whose account was deleted in Anypoint fails a whole
+    /// batch; such accounts are left out and told of in their users' own events.
     async fn add_members(
-        &self,
+        &mut self,
         team: &TeamId,
         accounts: &[AccountId],
-        gone: &mut HashSet<AccountId>,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
-        let refused = match self.anypoint.add_members(team, accounts, deadline).await {
+    ) -> Result<bool, Failure> {
+        let deadline = self.look.deadline;
+        let anypoint = self.anypoint()?;
+        let refused = match anypoint.add_members(team, accounts, deadline).await {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
             // The team was deleted since the look: the next one makes it again.
-            Err(error) if error.is_not_found() => return Ok(()),
-            other => return other.map_err(Failure::from),
+            Err(error) if error.is_not_found() => return Err(went_away()),
+            other => return other.map(|()| true).map_err(Failure::from),
         };
         let mut there = Vec::new();
         for batch in accounts.chunks(AT_ONCE) {
             let reads = batch
                 .iter()
-                .map(|account| self.anypoint.account(account, deadline));
-            for (account, found) in batch.iter().zip(try_join_all(reads).await?) {
-                match found {
-                    Some(_) => there.push(account.clone()),
-                    None => {
-                        gone.insert(account.clone());
-                    }
-                }
-            }
+                .map(|account| anypoint.account(account, deadline));
+            let found = try_join_all(reads).await?;
+            let pairs = batch.iter().zip(found);
+            there.extend(pairs.filter_map(|(account, found)| found.map(|_| account.clone())));
         }
         if there.len() == accounts.len() {
             return Err(refused.into());
         }
-        self.anypoint.add_members(team, &there, deadline).await?;
-        Ok(())
+        if there.is_empty() {
+            return Ok(false);
+        }
+        self.anypoint()?.add_members(team, &there, deadline).await?;
+        Ok(true)
     }
 
-    async fn delete_team(
-        &self,
+    /// Verifies what was written: whether those put in still belong there, and those taken out still do
+    /// not. Whoever does not agree, or whom another run worked on meanwhile, is looked at next.
+    async fn verify(
+        &mut self,
         group: &OktaGroupId,
-        team: &TeamId,
-        found: Option<&[MemberFound]>,
-        _claim: &Claim,
-        deadline: Deadline,
+        view: &GroupView,
+        plan: &GroupPlan,
+        began_ms: i64,
     ) -> Result<(), Failure> {
-        if self.has_children(team, deadline).await? {
-            // Nobody keeps access because of that.
-            let pushed = who_can_leave(found.unwrap_or_default());
-            self.anypoint
-                .remove_members(team, &pushed, deadline)
-                .await?;
-            return Err(Failure::permanent(
-                Side::Anypoint,
-                format!("team {team} has teams below it, and deleting it would delete them, too."),
-                "Move the teams below it elsewhere in Anypoint, then replay the event; or set \
-                 TEAM_REMOVAL=empty.",
-            ));
+        let GroupWanted::Team(_) = &view.wanted else {
+            return Ok(());
+        };
+        let written: Vec<AccountId> = plan.add.iter().chain(&plan.remove).cloned().collect();
+        if written.is_empty() {
+            return Ok(());
         }
-        self.anypoint.delete_team(team, deadline).await?;
-        self.store.unlink_team(group).await
+        let owners = self.ports().store.account_owners(&written).await?;
+        let added: HashSet<&AccountId> = plan.add.iter().collect();
+        let mut users = Vec::new();
+        let mut wrong = HashSet::new();
+        for account in &written {
+            let Some(owner) = owners.get(account) else {
+                continue;
+            };
+            if added.contains(account) && owner.tenure == Tenure::Former {
+                wrong.insert(owner.okta_user.clone());
+            }
+            users.push((owner.okta_user.clone(), added.contains(account)));
+        }
+        let ids: Vec<OktaUserId> = users.iter().map(|(user, _)| user.clone()).collect();
+        let inside = if ids.len() <= VERIFIED_ONE_BY_ONE {
+            self.look.in_group(group, &ids).await?
+        } else {
+            let (okta, deadline) = (&self.ports().okta, self.look.deadline);
+            let members = okta
+                .group_members(group, deadline)
+                .await?
+                .ok_or_else(went_away)?;
+            members.into_iter().map(|member| member.id).collect()
+        };
+        let ended = match &view.wanted {
+            GroupWanted::Team(wanted) => &wanted.ended,
+            GroupWanted::Nothing(_) => return Ok(()),
+        };
+        for (user, was_added) in &users {
+            let belongs = inside.contains(user) && !ended.contains(user);
+            if belongs != *was_added {
+                wrong.insert(user.clone());
+            }
+        }
+        let subject = |user: &OktaUserId| Subject::User(user.clone()).to_string();
+        let subjects: Vec<String> = ids.iter().map(subject).collect();
+        let held = self.ports().ledger.last_held(&subjects).await?;
+        for user in ids {
+            let meanwhile = held.get(&subject(&user)).is_some_and(|at| *at >= began_ms);
+            if meanwhile || wrong.contains(&user) {
+                self.progress.follow(FollowUp::Member(user, group.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Findings of one group that are remembered; a memory has to fit into an item.
+const MAX_REMEMBERED: usize = 3_000;
+
+fn leaver(finding: &Finding) -> Option<OktaUserId> {
+    match finding {
+        Finding::NotMember(user) => Some(user.clone()),
+        _ => None,
     }
 }

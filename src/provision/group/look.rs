@@ -1,249 +1,285 @@
 //! Looks at one group on both sides. Reads only.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
-use super::plan::{GroupView, GroupWanted, MemberFound};
+use super::plan::{GroupView, GroupWanted, MemberFound, WantedMembers};
 use crate::anypoint::Member;
-use crate::deadline::Deadline;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Group, User};
-use crate::provision::policy::Selected;
-use crate::provision::provisioner::Provisioner;
-use crate::provision::wanted::standing;
-use crate::store::{TeamLink, Tenure, UserLink};
+use crate::okta::{AppUser, Assignment, Group, User};
+use crate::provision::evidence::{Evidence, Fact, Sense};
+use crate::provision::policy::{Selected, TeamRemoval};
+use crate::provision::provisioner::Look;
+use crate::provision::user::contradiction;
+use crate::provision::wanted::{MemberWanted, wanted};
+use crate::store::{TeamLink, Tenure};
 
 /// Up to this many members, their assignments are read one by one; above, the app's whole list is.
 const ONE_BY_ONE: usize = 20;
-/// Assignments that are read at once.
+/// People that are read at once.
 const AT_ONCE: usize = 5;
 
 /// A group as Okta has it.
-pub(super) enum GroupState {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupState {
     /// It exists and is selected.
     Pushed(Group),
     /// It does not become a team, and why.
     Unpushed(&'static str),
 }
 
-impl Provisioner {
-    /// Whether a group is to become a team.
-    pub(super) async fn group_state(
+impl Look<'_> {
+    /// Whether a group is to become a team, and until when an announcement that says the contrary is too
+    /// young to be overruled (milliseconds since the epoch).
+    ///
+    /// # Errors
+    /// When Okta does not answer, or its answers contradict each other.
+    pub async fn group_state(
         &self,
         group: &OktaGroupId,
-        deadline: Deadline,
-    ) -> Result<GroupState, Failure> {
-        let Some(found) = self.okta.group(group, deadline).await? else {
-            return Ok(GroupState::Unpushed(
-                "the Okta group does not exist (any more)",
-            ));
+        evidence: &Evidence,
+    ) -> Result<(GroupState, Option<i64>), Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
+        let Some(found) = ports.okta.group(group, deadline).await? else {
+            let young = evidence.too_young(&Fact::GroupExists, Sense::Ended);
+            let state = GroupState::Unpushed("the Okta group does not exist (any more)");
+            return Ok((state, young));
         };
-        let selected = match self.policy.groups.selects(&found) {
+        let mut young = evidence.too_young(&Fact::GroupExists, Sense::Holds);
+        let is_selected = match ports.policy.groups.selects(&found) {
             Selected::Yes => true,
             Selected::No => false,
             Selected::IfAssigned => {
-                let assigned = self.okta.is_app_group(&self.app, group, deadline).await?;
+                let assigned = ports.okta.is_app_group(&ports.app, group, deadline).await?;
                 if !assigned {
                     // As with users: a wrong OKTA_APP_ID must not look like "not assigned".
-                    self.okta.check_app(&self.app, deadline).await?;
+                    ports.okta.check_app(&ports.app, deadline).await?;
                 }
+                let shown = if assigned { Sense::Holds } else { Sense::Ended };
+                young = young.max(evidence.too_young(&Fact::GroupAssigned, shown));
                 assigned
             }
         };
-        Ok(if selected {
+        let state = if is_selected {
             GroupState::Pushed(found)
         } else {
             GroupState::Unpushed("the group is not (or no longer) selected by PUSH_GROUPS")
-        })
+        };
+        Ok((state, young))
     }
 
-    /// Everything that matters of a group's members, on both sides.
+    /// Everything that matters of the team of a group that is not pushed.
     ///
     /// # Errors
     /// When anything could not be read whole.
-    pub async fn look_at_group(
-        &self,
-        group: &OktaGroupId,
-        deadline: Deadline,
-    ) -> Result<GroupView, Failure> {
-        match self.group_state(group, deadline).await? {
-            GroupState::Pushed(found) => self.look_at_members(&found.id, deadline).await,
-            GroupState::Unpushed(reason) => self.look_at_remains(group, reason, deadline).await,
-        }
-    }
-
-    pub(super) async fn look_at_remains(
+    pub async fn remains(
         &self,
         group: &OktaGroupId,
         reason: &'static str,
-        deadline: Deadline,
     ) -> Result<GroupView, Failure> {
-        let link = self.store.team_link(group).await?;
-        let found = self.found_members(link.as_ref(), deadline).await?;
+        let link = self.ports.store.team_link(group).await?;
+        let found = self.found_members(link.as_ref()).await?;
+        let deletes = self.ports.policy.team_removal == TeamRemoval::Delete;
+        let below = match &link {
+            Some(link) if deletes => {
+                let teams = self.ports.anypoint.teams(self.deadline).await?;
+                let is_below = |ancestors: &[TeamId]| ancestors.contains(&link.team_id);
+                teams
+                    .iter()
+                    .filter(|team| is_below(&team.ancestors))
+                    .count()
+            }
+            _ => 0,
+        };
         Ok(GroupView {
             wanted: GroupWanted::Nothing(reason),
             link,
             found,
+            below,
         })
     }
 
-    pub(super) async fn look_at_members(
+    /// Everything that matters of a pushed group's members, on both sides.
+    ///
+    /// # Errors
+    /// When anything could not be read whole.
+    pub async fn members(
         &self,
         group: &OktaGroupId,
-        deadline: Deadline,
+        link: Option<TeamLink>,
     ) -> Result<GroupView, Failure> {
-        let link = self.store.team_link(group).await?;
-        let (found, wanted) = futures_util::future::try_join(
-            self.found_members(link.as_ref(), deadline),
-            self.wanted_members(group, deadline),
+        let (found, wanted) = try_join(
+            self.found_members(link.as_ref()),
+            self.wanted_members(group),
         )
         .await?;
-        let (mut wanted, waiting) = wanted;
-        // Whoever waits for another account, perhaps in vain, keeps the place of the old one.
-        if let (GroupWanted::Team { members, .. }, Some(found)) = (&mut wanted, &found) {
-            let stay = found.iter().map(|found| &found.account);
-            members.extend(stay.filter(|account| waiting.contains(account)).cloned());
-        }
         Ok(GroupView {
-            wanted,
+            wanted: GroupWanted::Team(wanted),
             link,
             found,
+            below: 0,
         })
     }
 
-    /// What Okta wants, and the linked accounts of members who want another one.
-    async fn wanted_members(
-        &self,
-        group: &OktaGroupId,
-        deadline: Deadline,
-    ) -> Result<(GroupWanted, Vec<AccountId>), Failure> {
-        let Some(members) = self.okta.group_members(group, deadline).await? else {
-            let gone = GroupWanted::Nothing("the Okta group does not exist (any more)");
-            return Ok((gone, Vec::new()));
+    /// Who Okta wants in the team.
+    async fn wanted_members(&self, group: &OktaGroupId) -> Result<WantedMembers, Failure> {
+        let ports = self.ports;
+        let Some(members) = ports.okta.group_members(group, self.deadline).await? else {
+            return Err(contradiction("the group is there, and its members are not"));
         };
-        let assignments = self.assignments(&members, deadline).await?;
-        let wanted: Vec<(&OktaUserId, &AppUser)> = members
-            .iter()
-            .filter_map(|user| {
-                let app_user = assignments.get(&user.id)?;
-                standing(Some(user), Some(app_user), self.policy.suspended).ok()?;
-                Some((&user.id, app_user))
-            })
-            .collect();
-        let ids: Vec<OktaUserId> = wanted.iter().map(|(user, _)| (*user).clone()).collect();
-        let links = self.store.user_links(&ids).await?;
-        let mut linked = Vec::new();
-        let mut unlinked = Vec::new();
-        let mut waiting = Vec::new();
-        for (user, app_user) in wanted {
-            // A name that the policy refuses fails in the user's own events, with advice.
-            let username = app_user
-                .username()
-                .map(|name| self.policy.usernames.apply(name));
-            let link = links.get(user);
-            let Some(Ok(username)) = username else {
-                waiting.extend(link.map(|link| link.anypoint_id.clone()));
-                continue;
-            };
-            match link {
-                Some(link) if has_name(link, &username) => linked.push(link.anypoint_id.clone()),
-                other => {
-                    waiting.extend(other.map(|link| link.anypoint_id.clone()));
-                    unlinked.push(user.clone());
-                }
+        let assignments = self.assignments(&members).await?;
+        let ids: Vec<OktaUserId> = members.iter().map(|user| user.id.clone()).collect();
+        let links = ports.store.user_links(&ids).await?;
+        let mut people = WantedMembers::default();
+        for user in &members {
+            let app_user = assignments.get(&user.id);
+            let wanted = wanted(Some(user), app_user, &ports.policy);
+            if let Ok(crate::provision::Wanted::Nothing(reason)) = &wanted
+                && reason.finding().is_none()
+            {
+                people.ended.insert(user.id.clone());
             }
+            people.add(&user.id, MemberWanted::of(&wanted, links.get(&user.id)));
         }
-        let wanted = GroupWanted::Team {
-            members: linked,
-            unlinked,
-        };
-        Ok((wanted, waiting))
+        Ok(people)
     }
 
     /// The assignments of the members; those without one are missing.
-    async fn assignments(
-        &self,
-        members: &[User],
-        deadline: Deadline,
-    ) -> Result<HashMap<OktaUserId, AppUser>, Failure> {
+    async fn assignments(&self, members: &[User]) -> Result<HashMap<OktaUserId, AppUser>, Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
         let found: Vec<AppUser> = if members.len() > ONE_BY_ONE {
-            self.okta.app_users(&self.app, deadline).await?
+            ports.okta.app_users(&ports.app, deadline).await?
         } else {
             let mut found = Vec::with_capacity(members.len());
             for batch in members.chunks(AT_ONCE) {
                 let mut reads = Vec::with_capacity(batch.len());
                 for user in batch {
-                    reads.push(self.okta.app_user(&self.app, &user.id, deadline));
+                    reads.push(ports.okta.app_user(&ports.app, &user.id, deadline));
                 }
                 found.extend(try_join_all(reads).await?);
             }
             if !members.is_empty() && found.iter().all(Option::is_none) {
-                self.okta.check_app(&self.app, deadline).await?;
+                ports.okta.check_app(&ports.app, deadline).await?;
             }
             found.into_iter().flatten().collect()
         };
-        Ok(found
-            .into_iter()
-            .map(|app_user| (app_user.id.clone(), app_user))
-            .collect())
+        let by_id = |app_user: AppUser| (app_user.id.clone(), app_user);
+        Ok(found.into_iter().map(by_id).collect())
     }
 
     async fn found_members(
         &self,
         link: Option<&TeamLink>,
-        deadline: Deadline,
     ) -> Result<Option<Vec<MemberFound>>, Failure> {
         let Some(link) = link else { return Ok(None) };
-        match self.anypoint.members(&link.team_id, deadline).await? {
-            Some(members) => self.members_found(members, deadline).await.map(Some),
+        let anypoint = &self.ports.anypoint;
+        match anypoint.members(&link.team_id, self.deadline).await? {
+            Some(members) => self.members_found(members).await.map(Some),
             None => Ok(None),
         }
     }
 
     /// Which of a team's members are ours: those with a link. And those that had one, lost it to another
-    /// account of their user, and are disabled since: another run may have made them members just then.
+    /// account of their user, and are disabled since.
     ///
     /// # Errors
     /// When the links or such an account could not be read.
-    pub async fn members_found(
-        &self,
-        members: Vec<Member>,
-        deadline: Deadline,
-    ) -> Result<Vec<MemberFound>, Failure> {
+    pub async fn members_found(&self, members: Vec<Member>) -> Result<Vec<MemberFound>, Failure> {
         let accounts: Vec<AccountId> = members.iter().map(|member| member.id.clone()).collect();
-        let owners = self.store.account_owners(&accounts).await?;
+        let mut owners = self.ports.store.account_owners(&accounts).await?;
         let mut found = Vec::with_capacity(members.len());
         for member in members {
-            let ours = match owners.get(&member.id).map(|owner| owner.tenure) {
-                Some(Tenure::Current) => true,
-                Some(Tenure::Former) => {
-                    let account = self.anypoint.account(&member.id, deadline).await?;
-                    account.is_some_and(|account| !account.is_enabled())
+            let owner = match owners.remove(&member.id) {
+                Some(owner) if owner.tenure == Tenure::Former => {
+                    let account = self
+                        .ports
+                        .anypoint
+                        .account(&member.id, self.deadline)
+                        .await?;
+                    let is_closed = account.is_some_and(|account| !account.is_enabled());
+                    is_closed.then_some(owner.okta_user)
                 }
-                None => false,
+                owner => owner.map(|owner| owner.okta_user),
             };
             found.push(MemberFound {
                 plain: member.is_plain(),
-                ours,
+                owner,
                 account: member.id,
             });
         }
         Ok(found)
     }
 
-    /// Whether any team hangs below `team`: deleting it would delete them, too.
-    pub(super) async fn has_children(
+    /// Asks those who do not show in the group themselves.
+    ///
+    /// # Errors
+    /// Retryable, when somebody's own answers say that they belong into the team: then the list was
+    /// wrong, and nothing follows from it.
+    pub(super) async fn ask_leavers(
         &self,
-        team: &TeamId,
-        deadline: Deadline,
-    ) -> Result<bool, Failure> {
-        let teams = self.anypoint.teams(deadline).await?;
-        Ok(teams.iter().any(|other| other.ancestors.contains(team)))
+        group: &OktaGroupId,
+        leavers: &[OktaUserId],
+        members: &HashSet<OktaUserId>,
+    ) -> Result<(), Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
+        for batch in leavers.chunks(AT_ONCE) {
+            let mut reads = Vec::with_capacity(batch.len());
+            for user in batch {
+                let in_list = members.contains(user);
+                reads.push(async move {
+                    if in_list {
+                        let app_user = ports.okta.app_user(&ports.app, user, deadline).await?;
+                        let assigned =
+                            |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
+                        let is_assigned = app_user.as_ref().is_some_and(assigned);
+                        return Ok(is_assigned.then(|| {
+                            format!("the app's users lack user {user}, who is assigned to it")
+                        }));
+                    }
+                    let groups = ports.okta.groups_of_user(user, deadline).await?;
+                    let mut groups = groups.iter().flatten();
+                    let is_in = groups.any(|found| found.id == *group);
+                    Ok::<_, Failure>(is_in.then(|| {
+                        format!("the group's members lack user {user}, whose groups name the group")
+                    }))
+                });
+            }
+            if let Some(what) = try_join_all(reads).await?.into_iter().flatten().next() {
+                return Err(contradiction(&what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The users of these who are in the group, by their own groups.
+    pub(super) async fn in_group(
+        &self,
+        group: &OktaGroupId,
+        users: &[OktaUserId],
+    ) -> Result<HashSet<OktaUserId>, Failure> {
+        let mut found = HashSet::new();
+        for batch in users.chunks(AT_ONCE) {
+            let mut reads = Vec::with_capacity(batch.len());
+            for user in batch {
+                reads.push(self.ports.okta.groups_of_user(user, self.deadline));
+            }
+            for (user, groups) in batch.iter().zip(try_join_all(reads).await?) {
+                if groups.iter().flatten().any(|found| found.id == *group) {
+                    found.insert(user.clone());
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
-fn has_name(link: &UserLink, username: &str) -> bool {
-    link.username.eq_ignore_ascii_case(username)
+/// A defect of a look: a group that went away while it was read.
+pub(super) fn went_away() -> Failure {
+    Failure::retryable(
+        Side::Okta,
+        "the group went away while it was worked on; the next look finds that",
+    )
+    .because(Cause::Overtaken)
 }

@@ -1,7 +1,10 @@
-//! One group: look at both sides, plan, apply, until nothing is left to do.
+//! One group: look at both sides, plan, apply, verify.
 
 mod apply;
 mod look;
 mod plan;
 
-pub use plan::{GroupAction, GroupStep, GroupView, GroupWanted, MemberFound, plan_group};
+pub use look::GroupState;
+pub use plan::{
+    GroupPlan, GroupView, GroupWanted, MemberFound, TeamEnd, WantedMembers, plan_group,
+};

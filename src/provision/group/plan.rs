@@ -2,22 +2,52 @@
 
 use std::collections::HashSet;
 
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
+use crate::provision::evidence::{Evidence, Finding};
 use crate::provision::policy::{Policy, TeamRemoval};
+use crate::provision::step::{Step, action};
+use crate::provision::wanted::MemberWanted;
 use crate::store::TeamLink;
 
 /// What Okta wants of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupWanted {
     /// A team with these members.
-    Team {
-        /// The linked accounts of the members that have one.
-        members: Vec<AccountId>,
-        /// Members that are wanted and have no account of their own yet.
-        unlinked: Vec<OktaUserId>,
-    },
+    Team(WantedMembers),
     /// No team: the group is gone, or not selected (any more).
     Nothing(&'static str),
+}
+
+/// Who is to be in a team.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WantedMembers {
+    /// The accounts of the members that have the one they are to have.
+    pub accounts: Vec<AccountId>,
+    /// Accounts that stay if they are members, until their users have another one.
+    pub kept: Vec<AccountId>,
+    /// Members that are wanted and have no account of their own yet.
+    pub later: Vec<OktaUserId>,
+    /// Members of the group of whom no account is wanted, because Okta says so.
+    pub ended: HashSet<OktaUserId>,
+    /// All members of the group.
+    pub listed: HashSet<OktaUserId>,
+}
+
+impl WantedMembers {
+    /// Adds a member of the group.
+    pub fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
+        self.listed.insert(user.clone());
+        match wanted {
+            MemberWanted::No => {}
+            MemberWanted::Account(account) => self.accounts.push(account),
+            MemberWanted::Stuck(old) => self.kept.extend(old),
+            MemberWanted::Later(old) => {
+                self.kept.extend(old);
+                self.later.push(user.clone());
+            }
+        }
+    }
 }
 
 /// One person in the team.
@@ -27,24 +57,15 @@ pub struct MemberFound {
     pub account: AccountId,
     /// Whether it is a plain membership.
     pub plain: bool,
-    /// Whether the account is ours: a link points to it, or did until the account was closed.
-    pub ours: bool,
+    /// Whose account it is, if a link points to it, or did until the account was disabled.
+    pub owner: Option<OktaUserId>,
 }
 
 impl MemberFound {
-    /// Whether the membership is ours to end.
-    pub fn can_end(&self) -> bool {
-        self.plain && self.ours
+    /// Whose membership it is, if it is ours to end.
+    pub fn can_end(&self) -> Option<&OktaUserId> {
+        self.owner.as_ref().filter(|_| self.plain)
     }
-}
-
-/// The members who leave when the group has no team any more.
-pub(super) fn who_can_leave(found: &[MemberFound]) -> Vec<AccountId> {
-    found
-        .iter()
-        .filter(|found| found.can_end())
-        .map(|found| found.account.clone())
-        .collect()
 }
 
 /// Everything that was seen of a group's members on both sides.
@@ -56,143 +77,210 @@ pub struct GroupView {
     pub link: Option<TeamLink>,
     /// The people in the team; `None` when there is no link, or the team is gone.
     pub found: Option<Vec<MemberFound>>,
+    /// How many teams hang below the team; read only where the team may be deleted.
+    pub below: usize,
 }
 
-/// One thing to do. Each is safe to do twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GroupAction {
-    /// Make the accounts plain members.
-    AddMembers {
-        /// The team.
-        team: TeamId,
-        /// The accounts.
-        accounts: Vec<AccountId>,
-    },
-    /// Take the accounts out.
-    RemoveMembers {
-        /// The team.
-        team: TeamId,
-        /// The accounts.
-        accounts: Vec<AccountId>,
-    },
-    /// Delete the team, if no team hangs below it, and forget the link.
-    DeleteTeam {
-        /// The team.
-        team: TeamId,
-    },
-    /// Look at a member that has no account of its own yet.
-    FollowUp(OktaUserId),
+/// What becomes of the team of a group that is not pushed any more, and of its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TeamEnd {
+    /// The team stays as it is; the link goes.
+    Unlink,
+    /// Both go.
+    Delete,
 }
 
-impl GroupAction {
-    /// The word used in metrics and reports.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::AddMembers { .. } => "add_members",
-            Self::RemoveMembers { .. } => "remove_members",
-            Self::DeleteTeam { .. } => "delete_team",
-            Self::FollowUp(_) => "follow_up",
-        }
-    }
-}
-
-/// An action and why it follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupStep {
-    /// What to do.
-    pub action: GroupAction,
+/// What makes the team of a group agree with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupPlan {
+    /// The team; `None` when there is none yet.
+    pub team: Option<TeamId>,
+    /// Members that are taken out.
+    pub remove: Vec<AccountId>,
     /// Why.
-    pub reason: &'static str,
+    pub remove_why: &'static str,
+    /// Members that are put in.
+    pub add: Vec<AccountId>,
+    /// Users that have to be looked at next: they have no account of their own yet.
+    pub later: Vec<OktaUserId>,
+    /// What becomes of the team itself.
+    pub end: Option<TeamEnd>,
+    /// What was not shown and is believed.
+    pub believed: Vec<Finding>,
+    /// What was not shown and is not believed yet: nothing follows from it now.
+    pub doubted: Vec<Finding>,
+    /// What cannot be done.
+    pub refused: Option<Failure>,
 }
 
-/// Plans what makes the team of a group agree with it. An empty plan: they agree.
+/// Plans what makes the team of a group agree with it.
 ///
 /// Maintainers, memberships from external groups, people without a link and child teams are never
 /// part of a plan.
-pub fn plan_group(view: &GroupView, policy: &Policy) -> Vec<GroupStep> {
-    let mut plan = Vec::new();
-    let Some((link, found)) = view.link.as_ref().zip(view.found.as_ref()) else {
-        if let GroupWanted::Team { unlinked, .. } = &view.wanted {
-            follow_up(&mut plan, unlinked);
+pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
+    let mut plan = GroupPlan::default();
+    if let GroupWanted::Team(wanted) = &view.wanted {
+        plan.later = wanted.later.clone();
+    }
+    let Some(link) = &view.link else { return plan };
+    match (&view.wanted, &view.found) {
+        (GroupWanted::Team(_), None) => {}
+        (GroupWanted::Team(wanted), Some(found)) => {
+            plan.team = Some(link.team_id.clone());
+            plan.members(wanted, found, evidence);
         }
-        return plan;
-    };
-    let team = link.team_id.clone();
-    match &view.wanted {
-        GroupWanted::Team { members, unlinked } => {
-            let wanted: HashSet<&AccountId> = members.iter().collect();
-            let present: HashSet<&AccountId> = found.iter().map(|found| &found.account).collect();
-            let missing: Vec<AccountId> = wanted
-                .difference(&present)
-                .map(|account| (*account).clone())
-                .collect();
-            let extra: Vec<AccountId> = found
-                .iter()
-                .filter(|found| found.can_end() && !wanted.contains(&found.account))
-                .map(|found| found.account.clone())
-                .collect();
-            remove(
-                &mut plan,
-                &team,
-                extra,
-                "they are linked, and not members of the group",
+        (GroupWanted::Nothing(reason), found) => {
+            plan.team = Some(link.team_id.clone());
+            plan.end(
+                link,
+                found.as_deref().unwrap_or_default(),
+                reason,
+                view,
+                policy,
+                evidence,
             );
-            add(&mut plan, &team, missing, "they are members of the group");
-            follow_up(&mut plan, unlinked);
         }
-        GroupWanted::Nothing(reason) => match policy.team_removal {
-            TeamRemoval::Keep => {}
-            TeamRemoval::Empty => {
-                remove(&mut plan, &team, who_can_leave(found), reason);
-            }
-            TeamRemoval::Delete => {
-                plan.push(GroupStep {
-                    action: GroupAction::DeleteTeam { team },
-                    reason,
-                });
-            }
-        },
     }
     plan
 }
 
-fn add(
-    plan: &mut Vec<GroupStep>,
-    team: &TeamId,
-    mut accounts: Vec<AccountId>,
-    reason: &'static str,
-) {
-    if !accounts.is_empty() {
-        accounts.sort();
-        let action = GroupAction::AddMembers {
-            team: team.clone(),
-            accounts,
+impl GroupPlan {
+    fn members(&mut self, wanted: &WantedMembers, found: &[MemberFound], evidence: &Evidence) {
+        let stay: HashSet<&AccountId> = wanted.accounts.iter().chain(&wanted.kept).collect();
+        let present: HashSet<&AccountId> = found.iter().map(|found| &found.account).collect();
+        self.add = wanted
+            .accounts
+            .iter()
+            .filter(|account| !present.contains(account))
+            .cloned()
+            .collect();
+        self.add.sort();
+        self.add.dedup();
+        self.remove_why = "they are linked, and not members of the group";
+        for found in found.iter().filter(|found| !stay.contains(&found.account)) {
+            let Some(owner) = found.can_end() else {
+                continue;
+            };
+            if wanted.ended.contains(owner)
+                || self.believe(Finding::NotMember(owner.clone()), evidence)
+            {
+                self.remove.push(found.account.clone());
+            }
+        }
+        self.remove.sort();
+    }
+
+    fn end(
+        &mut self,
+        link: &TeamLink,
+        found: &[MemberFound],
+        reason: &'static str,
+        view: &GroupView,
+        policy: &Policy,
+        evidence: &Evidence,
+    ) {
+        let leave = || {
+            let ours = found.iter().filter(|found| found.can_end().is_some());
+            let mut leave: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
+            leave.sort();
+            leave
         };
-        plan.push(GroupStep { action, reason });
+        let (remove, end) = match policy.team_removal {
+            TeamRemoval::Empty => (leave(), None),
+            TeamRemoval::Keep => (Vec::new(), Some(TeamEnd::Unlink)),
+            TeamRemoval::Delete if view.found.is_none() => (Vec::new(), None),
+            // Nobody keeps access because the team cannot be deleted.
+            TeamRemoval::Delete if view.below > 0 => (leave(), None),
+            TeamRemoval::Delete => (Vec::new(), Some(TeamEnd::Delete)),
+        };
+        let has_children = policy.team_removal == TeamRemoval::Delete && view.below > 0;
+        if remove.is_empty() && end.is_none() && !has_children {
+            return;
+        }
+        if !self.believe(Finding::NotPushed, evidence) {
+            return;
+        }
+        (self.remove, self.end, self.remove_why) = (remove, end, reason);
+        if has_children {
+            self.refused = Some(children(&link.team_id));
+        }
+    }
+
+    fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
+        let is_enough = evidence.weigh(&finding).is_enough();
+        if is_enough {
+            self.believed.push(finding);
+        } else {
+            self.doubted.push(finding);
+        }
+        is_enough
+    }
+
+    /// Whether there is nothing to write at Anypoint.
+    pub fn writes_nothing(&self) -> bool {
+        self.remove.is_empty() && self.add.is_empty() && self.end.is_none()
+    }
+
+    /// The same plan, step by step, in the order in which it is carried out.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let Some(team) = &self.team else { return steps };
+        let mut members = |name, accounts: &[AccountId], why, words: String| {
+            if !accounts.is_empty() {
+                steps.push(
+                    Step::new(name, why)
+                        .on(team)
+                        .about(accounts.len())
+                        .saying(words),
+                );
+            }
+        };
+        members(
+            action::REMOVE_MEMBERS,
+            &self.remove,
+            self.remove_why,
+            format!("take {} out of team {team}", list(&self.remove)),
+        );
+        members(
+            action::ADD_MEMBERS,
+            &self.add,
+            "they are members of the group",
+            format!("put {} into team {team}", list(&self.add)),
+        );
+        match self.end {
+            None => {}
+            Some(TeamEnd::Unlink) => steps.push(
+                Step::new(action::UNLINK_TEAM, self.remove_why)
+                    .on(team)
+                    .saying(format!("leave team {team} as it is and forget its link")),
+            ),
+            Some(TeamEnd::Delete) => steps.push(
+                Step::new(action::DELETE_TEAM, self.remove_why)
+                    .on(team)
+                    .saying(format!("delete team {team}")),
+            ),
+        }
+        steps
     }
 }
 
-fn remove(
-    plan: &mut Vec<GroupStep>,
-    team: &TeamId,
-    mut accounts: Vec<AccountId>,
-    reason: &'static str,
-) {
-    if !accounts.is_empty() {
-        accounts.sort();
-        let action = GroupAction::RemoveMembers {
-            team: team.clone(),
-            accounts,
-        };
-        plan.push(GroupStep { action, reason });
+fn list(accounts: &[AccountId]) -> String {
+    let ids: Vec<&str> = accounts.iter().take(5).map(AccountId::as_str).collect();
+    match accounts.len() {
+        1 => format!("account {}", ids.join("")),
+        n if n > ids.len() => format!("{n} accounts ({}, …)", ids.join(", ")),
+        n => format!("{n} accounts ({})", ids.join(", ")),
     }
 }
 
-fn follow_up(plan: &mut Vec<GroupStep>, unlinked: &[OktaUserId]) {
-    plan.extend(unlinked.iter().map(|user| GroupStep {
-        action: GroupAction::FollowUp(user.clone()),
-        reason: "the member has no account yet, or the app username changed",
-    }));
+fn children(team: &TeamId) -> Failure {
+    Failure::permanent(
+        Side::Anypoint,
+        format!("team {team} has teams below it, and deleting it would delete them, too."),
+        "Move the teams below it elsewhere in Anypoint, then replay the event; or set \
+         TEAM_REMOVAL=empty.",
+    )
+    .because(Cause::TeamHasChildren)
 }
 
 #[cfg(test)]
@@ -204,11 +292,15 @@ mod tests {
         AccountId::parse(id).unwrap()
     }
 
-    fn found(id: &str, plain: bool, ours: bool) -> MemberFound {
+    fn user(id: &str) -> OktaUserId {
+        OktaUserId::parse(id).unwrap()
+    }
+
+    fn found(id: &str, plain: bool, owner: Option<&str>) -> MemberFound {
         MemberFound {
             account: account(id),
             plain,
-            ours,
+            owner: owner.map(user),
         }
     }
 
@@ -222,55 +314,80 @@ mod tests {
             wanted,
             link: Some(link),
             found,
+            below: 0,
         }
     }
 
     fn mixed() -> Vec<MemberFound> {
         vec![
-            found("stays", true, true),
-            found("extra", true, true),
-            found("unlinked", true, false),
-            found("maintainer", false, true),
+            found("stays", true, Some("00u1")),
+            found("extra", true, Some("00u2")),
+            found("unlinked", true, None),
+            found("maintainer", false, Some("00u3")),
         ]
     }
 
-    fn removed(plan: &[GroupStep]) -> Vec<AccountId> {
-        plan.iter()
-            .filter_map(|step| match &step.action {
-                GroupAction::RemoveMembers { accounts, .. } => Some(accounts.clone()),
-                _ => None,
-            })
-            .flatten()
-            .collect()
+    fn members(accounts: &[&str]) -> GroupWanted {
+        GroupWanted::Team(WantedMembers {
+            accounts: accounts.iter().map(|id| account(id)).collect(),
+            ..WantedMembers::default()
+        })
+    }
+
+    fn plan(view: &GroupView, policy: &Policy) -> GroupPlan {
+        plan_group(view, policy, &Evidence::first_look())
     }
 
     #[test]
     fn only_plain_linked_members_are_taken_out() {
-        let wanted = GroupWanted::Team {
-            members: vec![account("stays"), account("missing"), account("maintainer")],
-            unlinked: vec![OktaUserId::parse("00u9").unwrap()],
-        };
-        let plan = plan_group(&view(wanted, Some(mixed())), &Policy::default());
-        assert_eq!(removed(&plan), [account("extra")]);
-        assert!(plan.iter().any(|step| matches!(&step.action,
-            GroupAction::AddMembers { accounts, .. } if *accounts == [account("missing")])));
-        assert!(
-            plan.iter()
-                .any(|step| matches!(step.action, GroupAction::FollowUp(_)))
+        let wanted = members(&["stays", "missing", "maintainer"]);
+        let plan = plan(&view(wanted, Some(mixed())), &Policy::default());
+        assert_eq!(plan.remove, [account("extra")]);
+        assert_eq!(plan.add, [account("missing")]);
+    }
+
+    #[test]
+    fn who_waits_for_another_account_keeps_the_place_of_the_old_one() {
+        let mut wanted = WantedMembers::default();
+        wanted.add(&user("00u1"), MemberWanted::Later(Some(account("stays"))));
+        wanted.add(&user("00u2"), MemberWanted::Stuck(Some(account("extra"))));
+        let plan = plan(
+            &view(GroupWanted::Team(wanted), Some(mixed())),
+            &Policy::default(),
         );
+        assert_eq!(plan.remove, []);
+        assert_eq!(plan.add, [], "an account that is to be left is not put in");
+        assert_eq!(plan.later, [user("00u1")], "no look can help the other");
+    }
+
+    #[test]
+    fn who_does_not_show_stays_until_it_is_known() {
+        let once = Evidence::new(
+            crate::provision::Announced::default(),
+            &std::collections::BTreeMap::new(),
+            1_000_000,
+            std::time::Duration::from_secs(15),
+        );
+        let view = |ended: HashSet<OktaUserId>| {
+            let wanted = WantedMembers {
+                accounts: vec![account("stays")],
+                ended,
+                ..WantedMembers::default()
+            };
+            view(GroupWanted::Team(wanted), Some(mixed()))
+        };
+        let plan = plan_group(&view(HashSet::new()), &Policy::default(), &once);
+        assert_eq!(plan.remove, []);
+        assert_eq!(plan.doubted, [Finding::NotMember(user("00u2"))]);
+        let said = plan_group(&view([user("00u2")].into()), &Policy::default(), &once);
+        assert_eq!(said.remove, [account("extra")], "Okta says so outright");
     }
 
     #[test]
     fn agreement_is_an_empty_plan() {
-        let wanted = GroupWanted::Team {
-            members: vec![account("a")],
-            unlinked: vec![],
-        };
-        let plan = plan_group(
-            &view(wanted, Some(vec![found("a", true, true)])),
-            &Policy::default(),
-        );
-        assert!(plan.is_empty());
+        let view = view(members(&["a"]), Some(vec![found("a", true, Some("00u1"))]));
+        let plan = plan(&view, &Policy::default());
+        assert!(plan.writes_nothing() && plan.steps().is_empty());
     }
 
     #[test]
@@ -278,20 +395,21 @@ mod tests {
         let gone = || view(GroupWanted::Nothing("gone"), Some(mixed()));
         let mut policy = Policy::default();
         assert_eq!(
-            removed(&plan_group(&gone(), &policy)),
+            plan(&gone(), &policy).remove,
             [account("extra"), account("stays")]
         );
         policy.team_removal = TeamRemoval::Keep;
-        assert!(plan_group(&gone(), &policy).is_empty());
+        let kept = plan(&gone(), &policy);
+        assert!(kept.remove.is_empty());
+        assert_eq!(kept.end, Some(TeamEnd::Unlink));
         policy.team_removal = TeamRemoval::Delete;
-        assert!(matches!(
-            plan_group(&gone(), &policy)[..],
-            [GroupStep {
-                action: GroupAction::DeleteTeam { .. },
-                ..
-            }]
-        ));
+        assert_eq!(plan(&gone(), &policy).end, Some(TeamEnd::Delete));
+        let mut parent = gone();
+        parent.below = 1;
+        let refused = plan(&parent, &policy);
+        assert_eq!(refused.remove, [account("extra"), account("stays")]);
+        assert!(refused.end.is_none() && refused.refused.is_some());
         let team_gone = view(GroupWanted::Nothing("gone"), None);
-        assert!(plan_group(&team_gone, &policy).is_empty());
+        assert!(plan(&team_gone, &policy).writes_nothing());
     }
 }

@@ -1,136 +1,129 @@
-//! Carries out a team's plan, and links the team. Each step is safe to do twice.
+//! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
 use super::plan::{TeamPlan, name_taken, two_groups};
-use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
-use crate::ledger::Claim;
-use crate::provision::provisioner::Provisioner;
+use crate::ledger::Lease;
+use crate::provision::provisioner::Look;
+use crate::provision::step::{Applied, action};
 use crate::store::{Linked, Origin, TeamLink};
 
-/// How often one look is repeated: because the world moved underneath it, and once for each team that
-/// has to be renamed before the name is free.
-const MOST_ROUNDS: usize = 12;
+/// How often one look is repeated: because the world moved underneath it, and once for a name that
+/// another group's team gives up.
+const MAX_ROUNDS: usize = 6;
 
-impl Provisioner {
-    /// The team of a group: what [`plan_team`] says, done and linked.
+/// The team of a group.
+pub(in crate::provision) struct EnsuredTeam {
+    /// The link.
+    pub(in crate::provision) link: TeamLink,
+    /// Groups whose teams made room for the name: they are looked at next.
+    pub(in crate::provision) moved: Vec<OktaGroupId>,
+}
+
+impl Look<'_> {
+    /// The team of a group: what [`plan_team`](super::plan_team) says, done and linked. What was done
+    /// stands in `applied`, also after a failure.
     ///
     /// # Errors
-    /// As [`plan_team`], and when the name policy, a remote or the table refuses.
-    pub(crate) async fn ensure_team(
+    /// As [`plan_team`](super::plan_team), and when the name policy, a remote or the table refuses.
+    pub(in crate::provision) async fn ensure_team(
         &self,
         group: &OktaGroupId,
         group_name: &str,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<TeamLink, Failure> {
-        let mut name = self.policy.team_names.apply(group_name)?;
-        // A second round is for a name that was taken, or a group that was renamed, between the look
-        // and the write.
-        let mut was_missing = false;
-        let mut was_held = false;
-        for _ in 0..MOST_ROUNDS {
-            let (plan, link) = self.look_at_team(group, &name, deadline).await?;
-            // Not there a moment ago: another run of ours made it, and is about to link it.
-            let adopted_as = if was_missing {
+        lease: &Lease,
+        applied: &mut Vec<Applied>,
+    ) -> Result<EnsuredTeam, Failure> {
+        let ports = self.ports;
+        let name = ports.policy.team_names.apply(group_name)?;
+        let mut moved = Vec::new();
+        // A team that this run asked for is this program's, also if the answer was lost.
+        let mut asked_for = false;
+        for _ in 0..MAX_ROUNDS {
+            let (plan, link) = self.team(group, &name).await?;
+            let kept = link.as_ref().map_or(Origin::Adopted, |link| link.origin);
+            let adopted = if asked_for {
                 Origin::Created
             } else {
                 Origin::Adopted
             };
-            was_missing |= matches!(plan, TeamPlan::Create { .. });
-            was_held = matches!(plan, TeamPlan::HeldBy { .. });
-            let writes = !matches!(plan, TeamPlan::Keep(_));
-            let done = self
-                .apply_team(
-                    group,
-                    &name,
-                    link.as_ref(),
-                    plan,
-                    adopted_as,
-                    claim,
-                    deadline,
-                )
+            let (team_id, origin, done) = match plan {
+                TeamPlan::Keep(team) => match &link {
+                    Some(link) if link.team_name == name => {
+                        let link = link.clone();
+                        return Ok(EnsuredTeam { link, moved });
+                    }
+                    _ => (team, kept, action::LINK_TEAM),
+                },
+                TeamPlan::Rename(team) => {
+                    if !self.rename(&team, &name, lease).await? {
+                        continue;
+                    }
+                    (team, kept, action::RENAME_TEAM)
+                }
+                TeamPlan::Adopt(team) => (team, adopted, action::ADOPT_TEAM),
+                TeamPlan::AdoptAndRename(team) => {
+                    if !self.rename(&team, &name, lease).await? {
+                        continue;
+                    }
+                    (team, Origin::Adopted, action::ADOPT_TEAM)
+                }
+                TeamPlan::Create { root } => {
+                    lease.check()?;
+                    asked_for = true;
+                    match ports
+                        .anypoint
+                        .create_team(&root, &name, self.deadline)
+                        .await
+                    {
+                        Ok(Some(team)) => (team, Origin::Created, action::CREATE_TEAM),
+                        // An empty answer or a race: the next look finds the team by its name.
+                        Ok(None) => continue,
+                        Err(error) if error.is_conflict() => {
+                            asked_for = false;
+                            continue;
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                TeamPlan::HeldBy {
+                    group: other,
+                    team,
+                    own,
+                } => {
+                    let held = super::names::Held {
+                        name: &name,
+                        by: &other,
+                        team: &team,
+                    };
+                    let own = own.map(|(team, _)| team);
+                    if self.settle_held_name(held, own, lease).await? {
+                        applied.push(Applied::on(action::RENAME_TEAM, &team));
+                        moved.push(other);
+                    }
+                    continue;
+                }
+            };
+            let written = TeamLink {
+                team_id,
+                team_name: name.clone(),
+                origin,
+            };
+            let linked = ports
+                .store
+                .link_team(lease, group, &written, link.as_ref())
                 .await?;
-            let Some(link) = done else { continue };
-            if !writes {
-                return Ok(link);
-            }
-            // Another run may have renamed the team meanwhile, by a later name of the group.
-            let now = self.okta.group(group, deadline).await?;
-            match now.map(|now| self.policy.team_names.apply(now.name())) {
-                Some(now) if now != Ok(name.clone()) => name = now?,
-                _ => return Ok(link),
-            }
-        }
-        Err(if was_held {
-            let what = "many groups wait for each other's team names; the next look goes on";
-            Failure::retryable(Side::Anypoint, what)
-        } else {
-            name_taken()
-        })
-    }
-
-    /// `None` when the name was taken meanwhile: look again.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of `ensure_team`, called there only"
-    )]
-    async fn apply_team(
-        &self,
-        group: &OktaGroupId,
-        name: &str,
-        link: Option<&TeamLink>,
-        plan: TeamPlan,
-        adopted_as: Origin,
-        _claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<Option<TeamLink>, Failure> {
-        let kept = link.map_or(Origin::Adopted, |link| link.origin);
-        let (team_id, origin) = match plan {
-            TeamPlan::Keep(team) => {
-                if let Some(link) = link.filter(|link| link.team_name == name) {
-                    return Ok(Some(link.clone()));
+            return match linked {
+                Linked::Written => {
+                    applied.push(Applied::on(done, &written.team_id));
+                    Ok(EnsuredTeam {
+                        link: written,
+                        moved,
+                    })
                 }
-                (team, kept)
-            }
-            TeamPlan::Rename(team) => match self.rename(&team, name, deadline).await? {
-                true => (team, kept),
-                false => return Ok(None),
-            },
-            TeamPlan::Adopt(team) => (team, adopted_as),
-            TeamPlan::AdoptAndRename(team) => match self.rename(&team, name, deadline).await? {
-                true => (team, Origin::Adopted),
-                false => return Ok(None),
-            },
-            TeamPlan::Create { root } => {
-                match self.anypoint.create_team(&root, name, deadline).await {
-                    Ok(Some(team)) => (team, Origin::Created),
-                    // An empty answer or a race: the next look finds the team by its name.
-                    Ok(None) => return Ok(None),
-                    Err(error) if error.is_conflict() => return Ok(None),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            TeamPlan::HeldBy {
-                group: other,
-                team,
-                own,
-            } => {
-                let own = own.map(|(own, _)| own);
-                self.settle_held_name(name, &other, &team, own, deadline)
-                    .await?;
-                return Ok(None);
-            }
-        };
-        let link = TeamLink {
-            team_id,
-            team_name: name.to_owned(),
-            origin,
-        };
-        match self.store.link_team(group, &link).await? {
-            Linked::Written => Ok(Some(link)),
-            Linked::TakenBy(other) => Err(two_groups(&other)),
+                Linked::TakenBy(other) => Err(two_groups(&other)),
+            };
         }
+        Err(name_taken())
     }
 
     /// Whether the team has the name now; not, when the name was taken meanwhile.
@@ -138,9 +131,15 @@ impl Provisioner {
         &self,
         team: &TeamId,
         name: &str,
-        deadline: Deadline,
+        lease: &Lease,
     ) -> Result<bool, Failure> {
-        match self.anypoint.rename_team(team, name, deadline).await {
+        lease.check()?;
+        match self
+            .ports
+            .anypoint
+            .rename_team(team, name, self.deadline)
+            .await
+        {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error.into()),

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::anypoint::Team;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
+use crate::provision::step::{Step, action};
 use crate::store::TeamLink;
 
 /// What has to happen so that a group has its team.
@@ -32,6 +33,57 @@ pub enum TeamPlan {
         /// The team that is linked already, if any, and its present name.
         own: Option<(TeamId, String)>,
     },
+}
+
+impl TeamPlan {
+    /// The team that the group has, or is about to take over.
+    pub fn team(&self) -> Option<&TeamId> {
+        match self {
+            Self::Keep(team)
+            | Self::Rename(team)
+            | Self::Adopt(team)
+            | Self::AdoptAndRename(team) => Some(team),
+            Self::HeldBy { own, .. } => own.as_ref().map(|(team, _)| team),
+            Self::Create { .. } => None,
+        }
+    }
+
+    /// The step that the plan comes to, for a group whose team is to be named `name`.
+    pub fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
+        Some(match self {
+            Self::Keep(_) if link.is_some_and(|link| link.team_name == name) => return None,
+            Self::Keep(team) => {
+                let why = "the team has the name already, and the link is older";
+                Step::new(action::LINK_TEAM, why)
+                    .on(team)
+                    .saying(format!("remember team {team} as \"{name}\""))
+            }
+            Self::Rename(team) => Step::new(action::RENAME_TEAM, "the team is named as its group")
+                .on(team)
+                .saying(format!("rename team {team} to \"{name}\"")),
+            Self::Adopt(team) => Step::new(
+                action::ADOPT_TEAM,
+                "a team of that name belongs to no group",
+            )
+            .on(team)
+            .saying(format!("take over team {team} as \"{name}\"")),
+            Self::AdoptAndRename(team) => {
+                let why =
+                    "a team of that name belongs to no group; only the case of its name differs";
+                Step::new(action::ADOPT_TEAM, why)
+                    .on(team)
+                    .saying(format!("take over team {team} as \"{name}\""))
+            }
+            Self::Create { root } => Step::new(action::CREATE_TEAM, "the group has no team")
+                .saying(format!("create team \"{name}\" below {root}")),
+            Self::HeldBy { group, team, .. } => {
+                let why = "the team of another group, which gives it up, still has the name";
+                Step::new(action::RENAME_TEAM, why).on(team).saying(format!(
+                    "free the name \"{name}\", which team {team} of group {group} has"
+                ))
+            }
+        })
+    }
 }
 
 /// Plans the team of `group`, to be named `name`. Pure.
@@ -101,10 +153,11 @@ fn held_or_taken(
 pub(super) fn name_taken() -> Failure {
     Failure::permanent(
         Side::Anypoint,
-        "the team name is taken by another team of the organization: names are unique, wherever a \
-         team hangs.",
+        "another team of the organization has the team name: names are unique across the whole \
+         organization.",
         "Rename one of the two, the group in Okta or the team in Anypoint, then replay the event.",
     )
+    .because(Cause::TeamNameTaken)
 }
 
 pub(super) fn two_groups(other: &OktaGroupId) -> Failure {
@@ -113,6 +166,7 @@ pub(super) fn two_groups(other: &OktaGroupId) -> Failure {
         format!("group {other} has the same team name, and a name belongs to one team."),
         "Rename one of the two groups in Okta, then replay the event.",
     )
+    .because(Cause::TeamNameTaken)
 }
 
 #[cfg(test)]

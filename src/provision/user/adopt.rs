@@ -1,10 +1,10 @@
 //! Whether an account that has the wanted username may be taken for the user. Pure.
 
 use super::view::{NamedAccount, UserView};
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::provision::policy::{Adopt, Policy};
 use crate::provision::wanted::Person;
-use crate::store::Tenure;
+use crate::store::{Origin, Tenure};
 
 /// On which grounds an existing account may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,27 +25,26 @@ pub(super) fn may_take(
     person: &Person,
     policy: &Policy,
 ) -> Result<Grounds, Failure> {
-    let intended = view
-        .intended
-        .as_deref()
-        .is_some_and(|name| name.eq_ignore_ascii_case(&person.username));
     match &named.owner {
-        Some(owner) if owner.okta_user == view.user => return Ok(Grounds::Adoption),
-        Some(owner) if owner.tenure == Tenure::Current => {
+        Some(owner) if owner.okta_user == view.user => {
+            return Ok(match owner.origin {
+                Some(Origin::Created) => Grounds::Ours,
+                _ => Grounds::Adoption,
+            });
+        }
+        Some(owner) if owner.tenure == Tenure::Current && named.freed_from.is_none() => {
             return Err(Failure::permanent(
                 Side::Anypoint,
                 format!(
                     "the account with that username belongs to Okta user {}.",
                     owner.okta_user
                 ),
-                "Give one of the two users another app username in Okta, or part the account from the \
+                "Give one of the two users another app username in Okta, or unlink the account from the \
                  other user with `okta-anypoint unlink`, then replay the event.",
-            ));
+            )
+            .because(Cause::UsernameTaken));
         }
         _ => {}
-    }
-    if intended {
-        return Ok(Grounds::Ours);
     }
     let same_email = match (&named.account.email, &person.email) {
         (Some(theirs), Some(ours)) => theirs.trim().to_lowercase() == ours.to_lowercase(),
@@ -59,12 +58,14 @@ pub(super) fn may_take(
             "an account with that username exists and has another e-mail address.",
             "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if \
              not, give the user another app username in Okta; then replay the event.",
-        )),
+        )
+        .because(Cause::AdoptionRefused)),
         Adopt::Never => Err(Failure::permanent(
             Side::Anypoint,
             "an account with that username exists, and ADOPT=never.",
             "If it is the same person, pair them with `okta-anypoint link`; if not, give the user \
              another app username in Okta; then replay the event.",
-        )),
+        )
+        .because(Cause::AdoptionRefused)),
     }
 }

@@ -1,326 +1,366 @@
-//! Carries out a user's plan. Each action is safe to do twice.
+//! Settles what a dead run left, looks, plans and carries the plan out. Each step is safe to do twice.
 
-use std::time::Duration;
-
-use super::action::{UserAction, UserStep};
-use super::create::name_taken;
-use super::plan::plan_user;
-use super::run::{Course, End, Intent, Run};
-use super::view::UserView;
-use crate::deadline::Deadline;
-use crate::failure::{Class, Failure, Side};
-use crate::ids::OktaUserId;
-use crate::ledger::Claim;
-use crate::provision::provisioner::{Applied, Provisioner};
-use crate::store::{AccountIntent, FreshTeams, Intended, LastWrite, Linked, ResetMail, UserLink};
+use super::look::{UserKnown, contradiction};
+use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_name};
+use super::view::{UserView, WantedTeam};
+use crate::anypoint::AccountChanges;
+use crate::failure::{Cause, Class, Failure, Side};
+use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
+use crate::ledger::{Conclusion, Leased, SUBJECT_WAIT, lease_within};
+use crate::provision::evidence::Finding;
+use crate::provision::policy::ResetEmail;
+use crate::provision::provisioner::{FollowUp, Work};
+use crate::provision::step::{Applied, action};
+use crate::store::{Intent, LastWrite, Linked, Recalled, TeamLink, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
-const MOST_LOOKS: usize = 20;
-/// How long to wait while another run creates the same account.
-const HELD_PAUSE: Duration = Duration::from_millis(150);
+const MAX_LOOKS: usize = 4;
 
-/// How often an account is created again after an answer that says nothing.
-const MOST_UNSURE: u32 = 3;
-/// How long to wait before that, unless the remote says.
-const UNSURE_PAUSE: Duration = Duration::from_millis(200);
+/// How carrying out a plan ended.
+pub(super) enum End {
+    /// All is done.
+    Done,
+    /// An account of the wanted name appeared since the look.
+    LookAgain,
+}
 
-impl Provisioner {
-    pub(crate) async fn provision_user(
-        &self,
+impl Work<'_> {
+    pub(in crate::provision) async fn provision_user(
+        &mut self,
         user: &OktaUserId,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<Applied, Failure> {
-        let mut course = Course::default();
-        let agreed = self.agree(user, claim, deadline, &mut course).await;
-        if course.intent == Intent::Open {
-            // The note stays, because an account may exist; but whoever creates it next need not wait.
-            let released = self.store.release_intent(user, claim.id()).await;
-            if let Err(failure) = released {
-                tracing::warn!(
-                    okta.user = %user,
-                    "that nobody creates this user's account any more could not be noted, the next run \
-                     may have to wait: {failure}"
-                );
-            }
-        }
-        agreed.map(|()| course.applied)
-    }
-
-    /// Looks and acts until both sides agree.
-    async fn agree(
-        &self,
-        user: &OktaUserId,
-        claim: &Claim,
-        deadline: Deadline,
-        course: &mut Course,
+        recalled: Recalled,
     ) -> Result<(), Failure> {
-        let mut name_was_taken = false;
-        let mut unsure = 0;
-        for _ in 0..MOST_LOOKS {
-            let view = match self.look_at_user(user, deadline).await {
-                Err(refused) if !refused.is_retryable() => {
-                    self.close_under_refused_name(user, deadline, course)
-                        .await?;
-                    return Err(refused);
-                }
-                other => other?,
+        self.settle(user, &recalled).await?;
+        for _ in 0..MAX_LOOKS {
+            let distrusted = std::mem::take(&mut self.distrusted);
+            let known = UserKnown {
+                recalled: &recalled,
+                memory: &self.memory,
+                distrusted: &distrusted,
             };
-            if view.intended.is_some() {
-                course.intent = Intent::Open;
-            }
-            let plan = match plan_user(&view, &self.policy) {
-                Ok(plan) => plan,
-                Err(refused) => {
-                    // The wanted account cannot be had; what an earlier run left behind is closed anyway.
-                    if let Some(name) = &view.intended {
-                        self.close_left_behind(user, name, deadline, course).await?;
-                    }
-                    return Err(refused);
-                }
-            };
-            let creates = plan
-                .iter()
-                .any(|step| matches!(step.action, UserAction::Create(_)));
-            if creates && name_was_taken {
-                self.store.forget_intent(user).await?;
-                course.intent = Intent::Closed;
-                return Err(name_taken());
-            }
-            match self
-                .apply_user(&view, plan, claim, deadline, course)
-                .await?
+            let looked = self.look.user(user, known, &self.evidence).await;
+            self.distrusted = distrusted;
+            let mut looked = looked?;
+            let mut plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
+            if (!plan.doubted.is_empty() || looked.unshown.is_some())
+                && self.pause_for_second_read().await
             {
-                End::Done(None) => return Ok(()),
-                End::Done(Some(refused)) => return Err(refused),
-                End::NameTaken => name_was_taken = true,
-                End::Unsure(failure) => {
-                    unsure += 1;
-                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
-                    if unsure > MOST_UNSURE || deadline.remaining() < pause * 2 {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(pause).await;
+                if !self.read_again(user, &plan).await? {
+                    continue;
                 }
-                End::Held => tokio::time::sleep(HELD_PAUSE.min(deadline.remaining())).await,
+                looked.unshown = None;
+                plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
+            }
+            let findings: Vec<Finding> =
+                plan.believed.iter().chain(&plan.doubted).cloned().collect();
+            self.remember(&findings);
+            self.wait_for_second_look(&plan, looked.unshown);
+            match self.carry_out(&looked.view, &plan).await? {
+                End::LookAgain => {}
+                End::Done if plan.unread.is_empty() => return Ok(()),
+                End::Done => {
+                    return Err(contradiction(
+                        "the list of the user's groups lacks the built-in group that every user is in",
+                    ));
+                }
             }
         }
         Err(Failure::retryable(
-            Side::Program,
-            "another run is still working on this user",
-        ))
+            Side::Anypoint,
+            "accounts of the wanted name come and go; the next run looks afresh",
+        )
+        .because(Cause::Overtaken))
     }
 
-    async fn apply_user(
-        &self,
-        view: &UserView,
-        plan: Vec<UserStep>,
-        claim: &Claim,
-        deadline: Deadline,
-        course: &mut Course,
-    ) -> Result<End, Failure> {
-        let mut run = Run {
-            provisioner: self,
-            view,
-            created: None,
-            opened: None,
-            course,
-            written: FreshTeams::new(),
-        };
-        let mut end = match run.note_stands(&plan, claim).await {
-            Ok(true) => run.close_stranded(claim, deadline).await,
-            Ok(false) => Ok(End::Held),
-            Err(failure) => Err(failure),
-        };
-        let mut refused = None;
-        for step in plan {
-            if !matches!(end, Ok(End::Done(_))) {
-                break;
-            }
-            let name = step.action.name();
-            let joins = matches!(step.action, UserAction::JoinTeam { .. });
-            end = match run.act(step.action, claim, deadline).await {
-                // One team that cannot be had must not keep the person out of the others.
-                Err(failure) if joins && !failure.is_retryable() => {
-                    refused.get_or_insert(failure);
-                    Ok(End::DONE)
-                }
-                other => {
-                    run.course.applied.actions.push(name);
-                    other
-                }
-            };
-        }
-        run.remember_memberships().await?;
-        match end {
-            Ok(End::Done(None)) => Ok(End::Done(refused)),
-            other => other,
-        }
-    }
-}
-
-impl Run<'_> {
-    async fn act(
-        &mut self,
-        action: UserAction,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<End, Failure> {
-        let anypoint = &self.provisioner.anypoint;
-        match action {
-            UserAction::Create(person) => return self.create(&person, claim, deadline).await,
-            UserAction::MailReset { username } if self.course.mailed.contains(&username) => {}
-            UserAction::MailReset { username } => {
-                if self.created.is_none()
-                    && !self.is_at_it_alone(&username, claim, deadline).await?
-                {
-                    return Ok(End::Held);
-                }
-                match anypoint.mail_password_reset(&username, deadline).await {
-                    // Without the mail the account is whole, only less convenient; a failure that
-                    // stays must not keep the person from their teams.
-                    Err(error) if error.class() == Class::Permanent => {
-                        tracing::warn!(
-                            okta.user = %self.view.user,
-                            "the reset mail was refused, `okta-anypoint reset-email` asks again: {error}"
-                        );
-                    }
-                    other => other?,
-                }
-                self.course.mailed.insert(username);
-            }
-            UserAction::Update { account, changes } => {
-                let account = self.resolve(&account)?;
-                let opens = changes.enabled == Some(true);
-                if opens && !self.note_opening(&account, claim, deadline).await? {
-                    return Ok(End::Held);
-                }
-                anypoint
-                    .update_account(&account, &changes, deadline)
-                    .await?;
-                if opens {
-                    self.opened = Some(account);
-                    if !self.opened_rightly(claim, deadline).await? {
-                        return Ok(End::Held);
-                    }
-                }
-            }
-            UserAction::LeaveTeam { account, team } => {
-                self.written.insert(team.clone(), LastWrite::Left);
-                anypoint.remove_members(&team, &[account], deadline).await?;
-            }
-            UserAction::Link {
-                account,
-                username,
-                origin,
-                agreed,
-                reset_mail,
-            } => {
-                let link = UserLink {
-                    anypoint_id: self.resolve(&account)?,
-                    username,
-                    origin,
-                    agreed,
-                    reset_mail,
-                };
-                if !self
-                    .link_is_as_seen(&link.username, claim, deadline)
-                    .await?
-                {
-                    self.close_opened(claim, deadline).await?;
-                    return Ok(End::Held);
-                }
-                self.link(&link, deadline).await?;
-                self.course.intent = Intent::Closed;
-                self.close_linked_before(&link, deadline).await?;
-            }
-            UserAction::JoinTeam { account, team } => {
-                let account = self.resolve(&account)?;
-                self.join(account, &team, claim, deadline).await?;
-            }
-        }
-        Ok(End::DONE)
-    }
-
-    /// Whether what is remembered of the user is still what the look saw. If another run has linked
-    /// another account since, or is creating one, that account must be closed by a plan that knows it;
-    /// a link written now would take the note of it away. A note that the look saw, and that nobody is
-    /// at any more, disturbs nothing: what it spoke of is closed or was never made. An account that
-    /// this run has created for `username` stays noted until then.
-    async fn link_is_as_seen(
-        &mut self,
-        username: &str,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<bool, Failure> {
-        let Provisioner { store, clock, .. } = self.provisioner;
-        let user = &self.view.user;
-        let memory = store.user_memory(user).await?;
-        let is_ours = |name: &str| name.eq_ignore_ascii_case(username);
-        let seen = |intent: &AccountIntent| {
-            let is_over = intent.until_ms <= clock.now_ms() || intent.holder == claim.id();
-            is_over && self.view.intended.as_ref() == Some(&intent.username)
-        };
-        let undisturbed = memory
-            .intent
-            .is_none_or(|intent| is_ours(&intent.username) || seen(&intent));
-        if undisturbed && memory.link == self.view.link {
-            return Ok(true);
-        }
-        if undisturbed && self.created.is_some() {
-            let lease = deadline.lease();
-            store
-                .intend_account(user, username, claim.id(), lease)
-                .await?;
-            self.course.intent = Intent::Open;
-        }
-        Ok(false)
-    }
-
-    /// Whether this run may finish what an earlier one began: not while that one is still at it, and
-    /// not when it has ended well since the look.
-    async fn is_at_it_alone(
-        &mut self,
-        username: &str,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<bool, Failure> {
-        let (store, user) = (&self.provisioner.store, &self.view.user);
-        let lease = deadline.lease();
-        let intended = store.intend_account(user, username, claim.id(), lease);
-        if intended.await? != Intended::Noted {
+    /// Reads once more what is in doubt. Whether the look stands.
+    async fn read_again(&mut self, user: &OktaUserId, plan: &UserPlan) -> Result<bool, Failure> {
+        if plan.doubted.is_empty() {
+            // An announcement that was not shown: the whole look is the answer in doubt.
+            self.evidence.agree_with_the_look();
             return Ok(false);
         }
-        self.course.intent = Intent::Open;
-        let named = self.view.named.as_ref().map(|named| &named.account.id);
-        let link = store.user_link(user).await?;
-        let was_owed = self.view.link.as_ref().map(|link| link.reset_mail) == Some(ResetMail::Owed);
-        let is_over = link.is_some_and(|link| {
-            Some(&link.anypoint_id) == named || was_owed && link.reset_mail == ResetMail::Settled
-        });
-        if is_over {
-            self.forget_intent().await?;
+        for finding in &plan.doubted {
+            if !self.look.still_unshown(user, finding).await? {
+                return Ok(false);
+            }
+            self.evidence.agree(finding);
         }
-        Ok(!is_over)
+        self.evidence.agree_with_the_look();
+        Ok(true)
     }
 
-    async fn link(&self, link: &UserLink, deadline: Deadline) -> Result<(), Failure> {
-        let Provisioner { okta, store, .. } = self.provisioner;
-        let mut linked = store.link_user(&self.view.user, link).await?;
-        if let Linked::TakenBy(other) = &linked
-            && okta.user(other, deadline).await?.is_none()
-        {
-            // Of an Okta user that was deleted; the plan made sure that the account may be taken.
-            store.unlink_user(other).await?;
-            linked = store.link_user(&self.view.user, link).await?;
+    fn wait_for_second_look(&mut self, plan: &UserPlan, unshown: Option<i64>) {
+        for finding in &plan.doubted {
+            let weight = self.evidence.weigh(finding);
+            let until_ms = self.evidence.believed_after(weight);
+            self.progress.wait_until(until_ms, finding.in_words());
         }
-        match linked {
-            Linked::Written => Ok(()),
+        if let Some(until_ms) = unshown {
+            let seen = "Okta does not show yet what the event announced";
+            self.progress.wait_until(until_ms, seen.to_owned());
+        }
+    }
+
+    async fn carry_out(&mut self, view: &UserView, plan: &UserPlan) -> Result<End, Failure> {
+        let account = match &plan.account {
+            AccountPlan::Nothing => None,
+            AccountPlan::Keep {
+                account,
+                changes,
+                link,
+                mail,
+            } => {
+                self.update(account, changes).await?;
+                if let Some(link) = link {
+                    self.mail_reset(&link.username, *mail).await?;
+                    self.link(view, link).await?;
+                }
+                Some(account.clone())
+            }
+            AccountPlan::Take {
+                account,
+                changes,
+                link,
+                mail,
+                was_theirs,
+                freed_from,
+            } => {
+                if changes.enabled == Some(true) && *was_theirs == FormerOwner::ThisUser {
+                    self.intend(&link.username).await?;
+                }
+                self.update(account, changes).await?;
+                self.mail_reset(&link.username, *mail).await?;
+                self.retire(plan.retire.as_ref()).await?;
+                if let Some(owner) = freed_from {
+                    self.free(owner).await?;
+                }
+                self.link(view, link).await?;
+                Some(account.clone())
+            }
+            AccountPlan::Create { person, mail } => {
+                let Some(link) = self.create(person, *mail).await? else {
+                    return Ok(End::LookAgain);
+                };
+                self.retire(plan.retire.as_ref()).await?;
+                self.link(view, &link).await?;
+                Some(link.anypoint_id)
+            }
+        };
+        let Some(account) = account else {
+            self.retire(plan.retire.as_ref()).await?;
+            return Ok(End::Done);
+        };
+        for team in &plan.leave {
+            self.leave(&account, team).await?;
+        }
+        let mut refused = None;
+        for team in &plan.join {
+            match self.join(view, &account, team).await {
+                // One team that cannot be had must not keep the person out of the others.
+                Err(failure) if !failure.is_retryable() => {
+                    refused.get_or_insert(failure);
+                }
+                other => other?,
+            }
+        }
+        refused.map_or(Ok(End::Done), Err)
+    }
+
+    /// Writes ahead which account is about to be created or enabled.
+    pub(super) async fn intend(&mut self, username: &str) -> Result<(), Failure> {
+        self.memory.intent = Some(Intent {
+            username: username.to_owned(),
+        });
+        self.write_memory().await
+    }
+
+    pub(super) async fn update(
+        &mut self,
+        account: &AccountId,
+        changes: &AccountChanges,
+    ) -> Result<(), Failure> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let anypoint = self.anypoint()?;
+        anypoint
+            .update_account(account, changes, self.look.deadline)
+            .await?;
+        self.applied(Applied::on(update_name(changes), account));
+        Ok(())
+    }
+
+    pub(super) async fn mail_reset(
+        &mut self,
+        username: &str,
+        mail: ResetEmail,
+    ) -> Result<(), Failure> {
+        if mail == ResetEmail::Skip {
+            return Ok(());
+        }
+        let anypoint = self.anypoint()?;
+        match anypoint
+            .mail_password_reset(username, self.look.deadline)
+            .await
+        {
+            // Without the mail the account is whole, only less convenient; a failure that stays must not
+            // keep the person from their teams.
+            Err(error) if error.class() == Class::Permanent => {
+                tracing::warn!(
+                    subject = self.lease.subject(),
+                    "Anypoint refused the reset mail; `okta-anypoint reset-email` asks again: {error}"
+                );
+            }
+            other => {
+                other?;
+                self.applied(Applied::plain(action::MAIL_RESET));
+            }
+        }
+        Ok(())
+    }
+
+    async fn retire(&mut self, retire: Option<&Retire>) -> Result<(), Failure> {
+        let Some(retire) = retire else { return Ok(()) };
+        if let Some(changes) = &retire.disable {
+            self.update(&retire.account, changes).await?;
+        }
+        for team in &retire.leave {
+            self.leave(&retire.account, team).await?;
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
+        let anypoint = self.anypoint()?;
+        let accounts = std::slice::from_ref(account);
+        anypoint
+            .remove_members(team, accounts, self.look.deadline)
+            .await?;
+        self.note_membership(team, LastWrite::Left);
+        self.applied(Applied::on(action::LEAVE_TEAM, team));
+        Ok(())
+    }
+
+    fn note_membership(&mut self, team: &TeamId, written: LastWrite) {
+        let now_ms = self.ports().clock.now_ms();
+        self.memory.note_membership(team.clone(), written, now_ms);
+        self.keep_memory();
+    }
+
+    /// Writes the link; the intent goes with it.
+    async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
+        self.memory.intent = None;
+        let memo = self.memory.to_memo();
+        let store = &self.ports().store;
+        let before = view.link.as_ref();
+        match store
+            .link_user(self.lease, &view.user, link, before, memo)
+            .await?
+        {
+            Linked::Written => {
+                self.keep_memory();
+                self.applied(Applied::on(action::LINK, &link.anypoint_id));
+                Ok(())
+            }
             Linked::TakenBy(other) => Err(Failure::permanent(
                 Side::Table,
                 format!("the account is linked to Okta user {other}."),
-                "Part it from that user with `okta-anypoint unlink`, then replay the event.",
-            )),
+                format!("Unlink it first: `okta-anypoint unlink {other}`, then replay the event."),
+            )
+            .because(Cause::LinkedElsewhere)),
         }
     }
+
+    /// Takes the link of a deleted Okta user away, whose account becomes this user's. Nobody waits for
+    /// another user: if a run works on the other one now, this one goes back.
+    async fn free(&self, owner: &OktaUserId) -> Result<(), Failure> {
+        let ports = self.ports();
+        let subject = Subject::User(owner.clone()).to_string();
+        let time = self.look.deadline.lease();
+        let Leased::Ours(lease) = ports.ledger.lease(&subject, time).await? else {
+            return Err(busy(&subject));
+        };
+        let unlinked = ports.store.unlink_user(&lease, owner).await;
+        ports.ledger.conclude(lease, Conclusion::default()).await?;
+        unlinked
+    }
+
+    /// Puts the account into the team of a group, which is made or adopted first if it has none.
+    async fn join(
+        &mut self,
+        view: &UserView,
+        account: &AccountId,
+        wanted: &WantedTeam,
+    ) -> Result<(), Failure> {
+        if let Some(team) = &wanted.team {
+            if self.add(account, team).await? {
+                return Ok(());
+            }
+            // The team was deleted by hand: it is made again.
+        }
+        let link = self.team_of(wanted).await?;
+        let membership = (account.clone(), link.team_id.clone());
+        if view.special.contains(&membership) {
+            // The team was there and became the group's just now: a maintainer stays one.
+            return Ok(());
+        }
+        if self.add(account, &link.team_id).await? {
+            return Ok(());
+        }
+        Err(Failure::retryable(
+            Side::Anypoint,
+            "the team was deleted since it was found; the next look makes it again",
+        )
+        .because(Cause::Overtaken))
+    }
+
+    /// Whether the team is there; then the account is in it.
+    async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
+        let anypoint = self.anypoint()?;
+        let accounts = std::slice::from_ref(account);
+        match anypoint
+            .add_members(team, accounts, self.look.deadline)
+            .await
+        {
+            Err(error) if error.is_not_found() => Ok(false),
+            other => {
+                other?;
+                self.note_membership(team, LastWrite::Joined);
+                self.applied(Applied::on(action::JOIN_TEAM, team));
+                Ok(true)
+            }
+        }
+    }
+
+    /// The team of a group, made first if it is missing, under a lease on the group.
+    async fn team_of(&mut self, wanted: &WantedTeam) -> Result<TeamLink, Failure> {
+        let ports = self.ports();
+        let subject = Subject::Group(wanted.group.clone()).to_string();
+        let deadline = self.look.deadline;
+        let leased = lease_within(&*ports.ledger, &subject, deadline, SUBJECT_WAIT).await?;
+        let Leased::Ours(lease) = leased else {
+            return Err(busy(&subject));
+        };
+        let mut made = Vec::new();
+        let result = self
+            .look
+            .ensure_team(&wanted.group, &wanted.group_name, &lease, &mut made)
+            .await;
+        ports.ledger.conclude(lease, Conclusion::default()).await?;
+        let result = result?;
+        for next in result.moved {
+            self.progress
+                .follow(FollowUp::Subject(Subject::Group(next)));
+        }
+        self.progress.applied.extend(made);
+        Ok(result.link)
+    }
+}
+
+fn busy(subject: &str) -> Failure {
+    Failure::retryable(
+        Side::Program,
+        format!("another run works on {subject}; this one goes back"),
+    )
+    .because(Cause::Busy)
 }

@@ -1,110 +1,130 @@
-//! Creates an account, so that a run that is cut off leaves a note of it and no second one comes to be.
+//! Creates an account, so that a run that is cut off leaves an intent and no second account comes to be.
 
-use http::StatusCode;
+use std::time::Duration;
+
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
-use super::run::{End, Intent, Run};
+use super::plan::NewPerson;
 use crate::anypoint::NewAccount;
-use crate::deadline::Deadline;
-use crate::failure::{Class, Failure, Side};
-use crate::ledger::Claim;
-use crate::provision::provisioner::Provisioner;
-use crate::provision::wanted::Person;
-use crate::store::Intended;
+use crate::failure::{Cause, Class, Failure, Side};
+use crate::ids::AccountId;
+use crate::provision::policy::ResetEmail;
+use crate::provision::provisioner::Work;
+use crate::provision::step::{Applied, action};
+use crate::store::{Origin, ResetMail, UserLink};
 
-impl Run<'_> {
+/// How often an account is created again after an answer that says nothing.
+const MAX_UNSURE: u32 = 3;
+/// How long to wait before that, unless the remote says.
+const UNSURE_PAUSE: Duration = Duration::from_millis(200);
+
+/// What became of one attempt.
+enum Attempt {
+    Created(AccountId),
+    NameTaken,
+    /// Whether an account was created is not known.
+    Unsure(Failure),
+}
+
+impl Work<'_> {
+    /// Creates the account and asks for its mail; gives the link to write. `None`: an account of that
+    /// name appeared since the look, which has to be repeated.
     pub(super) async fn create(
         &mut self,
-        person: &Person,
-        claim: &Claim,
-        deadline: Deadline,
-    ) -> Result<End, Failure> {
-        let Provisioner {
-            anypoint,
-            store,
-            policy,
-            ..
-        } = self.provisioner;
-        let user = &self.view.user;
-        let missing = |what: &str| {
-            Failure::permanent(
-                Side::Okta,
-                format!("the Okta user has no {what}, which Anypoint asks for."),
-                "Fill it in in Okta, then replay the event.",
-            )
+        person: &NewPerson,
+        mail: ResetEmail,
+    ) -> Result<Option<UserLink>, Failure> {
+        self.intend(&person.username).await?;
+        let mut unsure = 0;
+        let account = loop {
+            match self.attempt(person).await? {
+                Attempt::Created(account) => break account,
+                Attempt::NameTaken => {
+                    let found = self.account_of(person).await?;
+                    // Nobody else creates accounts for this user: after an attempt that said nothing, it
+                    // is that attempt's.
+                    match found {
+                        Some(account) if unsure > 0 => break account,
+                        Some(_) => {
+                            self.memory.intent = None;
+                            self.keep_memory();
+                            return Ok(None);
+                        }
+                        None if unsure > 0 => {
+                            return Err(Failure::retryable(
+                                Side::Anypoint,
+                                "the username is taken, perhaps by the account whose creation got no \
+                                 answer, and no account shows yet",
+                            )
+                            .because(Cause::Overtaken));
+                        }
+                        None => {
+                            self.memory.intent = None;
+                            self.keep_memory();
+                            return Err(name_taken());
+                        }
+                    }
+                }
+                Attempt::Unsure(failure) => {
+                    unsure += 1;
+                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
+                    if unsure > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
+                        return Err(failure);
+                    }
+                    tokio::time::sleep(pause).await;
+                    if let Some(account) = self.account_of(person).await? {
+                        break account;
+                    }
+                }
+            }
         };
+        self.applied(Applied::on(action::CREATE_ACCOUNT, &account));
+        self.mail_reset(&person.username, mail).await?;
+        Ok(Some(UserLink {
+            anypoint_id: account,
+            username: person.username.clone(),
+            origin: Origin::Created,
+            agreed: None,
+            reset_mail: ResetMail::Settled,
+        }))
+    }
+
+    async fn attempt(&mut self, person: &NewPerson) -> Result<Attempt, Failure> {
         let new = NewAccount {
             username: person.username.clone(),
-            first_name: person
-                .first_name
-                .clone()
-                .ok_or_else(|| missing("first name"))?,
-            last_name: person
-                .last_name
-                .clone()
-                .ok_or_else(|| missing("last name"))?,
-            email: person
-                .email
-                .clone()
-                .ok_or_else(|| missing("e-mail address"))?,
-            phone: person
-                .phone
-                .clone()
-                .or_else(|| policy.default_phone.clone()),
+            first_name: person.first_name.clone(),
+            last_name: person.last_name.clone(),
+            email: person.email.clone(),
+            phone: person.phone.clone(),
             password: initial_password(),
         };
-        let tried_before = self
-            .view
-            .intended
-            .as_deref()
-            .is_some_and(|name| name.eq_ignore_ascii_case(&new.username));
-        let lease = deadline.lease();
-        match store
-            .intend_account(user, &new.username, claim.id(), lease)
-            .await?
-        {
-            Intended::Noted => self.course.intent = Intent::Open,
-            Intended::Held { .. } => return Ok(End::Held),
-        }
-        match anypoint.create_account(&new, deadline).await {
-            Ok(Some(account)) => {
-                self.created = Some(account);
-                Ok(End::DONE)
-            }
+        let anypoint = self.anypoint()?;
+        match anypoint.create_account(&new, self.look.deadline).await {
+            Ok(Some(account)) => Ok(Attempt::Created(account)),
             Ok(None) => {
                 // Created, with an empty answer: its id is found by its name.
-                let found = anypoint.account_named(&new.username, deadline).await?;
-                let account = found.ok_or_else(|| {
+                let found = self.account_of(person).await?;
+                found.map(Attempt::Created).ok_or_else(|| {
                     Failure::retryable(Side::Anypoint, "the new account does not show yet")
-                })?;
-                self.created = Some(account.id);
-                Ok(End::DONE)
+                })
             }
-            // Whether an account exists is only sure after a clear refusal, and only if no attempt
-            // before this one ended without a clear answer: the note stays until then.
-            Err(error) if error.is_conflict() => {
-                if tried_before {
-                    store.release_intent(user, claim.id()).await?;
-                } else {
-                    self.forget_intent().await?;
-                }
-                Ok(End::NameTaken)
-            }
+            Err(error) if error.is_conflict() => Ok(Attempt::NameTaken),
             Err(error) if error.class() == Class::Permanent => {
-                self.forget_intent().await?;
+                self.memory.intent = None;
+                self.keep_memory();
                 Err(error.into())
             }
-            Err(error) => {
-                let refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
-                if refused && !tried_before {
-                    self.forget_intent().await?;
-                } else {
-                    store.release_intent(user, claim.id()).await?;
-                }
-                Ok(End::Unsure(error.into()))
-            }
+            Err(error) => Ok(Attempt::Unsure(error.into())),
         }
+    }
+
+    async fn account_of(&self, person: &NewPerson) -> Result<Option<AccountId>, Failure> {
+        let anypoint = &self.ports().anypoint;
+        let found = anypoint
+            .account_named(&person.username, self.look.deadline)
+            .await?;
+        Ok(found.map(|account| account.id))
     }
 }
 
@@ -115,7 +135,9 @@ pub(super) fn name_taken() -> Failure {
          customers, and a deleted account keeps its name.",
         "Give the user another app username in Okta, then replay the event.",
     )
+    .because(Cause::UsernameTaken)
 }
+
 /// A random password by Anypoint's rule (8 to 64 ASCII characters, at least one upper-case letter,
 /// one lower-case letter and one digit; "Managing your account"). It is forgotten at once.
 fn initial_password() -> SecretString {

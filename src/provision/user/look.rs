@@ -2,182 +2,202 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::{OptionFuture, try_join, try_join_all};
+use futures_util::future::{OptionFuture, try_join};
 use futures_util::try_join;
 
-use super::view::{FoundTeam, NamedAccount, TeamsFound, UserView, WantedTeam};
+use super::view::{
+    FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
+};
 use crate::anypoint::{Account, TeamOfAccount};
-use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Group, User};
+use crate::okta::{AppUser, Assignment, Group, GroupKind, User, UserStatus};
+use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
 use crate::provision::policy::{GroupSelection, Selected, TeamRemoval};
-use crate::provision::provisioner::Provisioner;
+use crate::provision::provisioner::Look;
 use crate::provision::wanted::{Unwanted, Wanted, wanted};
-use crate::store::{AccountOwner, Tenure, UserMemory};
+use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, Tenure};
+
+/// The document that says that links which `TEAM_REMOVAL=keep` gives up have been given up.
+pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
 
 /// What Okta says of a user.
-struct OktaSide {
-    user: Option<User>,
-    app_user: Option<AppUser>,
-    groups: Vec<Group>,
+pub(super) struct OktaSide {
+    pub(super) user: Option<User>,
+    pub(super) app_user: Option<AppUser>,
+    groups: Option<Vec<Group>>,
     app_groups: Option<HashSet<OktaGroupId>>,
 }
 
 /// An account with the teams it is in.
-type AccountWithTeams = Option<(Account, Vec<TeamOfAccount>)>;
+type WithTeams = (Account, Vec<TeamOfAccount>);
 
-impl Provisioner {
+/// What the run knows before it looks.
+pub struct UserKnown<'k> {
+    /// What the table says.
+    pub recalled: &'k Recalled,
+    /// What earlier runs left.
+    pub memory: &'k Memory,
+    /// Groups whose memberships may be read as they were before.
+    pub distrusted: &'k [OktaGroupId],
+}
+
+/// What a look found.
+pub struct UserLook {
+    /// What was seen.
+    pub view: UserView,
+    /// Announcements that the look does not show, and until when they are too young to be overruled, in
+    /// milliseconds since the epoch.
+    pub unshown: Option<i64>,
+}
+
+impl Look<'_> {
     /// Everything that matters of one user, on both sides.
     ///
     /// # Errors
-    /// When anything could not be read whole, or the app username is against the policy.
-    pub async fn look_at_user(
-        &self,
+    /// When anything could not be read whole, when answers contradict each other, or when the app
+    /// username is against the policy.
+    pub async fn user(
+        self,
         user: &OktaUserId,
-        deadline: Deadline,
-    ) -> Result<UserView, Failure> {
-        let memory = self.store.user_memory(user).await?;
-        let linked_id = memory.link.as_ref().map(|link| link.anypoint_id.clone());
-        let okta = self.okta_side(user, deadline);
-        let linked = OptionFuture::from(
-            linked_id
-                .as_ref()
-                .map(|account| self.account_with_teams(account, deadline)),
-        );
+        known: UserKnown<'_>,
+        evidence: &Evidence,
+    ) -> Result<UserLook, Failure> {
+        let ports = self.ports;
+        let link = known.recalled.link.as_ref();
+        let okta = self.okta_side(user);
+        let linked =
+            OptionFuture::from(link.map(|link| self.account_with_teams(&link.anypoint_id)));
         let (okta, linked) = try_join(okta, async { linked.await.transpose() }).await?;
         let linked = linked.flatten();
+        check_contradictions(&okta, evidence)?;
 
-        let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &self.policy)?;
-        if wanted == Wanted::Nothing(Unwanted::NotAssigned)
-            && linked
-                .as_ref()
-                .is_some_and(|(account, _)| account.is_enabled())
+        let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy)?;
+        let is_open = |(account, _): &WithTeams| account.is_enabled();
+        if wanted == Wanted::Nothing(Unwanted::NotAssigned) && linked.as_ref().is_some_and(is_open)
         {
             // A wrong OKTA_APP_ID looks like "nobody is assigned"; make sure that the app is there.
-            self.okta.check_app(&self.app, deadline).await?;
+            ports.okta.check_app(&ports.app, self.deadline).await?;
         }
         let named = self
-            .named_account(user, &wanted, &memory, linked.as_ref(), deadline)
+            .named_account(user, &wanted, known.memory, linked.as_ref())
             .await?;
-        let wanted_groups = self.wanted_groups(&wanted, &okta);
-        self.view(
-            user,
-            wanted,
-            memory,
-            linked,
-            named,
-            &wanted_groups,
-            &okta,
-            deadline,
-        )
-        .await
+        let unshown = unshown(&okta, evidence);
+        let view = self
+            .view(user, wanted, &known, linked, named, &okta)
+            .await?;
+        Ok(UserLook { view, unshown })
     }
 
-    async fn okta_side(&self, user: &OktaUserId, deadline: Deadline) -> Result<OktaSide, Failure> {
-        let pushes_groups = self.policy.groups != GroupSelection::None;
-        let by_assignment = self.policy.groups == GroupSelection::Assigned;
+    async fn okta_side(&self, user: &OktaUserId) -> Result<OktaSide, Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
+        let pushes_groups = ports.policy.groups != GroupSelection::None;
+        let by_assignment = ports.policy.groups == GroupSelection::Assigned;
         let groups =
-            OptionFuture::from(pushes_groups.then(|| self.okta.groups_of_user(user, deadline)));
+            OptionFuture::from(pushes_groups.then(|| ports.okta.groups_of_user(user, deadline)));
         let app_groups =
-            OptionFuture::from(by_assignment.then(|| self.okta.app_groups(&self.app, deadline)));
+            OptionFuture::from(by_assignment.then(|| ports.okta.app_groups(&ports.app, deadline)));
         let (user, app_user, groups, app_groups) = try_join!(
-            self.okta.user(user, deadline),
-            self.okta.app_user(&self.app, user, deadline),
+            ports.okta.user(user, deadline),
+            ports.okta.app_user(&ports.app, user, deadline),
             async { groups.await.transpose() },
             async { app_groups.await.transpose() },
         )?;
+        if let (Some(_), Some(None)) = (&user, &groups) {
+            return Err(contradiction(
+                "the user is there, and the user's groups are not",
+            ));
+        }
         Ok(OktaSide {
             user,
             app_user,
-            groups: groups.flatten().unwrap_or_default(),
+            groups: groups.flatten(),
             app_groups: app_groups.map(|groups| groups.into_iter().collect()),
         })
     }
 
-    async fn account_with_teams(
-        &self,
-        account: &AccountId,
-        deadline: Deadline,
-    ) -> Result<AccountWithTeams, Failure> {
+    async fn account_with_teams(&self, account: &AccountId) -> Result<Option<WithTeams>, Failure> {
+        let anypoint = &self.ports.anypoint;
         let (found, teams) = try_join!(
-            self.anypoint.account(account, deadline),
-            self.anypoint.teams_of_account(account, deadline),
+            anypoint.account(account, self.deadline),
+            anypoint.teams_of_account(account, self.deadline),
         )?;
         Ok(found.map(|account| (account, teams.unwrap_or_default())))
     }
 
-    /// The account of the wanted username, when it is not the linked one. Of an unwanted user: the
-    /// account that an earlier run was about to create, if it is not somebody else's.
+    /// The account of the wanted username, when it is not the linked one.
     async fn named_account(
         &self,
         user: &OktaUserId,
         wanted: &Wanted,
-        memory: &UserMemory,
-        linked: Option<&(Account, Vec<TeamOfAccount>)>,
-        deadline: Deadline,
-    ) -> Result<Option<(Account, Option<AccountOwner>, Vec<TeamOfAccount>)>, Failure> {
-        let username = match (wanted, &memory.intent) {
-            (Wanted::Account(person), _) => {
-                let has_it = linked.is_some_and(|(account, _)| {
-                    account.username.eq_ignore_ascii_case(&person.username)
-                });
-                (!has_it).then_some(person.username.as_str())
-            }
-            (Wanted::Nothing(_), Some(intent)) if memory.link.is_none() => {
-                Some(intent.username.as_str())
-            }
-            (Wanted::Nothing(_), _) => None,
-        };
-        let Some(username) = username else {
+        memory: &Memory,
+        linked: Option<&WithTeams>,
+    ) -> Result<Option<(NamedAccount, Vec<TeamOfAccount>)>, Failure> {
+        let Wanted::Account(person) = wanted else {
             return Ok(None);
         };
-        let Some(account) = self.anypoint.account_named(username, deadline).await? else {
+        let has_name = |name: &str| name.eq_ignore_ascii_case(&person.username);
+        if linked.is_some_and(|(account, _)| has_name(&account.username)) {
+            return Ok(None);
+        }
+        let (ports, deadline) = (self.ports, self.deadline);
+        let found = ports
+            .anypoint
+            .account_named(&person.username, deadline)
+            .await?;
+        let Some(account) = found else {
             return Ok(None);
         };
-        let id = account.id.clone();
+        let id = account.id;
         // Lists leave the phone number out, so the account is read once more by its id.
         let (whole, mut owners) = try_join(
-            self.account_with_teams(&id, deadline),
-            self.store.account_owners(std::slice::from_ref(&id)),
+            self.account_with_teams(&id),
+            ports.store.account_owners(std::slice::from_ref(&id)),
         )
         .await?;
         let mut owner = owners.remove(&id);
-        if let Some(owner) = &mut owner
+        let intended = memory
+            .intent
+            .as_ref()
+            .is_some_and(|intent| has_name(&intent.username));
+        if owner.is_none() && intended {
+            owner = Some(AccountOwner {
+                okta_user: user.clone(),
+                tenure: Tenure::Former,
+                origin: Some(Origin::Created),
+            });
+        }
+        let mut freed_from = None;
+        if let Some(owner) = &owner
             && owner.okta_user != *user
             && owner.tenure == Tenure::Current
-            && self.okta.user(&owner.okta_user, deadline).await?.is_none()
+            && ports.okta.user(&owner.okta_user, deadline).await?.is_none()
         {
             // A deleted Okta user never comes back under its id: its account is free for whoever may
             // adopt it, such as the same person hired again.
-            owner.tenure = Tenure::Former;
+            freed_from = Some(owner.okta_user.clone());
         }
-        let is_somebody_elses = owner
-            .as_ref()
-            .is_some_and(|owner| owner.tenure == Tenure::Current);
-        if matches!(wanted, Wanted::Nothing(_)) && is_somebody_elses {
-            return Ok(None);
-        }
-        Ok(whole.map(|(account, teams)| (account, owner, teams)))
-    }
-
-    fn wanted_groups<'a>(&self, wanted: &Wanted, okta: &'a OktaSide) -> Vec<&'a Group> {
-        match wanted {
-            Wanted::Account(_) => self.selected(okta),
-            Wanted::Nothing(_) => Vec::new(),
-        }
+        Ok(whole.map(|(account, teams)| {
+            let named = NamedAccount {
+                account,
+                owner,
+                freed_from,
+                teams: TeamsFound::default(),
+            };
+            (named, teams)
+        }))
     }
 
     /// The groups of the user that become teams.
-    fn selected<'a>(&self, okta: &'a OktaSide) -> Vec<&'a Group> {
+    fn selected<'o>(&self, okta: &'o OktaSide) -> Vec<&'o Group> {
         let is_assigned = |group: &Group| {
-            okta.app_groups
-                .as_ref()
-                .is_some_and(|groups| groups.contains(&group.id))
+            let groups = okta.app_groups.as_ref();
+            groups.is_some_and(|groups| groups.contains(&group.id))
         };
-        okta.groups
-            .iter()
-            .filter(|group| match self.policy.groups.selects(group) {
+        let selection = &self.ports.policy.groups;
+        let groups = okta.groups.iter().flatten();
+        groups
+            .filter(|group| match selection.selects(group) {
                 Selected::Yes => true,
                 Selected::No => false,
                 Selected::IfAssigned => is_assigned(group),
@@ -185,47 +205,45 @@ impl Provisioner {
             .collect()
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one view, put together here only"
-    )]
     async fn view(
         &self,
         user: &OktaUserId,
         wanted: Wanted,
-        memory: UserMemory,
-        linked: AccountWithTeams,
-        named: Option<(Account, Option<AccountOwner>, Vec<TeamOfAccount>)>,
-        wanted_groups: &[&Group],
+        known: &UserKnown<'_>,
+        linked: Option<WithTeams>,
+        named: Option<(NamedAccount, Vec<TeamOfAccount>)>,
         okta: &OktaSide,
-        deadline: Deadline,
     ) -> Result<UserView, Failure> {
-        let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
-        let named_teams = named.as_ref().map_or(&[][..], |(_, _, teams)| teams);
-        let groups: Vec<OktaGroupId> = wanted_groups.iter().map(|group| group.id.clone()).collect();
-        let shown = linked_teams.iter().chain(named_teams).map(|team| &team.id);
-        let teams: HashSet<&TeamId> = shown.chain(memory.fresh_teams.keys()).collect();
-        let teams: Vec<TeamId> = teams.into_iter().cloned().collect();
-        let (links, owners) = try_join(
-            self.store.team_links(&groups),
-            self.store.team_owners(&teams),
-        )
-        .await?;
-        let kept = self
-            .no_longer_pushed(&owners, wanted_groups, okta, deadline)
-            .await?;
-        let found = |teams: &[TeamOfAccount]| {
-            TeamsFound(
-                teams
-                    .iter()
-                    .filter(|team| owners.contains_key(&team.id))
-                    .map(|team| FoundTeam {
-                        team: team.id.clone(),
-                        ours: team.is_plain() && !kept.contains(&team.id),
-                    })
-                    .collect(),
-            )
+        let selected = match &wanted {
+            Wanted::Account(_) => self.selected(okta),
+            Wanted::Nothing(_) => Vec::new(),
         };
+        let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
+        let named_teams = named.as_ref().map_or(&[][..], |(_, teams)| teams);
+        let mut groups: HashSet<&OktaGroupId> = selected.iter().map(|group| &group.id).collect();
+        groups.extend(known.distrusted);
+        let groups: Vec<OktaGroupId> = groups.into_iter().cloned().collect();
+        let fresh = &known.memory.fresh_teams;
+        let shown = linked_teams.iter().chain(named_teams).map(|team| &team.id);
+        let teams: HashSet<&TeamId> = shown.chain(fresh.keys()).collect();
+        let teams: Vec<TeamId> = teams.into_iter().cloned().collect();
+        let (links, mut owners) = self.ports.store.team_pairs(&groups, &teams).await?;
+        let mut distrusted = HashSet::new();
+        for (group, link) in &links {
+            if known.distrusted.contains(group) {
+                owners.insert(link.team_id.clone(), group.clone());
+                distrusted.insert(link.team_id.clone());
+            }
+        }
+        let groups = groups_seen(okta);
+        self.drop_kept_teams(&mut owners, &groups, &wanted).await?;
+        let unshown: Vec<&TeamId> = fresh
+            .iter()
+            .filter(|(_, fresh)| fresh.written == LastWrite::Joined)
+            .map(|(team, _)| team)
+            .chain(&distrusted)
+            .collect();
+        let found = |teams: &[TeamOfAccount]| teams_found(teams, &unshown, &owners);
         let special = |account: &Account, teams: &[TeamOfAccount]| {
             let kept = teams.iter().filter(|team| !team.is_plain());
             let kept = kept.map(|team| (account.id.clone(), team.id.clone()));
@@ -236,21 +254,22 @@ impl Provisioner {
             .map(|(account, teams)| special(account, teams));
         let of_named = named
             .iter()
-            .map(|(account, _, teams)| special(account, teams));
-        let special = of_linked.chain(of_named).flatten().collect();
+            .map(|(named, teams)| special(&named.account, teams));
         Ok(UserView {
-            special,
+            special: of_linked.chain(of_named).flatten().collect(),
             user: user.clone(),
-            wanted,
+            end: match &wanted {
+                Wanted::Nothing(reason) => reason.finding(),
+                Wanted::Account(_) => None,
+            },
             linked_teams: found(linked_teams),
-            named: named.as_ref().map(|(account, owner, teams)| NamedAccount {
-                account: account.clone(),
-                owner: owner.clone(),
+            named: named.as_ref().map(|(named, teams)| NamedAccount {
                 teams: found(teams),
+                ..named.clone()
             }),
-            linked: linked.map(|(account, _)| account),
-            intended: memory.intent.map(|intent| intent.username),
-            teams: wanted_groups
+            linked: linked.as_ref().map(|(account, _)| account.clone()),
+            groups,
+            teams: selected
                 .iter()
                 .map(|group| WantedTeam {
                     group: group.id.clone(),
@@ -258,67 +277,154 @@ impl Provisioner {
                     team: links.get(&group.id).map(|link| link.team_id.clone()),
                 })
                 .collect(),
-            link: memory.link,
-            // A team that has no group any more, or whose people stay, is not ours to leave, however fresh.
-            fresh: memory
-                .fresh_teams
-                .into_iter()
-                .filter(|(team, _)| owners.contains_key(team) && !kept.contains(team))
+            link: known.recalled.link.clone(),
+            fresh: fresh
+                .iter()
+                .map(|(team, fresh)| (team.clone(), fresh.written))
                 .collect(),
+            distrusted,
+            wanted,
         })
     }
 
-    /// The linked teams whose group is not pushed any more and whose members stay
-    /// (`TEAM_REMOVAL=keep`). Asked only for teams whose group the user is not in.
-    async fn no_longer_pushed(
+    /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its people, and its link
+    /// goes. Links of earlier versions are given up by the first reconcile; until then nobody is taken
+    /// out of a team by a look at the user.
+    async fn drop_kept_teams(
         &self,
-        owners: &HashMap<TeamId, OktaGroupId>,
-        wanted_groups: &[&Group],
-        okta: &OktaSide,
-        deadline: Deadline,
-    ) -> Result<HashSet<TeamId>, Failure> {
-        if self.policy.team_removal != TeamRemoval::Keep {
-            return Ok(HashSet::new());
+        owners: &mut HashMap<TeamId, OktaGroupId>,
+        groups: &GroupsSeen,
+        wanted: &Wanted,
+    ) -> Result<(), Failure> {
+        let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
+        let ends = matches!(wanted, Wanted::Nothing(_));
+        let may_leave = |group: &OktaGroupId| ends || !groups.contains(group);
+        if !keeps || !owners.values().any(may_leave) {
+            return Ok(());
         }
-        let doubtful = owners
-            .iter()
-            .filter(|(_, group)| wanted_groups.iter().all(|wanted| wanted.id != **group));
-        let asked = doubtful.map(|(team, group)| async move {
-            let pushed = match &okta.app_groups {
-                Some(assigned) => assigned.contains(group),
-                None => self.is_pushed(group, deadline).await?,
-            };
-            Ok::<_, Failure>((!pushed).then(|| team.clone()))
-        });
-        Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+        if self
+            .ports
+            .documents
+            .document(KEPT_TEAMS_GIVEN_UP)
+            .await?
+            .is_none()
+        {
+            owners.retain(|_, group| !may_leave(group));
+        }
+        Ok(())
     }
 
-    /// Whether a group exists and is selected.
-    pub(crate) async fn is_pushed(
+    /// Reads once more what was not shown. Whether Okta still does not show it.
+    pub(super) async fn still_unshown(
         &self,
-        group: &OktaGroupId,
-        deadline: Deadline,
+        user: &OktaUserId,
+        finding: &Finding,
     ) -> Result<bool, Failure> {
-        let Some(group) = self.okta.group(group, deadline).await? else {
-            return Ok(false);
-        };
-        Ok(match self.policy.groups.selects(&group) {
-            Selected::Yes => true,
-            Selected::No => false,
-            Selected::IfAssigned => {
-                self.okta
-                    .is_app_group(&self.app, &group.id, deadline)
-                    .await?
+        let (ports, deadline) = (self.ports, self.deadline);
+        Ok(match finding {
+            Finding::NoUser => ports.okta.user(user, deadline).await?.is_none(),
+            Finding::OwnerGone(owner) => ports.okta.user(owner, deadline).await?.is_none(),
+            Finding::NotAssigned => {
+                let found = ports.okta.app_user(&ports.app, user, deadline).await?;
+                found.is_none_or(|app_user| app_user.assignment() == Assignment::Ended)
             }
+            Finding::NotInGroup(group) => {
+                let groups = ports.okta.groups_of_user(user, deadline).await?;
+                !groups.iter().flatten().any(|found| found.id == *group)
+            }
+            Finding::NotPushed | Finding::NotMember(_) => false,
         })
     }
 }
 
-/// A defect of this program, said instead of a panic.
-pub(super) fn defect(what: &str) -> Failure {
-    Failure::permanent(
-        Side::Program,
-        what,
-        "Report this; it is a defect of the program.",
+fn teams_found(
+    teams: &[TeamOfAccount],
+    unshown: &[&TeamId],
+    owners: &HashMap<TeamId, OktaGroupId>,
+) -> TeamsFound {
+    let shown = teams.iter().map(|team| {
+        let membership = if team.is_plain() {
+            Membership::Ours
+        } else {
+            Membership::Special
+        };
+        (&team.id, membership)
+    });
+    let hidden = unshown
+        .iter()
+        .filter(|team| teams.iter().all(|shown| shown.id != ***team))
+        .map(|team| (*team, Membership::Unshown));
+    let found = shown.chain(hidden).filter_map(|(team, membership)| {
+        Some(FoundTeam {
+            team: team.clone(),
+            group: owners.get(team)?.clone(),
+            membership,
+        })
+    });
+    TeamsFound(found.collect())
+}
+
+fn groups_seen(okta: &OktaSide) -> GroupsSeen {
+    let Some(groups) = &okta.groups else {
+        return GroupsSeen::Unread;
+    };
+    let ids = groups.iter().map(|group| group.id.clone()).collect();
+    if groups.iter().any(|group| group.kind == GroupKind::BuiltIn) {
+        GroupsSeen::Whole(ids)
+    } else {
+        GroupsSeen::Incomplete(ids)
+    }
+}
+
+/// Answers of one look that cannot both be true. What an event announced outweighs them.
+fn check_contradictions(okta: &OktaSide, evidence: &Evidence) -> Result<(), Failure> {
+    let assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
+    let is_assigned = okta.app_user.as_ref().is_some_and(assigned);
+    if okta.user.is_none() && is_assigned && !evidence.user_ended() {
+        return Err(contradiction(
+            "there is no such user, and the user is assigned to the app",
+        ));
+    }
+    Ok(())
+}
+
+pub(in crate::provision) fn contradiction(what: &str) -> Failure {
+    Failure::retryable(
+        Side::Okta,
+        format!("two answers of Okta contradict each other: {what}; nothing was changed"),
     )
+    .because(Cause::Contradiction)
+}
+
+/// Until when announcements that the look does not show are too young to be overruled.
+fn unshown(okta: &OktaSide, evidence: &Evidence) -> Option<i64> {
+    let holds = |yes: bool| if yes { Sense::Holds } else { Sense::Ended };
+    let status = okta.user.as_ref().map(|user| &user.status);
+    let active = !matches!(status, None | Some(UserStatus::Deprovisioned));
+    let app_user = okta.app_user.as_ref();
+    let assigned = app_user.is_some_and(|user| user.assignment() == Assignment::Assigned);
+    let mut until = vec![
+        evidence.too_young(&Fact::Active, holds(active)),
+        // Whoever is deactivated or deleted is neither assigned nor suspended any more.
+        evidence
+            .too_young(&Fact::Assigned, holds(assigned))
+            .filter(|_| active),
+        evidence
+            .too_young(
+                &Fact::Suspended,
+                holds(status == Some(&UserStatus::Suspended)),
+            )
+            .filter(|_| active),
+    ];
+    if active && let Some(groups) = &okta.groups {
+        let is_pushed = |group: &OktaGroupId| {
+            let pushed = okta.app_groups.as_ref();
+            pushed.is_none_or(|pushed| pushed.contains(group))
+        };
+        for group in evidence.announced_groups().filter(|group| is_pushed(group)) {
+            let is_in = groups.iter().any(|found| found.id == *group);
+            until.push(evidence.too_young(&Fact::InGroup(group.clone()), holds(is_in)));
+        }
+    }
+    until.into_iter().flatten().max()
 }

@@ -1,17 +1,16 @@
-//! One user: look at both sides, plan, apply.
+//! One user: settle what a dead run left, look at both sides, plan, apply.
 
-mod action;
 mod adopt;
 mod apply;
 mod create;
-mod left_behind;
 mod look;
-mod membership;
+mod orphans;
 mod plan;
 mod profile;
-mod run;
 mod view;
 
-pub use action::{AccountRef, UserAction, UserStep};
-pub use plan::plan_user;
-pub use view::{FoundTeam, NamedAccount, TeamsFound, UserView, WantedTeam};
+pub(crate) use look::KEPT_TEAMS_GIVEN_UP;
+pub(in crate::provision) use look::contradiction;
+pub use look::{UserKnown, UserLook};
+pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, UserPlan, plan_user};
+pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam};

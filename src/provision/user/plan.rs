@@ -1,262 +1,490 @@
 //! The planner for users: a pure function of what was seen. No I/O, no clock.
 //!
-//! The worker, `plan`, `explain` and reconcile all use this one list. Two questions have files of their own: whether an
-//! account may be adopted (`adopt.rs`), and what changes in a profile (`profile.rs`).
+//! The worker carries its plan out, `plan`, `explain` and reconcile print it. What Anypoint would refuse
+//! is refused here. Two questions have files of their own: whether an account may be adopted
+//! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::action::{AccountRef, UserAction, UserStep};
 use super::adopt::{Grounds, may_take};
 use super::profile::{agreed_after, changes};
-use super::view::{TeamsFound, UserView, WantedTeam};
+use super::view::{
+    FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
+};
 use crate::anypoint::{Account, AccountChanges};
-use crate::failure::Failure;
-use crate::ids::{AccountId, TeamId};
+use crate::failure::{Cause, Failure, Side};
+use crate::ids::{AccountId, OktaUserId, TeamId};
+use crate::provision::evidence::{Evidence, Finding};
 use crate::provision::policy::{Policy, ResetEmail};
+use crate::provision::step::{Step, action};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
-use crate::store::{FreshTeams, LastWrite, Origin, ResetMail};
+use crate::store::{LastWrite, Origin, ResetMail, UserLink};
 
-/// Plans what makes Anypoint agree with Okta for one user. An empty plan: they agree.
+/// An account to be created: everything that Anypoint asks for. Its `Debug` form shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPerson {
+    /// The username.
+    pub username: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// E-mail address.
+    pub email: String,
+    /// Phone number, if there is one.
+    pub phone: Option<String>,
+}
+
+impl std::fmt::Debug for NewPerson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewPerson(…)")
+    }
+}
+
+/// Which account the user is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountPlan {
+    /// None.
+    Nothing,
+    /// The linked one.
+    Keep {
+        /// The account.
+        account: AccountId,
+        /// What changes.
+        changes: AccountChanges,
+        /// The link, when what it remembers changes.
+        link: Option<UserLink>,
+        /// Whether the reset mail is still to be asked for.
+        mail: ResetEmail,
+    },
+    /// One that is there and becomes the user's.
+    Take {
+        /// The account.
+        account: AccountId,
+        /// What changes.
+        changes: AccountChanges,
+        /// The link that is written.
+        link: UserLink,
+        /// Whether the reset mail is to be asked for.
+        mail: ResetEmail,
+        /// Whether the account was the user's before: a run that dies between enabling and linking it
+        /// must be able to find it.
+        was_theirs: FormerOwner,
+        /// The deleted Okta user who still has it.
+        freed_from: Option<OktaUserId>,
+    },
+    /// A new one.
+    Create {
+        /// Whose.
+        person: NewPerson,
+        /// Whether the reset mail is to be asked for.
+        mail: ResetEmail,
+    },
+}
+
+/// Whose an account was that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormerOwner {
+    /// This user's.
+    ThisUser,
+    /// Somebody else's, or nobody's.
+    Other,
+}
+
+/// What becomes of the account that the user has and is not to have any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retire {
+    /// The account.
+    pub account: AccountId,
+    /// Its change; `None` when it is disabled already.
+    pub disable: Option<AccountChanges>,
+    /// The teams that it leaves.
+    pub leave: Vec<TeamId>,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// What makes Anypoint agree with Okta for one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPlan {
+    /// Which account the user is to have.
+    pub account: AccountPlan,
+    /// The account that the user is not to have any more.
+    pub retire: Option<Retire>,
+    /// Teams that the user's account leaves.
+    pub leave: Vec<TeamId>,
+    /// Teams that the user's account joins.
+    pub join: Vec<WantedTeam>,
+    /// What was not shown and is believed.
+    pub believed: Vec<Finding>,
+    /// What was not shown and is not believed yet: nothing follows from it now.
+    pub doubted: Vec<Finding>,
+    /// Teams that the user may have to leave, if the incomplete list of groups was right.
+    pub unread: Vec<TeamId>,
+    why: &'static str,
+}
+
+/// Plans what makes Anypoint agree with Okta for one user.
 ///
 /// # Errors
-/// Permanent, when the wanted username belongs to an account that may not be adopted.
-pub fn plan_user(view: &UserView, policy: &Policy) -> Result<Vec<UserStep>, Failure> {
-    match &view.wanted {
-        Wanted::Nothing(reason) => Ok(plan_end(view, *reason, policy)),
-        Wanted::Account(person) => plan_account(view, person, policy),
-    }
-}
-
-/// No enabled account is wanted: whatever is ours is disabled and leaves the pushed teams.
-fn plan_end(view: &UserView, reason: Unwanted, policy: &Policy) -> Vec<UserStep> {
-    let mut plan = Plan::default();
-    match (&view.linked, &view.named) {
-        (Some(account), _) => {
-            plan.disable(account, &view.linked_teams, &view.fresh, reason.as_str());
-        }
-        // No link, yet an account under the name that we were about to create: a run was cut off
-        // between creating and linking. It is ours, so it must not stay open.
-        (None, Some(named)) => {
-            plan.disable(&named.account, &named.teams, &view.fresh, reason.as_str());
-            plan.add(
-                UserAction::Link {
-                    account: AccountRef::Known(named.account.id.clone()),
-                    username: named.account.username.clone(),
-                    origin: Origin::Created,
-                    agreed: None,
-                    // Whether it was asked for is not known; a closed account has no use for it now.
-                    reset_mail: match policy.reset_email {
-                        ResetEmail::Send => ResetMail::Owed,
-                        ResetEmail::Skip => ResetMail::Settled,
-                    },
-                },
-                "an earlier run created the account and could not record it",
-            );
-        }
-        (None, None) => {}
-    }
-    plan.0
-}
-
-fn plan_account(
+/// Permanent, when the account cannot be had: the username belongs to an account that may not be
+/// adopted, or the profile lacks what Anypoint asks for.
+pub fn plan_user(
     view: &UserView,
-    person: &Person,
     policy: &Policy,
-) -> Result<Vec<UserStep>, Failure> {
-    let mut plan = Plan::default();
-    let keeps_account = view
-        .linked
-        .as_ref()
-        .filter(|account| account.username.eq_ignore_ascii_case(&person.username));
-    if let (Some(account), Some(link)) = (keeps_account, &view.link) {
-        let changes = changes(account, person, Some(link), policy);
-        let agreed = agreed_after(&changes, link, policy);
-        let id = AccountRef::Known(account.id.clone());
-        plan.update(id.clone(), changes, "Okta's profile and assignment decide");
-        let owed = link.reset_mail == ResetMail::Owed;
-        if owed && policy.reset_email == ResetEmail::Send {
-            plan.add(
-                UserAction::MailReset {
-                    username: account.username.clone(),
-                },
-                "the account was closed before its owner was sent the mail",
-            );
+    evidence: &Evidence,
+) -> Result<UserPlan, Failure> {
+    let mut plan = UserPlan::nothing();
+    match &view.wanted {
+        Wanted::Nothing(reason) => plan.end(view, *reason, evidence),
+        Wanted::Account(person) => plan.have_account(view, person, policy, evidence)?,
+    }
+    Ok(plan)
+}
+
+impl UserPlan {
+    fn nothing() -> Self {
+        Self {
+            account: AccountPlan::Nothing,
+            retire: None,
+            leave: Vec::new(),
+            join: Vec::new(),
+            believed: Vec::new(),
+            doubted: Vec::new(),
+            unread: Vec::new(),
+            why: "",
         }
-        if owed || agreed.is_some() {
-            plan.add(
-                UserAction::Link {
-                    account: id.clone(),
-                    username: link.username.clone(),
-                    origin: link.origin,
-                    agreed: agreed.or_else(|| link.agreed.clone()),
-                    reset_mail: ResetMail::Settled,
-                },
-                if owed {
-                    "the mail is not owed any more"
-                } else {
-                    "both sides agree on new names"
-                },
-            );
-        }
-        plan.teams(view, &id, Some((&account.id, &view.linked_teams)));
-        return Ok(plan.0);
     }
 
-    let renamed = view.linked.as_ref();
-    let (id, origin, teams) = match &view.named {
-        Some(named) => {
-            let grounds = may_take(view, named, person, policy)?;
-            if grounds == Grounds::Ours && policy.reset_email == ResetEmail::Send {
-                plan.add(
-                    UserAction::MailReset {
-                        username: person.username.clone(),
-                    },
-                    "an earlier run created the account and may not have asked for the mail",
-                );
-            }
-            let id = AccountRef::Known(named.account.id.clone());
-            let changes = changes(&named.account, person, None, policy);
-            plan.update(id.clone(), changes, "the account is taken over");
-            let origin = if grounds == Grounds::Ours {
-                Origin::Created
-            } else {
-                Origin::Adopted
-            };
-            (id, origin, Some((&named.account.id, &named.teams)))
+    /// No enabled account is wanted: the linked one is disabled and leaves the pushed teams.
+    fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
+        let Some(account) = &view.linked else { return };
+        let retire = retire(account, &view.linked_teams, reason.as_str());
+        if retire.disable.is_none() && retire.leave.is_empty() {
+            return;
         }
-        None => {
-            plan.add(
-                UserAction::Create(person.clone()),
-                if view.link.is_some() {
+        if let Some(finding) = &view.end
+            && !self.believe(finding, evidence)
+        {
+            return;
+        }
+        self.retire = Some(retire);
+    }
+
+    fn have_account(
+        &mut self,
+        view: &UserView,
+        person: &Person,
+        policy: &Policy,
+        evidence: &Evidence,
+    ) -> Result<(), Failure> {
+        let kept = view
+            .linked
+            .as_ref()
+            .filter(|account| account.username.eq_ignore_ascii_case(&person.username));
+        if let (Some(account), Some(link)) = (kept, &view.link) {
+            self.account = keep(account, link, person, policy);
+            self.why = "Okta's profile and assignment decide";
+            self.teams(view, Some(&view.linked_teams), evidence);
+            return Ok(());
+        }
+        match &view.named {
+            Some(named) => {
+                self.account = take(view, named, person, policy)?;
+                self.why = "the account is taken over";
+                if let Some(owner) = &named.freed_from
+                    && !self.believe(&Finding::OwnerGone(owner.clone()), evidence)
+                {
+                    self.account = AccountPlan::Nothing;
+                    return Ok(());
+                }
+                self.teams(view, Some(&named.teams), evidence);
+            }
+            None => {
+                self.account = AccountPlan::Create {
+                    person: new_person(person, policy)?,
+                    mail: policy.reset_email,
+                };
+                self.why = if view.link.is_some() {
                     "the app username changed, or the linked account is gone"
                 } else {
                     "the user is assigned and has no account"
-                },
-            );
-            if policy.reset_email == ResetEmail::Send {
-                plan.add(
-                    UserAction::MailReset {
-                        username: person.username.clone(),
-                    },
-                    "a new account needs a password of its owner's choice",
-                );
+                };
+                self.teams(view, None, evidence);
             }
-            (AccountRef::Created, Origin::Created, None)
         }
-    };
-    if let Some(old) = renamed {
-        // The old account is closed only when the new one exists: a name that cannot be had must not
+        // The old account is disabled only when the new one exists: a name that cannot be had must not
         // lock the person out.
-        plan.disable(
-            old,
-            &view.linked_teams,
-            &view.fresh,
-            "the app username changed",
-        );
+        self.retire = view
+            .linked
+            .as_ref()
+            .map(|old| retire(old, &view.linked_teams, "the app username changed"));
+        Ok(())
     }
-    plan.add(
-        UserAction::Link {
-            account: id.clone(),
+
+    fn believe(&mut self, finding: &Finding, evidence: &Evidence) -> bool {
+        let is_enough = evidence.weigh(finding).is_enough();
+        let list = if is_enough {
+            &mut self.believed
+        } else {
+            &mut self.doubted
+        };
+        if !list.contains(finding) {
+            list.push(finding.clone());
+        }
+        is_enough
+    }
+
+    fn teams(&mut self, view: &UserView, found: Option<&TeamsFound>, evidence: &Evidence) {
+        for team in found.into_iter().flat_map(ours) {
+            if view.groups.contains(&team.group) {
+                // Whether the group is pushed is the group's own business.
+                continue;
+            }
+            let finding = Finding::NotInGroup(team.group.clone());
+            match &view.groups {
+                GroupsSeen::Whole(_) if self.believe(&finding, evidence) => {
+                    self.leave.push(team.team.clone());
+                }
+                GroupsSeen::Whole(_) | GroupsSeen::Unread => {}
+                GroupsSeen::Incomplete(_) => {
+                    // A list that cannot be whole does not outweigh an announcement of the same.
+                    if evidence.weigh(&finding) == crate::provision::Weight::Announced {
+                        self.believed.push(finding);
+                        self.leave.push(team.team.clone());
+                    } else {
+                        self.unread.push(team.team.clone());
+                    }
+                }
+            }
+        }
+        let is_in = |team: &TeamId| {
+            let left = view.fresh.get(team) == Some(&LastWrite::Left);
+            found.is_some_and(|found| {
+                found.0.iter().any(|found| {
+                    found.team == *team
+                        && match found.membership {
+                            Membership::Special => true,
+                            Membership::Ours => !left && !view.distrusted.contains(team),
+                            Membership::Unshown => false,
+                        }
+                })
+            })
+        };
+        let missing = |wanted: &&WantedTeam| !wanted.team.as_ref().is_some_and(is_in);
+        self.join = view.teams.iter().filter(missing).cloned().collect();
+    }
+
+    /// The same plan, step by step, in the order in which it is carried out.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut link = None;
+        match &self.account {
+            AccountPlan::Nothing => {}
+            AccountPlan::Keep {
+                account,
+                changes,
+                link: remembered,
+                mail,
+            } => {
+                steps.extend(update_step(account, changes, self.why));
+                steps.extend(mail_step(*mail, "the owner was never sent the mail"));
+                link = remembered
+                    .as_ref()
+                    .map(|link| (link, "what the link remembers changed"));
+            }
+            AccountPlan::Take {
+                account,
+                changes,
+                link: written,
+                mail,
+                ..
+            } => {
+                steps.extend(update_step(account, changes, self.why));
+                let why = "an earlier run created the account and may not have asked for the mail";
+                steps.extend(mail_step(*mail, why));
+                link = Some((written, "the account belongs to the user now"));
+            }
+            AccountPlan::Create { person, mail } => {
+                let create = Step::new(action::CREATE_ACCOUNT, self.why);
+                steps.push(create.saying(format!("create account \"{}\"", person.username)));
+                let why = "a new account needs a password of its owner's choice";
+                steps.extend(mail_step(*mail, why));
+            }
+        }
+        if let Some(retire) = &self.retire {
+            let disable = retire.disable.as_ref();
+            steps.extend(
+                disable.and_then(|changes| update_step(&retire.account, changes, retire.reason)),
+            );
+            steps.extend(
+                retire
+                    .leave
+                    .iter()
+                    .map(|team| leave_step(team, retire.reason)),
+            );
+        }
+        if let AccountPlan::Create { person, .. } = &self.account {
+            let link = Step::new(action::LINK, "the account belongs to the user now");
+            steps.push(link.saying(format!("link the new account \"{}\"", person.username)));
+        }
+        if let Some((link, why)) = link {
+            let words = format!(
+                "link account {} (\"{}\", {})",
+                link.anypoint_id,
+                link.username,
+                link.origin.as_str()
+            );
+            steps.push(
+                Step::new(action::LINK, why)
+                    .on(&link.anypoint_id)
+                    .saying(words),
+            );
+        }
+        let why = "the user is not in the team's group";
+        steps.extend(self.leave.iter().map(|team| leave_step(team, why)));
+        steps.extend(self.join.iter().map(join_step));
+        steps
+    }
+}
+
+fn update_step(account: &AccountId, changes: &AccountChanges, why: &'static str) -> Option<Step> {
+    if changes.is_empty() {
+        return None;
+    }
+    let mut step = Step::new(update_name(changes), why).on(account);
+    step.fields = changes.fields().into_iter().map(Into::into).collect();
+    let words = format!("set {} of account {account}", changes.fields().join(", "));
+    Some(step.saying(words))
+}
+
+/// The name of a change: what it does to `enabled` comes first.
+pub(super) fn update_name(changes: &AccountChanges) -> &'static str {
+    match changes.enabled {
+        Some(false) => action::DISABLE_ACCOUNT,
+        Some(true) => action::ENABLE_ACCOUNT,
+        None => action::UPDATE_ACCOUNT,
+    }
+}
+
+fn mail_step(mail: ResetEmail, why: &'static str) -> Option<Step> {
+    let step = Step::new(action::MAIL_RESET, why).saying("ask for a password reset mail");
+    (mail == ResetEmail::Send).then_some(step)
+}
+
+fn leave_step(team: &TeamId, why: &'static str) -> Step {
+    let step = Step::new(action::LEAVE_TEAM, why).on(team);
+    step.saying(format!("take the account out of team {team}"))
+}
+
+fn join_step(wanted: &WantedTeam) -> Step {
+    let step = Step::new(action::JOIN_TEAM, "the user is in the team's group");
+    let name = &wanted.group_name;
+    match &wanted.team {
+        Some(team) => step.on(team).saying(format!(
+            "put the account into team {team} of group \"{name}\""
+        )),
+        None => step.saying(format!(
+            "put the account into the team of group \"{name}\", made first if it is missing"
+        )),
+    }
+}
+
+fn keep(account: &Account, link: &UserLink, person: &Person, policy: &Policy) -> AccountPlan {
+    let changes = changes(account, person, Some(link), policy);
+    let agreed = agreed_after(&changes, link, policy);
+    let owed = link.reset_mail == ResetMail::Owed;
+    let remembered = (owed || agreed.is_some()).then(|| UserLink {
+        agreed: agreed.or_else(|| link.agreed.clone()),
+        reset_mail: ResetMail::Settled,
+        ..link.clone()
+    });
+    AccountPlan::Keep {
+        account: account.id.clone(),
+        changes,
+        link: remembered,
+        mail: if owed {
+            policy.reset_email
+        } else {
+            ResetEmail::Skip
+        },
+    }
+}
+
+fn take(
+    view: &UserView,
+    named: &NamedAccount,
+    person: &Person,
+    policy: &Policy,
+) -> Result<AccountPlan, Failure> {
+    let grounds = may_take(view, named, person, policy)?;
+    let account = &named.account;
+    let is_theirs = named
+        .owner
+        .as_ref()
+        .is_some_and(|owner| owner.okta_user == view.user);
+    Ok(AccountPlan::Take {
+        account: account.id.clone(),
+        changes: changes(account, person, None, policy),
+        link: UserLink {
+            anypoint_id: account.id.clone(),
             username: person.username.clone(),
-            origin,
+            origin: match grounds {
+                Grounds::Ours => Origin::Created,
+                Grounds::Adoption => Origin::Adopted,
+            },
             agreed: None,
             reset_mail: ResetMail::Settled,
         },
-        "the account belongs to the user now",
-    );
-    plan.teams(view, &id, teams);
-    Ok(plan.0)
+        mail: match grounds {
+            Grounds::Ours => policy.reset_email,
+            Grounds::Adoption => ResetEmail::Skip,
+        },
+        was_theirs: if is_theirs {
+            FormerOwner::ThisUser
+        } else {
+            FormerOwner::Other
+        },
+        freed_from: named.freed_from.clone(),
+    })
 }
 
-#[derive(Default)]
-struct Plan(Vec<UserStep>);
+fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
+    let missing = |what: &str| {
+        Failure::permanent(
+            Side::Okta,
+            format!("the Okta user has no {what}, which Anypoint asks for."),
+            "Fill it in in Okta, then replay the event.",
+        )
+        .because(Cause::ProfileIncomplete)
+    };
+    let required = |value: &Option<String>, what| value.clone().ok_or_else(|| missing(what));
+    Ok(NewPerson {
+        username: person.username.clone(),
+        first_name: required(&person.first_name, "first name")?,
+        last_name: required(&person.last_name, "last name")?,
+        email: required(&person.email, "e-mail address")?,
+        phone: person
+            .phone
+            .clone()
+            .or_else(|| policy.default_phone.clone()),
+    })
+}
 
-impl Plan {
-    fn add(&mut self, action: UserAction, reason: &'static str) {
-        self.0.push(UserStep { action, reason });
+/// The account is disabled and leaves every team of ours.
+fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire {
+    Retire {
+        account: account.id.clone(),
+        disable: account.is_enabled().then(|| AccountChanges::enabled(false)),
+        leave: ours(teams).map(|team| team.team.clone()).collect(),
+        reason,
     }
+}
 
-    fn update(&mut self, account: AccountRef, changes: AccountChanges, reason: &'static str) {
-        if !changes.is_empty() {
-            self.add(UserAction::Update { account, changes }, reason);
-        }
-    }
-
-    fn disable(
-        &mut self,
-        account: &Account,
-        teams: &TeamsFound,
-        fresh: &FreshTeams,
-        reason: &'static str,
-    ) {
-        if account.is_enabled() {
-            let changes = AccountChanges::enabled(false);
-            self.update(AccountRef::Known(account.id.clone()), changes, reason);
-        }
-        self.leave(&account.id, teams, fresh, &[]);
-    }
-
-    /// Leaves every team of ours that is not wanted, also one that was joined moments ago and does
-    /// not show yet.
-    fn leave(
-        &mut self,
-        account: &AccountId,
-        teams: &TeamsFound,
-        fresh: &FreshTeams,
-        wanted: &[WantedTeam],
-    ) {
-        let is_wanted = |team: &TeamId| wanted.iter().any(|w| w.team.as_ref() == Some(team));
-        let shown = teams
-            .0
-            .iter()
-            .filter(|found| found.ours)
-            .map(|found| &found.team);
-        let unshown = fresh
-            .iter()
-            .filter(|(_, written)| **written == LastWrite::Joined)
-            .map(|(team, _)| team)
-            .filter(|team| teams.0.iter().all(|found| found.team != **team));
-        for team in shown.chain(unshown).filter(|team| !is_wanted(team)) {
-            self.add(
-                UserAction::LeaveTeam {
-                    account: account.clone(),
-                    team: team.clone(),
-                },
-                "the user is not in the team's group, or has no enabled account",
-            );
-        }
-    }
-
-    fn teams(
-        &mut self,
-        view: &UserView,
-        account: &AccountRef,
-        found: Option<(&AccountId, &TeamsFound)>,
-    ) {
-        // What one leaves comes first: a team that cannot be joined must not keep a person in another.
-        if let Some((account, teams)) = found {
-            self.leave(account, teams, &view.fresh, &view.teams);
-        }
-        // A membership of another kind is not ours to write again, whatever was written before.
-        let is_in = |team: &TeamId| {
-            let left = view.fresh.get(team) == Some(&LastWrite::Left);
-            found.is_some_and(|(_, teams)| {
-                teams
-                    .0
-                    .iter()
-                    .any(|found| found.team == *team && !(left && found.ours))
-            })
-        };
-        for wanted in &view.teams {
-            if !wanted.team.as_ref().is_some_and(&is_in) {
-                self.add(
-                    UserAction::JoinTeam {
-                        account: account.clone(),
-                        team: wanted.clone(),
-                    },
-                    "the user is in the team's group",
-                );
-            }
-        }
-    }
+/// The memberships that are ours to end, also those that may be there although they do not show.
+fn ours(teams: &TeamsFound) -> impl Iterator<Item = &FoundTeam> {
+    teams
+        .0
+        .iter()
+        .filter(|found| found.membership != Membership::Special)
 }
 
 #[cfg(test)]

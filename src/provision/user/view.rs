@@ -1,11 +1,12 @@
 //! What a look at one user has seen: all that the planner knows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::anypoint::Account;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::provision::evidence::Finding;
 use crate::provision::wanted::Wanted;
-use crate::store::{AccountOwner, FreshTeams, UserLink};
+use crate::store::{AccountOwner, LastWrite, UserLink};
 
 /// A team that the user is to be in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,28 +19,65 @@ pub struct WantedTeam {
     pub team: Option<TeamId>,
 }
 
-/// A team that an account is in and that a link says is ours.
+/// A team that an account is in, or was put into moments ago, and that a link says is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundTeam {
     /// The team.
     pub team: TeamId,
-    /// Whether the membership is ours to end: plain, and of a group that is still pushed.
-    pub ours: bool,
+    /// The group behind it.
+    pub group: OktaGroupId,
+    /// Whether the membership is ours to end.
+    pub membership: Membership,
+}
+
+/// Whose a membership is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// A plain one, in the team of a pushed group.
+    Ours,
+    /// One that may be there although no read shows it: it was written moments ago.
+    Unshown,
+    /// A maintainer's, or one from an external group.
+    Special,
 }
 
 /// The linked teams of one account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TeamsFound(pub Vec<FoundTeam>);
 
-/// An account that bears the wanted username and is not the linked one.
+/// An account that has the wanted username and is not the linked one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedAccount {
     /// The account.
     pub account: Account,
     /// To whom it belongs or belonged.
     pub owner: Option<AccountOwner>,
+    /// The present owner, when Okta has no such user any more: the account is free.
+    pub freed_from: Option<OktaUserId>,
     /// Its linked teams.
     pub teams: TeamsFound,
+}
+
+/// The groups of the user, as Okta listed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupsSeen {
+    /// The list is whole.
+    Whole(HashSet<OktaGroupId>),
+    /// The list lacks the built-in group that every user is in: it shows who is in a group, and says
+    /// nothing of who is not.
+    Incomplete(HashSet<OktaGroupId>),
+    /// Groups are not pushed, or there is no such user.
+    Unread,
+}
+
+impl GroupsSeen {
+    /// Whether the user is in the group.
+    pub fn contains(&self, group: &OktaGroupId) -> bool {
+        match self {
+            Self::Whole(groups) | Self::Incomplete(groups) => groups.contains(group),
+            Self::Unread => false,
+        }
+    }
 }
 
 /// Everything that was seen of one user on both sides.
@@ -49,21 +87,24 @@ pub struct UserView {
     pub user: OktaUserId,
     /// What Okta wants.
     pub wanted: Wanted,
+    /// What a plan that ends the account rests on, when Okta did not say it outright.
+    pub end: Option<Finding>,
     /// The link.
     pub link: Option<UserLink>,
     /// The linked account; `None` when there is no link or the account is gone.
     pub linked: Option<Account>,
     /// The linked account's linked teams.
     pub linked_teams: TeamsFound,
-    /// The account of the wanted username; of a user who is not wanted and has no link, that of the
-    /// intended one, which a crash may have left behind.
+    /// The account of the wanted username.
     pub named: Option<NamedAccount>,
-    /// The username of an account that this program was about to create.
-    pub intended: Option<String>,
+    /// The groups that the user is in.
+    pub groups: GroupsSeen,
     /// The teams that the user is to be in.
     pub teams: Vec<WantedTeam>,
     /// Memberships that were written moments ago: what was read of them may be the past.
-    pub fresh: FreshTeams,
+    pub fresh: BTreeMap<TeamId, LastWrite>,
+    /// Teams whose memberships are written whatever was read of them.
+    pub distrusted: HashSet<TeamId>,
     /// Memberships that are never ours to write, in teams of any kind: maintainers, external mappings.
     /// A team that only becomes a group's while the plan is carried out is known from here.
     pub special: HashSet<(AccountId, TeamId)>,

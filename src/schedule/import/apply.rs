@@ -13,9 +13,10 @@ use super::names::Names;
 use super::pair::OTHER_USERNAME;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
+use crate::ledger::{Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within};
 use crate::okta::{AppUser, Assignment, NewUser};
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Outcome, Problem, Summary};
@@ -25,6 +26,9 @@ use crate::store::{AgreedProfile, Linked, Origin, ResetMail, UserLink};
 const AT_ONCE: usize = 4;
 /// Accounts are not begun with less than this left.
 const LEAST: Duration = Duration::from_secs(3);
+
+/// A link is written within this time.
+const LINK_TIME: Duration = Duration::from_secs(15);
 
 /// Why the work on one account ended.
 enum Halt {
@@ -197,7 +201,7 @@ impl Scheduler {
         deadline: Deadline,
         tally: &mut Tally,
     ) -> Result<(), Halt> {
-        let (okta, app) = (&self.people, &self.provisioner.app);
+        let (okta, app) = (&self.people, &self.ports.app);
         let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
         let before = okta.app_user(app, user, deadline).await?;
         let after = match before.filter(is_assigned) {
@@ -214,7 +218,7 @@ impl Scheduler {
         let fits = after.filter(is_assigned).is_some_and(|app_user| {
             let name = app_user
                 .username()
-                .map(|name| self.provisioner.policy.usernames.apply(name));
+                .map(|name| self.ports.policy.usernames.apply(name));
             matches!(name, Some(Ok(name)) if name.eq_ignore_ascii_case(&account.username))
         });
         if fits {
@@ -273,26 +277,58 @@ impl Scheduler {
         user: &OktaUserId,
         link: &UserLink,
     ) -> Result<(), Halt> {
+        let ledger = &self.ports.ledger;
+        let subject = Subject::User(user.clone()).to_string();
+        let deadline = Deadline::within(LINK_TIME);
+        let leased = lease_within(&**ledger, &subject, deadline, SUBJECT_WAIT).await?;
+        let Leased::Ours(lease) = leased else {
+            return Err(Halt::Problem(
+                Failure::retryable(Side::Program, "another run works on the Okta user")
+                    .because(Cause::Busy),
+            ));
+        };
+        let written = self.write_leased(&lease, account, user, link).await;
+        ledger.conclude(lease, Conclusion::default()).await?;
+        written
+    }
+
+    async fn write_leased(
+        &self,
+        lease: &Lease,
+        account: &Account,
+        user: &OktaUserId,
+        link: &UserLink,
+    ) -> Result<(), Halt> {
         // A look at the user may have linked it since both sides were read.
         let present = self.store().user_link(user).await?;
         if let Some(present) = &present {
             if present.anypoint_id != account.id {
-                return Err(Halt::Problem(Failure::retryable(
-                    Side::Table,
-                    "the Okta user was linked to another account meanwhile",
-                )));
+                return Err(Halt::Problem(
+                    Failure::retryable(
+                        Side::Table,
+                        "the Okta user was linked to another account meanwhile",
+                    )
+                    .because(Cause::Overtaken),
+                ));
             }
             if present.origin == Origin::Created {
                 return Ok(());
             }
         }
-        match self.store().link_user(user, link).await? {
+        let store = self.store();
+        match store
+            .link_user(lease, user, link, present.as_ref(), Memo::Keep)
+            .await?
+        {
             Linked::Written => Ok(()),
-            Linked::TakenBy(other) => Err(Halt::Problem(Failure::permanent(
-                Side::Table,
-                format!("account {} is linked to Okta user {other}.", account.id),
-                "Part it from that user with `okta-anypoint unlink`, then import again.",
-            ))),
+            Linked::TakenBy(other) => Err(Halt::Problem(
+                Failure::permanent(
+                    Side::Table,
+                    format!("account {} is linked to Okta user {other}.", account.id),
+                    format!("Unlink it first: `okta-anypoint unlink {other}`, then import again."),
+                )
+                .because(Cause::LinkedElsewhere),
+            )),
         }
     }
 }

@@ -27,14 +27,14 @@ use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
 use super::reconcile::{check_people, read::Gate};
-use super::summary::{Difference, Problem, Step, Summary};
+use super::summary::{Difference, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
 use crate::ids::{OktaUserId, Subject};
 use crate::okta::User;
-use crate::provision::standing;
+use crate::provision::{Step, standing};
 use crate::settings::ImportMode;
 use crate::store::{Origin, UserLink};
 
@@ -120,7 +120,7 @@ impl Scheduler {
         gate: &Gate<'_>,
         summary: &mut Summary,
     ) -> Result<Vec<Work>, Failure> {
-        let index = Index::new(people, &self.provisioner.policy);
+        let index = Index::new(people, &self.ports.policy);
         let mut active: Vec<&Account> = people
             .accounts
             .values()
@@ -211,7 +211,7 @@ impl Scheduler {
 
     /// Asks Okta who has an address, as login or as e-mail address.
     async fn ask(&self, gate: &Gate<'_>, email: String) -> Result<Asked, Failure> {
-        let okta = &self.provisioner.okta;
+        let okta = &self.ports.okta;
         let deadline = gate.deadline;
         gate.pass(
             2,
@@ -277,7 +277,7 @@ impl Scheduler {
         }
         let app_user = people.app_users.get(&user)?;
         let found = index.user(app_user)?;
-        let suspended = self.provisioner.policy.suspended;
+        let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let names = Names::compare(account, found, link.agreed.as_ref());
         let is_settled = names.fields().is_empty() && link.agreed.as_ref() == Some(&names.agreed);

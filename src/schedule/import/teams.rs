@@ -40,7 +40,7 @@ impl Scheduler {
         }
         let selected = gate.selected().await?;
         let pushed: HashSet<OktaGroupId> = selected.into_iter().map(|group| group.id).collect();
-        let keeps = self.provisioner.policy.team_removal == TeamRemoval::Keep;
+        let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
         let mut reads = Vec::new();
         for (group, link) in &links {
             if pushed.contains(group) || !keeps {
@@ -63,7 +63,7 @@ impl Scheduler {
         newcomers: &Newcomers<'_>,
         gate: &Gate<'_>,
     ) -> Result<Vec<AccountId>, Failure> {
-        let anypoint = &self.provisioner.anypoint;
+        let anypoint = &self.ports.anypoint;
         let members = gate.pass(1, anypoint.members(team, gate.deadline)).await?;
         let mut leaving: Vec<AccountId> = members
             .unwrap_or_default()
@@ -74,7 +74,7 @@ impl Scheduler {
         if leaving.is_empty() || !pushed.contains(group) {
             return Ok(leaving);
         }
-        let okta = &self.provisioner.okta;
+        let okta = &self.ports.okta;
         let members = gate
             .pass(1, okta.group_members(group, gate.deadline))
             .await?;

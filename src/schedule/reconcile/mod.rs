@@ -37,11 +37,12 @@ use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
-use crate::ids::{AccountId, OktaUserId, TeamId};
+use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::okta::{AppUser, Assignment};
-use crate::store::UserLink;
+use crate::provision::{KEPT_TEAMS_GIVEN_UP, TeamRemoval};
+use crate::store::{Memory, UserLink};
 
-use plan::Plan;
+use plan::{Plan, Planned};
 use read::{Gate, Snapshot};
 use world::World;
 
@@ -84,8 +85,10 @@ impl Scheduler {
             .users
             .iter()
             .chain(&plan.groups)
-            .filter_map(|difference| difference.subject.clone())
-            .map(|subject| Change::found(subject, now_ms))
+            .map(|planned| Change {
+                planned: planned.not_shown.clone(),
+                ..Change::found(planned.subject.clone(), now_ms)
+            })
             .collect();
         let sent = self.send(&changes, deadline).await;
         summary.set("queued", sent.count);
@@ -95,13 +98,29 @@ impl Scheduler {
         if sent.out_of_time {
             summary.outcome = Outcome::Continues;
         }
+        if plan.given_up == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
+            // From now on a look at a user may take people out of teams; see `Look::user`.
+            self.documents()
+                .put_document(KEPT_TEAMS_GIVEN_UP, "{}", 0)
+                .await?;
+        }
         Ok(())
     }
 
     async fn plan_all(&self, read: &Snapshot, deadline: Deadline) -> Result<Plan, Failure> {
-        let mut world = World::new(read, &self.provisioner.policy);
+        let mut world = World::new(read, &self.ports.policy);
         let doubtful = world.doubtful_accounts();
         world.former = self.store().account_owners(&doubtful).await?;
+        let gate = Gate::new(self, deadline);
+        let mut reads = Vec::new();
+        for owner in world.doubtful_owners() {
+            reads.push(gate.late_user(owner));
+        }
+        let owners = try_join_all(reads).await?.into_iter();
+        world.gone = owners
+            .filter(|(_, user)| user.is_none())
+            .map(|(id, _)| id)
+            .collect();
         let plan = world.plan(&HashMap::new());
         if plan.doubtful.is_empty() {
             return Ok(plan);
@@ -121,14 +140,21 @@ impl Scheduler {
         let gate = Gate::new(self, deadline);
         let mut reads = Vec::new();
         for user in users {
-            reads.push(gate.pass(1, self.store().user_memory(user)));
+            reads.push(gate.pass(1, self.intent(user)));
         }
         let found = try_join_all(reads).await?;
-        Ok(users
-            .iter()
-            .zip(found)
-            .filter_map(|(user, memory)| Some((user.clone(), memory.intent?.username)))
-            .collect())
+        let named = |(user, intent): (&OktaUserId, Option<String>)| Some((user.clone(), intent?));
+        Ok(users.iter().zip(found).filter_map(named).collect())
+    }
+
+    async fn intent(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
+        let subject = Subject::User(user.clone()).to_string();
+        let memo = self.ports.ledger.memo(&subject).await?;
+        let memory = Memory::from_text(memo.as_deref(), self.clock().now_ms());
+        match memory.intent {
+            Some(intent) => Ok(Some(intent.username)),
+            None => Ok(self.store().recall_user(user).await?.old_intent),
+        }
     }
 
     fn over_limit(&self, losing: usize, linked: usize) -> Option<Failure> {
@@ -231,7 +257,8 @@ fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
         .filter(|team| !team.ancestors.is_empty() && !ours.contains(&team.id))
         .map(|team| team.id.clone())
         .collect();
-    summary.differences = plan.users.iter().chain(&plan.groups).cloned().collect();
+    let planned = plan.users.iter().chain(&plan.groups);
+    summary.differences = planned.map(Planned::difference).collect();
     summary.problems = plan.problems.clone();
     summary.set("differing_users", plan.users.len());
     summary.set("differing_groups", plan.groups.len());

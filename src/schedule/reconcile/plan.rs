@@ -3,24 +3,56 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::world::World;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::provision::{
-    AccountRef, GroupAction, GroupStep, TeamPlan, UserAction, UserStep, Wanted, plan_group,
-    plan_team, plan_user,
+    Evidence, Finding, GroupPlan, GroupWanted, Step, TeamEnd, TeamPlan, UserPlan, Wanted, action,
+    plan_group, plan_team, plan_user,
 };
-use crate::schedule::summary::{Difference, Problem, Step};
+use crate::schedule::summary::{Difference, Problem};
 
 /// What a reconcile found.
 #[derive(Default)]
 pub(super) struct Plan {
-    pub(super) users: Vec<Difference>,
-    pub(super) groups: Vec<Difference>,
+    pub(super) users: Vec<Planned>,
+    pub(super) groups: Vec<Planned>,
     pub(super) problems: Vec<Problem>,
     /// Linked users who would be deactivated or taken out of a team.
     pub(super) losing: BTreeSet<OktaUserId>,
     /// Users whose plan failed and may succeed once it is known what was being created for them.
     pub(super) doubtful: Vec<OktaUserId>,
+    /// Links that `TEAM_REMOVAL=keep` gives up.
+    pub(super) given_up: usize,
+}
+
+/// Where a subject differs, and what Okta did not show: the first look for what follows from it.
+pub(super) struct Planned {
+    pub(super) subject: Subject,
+    pub(super) steps: Vec<Step>,
+    pub(super) not_shown: Vec<String>,
+}
+
+/// What travels with one change at the most; a message has to stay small.
+const MAX_NOT_SHOWN: usize = 2_000;
+
+impl Planned {
+    fn new(subject: Subject, steps: Vec<Step>, not_shown: &[Finding]) -> Self {
+        let not_shown = not_shown.iter().take(MAX_NOT_SHOWN);
+        Self {
+            subject,
+            steps,
+            not_shown: not_shown.map(ToString::to_string).collect(),
+        }
+    }
+
+    /// As the report has it.
+    pub(super) fn difference(&self) -> Difference {
+        Difference {
+            subject: Some(self.subject.clone()),
+            account: None,
+            actions: self.steps.clone(),
+        }
+    }
 }
 
 impl World<'_> {
@@ -28,21 +60,26 @@ impl World<'_> {
     /// about to create; without it, users that need it end up in [`Plan::doubtful`].
     pub(super) fn plan(&self, intended: &HashMap<OktaUserId, String>) -> Plan {
         let mut plan = Plan {
-            problems: self.doubled_problems(),
+            problems: self.conflicting_links(),
             ..Plan::default()
         };
+        let evidence = Evidence::first_look();
         let mut users: Vec<(&&OktaUserId, &Result<Wanted, Failure>)> = self.wanted.iter().collect();
         users.sort_by_key(|(user, _)| **user);
         for (user, wanted) in users {
-            if self.doubled.contains(*user) {
+            if self.conflicting.contains(*user) {
                 continue;
             }
-            let steps = wanted.clone().and_then(|wanted| {
-                let intended = intended.get(*user).cloned();
-                plan_user(&self.user_view(user, wanted, intended), self.policy)
+            let planned = wanted.clone().and_then(|wanted| {
+                let intended = intended.get(*user).map(String::as_str);
+                plan_user(
+                    &self.user_view(user, wanted, intended),
+                    self.policy,
+                    &evidence,
+                )
             });
-            match steps {
-                Ok(steps) => self.user_plan(user, &steps, &mut plan),
+            match planned {
+                Ok(planned) => self.user_plan(user, &planned, &mut plan),
                 Err(failure) => {
                     if self.named(user).is_some() && !intended.contains_key(*user) {
                         plan.doubtful.push((*user).clone());
@@ -52,46 +89,38 @@ impl World<'_> {
                 }
             }
         }
-        self.plan_groups(&mut plan);
+        self.plan_groups(&evidence, &mut plan);
         plan
     }
 
-    fn user_plan(&self, user: &OktaUserId, steps: &[UserStep], plan: &mut Plan) {
-        let is_membership = |step: &UserStep| {
-            matches!(
-                step.action,
-                UserAction::JoinTeam { .. } | UserAction::LeaveTeam { .. }
-            )
-        };
-        for step in steps {
-            let loses = match &step.action {
-                UserAction::Update {
-                    account: AccountRef::Known(account),
-                    changes,
-                } => changes.enabled == Some(false) && self.is_linked_and_open(account),
-                UserAction::LeaveTeam { account, .. } => self.is_linked_and_open(account),
-                _ => false,
-            };
-            if loses {
-                plan.losing.insert(user.clone());
-            }
+    fn user_plan(&self, user: &OktaUserId, planned: &UserPlan, plan: &mut Plan) {
+        let is_open =
+            |account: &AccountId| self.owners.contains_key(account) && self.is_open(account);
+        let is_retired = planned.retire.as_ref().is_some_and(|retire| {
+            is_open(&retire.account) && (retire.disable.is_some() || !retire.leave.is_empty())
+        });
+        let leaves = !planned.leave.is_empty()
+            && self
+                .linked(user)
+                .is_some_and(|account| is_open(&account.id));
+        if is_retired || leaves {
+            plan.losing.insert(user.clone());
         }
+        let steps = planned.steps();
         // Memberships alone are settled by the group's own look, many people at a time.
-        if steps.iter().all(is_membership) {
+        let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
+        if steps
+            .iter()
+            .all(|step| memberships.contains(&step.action.as_ref()))
+        {
             return;
         }
-        plan.users.push(Difference {
-            subject: Some(Subject::User(user.clone())),
-            account: None,
-            actions: steps.iter().map(user_step).collect(),
-        });
+        let subject = Subject::User(user.clone());
+        plan.users
+            .push(Planned::new(subject, steps, &planned.believed));
     }
 
-    fn is_linked_and_open(&self, account: &AccountId) -> bool {
-        self.owners.contains_key(account) && self.is_open(account)
-    }
-
-    fn plan_groups(&self, plan: &mut Plan) {
+    fn plan_groups(&self, evidence: &Evidence, plan: &mut Plan) {
         let mut groups: Vec<_> = self.read.groups.iter().collect();
         groups.sort_by_key(|pushed| &pushed.group.id);
         let names: HashMap<&OktaGroupId, String> = groups
@@ -104,23 +133,25 @@ impl World<'_> {
         for pushed in &groups {
             let group = &pushed.group.id;
             let link = self.read.team_links.get(group);
-            let planned = self
-                .policy
-                .team_names
-                .apply(pushed.group.name())
-                .and_then(|name| {
-                    let team = plan_team(group, &name, link, &self.read.teams, &self.team_owners)?;
-                    settled(team, &name, &names)
-                });
+            let name = self.policy.team_names.apply(pushed.group.name());
+            let planned = name.and_then(|name| {
+                let team = plan_team(group, &name, link, &self.read.teams, &self.team_owners)?;
+                Ok((settled(team, &name, &names)?, name))
+            });
             match planned {
-                Ok(team) => {
-                    let renewed = link.is_some_and(|link| {
-                        matches!(team, TeamPlan::Keep(_))
-                            && Some(&link.team_name) != names.get(group)
-                    });
-                    let mut steps: Vec<Step> = team_step(&team, renewed).into_iter().collect();
-                    steps.extend(self.member_steps(pushed, &team, plan));
-                    push(plan, group, steps);
+                Ok((team, name)) => {
+                    let mut steps: Vec<Step> = team.step(&name, link).into_iter().collect();
+                    let view = self.group_view(pushed, team.team());
+                    let members = plan_group(&view, self.policy, evidence);
+                    if team.team().is_none()
+                        && let GroupWanted::Team(wanted) = &view.wanted
+                        && !wanted.accounts.is_empty()
+                    {
+                        let step = Step::new(action::ADD_MEMBERS, "they are members of the group");
+                        steps.push(step.about(wanted.accounts.len()));
+                    }
+                    steps.extend(self.group_steps(&members, plan));
+                    plan.push_group(group, steps, &members.believed);
                 }
                 Err(failure) => plan
                     .problems
@@ -132,85 +163,32 @@ impl World<'_> {
             .team_links
             .iter()
             .filter(|(group, _)| groups.iter().all(|pushed| pushed.group.id != **group))
+            .filter(|(group, _)| !self.read.unread_groups.contains(*group))
             .collect();
         others.sort_by_key(|(group, _)| *group);
         for (group, link) in others {
             let view = self.remains_view(link);
-            let steps = plan_group(&view, self.policy);
-            let deletes = steps
-                .iter()
-                .any(|step| matches!(step.action, GroupAction::DeleteTeam { .. }));
-            let has_children = |team| self.read.teams.iter().any(|t| t.ancestors.contains(team));
-            if deletes && has_children(&link.team_id) {
-                let failure = Failure::permanent(
-                    Side::Anypoint,
-                    format!(
-                        "team {} has teams below it, and deleting it would delete them, too.",
-                        link.team_id
-                    ),
-                    "Move the teams below it elsewhere in Anypoint, or set TEAM_REMOVAL=empty.",
-                );
+            let planned = plan_group(&view, self.policy, evidence);
+            if let Some(failure) = &planned.refused {
                 plan.problems
-                    .push(Problem::of(Subject::Group(group.clone()), &failure));
-                continue;
+                    .push(Problem::of(Subject::Group(group.clone()), failure));
             }
-            if deletes {
-                let members = view.found.iter().flatten().filter(|found| found.ours);
-                let accounts: Vec<AccountId> = members.map(|found| found.account.clone()).collect();
+            if planned.end == Some(TeamEnd::Delete) {
+                let members = view.found.iter().flatten();
+                let ours = members.filter(|found| found.owner.is_some());
+                let accounts: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
                 self.lose(&accounts, plan);
             }
-            let steps = steps.iter().filter_map(|step| self.group_step(step, plan));
-            let steps: Vec<Step> = steps.collect();
-            push(plan, group, steps);
+            plan.given_up += usize::from(planned.end == Some(TeamEnd::Unlink));
+            let steps = self.group_steps(&planned, plan);
+            plan.push_group(group, steps, &planned.believed);
         }
     }
 
-    fn member_steps(
-        &self,
-        pushed: &super::read::PushedGroup,
-        team: &TeamPlan,
-        plan: &mut Plan,
-    ) -> Vec<Step> {
-        let team_id = match team {
-            TeamPlan::Keep(id)
-            | TeamPlan::Rename(id)
-            | TeamPlan::Adopt(id)
-            | TeamPlan::AdoptAndRename(id) => Some(id),
-            TeamPlan::HeldBy { own, .. } => own.as_ref().map(|(id, _)| id),
-            TeamPlan::Create { .. } => None,
-        };
-        let view = self.group_view(pushed, team_id);
-        if team_id.is_none() {
-            return match &view.wanted {
-                crate::provision::GroupWanted::Team { members, .. } if !members.is_empty() => {
-                    let step = Step::new("add_members", "they are members of the group");
-                    vec![step.about(members.len())]
-                }
-                _ => Vec::new(),
-            };
-        }
-        let mut steps = Vec::new();
-        for step in plan_group(&view, self.policy) {
-            steps.extend(self.group_step(&step, plan));
-        }
-        steps
-    }
-
-    /// The report of a group's action; also notes who loses a membership by it.
-    fn group_step(&self, step: &GroupStep, plan: &mut Plan) -> Option<Step> {
-        let count = match &step.action {
-            GroupAction::AddMembers { accounts, .. } => Some(accounts.len()),
-            GroupAction::RemoveMembers { accounts, .. } => {
-                self.lose(accounts, plan);
-                Some(accounts.len())
-            }
-            GroupAction::DeleteTeam { .. } => None,
-            // The user's own plan has it.
-            GroupAction::FollowUp(_) => return None,
-        };
-        let mut reported = Step::new(step.action.name(), step.reason);
-        reported.count = count;
-        Some(reported)
+    /// The steps of a group; also notes who loses a membership by them.
+    fn group_steps(&self, planned: &GroupPlan, plan: &mut Plan) -> Vec<Step> {
+        self.lose(&planned.remove, plan);
+        planned.steps()
     }
 
     fn lose(&self, accounts: &[AccountId], plan: &mut Plan) {
@@ -220,13 +198,12 @@ impl World<'_> {
     }
 }
 
-fn push(plan: &mut Plan, group: &OktaGroupId, actions: Vec<Step>) {
-    if !actions.is_empty() {
-        plan.groups.push(Difference {
-            subject: Some(Subject::Group(group.clone())),
-            account: None,
-            actions,
-        });
+impl Plan {
+    fn push_group(&mut self, group: &OktaGroupId, steps: Vec<Step>, not_shown: &[Finding]) {
+        if !steps.is_empty() {
+            let subject = Subject::Group(group.clone());
+            self.groups.push(Planned::new(subject, steps, not_shown));
+        }
     }
 }
 
@@ -245,35 +222,10 @@ fn settled(
             Side::Okta,
             format!("group {group} has the same team name, and a name belongs to one team."),
             "Rename one of the two groups in Okta.",
-        ));
+        )
+        .because(Cause::TeamNameTaken));
     }
     Ok(team)
-}
-
-fn team_step(team: &TeamPlan, renewed: bool) -> Option<Step> {
-    Some(match team {
-        TeamPlan::Keep(_) if !renewed => return None,
-        TeamPlan::Keep(_) => Step::new("link_team", "the team was renamed and the link is older"),
-        TeamPlan::Rename(_) => Step::new("rename_team", "the team is named as its group"),
-        TeamPlan::Adopt(_) => Step::new("adopt_team", "a team of that name belongs to no group"),
-        TeamPlan::AdoptAndRename(_) => Step::new(
-            "adopt_team",
-            "a team of that name belongs to no group; only the case of its name differs",
-        ),
-        TeamPlan::Create { .. } => Step::new("create_team", "the group has no team"),
-        TeamPlan::HeldBy { .. } => Step::new(
-            "settle_team_name",
-            "the team of another group, which gives it up, still has the name",
-        ),
-    })
-}
-
-fn user_step(step: &UserStep) -> Step {
-    let mut reported = Step::new(step.action.name(), step.reason);
-    if let UserAction::Update { changes, .. } = &step.action {
-        reported.fields = changes.fields().into_iter().map(Into::into).collect();
-    }
-    reported
 }
 
 #[cfg(test)]
@@ -289,7 +241,7 @@ mod tests {
     }
 
     /// Two users whose links, made by hand, name one account; only the first is assigned.
-    fn doubled() -> Snapshot {
+    fn conflicting() -> Snapshot {
         let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
         Snapshot {
             user_links: read(json!({"00u1": link, "00u2": link})),
@@ -301,13 +253,14 @@ mod tests {
             accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             teams: Vec::new(),
             groups: Vec::new(),
+            unread_groups: Default::default(),
             members: HashMap::new(),
         }
     }
 
     #[test]
     fn two_links_to_one_account_are_a_problem_and_neither_is_acted_upon() {
-        let (mut read, policy) = (doubled(), Policy::default());
+        let (mut read, policy) = (conflicting(), Policy::default());
         let plan = World::new(&read, &policy).plan(&HashMap::new());
         assert_eq!((plan.users.len(), plan.losing.len()), (0, 0));
         assert_eq!(plan.problems.len(), 2);

@@ -52,6 +52,8 @@ pub(crate) struct Snapshot {
     pub(crate) accounts: HashMap<AccountId, Account>,
     pub(crate) teams: Vec<Team>,
     pub(crate) groups: Vec<PushedGroup>,
+    /// Groups that are listed and could not be read: nothing is decided about their teams.
+    pub(crate) unread_groups: HashSet<OktaGroupId>,
     /// The members of every linked team, and of those that a group may adopt by their name.
     pub(crate) members: HashMap<TeamId, Vec<Member>>,
 }
@@ -104,8 +106,8 @@ impl<'a> Gate<'a> {
 
     /// The assignments to the app, each with its user.
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
-        let provisioner = &self.scheduler.provisioner;
-        let list = provisioner.okta.app_users(&provisioner.app, self.deadline);
+        let ports = &self.scheduler.ports;
+        let list = ports.okta.app_users(&ports.app, self.deadline);
         let app_users: HashMap<OktaUserId, AppUser> = self
             .pass(1, list)
             .await?
@@ -123,8 +125,11 @@ impl<'a> Gate<'a> {
         Ok((app_users, late_users))
     }
 
-    async fn late_user(&self, user: OktaUserId) -> Result<(OktaUserId, Option<User>), Failure> {
-        let read = self.scheduler.provisioner.okta.user(&user, self.deadline);
+    pub(super) async fn late_user(
+        &self,
+        user: OktaUserId,
+    ) -> Result<(OktaUserId, Option<User>), Failure> {
+        let read = self.scheduler.ports.okta.user(&user, self.deadline);
         let found = self.pass(1, read).await?;
         Ok((user, found))
     }
@@ -132,7 +137,7 @@ impl<'a> Gate<'a> {
     pub(in crate::schedule) async fn accounts(
         &self,
     ) -> Result<HashMap<AccountId, Account>, Failure> {
-        let list = self.scheduler.provisioner.anypoint.accounts(self.deadline);
+        let list = self.scheduler.ports.anypoint.accounts(self.deadline);
         Ok(self
             .pass(PAGES_AT_ONCE, list)
             .await?
@@ -143,12 +148,12 @@ impl<'a> Gate<'a> {
 
     /// The groups that `PUSH_GROUPS` selects.
     pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
-        let provisioner = &self.scheduler.provisioner;
-        let okta = &provisioner.okta;
-        match &provisioner.policy.groups {
+        let ports = &self.scheduler.ports;
+        let okta = &ports.okta;
+        match &ports.policy.groups {
             GroupSelection::None => Ok(Vec::new()),
             GroupSelection::Assigned => {
-                let list = okta.app_groups_expanded(&provisioner.app, self.deadline);
+                let list = okta.app_groups_expanded(&ports.app, self.deadline);
                 let mut groups = Vec::new();
                 let mut reads = Vec::new();
                 for (id, group) in self.pass(1, list).await? {
@@ -180,7 +185,7 @@ impl<'a> Gate<'a> {
     }
 
     async fn group(&self, id: OktaGroupId) -> Result<Option<Group>, Failure> {
-        let read = self.scheduler.provisioner.okta.group(&id, self.deadline);
+        let read = self.scheduler.ports.okta.group(&id, self.deadline);
         self.pass(1, read).await
     }
 
@@ -193,7 +198,7 @@ impl<'a> Gate<'a> {
     }
 
     async fn with_members(&self, group: Group) -> Result<PushedGroup, Failure> {
-        let okta = &self.scheduler.provisioner.okta;
+        let okta = &self.scheduler.ports.okta;
         let list = async {
             // Only the ids are kept: the app's list has everything else.
             let members = okta.group_members(&group.id, self.deadline).await?;
@@ -217,11 +222,7 @@ impl<'a> Gate<'a> {
     }
 
     async fn members(&self, team: TeamId) -> Result<(TeamId, Vec<Member>), Failure> {
-        let list = self
-            .scheduler
-            .provisioner
-            .anypoint
-            .members(&team, self.deadline);
+        let list = self.scheduler.ports.anypoint.members(&team, self.deadline);
         let members = self.pass(1, list).await?.ok_or_else(vanished)?;
         Ok((team, members))
     }
@@ -233,7 +234,7 @@ impl<'a> Gate<'a> {
 
     /// Links, teams, and the members of those that are linked.
     async fn links_and_teams(&self) -> Result<(Links, Vec<Team>, Members), Failure> {
-        let anypoint = &self.scheduler.provisioner.anypoint;
+        let anypoint = &self.scheduler.ports.anypoint;
         let teams = self.pass(1, anypoint.teams(self.deadline));
         let (links, teams) = try_join(self.links(), teams).await?;
         let linked: HashSet<&TeamId> = links.1.values().map(|link| &link.team_id).collect();
@@ -260,7 +261,7 @@ impl Scheduler {
             gate.links_and_teams(),
         )
         .await?;
-        let adoptable = adoptable(&groups, &teams, &members, &self.provisioner.policy);
+        let adoptable = adoptable(&groups, &teams, &members, &self.ports.policy);
         members.extend(gate.members_of(adoptable).await?);
         Ok(Snapshot {
             user_links: links.0,
@@ -270,6 +271,7 @@ impl Scheduler {
             accounts,
             teams,
             groups,
+            unread_groups: HashSet::new(),
             members,
         })
     }

@@ -1,17 +1,18 @@
 //! The views that the planners take, made from a snapshot. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::read::{PushedGroup, Snapshot};
 use crate::anypoint::Account;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::{
-    FoundTeam, GroupView, GroupWanted, MemberFound, NamedAccount, Policy, TeamRemoval, TeamsFound,
-    Unwanted, UserView, Wanted, WantedTeam, wanted,
+    FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
+    NamedAccount, Policy, TeamsFound, Unwanted, UserView, Wanted, WantedMembers, WantedTeam,
+    wanted,
 };
 use crate::schedule::summary::Problem;
-use crate::store::{AccountOwner, FreshTeams, TeamLink, Tenure};
+use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
 
 /// A snapshot with the ways to find things in it.
 pub(super) struct World<'a> {
@@ -24,21 +25,24 @@ pub(super) struct World<'a> {
     /// What Okta wants for each user that is assigned or linked.
     pub(super) wanted: HashMap<&'a OktaUserId, Result<Wanted, Failure>>,
     /// Users that cannot be planned, because two links name one account.
-    pub(super) doubled: HashSet<&'a OktaUserId>,
+    pub(super) conflicting: HashSet<&'a OktaUserId>,
     by_name: HashMap<String, Vec<&'a Account>>,
     teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
     groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
+    pushed: HashSet<&'a OktaGroupId>,
     /// Who had accounts that no link names today; see [`World::doubtful_accounts`].
     pub(super) former: HashMap<AccountId, AccountOwner>,
+    /// Owners of wanted accounts that Okta has no user of any more; see [`World::doubtful_owners`].
+    pub(super) gone: HashSet<OktaUserId>,
 }
 
 impl<'a> World<'a> {
     pub(super) fn new(read: &'a Snapshot, policy: &'a Policy) -> Self {
         let mut owners: HashMap<&AccountId, &OktaUserId> = HashMap::new();
-        let mut doubled = HashSet::new();
+        let mut conflicting = HashSet::new();
         for (user, link) in &read.user_links {
             if let Some(other) = owners.insert(&link.anypoint_id, user) {
-                doubled.extend([user, other]);
+                conflicting.extend([user, other]);
             }
         }
         let team_owners: HashMap<TeamId, OktaGroupId> = read
@@ -51,18 +55,20 @@ impl<'a> World<'a> {
             let name = account.username.to_ascii_lowercase();
             by_name.entry(name).or_default().push(account);
         }
-        let pushed: HashSet<&OktaGroupId> =
-            read.groups.iter().map(|pushed| &pushed.group.id).collect();
         let mut teams_of: HashMap<&AccountId, Vec<FoundTeam>> = HashMap::new();
         for (team, members) in &read.members {
             let Some(group) = team_owners.get(team) else {
                 continue;
             };
-            let kept = policy.team_removal == TeamRemoval::Keep && !pushed.contains(group);
             for member in members {
                 teams_of.entry(&member.id).or_default().push(FoundTeam {
                     team: team.clone(),
-                    ours: member.is_plain() && !kept,
+                    group: group.clone(),
+                    membership: if member.is_plain() {
+                        Membership::Ours
+                    } else {
+                        Membership::Special
+                    },
                 });
             }
         }
@@ -91,11 +97,13 @@ impl<'a> World<'a> {
             owners,
             team_owners,
             wanted: wants,
-            doubled,
+            conflicting,
             by_name,
             teams_of,
             groups_of,
+            pushed: read.groups.iter().map(|pushed| &pushed.group.id).collect(),
             former: HashMap::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -113,6 +121,22 @@ impl<'a> World<'a> {
             .filter(|account| !self.owners.contains_key(account))
             .collect();
         found.into_iter().cloned().collect()
+    }
+
+    /// Users that have an account which another user is to have, and whom the app does not list: does
+    /// Okta still have them?
+    pub(super) fn doubtful_owners(&self) -> Vec<OktaUserId> {
+        let mut owners: Vec<OktaUserId> = self
+            .wanted
+            .keys()
+            .filter_map(|user| Some((user, self.named(user)?)))
+            .filter_map(|(user, account)| Some((user, self.owners.get(&account.id)?)))
+            .filter(|(user, owner)| user != owner && !self.read.app_users.contains_key(**owner))
+            .map(|(_, owner)| (*owner).clone())
+            .collect();
+        owners.sort();
+        owners.dedup();
+        owners
     }
 
     /// The account that a user's link names, if it is there.
@@ -144,10 +168,26 @@ impl<'a> World<'a> {
         &self,
         user: &'a OktaUserId,
         wanted: Wanted,
-        intended: Option<String>,
+        intended: Option<&str>,
     ) -> UserView {
+        let groups: HashSet<OktaGroupId> = self
+            .groups_of
+            .get(user)
+            .into_iter()
+            .flatten()
+            .map(|pushed| pushed.group.id.clone())
+            .collect();
+        // A look at a user decides nothing about teams whose group was not read, or is not pushed.
+        let was_read = |team: &FoundTeam| self.pushed.contains(&team.group);
+        let ends = matches!(wanted, Wanted::Nothing(_));
         let found = |account: &AccountId| {
-            TeamsFound(self.teams_of.get(account).cloned().unwrap_or_default())
+            let teams = self.teams_of.get(account).into_iter().flatten();
+            TeamsFound(
+                teams
+                    .filter(|team| ends || was_read(team))
+                    .cloned()
+                    .collect(),
+            )
         };
         let phone = match &wanted {
             Wanted::Account(person) => person.phone.clone(),
@@ -170,12 +210,24 @@ impl<'a> World<'a> {
             link: self.read.user_links.get(user).cloned(),
             linked_teams: linked.map(|account| found(&account.id)).unwrap_or_default(),
             linked: linked.map(seen),
-            named: named.map(|account| NamedAccount {
-                account: seen(account),
-                owner: self.owner_of(&account.id),
-                teams: found(&account.id),
+            named: named.map(|account| {
+                let owner = self.owner_of(&account.id);
+                let is_gone = |owner: &AccountOwner| self.gone.contains(&owner.okta_user);
+                NamedAccount {
+                    account: seen(account),
+                    freed_from: owner
+                        .as_ref()
+                        .filter(|o| is_gone(o))
+                        .map(|o| o.okta_user.clone()),
+                    owner: owner.or_else(|| self.intended_owner(user, account, intended)),
+                    teams: found(&account.id),
+                }
             }),
-            intended,
+            end: match &wanted {
+                Wanted::Nothing(reason) => reason.finding(),
+                Wanted::Account(_) => None,
+            },
+            groups: GroupsSeen::Whole(groups),
             teams: teams
                 .iter()
                 .map(|pushed| WantedTeam {
@@ -188,7 +240,8 @@ impl<'a> World<'a> {
                         .map(|link| link.team_id.clone()),
                 })
                 .collect(),
-            fresh: FreshTeams::new(),
+            fresh: BTreeMap::new(),
+            distrusted: HashSet::new(),
             // Nothing is carried out here.
             special: HashSet::new(),
             wanted,
@@ -200,6 +253,7 @@ impl<'a> World<'a> {
             Some(owner) => Some(AccountOwner {
                 okta_user: (*owner).clone(),
                 tenure: Tenure::Current,
+                origin: None,
             }),
             None => self
                 .former
@@ -209,32 +263,48 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A run that died was about to create the account.
+    fn intended_owner(
+        &self,
+        user: &OktaUserId,
+        account: &Account,
+        intended: Option<&str>,
+    ) -> Option<AccountOwner> {
+        let is_it = intended.is_some_and(|name| name.eq_ignore_ascii_case(&account.username));
+        is_it.then(|| AccountOwner {
+            okta_user: user.clone(),
+            tenure: Tenure::Former,
+            origin: Some(Origin::Created),
+        })
+    }
+
     /// What was seen of a pushed group, whose team is (or is to be) `team`. `None`: a new one.
     pub(super) fn group_view(&self, pushed: &PushedGroup, team: Option<&TeamId>) -> GroupView {
-        let mut members = Vec::new();
-        let mut unlinked = Vec::new();
+        let mut people = WantedMembers::default();
+        let missing = Ok(Wanted::Nothing(Unwanted::NotAssigned));
         for user in &pushed.members {
-            let Some(Ok(Wanted::Account(person))) = self.wanted.get(user) else {
-                continue;
-            };
-            match self.read.user_links.get(user) {
-                Some(link) if link.username.eq_ignore_ascii_case(&person.username) => {
-                    // An account that is gone comes back in the user's own look, or cannot.
-                    if self.read.accounts.contains_key(&link.anypoint_id) {
-                        members.push(link.anypoint_id.clone());
-                    }
-                }
-                _ => unlinked.push(user.clone()),
+            let wanted = self.wanted.get(user).unwrap_or(&missing);
+            if let Ok(Wanted::Nothing(reason)) = wanted
+                && reason.finding().is_none()
+            {
+                people.ended.insert(user.clone());
+            }
+            // An account that is gone comes back in the user's own look, or cannot.
+            let link = self.read.user_links.get(user);
+            match MemberWanted::of(wanted, link) {
+                MemberWanted::Account(account) if !self.read.accounts.contains_key(&account) => {}
+                member => people.add(user, member),
             }
         }
         GroupView {
-            wanted: GroupWanted::Team { members, unlinked },
+            wanted: GroupWanted::Team(people),
             link: team.map(|team| TeamLink {
                 team_id: team.clone(),
                 team_name: String::new(),
                 origin: crate::store::Origin::Created,
             }),
             found: team.and_then(|team| self.found_members(team)),
+            below: 0,
         }
     }
 
@@ -245,6 +315,12 @@ impl<'a> World<'a> {
                 "the group is gone, or not (any more) selected by PUSH_GROUPS",
             ),
             found: self.found_members(&link.team_id),
+            below: {
+                let teams = self.read.teams.iter();
+                teams
+                    .filter(|team| team.ancestors.contains(&link.team_id))
+                    .count()
+            },
             link: Some(link.clone()),
         }
     }
@@ -257,29 +333,28 @@ impl<'a> World<'a> {
                 .map(|member| MemberFound {
                     account: member.id.clone(),
                     plain: member.is_plain(),
-                    ours: self.is_ours(&member.id),
+                    owner: self.owner_if_ours(&member.id),
                 })
                 .collect(),
         )
     }
 
-    /// As [`crate::provision::Provisioner::members_found`] has it.
-    fn is_ours(&self, account: &AccountId) -> bool {
-        let closed = || {
-            let account = self.read.accounts.get(account);
-            account.is_some_and(|account| !account.is_enabled())
-        };
-        self.owners.contains_key(account) || (self.owner_of(account).is_some() && closed())
+    /// As [`crate::provision::Look::members_found`] has it.
+    fn owner_if_ours(&self, account: &AccountId) -> Option<OktaUserId> {
+        let owner = self.owner_of(account)?;
+        let is_ours = owner.tenure == Tenure::Current || !self.is_open(account);
+        is_ours.then_some(owner.okta_user)
     }
 
     /// Users whose links name one and the same account.
-    pub(super) fn doubled_problems(&self) -> Vec<Problem> {
+    pub(super) fn conflicting_links(&self) -> Vec<Problem> {
         let failure = Failure::permanent(
             Side::Table,
             "its link and another user's link name the same Anypoint account.",
-            "Part one of them with `okta-anypoint unlink`.",
-        );
-        let mut users: Vec<&&OktaUserId> = self.doubled.iter().collect();
+            "Unlink one of them: `okta-anypoint unlink OKTA_USER`.",
+        )
+        .because(Cause::LinkedElsewhere);
+        let mut users: Vec<&&OktaUserId> = self.conflicting.iter().collect();
         users.sort();
         users
             .into_iter()

@@ -4,7 +4,25 @@ use rusqlite::Connection;
 
 use super::rows::owner;
 use crate::ids::{OktaGroupId, OktaUserId};
+use crate::ledger::Memo;
 use crate::store::{Linked, TeamLink, UserLink};
+
+/// Whether the lease is still held; writes its memo.
+pub(super) fn held(
+    connection: &Connection,
+    (subject, owner): &(String, String),
+    memo: &Memo,
+) -> rusqlite::Result<bool> {
+    let sql = match memo {
+        Memo::Keep => "UPDATE leases SET owner = owner WHERE subject = ?1 AND owner = ?2",
+        Memo::Write(_) => "UPDATE leases SET memo = ?3 WHERE subject = ?1 AND owner = ?2",
+    };
+    let changed = match memo {
+        Memo::Keep => connection.execute(sql, (subject, owner))?,
+        Memo::Write(memo) => connection.execute(sql, (subject, owner, memo))?,
+    };
+    Ok(changed > 0)
+}
 
 pub(super) fn link_user(
     connection: &Connection,
@@ -37,9 +55,7 @@ pub(super) fn link_user(
         "INSERT INTO user_links \
          (okta_user, anypoint_id, username, origin, agreed, reset_mail) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (okta_user) DO UPDATE SET \
-         origin = iif(anypoint_id = excluded.anypoint_id AND origin = 'created' \
-                      AND excluded.origin = 'adopted', 'created', excluded.origin), \
-         anypoint_id = excluded.anypoint_id, username = excluded.username, \
+         origin = excluded.origin, anypoint_id = excluded.anypoint_id, username = excluded.username, \
          agreed = excluded.agreed, reset_mail = excluded.reset_mail",
         (
             user.as_str(),
@@ -55,7 +71,6 @@ pub(super) fn link_user(
          VALUES (?1, ?2, 'current')",
         (link.anypoint_id.as_str(), user.as_str()),
     )?;
-    connection.execute("DELETE FROM intents WHERE okta_user = ?1", [user.as_str()])?;
     Ok(Linked::Written)
 }
 
@@ -68,6 +83,20 @@ pub(super) fn unlink_user(connection: &Connection, user: &OktaUserId) -> rusqlit
     connection.execute(
         "DELETE FROM user_links WHERE okta_user = ?1",
         [user.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Records an account that a dead run created for a user; an entry that is there stays.
+pub(super) fn record_orphan(
+    connection: &Connection,
+    user: &str,
+    account: &str,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR IGNORE INTO accounts (anypoint_id, okta_user, tenure, origin) \
+         VALUES (?1, ?2, 'former', 'created')",
+        (account, user),
     )?;
     Ok(())
 }
@@ -89,9 +118,7 @@ pub(super) fn link_team(
     connection.execute(
         "INSERT INTO team_links (okta_group, team_id, team_name, origin) \
          VALUES (?1, ?2, ?3, ?4) ON CONFLICT (okta_group) DO UPDATE SET \
-         origin = iif(team_id = excluded.team_id AND origin = 'created' \
-                      AND excluded.origin = 'adopted', 'created', excluded.origin), \
-         team_id = excluded.team_id, team_name = excluded.team_name",
+         origin = excluded.origin, team_id = excluded.team_id, team_name = excluded.team_name",
         (
             group.as_str(),
             link.team_id.as_str(),

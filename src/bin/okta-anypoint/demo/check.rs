@@ -227,7 +227,10 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
     }
     // What was planned for one user is exactly what was done.
     if let [(Subject::User(_), planned)] = played.planned.as_slice() {
-        let mut names: Vec<&str> = planned.iter().map(|planned| planned.action).collect();
+        let mut names: Vec<&str> = planned
+            .iter()
+            .map(|planned| planned.action.as_str())
+            .collect();
         names.sort_unstable();
         let applied = played.applied.clone();
         played.expect("actions", names, applied);

@@ -14,7 +14,7 @@ use okta_anypoint::ids::{OktaAppId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
 use okta_anypoint::lambda::sqs::{BatchHandler, SqsEvent};
 use okta_anypoint::ledger::{Ledger, Record};
-use okta_anypoint::provision::Provisioner;
+use okta_anypoint::provision::{Announced, Provisioner};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::schedule::{Invocation, Scheduler};
 use okta_anypoint::settings::{EngineSettings, HookSettings, Reader, ScheduleSettings};
@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use super::cast::{APP, HOOK_SECRET, first_worlds};
 use super::story::Sent;
-use crate::outlook::{self, Planned};
+use crate::outlook::Planned;
 use crate::table;
 
 /// As in `hook`: within this a delivery is applied.
@@ -105,26 +105,18 @@ impl Stage {
         let metrics = Arc::new(Metrics::new("demo"));
         let database = Database::in_memory()?;
         let table = table::sqlite(&database, engine.event_ttl, &clock);
-        let provisioner =
-            wiring::provisioner(&engine, table.store, &clock).map_err(|error| anyhow!(error))?;
-        let in_place =
-            |pace, time| wiring::in_place(&table.ledger, &provisioner, &metrics, pace, time);
+        let ports = wiring::ports(&engine, &table, &clock).map_err(|error| anyhow!(error))?;
+        let inline = |pace, time| wiring::inline(&ports, &metrics, pace, time);
         let gate =
             Gate::new(hook.auth.header, &hook.auth.secrets).map_err(|error| anyhow!(error))?;
         let receiver = Receiver::new(
             gate,
             hook.app.clone(),
-            in_place(Pace::INLINE, INLINE_TIME),
+            inline(Pace::INLINE, INLINE_TIME),
             clock.clone(),
             metrics.clone(),
         );
-        let worker = Worker::new(
-            table.ledger.clone(),
-            provisioner.clone(),
-            None,
-            metrics.clone(),
-            Pace::QUEUED,
-        );
+        let worker = Worker::new(ports.clone(), None, metrics.clone(), Pace::BY_HAND);
         let batches = BatchHandler::new(
             worker,
             table.ledger.clone(),
@@ -133,8 +125,8 @@ impl Stage {
             metrics.clone(),
         );
         let scheduler = Scheduler::new(
-            provisioner.clone(),
-            in_place(Pace::QUEUED, WORK_TIME),
+            ports.clone(),
+            inline(Pace::BY_HAND, WORK_TIME),
             schedule,
             metrics.clone(),
         );
@@ -145,7 +137,7 @@ impl Stage {
             batches,
             scheduler,
             ledger: table.ledger,
-            provisioner,
+            provisioner: Provisioner::new(ports),
             metrics,
             clock,
             app: hook.app,
@@ -216,8 +208,12 @@ impl Stage {
                 continue;
             }
             let deadline = Deadline::within(WORK_TIME);
-            let plan = outlook::plan(&self.provisioner, &change.subject, deadline).await?;
-            plans.push((change.subject.clone(), plan));
+            let announced = Announced::by([change], self.clock.now_ms());
+            let steps = self
+                .provisioner
+                .steps(&change.subject, announced, deadline)
+                .await?;
+            plans.push((change.subject.clone(), Planned::from_steps(&steps)));
         }
         Ok(plans)
     }

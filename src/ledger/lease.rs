@@ -1,0 +1,200 @@
+//! The right to work on one subject.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Claim, Ledger, Recorded};
+use crate::clock::{Clock, later};
+use crate::deadline::Deadline;
+use crate::failure::{Cause, Failure, Side};
+
+/// How long a run waits for a subject that another run works on, before it gives its changes back.
+pub const SUBJECT_WAIT: Duration = Duration::from_secs(5);
+/// The pause between two tries. It grows to eight times this.
+const FIRST_TRY_PAUSE: Duration = Duration::from_millis(25);
+
+/// The exclusive right to work on one subject. Made only by [`Ledger::lease`], consumed by
+/// [`Ledger::conclude`]. Every function that writes at Anypoint, or writes a link, asks for it.
+#[must_use = "a lease that is dropped keeps others away until it is over"]
+pub struct Lease {
+    subject: String,
+    owner: String,
+    memo: Option<String>,
+    took_over: bool,
+    clock: Arc<dyn Clock>,
+    end: Mutex<End>,
+}
+
+/// When a lease is over: by the clock that other machines share, and by one that nobody can set.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    until_ms: i64,
+    instant: Instant,
+}
+
+/// The answer to [`Ledger::lease`].
+#[derive(Debug)]
+pub enum Leased {
+    /// The caller owns the subject now.
+    Ours(Lease),
+    /// Another owner has it, until `until_ms` (milliseconds since the epoch) at the latest.
+    Busy {
+        /// When that lease ends, in milliseconds since the epoch.
+        until_ms: i64,
+    },
+}
+
+/// A lease as an adapter found it.
+pub(super) struct Found {
+    pub(super) memo: Option<String>,
+    pub(super) took_over: bool,
+}
+
+impl Lease {
+    pub(super) fn new(
+        subject: &str,
+        owner: String,
+        found: Found,
+        now_ms: i64,
+        time: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let end = End::after(now_ms, time);
+        Self {
+            subject: subject.to_owned(),
+            owner,
+            memo: found.memo,
+            took_over: found.took_over,
+            clock,
+            end: Mutex::new(end),
+        }
+    }
+
+    /// What the lease is on.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Whether the owner before never gave it back: what it did must be verified.
+    pub fn took_over(&self) -> bool {
+        self.took_over
+    }
+
+    /// What the owner before left to be known.
+    pub fn memo(&self) -> Option<&str> {
+        self.memo.as_deref()
+    }
+
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// When it ends, in milliseconds since the epoch.
+    pub fn until_ms(&self) -> i64 {
+        self.end().until_ms
+    }
+
+    pub(super) fn extend(&self, now_ms: i64, time: Duration) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = End::after(now_ms, time);
+    }
+
+    fn end(&self) -> End {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the owner may still write. Compares clocks; asks nobody.
+    ///
+    /// # Errors
+    /// Retryable, when the lease is over.
+    pub fn check(&self) -> Result<(), Failure> {
+        let end = self.end();
+        if self.clock.now_ms() < end.until_ms && Instant::now() < end.instant {
+            return Ok(());
+        }
+        Err(self.lost())
+    }
+
+    /// The failure of a run whose lease is over or belongs to another one.
+    pub(crate) fn lost(&self) -> Failure {
+        Failure::retryable(
+            Side::Table,
+            format!(
+                "the lease on {} is over; the next run goes on from what is there",
+                self.subject
+            ),
+        )
+        .because(Cause::LostLease)
+    }
+}
+
+impl End {
+    fn after(now_ms: i64, time: Duration) -> Self {
+        Self {
+            until_ms: later(now_ms, time),
+            instant: Instant::now() + time,
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes the lease on `subject` for the time that `deadline` leaves, and waits up to `patience` for
+/// another owner to give it back.
+///
+/// # Errors
+/// When the table fails.
+pub async fn lease_within(
+    ledger: &dyn Ledger,
+    subject: &str,
+    deadline: Deadline,
+    patience: Duration,
+) -> Result<Leased, Failure> {
+    let until = deadline.or_within(patience);
+    let mut pause = FIRST_TRY_PAUSE;
+    loop {
+        let leased = ledger.lease(subject, deadline.lease()).await?;
+        if matches!(leased, Leased::Ours(_)) || until.remaining() < pause {
+            return Ok(leased);
+        }
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        pause = (pause * 2).min(FIRST_TRY_PAUSE * 8);
+    }
+}
+
+/// A lease is renewed this long after it was taken or renewed last.
+const RENEW_AFTER: Duration = Duration::from_secs(40);
+
+/// Renews the lease and the claims under it for as long as it is polled. Ends when they are lost.
+pub async fn keep(
+    ledger: &dyn Ledger,
+    lease: &Lease,
+    claims: &[Claim],
+    until: Deadline,
+) -> Failure {
+    let claims: Vec<&Claim> = claims.iter().collect();
+    loop {
+        tokio::time::sleep(RENEW_AFTER).await;
+        match ledger.renew(lease, &claims, until.lease()).await {
+            Ok(Recorded::Written) => {}
+            Ok(Recorded::Superseded) => return lease.lost(),
+            Err(failure) => {
+                tracing::warn!(
+                    subject = lease.subject(),
+                    "the lease was not renewed: {failure}"
+                );
+                if let Err(lost) = lease.check() {
+                    return lost;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! What counts as known (pure): one strange answer takes nobody's access away.
+//!
+//! What Okta *says* counts at the first look: a status, another username, an ended app user. What Okta
+//! *does not show* is a [`Finding`]. It counts when an event announced it, or when a second look, at
+//! least `CONFIRM_SECONDS` and at most an hour after the first, did not show it either. The time of the
+//! first look is kept in the subject's memory. The planner asks [`Evidence::weigh`] and plans a removal
+//! only from what is [`Weight::is_enough`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use crate::event::{Change, RECONCILE_EVENT_TYPE};
+use crate::ids::{OktaGroupId, OktaUserId};
+
+/// A first look older than this is forgotten, in milliseconds.
+const MAX_AGE_MS: i64 = 60 * 60 * 1000;
+
+/// Something that a look at Okta did not show.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Finding {
+    /// Of a user: there is no such user.
+    NoUser,
+    /// Of a user: the app has no such app user.
+    NotAssigned,
+    /// Of a user: not among the user's groups.
+    NotInGroup(OktaGroupId),
+    /// Of a user: the Okta user who has the wanted account does not exist.
+    OwnerGone(OktaUserId),
+    /// Of a group: it does not exist, or `PUSH_GROUPS` does not select it.
+    NotPushed,
+    /// Of a group: a user who is in its team is not among its members.
+    NotMember(OktaUserId),
+}
+
+impl fmt::Display for Finding {
+    /// The stable word, as it stands in the table and in messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoUser => f.write_str("no_user"),
+            Self::NotAssigned => f.write_str("not_assigned"),
+            Self::NotInGroup(group) => write!(f, "not_in_group:{group}"),
+            Self::OwnerGone(user) => write!(f, "owner_gone:{user}"),
+            Self::NotPushed => f.write_str("not_pushed"),
+            Self::NotMember(user) => write!(f, "not_member:{user}"),
+        }
+    }
+}
+
+impl Finding {
+    /// What Okta did not show, in words.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::NoUser => "Okta shows no such user".to_owned(),
+            Self::NotAssigned => "Okta does not show the app assignment".to_owned(),
+            Self::NotInGroup(group) => {
+                format!("Okta does not show group {group} among the user's groups")
+            }
+            Self::OwnerGone(user) => format!("Okta shows no user {user}, who has the account"),
+            Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
+            Self::NotMember(user) => format!("Okta does not show user {user} in the group"),
+        }
+    }
+}
+
+/// What an event can announce.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fact {
+    /// The user is assigned to the app.
+    Assigned,
+    /// The user is suspended.
+    Suspended,
+    /// The user exists and is not deactivated.
+    Active,
+    /// The user is in this group.
+    InGroup(OktaGroupId),
+    /// The group exists.
+    GroupExists,
+    /// The group is assigned to the app.
+    GroupAssigned,
+    /// The group has another name.
+    GroupRenamed,
+}
+
+/// Whether an announced fact holds or no longer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sense {
+    /// It holds now.
+    Holds,
+    /// It holds no more.
+    Ended,
+}
+
+/// What the changes of one run announce. Of contrary events the last published counts.
+#[derive(Debug, Clone, Default)]
+pub struct Announced {
+    facts: BTreeMap<Fact, (Sense, i64)>,
+    planned: BTreeMap<String, i64>,
+    everything: bool,
+}
+
+impl Announced {
+    /// What these changes announce.
+    pub fn by<'a>(changes: impl IntoIterator<Item = &'a Change>, now_ms: i64) -> Self {
+        let mut announced = Self::default();
+        for change in changes {
+            let published_ms = change.published_ms(now_ms);
+            if change.event_type == RECONCILE_EVENT_TYPE {
+                for finding in &change.planned {
+                    let first = announced.planned.entry(finding.clone());
+                    let first = first.or_insert(published_ms);
+                    *first = published_ms.min(*first);
+                }
+            }
+            let Some((fact, sense)) = announcement(change) else {
+                continue;
+            };
+            let last = announced.facts.entry(fact).or_insert((sense, published_ms));
+            if published_ms >= last.1 {
+                *last = (sense, published_ms);
+            }
+        }
+        announced
+    }
+
+    /// An operator's word: whatever the look finds is announced.
+    pub fn everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
+    fn last(&self, fact: &Fact) -> Option<(Sense, i64)> {
+        self.facts.get(fact).copied()
+    }
+
+    fn ended(&self, fact: &Fact) -> bool {
+        matches!(self.last(fact), Some((Sense::Ended, _)))
+    }
+
+    /// Whether an event announced the end of the account: unassignment, suspension, deactivation or
+    /// deletion. An event that announced the contrary later outweighs its own kind.
+    fn ends_account(&self) -> bool {
+        self.ended(&Fact::Assigned)
+            || self.ended(&Fact::Active)
+            || matches!(self.last(&Fact::Suspended), Some((Sense::Holds, _)))
+    }
+
+    fn announces(&self, finding: &Finding) -> bool {
+        self.everything
+            || match finding {
+                Finding::NoUser | Finding::NotAssigned => self.ends_account(),
+                Finding::NotInGroup(group) => self.ended(&Fact::InGroup(group.clone())),
+                Finding::NotPushed => {
+                    self.ended(&Fact::GroupExists)
+                        || self.ended(&Fact::GroupAssigned)
+                        || self.last(&Fact::GroupRenamed).is_some()
+                }
+                Finding::OwnerGone(_) | Finding::NotMember(_) => false,
+            }
+    }
+}
+
+/// What an event announces by its type (Okta, "Event types").
+fn announcement(change: &Change) -> Option<(Fact, Sense)> {
+    use Sense::{Ended, Holds};
+    Some(match change.event_type.as_str() {
+        "application.user_membership.add" | "application.user_membership.restore" => {
+            (Fact::Assigned, Holds)
+        }
+        "application.user_membership.remove" => (Fact::Assigned, Ended),
+        "user.lifecycle.suspend" => (Fact::Suspended, Holds),
+        "user.lifecycle.unsuspend" => (Fact::Suspended, Ended),
+        "user.lifecycle.create" | "user.lifecycle.activate" | "user.lifecycle.reactivate" => {
+            (Fact::Active, Holds)
+        }
+        "user.lifecycle.deactivate" | "user.lifecycle.delete.initiated" => (Fact::Active, Ended),
+        "group.user_membership.add" => (Fact::InGroup(change.group.clone()?), Holds),
+        "group.user_membership.remove" => (Fact::InGroup(change.group.clone()?), Ended),
+        "group.lifecycle.create" => (Fact::GroupExists, Holds),
+        "group.lifecycle.delete" => (Fact::GroupExists, Ended),
+        "group.application_assignment.add" => (Fact::GroupAssigned, Holds),
+        "group.application_assignment.remove" => (Fact::GroupAssigned, Ended),
+        "group.profile.update" => (Fact::GroupRenamed, Holds),
+        _ => return None,
+    })
+}
+
+/// How sure a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// An event, or an operator, announced it.
+    Announced,
+    /// Two looks agree; the first was at this time, in milliseconds since the epoch.
+    SeenTwice(i64),
+    /// Seen once, at this time, in milliseconds since the epoch.
+    SeenOnce(i64),
+}
+
+impl Weight {
+    /// Whether a removal may follow.
+    pub fn is_enough(self) -> bool {
+        !matches!(self, Self::SeenOnce(_))
+    }
+}
+
+/// All that speaks for the findings of one look.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    announced: Announced,
+    first_seen: BTreeMap<String, i64>,
+    /// Findings that a second read in this run agreed with.
+    reread: BTreeSet<String>,
+    now_ms: i64,
+    confirm_ms: i64,
+}
+
+impl Evidence {
+    /// The evidence at `now_ms`: what was announced, what earlier looks saw first and when, and how long
+    /// after a first look the second one follows.
+    pub fn new(
+        announced: Announced,
+        first_seen: &BTreeMap<String, i64>,
+        now_ms: i64,
+        confirm: Duration,
+    ) -> Self {
+        let mut first_seen = first_seen.clone();
+        for (finding, at) in &announced.planned {
+            first_seen.entry(finding.clone()).or_insert(*at);
+        }
+        first_seen.retain(|_, at| now_ms.saturating_sub(*at) <= MAX_AGE_MS && *at <= now_ms);
+        Self {
+            announced,
+            first_seen,
+            reread: BTreeSet::new(),
+            now_ms,
+            confirm_ms: i64::try_from(confirm.as_millis()).unwrap_or(MAX_AGE_MS),
+        }
+    }
+
+    /// For a reconcile, which plans what is seen once and hands it over to a second look.
+    pub fn first_look() -> Self {
+        Self::new(Announced::everything(), &BTreeMap::new(), 0, Duration::ZERO)
+    }
+
+    /// How sure a finding of this look is.
+    pub fn weigh(&self, finding: &Finding) -> Weight {
+        if self.announced.announces(finding) {
+            return Weight::Announced;
+        }
+        let key = finding.to_string();
+        let first = self.first_seen(finding);
+        let is_old = self.now_ms.saturating_sub(first) >= self.confirm_ms;
+        if self.reread.contains(&key) || (is_old && first < self.now_ms) {
+            Weight::SeenTwice(first)
+        } else {
+            Weight::SeenOnce(first)
+        }
+    }
+
+    /// When a finding of this look was seen first, in milliseconds since the epoch.
+    pub fn first_seen(&self, finding: &Finding) -> i64 {
+        let first = self.first_seen.get(&finding.to_string()).copied();
+        first.unwrap_or(self.now_ms)
+    }
+
+    /// When a finding that was seen once will be believed, in milliseconds since the epoch.
+    pub fn believed_after(&self, weight: Weight) -> i64 {
+        match weight {
+            Weight::SeenOnce(first) => first.saturating_add(self.confirm_ms),
+            Weight::Announced | Weight::SeenTwice(_) => self.now_ms,
+        }
+    }
+
+    /// A second read, in this run, agreed.
+    pub fn agree(&mut self, finding: &Finding) {
+        self.reread.insert(finding.to_string());
+    }
+
+    /// What to remember of a look with these findings. Contrary looks are forgotten.
+    pub fn remember<'a>(
+        &self,
+        findings: impl IntoIterator<Item = &'a Finding>,
+    ) -> BTreeMap<String, i64> {
+        let key = |finding: &Finding| finding.to_string();
+        let seen = |finding: String| {
+            let first = self.first_seen.get(&finding).copied();
+            (finding, first.unwrap_or(self.now_ms))
+        };
+        findings.into_iter().map(key).map(seen).collect()
+    }
+
+    /// Until when an announcement of `fact` that the look contradicts is too young to be overruled, in
+    /// milliseconds since the epoch. `None`: nothing contrary was announced, or the look stands.
+    pub fn too_young(&self, fact: &Fact, shown: Sense) -> Option<i64> {
+        let (sense, published_ms) = self.announced.last(fact)?;
+        let until_ms = published_ms.saturating_add(self.confirm_ms);
+        let is_settled = self.reread.contains(REREAD_FACTS) || until_ms <= self.now_ms;
+        (sense != shown && !is_settled).then_some(until_ms)
+    }
+
+    /// A second read, in this run, did not show what was announced either.
+    pub fn agree_with_the_look(&mut self) {
+        self.reread.insert(REREAD_FACTS.to_owned());
+    }
+
+    /// The groups that the user is announced to have joined or left.
+    pub fn announced_groups(&self) -> impl Iterator<Item = &OktaGroupId> {
+        self.announced.facts.keys().filter_map(|fact| match fact {
+            Fact::InGroup(group) => Some(group),
+            _ => None,
+        })
+    }
+
+    /// Whether an event announced that the Okta user is deactivated or deleted.
+    pub fn user_ended(&self) -> bool {
+        self.announced.ended(&Fact::Active)
+    }
+
+    /// The time of this look, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+}
+
+/// Stands among the findings for the announcements that a second read did not show.
+const REREAD_FACTS: &str = "announced";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Subject;
+
+    const SECOND: i64 = 1000;
+    const CONFIRM: Duration = Duration::from_secs(15);
+    const NOW: i64 = 1_800_000_000_000;
+
+    fn change(event_type: &str, group: Option<&str>, at_ms: i64) -> Change {
+        let subject = Subject::User(OktaUserId::parse("00u1").unwrap());
+        let mut change = Change::found(subject, at_ms);
+        change.event_type = event_type.to_owned();
+        change.group = group.map(|group| OktaGroupId::parse(group).unwrap());
+        change
+    }
+
+    fn evidence(changes: &[Change], first: Option<(&str, i64)>) -> Evidence {
+        let first = first.map(|(finding, at)| (finding.to_owned(), at));
+        let announced = Announced::by(changes, NOW);
+        Evidence::new(announced, &first.into_iter().collect(), NOW, CONFIRM)
+    }
+
+    #[test]
+    fn what_is_not_shown_counts_when_it_is_announced_or_seen_twice() {
+        let weigh = |changes: &[Change], first: Option<i64>| {
+            evidence(changes, first.map(|at| ("not_assigned", at))).weigh(&Finding::NotAssigned)
+        };
+        assert_eq!(weigh(&[], None), Weight::SeenOnce(NOW));
+        let seen = |ago: i64| weigh(&[], Some(NOW - ago));
+        assert_eq!(seen(14 * SECOND), Weight::SeenOnce(NOW - 14 * SECOND));
+        assert_eq!(seen(15 * SECOND), Weight::SeenTwice(NOW - 15 * SECOND));
+        assert_eq!(seen(3600 * SECOND), Weight::SeenTwice(NOW - 3600 * SECOND));
+        assert_eq!(seen(3601 * SECOND), Weight::SeenOnce(NOW), "too long ago");
+        assert_eq!(seen(-SECOND), Weight::SeenOnce(NOW), "a clock was set back");
+        for announced in [
+            "application.user_membership.remove",
+            "user.lifecycle.suspend",
+            "user.lifecycle.deactivate",
+            "user.lifecycle.delete.initiated",
+        ] {
+            assert_eq!(
+                weigh(&[change(announced, None, NOW)], None),
+                Weight::Announced
+            );
+        }
+        for other in [
+            "user.account.update_profile",
+            "reconcile",
+            "group.user_membership.remove",
+        ] {
+            let weight = weigh(&[change(other, Some("00g1"), NOW)], None);
+            assert!(!weight.is_enough(), "{other}");
+        }
+    }
+
+    #[test]
+    fn of_contrary_events_the_last_published_counts() {
+        let add = |at| change("application.user_membership.add", None, at);
+        let remove = |at| change("application.user_membership.remove", None, at);
+        let enough = |changes: &[Change]| {
+            evidence(changes, None)
+                .weigh(&Finding::NotAssigned)
+                .is_enough()
+        };
+        assert!(enough(&[add(NOW - 2), remove(NOW - 1)]));
+        assert!(!enough(&[add(NOW - 1), remove(NOW - 2)]));
+    }
+
+    #[test]
+    fn leaving_a_group_is_announced_for_that_group_only() {
+        let left = [change("group.user_membership.remove", Some("00g1"), NOW)];
+        let evidence = evidence(&left, None);
+        let of =
+            |group: &str| evidence.weigh(&Finding::NotInGroup(OktaGroupId::parse(group).unwrap()));
+        assert!(of("00g1").is_enough());
+        assert!(!of("00g2").is_enough());
+    }
+
+    #[test]
+    fn an_announcement_that_is_not_shown_is_too_young_for_a_while() {
+        let add = |ago: i64| {
+            let add = change("application.user_membership.add", None, NOW - ago);
+            evidence(&[add], None).too_young(&Fact::Assigned, Sense::Ended)
+        };
+        assert_eq!(add(SECOND), Some(NOW + 14 * SECOND));
+        assert_eq!(add(15 * SECOND), None);
+    }
+
+    #[test]
+    fn a_reconcile_is_the_first_look_of_what_it_planned_and_of_nothing_else() {
+        let mut change = change("reconcile", None, NOW - 20 * SECOND);
+        change.planned = vec!["not_assigned".to_owned()];
+        let evidence = evidence(&[change], None);
+        assert!(evidence.weigh(&Finding::NotAssigned).is_enough());
+        assert!(!evidence.weigh(&Finding::NoUser).is_enough());
+    }
+
+    #[test]
+    fn a_contrary_look_is_forgotten() {
+        let evidence = evidence(&[], Some(("not_assigned", NOW - 20 * SECOND)));
+        assert_eq!(evidence.remember([]), BTreeMap::new());
+        let kept = evidence.remember([&Finding::NotAssigned, &Finding::NoUser]);
+        let kept: Vec<_> = kept.into_iter().collect();
+        assert_eq!(
+            kept,
+            [
+                ("no_user".to_owned(), NOW),
+                ("not_assigned".to_owned(), NOW - 20 * SECOND)
+            ]
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! The steps of a plan: one set of names and words for plans, reports, records, metrics and logs.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that is, or would be, done, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The action's name, as contract and metrics have it.
+    pub action: Cow<'static, str>,
+    /// Why it follows.
+    pub reason: Cow<'static, str>,
+    /// The team or account, where one is meant.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// How many people it is about, where it is about several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<usize>,
+    /// Which fields change, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub fields: Vec<Cow<'static, str>>,
+    /// What it does, in words. It can hold usernames and group names, so no report keeps it.
+    #[serde(skip)]
+    pub what: String,
+}
+
+impl Step {
+    /// A step of that name, for that reason.
+    pub fn new(action: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            action: action.into(),
+            reason: reason.into(),
+            id: None,
+            count: None,
+            fields: Vec::new(),
+            what: String::new(),
+        }
+    }
+
+    /// The same step, about so many people.
+    #[must_use]
+    pub fn about(mut self, count: usize) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// The same step, about one team or account.
+    #[must_use]
+    pub fn on(mut self, id: impl ToString) -> Self {
+        self.id = Some(id.to_string());
+        self
+    }
+
+    /// The same step, in words.
+    #[must_use]
+    pub fn saying(mut self, what: impl Into<String>) -> Self {
+        self.what = what.into();
+        self
+    }
+}
+
+/// One thing that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The action's name.
+    pub action: &'static str,
+    /// The team or account, where one is meant.
+    pub id: Option<String>,
+}
+
+impl Applied {
+    pub(crate) fn on(action: &'static str, id: impl ToString) -> Self {
+        Self {
+            action,
+            id: Some(id.to_string()),
+        }
+    }
+
+    pub(crate) fn plain(action: &'static str) -> Self {
+        Self { action, id: None }
+    }
+}
+
+impl fmt::Display for Applied {
+    /// The text of a record.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "{}:{id}", self.action),
+            None => f.write_str(self.action),
+        }
+    }
+}
+
+/// The names of actions (contract, "Table": `applied`).
+pub(crate) mod action {
+    pub(crate) const CREATE_ACCOUNT: &str = "create_account";
+    pub(crate) const UPDATE_ACCOUNT: &str = "update_account";
+    pub(crate) const ENABLE_ACCOUNT: &str = "enable_account";
+    pub(crate) const DISABLE_ACCOUNT: &str = "disable_account";
+    pub(crate) const MAIL_RESET: &str = "mail_reset";
+    pub(crate) const LINK: &str = "link";
+    pub(crate) const JOIN_TEAM: &str = "join_team";
+    pub(crate) const LEAVE_TEAM: &str = "leave_team";
+    pub(crate) const CREATE_TEAM: &str = "create_team";
+    pub(crate) const RENAME_TEAM: &str = "rename_team";
+    pub(crate) const ADOPT_TEAM: &str = "adopt_team";
+    pub(crate) const LINK_TEAM: &str = "link_team";
+    pub(crate) const UNLINK_TEAM: &str = "unlink_team";
+    pub(crate) const ADD_MEMBERS: &str = "add_members";
+    pub(crate) const REMOVE_MEMBERS: &str = "remove_members";
+    pub(crate) const DELETE_TEAM: &str = "delete_team";
+}

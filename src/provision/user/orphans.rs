@@ -1,0 +1,60 @@
+//! Settles what a run that died left behind, before the next look.
+//!
+//! Such a run wrote an intent: it was about to create an account, or to enable a former one of the
+//! user. If it got that far and did not link the account, nobody would look at that account again: it
+//! is an orphaned account. It is disabled and recorded as a former account of the user. The look that
+//! follows finds it by its name and takes it, if the user is still to have it.
+
+use crate::anypoint::AccountChanges;
+use crate::failure::Failure;
+use crate::ids::OktaUserId;
+use crate::provision::provisioner::Work;
+use crate::store::{Intent, Recalled, Tenure};
+
+impl Work<'_> {
+    pub(super) async fn settle(
+        &mut self,
+        user: &OktaUserId,
+        recalled: &Recalled,
+    ) -> Result<(), Failure> {
+        if let (None, Some(username)) = (&self.memory.intent, &recalled.old_intent) {
+            self.memory.intent = Some(Intent {
+                username: username.clone(),
+            });
+        }
+        let Some(intent) = self.memory.intent.clone() else {
+            return Ok(());
+        };
+        let ports = self.ports();
+        let found = ports
+            .anypoint
+            .account_named(&intent.username, self.look.deadline)
+            .await?;
+        let linked = recalled.link.as_ref().map(|link| &link.anypoint_id);
+        if let Some(account) = found.filter(|account| Some(&account.id) != linked) {
+            let ids = std::slice::from_ref(&account.id);
+            let owner = ports.store.account_owners(ids).await?.remove(&account.id);
+            let is_orphaned = owner
+                .is_none_or(|owner| owner.okta_user == *user && owner.tenure == Tenure::Former);
+            if is_orphaned {
+                if account.is_enabled() {
+                    let disable = AccountChanges::enabled(false);
+                    self.update(&account.id, &disable).await?;
+                }
+                self.memory.intent = None;
+                let memo = self.memory.to_memo();
+                ports
+                    .store
+                    .record_orphan(self.lease, user, &account.id, memo)
+                    .await?;
+            }
+        }
+        // Nothing is left to find: the memory without it is written with the record.
+        self.memory.intent = None;
+        self.keep_memory();
+        if recalled.old_intent.is_some() {
+            ports.store.forget_old_intent(user).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! What is remembered of one subject from run to run: the memo of its lease.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::TeamId;
+use crate::ledger::{Lease, Memo};
+
+/// How long reads of memberships may show the past after a write, in milliseconds.
+const FRESH_MS: i64 = 60_000;
+
+/// What was last written about a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastWrite {
+    /// The account was put into the team.
+    Joined,
+    /// The account was taken out of it.
+    Left,
+}
+
+/// A membership that was written moments ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshWrite {
+    /// What was written.
+    pub written: LastWrite,
+    /// Until when reads may show the time before, milliseconds since the epoch.
+    pub until_ms: i64,
+}
+
+/// The write-ahead record of an account that is about to be created or enabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The account's username.
+    pub username: String,
+}
+
+/// What one run leaves for the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The account that the run was about to create or enable, when it died.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intent: Option<Intent>,
+    /// Memberships that were written less than a minute ago, by team.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub fresh_teams: BTreeMap<TeamId, FreshWrite>,
+    /// What was not shown when it was looked for, and since when, in milliseconds since the epoch.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub first_seen: BTreeMap<String, i64>,
+}
+
+impl Memory {
+    /// What the lease's memo says.
+    pub fn of(lease: &Lease, now_ms: i64) -> Self {
+        Self::from_text(lease.memo(), now_ms)
+    }
+
+    /// What a memo says; one that cannot be read counts as empty. Memberships that are fresh no more
+    /// are left out.
+    pub fn from_text(memo: Option<&str>, now_ms: i64) -> Self {
+        let memo = memo.and_then(|memo| serde_json::from_str(memo).ok());
+        let mut memory: Self = memo.unwrap_or_default();
+        memory
+            .fresh_teams
+            .retain(|_, fresh| fresh.until_ms > now_ms);
+        memory
+    }
+
+    /// Remembers that a membership was written at `now_ms`.
+    pub fn note_membership(&mut self, team: TeamId, written: LastWrite, now_ms: i64) {
+        let until_ms = now_ms.saturating_add(FRESH_MS);
+        self.fresh_teams
+            .insert(team, FreshWrite { written, until_ms });
+    }
+
+    /// What was last written about a team, if that was moments ago.
+    pub fn last_write(&self, team: &TeamId) -> Option<LastWrite> {
+        self.fresh_teams.get(team).map(|fresh| fresh.written)
+    }
+
+    /// The text for the lease; `None` when there is nothing to remember.
+    pub fn to_text(&self) -> Option<String> {
+        if *self == Self::default() {
+            return None;
+        }
+        serde_json::to_string(self).ok()
+    }
+
+    /// The memo that the lease gets.
+    pub fn to_memo(&self) -> Memo {
+        Memo::Write(self.to_text())
+    }
+}
