@@ -38,11 +38,11 @@ impl Remotes {
         }
     }
 
-    /// A provisioner with connections of its own.
-    pub fn provisioner(self, store: Arc<dyn Store>) -> Provisioner {
+    /// Ports with connections of their own.
+    pub fn ports(self, table: &Table) -> Ports {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let http = HttpClient::new(clock.clone()).unwrap();
-        Provisioner {
+        Ports {
             okta: Okta::new(
                 http.clone(),
                 self.okta.parse().unwrap(),
@@ -55,7 +55,9 @@ impl Remotes {
                 self.client_id,
                 self.client_secret.into(),
             ),
-            store,
+            store: table.store.clone(),
+            ledger: table.ledger.clone(),
+            documents: table.documents.clone(),
             policy: Arc::new(Policy::default()),
             app: OktaAppId::parse(APP).unwrap(),
             clock,

@@ -285,6 +285,43 @@ impl DynamoDbLedger {
         }
     }
 
+    /// Records a rejection under the record's key `id`, unless another subject has that.
+    async fn reject_as(
+        &self,
+        id: &str,
+        work: &Work,
+        failure: &Failure,
+    ) -> Result<Updated, Failure> {
+        let now = self.times.now();
+        let update = self
+            .update_record(id)
+            .condition_expression(format!(
+                "attribute_not_exists(pk) OR {EXPIRED} \
+                 OR (subject = :subject AND ({LEASE_OVER} OR #status = :failed))"
+            ))
+            .update_expression(
+                "SET #status = :failed, event_type = :event_type, subject = :subject, \
+                 published = :published, updated_at_ms = :now_ms, expires_at = :expires_at, \
+                 attempts = if_not_exists(attempts, :zero), \
+                 #error = :error, error_class = :permanent, error_code = :code \
+                 REMOVE #owner, lease_until_ms, waits_until_ms, waits_for",
+            )
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+            .expression_attribute_values(":event_type", text(&work.kind))
+            .expression_attribute_values(":subject", text(&work.subject))
+            .expression_attribute_values(":published", text(&work.published))
+            .expression_attribute_values(":now_ms", number(now.ms))
+            .expression_attribute_values(":now_s", number(now.s))
+            .expression_attribute_values(":expires_at", number(now.expires_at))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":error", text(error_text(failure)))
+            .expression_attribute_values(":code", text(failure.cause.as_str()))
+            .expression_attribute_values(":permanent", text(Class::Permanent.as_str()));
+        self.send(update).await
+    }
+
     async fn renew_claim(&self, claim: &Claim, until_ms: i64) -> Result<Recorded, Failure> {
         let update = self
             .update_record(&claim.id)
@@ -346,12 +383,17 @@ impl Ledger for DynamoDbLedger {
             }
         };
         let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
-        let memo = string(&item, "memo").filter(|_| lasts).map(str::to_owned);
+        let before = string(&item, "memo");
+        let memo = before.filter(|_| lasts).map(str::to_owned);
+        let is_outdated = before.is_some() && memo.is_none();
         let found = Found { memo, took_over };
         let clock = self.times.clock();
-        Ok(Leased::Ours(Lease::new(
-            subject, owner, found, now.ms, time, clock,
-        )))
+        let lease = Lease::new(subject, owner, found, now.ms, time, clock);
+        if is_outdated {
+            // The item lasts another week from now; the old memo must not last with it.
+            self.write_memo(&lease, None).await?;
+        }
+        Ok(Leased::Ours(lease))
     }
 
     async fn renew(
@@ -499,39 +541,18 @@ impl Ledger for DynamoDbLedger {
     }
 
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure> {
-        let now = self.times.now();
-        let update = self
-            .update_record(&work.id)
-            .condition_expression(format!(
-                "attribute_not_exists(pk) OR {EXPIRED} OR {LEASE_OVER} OR #status = :failed"
-            ))
-            .update_expression(
-                "SET #status = :failed, event_type = :event_type, subject = :subject, \
-                 published = :published, updated_at_ms = :now_ms, expires_at = :expires_at, \
-                 attempts = if_not_exists(attempts, :zero), \
-                 #error = :error, error_class = :permanent, error_code = :code \
-                 REMOVE #owner, lease_until_ms, waits_until_ms, waits_for",
-            )
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#error", "error")
-            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
-            .expression_attribute_values(":event_type", text(&work.kind))
-            .expression_attribute_values(":subject", text(&work.subject))
-            .expression_attribute_values(":published", text(&work.published))
-            .expression_attribute_values(":now_ms", number(now.ms))
-            .expression_attribute_values(":now_s", number(now.s))
-            .expression_attribute_values(":expires_at", number(now.expires_at))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":error", text(error_text(failure)))
-            .expression_attribute_values(":code", text(failure.cause.as_str()))
-            .expression_attribute_values(":permanent", text(Class::Permanent.as_str()));
-        match self.send(update).await? {
-            Updated::Made(_) => Ok(Recorded::Written),
-            Updated::Refused(_) => {
-                warn_superseded(&work.id, Status::Failed);
-                Ok(Recorded::Superseded)
-            }
+        let refusal = match self.reject_as(&work.id, work, failure).await? {
+            Updated::Made(_) => return Ok(Recorded::Written),
+            Updated::Refused(item) => item,
+        };
+        let is_of_another = string(&refusal, "subject") != Some(&work.subject);
+        if is_of_another
+            && let Updated::Made(_) = self.reject_as(&work.own_key(), work, failure).await?
+        {
+            return Ok(Recorded::Written);
         }
+        warn_superseded(&work.id, Status::Failed);
+        Ok(Recorded::Superseded)
     }
 
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure> {

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! A lease carries a *memo*: a short text that the owner leaves for the next one. It lives in the
-//! lease's own item and goes away a week after it was last written.
+//! lease's own item and goes away a week after the lease was last taken or given back.
 //!
 //! Guaranteed: at most one live lease per subject and one live claim per event; a write by an owner
 //! that another one replaced changes nothing and says [`Recorded::Superseded`]; `done` is claimed again
@@ -372,8 +372,8 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<Recorded>, Failure>;
 
     /// Records `work` as failed for good without claiming it (a message that can never succeed).
-    /// Leaves a record that is `done`, or in progress under a running lease, alone and answers
-    /// [`Recorded::Superseded`].
+    /// Leaves a record that is `done`, `waiting`, or in progress under a running lease, alone and
+    /// answers [`Recorded::Superseded`].
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure>;
 
     /// The record of an id (the first subject's; others are found under `<id>#<subject>`); `None` when

@@ -194,6 +194,7 @@ impl Ledger for SqliteLedger {
         let changed = self
             .database
             .write(Side::Table, move |connection| {
+                let id = key(connection, &work, now)?;
                 connection.execute(
                     "INSERT INTO events (id, status, event_type, subject, published, attempts, \
                      updated_at_ms, expires_at, error, error_class, error_code) \
@@ -208,7 +209,7 @@ impl Ledger for SqliteLedger {
                      WHERE status = 'failed' OR expires_at <= :now_s \
                      OR (status = 'in_progress' AND lease_until_ms <= :now_ms)",
                     named_params! {
-                        ":id": work.id,
+                        ":id": id,
                         ":event_type": work.kind,
                         ":subject": work.subject,
                         ":published": work.published,
@@ -285,15 +286,20 @@ fn take(
     now: Now,
     until_ms: i64,
 ) -> rusqlite::Result<Result<Found, i64>> {
-    connection.execute("DELETE FROM leases WHERE expires_at <= ?1", [now.s])?;
-    let before = connection
+    connection.execute(
+        "DELETE FROM leases WHERE expires_at <= ?1 AND subject <> ?2",
+        (now.s, subject),
+    )?;
+    let before: Option<(Option<i64>, Option<String>)> = connection
         .query_row(
-            "SELECT owner, lease_until_ms, memo FROM leases WHERE subject = ?1",
+            "SELECT owner, lease_until_ms, memo, expires_at FROM leases WHERE subject = ?1",
             [subject],
             |row| {
                 let owner: Option<String> = row.get(0)?;
                 let until_ms: Option<i64> = row.get(1)?;
-                Ok((owner.and(until_ms), row.get(2)?))
+                let memo: Option<String> = row.get(2)?;
+                let lasts = row.get::<_, i64>(3)? > now.s;
+                Ok((owner.and(until_ms), memo.filter(|_| lasts)))
             },
         )
         .optional()?;
@@ -309,11 +315,10 @@ fn take(
         return Ok(Err(cut));
     }
     connection.execute(
-        "INSERT INTO leases (subject, owner, lease_until_ms, updated_at_ms, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (subject) DO UPDATE SET owner = excluded.owner, \
-         lease_until_ms = excluded.lease_until_ms, updated_at_ms = excluded.updated_at_ms, \
-         expires_at = excluded.expires_at",
-        (subject, owner, until_ms, now.ms, now.memo_expires_at()),
+        "INSERT OR REPLACE INTO leases \
+         (subject, owner, lease_until_ms, updated_at_ms, expires_at, memo) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (subject, owner, until_ms, now.ms, now.memo_expires_at(), &memo),
     )?;
     Ok(Ok(Found {
         memo,
@@ -403,6 +408,17 @@ fn finish(
     )
 }
 
+/// The record's key: the work's id, unless another subject has it.
+fn key(connection: &Connection, work: &Work, now: Now) -> rusqlite::Result<String> {
+    let sql = "SELECT 1 FROM events WHERE id = ?1 AND subject <> ?2 AND expires_at > ?3";
+    let mut of_another = connection.prepare_cached(sql)?;
+    Ok(if of_another.exists((&work.id, &work.subject, now.s))? {
+        work.own_key()
+    } else {
+        work.id.clone()
+    })
+}
+
 /// Looks and writes; nobody else can write in between.
 fn claim(
     connection: &Connection,
@@ -417,17 +433,9 @@ fn claim(
         "DELETE FROM events WHERE expires_at <= ?1 AND id <> ?2",
         (now.s, &work.id),
     )?;
-    let find = |id: &str| {
-        let sql = format!("SELECT {COLUMNS} FROM events WHERE id = ?1");
-        connection.query_row(&sql, [id], record).optional()
-    };
-    let mut id = work.id.clone();
-    let mut before = find(&id)?;
-    let of_another = |record: &Record| record.expires_at > now.s && record.subject != work.subject;
-    if before.as_ref().is_some_and(of_another) {
-        id = work.own_key();
-        before = find(&id)?;
-    }
+    let id = key(connection, work, now)?;
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE id = ?1");
+    let before = connection.query_row(&sql, [&id], record).optional()?;
     let (attempts, deaths) = match &before {
         None => (1, 0),
         Some(record) => {

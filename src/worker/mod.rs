@@ -237,7 +237,9 @@ impl Worker {
         for work in &works {
             asked.push(self.ledger.claim(work, &lease, reason));
         }
-        let (outcomes, known) = join(join_all(asked), self.provisioner.recall(subject)).await;
+        let recall = AssertUnwindSafe(self.provisioner.recall(subject)).catch_unwind();
+        let (outcomes, known) = join(join_all(asked), recall).await;
+        let known = known.unwrap_or_else(|_| Err(panicked()));
 
         let mut verdicts = Vec::with_capacity(changes.len());
         let mut claims = Vec::new();
@@ -468,10 +470,7 @@ impl Worker {
         let kept_work = Box::pin(select(work.catch_unwind(), kept));
         match tokio::time::timeout_at(until.instant(), kept_work).await {
             Ok(Either::Left((Ok(result), _))) => result,
-            Ok(Either::Left((Err(_), _))) => {
-                let panicked = Failure::retryable(Side::Program, "the work panicked");
-                Err(panicked.because(Cause::Defect))
-            }
+            Ok(Either::Left((Err(_), _))) => Err(panicked()),
             Ok(Either::Right((lost, _))) => Err(lost),
             Err(_) => Err(Failure::retryable(
                 Side::Program,
@@ -565,6 +564,10 @@ impl Worker {
             }
         }
     }
+}
+
+fn panicked() -> Failure {
+    Failure::retryable(Side::Program, "the work panicked").because(Cause::Defect)
 }
 
 /// A change whose runs died again and again takes no more of them along.

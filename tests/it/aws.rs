@@ -40,8 +40,9 @@ async fn claim_in(table: String) {
     let client = aws_sdk_dynamodb::Client::new(&config);
     let loaded = begun.elapsed();
     let ledger = DynamoDbLedger::new(client, table, 30, Arc::new(SystemClock));
+    let lease = crate::world::lease(&ledger, "00u1", LEASE).await;
     let outcome = ledger
-        .claim(&work("e1"), LEASE, Reason::Delivery)
+        .claim(&work("e1"), &lease, Reason::Delivery)
         .await
         .unwrap();
     assert!(matches!(outcome, Outcome::Claimed(_)));

@@ -10,9 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::Side;
 use okta_anypoint::ids::{AccountId, OktaUserId};
-use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason, Recorded};
+use okta_anypoint::ledger::{
+    Conclusion, DynamoDbLedger, EndState, Ending, Lease, Ledger, Memo, Outcome, Reason, Recorded,
+};
 use okta_anypoint::store::{
-    DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
+    Documents,    DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
 };
 use serde_json::{Value, json};
 
@@ -172,6 +174,14 @@ fn store(client: aws_sdk_dynamodb::Client, table: &str) -> DynamoDbStore {
     DynamoDbStore::new(client, table, Arc::new(ManualClock::at(START_MS)))
 }
 
+/// A lease on the first user, from a ledger without faults.
+async fn lease(table: &str) -> Lease {
+    let client = aws_sdk_dynamodb::Client::new(&servers::config(servers::dynamodb_url()).await);
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock);
+    crate::world::lease(&ledger, "00u1", LEASE).await
+}
+
 /// Keys that a batch leaves out are asked for again; no key is lost, none is taken for absent.
 #[tokio::test]
 async fn keys_left_out_are_asked_for_again() {
@@ -180,10 +190,10 @@ async fn keys_left_out_are_asked_for_again() {
         _ => Fault::None,
     })
     .await;
-    let store = store(client, &table);
+    let (store, lease) = (store(client, &table), lease(&table).await);
     for n in 0..90 {
         store
-            .link_user(&user(n), &link_to(&format!("a{n}")))
+            .link_user(&lease, &user(n), &link_to(&format!("a{n}")), None, Memo::Keep)
             .await
             .unwrap();
     }
@@ -216,8 +226,10 @@ async fn a_conflict_is_tried_again() {
         Fault::None
     })
     .await;
-    let store = store(client, &table);
-    let linked = store.link_user(&user(1), &link_to("a1")).await.unwrap();
+    let (store, lease) = (store(client, &table), lease(&table).await);
+    let (user, link) = (user(1), link_to("a1"));
+    let linked = store.link_user(&lease, &user, &link, None, Memo::Keep);
+    let linked = linked.await.unwrap();
     assert_eq!(linked, Linked::Written);
     assert_eq!(between.made("TransactWriteItems"), 3);
 }
@@ -231,9 +243,11 @@ async fn a_throttled_transaction_is_retryable() {
         _ => Fault::None,
     })
     .await;
-    let store = store(client, &table);
+    let (store, lease) = (store(client, &table), lease(&table).await);
     for _ in 0..2 {
-        let linked = store.link_user(&user(1), &link_to("a1")).await;
+        let (user, link) = (user(1), link_to("a1"));
+    let linked = store.link_user(&lease, &user, &link, None, Memo::Keep);
+        let linked = linked.await;
         let failure = linked.unwrap_err();
         assert!(failure.is_retryable(), "{failure}");
         assert!(failure.message.contains("was throttled"), "{failure}");
@@ -252,41 +266,26 @@ fn cancelled(reasons: &[&str]) -> Fault {
 #[tokio::test]
 async fn a_conflict_in_a_move_leaves_the_former_account_known() {
     let (client, table, between) = between(|operation, before| match (operation, before) {
-        // The first link; the second as if there were none; then with the account to leave.
-        ("TransactWriteItems", 2 | 3) => {
-            cancelled(&["None", "None", "TransactionConflict", "None"])
+        // The first link; then the second, with the account to leave.
+        ("TransactWriteItems", 1 | 2) => {
+            cancelled(&["None", "None", "TransactionConflict", "None", "None"])
         }
         _ => Fault::None,
     })
     .await;
-    let store = store(client, &table);
-    for account in ["a1", "a2"] {
-        let linked = store.link_user(&user(1), &link_to(account)).await;
-        assert_eq!(linked.unwrap(), Linked::Written);
+    let (store, lease) = (store(client, &table), lease(&table).await);
+    let first = link_to("a1");
+    for (account, before) in [("a1", None), ("a2", Some(&first))] {
+        let link = link_to(account);
+        let user = user(1);
+        let linked = store.link_user(&lease, &user, &link, before, Memo::Keep);
+        assert_eq!(linked.await.unwrap(), Linked::Written);
     }
-    assert_eq!(between.made("TransactWriteItems"), 5);
+    assert_eq!(between.made("TransactWriteItems"), 4);
     let left = AccountId::parse("a1").unwrap();
     let owners = store.account_owners(std::slice::from_ref(&left)).await;
     let owner = owners.unwrap().remove(&left).unwrap();
     assert_eq!((owner.okta_user, owner.tenure), (user(1), Tenure::Former));
-}
-
-/// The link that was there when a move began is gone when it is written: a refusal that shows no item.
-#[tokio::test]
-async fn a_link_that_goes_away_in_a_move_is_written_anew() {
-    let (client, table, between) = between(|operation, before| match (operation, before) {
-        ("TransactWriteItems", 2) => cancelled(&["ConditionalCheckFailed", "None", "None", "None"]),
-        _ => Fault::None,
-    })
-    .await;
-    let store = store(client, &table);
-    for account in ["a1", "a2"] {
-        let linked = store.link_user(&user(1), &link_to(account)).await;
-        assert_eq!(linked.unwrap(), Linked::Written);
-    }
-    assert!(between.made("TransactWriteItems") > 3);
-    let link = store.user_link(&user(1)).await.unwrap().unwrap();
-    assert_eq!(link.anypoint_id.as_str(), "a2");
 }
 
 /// What a refusal is called, whether waiting helps, and that the service's text goes nowhere.
@@ -317,16 +316,20 @@ async fn refusals_are_told_apart() {
         let (client, table, _) = between(plan).await;
         let clock = Arc::new(ManualClock::at(START_MS));
         let ledger = DynamoDbLedger::new(client.clone(), &table, TTL_DAYS, clock);
-        let store = store(client, &table);
+        let (store, lease) = (store(client, &table), lease(&table).await);
         for failure in [
+            ledger.lease("user#00u1", LEASE).await.unwrap_err(),
             ledger
-                .claim(&work("e1"), LEASE, Reason::Delivery)
+                .claim(&work("e1"), &lease, Reason::Delivery)
                 .await
                 .unwrap_err(),
             store.user_link(&user(1)).await.unwrap_err(),
             store.user_links(&[user(1)]).await.unwrap_err(),
             store.all_team_links().await.unwrap_err(),
-            store.link_user(&user(1), &link_to("a1")).await.unwrap_err(),
+            store
+                .link_user(&lease, &user(1), &link_to("a1"), None, Memo::Keep)
+                .await
+                .unwrap_err(),
             store.put_document("cursor", "{}", 0).await.unwrap_err(),
         ] {
             let text = failure.to_string();
@@ -345,8 +348,9 @@ async fn the_ledger_knows_its_own_writes() {
     let clock = Arc::new(ManualClock::at(START_MS));
     let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock.clone());
     for end in ["complete", "retryable", "permanent"] {
+        let lease = crate::world::lease(&ledger, "00u1", LEASE).await;
         let outcome = ledger
-            .claim(&work(end), LEASE, Reason::Delivery)
+            .claim(&work(end), &lease, Reason::Delivery)
             .await
             .unwrap();
         let Outcome::Claimed(claim) = outcome else {
@@ -354,34 +358,37 @@ async fn the_ledger_knows_its_own_writes() {
         };
         assert_eq!((claim.attempts, claim.took_over), (1, false));
         let other = ledger
-            .claim(&work(end), LEASE, Reason::Delivery)
+            .claim(&work(end), &lease, Reason::Delivery)
             .await
             .unwrap();
         assert!(matches!(other, Outcome::Busy { .. }));
-        let recorded = match end {
-            "complete" => ledger.complete(claim).await,
-            "retryable" => ledger.fail(claim, &busy_remote()).await,
-            _ => ledger.fail(claim, &refused()).await,
+        let state = match end {
+            "complete" => EndState::Done,
+            "retryable" => EndState::Failed(busy_remote()),
+            _ => EndState::Failed(refused()),
         };
-        assert_eq!(recorded.unwrap(), Recorded::Written, "{end}");
+        let ending = Ending { applied: vec!["link".to_owned()], state };
+        let recorded = ledger.conclude(lease, Conclusion::of(vec![(claim, ending)]));
+        assert_eq!(recorded.await.unwrap(), [Recorded::Written], "{end}");
+        let record = ledger.record(end).await.unwrap().unwrap();
+        assert_eq!(record.applied.unwrap(), ["link"], "{end}: once");
     }
-    // A claim that took over, and an owner that really was superseded.
-    let lost = ledger
-        .claim(&work("e"), LEASE, Reason::Delivery)
-        .await
-        .unwrap();
+    // An owner that took over, and one that really was superseded.
+    let lost = crate::world::lease(&ledger, "00u1", LEASE).await;
+    let slow = ledger.claim(&work("e"), &lost, Reason::Delivery).await.unwrap();
     clock.advance(10_000);
-    let next = ledger
-        .claim(&work("e"), LEASE, Reason::Delivery)
-        .await
-        .unwrap();
-    let (Outcome::Claimed(lost), Outcome::Claimed(next)) = (lost, next) else {
+    let lease = crate::world::lease(&ledger, "00u1", LEASE).await;
+    let next = ledger.claim(&work("e"), &lease, Reason::Delivery).await.unwrap();
+    let (Outcome::Claimed(slow), Outcome::Claimed(next)) = (slow, next) else {
         panic!("not claimed");
     };
     assert_eq!((next.attempts, next.took_over), (2, true));
-    assert_eq!(ledger.complete(lost).await.unwrap(), Recorded::Superseded);
-    assert_eq!(ledger.complete(next).await.unwrap(), Recorded::Written);
-    assert!(between.made("UpdateItem") >= 2 * 10);
+    let ending = || Ending { applied: Vec::new(), state: EndState::Done };
+    let late = ledger.conclude(lost, Conclusion::of(vec![(slow, ending())]));
+    assert_eq!(late.await.unwrap(), [Recorded::Superseded]);
+    let done = ledger.conclude(lease, Conclusion::of(vec![(next, ending())]));
+    assert_eq!(done.await.unwrap(), [Recorded::Written]);
+    assert!(between.made("UpdateItem") >= 2 * 9);
 }
 
 #[tokio::test]
@@ -394,12 +401,12 @@ async fn the_store_knows_its_own_writes() {
         let again = store.put_document("cursor", "{}", version).await.unwrap();
         assert_eq!(again, Stored::Conflict);
     }
-    let user = OktaUserId::parse("00u1").unwrap();
-    for account in ["a1", "a2"] {
+    let lease = lease(&table).await;
+    let first = link_to("a1");
+    for (account, before) in [("a1", None), ("a2", Some(&first))] {
         let link = link_to(account);
-        assert_eq!(
-            store.link_user(&user, &link).await.unwrap(),
-            Linked::Written
-        );
+        let user = user(1);
+        let linked = store.link_user(&lease, &user, &link, before, Memo::Keep);
+        assert_eq!(linked.await.unwrap(), Linked::Written);
     }
 }

@@ -12,16 +12,18 @@ use okta_anypoint::event::Change;
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId, OrganizationId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
-use okta_anypoint::ledger::{Reason, Record, SqliteLedger};
+use okta_anypoint::ledger::{
+    Conclusion, Lease, Leased, Ledger, Memo, Reason, Record, SqliteLedger,
+};
 use okta_anypoint::okta::{Credentials, Okta};
-use okta_anypoint::provision::{Policy, Provisioner};
+use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator, AnypointWorld};
 use okta_anypoint::simulator::okta::{
     LogEvent, OktaOptions, OktaSimulator, OktaWorld, Refusal, Target,
 };
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::SqliteStore;
+use okta_anypoint::store::{Intent, Linked, Memory, SqliteStore, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Verdict, Worker};
@@ -37,7 +39,7 @@ pub struct World {
     pub okta: OktaSimulator,
     pub anypoint: AnypointSimulator,
     pub table: Table,
-    pub provisioner: Provisioner,
+    pub ports: Ports,
     pub receiver: Receiver,
 }
 
@@ -52,11 +54,7 @@ impl World {
 
     pub async fn with_pace(policy: Policy, pace: Pace, time: Duration) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let database = Database::in_memory().unwrap();
-        let table = Table {
-            ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
-            store: Arc::new(SqliteStore::new(database, clock.clone())),
-        };
+        let table = embedded(Database::in_memory().unwrap(), &clock);
         Self::on(table, policy, pace, time).await
     }
 
@@ -81,7 +79,7 @@ impl World {
                 world.client_secret.clone(),
             )
         };
-        let provisioner = Provisioner {
+        let ports = Ports {
             okta: Okta::new(
                 http.clone(),
                 okta.base_url().parse().unwrap(),
@@ -95,30 +93,26 @@ impl World {
                 client_secret.into(),
             ),
             store: table.store.clone(),
+            ledger: table.ledger.clone(),
+            documents: table.documents.clone(),
             policy: Arc::new(policy),
             app: OktaAppId::parse(APP).unwrap(),
             clock: clock.clone(),
         };
         let metrics = Arc::new(Metrics::new("test"));
-        let worker = Arc::new(Worker::new(
-            table.ledger.clone(),
-            provisioner.clone(),
-            None,
-            metrics.clone(),
-            pace,
-        ));
+        let worker = Arc::new(Worker::new(ports.clone(), None, metrics.clone(), pace));
         let queue = Arc::new(InlineQueue::new(worker.clone(), time));
         let gate = Gate::new(
             "authorization".parse().unwrap(),
             &[SECRET.to_owned().into()],
         );
-        let app = provisioner.app.clone();
+        let app = ports.app.clone();
         let receiver = Receiver::new(gate.unwrap(), app, queue, clock, metrics);
         Self {
             okta,
             anypoint,
             table,
-            provisioner,
+            ports,
             receiver,
         }
     }
@@ -303,15 +297,58 @@ impl World {
 }
 
 /// Another worker on the same table, for other settings.
-pub fn worker(table: &Table, provisioner: &Provisioner) -> Worker {
+pub fn worker(ports: &Ports) -> Worker {
     let metrics = Arc::new(Metrics::new("test"));
-    Worker::new(
-        table.ledger.clone(),
-        provisioner.clone(),
-        None,
-        metrics,
-        Pace::INLINE,
-    )
+    Worker::new(ports.clone(), None, metrics, Pace::INLINE)
+}
+
+/// The ports on an embedded database.
+pub fn embedded(database: Database, clock: &Arc<dyn Clock>) -> Table {
+    let store = Arc::new(SqliteStore::new(database.clone()));
+    Table {
+        ledger: Arc::new(SqliteLedger::new(database, 30, clock.clone())),
+        documents: store.clone(),
+        store,
+    }
+}
+
+/// A lease on a user, taken as another run would.
+pub async fn lease(ledger: &dyn Ledger, user: &str, time: Duration) -> Lease {
+    match ledger.lease(&format!("user#{user}"), time).await.unwrap() {
+        Leased::Ours(lease) => lease,
+        Leased::Busy { until_ms } => panic!("user {user} is leased until {until_ms}"),
+    }
+}
+
+/// Links a user as `okta-anypoint link` does.
+pub async fn link(table: &Table, user: &str, link: &UserLink) {
+    let lease = lease(&*table.ledger, user, Duration::from_secs(60)).await;
+    let user = OktaUserId::parse(user).unwrap();
+    let before = table.store.user_link(&user).await.unwrap();
+    let linked = table
+        .store
+        .link_user(&lease, &user, link, before.as_ref(), Memo::Keep)
+        .await;
+    assert_eq!(linked.unwrap(), Linked::Written);
+    table.ledger.conclude(lease, Conclusion::default()).await.unwrap();
+}
+
+/// What a run that died left behind about an account: its intent.
+pub async fn intend(table: &Table, user: &str, username: &str) {
+    let lease = lease(&*table.ledger, user, Duration::from_secs(60)).await;
+    let memory = Memory {
+        intent: Some(Intent { username: username.to_owned() }),
+        ..Memory::default()
+    };
+    let conclusion = Conclusion { memo: memory.to_memo(), ..Conclusion::default() };
+    table.ledger.conclude(lease, conclusion).await.unwrap();
+}
+
+/// The username of the intent about a user, if there is one.
+pub async fn intent(table: &Table, user: &str) -> Option<String> {
+    let memo = table.ledger.memo(&format!("user#{user}")).await.unwrap();
+    let memory = Memory::from_text(memo.as_deref(), 0);
+    memory.intent.map(|intent| intent.username)
 }
 
 /// Looks at a subject as a reconcile would have it done, with more time than a delivery has.

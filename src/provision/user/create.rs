@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
@@ -23,6 +24,8 @@ const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 enum Attempt {
     Created(AccountId),
     NameTaken,
+    /// Anypoint was asked too much and created nothing.
+    TooMany(Failure),
     /// Whether an account was created is not known.
     Unsure(Failure),
 }
@@ -36,10 +39,18 @@ impl Work<'_> {
         mail: ResetEmail,
     ) -> Result<Option<UserLink>, Failure> {
         self.intend(&person.username).await?;
-        let mut unsure = 0;
+        let (mut unsure, mut refused) = (0, 0);
         let account = loop {
             match self.attempt(person).await? {
                 Attempt::Created(account) => break account,
+                Attempt::TooMany(failure) => {
+                    refused += 1;
+                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
+                    if refused > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
+                        return Err(failure);
+                    }
+                    tokio::time::sleep(pause).await;
+                }
                 Attempt::NameTaken => {
                     let found = self.account_of(person).await?;
                     // Nobody else creates accounts for this user: after an attempt that said nothing, it
@@ -114,6 +125,9 @@ impl Work<'_> {
                 self.memory.intent = None;
                 self.keep_memory();
                 Err(error.into())
+            }
+            Err(error) if error.status() == Some(StatusCode::TOO_MANY_REQUESTS) => {
+                Ok(Attempt::TooMany(error.into()))
             }
             Err(error) => Ok(Attempt::Unsure(error.into())),
         }

@@ -59,7 +59,7 @@ async fn a_new_user_in_a_team_costs_eight_calls_in_five_steps_and_an_unchanged_o
     world.okta_does(|okta| okta.assign(APP, &ann));
     let events = world.okta_does(|okta| okta.add_member(&group, &ann));
     world
-        .provisioner
+        .ports
         .anypoint
         .warm_up(Deadline::within(time))
         .await;
@@ -97,7 +97,7 @@ async fn a_new_team_costs_seven_calls_and_an_unchanged_group_of_one_six() {
 
     world.when(|okta| okta.add_member(&group, &ann)).await;
     world.forget_traffic();
-    look_at_group(&worker(&world.table, &world.provisioner), &group).await;
+    look_at_group(&worker(&world.ports), &group).await;
     assert_eq!(world.team("Devs"), "ann");
     assert_eq!(world.calls().len(), 6, "{:#?}", world.calls());
     assert_eq!(world.writes(), 0);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::Method;
 use okta_anypoint::failure::Class;
-use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::provision::{Adopt, Policy, TeamNamePolicy};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
@@ -182,10 +181,7 @@ async fn a_creation_whose_answer_is_lost_is_found_again() {
 
 /// What a run that was cut off leaves behind: a note, and an account that nobody has.
 pub(super) async fn left_behind(world: &World, user: &str, username: &str) {
-    let user = OktaUserId::parse(user).unwrap();
-    let store = &world.table.store;
-    let noted = store.intend_account(&user, username, "a-dead-run", Duration::ZERO);
-    noted.await.unwrap();
+    crate::world::intend(&world.table, user, username).await;
     let mut anypoint = world.anypoint();
     let made = anypoint.add_user(username, "Left", "Behind", "ann@acme.example");
     made.unwrap();
@@ -218,10 +214,7 @@ async fn a_note_without_an_account_is_in_nobodys_way() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
-    let user = OktaUserId::parse(&ann).unwrap();
-    let store = &world.table.store;
-    let noted = store.intend_account(&user, "ann_old", "a-dead-run", Duration::ZERO);
-    noted.await.unwrap();
+    crate::world::intend(&world.table, &ann, "ann_old").await;
     let made = world
         .anypoint()
         .add_user("ann_new", "Ann", "There", "ann@acme.example");

@@ -7,7 +7,7 @@ use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, ResetEmail};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
-use okta_anypoint::store::{Intended, Origin};
+use okta_anypoint::store::Origin;
 use okta_anypoint::worker::Pace;
 
 use crate::world::{APP, World};
@@ -255,15 +255,12 @@ async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
 /// for the end of its lease.
 #[tokio::test]
 async fn work_that_ends_lets_the_next_one_create_at_once() {
-    let lease = Duration::from_secs(1_000);
     // Cut off before the account was there; by the time it is done again the user is not wanted.
     let world = World::new().await;
     let ann = world.user("ann");
     let first = world.okta_does(|okta| okta.assign(APP, &ann));
     world.okta_does(|okta| okta.unassign(APP, &ann));
-    let (store, user) = (&world.table.store, ann.parse().unwrap());
-    let noted = store.intend_account(&user, "ann", &first[0].uuid, lease);
-    assert_eq!(noted.await.unwrap(), Intended::Noted);
+    crate::world::intend(&world.table, &ann, "ann").await;
     assert_eq!(world.deliver(&first).await, 204);
     world.when(|okta| okta.assign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");

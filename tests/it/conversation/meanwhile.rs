@@ -1,20 +1,20 @@
-//! Other runs, operators and strangers: what they do between two calls of a run, and the notes that they
-//! leave. Nothing here waits for a while: a call is answered when what happens meanwhile is over.
+//! Other runs, operators and strangers: what they do between two calls of a run. Nothing here waits for a while: a call is answered when what happens meanwhile is over.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
-use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ids::AccountId;
+use okta_anypoint::ledger::Leased;
 use okta_anypoint::provision::{Adopt, Policy};
 use okta_anypoint::simulator::traffic::Fault;
-use okta_anypoint::store::{Intended, Linked, Origin, ResetMail, UserLink};
+use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 use super::converge::refusal;
-use crate::world::{APP, World};
+use crate::world::{APP, World, intend};
 
 /// The request for a password reset mail.
 const MAIL: &str = "/recover/password";
@@ -59,19 +59,6 @@ pub fn policy(adopt: Adopt) -> Policy {
     }
 }
 
-/// Notes that `holder` is about to create an account for a user.
-pub async fn note(world: &World, user: &str, username: &str, holder: &str, lease: Duration) {
-    let user = OktaUserId::parse(user).unwrap();
-    let store = &world.table.store;
-    let noted = store.intend_account(&user, username, holder, lease).await;
-    assert_eq!(noted.unwrap(), Intended::Noted);
-}
-
-pub async fn take_note_back(world: &World, user: &str) {
-    let user = OktaUserId::parse(user).unwrap();
-    world.table.store.forget_intent(&user).await.unwrap();
-}
-
 /// Somebody's account, made by hand.
 pub fn account_by_hand(world: &World, username: &str) -> String {
     let mut anypoint = world.anypoint();
@@ -88,15 +75,12 @@ pub async fn link_by_hand(world: &World, user: &str, account: &str, reset_mail: 
         agreed: None,
         reset_mail,
     };
-    let user = OktaUserId::parse(user).unwrap();
-    let linked = world.table.store.link_user(&user, &link).await;
-    assert_eq!(linked.unwrap(), Linked::Written);
+    crate::world::link(&world.table, user, &link).await;
 }
 
-/// The account is made, its mail asked for, and only the link missing, when a faster run gives the user
-/// another account under a later name.
+/// While a run works on a user, nobody else does: neither a second delivery nor an operator.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_of_an_earlier_username_is_not_linked_over_the_present_one() {
+async fn a_second_run_waits_for_the_first_and_goes_back() {
     let world = Arc::new(World::new().await);
     let ann = world.user("ann");
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -104,85 +88,21 @@ async fn an_account_of_an_earlier_username_is_not_linked_over_the_present_one() 
         let ann = ann.clone();
         async move |world: Arc<World>| {
             world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
-            world.deliver(&world.hint(&ann)).await
+            let subject = format!("user#{ann}");
+            let leased = world.table.ledger.lease(&subject, LONG).await.unwrap();
+            assert!(matches!(leased, Leased::Busy { .. }), "an operator");
+            let hint = world.hint(&ann);
+            (world.deliver(&hint).await, hint)
         }
     });
     assert_eq!(world.deliver(&assigned).await, 204);
-    assert_eq!(renamed.try_recv(), Ok(204));
+    let (status, hint) = renamed.try_recv().unwrap();
+    assert_eq!(status, 503);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.deliver(&hint).await, 204);
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.user_link(&ann).await.unwrap().username, "ann_new");
-    done(world);
-}
-
-/// An operator links another account while the mail is asked for: the run looks again, finds its own
-/// account, and has no need of a second mail.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_has_to_look_again_asks_for_one_mail() {
-    let world = Arc::new(World::new().await);
-    let ann = world.user("ann");
-    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
-    let linked = meanwhile(&world, Method::POST, MAIL, {
-        let ann = ann.clone();
-        async move |world: Arc<World>| {
-            let other = account_by_hand(&world, "by_hand");
-            link_by_hand(&world, &ann, &other, ResetMail::Settled).await;
-        }
-    });
-    assert_eq!(world.deliver(&assigned).await, 204);
-    assert_eq!(linked.try_recv(), Ok(()));
-    let link = world.user_link(&ann).await.unwrap();
-    assert_eq!(
-        (link.username.as_str(), link.origin),
-        ("ann", Origin::Created)
-    );
-    assert_eq!(world.anypoint().mails.len(), 1);
-    done(world);
-}
-
-/// The same while an account is adopted: looking again does not make it one that this program made.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_a_run_was_about_to_adopt_is_adopted_after_another_look() {
-    let world = Arc::new(World::new().await);
-    let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
-    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
-    let linked = meanwhile(&world, Method::PUT, &account, {
-        let ann = ann.clone();
-        async move |world: Arc<World>| {
-            let other = account_by_hand(&world, "by_hand");
-            link_by_hand(&world, &ann, &other, ResetMail::Settled).await;
-        }
-    });
-    assert_eq!(world.deliver(&assigned).await, 204);
-    assert_eq!(linked.try_recv(), Ok(()));
-    let link = world.user_link(&ann).await.unwrap();
-    assert_eq!(
-        (link.anypoint_id.as_str(), link.origin),
-        (account.as_str(), Origin::Adopted)
-    );
-    assert!(world.anypoint().mails.is_empty(), "it has a password");
-    done(world);
-}
-
-/// The present account is being enabled when an operator links that of a new username. Nobody looks at the
-/// former one later.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_was_parted_from_its_user_while_it_was_enabled_is_closed_again() {
-    let world = Arc::new(World::new().await);
-    let ann = world.assigned_user("ann").await;
-    world.when(|okta| okta.suspend(&ann)).await;
-    let linked = meanwhile(&world, Method::PUT, &world.account_id("ann"), {
-        let ann = ann.clone();
-        async move |world: Arc<World>| {
-            world.okta_does(|okta| okta.set_app_username(APP, &ann, "by_hand"));
-            let other = account_by_hand(&world, "by_hand");
-            link_by_hand(&world, &ann, &other, ResetMail::Settled).await;
-        }
-    });
-    world.when(|okta| okta.unsuspend(&ann)).await;
-    assert_eq!(linked.try_recv(), Ok(()));
-    assert_eq!(world.account("ann"), "ann Example - disabled");
-    assert_eq!(world.account("by_hand"), "ann Example - enabled");
     done(world);
 }
 
@@ -198,80 +118,21 @@ async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
         async move |world: Arc<World>| world.deliver(&world.hint(&ann)).await
     });
     world.look_again(&ann).await;
-    assert_eq!(faster.try_recv(), Ok(204));
+    assert_eq!(faster.try_recv(), Ok(503));
     assert_eq!(world.anypoint().mails.len(), 1);
     done(world);
 }
 
-/// A run was about to create an account, and was told that the name is somebody's. Whoever saw its note
-/// before that, and the account, must not take the account for what came of it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_note_that_was_taken_back_makes_nobodys_account_ours() {
-    let world = Arc::new(World::with(policy(Adopt::Never)).await);
-    let ann = world.user("ann");
-    account_by_hand(&world, "ann");
-    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
-    note(&world, &ann, "ann", "another-run", LONG).await;
-    let refused = meanwhile(&world, Method::GET, USERS, {
-        let ann = ann.clone();
-        async move |world: Arc<World>| take_note_back(&world, &ann).await
-    });
-    assert_eq!(world.deliver(&assigned).await, 204);
-    assert_eq!(refused.try_recv(), Ok(()));
-    let text = refusal(&world, &assigned[0]).await;
-    assert!(text.contains("ADOPT=never"), "{text}");
-    assert_eq!(world.account("ann"), "By Hand - enabled");
-    assert!(world.user_link(&ann).await.is_none());
-    assert!(world.anypoint().mails.is_empty());
-    done(world);
-}
-
-/// A run that finds another one at work closes what it has opened, and leaves that one's note alone: it
-/// may be all that is known of an account.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_steps_back_leaves_the_note_of_another() {
-    let world = Arc::new(World::new().await);
-    let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
-    world.anypoint().disable(&account).unwrap();
-    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
-    let opened = meanwhile(&world, Method::PUT, &account, {
-        let ann = ann.clone();
-        async move |world: Arc<World>| {
-            note(&world, &ann, "ann_new", "another-run", LONG).await;
-            // The first call of the run's next look.
-            meanwhile(
-                &world,
-                Method::GET,
-                USERS,
-                async move |world: Arc<World>| {
-                    let user = OktaUserId::parse(&ann).unwrap();
-                    let memory = world.table.store.user_memory(&user).await.unwrap();
-                    let seen = (memory.intent, world.account("ann"));
-                    take_note_back(&world, &ann).await;
-                    seen
-                },
-            )
-        }
-    });
-    assert_eq!(world.deliver(&assigned).await, 204);
-    let (noted, state) = opened.try_recv().unwrap().try_recv().unwrap();
-    assert_eq!(noted.unwrap().holder, "another-run");
-    assert_eq!(state, "ann Example - disabled");
-    // The other one is over, so the account is adopted after all.
-    assert_eq!(world.account("ann"), "ann Example - enabled");
-    done(world);
-}
-
 /// Anypoint refuses to create an account, because it is asked too much; then an account of that name
-/// appears. It is somebody else's, unless an earlier attempt ended without a clear answer.
+/// appears. It is somebody else's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whose_account_appears_after_a_refusal_depends_on_earlier_attempts() {
+async fn an_account_that_appears_after_a_clear_refusal_is_somebody_elses() {
     for tried_before in [false, true] {
         let world = Arc::new(World::with(policy(Adopt::Never)).await);
         let ann = world.user("ann");
         let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
         if tried_before {
-            note(&world, &ann, "ann", "a-dead-run", Duration::ZERO).await;
+            intend(&world.table, &ann, "ann").await;
         }
         let busy = Fault::status(USERS, 429, "{}").on(Method::POST).once();
         world.anypoint.traffic().inject(busy);
@@ -280,14 +141,10 @@ async fn whose_account_appears_after_a_refusal_depends_on_earlier_attempts() {
         });
         assert_eq!(world.deliver(&assigned).await, 204);
         assert_eq!(appears.try_recv(), Ok(()));
-        let link = world.user_link(&ann).await;
-        if tried_before {
-            assert_eq!(link.unwrap().origin, Origin::Created);
-        } else {
-            assert_eq!(link, None);
-            let text = refusal(&world, &assigned[0]).await;
-            assert!(text.contains("ADOPT=never"), "{text}");
-        }
+        assert_eq!(world.user_link(&ann).await, None);
+        let text = refusal(&world, &assigned[0]).await;
+        assert!(text.contains("ADOPT=never"), "{text}");
+        assert_eq!(world.account("ann"), "By Hand - enabled");
         done(world);
     }
 }
@@ -298,23 +155,9 @@ async fn a_note_does_not_close_the_account_of_another_user() {
     let world = World::new().await;
     world.assigned_user("bob").await;
     let ann = world.user("ann");
-    note(&world, &ann, "bob", "a-dead-run", Duration::ZERO).await;
+    intend(&world.table, &ann, "bob").await;
     world.look_again(&ann).await;
     assert_eq!(world.account("bob"), "bob Example - enabled");
     assert!(world.user_link(&ann).await.is_none());
-    world.done();
-}
-
-/// An event is delivered again after its run was cut off. That run's note is not a stranger's, however
-/// long its lease still runs.
-#[tokio::test]
-async fn the_note_of_an_events_own_earlier_run_is_not_waited_for() {
-    let world = World::new().await;
-    let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
-    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
-    note(&world, &ann, "ann_old", &assigned[0].uuid, LONG).await;
-    assert_eq!(world.deliver(&assigned).await, 204);
-    let link = world.user_link(&ann).await.unwrap();
-    assert_eq!(link.anypoint_id.as_str(), account);
     world.done();
 }

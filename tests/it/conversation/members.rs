@@ -28,9 +28,9 @@ async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
         groups: GroupSelection::All,
         ..Policy::default()
     };
-    let mut provisioner = world.provisioner.clone();
-    provisioner.policy = std::sync::Arc::new(policy);
-    let worker = crate::world::worker(&world.table, &provisioner);
+    let mut ports = world.ports.clone();
+    ports.policy = std::sync::Arc::new(policy);
+    let worker = crate::world::worker(&ports);
     crate::world::look_at_group(&worker, &devs).await;
     assert_eq!(world.team("Devs"), "ann bob");
     world.done();
@@ -363,12 +363,11 @@ async fn five_thousand_members_are_one_piece_of_work() {
             agreed: None,
             reset_mail: ResetMail::Settled,
         };
-        let user = OktaUserId::parse(user).unwrap();
-        world.table.store.link_user(&user, &link).await.unwrap();
+        crate::world::link(&world.table, &user, &link).await;
     }
     world.okta_does(|okta| okta.assign_group(APP, &group));
     world.forget_traffic();
-    look_at_group(&worker(&world.table, &world.provisioner), &group).await;
+    look_at_group(&worker(&world.ports), &group).await;
     let team = team_id(&world, "Everybody");
     assert_eq!(world.anypoint().members_of(&team).len(), MEMBERS);
     let calls = world.calls();

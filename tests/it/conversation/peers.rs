@@ -176,16 +176,13 @@ async fn a_killed_run_is_taken_over_after_its_lease() {
     use okta_anypoint::deadline::Deadline;
     use okta_anypoint::event::Change;
     use okta_anypoint::ids::{EventUuid, OktaUserId, Subject};
-    use okta_anypoint::ledger::{Ledger, Outcome, Reason, SqliteLedger, Status};
+    use okta_anypoint::ledger::{Outcome, Reason, Status};
 
     let clock = std::sync::Arc::new(okta_anypoint::clock::ManualClock::at(1_772_442_904_000));
     let database = okta_anypoint::sqlite::Database::in_memory().unwrap();
-    let ledger = std::sync::Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone()));
-    let store = okta_anypoint::store::SqliteStore::new(database, clock.clone());
-    let table = okta_anypoint::wiring::Table {
-        ledger: ledger.clone(),
-        store: std::sync::Arc::new(store),
-    };
+    let shared: std::sync::Arc<dyn okta_anypoint::clock::Clock> = clock.clone();
+    let table = crate::world::embedded(database, &shared);
+    let ledger = table.ledger.clone();
     let world = World::on(
         table,
         Policy::default(),
@@ -200,18 +197,18 @@ async fn a_killed_run_is_taken_over_after_its_lease() {
         let change = Change {
             uuid: EventUuid::parse(event.uuid.clone()).unwrap(),
             event_type: event.event_type.clone(),
-            subject: Subject::User(OktaUserId::parse(user).unwrap()),
             published: "2026-03-02T09:15:04Z".to_owned(),
+            ..Change::found(Subject::User(OktaUserId::parse(user.clone()).unwrap()), 0)
         };
         // The first run claims and is killed.
-        let lease = Duration::from_secs(3);
+        let lease = crate::world::lease(&*ledger, &user, Duration::from_secs(3)).await;
         let claimed = ledger
-            .claim(&change.work(), lease, Reason::Delivery)
+            .claim(&change.work(), &lease, Reason::Delivery)
             .await
             .unwrap();
         assert!(matches!(claimed, Outcome::Claimed(_)));
         let run = async || {
-            let worker = worker(&world.table, &world.provisioner);
+            let worker = worker(&world.ports);
             let deadline = Deadline::within(Duration::from_secs(10));
             worker
                 .run(std::slice::from_ref(&change), Reason::Delivery, deadline)

@@ -71,7 +71,7 @@ async fn a_creation_without_a_clear_answer_is_tried_four_times() {
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
     let subject = Subject::User(OktaUserId::parse(ann).unwrap());
-    let worker = worker(&world.table, &world.provisioner);
+    let worker = worker(&world.ports);
     assert!(look_at(&worker, subject).await.is_retry());
     let tries = world.anypoint.traffic().count(&Method::POST, "/users");
     assert_eq!(tries, 4);

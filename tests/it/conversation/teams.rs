@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Class;
-use okta_anypoint::ids::{OktaAppId, OktaGroupId};
+use okta_anypoint::ids::{OktaAppId, OktaGroupId, Subject};
 use okta_anypoint::ledger::Status;
-use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
+use okta_anypoint::provision::{Announced, GroupSelection, Policy, Provisioner, TeamRemoval};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 
 use crate::world::{APP, World};
@@ -34,12 +34,14 @@ async fn a_wrong_app_id_empties_no_team() {
             ..Policy::default()
         };
         let (world, [devs, ..]) = devs_with_ann(policy).await;
-        let mut provisioner = world.provisioner.clone();
-        provisioner.app = OktaAppId::parse("0oaWRONG").unwrap();
+        let mut ports = world.ports.clone();
+        ports.app = OktaAppId::parse("0oaWRONG").unwrap();
         let group = OktaGroupId::parse(&devs).unwrap();
         let deadline = Deadline::within(Duration::from_secs(10));
-        let look = provisioner.look_at_group(&group, deadline).await;
-        let failure = look.unwrap_err().to_string();
+        let subject = Subject::Group(group);
+        let provisioner = Provisioner::new(ports);
+        let steps = provisioner.steps(&subject, Announced::everything(), deadline);
+        let failure = steps.await.unwrap_err().to_string();
         assert!(failure.contains("OKTA_APP_ID"), "{failure}");
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::ids::{OktaAppId, OktaUserId};
+use okta_anypoint::ids::{OktaAppId, OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{
-    GroupSelection, Policy, ResetEmail, SuspendedUsers, UsernamePolicy,
+    Announced, Provisioner,    GroupSelection, Policy, ResetEmail, SuspendedUsers, UsernamePolicy,
 };
 use okta_anypoint::store::Origin;
 use serde_json::json;
@@ -367,11 +367,14 @@ async fn a_wrong_app_id_disables_nobody() {
         };
         let world = World::with(policy).await;
         let ann = world.assigned_user("ann").await;
-        let mut provisioner = world.provisioner.clone();
-        provisioner.app = OktaAppId::parse("0oaWRONG").unwrap();
+        let mut ports = world.ports.clone();
+        ports.app = OktaAppId::parse("0oaWRONG").unwrap();
         let user = OktaUserId::parse(&ann).unwrap();
         let deadline = Deadline::within(Duration::from_secs(10));
-        let failure = provisioner.look_at_user(&user, deadline).await.unwrap_err();
+        let subject = Subject::User(user);
+        let provisioner = Provisioner::new(ports);
+        let steps = provisioner.steps(&subject, Announced::everything(), deadline);
+        let failure = steps.await.unwrap_err();
         assert!(failure.to_string().contains("OKTA_APP_ID"), "{failure}");
         assert_eq!(world.account("ann"), "ann Example - enabled");
     }

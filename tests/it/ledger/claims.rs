@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use okta_anypoint::failure::{Class, Failure, Side};
-use okta_anypoint::ledger::{Filter, Outcome, Reason, Recorded, Status};
+use okta_anypoint::ledger::{EndState, Filter, Outcome, Reason, Recorded, Status, Work};
 
-use super::{DAY_MS, LEASE, START_MS, World, busy_remote, claim, claimed, refused, work};
+use super::{
+    DAY_MS, LEASE, START_MS, World, ask, busy_remote, claim, claimed, complete, conclude, ending, fail, on_record,
+    refused, replay, work,
+};
 
 on_every_ledger!(
     a_first_claim_is_recorded_in_full,
@@ -21,18 +24,21 @@ on_every_ledger!(
     an_expired_record_counts_as_absent,
     a_rejected_message_is_on_record,
     rejecting_leaves_owned_and_done_work_alone,
+    rejecting_leaves_waiting_work_alone,
+    rejecting_leaves_the_record_of_another_subject_alone,
     a_long_error_is_cut,
 );
 
 async fn a_first_claim_is_recorded_in_full(world: World) {
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
-    let claim = claimed(claim(&world, "e1").await);
+    let run = claimed(claim(&world, "e1").await);
     assert_eq!(
-        (claim.id(), claim.attempts, claim.took_over),
+        (run.claim.id(), run.claim.attempts, run.claim.took_over),
         ("e1", 1, false)
     );
+    assert_eq!(run.claim.deaths, 0);
 
-    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    let record = on_record(&world, "e1").await;
     assert_eq!(record.id, "e1");
     assert_eq!(record.status, Status::InProgress);
     assert_eq!(record.event_type, "user.lifecycle.create");
@@ -43,13 +49,15 @@ async fn a_first_claim_is_recorded_in_full(world: World) {
     assert_eq!(record.lease_until_ms, Some(START_MS + 10_000));
     assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
     assert_eq!((record.error, record.error_class), (None, None));
+    assert_eq!((record.error_code, record.applied), (None, None));
+    assert_eq!((record.waits_until_ms, record.waits_for), (None, None));
 
     world.clock.advance(5);
     assert_eq!(
-        world.ledger.complete(claim).await.unwrap(),
+        complete(&world, run).await,
         Recorded::Written
     );
-    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    let record = on_record(&world, "e1").await;
     assert_eq!(record.status, Status::Done);
     assert_eq!(record.attempts, 1);
     assert_eq!(record.updated_at_ms, START_MS + 5);
@@ -61,7 +69,7 @@ async fn a_running_lease_keeps_others_out(world: World) {
     world.clock.advance(9_999);
     for reason in [Reason::Delivery, Reason::Replay] {
         for ledger in &world.others {
-            let answer = ledger.claim(&work("e1"), LEASE, reason).await.unwrap();
+            let answer = ask(&**ledger, &work("e1"), reason, LEASE).await.outcome;
             assert!(
                 matches!(answer, Outcome::Busy { until_ms } if until_ms == START_MS + 10_000),
                 "{answer:?}"
@@ -69,7 +77,7 @@ async fn a_running_lease_keeps_others_out(world: World) {
         }
     }
     assert_eq!(
-        world.ledger.record("e1").await.unwrap().unwrap().attempts,
+        on_record(&world, "e1").await.attempts,
         1
     );
 }
@@ -78,33 +86,29 @@ async fn a_lease_that_is_over_can_be_taken(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let second = claimed(claim(&world, "e1").await);
-    assert_eq!((second.attempts, second.took_over), (2, true));
-    assert!(matches!(claim(&world, "e1").await, Outcome::Busy { .. }));
+    assert_eq!((second.claim.attempts, second.claim.took_over), (2, true));
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::Busy { .. }));
     assert_eq!(
-        world.ledger.complete(second).await.unwrap(),
+        complete(&world, second).await,
         Recorded::Written
     );
 }
 
 async fn a_zero_lease_is_over_at_once(world: World) {
-    let zero = world
-        .ledger
-        .claim(&work("e1"), Duration::ZERO, Reason::Delivery)
-        .await
-        .unwrap();
+    let zero = ask(&*world.ledger, &work("e1"), Reason::Delivery, Duration::ZERO).await;
     let _first = claimed(zero);
-    assert!(claimed(claim(&world, "e1").await).took_over);
+    assert!(claimed(claim(&world, "e1").await).claim.took_over);
 }
 
 async fn done_is_final(world: World) {
     let first = claimed(claim(&world, "e1").await);
-    world.ledger.complete(first).await.unwrap();
+    complete(&world, first).await;
     for by in [0, 10_000, DAY_MS, 28 * DAY_MS] {
         world.clock.advance(by);
-        assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+        assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
     }
     assert_eq!(
-        world.ledger.record("e1").await.unwrap().unwrap().status,
+        on_record(&world, "e1").await.status,
         Status::Done
     );
 }
@@ -112,56 +116,49 @@ async fn done_is_final(world: World) {
 async fn a_retryable_failure_is_claimed_again(world: World) {
     let first = claimed(claim(&world, "e1").await);
     assert_eq!(
-        world.ledger.fail(first, &busy_remote()).await.unwrap(),
+        fail(&world, first, &busy_remote()).await,
         Recorded::Written
     );
-    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    let record = on_record(&world, "e1").await;
     assert_eq!(record.status, Status::Failed);
     assert_eq!(record.error_class, Some(Class::Retryable));
     assert_eq!(record.error.as_deref(), Some("Anypoint: HTTP 503"));
+    assert_eq!(
+        record.error_code.as_deref(),
+        Some(busy_remote().cause.as_str())
+    );
     assert_eq!((record.attempts, record.lease_until_ms), (1, None));
 
     let second = claimed(claim(&world, "e1").await);
-    assert_eq!((second.attempts, second.took_over), (2, false));
-    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    assert_eq!((second.claim.attempts, second.claim.took_over), (2, false));
+    let record = on_record(&world, "e1").await;
     assert_eq!((record.error, record.error_class), (None, None));
-    world.ledger.complete(second).await.unwrap();
+    assert_eq!(record.error_code, None);
+    complete(&world, second).await;
 }
 
 async fn a_permanent_failure_waits_for_replay(world: World) {
     let first = claimed(claim(&world, "e1").await);
-    world.ledger.fail(first, &refused()).await.unwrap();
-    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    fail(&world, first, &refused()).await;
+    let record = on_record(&world, "e1").await;
     assert_eq!(record.error_class, Some(Class::Permanent));
     assert!(record.error.unwrap().contains("What to do: run link"));
     world.clock.advance(DAY_MS);
-    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyFailed));
-    let again = world
-        .ledger
-        .claim(&work("e1"), LEASE, Reason::Replay)
-        .await
-        .unwrap();
-    assert_eq!(claimed(again).attempts, 2);
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyFailed));
+    let again = replay(&world, "e1").await;
+    assert_eq!(claimed(again).claim.attempts, 2);
 }
 
 async fn replay_does_finished_work_again(world: World) {
     let first = claimed(claim(&world, "e1").await);
-    world.ledger.complete(first).await.unwrap();
-    let again = world
-        .ledger
-        .claim(&work("e1"), LEASE, Reason::Replay)
-        .await
-        .unwrap();
+    complete(&world, first).await;
+    let again = replay(&world, "e1").await;
     let again = claimed(again);
-    assert_eq!((again.attempts, again.took_over), (2, false));
-    world.ledger.fail(again, &busy_remote()).await.unwrap();
-    let replayed = world
-        .ledger
-        .claim(&work("e1"), LEASE, Reason::Replay)
-        .await
-        .unwrap();
-    world.ledger.complete(claimed(replayed)).await.unwrap();
-    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+    assert_eq!((again.claim.attempts, again.claim.took_over), (2, false));
+    fail(&world, again, &busy_remote()).await;
+    let replayed = replay(&world, "e1").await;
+    complete(&world, claimed(replayed)).await;
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
 }
 
 async fn late_writes_change_nothing(world: World) {
@@ -171,15 +168,15 @@ async fn late_writes_change_nothing(world: World) {
         let next = claimed(claim(&world, id).await);
         let before = world.ledger.record(id).await.unwrap();
         let late = if completes {
-            world.ledger.complete(slow).await
+            complete(&world, slow).await
         } else {
-            world.ledger.fail(slow, &refused()).await
+            fail(&world, slow, &refused()).await
         };
-        assert_eq!(late.unwrap(), Recorded::Superseded);
+        assert_eq!(late, Recorded::Superseded);
         assert_eq!(world.ledger.record(id).await.unwrap(), before);
 
         assert_eq!(
-            world.ledger.complete(next).await.unwrap(),
+            complete(&world, next).await,
             Recorded::Written
         );
     }
@@ -187,13 +184,13 @@ async fn late_writes_change_nothing(world: World) {
     let slow = claimed(claim(&world, "after").await);
     world.clock.advance(10_000);
     let next = claimed(claim(&world, "after").await);
-    world.ledger.complete(next).await.unwrap();
+    complete(&world, next).await;
     assert_eq!(
-        world.ledger.fail(slow, &refused()).await.unwrap(),
+        fail(&world, slow, &refused()).await,
         Recorded::Superseded
     );
     assert_eq!(
-        world.ledger.record("after").await.unwrap().unwrap().status,
+        on_record(&world, "after").await.status,
         Status::Done
     );
 }
@@ -202,15 +199,15 @@ async fn an_owner_reports_late_but_first(world: World) {
     let slow = claimed(claim(&world, "e1").await);
     world.clock.advance(60_000);
     assert_eq!(
-        world.ledger.complete(slow).await.unwrap(),
+        complete(&world, slow).await,
         Recorded::Written
     );
-    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
 }
 
 async fn an_expired_record_counts_as_absent(world: World) {
     let first = claimed(claim(&world, "e1").await);
-    world.ledger.complete(first).await.unwrap();
+    complete(&world, first).await;
     // To the last millisecond before the second in which it goes away.
     world.clock.advance(30 * DAY_MS - 123 - 1);
     assert!(world.ledger.record("e1").await.unwrap().is_some());
@@ -223,12 +220,12 @@ async fn an_expired_record_counts_as_absent(world: World) {
             .len(),
         1
     );
-    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
     world.clock.advance(1);
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
     assert_eq!(world.ledger.records(&Filter::default()).await.unwrap(), []);
     let again = claimed(claim(&world, "e1").await);
-    assert!(!again.took_over);
+    assert!(!again.claim.took_over);
     assert!(world.ledger.record("e1").await.unwrap().is_some());
 }
 
@@ -237,19 +234,19 @@ async fn a_rejected_message_is_on_record(world: World) {
         let recorded = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
         assert_eq!(recorded, Recorded::Written);
     }
-    let record = world.ledger.record("e1").await.unwrap().unwrap();
+    let record = on_record(&world, "e1").await;
     assert_eq!(record.status, Status::Failed);
     assert_eq!(record.error_class, Some(Class::Permanent));
     assert_eq!(record.attempts, 0);
     assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
-    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyFailed));
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyFailed));
     // What failed for now fails for good.
     let first = claimed(claim(&world, "e2").await);
-    world.ledger.fail(first, &busy_remote()).await.unwrap();
+    fail(&world, first, &busy_remote()).await;
     world.ledger.reject(&work("e2"), &refused()).await.unwrap();
-    assert!(matches!(claim(&world, "e2").await, Outcome::AlreadyFailed));
+    assert!(matches!(claim(&world, "e2").await.outcome, Outcome::AlreadyFailed));
     assert_eq!(
-        world.ledger.record("e2").await.unwrap().unwrap().attempts,
+        on_record(&world, "e2").await.attempts,
         1
     );
 }
@@ -259,12 +256,12 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
     let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
     assert_eq!(refusal, Recorded::Superseded);
     assert_eq!(
-        world.ledger.complete(held).await.unwrap(),
+        complete(&world, held).await,
         Recorded::Written
     );
     let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
     assert_eq!(refusal, Recorded::Superseded);
-    assert!(matches!(claim(&world, "e1").await, Outcome::AlreadyDone));
+    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
 
     // Nobody owns it any more; the late owner cannot undo the rejection.
     let lost = claimed(claim(&world, "e2").await);
@@ -272,22 +269,47 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
     let rejected = world.ledger.reject(&work("e2"), &refused()).await.unwrap();
     assert_eq!(rejected, Recorded::Written);
     assert_eq!(
-        world.ledger.complete(lost).await.unwrap(),
+        complete(&world, lost).await,
         Recorded::Superseded
     );
+}
+
+/// The message that cannot be read is one copy; another one can, and is due for its second look.
+async fn rejecting_leaves_waiting_work_alone(world: World) {
+    let run = claimed(claim(&world, "e1").await);
+    let waiting = EndState::Waiting {
+        until_ms: START_MS + 15_000,
+        seen: "nobody".to_owned(),
+    };
+    conclude(&*world.ledger, run, ending(waiting)).await;
+    let before = on_record(&world, "e1").await;
+    let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
+    assert_eq!(refusal, Recorded::Superseded);
+    assert_eq!(on_record(&world, "e1").await, before);
+}
+
+async fn rejecting_leaves_the_record_of_another_subject_alone(world: World) {
+    let run = claimed(claim(&world, "e1").await);
+    fail(&world, run, &busy_remote()).await;
+    let before = on_record(&world, "e1").await;
+    let other = Work {
+        subject: "unknown".to_owned(),
+        ..work("e1")
+    };
+    for _ in 0..2 {
+        let rejected = world.ledger.reject(&other, &refused()).await.unwrap();
+        assert_eq!(rejected, Recorded::Written);
+    }
+    assert_eq!(on_record(&world, "e1").await, before);
+    let rejected = on_record(&world, "e1#unknown").await;
+    assert_eq!(rejected.error_class, Some(Class::Permanent));
+    assert_eq!((rejected.uuid(), &*rejected.subject), ("e1", "unknown"));
 }
 
 async fn a_long_error_is_cut(world: World) {
     let first = claimed(claim(&world, "e1").await);
     let failure = Failure::retryable(Side::Okta, "é".repeat(5_000));
-    world.ledger.fail(first, &failure).await.unwrap();
-    let error = world
-        .ledger
-        .record("e1")
-        .await
-        .unwrap()
-        .unwrap()
-        .error
-        .unwrap();
+    fail(&world, first, &failure).await;
+    let error = on_record(&world, "e1").await.error.unwrap();
     assert!(error.len() < 2_100, "{}", error.len());
 }

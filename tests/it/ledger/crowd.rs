@@ -2,20 +2,30 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use okta_anypoint::ledger::{Claim, Filter, Outcome, Reason, Recorded, Status, Work};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ledger::{
+    Conclusion, EndState, Filter, Lease, Leased, Memo, Outcome, Reason, Recorded, Status, Work,
+    lease_within,
+};
 
-use super::{LEASE, START_MS, World, claim, claimed, refused, work};
+use super::{
+    Asked, LEASE, Run, START_MS, World, ask, claim, claimed, complete, conclude, ending, fail,
+    ours, refused, work,
+};
 
 on_every_ledger!(
     fifty_at_once_make_one_owner,
     fifty_at_once_take_one_lease_over,
+    fifty_at_once_make_one_owner_of_a_subject,
+    owners_take_turns,
     many_works_do_not_mix,
     lists_are_filtered_and_newest_first,
 );
 
 /// Lets fifty tasks claim the same work at the same instant, through every connection.
-async fn storm(world: &World, id: &str) -> Vec<Outcome> {
+async fn storm(world: &World, id: &str) -> Vec<Asked> {
     let ledgers: Vec<_> = world
         .others
         .iter()
@@ -28,18 +38,100 @@ async fn storm(world: &World, id: &str) -> Vec<Outcome> {
         let (ledger, gate, work) = (ledgers[n % ledgers.len()].clone(), gate.clone(), work(id));
         tasks.spawn(async move {
             gate.wait().await;
-            ledger.claim(&work, LEASE, Reason::Delivery).await.unwrap()
+            ask(&*ledger, &work, Reason::Delivery, LEASE).await
+        });
+    }
+    tasks.join_all().await
+}
+
+/// Lets fifty tasks ask for the same lease at the same instant, through every connection.
+async fn lease_storm(world: &World, subject: &str) -> Vec<Leased> {
+    let ledgers: Vec<_> = world
+        .others
+        .iter()
+        .chain([&world.ledger])
+        .cloned()
+        .collect();
+    let gate = Arc::new(tokio::sync::Barrier::new(50));
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let (ledger, gate) = (ledgers[n % ledgers.len()].clone(), gate.clone());
+        let subject = subject.to_owned();
+        tasks.spawn(async move {
+            gate.wait().await;
+            ledger.lease(&subject, LEASE).await.unwrap()
         });
     }
     tasks.join_all().await
 }
 
 #[track_caller]
-fn one_owner(outcomes: Vec<Outcome>) -> Claim {
+fn one_lease(answers: Vec<Leased>, due_ms: i64) -> Lease {
+    let mut leases = Vec::new();
+    for answer in answers {
+        match answer {
+            Leased::Ours(lease) => leases.push(lease),
+            Leased::Busy { until_ms } => assert_eq!(until_ms, due_ms),
+        }
+    }
+    assert_eq!(leases.len(), 1, "owners");
+    leases.remove(0)
+}
+
+async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
+    let mut due_ms = START_MS + 10_000;
+    let mut lost = Vec::new();
+    for round in 0..4 {
+        // Taken for the first time, then from an owner that never gave it back.
+        let lease = one_lease(lease_storm(&world, "user#00u1").await, due_ms);
+        assert_eq!(lease.took_over(), round > 0);
+        assert_eq!(lease.until_ms(), due_ms);
+        lost.push(lease);
+        world.clock.advance(10_000);
+        due_ms += 10_000;
+    }
+    // Of all owners, the last one alone still writes.
+    let writes = async |lease: &Lease| world.ledger.write_memo(lease, None).await.unwrap();
+    let last = lost.pop().unwrap();
+    for lease in &lost {
+        assert_eq!(writes(lease).await, Recorded::Superseded);
+    }
+    assert_eq!(writes(&last).await, Recorded::Written);
+    let given_back = world.ledger.conclude(last, Conclusion::default()).await;
+    assert_eq!(given_back.unwrap(), []);
+    let lease = one_lease(lease_storm(&world, "user#00u1").await, due_ms);
+    assert!(!lease.took_over());
+}
+
+/// Each takes the lease, changes what it guards, and gives it back: nothing is lost.
+async fn owners_take_turns(world: World) {
+    let ledgers: Vec<_> = world.others.iter().chain([&world.ledger]).cloned().collect();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let ledger = ledgers[n % ledgers.len()].clone();
+        tasks.spawn(async move {
+            let time = Deadline::within(Duration::from_secs(60));
+            let leased = lease_within(&*ledger, "user#00u1", time, time.remaining()).await;
+            let lease = ours(leased.unwrap());
+            let before: u32 = lease.memo().map_or(0, |memo| memo.parse().unwrap());
+            let conclusion = Conclusion {
+                claims: Vec::new(),
+                memo: Memo::Write(Some((before + 1).to_string())),
+            };
+            ledger.conclude(lease, conclusion).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    let memo = world.ledger.memo("user#00u1").await.unwrap();
+    assert_eq!(memo.as_deref(), Some("20"));
+}
+
+#[track_caller]
+fn one_owner(answers: Vec<Asked>) -> Run {
     let mut owners = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Claimed(claim) => owners.push(claim),
+    for asked in answers {
+        match asked.outcome {
+            Outcome::Claimed(_) => owners.push(claimed(asked)),
             Outcome::Busy { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -51,21 +143,19 @@ fn one_owner(outcomes: Vec<Outcome>) -> Claim {
 async fn fifty_at_once_make_one_owner(world: World) {
     for round in 0..5 {
         let id = format!("e{round}");
-        let claim = one_owner(storm(&world, &id).await);
-        assert_eq!(claim.attempts, 1);
-        assert_eq!(
-            world.ledger.complete(claim).await.unwrap(),
-            Recorded::Written
-        );
+        let run = one_owner(storm(&world, &id).await);
+        assert_eq!(run.claim.attempts, 1);
+        assert_eq!(complete(&world, run).await, Recorded::Written);
         let after = storm(&world, &id).await;
-        assert!(after.iter().all(|o| matches!(o, Outcome::AlreadyDone)));
+        let mut outcomes = after.iter().map(|asked| &asked.outcome);
+        assert!(outcomes.all(|outcome| matches!(outcome, Outcome::AlreadyDone)));
     }
 }
 
 async fn fifty_at_once_take_one_lease_over(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
-    let claim = one_owner(storm(&world, "e1").await);
+    let claim = one_owner(storm(&world, "e1").await).claim;
     assert_eq!((claim.attempts, claim.took_over), (2, true));
 }
 
@@ -75,9 +165,9 @@ async fn many_works_do_not_mix(world: World) {
         let ledger = world.ledger.clone();
         tasks.spawn(async move {
             let work = work(&format!("e{n}"));
-            let claim = claimed(ledger.claim(&work, LEASE, Reason::Delivery).await.unwrap());
-            assert_eq!(claim.attempts, 1);
-            ledger.complete(claim).await.unwrap()
+            let run = claimed(ask(&*ledger, &work, Reason::Delivery, LEASE).await);
+            assert_eq!(run.claim.attempts, 1);
+            conclude(&*ledger, run, ending(EndState::Done)).await
         });
     }
     for recorded in tasks.join_all().await {
@@ -98,16 +188,10 @@ async fn lists_are_filtered_and_newest_first(world: World) {
             subject: (*subject).to_owned(),
             ..work(&format!("e{n}"))
         };
-        let claim = claimed(
-            world
-                .ledger
-                .claim(&work, LEASE, Reason::Delivery)
-                .await
-                .unwrap(),
-        );
+        let run = claimed(ask(&*world.ledger, &work, Reason::Delivery, LEASE).await);
         match n {
-            0 => world.ledger.complete(claim).await.unwrap(),
-            1 | 2 => world.ledger.fail(claim, &refused()).await.unwrap(),
+            0 => complete(&world, run).await,
+            1 | 2 => fail(&world, run, &refused()).await,
             _ => continue,
         };
     }

@@ -1,5 +1,5 @@
-//! What every ledger owes its callers: [`claims`] one by one, a [`crowd`] at once, any order at all
-//! in [`model`].
+//! What every ledger owes its callers: [`claims`] and [`leases`] one by one, a [`crowd`] at once, any
+//! order at all in [`model`].
 
 macro_rules! on_every_ledger {
     ($($test:ident),+ $(,)?) => {
@@ -21,6 +21,8 @@ macro_rules! on_every_ledger {
 
 mod claims;
 mod crowd;
+mod endings;
+mod leases;
 mod model;
 
 use std::sync::Arc;
@@ -28,7 +30,10 @@ use std::time::Duration;
 
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::{Failure, Side};
-use okta_anypoint::ledger::{Claim, DynamoDbLedger, Ledger, Outcome, Reason, SqliteLedger, Work};
+use okta_anypoint::ledger::{
+    Claim, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Leased, Ledger, Outcome, Reason,
+    Record, Recorded, SqliteLedger, Work,
+};
 use okta_anypoint::sqlite::Database;
 
 use crate::servers;
@@ -104,18 +109,92 @@ pub fn refused() -> Failure {
     Failure::permanent(Side::Anypoint, "the username is taken", "run link")
 }
 
-pub async fn claim(world: &World, id: &str) -> Outcome {
-    world
-        .ledger
-        .claim(&work(id), LEASE, Reason::Delivery)
-        .await
-        .unwrap()
+/// A claimed event, and the lease that it was claimed under.
+#[derive(Debug)]
+pub struct Run {
+    pub lease: Lease,
+    pub claim: Claim,
+}
+
+/// The answer to a claim, and the lease that it was asked for under.
+#[derive(Debug)]
+pub struct Asked {
+    pub lease: Lease,
+    pub outcome: Outcome,
 }
 
 #[track_caller]
-pub fn claimed(outcome: Outcome) -> Claim {
-    match outcome {
+pub fn ours(leased: Leased) -> Lease {
+    match leased {
+        Leased::Ours(lease) => lease,
+        Leased::Busy { until_ms } => panic!("busy until {until_ms}"),
+    }
+}
+
+/// Claims under a lease of a subject that nobody else asks for: what keeps others out is the claim alone.
+pub async fn ask(ledger: &dyn Ledger, work: &Work, reason: Reason, time: Duration) -> Asked {
+    let subject = format!("user#{}", uuid::Uuid::new_v4());
+    let lease = ours(ledger.lease(&subject, time).await.unwrap());
+    let outcome = ledger.claim(work, &lease, reason).await.unwrap();
+    Asked { lease, outcome }
+}
+
+/// What a delivery of `id` is answered.
+pub async fn claim(world: &World, id: &str) -> Asked {
+    ask(&*world.ledger, &work(id), Reason::Delivery, LEASE).await
+}
+
+/// What a replay of `id` is answered.
+pub async fn replay(world: &World, id: &str) -> Asked {
+    ask(&*world.ledger, &work(id), Reason::Replay, LEASE).await
+}
+
+#[track_caller]
+pub fn claimed(asked: Asked) -> Run {
+    match asked.outcome {
+        Outcome::Claimed(claim) => Run {
+            lease: asked.lease,
+            claim,
+        },
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+/// Claims an event that nobody else has, under a lease.
+pub async fn claim_under(world: &World, lease: &Lease, id: &str) -> Claim {
+    let outcome = world.ledger.claim(&work(id), lease, Reason::Delivery).await;
+    match outcome.unwrap() {
         Outcome::Claimed(claim) => claim,
         other => panic!("not claimed: {other:?}"),
     }
+}
+
+/// The end of a run that did nothing.
+pub fn ending(state: EndState) -> Ending {
+    Ending {
+        applied: Vec::new(),
+        state,
+    }
+}
+
+/// Concludes a run with its one claim.
+pub async fn conclude(ledger: &dyn Ledger, run: Run, ending: Ending) -> Recorded {
+    let conclusion = Conclusion::of(vec![(run.claim, ending)]);
+    let recorded = ledger.conclude(run.lease, conclusion).await.unwrap();
+    assert_eq!(recorded.len(), 1);
+    recorded[0]
+}
+
+pub async fn complete(world: &World, run: Run) -> Recorded {
+    conclude(&*world.ledger, run, ending(EndState::Done)).await
+}
+
+pub async fn fail(world: &World, run: Run, failure: &Failure) -> Recorded {
+    let state = EndState::Failed(failure.clone());
+    conclude(&*world.ledger, run, ending(state)).await
+}
+
+/// The record of an id that has one.
+pub async fn on_record(world: &World, id: &str) -> Record {
+    world.ledger.record(id).await.unwrap().unwrap()
 }

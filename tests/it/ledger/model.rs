@@ -1,199 +1,620 @@
-//! Random histories of several owners, with the clock jumping, against a model of what the contract
-//! says. Every answer has to be the model's; besides, nobody ever sees two owners of a running lease.
+//! Random histories of several runs on two subjects, which one event id is about, with the clock
+//! jumping, against a model of what the contract says. Every answer has to be the model's; besides, a
+//! subject never has two runs that are both younger than their lease.
+//!
+//! A clock that jumps ahead ends leases early, as the module says; runs of before such a jump are not
+//! counted among the young ones.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use okta_anypoint::clock::Clock as _;
+use okta_anypoint::deadline::{MAX_LEASE, MAX_WAIT};
 use okta_anypoint::failure::Class;
-use okta_anypoint::ledger::{Claim, Outcome, Reason, Recorded};
+use okta_anypoint::ledger::{
+    Claim, Conclusion, EndState, Ending, Lease, Leased, Memo, Outcome, Reason, Recorded, Work,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::{START_MS, TTL_DAYS, World, busy_remote, dynamodb, refused, sqlite, work};
+use super::{DAY_MS, START_MS, TTL_DAYS, World, busy_remote, dynamodb, refused, sqlite, work};
 
-const OWNERS: usize = 3;
+const RUNS: usize = 3;
+const SUBJECTS: usize = 2;
 const LEASE_MS: i64 = 1_000;
+const WAIT_MS: i64 = 700;
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Done,
+    Failed(Class),
+    Waiting,
+}
 
 #[derive(Debug, Clone)]
 enum Step {
-    Claim { owner: usize, replay: bool },
-    Complete { owner: usize },
-    Fail { owner: usize, class: Class },
-    Reject,
+    Lease { run: usize, subject: usize },
+    Renew { run: usize },
+    Note { run: usize },
+    Claim { run: usize, reason: Reason },
+    Conclude { run: usize, end: End, notes: bool },
+    Die { run: usize },
+    Reject { subject: usize },
+    /// Time passes.
     Pass { ms: i64 },
+    /// Somebody sets the clock.
+    Jump { ms: i64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let owner = || 0..OWNERS;
+    let run = || 0..RUNS;
+    let subject = || 0..SUBJECTS;
+    let reason = prop_oneof![6 => Just(Reason::Delivery), 1 => Just(Reason::Replay)];
+    let end = prop_oneof![
+        3 => Just(End::Done),
+        3 => Just(End::Failed(Class::Retryable)),
+        1 => Just(End::Failed(Class::Permanent)),
+        3 => Just(End::Waiting),
+    ];
     prop_oneof![
-        6 => (owner(), prop::bool::weighted(0.15))
-            .prop_map(|(owner, replay)| Step::Claim { owner, replay }),
-        3 => owner().prop_map(|owner| Step::Complete { owner }),
-        3 => (owner(), prop_oneof![3 => Just(Class::Retryable), 1 => Just(Class::Permanent)])
-            .prop_map(|(owner, class)| Step::Fail { owner, class }),
-        1 => Just(Step::Reject),
-        // Around the ends of leases and of the record, and back a little: clocks differ.
-        5 => prop_oneof![
-            Just(1), Just(999), Just(1_000), Just(1_001), Just(-300), Just(400),
-            Just(i64::from(TTL_DAYS) * 86_400_000),
+        6 => (run(), subject()).prop_map(|(run, subject)| Step::Lease { run, subject }),
+        2 => run().prop_map(|run| Step::Renew { run }),
+        1 => run().prop_map(|run| Step::Note { run }),
+        6 => (run(), reason).prop_map(|(run, reason)| Step::Claim { run, reason }),
+        4 => (run(), end, any::<bool>())
+            .prop_map(|(run, end, notes)| Step::Conclude { run, end, notes }),
+        1 => run().prop_map(|run| Step::Die { run }),
+        1 => subject().prop_map(|subject| Step::Reject { subject }),
+        // Around the ends of leases, waits, memos and records.
+        4 => prop_oneof![
+            6 => prop_oneof![
+                Just(1), Just(300), Just(400), Just(700), Just(999), Just(1_000), Just(1_001),
+            ],
+            1 => prop_oneof![
+                Just(119_000), Just(7 * DAY_MS), Just(i64::from(TTL_DAYS) * DAY_MS),
+            ],
         ].prop_map(|ms| Step::Pass { ms }),
+        1 => prop_oneof![Just(-300), Just(-DAY_MS), Just(DAY_MS)].prop_map(|ms| Step::Jump { ms }),
     ]
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Absent,
     /// Of which claim, counted from one; until when.
     InProgress(u64, i64),
+    Waiting(i64),
     Done,
     Failed(Class),
 }
 
-/// The contract, as plainly as it can be said.
-struct Model {
+/// One event as the table has it.
+#[derive(Debug, Clone)]
+struct Event {
+    subject: usize,
     state: State,
     expires_at: i64,
     attempts: u32,
+    /// Claims in a row that nobody reported on.
+    unfinished: u32,
+    applied: Vec<String>,
+}
+
+/// One lease as the table has it.
+#[derive(Debug, Clone, Default)]
+struct Subject {
+    /// The owner, counted from one, and until when.
+    held: Option<(u64, i64)>,
+    memo: Option<String>,
+    expires_at: i64,
+}
+
+/// What the embedded database does and a table of DynamoDB does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Adapter {
+    DynamoDb,
+    /// Sweeps by itself, and cuts what is further ahead than it can be.
+    Sqlite,
+}
+
+/// The contract, as plainly as it can be said.
+struct Model {
+    adapter: Adapter,
+    now_ms: i64,
+    subjects: [Subject; SUBJECTS],
+    /// By the record's key: `None` is the plain id.
+    events: BTreeMap<Option<usize>, Event>,
+    owners: u64,
     claims: u64,
 }
 
 impl Model {
-    fn open(&self, now_ms: i64) -> bool {
-        match self.state {
-            State::Absent => true,
-            _ if self.expires_at <= now_ms.div_euclid(1000) => true,
-            State::InProgress(_, until_ms) => until_ms <= now_ms,
-            State::Done | State::Failed(_) => false,
+    fn now_s(&self) -> i64 {
+        self.now_ms.div_euclid(1000)
+    }
+
+    fn event_lasts(&self) -> i64 {
+        self.now_s() + i64::from(TTL_DAYS) * 86_400
+    }
+
+    fn furthest(&self, longest: Duration) -> i64 {
+        match self.adapter {
+            Adapter::DynamoDb => i64::MAX,
+            Adapter::Sqlite => self.now_ms + i64::try_from(longest.as_millis()).unwrap(),
         }
     }
 
-    fn touch(&mut self, now_ms: i64) {
-        self.expires_at = now_ms.div_euclid(1000) + i64::from(TTL_DAYS) * 86_400;
-    }
-
-    /// The words for the answer that is due, and the number of the claim.
-    fn claim(&mut self, now_ms: i64, replay: bool) -> (String, u64) {
-        let retry = matches!(self.state, State::Failed(Class::Retryable));
-        let finished = matches!(self.state, State::Done | State::Failed(_));
-        if self.open(now_ms) || retry || (replay && finished) {
-            let took_over = matches!(self.state, State::InProgress(..));
-            self.claims += 1;
-            self.attempts += 1;
-            self.state = State::InProgress(self.claims, now_ms + LEASE_MS);
-            self.touch(now_ms);
-            return (
-                format!("claimed {} {took_over}", self.attempts),
-                self.claims,
-            );
+    /// The words for the answer that is due, and the number of the owner.
+    fn lease(&mut self, subject: usize) -> (String, u64) {
+        let (now_ms, now_s) = (self.now_ms, self.now_s());
+        if self.adapter == Adapter::Sqlite {
+            for (other, row) in self.subjects.iter_mut().enumerate() {
+                if other != subject && row.expires_at <= now_s {
+                    *row = Subject::default();
+                }
+            }
         }
-        let words = match self.state {
-            State::InProgress(_, until_ms) => format!("busy {until_ms}"),
-            State::Done => "done".to_owned(),
-            _ => "failed".to_owned(),
+        let furthest = self.furthest(MAX_LEASE);
+        let row = &mut self.subjects[subject];
+        if let Some((_, until_ms)) = &mut row.held
+            && *until_ms > now_ms
+        {
+            *until_ms = furthest.min(*until_ms);
+            return (format!("busy {until_ms}"), 0);
+        }
+        let memo = row.memo.take().filter(|_| row.expires_at > now_s);
+        let words = format!("ours {} {memo:?}", row.held.is_some());
+        self.owners += 1;
+        *row = Subject {
+            held: Some((self.owners, now_ms + LEASE_MS)),
+            memo,
+            expires_at: now_s + 7 * 86_400,
         };
-        (words, 0)
+        (words, self.owners)
     }
 
-    fn finish(&mut self, now_ms: i64, claim: u64, state: State) -> Recorded {
-        match self.state {
-            State::InProgress(owner, _) if owner == claim => {
-                self.state = state;
-                self.touch(now_ms);
-                Recorded::Written
-            }
-            _ => Recorded::Superseded,
+    fn is_held(&self, subject: usize, owner: u64) -> bool {
+        self.subjects[subject].held.is_some_and(|held| held.0 == owner)
+    }
+
+    fn renew(&mut self, subject: usize, owner: u64, claim: Option<(Option<usize>, u64)>) -> Recorded {
+        let until_ms = self.now_ms + LEASE_MS;
+        let mut all = true;
+        match &mut self.subjects[subject].held {
+            Some(held) if held.0 == owner => held.1 = until_ms,
+            _ => all = false,
         }
+        if let Some((key, claim)) = claim {
+            match self.events.get_mut(&key).map(|event| &mut event.state) {
+                Some(State::InProgress(of, until)) if *of == claim => *until = until_ms,
+                _ => all = false,
+            }
+        }
+        recorded(all)
     }
 
-    fn reject(&mut self, now_ms: i64) -> Recorded {
-        if self.open(now_ms) || matches!(self.state, State::Failed(_)) {
-            self.state = State::Failed(Class::Permanent);
-            self.touch(now_ms);
-            Recorded::Written
-        } else {
+    fn note(&mut self, subject: usize, owner: u64, memo: Option<String>) -> Recorded {
+        let is_held = self.is_held(subject, owner);
+        if is_held {
+            self.subjects[subject].expires_at = self.now_s() + 7 * 86_400;
+            self.subjects[subject].memo = memo;
+        }
+        recorded(is_held)
+    }
+
+    fn memo(&self, subject: usize) -> Option<String> {
+        let row = &self.subjects[subject];
+        row.memo.clone().filter(|_| row.expires_at > self.now_s())
+    }
+
+    /// Under which key a subject's event is recorded.
+    fn key(&self, subject: usize) -> Option<usize> {
+        let plain = self.events.get(&None);
+        plain
+            .filter(|event| event.subject != subject && event.expires_at > self.now_s())
+            .map(|_| subject)
+    }
+
+    /// The words for the answer that is due; the key and the number of the claim.
+    fn claim(&mut self, subject: usize, until_ms: i64, reason: Reason) -> (String, Option<usize>, u64) {
+        let (now_ms, now_s) = (self.now_ms, self.now_s());
+        if self.adapter == Adapter::Sqlite {
+            self.events
+                .retain(|key, event| key.is_none() || event.expires_at > now_s);
+        }
+        let key = self.key(subject);
+        let before = self.events.get(&key);
+        if let Some(event) = before.filter(|event| event.expires_at > now_s) {
+            let ahead = |until: i64, longest| until > now_ms && until <= self.furthest(longest);
+            let words = match (event.state, reason) {
+                (State::InProgress(_, until), _) if ahead(until, MAX_LEASE) => {
+                    Some(format!("busy {until}"))
+                }
+                (State::InProgress(..), _) | (_, Reason::Replay) => None,
+                (State::Waiting(until), _) if ahead(until, MAX_WAIT) => {
+                    Some(format!("waiting {until}"))
+                }
+                (State::Waiting(_) | State::Failed(Class::Retryable), _) => None,
+                (State::Done, _) => Some("done".to_owned()),
+                (State::Failed(Class::Permanent), _) => Some("failed".to_owned()),
+            };
+            if let Some(words) = words {
+                return (words, key, 0);
+            }
+        }
+        let (attempts, deaths, applied) = before.map_or((0, 0, Vec::new()), |event| {
+            (event.attempts, event.unfinished, event.applied.clone())
+        });
+        self.claims += 1;
+        let event = Event {
+            subject,
+            state: State::InProgress(self.claims, until_ms),
+            expires_at: self.event_lasts(),
+            attempts: attempts + 1,
+            unfinished: deaths + 1,
+            applied: match reason {
+                Reason::Delivery => applied,
+                Reason::Replay => Vec::new(),
+            },
+        };
+        self.events.insert(key, event);
+        let words = format!("claimed {} {deaths} {}", attempts + 1, deaths > 0);
+        (words, key, self.claims)
+    }
+
+    fn conclude(
+        &mut self,
+        subject: usize,
+        owner: u64,
+        claim: Option<(Option<usize>, u64)>,
+        end: End,
+        memo: &Memo,
+    ) -> Vec<Recorded> {
+        let is_held = self.is_held(subject, owner);
+        let (now_ms, now_s, lasts) = (self.now_ms, self.now_s(), self.event_lasts());
+        if is_held {
+            let row = &mut self.subjects[subject];
+            row.held = None;
+            row.expires_at = now_s + 7 * 86_400;
+            if let Memo::Write(memo) = memo {
+                row.memo.clone_from(memo);
+            }
+        }
+        let finish = |(key, claim): (Option<usize>, u64)| {
+            let event = self.events.get_mut(&key).filter(|_| is_held);
+            let event = event
+                .filter(|event| matches!(event.state, State::InProgress(of, _) if of == claim));
+            if let Some(event) = event {
+                event.applied.push(claim.to_string());
+                event.unfinished = 0;
+                event.expires_at = lasts;
+                event.state = match end {
+                    End::Done => State::Done,
+                    End::Failed(class) => State::Failed(class),
+                    End::Waiting => State::Waiting(now_ms + WAIT_MS),
+                };
+                return Recorded::Written;
+            }
             Recorded::Superseded
+        };
+        claim.into_iter().map(finish).collect()
+    }
+
+    fn reject(&mut self, subject: usize) -> Recorded {
+        let key = self.key(subject);
+        let (now_ms, now_s, lasts) = (self.now_ms, self.now_s(), self.event_lasts());
+        let event = self.events.entry(key).or_insert(Event {
+            subject,
+            state: State::Failed(Class::Permanent),
+            expires_at: 0,
+            attempts: 0,
+            unfinished: 0,
+            applied: Vec::new(),
+        });
+        let is_open = event.expires_at <= now_s
+            || match event.state {
+                State::InProgress(_, until_ms) => until_ms <= now_ms,
+                State::Failed(_) => true,
+                State::Done | State::Waiting(_) => false,
+            };
+        if is_open {
+            event.subject = subject;
+            event.state = State::Failed(Class::Permanent);
+            event.expires_at = lasts;
         }
+        recorded(is_open)
     }
 }
 
-async fn run(world: &World, id: &str, steps: &[Step]) -> Result<(), TestCaseError> {
-    world
-        .clock
-        .advance(START_MS - okta_anypoint::clock::Clock::now_ms(&*world.clock));
-    let mut now_ms = START_MS;
-    let mut model = Model {
-        state: State::Absent,
-        expires_at: 0,
-        attempts: 0,
-        claims: 0,
-    };
-    let mut held: [Option<(u64, Claim)>; OWNERS] = [const { None }; OWNERS];
-    for step in steps {
+fn recorded(is_written: bool) -> Recorded {
+    if is_written {
+        Recorded::Written
+    } else {
+        Recorded::Superseded
+    }
+}
+
+/// A run that works on a subject, as the test knows it.
+struct Run {
+    subject: usize,
+    lease: Lease,
+    owner: u64,
+    claim: Option<(Option<usize>, u64, Claim)>,
+    /// When it took or renewed its lease, by a clock that nobody sets.
+    since_ms: i64,
+}
+
+impl Run {
+    fn claimed(&self) -> Option<(Option<usize>, u64)> {
+        self.claim.as_ref().map(|(key, claim, _)| (*key, *claim))
+    }
+}
+
+struct History<'w> {
+    world: &'w World,
+    id: String,
+    model: Model,
+    runs: [Option<Run>; RUNS],
+    true_ms: i64,
+    /// Runs of before this moment are older than the clock believes.
+    trusted_since_ms: i64,
+}
+
+impl History<'_> {
+    fn subject(&self, subject: usize) -> String {
+        format!("user#{}-{subject}", self.id)
+    }
+
+    fn work(&self, subject: usize) -> Work {
+        Work {
+            subject: self.subject(subject),
+            ..work(&self.id)
+        }
+    }
+
+    async fn lease(&mut self, number: usize, subject: usize) -> Result<(), TestCaseError> {
+        let name = self.subject(subject);
+        let ledger = &self.world.others[number % self.world.others.len()];
+        let time = Duration::from_millis(LEASE_MS.unsigned_abs());
+        let answer = ledger.lease(&name, time).await.unwrap();
+        let (due, owner) = self.model.lease(subject);
+        let lease = match answer {
+            Leased::Busy { until_ms } => {
+                prop_assert_eq!(format!("busy {until_ms}"), due);
+                return Ok(());
+            }
+            Leased::Ours(lease) => lease,
+        };
+        let words = format!("ours {} {:?}", lease.took_over(), lease.memo());
+        prop_assert_eq!(words, due);
+        for other in self.runs.iter().flatten() {
+            let is_young = self.true_ms - other.since_ms < LEASE_MS
+                && other.since_ms >= self.trusted_since_ms;
+            prop_assert!(other.subject != subject || !is_young, "two owners");
+        }
+        self.runs[number] = Some(Run {
+            subject,
+            lease,
+            owner,
+            claim: None,
+            since_ms: self.true_ms,
+        });
+        Ok(())
+    }
+
+    async fn renew(&mut self, number: usize) -> Result<(), TestCaseError> {
+        let Some(run) = &mut self.runs[number] else {
+            return Ok(());
+        };
+        let due = self.model.renew(run.subject, run.owner, run.claimed());
+        let claims: Vec<&Claim> = run.claim.iter().map(|(_, _, claim)| claim).collect();
+        let time = Duration::from_millis(LEASE_MS.unsigned_abs());
+        let renewed = self.world.ledger.renew(&run.lease, &claims, time).await;
+        prop_assert_eq!(renewed.unwrap(), due);
+        if due == Recorded::Written {
+            run.since_ms = self.true_ms;
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, number: usize) -> Result<(), TestCaseError> {
+        let Some(run) = &self.runs[number] else {
+            return Ok(());
+        };
+        let memo = Some(format!("noted by {}", run.owner));
+        let due = self.model.note(run.subject, run.owner, memo.clone());
+        let written = self.world.ledger.write_memo(&run.lease, memo).await;
+        prop_assert_eq!(written.unwrap(), due);
+        Ok(())
+    }
+
+    async fn claim(&mut self, number: usize, reason: Reason) -> Result<(), TestCaseError> {
+        let Some(run) = self.runs[number].as_ref().filter(|run| run.claim.is_none()) else {
+            return Ok(());
+        };
+        let subject = run.subject;
+        let until_ms = run.lease.until_ms();
+        let ledger = &self.world.others[number % self.world.others.len()];
+        let answer = ledger
+            .claim(&self.work(subject), &run.lease, reason)
+            .await
+            .unwrap();
+        let (due, key, claim) = self.model.claim(subject, until_ms, reason);
+        let words = match answer {
+            Outcome::Claimed(ours) => {
+                let words = format!("claimed {} {} {}", ours.attempts, ours.deaths, ours.took_over);
+                prop_assert_eq!(ours.id(), self.record_id(key));
+                if let Some(run) = &mut self.runs[number] {
+                    run.claim = Some((key, claim, ours));
+                }
+                words
+            }
+            Outcome::AlreadyDone => "done".to_owned(),
+            Outcome::AlreadyFailed => "failed".to_owned(),
+            Outcome::Waiting { until_ms } => format!("waiting {until_ms}"),
+            Outcome::Busy { until_ms } => format!("busy {until_ms}"),
+        };
+        prop_assert_eq!(words, due);
+        Ok(())
+    }
+
+    fn record_id(&self, key: Option<usize>) -> String {
+        match key {
+            None => self.id.clone(),
+            Some(subject) => format!("{}#{}", self.id, self.subject(subject)),
+        }
+    }
+
+    async fn conclude(&mut self, number: usize, end: End, notes: bool) -> Result<(), TestCaseError> {
+        let Some(run) = self.runs[number].take() else {
+            return Ok(());
+        };
+        let memo = if notes {
+            Memo::Write(Some(format!("left by {}", run.owner)))
+        } else {
+            Memo::Keep
+        };
+        let due = self
+            .model
+            .conclude(run.subject, run.owner, run.claimed(), end, &memo);
+        let state = match end {
+            End::Done => EndState::Done,
+            End::Failed(Class::Permanent) => EndState::Failed(refused()),
+            End::Failed(_) => EndState::Failed(busy_remote()),
+            End::Waiting => EndState::Waiting {
+                until_ms: self.model.now_ms + WAIT_MS,
+                seen: "nobody".to_owned(),
+            },
+        };
+        let claims = run.claim.map(|(_, number, claim)| {
+            let applied = vec![number.to_string()];
+            (claim, Ending { applied, state })
+        });
+        let conclusion = Conclusion {
+            claims: claims.into_iter().collect(),
+            memo,
+        };
+        let recorded = self.world.ledger.conclude(run.lease, conclusion).await;
+        prop_assert_eq!(recorded.unwrap(), due);
+        Ok(())
+    }
+
+    /// What everybody can read is the model's, too.
+    async fn compare(&self) -> Result<(), TestCaseError> {
+        let ledger = &self.world.ledger;
+        for subject in 0..SUBJECTS {
+            let memo = ledger.memo(&self.subject(subject)).await.unwrap();
+            prop_assert_eq!(memo, self.model.memo(subject));
+        }
+        for key in [None, Some(0), Some(1)] {
+            let found = ledger.record(&self.record_id(key)).await.unwrap();
+            let found = found.map(|record| {
+                let applied = record.applied.unwrap_or_default();
+                (record.status.as_str(), record.subject, record.attempts, applied)
+            });
+            let due = self.model.events.get(&key);
+            let due = due.filter(|event| event.expires_at > self.model.now_s());
+            let due = due.map(|event| {
+                let status = match event.state {
+                    State::InProgress(..) => "in_progress",
+                    State::Waiting(_) => "waiting",
+                    State::Done => "done",
+                    State::Failed(_) => "failed",
+                };
+                let subject = self.subject(event.subject);
+                (status, subject, event.attempts, event.applied.clone())
+            });
+            prop_assert_eq!(found, due);
+        }
+        Ok(())
+    }
+
+    async fn go(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
+            Step::Lease { run, subject } => self.lease(run, subject).await,
+            Step::Renew { run } => self.renew(run).await,
+            Step::Note { run } => self.note(run).await,
+            Step::Claim { run, reason } => self.claim(run, reason).await,
+            Step::Conclude { run, end, notes } => self.conclude(run, end, notes).await,
+            Step::Die { run } => {
+                self.runs[run] = None;
+                Ok(())
+            }
+            Step::Reject { subject } => {
+                let due = self.model.reject(subject);
+                let work = self.work(subject);
+                let answer = self.world.ledger.reject(&work, &refused()).await;
+                prop_assert_eq!(answer.unwrap(), due);
+                Ok(())
+            }
             Step::Pass { ms } => {
-                world.clock.advance(ms);
-                now_ms += ms;
+                self.true_ms += ms;
+                self.set(ms);
+                Ok(())
             }
-            Step::Claim { owner, replay } => {
-                let reason = if replay {
-                    Reason::Replay
-                } else {
-                    Reason::Delivery
-                };
-                let ledger = &world.others[owner % world.others.len()];
-                let lease = Duration::from_millis(LEASE_MS.unsigned_abs());
-                let answer = ledger.claim(&work(id), lease, reason).await.unwrap();
-                let (due, number) = model.claim(now_ms, replay);
-                let words = match answer {
-                    Outcome::Claimed(claim) => {
-                        let words = format!("claimed {} {}", claim.attempts, claim.took_over);
-                        held[owner] = Some((number, claim));
-                        words
-                    }
-                    Outcome::AlreadyDone => "done".to_owned(),
-                    Outcome::AlreadyFailed => "failed".to_owned(),
-                    Outcome::Busy { until_ms } => format!("busy {until_ms}"),
-                };
-                prop_assert_eq!(words, due, "{:?}", step);
-            }
-            Step::Complete { owner } => {
-                if let Some((number, claim)) = held[owner].take() {
-                    let due = model.finish(now_ms, number, State::Done);
-                    prop_assert_eq!(world.ledger.complete(claim).await.unwrap(), due);
+            Step::Jump { ms } => {
+                if ms > 0 {
+                    self.trusted_since_ms = self.true_ms + 1;
+                    self.true_ms += 1;
                 }
-            }
-            Step::Fail { owner, class } => {
-                if let Some((number, claim)) = held[owner].take() {
-                    let failure = match class {
-                        Class::Retryable => busy_remote(),
-                        Class::Permanent => refused(),
-                    };
-                    let due = model.finish(now_ms, number, State::Failed(class));
-                    prop_assert_eq!(world.ledger.fail(claim, &failure).await.unwrap(), due);
-                }
-            }
-            Step::Reject => {
-                let due = model.reject(now_ms);
-                let answer = world.ledger.reject(&work(id), &refused()).await.unwrap();
-                prop_assert_eq!(answer, due);
+                self.set(ms);
+                Ok(())
             }
         }
     }
-    Ok(())
+
+    fn set(&mut self, ms: i64) {
+        self.world.clock.advance(ms);
+        self.model.now_ms += ms;
+    }
 }
 
-fn check(cases: u32, world: World, runtime: &tokio::runtime::Runtime) {
+async fn run(
+    world: &World,
+    adapter: Adapter,
+    id: String,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
+    world.clock.advance(START_MS - world.clock.now_ms());
+    let mut history = History {
+        world,
+        id,
+        model: Model {
+            adapter,
+            now_ms: START_MS,
+            subjects: Default::default(),
+            events: BTreeMap::new(),
+            owners: 0,
+            claims: 0,
+        },
+        runs: [const { None }; RUNS],
+        true_ms: 0,
+        trusted_since_ms: 0,
+    };
+    for (number, step) in steps.iter().enumerate() {
+        let failed = |error| match error {
+            TestCaseError::Fail(why) => {
+                TestCaseError::fail(format!("step {number}, {step:?}: {why}"))
+            }
+            rejected => rejected,
+        };
+        history.go(step).await.map_err(failed)?;
+    }
+    history.compare().await
+}
+
+fn check(cases: u32, world: World, adapter: Adapter, runtime: &tokio::runtime::Runtime) {
     let config = Config {
         cases,
         failure_persistence: None,
         ..Config::default()
     };
     let mut runner = TestRunner::new(config);
-    let history = (any::<u64>(), vec(step(), 1..40));
+    let history = (any::<u64>(), vec(step(), 1..60));
     runner
         .run(&history, |(seed, steps)| {
             let id = format!("{seed}-{}", uuid::Uuid::new_v4());
-            runtime.block_on(run(&world, &id, &steps))
+            runtime.block_on(run(&world, adapter, id, &steps))
         })
         .unwrap();
 }
@@ -202,12 +623,12 @@ fn check(cases: u32, world: World, runtime: &tokio::runtime::Runtime) {
 fn sqlite_keeps_the_contract_in_any_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(sqlite());
-    check(150, world, &runtime);
+    check(250, world, Adapter::Sqlite, &runtime);
 }
 
 #[test]
 fn dynamodb_keeps_the_contract_in_any_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(dynamodb());
-    check(100, world, &runtime);
+    check(120, world, Adapter::DynamoDb, &runtime);
 }

@@ -191,8 +191,8 @@ fn change(subject: &str, n: usize) -> Change {
     Change {
         uuid: uuid::Uuid::new_v4().to_string().parse().unwrap(),
         event_type: "group.user_membership.add".to_owned(),
-        subject: subject.parse().unwrap(),
         published: format!("2026-01-01T00:00:{:02}.000Z", n % 60),
+        ..Change::found(subject.parse().unwrap(), 0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One subject's trouble is its own: panics, hangs, and results that come too late.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,32 +12,31 @@ use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use okta_anypoint::ledger::{
-    Claim, Filter, Ledger, Outcome, Reason, Record, Recorded, SqliteLedger, Status, Work,
+    Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record, Recorded,
+    Status, Work,
 };
-use okta_anypoint::provision::Policy;
+use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{
-    AccountOwner, Document, Intended, LastWrite, Linked, SqliteStore, Store, Stored, TeamLink,
-    UserLink, UserMemory,
+    AccountOwner, Linked, Recalled, Store, TeamLink, TeamPairs, UserLink,
 };
 use okta_anypoint::telemetry::Metrics;
-use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
 
-use crate::world::{APP, World};
+use crate::world::{APP, World, embedded};
 
 const TIME: Duration = Duration::from_secs(20);
 type Answer<T> = Result<T, Failure>;
 
-/// Panics as soon as anybody asks for the memory of one user.
+/// Panics as soon as anybody asks what the table says of one user.
 struct PanicsFor(OktaUserId, Arc<dyn Store>);
 
 #[async_trait]
 impl Store for PanicsFor {
-    async fn user_memory(&self, user: &OktaUserId) -> Answer<UserMemory> {
+    async fn recall_user(&self, user: &OktaUserId) -> Answer<Recalled> {
         assert!(*user != self.0, "Xaveria Plantedname broke it");
-        self.1.user_memory(user).await
+        self.1.recall_user(user).await
     }
     async fn user_link(&self, user: &OktaUserId) -> Answer<Option<UserLink>> {
         self.1.user_link(user).await
@@ -48,11 +47,30 @@ impl Store for PanicsFor {
     async fn all_user_links(&self) -> Answer<HashMap<OktaUserId, UserLink>> {
         self.1.all_user_links().await
     }
-    async fn link_user(&self, user: &OktaUserId, link: &UserLink) -> Answer<Linked<OktaUserId>> {
-        self.1.link_user(user, link).await
+    async fn link_user(
+        &self,
+        lease: &Lease,
+        user: &OktaUserId,
+        link: &UserLink,
+        before: Option<&UserLink>,
+        memo: Memo,
+    ) -> Answer<Linked<OktaUserId>> {
+        self.1.link_user(lease, user, link, before, memo).await
     }
-    async fn unlink_user(&self, user: &OktaUserId) -> Answer<()> {
-        self.1.unlink_user(user).await
+    async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Answer<()> {
+        self.1.unlink_user(lease, user).await
+    }
+    async fn record_orphan(
+        &self,
+        lease: &Lease,
+        user: &OktaUserId,
+        account: &AccountId,
+        memo: Memo,
+    ) -> Answer<()> {
+        self.1.record_orphan(lease, user, account, memo).await
+    }
+    async fn forget_old_intent(&self, user: &OktaUserId) -> Answer<()> {
+        self.1.forget_old_intent(user).await
     }
     async fn account_owners(
         &self,
@@ -60,51 +78,23 @@ impl Store for PanicsFor {
     ) -> Answer<HashMap<AccountId, AccountOwner>> {
         self.1.account_owners(accounts).await
     }
-    async fn intend_account(
-        &self,
-        user: &OktaUserId,
-        username: &str,
-        holder: &str,
-        lease: Duration,
-    ) -> Answer<Intended> {
-        self.1.intend_account(user, username, holder, lease).await
-    }
-    async fn release_intent(&self, user: &OktaUserId, holder: &str) -> Answer<()> {
-        self.1.release_intent(user, holder).await
-    }
-    async fn forget_intent(&self, user: &OktaUserId) -> Answer<()> {
-        self.1.forget_intent(user).await
-    }
-    async fn note_memberships(
-        &self,
-        user: &OktaUserId,
-        teams: &BTreeMap<TeamId, LastWrite>,
-    ) -> Answer<()> {
-        self.1.note_memberships(user, teams).await
-    }
-    async fn team_link(&self, group: &OktaGroupId) -> Answer<Option<TeamLink>> {
-        self.1.team_link(group).await
-    }
-    async fn team_links(&self, groups: &[OktaGroupId]) -> Answer<HashMap<OktaGroupId, TeamLink>> {
-        self.1.team_links(groups).await
+    async fn team_pairs(&self, groups: &[OktaGroupId], teams: &[TeamId]) -> Answer<TeamPairs> {
+        self.1.team_pairs(groups, teams).await
     }
     async fn all_team_links(&self) -> Answer<HashMap<OktaGroupId, TeamLink>> {
         self.1.all_team_links().await
     }
-    async fn link_team(&self, group: &OktaGroupId, link: &TeamLink) -> Answer<Linked<OktaGroupId>> {
-        self.1.link_team(group, link).await
+    async fn link_team(
+        &self,
+        lease: &Lease,
+        group: &OktaGroupId,
+        link: &TeamLink,
+        before: Option<&TeamLink>,
+    ) -> Answer<Linked<OktaGroupId>> {
+        self.1.link_team(lease, group, link, before).await
     }
-    async fn unlink_team(&self, group: &OktaGroupId) -> Answer<()> {
-        self.1.unlink_team(group).await
-    }
-    async fn team_owners(&self, teams: &[TeamId]) -> Answer<HashMap<TeamId, OktaGroupId>> {
-        self.1.team_owners(teams).await
-    }
-    async fn document(&self, name: &str) -> Answer<Option<Document>> {
-        self.1.document(name).await
-    }
-    async fn put_document(&self, name: &str, json: &str, expected: u64) -> Answer<Stored> {
-        self.1.put_document(name, json, expected).await
+    async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Answer<()> {
+        self.1.unlink_team(lease, group).await
     }
     async fn repair_reverse_entries(
         &self,
@@ -127,7 +117,7 @@ struct Fails(String, Way, Arc<dyn Ledger>);
 
 #[async_trait]
 impl Ledger for Fails {
-    async fn claim(&self, work: &Work, lease: Duration, reason: Reason) -> Answer<Outcome> {
+    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Answer<Outcome> {
         if work.subject == self.0 {
             match self.1 {
                 Way::Panics => panic!("Xaveria Plantedname broke it"),
@@ -136,11 +126,23 @@ impl Ledger for Fails {
         }
         self.2.claim(work, lease, reason).await
     }
-    async fn complete(&self, claim: Claim) -> Answer<Recorded> {
-        self.2.complete(claim).await
+    async fn lease(&self, subject: &str, time: Duration) -> Answer<Leased> {
+        self.2.lease(subject, time).await
     }
-    async fn fail(&self, claim: Claim, failure: &Failure) -> Answer<Recorded> {
-        self.2.fail(claim, failure).await
+    async fn renew(&self, lease: &Lease, claims: &[&Claim], time: Duration) -> Answer<Recorded> {
+        self.2.renew(lease, claims, time).await
+    }
+    async fn memo(&self, subject: &str) -> Answer<Option<String>> {
+        self.2.memo(subject).await
+    }
+    async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Answer<Recorded> {
+        self.2.write_memo(lease, memo).await
+    }
+    async fn last_held(&self, subjects: &[String]) -> Answer<HashMap<String, i64>> {
+        self.2.last_held(subjects).await
+    }
+    async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Answer<Vec<Recorded>> {
+        self.2.conclude(lease, conclusion).await
     }
     async fn reject(&self, work: &Work, failure: &Failure) -> Answer<Recorded> {
         self.2.reject(work, failure).await
@@ -169,10 +171,13 @@ fn change(user: &str) -> Change {
 }
 
 fn worker(world: &World, ledger: Arc<dyn Ledger>, store: Arc<dyn Store>) -> (Worker, Arc<Metrics>) {
-    let mut provisioner = world.provisioner.clone();
-    provisioner.store = store;
+    let ports = Ports {
+        ledger,
+        store,
+        ..world.ports.clone()
+    };
     let metrics = Arc::new(Metrics::new("test"));
-    let worker = Worker::new(ledger, provisioner, None, metrics.clone(), Pace::QUEUED);
+    let worker = Worker::new(ports, None, metrics.clone(), Pace::QUEUED);
     (worker, metrics)
 }
 
@@ -242,10 +247,7 @@ async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
 #[tokio::test]
 async fn a_late_result_is_refused_and_counted() {
     let database = Database::in_memory().unwrap();
-    let table = |clock: Arc<dyn Clock>| Table {
-        ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
-        store: Arc::new(SqliteStore::new(database.clone(), clock)),
-    };
+    let table = |clock: Arc<dyn Clock>| embedded(database.clone(), &clock);
     let here = table(Arc::new(SystemClock));
     let world = World::on(here.clone(), Policy::default(), Pace::QUEUED, TIME).await;
     let ahead: Arc<dyn Clock> = Arc::new(ManualClock::at(SystemClock.now_ms() + 3_600_000));

@@ -14,7 +14,7 @@ use super::{APP, Stage};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn cursor(stage: &Stage) -> Option<Value> {
-    let found = stage.store.document("cursor#catch_up").await.unwrap()?;
+    let found = stage.table.documents.document("cursor#catch_up").await.unwrap()?;
     Some(serde_json::from_str(&found.json).unwrap())
 }
 
@@ -101,7 +101,8 @@ async fn a_lost_or_unreadable_cursor_is_a_first_run() {
     let recorder = stage.record();
     let ann = stage.assigned("ann");
     stage
-        .store
+        .table
+        .documents
         .put_document("cursor#catch_up", "{]", 0)
         .await
         .unwrap();
@@ -132,7 +133,8 @@ async fn a_stored_place_that_okta_or_another_org_does_not_know_begins_the_pass_a
         let newest_ms = stage.clock.now_ms();
         let cursor = json!({"newest_ms": newest_ms, "next": next}).to_string();
         stage
-            .store
+            .table
+            .documents
             .put_document("cursor#catch_up", &cursor, 0)
             .await
             .unwrap();

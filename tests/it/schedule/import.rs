@@ -293,12 +293,12 @@ async fn what_would_be_undone_or_guessed_is_reported(
         }
     }
     stage.forget();
-    let links = stage.store.all_user_links().await.unwrap();
+    let links = stage.table.store.all_user_links().await.unwrap();
     let users = stage.okta.world().users.len();
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("unpaired"), expected, "{situation}");
     assert_eq!(summary.problems.len(), expected);
-    assert_eq!(stage.store.all_user_links().await.unwrap(), links);
+    assert_eq!(stage.table.store.all_user_links().await.unwrap(), links);
     assert_eq!(stage.okta.world().users.len(), users, "{situation}");
     assert_eq!(stage.writes(), Vec::<String>::new(), "{situation}");
     no_personal_data(&summary);

@@ -115,7 +115,7 @@ async fn a_source_that_fails_stops_the_import(
         assert!(stage.try_run(Task::Import, None).await.is_err());
         assert_eq!(traffic.fired(set), 1);
         assert_eq!(stage.writes(), Vec::<String>::new());
-        assert!(stage.store.all_user_links().await.unwrap().is_empty());
+        assert!(stage.table.store.all_user_links().await.unwrap().is_empty());
         stage.end();
     }
 }

@@ -1,9 +1,9 @@
 //! What a look at the user wrote while an import was on its way is not overwritten.
 
-use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ids::AccountId;
 use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
-use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
+use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -11,13 +11,12 @@ use super::{APP, Stage};
 
 /// Imports ann, who is not assigned yet; just before she is assigned, somebody writes `link` for her.
 async fn import_while_linking(stage: &Stage, ann: &str, link: UserLink) -> Summary {
-    let (store, user) = (stage.store.clone(), OktaUserId::parse(ann).unwrap());
+    let (table, user) = (stage.table.clone(), ann.to_owned());
     let path = format!("/api/v1/apps/{APP}/users/{ann}");
     stage.okta.traffic().on_request(move |request| {
         if request.method == http::Method::GET && request.path == path {
-            let written = store.link_user(&user, &link);
-            let written = block_in_place(|| Handle::current().block_on(written));
-            assert_eq!(written.unwrap(), Linked::Written);
+            let written = crate::world::link(&table, &user, &link);
+            block_in_place(|| Handle::current().block_on(written));
         }
     });
     stage.run(Task::Import).await

@@ -57,7 +57,8 @@ async fn the_limit_is_exact(#[case] limit: DeactivationLimit, #[case] passes: bo
         let lines = stage.metrics.take_lines(0).join("\n");
         assert!(lines.contains("\"RunStopped\":1"), "{lines}");
         let kept = stage
-            .store
+            .table
+            .documents
             .document("report#reconcile")
             .await
             .unwrap()

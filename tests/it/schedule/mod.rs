@@ -26,16 +26,16 @@ use okta_anypoint::event::Change;
 use okta_anypoint::failure::{Failure, Side};
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{OktaAppId, OktaUserId, OrganizationId};
-use okta_anypoint::ledger::{Ledger, SqliteLedger};
 use okta_anypoint::okta::{Credentials, Okta};
-use okta_anypoint::provision::{ImportedNames, Policy, Provisioner};
+use okta_anypoint::provision::{ImportedNames, Policy, Ports};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{SqliteStore, Store, UserLink};
+use okta_anypoint::store::UserLink;
+use okta_anypoint::wiring::Table;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
 use secrecy::SecretString;
@@ -95,8 +95,7 @@ pub struct Stage {
     pub okta: OktaSimulator,
     pub anypoint: AnypointSimulator,
     pub clock: Arc<MovedClock>,
-    pub store: Arc<dyn Store>,
-    pub ledger: Arc<dyn Ledger>,
+    pub table: Table,
     pub policy: Policy,
     pub settings: ScheduleSettings,
     pub metrics: Arc<Metrics>,
@@ -113,14 +112,13 @@ impl Stage {
     pub async fn with_pages(page_cap: Option<usize>) -> Self {
         let clock = Arc::new(MovedClock::default());
         let database = Database::in_memory().unwrap();
-        let store = Arc::new(SqliteStore::new(database.clone(), clock.clone()));
-        let ledger = Arc::new(SqliteLedger::new(database, 30, clock.clone()));
-        Self::on(store, ledger, clock, page_cap).await
+        let shared: Arc<dyn Clock> = clock.clone();
+        let table = crate::world::embedded(database, &shared);
+        Self::on(table, clock, page_cap).await
     }
 
     pub async fn on(
-        store: Arc<dyn Store>,
-        ledger: Arc<dyn Ledger>,
+        table: Table,
         clock: Arc<MovedClock>,
         page_cap: Option<usize>,
     ) -> Self {
@@ -140,8 +138,7 @@ impl Stage {
             okta,
             anypoint: AnypointSimulator::start(any, options).await.unwrap(),
             clock,
-            store,
-            ledger,
+            table,
             policy: Policy::default(),
             settings: ScheduleSettings {
                 import: ImportMode::Report,
@@ -153,10 +150,10 @@ impl Stage {
         }
     }
 
-    fn provisioner(&self) -> Provisioner {
+    pub fn ports(&self) -> Ports {
         let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
         let url = |text: &str| text.parse().unwrap();
-        Provisioner {
+        Ports {
             okta: Okta::new(
                 http.clone(),
                 url(self.okta.base_url()),
@@ -169,7 +166,9 @@ impl Stage {
                 "simulated-client".to_owned(),
                 SecretString::from("simulated-secret"),
             ),
-            store: self.store.clone(),
+            store: self.table.store.clone(),
+            ledger: self.table.ledger.clone(),
+            documents: self.table.documents.clone(),
             policy: Arc::new(self.policy.clone()),
             app: OktaAppId::parse(APP).unwrap(),
             clock: self.clock.clone(),
@@ -177,13 +176,7 @@ impl Stage {
     }
 
     pub fn inline(&self) -> Arc<dyn Queue> {
-        let worker = Worker::new(
-            self.ledger.clone(),
-            self.provisioner(),
-            None,
-            self.metrics.clone(),
-            Pace::INLINE,
-        );
+        let worker = Worker::new(self.ports(), None, self.metrics.clone(), Pace::INLINE);
         Arc::new(InlineQueue::new(Arc::new(worker), Duration::from_secs(30)))
     }
 
@@ -196,7 +189,7 @@ impl Stage {
 
     pub fn scheduler_on(&self, queue: Arc<dyn Queue>) -> Scheduler {
         Scheduler::new(
-            self.provisioner(),
+            self.ports(),
             queue,
             self.settings,
             self.metrics.clone(),
@@ -328,7 +321,7 @@ impl Stage {
 
     pub async fn link(&self, user: &str) -> Option<UserLink> {
         let user = OktaUserId::parse(user).unwrap();
-        self.store.user_link(&user).await.unwrap()
+        self.table.store.user_link(&user).await.unwrap()
     }
 
     /// Nothing was asked that the vendors do not document.

@@ -239,11 +239,7 @@ async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
     let refused = stage.run(Task::Reconcile).await;
     assert_eq!(refused.problems.len(), 1);
     let id = OktaUserId::parse(&ann).unwrap();
-    stage
-        .store
-        .intend_account(&id, "ann", "a-run-that-died", std::time::Duration::ZERO)
-        .await
-        .unwrap();
+    crate::world::intend(&stage.table, id.as_str(), "ann").await;
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Created);
@@ -326,7 +322,12 @@ async fn the_whole_way_works_on_dynamodb() {
         30,
         clock.clone(),
     ));
-    let stage = Stage::on(store, ledger, clock, None).await;
+    let table = okta_anypoint::wiring::Table {
+        ledger,
+        documents: store.clone(),
+        store,
+    };
+    let stage = Stage::on(table, clock, None).await;
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
     stage.pushed_group("Devs", &[&ann, &ben]);
     stage.run(Task::CatchUp).await;
@@ -338,7 +339,7 @@ async fn the_whole_way_works_on_dynamodb() {
     assert!(!stage.is_enabled("ben"));
     assert_eq!(stage.members("Devs"), ["ann"]);
     stage.finds_nothing().await;
-    let report = stage.store.document("report#reconcile").await.unwrap();
+    let report = stage.table.documents.document("report#reconcile").await.unwrap();
     assert!(report.unwrap().json.contains("\"outcome\":\"completed\""));
     stage.end();
 }

@@ -48,7 +48,8 @@ async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
     let now_ms = okta_anypoint::clock::Clock::now_ms(stage.clock.as_ref());
     let dead = json!({"owner": "dead", "until_ms": now_ms + 60_000}).to_string();
     stage
-        .store
+        .table
+        .documents
         .put_document("lease#reconcile", &dead, 0)
         .await
         .unwrap();
@@ -67,13 +68,13 @@ async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
         .traffic()
         .inject(Fault::status("/apps/", 403, "{}").once());
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
-    let kept = stage.store.document("report#reconcile").await.unwrap();
+    let kept = stage.table.documents.document("report#reconcile").await.unwrap();
     let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
     assert_eq!(kept.outcome, Outcome::Stopped);
     assert!(kept.message.unwrap().contains("403"));
     let done = stage.run(Task::Reconcile).await;
     assert_eq!(done.outcome, Outcome::Completed);
-    let kept = stage.store.document("report#reconcile").await.unwrap();
+    let kept = stage.table.documents.document("report#reconcile").await.unwrap();
     let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
     assert_eq!(kept, done);
     let lines = stage.metrics.take_lines(0).join("\n");

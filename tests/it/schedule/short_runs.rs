@@ -78,6 +78,7 @@ async fn what_cannot_be_done_in_the_callers_time_is_given_back_within_it() {
         .await;
     assert!(sent.unwrap_err().is_retryable());
     let recorded = stage
+        .table
         .ledger
         .record(change.uuid.as_str())
         .await

@@ -162,7 +162,7 @@ async fn converse(world: &World) {
 }
 
 async fn ask_okta(world: &World) {
-    let okta = &world.provisioner.okta;
+    let okta = &world.ports.okta;
     let app = OktaAppId::parse(APP).unwrap();
     let user_id = world.assigned_user("ann").await;
     let user = OktaUserId::parse(user_id.as_str()).unwrap();
@@ -238,7 +238,7 @@ async fn ask_okta(world: &World) {
 }
 
 async fn ask_anypoint(world: &World) {
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     anypoint.warm_up(soon()).await;
     anypoint.probe_token(soon()).await.unwrap();
     anypoint.probe_accounts(soon()).await.unwrap();

@@ -1,14 +1,12 @@
-//! One link, one intent at a time.
+//! One link at a time.
 
 use std::collections::HashMap;
 
-use okta_anypoint::store::{
-    AgreedProfile, FreshTeams, Intended, LastWrite, Linked, Origin, TeamLink, Tenure, UserLink,
-    UserMemory,
-};
+use okta_anypoint::ledger::Memo;
+use okta_anypoint::store::{AgreedProfile, Linked, Origin, TeamLink, Tenure, UserLink};
 
-use super::{LEASE, World, account, group, link_to, team, team_link, user};
-use crate::ledger::{DAY_MS, START_MS};
+use super::{World, account, group, link_to, subject, team_link, user};
+use crate::ledger::DAY_MS;
 
 on_every_store!(
     a_link_is_read_as_written,
@@ -19,15 +17,11 @@ on_every_store!(
     back_to_the_first_account,
     unlinking_removes_both_entries,
     unlinking_leaves_a_foreign_entry_alone,
-    an_intent_goes_with_the_link,
-    an_intent_does_not_last,
-    one_holder_intends_at_a_time,
-    fresh_memberships_are_remembered_for_a_minute,
-    fresh_memberships_are_their_users_alone,
     a_team_belongs_to_one_group,
     another_team_frees_the_first,
     a_link_made_by_hand_works,
-    adopting_what_we_made_does_not_change_its_origin,
+    links_do_not_go_away_by_themselves,
+    the_origin_is_the_one_that_was_written_last,
 );
 
 async fn a_link_is_read_as_written(world: World) {
@@ -46,17 +40,13 @@ async fn a_link_is_read_as_written(world: World) {
             ..link_to(n)
         };
         assert_eq!(
-            world.store.link_user(&user(n), &link).await.unwrap(),
+            world.link_as(&*world.store, n, &link).await,
             Linked::Written
         );
         assert_eq!(world.store.user_link(&user(n)).await.unwrap(), Some(link));
         assert_eq!(world.owner(n).await, Some((user(n), Tenure::Current)));
     }
-    world
-        .store
-        .link_team(&group(1), &team_link(1))
-        .await
-        .unwrap();
+    world.link_team(1, &team_link(1)).await;
     assert_eq!(
         world.store.team_link(&group(1)).await.unwrap(),
         Some(team_link(1))
@@ -69,7 +59,7 @@ async fn a_link_is_read_as_written(world: World) {
         ..link_to(2)
     };
     assert_eq!(
-        world.store.link_user(&user(2), &renamed).await.unwrap(),
+        world.link_as(&*world.store, 2, &renamed).await,
         Linked::Written
     );
     assert_eq!(
@@ -89,16 +79,20 @@ async fn an_account_belongs_to_one_user(world: World) {
 async fn a_refused_link_changes_nothing(world: World) {
     world.link(1, 1).await;
     world.link(2, 2).await;
-    world
+    let lease = world.lease_user(2).await;
+    let noted = world.ledger.write_memo(&lease, Some("wanted".to_owned()));
+    noted.await.unwrap();
+    let (link, before) = (link_to(1), link_to(2));
+    let linked = world
         .store
-        .intend_account(&user(2), "wanted", "event-1", LEASE)
+        .link_user(&lease, &user(2), &link, Some(&before), Memo::Write(None))
         .await
         .unwrap();
-    assert_eq!(world.link(2, 1).await, Linked::TakenBy(user(1)));
+    assert_eq!(linked, Linked::TakenBy(user(1)));
     assert_eq!(world.account_of(2).await, Some(account(2)));
     assert_eq!(world.owner(2).await, Some((user(2), Tenure::Current)));
-    let intent = world.intent(2).await;
-    assert_eq!(intent.as_deref(), Some("wanted"));
+    let memo = world.ledger.memo(&subject(2)).await.unwrap();
+    assert_eq!(memo.as_deref(), Some("wanted"));
 }
 
 async fn another_account_leaves_the_first_as_former(world: World) {
@@ -131,22 +125,18 @@ async fn back_to_the_first_account(world: World) {
 }
 
 async fn unlinking_removes_both_entries(world: World) {
-    world.store.unlink_user(&user(1)).await.unwrap();
+    world.unlink(1).await;
     world.link(1, 1).await;
     world.link(2, 2).await;
-    world.store.unlink_user(&user(1)).await.unwrap();
+    world.unlink(1).await;
     assert_eq!(world.account_of(1).await, None);
     assert_eq!(world.owner(1).await, None);
     assert_eq!(world.owner(2).await, Some((user(2), Tenure::Current)));
     assert_eq!(world.link(3, 1).await, Linked::Written);
 
-    world.store.unlink_team(&group(1)).await.unwrap();
-    world
-        .store
-        .link_team(&group(1), &team_link(1))
-        .await
-        .unwrap();
-    world.store.unlink_team(&group(1)).await.unwrap();
+    world.unlink_team(1).await;
+    world.link_team(1, &team_link(1)).await;
+    world.unlink_team(1).await;
     assert_eq!(world.store.team_link(&group(1)).await.unwrap(), None);
     assert_eq!(world.team_owner(1).await, None);
 }
@@ -164,131 +154,18 @@ async fn unlinking_leaves_a_foreign_entry_alone(world: World) {
         .await
         .unwrap();
     assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
-    world.store.unlink_user(&user(1)).await.unwrap();
+    world.unlink(1).await;
     assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
     assert_eq!(world.owner(2).await, None);
-}
-
-async fn an_intent_goes_with_the_link(world: World) {
-    let store = &world.store;
-    assert_eq!(world.intent(1).await, None);
-    store
-        .intend_account(&user(1), "first", "event-1", LEASE)
-        .await
-        .unwrap();
-    store
-        .intend_account(&user(1), "second", "event-1", LEASE)
-        .await
-        .unwrap();
-    store
-        .intend_account(&user(2), "other", "event-1", LEASE)
-        .await
-        .unwrap();
-    let intent = world.intent(1).await;
-    assert_eq!(intent.as_deref(), Some("second"));
-    world.link(1, 1).await;
-    assert_eq!(world.intent(1).await, None);
-    assert!(world.intent(2).await.is_some());
-    store.forget_intent(&user(2)).await.unwrap();
-    store.forget_intent(&user(2)).await.unwrap();
-    assert_eq!(world.intent(2).await, None);
-}
-
-async fn one_holder_intends_at_a_time(world: World) {
-    let store = &world.store;
-    let intend = async |holder: &str| {
-        store
-            .intend_account(&user(1), "name", holder, LEASE)
-            .await
-            .unwrap()
-    };
-    let held = Intended::Held {
-        until_ms: START_MS + 10_000,
-    };
-    assert_eq!(intend("event-1").await, Intended::Noted);
-    assert_eq!(intend("event-2").await, held);
-    assert_eq!(
-        intend("event-1").await,
-        Intended::Noted,
-        "a retry of the same event"
-    );
-    world.clock.advance(9_999);
-    assert_eq!(intend("event-2").await, held);
-    world.clock.advance(1);
-    assert_eq!(
-        intend("event-2").await,
-        Intended::Noted,
-        "the lease is over"
-    );
-    store.release_intent(&user(1), "event-1").await.unwrap();
-    assert!(
-        matches!(intend("event-3").await, Intended::Held { .. }),
-        "not the holder's word"
-    );
-    store.release_intent(&user(1), "event-2").await.unwrap();
-    assert_eq!(
-        world.intent(1).await.as_deref(),
-        Some("name"),
-        "the note itself stays"
-    );
-    assert_eq!(intend("event-3").await, Intended::Noted);
-    store.release_intent(&user(2), "event-3").await.unwrap();
-    assert_eq!(world.intent(2).await, None, "releasing makes no note");
-}
-
-async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
-    let store = &world.store;
-    let fresh = async || store.user_memory(&user(1)).await.unwrap().fresh_teams;
-    let first = FreshTeams::from([(team(1), LastWrite::Joined), (team(2), LastWrite::Left)]);
-    let second = FreshTeams::from([(team(3), LastWrite::Joined)]);
-    assert_eq!(fresh().await, FreshTeams::new());
-    store.note_memberships(&user(1), &first).await.unwrap();
-    assert_eq!(fresh().await, first);
-    store.note_memberships(&user(1), &second).await.unwrap();
-    world.clock.advance(59_999);
-    assert_eq!(fresh().await, second);
-    world.clock.advance(1);
-    assert_eq!(fresh().await, FreshTeams::new());
-    assert_eq!(
-        store.user_memory(&user(1)).await.unwrap(),
-        UserMemory::default()
-    );
-}
-
-async fn fresh_memberships_are_their_users_alone(world: World) {
-    let store = &world.store;
-    for n in 1..=2 {
-        let joined = FreshTeams::from([(team(n), LastWrite::Joined)]);
-        store.note_memberships(&user(n), &joined).await.unwrap();
-    }
-    for (n, teams) in [(1, vec![team(1)]), (2, vec![team(2)]), (3, vec![])] {
-        let fresh = store.user_memory(&user(n)).await.unwrap().fresh_teams;
-        assert_eq!(fresh.into_keys().collect::<Vec<_>>(), teams, "{n}");
-    }
-}
-
-async fn an_intent_does_not_last(world: World) {
-    world
-        .store
-        .intend_account(&user(1), "name", "event-1", LEASE)
-        .await
-        .unwrap();
-    world.link(2, 2).await;
-    world.clock.advance(7 * DAY_MS - 1_000);
-    assert!(world.intent(1).await.is_some());
-    world.clock.advance(1_000);
-    assert_eq!(world.intent(1).await, None);
-    world.clock.advance(3_650 * DAY_MS);
-    assert_eq!(world.account_of(2).await, Some(account(2)));
 }
 
 async fn a_team_belongs_to_one_group(world: World) {
     let store = &world.store;
     assert_eq!(
-        store.link_team(&group(1), &team_link(1)).await.unwrap(),
+        world.link_team(1, &team_link(1)).await,
         Linked::Written
     );
-    let taken = store.link_team(&group(2), &team_link(1)).await.unwrap();
+    let taken = world.link_team(2, &team_link(1)).await;
     assert_eq!(taken, Linked::TakenBy(group(1)));
     assert_eq!(store.team_link(&group(2)).await.unwrap(), None);
     // A rename.
@@ -297,7 +174,7 @@ async fn a_team_belongs_to_one_group(world: World) {
         ..team_link(1)
     };
     assert_eq!(
-        store.link_team(&group(1), &renamed).await.unwrap(),
+        world.link_team(1, &renamed).await,
         Linked::Written
     );
     assert_eq!(store.team_link(&group(1)).await.unwrap(), Some(renamed));
@@ -305,15 +182,15 @@ async fn a_team_belongs_to_one_group(world: World) {
 
 async fn another_team_frees_the_first(world: World) {
     let store = &world.store;
-    store.link_team(&group(1), &team_link(1)).await.unwrap();
+    world.link_team(1, &team_link(1)).await;
     assert_eq!(
-        store.link_team(&group(1), &team_link(2)).await.unwrap(),
+        world.link_team(1, &team_link(2)).await,
         Linked::Written
     );
     assert_eq!(world.team_owner(1).await, None);
     assert_eq!(world.team_owner(2).await, Some(group(1)));
     assert_eq!(
-        store.link_team(&group(2), &team_link(1)).await.unwrap(),
+        world.link_team(2, &team_link(1)).await,
         Linked::Written
     );
 }
@@ -324,7 +201,7 @@ async fn a_link_made_by_hand_works(world: World) {
     assert_eq!(world.link(1, 2).await, Linked::Written);
     assert_eq!(world.owner(1).await, Some((user(1), Tenure::Former)));
     world.by_hand("00u3", "acc-3").await;
-    world.store.unlink_user(&user(3)).await.unwrap();
+    world.unlink(3).await;
     assert_eq!(world.account_of(3).await, None);
     // Two users on one account: the reverse entry's owner keeps it, the other can be moved away.
     assert_eq!(world.link(4, 4).await, Linked::Written);
@@ -332,39 +209,43 @@ async fn a_link_made_by_hand_works(world: World) {
     assert_eq!(world.link(5, 5).await, Linked::Written);
     assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
     world.by_hand("00u6", "acc-4").await;
-    world.store.unlink_user(&user(6)).await.unwrap();
+    world.unlink(6).await;
     assert_eq!(world.account_of(6).await, None);
     assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }
 
-/// Two runs at once: one made the object, the other found it. Whoever writes last, it was made.
-async fn adopting_what_we_made_does_not_change_its_origin(world: World) {
-    let store = &world.store;
-    let origin = async |first: Origin, second: Origin, second_account: usize| {
-        for (account, origin) in [(1, first), (second_account, second)] {
-            let link = UserLink {
-                origin,
-                ..link_to(account)
-            };
-            store.link_user(&user(1), &link).await.unwrap();
-        }
-        let user_origin = store.user_link(&user(1)).await.unwrap().unwrap().origin;
-        for (team, origin) in [(1, first), (second_account, second)] {
-            let link = TeamLink {
-                origin,
-                ..team_link(team)
-            };
-            store.link_team(&group(1), &link).await.unwrap();
-        }
-        let team_origin = store.team_link(&group(1)).await.unwrap().unwrap().origin;
-        store.unlink_user(&user(1)).await.unwrap();
-        store.unlink_team(&group(1)).await.unwrap();
-        assert_eq!(user_origin, team_origin);
-        user_origin
-    };
-    let (created, adopted, imported) = (Origin::Created, Origin::Adopted, Origin::Imported);
-    assert_eq!(origin(created, adopted, 1).await, created);
-    assert_eq!(origin(adopted, created, 1).await, created);
-    assert_eq!(origin(created, imported, 1).await, imported);
-    assert_eq!(origin(created, adopted, 2).await, adopted, "another object");
+async fn links_do_not_go_away_by_themselves(world: World) {
+    world.link(2, 2).await;
+    world.link_team(2, &team_link(2)).await;
+    world.clock.advance(3_650 * DAY_MS);
+    // Whatever is swept is swept by now.
+    world.link(1, 1).await;
+    assert_eq!(world.account_of(2).await, Some(account(2)));
+    assert_eq!(world.owner(2).await, Some((user(2), Tenure::Current)));
+    assert_eq!(world.team_owner(2).await, Some(group(2)));
+}
+
+/// Only the owner of the lease writes: what it knows of the origin needs no guessing here.
+async fn the_origin_is_the_one_that_was_written_last(world: World) {
+    for origin in [
+        Origin::Created,
+        Origin::Adopted,
+        Origin::Created,
+        Origin::Imported,
+    ] {
+        let link = UserLink {
+            origin,
+            ..link_to(1)
+        };
+        world.link_as(&*world.store, 1, &link).await;
+        let written = world.store.user_link(&user(1)).await.unwrap().unwrap();
+        assert_eq!(written.origin, origin);
+        let link = TeamLink {
+            origin,
+            ..team_link(1)
+        };
+        world.link_team(1, &link).await;
+        let written = world.store.team_link(&group(1)).await.unwrap().unwrap();
+        assert_eq!(written.origin, origin);
+    }
 }

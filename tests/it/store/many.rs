@@ -36,22 +36,14 @@ async fn hundreds_of_keys_in_one_question(world: World) {
 
 async fn lists_hold_their_kind_only(world: World) {
     world.link(1, 1).await;
-    world
-        .store
-        .link_team(&group(1), &team_link(1))
-        .await
-        .unwrap();
-    world
-        .store
-        .link_team(&group(2), &team_link(2))
-        .await
-        .unwrap();
-    world
-        .store
-        .intend_account(&user(5), "x", "event-1", super::LEASE)
-        .await
-        .unwrap();
-    world.store.put_document("cursor", "{}", 0).await.unwrap();
+    world.link_team(1, &team_link(1)).await;
+    world.link_team(2, &team_link(2)).await;
+    let lease = world.lease_user(5).await;
+    let noted = world.ledger.write_memo(&lease, Some("x".to_owned()));
+    noted.await.unwrap();
+    let orphan = world.store.record_orphan(&lease, &user(5), &account(5), Memo::Keep);
+    orphan.await.unwrap();
+    world.documents.put_document("cursor", "{}", 0).await.unwrap();
     let users = world.store.all_user_links().await.unwrap();
     assert_eq!(users, HashMap::from([(user(1), link_to(1))]));
     let teams = HashMap::from([(group(1), team_link(1)), (group(2), team_link(2))]);
@@ -65,14 +57,14 @@ async fn lists_go_on_past_a_page(world: World) {
     let big = "x".repeat(300_000);
     for n in 0..30 {
         let name = format!("report-{n}");
-        world.store.put_document(&name, &big, 0).await.unwrap();
+        world.documents.put_document(&name, &big, 0).await.unwrap();
         world.link(n, n).await;
     }
     assert_eq!(world.store.all_user_links().await.unwrap().len(), 30);
 }
 
 async fn documents_are_written_by_one_of_many(world: World) {
-    let store = &world.store;
+    let store = &world.documents;
     assert_eq!(store.document("cursor").await.unwrap(), None);
     assert_eq!(
         store.put_document("cursor", "1", 5).await.unwrap(),
@@ -91,7 +83,7 @@ async fn documents_are_written_by_one_of_many(world: World) {
 
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..20 {
-        let store = [store, &world.other][n % 2].clone();
+        let store = [store, &world.other_documents][n % 2].clone();
         tasks.spawn(async move {
             store
                 .put_document("cursor", &n.to_string(), 1)

@@ -19,7 +19,9 @@ macro_rules! on_every_store {
 
 mod dynamodb_items;
 mod links;
+mod lost;
 mod many;
+mod memory;
 mod sqlite_rows;
 
 use std::sync::Arc;
@@ -28,19 +30,26 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use okta_anypoint::ledger::{
+    Conclusion, DynamoDbLedger, Lease, Leased, Ledger, Memo, SqliteLedger,
+};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{
-    DynamoDbStore, Linked, Origin, ResetMail, SqliteStore, Store, TeamLink, Tenure, UserLink,
+    Documents, DynamoDbStore, Linked, Origin, ResetMail, SqliteStore, Store, TeamLink, Tenure,
+    UserLink,
 };
 
-use crate::ledger::START_MS;
+use crate::ledger::{START_MS, TTL_DAYS, ours};
 use crate::servers;
 
 struct World {
     clock: Arc<ManualClock>,
+    ledger: Arc<dyn Ledger>,
     store: Arc<dyn Store>,
+    documents: Arc<dyn Documents>,
     /// The same items through another connection, as another process has.
     other: Arc<dyn Store>,
+    other_documents: Arc<dyn Documents>,
     raw: Raw,
 }
 
@@ -54,9 +63,13 @@ async fn dynamodb() -> World {
     let (client, table) = servers::table().await;
     let clock = Arc::new(ManualClock::at(START_MS));
     let store = Arc::new(DynamoDbStore::new(client.clone(), &table, clock.clone()));
+    let ledger = DynamoDbLedger::new(client.clone(), &table, TTL_DAYS, clock.clone());
     World {
         other: store.clone(),
+        other_documents: store.clone(),
+        documents: store.clone(),
         store,
+        ledger: Arc::new(ledger),
         clock,
         raw: Raw::DynamoDb(client, table),
     }
@@ -65,14 +78,17 @@ async fn dynamodb() -> World {
 async fn sqlite() -> World {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(START_MS));
-    let open = || {
-        let database = Database::open(&folder.path().join("store.db")).unwrap();
-        Arc::new(SqliteStore::new(database, clock.clone()))
-    };
+    let open = || Database::open(&folder.path().join("store.db")).unwrap();
+    let (database, other) = (open(), open());
+    let store = Arc::new(SqliteStore::new(database.clone()));
+    let other = Arc::new(SqliteStore::new(other));
     World {
-        store: open(),
-        other: open(),
-        clock: clock.clone(),
+        documents: store.clone(),
+        store,
+        other_documents: other.clone(),
+        other,
+        ledger: Arc::new(SqliteLedger::new(database, TTL_DAYS, clock.clone())),
+        clock,
         raw: Raw::Sqlite(folder),
     }
 }
@@ -81,6 +97,10 @@ const LEASE: Duration = Duration::from_secs(10);
 
 fn user(n: usize) -> OktaUserId {
     OktaUserId::parse(format!("00u{n}")).unwrap()
+}
+
+fn subject(n: usize) -> String {
+    format!("user#{}", user(n))
 }
 
 fn group(n: usize) -> OktaGroupId {
@@ -144,8 +164,62 @@ impl World {
         }
     }
 
+    async fn lease(&self, subject: &str) -> Lease {
+        ours(self.ledger.lease(subject, LEASE).await.unwrap())
+    }
+
+    /// The lease on a user, once whoever has it gives it back.
+    async fn lease_user(&self, u: usize) -> Lease {
+        loop {
+            let leased = self.ledger.lease(&subject(u), LEASE).await.unwrap();
+            if let Leased::Ours(lease) = leased {
+                return lease;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn give_back(&self, lease: Lease) {
+        let given_back = self.ledger.conclude(lease, Conclusion::default()).await;
+        assert_eq!(given_back.unwrap(), []);
+    }
+
+    /// As a run does it: under the lease, with what is there.
+    async fn link_as(&self, store: &dyn Store, u: usize, link: &UserLink) -> Linked<OktaUserId> {
+        let lease = self.lease_user(u).await;
+        let before = store.user_link(&user(u)).await.unwrap();
+        let linked = store
+            .link_user(&lease, &user(u), link, before.as_ref(), Memo::Keep)
+            .await;
+        self.give_back(lease).await;
+        linked.unwrap()
+    }
+
     async fn link(&self, u: usize, a: usize) -> Linked<OktaUserId> {
-        self.store.link_user(&user(u), &link_to(a)).await.unwrap()
+        self.link_as(&*self.store, u, &link_to(a)).await
+    }
+
+    async fn unlink(&self, u: usize) {
+        let lease = self.lease_user(u).await;
+        self.store.unlink_user(&lease, &user(u)).await.unwrap();
+        self.give_back(lease).await;
+    }
+
+    async fn link_team(&self, g: usize, link: &TeamLink) -> Linked<OktaGroupId> {
+        let lease = self.lease(&format!("group#{}", group(g))).await;
+        let before = self.store.team_link(&group(g)).await.unwrap();
+        let linked = self
+            .store
+            .link_team(&lease, &group(g), link, before.as_ref())
+            .await;
+        self.give_back(lease).await;
+        linked.unwrap()
+    }
+
+    async fn unlink_team(&self, g: usize) {
+        let lease = self.lease(&format!("group#{}", group(g))).await;
+        self.store.unlink_team(&lease, &group(g)).await.unwrap();
+        self.give_back(lease).await;
     }
 
     async fn owner(&self, a: usize) -> Option<(OktaUserId, Tenure)> {
@@ -161,11 +235,6 @@ impl World {
             .await
             .unwrap()
             .remove(&team(t))
-    }
-
-    async fn intent(&self, u: usize) -> Option<String> {
-        let memory = self.store.user_memory(&user(u)).await.unwrap();
-        memory.intent.map(|intent| intent.username)
     }
 
     async fn account_of(&self, u: usize) -> Option<AccountId> {

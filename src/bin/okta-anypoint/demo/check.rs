@@ -227,9 +227,9 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
     }
     // What was planned for one user is exactly what was done.
     if let [(Subject::User(_), planned)] = played.planned.as_slice() {
-        let mut names: Vec<&str> = planned
+        let mut names: Vec<String> = planned
             .iter()
-            .map(|planned| planned.action.as_str())
+            .map(|planned| planned.action.clone())
             .collect();
         names.sort_unstable();
         let applied = played.applied.clone();

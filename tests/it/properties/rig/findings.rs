@@ -218,6 +218,6 @@ pub fn settled(record: &Record) -> bool {
     match record.status {
         Status::Done => true,
         Status::Failed => record.error_class == Some(Class::Permanent),
-        Status::InProgress => false,
+        Status::InProgress | Status::Waiting => false,
     }
 }

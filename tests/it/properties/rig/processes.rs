@@ -8,11 +8,11 @@ use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::OrganizationId;
-use okta_anypoint::ledger::{DynamoDbLedger, SqliteLedger};
+use okta_anypoint::ledger::DynamoDbLedger;
 use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{DynamoDbStore, SqliteStore};
+use okta_anypoint::store::DynamoDbStore;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
@@ -34,24 +34,18 @@ impl Clock for MovedClock {
 }
 
 pub(super) fn memory_table(clock: Arc<MovedClock>) -> Table {
-    let database = Database::in_memory().unwrap();
-    Table {
-        ledger: Arc::new(SqliteLedger::new(database.clone(), 30, clock.clone())),
-        store: Arc::new(SqliteStore::new(database, clock)),
-    }
+    let clock: Arc<dyn Clock> = clock;
+    crate::world::embedded(Database::in_memory().unwrap(), &clock)
 }
 
 /// A table of DynamoDB Local, and its name.
 pub(super) async fn dynamodb_table(clock: Arc<MovedClock>) -> (Table, String) {
     let (client, name) = servers::table().await;
+    let store = Arc::new(DynamoDbStore::new(client.clone(), &name, clock.clone()));
     let table = Table {
-        ledger: Arc::new(DynamoDbLedger::new(
-            client.clone(),
-            &name,
-            30,
-            clock.clone(),
-        )),
-        store: Arc::new(DynamoDbStore::new(client, &name, clock)),
+        ledger: Arc::new(DynamoDbLedger::new(client, &name, 30, clock)),
+        documents: store.clone(),
+        store,
     };
     (table, name)
 }
@@ -60,13 +54,13 @@ pub(super) async fn dynamodb_table(clock: Arc<MovedClock>) -> (Table, String) {
 pub(super) fn second_process(world: &World) -> (Receiver, Arc<Worker>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let http = HttpClient::new(clock.clone()).unwrap();
-    let mut provisioner = world.provisioner.clone();
-    provisioner.okta = Okta::new(
+    let mut ports = world.ports.clone();
+    ports.okta = Okta::new(
         http.clone(),
         world.okta.base_url().parse().unwrap(),
         Credentials::ApiToken("simulated-okta-token".to_owned().into()),
     );
-    provisioner.anypoint = {
+    ports.anypoint = {
         let anypoint = world.anypoint.world();
         Anypoint::new(
             http,
@@ -77,14 +71,8 @@ pub(super) fn second_process(world: &World) -> (Receiver, Arc<Worker>) {
         )
     };
     let metrics = Arc::new(Metrics::new("test"));
-    let app = provisioner.app.clone();
-    let worker = Arc::new(Worker::new(
-        world.table.ledger.clone(),
-        provisioner,
-        None,
-        metrics.clone(),
-        Pace::INLINE,
-    ));
+    let app = ports.app.clone();
+    let worker = Arc::new(Worker::new(ports, None, metrics.clone(), Pace::INLINE));
     let queue = Arc::new(InlineQueue::new(worker.clone(), INLINE_TIME));
     let gate = Gate::new(
         "authorization".parse().unwrap(),

@@ -1,0 +1,255 @@
+//! What records say of finished work, and what follows from it for the next claim.
+
+use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::{
+    Conclusion, EndState, Ending, Filter, Outcome, Reason, Recorded, Status, Work,
+};
+
+use super::{
+    LEASE, START_MS, World, ask, busy_remote, claim, claim_under, claimed, complete, conclude, ending, fail,
+    on_record, ours, refused, replay, work,
+};
+
+on_every_ledger!(
+    waiting_work_is_claimed_again_only_when_due,
+    a_replay_does_not_wait,
+    what_was_done_adds_up_until_a_replay,
+    only_runs_that_never_reported_count_as_deaths,
+    one_id_about_two_subjects_is_two_events,
+    a_second_subject_does_not_inherit_the_first_ones_end,
+    many_claims_are_concluded_in_one_go,
+    a_lost_claim_does_not_spoil_the_others,
+);
+
+fn until(until_ms: i64, seen: &str) -> EndState {
+    EndState::Waiting {
+        until_ms,
+        seen: seen.to_owned(),
+    }
+}
+
+fn did(applied: &[&str], state: EndState) -> Ending {
+    Ending {
+        applied: applied.iter().map(ToString::to_string).collect(),
+        state,
+    }
+}
+
+async fn waiting_work_is_claimed_again_only_when_due(world: World) {
+    let run = claimed(claim(&world, "e1").await);
+    let due_ms = START_MS + 15_000;
+    let waiting = ending(until(due_ms, "not assigned"));
+    let recorded = conclude(&*world.ledger, run, waiting).await;
+    assert_eq!(recorded, Recorded::Written);
+    let record = on_record(&world, "e1").await;
+    assert_eq!(record.status, Status::Waiting);
+    assert_eq!(record.waits_until_ms, Some(due_ms));
+    assert_eq!(record.waits_for.as_deref(), Some("not assigned"));
+    assert_eq!((record.error, record.lease_until_ms), (None, None));
+    assert_eq!(record.attempts, 1);
+    let listed = async |status| {
+        let filter = Filter {
+            status: Some(status),
+            ..Filter::default()
+        };
+        world.ledger.records(&filter).await.unwrap().len()
+    };
+    assert_eq!(listed(Status::Waiting).await, 1);
+    assert_eq!(listed(Status::Failed).await, 0);
+
+    for by in [0, 14_999] {
+        world.clock.advance(by);
+        let answer = claim(&world, "e1").await.outcome;
+        assert!(
+            matches!(answer, Outcome::Waiting { until_ms } if until_ms == due_ms),
+            "{answer:?}"
+        );
+    }
+    world.clock.advance(1);
+    let second = claimed(claim(&world, "e1").await);
+    assert_eq!((second.claim.attempts, second.claim.took_over), (2, false));
+    let record = on_record(&world, "e1").await;
+    assert_eq!(record.status, Status::InProgress);
+    assert_eq!((record.waits_until_ms, record.waits_for), (None, None));
+    complete(&world, second).await;
+    let record = on_record(&world, "e1").await;
+    assert_eq!((record.waits_until_ms, record.waits_for), (None, None));
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyDone
+    ));
+}
+
+async fn a_replay_does_not_wait(world: World) {
+    let run = claimed(claim(&world, "e1").await);
+    let waiting = ending(until(START_MS + 15_000, "no user"));
+    conclude(&*world.ledger, run, waiting).await;
+    let again = claimed(replay(&world, "e1").await);
+    assert_eq!(again.claim.attempts, 2);
+    assert_eq!(on_record(&world, "e1").await.waits_for, None);
+}
+
+async fn what_was_done_adds_up_until_a_replay(world: World) {
+    let applied = async || on_record(&world, "e1").await.applied;
+    let texts = |texts: &[&str]| Some(texts.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let run = claimed(claim(&world, "e1").await);
+    assert_eq!(applied().await, None);
+    let cut_off = did(&["create_account", "mail_reset"], EndState::Failed(busy_remote()));
+    conclude(&*world.ledger, run, cut_off).await;
+    assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
+    let run = claimed(claim(&world, "e1").await);
+    assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
+    // A run that does nothing takes nothing away.
+    fail(&world, run, &busy_remote()).await;
+    let run = claimed(claim(&world, "e1").await);
+    let waiting = did(&["link"], until(START_MS, "not in the group"));
+    conclude(&*world.ledger, run, waiting).await;
+    let run = claimed(claim(&world, "e1").await);
+    conclude(&*world.ledger, run, did(&["join_team:t1", "link"], EndState::Done)).await;
+    let all = ["create_account", "mail_reset", "link", "join_team:t1", "link"];
+    assert_eq!(applied().await, texts(&all));
+    let by_list = world.ledger.records(&Filter::default()).await.unwrap();
+    assert_eq!(by_list[0].applied, texts(&all));
+
+    let run = claimed(replay(&world, "e1").await);
+    assert_eq!(applied().await, None);
+    complete(&world, run).await;
+    assert_eq!(applied().await, texts(&[]), "done, and nothing was to do");
+}
+
+async fn only_runs_that_never_reported_count_as_deaths(world: World) {
+    let next = async || {
+        let run = claimed(claim(&world, "e1").await);
+        let claim = &run.claim;
+        assert_eq!(claim.took_over, claim.deaths > 0);
+        (run.claim.deaths, run)
+    };
+    let die = || world.clock.advance(10_000);
+    let (deaths, run) = next().await;
+    assert_eq!(deaths, 0);
+    fail(&world, run, &busy_remote()).await;
+    let (deaths, run) = next().await;
+    assert_eq!(deaths, 0, "it reported");
+    drop(run);
+    for died in 1..=3 {
+        die();
+        let (deaths, _) = next().await;
+        assert_eq!(deaths, died);
+    }
+    die();
+    let (deaths, run) = next().await;
+    assert_eq!((deaths, run.claim.attempts), (4, 6));
+    let waiting = ending(until(START_MS, "no user"));
+    conclude(&*world.ledger, run, waiting).await;
+    let (deaths, run) = next().await;
+    assert_eq!(deaths, 0, "a report ends the row");
+    complete(&world, run).await;
+    let run = claimed(replay(&world, "e1").await);
+    assert_eq!((run.claim.deaths, run.claim.attempts), (0, 8));
+}
+
+fn about(subject: &str) -> Work {
+    Work {
+        subject: subject.to_owned(),
+        ..work("e1")
+    }
+}
+
+async fn one_id_about_two_subjects_is_two_events(world: World) {
+    for (subject, id) in [
+        ("user#00u1", "e1"),
+        ("user#00u2", "e1#user#00u2"),
+        ("group#00g1", "e1#group#00g1"),
+    ] {
+        let ledger = &*world.ledger;
+        let asked = ask(ledger, &about(subject), Reason::Delivery, LEASE).await;
+        let run = claimed(asked);
+        assert_eq!((run.claim.id(), run.claim.attempts), (id, 1));
+        let busy = ask(ledger, &about(subject), Reason::Delivery, LEASE).await;
+        assert!(matches!(busy.outcome, Outcome::Busy { .. }));
+        assert_eq!(complete(&world, run).await, Recorded::Written);
+    }
+    for (subject, id) in [
+        ("user#00u1", "e1"),
+        ("user#00u2", "e1#user#00u2"),
+        ("group#00g1", "e1#group#00g1"),
+    ] {
+        let asked = ask(&*world.ledger, &about(subject), Reason::Delivery, LEASE).await;
+        assert!(matches!(asked.outcome, Outcome::AlreadyDone));
+        let record = on_record(&world, id).await;
+        assert_eq!((record.status, &*record.subject), (Status::Done, subject));
+        assert_eq!((record.uuid(), &*record.id), ("e1", id));
+    }
+    let records = world.ledger.records(&Filter::default()).await.unwrap();
+    assert_eq!(records.len(), 3);
+}
+
+async fn a_second_subject_does_not_inherit_the_first_ones_end(world: World) {
+    let first = claimed(claim(&world, "e1").await);
+    conclude(
+        &*world.ledger,
+        first,
+        did(&["create_account"], EndState::Failed(refused())),
+    )
+    .await;
+    for reason in [Reason::Delivery, Reason::Replay] {
+        let asked = ask(&*world.ledger, &about("user#00u2"), reason, LEASE).await;
+        let run = claimed(asked);
+        assert_eq!(run.claim.id(), "e1#user#00u2");
+        fail(&world, run, &busy_remote()).await;
+    }
+    let first = on_record(&world, "e1").await;
+    assert_eq!((first.error_class, first.attempts), (Some(Class::Permanent), 1));
+    let second = on_record(&world, "e1#user#00u2").await;
+    assert_eq!((second.error_class, second.attempts), (Some(Class::Retryable), 2));
+    assert_eq!(second.applied, None);
+}
+
+/// More than one transaction of DynamoDB takes.
+async fn many_claims_are_concluded_in_one_go(world: World) {
+    let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    let mut claims = Vec::new();
+    for n in 0..150 {
+        let claim = claim_under(&world, &lease, &format!("e{n}")).await;
+        claims.push((claim, did(&[&format!("step:{n}")], EndState::Done)));
+    }
+    let recorded = world.ledger.conclude(lease, Conclusion::of(claims)).await;
+    assert_eq!(recorded.unwrap(), vec![Recorded::Written; 150]);
+    let records = world.ledger.records(&Filter::default()).await.unwrap();
+    assert_eq!(records.len(), 150);
+    for record in records {
+        assert_eq!(record.status, Status::Done);
+        let step = record.id.replace('e', "step:");
+        assert_eq!(record.applied, Some(vec![step]));
+    }
+    let next = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    assert!(!next.took_over());
+}
+
+async fn a_lost_claim_does_not_spoil_the_others(world: World) {
+    let long = LEASE * 10;
+    let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    let mut claims = Vec::new();
+    for n in 0..120 {
+        let claim = claim_under(&world, &lease, &format!("e{n}")).await;
+        claims.push((claim, ending(EndState::Done)));
+    }
+    world.clock.advance(10_000);
+    let lost = [0, 50, 98, 99, 119];
+    for n in lost {
+        let work = work(&format!("e{n}"));
+        let _others = claimed(ask(&*world.ledger, &work, Reason::Delivery, long).await);
+    }
+    let recorded = world.ledger.conclude(lease, Conclusion::of(claims)).await.unwrap();
+    for (n, recorded) in recorded.into_iter().enumerate() {
+        let record = on_record(&world, &format!("e{n}")).await;
+        let expected = if lost.contains(&n) {
+            (Recorded::Superseded, Status::InProgress)
+        } else {
+            (Recorded::Written, Status::Done)
+        };
+        assert_eq!((recorded, record.status), expected, "{n}");
+    }
+    let next = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    assert!(!next.took_over(), "it was given back");
+}
