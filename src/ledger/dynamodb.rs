@@ -407,10 +407,11 @@ impl Ledger for DynamoDbLedger {
         let update = self
             .update(lease_pk(lease.subject()))
             .condition_expression("#owner = :owner")
-            .update_expression("SET lease_until_ms = :until_ms")
+            .update_expression("SET lease_until_ms = :until_ms, expires_at = :expires_at")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(lease.owner()))
-            .expression_attribute_values(":until_ms", number(until_ms));
+            .expression_attribute_values(":until_ms", number(until_ms))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         let mut renewals = Vec::with_capacity(claims.len());
         for claim in claims {
             renewals.push(self.renew_claim(claim, until_ms));

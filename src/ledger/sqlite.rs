@@ -84,8 +84,9 @@ impl Ledger for SqliteLedger {
             .database
             .write(Side::Table, move |connection| {
                 let mut renewed = connection.execute(
-                    "UPDATE leases SET lease_until_ms = ?3 WHERE subject = ?1 AND owner = ?2",
-                    (subject, owner, until_ms),
+                    "UPDATE leases SET lease_until_ms = ?3, expires_at = ?4 \
+                     WHERE subject = ?1 AND owner = ?2",
+                    (subject, owner, until_ms, now.memo_expires_at()),
                 )?;
                 for (id, owner) in claims {
                     renewed += connection.execute(
@@ -318,7 +319,14 @@ fn take(
         "INSERT OR REPLACE INTO leases \
          (subject, owner, lease_until_ms, updated_at_ms, expires_at, memo) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        (subject, owner, until_ms, now.ms, now.memo_expires_at(), &memo),
+        (
+            subject,
+            owner,
+            until_ms,
+            now.ms,
+            now.memo_expires_at(),
+            &memo,
+        ),
     )?;
     Ok(Ok(Found {
         memo,

@@ -24,7 +24,8 @@ mod wanted;
 
 pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Weight};
 pub use group::{
-    GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, TeamEnd, WantedMembers, plan_group,
+    GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
+    WantedMembers, plan_group,
 };
 pub use policy::{
     Adopt, ConfirmAfter, GroupSelection, ImportedNames, Policy, ResetEmail, Selected,

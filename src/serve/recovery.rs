@@ -7,8 +7,7 @@
 use crate::failure::{Failure, Side};
 use crate::sqlite::Database;
 
-/// Ends the leases on subjects and claims with `mark`; shows
-/// the messages again that were out. Receipts count: a message that ends the process again and again
+/// Ends the leases on subjects and the claims with `mark`; shows the messages again that were out. Receipts count: a message that ends the process again and again
 /// is set aside in the end.
 pub async fn free(database: &Database, mark: &'static str, now_ms: i64) -> Result<(), Failure> {
     let (leases, messages) = database
@@ -46,18 +45,23 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::event::Change;
     use crate::ids::Subject;
-    use crate::ledger::{Ledger as _, Outcome, Reason, SqliteLedger};
+    use crate::ledger::{Lease, Leased, Ledger as _, Outcome, Reason, SqliteLedger};
     use crate::queue::{Queue as _, Redelivery as _, SqliteQueue};
-    use crate::store::{Intended, SqliteStore, Store as _};
 
     const LEASE: Duration = Duration::from_secs(100);
+
+    fn ours(leased: Leased) -> Lease {
+        match leased {
+            Leased::Ours(lease) => lease,
+            Leased::Busy { until_ms } => panic!("busy until {until_ms}"),
+        }
+    }
 
     #[tokio::test]
     async fn only_what_the_gone_process_held_is_freed() {
         let clock = Arc::new(ManualClock::at(1_790_000_000_000));
         let database = Database::in_memory().unwrap();
         let queue = SqliteQueue::new(database.clone(), 10, clock.clone());
-        let store = SqliteStore::new(database.clone(), clock.clone());
         let operator = SqliteLedger::new(database.clone(), 30, clock.clone());
         let served = operator.clone().marked("serve:");
         let users = ["00u1", "00u2", "00u3"].map(|id| Subject::User(id.parse().unwrap()));
@@ -65,20 +69,18 @@ mod tests {
         queue.send(&changes).await.unwrap();
         let out = queue.receive_subjects(3, 10, LEASE).await.unwrap().groups;
         queue.postpone(&out[2][0].receipt, LEASE).await.unwrap();
+        let mut theirs = None;
         for (ledger, change) in [(&served, &changes[0]), (&operator, &changes[1])] {
+            let subject = change.subject.to_string();
+            let lease = ours(ledger.lease(&subject, LEASE).await.unwrap());
+            let intent = Some("intent".to_owned());
+            ledger.write_memo(&lease, intent).await.unwrap();
             let claimed = ledger
-                .claim(&change.work(), LEASE, Reason::Delivery)
+                .claim(&change.work(), &lease, Reason::Delivery)
                 .await
                 .unwrap();
             assert!(matches!(claimed, Outcome::Claimed(_)));
-            let Subject::User(user) = &change.subject else {
-                panic!()
-            };
-            let holder = change.uuid.as_str();
-            store
-                .intend_account(user, "name", holder, LEASE)
-                .await
-                .unwrap();
+            theirs = Some(lease);
         }
 
         free(&database, "serve:", clock.now_ms()).await.unwrap();
@@ -86,17 +88,26 @@ mod tests {
         let again = queue.receive_subjects(3, 10, LEASE).await.unwrap().groups;
         assert_eq!(again.len(), 2, "the postponed one waits");
         assert!(again.iter().all(|group| group[0].receive_count == 2));
-        let claims = changes.each_ref().map(Change::work);
-        let claim = |work| operator.claim(work, LEASE, Reason::Delivery);
-        let [mine, other, _] = &claims;
-        assert!(matches!(claim(mine).await.unwrap(), Outcome::Claimed(_)));
-        assert!(matches!(claim(other).await.unwrap(), Outcome::Busy { .. }));
-        let [first, second] = ["00u1", "00u2"].map(|id| id.parse().unwrap());
-        let intend = |user| store.intend_account(user, "name", "another", LEASE);
-        assert_eq!(intend(&first).await.unwrap(), Intended::Noted);
+        let [mine, other, _] = &changes;
+        let subject = mine.subject.to_string();
+        let lease = ours(served.lease(&subject, LEASE).await.unwrap());
+        assert!(lease.took_over(), "what was cut off is to be verified");
+        assert_eq!(lease.memo(), Some("intent"));
+        let (mine, others_work) = (mine.work(), other.work());
+        let claim = |work| served.claim(work, &lease, Reason::Delivery);
+        let Outcome::Claimed(claimed) = claim(&mine).await.unwrap() else {
+            panic!("not claimed")
+        };
+        assert!(claimed.took_over);
         assert!(matches!(
-            intend(&second).await.unwrap(),
-            Intended::Held { .. }
+            claim(&others_work).await.unwrap(),
+            Outcome::Busy { .. }
         ));
+        let busy = served.lease(&other.subject.to_string(), LEASE).await;
+        assert!(matches!(busy.unwrap(), Leased::Busy { .. }));
+        let memo = served.memo(&other.subject.to_string()).await.unwrap();
+        assert_eq!(memo.as_deref(), Some("intent"));
+        let theirs = theirs.unwrap();
+        theirs.check().unwrap();
     }
 }

@@ -49,20 +49,23 @@ impl SqliteStore {
         self.database.write(Side::Table, work).await
     }
 
-    /// Runs `work` in one transaction, as long as the lease is held.
-    async fn write_under<T, F>(&self, lease: &Lease, memo: Memo, work: F) -> Result<T, Failure>
+    /// Runs `work` in one transaction, as long as the lease is held, and writes the memo that follows
+    /// from what came of it.
+    async fn write_under<T, F, M>(&self, lease: &Lease, work: F, memo: M) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        M: FnOnce(&T) -> Memo + Send + 'static,
     {
         let held = (lease.subject().to_owned(), lease.owner().to_owned());
         let written = self
             .write(move |connection| {
-                if links::held(connection, &held, &memo)? {
-                    work(connection).map(Some)
-                } else {
-                    Ok(None)
+                if !links::is_held(connection, &held)? {
+                    return Ok(None);
                 }
+                let result = work(connection)?;
+                links::write_memo(connection, &held, memo(&result))?;
+                Ok(Some(result))
             })
             .await?;
         written.ok_or_else(|| lease.lost())
@@ -148,18 +151,18 @@ impl Store for SqliteStore {
         memo: Memo,
     ) -> Result<Linked<OktaUserId>, Failure> {
         let (user, link) = (user.clone(), link.clone());
-        self.write_under(lease, memo, move |connection| {
-            links::link_user(connection, &user, &link)
+        let work = move |connection: &Connection| links::link_user(connection, &user, &link);
+        self.write_under(lease, work, |linked| match linked {
+            Linked::Written => memo,
+            Linked::TakenBy(_) => Memo::Keep,
         })
         .await
     }
 
     async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure> {
         let user = user.clone();
-        self.write_under(lease, Memo::Keep, move |connection| {
-            links::unlink_user(connection, &user)
-        })
-        .await
+        let work = move |connection: &Connection| links::unlink_user(connection, &user);
+        self.write_under(lease, work, |()| Memo::Keep).await
     }
 
     async fn record_orphan(
@@ -170,10 +173,8 @@ impl Store for SqliteStore {
         memo: Memo,
     ) -> Result<(), Failure> {
         let (user, account) = (user.to_string(), account.to_string());
-        self.write_under(lease, memo, move |connection| {
-            links::record_orphan(connection, &user, &account)
-        })
-        .await
+        let work = move |connection: &Connection| links::record_orphan(connection, &user, &account);
+        self.write_under(lease, work, |()| memo).await
     }
 
     async fn forget_old_intent(&self, _user: &OktaUserId) -> Result<(), Failure> {
@@ -228,18 +229,14 @@ impl Store for SqliteStore {
         _before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure> {
         let (group, link) = (group.clone(), link.clone());
-        self.write_under(lease, Memo::Keep, move |connection| {
-            links::link_team(connection, &group, &link)
-        })
-        .await
+        let work = move |connection: &Connection| links::link_team(connection, &group, &link);
+        self.write_under(lease, work, |_| Memo::Keep).await
     }
 
     async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure> {
         let group = group.clone();
-        self.write_under(lease, Memo::Keep, move |connection| {
-            links::unlink_team(connection, &group)
-        })
-        .await
+        let work = move |connection: &Connection| links::unlink_team(connection, &group);
+        self.write_under(lease, work, |()| Memo::Keep).await
     }
 
     async fn repair_reverse_entries(

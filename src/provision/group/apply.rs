@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use http::StatusCode;
 
 use super::look::{GroupState, went_away};
-use super::plan::{GroupPlan, GroupView, GroupWanted, TeamEnd, plan_group};
+use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::evidence::Finding;
@@ -21,14 +21,42 @@ use crate::store::Tenure;
 const AT_ONCE: usize = 5;
 /// Leavers that one run asks and takes out; the group is looked at again for the rest.
 const MAX_LEAVERS: usize = 100;
+/// How often one look is repeated because the team went away under it.
+const MAX_LOOKS: usize = 3;
 /// Up to this many people are verified by their own groups, more by the group's list.
 const VERIFIED_ONE_BY_ONE: usize = 20;
+
+/// What became of people to add.
+enum Added {
+    Some,
+    Nobody,
+    NoTeam,
+}
+
+/// How a look and what followed from it ended.
+enum End {
+    /// All is done, but for what was refused for good.
+    Done(Option<Failure>),
+    /// The team was deleted meanwhile.
+    LookAgain,
+}
 
 impl Work<'_> {
     pub(in crate::provision) async fn provision_group(
         &mut self,
         group: &OktaGroupId,
     ) -> Result<(), Failure> {
+        for _ in 0..MAX_LOOKS {
+            match self.look_and_carry_out(group).await? {
+                End::Done(None) => return Ok(()),
+                End::Done(Some(refused)) => return Err(refused),
+                End::LookAgain => {}
+            }
+        }
+        Err(went_away("the team"))
+    }
+
+    async fn look_and_carry_out(&mut self, group: &OktaGroupId) -> Result<End, Failure> {
         let began_ms = self.ports().clock.now_ms();
         let (mut state, mut young) = self.look.group_state(group, &self.evidence).await?;
         if young.is_some() && self.pause_for_second_read().await {
@@ -38,6 +66,7 @@ impl Work<'_> {
         let mut refused = None;
         let view = match state {
             GroupState::Pushed(found) => {
+                let before = self.progress.applied.len();
                 let ensured = self.ensure_own_team(group, found.name()).await;
                 let link = match ensured {
                     // The members of a team that is there follow all the same.
@@ -47,7 +76,12 @@ impl Work<'_> {
                     }
                     other => Some(other?),
                 };
-                self.look.members(group, link).await?
+                let mut view = self.look.members(group, link).await?;
+                let done = self.progress.applied.iter().skip(before);
+                if done.into_iter().any(|done| done.action == action::ADOPT_TEAM) {
+                    view.reads = Reads::PerhapsPast;
+                }
+                view
             }
             GroupState::Unpushed(reason) => self.look.remains(group, reason).await?,
         };
@@ -56,16 +90,15 @@ impl Work<'_> {
             let seen = "Okta does not show yet what the event announced";
             self.progress.wait_until(until_ms, seen.to_owned());
         }
-        self.carry_out_group(group, &view, &plan).await?;
+        if !self.carry_out_group(group, &view, &plan).await? {
+            return Ok(End::LookAgain);
+        }
         for user in &plan.later {
             let next = FollowUp::Subject(Subject::User(user.clone()));
             self.progress.follow(next);
         }
         self.verify(group, &view, &plan, began_ms).await?;
-        match refused.or_else(|| plan.refused.clone()) {
-            None => Ok(()),
-            Some(refused) => Err(refused),
-        }
+        Ok(End::Done(refused.or_else(|| plan.refused.clone())))
     }
 
     async fn ensure_own_team(
@@ -97,7 +130,7 @@ impl Work<'_> {
         let mut plan = plan_group(view, policy, &self.evidence);
         if !plan.doubted.is_empty() && self.pause_for_second_read().await {
             if !self.still_unshown_in(group, view).await? {
-                return Err(went_away());
+                return Err(went_away("the group"));
             }
             for finding in plan.doubted.clone() {
                 self.evidence.agree(&finding);
@@ -137,11 +170,11 @@ impl Work<'_> {
         let found = view.found.iter().flatten();
         let kept: HashSet<&AccountId> = found
             .filter(|found| {
-                let is_leaver = |owner| {
-                    let finding = Finding::NotMember(Clone::clone(owner));
-                    plan.believed.contains(&finding) && !leavers.contains(owner)
+                let Owner::Current(user) = &found.owner else {
+                    return false;
                 };
-                found.owner.as_ref().is_some_and(is_leaver)
+                let finding = Finding::NotMember(user.clone());
+                plan.believed.contains(&finding) && !leavers.contains(user)
             })
             .map(|found| &found.account)
             .collect();
@@ -169,14 +202,15 @@ impl Work<'_> {
         }
     }
 
+    /// Whether the team was there for all of it.
     async fn carry_out_group(
         &mut self,
         group: &OktaGroupId,
         view: &GroupView,
         plan: &GroupPlan,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let Some(team) = &plan.team else {
-            return Ok(());
+            return Ok(true);
         };
         if !plan.remove.is_empty() {
             let anypoint = self.anypoint()?;
@@ -185,8 +219,12 @@ impl Work<'_> {
                 .await?;
             self.applied(Applied::on(action::REMOVE_MEMBERS, team));
         }
-        if !plan.add.is_empty() && self.add_members(team, &plan.add).await? {
-            self.applied(Applied::on(action::ADD_MEMBERS, team));
+        if !plan.add.is_empty() {
+            match self.add_members(team, &plan.add).await? {
+                Added::Some => self.applied(Applied::on(action::ADD_MEMBERS, team)),
+                Added::Nobody => {}
+                Added::NoTeam => return Ok(false),
+            }
         }
         match plan.end {
             None => {}
@@ -204,23 +242,23 @@ impl Work<'_> {
                 self.applied(Applied::on(action::DELETE_TEAM, team));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Adds members; whether any was added. One whose account was deleted in Anypoint fails a whole
+    /// Adds members. One whose account was deleted in Anypoint fails a whole
     /// batch; such accounts are left out and told of in their users' own events.
     async fn add_members(
         &mut self,
         team: &TeamId,
         accounts: &[AccountId],
-    ) -> Result<bool, Failure> {
+    ) -> Result<Added, Failure> {
         let deadline = self.look.deadline;
         let anypoint = self.anypoint()?;
         let refused = match anypoint.add_members(team, accounts, deadline).await {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
             // The team was deleted since the look: the next one makes it again.
-            Err(error) if error.is_not_found() => return Err(went_away()),
-            other => return other.map(|()| true).map_err(Failure::from),
+            Err(error) if error.is_not_found() => return Ok(Added::NoTeam),
+            other => return other.map(|()| Added::Some).map_err(Failure::from),
         };
         let mut there = Vec::new();
         for batch in accounts.chunks(AT_ONCE) {
@@ -235,10 +273,10 @@ impl Work<'_> {
             return Err(refused.into());
         }
         if there.is_empty() {
-            return Ok(false);
+            return Ok(Added::Nobody);
         }
         self.anypoint()?.add_members(team, &there, deadline).await?;
-        Ok(true)
+        Ok(Added::Some)
     }
 
     /// Verifies what was written: whether those put in still belong there, and those taken out still do
@@ -251,7 +289,7 @@ impl Work<'_> {
         began_ms: i64,
     ) -> Result<(), Failure> {
         let GroupWanted::Team(_) = &view.wanted else {
-            return Ok(());
+            return self.verify_unpushed(group, view, plan).await;
         };
         let written: Vec<AccountId> = plan.add.iter().chain(&plan.remove).cloned().collect();
         if written.is_empty() {
@@ -278,7 +316,7 @@ impl Work<'_> {
             let members = okta
                 .group_members(group, deadline)
                 .await?
-                .ok_or_else(went_away)?;
+                .ok_or_else(|| went_away("the group"))?;
             members.into_iter().map(|member| member.id).collect()
         };
         let ended = match &view.wanted {
@@ -298,6 +336,32 @@ impl Work<'_> {
             let meanwhile = held.get(&subject(&user)).is_some_and(|at| *at >= began_ms);
             if meanwhile || wrong.contains(&user) {
                 self.progress.follow(FollowUp::Member(user, group.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Another group may have taken the team over while this one emptied it, and have read its members
+    /// before: whoever was taken out is looked at next, as a member of that group.
+    async fn verify_unpushed(
+        &mut self,
+        group: &OktaGroupId,
+        view: &GroupView,
+        plan: &GroupPlan,
+    ) -> Result<(), Failure> {
+        let Some(team) = plan.team.as_ref().filter(|_| !plan.remove.is_empty()) else {
+            return Ok(());
+        };
+        let store = &self.ports().store;
+        let owner = store.team_owners(std::slice::from_ref(team)).await?.remove(team);
+        let Some(other) = owner.filter(|owner| owner != group) else {
+            return Ok(());
+        };
+        for found in view.found.iter().flatten() {
+            if let Owner::Current(user) = &found.owner
+                && plan.remove.contains(&found.account)
+            {
+                self.progress.follow(FollowUp::Member(user.clone(), other.clone()));
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::{try_join, try_join_all};
 
-use super::plan::{GroupView, GroupWanted, MemberFound, WantedMembers};
+use super::plan::{GroupView, GroupWanted, MemberFound, Owner, Reads, WantedMembers};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
@@ -98,6 +98,7 @@ impl Look<'_> {
             link,
             found,
             below,
+            reads: Reads::Present,
         })
     }
 
@@ -120,6 +121,7 @@ impl Look<'_> {
             link,
             found,
             below: 0,
+            reads: Reads::Present,
         })
     }
 
@@ -198,10 +200,13 @@ impl Look<'_> {
                         .anypoint
                         .account(&member.id, self.deadline)
                         .await?;
-                    let is_closed = account.is_some_and(|account| !account.is_enabled());
-                    is_closed.then_some(owner.okta_user)
+                    match account {
+                        Some(account) if !account.is_enabled() => Owner::Former(owner.okta_user),
+                        _ => Owner::Unknown,
+                    }
                 }
-                owner => owner.map(|owner| owner.okta_user),
+                Some(owner) => Owner::Current(owner.okta_user),
+                None => Owner::Unknown,
             };
             found.push(MemberFound {
                 plain: member.is_plain(),
@@ -275,11 +280,11 @@ impl Look<'_> {
     }
 }
 
-/// A defect of a look: a group that went away while it was read.
-pub(super) fn went_away() -> Failure {
+/// Something went away while it was worked on.
+pub(super) fn went_away(what: &str) -> Failure {
     Failure::retryable(
-        Side::Okta,
-        "the group went away while it was worked on; the next look finds that",
+        Side::Program,
+        format!("{what} went away while it was worked on; the next look finds that"),
     )
     .because(Cause::Overtaken)
 }

@@ -57,14 +57,25 @@ pub struct MemberFound {
     pub account: AccountId,
     /// Whether it is a plain membership.
     pub plain: bool,
-    /// Whose account it is, if a link points to it, or did until the account was disabled.
-    pub owner: Option<OktaUserId>,
+    /// Whose account it is, if a link points to it.
+    pub owner: Owner,
+}
+
+/// Whose account a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// This user's.
+    Current(OktaUserId),
+    /// It was this user's until it was disabled: the user has another one.
+    Former(OktaUserId),
+    /// Nobody's that is known here.
+    Unknown,
 }
 
 impl MemberFound {
-    /// Whose membership it is, if it is ours to end.
-    pub fn can_end(&self) -> Option<&OktaUserId> {
-        self.owner.as_ref().filter(|_| self.plain)
+    /// Whether the membership is ours to end.
+    pub fn can_end(&self) -> bool {
+        self.plain && self.owner != Owner::Unknown
     }
 }
 
@@ -79,6 +90,18 @@ pub struct GroupView {
     pub found: Option<Vec<MemberFound>>,
     /// How many teams hang below the team; read only where the team may be deleted.
     pub below: usize,
+    /// What the list of the team's members is worth.
+    pub reads: Reads,
+}
+
+/// What the list of a team's members is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// It shows the present.
+    Present,
+    /// It may show the past: the team was another group's until now. Whoever belongs there is put in
+    /// again.
+    PerhapsPast,
 }
 
 /// What becomes of the team of a group that is not pushed any more, and of its link.
@@ -127,7 +150,7 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
         (GroupWanted::Team(_), None) => {}
         (GroupWanted::Team(wanted), Some(found)) => {
             plan.team = Some(link.team_id.clone());
-            plan.members(wanted, found, evidence);
+            plan.members(wanted, found, view.reads, evidence);
         }
         (GroupWanted::Nothing(reason), found) => {
             plan.team = Some(link.team_id.clone());
@@ -145,9 +168,17 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
 }
 
 impl GroupPlan {
-    fn members(&mut self, wanted: &WantedMembers, found: &[MemberFound], evidence: &Evidence) {
+    fn members(
+        &mut self,
+        wanted: &WantedMembers,
+        found: &[MemberFound],
+        reads: Reads,
+        evidence: &Evidence,
+    ) {
         let stay: HashSet<&AccountId> = wanted.accounts.iter().chain(&wanted.kept).collect();
-        let present: HashSet<&AccountId> = found.iter().map(|found| &found.account).collect();
+        let is_sure = |found: &&MemberFound| reads == Reads::Present || !found.plain;
+        let present: HashSet<&AccountId> =
+            found.iter().filter(is_sure).map(|found| &found.account).collect();
         self.add = wanted
             .accounts
             .iter()
@@ -158,12 +189,16 @@ impl GroupPlan {
         self.add.dedup();
         self.remove_why = "they are linked, and not members of the group";
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
-            let Some(owner) = found.can_end() else {
-                continue;
-            };
-            if wanted.ended.contains(owner)
-                || self.believe(Finding::NotMember(owner.clone()), evidence)
-            {
+            let leaves = found.can_end()
+                && match &found.owner {
+                    Owner::Current(user) => {
+                        wanted.ended.contains(user)
+                            || self.believe(Finding::NotMember(user.clone()), evidence)
+                    }
+                    Owner::Former(_) => true,
+                    Owner::Unknown => false,
+                };
+            if leaves {
                 self.remove.push(found.account.clone());
             }
         }
@@ -180,7 +215,7 @@ impl GroupPlan {
         evidence: &Evidence,
     ) {
         let leave = || {
-            let ours = found.iter().filter(|found| found.can_end().is_some());
+            let ours = found.iter().filter(|found| found.can_end());
             let mut leave: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
             leave.sort();
             leave
@@ -300,7 +335,7 @@ mod tests {
         MemberFound {
             account: account(id),
             plain,
-            owner: owner.map(user),
+            owner: owner.map_or(Owner::Unknown, |id| Owner::Current(user(id))),
         }
     }
 
@@ -315,6 +350,7 @@ mod tests {
             link: Some(link),
             found,
             below: 0,
+            reads: Reads::Present,
         }
     }
 

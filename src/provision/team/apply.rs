@@ -78,10 +78,7 @@ impl Look<'_> {
                         Ok(Some(team)) => (team, Origin::Created, action::CREATE_TEAM),
                         // An empty answer or a race: the next look finds the team by its name.
                         Ok(None) => continue,
-                        Err(error) if error.is_conflict() => {
-                            asked_for = false;
-                            continue;
-                        }
+                        Err(error) if error.is_conflict() => continue,
                         Err(error) => return Err(error.into()),
                     }
                 }

@@ -106,13 +106,14 @@ impl Work<'_> {
             AccountPlan::Nothing => None,
             AccountPlan::Keep {
                 account,
+                username,
                 changes,
                 link,
                 mail,
             } => {
                 self.update(account, changes).await?;
                 if let Some(link) = link {
-                    self.mail_reset(&link.username, *mail).await?;
+                    self.mail_reset(username, *mail).await?;
                     self.link(view, link).await?;
                 }
                 Some(account.clone())

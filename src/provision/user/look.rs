@@ -236,7 +236,8 @@ impl Look<'_> {
             }
         }
         let groups = groups_seen(okta);
-        self.drop_kept_teams(&mut owners, &groups, &wanted).await?;
+        let app_groups = okta.app_groups.as_ref();
+        self.drop_kept_teams(&mut owners, &groups, &wanted, app_groups).await?;
         let unshown: Vec<&TeamId> = fresh
             .iter()
             .filter(|(_, fresh)| fresh.written == LastWrite::Joined)
@@ -288,13 +289,14 @@ impl Look<'_> {
     }
 
     /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its people, and its link
-    /// goes. Links of earlier versions are given up by the first reconcile; until then nobody is taken
-    /// out of a team by a look at the user.
+    /// goes. Links of earlier versions are given up by the first reconcile; until then a
+    /// look at the user takes nobody out of the team of a group that is not pushed.
     async fn drop_kept_teams(
         &self,
         owners: &mut HashMap<TeamId, OktaGroupId>,
         groups: &GroupsSeen,
         wanted: &Wanted,
+        app_groups: Option<&HashSet<OktaGroupId>>,
     ) -> Result<(), Failure> {
         let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
         let ends = matches!(wanted, Wanted::Nothing(_));
@@ -302,15 +304,25 @@ impl Look<'_> {
         if !keeps || !owners.values().any(may_leave) {
             return Ok(());
         }
-        if self
-            .ports
-            .documents
-            .document(KEPT_TEAMS_GIVEN_UP)
-            .await?
-            .is_none()
-        {
-            owners.retain(|_, group| !may_leave(group));
+        let mark = self.ports.documents.document(KEPT_TEAMS_GIVEN_UP).await?;
+        if mark.is_some() {
+            return Ok(());
         }
+        let mut kept = HashSet::new();
+        for group in owners.values().filter(|group| may_leave(group)) {
+            let is_pushed = match app_groups {
+                Some(assigned) => assigned.contains(group),
+                None => {
+                    let found = self.ports.okta.group(group, self.deadline).await?;
+                    let selection = &self.ports.policy.groups;
+                    found.is_some_and(|found| selection.selects(&found) == Selected::Yes)
+                }
+            };
+            if !is_pushed {
+                kept.insert(group.clone());
+            }
+        }
+        owners.retain(|_, group| !kept.contains(group));
         Ok(())
     }
 

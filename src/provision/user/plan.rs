@@ -50,6 +50,8 @@ pub enum AccountPlan {
         account: AccountId,
         /// What changes.
         changes: AccountChanges,
+        /// The account's username.
+        username: String,
         /// The link, when what it remembers changes.
         link: Option<UserLink>,
         /// Whether the reset mail is still to be asked for.
@@ -284,6 +286,7 @@ impl UserPlan {
                 changes,
                 link: remembered,
                 mail,
+                ..
             } => {
                 steps.extend(update_step(account, changes, self.why));
                 steps.extend(mail_step(*mail, "the owner was never sent the mail"));
@@ -399,6 +402,7 @@ fn keep(account: &Account, link: &UserLink, person: &Person, policy: &Policy) ->
     });
     AccountPlan::Keep {
         account: account.id.clone(),
+        username: account.username.clone(),
         changes,
         link: remembered,
         mail: if owed {

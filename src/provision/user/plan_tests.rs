@@ -1,13 +1,17 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
-use crate::ids::{OktaGroupId, OktaUserId};
-use crate::provision::{Adopt, FoundTeam, ImportedNames, NamedAccount};
+use crate::event::Change;
+use crate::ids::{OktaGroupId, OktaUserId, Subject};
+use crate::provision::{Adopt, Announced, ImportedNames};
 use crate::store::{AccountOwner, AgreedProfile, Tenure, UserLink};
 
 const USER: &str = "00u1";
+const NOW_MS: i64 = 1_790_000_000_000;
+const CONFIRM: Duration = Duration::from_secs(15);
 
 fn account(id: &str, username: &str, enabled: bool) -> Account {
     serde_json::from_value(json!({
@@ -39,14 +43,19 @@ fn link(id: &str, username: &str) -> UserLink {
 fn view(wanted: Wanted) -> UserView {
     UserView {
         user: OktaUserId::parse(USER).unwrap(),
+        end: match &wanted {
+            Wanted::Nothing(reason) => reason.finding(),
+            Wanted::Account(_) => None,
+        },
         wanted,
         link: None,
         linked: None,
         linked_teams: TeamsFound::default(),
         named: None,
-        intended: None,
+        groups: GroupsSeen::Whole(HashSet::new()),
         teams: Vec::new(),
-        fresh: FreshTeams::new(),
+        fresh: BTreeMap::new(),
+        distrusted: HashSet::new(),
         special: HashSet::new(),
     }
 }
@@ -60,10 +69,20 @@ fn settled() -> UserView {
     }
 }
 
+/// The same, of a user who is wanted no more.
+fn unwanted(reason: Unwanted) -> UserView {
+    UserView {
+        link: Some(link("a1", "ann")),
+        linked: Some(account("a1", "ann", true)),
+        ..view(Wanted::Nothing(reason))
+    }
+}
+
 fn named(account: Account) -> Option<NamedAccount> {
     Some(NamedAccount {
         account,
         owner: None,
+        freed_from: None,
         teams: TeamsFound::default(),
     })
 }
@@ -72,46 +91,91 @@ fn team(id: &str) -> TeamId {
     TeamId::parse(id).unwrap()
 }
 
-fn wanted_team(id: &str) -> WantedTeam {
-    WantedTeam {
-        group: OktaGroupId::parse("00g1").unwrap(),
-        group_name: "Devs".to_owned(),
-        team: Some(team(id)),
+fn group(id: &str) -> OktaGroupId {
+    OktaGroupId::parse(id).unwrap()
+}
+
+/// Team `t<n>` of group `00g<n>`, as found.
+fn found(n: usize, membership: Membership) -> FoundTeam {
+    FoundTeam {
+        team: team(&format!("t{n}")),
+        group: group(&format!("00g{n}")),
+        membership,
     }
+}
+
+fn wanted_team(n: usize) -> WantedTeam {
+    WantedTeam {
+        group: group(&format!("00g{n}")),
+        group_name: "Devs".to_owned(),
+        team: Some(team(&format!("t{n}"))),
+    }
+}
+
+/// The user is in these groups, and their teams are wanted.
+fn in_groups(view: &mut UserView, groups: &[usize]) {
+    let ids = groups.iter().map(|n| group(&format!("00g{n}")));
+    view.groups = GroupsSeen::Whole(ids.collect());
+    view.teams = groups.iter().map(|n| wanted_team(*n)).collect();
 }
 
 fn plan(view: &UserView) -> Vec<String> {
     plan_with(view, &Policy::default())
 }
 
-/// Each step as `name` and what tells it apart.
 fn plan_with(view: &UserView, policy: &Policy) -> Vec<String> {
-    plan_user(view, policy)
-        .unwrap()
-        .into_iter()
-        .map(|step| match step.action {
-            UserAction::Update {
-                account: AccountRef::Known(id),
-                changes,
-            } => {
-                format!("update {id} {}", changes.fields().join(","))
-            }
-            UserAction::LeaveTeam { account, team } => format!("leave {account} {team}"),
-            UserAction::JoinTeam { account, team } => {
-                format!("join {account:?} {:?}", team.team.map(|t| t.to_string()))
-            }
-            UserAction::Link {
-                account: AccountRef::Known(id),
-                origin,
-                reset_mail,
-                ..
-            } => match reset_mail {
-                ResetMail::Settled => format!("link {id} {}", origin.as_str()),
-                ResetMail::Owed => format!("link {id} {}, mail owed", origin.as_str()),
-            },
-            action => action.name().to_owned(),
-        })
-        .collect()
+    let plan = plan_user(view, policy, &Evidence::first_look()).unwrap();
+    assert_eq!(plan.doubted, []);
+    steps(&plan)
+}
+
+/// Each step as its name and what tells it apart.
+fn steps(plan: &UserPlan) -> Vec<String> {
+    let told = |step: Step| {
+        let mut words = vec![step.action.to_string()];
+        words.extend(step.id);
+        if !step.fields.is_empty() {
+            words.push(step.fields.join(","));
+        }
+        words.join(" ")
+    };
+    plan.steps().into_iter().map(told).collect()
+}
+
+/// What is known when nothing was announced and nothing was seen before.
+fn first_look() -> Evidence {
+    seen(&[])
+}
+
+/// What is known when earlier looks saw these findings first, so many seconds ago.
+fn seen(findings: &[(Finding, i64)]) -> Evidence {
+    let before = findings
+        .iter()
+        .map(|(finding, ago)| (finding.to_string(), NOW_MS - ago * 1_000));
+    Evidence::new(Announced::default(), &before.collect(), NOW_MS, CONFIRM)
+}
+
+/// What is known when an event announced it.
+fn announced(event_type: &str, group: Option<&str>) -> Evidence {
+    let user = Subject::User(OktaUserId::parse(USER).unwrap());
+    let mut change = Change::found(user, NOW_MS);
+    change.event_type = event_type.to_owned();
+    change.group = group.map(|id| OktaGroupId::parse(id).unwrap());
+    let announced = Announced::by([&change], NOW_MS);
+    Evidence::new(announced, &BTreeMap::new(), NOW_MS, CONFIRM)
+}
+
+fn plan_on(view: &UserView, evidence: &Evidence) -> UserPlan {
+    plan_user(view, &Policy::default(), evidence).unwrap()
+}
+
+/// The link that a plan writes, and whether a mail goes out.
+fn written(plan: &UserPlan) -> Option<(UserLink, ResetEmail)> {
+    match &plan.account {
+        AccountPlan::Keep { link, mail, .. } => Some((link.clone()?, *mail)),
+        AccountPlan::Take { link, mail, .. } => Some((link.clone(), *mail)),
+        AccountPlan::Nothing | AccountPlan::Create { .. } => None,
+    }
 }
 
 #[test]
@@ -123,21 +187,97 @@ fn agreement_is_an_empty_plan() {
 #[test]
 fn a_new_user_is_created_mailed_linked_and_joins() {
     let mut view = view(Wanted::Account(person()));
-    view.teams = vec![wanted_team("t1")];
+    in_groups(&mut view, &[1]);
     assert_eq!(
         plan(&view),
-        [
-            "create_account",
-            "mail_reset",
-            "link",
-            "join Created Some(\"t1\")"
-        ]
+        ["create_account", "mail_reset", "link", "join_team t1"]
     );
     let quiet = Policy {
         reset_email: ResetEmail::Skip,
         ..Policy::default()
     };
     assert_eq!(plan_with(&view, &quiet)[..2], ["create_account", "link"]);
+}
+
+#[test]
+fn an_account_is_created_with_all_that_anypoint_asks_for() {
+    let created = |person: Person, policy: &Policy| {
+        let view = view(Wanted::Account(person));
+        let plan = plan_user(&view, policy, &first_look())?;
+        match plan.account {
+            AccountPlan::Create { person, .. } => Ok(person),
+            other => panic!("{other:?}"),
+        }
+    };
+    let policy = Policy {
+        default_phone: Some("0".to_owned()),
+        ..Policy::default()
+    };
+    let whole = NewPerson {
+        username: "ann".to_owned(),
+        first_name: "Ann".to_owned(),
+        last_name: "Lee".to_owned(),
+        email: "ann@acme.example".to_owned(),
+        phone: Some("1".to_owned()),
+    };
+    assert_eq!(created(person(), &policy).unwrap(), whole);
+    let without_phone = || Person {
+        phone: None,
+        ..person()
+    };
+    let default = created(without_phone(), &policy).unwrap();
+    assert_eq!(default.phone.as_deref(), Some("0"));
+    let none = created(without_phone(), &Policy::default()).unwrap();
+    assert_eq!(none.phone, None);
+    let lacking = [
+        (
+            "first name",
+            Person {
+                first_name: None,
+                ..person()
+            },
+        ),
+        (
+            "last name",
+            Person {
+                last_name: None,
+                ..person()
+            },
+        ),
+        (
+            "e-mail address",
+            Person {
+                email: None,
+                ..person()
+            },
+        ),
+    ];
+    for (what, person) in lacking {
+        let failure: Failure = created(person.clone(), &policy).unwrap_err();
+        assert!(!failure.is_retryable());
+        assert_eq!(failure.cause, Cause::ProfileIncomplete);
+        assert!(failure.message.contains(what), "{failure}");
+        assert!(!failure.to_string().contains("ann"), "{failure}");
+        // An account that is there needs none of it.
+        let mut there = settled();
+        there.wanted = Wanted::Account(person);
+        assert!(plan(&there).is_empty());
+    }
+    assert!(!format!("{whole:?}").contains("ann"));
+}
+
+/// A new username that cannot be had must not lock the person out of the old account.
+#[test]
+fn a_refused_username_leaves_the_old_account_alone() {
+    let mut view = settled();
+    view.link = Some(link("a1", "old"));
+    view.linked = Some(account("a1", "old", true));
+    let lacking = Person {
+        email: None,
+        ..person()
+    };
+    view.wanted = Wanted::Account(lacking);
+    assert!(plan_user(&view, &Policy::default(), &first_look()).is_err());
 }
 
 #[test]
@@ -150,9 +290,10 @@ fn only_names_phone_and_enabled_are_ever_changed() {
         email: Some("other@acme.example".to_owned()),
         ..person()
     });
-    assert_eq!(plan(&view), ["update a1 first name,phone,enabled"]);
-    // What Okta does not have stays.
+    assert_eq!(plan(&view), ["enable_account a1 first name,phone,enabled"]);
     view.linked = Some(account("a1", "ann", true));
+    assert_eq!(plan(&view), ["update_account a1 first name,phone"]);
+    // What Okta does not have stays.
     view.wanted = Wanted::Account(Person {
         first_name: None,
         phone: None,
@@ -163,29 +304,28 @@ fn only_names_phone_and_enabled_are_ever_changed() {
 
 #[test]
 fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
-    let mut view = settled();
-    view.wanted = Wanted::Nothing(Unwanted::Suspended);
+    let mut view = unwanted(Unwanted::Suspended);
     view.linked_teams = TeamsFound(vec![
-        FoundTeam {
-            team: team("ours"),
-            ours: true,
-        },
-        FoundTeam {
-            team: team("theirs"),
-            ours: false,
-        },
+        found(1, Membership::Ours),
+        found(2, Membership::Special),
+        // It was joined moments ago, and does not show yet.
+        found(3, Membership::Unshown),
     ]);
-    view.fresh = FreshTeams::from([
-        (team("fresh"), LastWrite::Joined),
-        (team("left"), LastWrite::Left),
-        (team("theirs"), LastWrite::Joined),
+    view.fresh = BTreeMap::from([
+        (team("t2"), LastWrite::Joined),
+        (team("t3"), LastWrite::Joined),
+        (team("t4"), LastWrite::Left),
     ]);
     assert_eq!(
         plan(&view),
-        ["update a1 disabled", "leave a1 ours", "leave a1 fresh"]
+        [
+            "disable_account a1 disabled",
+            "leave_team t1",
+            "leave_team t3"
+        ]
     );
     view.linked = Some(account("a1", "ann", false));
-    assert_eq!(plan(&view), ["leave a1 ours", "leave a1 fresh"]);
+    assert_eq!(plan(&view), ["leave_team t1", "leave_team t3"]);
     view.linked = None;
     assert!(plan(&view).is_empty(), "what is gone needs nothing");
 }
@@ -195,31 +335,29 @@ fn a_new_username_opens_one_account_before_it_closes_the_other() {
     let mut view = settled();
     view.linked = Some(account("a1", "old", true));
     view.link = Some(link("a1", "old"));
-    view.linked_teams = TeamsFound(vec![FoundTeam {
-        team: team("t1"),
-        ours: true,
-    }]);
-    view.teams = vec![wanted_team("t1")];
+    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+    in_groups(&mut view, &[1]);
+    // What Okta says outright needs no second look.
     assert_eq!(
-        plan(&view),
+        steps(&plan_on(&view, &first_look())),
         [
             "create_account",
             "mail_reset",
-            "update a1 disabled",
-            "leave a1 t1",
+            "disable_account a1 disabled",
+            "leave_team t1",
             "link",
-            "join Created Some(\"t1\")"
+            "join_team t1"
         ]
     );
     view.named = named(account("a2", "ann", false));
     assert_eq!(
-        plan(&view),
+        steps(&plan_on(&view, &first_look())),
         [
-            "update a2 enabled",
-            "update a1 disabled",
-            "leave a1 t1",
-            "link a2 adopted",
-            "join Known(AccountId(\"a2\")) Some(\"t1\")"
+            "enable_account a2 enabled",
+            "disable_account a1 disabled",
+            "leave_team t1",
+            "link a2",
+            "join_team t1"
         ]
     );
 }
@@ -232,61 +370,280 @@ fn adoption_needs_grounds() {
         adopt,
         ..Policy::default()
     };
-    assert_eq!(
-        plan_with(&view, &with(Adopt::UsernameAndEmail)),
-        ["link a2 adopted"]
-    );
-    assert!(plan_user(&view, &with(Adopt::Never)).is_err());
+    let plan_as = |view: &UserView, adopt| plan_user(view, &with(adopt), &Evidence::first_look());
+    let link_of = |plan: UserPlan| {
+        let steps = steps(&plan);
+        let (link, mail) = written(&plan).unwrap();
+        (steps.join(", "), link.origin, mail)
+    };
+    let adopted = ("link a2".to_owned(), Origin::Adopted, ResetEmail::Skip);
+    let plan = plan_as(&view, Adopt::UsernameAndEmail).unwrap();
+    assert_eq!(link_of(plan), adopted);
+    let failure = plan_as(&view, Adopt::Never).unwrap_err();
+    assert_eq!(failure.cause, Cause::AdoptionRefused);
     view.wanted = Wanted::Account(Person {
         email: Some("x@acme.example".to_owned()),
         ..person()
     });
-    assert!(plan_user(&view, &with(Adopt::UsernameAndEmail)).is_err());
-    assert_eq!(
-        plan_with(&view, &with(Adopt::Username)),
-        ["link a2 adopted"]
-    );
-    // Ours after a cut-off run, whatever the setting; the mail may not have been asked for.
-    view.intended = Some("ann".to_owned());
-    assert_eq!(
-        plan_with(&view, &with(Adopt::Never)),
-        ["mail_reset", "link a2 created"]
-    );
-    // This user's account of earlier, whatever the setting.
-    view.intended = None;
-    let owned = |user: &str, tenure| {
+    let failure = plan_as(&view, Adopt::UsernameAndEmail).unwrap_err();
+    assert_eq!(failure.cause, Cause::AdoptionRefused);
+    let plan = plan_as(&view, Adopt::Username).unwrap();
+    assert_eq!(link_of(plan), adopted);
+    let owned = |user: &str, tenure, origin| {
         let owner = AccountOwner {
             okta_user: OktaUserId::parse(user).unwrap(),
             tenure,
+            origin,
         };
         let mut view = view.clone();
         if let Some(named) = &mut view.named {
             named.owner = Some(owner);
         }
-        plan_user(&view, &with(Adopt::Never))
+        plan_as(&view, Adopt::Never)
     };
-    assert!(owned(USER, Tenure::Former).is_ok());
-    assert!(owned("00u2", Tenure::Former).is_err());
-    let refused = owned("00u2", Tenure::Current).unwrap_err();
+    // Ours after a cut-off run, whatever the setting; the mail may not have been asked for.
+    let ours = owned(USER, Tenure::Former, Some(Origin::Created)).unwrap();
+    let created = (
+        "mail_reset, link a2".to_owned(),
+        Origin::Created,
+        ResetEmail::Send,
+    );
+    assert_eq!(link_of(ours), created);
+    // This user's account of earlier, whatever the setting.
+    let former = owned(USER, Tenure::Former, None).unwrap();
+    let AccountPlan::Take { was_theirs, .. } = former.account else {
+        panic!("{:?}", former.account)
+    };
+    assert_eq!(was_theirs, FormerOwner::ThisUser);
+    assert_eq!(link_of(owned(USER, Tenure::Former, None).unwrap()), adopted);
+    // Nobody takes what was created for somebody else.
+    assert!(owned("00u2", Tenure::Former, None).is_err());
+    assert!(owned("00u2", Tenure::Former, Some(Origin::Created)).is_err());
+    let refused = owned("00u2", Tenure::Current, None).unwrap_err();
     assert!(refused.message.contains("00u2"));
+    assert_eq!(refused.cause, Cause::UsernameTaken);
 }
 
 #[test]
 fn what_shows_is_not_believed_against_what_was_written_moments_ago() {
     let mut view = settled();
-    view.teams = vec![wanted_team("t1")];
-    view.linked_teams = TeamsFound(vec![FoundTeam {
-        team: team("t1"),
-        ours: true,
-    }]);
+    in_groups(&mut view, &[1]);
+    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
     assert!(plan(&view).is_empty());
-    view.fresh = FreshTeams::from([(team("t1"), LastWrite::Joined)]);
+    view.fresh = BTreeMap::from([(team("t1"), LastWrite::Joined)]);
     assert!(
         plan(&view).is_empty(),
         "what shows and what was written agree"
     );
-    view.fresh = FreshTeams::from([(team("t1"), LastWrite::Left)]);
-    assert_eq!(plan(&view), ["join Known(AccountId(\"a1\")) Some(\"t1\")"]);
+    view.fresh = BTreeMap::from([(team("t1"), LastWrite::Left)]);
+    assert_eq!(plan(&view), ["join_team t1"]);
+    // Nor where the caller distrusts the read, nor where nothing shows.
+    view.fresh = BTreeMap::new();
+    view.distrusted = HashSet::from([team("t1")]);
+    assert_eq!(plan(&view), ["join_team t1"]);
+    view.distrusted = HashSet::new();
+    view.linked_teams = TeamsFound(vec![found(1, Membership::Unshown)]);
+    assert_eq!(plan(&view), ["join_team t1"]);
+    // A maintainer's membership is never written, whatever is distrusted.
+    view.linked_teams = TeamsFound(vec![found(1, Membership::Special)]);
+    view.distrusted = HashSet::from([team("t1")]);
+    assert!(plan(&view).is_empty());
+}
+
+/// The reset mail that is owed goes out with the account, and the link forgets it.
+#[test]
+fn a_mail_that_is_owed_follows() {
+    let mut view = settled();
+    if let Some(link) = &mut view.link {
+        link.reset_mail = ResetMail::Owed;
+    }
+    assert_eq!(plan(&view), ["mail_reset", "link a1"]);
+    let (link, mail) = written(&plan_on(&view, &first_look())).unwrap();
+    assert_eq!(
+        (link.reset_mail, mail),
+        (ResetMail::Settled, ResetEmail::Send)
+    );
+    let quiet = Policy {
+        reset_email: ResetEmail::Skip,
+        ..Policy::default()
+    };
+    assert_eq!(plan_with(&view, &quiet), ["link a1"]);
+}
+
+#[test]
+fn what_okta_says_outright_ends_access_at_the_first_look() {
+    for reason in [
+        Unwanted::Suspended,
+        Unwanted::Deprovisioned,
+        Unwanted::AssignmentEnded,
+    ] {
+        let plan = plan_on(&unwanted(reason), &first_look());
+        assert_eq!(steps(&plan), ["disable_account a1 disabled"], "{reason:?}");
+        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
+    for (reason, finding, event) in [
+        (
+            Unwanted::NotAssigned,
+            Finding::NotAssigned,
+            "application.user_membership.remove",
+        ),
+        (
+            Unwanted::NoUser,
+            Finding::NoUser,
+            "user.lifecycle.delete.initiated",
+        ),
+    ] {
+        let mut view = unwanted(reason);
+        view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+        for evidence in [
+            first_look(),
+            seen(&[(finding.clone(), 14)]),
+            // Of something else, and too long ago.
+            seen(&[(Finding::NotInGroup(group("00g1")), 60)]),
+            seen(&[(finding.clone(), 3_601)]),
+            announced("group.user_membership.remove", Some("00g1")),
+        ] {
+            let plan = plan_on(&view, &evidence);
+            assert_eq!(steps(&plan), [""; 0]);
+            assert_eq!((plan.retire, plan.believed), (None, vec![]));
+            assert_eq!(plan.doubted, std::slice::from_ref(&finding));
+        }
+        for evidence in [seen(&[(finding.clone(), 15)]), announced(event, None)] {
+            let plan = plan_on(&view, &evidence);
+            assert_eq!(
+                steps(&plan),
+                ["disable_account a1 disabled", "leave_team t1"]
+            );
+            assert_eq!(plan.believed, std::slice::from_ref(&finding));
+            assert_eq!(plan.doubted, []);
+        }
+        // Where nothing would follow, nothing is doubted: no second look is needed.
+        view.linked = Some(account("a1", "ann", false));
+        view.linked_teams = TeamsFound::default();
+        let plan = plan_on(&view, &first_look());
+        assert_eq!((plan.doubted, plan.believed), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn a_team_is_left_only_when_it_is_believed() {
+    let mut view = settled();
+    in_groups(&mut view, &[2, 4]);
+    view.linked_teams = TeamsFound(vec![
+        found(1, Membership::Ours),
+        found(2, Membership::Ours),
+        found(3, Membership::Special),
+    ]);
+    let gone = Finding::NotInGroup(group("00g1"));
+    // What is gained is never doubted.
+    let plan = plan_on(&view, &first_look());
+    assert_eq!(steps(&plan), ["join_team t4"]);
+    assert_eq!(plan.doubted, std::slice::from_ref(&gone));
+    for evidence in [
+        seen(&[(gone.clone(), 20)]),
+        announced("group.user_membership.remove", Some("00g1")),
+    ] {
+        let plan = plan_on(&view, &evidence);
+        assert_eq!(steps(&plan), ["leave_team t1", "join_team t4"]);
+        assert_eq!(plan.believed, std::slice::from_ref(&gone));
+        assert_eq!(plan.doubted, []);
+    }
+    let other = announced("group.user_membership.remove", Some("00g2"));
+    assert_eq!(plan_on(&view, &other).leave, []);
+}
+
+#[test]
+fn an_incomplete_list_of_groups_takes_nobody_out() {
+    let mut view = settled();
+    in_groups(&mut view, &[2]);
+    let GroupsSeen::Whole(groups) = view.groups.clone() else {
+        panic!()
+    };
+    view.groups = GroupsSeen::Incomplete(groups);
+    view.linked_teams = TeamsFound(vec![
+        found(1, Membership::Ours),
+        found(3, Membership::Unshown),
+        found(4, Membership::Special),
+    ]);
+    let gone = Finding::NotInGroup(group("00g1"));
+    // However often it is seen.
+    for evidence in [first_look(), seen(&[(gone.clone(), 60)])] {
+        let plan = plan_on(&view, &evidence);
+        assert_eq!(steps(&plan), ["join_team t2"]);
+        assert_eq!(plan.unread, [team("t1"), team("t3")]);
+        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+    }
+    // An announcement counts, for its group.
+    let left = announced("group.user_membership.remove", Some("00g1"));
+    let plan = plan_on(&view, &left);
+    assert_eq!(steps(&plan), ["leave_team t1", "join_team t2"]);
+    assert_eq!((plan.unread, plan.believed), (vec![team("t3")], vec![gone]));
+    // Groups that were not read say nothing at all.
+    view.groups = GroupsSeen::Unread;
+    view.teams = Vec::new();
+    let plan = plan_on(&view, &seen(&[(Finding::NotInGroup(group("00g1")), 60)]));
+    assert_eq!((plan.leave, plan.unread), (vec![], vec![]));
+}
+
+#[test]
+fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
+    let mut view = settled();
+    view.link = Some(link("a1", "old"));
+    view.linked = Some(account("a1", "old", true));
+    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+    in_groups(&mut view, &[1]);
+    let gone = OktaUserId::parse("00u2").unwrap();
+    view.named = Some(NamedAccount {
+        account: account("a2", "ann", false),
+        owner: Some(AccountOwner {
+            okta_user: gone.clone(),
+            tenure: Tenure::Current,
+            origin: None,
+        }),
+        freed_from: Some(gone.clone()),
+        teams: TeamsFound::default(),
+    });
+    let finding = Finding::OwnerGone(gone.clone());
+    // Until then the user keeps the old account, with everything.
+    let plan = plan_on(&view, &first_look());
+    assert_eq!(steps(&plan), [""; 0]);
+    assert_eq!(
+        (&plan.account, &plan.retire),
+        (&AccountPlan::Nothing, &None)
+    );
+    assert_eq!(plan.doubted, std::slice::from_ref(&finding));
+    let plan = plan_on(&view, &seen(&[(finding.clone(), 20)]));
+    assert_eq!(
+        steps(&plan),
+        [
+            "enable_account a2 enabled",
+            "disable_account a1 disabled",
+            "leave_team t1",
+            "link a2",
+            "join_team t1"
+        ]
+    );
+    assert_eq!(plan.believed, [finding]);
+    let AccountPlan::Take {
+        freed_from,
+        was_theirs,
+        ..
+    } = plan.account
+    else {
+        panic!("{:?}", plan.account)
+    };
+    assert_eq!((freed_from, was_theirs), (Some(gone), FormerOwner::Other));
+    // A gone owner is no ground for an adoption that the setting refuses.
+    let never = Policy {
+        adopt: Adopt::Never,
+        ..Policy::default()
+    };
+    let failure = plan_user(&view, &never, &Evidence::first_look()).unwrap_err();
+    assert_eq!(failure.cause, Cause::AdoptionRefused);
 }
 
 fn imported(agreed: (&str, &str), anypoint: (&str, &str), okta: (&str, &str)) -> UserView {
@@ -322,7 +679,7 @@ fn imported_links_compare_three_ways() {
     let view = imported(old, old, ("Anna", "Lee"));
     assert_eq!(
         plan_with(&view, &three_way),
-        ["update a1 first name", "link a1 imported"]
+        ["update_account a1 first name", "link a1"]
     );
     // Changed in Anypoint, or on both sides: left for the import.
     for okta in [old, ("Annie", "Lee")] {
@@ -331,13 +688,11 @@ fn imported_links_compare_three_ways() {
     }
     // Each name for itself.
     let view = imported(old, ("Anna", "Lee"), ("Ann", "Li"));
-    let steps = plan_user(&view, &three_way).unwrap();
-    let agreed = steps.iter().find_map(|step| match &step.action {
-        UserAction::Link { agreed, .. } => agreed.clone(),
-        _ => None,
-    });
+    let plan_of_both = plan_user(&view, &three_way, &first_look()).unwrap();
+    let (link, _) = written(&plan_of_both).unwrap();
+    assert_eq!(link.origin, Origin::Imported);
     assert_eq!(
-        agreed,
+        link.agreed,
         Some(AgreedProfile {
             first_name: "Ann".to_owned(),
             last_name: "Li".to_owned()
@@ -345,10 +700,13 @@ fn imported_links_compare_three_ways() {
     );
     // Otherwise Okta decides.
     let view = imported(old, ("Anna", "Lee"), old);
-    assert_eq!(plan(&view), ["update a1 first name"]);
+    assert_eq!(plan(&view), ["update_account a1 first name"]);
     let mut created = view;
     if let Some(link) = &mut created.link {
         link.origin = Origin::Created;
     }
-    assert_eq!(plan_with(&created, &three_way), ["update a1 first name"]);
+    assert_eq!(
+        plan_with(&created, &three_way),
+        ["update_account a1 first name"]
+    );
 }

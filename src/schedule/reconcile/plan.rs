@@ -6,7 +6,7 @@ use super::world::World;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::provision::{
-    Evidence, Finding, GroupPlan, GroupWanted, Step, TeamEnd, TeamPlan, UserPlan, Wanted, action,
+    Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted, action,
     plan_group, plan_team, plan_user,
 };
 use crate::schedule::summary::{Difference, Problem};
@@ -175,7 +175,7 @@ impl World<'_> {
             }
             if planned.end == Some(TeamEnd::Delete) {
                 let members = view.found.iter().flatten();
-                let ours = members.filter(|found| found.owner.is_some());
+                let ours = members.filter(|found| found.owner != Owner::Unknown);
                 let accounts: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
                 self.lose(&accounts, plan);
             }

@@ -8,7 +8,7 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::{
     FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Policy, TeamsFound, Unwanted, UserView, Wanted, WantedMembers, WantedTeam,
+    NamedAccount, Owner, Policy, Reads, TeamsFound, Unwanted, UserView, Wanted, WantedMembers, WantedTeam,
     wanted,
 };
 use crate::schedule::summary::Problem;
@@ -305,6 +305,7 @@ impl<'a> World<'a> {
             }),
             found: team.and_then(|team| self.found_members(team)),
             below: 0,
+            reads: Reads::Present,
         }
     }
 
@@ -322,6 +323,7 @@ impl<'a> World<'a> {
                     .count()
             },
             link: Some(link.clone()),
+            reads: Reads::Present,
         }
     }
 
@@ -333,17 +335,24 @@ impl<'a> World<'a> {
                 .map(|member| MemberFound {
                     account: member.id.clone(),
                     plain: member.is_plain(),
-                    owner: self.owner_if_ours(&member.id),
+                    owner: self.member_owner(&member.id),
                 })
                 .collect(),
         )
     }
 
     /// As [`crate::provision::Look::members_found`] has it.
-    fn owner_if_ours(&self, account: &AccountId) -> Option<OktaUserId> {
-        let owner = self.owner_of(account)?;
-        let is_ours = owner.tenure == Tenure::Current || !self.is_open(account);
-        is_ours.then_some(owner.okta_user)
+    fn member_owner(&self, account: &AccountId) -> Owner {
+        match self.owner_of(account) {
+            Some(owner) if owner.tenure == Tenure::Current => Owner::Current(owner.okta_user),
+            Some(owner) if self.is_closed(account) => Owner::Former(owner.okta_user),
+            _ => Owner::Unknown,
+        }
+    }
+
+    fn is_closed(&self, account: &AccountId) -> bool {
+        let account = self.read.accounts.get(account);
+        account.is_some_and(|account| !account.is_enabled())
     }
 
     /// Users whose links name one and the same account.

@@ -7,21 +7,29 @@ use crate::ids::{OktaGroupId, OktaUserId};
 use crate::ledger::Memo;
 use crate::store::{Linked, TeamLink, UserLink};
 
-/// Whether the lease is still held; writes its memo.
-pub(super) fn held(
+/// A lease's subject and owner.
+type Held = (String, String);
+
+/// Whether the lease is still held.
+pub(super) fn is_held(connection: &Connection, held: &Held) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM leases WHERE subject = ?1 AND owner = ?2")?
+        .exists((&held.0, &held.1))
+}
+
+/// Writes the memo of a lease that is held.
+pub(super) fn write_memo(
     connection: &Connection,
-    (subject, owner): &(String, String),
-    memo: &Memo,
-) -> rusqlite::Result<bool> {
-    let sql = match memo {
-        Memo::Keep => "UPDATE leases SET owner = owner WHERE subject = ?1 AND owner = ?2",
-        Memo::Write(_) => "UPDATE leases SET memo = ?3 WHERE subject = ?1 AND owner = ?2",
-    };
-    let changed = match memo {
-        Memo::Keep => connection.execute(sql, (subject, owner))?,
-        Memo::Write(memo) => connection.execute(sql, (subject, owner, memo))?,
-    };
-    Ok(changed > 0)
+    (subject, owner): &Held,
+    memo: Memo,
+) -> rusqlite::Result<()> {
+    if let Memo::Write(memo) = memo {
+        connection.execute(
+            "UPDATE leases SET memo = ?3 WHERE subject = ?1 AND owner = ?2",
+            (subject, owner, memo),
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) fn link_user(

@@ -120,7 +120,7 @@ async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_name_that_cannot_become_free_is_told() {
+async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -129,10 +129,10 @@ async fn whoever_waits_for_a_name_that_cannot_become_free_is_told() {
     let one = world.pushed_group("One").await;
     world.okta_does(|okta| okta.rename_group(&one, "R&D"));
     let two = world.okta.world().create_group("One").unwrap().id;
-    let events = world.okta_does(|okta| okta.assign_group(APP, &two));
-    assert_eq!(world.deliver(&events).await, 204);
-    let text = refusal(&world, &events[0]).await;
-    assert!(text.contains(&one) && text.contains("cannot get"), "{text}");
+    let aside = world.team_link(&one).await.unwrap().team_id;
+    world.when(|okta| okta.assign_group(APP, &two)).await;
+    assert_eq!(world.team_link(&two).await.unwrap().team_name, "One");
+    assert_eq!(world.anypoint().teams[aside.as_str()].name, format!("One {aside}"));
     world.done();
 }
 

@@ -206,7 +206,7 @@ async fn a_name_taken_elsewhere_is_a_clear_permanent_failure() {
     assert!(
         failure_of(&world, &events[0])
             .await
-            .contains("taken by another team")
+            .contains("another team of the organization has the team name")
     );
     assert!(world.team_link(&group).await.is_none());
     world.done();
@@ -290,7 +290,7 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
             assert_eq!(world.team("Devs"), expected, "{removal:?} by {way}");
             assert_eq!(
                 world.team_link(&devs).await.is_some(),
-                removal != TeamRemoval::Delete,
+                removal == TeamRemoval::Empty,
                 "{removal:?} by {way}"
             );
             // A later look at the user holds to it.

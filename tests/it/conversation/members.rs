@@ -1,6 +1,6 @@
 //! Contract §4: who is in a team, and who is left alone there.
 
-use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ids::AccountId;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};

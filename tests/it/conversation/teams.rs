@@ -1,6 +1,6 @@
 //! What a look at a group owes: nobody loses a team by mistake, and refusals are told as they are.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use okta_anypoint::deadline::Deadline;
@@ -104,23 +104,6 @@ async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
     }
     world.when(|okta| okta.delete_group(&devs)).await;
     assert_eq!(world.team("Devs"), "bob boss");
-    world.done();
-}
-
-/// Reads lag behind writes: the first look after a write comes at once, the next one waits.
-#[tokio::test]
-async fn a_team_that_does_not_show_what_was_written_is_looked_at_again_after_a_pause() {
-    let (world, [devs, _, team]) = devs_with_ann(Policy::default()).await;
-    let account = world.account_id("ann");
-    world.anypoint().remove_member(&team, &account).unwrap();
-    let path = format!("/teams/{team}/members");
-    let stale = Fault::new(&path, FaultKind::StaleRead).on(Method::GET);
-    let stale = world.anypoint.traffic().inject(stale.skipping(1).once());
-    let began = Instant::now();
-    world.when(|okta| okta.rename_group(&devs, "Ops")).await;
-    assert_eq!(world.anypoint.traffic().fired(stale), 1);
-    assert_eq!(world.team("Ops"), "ann");
-    assert!(began.elapsed() >= Duration::from_millis(50));
     world.done();
 }
 

@@ -6,8 +6,8 @@ use okta_anypoint::failure::{Class, Failure, Side};
 use okta_anypoint::ledger::{EndState, Filter, Outcome, Reason, Recorded, Status, Work};
 
 use super::{
-    DAY_MS, LEASE, START_MS, World, ask, busy_remote, claim, claimed, complete, conclude, ending, fail, on_record,
-    refused, replay, work,
+    DAY_MS, LEASE, START_MS, World, ask, busy_remote, claim, claimed, complete, conclude, ending,
+    fail, on_record, refused, replay, work,
 };
 
 on_every_ledger!(
@@ -53,10 +53,7 @@ async fn a_first_claim_is_recorded_in_full(world: World) {
     assert_eq!((record.waits_until_ms, record.waits_for), (None, None));
 
     world.clock.advance(5);
-    assert_eq!(
-        complete(&world, run).await,
-        Recorded::Written
-    );
+    assert_eq!(complete(&world, run).await, Recorded::Written);
     let record = on_record(&world, "e1").await;
     assert_eq!(record.status, Status::Done);
     assert_eq!(record.attempts, 1);
@@ -76,10 +73,7 @@ async fn a_running_lease_keeps_others_out(world: World) {
             );
         }
     }
-    assert_eq!(
-        on_record(&world, "e1").await.attempts,
-        1
-    );
+    assert_eq!(on_record(&world, "e1").await.attempts, 1);
 }
 
 async fn a_lease_that_is_over_can_be_taken(world: World) {
@@ -87,15 +81,21 @@ async fn a_lease_that_is_over_can_be_taken(world: World) {
     world.clock.advance(10_000);
     let second = claimed(claim(&world, "e1").await);
     assert_eq!((second.claim.attempts, second.claim.took_over), (2, true));
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::Busy { .. }));
-    assert_eq!(
-        complete(&world, second).await,
-        Recorded::Written
-    );
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::Busy { .. }
+    ));
+    assert_eq!(complete(&world, second).await, Recorded::Written);
 }
 
 async fn a_zero_lease_is_over_at_once(world: World) {
-    let zero = ask(&*world.ledger, &work("e1"), Reason::Delivery, Duration::ZERO).await;
+    let zero = ask(
+        &*world.ledger,
+        &work("e1"),
+        Reason::Delivery,
+        Duration::ZERO,
+    )
+    .await;
     let _first = claimed(zero);
     assert!(claimed(claim(&world, "e1").await).claim.took_over);
 }
@@ -105,20 +105,17 @@ async fn done_is_final(world: World) {
     complete(&world, first).await;
     for by in [0, 10_000, DAY_MS, 28 * DAY_MS] {
         world.clock.advance(by);
-        assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
+        assert!(matches!(
+            claim(&world, "e1").await.outcome,
+            Outcome::AlreadyDone
+        ));
     }
-    assert_eq!(
-        on_record(&world, "e1").await.status,
-        Status::Done
-    );
+    assert_eq!(on_record(&world, "e1").await.status, Status::Done);
 }
 
 async fn a_retryable_failure_is_claimed_again(world: World) {
     let first = claimed(claim(&world, "e1").await);
-    assert_eq!(
-        fail(&world, first, &busy_remote()).await,
-        Recorded::Written
-    );
+    assert_eq!(fail(&world, first, &busy_remote()).await, Recorded::Written);
     let record = on_record(&world, "e1").await;
     assert_eq!(record.status, Status::Failed);
     assert_eq!(record.error_class, Some(Class::Retryable));
@@ -144,7 +141,10 @@ async fn a_permanent_failure_waits_for_replay(world: World) {
     assert_eq!(record.error_class, Some(Class::Permanent));
     assert!(record.error.unwrap().contains("What to do: run link"));
     world.clock.advance(DAY_MS);
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyFailed));
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyFailed
+    ));
     let again = replay(&world, "e1").await;
     assert_eq!(claimed(again).claim.attempts, 2);
 }
@@ -158,7 +158,10 @@ async fn replay_does_finished_work_again(world: World) {
     fail(&world, again, &busy_remote()).await;
     let replayed = replay(&world, "e1").await;
     complete(&world, claimed(replayed)).await;
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyDone
+    ));
 }
 
 async fn late_writes_change_nothing(world: World) {
@@ -175,34 +178,25 @@ async fn late_writes_change_nothing(world: World) {
         assert_eq!(late, Recorded::Superseded);
         assert_eq!(world.ledger.record(id).await.unwrap(), before);
 
-        assert_eq!(
-            complete(&world, next).await,
-            Recorded::Written
-        );
+        assert_eq!(complete(&world, next).await, Recorded::Written);
     }
     // Also after the successor is done.
     let slow = claimed(claim(&world, "after").await);
     world.clock.advance(10_000);
     let next = claimed(claim(&world, "after").await);
     complete(&world, next).await;
-    assert_eq!(
-        fail(&world, slow, &refused()).await,
-        Recorded::Superseded
-    );
-    assert_eq!(
-        on_record(&world, "after").await.status,
-        Status::Done
-    );
+    assert_eq!(fail(&world, slow, &refused()).await, Recorded::Superseded);
+    assert_eq!(on_record(&world, "after").await.status, Status::Done);
 }
 
 async fn an_owner_reports_late_but_first(world: World) {
     let slow = claimed(claim(&world, "e1").await);
     world.clock.advance(60_000);
-    assert_eq!(
-        complete(&world, slow).await,
-        Recorded::Written
-    );
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
+    assert_eq!(complete(&world, slow).await, Recorded::Written);
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyDone
+    ));
 }
 
 async fn an_expired_record_counts_as_absent(world: World) {
@@ -220,7 +214,10 @@ async fn an_expired_record_counts_as_absent(world: World) {
             .len(),
         1
     );
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyDone
+    ));
     world.clock.advance(1);
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
     assert_eq!(world.ledger.records(&Filter::default()).await.unwrap(), []);
@@ -239,39 +236,39 @@ async fn a_rejected_message_is_on_record(world: World) {
     assert_eq!(record.error_class, Some(Class::Permanent));
     assert_eq!(record.attempts, 0);
     assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyFailed));
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyFailed
+    ));
     // What failed for now fails for good.
     let first = claimed(claim(&world, "e2").await);
     fail(&world, first, &busy_remote()).await;
     world.ledger.reject(&work("e2"), &refused()).await.unwrap();
-    assert!(matches!(claim(&world, "e2").await.outcome, Outcome::AlreadyFailed));
-    assert_eq!(
-        on_record(&world, "e2").await.attempts,
-        1
-    );
+    assert!(matches!(
+        claim(&world, "e2").await.outcome,
+        Outcome::AlreadyFailed
+    ));
+    assert_eq!(on_record(&world, "e2").await.attempts, 1);
 }
 
 async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
     let held = claimed(claim(&world, "e1").await);
     let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
     assert_eq!(refusal, Recorded::Superseded);
-    assert_eq!(
-        complete(&world, held).await,
-        Recorded::Written
-    );
+    assert_eq!(complete(&world, held).await, Recorded::Written);
     let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
     assert_eq!(refusal, Recorded::Superseded);
-    assert!(matches!(claim(&world, "e1").await.outcome, Outcome::AlreadyDone));
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        Outcome::AlreadyDone
+    ));
 
     // Nobody owns it any more; the late owner cannot undo the rejection.
     let lost = claimed(claim(&world, "e2").await);
     world.clock.advance(10_000);
     let rejected = world.ledger.reject(&work("e2"), &refused()).await.unwrap();
     assert_eq!(rejected, Recorded::Written);
-    assert_eq!(
-        complete(&world, lost).await,
-        Recorded::Superseded
-    );
+    assert_eq!(complete(&world, lost).await, Recorded::Superseded);
 }
 
 /// The message that cannot be read is one copy; another one can, and is due for its second look.

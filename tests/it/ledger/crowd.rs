@@ -105,7 +105,12 @@ async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
 
 /// Each takes the lease, changes what it guards, and gives it back: nothing is lost.
 async fn owners_take_turns(world: World) {
-    let ledgers: Vec<_> = world.others.iter().chain([&world.ledger]).cloned().collect();
+    let ledgers: Vec<_> = world
+        .others
+        .iter()
+        .chain([&world.ledger])
+        .cloned()
+        .collect();
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..20 {
         let ledger = ledgers[n % ledgers.len()].clone();

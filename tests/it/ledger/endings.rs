@@ -6,8 +6,8 @@ use okta_anypoint::ledger::{
 };
 
 use super::{
-    LEASE, START_MS, World, ask, busy_remote, claim, claim_under, claimed, complete, conclude, ending, fail,
-    on_record, ours, refused, replay, work,
+    LEASE, START_MS, World, ask, busy_remote, claim, claim_under, claimed, complete, conclude,
+    ending, fail, on_record, ours, refused, replay, work,
 };
 
 on_every_ledger!(
@@ -94,7 +94,10 @@ async fn what_was_done_adds_up_until_a_replay(world: World) {
     let texts = |texts: &[&str]| Some(texts.iter().map(ToString::to_string).collect::<Vec<_>>());
     let run = claimed(claim(&world, "e1").await);
     assert_eq!(applied().await, None);
-    let cut_off = did(&["create_account", "mail_reset"], EndState::Failed(busy_remote()));
+    let cut_off = did(
+        &["create_account", "mail_reset"],
+        EndState::Failed(busy_remote()),
+    );
     conclude(&*world.ledger, run, cut_off).await;
     assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
     let run = claimed(claim(&world, "e1").await);
@@ -105,8 +108,19 @@ async fn what_was_done_adds_up_until_a_replay(world: World) {
     let waiting = did(&["link"], until(START_MS, "not in the group"));
     conclude(&*world.ledger, run, waiting).await;
     let run = claimed(claim(&world, "e1").await);
-    conclude(&*world.ledger, run, did(&["join_team:t1", "link"], EndState::Done)).await;
-    let all = ["create_account", "mail_reset", "link", "join_team:t1", "link"];
+    conclude(
+        &*world.ledger,
+        run,
+        did(&["join_team:t1", "link"], EndState::Done),
+    )
+    .await;
+    let all = [
+        "create_account",
+        "mail_reset",
+        "link",
+        "join_team:t1",
+        "link",
+    ];
     assert_eq!(applied().await, texts(&all));
     let by_list = world.ledger.records(&Filter::default()).await.unwrap();
     assert_eq!(by_list[0].applied, texts(&all));
@@ -199,9 +213,15 @@ async fn a_second_subject_does_not_inherit_the_first_ones_end(world: World) {
         fail(&world, run, &busy_remote()).await;
     }
     let first = on_record(&world, "e1").await;
-    assert_eq!((first.error_class, first.attempts), (Some(Class::Permanent), 1));
+    assert_eq!(
+        (first.error_class, first.attempts),
+        (Some(Class::Permanent), 1)
+    );
     let second = on_record(&world, "e1#user#00u2").await;
-    assert_eq!((second.error_class, second.attempts), (Some(Class::Retryable), 2));
+    assert_eq!(
+        (second.error_class, second.attempts),
+        (Some(Class::Retryable), 2)
+    );
     assert_eq!(second.applied, None);
 }
 
@@ -240,7 +260,11 @@ async fn a_lost_claim_does_not_spoil_the_others(world: World) {
         let work = work(&format!("e{n}"));
         let _others = claimed(ask(&*world.ledger, &work, Reason::Delivery, long).await);
     }
-    let recorded = world.ledger.conclude(lease, Conclusion::of(claims)).await.unwrap();
+    let recorded = world
+        .ledger
+        .conclude(lease, Conclusion::of(claims))
+        .await
+        .unwrap();
     for (n, recorded) in recorded.into_iter().enumerate() {
         let record = on_record(&world, &format!("e{n}")).await;
         let expected = if lost.contains(&n) {

@@ -169,7 +169,11 @@ async fn a_renewal_without_its_claim_is_refused(world: World) {
 
 async fn a_lost_lease_writes_no_memo(world: World) {
     let lost = take(&world).await;
-    world.ledger.write_memo(&lost, Some("first".to_owned())).await.unwrap();
+    world
+        .ledger
+        .write_memo(&lost, Some("first".to_owned()))
+        .await
+        .unwrap();
     world.clock.advance(10_000);
     let next = take(&world).await;
     for text in [None, Some("late".to_owned())] {
@@ -234,7 +238,11 @@ async fn a_memo_goes_after_a_week(world: World) {
 /// DynamoDB takes days to sweep; until then the next lease is taken in the very same item.
 async fn an_old_memo_does_not_come_back(world: World) {
     let lost = take(&world).await;
-    world.ledger.write_memo(&lost, Some("old".to_owned())).await.unwrap();
+    world
+        .ledger
+        .write_memo(&lost, Some("old".to_owned()))
+        .await
+        .unwrap();
     world.clock.advance(8 * DAY_MS);
     let lease = take(&world).await;
     assert_eq!((lease.memo(), lease.took_over()), (None, true));
@@ -283,7 +291,9 @@ async fn lease_records_are_no_events(world: World) {
 }
 
 async fn when_a_subject_was_held_last(world: World) {
-    let subjects: Vec<String> = [SUBJECT, "group#00g1", "user#00u9"].map(str::to_owned).into();
+    let subjects: Vec<String> = [SUBJECT, "group#00g1", "user#00u9"]
+        .map(str::to_owned)
+        .into();
     let held = async || world.ledger.last_held(&subjects).await.unwrap();
     assert!(held().await.is_empty());
     assert!(world.ledger.last_held(&[]).await.unwrap().is_empty());
@@ -298,7 +308,10 @@ async fn when_a_subject_was_held_last(world: World) {
     give_back(&world, lease, Memo::Keep).await;
     assert_eq!(held().await[SUBJECT], START_MS + 5_000, "given back");
     // A lease that nobody may have is no trace of work.
-    let refused = world.ledger.lease("group#00g1", Duration::from_secs(1)).await;
+    let refused = world
+        .ledger
+        .lease("group#00g1", Duration::from_secs(1))
+        .await;
     assert!(matches!(refused.unwrap(), Leased::Busy { .. }));
     assert_eq!(held().await["group#00g1"], START_MS + 3_000);
     drop(group);

@@ -34,17 +34,39 @@ enum End {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Lease { run: usize, subject: usize },
-    Renew { run: usize },
-    Note { run: usize },
-    Claim { run: usize, reason: Reason },
-    Conclude { run: usize, end: End, notes: bool },
-    Die { run: usize },
-    Reject { subject: usize },
+    Lease {
+        run: usize,
+        subject: usize,
+    },
+    Renew {
+        run: usize,
+    },
+    Note {
+        run: usize,
+    },
+    Claim {
+        run: usize,
+        reason: Reason,
+    },
+    Conclude {
+        run: usize,
+        end: End,
+        notes: bool,
+    },
+    Die {
+        run: usize,
+    },
+    Reject {
+        subject: usize,
+    },
     /// Time passes.
-    Pass { ms: i64 },
+    Pass {
+        ms: i64,
+    },
     /// Somebody sets the clock.
-    Jump { ms: i64 },
+    Jump {
+        ms: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -174,14 +196,26 @@ impl Model {
     }
 
     fn is_held(&self, subject: usize, owner: u64) -> bool {
-        self.subjects[subject].held.is_some_and(|held| held.0 == owner)
+        self.subjects[subject]
+            .held
+            .is_some_and(|held| held.0 == owner)
     }
 
-    fn renew(&mut self, subject: usize, owner: u64, claim: Option<(Option<usize>, u64)>) -> Recorded {
+    fn renew(
+        &mut self,
+        subject: usize,
+        owner: u64,
+        claim: Option<(Option<usize>, u64)>,
+    ) -> Recorded {
         let until_ms = self.now_ms + LEASE_MS;
         let mut all = true;
-        match &mut self.subjects[subject].held {
-            Some(held) if held.0 == owner => held.1 = until_ms,
+        let lasts = self.now_s() + 7 * 86_400;
+        let row = &mut self.subjects[subject];
+        match &mut row.held {
+            Some(held) if held.0 == owner => {
+                held.1 = until_ms;
+                row.expires_at = lasts;
+            }
             _ => all = false,
         }
         if let Some((key, claim)) = claim {
@@ -216,7 +250,12 @@ impl Model {
     }
 
     /// The words for the answer that is due; the key and the number of the claim.
-    fn claim(&mut self, subject: usize, until_ms: i64, reason: Reason) -> (String, Option<usize>, u64) {
+    fn claim(
+        &mut self,
+        subject: usize,
+        until_ms: i64,
+        reason: Reason,
+    ) -> (String, Option<usize>, u64) {
         let (now_ms, now_s) = (self.now_ms, self.now_s());
         if self.adapter == Adapter::Sqlite {
             self.events
@@ -388,8 +427,8 @@ impl History<'_> {
         let words = format!("ours {} {:?}", lease.took_over(), lease.memo());
         prop_assert_eq!(words, due);
         for other in self.runs.iter().flatten() {
-            let is_young = self.true_ms - other.since_ms < LEASE_MS
-                && other.since_ms >= self.trusted_since_ms;
+            let is_young =
+                self.true_ms - other.since_ms < LEASE_MS && other.since_ms >= self.trusted_since_ms;
             prop_assert!(other.subject != subject || !is_young, "two owners");
         }
         self.runs[number] = Some(Run {
@@ -442,7 +481,10 @@ impl History<'_> {
         let (due, key, claim) = self.model.claim(subject, until_ms, reason);
         let words = match answer {
             Outcome::Claimed(ours) => {
-                let words = format!("claimed {} {} {}", ours.attempts, ours.deaths, ours.took_over);
+                let words = format!(
+                    "claimed {} {} {}",
+                    ours.attempts, ours.deaths, ours.took_over
+                );
                 prop_assert_eq!(ours.id(), self.record_id(key));
                 if let Some(run) = &mut self.runs[number] {
                     run.claim = Some((key, claim, ours));
@@ -465,7 +507,12 @@ impl History<'_> {
         }
     }
 
-    async fn conclude(&mut self, number: usize, end: End, notes: bool) -> Result<(), TestCaseError> {
+    async fn conclude(
+        &mut self,
+        number: usize,
+        end: End,
+        notes: bool,
+    ) -> Result<(), TestCaseError> {
         let Some(run) = self.runs[number].take() else {
             return Ok(());
         };
@@ -510,7 +557,12 @@ impl History<'_> {
             let found = ledger.record(&self.record_id(key)).await.unwrap();
             let found = found.map(|record| {
                 let applied = record.applied.unwrap_or_default();
-                (record.status.as_str(), record.subject, record.attempts, applied)
+                (
+                    record.status.as_str(),
+                    record.subject,
+                    record.attempts,
+                    applied,
+                )
             });
             let due = self.model.events.get(&key);
             let due = due.filter(|event| event.expires_at > self.model.now_s());

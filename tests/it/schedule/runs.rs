@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ledger::Leased;
 use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
 use okta_anypoint::settings::ReconcileMode;
 use okta_anypoint::simulator::traffic::Fault;
@@ -45,14 +46,8 @@ async fn runs_of_different_tasks_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
     let stage = Stage::new().await;
-    let now_ms = okta_anypoint::clock::Clock::now_ms(stage.clock.as_ref());
-    let dead = json!({"owner": "dead", "until_ms": now_ms + 60_000}).to_string();
-    stage
-        .table
-        .documents
-        .put_document("lease#reconcile", &dead, 0)
-        .await
-        .unwrap();
+    let dead = stage.table.ledger.lease("task#reconcile", Duration::from_secs(60));
+    assert!(matches!(dead.await.unwrap(), Leased::Ours(_)));
     assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Skipped);
     assert!(stage.okta.traffic().log().is_empty());
     stage.clock.advance(Duration::from_secs(61));

@@ -161,10 +161,7 @@ async fn unlinking_leaves_a_foreign_entry_alone(world: World) {
 
 async fn a_team_belongs_to_one_group(world: World) {
     let store = &world.store;
-    assert_eq!(
-        world.link_team(1, &team_link(1)).await,
-        Linked::Written
-    );
+    assert_eq!(world.link_team(1, &team_link(1)).await, Linked::Written);
     let taken = world.link_team(2, &team_link(1)).await;
     assert_eq!(taken, Linked::TakenBy(group(1)));
     assert_eq!(store.team_link(&group(2)).await.unwrap(), None);
@@ -173,26 +170,16 @@ async fn a_team_belongs_to_one_group(world: World) {
         team_name: "New".to_owned(),
         ..team_link(1)
     };
-    assert_eq!(
-        world.link_team(1, &renamed).await,
-        Linked::Written
-    );
+    assert_eq!(world.link_team(1, &renamed).await, Linked::Written);
     assert_eq!(store.team_link(&group(1)).await.unwrap(), Some(renamed));
 }
 
 async fn another_team_frees_the_first(world: World) {
-    let store = &world.store;
     world.link_team(1, &team_link(1)).await;
-    assert_eq!(
-        world.link_team(1, &team_link(2)).await,
-        Linked::Written
-    );
+    assert_eq!(world.link_team(1, &team_link(2)).await, Linked::Written);
     assert_eq!(world.team_owner(1).await, None);
     assert_eq!(world.team_owner(2).await, Some(group(1)));
-    assert_eq!(
-        world.link_team(2, &team_link(1)).await,
-        Linked::Written
-    );
+    assert_eq!(world.link_team(2, &team_link(1)).await, Linked::Written);
 }
 
 /// A link made by hand, without a reverse entry, can be changed and removed like any other.

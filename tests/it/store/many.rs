@@ -1,7 +1,9 @@
 //! Many keys, many writers, lists and documents.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use okta_anypoint::ledger::Memo;
 use okta_anypoint::store::{Linked, Stored, Tenure};
 
 use super::{World, account, group, link_to, team_link, user};
@@ -41,9 +43,16 @@ async fn lists_hold_their_kind_only(world: World) {
     let lease = world.lease_user(5).await;
     let noted = world.ledger.write_memo(&lease, Some("x".to_owned()));
     noted.await.unwrap();
-    let orphan = world.store.record_orphan(&lease, &user(5), &account(5), Memo::Keep);
-    orphan.await.unwrap();
-    world.documents.put_document("cursor", "{}", 0).await.unwrap();
+    let (owner, orphan) = (user(5), account(5));
+    let noted = world
+        .store
+        .record_orphan(&lease, &owner, &orphan, Memo::Keep);
+    noted.await.unwrap();
+    world
+        .documents
+        .put_document("cursor", "{}", 0)
+        .await
+        .unwrap();
     let users = world.store.all_user_links().await.unwrap();
     assert_eq!(users, HashMap::from([(user(1), link_to(1))]));
     let teams = HashMap::from([(group(1), team_link(1)), (group(2), team_link(2))]);
@@ -131,11 +140,14 @@ async fn missing_reverse_entries_are_repaired(world: World) {
 async fn a_repair_overwrites_nobody(world: World) {
     for round in 0..40 {
         let by_hand = HashMap::from([(user(round), link_to(round))]);
-        let (nobody, rival) = (HashMap::new(), user(1_000 + round));
-        let link = link_to(round);
+        let (nobody, rival) = (HashMap::new(), 1_000 + round);
+        let lease = world.lease_user(rival).await;
+        let (link, rival) = (link_to(round), user(rival));
         let (repaired, linked) = tokio::join!(
             world.store.repair_reverse_entries(&by_hand, &nobody),
-            world.other.link_user(&rival, &link),
+            world
+                .other
+                .link_user(&lease, &rival, &link, None, Memo::Keep),
         );
         repaired.unwrap();
         let owner = match linked.unwrap() {
@@ -147,14 +159,15 @@ async fn a_repair_overwrites_nobody(world: World) {
 }
 
 async fn two_users_at_once_get_one_account(world: World) {
+    let world = Arc::new(world);
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();
         for n in 0..10 {
             let store = [&world.store, &world.other][n % 2].clone();
-            let user = user(round * 10 + n);
+            let (world, n) = (world.clone(), round * 10 + n);
             tasks.spawn(async move {
-                let linked = store.link_user(&user, &link_to(round)).await.unwrap();
-                (user, linked)
+                let linked = world.link_as(&*store, n, &link_to(round)).await;
+                (user(n), linked)
             });
         }
         let results = tasks.join_all().await;
@@ -169,17 +182,17 @@ async fn two_users_at_once_get_one_account(world: World) {
     }
 }
 
-/// Whatever the order, the link and the reverse entries agree in the end.
+/// Each waits for the lease. Whatever the order, the link and the reverse entries agree in the end.
 async fn one_user_linked_twice_at_once(world: World) {
+    let world = Arc::new(world);
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();
         for a in 0..4 {
             let store = [&world.store, &world.other][a % 2].clone();
+            let world = world.clone();
             tasks.spawn(async move {
-                store
-                    .link_user(&user(round), &link_to(round * 10 + a))
-                    .await
-                    .unwrap()
+                let link = link_to(round * 10 + a);
+                world.link_as(&*store, round, &link).await
             });
         }
         for linked in tasks.join_all().await {

@@ -1,0 +1,205 @@
+//! What one run leaves for the next: the memo goes with the write that makes it true.
+
+use okta_anypoint::clock::Clock as _;
+use okta_anypoint::ledger::{Conclusion, Memo};
+use okta_anypoint::store::{
+    AccountOwner, FreshWrite, Intent, LastWrite, Linked, Memory, Origin, Recalled, Tenure,
+};
+
+use super::{World, account, link_to, subject, team, user};
+use crate::ledger::{DAY_MS, START_MS};
+
+on_every_store!(
+    an_intent_goes_with_the_link,
+    an_intent_is_there_for_the_next_owner,
+    an_intent_does_not_last,
+    fresh_memberships_are_remembered_for_a_minute,
+    memories_are_their_subjects_alone,
+    an_orphan_is_on_record_until_it_is_linked,
+    an_orphan_takes_nobody_s_account,
+    a_memo_that_nobody_can_read_counts_as_empty,
+    what_is_recalled_of_a_user,
+);
+
+fn intending(username: &str) -> Memory {
+    Memory {
+        intent: Some(Intent {
+            username: username.to_owned(),
+        }),
+        ..Memory::default()
+    }
+}
+
+async fn memory(world: &World, u: usize) -> Memory {
+    let memo = world.ledger.memo(&subject(u)).await.unwrap();
+    Memory::from_text(memo.as_deref(), world.clock.now_ms())
+}
+
+async fn leave(world: &World, u: usize, memory: &Memory) {
+    let lease = world.lease(&subject(u)).await;
+    let conclusion = Conclusion {
+        claims: Vec::new(),
+        memo: memory.to_memo(),
+    };
+    world.ledger.conclude(lease, conclusion).await.unwrap();
+}
+
+async fn an_intent_goes_with_the_link(world: World) {
+    let lease = world.lease(&subject(1)).await;
+    assert_eq!(Memory::of(&lease, START_MS), Memory::default());
+    let written = world.ledger.write_memo(&lease, intending("ann").to_text());
+    written.await.unwrap();
+    assert_eq!(memory(&world, 1).await, intending("ann"));
+    let memo = Memory::default().to_memo();
+    let linked = world
+        .store
+        .link_user(&lease, &user(1), &link_to(1), None, memo)
+        .await;
+    assert_eq!(linked.unwrap(), Linked::Written);
+    assert_eq!(memory(&world, 1).await, Memory::default());
+}
+
+/// The run died between creating the account and linking it.
+async fn an_intent_is_there_for_the_next_owner(world: World) {
+    let dead = world.lease(&subject(1)).await;
+    let written = world.ledger.write_memo(&dead, intending("ann").to_text());
+    written.await.unwrap();
+    world.clock.advance(10_000);
+    let next = world.lease(&subject(1)).await;
+    assert!(next.took_over());
+    assert_eq!(Memory::of(&next, world.clock.now_ms()), intending("ann"));
+}
+
+async fn an_intent_does_not_last(world: World) {
+    leave(&world, 1, &intending("ann")).await;
+    world.clock.advance(7 * DAY_MS - 1_000);
+    assert_eq!(memory(&world, 1).await, intending("ann"));
+    world.clock.advance(1_000);
+    assert_eq!(memory(&world, 1).await, Memory::default());
+    let lease = world.lease(&subject(1)).await;
+    assert_eq!(lease.memo(), None);
+}
+
+async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
+    let mut left = Memory::default();
+    left.note_membership(team(1), LastWrite::Joined, START_MS);
+    left.note_membership(team(2), LastWrite::Joined, START_MS);
+    left.note_membership(team(2), LastWrite::Left, START_MS + 10);
+    leave(&world, 1, &left).await;
+    let fresh = |written, until_ms| FreshWrite { written, until_ms };
+    let seen = memory(&world, 1).await;
+    assert_eq!(
+        seen.fresh_teams.into_iter().collect::<Vec<_>>(),
+        [
+            (team(1), fresh(LastWrite::Joined, START_MS + 60_000)),
+            (team(2), fresh(LastWrite::Left, START_MS + 60_010)),
+        ]
+    );
+    world.clock.advance(59_999);
+    let seen = memory(&world, 1).await;
+    assert_eq!(seen.last_write(&team(1)), Some(LastWrite::Joined));
+    assert_eq!(seen.last_write(&team(2)), Some(LastWrite::Left));
+    assert_eq!(seen.last_write(&team(3)), None);
+    world.clock.advance(1);
+    let seen = memory(&world, 1).await;
+    assert_eq!(seen.last_write(&team(1)), None);
+    assert_eq!(seen.last_write(&team(2)), Some(LastWrite::Left));
+    world.clock.advance(10);
+    let seen = memory(&world, 1).await;
+    assert_eq!((seen.to_text(), seen), (None, Memory::default()));
+}
+
+async fn memories_are_their_subjects_alone(world: World) {
+    for n in 1..=2 {
+        leave(&world, n, &intending(&format!("name{n}"))).await;
+    }
+    assert_eq!(memory(&world, 1).await, intending("name1"));
+    assert_eq!(memory(&world, 2).await, intending("name2"));
+    assert_eq!(memory(&world, 3).await, Memory::default());
+}
+
+async fn an_orphan_is_on_record_until_it_is_linked(world: World) {
+    leave(&world, 1, &intending("ann")).await;
+    let lease = world.lease(&subject(1)).await;
+    let owner = async || {
+        let owners = world.store.account_owners(&[account(1)]).await.unwrap();
+        owners.into_values().next()
+    };
+    for _ in 0..2 {
+        let memo = Memory::default().to_memo();
+        let noted = world
+            .store
+            .record_orphan(&lease, &user(1), &account(1), memo)
+            .await;
+        noted.unwrap();
+        let orphan = AccountOwner {
+            okta_user: user(1),
+            tenure: Tenure::Former,
+            origin: Some(Origin::Created),
+        };
+        assert_eq!(owner().await, Some(orphan));
+        assert_eq!(memory(&world, 1).await, Memory::default());
+    }
+    assert_eq!(world.account_of(1).await, None);
+    world.give_back(lease).await;
+    assert_eq!(world.link(1, 1).await, Linked::Written);
+    let linked = AccountOwner {
+        okta_user: user(1),
+        tenure: Tenure::Current,
+        origin: None,
+    };
+    assert_eq!(owner().await, Some(linked));
+}
+
+async fn an_orphan_takes_nobody_s_account(world: World) {
+    world.link(2, 1).await;
+    let lease = world.lease(&subject(1)).await;
+    let memo = intending("later").to_memo();
+    let noted = world
+        .store
+        .record_orphan(&lease, &user(1), &account(1), memo)
+        .await;
+    noted.unwrap();
+    assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
+    let memo = memory(&world, 1).await;
+    assert_eq!(memo, intending("later"), "the memo is written all the same");
+}
+
+async fn a_memo_that_nobody_can_read_counts_as_empty(world: World) {
+    let lease = world.lease(&subject(1)).await;
+    for text in ["", "null", "{\"intent\":1}", "[]"] {
+        let written = world.ledger.write_memo(&lease, Some(text.to_owned()));
+        written.await.unwrap();
+        assert_eq!(memory(&world, 1).await, Memory::default(), "{text}");
+    }
+    // Words of a later version are passed over.
+    let text = "{\"intent\":{\"username\":\"ann\"},\"more\":1}";
+    let written = world.ledger.write_memo(&lease, Some(text.to_owned()));
+    written.await.unwrap();
+    assert_eq!(memory(&world, 1).await, intending("ann"));
+}
+
+async fn what_is_recalled_of_a_user(world: World) {
+    let recalled = async || world.store.recall_user(&user(1)).await.unwrap();
+    assert_eq!(recalled().await, Recalled::default());
+    world.link(1, 1).await;
+    let there = Recalled {
+        link: Some(link_to(1)),
+        old_intent: None,
+    };
+    assert_eq!(recalled().await, there);
+    world.store.forget_old_intent(&user(1)).await.unwrap();
+    assert_eq!(recalled().await, there);
+    assert_eq!(
+        world.store.recall_user(&user(2)).await.unwrap(),
+        Recalled::default()
+    );
+    let lease = world.lease(&subject(1)).await;
+    let link = link_to(1);
+    let relinked = world
+        .store
+        .link_user(&lease, &user(1), &link, Some(&link), Memo::Keep)
+        .await;
+    assert_eq!(relinked.unwrap(), Linked::Written);
+    assert_eq!(recalled().await, there);
+}
