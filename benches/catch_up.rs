@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use okta_anypoint::clock::SystemClock;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
@@ -28,13 +27,12 @@ use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, Sche
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use child::Cost;
-use remotes::Remotes;
+use remotes::{Remotes, embedded};
 use sheet::{Limit, OverBudget, Sheet};
 
 const LATENCY: Duration = Duration::from_millis(25);
@@ -156,7 +154,7 @@ async fn only_read(pages: Pages) -> Found {
 /// Catches up in this process, which was started for it.
 async fn catch_up(task: CatchUp) -> Found {
     let database = Database::open(Path::new(&task.database)).unwrap();
-    let store = SqliteStore::new(database, Arc::new(SystemClock));
+    let table = embedded(database);
     let settings = ScheduleSettings {
         import: ImportMode::Off,
         reconcile: ReconcileMode::Apply,
@@ -164,8 +162,8 @@ async fn catch_up(task: CatchUp) -> Found {
     };
     let tally = Arc::new(Tally::default());
     let metrics = Arc::new(Metrics::new("bench"));
-    let provisioner = task.remotes.provisioner(Arc::new(store));
-    let scheduler = Scheduler::new(provisioner, tally.clone(), settings, metrics);
+    let ports = task.remotes.ports(&table);
+    let scheduler = Scheduler::new(ports, tally.clone(), settings, metrics);
     let begun = Instant::now();
     let mut runs = 0;
     loop {

@@ -16,23 +16,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use okta_anypoint::clock::SystemClock;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use okta_anypoint::ledger::{Leased, Memo};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Mode, Outcome, READS_AT_ONCE, Scheduler, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{Origin, ResetMail, SqliteStore, Store, TeamLink, UserLink};
+use okta_anypoint::store::{Origin, ResetMail, TeamLink, UserLink};
 use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::Table;
 use serde::{Deserialize, Serialize};
 
 use child::Cost;
-use remotes::{APP, Remotes};
+use remotes::{APP, Remotes, embedded};
 use sheet::{Limit, OverBudget, Sheet};
 
 const LATENCY: Duration = Duration::from_millis(25);
@@ -62,19 +63,23 @@ impl Queue for NoQueue {
     }
 }
 
-async fn store(database: &Path) -> Arc<dyn Store> {
-    let database = Database::open(database).unwrap();
-    Arc::new(SqliteStore::new(database, Arc::new(SystemClock)))
+fn table(database: &Path) -> Table {
+    embedded(Database::open(database).unwrap())
 }
 
 /// Both sides in agreement but for the names of a few, and the links between them.
 async fn populate(
     okta: &OktaSimulator,
     anypoint: &AnypointSimulator,
-    store: &dyn Store,
+    table: &Table,
     (users, teams, members): (usize, usize, usize),
 ) {
     okta.world().add_app(APP, "Anypoint");
+    let lease = table.ledger.lease("bench", Duration::from_secs(100)).await;
+    let Leased::Ours(lease) = lease.unwrap() else {
+        panic!("the table is new");
+    };
+    let store = &table.store;
     let mut pairs = Vec::with_capacity(users);
     for n in 0..users {
         let name = format!("user-{n}");
@@ -103,7 +108,8 @@ async fn populate(
             reset_mail: ResetMail::default(),
         };
         let id = OktaUserId::parse(&user).unwrap();
-        store.link_user(&id, &link).await.unwrap();
+        let linked = store.link_user(&lease, &id, &link, None, Memo::Keep);
+        linked.await.unwrap();
         pairs.push((user, account));
     }
     for n in 0..teams {
@@ -126,7 +132,7 @@ async fn populate(
             origin: Origin::Created,
         };
         let id = OktaGroupId::parse(&group).unwrap();
-        store.link_team(&id, &link).await.unwrap();
+        store.link_team(&lease, &id, &link, None).await.unwrap();
     }
 }
 
@@ -146,7 +152,7 @@ struct Found {
 
 /// One reconcile in this process, which was started for it.
 async fn reconcile(task: Reconcile) -> Found {
-    let provisioner = task.remotes.provisioner(store(&task.database).await);
+    let ports = task.remotes.ports(&table(&task.database));
     let settings = ScheduleSettings {
         import: ImportMode::Off,
         reconcile: ReconcileMode::Apply,
@@ -156,12 +162,13 @@ async fn reconcile(task: Reconcile) -> Found {
     let planning = Arc::new(Mutex::new(Vec::new()));
     let marks = planning.clone();
     let metrics = Arc::new(Metrics::new("bench"));
-    let scheduler = Scheduler::new(provisioner, Arc::new(NoQueue), settings, metrics)
-        .with_progress(Arc::new(move |phase, _, _| {
+    let scheduler = Scheduler::new(ports, Arc::new(NoQueue), settings, metrics).with_progress(
+        Arc::new(move |phase, _, _| {
             if phase == "planning" {
                 marks.lock().unwrap().push(child::cpu());
             }
-        }));
+        }),
+    );
     let begun = Instant::now();
     let deadline = Deadline::within(Duration::from_secs(900));
     let run = scheduler.run(Task::Reconcile, Some(Mode::Report), deadline);
@@ -193,7 +200,7 @@ async fn measure(size: (usize, usize, usize)) -> (Found, usize, Duration) {
     let (okta, anypoint) = (okta.await.unwrap(), anypoint.await.unwrap());
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("bench.db");
-    populate(&okta, &anypoint, &*store(&database).await, size).await;
+    populate(&okta, &anypoint, &table(&database), size).await;
     okta.traffic().set_latency(LATENCY);
     anypoint.traffic().set_latency(LATENCY);
     let task = Reconcile {

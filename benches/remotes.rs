@@ -6,11 +6,14 @@ use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{OktaAppId, OrganizationId};
+use okta_anypoint::ledger::SqliteLedger;
 use okta_anypoint::okta::{Credentials, Okta};
-use okta_anypoint::provision::{Policy, Provisioner};
+use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::simulator::anypoint::AnypointSimulator;
 use okta_anypoint::simulator::okta::OktaSimulator;
-use okta_anypoint::store::Store;
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::store::SqliteStore;
+use okta_anypoint::wiring::Table;
 use serde::{Deserialize, Serialize};
 
 /// The app whose assignments decide.
@@ -62,5 +65,16 @@ impl Remotes {
             app: OktaAppId::parse(APP).unwrap(),
             clock,
         }
+    }
+}
+
+/// The ports on an embedded database.
+#[allow(dead_code, reason = "one of the benches has its table on DynamoDB")]
+pub fn embedded(database: Database) -> Table {
+    let store = Arc::new(SqliteStore::new(database.clone()));
+    Table {
+        ledger: Arc::new(SqliteLedger::new(database, 30, Arc::new(SystemClock))),
+        documents: store.clone(),
+        store,
     }
 }

@@ -143,20 +143,14 @@ impl World {
         let ttl = Duration::from_secs(86_400);
         let table = dynamodb_table(&self.sdk, &self.table, ttl, &clock);
         let remotes = Remotes::of(&self.okta, &self.anypoint);
-        let provisioner = remotes.provisioner(table.store.clone());
-        provisioner.anypoint.warm_up(deadline()).await;
+        let ports = remotes.ports(&table);
+        ports.anypoint.warm_up(deadline()).await;
         table.warm_up().await;
         let pace = Pace {
             subjects_at_once,
             ..Pace::QUEUED
         };
-        Worker::new(
-            table.ledger,
-            provisioner,
-            None,
-            Arc::new(Metrics::new("bench")),
-            pace,
-        )
+        Worker::new(ports, None, Arc::new(Metrics::new("bench")), pace)
     }
 
     /// What a call took on average, as the servers saw it.

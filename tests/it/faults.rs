@@ -14,7 +14,7 @@ use okta_anypoint::ledger::{
     Conclusion, DynamoDbLedger, EndState, Ending, Lease, Ledger, Memo, Outcome, Reason, Recorded,
 };
 use okta_anypoint::store::{
-    Documents,    DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
+    Documents, DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
 };
 use serde_json::{Value, json};
 
@@ -193,7 +193,13 @@ async fn keys_left_out_are_asked_for_again() {
     let (store, lease) = (store(client, &table), lease(&table).await);
     for n in 0..90 {
         store
-            .link_user(&lease, &user(n), &link_to(&format!("a{n}")), None, Memo::Keep)
+            .link_user(
+                &lease,
+                &user(n),
+                &link_to(&format!("a{n}")),
+                None,
+                Memo::Keep,
+            )
             .await
             .unwrap();
     }
@@ -246,7 +252,7 @@ async fn a_throttled_transaction_is_retryable() {
     let (store, lease) = (store(client, &table), lease(&table).await);
     for _ in 0..2 {
         let (user, link) = (user(1), link_to("a1"));
-    let linked = store.link_user(&lease, &user, &link, None, Memo::Keep);
+        let linked = store.link_user(&lease, &user, &link, None, Memo::Keep);
         let linked = linked.await;
         let failure = linked.unwrap_err();
         assert!(failure.is_retryable(), "{failure}");
@@ -367,7 +373,10 @@ async fn the_ledger_knows_its_own_writes() {
             "retryable" => EndState::Failed(busy_remote()),
             _ => EndState::Failed(refused()),
         };
-        let ending = Ending { applied: vec!["link".to_owned()], state };
+        let ending = Ending {
+            applied: vec!["link".to_owned()],
+            state,
+        };
         let recorded = ledger.conclude(lease, Conclusion::of(vec![(claim, ending)]));
         assert_eq!(recorded.await.unwrap(), [Recorded::Written], "{end}");
         let record = ledger.record(end).await.unwrap().unwrap();
@@ -375,15 +384,24 @@ async fn the_ledger_knows_its_own_writes() {
     }
     // An owner that took over, and one that really was superseded.
     let lost = crate::world::lease(&ledger, "00u1", LEASE).await;
-    let slow = ledger.claim(&work("e"), &lost, Reason::Delivery).await.unwrap();
+    let slow = ledger
+        .claim(&work("e"), &lost, Reason::Delivery)
+        .await
+        .unwrap();
     clock.advance(10_000);
     let lease = crate::world::lease(&ledger, "00u1", LEASE).await;
-    let next = ledger.claim(&work("e"), &lease, Reason::Delivery).await.unwrap();
+    let next = ledger
+        .claim(&work("e"), &lease, Reason::Delivery)
+        .await
+        .unwrap();
     let (Outcome::Claimed(slow), Outcome::Claimed(next)) = (slow, next) else {
         panic!("not claimed");
     };
     assert_eq!((next.attempts, next.took_over), (2, true));
-    let ending = || Ending { applied: Vec::new(), state: EndState::Done };
+    let ending = || Ending {
+        applied: Vec::new(),
+        state: EndState::Done,
+    };
     let late = ledger.conclude(lost, Conclusion::of(vec![(slow, ending())]));
     assert_eq!(late.await.unwrap(), [Recorded::Superseded]);
     let done = ledger.conclude(lease, Conclusion::of(vec![(next, ending())]));

@@ -330,17 +330,26 @@ pub async fn link(table: &Table, user: &str, link: &UserLink) {
         .link_user(&lease, &user, link, before.as_ref(), Memo::Keep)
         .await;
     assert_eq!(linked.unwrap(), Linked::Written);
-    table.ledger.conclude(lease, Conclusion::default()).await.unwrap();
+    table
+        .ledger
+        .conclude(lease, Conclusion::default())
+        .await
+        .unwrap();
 }
 
 /// What a run that died left behind about an account: its intent.
 pub async fn intend(table: &Table, user: &str, username: &str) {
     let lease = lease(&*table.ledger, user, Duration::from_secs(60)).await;
     let memory = Memory {
-        intent: Some(Intent { username: username.to_owned() }),
+        intent: Some(Intent {
+            username: username.to_owned(),
+        }),
         ..Memory::default()
     };
-    let conclusion = Conclusion { memo: memory.to_memo(), ..Conclusion::default() };
+    let conclusion = Conclusion {
+        memo: memory.to_memo(),
+        ..Conclusion::default()
+    };
     table.ledger.conclude(lease, conclusion).await.unwrap();
 }
 

@@ -219,10 +219,7 @@ async fn team_facts(
         ]);
     };
     let found = preview.view.found.as_deref().unwrap_or_default();
-    let ours = found
-        .iter()
-        .filter(|found| found.can_end())
-        .count();
+    let ours = found.iter().filter(|found| found.can_end()).count();
     Ok(vec![
         ("team", json!(team.id)),
         ("name", json!(team.name)),

@@ -78,7 +78,10 @@ impl Work<'_> {
                 };
                 let mut view = self.look.members(group, link).await?;
                 let done = self.progress.applied.iter().skip(before);
-                if done.into_iter().any(|done| done.action == action::ADOPT_TEAM) {
+                if done
+                    .into_iter()
+                    .any(|done| done.action == action::ADOPT_TEAM)
+                {
                     view.reads = Reads::PerhapsPast;
                 }
                 view
@@ -353,7 +356,10 @@ impl Work<'_> {
             return Ok(());
         };
         let store = &self.ports().store;
-        let owner = store.team_owners(std::slice::from_ref(team)).await?.remove(team);
+        let owner = store
+            .team_owners(std::slice::from_ref(team))
+            .await?
+            .remove(team);
         let Some(other) = owner.filter(|owner| owner != group) else {
             return Ok(());
         };
@@ -361,7 +367,8 @@ impl Work<'_> {
             if let Owner::Current(user) = &found.owner
                 && plan.remove.contains(&found.account)
             {
-                self.progress.follow(FollowUp::Member(user.clone(), other.clone()));
+                self.progress
+                    .follow(FollowUp::Member(user.clone(), other.clone()));
             }
         }
         Ok(())

@@ -6,5 +6,6 @@ mod plan;
 
 pub use look::GroupState;
 pub use plan::{
-    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers, plan_group,
+    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers,
+    plan_group,
 };

@@ -177,8 +177,11 @@ impl GroupPlan {
     ) {
         let stay: HashSet<&AccountId> = wanted.accounts.iter().chain(&wanted.kept).collect();
         let is_sure = |found: &&MemberFound| reads == Reads::Present || !found.plain;
-        let present: HashSet<&AccountId> =
-            found.iter().filter(is_sure).map(|found| &found.account).collect();
+        let present: HashSet<&AccountId> = found
+            .iter()
+            .filter(is_sure)
+            .map(|found| &found.account)
+            .collect();
         self.add = wanted
             .accounts
             .iter()

@@ -293,11 +293,11 @@ impl Work<'_> {
         account: &AccountId,
         wanted: &WantedTeam,
     ) -> Result<(), Failure> {
-        if let Some(team) = &wanted.team {
-            if self.add(account, team).await? {
-                return Ok(());
-            }
-            // The team was deleted by hand: it is made again.
+        // A team that was deleted by hand is made again.
+        if let Some(team) = &wanted.team
+            && self.add(account, team).await?
+        {
+            return Ok(());
         }
         let link = self.team_of(wanted).await?;
         let membership = (account.clone(), link.team_id.clone());

@@ -237,7 +237,8 @@ impl Look<'_> {
         }
         let groups = groups_seen(okta);
         let app_groups = okta.app_groups.as_ref();
-        self.drop_kept_teams(&mut owners, &groups, &wanted, app_groups).await?;
+        self.drop_kept_teams(&mut owners, &groups, &wanted, app_groups)
+            .await?;
         let unshown: Vec<&TeamId> = fresh
             .iter()
             .filter(|(_, fresh)| fresh.written == LastWrite::Joined)

@@ -6,8 +6,8 @@ use super::world::World;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::provision::{
-    Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted, action,
-    plan_group, plan_team, plan_user,
+    Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted,
+    action, plan_group, plan_team, plan_user,
 };
 use crate::schedule::summary::{Difference, Problem};
 

@@ -8,8 +8,8 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::{
     FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamsFound, Unwanted, UserView, Wanted, WantedMembers, WantedTeam,
-    wanted,
+    NamedAccount, Owner, Policy, Reads, TeamsFound, Unwanted, UserView, Wanted, WantedMembers,
+    WantedTeam, wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};

@@ -58,11 +58,7 @@ async fn a_new_user_in_a_team_costs_eight_calls_in_five_steps_and_an_unchanged_o
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
     let events = world.okta_does(|okta| okta.add_member(&group, &ann));
-    world
-        .ports
-        .anypoint
-        .warm_up(Deadline::within(time))
-        .await;
+    world.ports.anypoint.warm_up(Deadline::within(time)).await;
     let calls = Calls::of(&world);
     for traffic in [world.okta.traffic(), world.anypoint.traffic()] {
         traffic.set_latency(LATENCY);

@@ -132,7 +132,10 @@ async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
     let aside = world.team_link(&one).await.unwrap().team_id;
     world.when(|okta| okta.assign_group(APP, &two)).await;
     assert_eq!(world.team_link(&two).await.unwrap().team_name, "One");
-    assert_eq!(world.anypoint().teams[aside.as_str()].name, format!("One {aside}"));
+    assert_eq!(
+        world.anypoint().teams[aside.as_str()].name,
+        format!("One {aside}")
+    );
     world.done();
 }
 

@@ -20,7 +20,10 @@ async fn push_one(world: &World, one: &str) {
     let group = world.okta.world().create_group("One").unwrap().id;
     world.when(|okta| okta.assign_group(APP, &group)).await;
     assert_eq!(world.team_link(&group).await.unwrap().team_name, "One");
-    assert_eq!(world.anypoint().teams[aside.as_str()].name, format!("One {aside}"));
+    assert_eq!(
+        world.anypoint().teams[aside.as_str()].name,
+        format!("One {aside}")
+    );
 }
 
 #[tokio::test]

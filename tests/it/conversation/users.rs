@@ -7,7 +7,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{OktaAppId, OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{
-    Announced, Provisioner,    GroupSelection, Policy, ResetEmail, SuspendedUsers, UsernamePolicy,
+    Announced, GroupSelection, Policy, Provisioner, ResetEmail, SuspendedUsers, UsernamePolicy,
 };
 use okta_anypoint::store::Origin;
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
-use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::Ledger as _;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
 use serde_json::json;
@@ -81,7 +81,10 @@ async fn killed_in_a_create(moment: Moment) {
     let both = vec![batch[0].id.clone(), later.id.clone()];
     assert_eq!((failed_of(&answer), scene.calls()), (both, 0));
     let later = scene.ledger.record(&later.uuid()).await.unwrap();
-    assert_eq!(later, None, "nobody claims while another run has the subject");
+    assert_eq!(
+        later, None,
+        "nobody claims while another run has the subject"
+    );
     // That set the message's time-out; here the nine seconds go on instead.
     let show = async {
         let lease_over = async || now_ms() > record.lease_until_ms.unwrap();

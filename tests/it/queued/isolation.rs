@@ -18,9 +18,7 @@ use okta_anypoint::ledger::{
 use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{
-    AccountOwner, Linked, Recalled, Store, TeamLink, TeamPairs, UserLink,
-};
+use okta_anypoint::store::{AccountOwner, Linked, Recalled, Store, TeamLink, TeamPairs, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
 

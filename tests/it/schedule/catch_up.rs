@@ -14,7 +14,12 @@ use super::{APP, Stage};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn cursor(stage: &Stage) -> Option<Value> {
-    let found = stage.table.documents.document("cursor#catch_up").await.unwrap()?;
+    let found = stage
+        .table
+        .documents
+        .document("cursor#catch_up")
+        .await
+        .unwrap()?;
     Some(serde_json::from_str(&found.json).unwrap())
 }
 

@@ -35,8 +35,8 @@ use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::UserLink;
-use okta_anypoint::wiring::Table;
 use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
 use secrecy::SecretString;
 
@@ -117,11 +117,7 @@ impl Stage {
         Self::on(table, clock, page_cap).await
     }
 
-    pub async fn on(
-        table: Table,
-        clock: Arc<MovedClock>,
-        page_cap: Option<usize>,
-    ) -> Self {
+    pub async fn on(table: Table, clock: Arc<MovedClock>, page_cap: Option<usize>) -> Self {
         crate::planted::watch();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = OktaOptions {
@@ -188,12 +184,7 @@ impl Stage {
     }
 
     pub fn scheduler_on(&self, queue: Arc<dyn Queue>) -> Scheduler {
-        Scheduler::new(
-            self.ports(),
-            queue,
-            self.settings,
-            self.metrics.clone(),
-        )
+        Scheduler::new(self.ports(), queue, self.settings, self.metrics.clone())
     }
 
     pub fn record(&mut self) -> Arc<Recorder> {

@@ -339,7 +339,12 @@ async fn the_whole_way_works_on_dynamodb() {
     assert!(!stage.is_enabled("ben"));
     assert_eq!(stage.members("Devs"), ["ann"]);
     stage.finds_nothing().await;
-    let report = stage.table.documents.document("report#reconcile").await.unwrap();
+    let report = stage
+        .table
+        .documents
+        .document("report#reconcile")
+        .await
+        .unwrap();
     assert!(report.unwrap().json.contains("\"outcome\":\"completed\""));
     stage.end();
 }

@@ -8,7 +8,6 @@ use okta_anypoint::ledger::Leased;
 use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
 use okta_anypoint::settings::ReconcileMode;
 use okta_anypoint::simulator::traffic::Fault;
-use serde_json::json;
 
 use super::{Stage, long};
 
@@ -46,7 +45,10 @@ async fn runs_of_different_tasks_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
     let stage = Stage::new().await;
-    let dead = stage.table.ledger.lease("task#reconcile", Duration::from_secs(60));
+    let dead = stage
+        .table
+        .ledger
+        .lease("task#reconcile", Duration::from_secs(60));
     assert!(matches!(dead.await.unwrap(), Leased::Ours(_)));
     assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Skipped);
     assert!(stage.okta.traffic().log().is_empty());
@@ -63,13 +65,23 @@ async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
         .traffic()
         .inject(Fault::status("/apps/", 403, "{}").once());
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
-    let kept = stage.table.documents.document("report#reconcile").await.unwrap();
+    let kept = stage
+        .table
+        .documents
+        .document("report#reconcile")
+        .await
+        .unwrap();
     let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
     assert_eq!(kept.outcome, Outcome::Stopped);
     assert!(kept.message.unwrap().contains("403"));
     let done = stage.run(Task::Reconcile).await;
     assert_eq!(done.outcome, Outcome::Completed);
-    let kept = stage.table.documents.document("report#reconcile").await.unwrap();
+    let kept = stage
+        .table
+        .documents
+        .document("report#reconcile")
+        .await
+        .unwrap();
     let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
     assert_eq!(kept, done);
     let lines = stage.metrics.take_lines(0).join("\n");
