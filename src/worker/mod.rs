@@ -45,7 +45,7 @@ pub enum Verdict {
         /// The pause that the remote, or a running lease, asks for.
         after: Option<Duration>,
     },
-    /// It waits for a second look: give it back for exactly this long.
+    /// It waits for a second look, or for another run's lease: give it back for exactly this long.
     Wait {
         /// How long.
         after: Duration,
@@ -222,7 +222,8 @@ impl Worker {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
-                return back(Some(self.until(until_ms)));
+                let after = self.until(until_ms);
+                return vec![Verdict::Wait { after }; changes.len()];
             }
             Err(failure) => {
                 tracing::error!(%subject, "the subject could not be leased: {failure}");
@@ -253,10 +254,7 @@ impl Worker {
                     self.metrics.count(Metric::Duplicate, 1);
                     Verdict::Settled
                 }
-                Ok(Outcome::Busy { until_ms }) => Verdict::Retry {
-                    after: Some(self.until(until_ms)),
-                },
-                Ok(Outcome::Waiting { until_ms }) => Verdict::Wait {
+                Ok(Outcome::Busy { until_ms } | Outcome::Waiting { until_ms }) => Verdict::Wait {
                     after: self.until(until_ms),
                 },
                 Err(failure) => {

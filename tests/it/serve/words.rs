@@ -192,10 +192,10 @@ async fn nothing_personal_shows_at_any_level() {
         check("the status page", &page, &passwords);
     }
     let file = Connection::open(remotes.data()).unwrap();
-    for table in ["events", "messages", "sent", "documents", "intents"] {
+    for table in ["events", "messages", "sent", "documents", "leases"] {
         let kept = rows(&file, table);
-        // An intent is there to find the account again by its name.
-        if table != "intents" {
+        // The intent in a lease's memo is there to find the account again by its name.
+        if table != "leases" {
             check(table, &kept, &passwords);
         }
     }
