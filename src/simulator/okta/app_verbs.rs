@@ -40,7 +40,7 @@ impl OktaWorld {
         let status = self.user(user_id)?.status;
         self.app(app_id)?;
         if status == UserStatus::Deprovisioned {
-            return Err(Refusal::status_forbids("DEPROVISIONED"));
+            return Err(Refusal::status_forbids());
         }
         let mut events = self.grant(app_id, user_id, true, username)?;
         if let Some(profile) = profile

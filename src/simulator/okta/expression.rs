@@ -1,5 +1,7 @@
 //! The small filter language of Okta's list calls: `status eq "ACTIVE" and (profile.login sw "a" or id eq "00u…")`.
 
+use crate::simulator::clock::{iso, parse_iso};
+
 /// A parsed `filter` or `search`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Expression {
@@ -26,17 +28,21 @@ impl Expression {
 
     /// Whether an object matches; `lookup` gives the value of an attribute, `None` if it is unset.
     pub fn matches(&self, lookup: &dyn Fn(&str) -> Option<String>) -> bool {
+        self.matches_any(&|name| lookup(name).into_iter().collect())
+    }
+
+    /// The same for attributes with several values: one of them has to match.
+    pub fn matches_any(&self, lookup: &dyn Fn(&str) -> Vec<String>) -> bool {
         match self {
-            Self::And(a, b) => a.matches(lookup) && b.matches(lookup),
-            Self::Or(a, b) => a.matches(lookup) || b.matches(lookup),
+            Self::And(a, b) => a.matches_any(lookup) && b.matches_any(lookup),
+            Self::Or(a, b) => a.matches_any(lookup) || b.matches_any(lookup),
             Self::Compare {
                 attribute,
                 operator,
                 value,
-            } => {
-                let Some(found) = lookup(attribute) else {
-                    return false;
-                };
+            } => lookup(attribute).into_iter().any(|found| {
+                // Times are compared as times, however many digits they have.
+                let value = parse_iso(value).map_or_else(|| value.clone(), iso);
                 let (found, value) = (found.to_lowercase(), value.to_lowercase());
                 match operator.as_str() {
                     "eq" => found == value,
@@ -50,7 +56,7 @@ impl Expression {
                     "le" => found <= value,
                     _ => operator == "pr",
                 }
-            }
+            }),
         }
     }
 

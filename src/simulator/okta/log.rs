@@ -7,6 +7,9 @@ use uuid::Uuid;
 use super::objects::{AppUser, OktaApp, OktaGroup, OktaUser};
 use crate::simulator::clock::iso;
 
+/// The id of the administrator who does everything.
+pub(super) const ACTOR: &str = "00usimadmin000000001";
+
 /// What an event is about (Okta API, System Log, `target`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
@@ -140,7 +143,7 @@ impl LogEvent {
             },
             "device": null,
             "actor": {
-                "id": "00usimadmin000000001", "type": "User", "alternateId": "admin@acme.example",
+                "id": ACTOR, "type": "User", "alternateId": "admin@acme.example",
                 "displayName": "Ada Admin", "detailEntry": null,
             },
             "outcome": {"result": self.outcome, "reason": null},

@@ -69,12 +69,13 @@ impl Refusal {
         refusal.outside()
     }
 
-    pub(super) fn status_forbids(what: &str) -> Self {
-        Self::new(
-            403,
-            "E0000038",
-            format!("This operation is not allowed in the user's current status: {what}."),
-        )
+    pub(super) fn status_forbids() -> Self {
+        let text = "This operation is not allowed in the user's current status.";
+        Self::new(403, "E0000038", text)
+    }
+
+    pub(super) fn bad_cursor() -> Self {
+        Self::new(400, "E0000029", "Invalid paging request.").outside()
     }
 
     /// Marks it as something that no documented use of the API leads to.

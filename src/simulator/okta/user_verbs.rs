@@ -198,7 +198,7 @@ impl OktaWorld {
                 UserStatus::Provisioned,
                 "user.lifecycle.reactivate",
             )?]),
-            other => Err(Refusal::status_forbids(other.as_str())),
+            _ => Err(Refusal::status_forbids()),
         }
     }
 
@@ -210,9 +210,7 @@ impl OktaWorld {
         let now = self.clock.tick();
         let user = self.user_mut(id)?;
         match user.status {
-            UserStatus::Deprovisioned | UserStatus::Staged => {
-                Err(Refusal::status_forbids(user.status.as_str()))
-            }
+            UserStatus::Deprovisioned | UserStatus::Staged => Err(Refusal::status_forbids()),
             _ => {
                 user.has_password = true;
                 user.last_updated = now;
@@ -267,7 +265,7 @@ impl OktaWorld {
     /// If the user does not exist or is deactivated already.
     pub fn deactivate(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
         if self.user(id)?.status == UserStatus::Deprovisioned {
-            return Err(Refusal::status_forbids("DEPROVISIONED"));
+            return Err(Refusal::status_forbids());
         }
         let mut events = self.drop_assignments(id)?;
         events.push(self.set_status(id, UserStatus::Deprovisioned, "user.lifecycle.deactivate")?);
@@ -320,7 +318,7 @@ impl OktaWorld {
         profile: Profile,
     ) -> Result<Vec<LogEvent>, Refusal> {
         if self.user(id)?.status == UserStatus::Deprovisioned {
-            return Err(Refusal::status_forbids("DEPROVISIONED"));
+            return Err(Refusal::status_forbids());
         }
         for field in ["login", "email", "firstName", "lastName"] {
             if profile

@@ -139,7 +139,11 @@ fn in_organization(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) ->
     let has = |scope: &str| world.scopes.contains(scope) || world.scopes.contains("full");
     match rest {
         [] if read => match has("read:organization") {
-            true => Ok(Reply::json(200, render::organization(world))),
+            true => Ok(Reply::json(200, render::whole_organization(world))),
+            false => Err(Refusal::forbidden()),
+        },
+        ["environments"] if read => match has("read:organization") {
+            true => Ok(Reply::json(200, render::environments(world))),
             false => Err(Refusal::forbidden()),
         },
         ["identityProviderSettings"] if read => match has("read:organization") {

@@ -38,6 +38,33 @@ pub(super) fn organization(world: &AnypointWorld) -> Value {
     })
 }
 
+/// The organization on its own: with its environments and its owner.
+pub(super) fn whole_organization(world: &AnypointWorld) -> Value {
+    let mut value = organization(world);
+    value["environments"] = json!([environment(world)]);
+    let mut owner = owner(world);
+    if let Some(fields) = owner.as_object_mut() {
+        fields.remove("organization");
+    }
+    value["owner"] = owner;
+    value
+}
+
+fn environment(world: &AnypointWorld) -> Value {
+    json!({
+        "id": "0d0e51b0-0000-4000-8000-000000000001",
+        "name": "Sandbox",
+        "organizationId": world.org_id,
+        "isProduction": false,
+        "type": "sandbox",
+        "clientId": "simulatedenvironmentclient",
+    })
+}
+
+pub(super) fn environments(world: &AnypointWorld) -> Value {
+    json!({"data": [environment(world)], "total": 1})
+}
+
 fn common(
     world: &AnypointWorld,
     user: &AnypointUser,
@@ -91,8 +118,8 @@ pub(super) fn user(world: &AnypointWorld, user: &AnypointUser) -> Value {
     value
 }
 
-/// The person who made the connected app.
-pub(super) fn creator(world: &AnypointWorld) -> Value {
+/// The owner of the organization, as it is in other objects.
+fn owner(world: &AnypointWorld) -> Value {
     let person = AnypointUser {
         id: "0c0e51b0-0000-4000-8000-000000000001".to_owned(),
         username: "acme-owner".to_owned(),
@@ -109,7 +136,12 @@ pub(super) fn creator(world: &AnypointWorld) -> Value {
         email_verified_at: Some(0),
         mfa_excluded: false,
     };
-    let mut value = user(world, &person);
+    user(world, &person)
+}
+
+/// The person who made the connected app.
+pub(super) fn creator(world: &AnypointWorld) -> Value {
+    let mut value = owner(world);
     value["memberOfOrganizations"] = json!([organization(world)]);
     value["contributorOfOrganizations"] = json!([]);
     value

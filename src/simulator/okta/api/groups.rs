@@ -23,6 +23,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
                 render::group(&world.everyone(), &base(world, call)),
             )),
             ("GET", ["users"]) => everybody(world, call),
+            ("GET", ["apps"]) => apps_of(world, call, EVERYONE),
             _ => Err(built_in()),
         };
     }
@@ -62,6 +63,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
             Ok(Reply::empty(204))
         }
         ("GET", [id, "users"]) => members(world, call, id),
+        ("GET", [id, "apps"]) => apps_of(world, call, id),
         ("PUT", [id, "users", user]) => {
             world.add_member(id, user)?;
             Ok(Reply::empty(204))
@@ -172,6 +174,23 @@ fn everybody(world: &OktaWorld, call: &mut Call) -> Answer {
     let base = base(world, call);
     let users = found.into_iter().map(|user| render::user(user, &base));
     Ok(page(call, &base, users.collect(), next))
+}
+
+fn apps_of(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
+    call.documented_query(&["after", "limit"]);
+    if id != EVERYONE {
+        world.group(id)?;
+    }
+    let limit = limit(call, 20, 1, 200)?;
+    let after = after(call)?;
+    let holds = world
+        .apps
+        .iter()
+        .filter(|(_, app)| app.groups.contains_key(id));
+    let (found, next) = cut(call, holds, after.as_deref(), limit);
+    let base = base(world, call);
+    let apps = found.into_iter().map(|app| render::app(app, &base));
+    Ok(page(call, &base, apps.collect(), next))
 }
 
 fn members(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {

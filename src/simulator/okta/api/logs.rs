@@ -1,13 +1,13 @@
 //! `/api/v1/logs` (Okta API, System Log): polling and bounded requests.
 
 use super::super::expression::Expression;
-use super::super::log::LogEvent;
+use super::super::log::{ACTOR, LogEvent, Target};
 use super::super::refusal::Refusal;
 use super::super::world::OktaWorld;
 use super::paging::{after, limit, page};
 use super::{Answer, base};
 use crate::simulator::call::Call;
-use crate::simulator::clock::parse_iso;
+use crate::simulator::clock::{iso, parse_iso};
 
 /// Without `since`, a request looks this far back.
 const DEFAULT_SPAN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -36,7 +36,18 @@ pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
         .map(Expression::parse)
         .transpose()
         .map_err(Refusal::bad_search)?;
-    let known = |name: &&str| matches!(*name, "eventType" | "uuid" | "outcome.result");
+    let known = |name: &&str| {
+        matches!(
+            *name,
+            "eventType"
+                | "uuid"
+                | "outcome.result"
+                | "published"
+                | "actor.id"
+                | "target.id"
+                | "target.type"
+        )
+    };
     if let Some(unknown) = filter
         .iter()
         .flat_map(Expression::attributes)
@@ -56,16 +67,14 @@ pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     };
     let start = match after(call)? {
         None => 0,
-        Some(text) => text
-            .parse::<usize>()
-            .map_err(|_| Refusal::invalid("after", "Invalid cursor").outside())?,
+        Some(text) => text.parse::<usize>().map_err(|_| Refusal::bad_cursor())?,
     };
     let matches = |event: &LogEvent| {
         event.published_ms >= since
             && until.is_none_or(|until| event.published_ms < until)
             && filter
                 .as_ref()
-                .is_none_or(|filter| filter.matches(&|name| attribute(event, name)))
+                .is_none_or(|filter| filter.matches_any(&|name| attributes(event, name)))
     };
     let base = base(world, call);
 
@@ -111,11 +120,17 @@ fn time(call: &Call, name: &str) -> Result<Option<i64>, Refusal> {
     }
 }
 
-fn attribute(event: &LogEvent, name: &str) -> Option<String> {
+/// The values of an attribute; an event has several targets.
+fn attributes(event: &LogEvent, name: &str) -> Vec<String> {
+    let of_targets = |value: fn(&Target) -> &String| event.targets.iter().map(value).cloned();
     match name {
-        "eventType" => Some(event.event_type.clone()),
-        "uuid" => Some(event.uuid.clone()),
-        "outcome.result" => Some(event.outcome.clone()),
-        _ => None,
+        "eventType" => vec![event.event_type.clone()],
+        "uuid" => vec![event.uuid.clone()],
+        "outcome.result" => vec![event.outcome.clone()],
+        "published" => vec![iso(event.published_ms)],
+        "actor.id" => vec![ACTOR.to_owned()],
+        "target.id" => of_targets(|target| &target.id).collect(),
+        "target.type" => of_targets(|target| &target.kind).collect(),
+        _ => Vec::new(),
     }
 }

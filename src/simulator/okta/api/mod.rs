@@ -132,7 +132,9 @@ impl Okta {
         }
         let token = call
             .header("authorization")
-            .and_then(|value| value.strip_prefix("SSWS "));
+            .and_then(|value| value.strip_prefix("SSWS"))
+            // The Python SDK 3 sends no blank.
+            .map(str::trim_start);
         match token {
             Some(token) if self.tokens.iter().any(|known| known == token) => Ok(()),
             Some(_) => {
@@ -171,7 +173,7 @@ impl Okta {
             .hooks
             .get(id)
             .cloned()
-            .ok_or_else(|| Refusal::not_found("EventHook", id))?;
+            .ok_or_else(|| Refusal::not_found("Webhook", id))?;
         let ok = deliver::verify(&self.client, &hook).await;
         let mut world = self.cell.guard();
         let hook = world
@@ -251,10 +253,17 @@ fn wrong_method() -> Refusal {
     )
 }
 
-/// The org's address as this caller reaches it.
+/// The org's address as this caller reaches it, perhaps through a proxy that ends TLS.
 fn base(world: &OktaWorld, call: &Call) -> String {
-    call.header("host")
-        .map_or_else(|| world.base_url.clone(), |host| format!("http://{host}"))
+    let first = |name: &str| {
+        let value = call.header(name)?.split(',').next()?.trim();
+        (!value.is_empty()).then_some(value)
+    };
+    let scheme = first("x-forwarded-proto").unwrap_or("http");
+    match first("x-forwarded-host").or_else(|| first("host")) {
+        Some(host) => format!("{scheme}://{host}"),
+        None => world.base_url.clone(),
+    }
 }
 
 fn object(call: &Call) -> Result<Profile, Refusal> {

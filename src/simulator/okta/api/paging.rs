@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::super::refusal::Refusal;
 use crate::simulator::call::{Call, Reply};
 
-/// The page size asked for.
+/// The page size asked for. More than the largest is taken for the largest, though no document says so.
 pub(super) fn limit(
-    call: &Call,
+    call: &mut Call,
     default: usize,
     smallest: usize,
     largest: usize,
@@ -18,6 +18,10 @@ pub(super) fn limit(
         None => default,
         Some(text) => match text.parse::<usize>() {
             Ok(limit) if (smallest..=largest).contains(&limit) => limit,
+            Ok(limit) if limit > largest => {
+                call.note(format!("limit {limit} is above {largest}"));
+                largest
+            }
             _ => {
                 let cause = format!("The limit must be between {smallest} and {largest}");
                 return Err(Refusal::invalid("limit", cause).outside());
@@ -41,7 +45,7 @@ pub(super) fn after(call: &Call) -> Result<Option<String>, Refusal> {
         .and_then(|text| text.strip_prefix("after:"))
     {
         Some(text) => Ok(Some(text.to_owned())),
-        None => Err(Refusal::invalid("after", "Invalid cursor").outside()),
+        None => Err(Refusal::bad_cursor()),
     }
 }
 

@@ -67,12 +67,21 @@ fn give(world: &mut OktaWorld, call: &mut Call, base: &str) -> Result<Reply, Ref
     let is_form = call
         .header("content-type")
         .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    if !is_form {
+    if !is_form && !call.body.is_empty() {
         call.note("a token request is a form");
         return refuse(400, "invalid_request", "The request is not a form.");
     }
+    // Okta reads them from the query too, where the Python SDK 2 puts them.
     let form = call.json_or_form().unwrap_or_default();
-    let field = |name: &str| form[name].as_str().unwrap_or_default();
+    let query = call.query.clone();
+    let in_query = |name: &str| {
+        let found = query.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let field = |name: &str| {
+        let in_form = form[name].as_str();
+        in_form.or_else(|| in_query(name)).unwrap_or_default()
+    };
     if field("grant_type") != "client_credentials" {
         call.note("grant_type is not client_credentials");
         return refuse(
@@ -113,8 +122,13 @@ fn give(world: &mut OktaWorld, call: &mut Call, base: &str) -> Result<Reply, Ref
             .saturating_add(lifetime_s.saturating_mul(1000)),
         key,
     };
+    let bound = token.key.is_some();
     world.oauth.tokens.insert(value, token);
-    Ok(Reply::json(200, answer))
+    let reply = Reply::json(200, answer);
+    Ok(match bound {
+        true => reply.with("dpop-nonce", world.oauth.token_nonce.as_str()),
+        false => reply,
+    })
 }
 
 /// The app that signed an assertion which is good and was not used before.
