@@ -19,7 +19,7 @@ test: ## All tests, on the release binaries, with DynamoDB Local and an SQS serv
 	@tools/setup
 	@cargo build --release --locked --no-default-features --bin hook --bin provision --bin schedule
 	@tools/guard instructions
-	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" cargo test --locked
+	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" cargo test --locked --workspace
 
 lint: ## Format, clippy, docs, dependencies, template and its permissions
 	@tools/lint

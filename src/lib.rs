@@ -16,7 +16,7 @@
 //! | [`schedule`] | catch-up from the System Log, reconcile, import |
 //! | [`settings`], [`secrets`], [`aws`], `sqlite`, [`telemetry`] | what programs and adapters are set up with |
 //! | [`lambda`], [`wiring`], `serve` | translation and wiring: Lambda's events; everything in one process |
-//! | `simulator` | a stateful Okta and Anypoint, for the demo and for anybody's tests |
+//! | `simulator` | a stateful Okta and Anypoint, for the demo and for anybody's tests: a crate of its own |
 //!
 //! `docs/architecture.md` tells what is guaranteed, and walks each kind of event through these modules.
 
@@ -40,10 +40,11 @@ pub mod secrets;
 pub mod serve;
 pub mod settings;
 #[cfg(feature = "local")]
-pub mod simulator;
-#[cfg(feature = "local")]
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;
 pub mod wiring;
 pub mod worker;
+
+#[cfg(feature = "local")]
+pub use okta_anypoint_simulator as simulator;

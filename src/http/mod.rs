@@ -23,5 +23,5 @@ pub use error::{CallError, CallErrorKind, if_found};
 pub(crate) use hints::parse_http_date;
 pub use network::{ExtraRoots, Network, NetworkError};
 pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
-pub(crate) use tls::{client_builder, web_roots};
+
 pub use transport::{HttpClient, Signer};

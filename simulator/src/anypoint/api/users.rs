@@ -1,0 +1,334 @@
+//! `/organizations/{org}/users`.
+
+use serde_json::{Map, Value};
+
+use super::super::refusal::Refusal;
+use super::super::world::{AnypointUser, AnypointWorld, Member, NATIVE, Team};
+use super::query::{contains, flag, list, page, word};
+use super::{Answer, array, object, render, required_text, wrong_method};
+use crate::call::{Call, Reply};
+
+pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) -> Answer {
+    let method = call.method.clone();
+    match (method.as_str(), rest) {
+        ("GET", []) => list_users(world, call),
+        ("POST", []) => create(world, call),
+        ("PUT", []) => update_many(world, call),
+        ("DELETE", []) => {
+            let ids: Vec<String> = array(call)?
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            for id in &ids {
+                world.user(id)?;
+            }
+            for id in &ids {
+                world.delete_user(id)?;
+            }
+            Ok(Reply::empty(204))
+        }
+        ("GET", [id]) => Ok(Reply::json(200, render::user(world, world.user(id)?))),
+        ("PUT", [id]) => {
+            world.user(id)?;
+            let body = object(call)?;
+            apply(world, call, id, &body)?;
+            match world.terse {
+                true => Ok(Reply::empty(204)),
+                false => Ok(Reply::json(200, render::user(world, world.user(id)?))),
+            }
+        }
+        ("DELETE", [id]) => {
+            let before = render::user(world, world.user(id)?);
+            world.delete_user(id)?;
+            match world.terse {
+                true => Ok(Reply::empty(204)),
+                false => Ok(Reply::json(200, before)),
+            }
+        }
+        ("GET", [id, "teams"]) => teams_of(world, call, id),
+        _ => wrong_method(),
+    }
+}
+
+fn list_users(world: &AnypointWorld, call: &mut Call) -> Answer {
+    call.documented_query(&[
+        "type",
+        "search",
+        "deleted",
+        "mfaVerificationExcluded",
+        "limit",
+        "offset",
+    ]);
+    let kind = word(call, "type", &["host", "proxy", "all"])?.unwrap_or("host");
+    let deleted = flag(call, "deleted")?.unwrap_or(false);
+    let excluded = flag(call, "mfaVerificationExcluded")?;
+    let search = call.query("search").map(str::to_lowercase);
+    let matches = |user: &&AnypointUser| {
+        (kind == "all" || user.kind == kind)
+            && excluded.is_none_or(|excluded| user.mfa_excluded == excluded)
+            && search.as_ref().is_none_or(|part| {
+                [
+                    &user.username,
+                    &user.first_name,
+                    &user.last_name,
+                    &user.email,
+                ]
+                .iter()
+                .any(|text| contains(text, part))
+            })
+    };
+    let source = if deleted {
+        &world.deleted_users
+    } else {
+        &world.users
+    };
+    let found: Vec<&AnypointUser> = source.values().filter(matches).collect();
+    let organization = render::organization(world);
+    page(
+        call,
+        found,
+        |user| &user.id,
+        |user| render::list_item(world, user, deleted, &organization),
+    )
+}
+
+fn check_email(email: &str) -> Result<(), Refusal> {
+    let good = match email.split('@').collect::<Vec<_>>()[..] {
+        [name, host] => {
+            !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
+        }
+        _ => false,
+    };
+    match good && !email.contains(char::is_whitespace) {
+        true => Ok(()),
+        false => Err(Refusal::field(
+            "email",
+            "format",
+            "must match format \"email\"",
+        )),
+    }
+}
+
+fn check_phone(world: &AnypointWorld, phone: &str) -> Result<(), Refusal> {
+    let refused = &world.refused_phones;
+    match refused.contains(phone) || refused.contains("*") {
+        true => Err(Refusal::field("phoneNumber", "pattern", "must match pattern").expected()),
+        false => Ok(()),
+    }
+}
+
+fn check_password(password: &str) -> Result<(), Refusal> {
+    let has = |test: fn(&char) -> bool| password.chars().any(|c| test(&c));
+    let good = (8..=64).contains(&password.len())
+        && password.is_ascii()
+        && has(char::is_ascii_uppercase)
+        && has(char::is_ascii_lowercase)
+        && has(char::is_ascii_digit);
+    match good {
+        true => Ok(()),
+        false => Err(Refusal::field(
+            "password",
+            "pattern",
+            "does not meet the password rules",
+        )),
+    }
+}
+
+fn create(world: &mut AnypointWorld, call: &mut Call) -> Answer {
+    let body = object(call)?;
+    let known = [
+        "username",
+        "firstName",
+        "lastName",
+        "email",
+        "phoneNumber",
+        "password",
+        "mfaVerificationExcluded",
+    ];
+    if let Some(other) = body.keys().find(|key| !known.contains(&key.as_str())) {
+        call.note(format!("undocumented body field `{other}`"));
+    }
+    let username = required_text(&body, "username")?;
+    let first = required_text(&body, "firstName")?;
+    let last = required_text(&body, "lastName")?;
+    let email = required_text(&body, "email")?;
+    let password = required_text(&body, "password")?;
+    let phone = match body.get("phoneNumber") {
+        None if world.phone_required => {
+            required_text(&body, "phoneNumber").map_err(Refusal::expected)?;
+            None
+        }
+        None => None,
+        Some(Value::String(text)) => {
+            check_phone(world, text)?;
+            Some(text.clone())
+        }
+        Some(_) => return Err(Refusal::field("phoneNumber", "type", "must be a string")),
+    };
+    if username.len() < 3
+        || !username
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    {
+        return Err(Refusal::field(
+            "username",
+            "pattern",
+            "must match pattern \"^[A-Za-z0-9_-]{3,}$\"",
+        ));
+    }
+    check_email(email)?;
+    check_password(password)?;
+    if !world.native_accounts {
+        return Err(Refusal::forbidden());
+    }
+    let id = world.add_user(username, first, last, email)?;
+    world.edit_user(&id, |user| {
+        user.phone_number = phone;
+        user.mfa_excluded = body
+            .get("mfaVerificationExcluded")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
+        user.updated_at = user.created_at;
+    })?;
+    match world.terse {
+        true => Ok(Reply::empty(201)),
+        false => Ok(Reply::json(201, render::user(world, world.user(&id)?))),
+    }
+}
+
+/// Applies a partial body. `username` and `password` are tolerated and ignored.
+fn apply(
+    world: &mut AnypointWorld,
+    call: &mut Call,
+    id: &str,
+    body: &Map<String, Value>,
+) -> Result<(), Refusal> {
+    let native = world.user(id)?.idprovider_id == NATIVE;
+    for (name, value) in body {
+        match (name.as_str(), value) {
+            ("phoneNumber", Value::String(text)) => check_phone(world, text)?,
+            ("firstName" | "lastName", Value::String(text)) if text.is_empty() => {
+                return Err(Refusal::field(name, "minLength", "must not be empty"));
+            }
+            ("firstName" | "lastName" | "id", Value::String(_))
+            | ("phoneNumber", Value::Null)
+            | ("enabled" | "ipAllowlistExcluded" | "mfaVerificationExcluded", Value::Bool(_))
+            | ("properties", Value::Object(_)) => {}
+            ("email", Value::String(email)) => {
+                check_email(email)?;
+                if !native {
+                    return Err(Refusal::rule(
+                        "The e-mail address of a single sign-on user cannot be changed",
+                    ));
+                }
+            }
+            ("username" | "password", _) => {
+                call.note(format!("`{name}` in an update has no effect"))
+            }
+            ("firstName" | "lastName" | "id" | "phoneNumber" | "email", _) => {
+                return Err(Refusal::field(name, "type", "must be a string"));
+            }
+            ("enabled" | "ipAllowlistExcluded" | "mfaVerificationExcluded", _) => {
+                return Err(Refusal::field(name, "type", "must be a boolean"));
+            }
+            _ => call.note(format!("undocumented body field `{name}`")),
+        }
+    }
+    if body.get("id").is_some_and(|own| own != id) {
+        return Err(Refusal::rule("The id in the body is another user's").outside());
+    }
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let flag = |name: &str| body.get(name).and_then(Value::as_bool);
+    world.edit_user(id, |user| {
+        user.first_name = text("firstName").unwrap_or_else(|| std::mem::take(&mut user.first_name));
+        user.last_name = text("lastName").unwrap_or_else(|| std::mem::take(&mut user.last_name));
+        user.email = text("email").unwrap_or_else(|| std::mem::take(&mut user.email));
+        if body.contains_key("phoneNumber") {
+            user.phone_number = text("phoneNumber");
+        }
+        user.enabled = flag("enabled").unwrap_or(user.enabled);
+        user.mfa_excluded = flag("mfaVerificationExcluded").unwrap_or(user.mfa_excluded);
+    })
+}
+
+/// The bulk update: all or nothing.
+fn update_many(world: &mut AnypointWorld, call: &mut Call) -> Answer {
+    let items = array(call)?;
+    let mut changes = Vec::new();
+    for item in items {
+        let Value::Object(body) = item else {
+            return Err(Refusal::body());
+        };
+        let id = required_text(&body, "id")?.to_owned();
+        if !world.users.contains_key(&id) {
+            return Err(Refusal::rule(format!(
+                "User {id} is not in the organization"
+            )));
+        }
+        changes.push((id, body));
+    }
+    for (id, body) in changes {
+        apply(world, call, &id, &body)?;
+    }
+    Ok(Reply::empty(204))
+}
+
+fn teams_of(world: &AnypointWorld, call: &mut Call, id: &str) -> Answer {
+    let known = [
+        "ancestor_team_id",
+        "parent_team_id",
+        "membership_type",
+        "team_type",
+        "search",
+        "sort",
+        "ascending",
+        "limit",
+        "offset",
+    ];
+    call.documented_query(&known);
+    let user = world.user(id)?;
+    let ancestors = list(call, "ancestor_team_id");
+    let parents = list(call, "parent_team_id");
+    let kinds = list(call, "team_type");
+    let membership = word(call, "membership_type", &["member", "maintainer"])?;
+    let sort = word(call, "sort", &["team_name", "created_at", "team_id"])?.unwrap_or("team_name");
+    let ascending = flag(call, "ascending")?.unwrap_or(true);
+    let search = call.query("search").map(str::to_lowercase);
+    let everybody = Member {
+        membership_type: "member".to_owned(),
+        external: false,
+        created_at: user.created_at,
+        updated_at: user.created_at,
+    };
+    let mut found: Vec<(&Team, &Member)> = world
+        .teams
+        .values()
+        .filter_map(|team| {
+            let root = team.id == world.root_team_id;
+            Some((team, team.members.get(id).or(root.then_some(&everybody))?))
+        })
+        .filter(|(team, member)| {
+            ancestors
+                .as_ref()
+                .is_none_or(|ids| team.ancestors.iter().any(|id| ids.contains(id)))
+                && parents
+                    .as_ref()
+                    .is_none_or(|ids| team.ancestors.last().is_some_and(|id| ids.contains(id)))
+                && kinds
+                    .as_ref()
+                    .is_none_or(|kinds| kinds.contains(&team.team_type))
+                && membership.is_none_or(|kind| member.membership_type == kind)
+                && search
+                    .as_ref()
+                    .is_none_or(|part| contains(&team.name, part))
+        })
+        .collect();
+    super::teams::sort_teams(&mut found, |(team, _)| team, sort, ascending);
+    page(
+        call,
+        found,
+        |(team, _)| &team.id,
+        |(team, member)| render::team_of_user(world, team, member),
+    )
+}

@@ -1,0 +1,272 @@
+//! `/api/v1/users` (Okta API, Users).
+
+use serde_json::{Value, json};
+
+use super::super::expression::Expression;
+use super::super::objects::{OktaUser, Profile, UserStatus};
+use super::super::refusal::Refusal;
+use super::super::user_verbs::NewUser;
+use super::super::world::{EVERYONE, OktaWorld};
+use super::groups::with_everyone;
+use super::paging::{after, cut, limit, page};
+use super::{Answer, base, known_fields, no_such_endpoint, object, render, wrong_method};
+use crate::call::{Call, Reply};
+use crate::clock::iso;
+
+pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> Answer {
+    let method = call.method.clone();
+    // Okta decodes a slash before it looks where a path leads (okta/okta-sdk-nodejs#430): such a user is found by id only.
+    if rest.first().is_some_and(|key| key.contains('/')) {
+        return Err(wrong_method());
+    }
+    match (method.as_str(), rest) {
+        ("GET", []) => list(world, call),
+        ("POST", []) => create(world, call),
+        ("GET", ["me"]) => Ok(Reply::json(
+            200,
+            render::user(&administrator(), &base(world, call)),
+        )),
+        ("GET", [key]) => {
+            call.documented_query(&["expand", "fields"]);
+            let user = world
+                .find_user(key)
+                .ok_or_else(|| Refusal::not_found("User", key))?;
+            Ok(Reply::json(200, render::user(user, &base(world, call))))
+        }
+        ("POST" | "PUT", [key]) => update(world, call, key),
+        ("DELETE", [key]) => {
+            call.documented_query(&["sendEmail"]);
+            let id = id_of(world, key)?;
+            match world.user(&id)?.status {
+                UserStatus::Deprovisioned => world.delete_user(&id)?,
+                _ => world.deactivate(&id)?,
+            };
+            Ok(Reply::empty(204))
+        }
+        ("GET", [key, "groups"]) => groups_of(world, call, key),
+        ("POST", [key, "lifecycle", verb]) => lifecycle(world, call, key, verb),
+        _ => no_such_endpoint(),
+    }
+}
+
+fn id_of(world: &OktaWorld, key: &str) -> Result<String, Refusal> {
+    world
+        .find_user(key)
+        .map(|user| user.id.clone())
+        .ok_or_else(|| Refusal::not_found("User", key))
+}
+
+fn administrator() -> OktaUser {
+    let profile = NewUser::active(
+        "admin@acme.example",
+        "Ada",
+        "Admin",
+        "admin@acme.example",
+        None,
+    )
+    .profile;
+    OktaUser {
+        id: "00usimadmin000000001".to_owned(),
+        status: UserStatus::Active,
+        created: 0,
+        activated: Some(0),
+        status_changed: Some(0),
+        last_updated: 0,
+        has_password: true,
+        profile,
+    }
+}
+
+fn attribute(user: &OktaUser, name: &str) -> Option<String> {
+    match name {
+        "id" => Some(user.id.clone()),
+        "status" => Some(user.status.as_str().to_owned()),
+        "created" => Some(iso(user.created)),
+        "lastUpdated" => Some(iso(user.last_updated)),
+        "statusChanged" => user.status_changed.map(iso),
+        "activated" => user.activated.map(iso),
+        _ => user
+            .profile
+            .get(name.strip_prefix("profile.")?)
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+    }
+}
+
+fn list(world: &OktaWorld, call: &mut Call) -> Answer {
+    call.documented_query(&[
+        "search",
+        "filter",
+        "q",
+        "after",
+        "limit",
+        "sortBy",
+        "sortOrder",
+        "fields",
+        "expand",
+    ]);
+    let expression = match (call.query("search"), call.query("filter")) {
+        (Some(text), None) | (None, Some(text)) => {
+            Some(Expression::parse(text).map_err(Refusal::bad_search)?)
+        }
+        (None, None) => None,
+        (Some(_), Some(_)) => {
+            return Err(Refusal::bad_search("search and filter cannot be combined"));
+        }
+    };
+    if let Some(unknown) = expression
+        .iter()
+        .flat_map(Expression::attributes)
+        .find(|name| {
+            !matches!(
+                *name,
+                "id" | "status" | "created" | "lastUpdated" | "statusChanged" | "activated"
+            ) && !name.starts_with("profile.")
+        })
+    {
+        return Err(Refusal::bad_search(format!("unknown attribute {unknown}")));
+    }
+    let starts = call.query("q").map(str::to_lowercase);
+    let limit = limit(call, if starts.is_some() { 10 } else { 200 }, 1, 200)?;
+    let matches = |user: &OktaUser| match (&expression, &starts) {
+        (Some(expression), _) => expression.matches(&|name| attribute(user, name)),
+        (None, Some(starts)) => {
+            user.status != UserStatus::Deprovisioned
+                && ["firstName", "lastName", "email", "login"]
+                    .iter()
+                    .any(|name| user.attribute(name).to_lowercase().starts_with(starts))
+        }
+        (None, None) => user.status != UserStatus::Deprovisioned,
+    };
+    let after = after(call)?;
+    let (found, next) = cut(
+        call,
+        world.users.iter().filter(|(_, user)| matches(user)),
+        after.as_deref(),
+        limit,
+    );
+    let base = base(world, call);
+    Ok(page(
+        call,
+        &base,
+        found
+            .into_iter()
+            .map(|user| render::user(user, &base))
+            .collect(),
+        next,
+    ))
+}
+
+fn profile_of(body: &mut Profile) -> Result<Profile, Refusal> {
+    match body.remove("profile") {
+        Some(Value::Object(profile)) => Ok(profile),
+        _ => Err(Refusal::malformed()),
+    }
+}
+
+/// Logins and addresses must look like e-mail addresses, as in the default schema.
+fn check_addresses(profile: &Profile) -> Result<(), Refusal> {
+    for field in ["login", "email"] {
+        let Some(value) = profile.get(field).and_then(Value::as_str) else {
+            continue;
+        };
+        let good = value.len() >= 5
+            && matches!(value.split('@').collect::<Vec<_>>()[..], [a, b] if !a.is_empty() && !b.is_empty());
+        if !good {
+            return Err(Refusal::invalid(
+                field,
+                format!("{field}: Does not match required pattern"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn create(world: &mut OktaWorld, call: &mut Call) -> Answer {
+    call.documented_query(&["activate", "provider", "nextLogin"]);
+    let mut body = object(call)?;
+    known_fields(
+        call,
+        &body,
+        &["profile", "credentials", "groupIds", "type", "realmId"],
+    );
+    let profile = profile_of(&mut body)?;
+    check_addresses(&profile)?;
+    let group_ids = body
+        .get("groupIds")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let new = NewUser {
+        id: None,
+        profile,
+        has_password: body
+            .get("credentials")
+            .is_some_and(|c| c.get("password").is_some()),
+        activate: call.query("activate") != Some("false"),
+        group_ids: group_ids
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+    };
+    let created = world.create_user_from(new)?;
+    Ok(Reply::json(
+        200,
+        render::user(world.user(&created.id)?, &base(world, call)),
+    ))
+}
+
+fn update(world: &mut OktaWorld, call: &mut Call, key: &str) -> Answer {
+    call.documented_query(&["strict"]);
+    let id = id_of(world, key)?;
+    let mut body = object(call)?;
+    known_fields(call, &body, &["profile", "credentials", "type", "realmId"]);
+    let changes = profile_of(&mut body)?;
+    check_addresses(&changes)?;
+    let mut profile = world.user(&id)?.profile.clone();
+    if call.method == "PUT" {
+        profile.clear();
+    }
+    profile.extend(changes);
+    world.set_profile(&id, profile)?;
+    Ok(Reply::json(
+        200,
+        render::user(world.user(&id)?, &base(world, call)),
+    ))
+}
+
+fn groups_of(world: &OktaWorld, call: &mut Call, key: &str) -> Answer {
+    call.documented_query(&["after", "limit"]);
+    let id = id_of(world, key)?;
+    let limit = limit(call, 200, 1, 200)?;
+    let after = after(call)?;
+    let everyone = world.everyone();
+    let holds = with_everyone(&world.groups, &everyone)
+        .filter(|(group_id, group)| *group_id == EVERYONE || group.members.contains(&id));
+    let (found, next) = cut(call, holds, after.as_deref(), limit);
+    let base = base(world, call);
+    Ok(page(
+        call,
+        &base,
+        found
+            .into_iter()
+            .map(|group| render::group(group, &base))
+            .collect(),
+        next,
+    ))
+}
+
+fn lifecycle(world: &mut OktaWorld, call: &mut Call, key: &str, verb: &str) -> Answer {
+    call.documented_query(&["sendEmail"]);
+    let id = id_of(world, key)?;
+    match verb {
+        "activate" => world.activate(&id)?,
+        "deactivate" => world.deactivate(&id)?,
+        "reactivate" => world.reactivate(&id)?,
+        "suspend" => world.suspend(&id)?,
+        "unsuspend" => world.unsuspend(&id)?,
+        _ => return no_such_endpoint(),
+    };
+    Ok(Reply::json(200, json!({})))
+}
