@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build sam-local bench fuzz campaign mutants mutation-score coverage clean
+.PHONY: help demo test lint build sam-local clients bench fuzz campaign mutants mutation-score coverage clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
@@ -29,6 +29,9 @@ build: ## The three Lambda zips in target/lambda (ARCH=arm64 or x86_64), with th
 
 sam-local: ## Builds with SAM and runs every sample in events/ in Docker, against the simulators
 	@tools/sam-local
+
+clients: ## Plays a story with each official client of Okta and Anypoint on the simulators, and prints a table
+	@tools/clients
 
 bench: ## Time, calls and memory against the budgets
 	@tools/setup

@@ -82,6 +82,10 @@ async fn apps_of_a_group_are_listed() {
     okta.sim.world().assign_group(APP, &group).unwrap();
     assert_eq!(okta.get(&path).await.ids(), [APP]);
     assert_eq!(okta.get("/api/v1/groups/00gNONE/apps").await.status, 404);
+    let ann = okta.user("ann");
+    okta.sim.world().add_member(&group, &ann).unwrap();
+    let links = okta.get(&format!("/api/v1/users/{ann}/appLinks")).await;
+    assert_eq!(links.body[0]["appInstanceId"], APP);
     okta.nothing_unexpected();
 }
 

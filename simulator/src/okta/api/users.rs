@@ -44,6 +44,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
             Ok(Reply::empty(204))
         }
         ("GET", [key, "groups"]) => groups_of(world, call, key),
+        ("GET", [key, "appLinks"]) => app_links(world, call, key),
         ("POST", [key, "lifecycle", verb]) => lifecycle(world, call, key, verb),
         _ => no_such_endpoint(),
     }
@@ -255,6 +256,31 @@ fn groups_of(world: &OktaWorld, call: &mut Call, key: &str) -> Answer {
             .collect(),
         next,
     ))
+}
+
+/// What the user sees in the dashboard: one link for each app.
+fn app_links(world: &OktaWorld, call: &Call, key: &str) -> Answer {
+    let id = id_of(world, key)?;
+    let base = base(world, call);
+    let links = world
+        .apps
+        .values()
+        .filter_map(|app| Some((app, app.users.get(&id)?)))
+        .map(|(app, assignment)| {
+            json!({
+                "id": format!("{}{}", app.id, id),
+                "label": app.label,
+                "linkUrl": format!("{base}/home/{}/{}", app.name, app.id),
+                "logoUrl": format!("{base}/assets/img/logos/default.png"),
+                "appName": app.name,
+                "appInstanceId": app.id,
+                "appAssignmentId": assignment.assignment_id,
+                "credentialsSetup": false,
+                "hidden": false,
+                "sortOrder": 0,
+            })
+        });
+    Ok(Reply::json(200, Value::Array(links.collect())))
 }
 
 fn lifecycle(world: &mut OktaWorld, call: &mut Call, key: &str, verb: &str) -> Answer {

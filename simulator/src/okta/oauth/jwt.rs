@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode_str;
 use ring::digest::{SHA256, digest};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -116,7 +117,7 @@ pub(super) fn proof(call: &Call, url: &str, now_s: i64) -> Result<Proof, &'stati
     if jwt.claim("htm") != Some(call.method.as_str()) {
         return Err("htm is another method");
     }
-    if jwt.claim("htu") != Some(url) {
+    if jwt.claim("htu").map(decoded) != Some(decoded(url)) {
         return Err("htu is another address");
     }
     if !jwt.is_fresh(now_s) {
@@ -130,6 +131,11 @@ pub(super) fn proof(call: &Call, url: &str, now_s: i64) -> Result<Proof, &'stati
         id,
         token_hash: text("ath"),
     })
+}
+
+/// Clients and their libraries escape different characters: compared is what they stand for.
+fn decoded(url: &str) -> String {
+    percent_decode_str(url).decode_utf8_lossy().into_owned()
 }
 
 pub(super) fn hash(text: &str) -> String {
