@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import signal
 import socket
 import subprocess
@@ -29,8 +30,6 @@ from botocore.config import Config
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 APP, ORGANIZATION = "0oaANYPOINT1demo", "0a0e51b0-0000-4000-8000-0000000000aa"
-ADA, GRACE, KATHERINE, MALLORY = "00uADA0000000001", "00uGRACE00000002", "00uKATHERINE0003", "00uMALLORY000004"
-INTEGRATORS, OPERATIONS = "00gINTEGRATORS1", "00gOPERATIONS02"
 OKTA_TOKEN, CLIENT_ID, CLIENT_SECRET = "simulated-okta-token", "simulated-client", "simulated-secret"
 HOOK_SECRET = "demo-hook-secret"
 TABLE, QUEUE = "okta-anypoint", "okta-anypoint.fifo"
@@ -45,29 +44,7 @@ class Wrong(Exception):
     """Something is not as it should be; the text says what."""
 
 
-def first_state():
-    """Okta before the first sample. Whoever the story creates later is there already, staged and unassigned: to Anypoint
-    that is the same, and the ids are those of the samples."""
-
-    def user(ident, first, last, status, password):
-        login = f"{first}.{last}@acme.example".lower()
-        profile = {"login": login, "email": login, "firstName": first, "lastName": last}
-        return {"id": ident, "status": status, "created": 1772442000000, "activated": None, "status_changed": None,
-                "last_updated": 1772442000000, "has_password": password, "profile": profile}
-
-    def group(ident, name):
-        return {"id": ident, "kind": "OKTA_GROUP", "profile": {"name": name}, "created": 1772442000000,
-                "last_updated": 1772442000000, "last_membership_updated": 1772442000000, "members": []}
-
-    users = [user(ADA, "Ada", "Lovelace", "STAGED", True), user(GRACE, "Grace", "Hopper", "STAGED", False),
-             user(KATHERINE, "Katherine", "Johnson", "STAGED", True), user(MALLORY, "Mallory", "Malone", "ACTIVE", True)]
-    groups = [group(INTEGRATORS, "Integrators"), group(OPERATIONS, "Operations")]
-    app = {"id": APP, "name": "saml_anypoint", "label": "Anypoint Platform", "active": True,
-           "username_template": "login_prefix", "stored_credentials": False, "created": 1772442000000,
-           "last_updated": 1772442000000, "users": {}, "groups": {}, "set_aside": {}}
-    okta = {"users": {u["id"]: u for u in users}, "groups": {g["id"]: g for g in groups}, "apps": {APP: app}}
-    anypoint = {"org_id": ORGANIZATION, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    return {"okta": okta, "anypoint": anypoint}
+STORY = json.loads((ROOT / "events/story.json").read_text())
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------
@@ -142,42 +119,6 @@ class Okta:
     def call(self, method, path, body=None):
         return http(method, f"{self.base}/api/v1{path}", body, {"authorization": f"SSWS {OKTA_TOKEN}"})
 
-    def lifecycle(self, user, verb):
-        self.call("POST", f"/users/{user}/lifecycle/{verb}?sendEmail=false")
-
-    def profile(self, user, **attributes):
-        self.call("POST", f"/users/{user}", {"profile": attributes})
-
-    def assign(self, user, username):
-        self.call("POST", f"/apps/{APP}/users", {"id": user, "scope": "USER", "credentials": {"userName": username}})
-
-    def unassign(self, user):
-        self.call("DELETE", f"/apps/{APP}/users/{user}")
-
-    def app_username(self, user, username):
-        self.call("POST", f"/apps/{APP}/users/{user}", {"credentials": {"userName": username}})
-
-    def assign_group(self, group):
-        self.call("PUT", f"/apps/{APP}/groups/{group}", {})
-
-    def unassign_group(self, group):
-        self.call("DELETE", f"/apps/{APP}/groups/{group}")
-
-    def join(self, group, user):
-        self.call("PUT", f"/groups/{group}/users/{user}")
-
-    def leave(self, group, user):
-        self.call("DELETE", f"/groups/{group}/users/{user}")
-
-    def rename_group(self, group, name):
-        self.call("PUT", f"/groups/{group}", {"profile": {"name": name}})
-
-    def delete_group(self, group):
-        self.call("DELETE", f"/groups/{group}")
-
-    def delete_user(self, user):
-        self.call("DELETE", f"/users/{user}")
-
 
 class Anypoint:
     """What an administrator sees, and does, in Anypoint."""
@@ -203,7 +144,7 @@ class Anypoint:
         return self.call("GET", f"/organizations/{ORGANIZATION}/teams?limit=500&offset=0")["data"]
 
     def look(self):
-        """Accounts and teams in the words of the story below."""
+        """Accounts and teams in the words of `differences`."""
         users = self.users()
         names = {user["id"]: name for name, user in users.items()}
         accounts = {name: f"{u['firstName']} {u['lastName']}" + ("" if u["enabled"] else ", disabled") for name, u in users.items()}
@@ -215,94 +156,39 @@ class Anypoint:
                 teams[team["team_name"]] = sorted(names.get(m["id"], m["id"]) for m in members)
         return accounts, teams
 
-    def disable(self, username):
-        self.call("PUT", f"/organizations/{ORGANIZATION}/users/{self.users()[username]['id']}", {"enabled": False})
 
-    def rename_team(self, old, new):
-        team = next(team["team_id"] for team in self.teams() if team["team_name"] == old)
-        self.call("PATCH", f"/organizations/{ORGANIZATION}/teams/{team}", {"team_name": new})
-
-    def add_user(self, username, first, last):
-        user = {"username": username, "firstName": first, "lastName": last, "email": f"{first}.{last}@acme.example".lower(),
-                "password": "Only4TheSample"}
-        self.call("POST", f"/organizations/{ORGANIZATION}/users", user)
+# --- the story: events/story.json -------------------------------------------------------------------------------------
 
 
-# --- the story: events/README.md, in the same order -------------------------------------------------------------------
+def prepare(step, okta, anypoint):
+    """Brings both sides into the state before a step, by calls of their APIs."""
+    for change in step.get("changes", []):
+        if "okta" in change:
+            okta.call(*change["okta"].split(" ", 1), change.get("body"))
+        if "anypoint" in change:
+            method, path = change["anypoint"].split(" ", 1)
+            anypoint.call(method, f"/organizations/{ORGANIZATION}{with_ids(path, anypoint)}", change.get("body"))
 
 
-def nothing(_okta, _anypoint):
-    """Okta stays as it is."""
+def with_ids(path, anypoint):
+    """Anypoint's ids in the place of {user:NAME} and {team:NAME}."""
+
+    def ident(found):
+        kind, name = found.groups()
+        if kind == "user":
+            return anypoint.users()[name]["id"]
+        return next(team["team_id"] for team in anypoint.teams() if team["team_name"] == name)
+
+    return re.sub(r"\{(user|team):([^}]+)\}", ident, path)
 
 
-def grace_is_hired(okta, _):
-    okta.lifecycle(GRACE, "activate")
-    okta.assign(GRACE, "grace_hopper")
-    okta.lifecycle(GRACE, "reactivate")
-
-
-def katherine_is_hired(okta, _):
-    okta.lifecycle(KATHERINE, "activate")
-    okta.assign(KATHERINE, "katherine_johnson")
-    okta.assign_group(OPERATIONS)
-    okta.join(OPERATIONS, KATHERINE)
-    okta.join(INTEGRATORS, GRACE)
-
-
-def the_group_comes_back(okta, _):
-    okta.join(INTEGRATORS, KATHERINE)
-    okta.assign_group(INTEGRATORS)
-    okta.profile(ADA, lastName="King")
-
-
-def anypoint_drifts(_, anypoint):
-    anypoint.disable("ada_king")
-    anypoint.rename_team("Integration Engineers", "Old name")
-
-
-# sample, what happens first, the hook's answer, accounts and teams that differ from before
-HOOK_STORY = [
-    ("01-verification", nothing, 200, {}, {}),
-    ("02-wrong-secret", nothing, 401, {}, {}),
-    ("03-console-preview", nothing, 204, {}, {}),
-    ("04-user-created", nothing, 204, {}, {}),
-    ("05-user-activated", lambda o, _: o.lifecycle(ADA, "activate"), 204, {}, {}),
-    ("06-user-assigned", lambda o, _: o.assign(ADA, "ada_lovelace"), 204, {"ada_lovelace": "Ada Lovelace"}, {}),
-    ("07-duplicate", nothing, 204, {}, {}),
-    ("08-profile-updated", lambda o, _: o.profile(ADA, firstName="Augusta Ada"), 204, {"ada_lovelace": "Augusta Ada Lovelace"}, {}),
-    ("09-app-username-changed", lambda o, _: o.app_username(ADA, "ada_king"), 204,
-     {"ada_lovelace": "Augusta Ada Lovelace, disabled", "ada_king": "Augusta Ada Lovelace"}, {}),
-    ("10-user-suspended", lambda o, _: o.lifecycle(ADA, "suspend"), 204, {"ada_king": "Augusta Ada Lovelace, disabled"}, {}),
-    ("11-user-unsuspended", lambda o, _: o.lifecycle(ADA, "unsuspend"), 204, {"ada_king": "Augusta Ada Lovelace"}, {}),
-    ("12-user-unassigned", lambda o, _: o.unassign(ADA), 204, {"ada_king": "Augusta Ada Lovelace, disabled"}, {}),
-    ("13-user-assigned-again", lambda o, _: o.assign(ADA, "ada_king"), 204, {"ada_king": "Augusta Ada Lovelace"}, {}),
-    ("14-user-reactivated", grace_is_hired, 204, {"grace_hopper": "Grace Hopper"}, {}),
-    ("15-group-created", nothing, 204, {}, {}),
-    ("16-group-assigned", lambda o, _: o.assign_group(INTEGRATORS), 204, {}, {"Integrators": []}),
-    ("17-member-added", lambda o, _: o.join(INTEGRATORS, ADA), 204, {}, {"Integrators": ["ada_king"]}),
-    ("18-several-events", katherine_is_hired, 204, {"katherine_johnson": "Katherine Johnson"},
-     {"Operations": ["katherine_johnson"], "Integrators": ["ada_king", "grace_hopper"]}),
-    ("19-group-assignment-updated", nothing, 204, {}, {}),
-    ("20-group-renamed", lambda o, _: o.rename_group(INTEGRATORS, "Integration Engineers"), 204, {},
-     {"Integrators": None, "Integration Engineers": ["ada_king", "grace_hopper"]}),
-    ("21-member-removed", lambda o, _: o.leave(INTEGRATORS, GRACE), 204, {}, {"Integration Engineers": ["ada_king"]}),
-    ("22-base64-body", lambda o, _: o.profile(GRACE, lastName="Murray Hopper"), 204, {"grace_hopper": "Grace Murray Hopper"}, {}),
-    ("23-user-deactivated", lambda o, _: o.lifecycle(GRACE, "deactivate"), 204, {"grace_hopper": "Grace Murray Hopper, disabled"}, {}),
-    ("24-user-deleted", lambda o, _: o.delete_user(GRACE), 204, {}, {}),
-    ("25-group-unassigned", lambda o, _: o.unassign_group(INTEGRATORS), 204, {}, {"Integration Engineers": []}),
-    ("26-group-deleted", lambda o, _: o.delete_group(OPERATIONS), 204, {}, {"Operations": []}),
-    ("27-forged", nothing, 204, {}, {}),
-    ("28-another-app", nothing, 204, {}, {}),
-    ("29-unknown-type", nothing, 204, {}, {}),
-]
-BATCH = ("provision-batch", the_group_comes_back, {"ada_king": "Augusta Ada King"}, {"Integration Engineers": ["ada_king", "katherine_johnson"]})
-SCHEDULE_STORY = [
-    ("schedule-catch-up", lambda o, _: o.app_username(KATHERINE, "kjohnson"),
-     {"katherine_johnson": "Katherine Johnson, disabled", "kjohnson": "Katherine Johnson"}, {"Integration Engineers": ["ada_king", "kjohnson"]}),
-    ("schedule-reconcile", anypoint_drifts, {}, {}),
-    ("schedule-import", lambda _, a: a.add_user("alan_turing", "Alan", "Turing"), {"alan_turing": "Alan Turing"}, {}),
-]
-CHANGES = [(s[0], s[1]) for s in [*HOOK_STORY, BATCH, *SCHEDULE_STORY]]
+def differences(step):
+    """Accounts and teams that differ from the step before, in the words of `Anypoint.look`."""
+    accounts = {a["username"]: a["name"] + ("" if a["enabled"] else ", disabled") for a in step.get("accounts", [])}
+    teams = dict(step.get("teams", {}))
+    if "renamed" in step:
+        teams[step["renamed"][0]] = None
+    return accounts, teams
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
@@ -366,7 +252,7 @@ class Servers:
 
     def start_all(self):
         state = self.folder / "state.json"
-        state.write_text(json.dumps(first_state()))
+        state.write_text(json.dumps(STORY["start"]))
         program = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "okta-anypoint"
         at = {name: f"{self.address}:{port}" for name, port in self.ports.items()}
         self.start("simulate", [program, "simulate", "--okta", at["okta"], "--anypoint", at["anypoint"], "--state", state])
@@ -503,11 +389,12 @@ class Run:
         self.accounts, self.teams = {}, {}
         self.failures = 0
 
-    def step(self, name, change, act, accounts, teams):
+    def step(self, name, act, step=None):
         began = time.monotonic()
+        accounts, teams = differences(step or {})
         self.accounts, self.teams = changed(self.accounts, accounts), changed(self.teams, teams)
         try:
-            change(self.okta, self.anypoint)
+            prepare(step or {}, self.okta, self.anypoint)
             said = act()
             found = self.anypoint.look()
             if found != (self.accounts, self.teams):
@@ -531,33 +418,25 @@ def answered(sample, event, status, answer):
         raise Wrong(f"answered with a body: {body}")
 
 
-def hook_samples(run, servers, sam, folder):
-    for sample, change, status, accounts, teams in HOOK_STORY:
-        path = ROOT / "events" / f"{sample}.json"
+def samples(run, servers, sam, folder):
+    """Every sample of the story, each sent to its program."""
 
-        def send(sample=sample, path=path, status=status):
-            answered(sample, json.loads(path.read_text()), status, sam.invoke("HookFunction", path))
-            return f"{status}, {drain(servers, sam, folder)} queued"
-
-        run.step(sample, change, send, accounts, teams)
-
-
-def other_samples(run, servers, sam, folder):
-    def batch():
-        answer = sam.invoke("ProvisionFunction", ROOT / "events/provision-batch.json")
-        if answer != {"batchItemFailures": []}:
-            raise Wrong(f"answered {answer}")
-        return "no message returned"
-
-    name, change, accounts, teams = BATCH
-    run.step(name, change, batch, accounts, teams)
-    for name, change, accounts, teams in SCHEDULE_STORY:
-
-        def task(name=name):
-            sam.invoke("ScheduleFunction", ROOT / "events" / f"{name}.json")
+    def send(step):
+        path = ROOT / "events" / f"{step['sample']}.json"
+        if step["sent"] == "batch":
+            answer = sam.invoke("ProvisionFunction", path)
+            if answer != {"batchItemFailures": []}:
+                raise Wrong(f"answered {answer}")
+            return "no message returned"
+        if step["sent"] == "task":
+            sam.invoke("ScheduleFunction", path)
             return f"{drain(servers, sam, folder)} queued"
+        status = step["sent"]["hook"]
+        answered(step["sample"], json.loads(path.read_text()), status, sam.invoke("HookFunction", path))
+        return f"{status}, {drain(servers, sam, folder)} queued"
 
-        run.step(name, change, task, accounts, teams)
+    for step in STORY["steps"]:
+        run.step(step["sample"], lambda step=step: send(step), step)
 
 
 def hook_over_http(run, sam):
@@ -597,9 +476,9 @@ def hook_over_http(run, sam):
         return f"{status} over HTTP"
 
     try:
-        run.step("start-api", nothing, lambda: wait() or "listens", {}, {})
+        run.step("start-api", lambda: wait() or "listens")
         for name, status in (("01-verification", 200), ("02-wrong-secret", 401), ("06-user-assigned", 204)):
-            run.step(f"start-api {name}"[:30], nothing, lambda name=name, status=status: send(name, status), {}, {})
+            run.step(f"start-api {name}"[:30], lambda name=name, status=status: send(name, status))
     finally:
         stop(api)
 
@@ -620,14 +499,14 @@ def table_is_settled(servers):
 
 def serve(servers, until):
     okta, anypoint = Okta(servers.url("okta")), Anypoint(servers.url("anypoint"))
-    names = [name for name, _ in CHANGES]
+    names = [step["sample"] for step in STORY["steps"]]
     if until not in names:
         raise Wrong(f"no sample {until}; there are {', '.join(names)}")
-    for name, change in CHANGES[: names.index(until) + 1]:
-        if name.startswith("schedule-") and name != "schedule-catch-up":
-            print(f"(the change in Anypoint before {name} is yours to make)")
+    for step in STORY["steps"][: names.index(until) + 1]:
+        if any("anypoint" in change for change in step.get("changes", [])):
+            print(f"(the change in Anypoint before {step['sample']} is yours to make)")
             continue
-        change(okta, anypoint)
+        prepare(step, okta, anypoint)
     invoke = "sam local invoke --config-env local --skip-pull-image"
     print(f"""
 Okta is in the state before {until}.  Okta: {servers.url('okta')}  Anypoint: {servers.url('anypoint')}
@@ -669,10 +548,9 @@ def tell(wish):
             if not wish.no_build:
                 sam.build()
             run = Run(Okta(servers.url("okta")), Anypoint(servers.url("anypoint")))
-            hook_samples(run, servers, sam, folder)
-            other_samples(run, servers, sam, folder)
+            samples(run, servers, sam, folder)
             hook_over_http(run, sam)
-            run.step("the table", nothing, lambda: table_is_settled(servers), {}, {})
+            run.step("the table", lambda: table_is_settled(servers))
     verdict = "all as it should be" if not run.failures else f"{run.failures} steps went wrong"
     print(f"\nsam local: {verdict}, {time.monotonic() - began:.0f} s")
     return 1 if run.failures else 0

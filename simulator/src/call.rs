@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -45,6 +46,33 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// A call that does not come over the network.
+    pub fn made(method: Method, address: &str, body: Option<&Value>) -> Self {
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        let query = url::form_urlencoded::parse(query.as_bytes());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self {
+            method,
+            path: path.to_owned(),
+            query: query
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
+            headers,
+            body: body
+                .map(|body| body.to_string().into_bytes())
+                .unwrap_or_default(),
+            page_cap: None,
+            past: Past::Now,
+            hidden: Vec::new(),
+            member_lag: None,
+            hid: false,
+            was_past: false,
+            without_offset: false,
+            notes: Vec::new(),
+        }
+    }
+
     /// Whether a list shows the object with this id.
     pub fn shows(&mut self, id: &str) -> bool {
         let hidden = self.hidden.iter().any(|hidden| hidden == id);

@@ -17,9 +17,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::Method;
+use serde_json::Value;
+
 pub use refusal::Refusal;
 pub use world::{AnypointUser, AnypointWorld, Mail, Member, NATIVE, Team};
 
+use super::call::Call;
 use super::cell::{WorldCell, WorldGuard};
 use super::server::Server;
 use super::traffic::Traffic;
@@ -72,6 +76,20 @@ impl AnypointSimulator {
     /// The organization, for verbs and looks. Let go of it before awaiting an answer of the simulator.
     pub fn world(&self) -> WorldGuard<'_, AnypointWorld> {
         self.cell.guard()
+    }
+
+    /// Does what an administrator's tool asks for by this call below the organization (`/users/…`, `/teams/…`). It is no traffic,
+    /// no fault strikes it, and no scope is needed.
+    ///
+    /// # Errors
+    /// If Anypoint refuses it.
+    pub fn administer(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<&Value>,
+    ) -> Result<(), Refusal> {
+        api::administer(&mut self.cell.guard(), Call::made(method, address, body))
     }
 
     /// Requests, findings and faults.

@@ -1,5 +1,7 @@
 //! The System Log and the deliveries made of it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -74,8 +76,9 @@ pub struct LogEvent {
     pub by_job: bool,
 }
 
-fn display_message(event_type: &str) -> &'static str {
-    match event_type {
+/// Okta's message; for types that are not told of here, the words of the type.
+fn display_message(event_type: &str) -> Cow<'_, str> {
+    let message = match event_type {
         "user.lifecycle.create" => "Create Okta user",
         "user.lifecycle.activate" => "Activate Okta user",
         "user.lifecycle.reactivate" => "Reactivate Okta user",
@@ -98,8 +101,9 @@ fn display_message(event_type: &str) -> &'static str {
         "application.user_membership.change_username" => "Change application username",
         "application.user_membership.restore" => "Restore user's application membership",
         "event_hook.delivery" => "Event hook delivery",
-        _ => "Something changed",
-    }
+        _ => return event_type.replace(['.', '_'], " ").into(),
+    };
+    message.into()
 }
 
 impl LogEvent {

@@ -26,6 +26,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 pub use deliver::DeliveryRecord;
@@ -39,6 +41,7 @@ pub use refusal::Refusal;
 pub use user_verbs::NewUser;
 pub use world::{Created, EVERYONE, OktaWorld};
 
+use super::call::Call;
 use super::cell::{WorldCell, WorldGuard};
 use super::server::Server;
 use super::traffic::Traffic;
@@ -128,6 +131,19 @@ impl OktaSimulator {
     /// The org, for verbs and looks. Let go of it before awaiting an answer of the simulator.
     pub fn world(&self) -> WorldGuard<'_, OktaWorld> {
         self.cell.guard()
+    }
+
+    /// Does what an administrator's tool asks for by this call of the API (`/api/v1/…`). It is no traffic, and no fault strikes it.
+    ///
+    /// # Errors
+    /// If Okta refuses it.
+    pub fn administer(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<&Value>,
+    ) -> Result<(), Refusal> {
+        api::administer(&mut self.cell.guard(), Call::made(method, address, body))
     }
 
     /// Requests, findings and faults.

@@ -176,16 +176,11 @@ async fn start(args: &Args, worlds: Worlds) -> Result<(OktaSimulator, AnypointSi
 
 fn small_world() -> Result<Worlds> {
     let (mut okta, anypoint) = demo::first_worlds()?;
-    for (id, first, last) in [
-        (demo::ADA, "Ada", "Lovelace"),
-        (demo::GRACE, "Grace", "Hopper"),
-        (demo::KATHERINE, "Katherine", "Johnson"),
-    ] {
-        demo::hire(&mut okta, id, first, last, true, true)?;
+    for id in [demo::ADA, demo::GRACE, demo::KATHERINE] {
+        okta.activate(id)?;
     }
+    okta.set_password(demo::GRACE)?;
     okta.assign_with_username(demo::APP, demo::ADA, "ada_lovelace")?;
-    demo::found(&mut okta, demo::INTEGRATORS, "Integrators")?;
-    demo::found(&mut okta, demo::OPERATIONS, "Operations")?;
     okta.add_member(demo::INTEGRATORS, demo::ADA)?;
     okta.assign_group(demo::APP, demo::INTEGRATORS)?;
     Ok(Worlds { okta, anypoint })

@@ -22,12 +22,16 @@ async fn the_demo_plays_every_sample_as_expected() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 name.strip_suffix(".json").map(str::to_owned)
             })
+            .filter(|name| name != "story")
             .collect();
     samples.sort();
     let mut sorted: Vec<&str> = played.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, samples, "a sample is not played");
-    assert!(played.iter().take(29).is_sorted(), "{played:?}");
+    let numbered = played
+        .iter()
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()));
+    assert!(numbered.is_sorted(), "{played:?}");
     let assigned = &steps[5];
     assert_eq!(assigned["status"], 204);
     assert_eq!(

@@ -134,6 +134,18 @@ fn answer(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     }
 }
 
+pub(super) fn administer(world: &mut AnypointWorld, mut call: Call) -> Result<(), Refusal> {
+    let segments = call.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["users", rest @ ..] => users::answer(world, &mut call, rest),
+        ["teams", team, "members", rest @ ..] => members::answer(world, &mut call, team, rest),
+        ["teams", rest @ ..] => teams::answer(world, &mut call, rest),
+        _ => unknown(),
+    }
+    .map(drop)
+}
+
 fn in_organization(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) -> Answer {
     let read = call.method == "GET";
     let has = |scope: &str| world.scopes.contains(scope) || world.scopes.contains("full");

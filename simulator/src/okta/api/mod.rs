@@ -215,6 +215,12 @@ fn check(call: &mut Call) -> Result<(), Refusal> {
     Ok(())
 }
 
+pub(super) fn administer(world: &mut OktaWorld, mut call: Call) -> Result<(), Refusal> {
+    let segments = call.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    answer(world, &mut call, &segments).map(drop)
+}
+
 fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {
     let method = call.method.clone();
     match (method.as_str(), segments) {

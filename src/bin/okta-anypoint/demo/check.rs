@@ -148,7 +148,7 @@ pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) 
             let ended = |key: &str| answer.body[key].clone();
             played.expect("outcome of the run", "completed", ended("outcome"));
             played.expect("problems of the run", json!([]), ended("problems"));
-            for (name, count) in step.counts {
+            for (name, count) in &step.counts {
                 let found = answer.body["counts"][name].clone();
                 played.expect(&format!("count {name} of the run"), *count, found);
             }
@@ -194,7 +194,7 @@ pub fn world(
     for account in &step.accounts {
         played.changed.push(account.username.to_owned());
     }
-    for (team, _) in &step.teams {
+    for team in step.teams.keys() {
         played.changed.push((*team).to_owned());
     }
     expected.compare_accounts(&world, played);
@@ -205,7 +205,7 @@ pub fn world(
         .skip(mails_before)
         .map(|mail| mail.username.as_str())
         .collect();
-    played.expect("reset mails to", step.mails, mails);
+    played.expect("reset mails to", step.mails.clone(), mails);
 }
 
 /// What was asked of both sides.
@@ -249,7 +249,7 @@ impl Expected {
             }
         }
         for (name, members) in &step.teams {
-            self.teams.insert(name, members.to_vec());
+            self.teams.insert(name, members.clone());
         }
     }
 

@@ -16,9 +16,8 @@ use check::{Expected, Played};
 use stage::{Stage, short};
 use story::Step;
 
-pub use cast::{
-    ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE, OPERATIONS, first_worlds, found, hire,
-};
+pub use cast::{ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE};
+pub use story::first_worlds;
 
 /// Play the whole story on simulators: no settings, no network, no AWS.
 ///
@@ -37,7 +36,7 @@ pub async fn run(console: &Console) -> Result<Verdict> {
     show::opening(console, &stage)?;
     let mut expected = Expected::default();
     let mut played = Vec::new();
-    for (position, step) in story::steps().iter().enumerate() {
+    for (position, step) in story::steps()?.iter().enumerate() {
         let result = play(&stage, step, &mut expected).await?;
         show::step(console, position + 1, &result)?;
         played.push(result);
@@ -52,8 +51,9 @@ pub async fn run(console: &Console) -> Result<Verdict> {
 }
 
 async fn play(stage: &Stage, step: &Step, expected: &mut Expected) -> Result<Played> {
-    (step.change)(&mut stage.okta.world(), &mut stage.anypoint.world())?;
-    let event: Value = serde_json::from_str(step.event)?;
+    step.prepare(&stage.okta, &stage.anypoint)?;
+    let text = step.event()?;
+    let event: Value = serde_json::from_str(text)?;
     let changes = stage.changes(step.sent, &event);
     let planned = stage.plan(&changes).await?;
     stage.clear();
@@ -61,7 +61,7 @@ async fn play(stage: &Stage, step: &Step, expected: &mut Expected) -> Result<Pla
     let mails_before = stage.anypoint.world().mails.len();
 
     let sent_at = Instant::now();
-    let answer = stage.send(step.sent, step.event).await?;
+    let answer = stage.send(step.sent, text).await?;
     let took = sent_at.elapsed();
 
     let organization = stage.anypoint.world().org_id.clone();

@@ -27,8 +27,8 @@ use okta_anypoint::wiring;
 use okta_anypoint::worker::{Pace, Worker};
 use serde_json::Value;
 
-use super::cast::{APP, HOOK_SECRET, first_worlds};
-use super::story::Sent;
+use super::cast::{APP, HOOK_SECRET};
+use super::story::{Sent, first_worlds};
 use crate::outlook::Planned;
 use crate::table;
 
