@@ -30,7 +30,7 @@ impl Class {
 }
 
 /// Where it went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Okta refused or did not answer.
@@ -45,6 +45,20 @@ pub enum Side {
     Settings,
     /// This program.
     Program,
+}
+
+impl Side {
+    /// The word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Okta => "okta",
+            Self::Anypoint => "anypoint",
+            Self::Table => "table",
+            Self::Queue => "queue",
+            Self::Settings => "settings",
+            Self::Program => "program",
+        }
+    }
 }
 
 impl fmt::Display for Side {

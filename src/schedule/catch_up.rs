@@ -15,6 +15,9 @@
 //! within the overlap of the next one. A page that could not be read or queued does not move the
 //! cursor. Events come again within the overlap; the ledger knows those that are done.
 //!
+//! Without a queue the events of a page are done at once. What is not done then is kept beside the cursor
+//! and done again by the next runs.
+//!
 //! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
 
 use std::borrow::Cow;
@@ -30,8 +33,9 @@ use super::summary::{Outcome, Summary};
 use super::task::Mode;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
-use crate::event::{HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
-use crate::failure::{Failure, Side};
+use crate::event::{Change, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
+use crate::failure::{Class, Failure, Side};
+use crate::ledger::Status;
 use crate::okta::LogPage;
 use crate::store::Stored;
 
@@ -47,6 +51,8 @@ const OLDEST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 const QUIET_MS: i64 = 60 * 60 * 1000;
 /// A page is not begun with less than this left: its events have to be sent as well.
 const LEAST: Duration = Duration::from_secs(8);
+/// Open changes that are kept beside the cursor; with more of them, something larger is wrong.
+const MAX_OPEN: usize = 500;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {
@@ -55,6 +61,10 @@ struct Cursor {
     /// Where the pass goes on, if it was not finished.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     next: Option<String>,
+    /// Changes of pages behind the cursor that are not done yet. Only without a queue, which keeps them
+    /// otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    open: Vec<Change>,
 }
 
 impl Scheduler {
@@ -72,7 +82,10 @@ impl Scheduler {
             .unwrap_or(Cursor {
                 newest_ms: started_ms - FIRST_RUN_MS + OVERLAP_MS,
                 next: None,
+                open: Vec::new(),
             });
+        let kept = std::mem::take(&mut cursor.open);
+        cursor.open = self.send_again(kept, deadline, summary).await?;
         let mut page = self.first_page(&cursor, started_ms, deadline).await?;
         summary.set("events", 0);
         loop {
@@ -82,7 +95,10 @@ impl Scheduler {
             }
             summary.add("pages", 1);
             summary.add("events", page.events.len());
-            if !self.queue_page(&page, deadline, summary).await? {
+            if !self
+                .queue_page(&page, &mut cursor, deadline, summary)
+                .await?
+            {
                 summary.outcome = Outcome::Continues;
                 return Ok(());
             }
@@ -153,6 +169,7 @@ impl Scheduler {
     async fn queue_page(
         &self,
         page: &LogPage,
+        cursor: &mut Cursor,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<bool, Failure> {
@@ -166,9 +183,56 @@ impl Scheduler {
         let sent = self.send(&reading.changes, deadline).await;
         summary.add("queued", sent.count);
         match sent.failure {
+            // Without a queue: what is not done yet is kept beside the cursor, and holds up nobody else.
+            Some(failure) if failure.side != Side::Queue && !sent.out_of_time => {
+                let open = self.open(reading.changes).await?;
+                if cursor.open.len() + open.len() > MAX_OPEN {
+                    return Err(failure);
+                }
+                summary.add("open", open.len());
+                cursor.open.extend(open);
+                Ok(true)
+            }
             Some(failure) => Err(failure),
             None => Ok(!sent.out_of_time),
         }
+    }
+
+    /// Does what earlier runs could not do; gives what is still open.
+    async fn send_again(
+        &self,
+        kept: Vec<Change>,
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Result<Vec<Change>, Failure> {
+        if kept.is_empty() || summary.mode == Mode::Report {
+            return Ok(kept);
+        }
+        let sent = self.send(&kept, deadline).await;
+        summary.add("queued", sent.count);
+        if sent.failure.is_none() && !sent.out_of_time {
+            return Ok(Vec::new());
+        }
+        let open = self.open(kept).await?;
+        summary.add("open", open.len());
+        Ok(open)
+    }
+
+    /// The changes that are neither done nor failed for good.
+    async fn open(&self, changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
+        let mut open = Vec::new();
+        for change in changes {
+            let record = self.ports.ledger.record(change.uuid.as_str()).await?;
+            let is_settled = record.is_some_and(|record| match record.status {
+                Status::Done => true,
+                Status::Failed => record.error_class == Some(Class::Permanent),
+                Status::InProgress | Status::Waiting => false,
+            });
+            if !is_settled {
+                open.push(change);
+            }
+        }
+        Ok(open)
     }
 
     async fn move_cursor(

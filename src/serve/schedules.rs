@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::stopped;
 use crate::deadline::Deadline;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::schedule::{Outcome, Scheduler, Task};
 use crate::store::Documents;
 
@@ -22,6 +22,8 @@ pub enum Ended {
     AsUsual,
     /// Another run was at work: try again soon.
     Skipped,
+    /// Something stopped it that may pass: try again soon.
+    Stopped,
 }
 
 /// One run of a task. It logs and records by itself what became of it.
@@ -84,7 +86,10 @@ pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Durat
                     Ok(_) => Ended::AsUsual,
                     Err(failure) => {
                         tracing::error!(task = task.as_str(), "a scheduled run failed: {failure}");
-                        Ended::AsUsual
+                        match failure.class {
+                            Class::Retryable => Ended::Stopped,
+                            Class::Permanent => Ended::AsUsual,
+                        }
                     }
                 }
             })
@@ -94,6 +99,8 @@ pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Durat
 
 /// After a run that was skipped, or panicked.
 const SOON: Duration = Duration::from_secs(30);
+/// After a run that something stopped which may pass: a rate limit, a remote that does not answer.
+const AFTER_STOP: Duration = Duration::from_secs(120);
 
 impl Repeated {
     /// Runs the task until `stop` says so; then gives a run under way `grace` to finish, and cuts it
@@ -120,6 +127,7 @@ impl Repeated {
             wait = match ended {
                 Ok(Ended::AsUsual) => self.every,
                 Ok(Ended::Skipped) => SOON.min(self.every),
+                Ok(Ended::Stopped) => AFTER_STOP.min(self.every),
                 Err(_) => {
                     tracing::error!(task = self.name, "a scheduled run panicked");
                     SOON.min(self.every)

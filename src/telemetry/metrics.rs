@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use crate::failure::{Cause, Class};
+use crate::failure::{Cause, Class, Side};
 
 /// The namespace of every metric.
 const NAMESPACE: &str = "OktaAnypoint";
@@ -28,6 +28,8 @@ pub enum Metric {
     Failed(Class, Cause),
     /// Events that wait for a second look.
     Waiting,
+    /// Calls about nobody in particular that a side refused: nothing is worked on (`Side`).
+    Refused(Side),
     /// Results that came too late: another owner had taken over.
     Superseded,
     /// From an event's publication until it was applied, in milliseconds.
@@ -47,6 +49,7 @@ impl Metric {
             Self::Applied(_) => "Applied",
             Self::Failed(..) => "Failed",
             Self::Waiting => "Waiting",
+            Self::Refused(_) => "Refused",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
             Self::RunCompleted(_) => "RunCompleted",
@@ -62,6 +65,7 @@ impl Metric {
             Self::Failed(class, cause) => {
                 vec![("Class", class.as_str()), ("Cause", cause.as_str())]
             }
+            Self::Refused(side) => vec![("Side", side.as_str())],
             Self::RunCompleted(task) | Self::RunStopped(task) => vec![("Task", task)],
             Self::Received | Self::Duplicate | Self::Superseded | Self::Waiting | Self::AgeMs => {
                 Vec::new()

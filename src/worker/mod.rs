@@ -9,6 +9,7 @@
 //! have applied it; the next look finds that and only records.
 
 mod inline;
+mod surroundings;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -34,6 +35,8 @@ use crate::queue::Queue;
 use crate::telemetry::{Metric, Metrics};
 
 pub use inline::InlineQueue;
+
+use surroundings::Surroundings;
 
 /// What is to become of a change's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +112,7 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     pace: Pace,
+    surroundings: Surroundings,
 }
 
 impl Worker {
@@ -123,6 +127,7 @@ impl Worker {
         Self {
             ledger: ports.ledger.clone(),
             clock: ports.clock.clone(),
+            surroundings: Surroundings::new(&ports),
             provisioner: Provisioner::new(ports),
             follow_ups,
             metrics,
@@ -214,6 +219,11 @@ impl Worker {
         let back = |after| vec![Verdict::Retry { after }; changes.len()];
         if deadline.remaining() < self.pace.least {
             return back(None);
+        }
+        if let Some(failure) = self.surroundings.out_of_order(deadline).await {
+            self.metrics.count(Metric::Refused(failure.side), 1);
+            tracing::error!(%subject, "events go back, the surroundings are out of order: {failure}");
+            return back(failure.retry_after);
         }
         let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
         let patience = self.pace.patience.min(patient.remaining());
@@ -318,6 +328,13 @@ impl Worker {
                 }
                 Err(failure) => Err(failure),
             };
+        }
+        if let Err(failure) = &result
+            && failure.cause.is_refusal()
+            && self.surroundings.is_everybodys(failure, deadline).await
+        {
+            self.metrics.count(Metric::Refused(failure.side), 1);
+            tracing::error!(side = %failure.side, "the side refuses everybody: {failure}");
         }
         let memo = progress
             .memory

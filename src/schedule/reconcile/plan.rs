@@ -63,6 +63,7 @@ impl World<'_> {
             problems: self.conflicting_links(),
             ..Plan::default()
         };
+        plan.problems.extend(self.unread_groups());
         let evidence = Evidence::first_look();
         let mut users: Vec<(&&OktaUserId, &Result<Wanted, Failure>)> = self.wanted.iter().collect();
         users.sort_by_key(|(user, _)| **user);

@@ -146,12 +146,15 @@ impl<'a> Gate<'a> {
             .collect())
     }
 
-    /// The groups that `PUSH_GROUPS` selects.
-    pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
+    /// The groups that `PUSH_GROUPS` selects, and those that are listed and gone.
+    pub(in crate::schedule) async fn selected(
+        &self,
+    ) -> Result<(Vec<Group>, HashSet<OktaGroupId>), Failure> {
+        let mut unread = HashSet::new();
         let ports = &self.scheduler.ports;
         let okta = &ports.okta;
         match &ports.policy.groups {
-            GroupSelection::None => Ok(Vec::new()),
+            GroupSelection::None => Ok((Vec::new(), unread)),
             GroupSelection::Assigned => {
                 let list = okta.app_groups_expanded(&ports.app, self.deadline);
                 let mut groups = Vec::new();
@@ -162,42 +165,62 @@ impl<'a> Gate<'a> {
                         None => reads.push(self.group(id)),
                     }
                 }
-                for group in try_join_all(reads).await? {
-                    groups.push(group.ok_or_else(vanished)?);
+                for (id, group) in try_join_all(reads).await? {
+                    match group {
+                        Some(group) => groups.push(group),
+                        None => {
+                            unread.insert(id);
+                        }
+                    }
                 }
-                Ok(groups)
+                Ok((groups, unread))
             }
             GroupSelection::Ids(ids) => {
                 let mut reads = Vec::new();
                 for id in ids.iter().collect::<HashSet<_>>() {
                     reads.push(self.group(id.clone()));
                 }
-                Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+                let found = try_join_all(reads).await?.into_iter();
+                Ok((found.filter_map(|(_, group)| group).collect(), unread))
             }
             selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
                 let groups = self.pass(1, okta.groups(self.deadline)).await?;
-                Ok(groups
-                    .into_iter()
-                    .filter(|group| selection.selects(group) == Selected::Yes)
-                    .collect())
+                let selected = |group: &Group| selection.selects(group) == Selected::Yes;
+                Ok((groups.into_iter().filter(selected).collect(), unread))
             }
         }
     }
 
-    async fn group(&self, id: OktaGroupId) -> Result<Option<Group>, Failure> {
+    async fn group(&self, id: OktaGroupId) -> Result<(OktaGroupId, Option<Group>), Failure> {
         let read = self.scheduler.ports.okta.group(&id, self.deadline);
-        self.pass(1, read).await
+        let found = self.pass(1, read).await?;
+        Ok((id, found))
     }
 
-    async fn pushed_groups(&self) -> Result<Vec<PushedGroup>, Failure> {
+    /// The groups that become teams, and those that are listed and cannot be read.
+    async fn pushed_groups(&self) -> Result<(Vec<PushedGroup>, HashSet<OktaGroupId>), Failure> {
+        let (selected, mut unread) = self.selected().await?;
         let mut reads = Vec::new();
-        for group in self.selected().await? {
+        for group in selected {
             reads.push(self.with_members(group));
         }
-        try_join_all(reads).await
+        let mut pushed = Vec::with_capacity(reads.len());
+        for found in try_join_all(reads).await? {
+            match found {
+                Ok(group) => pushed.push(group),
+                Err(group) => {
+                    unread.insert(group);
+                }
+            }
+        }
+        Ok((pushed, unread))
     }
 
-    async fn with_members(&self, group: Group) -> Result<PushedGroup, Failure> {
+    /// `Err`: the group is listed, and its members are not there.
+    async fn with_members(
+        &self,
+        group: Group,
+    ) -> Result<Result<PushedGroup, OktaGroupId>, Failure> {
         let okta = &self.scheduler.ports.okta;
         let list = async {
             // Only the ids are kept: the app's list has everything else.
@@ -206,8 +229,10 @@ impl<'a> Gate<'a> {
                 members.map(|members| members.into_iter().map(|user| user.id).collect::<Vec<_>>()),
             )
         };
-        let members = self.pass(1, list).await?.ok_or_else(vanished)?;
-        Ok(PushedGroup { group, members })
+        Ok(match self.pass(1, list).await? {
+            Some(members) => Ok(PushedGroup { group, members }),
+            None => Err(group.id),
+        })
     }
 
     async fn members_of(
@@ -254,13 +279,14 @@ impl Scheduler {
     /// When any list could not be read to its end.
     pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
         let gate = Gate::new(self, deadline);
-        let ((app_users, late_users), accounts, groups, (links, teams, mut members)) = try_join4(
+        let (people, accounts, groups, (links, teams, mut members)) = try_join4(
             gate.app_users(),
             gate.accounts(),
             gate.pushed_groups(),
             gate.links_and_teams(),
         )
         .await?;
+        let ((app_users, late_users), (groups, unread_groups)) = (people, groups);
         let adoptable = adoptable(&groups, &teams, &members, &self.ports.policy);
         members.extend(gate.members_of(adoptable).await?);
         Ok(Snapshot {
@@ -271,7 +297,7 @@ impl Scheduler {
             accounts,
             teams,
             groups,
-            unread_groups: HashSet::new(),
+            unread_groups,
             members,
         })
     }

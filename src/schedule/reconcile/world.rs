@@ -101,6 +101,7 @@ impl<'a> World<'a> {
             by_name,
             teams_of,
             groups_of,
+            // A look at a user decides nothing about the team of a group that could not be read.
             pushed: read.groups.iter().map(|pushed| &pushed.group.id).collect(),
             former: HashMap::new(),
             gone: HashSet::new(),
@@ -353,6 +354,22 @@ impl<'a> World<'a> {
     fn is_closed(&self, account: &AccountId) -> bool {
         let account = self.read.accounts.get(account);
         account.is_some_and(|account| !account.is_enabled())
+    }
+
+    /// Groups that are listed and gone. Their teams stay as they are.
+    pub(super) fn unread_groups(&self) -> Vec<Problem> {
+        let failure = Failure::retryable(
+            Side::Okta,
+            "the group is listed and cannot be read; its team stays as it is",
+        )
+        .because(Cause::Contradiction)
+        .advising("Look at the group in Okta; unassign it from the app if it is gone.");
+        let mut groups: Vec<&OktaGroupId> = self.read.unread_groups.iter().collect();
+        groups.sort();
+        groups
+            .into_iter()
+            .map(|group| Problem::of(Subject::Group(group.clone()), &failure))
+            .collect()
     }
 
     /// Users whose links name one and the same account.

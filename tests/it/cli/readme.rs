@@ -208,7 +208,7 @@ fn a_reader_gets_from_the_first_command_to_the_repair() {
 
     reader.run(register).expect(0).says("ACTIVE, VERIFIED");
     reader.run(grace).expect(0);
-    let done = ["grace_hopper", "nothing: both sides agree"];
+    let done = ["grace_hopper", "nothing: both sides are in sync"];
     reader.until(appears, 0, &done).says("membership.add");
 
     reader.run(break_it).expect(0);
@@ -228,7 +228,7 @@ fn a_reader_gets_from_the_first_command_to_the_repair() {
     reader
         .run(explain)
         .expect(0)
-        .says("nothing: both sides agree");
+        .says("nothing: both sides are in sync");
     let failed = "okta-anypoint events --failed --data provisioning.db";
     let failed = reader.run(failed).expect(0);
     assert!(!failed.out.contains(uuid), "{}", failed.out);

@@ -86,19 +86,36 @@ async fn every_page_that_fails_stops_the_run(
     stage.end();
 }
 
-#[rstest]
-#[case::group_members(Remote::Okta, "/api/v1/groups/")]
-#[case::team_members(Remote::Anypoint, "/members")]
+/// A group that is listed and gone is a problem of its own; its team stays as it is.
 #[tokio::test]
-async fn what_goes_away_while_reading_is_not_taken_for_empty(
-    #[case] remote: Remote,
-    #[case] path: &str,
-) {
+async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
+    let stage = busy().await;
+    let members = stage.team("Devs");
+    let members = stage.anypoint.world().members_of(&members).len();
+    let gone = r#"{"errorCode":"E0000007"}"#;
+    let fault = Fault::status("/api/v1/groups/", 404, gone);
+    let fault = stage.okta.traffic().inject(fault);
+    for _ in 0..2 {
+        let summary = stage.run(Task::Reconcile).await;
+        assert!(!summary.problems.is_empty());
+        assert!(summary.problems[0].subject.is_some(), "by id");
+    }
+    stage.okta.traffic().remove_fault(fault);
+    let team = stage.team("Devs");
+    assert!(stage.anypoint.world().members_of(&team).len() + 1 >= members, "ann has left");
+    stage.run(Task::Reconcile).await;
+    stage.finds_nothing().await;
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_team_that_goes_away_while_reading_is_not_taken_for_empty() {
     let stage = busy().await;
     let gone = r#"{"errorCode":"E0000007"}"#;
-    remote
-        .traffic(&stage)
-        .inject(Fault::status(path, 404, gone).once());
+    stage
+        .anypoint
+        .traffic()
+        .inject(Fault::status("/members", 404, gone).once());
     let failure = stage.try_run(Task::Reconcile, None).await.unwrap_err();
     assert!(failure.is_retryable());
     assert_eq!(stage.writes(), Vec::<String>::new());

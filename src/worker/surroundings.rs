@@ -1,0 +1,118 @@
+//! Whether a side refuses everybody: then the surroundings are at fault, and no change is worked on.
+//!
+//! A refusal (401, 403, a refused sign-in) about one subject is followed by a call about nobody in
+//! particular. If that is refused, too, the side is out of order for everybody: changes go back, and
+//! nothing more is begun until one such call succeeds. It is repeated at most every [`PROBE_EVERY`].
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::provision::Ports;
+
+/// How long a side that refused everybody is left alone before it is asked again.
+const PROBE_EVERY: Duration = Duration::from_secs(20);
+/// A probe may take this long.
+const PROBE_TIME: Duration = Duration::from_secs(5);
+
+/// What is known of both sides.
+pub(super) struct Surroundings {
+    okta: crate::okta::Okta,
+    anypoint: crate::anypoint::Anypoint,
+    app: crate::ids::OktaAppId,
+    refused: Mutex<HashMap<Side, Refused>>,
+}
+
+struct Refused {
+    failure: Failure,
+    asked: Instant,
+}
+
+impl Surroundings {
+    pub(super) fn new(ports: &Ports) -> Self {
+        Self {
+            okta: ports.okta.clone(),
+            anypoint: ports.anypoint.clone(),
+            app: ports.app.clone(),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// The failure of the side that refuses everybody, if there is one.
+    pub(super) async fn out_of_order(&self, deadline: Deadline) -> Option<Failure> {
+        let known = self.known()?;
+        let side = known.side;
+        if !self.is_due(side) {
+            return Some(known);
+        }
+        match self.probe(side, deadline).await {
+            Ok(()) => {
+                tracing::warn!(side = %side, "the side takes our calls again");
+                self.lock().remove(&side);
+                None
+            }
+            Err(failure) if failure.cause.is_refusal() => {
+                self.note(failure.clone());
+                Some(failure)
+            }
+            // It does not answer at all: the work itself finds out and says so.
+            Err(_) => None,
+        }
+    }
+
+    /// Whether a refusal about one subject is everybody's; then the side is out of order.
+    pub(super) async fn is_everybodys(&self, refusal: &Failure, deadline: Deadline) -> bool {
+        if !matches!(refusal.side, Side::Okta | Side::Anypoint) {
+            return false;
+        }
+        match self.probe(refusal.side, deadline).await {
+            Err(failure) if failure.cause.is_refusal() => {
+                self.note(failure);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn probe(&self, side: Side, deadline: Deadline) -> Result<(), Failure> {
+        let deadline = deadline.or_within(PROBE_TIME);
+        if side == Side::Okta {
+            self.okta.some_app_users(&self.app, 1, deadline).await?;
+        } else {
+            self.anypoint.organization(deadline).await?;
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> Option<Failure> {
+        self.lock()
+            .values()
+            .next()
+            .map(|refused| refused.failure.clone())
+    }
+
+    /// Whether the side may be asked again; then nobody else asks it meanwhile.
+    fn is_due(&self, side: Side) -> bool {
+        let mut refused = self.lock();
+        match refused.get_mut(&side) {
+            Some(refused) if refused.asked.elapsed() >= PROBE_EVERY => {
+                refused.asked = Instant::now();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn note(&self, failure: Failure) {
+        let asked = Instant::now();
+        self.lock().insert(failure.side, Refused { failure, asked });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Side, Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
