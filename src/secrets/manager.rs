@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+#[cfg(feature = "local")]
+use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
@@ -36,6 +38,42 @@ impl SecretsManager {
             limits,
             source,
             client: OnceCell::new(),
+        }
+    }
+
+    /// Makes `secret` the value in force of the secret that `setting` names as `id`; the value so far becomes the previous
+    /// one.
+    ///
+    /// # Errors
+    /// When it could not be stored. Whether it was may be unknown then.
+    #[cfg(feature = "local")]
+    pub async fn store(
+        &self,
+        setting: &'static str,
+        id: &str,
+        secret: &SecretString,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        const OPERATION: &str = "secretsmanager:PutSecretValue";
+        let storing = async {
+            let request = self.client().await.put_secret_value().secret_id(id);
+            request.secret_string(secret.expose_secret()).send().await
+        };
+        match timeout_at(deadline.instant(), storing).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let target = Target {
+                    side: Side::Settings,
+                    operation: OPERATION,
+                    resource: id,
+                    setting,
+                };
+                Err(explain(target, &error))
+            }
+            Err(_) => {
+                let what = format!("{OPERATION} on {id} did not answer in time");
+                Err(Failure::retryable(Side::Settings, what))
+            }
         }
     }
 

@@ -19,9 +19,9 @@ use crate::deadline::Deadline;
 use crate::failure::Failure;
 
 pub use credentials::CredentialsSecret;
-pub use hook::hook_secrets;
+pub use hook::{HOOK_SECRET, hook_secrets, is_hook_secret};
 pub use manager::SecretsManager;
-pub use renewable::{Renewable, Source};
+pub use renewable::{Budget, Renewable, Source};
 
 /// Which version of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

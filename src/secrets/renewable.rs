@@ -1,6 +1,7 @@
 //! A value that is read again when it grows old or proves wrong.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,10 +14,27 @@ use crate::failure::Failure;
 
 /// A value older than this is read again behind the request that uses it.
 const GOOD_FOR: Duration = Duration::from_secs(5 * 60);
-/// The least time between two reads: wrong secrets from outside must not become calls to AWS.
+/// The least time between two reads that no refused value asks for.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long a read in the background may take.
 const BACKGROUND: Duration = Duration::from_secs(5);
+
+/// How often a refused value may cause a read: wrong secrets from outside must not become calls to AWS without end.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// One more every so often.
+    pub every: Duration,
+    /// At once, when there were none for long.
+    pub burst: u32,
+}
+
+impl Budget {
+    /// For values that only the other side refuses.
+    pub const ONE_A_MINUTE: Self = Self {
+        every: PAUSE,
+        burst: 1,
+    };
+}
 
 /// Where a value comes from.
 #[async_trait]
@@ -35,13 +53,17 @@ struct Shared<T> {
 
 struct Renewal<T> {
     source: Box<dyn Source<T>>,
+    budget: Budget,
     reads: Mutex<Reads>,
+    /// A read is arranged for when the budget allows it.
+    arranged: AtomicBool,
 }
 
-/// When the value was read, and when that was last tried again.
+/// When the value was read, when that was last tried again, and when the budget is whole again.
 struct Reads {
     succeeded: Instant,
     repeated: Option<Instant>,
+    whole: Instant,
 }
 
 impl<T> Clone for Renewable<T> {
@@ -79,16 +101,25 @@ impl<T: Clone, const N: usize> From<&[T; N]> for Renewable<Vec<T>> {
 }
 
 impl<T: Send + Sync + 'static> Renewable<T> {
-    /// `value`, which `source` just gave.
+    /// `value`, which `source` just gave, read again at most once a minute.
     pub fn new(value: T, source: impl Source<T> + 'static) -> Self {
+        Self::with_budget(value, source, Budget::ONE_A_MINUTE)
+    }
+
+    /// The same; refused values cause reads within `budget`.
+    pub fn with_budget(value: T, source: impl Source<T> + 'static, budget: Budget) -> Self {
+        let now = Instant::now();
         Self(Arc::new(Shared {
             current: RwLock::new(Arc::new(value)),
             renewal: Some(Renewal {
                 source: Box::new(source),
+                budget,
                 reads: Mutex::new(Reads {
-                    succeeded: Instant::now(),
+                    succeeded: now,
                     repeated: None,
+                    whole: now,
                 }),
+                arranged: AtomicBool::new(false),
             }),
         }))
     }
@@ -100,7 +131,8 @@ impl<T: Send + Sync + 'static> Renewable<T> {
     }
 
     /// A value in place of `refused`: one that came in the meantime, or one read now. `None` when
-    /// there is no source, it was asked less than a minute ago, or it could not be read.
+    /// there is no source, it could not be read, or the budget is used up. In that case the value is read when the
+    /// budget allows it, so that whoever was refused because of others is let in next time.
     pub async fn renew(&self, refused: &Arc<T>, deadline: Deadline) -> Option<Arc<T>> {
         let renewal = self.0.renewal.as_ref()?;
         let reads = timeout_at(deadline.instant(), renewal.reads.lock())
@@ -110,7 +142,32 @@ impl<T: Send + Sync + 'static> Renewable<T> {
         if !Arc::ptr_eq(&held, refused) {
             return Some(held);
         }
-        self.0.read(renewal, reads, deadline).await
+        let Some(wait) = reads.wait(renewal.budget) else {
+            return self.0.read(renewal, reads, deadline).await;
+        };
+        drop(reads);
+        self.arrange(renewal, wait);
+        None
+    }
+
+    /// Reads the value after `wait`, behind the requests.
+    fn arrange(&self, renewal: &Renewal<T>, wait: Duration) {
+        if renewal.arranged.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(renewal) = &shared.renewal {
+                renewal.arranged.store(false, Ordering::Relaxed);
+                let reads = renewal.reads.lock().await;
+                // Somebody else was faster.
+                if reads.wait(renewal.budget).is_none() {
+                    let deadline = Deadline::within(BACKGROUND);
+                    shared.read(renewal, reads, deadline).await;
+                }
+            }
+        });
     }
 
     fn refresh_early(&self) {
@@ -129,6 +186,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
         tokio::spawn(async move {
             if let Some(renewal) = &shared.renewal
                 && let Ok(reads) = renewal.reads.try_lock()
+                && reads.may_repeat()
             {
                 shared
                     .read(renewal, reads, Deadline::within(BACKGROUND))
@@ -141,6 +199,21 @@ impl<T: Send + Sync + 'static> Renewable<T> {
 impl Reads {
     fn may_repeat(&self) -> bool {
         self.repeated.is_none_or(|at| at.elapsed() >= PAUSE)
+    }
+
+    /// How long until the budget allows a read; `None` when it does now.
+    fn wait(&self, budget: Budget) -> Option<Duration> {
+        let ahead = budget.every * budget.burst.saturating_sub(1);
+        let missing = self.whole.saturating_duration_since(Instant::now());
+        let wait = missing.saturating_sub(ahead);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// A read takes its part of the budget.
+    fn spend(&mut self, budget: Budget) {
+        let now = Instant::now();
+        self.repeated = Some(now);
+        self.whole = self.whole.max(now) + budget.every;
     }
 }
 
@@ -155,10 +228,7 @@ impl<T> Shared<T> {
         mut reads: MutexGuard<'_, Reads>,
         deadline: Deadline,
     ) -> Option<Arc<T>> {
-        if !reads.may_repeat() {
-            return None;
-        }
-        reads.repeated = Some(Instant::now());
+        reads.spend(renewal.budget);
         let reading = timeout_at(deadline.instant(), renewal.source.read(deadline));
         let value = match reading.await {
             Ok(Ok(value)) => Arc::new(value),
@@ -181,7 +251,7 @@ impl<T> Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     use super::*;
     use crate::failure::Side;
@@ -269,6 +339,37 @@ mod tests {
         let third = value.current();
         assert_eq!(value.renew(&third, soon()).await, None);
         assert_eq!(*value.current(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_others_used_up_delays_a_read_and_does_not_drop_it() {
+        let source = Counter::default();
+        let budget = Budget {
+            every: Duration::from_secs(10),
+            burst: 3,
+        };
+        let value = Renewable::with_budget(0, source.clone(), budget);
+        for read in 1..=3 {
+            let refused = value.current();
+            assert_eq!(value.renew(&refused, soon()).await.as_deref(), Some(&read));
+        }
+        for _ in 0..100 {
+            let refused = value.current();
+            assert_eq!(value.renew(&refused, soon()).await, None);
+        }
+        assert_eq!(source.reads.load(Ordering::SeqCst), 3);
+        tokio::time::sleep(Duration::from_millis(10_001)).await;
+        settle().await;
+        assert_eq!(*value.current(), 4, "read for whoever was refused, once");
+        assert_eq!(source.reads.load(Ordering::SeqCst), 4);
+        // In the long run it is one in ten seconds.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        for _ in 0..3 {
+            let refused = value.current();
+            assert!(value.renew(&refused, soon()).await.is_some());
+        }
+        let refused = value.current();
+        assert_eq!(value.renew(&refused, soon()).await, None);
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ use crate::http::HttpClient;
 use crate::ids::{OktaAppId, OrganizationId};
 use crate::okta::{Credentials, Okta, Scopes};
 use crate::provision::Policy;
-use crate::secrets::Renewable;
+use crate::secrets::{HOOK_SECRET, Renewable};
 
 pub use credentials::Needs;
 pub(crate) use credentials::{anypoint_app, okta_credentials};
@@ -160,15 +160,25 @@ impl HookAuth {
         let secrets = match reader.sources.hook.clone() {
             Some(secrets) => Some(secrets),
             None => {
-                let secret = reader.secret("HOOK_SECRET");
-                let previous = reader.optional_secret("HOOK_SECRET_PREVIOUS");
-                secret.map(|secret| {
+                let secret = reader.with("HOOK_SECRET", HOOK_SECRET, parse::hook_secret);
+                let previous = match reader.optional("HOOK_SECRET_PREVIOUS") {
+                    None => Some(None),
+                    Some(_) => reader
+                        .with("HOOK_SECRET_PREVIOUS", HOOK_SECRET, parse::hook_secret)
+                        .map(Some),
+                };
+                secret.zip(previous).map(|(secret, previous)| {
                     let both: Vec<_> = iter::once(secret).chain(previous).collect();
                     Renewable::from(both)
                 })
             }
         };
-        let header = reader.or_default("HOOK_AUTH_HEADER", "a header name", "authorization");
+        let header = reader.with_default(
+            "HOOK_AUTH_HEADER",
+            parse::AUTH_HEADER,
+            "authorization",
+            parse::auth_header,
+        );
         Some(Self {
             secrets: secrets?,
             header: header?,

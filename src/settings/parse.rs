@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::{HeaderName, header};
+use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::reader::Reader;
@@ -11,6 +13,7 @@ use crate::provision::{
     Adopt, ConfirmAfter, GroupSelection, ImportedNames, Policy, ResetEmail, SuspendedUsers,
     TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
+use crate::secrets::is_hook_secret;
 
 pub(super) const APP_ID: &str = "the id of the Okta app instance (`0oa…`)";
 pub(super) const ORG_URL: &str =
@@ -19,6 +22,7 @@ pub(super) const CONTROL_PLANE: &str =
     "the control plane's address, `https://…` (`http://` only on a loopback host)";
 pub(super) const DAYS: &str = "a number of days from 1 to 3650";
 pub(super) const LIMIT: &str = "a count (`50`) or a share of the linked users (`20%`)";
+pub(super) const AUTH_HEADER: &str = "the name of a header that HTTP and gateways have no use for, such as `authorization` or `x-okta-secret`";
 const GROUPS: &str = "`assigned`, `none`, `all`, `ids:00g…,00g…` or `name:PATTERN`";
 
 /// Whether an address is on this machine; `*.localhost` is by RFC 6761, 6.3.
@@ -29,6 +33,43 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
         None => false,
     }
+}
+
+pub(super) fn hook_secret(text: &str) -> Option<SecretString> {
+    is_hook_secret(text).then(|| text.into())
+}
+
+/// A header that reaches us as it was sent: not one that clients, proxies and gateways set or take away.
+pub(super) fn auth_header(text: &str) -> Option<HeaderName> {
+    const TAKEN: [HeaderName; 18] = [
+        header::ACCEPT,
+        header::ACCEPT_ENCODING,
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::DATE,
+        header::EXPECT,
+        header::FORWARDED,
+        header::HOST,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::USER_AGENT,
+        header::VIA,
+    ];
+    const PREFIXES: [&str; 3] = ["x-amz", "x-forwarded-", "proxy-"];
+    const ALSO_TAKEN: [&str; 2] = ["keep-alive", "x-okta-verification-challenge"];
+    let name: HeaderName = text.parse().ok()?;
+    let is_taken = TAKEN.contains(&name)
+        || ALSO_TAKEN.contains(&name.as_str())
+        || PREFIXES
+            .iter()
+            .any(|prefix| name.as_str().starts_with(prefix));
+    (!is_taken).then_some(name)
 }
 
 /// An address without path, query or credentials. Plain HTTP could show tokens to the network, so it

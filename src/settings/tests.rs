@@ -206,3 +206,36 @@ fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
     let shown = format!("{:?}", read(&complete, RemoteSettings::read).unwrap());
     assert!(!shown.contains("BEGIN"), "{shown}");
 }
+
+#[test]
+fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
+    for (name, value) in [
+        ("HOOK_SECRET", "short"),
+        ("HOOK_SECRET", "two lines\nof planted text"),
+        ("HOOK_SECRET", "gehei\u{df}nis-planted"),
+        ("HOOK_SECRET_PREVIOUS", "short"),
+        ("HOOK_AUTH_HEADER", "not a header"),
+        ("HOOK_AUTH_HEADER", "Host"),
+        ("HOOK_AUTH_HEADER", "Content-Length"),
+        ("HOOK_AUTH_HEADER", "transfer-encoding"),
+        ("HOOK_AUTH_HEADER", "X-Forwarded-For"),
+        ("HOOK_AUTH_HEADER", "x-amzn-trace-id"),
+        ("HOOK_AUTH_HEADER", "X-Okta-Verification-Challenge"),
+    ] {
+        let mut variables = complete();
+        variables.insert(name, value);
+        let message = read(&variables, HookSettings::read)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains(&format!("{name} is malformed")),
+            "{message}"
+        );
+        assert!(!message.contains("planted"), "{message}");
+    }
+    for header in ["X-Okta-Secret", "authorization", "x-api-key"] {
+        let mut variables = complete();
+        variables.insert("HOOK_AUTH_HEADER", header);
+        read(&variables, HookSettings::read).unwrap();
+    }
+}

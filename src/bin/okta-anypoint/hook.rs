@@ -1,4 +1,6 @@
-//! `hook register` and `hook status`: the event hook in Okta.
+//! `hook register`, `hook status` and `hook rotate`: the event hook in Okta.
+
+mod rotate;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +20,7 @@ use crate::table::LOOK_TIME;
 /// The name under which the hook is registered and found again.
 pub const NAME: &str = "okta-anypoint";
 
-/// Register the event hook in Okta, or show its state.
+/// Register the event hook in Okta, show its state, or change its secret.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -50,6 +52,28 @@ Examples:
         #[arg(long, default_value = NAME)]
         name: String,
     },
+    /// Change the secret in Secrets Manager and in Okta, and verify the hook with it.
+    ///
+    /// The value before it stays good until the next rotation, for deliveries that are under way. After a leak
+    /// use --leaked: it rotates twice, so that the leaked value is good nowhere.
+    #[command(after_long_help = "\
+Settings: HOOK_SECRET_ARN (and not HOOK_SECRET), OKTA_ORG_URL, OKTA_API_TOKEN or the service app and, if the \
+receiver has it, HOOK_AUTH_HEADER. The AWS credentials need secretsmanager:GetSecretValue and PutSecretValue on \
+that secret.
+
+With --json: the hook as `hook register` prints it, once for each rotation.
+
+Examples:
+  okta-anypoint hook rotate
+  okta-anypoint hook rotate --leaked")]
+    Rotate {
+        /// The hook's name in Okta.
+        #[arg(long, default_value = NAME)]
+        name: String,
+        /// The present value is known to others.
+        #[arg(long)]
+        leaked: bool,
+    },
     /// Show the hook: where it delivers to, whether it is on and verified, and its event types.
     #[command(after_long_help = "\
 Settings: OKTA_ORG_URL, and OKTA_API_TOKEN or the service app.
@@ -72,6 +96,13 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         HookCommand::Register { url, name } => {
             let access = remote::hook_access().await?;
             register(&access, url, name, deadline, console).await
+        }
+        HookCommand::Rotate { name, leaked } => {
+            let reason = match leaked {
+                true => rotate::Reason::Leaked,
+                false => rotate::Reason::Routine,
+            };
+            rotate::rotate(name, reason, console).await
         }
         HookCommand::Status { name } => {
             let okta = remote::hook_reader().await?;
@@ -163,16 +194,14 @@ fn existing(hooks: &[EventHook], name: &str, url: &Url) -> Result<Option<EventHo
     }
 }
 
-async fn status(okta: &Okta, name: &str, deadline: Deadline, console: &Console) -> Result<Verdict> {
-    let hooks = okta.event_hooks(deadline).await?;
+/// The one hook of that name.
+fn the_hook<'a>(hooks: &'a [EventHook], name: &str) -> Result<&'a EventHook> {
     let found: Vec<&EventHook> = hooks.iter().filter(|hook| hook.name == name).collect();
-    let hook = match found.as_slice() {
-        [hook] => *hook,
-        [] => {
-            return Err(anyhow!(
-                "Okta has no event hook named \"{name}\"; `okta-anypoint hook register --url URL` makes it"
-            ));
-        }
+    match found.as_slice() {
+        [hook] => Ok(hook),
+        [] => Err(anyhow!(
+            "Okta has no event hook named \"{name}\"; `okta-anypoint hook register --url URL` makes it"
+        )),
         several => {
             let ids: Vec<&str> = several.iter().map(|hook| hook.id.as_str()).collect();
             bail!(
@@ -182,7 +211,12 @@ async fn status(okta: &Okta, name: &str, deadline: Deadline, console: &Console) 
                 ids.join(", ")
             );
         }
-    };
+    }
+}
+
+async fn status(okta: &Okta, name: &str, deadline: Deadline, console: &Console) -> Result<Verdict> {
+    let hooks = okta.event_hooks(deadline).await?;
+    let hook = the_hook(&hooks, name)?;
     let problems = problems(hook);
     show(hook, &problems, console)?;
     console.emit(&machine(hook, &problems))?;

@@ -73,32 +73,66 @@ async fn admits(gate: &Gate, given: Option<&str>) -> bool {
 async fn the_hook_secret_is_rotated_without_a_deployment() {
     let client = manager().await;
     // As `aws secretsmanager create-secret --secret-string file://…` stores it.
-    let arn = secret(&client, "first\n").await;
+    let arn = secret(&client, "the-first-value\n").await;
     let gate = gate(&client, &arn).await.unwrap();
-    assert!(admits(&gate, Some("first")).await);
+    assert!(admits(&gate, Some("the-first-value")).await);
 
-    rotate(&client, &arn, "second").await;
+    rotate(&client, &arn, "the-second-value").await;
     // Known at the first knock, and the value before it stays good.
-    assert!(admits(&gate, Some("second")).await);
-    assert!(admits(&gate, Some("first")).await);
+    assert!(admits(&gate, Some("the-second-value")).await);
+    assert!(admits(&gate, Some("the-first-value")).await);
 
-    // That was this minute's read: a value that nobody knows is not worth another.
-    rotate(&client, &arn, "third").await;
-    assert!(!admits(&gate, Some("third")).await);
-    assert!(admits(&gate, Some("second")).await);
+    // Strangers with wrong values, before it and at the same time, do not keep the next one out for long.
+    for n in 0..20 {
+        assert!(!admits(&gate, Some(&format!("a wrong value {n}"))).await);
+    }
+    rotate(&client, &arn, "the-third-value").await;
+    let began = std::time::Instant::now();
+    let mut refused = 0;
+    while !admits(&gate, Some("the-third-value")).await {
+        refused += 1;
+        assert!(began.elapsed() < std::time::Duration::from_secs(15));
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(refused > 0, "the budget was used up");
+    assert!(admits(&gate, Some("the-second-value")).await);
+    assert!(!admits(&gate, Some("the-first-value")).await);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_secret_is_said_at_the_start() {
+    let client = manager().await;
+    for (text, words) in [
+        (r#"{"hook_secret": "planted-value"}"#, "is JSON"),
+        ("short", "too short"),
+        ("planted-value\nand another line", "no header can carry it"),
+    ] {
+        let arn = secret(&client, text).await;
+        let failure = gate(&client, &arn).await.err().unwrap().to_string();
+        assert!(
+            failure.contains(words) && failure.contains("plain text"),
+            "{failure}"
+        );
+        assert!(!failure.contains("planted"), "{failure}");
+        // As the value before it, it is left out.
+        rotate(&client, &arn, "the-first-value").await;
+        let gate = gate(&client, &arn).await.unwrap();
+        assert!(admits(&gate, Some("the-first-value")).await);
+        assert!(!admits(&gate, Some("short")).await);
+    }
 }
 
 #[tokio::test]
 async fn a_start_takes_current_and_previous_and_nothing_older() {
     let client = manager().await;
-    let arn = secret(&client, "first").await;
-    rotate(&client, &arn, "second").await;
-    rotate(&client, &arn, "third").await;
+    let arn = secret(&client, "the-first-value").await;
+    rotate(&client, &arn, "the-second-value").await;
+    rotate(&client, &arn, "the-third-value").await;
     let gate = gate(&client, &arn).await.unwrap();
     for (given, admitted) in [
-        (Some("third"), true),
-        (Some("second"), true),
-        (Some("first"), false),
+        (Some("the-third-value"), true),
+        (Some("the-second-value"), true),
+        (Some("the-first-value"), false),
         (Some(""), false),
         (None, false),
     ] {
@@ -113,13 +147,13 @@ async fn an_empty_secret_admits_nobody() {
     let failure = gate(&client, &arn).await.err().unwrap();
     assert!(failure.to_string().contains("HOOK_SECRET_ARN"), "{failure}");
     // Emptied while we run: the values we have serve on, and no header is still no secret.
-    rotate(&client, &arn, "first").await;
+    rotate(&client, &arn, "the-first-value").await;
     let gate = gate(&client, &arn).await.unwrap();
     rotate(&client, &arn, "\n").await;
     assert!(!admits(&gate, None).await);
     assert!(!admits(&gate, Some("")).await);
     assert!(!admits(&gate, Some("other")).await);
-    assert!(admits(&gate, Some("first")).await);
+    assert!(admits(&gate, Some("the-first-value")).await);
 }
 
 #[tokio::test]
@@ -138,7 +172,7 @@ async fn a_secret_that_cannot_be_read_stops_the_start_with_advice() {
 #[tokio::test]
 async fn only_a_missing_previous_value_is_normal() {
     let client = manager().await;
-    let arn = secret(&client, "first").await;
+    let arn = secret(&client, "the-first-value").await;
     let store = SecretsManager::new(client);
     for (id, stage, found) in [
         (arn.as_str(), Stage::Current, Ok(true)),
@@ -157,7 +191,7 @@ async fn variables_win_and_then_nothing_is_fetched() {
     let config = servers::config("http://127.0.0.1:9").await;
     let client = Client::new(&config);
     let variables = [
-        ("HOOK_SECRET", "value"),
+        ("HOOK_SECRET", "a-long-value"),
         ("HOOK_SECRET_ARN", "arn:none"),
         ("CREDENTIALS_SECRET_ARN", "arn:none"),
         ("OKTA_API_TOKEN", "token"),
@@ -338,7 +372,7 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
         okta.assign_with_username(app, &user, "lin-example")
             .unwrap()
     };
-    let hook_arn = secret(&client, "first").await;
+    let hook_arn = secret(&client, "the-first-value").await;
     let credentials = json!({
         "okta_client_id": CLIENT, "okta_private_key": RSA_PEM, "okta_key_id": KEY_ID,
         "anypoint_client_id": id, "anypoint_client_secret": connected_secret,
@@ -373,7 +407,7 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
         let answer = lambda.invoke(event, Duration::from_secs(10)).await;
         answer.unwrap()["statusCode"].as_u64().unwrap()
     };
-    assert_eq!(ask("first").await, 204);
+    assert_eq!(ask("the-first-value").await, 204);
     let names: Vec<String> = {
         let anypoint = world.anypoint.world();
         let users = anypoint.users.values();
@@ -382,9 +416,9 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     let said = lambda.output();
     assert!(names.iter().any(|name| name == "lin-example"), "{said}");
 
-    rotate(&client, &hook_arn, "second").await;
-    assert_eq!(ask("second").await, 204);
-    assert_eq!(ask("first").await, 204);
+    rotate(&client, &hook_arn, "the-second-value").await;
+    assert_eq!(ask("the-second-value").await, 204);
+    assert_eq!(ask("the-first-value").await, 204);
     assert_eq!(ask("wrong").await, 401);
 
     let said = lambda.output();

@@ -1,12 +1,19 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
+use okta_anypoint::receiver::Gate;
+use okta_anypoint::secrets::SecretsManager;
+use okta_anypoint::settings::{HookSettings, Needs, Reader};
 use serde_json::json;
 
 use super::{Desk, HOOK_SECRET};
+use crate::servers;
 
 /// A receiver that answers the challenge as ours does, under any path.
 async fn receiver(secret: &'static str) -> SocketAddr {
@@ -171,4 +178,99 @@ async fn the_hook_needs_no_settings_of_anypoint() {
         .await
         .expect(2)
         .says("HOOK_SECRET is missing");
+}
+
+/// A receiver as it runs: it reads the secret again when somebody brings a value that it does not know.
+async fn receiver_with_arn(arn: &str) -> SocketAddr {
+    let mut variables = vec![("HOOK_SECRET_ARN".to_owned(), arn.to_owned())];
+    variables.push(("OKTA_APP_ID".to_owned(), super::APP.to_owned()));
+    let environment = move |name: &str| {
+        let found = variables.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let store = std::sync::Arc::new(SecretsManager::new(manager().await));
+    let needs = Needs {
+        hook: true,
+        credentials: false,
+    };
+    let deadline = Deadline::within(Duration::from_secs(10));
+    let reader = Reader::with_secrets(environment, store, needs, deadline).await;
+    let mut reader = reader.unwrap();
+    let settings = HookSettings::read(&mut reader);
+    let auth = reader.finish(settings).unwrap().auth;
+    let gate = Gate::new(auth.header, auth.secrets).unwrap();
+    let answer = move |request: Request| {
+        let gate = gate.clone();
+        async move {
+            let deadline = Deadline::within(Duration::from_secs(2));
+            let Some(admitted) = gate.admit(request, deadline).await else {
+                return StatusCode::UNAUTHORIZED.into_response();
+            };
+            let challenge = admitted.headers()["x-okta-verification-challenge"].to_str();
+            axum::Json(json!({"verification": challenge.unwrap()})).into_response()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    address
+}
+
+async fn manager() -> aws_sdk_secretsmanager::Client {
+    let config = servers::config(servers::moto_url()).await.into_builder();
+    let region = aws_config::Region::new("us-east-1");
+    aws_sdk_secretsmanager::Client::new(&config.region(region).build())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaked_secret_is_good_nowhere_after_two_rotations() {
+    let desk = Desk::new().await;
+    let client = manager().await;
+    let name = format!("test/{}", uuid::Uuid::new_v4());
+    let made = client.create_secret().name(name).secret_string(HOOK_SECRET);
+    let arn = made.send().await.unwrap().arn.unwrap();
+    let url = format!("http://{}/okta", receiver_with_arn(&arn).await);
+    desk.run(&["hook", "register", "--url", &url])
+        .await
+        .expect(0);
+    // It has to be in Secrets Manager.
+    let refused = desk.run(&["hook", "rotate"]).await.expect(2);
+    refused.says("HOOK_SECRET_PREVIOUS");
+
+    let changes = [
+        ("HOOK_SECRET", ""),
+        ("HOOK_SECRET_ARN", arn.as_str()),
+        ("AWS_ENDPOINT_URL", servers::moto_url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let values = async || {
+        let mut values = Vec::new();
+        for stage in ["AWSCURRENT", "AWSPREVIOUS"] {
+            let read = client.get_secret_value().secret_id(&arn);
+            let read = read.version_stage(stage).send().await.unwrap();
+            values.push(read.secret_string.unwrap());
+        }
+        values
+    };
+    let sent = || {
+        let world = desk.okta.world();
+        let hook = world.hooks.values().next().unwrap();
+        assert!(hook.active && hook.verified);
+        hook.auth_value.clone()
+    };
+    desk.run_with(&changes, &["hook", "rotate"]).await.expect(0);
+    let [current, previous] = values().await.try_into().unwrap();
+    assert_eq!((sent(), previous.as_str()), (current.clone(), HOOK_SECRET));
+    let ran = desk
+        .run_with(&changes, &["hook", "rotate", "--leaked"])
+        .await;
+    let ran = ran.expect(0);
+    let after = values().await;
+    assert_eq!(sent(), after[0]);
+    assert!(!after.contains(&current) && !after.iter().any(|value| value == HOOK_SECRET));
+    for secret in &after {
+        assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
+    }
 }
