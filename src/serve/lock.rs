@@ -13,7 +13,7 @@ use crate::failure::{Failure, Side};
 /// The lock; it is held until this is dropped.
 #[derive(Debug)]
 pub struct OnlyOne {
-    _file: File,
+    file: File,
 }
 
 impl OnlyOne {
@@ -34,23 +34,55 @@ impl OnlyOne {
                 "name a data file in a folder that this user may write to",
             )
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        private(&mut options);
+        let mut file = options.open(&path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut file)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
+        // An earlier version made it for everybody to read.
+        private_from_now_on(&file).map_err(unusable)?;
         file.set_len(0).map_err(unusable)?;
         file.rewind().map_err(unusable)?;
         write!(file, "{}", std::process::id()).map_err(unusable)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
+}
+
+impl Drop for OnlyOne {
+    /// A process that is gone is not named. If this fails, or the process is killed, nobody holds the lock, and the next
+    /// one writes its own number.
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
+    }
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+#[cfg(not(unix))]
+fn private(_: &mut OpenOptions) {}
+
+#[cfg(unix)]
+fn private_from_now_on(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn private_from_now_on(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Whether there is such a process, where the system shows them.
+fn is_alive(pid: u32) -> bool {
+    let processes = Path::new("/proc/self");
+    !processes.exists() || processes.with_file_name(pid.to_string()).exists()
 }
 
 fn taken(data: &Path, file: &mut File) -> Failure {
@@ -58,8 +90,8 @@ fn taken(data: &Path, file: &mut File) -> Failure {
     // For people only; the lock itself is what counts.
     let _ = file.take(20).read_to_string(&mut holder);
     let holder = match holder.parse::<u32>() {
-        Ok(pid) => format!("process {pid}"),
-        Err(_) => "another process".to_owned(),
+        Ok(pid) if is_alive(pid) => format!("process {pid}"),
+        _ => "another process".to_owned(),
     };
     Failure::permanent(
         Side::Table,
@@ -87,5 +119,37 @@ mod tests {
         );
         drop(held);
         OnlyOne::take(&data).unwrap();
+    }
+
+    #[test]
+    fn it_names_a_live_process_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data.db");
+        File::create(&data).unwrap();
+        let lock = folder.path().join("data.db.lock");
+        drop(OnlyOne::take(&data).unwrap());
+        assert_eq!(std::fs::read_to_string(&lock).unwrap(), "");
+        // Held by somebody who has not said yet who it is, after somebody who was killed.
+        std::fs::write(&lock, u32::MAX.to_string()).unwrap();
+        let other = File::open(&lock).unwrap();
+        other.lock().unwrap();
+        let refused = OnlyOne::take(&data).unwrap_err().to_string();
+        assert!(refused.contains("another process serves"), "{refused}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data.db");
+        File::create(&data).unwrap();
+        let lock = folder.path().join("data.db.lock");
+        let mode = || std::fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+        drop(OnlyOne::take(&data).unwrap());
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(OnlyOne::take(&data).unwrap());
+        assert_eq!(mode(), 0o600);
     }
 }

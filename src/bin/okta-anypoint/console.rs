@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::CallError;
@@ -151,6 +152,25 @@ pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// The exit code of a command line that cannot be understood, or asks for help. Whoever wrote `--json` in it gets the
+/// error as JSON as well.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    // The exit code tells of the failure if this cannot be written.
+    let _ = error.print();
+    let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if error.use_stderr() && words.any(|word| word == "--json") {
+        let text = match error.kind() {
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                "a command is missing; --help shows them".to_owned()
+            }
+            _ => error.render().to_string(),
+        };
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        let _ = Console::new(true).emit(&json!({"error": text}));
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
 /// The exit code of a command; its error in words on standard error, and with `--json` on standard

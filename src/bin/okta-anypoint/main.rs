@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use okta_anypoint::telemetry::start_logging_for_people;
 
-use console::{Console, Verdict, report};
+use console::{Console, Verdict, misused, report};
 
 /// Provisions people and teams from Okta into MuleSoft Anypoint Platform.
 #[derive(Debug, Parser)]
@@ -76,7 +76,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let console = Console::new(cli.json);
     match cli.command {
         // It runs for long and logs as the Lambdas do.

@@ -6,6 +6,27 @@ async fn wrong_usage_and_settings_end_with_2() {
     run(&nothing, &[]).await.expect(2);
     run(&nothing, &["no-such-command"]).await.expect(2);
     run(&nothing, &["explain"]).await.expect(2);
+    for wrong in [
+        &["--json"][..],
+        &["no-such-command", "--json"],
+        &["--json", "explain"],
+        &["events", "--json", "--no-such-option"],
+        &["--json", "hook", "register", "--url", "ftp://x"],
+    ] {
+        let error = run(&nothing, wrong).await.expect(2).json();
+        let text = error["error"].as_str().unwrap();
+        assert!(!text.is_empty() && !text.starts_with("error"), "{text}");
+    }
+    // What comes behind `--` is a name.
+    let ran = run(&nothing, &["explain", "--no-such-option", "--", "--json"]).await;
+    assert_eq!(ran.expect(2).out, "");
+    assert!(
+        run(&nothing, &["--json", "--help"])
+            .await
+            .expect(0)
+            .out
+            .contains("Usage")
+    );
     // Every missing setting is named at once.
     run(&nothing, &["explain", "00uSOMEBODY00001"])
         .await
