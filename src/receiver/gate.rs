@@ -12,6 +12,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use tower::{Layer, Service, ServiceExt as _};
 use super::{ANSWER_TIME, Answer, empty};
 use crate::deadline::Deadline;
 use crate::secrets::Renewable;
+use crate::telemetry::Tally;
 
 /// How long a request may wait for the secrets to be read again: it still has to be answered, and
 /// its events made durable, before Okta gives up.
@@ -39,6 +41,37 @@ struct Accepted {
     header: HeaderName,
     keyed: Hmac<Sha256>,
     secrets: Renewable<Vec<SecretString>>,
+    refusals: Refusals,
+}
+
+/// Requests without the right secret. Whoever sends them writes no log with it: they are told of once a minute.
+#[derive(Default)]
+pub struct Refusals {
+    total: AtomicU64,
+    unsaid: Tally,
+}
+
+impl Refusals {
+    /// How many there were since the start.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    fn one_more(&self) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        Self::say(self.unsaid.one_more());
+    }
+
+    /// Logs those that were not logged yet, when it is time.
+    pub fn say_rest(&self) {
+        Self::say(self.unsaid.rest());
+    }
+
+    fn say(requests: Option<u64>) {
+        if let Some(requests) = requests {
+            tracing::warn!(requests, "refused requests without the right secret");
+        }
+    }
 }
 
 /// A request that carried the right secret. Only [`Gate::admit`] makes one.
@@ -89,7 +122,13 @@ impl Gate {
             header,
             keyed,
             secrets: secrets.into(),
+            refusals: Refusals::default(),
         })))
+    }
+
+    /// The requests that it refused.
+    pub fn refusals(&self) -> &Refusals {
+        &self.0.refusals
     }
 
     /// The request, if it carries an accepted secret, to be answered by `deadline`.
@@ -166,7 +205,7 @@ where
         let Self { gate, inner } = self.clone();
         Box::pin(async move {
             let Some(admitted) = gate.admit(request, deadline).await else {
-                tracing::warn!("refused a request without the right secret");
+                gate.refusals().one_more();
                 return Ok(empty(StatusCode::UNAUTHORIZED));
             };
             match timeout_at(deadline.instant(), inner.oneshot(admitted)).await {
@@ -182,7 +221,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use async_trait::async_trait;
 

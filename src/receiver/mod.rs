@@ -27,7 +27,7 @@ use crate::queue::Queue;
 use crate::telemetry::Metrics;
 
 pub use deliveries::Deliveries;
-pub use gate::{Admitted, Gate, Gated};
+pub use gate::{Admitted, Gate, Gated, Refusals};
 
 /// Okta gives up after 3 s (Okta, "Event hooks: timeout and retry"); the way back needs some of it.
 pub const ANSWER_TIME: Duration = Duration::from_millis(2_450);

@@ -1,5 +1,5 @@
 //! A small HTTP/1.1 server that no client can tie up: connections, headers, time and life of a
-//! connection are bounded.
+//! connection are bounded, and idle connections make room for new ones ([`Connections`]).
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -17,11 +17,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tower::{Service, util::MapResponse};
+use tower::Service;
+use tower::util::{MapRequest, MapResponse};
 
+use super::connections::{Connections, Held};
 use super::stopped;
+use crate::telemetry::Tally;
 
 /// Request line and headers of one request, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -34,11 +37,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What one client, and all of them, may take.
+/// The time that one client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel's backlog.
-    pub connections: usize,
     /// From the first moment until the headers are complete, also between two requests.
     pub head: Duration,
     /// The life of a connection.
@@ -49,6 +50,7 @@ pub struct Limits {
 /// way for at most `grace`, and returns. An answer that refuses is the last one of its connection.
 pub async fn serve<S, B>(
     listener: TcpListener,
+    connections: Connections,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
@@ -64,41 +66,46 @@ pub async fn serve<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let room = Arc::new(Semaphore::new(limits.connections));
     let stopping = stop.clone();
+    let not_accepted = Tally::default();
     loop {
         let next = async {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (listener.accept().await, permit)
+            let (stream, from) = listener.accept().await?;
+            Ok::<_, std::io::Error>((stream, connections.enter(from.ip()).await))
         };
-        let (accepted, permit) = tokio::select! {
+        let next = tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
             next = next => next,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let work = connection(stream, limits, stopping.clone(), service.clone());
+        match next {
+            Ok((stream, held)) => {
+                let (service, stop) = (service.clone(), stopping.clone());
                 tokio::spawn(async move {
-                    work.await;
-                    drop(permit);
+                    tokio::select! {
+                        () = connection(stream, &held, limits, stop, service) => {}
+                        () = held.told_to_leave() => {}
+                    }
                 });
             }
             Err(error) => {
-                tracing::warn!("a connection could not be accepted: {}", error.kind());
+                if let Some(times) = not_accepted.one_more() {
+                    let kind = error.kind();
+                    tracing::warn!(times, "connections could not be accepted: {kind}");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    let everyone = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if timeout(grace, room.acquire_many(everyone)).await.is_err() {
+    if timeout(grace, connections.all_gone()).await.is_err() {
         tracing::warn!("some connections did not end in time and are cut");
     }
 }
 
 async fn connection<S, B>(
     stream: TcpStream,
+    held: &Held,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     service: S,
@@ -112,14 +119,22 @@ async fn connection<S, B>(
     let _ = stream.set_nodelay(true);
     let refused = Arc::new(AtomicBool::new(false));
     let service = MapResponse::new(service, closing_refusals(Arc::clone(&refused)));
+    let service = MapRequest::new(service, held_by(held.clone()));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let over = Instant::now() + limits.life;
+    let mut is_first_turn = true;
     let ended = tokio::select! {
-        ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(ended),
+        ended = poll_fn(|cx| {
+            let polled = connection.poll_without_shutdown(cx);
+            if std::mem::take(&mut is_first_turn) {
+                held.had_a_turn();
+            }
+            polled
+        }) => Some(ended),
         () = stopped(&mut stop) => None,
         () = sleep_until(over) => None,
     };
@@ -146,6 +161,14 @@ async fn connection<S, B>(
     let said_goodbye = stream.shutdown().await.is_ok();
     if said_goodbye && (unreadable || refused.load(Ordering::Relaxed)) {
         linger(stream).await;
+    }
+}
+
+/// Tells the service which connection a request came on.
+fn held_by(held: Held) -> impl FnMut(Request<Incoming>) -> Request<Incoming> + Clone {
+    move |mut request| {
+        request.extensions_mut().insert(held.clone());
+        request
     }
 }
 

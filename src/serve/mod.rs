@@ -12,6 +12,8 @@
 //! process. What a killed process was at is taken up at the next start, at once: its leases are ended
 //! because nobody else can hold them.
 
+mod attending;
+mod connections;
 mod http;
 mod lock;
 mod recovery;
@@ -24,8 +26,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::Request;
 use futures_util::FutureExt as _;
-use tokio::net::TcpListener;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tower::limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
 use tower::{ServiceBuilder, service_fn};
@@ -40,10 +44,12 @@ use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::{Database, make_if_missing};
 use crate::store::SqliteStore;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metric, Metrics};
 use crate::wiring::{self, Table};
 use crate::worker::{Pace, Worker};
 
+use self::attending::Attending;
+use self::connections::{Connections, Held};
 use self::http::{Limits, serve};
 use self::status::Status;
 
@@ -66,13 +72,17 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// and are refused when their time is up.
 const MAX_DELIVERIES: usize = 32;
 
+/// Connections that the kernel keeps until they are accepted; the system may allow fewer. Without a place there, a client
+/// tries again a second later.
+const BACKLOG: u32 = 4096;
+/// Connections at once, of Okta and of everybody else.
+const HOOK_CONNECTIONS: usize = 512;
+const STATUS_CONNECTIONS: usize = 32;
 const HOOK_LIMITS: Limits = Limits {
-    connections: 512,
     head: Duration::from_secs(5),
     life: Duration::from_secs(10 * 60),
 };
 const STATUS_LIMITS: Limits = Limits {
-    connections: 32,
     head: Duration::from_secs(5),
     life: Duration::from_secs(60),
 };
@@ -132,7 +142,8 @@ pub struct Ready {
     lock: OnlyOne,
     listener: TcpListener,
     status: Option<(TcpListener, Status)>,
-    hook: Gated<ConcurrencyLimit<Deliveries>>,
+    hook: Gated<Attending<ConcurrencyLimit<Deliveries>>>,
+    door: Door,
     dispatcher: Dispatcher,
     database: Database,
     tasks: Vec<schedules::Repeated>,
@@ -171,6 +182,7 @@ impl Ready {
             settings.hook.auth.header.clone(),
             &settings.hook.auth.secrets,
         );
+        let gate = gate.map_err(defect)?;
         let deliveries = Deliveries::new(
             settings.hook.app.clone(),
             Arc::new(queue.clone()),
@@ -178,7 +190,8 @@ impl Ready {
             metrics.clone(),
         );
         let hook = ServiceBuilder::new()
-            .layer(gate.map_err(defect)?)
+            .layer(gate.clone())
+            .layer_fn(Attending)
             .layer(ConcurrencyLimitLayer::new(MAX_DELIVERIES))
             .service(deliveries);
         let ports = wiring::ports(&settings.engine, &table, &clock).map_err(defect)?;
@@ -206,20 +219,32 @@ impl Ready {
         ));
 
         let (stopper, stop) = watch::channel(false);
+        let door = Door {
+            connections: Connections::new(HOOK_CONNECTIONS),
+            gate,
+        };
         let status = match options.status {
             None => None,
             Some(address) => {
                 let reads = database.another()?;
                 let data = options.data.display().to_string();
-                let page = Status::new(reads, database.clone(), data, clock.clone(), stop.clone());
-                Some((listen(address, "--status").await?, page))
+                let page = Status::new(
+                    reads,
+                    database.clone(),
+                    data,
+                    door.clone(),
+                    clock.clone(),
+                    stop.clone(),
+                );
+                Some((listen(address, "--status")?, page))
             }
         };
         Ok(Self {
             lock,
-            listener: listen(options.listen, "--listen").await?,
+            listener: listen(options.listen, "--listen")?,
             status,
             hook,
+            door,
             dispatcher: Dispatcher {
                 queue,
                 worker,
@@ -267,6 +292,7 @@ impl Ready {
             listener,
             status,
             hook,
+            door,
             dispatcher,
             database,
             tasks,
@@ -277,15 +303,35 @@ impl Ready {
         } = self;
 
         let mut parts = tokio::task::JoinSet::new();
-        parts.spawn(serve(listener, HOOK_LIMITS, stop.clone(), GRACE, hook));
+        let connections = door.connections.clone();
+        parts.spawn(serve(
+            listener,
+            connections,
+            HOOK_LIMITS,
+            stop.clone(),
+            GRACE,
+            hook,
+        ));
         if let Some((listener, page)) = status {
-            let page = service_fn(move |request| page.clone().answer(request).map(Ok).boxed());
-            parts.spawn(serve(listener, STATUS_LIMITS, stop.clone(), GRACE, page));
+            let page = service_fn(move |request: Request<Incoming>| {
+                let busy = request.extensions().get().map(Held::busy);
+                let answer = page.clone().answer(request);
+                answer.map(|answer| (Ok(answer), drop(busy)).0).boxed()
+            });
+            let connections = Connections::new(STATUS_CONNECTIONS);
+            parts.spawn(serve(
+                listener,
+                connections,
+                STATUS_LIMITS,
+                stop.clone(),
+                GRACE,
+                page,
+            ));
         }
         for task in tasks {
             parts.spawn(task.repeat(stop.clone(), GRACE));
         }
-        parts.spawn(drain(metrics, clock.clone(), stop.clone()));
+        parts.spawn(drain(metrics, door, clock.clone(), stop.clone()));
         parts.spawn(keep_working(dispatcher, stop));
 
         until.await;
@@ -296,6 +342,30 @@ impl Ready {
         let given_back = recovery::free(&database, MARK, clock.now_ms()).await;
         drop(lock);
         given_back
+    }
+}
+
+/// Who comes to the hook's address.
+#[derive(Clone)]
+pub struct Door {
+    connections: Connections,
+    gate: Gate,
+}
+
+/// What an operator sees of it.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub struct DoorFigures {
+    connections: connections::Figures,
+    /// Requests without the right secret, since the start.
+    refused: u64,
+}
+
+impl Door {
+    fn figures(&self) -> DoorFigures {
+        DoorFigures {
+            connections: self.connections.figures(),
+            refused: self.gate.refusals().total(),
+        }
     }
 }
 
@@ -314,9 +384,27 @@ async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
 
 /// There is no CloudWatch here: the ledger has the figures. What was measured goes to the log at
 /// `debug`, so that it does not pile up.
-async fn drain(metrics: Arc<Metrics>, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
+async fn drain(
+    metrics: Arc<Metrics>,
+    door: Door,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut before = DoorFigures::default();
     loop {
         let stopped = tokio::time::timeout(METRICS_EVERY, stopped(&mut stop)).await;
+        let now = door.figures();
+        door.gate.refusals().say_rest();
+        let evicted = now.connections.evicted - before.connections.evicted;
+        if evicted > 0 {
+            tracing::warn!(
+                connections = evicted,
+                "idle connections were closed for new ones: more than {HOOK_CONNECTIONS} at once"
+            );
+        }
+        metrics.count_some(Metric::Refused, now.refused - before.refused);
+        metrics.count_some(Metric::Evicted, evicted);
+        before = now;
         for line in metrics.take_lines(clock.now_ms()) {
             tracing::debug!("{line}");
         }
@@ -332,8 +420,18 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
+    let listening = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A restart does not wait for connections of the last run.
+        socket.set_reuseaddr(cfg!(unix))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|error: std::io::Error| {
         Failure::permanent(
             Side::Settings,
             format!("{address} cannot be listened on ({}).", error.kind()),

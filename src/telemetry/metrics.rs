@@ -34,6 +34,10 @@ pub enum Metric {
     Superseded,
     /// From an event's publication until it was applied, in milliseconds.
     AgeMs,
+    /// Requests without the right secret (`serve`).
+    Refused,
+    /// Idle connections that were closed for new ones (`serve`).
+    Evicted,
     /// Scheduled runs that ended well (`Task`).
     RunCompleted(&'static str),
     /// Scheduled runs that were stopped, by a limit or an unreadable source (`Task`).
@@ -52,6 +56,8 @@ impl Metric {
             Self::Refused(_) => "Refused",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
+            Self::Refused => "Refused",
+            Self::Evicted => "Evicted",
             Self::RunCompleted(_) => "RunCompleted",
             Self::RunStopped(_) => "RunStopped",
         }
@@ -67,9 +73,13 @@ impl Metric {
             }
             Self::Refused(side) => vec![("Side", side.as_str())],
             Self::RunCompleted(task) | Self::RunStopped(task) => vec![("Task", task)],
-            Self::Received | Self::Duplicate | Self::Superseded | Self::Waiting | Self::AgeMs => {
-                Vec::new()
-            }
+            Self::Received
+            | Self::Duplicate
+            | Self::Superseded
+            | Self::Waiting
+            | Self::AgeMs
+            | Self::Refused
+            | Self::Evicted => Vec::new(),
         }
     }
 
@@ -113,6 +123,13 @@ impl Metrics {
         match counts.first_mut() {
             Some(sum) => *sum += count,
             None => counts.push(count),
+        }
+    }
+
+    /// The same, unless nothing happened.
+    pub fn count_some(&self, metric: Metric, count: u64) {
+        if count > 0 {
+            self.count(metric, usize::try_from(count).unwrap_or(usize::MAX));
         }
     }
 

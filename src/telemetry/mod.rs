@@ -3,6 +3,8 @@
 
 mod log;
 mod metrics;
+mod tally;
 
 pub use log::{catch_panic, start_logging, start_logging_for_people};
 pub use metrics::{Metric, Metrics};
+pub use tally::Tally;

@@ -12,7 +12,7 @@ use okta_anypoint::wiring;
 use serde_json::json;
 use url::Url;
 
-use crate::console::{Console, Tone, Verdict};
+use crate::console::{Console, Tone, Usage, Verdict};
 use crate::duration::duration;
 use crate::stop::told_to_stop;
 
@@ -46,6 +46,10 @@ pub struct Args {
     /// Show no status page.
     #[arg(long, conflicts_with = "status")]
     no_status: bool,
+    /// Allow a --status address that other machines can reach. The page has no password: let a firewall
+    /// or a proxy decide who may read it.
+    #[arg(long, conflicts_with = "no_status")]
+    expose_status: bool,
     /// The address that Okta calls, if a proxy is in front: only for what is printed at the start.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -67,8 +71,20 @@ struct Every(Option<Duration>);
 
 /// Starts, works until told to stop.
 pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
+    let is_exposed = !args.no_status && !args.status.ip().is_loopback();
+    if is_exposed && !args.expose_status {
+        return Err(Usage(format!(
+            "--status {} shows the status page, which has no password, to whoever can reach that address. Add \
+             --expose-status if a firewall or a proxy decides who may, or name a loopback address",
+            args.status
+        ))
+        .into());
+    }
     let settings = settings().await?;
     start_logging();
+    if is_exposed {
+        tracing::warn!("the status page has no password, and other machines can reach its address");
+    }
     let options = Options {
         listen: args.listen,
         status: (!args.no_status).then_some(args.status),

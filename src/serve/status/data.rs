@@ -195,15 +195,25 @@ pub async fn links(database: &Database, page: u32) -> Result<(Vec<Link>, bool), 
         .await
 }
 
-/// Writes, to see whether that can be done.
-pub async fn probe(database: &Database) -> Result<(), Failure> {
+/// How to find out whether the file can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// Write something.
+    Write,
+    /// Take the lock of those who write, and write nothing.
+    Lock,
+}
+
+/// Finds out whether the file can be written.
+pub async fn probe(database: &Database, probe: Probe) -> Result<(), Failure> {
     database
-        .write(Side::Table, |connection| {
-            connection.execute(
+        .write(Side::Table, move |connection| match probe {
+            Probe::Lock => Ok(0),
+            Probe::Write => connection.execute(
                 "INSERT INTO documents (name, json, version) VALUES ('serve#probe', '{}', 1) \
                  ON CONFLICT (name) DO UPDATE SET version = version + 1",
                 [],
-            )
+            ),
         })
         .await
         .map(|_| ())

@@ -27,7 +27,9 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::sqlite::Database;
 
-use data::Filter;
+use super::Door;
+use super::connections::{Held, Pressure};
+use data::{Filter, Probe};
 use page::Frame;
 use series::WINDOWS;
 
@@ -53,6 +55,7 @@ struct Shared {
     reads: Database,
     writes: Database,
     data: String,
+    door: Door,
     clock: Arc<dyn Clock>,
     started_ms: i64,
     stop: watch::Receiver<bool>,
@@ -60,11 +63,12 @@ struct Shared {
 
 impl Status {
     /// A status page that reads through `reads`, a connection of its own, and calls the file `data`.
-    /// `writes` is the connection of those who work.
+    /// `writes` is the connection of those who work, `door` the hook's.
     pub fn new(
         reads: Database,
         writes: Database,
         data: String,
+        door: Door,
         clock: Arc<dyn Clock>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -74,6 +78,7 @@ impl Status {
                 reads,
                 writes,
                 data,
+                door,
                 clock,
                 started_ms,
                 stop,
@@ -91,14 +96,10 @@ impl Status {
         }
         match request.uri().path() {
             "/health" => return plain(200, "ok\n"),
-            "/ready" => return self.ready().await,
+            "/ready" => return self.ready(&request).await,
             _ => {}
         }
-        let host = request
-            .headers()
-            .get(header::HOST)
-            .map(HeaderValue::as_bytes);
-        if !host.is_some_and(is_local_name) {
+        if !names_this_machine(&request) {
             return plain(403, "open this page by its address, or as localhost\n");
         }
         let query: HashMap<String, String> =
@@ -143,7 +144,9 @@ impl Status {
             "/status.json" => {
                 let overview = data::overview(&shared.reads, now_ms, window).await?;
                 let (events, more) = data::events(&shared.reads, filter, now_ms).await?;
-                let status = json!({"overview": overview, "events": events, "more_events": more});
+                let status = json!({
+                    "overview": overview, "events": events, "more_events": more, "door": shared.door.figures(),
+                });
                 reply(200, "application/json", status.to_string())
             }
             "/style.css" => reply(200, "text/css; charset=utf-8", include_str!("style.css")),
@@ -152,11 +155,23 @@ impl Status {
     }
 
     /// Whether a delivery would be taken: the file can be written, and nobody asked to stop.
-    async fn ready(&self) -> Reply {
+    async fn ready<B>(&self, request: &Request<B>) -> Reply {
         if *self.shared.stop.borrow() {
             return plain(503, "stopping\n");
         }
-        match timeout(PROBE, data::probe(&self.shared.writes)).await {
+        let pressure = self.shared.door.connections.pressure();
+        if pressure == Pressure::Full {
+            return plain(503, "all connections are in use\n");
+        }
+        let probe = match is_from_here(request) {
+            true => Probe::Write,
+            false => Probe::Lock,
+        };
+        match timeout(PROBE, data::probe(&self.shared.writes, probe)).await {
+            Ok(Ok(())) if pressure == Pressure::Evicting => plain(
+                200,
+                "ready, but connections run out: idle ones were closed for new ones in the last minute\n",
+            ),
             Ok(Ok(())) => plain(200, "ready\n"),
             Ok(Err(failure)) => match self.shared.writes.loss() {
                 // The log says so once.
@@ -182,6 +197,19 @@ impl Status {
     }
 }
 
+/// Whether somebody on this machine asks, and not a page of another site in their browser.
+fn is_from_here<B>(request: &Request<B>) -> bool {
+    let site = request.headers().get("sec-fetch-site");
+    let own_page = site.is_none_or(|site| site == "none" || site == "same-origin");
+    let held = request.extensions().get::<Held>();
+    own_page && names_this_machine(request) && held.is_some_and(Held::is_loopback)
+}
+
+fn names_this_machine<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(header::HOST);
+    host.is_some_and(|host| is_local_name(host.as_bytes()))
+}
+
 /// Whether a `Host` header names this machine in a way that no other site can: an address, or
 /// `localhost`.
 fn is_local_name(host: &[u8]) -> bool {
@@ -189,11 +217,17 @@ fn is_local_name(host: &[u8]) -> bool {
         return false;
     };
     if let Some(rest) = host.strip_prefix('[') {
-        let inner = rest.split_once(']').map(|(inner, _)| inner);
-        return inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
+        return rest.split_once(']').is_some_and(|(inner, port)| {
+            let port = port.strip_prefix(':').or(port.is_empty().then_some("80"));
+            inner.parse::<Ipv6Addr>().is_ok() && port.is_some_and(is_port)
+        });
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+    let (name, port) = host.split_once(':').unwrap_or((host, "80"));
+    is_port(port) && (name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost"))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 fn html(status: u16, body: String) -> Reply {
@@ -250,6 +284,15 @@ mod tests {
             "[evil",
             "127.0.0.1.evil.example:1",
             "::ffff:evil",
+            "localhost:",
+            "localhost:evil.example",
+            "127.0.0.1:80@evil.example",
+            "127.0.0.1:8088:evil.example",
+            "127.0.0.1:+80",
+            "127.0.0.1:65536",
+            "[::1]evil.example",
+            "[::1]:",
+            "[::1]:evil.example",
         ] {
             assert!(!is_local_name(bad.as_bytes()), "{bad}");
         }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod company;
+mod crowd;
 mod deliveries;
 mod file;
 mod kills;

@@ -93,6 +93,33 @@ async fn it_says_what_is_missing_and_what_okta_cannot_reach() {
     }
 }
 
+/// The status page has no password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_page_for_other_machines_is_asked_for() {
+    let remotes = Remotes::start().await;
+    let everywhere = ["--status", "0.0.0.0:0"];
+    let command = |more: &[&str]| {
+        // The rig's own --status is left out.
+        let mut command = remotes.command(&["--no-status"]);
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let mut again = std::process::Command::new(command.get_program());
+        again.env_clear().stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            again.env(name, value.unwrap());
+        }
+        again.args(arguments.iter().filter(|word| *word != "--no-status"));
+        command = again;
+        command.args(everywhere).args(more);
+        command
+    };
+    let refused = command(&[]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("--expose-status"), "{said}");
+    let serve = super::Serve::start(command(&["--expose-status"]), remotes.folder.path());
+    assert!(serve.log().contains("no password"), "{}", serve.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_finishes_what_it_is_at_when_told_to_stop() {
     let remotes = Remotes::start().await;

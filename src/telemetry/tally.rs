@@ -1,0 +1,62 @@
+//! Log lines that somebody from outside could cause at will.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Counts what happens, and is due to be told of at most once a minute.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    unsaid: u64,
+    said_at: Option<Instant>,
+}
+
+impl Tally {
+    /// It happened once more. How often since it was told of, when it is time to tell of it.
+    pub fn one_more(&self) -> Option<u64> {
+        self.due(1)
+    }
+
+    /// What was not told of yet, when it is time to.
+    pub fn rest(&self) -> Option<u64> {
+        self.due(0)
+    }
+
+    fn due(&self, more: u64) -> Option<u64> {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.unsaid += more;
+        let is_time = counted.said_at.is_none_or(|at| at.elapsed() >= PAUSE);
+        if counted.unsaid == 0 || !is_time {
+            return None;
+        }
+        counted.said_at = Some(Instant::now());
+        Some(std::mem::take(&mut counted.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_told_of_and_never_twice_a_minute() {
+        let tally = Tally::default();
+        assert_eq!(tally.rest(), None);
+        assert_eq!(tally.one_more(), Some(1));
+        for _ in 0..1_000 {
+            assert_eq!(tally.one_more(), None);
+        }
+        assert_eq!(tally.rest(), None);
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(tally.rest(), Some(1_000));
+        assert_eq!(tally.rest(), None);
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(tally.one_more(), Some(1));
+    }
+}
