@@ -20,7 +20,9 @@ use crate::ledger::Work;
 
 pub use pause::pause;
 #[cfg(feature = "local")]
-pub use sqlite::{Depth, Received, SqliteQueue, Taken, Unreadable};
+pub(crate) use sqlite::depth;
+#[cfg(feature = "local")]
+pub use sqlite::{Depth, MAX_WAITING, Received, SqliteQueue, Taken, Unreadable};
 pub use sqs::SqsQueue;
 
 /// How a message that nobody can read is recorded, so that it can leave its queue: the `id` and `subject` that

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The longest visibility time-out (SQS API reference, `ChangeMessageVisibility`: 12 hours); a message
 /// is not hidden for longer than an hour, so that the dead-letter queue gets it within its retention.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// How long a message stays hidden that was received `received` times: 30 s, 2 min, 10 min, then half
 /// an hour; up to a quarter more by `jitter` (0 to 1); never less than `asked_for`, never more than an hour.
@@ -18,7 +18,7 @@ pub fn pause(received: u32, asked_for: Option<Duration>, jitter: f64) -> Duratio
     grown
         .mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
         .max(asked_for.unwrap_or_default())
-        .min(LONGEST_PAUSE)
+        .min(MAX_PAUSE)
 }
 
 #[cfg(test)]

@@ -1,40 +1,46 @@
 //! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does: order is kept within a
-//! subject, a message that is out or postponed holds back the later ones of its subject, a message
-//! that was received too often is set aside as dead.
+//! subject, a message that is out or postponed holds back the later ones of its subject, and the same change is
+//! queued once in five minutes. The worker sets a message aside that it received too often.
+//!
+//! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
 
 mod by_subject;
+mod times;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Notify;
 
 use super::{Queue, Redelivery};
 use crate::clock::{Clock, later};
 use crate::event::Change;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::EventUuid;
 use crate::sqlite::Database;
 
 /// How long a uuid is remembered (SQS developer guide, "FIFO queues").
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
 
+/// Messages that may wait or be out; more are refused. It bounds the file at about 250 MB.
+pub const MAX_WAITING: u32 = 300_000;
+
 /// See the module.
 #[derive(Clone)]
 pub struct SqliteQueue {
     database: Database,
     clock: Arc<dyn Clock>,
-    max_receives: u32,
+    max_waiting: u32,
     sent: Arc<Notify>,
 }
 
 impl fmt::Debug for SqliteQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteQueue")
-            .field("max_receives", &self.max_receives)
+            .field("max_waiting", &self.max_waiting)
             .finish_non_exhaustive()
     }
 }
@@ -77,23 +83,32 @@ pub struct Taken {
 pub struct Depth {
     /// Messages that wait, postponed ones included.
     pub waiting: u64,
+    /// Of these, the postponed ones.
+    pub postponed: u64,
     /// Messages that are out.
     pub in_flight: u64,
-    /// Messages that were received too often.
+    /// Messages that were set aside.
     pub dead: u64,
     /// How long ago the oldest message that is not dead was sent.
     pub oldest_age: Option<Duration>,
 }
 
 impl SqliteQueue {
-    /// A queue in `database`; a message is set aside as dead after `max_receives` receipts.
-    pub fn new(database: Database, max_receives: u32, clock: Arc<dyn Clock>) -> Self {
+    /// The queue in `database`.
+    pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         Self {
             database,
             clock,
-            max_receives,
+            max_waiting: MAX_WAITING,
             sent: Arc::default(),
         }
+    }
+
+    /// The same queue for so many messages.
+    #[must_use]
+    pub fn with_room_for(mut self, messages: u32) -> Self {
+        self.max_waiting = messages;
+        self
     }
 
     /// Waits until something is sent through this queue or a clone of it, at most for `at_most`. What
@@ -121,35 +136,71 @@ impl SqliteQueue {
         .await
     }
 
+    /// Sets the message of this receipt aside: it does not come back. Nothing happens when the receipt is not the
+    /// message's last one.
+    pub async fn set_aside(&self, receipt: String) -> Result<(), Failure> {
+        self.write(move |connection| {
+            let sql = "UPDATE messages SET dead = 1 WHERE receipt = ?1";
+            connection.execute(sql, [receipt]).map(|_| ())
+        })
+        .await
+    }
+
     /// How full the queue is.
     pub async fn depth(&self) -> Result<Depth, Failure> {
         let now_ms = self.clock.now_ms();
         self.database
-            .read(Side::Queue, move |connection| {
-                connection.query_row(
-                    "SELECT COALESCE(SUM(dead = 0 AND NOT out), 0), \
-                     COALESCE(SUM(dead = 0 AND out), 0), \
-                     COALESCE(SUM(dead), 0), MIN(CASE WHEN dead = 0 THEN sent_at_ms END) \
-                     FROM (SELECT dead, sent_at_ms, (receipt IS NOT NULL AND postponed = 0 \
-                     AND visible_at_ms > ?1) AS out FROM messages)",
-                    [now_ms],
-                    |row| {
-                        let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-                        let oldest: Option<i64> = row.get(3)?;
-                        Ok(Depth {
-                            waiting: count(0)?,
-                            in_flight: count(1)?,
-                            dead: count(2)?,
-                            oldest_age: oldest.map(|sent_at_ms| {
-                                let age = now_ms.saturating_sub(sent_at_ms).max(0);
-                                Duration::from_millis(age.unsigned_abs())
-                            }),
-                        })
-                    },
-                )
-            })
+            .read(Side::Queue, move |connection| depth(connection, now_ms))
             .await
     }
+}
+
+/// How full the queue is. Looks at no message that only waits.
+pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<Depth> {
+    let count = |sql: &str| {
+        let count = connection
+            .prepare_cached(sql)?
+            .query_row([now_ms], |row| row.get(0));
+        count.map(i64::unsigned_abs)
+    };
+    let live = connection
+        .prepare_cached("SELECT live FROM queue_length")?
+        .query_row([], |row| row.get(0))
+        .map(i64::unsigned_abs)?;
+    let in_flight = count(
+        "SELECT COUNT(*) FROM messages INDEXED BY messages_out \
+         WHERE dead = 0 AND postponed = 0 AND receipt IS NOT NULL AND visible_at_ms > ?1",
+    )?;
+    let postponed = count(
+        "SELECT COUNT(*) FROM messages INDEXED BY messages_postponed \
+         WHERE dead = 0 AND postponed = 1 AND visible_at_ms > ?1",
+    )?;
+    let dead = connection
+        .prepare_cached("SELECT COUNT(*) FROM messages WHERE dead = 1")?
+        .query_row([], |row| row.get(0))
+        .map(i64::unsigned_abs)?;
+    let oldest: Option<i64> = connection
+        .prepare_cached(
+            "SELECT sent_at_ms FROM messages NOT INDEXED WHERE dead = 0 ORDER BY seq LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(Depth {
+        waiting: live.saturating_sub(in_flight),
+        postponed,
+        in_flight,
+        dead,
+        oldest_age: oldest.map(|sent_at_ms| {
+            let age = now_ms.saturating_sub(sent_at_ms).max(0);
+            Duration::from_millis(age.unsigned_abs())
+        }),
+    })
+}
+
+/// Whether there was room.
+enum Room {
+    Enough,
+    None,
 }
 
 #[async_trait]
@@ -158,38 +209,59 @@ impl Queue for SqliteQueue {
         if changes.is_empty() {
             return Ok(());
         }
-        let now_ms = self.clock.now_ms();
+        let (now_ms, max_waiting) = (self.clock.now_ms(), i64::from(self.max_waiting));
         let changes = changes.to_vec();
-        self.write(move |connection| {
-            connection.execute(
-                "DELETE FROM sent WHERE sent_at_ms <= ?1",
-                [now_ms.saturating_sub(DEDUPLICATION_MS)],
-            )?;
-            let mut remember = connection
-                .prepare("INSERT OR IGNORE INTO sent (uuid, sent_at_ms) VALUES (?1, ?2)")?;
-            let mut insert = connection.prepare(
-                "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?4)",
-            )?;
-            for change in changes {
-                if remember.execute((change.uuid.as_str(), now_ms))? == 0 {
-                    continue;
+        let room = self
+            .write(move |connection| {
+                let waiting: i64 = connection
+                    .prepare_cached("SELECT live FROM queue_length")?
+                    .query_row([], |row| row.get(0))?;
+                let more = i64::try_from(changes.len()).unwrap_or(i64::MAX);
+                if waiting.saturating_add(more) > max_waiting {
+                    return Ok(Room::None);
                 }
-                let body = serde_json::to_string(&change)
-                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-                insert.execute((
-                    change.uuid.as_str(),
-                    change.subject.to_string(),
-                    body,
-                    now_ms,
-                ))?;
-            }
-            Ok(())
-        })
-        .await?;
+                put(connection, &changes, now_ms)?;
+                Ok(Room::Enough)
+            })
+            .await?;
+        if let Room::None = room {
+            return Err(full(self.max_waiting));
+        }
         self.sent.notify_one();
         Ok(())
     }
+}
+
+fn put(connection: &Connection, changes: &[Change], now_ms: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM sent WHERE sent_at_ms <= ?1")?
+        .execute([now_ms.saturating_sub(DEDUPLICATION_MS)])?;
+    let mut remember = connection.prepare_cached(
+        "INSERT OR IGNORE INTO sent (uuid, subject, sent_at_ms) VALUES (?1, ?2, ?3)",
+    )?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?4)",
+    )?;
+    for change in changes {
+        let subject = change.subject.to_string();
+        if remember.execute((change.uuid.as_str(), &subject, now_ms))? == 0 {
+            continue;
+        }
+        let body = serde_json::to_string(change)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        insert.execute((change.uuid.as_str(), &subject, body, now_ms))?;
+    }
+    Ok(())
+}
+
+fn full(max_waiting: u32) -> Failure {
+    Failure::retryable(
+        Side::Queue,
+        format!("{max_waiting} messages wait already, and the queue takes no more"),
+    )
+    .because(Cause::LimitReached)
+    .advising("find out on the status page what holds the queue up; catch-up queues the rest later")
 }
 
 #[async_trait]
@@ -206,19 +278,4 @@ impl Redelivery for SqliteQueue {
         })
         .await
     }
-}
-
-/// A message is ready when it is visible and no message of its subject is hidden.
-const READY: &str = "dead = 0 AND visible_at_ms <= ?1 AND NOT EXISTS (\
-                     SELECT 1 FROM messages AS other WHERE other.dead = 0 \
-                     AND other.subject = m.subject AND other.visible_at_ms > ?1)";
-
-/// Sets messages aside that were received as often as allowed and came back.
-fn bury(connection: &Connection, now_ms: i64, max_receives: u32) -> rusqlite::Result<()> {
-    connection.execute(
-        "UPDATE messages SET dead = 1 \
-         WHERE dead = 0 AND visible_at_ms <= ?1 AND receive_count >= ?2 AND receive_count > 0",
-        (now_ms, max_receives),
-    )?;
-    Ok(())
 }

@@ -110,6 +110,7 @@ impl Parts {
         match sent.await {
             Ok(()) => Ok(empty(StatusCode::NO_CONTENT)),
             Err(failure) => {
+                self.metrics.count(Metric::NotQueued(failure.cause), 1);
                 tracing::error!(
                     events = reading.changes.len(),
                     "could not queue the delivery: {failure}"

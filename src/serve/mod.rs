@@ -57,8 +57,6 @@ pub use self::lock::OnlyOne;
 pub use self::status::shell_word;
 use self::work::Dispatcher;
 
-/// A message is set aside after it was received this often (the template's `maxReceiveCount`).
-const MAX_RECEIVES: u32 = 10;
 /// Marks the claims of this program in the file.
 const MARK: &str = "serve:";
 /// What is under way may take this long after the program was told to stop. Docker kills after 10 s.
@@ -134,7 +132,7 @@ pub struct Settings {
 
 /// The queue of this program in its file.
 pub fn queue(database: &Database, clock: &Arc<dyn Clock>) -> SqliteQueue {
-    SqliteQueue::new(database.clone(), MAX_RECEIVES, clock.clone())
+    SqliteQueue::new(database.clone(), clock.clone())
 }
 
 /// Everything is open and listens; nothing works yet.

@@ -61,7 +61,7 @@ mod tests {
     async fn only_what_the_gone_process_held_is_freed() {
         let clock = Arc::new(ManualClock::at(1_790_000_000_000));
         let database = Database::in_memory().unwrap();
-        let queue = SqliteQueue::new(database.clone(), 10, clock.clone());
+        let queue = SqliteQueue::new(database.clone(), clock.clone());
         let operator = SqliteLedger::new(database.clone(), 30, clock.clone());
         let served = operator.clone().marked("serve:");
         let users = ["00u1", "00u2", "00u3"].map(|id| Subject::User(id.parse().unwrap()));

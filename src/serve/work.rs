@@ -1,7 +1,8 @@
 //! From the queue to the worker, several subjects at once.
 //!
 //! A message leaves the queue only after the ledger says `done`, or `failed` for good. Whatever
-//! happens in between, the message comes back and the ledger knows what became of it.
+//! happens in between, the message comes back and the ledger knows what became of it. A message that failed
+//! each of [`MAX_RECEIVES`] times is set aside.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::Failure;
-use crate::ledger::{Ledger, Reason};
+use crate::ledger::{Ledger, Reason, Status};
 use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause, unreadable};
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Pace, Verdict, Worker};
@@ -26,6 +27,10 @@ const RUN: Duration = Duration::from_secs(110);
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Events of one subject that are served by one look.
 const EACH: usize = 50;
+/// A message is set aside after it was received this often (the template's `maxReceiveCount`).
+const MAX_RECEIVES: u32 = 10;
+/// A clock that goes back by more than this is noticed.
+const STEP_MS: i64 = 1_000;
 /// Other programs on the same file, and pauses that end, are noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After the queue could not be read.
@@ -51,7 +56,14 @@ impl Dispatcher {
     pub async fn run(&self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut under_way = JoinSet::new();
         let mut trouble = None;
+        // Nobody knows what the clock did while the program was not running.
+        let mut latest_ms = i64::MAX;
         while !*stop.borrow() {
+            let now_ms = self.clock.now_ms();
+            if now_ms < latest_ms.saturating_sub(STEP_MS) {
+                self.cut_times().await;
+            }
+            latest_ms = now_ms;
             let free = Pace::QUEUED
                 .subjects_at_once
                 .saturating_sub(under_way.len());
@@ -70,6 +82,10 @@ impl Dispatcher {
                         self.reject(message).await;
                     }
                     for messages in taken.groups {
+                        let messages = self.set_aside_exhausted(messages).await;
+                        if messages.is_empty() {
+                            continue;
+                        }
                         let (queue, worker) = (self.queue.clone(), Arc::clone(&self.worker));
                         under_way.spawn(async move { subject(&queue, &worker, messages).await });
                     }
@@ -107,6 +123,57 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// After the clock went back, nothing stays hidden for longer than it can be.
+    async fn cut_times(&self) {
+        match self.queue.cut_times(VISIBILITY).await {
+            Ok(0) => {}
+            Ok(messages) => tracing::warn!(
+                messages,
+                "messages were hidden for longer than possible: the clock went back"
+            ),
+            Err(failure) => tracing::error!("could not cut the times of messages: {failure}"),
+        }
+    }
+
+    /// Sets those messages aside that failed as often as a message may be received, and gives the others.
+    async fn set_aside_exhausted(&self, messages: Vec<Received>) -> Vec<Received> {
+        let mut rest = Vec::with_capacity(messages.len());
+        for message in messages {
+            if message.receive_count <= MAX_RECEIVES || !self.failed_last(&message.change).await {
+                rest.push(message);
+            } else if let Err(failure) = self.queue.set_aside(message.receipt).await {
+                tracing::error!("could not set a message aside: {failure}");
+            } else {
+                tracing::error!(
+                    event = message.change.uuid.as_str(),
+                    subject = %message.change.subject,
+                    receives = MAX_RECEIVES,
+                    "set a message aside: it failed each time, and its record says why"
+                );
+            }
+        }
+        rest
+    }
+
+    /// Whether the ledger says that the last attempt failed. A change whose runs died goes to the worker, which
+    /// counts that, and a change that waits for a second look has not failed.
+    async fn failed_last(&self, change: &Change) -> bool {
+        let work = change.work();
+        // The second key is that of an event whose uuid another subject had first.
+        for key in [work.id.clone(), format!("{}#{}", work.id, work.subject)] {
+            match self.ledger.record(&key).await {
+                Ok(Some(record)) if record.subject == work.subject => {
+                    return record.status == Status::Failed;
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    tracing::error!(event = %work.id, "could not read the record of a message: {failure}");
+                }
+            }
+        }
+        false
+    }
+
     /// A message that nobody can read is recorded as failed for good, and leaves the queue.
     async fn reject(&self, message: Unreadable) {
         let now = rfc3339(self.clock.now_ms());

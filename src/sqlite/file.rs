@@ -72,6 +72,13 @@ pub(super) fn new_file(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
+/// The names of a database file and of the files that SQLite keeps beside it, whether they are there or not.
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    files.extend(companions(&real(path)));
+    files
+}
+
 /// The names of the write-ahead log, its index and the rollback journal of a database file.
 pub(super) fn companions(path: &Path) -> [PathBuf; 3] {
     [LOG, INDEX, JOURNAL].map(|ending| beside(path, ending))

@@ -21,7 +21,7 @@ use file::{Nature, Rights, Unfit, refused};
 use held::{Held, Identity, Still};
 
 pub use copy::{backup, check_copy, restore};
-pub use file::make_if_missing;
+pub use file::{files, make_if_missing};
 pub use held::Loss;
 
 /// How long a statement waits for another process that is writing.
@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001.sql"),
     include_str!("002.sql"),
     include_str!("003.sql"),
+    include_str!("004.sql"),
 ];
 
 /// An open database. Clones share one connection.

@@ -18,6 +18,8 @@ const VALUES_PER_LINE: usize = 100;
 pub enum Metric {
     /// Events received.
     Received,
+    /// Deliveries that the queue did not take, answered with 503 (`Cause`).
+    NotQueued(Cause),
     /// Events acknowledged and not acted upon (`Reason`).
     Ignored(&'static str),
     /// Events that were done, or had failed for good, before.
@@ -48,6 +50,7 @@ impl Metric {
     fn name(self) -> &'static str {
         match self {
             Self::Received => "Received",
+            Self::NotQueued(_) => "NotQueued",
             Self::Ignored(_) => "Ignored",
             Self::Duplicate => "Duplicate",
             Self::Applied(_) => "Applied",
@@ -66,6 +69,7 @@ impl Metric {
     /// The dimensions beside `Function`; each is a set of its own.
     fn dimensions(self) -> Vec<(&'static str, &'static str)> {
         match self {
+            Self::NotQueued(cause) => vec![("Cause", cause.as_str())],
             Self::Ignored(reason) => vec![("Reason", reason)],
             Self::Applied(action) => vec![("Action", action)],
             Self::Failed(class, cause) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{READY, Received, SqliteQueue, Taken, Unreadable, bury};
+use super::{Received, SqliteQueue, Taken, Unreadable};
 use crate::clock::later;
 use crate::failure::Failure;
 
@@ -19,10 +19,9 @@ impl SqliteQueue {
         visibility: Duration,
     ) -> Result<Taken, Failure> {
         let now_ms = self.clock.now_ms();
-        let (max_receives, until_ms) = (self.max_receives, later(now_ms, visibility));
+        let until_ms = later(now_ms, visibility);
         let each = i64::try_from(each).unwrap_or(i64::MAX);
         self.write(move |connection| {
-            bury(connection, now_ms, max_receives)?;
             let mut taken = Taken::default();
             for _ in 0..subjects {
                 // What was taken out before is hidden, and its subject with it.
@@ -54,9 +53,9 @@ impl SqliteQueue {
 
 fn longest_waiting(connection: &Connection, now_ms: i64) -> rusqlite::Result<Option<String>> {
     connection
-        .prepare_cached(&format!(
-            "SELECT subject FROM messages AS m NOT INDEXED WHERE {READY} ORDER BY seq LIMIT 1"
-        ))?
+        .prepare_cached(
+            "SELECT subject FROM subjects WHERE ready_at_ms <= ?1 ORDER BY ready_at_ms LIMIT 1",
+        )?
         .query_row([now_ms], |row| row.get(0))
         .optional()
 }
@@ -70,8 +69,8 @@ fn take(
     taken: &mut Taken,
 ) -> rusqlite::Result<()> {
     let mut of_subject = connection.prepare_cached(
-        "SELECT seq, uuid, body, receive_count FROM messages WHERE dead = 0 \
-         AND subject = ?1 AND visible_at_ms <= ?2 ORDER BY seq LIMIT ?3",
+        "SELECT seq, uuid, body, receive_count FROM messages INDEXED BY messages_in_order \
+         WHERE dead = 0 AND subject = ?1 AND visible_at_ms <= ?2 ORDER BY seq LIMIT ?3",
     )?;
     let found: Vec<(i64, String, String, u32)> = of_subject
         .query_map((&subject, now_ms, each), |row| {

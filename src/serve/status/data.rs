@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
+use crate::queue::depth;
 use crate::sqlite::Database;
 
 use super::series::{Bar, Window, series};
@@ -237,25 +238,17 @@ fn states(connection: &Connection) -> rusqlite::Result<States> {
 }
 
 fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
-    connection.query_row(
-        "SELECT COALESCE(SUM(dead = 0 AND NOT out), 0), \
-         COALESCE(SUM(dead = 0 AND postponed = 1 AND visible_at_ms > ?1), 0), \
-         COALESCE(SUM(dead = 0 AND out), 0), COALESCE(SUM(dead), 0), \
-         MIN(CASE WHEN dead = 0 THEN sent_at_ms END) \
-         FROM (SELECT *, (receipt IS NOT NULL AND postponed = 0 AND visible_at_ms > ?1) AS out \
-         FROM messages)",
-        [now_ms],
-        |row| {
-            let oldest: Option<i64> = row.get(4)?;
-            Ok(Queued {
-                waiting: row.get(0)?,
-                postponed: row.get(1)?,
-                in_flight: row.get(2)?,
-                dead: row.get(3)?,
-                oldest_age_ms: oldest.map(|sent_at_ms| now_ms.saturating_sub(sent_at_ms).max(0)),
-            })
-        },
-    )
+    let depth = depth(connection, now_ms)?;
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(Queued {
+        waiting: signed(depth.waiting),
+        postponed: signed(depth.postponed),
+        in_flight: signed(depth.in_flight),
+        dead: signed(depth.dead),
+        oldest_age_ms: depth
+            .oldest_age
+            .map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
+    })
 }
 
 /// A body that nobody can read is shown as such and spoils no page.

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use rusqlite::Connection;
+
 use super::{APP, Desk, Ran};
 use crate::servers;
 
@@ -298,4 +300,39 @@ async fn the_table_and_the_queue_are_looked_at() {
         .expect(0)
         .json();
     assert_eq!(events["events"][0]["subject"], format!("user#{user}"));
+}
+
+/// A copy that was put in place by hand can be read by others, and so can what SQLite makes beside it.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_doctor_sees_who_can_read_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let log = desk.data.with_extension("db-wal");
+    for (path, mode, text) in [
+        (&desk.data, 0o644, "data.db has mode 0644"),
+        (&log, 0o640, "data.db-wal has mode 0640"),
+    ] {
+        // SQLite itself mends the mode of an empty log.
+        let open = Connection::open(&desk.data).unwrap();
+        let sql = "INSERT INTO documents (name, json, version) VALUES (?1, '{}', 1)";
+        open.execute(sql, [text]).unwrap();
+        let rights = |mode| {
+            let rights = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path, rights).unwrap();
+        };
+        rights(mode);
+        let ran = desk.on_file(&["doctor", "--json"]).await.expect(1);
+        let failed = failed(&ran);
+        let names: Vec<_> = failed.keys().collect();
+        assert_eq!(names, ["table and queue/file rights"]);
+        let check = failed["table and queue/file rights"].to_string();
+        assert!(
+            check.contains(text) && check.contains("chmod 600"),
+            "{check}"
+        );
+        rights(0o600);
+        desk.on_file(&["doctor", "--json"]).await.expect(0);
+    }
 }

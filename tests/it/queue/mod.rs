@@ -64,7 +64,7 @@ async fn sqlite() -> Sqlite {
     let clock = Arc::new(ManualClock::at(START_MS));
     let database = Database::open(&folder.path().join("queue.db")).unwrap();
     Sqlite {
-        queue: SqliteQueue::new(database, 3, clock.clone()),
+        queue: SqliteQueue::new(database, clock.clone()),
         clock,
         folder,
     }

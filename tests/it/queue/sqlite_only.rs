@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::event::Change;
+use okta_anypoint::failure::Cause;
 use okta_anypoint::queue::{Queue as _, Redelivery as _, SqliteQueue};
 use okta_anypoint::sqlite::Database;
 
@@ -54,32 +55,198 @@ async fn forgets_uuids_after_five_minutes() {
 }
 
 #[tokio::test]
-async fn sets_messages_aside_that_come_back_too_often() {
+async fn what_is_set_aside_does_not_come_back_and_holds_nothing_up() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     world.queue.send(&sent).await.unwrap();
-    for count in 1..=3 {
+    for count in 1..=12 {
         let messages = world.receive(1).await;
         assert_eq!(received(&messages), uuids([&sent[0]]));
         assert_eq!(messages[0].receive_count, count);
-        assert_eq!(world.queue.depth().await.unwrap().dead, 0);
-        world
-            .queue
-            .postpone(&messages[0].receipt, Duration::from_secs(30))
-            .await
-            .unwrap();
+        let pause = Duration::from_secs(30);
+        let postponed = world.queue.postpone(&messages[0].receipt, pause);
+        postponed.await.unwrap();
         world.clock.advance(30_000);
     }
+    let messages = world.receive(1).await;
+    let receipt = &messages[0].receipt;
+    world.queue.set_aside("another".to_owned()).await.unwrap();
+    assert_eq!(world.queue.depth().await.unwrap().dead, 0);
+    world.queue.set_aside(receipt.clone()).await.unwrap();
     // The next of the subject takes its turn.
     let next = world.receive(10).await;
     assert_eq!(received(&next), uuids([&sent[1]]));
-    assert_eq!(world.queue.depth().await.unwrap().dead, 1);
+    let depth = world.queue.depth().await.unwrap();
+    assert_eq!((depth.dead, depth.in_flight, depth.waiting), (1, 1, 0));
     // Only the one that was done in another way is forgotten, and only if it is set aside.
     world.queue.discard_dead(&sent[1].uuid).await.unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 1);
     world.queue.discard_dead(&sent[0].uuid).await.unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 0);
     world.delete(&next[0].receipt).await;
+    let depth = world.queue.depth().await.unwrap();
+    assert_eq!((depth.waiting, depth.in_flight, depth.dead), (0, 0, 0));
+}
+
+/// Who has the secret could send a real event's uuid with another subject first.
+#[tokio::test]
+async fn a_uuid_is_remembered_together_with_its_subject() {
+    let world = sqlite().await;
+    let forged = change("user#00u1", 1);
+    let mut real = change("user#00u2", 1);
+    real.uuid = forged.uuid.clone();
+    for change in [&forged, &real, &forged, &real] {
+        let sent = world.queue.send(std::slice::from_ref(change));
+        sent.await.unwrap();
+    }
+    assert_eq!(received(&world.receive(10).await), uuids([&forged, &real]));
+}
+
+#[tokio::test]
+async fn takes_no_more_than_there_is_room_for() {
+    let world = sqlite().await;
+    let queue = world.queue.clone().with_room_for(3);
+    let sent: Vec<_> = (0..4).map(|n| change(&format!("user#00u{n}"), n)).collect();
+    queue.send(&sent[..2]).await.unwrap();
+    let refused = queue.send(&sent[2..]).await.unwrap_err();
+    assert!(refused.is_retryable());
+    assert_eq!(refused.cause, Cause::LimitReached);
+    assert_eq!(
+        world.queue.depth().await.unwrap().waiting,
+        2,
+        "all or nothing"
+    );
+    queue.send(&sent[2..3]).await.unwrap();
+    assert!(queue.send(&sent[3..]).await.is_err());
+    // What is out or set aside makes room when it is gone.
+    let out = world.receive(1).await;
+    assert!(queue.send(&sent[3..]).await.is_err());
+    world.queue.set_aside(out[0].receipt.clone()).await.unwrap();
+    queue.send(&sent[3..]).await.unwrap();
+    assert_eq!(received(&world.receive(10).await), uuids(&sent[1..]));
+}
+
+/// Sending, receiving, postponing and deleting touch no message that only waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_wait_slow_nothing_down() {
+    let turn = async |waiting: usize| {
+        let world = sqlite().await;
+        let ready = waiting / 2;
+        for start in (0..waiting).step_by(1_000) {
+            let chunk: Vec<_> = (start..start + 1_000.min(waiting))
+                .map(|n| change(&format!("user#00u{n}"), n))
+                .collect();
+            world.queue.send(&chunk).await.unwrap();
+            world.clock.advance(1);
+        }
+        // One half is postponed, and stands in front of the other.
+        let taken = world
+            .queue
+            .receive_subjects(ready, 1, HIDDEN)
+            .await
+            .unwrap();
+        for message in taken.groups.iter().flatten() {
+            let hour = Duration::from_secs(3_600);
+            world.queue.postpone(&message.receipt, hour).await.unwrap();
+        }
+        let mut fastest = Duration::MAX;
+        for n in 0..20 {
+            let begun = std::time::Instant::now();
+            let another = change(&format!("user#00uNEW{n}"), waiting + n);
+            world.queue.send(&[another]).await.unwrap();
+            let out = world.receive(2).await;
+            assert_eq!(out.len(), 2);
+            let pause = Duration::from_secs(30);
+            world.queue.postpone(&out[0].receipt, pause).await.unwrap();
+            world.delete(&out[1].receipt).await;
+            world.queue.depth().await.unwrap();
+            fastest = fastest.min(begun.elapsed());
+        }
+        fastest
+    };
+    let (few, many) = (turn(100).await, turn(20_000).await);
+    println!("a turn with 100 waiting: {few:?}, with 20,000: {many:?}");
+    assert!(many < few * 4, "{many:?} instead of {few:?}");
+}
+
+/// A subject with many messages is not passed over while others come, and does not hold them up.
+#[tokio::test]
+async fn every_subject_has_its_turn() {
+    let world = sqlite().await;
+    let mut sent = Vec::new();
+    for n in 0..6 {
+        sent.push(change("user#00uBUSY", n));
+        world.queue.send(&sent[n..]).await.unwrap();
+        world.clock.advance(1_000);
+    }
+    let other = change("user#00u1", 10);
+    world
+        .queue
+        .send(std::slice::from_ref(&other))
+        .await
+        .unwrap();
+    let mut order = Vec::new();
+    for n in 20..24 {
+        world.clock.advance(1_000);
+        // More of the busy one, which must not push it back, nor the other one.
+        world
+            .queue
+            .send(&[change("user#00uBUSY", n)])
+            .await
+            .unwrap();
+        let taken = world.queue.receive_subjects(1, 2, HIDDEN).await.unwrap();
+        for message in taken.groups.into_iter().flatten() {
+            order.push(message.change.uuid.to_string());
+            world.delete(&message.receipt).await;
+        }
+    }
+    let expected = uuids([&sent[0], &sent[1], &other, &sent[2], &sent[3]]);
+    assert_eq!(order[..5], expected);
+}
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// The clock goes back by a day: nothing waits for it to come back.
+#[tokio::test]
+async fn a_clock_that_goes_back_hides_nothing() {
+    let world = sqlite().await;
+    let sent: Vec<_> = (1..=4)
+        .map(|n| change(&format!("user#00u{n}"), n))
+        .collect();
+    world.queue.send(&sent[..3]).await.unwrap();
+    let out = world.receive(2).await;
+    let hour = Duration::from_secs(3_600);
+    world.queue.postpone(&out[0].receipt, hour).await.unwrap();
+    world.clock.advance(-DAY_MS);
+    // Nothing is cut that can be as it is, so this finds all three.
+    assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 3);
+    assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
+    world.queue.send(&sent[3..]).await.unwrap();
+    assert_eq!(world.receive(10).await.len(), 4);
+    assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
+    // What was sent before is remembered for five minutes, not for a day.
+    world.clock.advance(5 * 60_000);
+    world.queue.send(&sent[..1]).await.unwrap();
+    let depth = world.queue.depth().await.unwrap();
+    assert_eq!(depth.waiting, 5);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_forward_loses_nothing() {
+    let world = sqlite().await;
+    let sent: Vec<_> = (1..=3)
+        .map(|n| change(&format!("user#00u{n}"), n))
+        .collect();
+    world.queue.send(&sent).await.unwrap();
+    let out = world.receive(2).await;
+    let pause = Duration::from_secs(600);
+    world.queue.postpone(&out[0].receipt, pause).await.unwrap();
+    world.clock.advance(DAY_MS);
+    assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
+    assert_eq!(world.receive(10).await.len(), 3);
+    world.clock.advance(-DAY_MS);
+    assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 3);
+    assert_eq!(world.receive(10).await.len(), 3);
 }
 
 #[tokio::test]
@@ -161,7 +328,7 @@ const VICTIM: &str = "OKTA_ANYPOINT_TEST_QUEUE_FILE";
 async fn send_without_end(file: &std::path::Path) {
     use std::io::Write as _;
     let database = Database::open(file).unwrap();
-    let queue = SqliteQueue::new(database, 3, Arc::new(ManualClock::at(START_MS)));
+    let queue = SqliteQueue::new(database, Arc::new(ManualClock::at(START_MS)));
     for n in 0.. {
         let change = change(&format!("user#00u{n}"), n);
         queue.send(std::slice::from_ref(&change)).await.unwrap();

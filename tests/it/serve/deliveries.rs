@@ -1,5 +1,7 @@
 //! Okta's own deliveries, end to end.
 
+use okta_anypoint::clock::{Clock as _, SystemClock};
+
 use super::{APP, LONG, Remotes, eventually};
 
 const TYPES: &[&str] = &[
@@ -121,15 +123,16 @@ async fn what_nobody_can_read_is_recorded_and_stops_nothing() {
     let user = remotes.user("ada");
     let file = rusqlite::Connection::open(remotes.data()).unwrap();
     drop(okta_anypoint::sqlite::Database::open(&remotes.data()).unwrap());
-    let put = |uuid: &str, subject: &str, body: &str, visible_at_ms: i64| {
-        let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
-                   VALUES (?1, ?2, ?3, 0, ?4)";
-        file.execute(sql, (uuid, subject, body, visible_at_ms))
+    let put = |uuid: &str, subject: &str, body: &str, later_ms: i64| {
+        let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, receipt, postponed) \
+                   VALUES (?1, ?2, ?3, 0, ?4, ?1, 1)";
+        let now_ms = SystemClock.now_ms();
+        file.execute(sql, (uuid, subject, body, now_ms + later_ms))
             .unwrap();
     };
     put("bad-1", &format!("user#{user}"), "{not json", 0);
     put("bad-2", "no subject", r#"{"uuid":"bad-2"}"#, 0);
-    put("bad-3", "user#00uLATER", "{not json", i64::MAX);
+    put("bad-3", "user#00uLATER", "{not json", 3_000_000);
 
     let serve = remotes.serve_deliveries_only();
     let events = remotes.assign(&user);

@@ -24,7 +24,7 @@ pub fn command(remotes: &Remotes, arguments: &[&str]) -> Command {
     command
 }
 
-fn ran(remotes: &Remotes, arguments: &[&str]) -> (i32, String) {
+pub fn ran(remotes: &Remotes, arguments: &[&str]) -> (i32, String) {
     said(command(remotes, arguments).output().unwrap())
 }
 

@@ -5,6 +5,7 @@ mod clients;
 mod company;
 mod crowd;
 mod deliveries;
+mod exhausted;
 mod file;
 mod kills;
 mod load;

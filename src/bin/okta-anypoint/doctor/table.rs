@@ -4,6 +4,7 @@ use std::path::Path;
 
 use okta_anypoint::aws;
 use okta_anypoint::aws::inspect;
+use okta_anypoint::serve::shell_word;
 use okta_anypoint::sqlite;
 use okta_anypoint::wiring;
 
@@ -38,7 +39,43 @@ fn file_is_ours(group: &mut Group, file: &Path) {
         Ok(version) => group.ok("file", format!("{name}, version {version}")),
         Err(failure) => group.failure("file", &failure),
     }
+    only_its_owner_reads(group, file);
 }
+
+/// The file holds usernames, and so do the files that SQLite keeps beside it.
+#[cfg(unix)]
+fn only_its_owner_reads(group: &mut Group, file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut open = Vec::new();
+    for path in sqlite::files(file) {
+        match std::fs::metadata(&path) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                open.push((path, found.permissions().mode() & 0o777));
+            }
+            // SQLite makes the others when it needs them.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    if open.is_empty() {
+        return group.ok("file rights", "only its owner reads the file");
+    }
+    let found: Vec<String> = open
+        .iter()
+        .map(|(path, mode)| format!("{} has mode {mode:04o}", path.display()))
+        .collect();
+    let names: Vec<String> = open
+        .iter()
+        .map(|(path, _)| shell_word(&path.display().to_string()))
+        .collect();
+    group.wrong(
+        "file rights",
+        format!("others can open it: {}", found.join(", ")),
+        format!("Run: chmod 600 {}", names.join(" ")),
+    );
+}
+
+#[cfg(not(unix))]
+fn only_its_owner_reads(_group: &mut Group, _file: &Path) {}
 
 async fn dynamodb(group: &mut Group, name: &str) {
     let client = aws_sdk_dynamodb::Client::new(&wiring::aws(aws::load, AWS_TIME).await);

@@ -1,0 +1,135 @@
+//! An event at which the program ends each time does not end it for ever, and nobody has to guess what became of
+//! it.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::file::ran;
+use super::{Remotes, eventually};
+
+/// How often the only message was received.
+fn receives(file: &Connection) -> i64 {
+    let sql = "SELECT COALESCE(MAX(receive_count), 0) FROM messages";
+    file.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
+    let remotes = Remotes::start().await;
+    let traffic = remotes.anypoint.traffic();
+    traffic.set_latency(Duration::from_secs(30));
+    let mut serve = remotes.serve_deliveries_only();
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    let file = Connection::open(remotes.data()).unwrap();
+    for kills in 1..=10 {
+        eventually("the message is taken out", || receives(&file) == kills).await;
+        serve.kill();
+        serve = remotes.serve_deliveries_only();
+    }
+    let uuid = events[0].uuid.as_str();
+    let record = || {
+        let sql = "SELECT status || ' ' || error_class FROM events WHERE id = ?1";
+        file.query_row(sql, [uuid], |row| row.get::<_, String>(0))
+            .ok()
+    };
+    let failed = Some("failed permanent".to_owned());
+    eventually("the ledger says that it failed", || record() == failed).await;
+    serve.settled(&remotes).await;
+    assert_eq!(serve.overview(&remotes).await["queue"]["dead"], 1);
+    let log = serve.log();
+    let said = |line: &&str| line.contains("set a message aside") && line.contains(uuid);
+    assert_eq!(log.lines().filter(said).count(), 1, "{log}");
+    let (code, listed) = ran(&remotes, &["events", "--failed"]);
+    assert_eq!(code, 0, "{listed}");
+    assert!(listed.contains(uuid), "{listed}");
+    assert!(listed.contains("ended each of the 10 times"), "{listed}");
+
+    // Its subject is free for other events, and it can be done again.
+    traffic.set_latency(Duration::ZERO);
+    let (code, text) = ran(&remotes, &["replay", uuid]);
+    assert_eq!(code, 0, "{text}");
+    assert!(remotes.anypoint.world().user_by_username("ada").is_some());
+    assert_eq!(serve.overview(&remotes).await["queue"]["dead"], 0);
+}
+
+/// What failed each time keeps the reason that it failed for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_ten_times_keeps_its_reason() {
+    let remotes = Remotes::start().await;
+    let traffic = remotes.anypoint.traffic();
+    traffic.set_latency(Duration::from_secs(30));
+    let mut serve = remotes.serve_deliveries_only();
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    let file = Connection::open(remotes.data()).unwrap();
+    let is_claimed = || {
+        let sql = "SELECT COUNT(*) FROM events WHERE status = 'in_progress'";
+        file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() == 1
+    };
+    eventually("it is claimed", is_claimed).await;
+    serve.kill();
+    // As after nine more attempts in four hours.
+    file.execute_batch(
+        "UPDATE messages SET receive_count = 10;
+         UPDATE events SET status = 'failed', error_class = 'retryable', error = 'no answer',
+         owner = NULL, lease_until_ms = NULL",
+    )
+    .unwrap();
+    let serve = remotes.serve_deliveries_only();
+    eventually("it is set aside", || {
+        let sql = "SELECT COUNT(*) FROM messages WHERE dead = 1";
+        file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() == 1
+    })
+    .await;
+    serve.settled(&remotes).await;
+    let (_, listed) = ran(&remotes, &["events", "--failed"]);
+    assert!(listed.contains(&events[0].uuid), "{listed}");
+    assert!(
+        listed.contains("no answer") && listed.contains("retryable"),
+        "{listed}"
+    );
+    assert!(
+        serve.log().contains("set a message aside"),
+        "{}",
+        serve.log()
+    );
+}
+
+/// The clock goes back by a day while the program does not run, and a message was postponed: it does not wait for
+/// that day to pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_postponed_before_the_clock_went_back_does_not_wait_for_it() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let user = remotes.user("ada");
+    let events = remotes.assign(&user);
+    remotes
+        .anypoint
+        .traffic()
+        .set_latency(Duration::from_secs(30));
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    let file = Connection::open(remotes.data()).unwrap();
+    eventually("the message is taken out", || receives(&file) == 1).await;
+    drop(serve);
+    file.execute_batch(
+        "UPDATE messages SET postponed = 1, visible_at_ms = visible_at_ms + 86400000;
+         DELETE FROM events",
+    )
+    .unwrap();
+    remotes.anypoint.traffic().set_latency(Duration::ZERO);
+    let serve = remotes.serve_deliveries_only();
+    eventually("the account", || {
+        remotes.anypoint.world().user_by_username("ada").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+    assert!(
+        serve.log().contains("the clock went back"),
+        "{}",
+        serve.log()
+    );
+}
