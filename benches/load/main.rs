@@ -2,7 +2,8 @@
 //! process holds its file; and what the functions make of the same, with a queue that is out of reach.
 //!
 //! `cargo bench --bench load`, or `cargo bench --bench load -- 1000` for another number of events, and
-//! `-- serve` or `-- functions` for one half of it. The simulated Okta and Anypoint, the queue and the
+//! `-- serve`, `-- functions` or `-- waiting` for one part of it: `waiting` is what `serve` does in a second while up to
+//! 300,000 messages wait in its file. The simulated Okta and Anypoint, the queue and the
 //! sender run on the same machine, in this process, and share its processors with what is measured, as
 //! does DynamoDB Local; they answer without delay.
 #![allow(
@@ -36,6 +37,7 @@ mod runtime_api;
 mod servers;
 #[path = "../sheet.rs"]
 mod sheet;
+mod waiting;
 
 use std::time::Duration;
 
@@ -47,6 +49,9 @@ use sheet::{Limit, OverBudget, Sheet};
 const PACE: usize = 100;
 /// How long the file is held, or the queue out of reach.
 const HELD: Duration = Duration::from_secs(6);
+/// So much longer may 1,000 changes take when 300,000 messages wait than when only they do: what else the machine
+/// does changes it as much.
+const SLOWER: f64 = 1.3;
 /// When an answer has to be there; Okta waits for three seconds.
 const SLOWEST_MS: u128 = 2_600;
 
@@ -55,10 +60,9 @@ async fn main() -> Result<(), OverBudget> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = arguments.iter().find_map(|argument| argument.parse().ok());
     let events: usize = number.unwrap_or(10_000);
-    let is_asked = |half: &str, other: &str| {
-        arguments.iter().any(|argument| argument == half)
-            || !arguments.iter().any(|argument| argument == other)
-    };
+    let parts = ["serve", "functions", "waiting"];
+    let asked = |part: &str| arguments.iter().any(|argument| argument == part);
+    let is_asked = |part: &str| asked(part) || !parts.iter().any(|part| asked(part));
     let processors = std::thread::available_parallelism().unwrap();
     println!(
         "{events} events of {} users, {EACH} a delivery, on {processors} processors; serve: at most {AT_ONCE} \
@@ -80,7 +84,7 @@ async fn main() -> Result<(), OverBudget> {
         "wrong",
         "peak RSS",
     ]);
-    if is_asked("serve", "functions") {
+    if is_asked("serve") {
         for (name, load) in [
             ("serve, burst".to_owned(), Load::Burst),
             (format!("serve, {PACE} events/s"), Load::Steady(PACE)),
@@ -94,7 +98,7 @@ async fn main() -> Result<(), OverBudget> {
             add(&mut sheet, &name, &figures, peak);
         }
     }
-    if is_asked("functions", "serve") {
+    if is_asked("functions") {
         for (name, load) in [
             ("functions, burst".to_owned(), PairLoad::Burst),
             (
@@ -113,6 +117,32 @@ async fn main() -> Result<(), OverBudget> {
             );
             add(&mut sheet, &name, &pair.figures, peak);
         }
+    }
+    let loads = sheet.print();
+    if is_asked("waiting") {
+        many_waiting().await?;
+    }
+    loads
+}
+
+/// Does `serve` do as much in a second when many messages wait?
+async fn many_waiting() -> Result<(), OverBudget> {
+    let mut sheet = Sheet::new(&["messages that wait", "done/s", "file", "peak RSS"]);
+    let mut slowest_allowed = 0;
+    for waiting in waiting::WAITING {
+        let waited = waiting::run(waiting).await;
+        let each_second = waited.each_second();
+        if slowest_allowed == 0 {
+            slowest_allowed = (waited.took.as_millis() as f64 * SLOWER) as u128;
+        }
+        let took = waited.took.as_millis();
+        let numbers = [
+            format!("{each_second:.0}"),
+            format!("{} MiB", waited.file_mib),
+            format!("{} MiB", waited.peak_mib),
+        ];
+        let limit = Limit::at_most(took, slowest_allowed, "ms for 1,000 changes");
+        sheet.row(&waited.waiting.to_string(), numbers, &[limit]);
     }
     sheet.print()
 }

@@ -56,14 +56,11 @@ impl Dispatcher {
     pub async fn run(&self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut under_way = JoinSet::new();
         let mut trouble = None;
-        // Nobody knows what the clock did while the program was not running.
-        let mut latest_ms = i64::MAX;
+        let mut steps = Steps::default();
         while !*stop.borrow() {
-            let now_ms = self.clock.now_ms();
-            if now_ms < latest_ms.saturating_sub(STEP_MS) {
+            if steps.went_back(self.clock.now_ms()) {
                 self.cut_times().await;
             }
-            latest_ms = now_ms;
             let free = Pace::QUEUED
                 .subjects_at_once
                 .saturating_sub(under_way.len());
@@ -198,6 +195,21 @@ impl Dispatcher {
     }
 }
 
+/// Sees when the clock goes back.
+#[derive(Debug, Default)]
+struct Steps {
+    latest_ms: Option<i64>,
+}
+
+impl Steps {
+    /// Whether the clock went back since the last call. The first call says yes: nobody knows what the clock did
+    /// while the program did not run.
+    fn went_back(&mut self, now_ms: i64) -> bool {
+        let latest_ms = self.latest_ms.replace(now_ms);
+        latest_ms.is_none_or(|latest_ms| now_ms < latest_ms.saturating_sub(STEP_MS))
+    }
+}
+
 fn note(ended: Option<Result<(), tokio::task::JoinError>>) {
     if let Some(Err(error)) = ended
         && error.is_panic()
@@ -235,5 +247,28 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>) 
 fn comes_back<T>(written: Result<T, Failure>) {
     if let Err(failure) = written {
         tracing::warn!("a message could not be taken off the queue or postponed: {failure}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Steps;
+
+    #[test]
+    fn a_clock_that_goes_back_is_noticed_once() {
+        const DAY_MS: i64 = 24 * 3_600_000;
+        let mut steps = Steps::default();
+        assert!(steps.went_back(DAY_MS));
+        for (now_ms, went_back) in [
+            (DAY_MS + 1_000, false),
+            (DAY_MS, false),
+            (2 * DAY_MS, false),
+            (DAY_MS, true),
+            (DAY_MS + 1_000, false),
+            (0, true),
+            (0, false),
+        ] {
+            assert_eq!(steps.went_back(now_ms), went_back, "{now_ms}");
+        }
     }
 }
