@@ -112,7 +112,9 @@ fn read(data: &Path) {
 
 /// The `sqlite3` program's own backup, where that program is; says whether it made one.
 fn others_backup(data: &Path, copy: &Path) -> bool {
-    let copy = copy.with_extension("theirs");
+    let mut name = copy.as_os_str().to_owned();
+    name.push("-theirs");
+    let copy = PathBuf::from(name);
     let mut sqlite3 = Command::new("sqlite3");
     sqlite3
         .arg(data)
