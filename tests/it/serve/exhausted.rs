@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use super::file::ran;
 use super::{Remotes, eventually};
 
-/// How often the only message was received.
-fn receives(file: &Connection) -> i64 {
-    let sql = "SELECT COALESCE(MAX(receive_count), 0) FROM messages";
+/// How often the only event was claimed.
+fn claims(file: &Connection) -> i64 {
+    let sql = "SELECT COALESCE(MAX(attempts), 0) FROM events";
     file.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
@@ -25,7 +25,7 @@ async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
     assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
     let file = Connection::open(remotes.data()).unwrap();
     for kills in 1..=10 {
-        eventually("the message is taken out", || receives(&file) == kills).await;
+        eventually("the event is claimed", || claims(&file) == kills).await;
         serve.kill();
         serve = remotes.serve_deliveries_only();
     }
@@ -112,7 +112,7 @@ async fn what_was_postponed_before_the_clock_went_back_does_not_wait_for_it() {
         .set_latency(Duration::from_secs(30));
     assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
     let file = Connection::open(remotes.data()).unwrap();
-    eventually("the message is taken out", || receives(&file) == 1).await;
+    eventually("the event is claimed", || claims(&file) == 1).await;
     drop(serve);
     file.execute_batch(
         "UPDATE messages SET postponed = 1, visible_at_ms = visible_at_ms + 86400000;
