@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::traffic::FaultId;
+use super::fault::FaultId;
 
 /// Which state a read sees.
 #[derive(Clone, Copy)]
@@ -46,12 +46,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A call that does not come over the network.
-    pub fn made(method: Method, address: &str, body: Option<&Value>) -> Self {
-        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    /// A call as it comes in, without its body.
+    pub fn new(method: Method, path: &str, query: &str, headers: HeaderMap) -> Self {
         let query = url::form_urlencoded::parse(query.as_bytes());
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
             method,
             path: path.to_owned(),
@@ -59,9 +56,7 @@ impl Call {
                 .map(|(key, value)| (key.into_owned(), value.into_owned()))
                 .collect(),
             headers,
-            body: body
-                .map(|body| body.to_string().into_bytes())
-                .unwrap_or_default(),
+            body: Vec::new(),
             page_cap: None,
             past: Past::Now,
             hidden: Vec::new(),
@@ -71,6 +66,18 @@ impl Call {
             without_offset: false,
             notes: Vec::new(),
         }
+    }
+
+    /// A call that does not come over the network.
+    pub fn made(method: Method, address: &str, body: Option<&Value>) -> Self {
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut call = Self::new(method, path, query, headers);
+        if let Some(body) = body {
+            call.body = body.to_string().into_bytes();
+        }
+        call
     }
 
     /// Whether a list shows the object with this id.

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::call::Past;
-use super::traffic::{FaultId, Traffic};
+use super::fault::FaultId;
+use super::traffic::Traffic;
 
 struct Kept<W> {
     now: W,

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::call::Reply;
-use super::server::Model;
+use super::model::Model;
 use super::traffic::{Fault, FaultId, Traffic};
 
 const PREFIX: &str = "/_simulator";

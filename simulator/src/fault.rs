@@ -381,6 +381,16 @@ impl Fault {
     }
 }
 
+/// Names a fault that was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FaultId(u64);
+
+impl FaultId {
+    pub(super) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// What a fault is matched with.
 pub(super) struct Request<'a> {
     pub method: &'a Method,

@@ -11,6 +11,7 @@ pub mod traffic;
 mod call;
 mod control;
 mod index;
+mod model;
 mod outcome;
 
 #[cfg(test)]

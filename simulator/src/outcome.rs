@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Content, Past, Reply};
 use super::fault::{Absence, FaultKind, Links, Moment, RateHeaders};
-use super::server::Model;
+use super::model::Model;
 use super::traffic::{Strike, Traffic};
 
 /// What is sent.

@@ -1,6 +1,5 @@
 //! The HTTP side that both simulators share: listening, logging, latency, faults, and stopping.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -23,9 +22,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::call::{Call, Content, Past, Reply};
+use super::call::{Call, Content, Reply};
 use super::control;
-use super::fault::Refused;
+use super::model::Model;
 use super::outcome::{self, Outcome, Rest};
 use super::traffic::{RecordedRequest, Traffic};
 
@@ -34,30 +33,6 @@ const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// How long [`Server::stop`] waits for answers under way.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-
-/// What answers requests: a simulated vendor.
-pub(super) trait Model: Send + Sync + 'static {
-    /// Answers one request; what is outside the vendor's documents goes to `call.notes`.
-    fn answer(&self, call: &mut Call) -> impl Future<Output = Reply> + Send;
-
-    /// The answer of this service about an object that does not exist.
-    fn absent(&self, call: &Call) -> Reply;
-
-    /// How this service refuses a caller.
-    fn refused(&self, call: &Call, refused: Refused) -> Reply;
-
-    /// How this service fails by itself.
-    fn broken(&self, call: &Call) -> Reply;
-
-    /// The whole world as JSON.
-    fn world(&self) -> serde_json::Result<Value>;
-
-    /// Puts another world in the place of the present one; tokens stay good.
-    fn replace_world(&self, world: Value) -> serde_json::Result<()>;
-
-    /// Lets time pass in the world.
-    fn advance(&self, time: Duration);
-}
 
 /// A running server. Dropping it stops it: no new connections, answers under way are finished.
 #[derive(Debug)]
@@ -139,24 +114,8 @@ async fn handle<M: Model>(
     let _running = traffic.begin(write);
 
     let (parts, body) = request.into_parts();
-    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-    let mut call = Call {
-        method: parts.method,
-        path: parts.uri.path().to_owned(),
-        query: query
-            .map(|(key, value)| (key.into_owned(), value.into_owned()))
-            .collect(),
-        headers: parts.headers,
-        body: Vec::new(),
-        page_cap: None,
-        past: Past::Now,
-        hidden: Vec::new(),
-        member_lag: None,
-        hid: false,
-        was_past: false,
-        without_offset: false,
-        notes: Vec::new(),
-    };
+    let query = parts.uri.query().unwrap_or_default();
+    let mut call = Call::new(parts.method, parts.uri.path(), query, parts.headers);
     let outcome = match to_bytes(body, BODY_LIMIT).await {
         Ok(bytes) => {
             call.body = bytes.to_vec();

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::fault::Request;
-pub use super::fault::{Absence, Fault, FaultKind, Links, Moment, RateHeaders, Refused};
+pub use super::fault::{Absence, Fault, FaultId, FaultKind, Links, Moment, RateHeaders, Refused};
 
 /// One request as it came in, with the status that went out.
 #[derive(Clone, Debug, Serialize)]
@@ -41,16 +41,6 @@ pub struct RecordedRequest {
 
 fn method_text<S: serde::Serializer>(method: &Method, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(method.as_str())
-}
-
-/// Names a fault that was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct FaultId(u64);
-
-impl FaultId {
-    pub(super) fn from_number(number: u64) -> Self {
-        Self(number)
-    }
 }
 
 /// A fault that was set, and what became of it.
@@ -220,7 +210,7 @@ impl Traffic {
     pub fn inject(&self, fault: Fault) -> FaultId {
         let since = self.elapsed();
         let mut state = self.state();
-        let id = FaultId(state.faults.len() as u64);
+        let id = FaultId::from_number(state.faults.len() as u64);
         state.faults.push(SetFault {
             id,
             fault,

@@ -15,7 +15,7 @@ use super::world::{AnypointWorld, Mail, NATIVE};
 use crate::call::{Call, Reply};
 use crate::cell::WorldCell;
 use crate::fault::Refused;
-use crate::server::Model;
+use crate::model::Model;
 
 /// Request bodies above this are refused (the validation layer's default).
 const BODY_LIMIT: usize = 100 * 1024;

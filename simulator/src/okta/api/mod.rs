@@ -20,7 +20,7 @@ use super::world::OktaWorld;
 use crate::call::{Call, Reply};
 use crate::cell::WorldCell;
 use crate::fault::Refused;
-use crate::server::Model;
+use crate::model::Model;
 
 /// The org as a server model.
 pub(super) struct Okta {
