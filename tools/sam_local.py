@@ -27,10 +27,10 @@ import urllib.request
 import boto3
 from botocore.config import Config
 
+from vendors import APP, CLIENT_ID, CLIENT_SECRET, OKTA_TOKEN, ORGANIZATION, Anypoint, Okta, Wrong
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
-APP, ORGANIZATION = "0oaANYPOINT1demo", "0a0e51b0-0000-4000-8000-0000000000aa"
-OKTA_TOKEN, CLIENT_ID, CLIENT_SECRET = "simulated-okta-token", "simulated-client", "simulated-secret"
 HOOK_SECRET = "demo-hook-secret"
 TABLE, QUEUE = "okta-anypoint", "okta-anypoint.fifo"
 FIXED_PORTS = {"okta": 7001, "anypoint": 7002, "aws": 7003, "dynamodb": 7004}  # as in template.yaml and samconfig.toml
@@ -38,10 +38,6 @@ FIXED_PORTS = {"okta": 7001, "anypoint": 7002, "aws": 7003, "dynamodb": 7004}  #
 # Seconds. Only something that hangs takes longer: a slow computer builds in a fraction of the first, and `sam` itself
 # ends a hook at 5 s and a worker at 120 s.
 BUILD_LIMIT, INVOKE_LIMIT = 3600, 300
-
-
-class Wrong(Exception):
-    """Something is not as it should be; the text says what."""
 
 
 STORY = json.loads((ROOT / "events/story.json").read_text())
@@ -92,69 +88,6 @@ def stop_engine(pid):
             print(f"sam-local: the Docker engine that was started here (process {pid}) does not end", file=sys.stderr)
             return
         time.sleep(0.1)
-
-
-# --- the simulated vendors --------------------------------------------------------------------------------------------
-
-
-def http(method, url, body=None, headers=None):
-    """One JSON request; the answer's JSON, or None. Fails on 4xx and 5xx."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"accept": "application/json", "content-type": "application/json", **(headers or {})}
-    request = urllib.request.Request(url, data=data, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            text = response.read()
-    except urllib.error.HTTPError as error:
-        raise Wrong(f"{method} {url} was answered with {error.code}: {error.read().decode()[:300]}") from error
-    return json.loads(text) if text else None
-
-
-class Okta:
-    """What an administrator does in Okta."""
-
-    def __init__(self, base):
-        self.base = base
-
-    def call(self, method, path, body=None):
-        return http(method, f"{self.base}/api/v1{path}", body, {"authorization": f"SSWS {OKTA_TOKEN}"})
-
-
-class Anypoint:
-    """What an administrator sees, and does, in Anypoint."""
-
-    def __init__(self, base):
-        self.base = base
-        self.token = None
-        self.others = set()
-        self.others = set(self.users())
-        self.root_teams = {team["team_name"] for team in self.teams()}
-
-    def call(self, method, path, body=None):
-        if self.token is None:
-            grant = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-            self.token = http("POST", f"{self.base}/accounts/api/v2/oauth2/token", grant)["access_token"]
-        return http(method, f"{self.base}/accounts/api{path}", body, {"authorization": f"bearer {self.token}"})
-
-    def users(self):
-        users = self.call("GET", f"/organizations/{ORGANIZATION}/users?limit=500&offset=0")["data"]
-        return {user["username"]: user for user in users if user["username"] not in self.others}
-
-    def teams(self):
-        return self.call("GET", f"/organizations/{ORGANIZATION}/teams?limit=500&offset=0")["data"]
-
-    def look(self):
-        """Accounts and teams in the words of `differences`."""
-        users = self.users()
-        names = {user["id"]: name for name, user in users.items()}
-        accounts = {name: f"{u['firstName']} {u['lastName']}" + ("" if u["enabled"] else ", disabled") for name, u in users.items()}
-        teams = {}
-        for team in self.teams():
-            if team["team_name"] not in self.root_teams:
-                path = f"/organizations/{ORGANIZATION}/teams/{team['team_id']}/members?limit=500&offset=0"
-                members = self.call("GET", path)["data"]
-                teams[team["team_name"]] = sorted(names.get(m["id"], m["id"]) for m in members)
-        return accounts, teams
 
 
 # --- the story: events/story.json -------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 //! What an SDK error means: whether a retry may heal it, and what an operator can do.
 //!
-//! The service's own text is left out: it may quote values that were sent.
+//! The service's own text is left out: it may quote values that were sent. Of a denied call, what AWS
+//! says about its reason is read ([`Denial`]).
 
 use std::error::Error;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use super::denial::Denial;
 use crate::failure::{Failure, Side};
 
 /// What was called: names for messages.
@@ -124,12 +126,13 @@ where
             target,
             refused.err().code().unwrap_or("no error code"),
             refused.raw().status().as_u16(),
+            refused.err().message().unwrap_or_default(),
         ),
         _ => Failure::retryable(side, format!("{operation} on {resource} failed")),
     }
 }
 
-fn refusal(target: Target<'_>, code: &str, status: u16) -> Failure {
+fn refusal(target: Target<'_>, code: &str, status: u16, told: &str) -> Failure {
     let Target {
         side,
         operation,
@@ -140,9 +143,20 @@ fn refusal(target: Target<'_>, code: &str, status: u16) -> Failure {
     if status >= 500 || status == 429 || RETRYABLE.contains(&code) {
         return Failure::retryable(side, message);
     }
-    let advice = if FORBIDDEN.contains(&code) {
-        format!("allow {operation} on {resource} in the function's role")
-    } else if MISSING.contains(&code) {
+    if FORBIDDEN.contains(&code) {
+        let denial = Denial::from_message(told, operation);
+        let action = denial.action.as_deref().unwrap_or(operation);
+        let reason = denial.told().map(|reason| format!("; {reason}"));
+        return Failure::permanent(
+            side,
+            format!(
+                "{action} on {resource} was refused ({code}, HTTP {status}{})",
+                reason.unwrap_or_default()
+            ),
+            denial.advice(operation, resource),
+        );
+    }
+    let advice = if MISSING.contains(&code) {
         format!(
             "{resource} does not exist in this account and region: check {setting} and AWS_REGION"
         )
@@ -190,7 +204,7 @@ mod tests {
             ("whatever", 429),
         ] {
             assert!(
-                refusal(TABLE, code, status).is_retryable(),
+                refusal(TABLE, code, status, "").is_retryable(),
                 "{code} {status}"
             );
         }
@@ -207,10 +221,28 @@ mod tests {
             ("UnrecognizedClientException", "renew"),
             ("ValidationException", "TABLE_NAME"),
         ] {
-            let failure = refusal(TABLE, code, 400);
+            let failure = refusal(TABLE, code, 400, "");
             assert!(!failure.is_retryable(), "{code}");
             let advice = failure.advice.unwrap();
             assert!(advice.contains(words), "{code}: {advice}");
         }
+    }
+
+    #[test]
+    fn a_denied_transaction_says_which_action_and_why() {
+        let transaction = Target {
+            operation: "dynamodb:PutItem, dynamodb:DeleteItem",
+            ..TABLE
+        };
+        let told = "User: arn:aws:sts::123456789012:assumed-role/r/ada is not authorized to perform: \
+                    dynamodb:DeleteItem on resource: arn:aws:dynamodb:x:123456789012:table/people with an \
+                    explicit deny in a resource-based policy";
+        let failure = refusal(transaction, "AccessDeniedException", 400, told);
+        assert_eq!(
+            failure.message,
+            "dynamodb:DeleteItem on people was refused (AccessDeniedException, HTTP 400; explicit deny in \
+             a resource-based policy)"
+        );
+        assert!(!failure.to_string().contains("ada"), "{failure}");
     }
 }

@@ -6,6 +6,7 @@
 //! line also knows profiles and the other places where the SDK looks for credentials.
 
 mod connector;
+mod denial;
 mod environment;
 mod failure;
 #[cfg(feature = "local")]
