@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build sam-local clients bench fuzz campaign mutants mutation-score coverage clean
+.PHONY: help demo test lint build sam-local deploy-local clients bench fuzz campaign mutants mutation-score coverage clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
@@ -30,6 +30,9 @@ build: ## The three Lambda zips in target/lambda (ARCH=arm64 or x86_64), with th
 sam-local: ## Builds with SAM and runs every sample in events/ in Docker, against the simulators
 	@tools/sam-local
 
+deploy-local: ## Deploys with SAM to an emulator of AWS, with permissions on, and plays the whole stack (IAM=1: without each permission)
+	@tools/deploy-local $(if $(IAM),--iam)
+
 clients: ## Plays a story with each official client of Okta and Anypoint on the simulators, and prints a table
 	@tools/clients
 
@@ -48,6 +51,7 @@ campaign: ## Plays random histories with faults at every remote, and prints figu
 mutants: ## Plants defects one by one and sees whether the tests and checks notice; about half an hour
 	@tools/setup
 	@tools/lint-setup
+	@tools/deploy-local
 	@tools/mutants
 
 mutation-score: ## Changes event, receiver, ledger, store and provision in every way that cargo-mutants knows; about two hours

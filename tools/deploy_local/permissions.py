@@ -26,14 +26,15 @@ def policies(play, role):
 
 def measured(play):
     """Permissions: what was asked for in this play, against the roles"""
-    resources, decisions = play.lab.resources(), play.lab.decisions()
+    resources = play.lab.resources()
+    decisions = [of for number, of in enumerate(play.lab.decisions()) if not any(first <= number < last for first, last in play.deliberate)]
     play.check(f"gap: the emulator asks for {GAP}, which AWS does not have", any(of["action"] == GAP for of in decisions))
     for name in ROLES:
         role = resources[name]
         allowed = {action for statement in policies(play, role)[1]["Statement"] for action in gaps.actions(statement)}
         asked = {of["action"] for of in decisions if of["role"] == role}
         as_on_aws = {"sqs:SendMessage" if action == GAP else action for action in asked}
-        refused = sorted({of["action"] for of in decisions if of["role"] == role and not of["allowed"] and of["action"] not in play.expected_refusals})
+        refused = sorted({of["action"] for of in decisions if of["role"] == role and not of["allowed"]})
         play.check(f"{name} lacks nothing that was asked for", not refused, refused or f"{len(as_on_aws)} actions")
         unused = sorted(allowed - as_on_aws - BY_THE_PLATFORM - {GAP} - RARE.get(name, set()))
         play.check(f"{name} allows nothing that was not asked for", not unused, unused or sorted(as_on_aws))

@@ -32,7 +32,7 @@ class Play:
         self.began = time.monotonic()
         self.failures = []
         self.url, self.out = None, {}
-        self.expected_refusals = set()
+        self.deliberate = []  # decisions from and to: refusals that a chapter brought about
 
     def say(self, text):
         print(f"{time.monotonic() - self.began:6.1f} s  {text}", flush=True)
@@ -347,11 +347,12 @@ def own_reason(play):
         # Narrowed to what the hook does: nobody could take the policy away again.
         statement.update(Resource=arn, Action=["sqs:SendMessage", "sqs:SendMessageBatch"])
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
-    since = now_ms()
+    since, first = now_ms(), len(play.lab.decisions())
     body = json.loads((ROOT / "events/06-user-assigned.json").read_text())["body"]
     status, _ = request("POST", play.url, body, {"authorization": play.secret()})
     said = " ".join(line.get("message", "") + str(line.get("fields", "")) for line in play.lab.log_lines("hook", since))
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
+    play.deliberate.append((first, len(play.lab.decisions())))
     play.check("gap: the emulator does no TLS, so that the policy refuses everybody", status == 503, status)
     play.check("the log says that a policy of the queue forbids it, and does not send anybody to the role", "explicit deny" in said, said[-400:])
 
