@@ -358,7 +358,7 @@ def own_reason(play):
 
 
 def update(play):
-    """A stack update: every parameter is handed over, and an import brings a user back"""
+    """A stack update: every parameter is handed over, an import brings a user back, a pause"""
     lab = play.lab
     lab.anypoint.add_user("only_in_anypoint", "Only", "There")
     lab.deploy(play.template, OTHER_VALUES)
@@ -382,8 +382,19 @@ def update(play):
     found = lab.okta.call("GET", "/users?limit=200")
     play.check("and Okta has the user", any(user["profile"]["login"].startswith("only.there@") for user in found))
     # Parameters that are not named keep their values.
-    lab.deploy(play.template, {name: declared["Parameters"][name].get("Default") for name in OTHER_VALUES})
+    defaults = {name: declared["Parameters"][name].get("Default") for name in OTHER_VALUES}
+    lab.deploy(play.template, {**defaults, "Changes": "pause"})
     play.after_deployment()
+    sources = lab.client("lambda").list_event_source_mappings(FunctionName=f"{STACK}-provision")["EventSourceMappings"]
+    scheduler = lab.client("scheduler")
+    states = {scheduler.get_schedule(Name=of["Name"], GroupName=of["GroupName"])["State"] for of in scheduler.list_schedules()["Schedules"]}
+    play.check("Changes=pause: the event source and the schedules rest", sources[0]["State"] in ("Disabled", "Disabling") and
+               states == {"DISABLED"}, f"{sources[0]['State']}, {states}")
+    lab.okta.profile(GRACE, lastName="Hopper")
+    play.check("and an event waits in the queue", until(10, lambda: lab.waiting(play.out["QueueUrl"])[0]))
+    lab.deploy(play.template, {"Changes": "apply"})
+    play.after_deployment()
+    play.check("until changes are applied again", until(20, lambda: (play.account("grace_hopper") or {}).get("lastName") == "Hopper"))
 
 
 def alarms_and_metrics(play):
