@@ -11,11 +11,6 @@ ROLES = {"HookRole": "hook", "ProvisionRole": "provision", "ScheduleRole": "sche
 # Asked for by Lambda and its event source in a role's name, which the emulator does without asking.
 BY_THE_PLATFORM = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 GAP = "sqs:SendMessageBatch"
-# Needed, and not provoked by a play.
-RARE = {
-    # An import that links a user whom another run links at the same moment: the account that was linked before is left.
-    "ScheduleRole": {"dynamodb:UpdateItem"},
-}
 
 
 # The function works without it, and says nothing: it opens the connection to the table ahead of need.
@@ -41,7 +36,7 @@ def measured(play):
         as_on_aws = {"sqs:SendMessage" if action == GAP else action for action in asked}
         refused = sorted({of["action"] for of in decisions if of["role"] == role and not of["allowed"]})
         play.check(f"{name} lacks nothing that was asked for", not refused, refused or f"{len(as_on_aws)} actions")
-        unused = sorted(allowed - as_on_aws - BY_THE_PLATFORM - {GAP} - RARE.get(name, set()))
+        unused = sorted(allowed - as_on_aws - BY_THE_PLATFORM - {GAP})
         play.check(f"{name} allows nothing that was not asked for", not unused, unused or sorted(as_on_aws))
 
 
@@ -94,7 +89,7 @@ def without_each(play):
         policy, whole = policies(play, role)
         for index, statement in enumerate(whole["Statement"]):
             for action in gaps.actions(statement):
-                if action in BY_THE_PLATFORM | {GAP} | RARE.get(name, set()):
+                if action in BY_THE_PLATFORM | {GAP}:
                     continue
                 turn += 1
                 gone = {action, GAP} if action == "sqs:SendMessage" else {action}
