@@ -6,12 +6,15 @@ mod console;
 mod demo;
 mod doctor;
 mod duration;
+mod env_file;
 mod events;
 mod explain;
 mod hook;
 mod link;
+mod man;
 mod names;
 mod outlook;
+mod ready;
 mod remote;
 mod replay;
 mod schedule;
@@ -20,6 +23,7 @@ mod simulate;
 mod stop;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -35,7 +39,7 @@ use console::{Console, Verdict, misused, report};
     propagate_version = true,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_long_help = "Settings come from the environment, the same variables as on Lambda.\n\
+    after_long_help = "Settings come from the environment, the same variables as on Lambda, and from --env-file.\n\
                        Exit codes: 0 done; 1 a problem was found or the work failed; 2 wrong usage \
                        or settings.\n\n\
                        Examples:\n  \
@@ -48,6 +52,9 @@ struct Cli {
     /// Print JSON for machines instead of text for people.
     #[arg(long, global = true)]
     json: bool,
+    /// Read settings from this file, too: NAME=VALUE lines. Variables that are set already win.
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,7 +79,9 @@ enum Command {
     Unlink(link::UnlinkArgs),
     ResetEmail(link::ResetArgs),
     Hook(hook::Args),
+    Ready(ready::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +90,9 @@ fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     let console = Console::new(cli.json);
+    if let Some(file) = &cli.env_file {
+        return report(Err(env_file::start_anew(file)), &console);
+    }
     match cli.command {
         // It runs for long and logs as the Lambdas do.
         Command::Serve(_) => {}
@@ -119,7 +131,9 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::Unlink(args) => link::unlink(&args, console).await,
         Command::ResetEmail(args) => link::reset_email(&args, console).await,
         Command::Hook(args) => hook::run(&args, console).await,
+        Command::Ready(args) => ready::run(&args, console),
         Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }
 

@@ -37,7 +37,7 @@ pub const WORK_TIME: Duration = Duration::from_secs(120);
 #[group(skip)]
 pub struct Args {
     /// The database file of `serve`, in place of the DynamoDB table TABLE_NAME.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "DATA_FILE")]
     pub data: Option<PathBuf>,
 }
 
