@@ -14,6 +14,7 @@
 
 mod attending;
 mod connections;
+mod figures;
 mod http;
 mod lock;
 mod recovery;
@@ -32,6 +33,7 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tower::limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
+use tower::util::MapResponse;
 use tower::{ServiceBuilder, service_fn};
 
 use crate::clock::{Clock, SystemClock};
@@ -39,7 +41,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ledger::{Ledger, SqliteLedger};
 use crate::queue::{Queue, SqliteQueue};
-use crate::receiver::{Deliveries, Gate, Gated};
+use crate::receiver::{Answer, Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::{Database, make_if_missing};
@@ -50,6 +52,7 @@ use crate::worker::{Pace, Worker};
 
 use self::attending::Attending;
 use self::connections::{Connections, Held};
+use self::figures::Totals;
 use self::http::{Limits, serve};
 use self::status::Status;
 
@@ -145,7 +148,7 @@ pub struct Ready {
     dispatcher: Dispatcher,
     database: Database,
     tasks: Vec<schedules::Repeated>,
-    metrics: Arc<Metrics>,
+    totals: Arc<Totals>,
     clock: Arc<dyn Clock>,
     stop: watch::Receiver<bool>,
     stopper: watch::Sender<bool>,
@@ -159,6 +162,7 @@ impl Ready {
     pub async fn new(options: &Options, settings: &Settings) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("serve"));
+        let totals = Arc::new(Totals::new(metrics.clone(), clock.now_ms()));
         // The file must be there to have one lock under all its names.
         make_if_missing(&options.data)?;
         let lock = OnlyOne::take(&options.data)?;
@@ -232,6 +236,7 @@ impl Ready {
                     data,
                     door.clone(),
                     clock.clone(),
+                    totals.clone(),
                     stop.clone(),
                 );
                 Some((listen(address, "--status")?, page))
@@ -252,7 +257,7 @@ impl Ready {
             },
             database,
             tasks,
-            metrics,
+            totals,
             clock,
             stop,
             stopper,
@@ -294,13 +299,18 @@ impl Ready {
             dispatcher,
             database,
             tasks,
-            metrics,
+            totals,
             clock,
             stop,
             stopper,
         } = self;
 
         let mut parts = tokio::task::JoinSet::new();
+        let counted = totals.clone();
+        let hook = MapResponse::new(hook, move |reply: Answer| {
+            counted.answered(reply.status());
+            reply
+        });
         let connections = door.connections.clone();
         parts.spawn(serve(
             listener,
@@ -329,7 +339,7 @@ impl Ready {
         for task in tasks {
             parts.spawn(task.repeat(stop.clone(), GRACE));
         }
-        parts.spawn(drain(metrics, door, clock.clone(), stop.clone()));
+        parts.spawn(drain(totals, door, stop.clone()));
         parts.spawn(keep_working(dispatcher, stop));
 
         until.await;
@@ -380,12 +390,10 @@ async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
     }
 }
 
-/// There is no CloudWatch here: the ledger has the figures. What was measured goes to the log at
-/// `debug`, so that it does not pile up.
+/// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`.
 async fn drain(
-    metrics: Arc<Metrics>,
+    totals: Arc<Totals>,
     door: Door,
-    clock: Arc<dyn Clock>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut before = DoorFigures::default();
@@ -403,9 +411,7 @@ async fn drain(
         metrics.count_some(Metric::Refused, now.refused - before.refused);
         metrics.count_some(Metric::Evicted, evicted);
         before = now;
-        for line in metrics.take_lines(clock.now_ms()) {
-            tracing::debug!("{line}");
-        }
+        totals.collect();
         if stopped.is_ok() {
             return;
         }

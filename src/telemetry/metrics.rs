@@ -31,7 +31,7 @@ pub enum Metric {
     /// Events that wait for a second look.
     Waiting,
     /// Calls about nobody in particular that a side refused: nothing is worked on (`Side`).
-    Refused(Side),
+    SideRefuses(Side),
     /// Results that came too late: another owner had taken over.
     Superseded,
     /// From an event's publication until it was applied, in milliseconds.
@@ -47,7 +47,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Received => "Received",
             Self::NotQueued(_) => "NotQueued",
@@ -56,7 +56,7 @@ impl Metric {
             Self::Applied(_) => "Applied",
             Self::Failed(..) => "Failed",
             Self::Waiting => "Waiting",
-            Self::Refused(_) => "Refused",
+            Self::SideRefuses(_) => "SideRefuses",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
             Self::Refused => "Refused",
@@ -67,7 +67,7 @@ impl Metric {
     }
 
     /// The dimensions beside `Function`; each is a set of its own.
-    fn dimensions(self) -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn dimensions(self) -> Vec<(&'static str, &'static str)> {
         match self {
             Self::NotQueued(cause) => vec![("Cause", cause.as_str())],
             Self::Ignored(reason) => vec![("Reason", reason)],
@@ -75,7 +75,7 @@ impl Metric {
             Self::Failed(class, cause) => {
                 vec![("Class", class.as_str()), ("Cause", cause.as_str())]
             }
-            Self::Refused(side) => vec![("Side", side.as_str())],
+            Self::SideRefuses(side) => vec![("Side", side.as_str())],
             Self::RunCompleted(task) | Self::RunStopped(task) => vec![("Task", task)],
             Self::Received
             | Self::Duplicate
@@ -84,6 +84,23 @@ impl Metric {
             | Self::AgeMs
             | Self::Refused
             | Self::Evicted => Vec::new(),
+        }
+    }
+
+    /// What it is, for who reads the figures.
+    #[cfg(feature = "local")]
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::Received => "Events received.",
+            Self::Ignored(_) => "Events acknowledged and not acted upon.",
+            Self::Duplicate => "Events that were done, or had failed for good, before.",
+            Self::Applied(_) => "Actions carried out.",
+            Self::Failed(..) => "Events that failed; class permanent: for good.",
+            Self::Waiting => "Events that wait for a second look.",
+            Self::Superseded => "Results that came too late, because another owner had taken over.",
+            Self::AgeMs => "From an event's publication until it was applied.",
+            Self::RunCompleted(_) => "Scheduled runs that ended well.",
+            Self::RunStopped(_) => "Scheduled runs that a limit or an unreadable source stopped.",
         }
     }
 
@@ -147,11 +164,14 @@ impl Metrics {
             .push(value);
     }
 
+    /// Takes everything gathered so far: of what is counted one sum, of what is measured each value.
+    pub(crate) fn take(&self) -> BTreeMap<Metric, Vec<u64>> {
+        std::mem::take(&mut *self.values.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes everything gathered so far, as lines to be written to standard output at `now_ms`.
     pub fn take_lines(&self, now_ms: i64) -> Vec<String> {
-        let values =
-            std::mem::take(&mut *self.values.lock().unwrap_or_else(PoisonError::into_inner));
-        values
+        self.take()
             .iter()
             .flat_map(|(metric, values)| values.chunks(VALUES_PER_LINE).map(|v| (*metric, v)))
             .map(|(metric, values)| self.line(metric, values, now_ms).to_string())

@@ -221,7 +221,7 @@ impl Worker {
             return back(None);
         }
         if let Some(failure) = self.surroundings.out_of_order(deadline).await {
-            self.metrics.count(Metric::Refused(failure.side), 1);
+            self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(%subject, "events go back, the surroundings are out of order: {failure}");
             return back(failure.retry_after);
         }
@@ -333,7 +333,7 @@ impl Worker {
             && failure.cause.is_refusal()
             && self.surroundings.is_everybodys(failure, deadline).await
         {
-            self.metrics.count(Metric::Refused(failure.side), 1);
+            self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(side = %failure.side, "the side refuses everybody: {failure}");
         }
         let memo = progress

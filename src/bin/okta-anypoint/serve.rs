@@ -38,7 +38,12 @@ pub struct Args {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// The database file; made if it is missing.
-    #[arg(long, value_name = "FILE", env = "DATA_FILE", default_value = "okta-anypoint.db")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DATA_FILE",
+        default_value = "okta-anypoint.db"
+    )]
     data: PathBuf,
     /// Where to show the status page, /health and /ready.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]

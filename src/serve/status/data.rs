@@ -129,6 +129,33 @@ pub struct Overview {
     pub series: Vec<Bar>,
 }
 
+/// What the file says in numbers.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// Records by state.
+    pub events: States,
+    /// The queue.
+    pub queue: Queued,
+    /// Links.
+    pub links: Vec<LinkCount>,
+    /// The last report of each scheduled task.
+    pub reports: Vec<Value>,
+}
+
+/// Reads the numbers.
+pub async fn figures(database: &Database, now_ms: i64) -> Result<Figures, Failure> {
+    database
+        .read(Side::Table, move |c| {
+            Ok(Figures {
+                events: states(c)?,
+                queue: queue(c, now_ms)?,
+                links: link_counts(c)?,
+                reports: reports(c)?,
+            })
+        })
+        .await
+}
+
 /// Reads the overview.
 pub async fn overview(
     database: &Database,

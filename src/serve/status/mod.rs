@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::figures::Totals;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::sqlite::Database;
@@ -33,6 +34,7 @@ use data::{Filter, Probe};
 use page::Frame;
 use series::WINDOWS;
 
+pub use data::Figures;
 pub use text::shell_word;
 
 /// An answer.
@@ -58,6 +60,7 @@ struct Shared {
     door: Door,
     clock: Arc<dyn Clock>,
     started_ms: i64,
+    totals: Arc<Totals>,
     stop: watch::Receiver<bool>,
 }
 
@@ -70,6 +73,7 @@ impl Status {
         data: String,
         door: Door,
         clock: Arc<dyn Clock>,
+        totals: Arc<Totals>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let started_ms = clock.now_ms();
@@ -81,6 +85,7 @@ impl Status {
                 door,
                 clock,
                 started_ms,
+                totals,
                 stop,
             }),
         }
@@ -97,6 +102,8 @@ impl Status {
         match request.uri().path() {
             "/health" => return plain(200, "ok\n"),
             "/ready" => return self.ready(&request).await,
+            // Numbers only: a monitor may call this machine by any name.
+            "/metrics" => return self.metrics().await,
             _ => {}
         }
         if !names_this_machine(&request) {
@@ -184,6 +191,22 @@ impl Status {
                     plain(503, "the database cannot be written\n")
                 }
             },
+            Err(_) => plain(503, "the database does not answer in time\n"),
+        }
+    }
+
+    async fn metrics(&self) -> Reply {
+        let now_ms = self.shared.clock.now_ms();
+        match timeout(PROBE, data::figures(&self.shared.reads, now_ms)).await {
+            Ok(Ok(figures)) => reply(
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+                self.shared.totals.text(&figures),
+            ),
+            Ok(Err(failure)) => {
+                tracing::error!("the metrics cannot be read: {failure}");
+                plain(503, "the database cannot be read\n")
+            }
             Err(_) => plain(503, "the database does not answer in time\n"),
         }
     }

@@ -1,0 +1,296 @@
+//! `/metrics`: what is counted since the start, and what the file says now, in Prometheus' text format
+//! (Prometheus, "Exposition formats", version 0.0.4).
+//!
+//! On Lambda the same counts go to CloudWatch. No ids and no names: numbers, states and fixed words only.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::schedule::Task;
+use crate::telemetry::{Metric, Metrics};
+
+use super::status::Figures;
+
+/// In front of every name.
+const PREFIX: &str = "okta_anypoint";
+/// Upper bounds of the histogram of ages, in seconds. Okta's own delay is seconds to an hour.
+const AGES: [u64; 9] = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400];
+/// Counted from the start on, so that the first one is seen as an increase.
+const FROM_THE_START: [Metric; 11] = [
+    Metric::Received,
+    Metric::Duplicate,
+    Metric::Superseded,
+    Metric::Failed("permanent"),
+    Metric::Failed("retryable"),
+    Metric::RunCompleted("catch_up"),
+    Metric::RunCompleted("reconcile"),
+    Metric::RunCompleted("import"),
+    Metric::RunStopped("catch_up"),
+    Metric::RunStopped("reconcile"),
+    Metric::RunStopped("import"),
+];
+
+/// What was counted since the start.
+#[derive(Debug)]
+pub struct Totals {
+    metrics: Arc<Metrics>,
+    started_ms: i64,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    sums: BTreeMap<Metric, u64>,
+    answers: BTreeMap<u16, u64>,
+    ages: [u64; AGES.len()],
+    aged: u64,
+    age_ms: u64,
+}
+
+impl Totals {
+    /// Totals of `metrics`, from `started_ms` on.
+    pub fn new(metrics: Arc<Metrics>, started_ms: i64) -> Self {
+        let sums = FROM_THE_START.map(|metric| (metric, 0)).into();
+        Self {
+            metrics,
+            started_ms,
+            counted: Mutex::new(Counted {
+                sums,
+                ..Counted::default()
+            }),
+        }
+    }
+
+    /// Adds what was gathered since the last time, so that it does not pile up.
+    pub fn collect(&self) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (metric, values) in self.metrics.take() {
+            if metric == Metric::AgeMs {
+                values.into_iter().for_each(|age_ms| counted.age(age_ms));
+            } else {
+                *counted.sums.entry(metric).or_default() += values.iter().sum::<u64>();
+            }
+        }
+    }
+
+    /// Counts an answer to a delivery.
+    pub fn answered(&self, status: StatusCode) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.answers.entry(status.as_u16()).or_default() += 1;
+    }
+
+    /// Everything as text, with `now` from the file.
+    pub fn text(&self, now: &Figures) -> String {
+        self.collect();
+        let mut page = Page::default();
+        page.family("build_info", "gauge", "The version that runs.");
+        page.line("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        page.family("start_time_seconds", "gauge", "When the program started.");
+        page.line("start_time_seconds", &[], self.started_ms / 1_000);
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.write(&mut page);
+        drop(counted);
+        write_figures(now, &mut page);
+        page.0
+    }
+}
+
+impl Counted {
+    fn age(&mut self, age_ms: u64) {
+        self.aged += 1;
+        self.age_ms += age_ms;
+        for (most, count) in AGES.iter().zip(&mut self.ages) {
+            *count += u64::from(age_ms <= most * 1_000);
+        }
+    }
+
+    fn write(&self, page: &mut Page) {
+        let mut family = "";
+        for (metric, sum) in &self.sums {
+            let name = format!("{}_total", snake(metric.name()));
+            if family != metric.name() {
+                family = metric.name();
+                page.family(&name, "counter", metric.help());
+            }
+            match metric.dimension() {
+                None => page.line(&name, &[], sum),
+                Some((label, value)) => page.line(&name, &[(&snake(label), value)], sum),
+            }
+        }
+        page.family("age_seconds", "histogram", Metric::AgeMs.help());
+        for (most, count) in AGES.iter().zip(self.ages) {
+            page.line("age_seconds_bucket", &[("le", &most.to_string())], count);
+        }
+        page.line("age_seconds_bucket", &[("le", "+Inf")], self.aged);
+        let sum = format!("{}.{:03}", self.age_ms / 1_000, self.age_ms % 1_000);
+        page.line("age_seconds_sum", &[], sum);
+        page.line("age_seconds_count", &[], self.aged);
+        page.family(
+            "http_answers_total",
+            "counter",
+            "Answers to deliveries, by status.",
+        );
+        for (status, count) in &self.answers {
+            page.line(
+                "http_answers_total",
+                &[("code", &status.to_string())],
+                count,
+            );
+        }
+    }
+}
+
+fn write_figures(now: &Figures, page: &mut Page) {
+    page.family("queue_messages", "gauge", "Changes in the queue, by state.");
+    let queue = &now.queue;
+    for (state, count) in [
+        ("waiting", queue.waiting),
+        ("postponed", queue.postponed),
+        ("in_flight", queue.in_flight),
+        ("dead", queue.dead),
+    ] {
+        page.line("queue_messages", &[("state", state)], count);
+    }
+    let name = "queue_oldest_age_seconds";
+    page.family(
+        name,
+        "gauge",
+        "The age of the oldest change in the queue; 0 when it is empty.",
+    );
+    page.line(name, &[], queue.oldest_age_ms.unwrap_or(0) / 1_000);
+    page.family("records", "gauge", "Records of events, by state.");
+    for (state, count) in [
+        ("in_progress", now.events.in_progress),
+        ("done", now.events.done),
+        ("failed_retryable", now.events.failed_retryable),
+        ("failed_permanent", now.events.failed_permanent),
+    ] {
+        page.line("records", &[("state", state)], count);
+    }
+    page.family(
+        "links",
+        "gauge",
+        "Links, by kind and by how they came to be.",
+    );
+    for link in &now.links {
+        let labels = [
+            ("kind", link.kind.as_str()),
+            ("origin", link.origin.as_str()),
+        ];
+        page.line("links", &labels, link.count);
+    }
+    write_runs(now, page);
+}
+
+/// What of a task's last report can be a number.
+type OfRun = fn(&Value) -> Option<i64>;
+
+fn write_runs(now: &Figures, page: &mut Page) {
+    let families: [(&str, &str, OfRun); 3] = [
+        (
+            "task_last_run_timestamp_seconds",
+            "When the last run of a task began.",
+            |report| {
+                let began: jiff::Timestamp = report["started_at"].as_str()?.parse().ok()?;
+                Some(began.as_second())
+            },
+        ),
+        (
+            "task_last_run_stopped",
+            "Whether the last run of a task was stopped: 1, else 0.",
+            |report| Some(i64::from(report["outcome"] == "stopped")),
+        ),
+        (
+            "task_last_run_problems",
+            "What the last run of a task left to a person.",
+            |report| i64::try_from(report["problems"].as_array()?.len()).ok(),
+        ),
+    ];
+    for (name, help, value) in families {
+        page.family(name, "gauge", help);
+        for report in &now.reports {
+            let task = [Task::CatchUp, Task::Reconcile, Task::Import]
+                .into_iter()
+                .find(|task| report["task"] == task.as_str());
+            if let (Some(task), Some(value)) = (task, value(report)) {
+                page.line(name, &[("task", task.as_str())], value);
+            }
+        }
+    }
+}
+
+/// The text so far. Label values are fixed words: none needs to be escaped.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(
+            self.0,
+            "# HELP {PREFIX}_{name} {help}\n# TYPE {PREFIX}_{name} {kind}\n"
+        );
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let _ = write!(self.0, "{PREFIX}_{name}");
+        for (position, (label, value)) in labels.iter().enumerate() {
+            let before = if position == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{label}=\"{value}\"");
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{after} {value}");
+    }
+}
+
+/// `RunCompleted` as `run_completed`.
+fn snake(name: &str) -> String {
+    let mut text = String::new();
+    for (position, character) in name.chars().enumerate() {
+        if character.is_ascii_uppercase() && position > 0 {
+            text.push('_');
+        }
+        text.push(character.to_ascii_lowercase());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_grow_and_ages_fall_into_their_buckets() {
+        let metrics = Arc::new(Metrics::new("serve"));
+        let totals = Totals::new(Arc::clone(&metrics), 5_000);
+        metrics.count(Metric::Received, 2);
+        assert!(
+            totals
+                .text(&Figures::default())
+                .contains("okta_anypoint_received_total 2\n")
+        );
+        metrics.count(Metric::Received, 3);
+        metrics.count(Metric::Applied("create_account"), 1);
+        metrics.measure(Metric::AgeMs, 4_200);
+        metrics.measure(Metric::AgeMs, 90_000_000);
+        totals.answered(StatusCode::NO_CONTENT);
+        let text = totals.text(&Figures::default());
+        for line in [
+            "okta_anypoint_received_total 5",
+            "okta_anypoint_failed_total{class=\"permanent\"} 0",
+            "okta_anypoint_applied_total{action=\"create_account\"} 1",
+            "okta_anypoint_age_seconds_bucket{le=\"1\"} 0",
+            "okta_anypoint_age_seconds_bucket{le=\"5\"} 1",
+            "okta_anypoint_age_seconds_bucket{le=\"86400\"} 1",
+            "okta_anypoint_age_seconds_bucket{le=\"+Inf\"} 2",
+            "okta_anypoint_age_seconds_sum 90004.200",
+            "okta_anypoint_http_answers_total{code=\"204\"} 1",
+            "okta_anypoint_start_time_seconds 5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+}
