@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build sam-local deploy-local clients bench fuzz campaign mutants mutation-score coverage clean
+.PHONY: help demo test lint build release image sam-local deploy-local clients bench fuzz campaign mutants mutation-score coverage clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
@@ -26,6 +26,12 @@ lint: ## Format, clippy, docs, dependencies, template and its permissions
 
 build: ## The three Lambda zips in target/lambda (ARCH=arm64 or x86_64), with their sizes
 	@tools/build $(ARCH)
+
+release: ## Everything of a release in dist/, for both architectures or the one in ONLY
+	@tools/release $(ONLY)
+
+image: ## The container image, and dist/ in an empty Debian: both are built and played (needs dist/)
+	@tools/image
 
 sam-local: ## Builds with SAM and runs every sample in events/ in Docker, against the simulators
 	@tools/sam-local

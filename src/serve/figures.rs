@@ -34,6 +34,9 @@ const FROM_THE_START: [Metric; 11] = [
     Metric::RunStopped("import"),
 ];
 
+/// Families that have no line before their first reason or action.
+const EMPTY_AT_FIRST: [Metric; 2] = [Metric::Ignored(""), Metric::Applied("")];
+
 /// What was counted since the start.
 #[derive(Debug)]
 pub struct Totals {
@@ -109,16 +112,20 @@ impl Counted {
     }
 
     fn write(&self, page: &mut Page) {
-        let mut family = "";
-        for (metric, sum) in &self.sums {
-            let name = format!("{}_total", snake(metric.name()));
-            if family != metric.name() {
-                family = metric.name();
-                page.family(&name, "counter", metric.help());
-            }
-            match metric.dimension() {
-                None => page.line(&name, &[], sum),
-                Some((label, value)) => page.line(&name, &[(&snake(label), value)], sum),
+        let counted = self.sums.keys().copied();
+        let families: BTreeMap<_, _> = EMPTY_AT_FIRST
+            .into_iter()
+            .chain(counted)
+            .map(|metric| (metric.name(), metric))
+            .collect();
+        for (family, one) in families {
+            let name = format!("{}_total", snake(family));
+            page.family(&name, "counter", one.help());
+            for (metric, sum) in self.sums.iter().filter(|(m, _)| m.name() == family) {
+                match metric.dimension() {
+                    None => page.line(&name, &[], sum),
+                    Some((label, value)) => page.line(&name, &[(&snake(label), value)], sum),
+                }
             }
         }
         page.family("age_seconds", "histogram", Metric::AgeMs.help());

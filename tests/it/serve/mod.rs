@@ -10,6 +10,7 @@ mod file;
 mod kills;
 mod load;
 mod measure;
+mod metrics;
 mod process;
 mod rig;
 mod status;

@@ -1,0 +1,263 @@
+//! `/metrics` as a real Prometheus scrapes it, and the alerts and the dashboard that read it.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{LONG, Remotes, Serve};
+
+/// A program of Debian's package `prometheus`, on the PATH or as `tools/setup` brings it.
+fn program(name: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/prometheus/usr/bin");
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths)
+        .chain([here])
+        .map(|folder| folder.join(name))
+        .find(|program| program.exists());
+    found.unwrap_or_else(|| panic!("{name} is missing: run tools/setup"))
+}
+
+fn monitoring(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("monitoring")
+        .join(file)
+}
+
+/// What `command` says; fails the test if it fails.
+fn passes(command: &mut Command, input: &str) {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// The names that begin with ours in some text.
+fn names(text: &str) -> BTreeSet<String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !word(c))
+        .filter(|name| name.starts_with("okta_anypoint_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// One event that was done and one that failed for good.
+async fn scene(options: &[&str]) -> (Remotes, Serve) {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve(options);
+    let done = remotes.user("ada");
+    let refused = remotes.user("lin");
+    let mut events = remotes.assign(&done);
+    let bad = remotes
+        .okta
+        .world()
+        .assign_with_username(super::APP, &refused, "no spaces allowed");
+    events.extend(bad.unwrap());
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    let unknown = remotes.http.post(&serve.hook).send().await.unwrap();
+    assert_eq!(unknown.status(), 401);
+    serve.settled(&remotes).await;
+    (remotes, serve)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_what_became_of_the_events() {
+    let deliveries_only = ["--catch-up-every", "off", "--reconcile-every", "off"];
+    let (remotes, serve) = scene(&deliveries_only).await;
+    let (status, text) = serve.get(&remotes, "/metrics").await;
+    assert_eq!(status, 200, "{text}");
+    passes(
+        Command::new(program("promtool")).args(["check", "metrics"]),
+        &text,
+    );
+    for line in [
+        "okta_anypoint_received_total 2",
+        "okta_anypoint_applied_total{action=\"create_account\"} 1",
+        "okta_anypoint_failed_total{class=\"permanent\"} 1",
+        "okta_anypoint_failed_total{class=\"retryable\"} 0",
+        "okta_anypoint_records{state=\"done\"} 1",
+        "okta_anypoint_records{state=\"failed_permanent\"} 1",
+        "okta_anypoint_queue_messages{state=\"waiting\"} 0",
+        "okta_anypoint_queue_oldest_age_seconds 0",
+        "okta_anypoint_links{kind=\"user\",origin=\"created\"} 1",
+        "okta_anypoint_http_answers_total{code=\"204\"} 1",
+        "okta_anypoint_http_answers_total{code=\"401\"} 1",
+        "okta_anypoint_age_seconds_count 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    for personal in ["acme.example", "00u", "0oa", "no spaces"] {
+        assert!(!text.contains(personal), "{personal}: {text}");
+    }
+    // A monitor calls this machine by whatever name it has; the pages are shown to local names only.
+    let ask = async |path: &str| {
+        let url = format!("{}{path}", serve.status);
+        let request = remotes
+            .http
+            .get(url)
+            .header("host", "anypoint.corp.example:8088");
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((ask("metrics").await, ask("").await), (200, 403));
+    // The second scrape counts on.
+    assert_eq!(
+        remotes
+            .deliver(&serve, &remotes.assign(&remotes.user("kay")))
+            .await,
+        Some(204)
+    );
+    serve.settled(&remotes).await;
+    let (_, text) = serve.get(&remotes, "/metrics").await;
+    assert!(text.contains("okta_anypoint_received_total 3\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_dashboard_read_what_is_there() {
+    let promtool = program("promtool");
+    let folder = monitoring("");
+    let check = |arguments: &[&str]| {
+        passes(
+            Command::new(&promtool).current_dir(&folder).args(arguments),
+            "",
+        );
+    };
+    check(&["check", "config", "prometheus.yml"]);
+    check(&["test", "rules", "alerts.test.yml"]);
+
+    let (remotes, serve) = scene(&[]).await;
+    // The catch-up that runs at the start leaves its report.
+    let begun = Instant::now();
+    let scraped = loop {
+        let (_, text) = serve.get(&remotes, "/metrics").await;
+        if text.contains("okta_anypoint_task_last_run_timestamp_seconds{task=\"catch_up\"}") {
+            break text;
+        }
+        assert!(
+            begun.elapsed() < LONG,
+            "no catch-up: {text}\n{}",
+            serve.log()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let there = names(&scraped);
+    for file in ["alerts.yml", "alerts.test.yml", "grafana.json"] {
+        let text = std::fs::read_to_string(monitoring(file)).unwrap();
+        let missing: Vec<_> = names(&text)
+            .into_iter()
+            .filter(|name| !there.contains(name))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{file} reads {missing:?}, which nothing says"
+        );
+    }
+    let dashboard = std::fs::read_to_string(monitoring("grafana.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 10);
+}
+
+/// A running Prometheus.
+struct Prometheus {
+    child: Child,
+    url: String,
+}
+
+impl Prometheus {
+    fn start(folder: &Path, target: &str) -> Self {
+        let config = serde_json::json!({
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "scrape_configs": [{"job_name": "okta-anypoint", "static_configs": [{"targets": [target]}]}],
+            "rule_files": [monitoring("alerts.yml")],
+        });
+        // JSON is YAML.
+        let file = folder.join("prometheus.yml");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let log = std::fs::File::create(folder.join("prometheus.log")).unwrap();
+        let child = Command::new(program("prometheus"))
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.join("prometheus").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    /// The value of a query; `None` while there is none.
+    async fn value(&self, remotes: &Remotes, query: &str) -> Option<String> {
+        let url = format!("{}/api/v1/query", self.url);
+        let answer = remotes
+            .http
+            .get(url)
+            .query(&[("query", query)])
+            .send()
+            .await
+            .ok()?;
+        let answer: Value = answer.json().await.ok()?;
+        Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_scrapes_it_and_fires_the_alert_of_a_failure() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let target = serve
+        .status
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
+    let prometheus = Prometheus::start(remotes.folder.path(), &target);
+    let wait_for = async |query: &str, value: &str| {
+        let begun = Instant::now();
+        loop {
+            let found = prometheus.value(&remotes, query).await;
+            if found.as_deref() == Some(value) {
+                return;
+            }
+            assert!(begun.elapsed() < LONG, "{query}: {found:?}, not {value}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    wait_for("up{job=\"okta-anypoint\"}", "1").await;
+    wait_for("okta_anypoint_failed_total{class=\"permanent\"}", "0").await;
+    let refused = remotes.user("lin");
+    let events =
+        remotes
+            .okta
+            .world()
+            .assign_with_username(super::APP, &refused, "no spaces allowed");
+    assert_eq!(remotes.deliver(&serve, &events.unwrap()).await, Some(204));
+    let firing = "count(ALERTS{alertname=\"OktaAnypointFailedEvents\", alertstate=\"firing\"})";
+    wait_for(firing, "1").await;
+}
