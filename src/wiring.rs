@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::secrets::SecretsManager;
 use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings};
 use crate::store::{Documents, DynamoDbStore, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogFormat, Metrics};
 use crate::worker::{InlineQueue, Pace, Worker};
 
 /// The table behind both ports.
@@ -82,6 +82,9 @@ pub async fn reader(
         Reader::with_secrets(environment, store, needs, Deadline::within(time)).await?;
     if let Err(error) = Network::of_process() {
         reader.report(error.variable, "is malformed", &error.expected);
+    }
+    if let Err(expected) = LogFormat::asked() {
+        reader.report("LOG_FORMAT", "is malformed", expected);
     }
     Ok(reader)
 }

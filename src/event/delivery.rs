@@ -200,6 +200,21 @@ mod tests {
         assert_eq!(reading.changes[0].published, NOW);
     }
 
+    #[test]
+    fn a_time_with_words_behind_it_is_no_time() {
+        for behind in [
+            "[u-ca=planted]",
+            "[Europe/Vienna]",
+            " \u{1b}[2J",
+            &"0".repeat(40),
+        ] {
+            let mut event = event("user.lifecycle.create", all_targets());
+            event["published"] = json!(format!("2026-03-02T09:15:04Z{behind}"));
+            let reading = read(json!([event])).unwrap();
+            assert_eq!(reading.changes[0].published, NOW, "{behind}");
+        }
+    }
+
     /// JSON may spell any character as an escape.
     #[test]
     fn escapes_are_read_as_what_they_stand_for() {

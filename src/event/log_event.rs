@@ -182,7 +182,7 @@ impl<'a> LogEvent<'a> {
         let published = self
             .published
             .get()
-            .filter(|text| text.parse::<jiff::Timestamp>().is_ok())
+            .filter(|text| is_time(text))
             .unwrap_or(now);
         let subject = subject.ok_or(Ignored::NoSubject)?;
         let group = match &subject {
@@ -210,6 +210,13 @@ impl<'a> LogEvent<'a> {
             .filter(move |target| target.kind.get() == Some(kind))
             .filter_map(|target| target.id.get())
     }
+}
+
+/// Whether a text is a point in time and nothing else: the parser takes annotations behind it, of any length
+/// (RFC 9557), and the text is stored and shown as it is.
+fn is_time(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
+    text.bytes().all(plain) && text.len() <= 40 && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 /// A value that may be missing, null, or of a type that nobody expected: then it is `None`.

@@ -205,14 +205,12 @@ impl Scheduler {
 
     async fn conclude(&self, summary: &Summary, ended_well: bool) {
         let task = summary.task.as_str();
-        let short = serde_json::to_string(&summary.in_short()).unwrap_or_default();
         if ended_well {
             self.metrics.count(Metric::RunCompleted(task), 1);
-            tracing::info!(task, summary = short, "a scheduled run has ended");
         } else {
             self.metrics.count(Metric::RunStopped(task), 1);
-            tracing::error!(task, summary = short, "a scheduled run was stopped");
         }
+        summary.log(ended_well);
         if let Err(failure) = self.keep_report(summary).await {
             tracing::error!(task, "the report could not be kept: {failure}");
         }

@@ -1,50 +1,108 @@
 //! Log set-up.
 
 use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IsTerminal as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry};
 
-/// Crates that print requests with their headers and bodies when they are asked for details. They are
-/// held at `warn` whatever the level.
-const HELD: [&str; 16] = [
-    "aws_config",
-    "aws_credential_types",
-    "aws_runtime",
-    "aws_sdk_dynamodb",
-    "aws_sdk_secretsmanager",
-    "aws_sdk_sqs",
-    "aws_sigv4",
-    "aws_smithy_runtime",
-    "aws_smithy_runtime_api",
-    "hyper",
-    "hyper_util",
-    "lambda_runtime",
-    "lambda_runtime_api_client",
-    "reqwest",
-    "rustls",
-    "tower",
-];
+use super::visible::OneLine;
+use crate::clock::{Clock as _, SystemClock, rfc3339};
 
-/// Starts logging JSON lines to standard error at the level of `AWS_LAMBDA_LOG_LEVEL`, else
-/// `RUST_LOG` (a level, or `target=level,…`), else `info`. Does nothing when logging was started
-/// before. A panic becomes one line without its own words: they may quote data.
-pub fn start_logging() {
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_writer(std::io::stderr);
-    if !start(lines.with_filter(filter(LevelFilter::INFO))) {
-        return;
+/// In front of the targets of this package. What other crates log is held at `warn` whatever the level, and however
+/// exactly `RUST_LOG` names them: at `debug` and below some print requests with their headers and bodies.
+const OURS: &str = "okta_anypoint";
+
+/// How log entries look (`LOG_FORMAT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl LogFormat {
+    /// What `LOG_FORMAT` says; `None` when it is unset.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn asked() -> Result<Option<Self>, &'static str> {
+        match std::env::var("LOG_FORMAT").ok().as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some("text") => Ok(Some(Self::Text)),
+            Some("json") => Ok(Some(Self::Json)),
+            Some(_) => Err("one of `text`, `json`; unset: text on a terminal, else json"),
+        }
     }
-    silence_panics();
+}
+
+/// Starts logging to standard error, as text on a terminal and else as JSON, or as `LOG_FORMAT` says; at the level of
+/// `AWS_LAMBDA_LOG_LEVEL`, else `RUST_LOG` (a level, or `target=level,…`), else `info`. Does nothing when logging was
+/// started before. A panic becomes one entry without its own words: they may quote data.
+pub fn start_logging() {
+    let default = if io::stderr().is_terminal() {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    };
+    match LogFormat::asked().ok().flatten().unwrap_or(default) {
+        LogFormat::Json => start_json(LevelFilter::INFO),
+        LogFormat::Text => start(
+            tracing_subscriber::fmt::layer()
+                .with_timer(Clock)
+                .with_target(false)
+                .with_writer(|| OneLine(io::stderr()))
+                .with_filter(filter(LevelFilter::INFO)),
+        ),
+    }
+}
+
+/// As [`start_logging`] for a command: text without times, from `default` (a level) on when no variable asks, unless
+/// `LOG_FORMAT` is `json`.
+pub fn start_logging_for_people(default: &str) {
+    let default = default.parse().unwrap_or(LevelFilter::WARN);
+    if LogFormat::asked() == Ok(Some(LogFormat::Json)) {
+        return start_json(default);
+    }
+    start(
+        tracing_subscriber::fmt::layer()
+            .without_time()
+            .with_target(false)
+            .with_writer(|| OneLine(io::stderr()))
+            .with_filter(filter(default)),
+    );
+}
+
+fn start_json(default: LevelFilter) {
+    start(
+        tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_writer(|| OneLine(io::stderr()))
+            .with_filter(filter(default)),
+    );
+}
+
+/// The time of day in UTC: a terminal shows what happens now.
+struct Clock;
+
+impl FormatTime for Clock {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let now = rfc3339(SystemClock.now_ms());
+        w.write_str(now.get(11..19).unwrap_or(&now))
+    }
 }
 
 thread_local! {
@@ -74,35 +132,28 @@ fn silence_panics() {
     }));
 }
 
-/// As [`start_logging`], with lines for people, and from `default` (a level) on when no variable asks.
-pub fn start_logging_for_people(default: &str) {
-    let default = default.parse().unwrap_or(LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer()
-        .without_time()
-        .with_target(false)
-        .with_writer(std::io::stderr);
-    if start(lines.with_filter(filter(default))) {
+/// Starts logging, unless it was started before.
+fn start(lines: impl Layer<Registry> + Send + Sync) {
+    if tracing_subscriber::registry()
+        .with(lines)
+        .try_init()
+        .is_ok()
+    {
         silence_panics();
-    }
-}
-
-/// Whether logging was not started before.
-fn start(lines: impl Layer<tracing_subscriber::Registry> + Send + Sync) -> bool {
-    let started = tracing_subscriber::registry().with(lines).try_init();
-    if started.is_err() {
+    } else {
         tracing::debug!("logging was started before");
     }
-    started.is_ok()
 }
 
-fn filter(default: LevelFilter) -> Targets {
+fn filter(default: LevelFilter) -> impl Filter<Registry> {
     let asked = ["AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|level| !level.trim().is_empty())
         .and_then(|asked| asked.to_lowercase().parse::<Targets>().ok())
         .unwrap_or_else(|| Targets::new().with_default(default));
-    HELD.iter().fold(asked, |filter, name| {
-        filter.with_target(*name, LevelFilter::WARN)
-    })
+    let quiet = filter_fn(|metadata| {
+        *metadata.level() <= Level::WARN || metadata.target().split("::").next() == Some(OURS)
+    });
+    asked.and(quiet.with_max_level_hint(LevelFilter::TRACE))
 }

@@ -4,7 +4,9 @@
 mod log;
 mod metrics;
 mod tally;
+mod visible;
 
-pub use log::{catch_panic, start_logging, start_logging_for_people};
+pub use log::{LogFormat, catch_panic, start_logging, start_logging_for_people};
 pub use metrics::{Metric, Metrics};
 pub use tally::Tally;
+pub use visible::visible;

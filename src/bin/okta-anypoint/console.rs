@@ -9,6 +9,7 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
+use okta_anypoint::telemetry::visible;
 use serde::Serialize;
 use serde_json::json;
 
@@ -97,7 +98,7 @@ impl Console {
         if self.json {
             return Ok(());
         }
-        write(format!("{line}\n").as_bytes())
+        print(&format!("{line}\n"))
     }
 
     /// The result for machines; nothing without `--json`.
@@ -107,7 +108,7 @@ impl Console {
         }
         let mut text = serde_json::to_string_pretty(result)?;
         text.push('\n');
-        write(text.as_bytes())
+        print(&text)
     }
 
     /// One of many results for machines, on a line of its own; nothing without `--json`.
@@ -117,7 +118,7 @@ impl Console {
         }
         let mut text = serde_json::to_string(result)?;
         text.push('\n');
-        write(text.as_bytes())
+        print(&text)
     }
 
     /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
@@ -145,7 +146,13 @@ impl Console {
     }
 }
 
-/// Writes to standard output. That nobody reads any more (`| head`) is no failure.
+/// Writes text to standard output, without what a terminal would act upon. That nobody reads any more (`| head`) is
+/// no failure.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    write(visible(text).as_bytes())
+}
+
+/// Writes bytes to standard output as they are: for scripts.
 pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -186,7 +193,7 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
         },
     };
     let usage = error.is::<Usage>() || error.is::<SettingsError>();
-    eprintln!("error: {error:#}");
+    eprintln!("{}", visible(&format!("error: {error:#}")));
     // The exit code tells of the failure if this cannot be written.
     let _ = console.emit(&json!({"error": format!("{error:#}")}));
     ExitCode::from(if usage { 2 } else { 1 })
