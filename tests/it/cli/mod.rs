@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod hook;
 mod operate;
+mod output;
 mod readme;
 mod schedule;
 mod simulate;

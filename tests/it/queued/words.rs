@@ -256,3 +256,60 @@ async fn missing_settings_are_all_named_and_the_program_ends() {
         }
     }
 }
+
+/// However exactly `RUST_LOG` names the crates that the functions are built of, and their modules, they print no
+/// request and no answer: a secret that is read from Secrets Manager shows nowhere.
+#[tokio::test]
+async fn no_crate_can_be_asked_for_its_details() {
+    let lock = include_str!("../../../Cargo.lock");
+    let crates = lock.lines().filter_map(|line| line.strip_prefix("name = "));
+    let directives: Vec<String> = crates
+        .flat_map(|name| {
+            let name = name.trim_matches('"').replace('-', "_");
+            // The second is longer than any rule that names the crate alone.
+            [format!("{name}=trace"), format!("{name}::=trace")]
+        })
+        .collect();
+    assert!(directives.len() > 300);
+
+    let config = crate::servers::config(crate::servers::moto_url()).await;
+    let config = config.into_builder();
+    let config = config.region(aws_config::Region::new("us-east-1")).build();
+    let secrets = aws_sdk_secretsmanager::Client::new(&config);
+    let name = format!("hook-{}", uuid::Uuid::new_v4());
+    let made = secrets
+        .create_secret()
+        .name(name)
+        .secret_string(super::HOOK_SECRET);
+    let arn = made.send().await.unwrap().arn.unwrap();
+
+    let scene = Scene::new().await;
+    let hook = scene
+        .inline_hook_with(&[
+            ("HOOK_SECRET", String::new()),
+            ("HOOK_SECRET_ARN", arn),
+            (
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+                crate::servers::moto_url().to_owned(),
+            ),
+            ("AWS_LAMBDA_LOG_LEVEL", String::new()),
+            ("RUST_LOG", directives.join(",")),
+        ])
+        .await;
+    let (user, event) = scene.assigned("planted_user9");
+    assert_eq!(
+        scene.deliver(&hook, &[event]).await,
+        204,
+        "{}",
+        hook.output()
+    );
+    assert!(scene.link(&user).await.is_some());
+    check_words(&hook, &[super::HOOK_SECRET.to_owned()]);
+    let said = hook.output();
+    let details = said
+        .lines()
+        .filter(|line| line.contains("\"level\":\"DEBUG\""))
+        .count();
+    let ours = said.contains("\"level\":\"INFO\"");
+    assert!(ours && details < 50, "{details} entries of details: {said}");
+}

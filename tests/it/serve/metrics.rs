@@ -261,3 +261,28 @@ async fn a_real_prometheus_scrapes_it_and_fires_the_alert_of_a_failure() {
     let firing = "count(ALERTS{alertname=\"OktaAnypointFailedEvents\", alertstate=\"firing\"})";
     wait_for(firing, "1").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_needs_no_other_program() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let status = serve
+        .status
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
+    let ask = || {
+        Command::new(env!("CARGO_BIN_EXE_okta-anypoint"))
+            .env_clear()
+            .args(["ready", "--status", &status])
+            .output()
+            .unwrap()
+    };
+    let asked = ask();
+    assert_eq!(
+        (asked.status.code(), asked.stdout.as_slice()),
+        (Some(0), &b"ready\n"[..])
+    );
+    drop(serve);
+    assert_eq!(ask().status.code(), Some(1));
+}
