@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::failure::Class;
 use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 
@@ -20,12 +21,11 @@ const PREFIX: &str = "okta_anypoint";
 /// Upper bounds of the histogram of ages, in seconds. Okta's own delay is seconds to an hour.
 const AGES: [u64; 9] = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400];
 /// Counted from the start on, so that the first one is seen as an increase.
-const FROM_THE_START: [Metric; 11] = [
+const FROM_THE_START: [Metric; 10] = [
     Metric::Received,
     Metric::Duplicate,
     Metric::Superseded,
-    Metric::Failed("permanent"),
-    Metric::Failed("retryable"),
+    Metric::Waiting,
     Metric::RunCompleted("catch_up"),
     Metric::RunCompleted("reconcile"),
     Metric::RunCompleted("import"),
@@ -33,9 +33,10 @@ const FROM_THE_START: [Metric; 11] = [
     Metric::RunStopped("reconcile"),
     Metric::RunStopped("import"),
 ];
-
 /// Families that have no line before their first reason or action.
 const EMPTY_AT_FIRST: [Metric; 2] = [Metric::Ignored(""), Metric::Applied("")];
+/// Failures by class and cause. Their sum by class is there from the start: an alert sees the first one.
+const BY_CAUSE: &str = "failed_by_cause_total";
 
 /// What was counted since the start.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub struct Totals {
 #[derive(Debug, Default)]
 struct Counted {
     sums: BTreeMap<Metric, u64>,
+    failed: BTreeMap<&'static str, u64>,
     answers: BTreeMap<u16, u64>,
     ages: [u64; AGES.len()],
     aged: u64,
@@ -58,11 +60,13 @@ impl Totals {
     /// Totals of `metrics`, from `started_ms` on.
     pub fn new(metrics: Arc<Metrics>, started_ms: i64) -> Self {
         let sums = FROM_THE_START.map(|metric| (metric, 0)).into();
+        let failed = [Class::Permanent, Class::Retryable].map(|class| (class.as_str(), 0));
         Self {
             metrics,
             started_ms,
             counted: Mutex::new(Counted {
                 sums,
+                failed: failed.into(),
                 ..Counted::default()
             }),
         }
@@ -74,8 +78,12 @@ impl Totals {
         for (metric, values) in self.metrics.take() {
             if metric == Metric::AgeMs {
                 values.into_iter().for_each(|age_ms| counted.age(age_ms));
-            } else {
-                *counted.sums.entry(metric).or_default() += values.iter().sum::<u64>();
+                continue;
+            }
+            let sum = values.iter().sum::<u64>();
+            *counted.sums.entry(metric).or_default() += sum;
+            if let Metric::Failed(class, _) = metric {
+                *counted.failed.entry(class.as_str()).or_default() += sum;
             }
         }
     }
@@ -119,13 +127,31 @@ impl Counted {
             .map(|metric| (metric.name(), metric))
             .collect();
         for (family, one) in families {
-            let name = format!("{}_total", snake(family));
+            let name = match one {
+                Metric::Failed(..) => continue,
+                _ => format!("{}_total", snake(family)),
+            };
             page.family(&name, "counter", one.help());
             for (metric, sum) in self.sums.iter().filter(|(m, _)| m.name() == family) {
-                match metric.dimension() {
-                    None => page.line(&name, &[], sum),
-                    Some((label, value)) => page.line(&name, &[(&snake(label), value)], sum),
-                }
+                page.metric(&name, *metric, *sum);
+            }
+        }
+        page.family(
+            "failed_total",
+            "counter",
+            "Events that failed; class permanent: for good.",
+        );
+        for (class, sum) in &self.failed {
+            page.line("failed_total", &[("class", class)], sum);
+        }
+        page.family(
+            BY_CAUSE,
+            "counter",
+            "Events that failed, by class and cause.",
+        );
+        for (metric, sum) in &self.sums {
+            if let Metric::Failed(..) = metric {
+                page.metric(BY_CAUSE, *metric, *sum);
             }
         }
         page.family("age_seconds", "histogram", Metric::AgeMs.help());
@@ -235,6 +261,16 @@ fn write_runs(now: &Figures, page: &mut Page) {
 struct Page(String);
 
 impl Page {
+    fn metric(&mut self, name: &str, metric: Metric, sum: u64) {
+        let dimensions = metric.dimensions();
+        let labels: Vec<_> = dimensions.iter().map(|(label, _)| snake(label)).collect();
+        let labels = labels.iter().zip(&dimensions);
+        let labels: Vec<_> = labels
+            .map(|(label, (_, value))| (label.as_str(), *value))
+            .collect();
+        self.line(name, &labels, sum);
+    }
+
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(
             self.0,

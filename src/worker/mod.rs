@@ -10,6 +10,7 @@
 
 mod inline;
 mod surroundings;
+mod words;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -421,19 +422,15 @@ impl Worker {
             self.metrics.count(Metric::Applied(applied.action), 1);
         }
         let events = positions.len();
-        let actions = || {
-            progress
-                .applied
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        };
+        // What was done is told also where the run did not get to its end.
+        let done = words::done(&progress.applied);
+        let done = (!done.is_empty()).then_some(done.as_str());
         match (result, &progress.wait) {
             (Ok(()), Some(wait)) => {
                 let after = self.until(wait.until_ms);
                 self.metrics.count(Metric::Waiting, events);
                 tracing::info!(
-                    %subject, events, actions = ?actions(), seen = wait.seen,
+                    %subject, events, done, seen = wait.seen,
                     wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
                     "subject waits for a second look"
                 );
@@ -441,7 +438,9 @@ impl Worker {
             }
             (Ok(()), None) => {
                 if events > 0 {
-                    tracing::info!(%subject, events, actions = ?actions(), "subject in sync");
+                    let actions = progress.applied.len();
+                    let ended = words::ended(subject, &progress.applied);
+                    tracing::info!(%subject, events, actions, "{ended}");
                 }
                 let now_ms = self.clock.now_ms();
                 for position in positions {
@@ -457,11 +456,11 @@ impl Worker {
                 let (class, cause) = (failure.class.as_str(), failure.cause.as_str());
                 match failure.class {
                     Class::Permanent => {
-                        tracing::error!(%subject, class, cause, "events failed: {failure}");
+                        tracing::error!(%subject, events, done, class, cause, "events failed: {failure}");
                         Verdict::Settled
                     }
                     Class::Retryable => {
-                        tracing::warn!(%subject, class, cause, "events will be retried: {failure}");
+                        tracing::warn!(%subject, events, done, class, cause, "events will be retried: {failure}");
                         Verdict::Retry {
                             after: failure.retry_after,
                         }

@@ -85,6 +85,7 @@ async fn metrics_say_what_became_of_the_events() {
         "okta_anypoint_applied_total{action=\"create_account\"} 1",
         "okta_anypoint_failed_total{class=\"permanent\"} 1",
         "okta_anypoint_failed_total{class=\"retryable\"} 0",
+        "okta_anypoint_failed_by_cause_total{class=\"permanent\",cause=\"username_invalid\"} 1",
         "okta_anypoint_records{state=\"done\"} 1",
         "okta_anypoint_records{state=\"failed_permanent\"} 1",
         "okta_anypoint_queue_messages{state=\"waiting\"} 0",
