@@ -1,10 +1,14 @@
 //! Base address, token and sending: what every resource of Anypoint's shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use secrecy::SecretString;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use url::Url;
 
 use super::token::{ConnectedApp, ConnectedAppTokens};
@@ -21,6 +25,20 @@ pub struct Anypoint {
     base_url: Url,
     organization: OrganizationId,
     session: Session,
+    /// When the organization was last read to confirm a 404.
+    confirmed: Arc<Mutex<Option<Instant>>>,
+}
+
+/// How long a read of the organization confirms 404s: about as long as one look.
+const CONFIRMATION_STANDS: Duration = Duration::from_secs(5);
+
+/// The organization, as far as it shows that Anypoint itself answers.
+#[derive(Deserialize)]
+struct Organization {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
 }
 
 impl Anypoint {
@@ -59,6 +77,7 @@ impl Anypoint {
             http,
             base_url,
             organization,
+            confirmed: Arc::default(),
         }
     }
 
@@ -108,8 +127,24 @@ impl Anypoint {
 
     /// Sends a call with the current token. A 401 means an expired token or a missing permission:
     /// one new token is tried, a second 401 is a permission problem (Access Management API: team
-    /// writes answer 401 for a missing permission).
+    /// writes answer 401 for a missing permission). A 404 is passed on as such only beside an
+    /// organization that can be read: a gateway's 404 says nothing about the object.
     pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+        match self.send_unconfirmed(call, deadline).await {
+            Err(error) if error.is_not_found() => {
+                self.confirm_absence(call, deadline).await?;
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Anypoint::send`], with every 404 as it came.
+    pub(super) async fn send_unconfirmed(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
         let answer = self.session.send(call, deadline).await;
         answer.map_err(|error| match error.status() {
             Some(StatusCode::UNAUTHORIZED) => {
@@ -118,6 +153,44 @@ impl Anypoint {
             }
             _ => error,
         })
+    }
+
+    /// Makes sure that the 404 of `call` was Anypoint's own. One read of the organization counts for all
+    /// 404s of a look.
+    async fn confirm_absence(&self, call: &Call, deadline: Deadline) -> Result<(), CallError> {
+        let mut confirmed = self.confirmed.lock().await;
+        if confirmed.is_some_and(|at| at.elapsed() < CONFIRMATION_STANDS) {
+            return Ok(());
+        }
+        self.check_organization(deadline)
+            .await
+            .map_err(|error| match error.kind {
+                CallErrorKind::Unreadable(_) => call.error(CallErrorKind::NotTheServices404),
+                _ if error.is_not_found() => call.error(CallErrorKind::NotTheServices404),
+                _ => error,
+            })?;
+        *confirmed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Reads the organization: a call about nobody in particular. It fails when the side is out of
+    /// order for everybody, such as when the credentials or the scopes are refused.
+    ///
+    /// # Errors
+    /// When the organization cannot be read.
+    pub async fn check_organization(&self, deadline: Deadline) -> Result<(), CallError> {
+        let call = self.organization_call("read the organization", Method::GET, "", &[]);
+        let answer = self.send_unconfirmed(&call, deadline).await?;
+        let found: Organization = answer.json(&call)?;
+        let is_it = match &found.id {
+            Some(id) => id.eq_ignore_ascii_case(self.organization.as_str()),
+            None => found.name.is_some(),
+        };
+        if is_it {
+            return Ok(());
+        }
+        let what = "not the organization that was asked for".to_owned();
+        Err(call.error(CallErrorKind::Unreadable(what)))
     }
 
     /// Sends a call that needs no sign-in.

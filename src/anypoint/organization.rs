@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::client::Anypoint;
 use crate::deadline::Deadline;
-use crate::http::CallError;
+use crate::http::{CallError, if_found};
 
 /// The organization, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -45,7 +45,8 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<Option<Organization>, CallError> {
         let call = self.organization_call("read the organization", Method::GET, "", &[]);
-        self.read(&call, deadline).await
+        let answer = if_found(self.send_unconfirmed(&call, deadline).await)?;
+        answer.map(|answer| answer.json(&call)).transpose()
     }
 
     /// Whether native accounts may be created; `None` when the answer does not say.

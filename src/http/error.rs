@@ -45,6 +45,10 @@ pub enum CallErrorKind {
     /// The invocation's time is over, or too little of it is left to begin.
     #[error("no time was left")]
     OutOfTime,
+    /// A 404 that says nothing about the object asked for: a gateway gave it, or whoever else answers in
+    /// the service's place.
+    #[error("answered 404, and the answer is not the service's own")]
+    NotTheServices404,
     /// A success status with a body that is not what the API describes.
     #[error("the answer could not be read ({0})")]
     Unreadable(String),
@@ -108,6 +112,22 @@ impl CallError {
         )
     }
 
+    /// Whether the credentials or the rights were refused. Such a call had no effect. The fault may be
+    /// that of the surroundings and pass, whatever the answer says.
+    pub fn is_refusal(&self) -> bool {
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        let is_refused = self
+            .status()
+            .is_some_and(|status| refused.contains(&status));
+        self.is_about_credentials() || is_refused && !self.is_about_state()
+    }
+
+    /// Whether Okta answered 403 because of the object: it is not in the right state, or the attribute
+    /// is mapped or read-only (Okta, "Error codes").
+    fn is_about_state(&self) -> bool {
+        matches!(self.code(), Some("E0000038" | "E0000075" | "E0000111"))
+    }
+
     /// Whether the remote wants all callers to slow down. Anypoint answers 503 where others answer 429
     /// (MuleSoft knowledge base, 001116018); a 503 that names no pause is an outage like any other.
     pub(super) fn is_throttling(&self) -> bool {
@@ -118,8 +138,8 @@ impl CallError {
         }
     }
 
-    /// Whether a retry may heal it.
-    pub fn class(&self) -> Class {
+    /// Whether the same call, sent again within seconds, may succeed.
+    pub(super) fn is_transient(&self) -> bool {
         match &self.kind {
             CallErrorKind::Status { status, code } => {
                 // Okta, "Error codes": a user that is still activating, and a running reconciliation.
@@ -129,22 +149,40 @@ impl CallError {
                         *status,
                         StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
                     );
-                if busy
-                    || transient
+                busy || transient
                     || *status == StatusCode::TOO_MANY_REQUESTS
                     || *status == StatusCode::REQUEST_TIMEOUT
-                {
-                    Class::Retryable
-                } else {
-                    Class::Permanent
-                }
             }
-            CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => Class::Permanent,
+            CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => false,
             CallErrorKind::Connection
             | CallErrorKind::Certificate
             | CallErrorKind::TimedOut
             | CallErrorKind::OutOfTime
-            | CallErrorKind::Unreadable(_) => Class::Retryable,
+            | CallErrorKind::NotTheServices404
+            | CallErrorKind::Unreadable(_) => true,
+        }
+    }
+
+    /// Whether a retry may heal it. Permanent is only what is about the object itself: its names, its
+    /// values, its neighbours. Refused credentials and rights, a wrong address and a missing app are
+    /// about the surroundings, and the changes come back when those are well.
+    pub fn class(&self) -> Class {
+        match &self.kind {
+            CallErrorKind::Status { status, code } => {
+                // The cursor of a list ended ("Invalid paging request").
+                let lost_its_place = code.as_deref() == Some("E0000029");
+                let about_the_object = status.is_client_error()
+                    && *status != StatusCode::NOT_FOUND
+                    && !self.is_refusal()
+                    && !lost_its_place
+                    && !self.is_transient();
+                if about_the_object {
+                    Class::Permanent
+                } else {
+                    Class::Retryable
+                }
+            }
+            _ => Class::Retryable,
         }
     }
 
@@ -152,6 +190,7 @@ impl CallError {
     pub fn cause(&self) -> Cause {
         match &self.kind {
             CallErrorKind::Status { status, .. } => match *status {
+                _ if self.is_about_state() => Cause::ValueRefused,
                 StatusCode::UNAUTHORIZED => Cause::RefusedCredentials,
                 StatusCode::FORBIDDEN => Cause::RefusedRights,
                 StatusCode::NOT_FOUND => Cause::NotFound,
@@ -165,13 +204,15 @@ impl CallError {
                         Cause::Unavailable
                     }
                 }
-                _ if self.class() == Class::Retryable => Cause::Busy,
+                _ if self.is_transient() => Cause::Busy,
+                _ if self.class() == Class::Retryable => Cause::Unavailable,
                 _ => Cause::Rejected,
             },
             CallErrorKind::Connection => Cause::Unavailable,
             CallErrorKind::Certificate => Cause::Certificate,
             CallErrorKind::TimedOut => Cause::Timeout,
             CallErrorKind::OutOfTime => Cause::OutOfTime,
+            CallErrorKind::NotTheServices404 => Cause::NotTheServices404,
             CallErrorKind::Unreadable(_) => Cause::Unreadable,
             CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => {
                 Cause::RefusedCredentials
@@ -179,11 +220,12 @@ impl CallError {
         }
     }
 
-    fn advice(&self) -> Cow<'static, str> {
+    /// What an operator can do about it. Nothing, where only time helps.
+    fn advice(&self) -> Option<Cow<'static, str>> {
         if let CallErrorKind::SignIn { fix, .. } = &self.kind {
-            return Cow::Owned(fix.clone());
+            return Some(Cow::Owned(format!("{fix} {COMES_BACK}")));
         }
-        Cow::Borrowed(match (&self.kind, self.side) {
+        let text = match (&self.kind, self.side) {
             (CallErrorKind::Unauthorized(_), Side::Okta) => {
                 "Check OKTA_API_TOKEN (it dies with the admin who made it and after 30 days without \
                  use), or the service app's key and scopes: okta.users.read, okta.apps.read, \
@@ -194,35 +236,53 @@ impl CallError {
                  the scopes Access Controls Admin, Access Controls Viewer, Edit users in an \
                  organization, View Organization, View Users in a particular organization."
             }
-            (CallErrorKind::Status { status, .. }, Side::Okta)
-                if *status == StatusCode::FORBIDDEN =>
-            {
-                "Give the token's admin role, or the service app, the rights for this call, then \
-                 replay the event."
+            (CallErrorKind::NotTheServices404, Side::Okta) => {
+                "If it lasts, check OKTA_ORG_URL and every proxy or gateway between here and Okta."
             }
-            (CallErrorKind::Status { status, .. }, _) if *status == StatusCode::FORBIDDEN => {
-                "Give the connected app the five scopes of the README on the root business group (a \
-                 redirect or 403 can also mean that native accounts are switched off), then replay."
+            (CallErrorKind::NotTheServices404, _) => {
+                "If it lasts, check ANYPOINT_BASE_URL, ANYPOINT_ORG_ID (the root organization) and every \
+                 proxy or gateway between here and Anypoint."
             }
-            (CallErrorKind::Status { status, .. }, side) if *status == StatusCode::NOT_FOUND => {
-                if side == Side::Okta {
-                    "Check OKTA_APP_ID and OKTA_ORG_URL, then replay the event."
-                } else {
-                    "Check ANYPOINT_ORG_ID (the root organization) and ANYPOINT_BASE_URL, then replay."
+            (CallErrorKind::Status { status, .. }, side) => match (*status, side) {
+                _ if self.class() == Class::Permanent => {
+                    return Some(Cow::Borrowed(
+                        "Look at the status, mend the cause, then replay the event.",
+                    ));
                 }
-            }
-            _ => "Look at the status, mend the cause, then replay the event.",
-        })
+                (StatusCode::FORBIDDEN, Side::Okta) => {
+                    "Give the token's admin role, or the service app, the rights for this call."
+                }
+                (StatusCode::FORBIDDEN, _) => {
+                    "Give the connected app the five scopes of the README on the root business group (a \
+                     redirect or 403 can also mean that native accounts are switched off)."
+                }
+                (StatusCode::NOT_FOUND, Side::Okta) => "Check OKTA_APP_ID and OKTA_ORG_URL.",
+                (StatusCode::NOT_FOUND, _) => {
+                    "Check ANYPOINT_ORG_ID (the root organization) and ANYPOINT_BASE_URL."
+                }
+                (status, _) if status.is_redirection() => {
+                    "Check the address in the settings, and every proxy or gateway on the way."
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Cow::Owned(format!("{text} {COMES_BACK}")))
     }
 }
 
+/// What follows when the surroundings are well again.
+const COMES_BACK: &str = "Changes come back by themselves when it works.";
+
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Failure {
-        let message = error.to_string();
-        let failure = match error.class() {
-            Class::Retryable => Failure::retryable(error.side, message).after(error.retry_after),
-            Class::Permanent => Failure::permanent(error.side, message, error.advice()),
-        };
-        failure.because(error.cause())
+        Failure {
+            side: error.side,
+            class: error.class(),
+            cause: error.cause(),
+            message: error.to_string(),
+            advice: error.advice().map(Cow::into_owned),
+            retry_after: error.retry_after,
+        }
     }
 }

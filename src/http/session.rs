@@ -27,6 +27,13 @@ const ASSUMED_LIFETIME: Duration = Duration::from_secs(55 * 60);
 /// A token is renewed this long before it expires.
 const MARGIN: Duration = Duration::from_secs(120);
 
+/// The pause between a refusal and the same call once more.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(500);
+/// How long a refused sign-in stands for all callers.
+const REFUSAL_STANDS: Duration = Duration::from_secs(5);
+/// How long no new token is asked for after one that helped nothing.
+const TOKEN_STAYS: Duration = Duration::from_secs(60);
+
 /// What a fetch gave.
 pub struct Fetched {
     /// The token.
@@ -52,7 +59,7 @@ pub trait TokenScheme: Send + Sync {
         self.fetch(deadline).await.map(Some)
     }
 
-    /// Whether a 401 can be the token's fault.
+    /// Whether a refusal (401, 403) can be the token's fault.
     fn is_expiry(&self, _refused: &CallError) -> bool {
         true
     }
@@ -89,7 +96,7 @@ pub struct Session {
     http: HttpClient,
     origin: Origin,
     scheme: Arc<dyn TokenScheme>,
-    current: Arc<Mutex<Option<Token>>>,
+    current: Arc<Mutex<Current>>,
 }
 
 impl Session {
@@ -99,7 +106,7 @@ impl Session {
             http,
             origin: base_url.origin(),
             scheme,
-            current: Arc::new(Mutex::new(None)),
+            current: Arc::default(),
         }
     }
 
@@ -117,9 +124,9 @@ impl Session {
         Some(self.token(current, deadline).await.map(|_| ()))
     }
 
-    /// Sends a call with the current token. A 401 that can mean an expired token is answered with
-    /// one new token; a second 401 is returned as it is. A demand for another nonce (RFC 9449, 8
-    /// and 9) is met once.
+    /// Sends a call with the current token. A refusal (401, 403) is not believed at once: after a pause
+    /// the same call goes out once more, with a new token where there can be one. A demand for
+    /// another nonce (RFC 9449, 8 and 9) is met once.
     pub async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
         if call.url.origin() != self.origin {
             let what = "a token for another host".to_owned();
@@ -129,19 +136,27 @@ impl Session {
         let current = self.lock(deadline).await.map_err(late)?;
         let token = self.token(current, deadline).await?;
         let refused = match self.send_as(call, &token, deadline).await {
-            Err(error)
-                if error.status() == Some(StatusCode::UNAUTHORIZED)
-                    && self.scheme.is_expiry(&error) =>
-            {
-                error
-            }
+            Err(error) if error.is_refusal() => error,
             other => return other,
         };
-        let current = self.lock(deadline).await.map_err(late)?;
-        match self.successor(current, &token, deadline).await? {
-            Some(token) => self.send_as(call, &token, deadline).await,
-            None => Err(refused),
+        if !pause_after_refusal(deadline).await {
+            return Err(refused);
         }
+        let mut newer = None;
+        if self.scheme.is_expiry(&refused) {
+            let current = self.lock(deadline).await.map_err(late)?;
+            newer = self.successor(current, &token, &refused, deadline).await?;
+        }
+        let answer = self
+            .send_as(call, newer.as_ref().unwrap_or(&token), deadline)
+            .await;
+        if let (Err(error), Some(newer)) = (&answer, &newer)
+            && error.is_refusal()
+        {
+            let mut current = self.lock(deadline).await.map_err(late)?;
+            current.helped_nothing(newer, error);
+        }
+        answer
     }
 
     async fn send_as(
@@ -162,58 +177,107 @@ impl Session {
         }
     }
 
-    async fn lock(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Token>>, Late> {
+    async fn lock(&self, deadline: Deadline) -> Result<MutexGuard<'_, Current>, Late> {
         timeout_at(deadline.instant(), self.current.lock())
             .await
             .map_err(|_| Late)
     }
 
-    /// The current token, or a new one.
+    /// The current token, or a new one. A refused sign-in is tried once more after a pause, and then
+    /// stands for all callers for a while.
     async fn token(
         &self,
-        mut current: MutexGuard<'_, Option<Token>>,
+        mut current: MutexGuard<'_, Current>,
         deadline: Deadline,
     ) -> Result<Token, CallError> {
-        if let Some(token) = current
-            .as_ref()
-            .filter(|token| Instant::now() < token.renew_at)
-        {
+        let now = Instant::now();
+        if let Some(token) = current.token.as_ref().filter(|token| now < token.renew_at) {
             return Ok(token.clone());
         }
-        let asked_at = Instant::now();
-        let fetched = self.scheme.fetch(deadline).await?;
-        Ok(keep(&mut current, fetched, asked_at))
+        if let Some((_, refusal)) = current.refusal.as_ref().filter(|(until, _)| now < *until) {
+            return Err(refusal.clone());
+        }
+        let mut asked_at = Instant::now();
+        let mut fetched = self.scheme.fetch(deadline).await;
+        if matches!(&fetched, Err(error) if error.is_refusal())
+            && pause_after_refusal(deadline).await
+        {
+            asked_at = Instant::now();
+            fetched = self.scheme.fetch(deadline).await;
+        }
+        current.refusal = match &fetched {
+            Err(error) if error.is_refusal() => {
+                Some((Instant::now() + REFUSAL_STANDS, error.clone()))
+            }
+            _ => None,
+        };
+        Ok(current.keep(fetched?, asked_at))
     }
 
-    /// A token other than `refused`. Of many callers whose token was refused, one fetches.
+    /// A token other than `refused`. Of many callers whose token was refused, one fetches; and none
+    /// does soon after a new token helped nothing against the same refusal.
     async fn successor(
         &self,
-        mut current: MutexGuard<'_, Option<Token>>,
+        mut current: MutexGuard<'_, Current>,
         refused: &Token,
+        refusal: &CallError,
         deadline: Deadline,
     ) -> Result<Option<Token>, CallError> {
         let newer = |token: &&Token| token.generation != refused.generation;
-        if let Some(token) = current.as_ref().filter(newer) {
+        if let Some(token) = current.token.as_ref().filter(newer) {
             return Ok(Some(token.clone()));
         }
         let asked_at = Instant::now();
+        let status = refusal.status();
+        if matches!(current.unhelpful, Some((until, of)) if asked_at < until && of == status) {
+            return Ok(None);
+        }
         let fetched = self.scheme.replace(refused, deadline).await?;
-        Ok(fetched.map(|fetched| keep(&mut current, fetched, asked_at)))
+        Ok(fetched.map(|fetched| current.keep(fetched, asked_at)))
     }
 }
 
 struct Late;
 
-fn keep(current: &mut Option<Token>, fetched: Fetched, asked_at: Instant) -> Token {
-    let margin = MARGIN.min(fetched.lifetime / 5);
-    let token = Token {
-        value: fetched.value,
-        kind: fetched.kind,
-        generation: current.as_ref().map_or(0, |token| token.generation) + 1,
-        renew_at: asked_at + fetched.lifetime.saturating_sub(margin),
-    };
-    *current = Some(token.clone());
-    token
+/// What all callers share.
+#[derive(Default)]
+struct Current {
+    token: Option<Token>,
+    /// The last refused sign-in, and until when it is not tried again.
+    refusal: Option<(Instant, CallError)>,
+    /// Until when, and against which status, no new token is asked for: the last one helped nothing.
+    unhelpful: Option<(Instant, Option<StatusCode>)>,
+}
+
+impl Current {
+    fn keep(&mut self, fetched: Fetched, asked_at: Instant) -> Token {
+        let margin = MARGIN.min(fetched.lifetime / 5);
+        let token = Token {
+            value: fetched.value,
+            kind: fetched.kind,
+            generation: self.token.as_ref().map_or(0, |token| token.generation) + 1,
+            renew_at: asked_at + fetched.lifetime.saturating_sub(margin),
+        };
+        self.token = Some(token.clone());
+        token
+    }
+
+    /// The call was refused with `token`, too, which was fetched because of the refusal.
+    fn helped_nothing(&mut self, token: &Token, refusal: &CallError) {
+        let is_current = |current: &Token| current.generation == token.generation;
+        if self.token.as_ref().is_some_and(is_current) {
+            self.unhelpful = Some((Instant::now() + TOKEN_STAYS, refusal.status()));
+        }
+    }
+}
+
+/// Waits before a refused call goes out again; false, at once, when there is no time for both.
+async fn pause_after_refusal(deadline: Deadline) -> bool {
+    if deadline.remaining() < REFUSAL_PAUSE * 2 {
+        return false;
+    }
+    tokio::time::sleep(REFUSAL_PAUSE).await;
+    true
 }
 
 /// Signs each attempt with a token.

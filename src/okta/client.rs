@@ -91,11 +91,13 @@ impl Okta {
                 call.error(CallErrorKind::SignIn {
                     cause: "Okta has no permission or feature for this (E0000015)".to_owned(),
                     fix: "Give the service app, or the admin who made the API token, a role that \
-                          allows this call, then replay the event."
+                          allows this call."
                         .to_owned(),
                 })
             }
-            (Some(StatusCode::UNAUTHORIZED), code) => {
+            // Okta answers 403 E0000005 to a token that ended, and to a call without one.
+            (Some(StatusCode::UNAUTHORIZED), code)
+            | (Some(StatusCode::FORBIDDEN), code @ Some("E0000005")) => {
                 let code = code.unwrap_or("401").to_owned();
                 call.error(CallErrorKind::Unauthorized(code))
             }

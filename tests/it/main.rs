@@ -17,6 +17,7 @@ mod planted;
 mod properties;
 mod queue;
 mod queued;
+mod remotes;
 mod runtime_api;
 mod schedule;
 mod schema;

@@ -158,7 +158,7 @@ impl Work<'_> {
         for team in &plan.join {
             match self.join(view, &account, team).await {
                 // One team that cannot be had must not keep the person out of the others.
-                Err(failure) if !failure.is_retryable() => {
+                Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
                     refused.get_or_insert(failure);
                 }
                 other => other?,
@@ -206,7 +206,7 @@ impl Work<'_> {
         {
             // Without the mail the account is whole, only less convenient; a failure that stays must not
             // keep the person from their teams.
-            Err(error) if error.class() == Class::Permanent => {
+            Err(error) if error.class() == Class::Permanent || error.is_refusal() => {
                 tracing::warn!(
                     subject = self.lease.subject(),
                     "Anypoint refused the reset mail; `okta-anypoint reset-email` asks again: {error}"

@@ -121,6 +121,8 @@ impl Work<'_> {
                 })
             }
             Err(error) if error.is_conflict() => Ok(Attempt::NameTaken),
+            // Asking again soon would not change it. The intent stays for what an earlier attempt did.
+            Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {
                 self.memory.intent = None;
                 self.keep_memory();

@@ -1,7 +1,7 @@
 //! Carries out an import, a few accounts at a time.
 //!
-//! A refusal that concerns one person is reported and stops nobody else; a missing right, or a
-//! remote that does not answer, stops the run. What was done stays done and is found again.
+//! What concerns one person is reported and stops nobody else. A right that is missing for everybody, or
+//! a remote that does not answer, stops the run. What was done stays done and is found again.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::names::Names;
 use super::pair::OTHER_USERNAME;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
-use crate::failure::{Cause, Failure, Side};
+use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within};
@@ -34,19 +34,17 @@ const LINK_TIME: Duration = Duration::from_secs(15);
 enum Halt {
     /// It concerns this one only.
     Problem(Failure),
+    /// Credentials or rights were refused: of this one, or of everybody.
+    Refused(Failure),
     /// Nobody else will fare better.
     Stop(Failure),
 }
 
 impl From<CallError> for Halt {
     fn from(error: CallError) -> Self {
-        // Okta, "Error codes": not in this state, mapped and read-only attributes.
-        let about_one = matches!(error.code(), Some("E0000038" | "E0000075" | "E0000111"))
-            || matches!(
-                error.status(),
-                Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT)
-            );
-        if about_one {
+        if error.is_refusal() {
+            Self::Refused(error.into())
+        } else if error.class() == Class::Permanent || error.is_not_found() {
             Self::Problem(error.into())
         } else {
             Self::Stop(error.into())
@@ -81,13 +79,25 @@ impl Scheduler {
                 running.push(self.act(one, deadline));
             }
             let mut stop = None;
-            for (one, (tally, end)) in portion.iter().zip(join_all(running).await) {
+            let ends = join_all(running).await;
+            let is_refused =
+                |(_, end): &(Tally, Result<(), Halt>)| matches!(end, Err(Halt::Refused(_)));
+            let refused = ends.iter().filter(|end| is_refused(end)).count();
+            if refused > 0 {
+                // The right to write may be missing although the app can be read.
+                let everybody = refused == AT_ONCE;
+                stop = self.check_okta(deadline).await.err();
+                if everybody && let Some((_, Err(Halt::Refused(failure)))) = ends.first() {
+                    stop.get_or_insert(failure.clone());
+                }
+            }
+            for (one, (tally, end)) in portion.iter().zip(ends) {
                 for name in tally {
                     summary.add(name, 1);
                 }
                 match end {
                     Ok(()) => {}
-                    Err(Halt::Problem(failure)) => {
+                    Err(Halt::Problem(failure) | Halt::Refused(failure)) => {
                         summary.add("refused", 1);
                         summary.problems.push(Problem {
                             subject: one.user().cloned().map(Subject::User),
@@ -106,6 +116,12 @@ impl Scheduler {
             self.progress("importing", done, Some(total));
         }
         Ok(())
+    }
+
+    /// Whether Okta answers a call about nobody in particular.
+    pub(super) async fn check_okta(&self, deadline: Deadline) -> Result<(), Failure> {
+        let app = &self.ports.app;
+        Ok(self.people.check_app(app, deadline).await?)
     }
 
     async fn act(&self, work: &Work, deadline: Deadline) -> (Tally, Result<(), Halt>) {

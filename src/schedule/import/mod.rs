@@ -159,8 +159,10 @@ impl Scheduler {
                         by,
                     })),
                 Ok(Match::Ask { email }) => {
-                    let answer = answers.next().unwrap_or_default();
-                    self.newcomer(&index, account, email, &answer).map(Some)
+                    match answers.next().unwrap_or_else(|| Ok(Asked::default())) {
+                        Ok(answer) => self.newcomer(&index, account, email, &answer).map(Some),
+                        Err(failure) => Err(Refused::from(failure)),
+                    }
                 }
             };
             plan.push((account, work));
@@ -209,18 +211,27 @@ impl Scheduler {
         Ok(all)
     }
 
-    /// Asks Okta who has an address, as login or as e-mail address.
-    async fn ask(&self, gate: &Gate<'_>, email: String) -> Result<Asked, Failure> {
+    /// Asks Okta who has an address, as login or as e-mail address. What Okta does not answer about one
+    /// address is that account's own problem.
+    async fn ask(&self, gate: &Gate<'_>, email: String) -> Result<Result<Asked, Failure>, Failure> {
         let okta = &self.ports.okta;
         let deadline = gate.deadline;
-        gate.pass(
-            2,
-            try_join(
+        let asked = async {
+            let asked = try_join(
                 okta.user_by_login(&email, deadline),
                 okta.users_with_email(&email, deadline),
-            ),
-        )
-        .await
+            );
+            match asked.await {
+                Ok(asked) => Ok(Ok(asked)),
+                Err(error) if error.is_refusal() => {
+                    self.check_okta(deadline).await?;
+                    Ok(Err(error.into()))
+                }
+                Err(error) if error.class() == Class::Permanent => Ok(Err(error.into())),
+                Err(error) => Err(Failure::from(error)),
+            }
+        };
+        gate.pass(2, asked).await
     }
 
     /// An account that no assigned user fits.
@@ -295,8 +306,8 @@ fn refuse(summary: &mut Summary, account: &Account, refused: &Refused) {
     summary.problems.push(Problem {
         subject: refused.user.clone().map(Subject::User),
         account: Some(account.id.clone()),
-        class: Class::Permanent,
-        text: refused.why.to_owned(),
+        class: refused.class,
+        text: refused.why.clone().into_owned(),
     });
 }
 

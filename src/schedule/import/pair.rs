@@ -4,9 +4,11 @@
 //! ambiguous is refused, and so is a pair that the next look would undo: push acts on the app
 //! username and on where the Okta user stands, so both have to fit before a link is written.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::anypoint::Account;
+use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, OktaUserId};
 use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{Policy, Unwanted, standing};
@@ -45,15 +47,27 @@ impl By {
 /// Why an account is left alone, and which Okta user it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
-    pub(super) why: &'static str,
+    pub(super) why: Cow<'static, str>,
     pub(super) user: Option<OktaUserId>,
+    pub(super) class: Class,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self {
+            why: Cow::Owned(failure.to_string()),
+            user: None,
+            class: failure.class,
+        }
+    }
 }
 
 impl Refused {
     pub(super) fn new(why: &'static str, user: Option<&OktaUserId>) -> Self {
         Self {
-            why,
+            why: Cow::Borrowed(why),
             user: user.cloned(),
+            class: Class::Permanent,
         }
     }
 }

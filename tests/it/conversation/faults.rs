@@ -113,7 +113,7 @@ async fn short_faults_are_ridden_out_within_one_delivery() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_permanent() {
+async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_told() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.anypoint().revoke_tokens();
@@ -130,23 +130,28 @@ async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_permanent() {
         .traffic()
         .inject(Fault::new("/users", status(401, &[])));
     let events = world.okta_does(|okta| okta.suspend(&ann));
-    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.deliver(&events).await, 503);
     let record = world.record(&events[0]).await;
-    assert_eq!(record.error_class, Some(Class::Permanent));
+    assert_eq!(record.error_class, Some(Class::Retryable));
     assert!(record.error.unwrap().contains("Access Controls Admin"));
     world.done();
 }
 
 #[tokio::test]
-async fn refused_credentials_are_permanent_and_named() {
+async fn refused_credentials_are_named_and_heal() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.anypoint().client_secret = "rotated".to_owned();
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.deliver(&events).await, 503);
     let error = world.record(&events[0]).await.error.unwrap();
     assert!(error.contains("connected app's id and secret"), "{error}");
     assert!(!error.contains("simulated-secret"), "{error}");
+    // The same event heals as soon as the secret is right again, without a replay by hand.
+    world.anypoint().client_secret = "simulated-secret".to_owned();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
 }
 
 #[tokio::test]

@@ -276,16 +276,19 @@ async fn an_account_deleted_in_anypoint_is_told_of() {
 }
 
 #[tokio::test]
-async fn native_accounts_switched_off_is_a_permanent_failure_with_advice() {
+async fn native_accounts_switched_off_is_told_with_advice_and_heals() {
     let world = World::new().await;
     world.anypoint().native_accounts = false;
     let ann = world.user("ann");
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.deliver(&events).await, 503);
     let error = world.record(&events[0]).await.error.unwrap();
     assert!(error.contains("native accounts"), "{error}");
     let tries = world.anypoint.traffic().count(&Method::POST, "/users");
-    assert_eq!(tries, 1, "a clear refusal is not tried again");
+    assert_eq!(tries, 2, "a clear refusal is tried once more");
+    world.anypoint().native_accounts = true;
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
     world.done();
 }
 

@@ -196,7 +196,7 @@ async fn a_page_in_the_middle_that_fails_does_not_move_the_cursor_past_it() {
     // The events are older than the run, so that it reads to the end.
     stage.clock.advance(Duration::from_secs(60));
     let traffic = stage.okta.traffic();
-    traffic.inject(Fault::status("/logs", 403, "{}").skipping(2).once());
+    traffic.inject(Fault::status("/logs", 403, "{}").skipping(2).times(2));
     assert!(stage.try_run(Task::CatchUp, None).await.is_err());
     let first = recorder.take();
     assert_eq!(first.len(), 4, "two pages of two");

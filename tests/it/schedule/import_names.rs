@@ -132,7 +132,7 @@ async fn the_same_change_on_both_sides_is_agreed_without_a_write_to_okta() {
 async fn a_write_whose_record_was_cut_off_converges() {
     let (stage, user, account) = imported().await;
     change_in_anypoint(&stage, &account, "Anna");
-    let lost = Fault::status(&format!("/users/{user}"), 401, "{}")
+    let lost = Fault::status(&format!("/users/{user}"), 501, "{}")
         .on(http::Method::POST)
         .once()
         .after_effect();

@@ -63,8 +63,9 @@ async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
     stage
         .okta
         .traffic()
-        .inject(Fault::status("/apps/", 403, "{}").once());
+        .inject(Fault::status("/apps/", 403, "{}"));
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
+    stage.okta.traffic().remove_all_faults();
     let kept = stage
         .table
         .documents

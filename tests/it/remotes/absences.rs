@@ -1,0 +1,140 @@
+//! A 404 is an absence only when the service itself gave it.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::{Cause, Class, Failure};
+use okta_anypoint::ids::{AccountId, OktaUserId, TeamId};
+use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::traffic::Fault;
+
+use super::GATEWAYS_404;
+use crate::world::{APP, World};
+
+fn soon() -> Deadline {
+    Deadline::within(Duration::from_secs(10))
+}
+
+/// Before, each of these disabled the account and the event was done.
+#[tokio::test]
+async fn a_gateways_404_in_place_of_okta_disables_nobody() {
+    for body in GATEWAYS_404 {
+        let world = World::new().await;
+        let devs = world.pushed_group("Devs").await;
+        let ann = world.assigned_user("ann").await;
+        world.when(|okta| okta.add_member(&devs, &ann)).await;
+        let hint = world.hint(&ann);
+        let fault = Fault::status("/api/v1/", 404, body);
+        let fault = world.okta.traffic().inject(fault);
+        assert_eq!(world.deliver(&hint).await, 503, "{body}");
+        let record = world.record(&hint[0]).await;
+        let kept = (record.status, record.error_class);
+        assert_eq!(kept, (Status::Failed, Some(Class::Retryable)), "{body}");
+        assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
+        assert_eq!(world.team("Devs"), "ann", "{body}");
+        world.okta.traffic().remove_fault(fault);
+        assert_eq!(world.deliver(&hint).await, 204, "{body}");
+        world.done();
+    }
+}
+
+/// Before, the suspension was recorded as done while the account stayed enabled.
+#[tokio::test]
+async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
+    for body in GATEWAYS_404 {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let events = world.okta_does(|okta| okta.suspend(&ann));
+        let fault = Fault::status("/accounts/api/organizations/", 404, body);
+        let fault = world.anypoint.traffic().inject(fault);
+        assert_eq!(world.deliver(&events).await, 503, "{body}");
+        let record = world.record(&events[0]).await;
+        let kept = (record.status, record.error_class);
+        assert_eq!(kept, (Status::Failed, Some(Class::Retryable)), "{body}");
+        world.anypoint.traffic().remove_fault(fault);
+        assert_eq!(world.deliver(&events).await, 204, "{body}");
+        assert_eq!(world.account("ann"), "ann Example - disabled", "{body}");
+        world.done();
+    }
+}
+
+/// "Gone" is a success of a delete and of a removal only when Anypoint itself says so.
+#[tokio::test]
+async fn a_gateways_404_of_a_write_is_no_success() {
+    let world = World::new().await;
+    let anypoint = &world.provisioner.anypoint;
+    let team = TeamId::parse("0b0e2f5c-0000-4000-8000-00000000dead").unwrap();
+    let people = [1, 2]
+        .map(|n| AccountId::parse(format!("0b0e2f5c-0000-4000-8000-00000000000{n}")).unwrap());
+    for body in GATEWAYS_404 {
+        let fault = Fault::status("/accounts/api/organizations/", 404, body);
+        let fault = world.anypoint.traffic().inject(fault);
+        for failed in [
+            anypoint.delete_team(&team, soon()).await.unwrap_err(),
+            anypoint
+                .remove_members(&team, &people, soon())
+                .await
+                .unwrap_err(),
+        ] {
+            let failure = Failure::from(failed);
+            assert!(failure.is_retryable(), "{failure}");
+            assert_eq!(failure.cause, Cause::NotTheServices404, "{failure}");
+            assert!(failure.advice.is_some());
+        }
+        world.anypoint.traffic().remove_fault(fault);
+    }
+    // Anypoint's own 404s are.
+    anypoint.delete_team(&team, soon()).await.unwrap();
+    anypoint
+        .remove_members(&team, &people, soon())
+        .await
+        .unwrap();
+}
+
+/// Both services' own 404s stay answers, and the organization is read once for all of a look.
+#[tokio::test]
+async fn the_services_own_404_is_an_absence() {
+    let world = World::new().await;
+    let nobody = OktaUserId::parse("00unobody").unwrap();
+    assert!(
+        world
+            .provisioner
+            .okta
+            .user(&nobody, soon())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let anypoint = &world.provisioner.anypoint;
+    world.forget_traffic();
+    for n in 1..5 {
+        let id = AccountId::parse(format!("0b0e2f5c-0000-4000-8000-0000000000f{n}")).unwrap();
+        let (account, teams) = tokio::join!(
+            anypoint.account(&id, soon()),
+            anypoint.teams_of_account(&id, soon())
+        );
+        assert!(account.unwrap().is_none() && teams.unwrap().is_none());
+    }
+    let reads = world.anypoint.traffic().log();
+    let of_the_organization = reads
+        .iter()
+        .filter(|call| call.method == Method::GET && call.path.ends_with("0000000000aa"));
+    assert_eq!(of_the_organization.count(), 1);
+    assert_eq!(reads.iter().filter(|call| call.status == 404).count(), 8);
+}
+
+/// An account that was deleted by hand is made again, as before.
+#[tokio::test]
+async fn an_account_deleted_by_hand_is_made_again() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let account = world.account_id("ann");
+    world.anypoint().users.remove(&account);
+    world
+        .when(|okta| okta.set_app_username(APP, &ann, "ann_two"))
+        .await;
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann_two"), "ann Example - enabled");
+    world.done();
+}

@@ -1,0 +1,232 @@
+//! Refused credentials and rights: asked once more, then told, and back when the side is well.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::clock::SystemClock;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::{Cause, Class, Failure, Side};
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId};
+use okta_anypoint::ledger::Status;
+use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::traffic::{Fault, Traffic};
+
+use crate::world::{APP, World};
+
+const CLIENT: &str = "0oaSERVICE";
+const READ: [&str; 3] = ["okta.users.read", "okta.apps.read", "okta.groups.read"];
+
+fn soon() -> Deadline {
+    Deadline::within(Duration::from_secs(20))
+}
+
+fn refusal(path: &str, status: u16, code: &str) -> Fault {
+    Fault::status(path, status, &format!(r#"{{"errorCode":"{code}"}}"#))
+}
+
+/// An org with a group of five, and a client of each kind of credentials.
+async fn org() -> (OktaSimulator, OktaGroupId, [Okta; 2]) {
+    let options = OktaOptions {
+        page_cap: Some(2),
+        ..OktaOptions::default()
+    };
+    let free = "127.0.0.1:0".parse().unwrap();
+    let sim = OktaSimulator::start(free, options).await.unwrap();
+    let key = PrivateKey::generate().unwrap();
+    let group = {
+        let mut world = sim.world();
+        world.add_app(APP, "Anypoint");
+        world.add_service_app(CLIENT, "key-1", key.public_jwk(), &READ);
+        let group = world.create_group("Devs").unwrap().id;
+        for n in 0..5 {
+            let mail = format!("user{n}@acme.example");
+            let user = world
+                .create_user(&mail, "U", "Example", &mail, None)
+                .unwrap();
+            world.add_member(&group, &user.id).unwrap();
+        }
+        OktaGroupId::parse(group).unwrap()
+    };
+    let token = Credentials::ApiToken("simulated-okta-token".to_owned().into());
+    let app = Credentials::ServiceApp {
+        client_id: CLIENT.to_owned(),
+        key,
+        key_id: "key-1".to_owned(),
+    };
+    let clients = [token, app].map(|credentials| {
+        let http = HttpClient::new(std::sync::Arc::new(SystemClock)).unwrap();
+        Okta::new(http, sim.base_url().parse().unwrap(), credentials)
+    });
+    (sim, group, clients)
+}
+
+fn tokens(traffic: &Traffic) -> usize {
+    traffic.count(&Method::POST, "/token")
+}
+
+/// Before: failed for good at the first 403, and at the first 401 of an API token.
+#[tokio::test]
+async fn one_refusal_that_passes_is_survived_on_every_page() {
+    let (sim, group, clients) = org().await;
+    for okta in &clients {
+        for (status, code) in [
+            (401, "E0000011"),
+            (403, "E0000005"),
+            (403, "E0000006"),
+            (401, "E0000015"),
+        ] {
+            for page in 0..3 {
+                let fault = refusal("/users", status, code).skipping(page).once();
+                let fault = sim.traffic().inject(fault);
+                let members = okta.group_members(&group, soon()).await.unwrap();
+                assert_eq!(members.unwrap().len(), 5, "{status} {code} {page}");
+                assert_eq!(sim.traffic().fired(fault), 1);
+            }
+        }
+    }
+}
+
+/// Before: the token was used to its own end.
+#[tokio::test]
+async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
+    let (sim, group, [_, okta]) = org().await;
+    okta.group_members(&group, soon()).await.unwrap();
+    sim.traffic().clear();
+    sim.traffic()
+        .inject(refusal("/users", 403, "E0000005").skipping(1).once());
+    okta.group_members(&group, soon()).await.unwrap();
+    let statuses: Vec<u16> = sim.traffic().log().iter().map(|call| call.status).collect();
+    assert_eq!(
+        statuses,
+        [200, 403, 200, 200, 200],
+        "page, refusal, token, page, page"
+    );
+}
+
+/// A refusal that lasts ends as a retryable failure with its cause and advice, and no token is asked for
+/// again and again.
+#[tokio::test]
+async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
+    for (status, code, cause) in [
+        (401, "E0000011", Cause::RefusedCredentials),
+        (403, "E0000005", Cause::RefusedCredentials),
+        (403, "E0000006", Cause::RefusedRights),
+    ] {
+        let (sim, _, clients) = org().await;
+        sim.traffic().inject(refusal("/api/v1", status, code));
+        for okta in &clients {
+            sim.traffic().clear();
+            let nobody = OktaUserId::parse("00u1").unwrap();
+            for _ in 0..4 {
+                let failure = Failure::from(okta.user(&nobody, soon()).await.unwrap_err());
+                let found = (failure.class, failure.cause, failure.side);
+                assert_eq!(found, (Class::Retryable, cause, Side::Okta), "{code}");
+                assert!(failure.advice.is_some(), "{failure}");
+            }
+            let asked = sim.traffic().count(&Method::GET, "/api/v1/users/");
+            assert_eq!(asked, 8, "each call once more");
+            assert!(
+                tokens(sim.traffic()) <= 2,
+                "{} tokens",
+                tokens(sim.traffic())
+            );
+            // The side's own question is refused as well: it is not about that user.
+            let app = OktaAppId::parse(APP).unwrap();
+            assert!(okta.check_app(&app, soon()).await.unwrap_err().is_refusal());
+        }
+    }
+}
+
+/// A right that is missing for one user says nothing about the side.
+#[tokio::test]
+async fn a_refusal_about_one_user_leaves_the_side_in_order() {
+    let (sim, _, clients) = org().await;
+    sim.traffic()
+        .inject(refusal("/api/v1/users/00u1", 403, "E0000006"));
+    for okta in &clients {
+        let user = OktaUserId::parse("00u1").unwrap();
+        assert!(okta.user(&user, soon()).await.unwrap_err().is_refusal());
+        let app = OktaAppId::parse(APP).unwrap();
+        okta.check_app(&app, soon()).await.unwrap();
+    }
+}
+
+/// Before: an event of the minutes in which a credential is wrong needed a replay by hand.
+#[tokio::test]
+async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
+    for (status, code) in [(401, "E0000011"), (403, "E0000005"), (403, "E0000006")] {
+        let world = World::new().await;
+        let ann = world.user("ann");
+        let events = world.okta_does(|okta| okta.assign(APP, &ann));
+        let fault = world
+            .okta
+            .traffic()
+            .inject(refusal("/api/v1", status, code));
+        assert_eq!(world.deliver(&events).await, 503);
+        let record = world.record(&events[0]).await;
+        let kept = (record.status, record.error_class);
+        assert_eq!(kept, (Status::Failed, Some(Class::Retryable)));
+        world.okta.traffic().remove_fault(fault);
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+        world.done();
+    }
+}
+
+/// The same at Anypoint, where a missing scope is 401 or 403.
+#[tokio::test]
+async fn anypoints_refusals_are_asked_once_more_and_come_back() {
+    for status in [401, 403] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let anypoint = &world.provisioner.anypoint;
+        let traffic = world.anypoint.traffic();
+        // One that passes.
+        traffic.inject(Fault::status("/users", status, "").once());
+        world
+            .when(|okta| okta.update_profile(&ann, &[("firstName", "Anna".into())]))
+            .await;
+        assert_eq!(world.account("ann"), "Anna Example - enabled");
+        // One that lasts.
+        let fault = traffic.inject(Fault::status("/accounts/api/organizations", status, ""));
+        world.forget_traffic();
+        for _ in 0..4 {
+            assert!(
+                anypoint
+                    .check_organization(soon())
+                    .await
+                    .unwrap_err()
+                    .is_refusal()
+            );
+        }
+        assert!(tokens(traffic) <= 1, "{} tokens", tokens(traffic));
+        let events = world.okta_does(|okta| okta.suspend(&ann));
+        assert_eq!(world.deliver(&events).await, 503);
+        traffic.remove_fault(fault);
+        anypoint.check_organization(soon()).await.unwrap();
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.account("ann"), "Anna Example - disabled");
+        world.done();
+    }
+}
+
+/// The secret of the connected app is wrong for a while: two requests for a token, and then a few seconds
+/// of quiet whoever asks.
+#[tokio::test]
+async fn a_refused_sign_in_is_not_tried_in_a_loop() {
+    let world = World::new().await;
+    world.anypoint().client_secret = "rotated".to_owned();
+    world.forget_traffic();
+    let anypoint = &world.provisioner.anypoint;
+    let asked = (0..20).map(|_| anypoint.check_organization(soon()));
+    for answer in futures_util::future::join_all(asked).await {
+        assert!(answer.unwrap_err().is_refusal());
+    }
+    assert_eq!(tokens(world.anypoint.traffic()), 2);
+    // Then it is tried again, and heals by itself.
+    world.anypoint().client_secret = "simulated-secret".to_owned();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    anypoint.check_organization(soon()).await.unwrap();
+}
