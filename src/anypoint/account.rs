@@ -1,15 +1,14 @@
 //! Users of the organization. Source of shapes: Anypoint Access Management API, "Users".
 
-use http::Method;
+use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
 use super::client::Anypoint;
-use super::page::Identified;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
-use crate::http::{CallError, if_found, segment};
+use crate::http::{CallError, Entry, Listed, if_found, segment};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -25,18 +24,18 @@ pub struct Account {
     #[serde(default)]
     pub username: String,
     /// First name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_text")]
     pub first_name: Option<String>,
     /// Last name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_text")]
     pub last_name: Option<String>,
     /// E-mail address. Not a key: one address may belong to several accounts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_text")]
     pub email: Option<String>,
     /// Phone number; lists leave it out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_text")]
     pub phone_number: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_bool")]
     enabled: Option<bool>,
     #[serde(default)]
     deleted: Option<bool>,
@@ -46,21 +45,33 @@ pub struct Account {
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Account({}, enabled: {})", self.id, self.is_enabled())
+        write!(f, "Account({}, enabled: {:?})", self.id, self.enabled)
     }
 }
 
-impl Identified for Account {
-    type Id = AccountId;
-    fn id(&self) -> AccountId {
-        self.id.clone()
+impl Entry for Account {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
 }
 
 impl Account {
-    /// Whether the person can sign in.
+    /// Whether the person can sign in; `None` when the answer does not say.
+    pub fn enabled(&self) -> Option<bool> {
+        self.enabled
+    }
+
+    /// Whether the person can sign in, as far as is known: an answer that does not say counts as yes.
+    /// Asked where a disabled account is wanted.
     pub fn is_enabled(&self) -> bool {
-        self.enabled.unwrap_or(true)
+        self.enabled != Some(false)
+    }
+
+    /// Whether the person can surely sign in: an answer that does not say counts as no. Asked where an
+    /// enabled account is wanted.
+    pub fn is_surely_enabled(&self) -> bool {
+        self.enabled == Some(true)
     }
 
     /// Whether the account was deleted (softly: the name stays taken).
@@ -74,6 +85,24 @@ impl Account {
             .as_deref()
             .is_none_or(|provider| provider == NATIVE)
     }
+}
+
+/// Whether Anypoint does not take a value of the request.
+fn is_refused_value(error: &CallError) -> bool {
+    error.status() == Some(StatusCode::BAD_REQUEST)
+}
+
+/// A text; anything else counts as missing.
+fn if_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    })
+}
+
+/// Yes or no; anything else counts as missing.
+fn if_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_bool())
 }
 
 /// An account to be created. Its `Debug` form shows nothing.
@@ -174,8 +203,10 @@ impl Anypoint {
             "/users",
             &[("search", username)],
         );
-        let found: Vec<Account> = self.read_list(&call, deadline).await?;
+        // One that cannot be read could be the one that is looked for.
+        let found: Listed<Account> = self.read_list(&call, deadline).await?;
         let mut matching: Vec<Account> = found
+            .whole()?
             .into_iter()
             .filter(|account| {
                 account.is_native()
@@ -189,19 +220,39 @@ impl Anypoint {
     }
 
     /// All accounts of the organization (not deleted ones), 500 a page.
-    pub async fn accounts(&self, deadline: Deadline) -> Result<Vec<Account>, CallError> {
+    pub async fn list_accounts(&self, deadline: Deadline) -> Result<Listed<Account>, CallError> {
         let call = self.organization_call("list the accounts", Method::GET, "/users", &[]);
-        let accounts: Vec<Account> = self.read_list(&call, deadline).await?;
-        Ok(accounts
-            .into_iter()
-            .filter(|account| !account.is_deleted())
-            .collect())
+        let accounts: Listed<Account> = self.read_list(&call, deadline).await?;
+        Ok(accounts.retaining(|account| !account.is_deleted()))
     }
 
     /// Creates an account and gives its id; `None` when the answer had no body. A 409 means that the
     /// name is taken by anyone on this control plane. Sent once: after an answer that says nothing, a
-    /// second attempt could not tell its own account from a stranger's.
+    /// second attempt could not tell its own account from a stranger's. Only after a clear refusal
+    /// it is sent again without the phone number, if it had one.
     pub async fn create_account(
+        &self,
+        new: &NewAccount,
+        deadline: Deadline,
+    ) -> Result<Option<AccountId>, CallError> {
+        match self.create_account_once(new, deadline).await {
+            Err(error) if is_refused_value(&error) && new.phone.is_some() => {
+                let new = NewAccount {
+                    phone: None,
+                    ..new.clone()
+                };
+                let created = self.create_account_once(&new, deadline).await?;
+                tracing::warn!(
+                    anypoint.account = created.as_ref().map(AccountId::as_str),
+                    "Anypoint refused the phone number; the account was created without it"
+                );
+                Ok(created)
+            }
+            created => created,
+        }
+    }
+
+    async fn create_account_once(
         &self,
         new: &NewAccount,
         deadline: Deadline,
@@ -230,8 +281,34 @@ impl Anypoint {
             .map(|created| created.id))
     }
 
-    /// Changes an account; what is absent from `changes` stays as it is.
+    /// Changes an account; what is absent from `changes` stays as it is. A phone number that Anypoint
+    /// refuses is left out.
     pub async fn update_account(
+        &self,
+        account: &AccountId,
+        changes: &AccountChanges,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        match self.update_account_once(account, changes, deadline).await {
+            Err(error) if is_refused_value(&error) && changes.phone_number.is_some() => {
+                let rest = AccountChanges {
+                    phone_number: None,
+                    ..changes.clone()
+                };
+                if !rest.is_empty() {
+                    self.update_account_once(account, &rest, deadline).await?;
+                }
+                tracing::warn!(
+                    anypoint.account = %account,
+                    "Anypoint refused the phone number; it was left out"
+                );
+                Ok(())
+            }
+            updated => updated,
+        }
+    }
+
+    async fn update_account_once(
         &self,
         account: &AccountId,
         changes: &AccountChanges,
@@ -242,6 +319,20 @@ impl Anypoint {
             .organization_call("update the account", Method::PUT, &path, &[])
             .json(json!(changes));
         self.send(&call, deadline).await.map(|_| ())
+    }
+
+    /// Whether the organization shows any user. It has at least one, its owner; without the scope View
+    /// Users the list is empty and a success.
+    pub async fn shows_accounts(&self, deadline: Deadline) -> Result<bool, CallError> {
+        #[derive(Deserialize)]
+        struct Page {
+            data: Vec<Value>,
+        }
+        let query = [("limit", "1")];
+        let call = self.organization_call("list the accounts", Method::GET, "/users", &query);
+        let answer = self.send(&call, deadline).await?;
+        let page: Page = answer.json(&call)?;
+        Ok(!page.data.is_empty())
     }
 
     /// Asks Anypoint to mail a password reset link. Sent again only if it was refused: a second mail
@@ -264,11 +355,11 @@ impl Anypoint {
     }
 
     /// The teams of an account; `None` when the account does not exist.
-    pub async fn teams_of_account(
+    pub async fn list_teams_of_account(
         &self,
         account: &AccountId,
         deadline: Deadline,
-    ) -> Result<Option<Vec<TeamOfAccount>>, CallError> {
+    ) -> Result<Option<Listed<TeamOfAccount>>, CallError> {
         let path = format!("/users/{}/teams", segment(account.as_str()));
         let call = self.organization_call("list the account's teams", Method::GET, &path, &[]);
         if_found(self.read_list(&call, deadline).await)

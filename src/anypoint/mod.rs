@@ -1,7 +1,7 @@
 //! Anypoint's Access Management API: the calls this product makes, typed. One file per resource.
 //!
 //! Any 2xx is a success and an empty body is normal: the documented codes differ between sources.
-//! Every list is read to its end, or fails. Nothing here deletes a user, and the e-mail address of an
+//! Every list is read to its end, or fails; an entry that cannot be read is its own problem. Nothing here deletes a user, and the e-mail address of an
 //! existing account cannot be changed: [`AccountChanges`] has no such field.
 
 mod account;
@@ -11,6 +11,7 @@ mod organization;
 mod page;
 mod team;
 mod token;
+mod whole;
 
 pub use account::{Account, AccountChanges, NewAccount};
 pub use client::Anypoint;

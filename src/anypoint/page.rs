@@ -5,118 +5,125 @@
 //! says, or at an empty page. Fewer than `total` is an incomplete read, tried once more and then an
 //! error.
 
-use std::collections::HashSet;
-use std::hash::Hash;
-
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::client::Anypoint;
 use crate::deadline::Deadline;
-use crate::http::{Call, CallError, CallErrorKind};
+use crate::http::{Call, CallError, CallErrorKind, Entry, Gathering, Listed, Page};
 
 /// The largest page that the service takes.
-const PAGE: usize = 500;
+const LARGEST_PAGE: usize = 500;
+/// A page is not asked for with a smaller `limit` than this.
+const SMALLEST_PAGE: usize = 25;
 /// Pages of one list that are read at once.
 const AT_ONCE: usize = 4;
 
-/// An item that can be told from others of its list.
-pub(super) trait Identified {
-    type Id: Eq + Hash + Clone;
-    fn id(&self) -> Self::Id;
-}
-
 #[derive(Deserialize)]
-struct Page<T> {
-    data: Vec<T>,
+struct Body<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
     #[serde(default)]
     total: Option<usize>,
 }
 
-struct Gathered<T: Identified> {
-    seen: HashSet<T::Id>,
-    items: Vec<T>,
-}
-
-impl<T: Identified> Gathered<T> {
-    fn add(&mut self, page: Vec<T>) {
-        for item in page {
-            if self.seen.insert(item.id()) {
-                self.items.push(item);
-            }
-        }
-    }
+/// How the reading of a list ended.
+enum End<T> {
+    Whole(Listed<T>),
+    /// Fewer entries came than the service says there are.
+    Short,
 }
 
 impl Anypoint {
-    /// Reads the list that `first` (without `limit` and `offset`) asks for.
-    pub(super) async fn read_list<T: Identified + DeserializeOwned>(
+    /// Reads the list that `first` (without `limit` and `offset`) asks for. Where pages are answered 5xx
+    /// again and again, all of it is asked for in pages half as long.
+    pub(super) async fn read_list<T: Entry + Send>(
         &self,
         first: &Call,
         deadline: Deadline,
-    ) -> Result<Vec<T>, CallError> {
-        match self.read_list_once(first, deadline).await? {
-            Some(items) => Ok(items),
-            None => match self.read_list_once(first, deadline).await? {
-                Some(items) => Ok(items),
-                None => {
+    ) -> Result<Listed<T>, CallError> {
+        let mut limit = LARGEST_PAGE;
+        let mut was_short = false;
+        loop {
+            let smaller = Some(limit / 2).filter(|limit| *limit >= SMALLEST_PAGE);
+            let asked = match smaller {
+                Some(_) => first.clone().twice(),
+                None => first.clone(),
+            };
+            match (self.read_list_once(&asked, limit, deadline).await, smaller) {
+                (Ok(End::Whole(list)), _) => return Ok(list),
+                (Ok(End::Short), _) if was_short => {
                     let what = "fewer items than the total that the service names".to_owned();
-                    Err(first.error(CallErrorKind::Unreadable(what)))
+                    return Err(first.error(CallErrorKind::Unreadable(what)));
                 }
-            },
+                (Ok(End::Short), _) => was_short = true,
+                (Err(error), Some(smaller)) if error.is_server_fault() => limit = smaller,
+                (Err(error), _) => return Err(error),
+            }
         }
     }
 
-    /// `None` when fewer items came than the service says there are.
-    async fn read_list_once<T: Identified + DeserializeOwned>(
+    async fn read_list_once<T: Entry + Send>(
         &self,
         first: &Call,
+        limit: usize,
         deadline: Deadline,
-    ) -> Result<Option<Vec<T>>, CallError> {
-        let mut gathered = Gathered {
-            seen: HashSet::new(),
-            items: Vec::new(),
-        };
-        let page = self.read_page::<T>(first, 0, deadline).await?;
-        let (length, mut total) = (page.data.len(), page.total);
-        gathered.add(page.data);
+    ) -> Result<End<T>, CallError> {
+        let mut list = Gathering::new(first);
+        let (page, total) = self.read_page::<T>(first, limit, 0, deadline).await?;
+        let (length, mut total) = (page.len(), total);
+        list.add(page);
         // A total equal to a full page is not trusted: some answers name the page's size instead.
         if let Some(total) = total.filter(|total| *total > length && length > 0) {
             let offsets = (length..total).step_by(length);
             let mut pages = stream::iter(offsets)
-                .map(|offset| self.read_page::<T>(first, offset, deadline))
+                .map(|offset| self.read_page::<T>(first, limit, offset, deadline))
                 .buffered(AT_ONCE);
-            while let Some(page) = pages.try_next().await? {
-                gathered.add(page.data);
+            while let Some((page, _)) = pages.try_next().await? {
+                list.add(page);
             }
-        } else if length >= PAGE {
+        } else if length >= limit {
             let mut offset = length;
             loop {
-                let page = self.read_page::<T>(first, offset, deadline).await?;
-                if page.data.is_empty() {
+                let (page, _) = self.read_page::<T>(first, limit, offset, deadline).await?;
+                if page.is_empty() {
                     break;
                 }
-                offset += page.data.len();
+                offset += page.len();
                 total = None;
-                gathered.add(page.data);
+                if !list.add(page) {
+                    let what = "a page that was there before".to_owned();
+                    return Err(first.error(CallErrorKind::Unreadable(what)));
+                }
             }
         }
-        let complete = total.is_none_or(|total| gathered.items.len() >= total);
-        Ok(complete.then_some(gathered.items))
+        // Entries without an id cannot be counted; such a list says itself that it is not complete.
+        let is_whole = total.is_none_or(|total| list.known() >= total) || !list.is_complete();
+        Ok(if is_whole {
+            End::Whole(list.end())
+        } else {
+            End::Short
+        })
     }
 
-    async fn read_page<T: DeserializeOwned>(
+    async fn read_page<T: Entry>(
         &self,
         first: &Call,
+        limit: usize,
         offset: usize,
         deadline: Deadline,
-    ) -> Result<Page<T>, CallError> {
+    ) -> Result<(Page<T>, Option<usize>), CallError> {
         let mut call = first.clone();
         call.url
             .query_pairs_mut()
-            .append_pair("limit", &PAGE.to_string())
+            .append_pair("limit", &limit.to_string())
             .append_pair("offset", &offset.to_string());
-        self.send(&call, deadline).await?.json(&call)
+        let answer = self.send(&call, deadline).await?;
+        let body: Body<'_> =
+            serde_json::from_slice(&answer.body).map_err(|error| call.unreadable(&error))?;
+        let page =
+            Page::read(body.data.get().as_bytes()).map_err(|error| call.unreadable(&error))?;
+        Ok((page, body.total))
     }
 }

@@ -5,9 +5,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::client::Anypoint;
-use super::page::Identified;
 use crate::deadline::Deadline;
-use crate::http::{CallError, if_found, segment};
+use crate::http::{CallError, Entry, Listed, if_found, segment};
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
@@ -29,10 +28,10 @@ pub struct Team {
     team_type: Option<String>,
 }
 
-impl Identified for Team {
-    type Id = TeamId;
-    fn id(&self) -> TeamId {
-        self.id.clone()
+impl Entry for Team {
+    const ID: &'static str = "team_id";
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
 }
 
@@ -92,10 +91,10 @@ pub struct Member {
     identity_type: Option<String>,
 }
 
-impl Identified for Member {
-    type Id = AccountId;
-    fn id(&self) -> AccountId {
-        self.id.clone()
+impl Entry for Member {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
 }
 
@@ -119,10 +118,10 @@ pub struct TeamOfAccount {
     is_assigned_via_external_groups: Option<bool>,
 }
 
-impl Identified for TeamOfAccount {
-    type Id = TeamId;
-    fn id(&self) -> TeamId {
-        self.id.clone()
+impl Entry for TeamOfAccount {
+    const ID: &'static str = "team_id";
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
 }
 
@@ -139,7 +138,7 @@ fn is_plain(kind: MembershipKind, via_external_groups: Option<bool>) -> bool {
 
 impl Anypoint {
     /// All teams of the organization, 500 a page.
-    pub async fn teams(&self, deadline: Deadline) -> Result<Vec<Team>, CallError> {
+    pub async fn list_teams(&self, deadline: Deadline) -> Result<Listed<Team>, CallError> {
         let call = self.organization_call("list the teams", Method::GET, "/teams", &[]);
         self.read_list(&call, deadline).await
     }
@@ -193,11 +192,11 @@ impl Anypoint {
     }
 
     /// The people in a team (not its child teams); `None` when the team does not exist.
-    pub async fn members(
+    pub async fn list_members(
         &self,
         team: &TeamId,
         deadline: Deadline,
-    ) -> Result<Option<Vec<Member>>, CallError> {
+    ) -> Result<Option<Listed<Member>>, CallError> {
         let path = format!("/teams/{}/members", segment(team.as_str()));
         let call = self.organization_call(
             "list the team's members",
@@ -205,12 +204,15 @@ impl Anypoint {
             &path,
             &[("identity_type", "user")],
         );
-        let mut members: Option<Vec<Member>> = if_found(self.read_list(&call, deadline).await)?;
+        let members: Option<Listed<Member>> = if_found(self.read_list(&call, deadline).await)?;
         // A misspelt or unknown filter is dropped silently by the service, so look again here.
-        if let Some(members) = &mut members {
-            members.retain(|member| member.identity_type.as_deref().is_none_or(|t| t == "user"));
-        }
-        Ok(members)
+        let is_user = |member: &Member| {
+            member
+                .identity_type
+                .as_deref()
+                .is_none_or(|kind| kind == "user")
+        };
+        Ok(members.map(|members| members.retaining(is_user)))
     }
 
     /// Makes the accounts plain members, `MEMBERS_PER_CALL` a call. Members stay members.

@@ -59,6 +59,8 @@ pub struct Call {
     pub body: Option<Payload>,
     /// Whether it may be sent again blindly.
     pub repeat: Repeat,
+    /// After how many 5xx it ends, when its caller has another way to ask.
+    pub(super) most_server_faults: usize,
 }
 
 impl Call {
@@ -72,7 +74,15 @@ impl Call {
             headers: HeaderMap::new(),
             body: None,
             repeat: Repeat::Always,
+            most_server_faults: usize::MAX,
         }
+    }
+
+    /// The same call, not sent again after a second 5xx.
+    #[must_use]
+    pub(crate) fn twice(mut self) -> Self {
+        self.most_server_faults = 2;
+        self
     }
 
     /// The same call with a JSON body.
@@ -110,6 +120,18 @@ impl Call {
         self
     }
 
+    /// The error of this call when its answer is no JSON, or of another shape.
+    pub(crate) fn unreadable(&self, error: &serde_json::Error) -> CallError {
+        // serde's message can quote the input; its position and category can not.
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "truncated JSON",
+            serde_json::error::Category::Syntax => "not JSON",
+            _ => "JSON of another shape",
+        };
+        let at = error.column();
+        self.error(CallErrorKind::Unreadable(format!("{what} at column {at}")))
+    }
+
     /// The error of this call.
     pub fn error(&self, kind: CallErrorKind) -> CallError {
         CallError {
@@ -135,18 +157,7 @@ pub struct Answer {
 impl Answer {
     /// Reads the body as JSON; the error names `call`.
     pub fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            // serde's message can quote the input; its position and category can not.
-            let what = match error.classify() {
-                serde_json::error::Category::Eof => "truncated JSON",
-                serde_json::error::Category::Syntax => "not JSON",
-                _ => "JSON of another shape",
-            };
-            call.error(CallErrorKind::Unreadable(format!(
-                "{what} at column {}",
-                error.column()
-            )))
-        })
+        serde_json::from_slice(&self.body).map_err(|error| call.unreadable(&error))
     }
 }
 

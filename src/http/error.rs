@@ -128,6 +128,12 @@ impl CallError {
         matches!(self.code(), Some("E0000038" | "E0000075" | "E0000111"))
     }
 
+    /// Whether the service could not make the answer, and asked for no pause.
+    pub fn is_server_fault(&self) -> bool {
+        let fault = self.status().is_some_and(|status| status.is_server_error());
+        fault && self.retry_after.is_none()
+    }
+
     /// Whether the remote wants all callers to slow down. Anypoint answers 503 where others answer 429
     /// (MuleSoft knowledge base, 001116018); a 503 that names no pause is an outage like any other.
     pub(super) fn is_throttling(&self) -> bool {

@@ -4,6 +4,10 @@
 //! gate for as long as the remote asked, and nobody who can wait begins a call meanwhile. Who cannot
 //! wait that long asks at once instead of giving up: Okta counts per kind of address (Okta, "Rate
 //! limits"), so the pause may not be about this call, and a wrong hint must not lock anybody out.
+//!
+//! The gate also remembers what the last answers said of the calls that are left. Anypoint refuses what is
+//! beyond them with a 503 that gives no reason (MuleSoft knowledge base, 001116018); then the
+//! remembered reset is the hint.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,23 +15,58 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hints::Quota;
 use crate::deadline::Deadline;
 use crate::failure::Side;
 
 /// Those who waited set out within this time of one another, not all at once.
 const SPREAD: Duration = Duration::from_millis(100);
 
-/// Until when each remote is left alone. Clones share it.
+/// The longest time that is believed of a success which says when calls are counted afresh: both remotes
+/// count by the minute.
+const WINDOW: Duration = Duration::from_secs(61);
+
+/// Until when each remote is left alone, and when its calls are counted afresh. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Gate(Arc<Mutex<HashMap<Side, Instant>>>);
+pub(super) struct Gate(Arc<Mutex<HashMap<Side, State>>>);
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    closed_until: Option<Instant>,
+    /// Of the last answer that told: the quota, and when the next window begins.
+    quota: Option<(Quota, Instant)>,
+}
 
 impl Gate {
     /// Leaves `side` alone for `pause`; a shorter pause does not cut a longer one.
     pub(super) fn close(&self, side: Side, pause: Duration) {
         let until = Instant::now() + pause;
-        let mut closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = closed.entry(side).or_insert(until);
-        *entry = until.max(*entry);
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = &mut states.entry(side).or_default().closed_until;
+        *closed = (*closed).max(Some(until));
+    }
+
+    /// Remembers what an answer of `side` says of the calls that are left. When none is, the gate closes
+    /// until the next window.
+    pub(super) fn note(&self, side: Side, quota: Quota) {
+        let Some(reset) = quota.reset.map(|reset| reset.min(WINDOW)) else {
+            return;
+        };
+        let next = Instant::now() + reset;
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.entry(side).or_default().quota = Some((quota, next));
+        drop(states);
+        if quota.remaining == Some(0) {
+            self.close(side, reset);
+        }
+    }
+
+    /// How long until `side` counts calls afresh, when few were left at the last answer.
+    pub(super) fn until_next_window(&self, side: Side) -> Option<Duration> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (quota, next) = states.get(&side)?.quota?;
+        let left = next.checked_duration_since(Instant::now())?;
+        quota.is_nearly_used_up().then_some(left)
     }
 
     /// Waits while `side` is to be left alone, unless that takes longer than until `deadline`.
@@ -42,8 +81,8 @@ impl Gate {
     }
 
     fn closed_until(&self, side: Side) -> Option<Instant> {
-        let closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = closed.get(&side).copied();
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = states.get(&side)?.closed_until;
         until.filter(|until| *until > Instant::now())
     }
 }
@@ -90,6 +129,27 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(waits(&gate, Side::Okta, MINUTE), later);
         assert!(waited >= Duration::from_secs(6), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_call_of_a_window_closes_the_gate_until_the_next() {
+        let gate = Gate::default();
+        let quota = |remaining| Quota {
+            limit: Some(500),
+            remaining: Some(remaining),
+            reset: Some(Duration::from_secs(12)),
+        };
+        gate.note(Side::Anypoint, quota(400));
+        assert_eq!(gate.until_next_window(Side::Anypoint), None);
+        assert_eq!(waits(&gate, Side::Anypoint, MINUTE).await, Duration::ZERO);
+        gate.note(Side::Anypoint, quota(30));
+        let left = gate.until_next_window(Side::Anypoint);
+        assert_eq!(left, Some(Duration::from_secs(12)));
+        assert_eq!(gate.until_next_window(Side::Okta), None);
+        gate.note(Side::Anypoint, quota(0));
+        let waited = waits(&gate, Side::Anypoint, MINUTE).await;
+        assert!(waited >= Duration::from_secs(12), "{waited:?}");
+        assert_eq!(gate.until_next_window(Side::Anypoint), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+/// So few calls, or a tenth of all, are nearly none: others may use them first.
+const FEW_CALLS: u64 = 20;
 /// The longest pause a hint can ask for; beyond that it is taken for a mistake and cut.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
@@ -21,31 +23,101 @@ pub(super) fn pause_asked_for(
     headers: &HeaderMap,
     now_ms: i64,
 ) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let remote_now_s = text("date")
-        .and_then(parse_http_date)
-        .unwrap_or(now_ms / 1000);
-    if let Some(value) = text("retry-after") {
-        let seconds = match value.trim().parse::<u64>() {
-            Ok(seconds) => Some(seconds),
-            Err(_) => parse_http_date(value)
-                .map(|at| u64::try_from(at - remote_now_s).unwrap_or_default()),
-        };
-        if let Some(seconds) = seconds {
-            return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
-        }
+    let remote_now_s = remote_now_s(headers, now_ms);
+    let asked = texts(headers, &["retry-after"])
+        .filter_map(|text| match parse_http_date(text) {
+            Some(at) => Some(u64::try_from(at - remote_now_s).unwrap_or_default()),
+            None => text
+                .split(',')
+                .filter_map(|part| part.trim().parse().ok())
+                .min(),
+        })
+        .min();
+    if let Some(seconds) = asked {
+        return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
     }
-    let remaining = text("x-rate-limit-remaining").or_else(|| text("x-ratelimit-remaining"));
-    if status != StatusCode::TOO_MANY_REQUESTS && remaining != Some("0") {
+    let quota = quota(headers, now_ms);
+    if status != StatusCode::TOO_MANY_REQUESTS && quota.remaining != Some(0) {
         return None;
     }
-    let reset = text("x-rate-limit-reset").or_else(|| text("x-ratelimit-reset"))?;
-    let mut reset_s: i64 = reset.trim().parse().ok()?;
-    if reset_s > 100_000_000_000 {
-        reset_s /= 1000;
+    quota.reset
+}
+
+/// What an answer says of the calls that are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Quota {
+    /// How many calls one window has.
+    pub(super) limit: Option<u64>,
+    /// How many of them are left.
+    pub(super) remaining: Option<u64>,
+    /// How long until the next window.
+    pub(super) reset: Option<Duration>,
+}
+
+impl Quota {
+    /// Whether few calls are left, so that a refusal without a reason has this reason.
+    pub(super) fn is_nearly_used_up(&self) -> bool {
+        let few = self
+            .limit
+            .map_or(FEW_CALLS, |limit| (limit / 10).max(FEW_CALLS));
+        self.remaining.is_some_and(|remaining| remaining <= few)
     }
-    let seconds = u64::try_from(reset_s - remote_now_s).unwrap_or_default() + 1;
-    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+}
+
+/// Reads the quota of an answer at the local time `now_ms`. A header may be given twice or as a list: of
+/// several resets the earliest that is not past counts, of several numbers the smallest.
+pub(super) fn quota(headers: &HeaderMap, now_ms: i64) -> Quota {
+    let numbers = |names: &[&str]| {
+        let parts = texts(headers, names).flat_map(|text| text.split(','));
+        parts
+            .filter_map(|part| part.trim().parse::<i64>().ok())
+            .collect::<Vec<i64>>()
+    };
+    let smallest = |names: &[&str]| {
+        let found = numbers(names).into_iter().min()?;
+        u64::try_from(found).ok()
+    };
+    let remote_now_s = remote_now_s(headers, now_ms);
+    let resets = numbers(&["x-rate-limit-reset", "x-ratelimit-reset"]);
+    let in_seconds = resets.into_iter().map(|reset| {
+        let is_millis = reset > 100_000_000_000;
+        (if is_millis { reset / 1000 } else { reset }) - remote_now_s
+    });
+    let in_seconds: Vec<i64> = in_seconds.collect();
+    let to_come = in_seconds
+        .iter()
+        .copied()
+        .filter(|seconds| *seconds >= 0)
+        .min();
+    // One that is past: the next window has begun.
+    let reset = to_come.or_else(|| in_seconds.first().map(|_| 0));
+    Quota {
+        limit: smallest(&["x-rate-limit-limit", "x-ratelimit-limit"]),
+        remaining: smallest(&["x-rate-limit-remaining", "x-ratelimit-remaining"]),
+        reset: reset.map(|seconds| {
+            let seconds = u64::try_from(seconds).unwrap_or_default() + 1;
+            Duration::from_secs(seconds).min(LONGEST_PAUSE)
+        }),
+    }
+}
+
+/// How long until the minute ends, by the remote's clock where it tells.
+pub(super) fn until_the_minute_ends(headers: &HeaderMap, now_ms: i64) -> Duration {
+    let second = remote_now_s(headers, now_ms).rem_euclid(60);
+    Duration::from_secs(60 - u64::try_from(second).unwrap_or_default())
+}
+
+fn texts<'a>(headers: &'a HeaderMap, names: &[&str]) -> impl Iterator<Item = &'a str> {
+    let values: Vec<_> = names
+        .iter()
+        .flat_map(|name| headers.get_all(*name))
+        .collect();
+    values.into_iter().filter_map(|value| value.to_str().ok())
+}
+
+fn remote_now_s(headers: &HeaderMap, now_ms: i64) -> i64 {
+    let date = headers.get("date").and_then(|value| value.to_str().ok());
+    date.and_then(parse_http_date).unwrap_or(now_ms / 1000)
 }
 
 /// Seconds since the epoch of an HTTP date (`Mon, 02 Mar 2026 09:15:04 GMT`).
@@ -146,6 +218,39 @@ mod tests {
                 "{given:?}"
             );
         }
+    }
+
+    #[test]
+    fn hints_given_twice_or_as_a_list_are_understood() {
+        let now_ms = 1_772_442_904_000;
+        let pause = |name: &'static str, values: &[&str]| {
+            let mut map = HeaderMap::new();
+            for value in values {
+                map.append(name, value.parse().unwrap());
+            }
+            pause_asked_for(StatusCode::TOO_MANY_REQUESTS, &map, now_ms)
+        };
+        // The earliest that is not past; one that cannot be read does not count.
+        for values in [
+            &["1772442910", "1772442970"][..],
+            &["1772442970", "1772442910"],
+            &["1772442910, 1772442970"],
+            &["1772442890,1772442910"],
+            &["soon, 1772442910"],
+            &["1772442910000, 1772442970"],
+        ] {
+            let found = pause("x-rate-limit-reset", values);
+            assert_eq!(found, Some(Duration::from_secs(7)), "{values:?}");
+        }
+        assert_eq!(pause("x-rate-limit-reset", &["soon"]), None);
+        assert_eq!(
+            pause("retry-after", &["9", "7"]),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            pause("retry-after", &["9, 7"]),
+            Some(Duration::from_secs(7))
+        );
     }
 
     #[test]

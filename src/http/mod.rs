@@ -13,6 +13,8 @@ mod call;
 mod error;
 mod gate;
 mod hints;
+mod link;
+mod listed;
 mod network;
 mod session;
 mod tls;
@@ -21,6 +23,9 @@ mod transport;
 pub use call::{Answer, Call, Payload, Repeat, segment};
 pub use error::{CallError, CallErrorKind, if_found};
 pub(crate) use hints::parse_http_date;
+pub(crate) use link::next_link;
+pub use listed::{Entry, Extent, Listed, Unread};
+pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
 pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
 

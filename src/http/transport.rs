@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::call::{Answer, Call, Payload, Repeat};
 use super::error::{CallError, CallErrorKind};
 use super::gate::Gate;
-use super::hints::{error_code, pause_asked_for};
+use super::hints::{error_code, pause_asked_for, quota, until_the_minute_ends};
 use super::network::Network;
 use super::tls::is_about_certificate;
 use crate::clock::Clock;
@@ -109,21 +109,34 @@ impl HttpClient {
     ) -> Result<Answer, CallError> {
         let mut back_off = FIRST_BACK_OFF;
         let mut attempt = 1;
+        let mut server_faults = 0;
         loop {
             self.gate.pass(call.side, deadline).await;
-            let error = match self.attempt(call, signer, deadline).await {
+            let mut error = match self.attempt(call, signer, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            if error.is_server_fault() {
+                server_faults += 1;
+                error.retry_after = self.presumed_pause(&error, server_faults);
+            }
+            let is_presumed = error.retry_after.is_some() && server_faults > 0;
             let jittered = back_off.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            let pause = error.retry_after.unwrap_or_default() + jittered;
+            let mut pause = error.retry_after.unwrap_or_default() + jittered;
+            if is_presumed && deadline.remaining() <= pause {
+                // Only presumed: who cannot wait that long asks again soon.
+                pause = jittered;
+            }
             if error.is_throttling() {
                 self.gate
                     .close(call.side, error.retry_after.unwrap_or(pause));
             }
             // What one more attempt needs to be worth it.
             let worth_it = deadline.remaining() > pause + Duration::from_millis(50);
-            if attempt >= MOST_ATTEMPTS || !may_repeat(call, &error) || !worth_it {
+            let has_another_way =
+                error.is_server_fault() && server_faults >= call.most_server_faults;
+            if attempt >= MOST_ATTEMPTS || has_another_way || !may_repeat(call, &error) || !worth_it
+            {
                 return Err(error);
             }
             tracing::debug!(
@@ -137,6 +150,20 @@ impl HttpClient {
             back_off = (back_off * 2).min(LONGEST_BACK_OFF);
             attempt += 1;
         }
+    }
+
+    /// How long a 503 that gives no reason and no hint is presumed to last. Anypoint answers so when the
+    /// calls of the minute are used up (MuleSoft knowledge base, 001116018): until the next window that
+    /// an answer named before, when few calls were left; the second time until the minute ends.
+    fn presumed_pause(&self, error: &CallError, server_faults: usize) -> Option<Duration> {
+        let is_bare = error.status() == Some(StatusCode::SERVICE_UNAVAILABLE);
+        if error.side != Side::Anypoint || !is_bare {
+            return None;
+        }
+        let minute = || until_the_minute_ends(&HeaderMap::new(), self.clock.now_ms());
+        self.gate
+            .until_next_window(error.side)
+            .or_else(|| (server_faults > 1).then(minute))
     }
 
     async fn attempt(
@@ -188,6 +215,8 @@ impl HttpClient {
         }
         let headers = std::mem::take(response.headers_mut());
         signer.answered(status, &headers, &body);
+        self.gate
+            .note(call.side, quota(&headers, self.clock.now_ms()));
         if status.is_success() {
             return Ok(Answer {
                 status,

@@ -9,7 +9,7 @@ use super::client::Okta;
 use super::group::Group;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
+use crate::http::{CallError, Entry, Listed, segment};
 use crate::ids::{OktaAppId, OktaGroupId, OktaUserId};
 
 /// The assignment of one user to the app. Its `Debug` form shows no personal data.
@@ -42,6 +42,13 @@ struct Embedded {
 impl std::fmt::Debug for AppUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AppUser({}, {:?})", self.id, self.status)
+    }
+}
+
+impl Entry for AppUser {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
 }
 
@@ -89,6 +96,13 @@ struct AppGroup {
     embedded: Option<EmbeddedGroup>,
 }
 
+impl Entry for AppGroup {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
 #[derive(Deserialize)]
 struct EmbeddedGroup {
     group: Option<Group>,
@@ -115,14 +129,14 @@ impl Okta {
     }
 
     /// All assignments, each with its user, 500 a page.
-    pub async fn app_users(
+    pub async fn list_app_users(
         &self,
         app: &OktaAppId,
         deadline: Deadline,
-    ) -> Result<Vec<AppUser>, CallError> {
+    ) -> Result<Listed<AppUser>, CallError> {
         let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
         let query = [("limit", "500"), ("expand", "user")];
-        self.read_all(
+        self.read_list(
             self.call(
                 "list the app's users (OKTA_APP_ID)",
                 Method::GET,
@@ -149,11 +163,11 @@ impl Okta {
     }
 
     /// The groups assigned to the app, 200 a page.
-    pub async fn app_groups(
+    pub async fn list_app_groups(
         &self,
         app: &OktaAppId,
         deadline: Deadline,
-    ) -> Result<Vec<OktaGroupId>, CallError> {
+    ) -> Result<Listed<OktaGroupId>, CallError> {
         let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
         let call = self.call(
             "list the app's groups (OKTA_APP_ID)",
@@ -161,25 +175,22 @@ impl Okta {
             &path,
             &[("limit", "200")],
         );
-        let groups: Vec<AppGroup> = self.read_all(call, deadline).await?;
-        Ok(groups.into_iter().map(|group| group.id).collect())
+        let groups: Listed<AppGroup> = self.read_list(call, deadline).await?;
+        Ok(groups.map(|group| group.id))
     }
 
     /// The groups assigned to the app with the groups themselves, 200 a page. A group that an answer
     /// did not carry is `None` and has to be read by its id.
-    pub async fn app_groups_expanded(
+    pub async fn list_app_groups_expanded(
         &self,
         app: &OktaAppId,
         deadline: Deadline,
-    ) -> Result<Vec<(OktaGroupId, Option<Group>)>, CallError> {
+    ) -> Result<Listed<(OktaGroupId, Option<Group>)>, CallError> {
         let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
         let query = [("limit", "200"), ("expand", "group")];
         let call = self.call("list the app's groups", Method::GET, &path, &query);
-        let groups: Vec<AppGroup> = self.read_all(call, deadline).await?;
-        Ok(groups
-            .into_iter()
-            .map(|group| (group.id, group.embedded.and_then(|embedded| embedded.group)))
-            .collect())
+        let groups: Listed<AppGroup> = self.read_list(call, deadline).await?;
+        Ok(groups.map(|group| (group.id, group.embedded.and_then(|embedded| embedded.group))))
     }
 
     /// Whether a group is assigned to the app.

@@ -1,7 +1,9 @@
 //! Base address, signing and paging: what every resource of Okta's shares.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use http::header::LINK;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -9,11 +11,11 @@ use url::Url;
 use super::auth::{Credentials, OktaTokens, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session, if_found};
+use crate::http::{
+    Answer, Call, CallError, CallErrorKind, Entry, Gathering, HttpClient, Listed, Page, Session,
+    if_found, next_link,
+};
 use crate::secrets::Renewable;
-
-/// Pages of one list at the most: far above any org, low enough to end a loop of links.
-const MOST_PAGES: usize = 10_000;
 
 /// A client of one Okta org. Cheap to clone.
 #[derive(Clone)]
@@ -115,29 +117,52 @@ impl Okta {
         answer.map(|answer| answer.json(call)).transpose()
     }
 
-    /// Reads a list to its last page, following `rel="next"`.
-    pub(super) async fn read_all<T: DeserializeOwned>(
+    /// Reads a list to its last page, following `rel="next"`. A page that is answered 5xx again and again
+    /// is asked for with half the `limit`.
+    pub(super) async fn read_list<T: Entry>(
         &self,
         first: Call,
         deadline: Deadline,
-    ) -> Result<Vec<T>, CallError> {
-        let mut items = Vec::new();
-        let mut call = first;
-        for _ in 0..MOST_PAGES {
-            let answer = self.send(&call, deadline).await?;
-            items.append(&mut answer.json::<Vec<T>>(&call)?);
-            match self.next_page(&call, &answer.headers)? {
-                Some(next) if next == call.url => {
-                    let what = "a next-page link to the same page".to_owned();
-                    return Err(call.error(CallErrorKind::Unreadable(what)));
+    ) -> Result<Listed<T>, CallError> {
+        let unreadable = |what: &str| first.error(CallErrorKind::Unreadable(what.to_owned()));
+        let mut list = Gathering::new(&first);
+        let mut seen = HashSet::from([place_of(&first.url)]);
+        let mut call = first.clone();
+        loop {
+            let smaller = halved(&call.url);
+            let asked = match &smaller {
+                Some(_) => call.clone().twice(),
+                None => call.clone(),
+            };
+            let answer = match (self.send(&asked, deadline).await, smaller) {
+                (Err(error), Some(smaller)) if error.is_server_fault() => {
+                    call.url = smaller;
+                    continue;
                 }
-                Some(next) => call.url = next,
-                None => return Ok(items),
+                (answer, _) => answer?,
+            };
+            let page = Page::read(&answer.body).map_err(|error| call.unreadable(&error))?;
+            let is_full = Some(page.len()) == limit_of(&call.url);
+            if !list.add(page) {
+                return Err(unreadable("a page that was there before"));
+            }
+            match self.next_page(&call, &answer.headers)? {
+                // Okta names every page of a list in a link, the last one, too.
+                None if is_full && !answer.headers.contains_key(LINK) => {
+                    return Err(unreadable("a full page without any link"));
+                }
+                None => return Ok(list.end()),
+                Some(mut next) => {
+                    keep_expand(&first.url, &mut next);
+                    if !seen.insert(place_of(&next)) {
+                        return Err(unreadable(
+                            "a next-page link to a page that was there before",
+                        ));
+                    }
+                    call.url = next;
+                }
             }
         }
-        Err(call.error(CallErrorKind::Unreadable(
-            "the list does not end".to_owned(),
-        )))
     }
 
     /// Whether `url` belongs to this org.
@@ -152,10 +177,10 @@ impl Okta {
         call: &Call,
         headers: &HeaderMap,
     ) -> Result<Option<Url>, CallError> {
-        let Some(link) = next_link(headers) else {
+        let unreadable = |what: &str| call.error(CallErrorKind::Unreadable(what.to_owned()));
+        let Some(link) = next_link(headers).map_err(unreadable)? else {
             return Ok(None);
         };
-        let unreadable = |what: &str| call.error(CallErrorKind::Unreadable(what.to_owned()));
         let next = self
             .org_url
             .join(&link)
@@ -167,59 +192,88 @@ impl Okta {
     }
 }
 
-/// The target of `rel="next"`. Okta sends one `Link` header per relation (Okta API, "Design
-/// principles: pagination"); a comma-separated list (RFC 8288) is read as well.
-fn next_link(headers: &HeaderMap) -> Option<String> {
-    for header in headers.get_all(http::header::LINK) {
-        let mut rest = header.to_str().ok()?;
-        while let Some(start) = rest.find('<') {
-            let (target, after) = rest[start + 1..].split_once('>')?;
-            let parameters = after.split('<').next().unwrap_or(after);
-            let is_next = parameters.split([';', ',']).any(|parameter| {
-                let parameter = parameter.trim();
-                parameter.eq_ignore_ascii_case("rel=\"next\"")
-                    || parameter.eq_ignore_ascii_case("rel=next")
-            });
-            if is_next {
-                return Some(target.to_owned());
-            }
-            rest = after;
-        }
+/// A page is not asked for with a smaller `limit` than this.
+const SMALLEST_PAGE: usize = 10;
+
+fn limit_of(url: &Url) -> Option<usize> {
+    let limit = url.query_pairs().find(|(name, _)| name == "limit")?;
+    limit.1.parse().ok()
+}
+
+/// The same page, half as long; `None` when it has no length or would be too short.
+fn halved(url: &Url) -> Option<Url> {
+    let limit = limit_of(url)? / 2;
+    if limit < SMALLEST_PAGE {
+        return None;
     }
-    None
+    Some(with_query(url, |name, value| match name {
+        "limit" => Some(limit.to_string()),
+        _ => Some(value.to_owned()),
+    }))
+}
+
+/// What tells a page from the others of its list: everything but its length.
+fn place_of(url: &Url) -> Url {
+    with_query(url, |name, value| {
+        (name != "limit").then(|| value.to_owned())
+    })
+}
+
+/// Until 2026-08-05 the next-page links of some lists lacked `expand` (OKTA-1230324), and the entries of
+/// these pages what was to be embedded.
+fn keep_expand(first: &Url, next: &mut Url) {
+    let expand = |url: &Url| {
+        let mut pairs = url.query_pairs();
+        pairs
+            .find(|(name, _)| name == "expand")
+            .map(|(_, value)| value.into_owned())
+    };
+    if let (Some(wanted), None) = (expand(first), expand(next)) {
+        next.query_pairs_mut().append_pair("expand", &wanted);
+    }
+}
+
+fn with_query(url: &Url, change: impl Fn(&str, &str) -> Option<String>) -> Url {
+    let pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .filter_map(|(name, value)| Some((name.to_string(), change(&name, &value)?)))
+        .collect();
+    let mut changed = url.clone();
+    changed.set_query(None);
+    if !pairs.is_empty() {
+        changed.query_pairs_mut().extend_pairs(pairs);
+    }
+    changed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn the_next_link_is_found_in_every_form() {
-        let cases: [(&[&str], Option<&str>); 5] = [
-            (
-                &[
-                    "<https://a/x>; rel=\"self\"",
-                    "<https://a/y?after=1,2>; rel=\"next\"",
-                ],
-                Some("https://a/y?after=1,2"),
-            ),
-            (
-                &["<https://a/x>; rel=\"self\", <https://a/y>; rel=\"next\""],
-                Some("https://a/y"),
-            ),
-            (
-                &["<https://a/y>; title=\"t\"; rel=next"],
-                Some("https://a/y"),
-            ),
-            (&["<https://a/x>; rel=\"self\""], None),
-            (&[], None),
-        ];
-        for (links, next) in cases {
-            let mut headers = HeaderMap::new();
-            for link in links {
-                headers.append(http::header::LINK, link.parse().unwrap());
-            }
-            assert_eq!(next_link(&headers).as_deref(), next, "{links:?}");
+    fn pages_are_halved_until_they_are_small() {
+        let mut page = url("https://a/users?after=1%262&limit=200&expand=user");
+        let mut limits = Vec::new();
+        while let Some(smaller) = halved(&page) {
+            assert_eq!(place_of(&smaller), place_of(&page));
+            limits.push(limit_of(&smaller).unwrap());
+            page = smaller;
         }
+        assert_eq!(limits, [100, 50, 25, 12]);
+        assert_eq!(halved(&url("https://a/users")), None);
+    }
+
+    #[test]
+    fn a_next_link_keeps_what_is_to_be_embedded() {
+        let first = url("https://a/users?limit=500&expand=user");
+        let mut next = url("https://a/users?after=x&limit=500");
+        keep_expand(&first, &mut next);
+        assert_eq!(next.query(), Some("after=x&limit=500&expand=user"));
+        keep_expand(&first, &mut next);
+        assert_eq!(next.query(), Some("after=x&limit=500&expand=user"));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, if_found, segment};
+use crate::http::{CallError, Entry, Listed, if_found, segment};
 use crate::ids::{OktaGroupId, OktaUserId};
 
 /// Who manages a group.
@@ -46,6 +46,13 @@ struct GroupProfile {
     name: String,
 }
 
+impl Entry for Group {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
 impl Group {
     /// The display name.
     pub fn name(&self) -> &str {
@@ -69,14 +76,14 @@ impl Okta {
     }
 
     /// All groups of the org, 200 a page.
-    pub async fn groups(&self, deadline: Deadline) -> Result<Vec<Group>, CallError> {
+    pub async fn list_groups(&self, deadline: Deadline) -> Result<Listed<Group>, CallError> {
         let call = self.call(
             "list the groups",
             Method::GET,
             "/api/v1/groups",
             &[("limit", "200")],
         );
-        self.read_all(call, deadline).await
+        self.read_list(call, deadline).await
     }
 
     /// The groups whose name starts with `name`; for people who name a group.
@@ -91,15 +98,15 @@ impl Okta {
             "/api/v1/groups",
             &[("q", name)],
         );
-        self.read_all(call, deadline).await
+        self.read_list(call, deadline).await?.whole()
     }
 
     /// The members of a group, 200 a page; `None` when the group does not exist.
-    pub async fn group_members(
+    pub async fn list_group_members(
         &self,
         group: &OktaGroupId,
         deadline: Deadline,
-    ) -> Result<Option<Vec<User>>, CallError> {
+    ) -> Result<Option<Listed<User>>, CallError> {
         let path = format!("/api/v1/groups/{}/users", segment(group.as_str()));
         let call = self.call(
             "list the group's members",
@@ -107,17 +114,17 @@ impl Okta {
             &path,
             &[("limit", "200")],
         );
-        if_found(self.read_all(call, deadline).await)
+        if_found(self.read_list(call, deadline).await)
     }
 
     /// The groups a user is in; `None` when the user does not exist.
-    pub async fn groups_of_user(
+    pub async fn list_groups_of_user(
         &self,
         user: &OktaUserId,
         deadline: Deadline,
-    ) -> Result<Option<Vec<Group>>, CallError> {
+    ) -> Result<Option<Listed<Group>>, CallError> {
         let path = format!("/api/v1/users/{}/groups", segment(user.as_str()));
         let call = self.call("read the user's groups", Method::GET, &path, &[]);
-        if_found(self.read_all(call, deadline).await)
+        if_found(self.read_list(call, deadline).await)
     }
 }

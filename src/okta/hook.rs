@@ -8,7 +8,7 @@ use url::Url;
 
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
+use crate::http::{CallError, Entry, segment};
 
 /// An event hook as Okta has it. The secret is never part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -57,6 +57,13 @@ struct Config {
 struct AuthScheme {
     #[serde(default)]
     key: Option<String>,
+}
+
+impl Entry for EventHook {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl EventHook {
@@ -115,7 +122,7 @@ impl Okta {
             "/api/v1/eventHooks",
             &[],
         );
-        self.read_all(call, deadline).await
+        self.read_list(call, deadline).await?.whole()
     }
 
     /// Creates a hook. It gets no deliveries before it is verified.

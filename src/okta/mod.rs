@@ -1,7 +1,7 @@
 //! Okta's management API: the calls this product makes, typed. One file per resource.
 //!
-//! Every list is read to its last page, or fails: a list that could not be read whole is never
-//! returned in part.
+//! Every list is read to its last page, or fails. An entry that cannot be read is its own problem
+//! ([`Listed`](crate::http::Listed)): the list knows it by its id, or says that it is not complete.
 
 mod app;
 mod auth;
@@ -13,6 +13,7 @@ mod log;
 #[cfg(feature = "local")]
 mod probe;
 mod user;
+mod whole;
 
 pub use app::{AppUser, Assignment};
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};

@@ -2,11 +2,11 @@
 
 use http::Method;
 use serde::{Deserialize, Deserializer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
+use crate::http::{CallError, Entry, segment};
 use crate::ids::OktaUserId;
 
 /// Where a user stands in Okta.
@@ -60,9 +60,16 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// The attributes that are read. Okta may leave any of them out or null.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+impl Entry for User {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+/// The attributes that are read. Okta may leave any of them out or null, and an org may have made any of
+/// them something else than a text: those count as missing and are named in `unread`.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Profile {
     /// The login.
     pub login: Option<String>,
@@ -76,6 +83,42 @@ pub struct Profile {
     pub mobile_phone: Option<String>,
     /// Primary phone.
     pub primary_phone: Option<String>,
+    /// The attributes that have a value of another kind.
+    pub unread: Vec<&'static str>,
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Raw {
+            login: Value,
+            email: Value,
+            first_name: Value,
+            last_name: Value,
+            mobile_phone: Value,
+            primary_phone: Value,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        let mut unread = Vec::new();
+        let mut text = |name, attribute| match attribute {
+            Value::String(text) => Some(text),
+            Value::Null => None,
+            _ => {
+                unread.push(name);
+                None
+            }
+        };
+        Ok(Self {
+            login: text("login", raw.login),
+            email: text("email", raw.email),
+            first_name: text("firstName", raw.first_name),
+            last_name: text("lastName", raw.last_name),
+            mobile_phone: text("mobilePhone", raw.mobile_phone),
+            primary_phone: text("primaryPhone", raw.primary_phone),
+            unread,
+        })
+    }
 }
 
 impl Profile {
@@ -135,7 +178,7 @@ impl Okta {
             "/api/v1/users",
             &query,
         );
-        self.read_all(call, deadline).await
+        self.read_list(call, deadline).await?.whole()
     }
 
     async fn user_by_key(&self, key: &str, deadline: Deadline) -> Result<Option<User>, CallError> {

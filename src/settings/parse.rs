@@ -85,6 +85,17 @@ pub(super) fn base_url(text: &str) -> Option<Url> {
     (bare && safe).then_some(url)
 }
 
+/// The org's own address, when `url` is that of its admin console (`acme-admin.okta.com`), whose lists
+/// end early and whose tokens are others.
+pub(super) fn org_of_console(url: &Url) -> Option<Url> {
+    let (org, domain) = url.host_str()?.split_once('.')?;
+    let org = org.strip_suffix("-admin").filter(|org| !org.is_empty())?;
+    let is_oktas = domain.split('.').any(|label| label.starts_with("okta"));
+    let mut own = url.clone();
+    own.set_host(Some(&format!("{org}.{domain}"))).ok()?;
+    is_oktas.then_some(own)
+}
+
 pub(super) fn days(text: &str) -> Option<Duration> {
     let days: u64 = text.parse().ok()?;
     (1..=3650)

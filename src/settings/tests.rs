@@ -239,3 +239,53 @@ fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
         read(&variables, HookSettings::read).unwrap();
     }
 }
+
+#[test]
+fn the_address_of_the_admin_console_is_refused_with_the_right_one() {
+    for (given, own) in [
+        ("https://acme-admin.okta.com", Some("https://acme.okta.com")),
+        (
+            "https://acme-admin.oktapreview.com/",
+            Some("https://acme.oktapreview.com"),
+        ),
+        (
+            "https://acme-admin.okta-emea.com",
+            Some("https://acme.okta-emea.com"),
+        ),
+        ("https://acme.okta.com", None),
+        ("https://acme-admins.okta.com", None),
+        ("https://login-admin.acme.example", None),
+        ("https://-admin.okta.com", None),
+    ] {
+        let mut variables = complete();
+        variables.insert("OKTA_ORG_URL", given);
+        match (read(&variables, EngineSettings::read), own) {
+            (Ok(_), None) => {}
+            (Err(error), Some(own)) => {
+                let message = error.to_string();
+                assert!(message.contains(&format!("`{own}`")), "{message}");
+                assert!(message.contains("admin console"), "{message}");
+            }
+            (other, _) => panic!("{given}: {:?}", other.err()),
+        }
+    }
+}
+
+#[test]
+fn the_second_look_follows_within_a_minute() {
+    for (given, seconds) in [
+        ("", Some(15)),
+        ("1", Some(1)),
+        ("60", Some(60)),
+        ("0", None),
+        ("61", None),
+        ("1.5", None),
+    ] {
+        let mut variables = complete();
+        variables.insert("CONFIRM_SECONDS", given);
+        let confirm = read(&variables, EngineSettings::read)
+            .ok()
+            .map(|engine| engine.policy.confirm.0);
+        assert_eq!(confirm, seconds.map(Duration::from_secs), "{given}");
+    }
+}

@@ -160,7 +160,7 @@ async fn account_facts(
     Ok(vec![
         ("account", json!(id)),
         ("username", json!(account.username)),
-        ("enabled", json!(account.is_enabled())),
+        ("enabled", json!(account.enabled())),
         ("teams", json!(teams)),
         ("belongs to", json!(owners.get(id))),
     ])

@@ -37,7 +37,7 @@ pub(super) fn changes(
             agreed.map(|agreed| agreed.last_name.as_str()),
         ),
         phone_number: phone.map(str::to_owned),
-        enabled: (!account.is_enabled()).then_some(true),
+        enabled: (!account.is_surely_enabled()).then_some(true),
     }
 }
 

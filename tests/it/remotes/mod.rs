@@ -1,7 +1,10 @@
 //! Okta and Anypoint when they do not answer as their documentation says.
 
 mod absences;
+mod lists;
 mod refusals;
+mod throttling;
+mod values;
 
 /// What gateways answer in the place of a service.
 const GATEWAYS_404: [&str; 5] = [

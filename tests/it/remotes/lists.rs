@@ -1,0 +1,321 @@
+//! Lists end only where they say so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::clock::SystemClock;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::{Cause, Failure};
+use okta_anypoint::http::{Extent, HttpClient};
+use okta_anypoint::ids::{OktaAppId, OktaGroupId};
+use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::simulator::fault::{Fault, FaultKind, Links};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use serde_json::json;
+
+use crate::world::{APP, World};
+
+fn soon() -> Deadline {
+    Deadline::within(Duration::from_secs(30))
+}
+
+struct Org {
+    sim: OktaSimulator,
+    okta: Okta,
+    group: OktaGroupId,
+    app: OktaAppId,
+    users: Vec<String>,
+}
+
+/// `people` who are assigned to the app and in one group; pages have at most `page` entries.
+async fn org(people: usize, page: Option<usize>) -> Org {
+    let options = OktaOptions {
+        page_cap: page,
+        ..OktaOptions::default()
+    };
+    let sim = OktaSimulator::start("127.0.0.1:0".parse().unwrap(), options)
+        .await
+        .unwrap();
+    let mut users = Vec::new();
+    let group = {
+        let mut world = sim.world();
+        world.add_app(APP, "Anypoint");
+        let group = world.create_group("Devs").unwrap().id;
+        for n in 0..people {
+            let mail = format!("user{n}@acme.example");
+            let user = world
+                .create_user(&mail, "U", "Example", &mail, None)
+                .unwrap()
+                .id;
+            world.add_member(&group, &user).unwrap();
+            world.assign(APP, &user).unwrap();
+            users.push(user);
+        }
+        OktaGroupId::parse(group).unwrap()
+    };
+    let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+    let token = Credentials::ApiToken("simulated-okta-token".to_owned().into());
+    Org {
+        okta: Okta::new(http, sim.base_url().parse().unwrap(), token),
+        app: OktaAppId::parse(APP).unwrap(),
+        sim,
+        group,
+        users,
+    }
+}
+
+impl Org {
+    async fn members(&self) -> Result<usize, Failure> {
+        let members = self.okta.group_members(&self.group, soon()).await?;
+        Ok(members.unwrap().len())
+    }
+}
+
+/// Before, the first page was taken for all: members were removed.
+#[tokio::test]
+async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
+    let org = org(5, Some(2)).await;
+    for links in [Links::RawByte, Links::NoBracket] {
+        let fault = org
+            .sim
+            .traffic()
+            .inject(Fault::new("/users", FaultKind::Links(links)));
+        let failure = org.members().await.unwrap_err();
+        assert!(
+            failure.is_retryable() && failure.cause == Cause::Unreadable,
+            "{failure}"
+        );
+        org.sim.traffic().remove_fault(fault);
+    }
+    let two = Fault::new("/users", FaultKind::Links(Links::TwoRelations));
+    org.sim.traffic().inject(two);
+    assert_eq!(org.members().await.unwrap(), 5);
+}
+
+/// Before, a circle was followed for 10,000 requests.
+#[tokio::test]
+async fn a_circle_is_an_error_at_its_first_repetition() {
+    let org = org(5, Some(2)).await;
+    org.sim
+        .traffic()
+        .inject(Fault::new("/users", FaultKind::Links(Links::Circle)));
+    org.sim.traffic().clear();
+    assert!(org.members().await.unwrap_err().is_retryable());
+    assert!(org.sim.traffic().count(&Method::GET, "/users") <= 4);
+
+    let world = World::new().await;
+    for n in 0..3 {
+        let name = format!("user{n}");
+        world
+            .anypoint()
+            .add_user(&name, "U", "Example", "u@acme.example")
+            .unwrap();
+    }
+    let circle = Fault::new("/users", FaultKind::Links(Links::Circle));
+    let short = Fault::new("/users", FaultKind::ShortPage(2));
+    world.anypoint.traffic().inject(circle);
+    world.anypoint.traffic().inject(short);
+    world
+        .provisioner
+        .anypoint
+        .accounts(soon())
+        .await
+        .unwrap_err();
+    assert!(world.anypoint.traffic().count(&Method::GET, "/users") <= 8);
+}
+
+/// A group whose list ends badly loses nobody.
+#[tokio::test]
+async fn a_list_that_ends_badly_takes_nobody_out_of_a_team() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    for name in ["ann", "ben", "cat"] {
+        let user = world.assigned_user(name).await;
+        world.when(|okta| okta.add_member(&devs, &user)).await;
+    }
+    let short = Fault::new("/groups/*/users", FaultKind::ShortPage(2));
+    let short = Fault {
+        path_contains: "/api/v1/groups/*/users".to_owned(),
+        ..short
+    };
+    let raw = Fault {
+        kind: FaultKind::Links(Links::RawByte),
+        ..short.clone()
+    };
+    world.okta.traffic().inject(raw);
+    world.okta.traffic().inject(short);
+    let events = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
+    assert_eq!(world.deliver(&events).await, 503);
+    assert_eq!(world.team("Devs"), "ann, ben, cat");
+    world.okta.traffic().remove_all_faults();
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Ops"), "ann, ben, cat");
+}
+
+#[tokio::test]
+async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
+    let org = org(5, Some(2)).await;
+    org.sim
+        .traffic()
+        .inject(Fault::new("/users", FaultKind::Links(Links::DropExpand)));
+    let users = org.okta.app_users(&org.app, soon()).await.unwrap();
+    assert_eq!(users.len(), 5);
+    assert!(users.iter().all(|user| user.user().is_some()));
+}
+
+/// Before, it never ended.
+#[tokio::test]
+async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
+    let org = org(120, None).await;
+    let fault = org
+        .sim
+        .traffic()
+        .inject(Fault::new("/users", FaultKind::PagesAbove(50)));
+    assert_eq!(org.members().await.unwrap(), 120);
+    assert_eq!(
+        org.okta.app_users(&org.app, soon()).await.unwrap().len(),
+        120
+    );
+    // The small page that works is kept: 200 and 100 twice each, then three pages of 50; for the app 500,
+    // 250, 125 and 62, then 31.
+    org.sim.traffic().clear();
+    assert_eq!(org.members().await.unwrap(), 120);
+    assert_eq!(org.sim.traffic().count(&Method::GET, "/users"), 7);
+    org.sim.traffic().remove_fault(fault);
+    // What is 500 in every size ends as what it is.
+    org.sim.traffic().inject(Fault::status("/users", 500, "{}"));
+    org.sim.traffic().clear();
+    let failure = org.members().await.unwrap_err();
+    assert_eq!(failure.cause, Cause::Unavailable);
+    assert!(org.sim.traffic().count(&Method::GET, "/users") <= 14);
+
+    let world = World::new().await;
+    for n in 0..150 {
+        let name = format!("user{n}");
+        world
+            .anypoint()
+            .add_user(&name, "U", "Example", "u@acme.example")
+            .unwrap();
+    }
+    world
+        .anypoint
+        .traffic()
+        .inject(Fault::new("/users", FaultKind::PagesAbove(70)));
+    assert_eq!(
+        world
+            .provisioner
+            .anypoint
+            .accounts(soon())
+            .await
+            .unwrap()
+            .len(),
+        150
+    );
+}
+
+/// Before, one attribute of another type made the whole page unreadable.
+#[tokio::test]
+async fn one_entry_that_cannot_be_read_is_its_own_problem() {
+    let org = org(5, Some(2)).await;
+    let odd = &org.users[3];
+    // An attribute that is no text: the user counts, without it.
+    let fault = Fault::changed("/users", Some(odd), "/profile/lastName", json!(["a", "b"]));
+    let fault = org.sim.traffic().inject(fault);
+    let members = org
+        .okta
+        .list_group_members(&org.group, soon())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(members.unread.is_empty() && members.is_complete());
+    let user = members
+        .items
+        .iter()
+        .find(|user| user.id.as_str() == odd)
+        .unwrap();
+    assert_eq!(user.profile.unread, ["lastName"]);
+    assert_eq!(
+        (
+            user.profile.last_name.as_deref(),
+            user.profile.first_name.as_deref()
+        ),
+        (None, Some("U"))
+    );
+    org.sim.traffic().remove_fault(fault);
+
+    // Something that is needed: known by its id, and the others are there.
+    let fault = Fault::changed("/users", Some(odd), "/status", json!(7));
+    let fault = org.sim.traffic().inject(fault);
+    let members = org
+        .okta
+        .list_group_members(&org.group, soon())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((members.items.len(), members.extent), (4, Extent::Complete));
+    assert_eq!(members.unread[0].id, *odd);
+    let failure = org.members().await.unwrap_err();
+    assert!(failure.to_string().contains(odd.as_str()), "{failure}");
+    org.sim.traffic().remove_fault(fault);
+
+    // No id: the list is not complete.
+    let fault = Fault::removed("/users", Some(odd), "/id");
+    org.sim.traffic().inject(fault);
+    let members = org
+        .okta
+        .list_group_members(&org.group, soon())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (members.items.len(), members.extent),
+        (4, Extent::Incomplete)
+    );
+    assert!(org.members().await.unwrap_err().is_retryable());
+}
+
+#[tokio::test]
+async fn the_same_of_accounts() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let account = world.account_id("ann");
+    world.assigned_user("ben").await;
+    let anypoint = &world.provisioner.anypoint;
+    let traffic = world.anypoint.traffic();
+    for (fault, known, extent) in [
+        (
+            Fault::changed("/users", Some(&account), "/username", json!(7)),
+            1,
+            Extent::Complete,
+        ),
+        (
+            Fault::removed("/users", Some(&account), "/id"),
+            0,
+            Extent::Incomplete,
+        ),
+    ] {
+        let fault = traffic.inject(fault);
+        let accounts = anypoint.list_accounts(soon()).await.unwrap();
+        assert_eq!((accounts.unread.len(), accounts.extent), (known, extent));
+        assert!(
+            accounts
+                .items
+                .iter()
+                .any(|account| account.username == "ben")
+        );
+        anypoint.accounts(soon()).await.unwrap_err();
+        traffic.remove_fault(fault);
+    }
+    // A name of another type is no name, and does not keep anybody from being disabled.
+    traffic.inject(Fault::changed(
+        "/users",
+        Some(&account),
+        "/firstName",
+        json!({"a": 1}),
+    ));
+    world.when(|okta| okta.suspend(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    world.when(|okta| okta.unsuspend(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+}

@@ -1,0 +1,82 @@
+//! Anypoint out of calls for this minute, as its knowledge base shows it.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::{Cause, Failure};
+use okta_anypoint::simulator::fault::Fault;
+
+use crate::world::World;
+
+/// Before, a call gave up after six attempts within three seconds, so that a reconcile of more teams than
+/// Anypoint takes calls in a minute could never end.
+#[tokio::test]
+async fn calls_beyond_a_windows_budget_wait_for_the_next_window() {
+    let world = World::new().await;
+    let traffic = world.anypoint.traffic();
+    traffic.inject(Fault::call_budget(20, Duration::from_secs(5)));
+    let anypoint = &world.provisioner.anypoint;
+    world.forget_traffic();
+    let deadline = Deadline::within(Duration::from_secs(60));
+    // Eight at a time, as a reconcile reads.
+    for _ in 0..6 {
+        let calls = (0..8).map(|_| anypoint.check_organization(deadline));
+        for answer in futures_util::future::join_all(calls).await {
+            answer.unwrap();
+        }
+    }
+    let refused = traffic
+        .log()
+        .iter()
+        .filter(|call| call.status == 503)
+        .count();
+    assert!(
+        refused <= 16,
+        "{refused} calls were made although none was left"
+    );
+    assert_eq!(traffic.count(&Method::GET, "/organizations/") - refused, 48);
+}
+
+/// Who has no time to wait is told how long it takes.
+#[tokio::test]
+async fn a_call_without_time_for_the_next_window_names_the_pause() {
+    let world = World::new().await;
+    let anypoint = &world.provisioner.anypoint;
+    anypoint
+        .check_organization(Deadline::within(Duration::from_secs(9)))
+        .await
+        .unwrap();
+    world
+        .anypoint
+        .traffic()
+        .inject(Fault::call_budget(1, Duration::from_secs(600)));
+    let mut last = None;
+    for _ in 0..3 {
+        let deadline = Deadline::within(Duration::from_secs(1));
+        last = anypoint.check_organization(deadline).await.err().or(last);
+    }
+    let failure = Failure::from(last.unwrap());
+    assert_eq!(failure.cause, Cause::Throttled, "{failure}");
+    assert!(
+        failure.retry_after.unwrap() > Duration::from_secs(1),
+        "{failure:?}"
+    );
+}
+
+/// One bare 503 is an outage like any other, and ridden out at once.
+#[tokio::test]
+async fn a_single_503_costs_no_minute() {
+    let world = World::new().await;
+    let anypoint = &world.provisioner.anypoint;
+    world
+        .anypoint
+        .traffic()
+        .inject(Fault::status("/organizations/", 503, "").once());
+    let began = std::time::Instant::now();
+    anypoint
+        .check_organization(Deadline::within(Duration::from_secs(90)))
+        .await
+        .unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
