@@ -63,7 +63,7 @@ async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
 #[tokio::test]
 async fn a_gateways_404_of_a_write_is_no_success() {
     let world = World::new().await;
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     let team = TeamId::parse("0b0e2f5c-0000-4000-8000-00000000dead").unwrap();
     let people = [1, 2]
         .map(|n| AccountId::parse(format!("0b0e2f5c-0000-4000-8000-00000000000{n}")).unwrap());
@@ -99,14 +99,14 @@ async fn the_services_own_404_is_an_absence() {
     let nobody = OktaUserId::parse("00unobody").unwrap();
     assert!(
         world
-            .provisioner
+            .ports
             .okta
             .user(&nobody, soon())
             .await
             .unwrap()
             .is_none()
     );
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     world.forget_traffic();
     for n in 1..5 {
         let id = AccountId::parse(format!("0b0e2f5c-0000-4000-8000-0000000000f{n}")).unwrap();

@@ -116,12 +116,7 @@ async fn a_circle_is_an_error_at_its_first_repetition() {
     let short = Fault::new("/users", FaultKind::ShortPage(2));
     world.anypoint.traffic().inject(circle);
     world.anypoint.traffic().inject(short);
-    world
-        .provisioner
-        .anypoint
-        .accounts(soon())
-        .await
-        .unwrap_err();
+    world.ports.anypoint.accounts(soon()).await.unwrap_err();
     assert!(world.anypoint.traffic().count(&Method::GET, "/users") <= 8);
 }
 
@@ -203,13 +198,7 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
         .traffic()
         .inject(Fault::new("/users", FaultKind::PagesAbove(70)));
     assert_eq!(
-        world
-            .provisioner
-            .anypoint
-            .accounts(soon())
-            .await
-            .unwrap()
-            .len(),
+        world.ports.anypoint.accounts(soon()).await.unwrap().len(),
         150
     );
 }
@@ -281,7 +270,7 @@ async fn the_same_of_accounts() {
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");
     world.assigned_user("ben").await;
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     let traffic = world.anypoint.traffic();
     for (fault, known, extent) in [
         (

@@ -181,7 +181,7 @@ async fn anypoints_refusals_are_asked_once_more_and_come_back() {
     for status in [401, 403] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
-        let anypoint = &world.provisioner.anypoint;
+        let anypoint = &world.ports.anypoint;
         let traffic = world.anypoint.traffic();
         // One that passes.
         traffic.inject(Fault::status("/users", status, "").once());
@@ -219,7 +219,7 @@ async fn a_refused_sign_in_is_not_tried_in_a_loop() {
     let world = World::new().await;
     world.anypoint().client_secret = "rotated".to_owned();
     world.forget_traffic();
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     let asked = (0..20).map(|_| anypoint.check_organization(soon()));
     for answer in futures_util::future::join_all(asked).await {
         assert!(answer.unwrap_err().is_refusal());

@@ -16,7 +16,7 @@ async fn calls_beyond_a_windows_budget_wait_for_the_next_window() {
     let world = World::new().await;
     let traffic = world.anypoint.traffic();
     traffic.inject(Fault::call_budget(20, Duration::from_secs(5)));
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     world.forget_traffic();
     let deadline = Deadline::within(Duration::from_secs(60));
     // Eight at a time, as a reconcile reads.
@@ -42,7 +42,7 @@ async fn calls_beyond_a_windows_budget_wait_for_the_next_window() {
 #[tokio::test]
 async fn a_call_without_time_for_the_next_window_names_the_pause() {
     let world = World::new().await;
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     anypoint
         .check_organization(Deadline::within(Duration::from_secs(9)))
         .await
@@ -68,7 +68,7 @@ async fn a_call_without_time_for_the_next_window_names_the_pause() {
 #[tokio::test]
 async fn a_single_503_costs_no_minute() {
     let world = World::new().await;
-    let anypoint = &world.provisioner.anypoint;
+    let anypoint = &world.ports.anypoint;
     world
         .anypoint
         .traffic()
