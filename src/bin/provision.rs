@@ -65,7 +65,7 @@ async fn run() -> Result<(), Error> {
     );
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let deadline = lambda::deadline(&event.context, clock.as_ref()).earlier_by(MARGIN);
+        let deadline = lambda::deadline(&event.context, clock.as_ref())?.earlier_by(MARGIN);
         let batch: SqsEvent = lambda::event(event.payload, "a batch of SQS messages")?;
         let answer = handler.handle(&batch, deadline).await;
         metrics.flush(clock.now_ms());

@@ -55,7 +55,7 @@ async fn run() -> Result<(), Error> {
     let scheduler = Scheduler::new(ports, queue, schedule, metrics.clone());
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let deadline = lambda::deadline(&event.context, clock.as_ref()).earlier_by(MARGIN);
+        let deadline = lambda::deadline(&event.context, clock.as_ref())?.earlier_by(MARGIN);
         let result = async {
             let invocation = Invocation::parse(&event.payload)?;
             scheduler

@@ -12,13 +12,29 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 
-/// How long this invocation may still run.
-pub fn deadline(context: &Context, clock: &dyn Clock) -> Deadline {
+/// No function may run longer than this (AWS Lambda, "Quotas").
+const MAX_RUN: Duration = Duration::from_secs(15 * 60);
+
+/// How long this invocation may still run. A runtime that names a time decades ahead is cut.
+///
+/// # Errors
+/// When the runtime names no time, or one that is past: nothing could be done, and a run that did
+/// nothing would look like a success.
+pub fn deadline(context: &Context, clock: &dyn Clock) -> Result<Deadline, Failure> {
     let until_ms = i64::try_from(context.deadline).unwrap_or(i64::MAX);
-    let left = u64::try_from(until_ms.saturating_sub(clock.now_ms())).unwrap_or(0);
-    Deadline::within(Duration::from_millis(left))
+    match u64::try_from(until_ms.saturating_sub(clock.now_ms())) {
+        Ok(left) if left > 0 => Ok(Deadline::within(Duration::from_millis(left).min(MAX_RUN))),
+        _ => Err(Failure::retryable(
+            Side::Program,
+            "the invocation's deadline (Lambda-Runtime-Deadline-Ms) is missing or past",
+        )
+        .because(Cause::OutOfTime)
+        .advising(
+            "Compare the clocks of the runtime and of this function, and raise its time-out.",
+        )),
+    }
 }
 
 impl From<Failure> for Diagnostic {
@@ -60,6 +76,32 @@ pub fn exit_code(result: Result<(), Error>) -> ExitCode {
         Err(error) => {
             tracing::error!("the program stops: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_deadline_that_is_missing_past_or_decades_ahead_is_no_time_to_work_by() {
+        let now_ms = 1_772_442_904_000;
+        let of = |deadline: u64| {
+            let mut context = Context::default();
+            context.deadline = deadline;
+            super::deadline(&context, &ManualClock::at(now_ms))
+        };
+        let now = u64::try_from(now_ms).unwrap();
+        for useless in [0, now - 1, now] {
+            let failure = of(useless).unwrap_err();
+            assert!(failure.to_string().contains("deadline"), "{failure}");
+        }
+        let minute = of(now + 60_000).unwrap().remaining();
+        assert!(minute > Duration::from_secs(59) && minute <= Duration::from_secs(60));
+        for ahead in [now + 10_u64.pow(12), u64::MAX] {
+            assert!(of(ahead).unwrap().remaining() <= MAX_RUN, "{ahead}");
         }
     }
 }

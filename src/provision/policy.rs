@@ -188,6 +188,8 @@ pub struct Policy {
 /// The shortest username that Anypoint takes ("Managing your account": at least three characters;
 /// letters, digits, dash, underscore).
 const SHORTEST_USERNAME: usize = 3;
+/// So much of a group's id tells teams apart.
+const ID_CHARS: usize = 6;
 /// The longest team name (Access Management API, `team_name`).
 const LONGEST_TEAM_NAME: usize = 255;
 
@@ -228,6 +230,32 @@ impl UsernamePolicy {
 }
 
 impl TeamNamePolicy {
+    /// The name of the team of `group`. Names without a Latin letter or digit would all become dashes, so
+    /// the end of the group's id tells them apart; a team that is linked as `present` keeps that name.
+    ///
+    /// # Errors
+    /// As [`TeamNamePolicy::apply`].
+    pub fn team_name(
+        self,
+        group: &OktaGroupId,
+        group_name: &str,
+        present: Option<&str>,
+    ) -> Result<String, Failure> {
+        let name = self.apply(group_name)?;
+        let is_told_apart =
+            name == group_name || name.contains(|c: char| c.is_ascii_alphanumeric());
+        if is_told_apart || present == Some(&name) {
+            return Ok(name);
+        }
+        let id = group.as_str();
+        let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
+        let kept: String = name
+            .chars()
+            .take(LONGEST_TEAM_NAME - ID_CHARS - 1)
+            .collect();
+        Ok(format!("{kept} {end}"))
+    }
+
     /// The team name for a group's display name.
     ///
     /// # Errors
@@ -309,6 +337,28 @@ mod tests {
         );
         assert!(TeamNamePolicy::Strict.apply("R&D").is_err());
         assert!(TeamNamePolicy::Sanitize.apply(" ").is_err());
+    }
+
+    #[test]
+    fn team_names_without_a_latin_letter_are_told_apart() {
+        let name = |policy: TeamNamePolicy, id: &str, name: &str, present| {
+            policy.team_name(&OktaGroupId::parse(id).unwrap(), name, present)
+        };
+        let sanitize = TeamNamePolicy::Sanitize;
+        let one = name(sanitize, "00gaaaaa000001", "日本", None).unwrap();
+        let other = name(sanitize, "00gaaaaa000002", "中国", None).unwrap();
+        assert_eq!((one.as_str(), other.as_str()), ("-- 000001", "-- 000002"));
+        // An existing link keeps its name, and names that say something stay as they were.
+        assert_eq!(name(sanitize, "00g1", "日本", Some("--")).unwrap(), "--");
+        assert_eq!(
+            name(sanitize, "00g1", "日本", Some("Devs")).unwrap(),
+            "-- 00g1"
+        );
+        assert_eq!(name(sanitize, "00g1", "R&D", None).unwrap(), "R-D");
+        assert_eq!(name(sanitize, "00g1", "--", None).unwrap(), "--");
+        let long = name(sanitize, "00g1", &"日".repeat(300), None).unwrap();
+        assert!(long.len() <= 255 && long.ends_with(" 00g1"));
+        assert!(name(TeamNamePolicy::Strict, "00g1", "日本", None).is_err());
     }
 
     #[test]

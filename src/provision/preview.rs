@@ -197,8 +197,7 @@ impl Look<'_> {
         group: &Group,
         view: &mut GroupView,
     ) -> Result<Option<Step>, Failure> {
-        let name = self.ports.policy.team_names.apply(group.name())?;
-        let (plan, link) = self.team(&group.id, &name).await?;
+        let (plan, link, name) = self.team(&group.id, group.name()).await?;
         let linked = |team| TeamLink {
             team_id: team,
             team_name: name.clone(),

@@ -34,12 +34,13 @@ impl Look<'_> {
         applied: &mut Vec<Applied>,
     ) -> Result<EnsuredTeam, Failure> {
         let ports = self.ports;
-        let name = ports.policy.team_names.apply(group_name)?;
+        // Before anything is read: a name that cannot be had fails at once.
+        ports.policy.team_names.apply(group_name)?;
         let mut moved = Vec::new();
         // A team that this run asked for is this program's, also if the answer was lost.
         let mut asked_for = false;
         for _ in 0..MAX_ROUNDS {
-            let (plan, link) = self.team(group, &name).await?;
+            let (plan, link, name) = self.team(group, group_name).await?;
             let kept = link.as_ref().map_or(Origin::Adopted, |link| link.origin);
             let adopted = if asked_for {
                 Origin::Created

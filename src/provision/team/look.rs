@@ -7,28 +7,33 @@ use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
 
 impl Look<'_> {
-    /// Reads what [`plan_team`] needs, and plans. Changes nothing.
+    /// Reads what [`plan_team`] needs, and plans; with the name that the team is to have. Changes nothing.
     ///
     /// # Errors
     /// As [`plan_team`], and when a remote or the table does not answer.
     pub async fn team(
         &self,
         group: &OktaGroupId,
-        name: &str,
-    ) -> Result<(TeamPlan, Option<TeamLink>), Failure> {
+        group_name: &str,
+    ) -> Result<(TeamPlan, Option<TeamLink>, String), Failure> {
         let ports = self.ports;
         let (link, teams) = futures_util::future::try_join(ports.store.team_link(group), async {
             let teams = ports.anypoint.teams(self.deadline).await;
             teams.map_err(Failure::from)
         })
         .await?;
+        let present = link.as_ref().map(|link| link.team_name.as_str());
+        let name = ports
+            .policy
+            .team_names
+            .team_name(group, group_name, present)?;
         let bearers: Vec<TeamId> = teams
             .iter()
-            .filter(|team| team.name.eq_ignore_ascii_case(name))
+            .filter(|team| team.name.eq_ignore_ascii_case(&name))
             .map(|team| team.id.clone())
             .collect();
         let owners = ports.store.team_owners(&bearers).await?;
-        let plan = plan_team(group, name, link.as_ref(), &teams, &owners)?;
-        Ok((plan, link))
+        let plan = plan_team(group, &name, link.as_ref(), &teams, &owners)?;
+        Ok((plan, link, name))
     }
 }

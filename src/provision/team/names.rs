@@ -51,7 +51,10 @@ impl Look<'_> {
             ports.store.unlink_team(lease, held.by).await?;
             return Ok(false);
         };
-        let theirs = ports.policy.team_names.apply(found.name()).ok();
+        let policy = ports.policy.team_names;
+        let theirs = policy
+            .team_name(held.by, found.name(), Some(held.name))
+            .ok();
         let wants = |name: &str| {
             theirs
                 .as_deref()

@@ -73,6 +73,10 @@ impl Work<'_> {
                         None => {
                             self.memory.intent = None;
                             self.keep_memory();
+                            let anypoint = &self.ports().anypoint;
+                            if !anypoint.shows_accounts(self.look.deadline).await? {
+                                return Err(accounts_hidden());
+                            }
                             return Err(name_taken());
                         }
                     }
@@ -152,6 +156,19 @@ pub(super) fn name_taken() -> Failure {
         "Give the user another app username in Okta, then replay the event.",
     )
     .because(Cause::UsernameTaken)
+}
+
+/// An organization has at least one user. Without the scope its list of users is empty, and a success.
+fn accounts_hidden() -> Failure {
+    Failure::retryable(
+        Side::Anypoint,
+        "the username is taken, and the organization shows no user at all.",
+    )
+    .because(Cause::RefusedRights)
+    .advising(
+        "Give the connected app the scope View Users in a particular organization, on the root business \
+         group. Changes come back by themselves when it works.",
+    )
 }
 
 /// A random password by Anypoint's rule (8 to 64 ASCII characters, at least one upper-case letter,

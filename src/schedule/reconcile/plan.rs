@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::world::World;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
+use crate::okta::Group;
 use crate::provision::{
     Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted,
     action, plan_group, plan_team, plan_user,
@@ -121,20 +122,24 @@ impl World<'_> {
             .push(Planned::new(subject, steps, &planned.believed));
     }
 
+    fn team_name(&self, group: &Group) -> Result<String, Failure> {
+        let link = self.read.team_links.get(&group.id);
+        let present = link.map(|link| link.team_name.as_str());
+        let policy = self.policy.team_names;
+        policy.team_name(&group.id, group.name(), present)
+    }
+
     fn plan_groups(&self, evidence: &Evidence, plan: &mut Plan) {
         let mut groups: Vec<_> = self.read.groups.iter().collect();
         groups.sort_by_key(|pushed| &pushed.group.id);
         let names: HashMap<&OktaGroupId, String> = groups
             .iter()
-            .filter_map(|pushed| {
-                let name = self.policy.team_names.apply(pushed.group.name()).ok()?;
-                Some((&pushed.group.id, name))
-            })
+            .filter_map(|pushed| Some((&pushed.group.id, self.team_name(&pushed.group).ok()?)))
             .collect();
         for pushed in &groups {
             let group = &pushed.group.id;
             let link = self.read.team_links.get(group);
-            let name = self.policy.team_names.apply(pushed.group.name());
+            let name = self.team_name(&pushed.group);
             let planned = name.and_then(|name| {
                 let team = plan_team(group, &name, link, &self.read.teams, &self.team_owners)?;
                 Ok((settled(team, &name, &names)?, name))

@@ -312,7 +312,13 @@ fn adoptable(
 ) -> Vec<TeamId> {
     let names: HashSet<String> = groups
         .iter()
-        .filter_map(|pushed| policy.team_names.apply(pushed.group.name()).ok())
+        .map(|pushed| &pushed.group)
+        .filter_map(|group| {
+            policy
+                .team_names
+                .team_name(&group.id, group.name(), None)
+                .ok()
+        })
         .map(|name| name.to_ascii_lowercase())
         .collect();
     teams

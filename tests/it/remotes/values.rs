@@ -56,3 +56,47 @@ async fn other_refused_values_are_told() {
     world.look_again(&ann).await;
     assert_eq!(world.account("ann"), "ann Example +49 30 12 enabled");
 }
+
+/// Before, the advice was to give the user another name.
+#[tokio::test]
+async fn a_taken_name_where_no_user_shows_names_the_scope() {
+    let world = World::new().await;
+    world
+        .anypoint()
+        .add_user("ann", "ann", "Example", "ann@acme.example")
+        .unwrap();
+    let ann = world.user("ann");
+    let hidden = Fault::empty_list("/accounts/api/organizations/*/users");
+    world.anypoint.traffic().inject(hidden);
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 503);
+    let error = world.record(&events[0]).await.error.unwrap();
+    assert!(error.contains("View Users"), "{error}");
+    world.anypoint.traffic().remove_all_faults();
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
+/// Before, every such name became "--", and the second group had no team.
+#[tokio::test]
+async fn groups_without_a_latin_letter_have_teams_of_their_own() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let mut teams = Vec::new();
+    for name in ["日本", "中国"] {
+        let group = world.pushed_group(name).await;
+        world.when(|okta| okta.add_member(&group, &ann)).await;
+        let link = world.team_link(&group).await.unwrap();
+        let end = &group[group.len().saturating_sub(6)..];
+        assert_eq!(link.team_name, format!("-- {end}"));
+        assert_eq!(world.team(&link.team_name), "ann");
+        teams.push(link.team_id);
+        // A second look changes nothing.
+        world.forget_traffic();
+        world.when(|okta| okta.unassign_group(APP, &group)).await;
+        world.when(|okta| okta.assign_group(APP, &group)).await;
+        let kept = world.team_link(&group).await.unwrap();
+        assert_eq!(kept.team_name, link.team_name);
+    }
+    assert_ne!(teams[0], teams[1]);
+}
