@@ -1,4 +1,8 @@
 //! The right to work on one subject.
+//!
+//! A lease is taken with one conditional write and ends by itself. It lasts as long as the run may still
+//! work, plus a margin, and never longer than two minutes; a longer run [keeps](keep) it by renewing it. The
+//! owner asks [`Lease::check`] before it writes at a remote. Writes of the table are conditional on the owner.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

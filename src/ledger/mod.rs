@@ -1,9 +1,9 @@
 //! Claims and leases: each event is done once, and each subject has one owner at a time.
 //!
-//! The ledger knows nothing of Okta or Anypoint. Whoever wants to work on a subject takes a [`Lease`]
-//! on it with **one conditional write**; only then may it [claim](Ledger::claim) the subject's events,
-//! one conditional write each. [`Ledger::conclude`] records what became of the claims and gives the
-//! lease back, in one transaction. Every later write is conditional on the owner.
+//! The ledger knows nothing of Okta or Anypoint. A run that works on a subject takes a [`Lease`] on it
+//! with **one conditional write**. Only then may it [claim](Ledger::claim) the subject's events, with one
+//! conditional write each. [`Ledger::conclude`] records what became of the claims and gives the lease
+//! back, in one transaction. Every later write is conditional on the owner.
 //!
 //! ```text
 //!   lease(subject):  free ──▶ held(owner, until) ──▶ free         one owner at a time; ends by itself
@@ -20,17 +20,18 @@
 //! A lease carries a *memo*: a short text that the owner leaves for the next one. It lives in the
 //! lease's own item and goes away a week after the lease was last taken or given back.
 //!
-//! Guaranteed: at most one live lease per subject and one live claim per event; a write by an owner
-//! that another one replaced changes nothing and says [`Recorded::Superseded`]; `done` is claimed again
+//! Guaranteed: at most one live lease per subject and one live claim per event. A write by an owner
+//! that another one replaced changes nothing and says [`Recorded::Superseded`]. `done` is claimed again
 //! only by an explicit [`Reason::Replay`]. A record whose `expires_at` has passed counts as absent, but
-//! its `attempts` are counted on until it is swept away. An event is its id together with its subject:
-//! a record of the same id about another subject is not this event's.
+//! its `attempts` are counted on until it is swept away.
 //!
-//! Leases compare the clocks of different machines: a clock that runs ahead by more than the margin
-//! in a lease takes a subject over early.
+//! An event is its id together with its subject. A record of the same id about another subject is not
+//! this event's: the second subject gets a record of its own, under `<id>#<subject>`.
 //!
-//! Not guaranteed: that a process which lost its lease has stopped in the middle of a call. It writes
-//! nothing more after that call ([`Lease::check`]), and each step is safe to run twice.
+//! Not guaranteed: that clocks agree. Leases compare the clocks of different machines, so a clock that
+//! runs ahead by more than the margin in a lease takes a subject over early. Nor that a run which lost its
+//! lease has stopped in the middle of a call. It writes nothing more after that call ([`Lease::check`]),
+//! and each step is safe to run twice.
 //!
 //! ```
 //! # #[cfg(feature = "local")]
@@ -49,7 +50,7 @@
 //! let Leased::Ours(lease) = ledger.lease("recipient#1", time).await? else {
 //!     return Ok(());
 //! };
-//! // Whoever comes second is told to wait.
+//! // The second to ask is told to wait.
 //! assert!(matches!(ledger.lease("recipient#1", time).await?, Leased::Busy { .. }));
 //! let work = Work {
 //!     id: "0f8e2c10".to_owned(),

@@ -1,4 +1,4 @@
-//! The ledger on SQLite: table `events`, every change one immediate transaction.
+//! The ledger on SQLite: tables `events` and `leases`, every change one immediate transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,11 +1,12 @@
-//! Makes Anypoint agree with Okta for one subject at a time: look at both sides, plan, apply.
+//! Makes Anypoint agree with Okta for one subject at a time: settle, look, plan, apply.
 //!
 //! - [`policy`](Policy) and [`wanted`] are pure: what the settings choose, and what Okta wants.
 //! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
-//! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function, whose result can be
-//!   carried out as it is) and an *apply* (writes, each safe to do twice). `team` finds or makes the team
-//!   of a group.
-//! - Whoever writes must show the [`Lease`](crate::ledger::Lease) on the subject.
+//! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
+//!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.
+//! - A plan is a value. The worker carries it out; `plan`, `explain` and the demo print its [`Step`]s.
+//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles what a
+//!   dead run left (`user/orphans.rs`).
 //!
 //! Guaranteed: only what a link says is ours is disabled, renamed or emptied; no account is deleted;
 //! an error while reading ends the look, so "could not read" is never taken for "nobody there".

@@ -1,4 +1,8 @@
-//! Who looks, plans and applies.
+//! The provisioner: what it works through, one subject's turn, and what has come of it.
+//!
+//! A [`Turn`] brings the lease, what the changes announce, and the deadline. [`Progress`] is filled while
+//! the work goes on, so that it is right however the work ends: what was done, who has to be looked at
+//! next, what the next run has to know, and what the changes still wait for.
 
 use std::sync::Arc;
 use std::time::Duration;

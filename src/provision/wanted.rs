@@ -1,4 +1,4 @@
-//! What Okta wants, worked out from what Okta says. Pure.
+//! What Okta wants for a user, from what Okta says. Pure.
 
 use super::evidence::Finding;
 use super::policy::{Policy, SuspendedUsers};

@@ -1,6 +1,6 @@
 //! Hands changes to the queue in portions, while there is time.
 //!
-//! Without a queue a portion is worked on in place, so it can take long and can fail for one of its
+//! Without a queue a portion is worked on inline, so it can take long and can fail for one of its
 //! subjects: neither keeps the others back, and what the time does not suffice for is left to the
 //! next run.
 

@@ -72,6 +72,11 @@ impl Totals {
         }
     }
 
+    /// Where things are counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Adds what was gathered since the last time, so that it does not pile up.
     pub fn collect(&self) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -408,6 +408,7 @@ async fn drain(
                 "idle connections were closed for new ones: more than {HOOK_CONNECTIONS} at once"
             );
         }
+        let metrics = totals.metrics();
         metrics.count_some(Metric::Refused, now.refused - before.refused);
         metrics.count_some(Metric::Evicted, evicted);
         before = now;

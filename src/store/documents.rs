@@ -1,4 +1,4 @@
-//! Named JSON documents: cursors, reports.
+//! Named JSON documents: cursors, reports, marks.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -1,13 +1,16 @@
 //! What the program remembers besides the ledger: links, and what one run leaves for the next.
 //!
-//! A **link** pairs an Okta object with an Anypoint object by id. Only linked objects are ever
-//! changed. Each link has a reverse entry (account → Okta user, team → Okta group) that is written
-//! in the same transaction, so that one Anypoint object belongs to at most one Okta object. Every write
-//! asks for a [`Lease`], and changes nothing when that lease is over.
+//! A **link** pairs an Okta object with an Anypoint object by id. Only linked objects are ever changed. Each
+//! link has a reverse entry (account → Okta user, team → Okta group) that is written in the same
+//! transaction, so that one Anypoint object belongs to at most one Okta object. Every write of a link asks for
+//! a [`Lease`], and changes nothing when that lease is over.
 //!
-//! The **memory** of a subject is the memo of its lease. In it, an **intent** is written before an account is created or a
-//! former one is enabled, and goes with the link: whoever finds it after a crash knows that the account
-//! of that name is this user's.
+//! The [`Memory`] of a subject is the memo of its lease. It holds three things:
+//!
+//! - the **intent**, written before an account is created or a former one is enabled. It goes in the
+//!   transaction that writes the link. A run that finds it knows that the account of that name is this user's;
+//! - memberships that were written less than a minute ago, because reads lag behind writes;
+//! - what Okta did not show, and since when: the first looks of [`Evidence`](crate::provision::Evidence).
 
 mod documents;
 mod dynamodb;
@@ -61,7 +64,7 @@ pub enum ResetMail {
     /// Nothing is owed: it was asked for, or the account was not made by this program.
     #[default]
     Settled,
-    /// The account was closed before the mail was asked for; it follows when the account is enabled.
+    /// The account was disabled before the mail was asked for; it follows when the account is enabled.
     Owed,
 }
 

@@ -1,4 +1,4 @@
-//! The queue that is none: changes are applied before `send` returns.
+//! Inline: the queue that applies changes before `send` returns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::failure::{Failure, Side};
 use crate::ledger::Reason;
 use crate::queue::Queue;
 
-/// Applies changes in place, within a bounded time.
+/// Applies changes inline, within a bounded time.
 pub struct InlineQueue {
     worker: Arc<Worker>,
     time: Duration,

@@ -4,9 +4,20 @@
 //! records are written. Several changes of one subject are claimed together and served by one look;
 //! several subjects are worked on at once. One subject that fails, or panics, stops no other.
 //!
-//! What is guaranteed: a change is acknowledged ([`Verdict::Settled`]) only when the ledger says
-//! `done`, or `failed` for good. What is not: that a change is applied once only. A cut-off run may
-//! have applied it; the next look finds that and only records.
+//! A change ends in one of three ways ([`Verdict`]):
+//!
+//! | the record says | the message |
+//! |---|---|
+//! | `done`, or `failed` for good | is acknowledged |
+//! | `failed`, retryable | goes back with a growing pause |
+//! | `waiting`, or another run has the subject | goes back with exactly the pause that is left |
+//!
+//! Users and groups that have to be looked at next are queued before the record is written. Without a queue
+//! they are done in the same run.
+//!
+//! Guaranteed: a change is acknowledged only when the ledger says `done`, or `failed` for good.
+//! Not guaranteed: that a change is applied once only. A run that died may have applied it; the next look
+//! finds that and only records.
 
 mod inline;
 mod surroundings;

@@ -1,7 +1,8 @@
 //! Looks at a group, plans, carries the plan out and verifies what it wrote.
 //!
-//! A membership has two subjects. While a group's run works, runs of its members may go on: the group's
-//! run verifies what it wrote, once, and hands over whoever changed meanwhile.
+//! A membership has two subjects. While a group's run works, runs of its members may go on. So the group's
+//! run reads again whom it put in or took out, once. Who does not agree, or whom another run worked on
+//! meanwhile, is looked at next.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The planner for groups: a pure function of what was seen.
+//! The planner for groups: a pure function of what was seen and of the evidence.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,6 @@
-//! The team of a group: found, adopted, renamed or made, directly below the root team. Look, plan, apply,
-//! and names that another group's team still has.
+//! The team of a group, directly below the root team: found, adopted, renamed or made. Look, plan, apply.
+//!
+//! A team of another group that has the name moves aside (`names.rs`).
 
 mod apply;
 mod look;

@@ -1,4 +1,8 @@
-//! A name that one group wants and the team of another group still has.
+//! A name that one group wants and the team of another group has.
+//!
+//! The other group decides. If it wants the same name, only an administrator can help. If it wants another
+//! name, its team gets that name now, or moves aside until that name is free. If it is not pushed any more,
+//! its link ends and its team can be adopted, unless the first group has a team already.
 
 use super::plan::{name_taken, two_groups};
 use crate::failure::Failure;

@@ -1,4 +1,7 @@
 //! Settles what a dead run left, looks, plans and carries the plan out. Each step is safe to do twice.
+//!
+//! No other run works on the user meanwhile: this one holds the lease. A step that needs a second subject (the
+//! missing team of a group, the link of a deleted user) takes the lease on that subject, too.
 
 use super::look::{UserKnown, contradiction};
 use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_name};

@@ -1,4 +1,7 @@
-//! Creates an account, so that a run that is cut off leaves an intent and no second account comes to be.
+//! Creates an account.
+//!
+//! The intent is written first. The next run after one that died finds the account by the intent, so no
+//! second account is created.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
-//! Looks at one user on both sides. Reads only; what does not depend on each other at once.
+//! Looks at one user on both sides. Reads only; reads that do not need each other run at once.
+//!
+//! Answers that contradict each other end the look, and nothing is planned from it.
 
 use std::collections::{HashMap, HashSet};
 

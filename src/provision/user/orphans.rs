@@ -1,9 +1,9 @@
-//! Settles what a run that died left behind, before the next look.
+//! Settles what a dead run left, before the next look.
 //!
-//! Such a run wrote an intent: it was about to create an account, or to enable a former one of the
-//! user. If it got that far and did not link the account, nobody would look at that account again: it
-//! is an orphaned account. It is disabled and recorded as a former account of the user. The look that
-//! follows finds it by its name and takes it, if the user is still to have it.
+//! The run wrote an intent: it was about to create an account, or to enable a former account of the user.
+//! If it came that far and died before it linked the account, nobody would look at that account again: it
+//! is an orphaned account. The next run disables it and records it as a former account of the user. The look
+//! that follows finds it by its name, and takes it if the user is still to have it.
 
 use crate::anypoint::AccountChanges;
 use crate::failure::Failure;

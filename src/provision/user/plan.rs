@@ -1,7 +1,7 @@
-//! The planner for users: a pure function of what was seen. No I/O, no clock.
+//! The planner for users: a pure function of what was seen and of the evidence. No I/O, no clock.
 //!
-//! The worker carries its plan out, `plan`, `explain` and reconcile print it. What Anypoint would refuse
-//! is refused here. Two questions have files of their own: whether an account may be adopted
+//! The worker carries its plan out; `plan`, `explain` and reconcile print it. The planner refuses what
+//! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
 use super::adopt::{Grounds, may_take};

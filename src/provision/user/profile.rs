@@ -1,5 +1,6 @@
-//! What an account's profile has to become: Okta decides, except where an import keeps the names last
-//! agreed. Pure. The e-mail address is not among what can change.
+//! What changes in an account's profile. Pure.
+//!
+//! Okta decides, except where an import keeps the names last agreed. The e-mail address never changes.
 
 use crate::anypoint::{Account, AccountChanges};
 use crate::provision::policy::{ImportedNames, Policy};

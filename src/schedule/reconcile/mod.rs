@@ -15,7 +15,7 @@
 //! |---|---|
 //! | while reading | nothing was changed; the run fails and wants a longer time-out |
 //! | while queueing | the rest is the next run's; this one ends as [`Outcome::Continues`] |
-//! | while working in place (no queue) | the same; a subject that was begun is finished or given back |
+//! | while working inline (no queue) | the same; a subject that was begun is finished or given back |
 //!
 //! Reading is the part that has to fit. It takes one call for 500 people on each side and two for each
 //! group, [`READS_AT_ONCE`] at a time; `benches/reconcile.rs` measures it at the
