@@ -391,11 +391,7 @@ async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
 }
 
 /// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`.
-async fn drain(
-    totals: Arc<Totals>,
-    door: Door,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn drain(totals: Arc<Totals>, door: Door, mut stop: watch::Receiver<bool>) {
     let mut before = DoorFigures::default();
     loop {
         let stopped = tokio::time::timeout(METRICS_EVERY, stopped(&mut stop)).await;

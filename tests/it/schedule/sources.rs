@@ -102,7 +102,10 @@ async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
     }
     stage.okta.traffic().remove_fault(fault);
     let team = stage.team("Devs");
-    assert!(stage.anypoint.world().members_of(&team).len() + 1 >= members, "ann has left");
+    assert!(
+        stage.anypoint.world().members_of(&team).len() + 1 >= members,
+        "ann has left"
+    );
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
     stage.end();
