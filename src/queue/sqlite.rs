@@ -25,7 +25,7 @@ use crate::sqlite::Database;
 /// How long a uuid is remembered (SQS developer guide, "FIFO queues").
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
 
-/// Messages that may wait or be out; more are refused. It bounds the file at about 250 MB.
+/// Messages that may wait or be out; more are refused. It bounds the file at about 170 MB.
 pub const MAX_WAITING: u32 = 300_000;
 
 /// See the module.
