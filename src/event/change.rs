@@ -53,10 +53,11 @@ impl Change {
         self
     }
 
-    /// When it was published, in milliseconds since the epoch; never later than `now_ms`.
+    /// When it was published by Okta's clock, which may be ahead of ours, in milliseconds since the epoch;
+    /// `now_ms` when that cannot be read.
     pub fn published_ms(&self, now_ms: i64) -> i64 {
         let at: Option<jiff::Timestamp> = self.published.parse().ok();
-        at.map_or(now_ms, |at| at.as_millisecond().min(now_ms))
+        at.map_or(now_ms, jiff::Timestamp::as_millisecond)
     }
 
     /// What the ledger claims for this change.

@@ -3,8 +3,8 @@
 //! What Okta *says* counts at the first look: a status, another username, an ended app user. What Okta
 //! *does not show* is a [`Finding`]. It counts when an event announced it, or when a second look, at
 //! least `CONFIRM_SECONDS` and at most an hour after the first, did not show it either. The time of the
-//! first look is kept in the subject's memory. The planner asks [`Evidence::weigh`] and plans a removal
-//! only from what is [`Weight::is_enough`].
+//! first look is kept in the subject's memory. The planner asks [`Evidence::weigh`], of a group that is not
+//! pushed [`Evidence::weigh_end`], and plans a removal only from what is [`Weight::is_enough`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::event::{Change, RECONCILE_EVENT_TYPE};
 use crate::ids::{OktaGroupId, OktaUserId};
+use crate::provision::policy::GroupSelection;
 
 /// A first look older than this is forgotten, in milliseconds.
 const MAX_AGE_MS: i64 = 60 * 60 * 1000;
@@ -59,6 +60,32 @@ impl Finding {
             Self::OwnerGone(user) => format!("Okta shows no user {user}, who has the account"),
             Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
             Self::NotMember(user) => format!("Okta does not show user {user} in the group"),
+        }
+    }
+}
+
+/// Why a group does not become a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpushed {
+    /// There is no such group.
+    Gone,
+    /// The group is not assigned to the app, which decides.
+    NotAssigned,
+    /// `PUSH_GROUPS` does not select a group of this name or kind.
+    NotSelected,
+    /// It is none of the pushed groups that a reconcile read.
+    NotListed,
+}
+
+impl Unpushed {
+    /// The reason in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "the Okta group does not exist (any more)",
+            Self::NotAssigned | Self::NotSelected => {
+                "the group is not (or no longer) selected by PUSH_GROUPS"
+            }
+            Self::NotListed => "the group is gone, or not (any more) selected by PUSH_GROUPS",
         }
     }
 }
@@ -152,13 +179,20 @@ impl Announced {
             || match finding {
                 Finding::NoUser | Finding::NotAssigned => self.ends_account(),
                 Finding::NotInGroup(group) => self.ended(&Fact::InGroup(group.clone())),
-                Finding::NotPushed => {
-                    self.ended(&Fact::GroupExists)
-                        || self.ended(&Fact::GroupAssigned)
-                        || self.last(&Fact::GroupRenamed).is_some()
-                }
+                // By what, depends on why; see `ends_team`.
+                Finding::NotPushed => false,
                 Finding::OwnerGone(_) | Finding::NotMember(_) => false,
             }
+    }
+
+    /// Whether an event announced that the group is not pushed: its deletion; its unassignment, where the
+    /// assignment decides; a new name, when the look shows one that leaves the selection.
+    fn ends_team(&self, why: Unpushed, selection: &GroupSelection) -> bool {
+        let by_assignment = *selection == GroupSelection::Assigned;
+        let by_name = matches!(selection, GroupSelection::Named(_)) && why == Unpushed::NotSelected;
+        self.ended(&Fact::GroupExists)
+            || (by_assignment && self.ended(&Fact::GroupAssigned))
+            || (by_name && self.last(&Fact::GroupRenamed).is_some())
     }
 }
 
@@ -259,9 +293,25 @@ impl Evidence {
         }
     }
 
+    /// How sure it is that a group is not pushed.
+    pub fn weigh_end(&self, why: Unpushed, selection: &GroupSelection) -> Weight {
+        if self.announced.ends_team(why, selection) {
+            return Weight::Announced;
+        }
+        self.weigh(&Finding::NotPushed)
+    }
+
     /// When a finding of this look was seen first, in milliseconds since the epoch.
     pub fn first_seen(&self, finding: &Finding) -> i64 {
-        let first = self.first_seen.get(&finding.to_string()).copied();
+        let seen = |finding: &Finding| self.first_seen.get(&finding.to_string()).copied();
+        // A user who does not show is not assigned either (a look that says otherwise contradicts
+        // itself), so a look without the user and one without the assignment agree.
+        let also = match finding {
+            Finding::NoUser => seen(&Finding::NotAssigned),
+            Finding::NotAssigned => seen(&Finding::NoUser),
+            _ => None,
+        };
+        let first = seen(finding).into_iter().chain(also).min();
         first.unwrap_or(self.now_ms)
     }
 
@@ -283,20 +333,22 @@ impl Evidence {
         &self,
         findings: impl IntoIterator<Item = &'a Finding>,
     ) -> BTreeMap<String, i64> {
-        let key = |finding: &Finding| finding.to_string();
-        let seen = |finding: String| {
-            let first = self.first_seen.get(&finding).copied();
-            (finding, first.unwrap_or(self.now_ms))
-        };
-        findings.into_iter().map(key).map(seen).collect()
+        let seen = |finding: &Finding| (finding.to_string(), self.first_seen(finding));
+        findings.into_iter().map(seen).collect()
     }
 
     /// Until when an announcement of `fact` that the look contradicts is too young to be overruled, in
     /// milliseconds since the epoch. `None`: nothing contrary was announced, or the look stands.
     pub fn too_young(&self, fact: &Fact, shown: Sense) -> Option<i64> {
         let (sense, published_ms) = self.announced.last(fact)?;
-        let until_ms = published_ms.saturating_add(self.confirm_ms);
-        let is_settled = self.reread.contains(REREAD_FACTS) || until_ms <= self.now_ms;
+        let ahead_ms = published_ms.saturating_sub(self.now_ms);
+        let until_ms = published_ms
+            .min(self.now_ms)
+            .saturating_add(self.confirm_ms);
+        // What was published further ahead than clocks differ would never be old enough.
+        let is_settled = self.reread.contains(REREAD_FACTS)
+            || until_ms <= self.now_ms
+            || ahead_ms > self.confirm_ms;
         (sense != shown && !is_settled).then_some(until_ms)
     }
 
@@ -316,6 +368,11 @@ impl Evidence {
     /// Whether an event announced that the Okta user is deactivated or deleted.
     pub fn user_ended(&self) -> bool {
         self.announced.ended(&Fact::Active)
+    }
+
+    /// Whether an event, or an operator, announced that the group is deleted.
+    pub fn group_ended(&self) -> bool {
+        self.announced.everything || self.announced.ended(&Fact::GroupExists)
     }
 
     /// The time of this look, in milliseconds since the epoch.
@@ -394,6 +451,9 @@ mod tests {
         };
         assert!(enough(&[add(NOW - 2), remove(NOW - 1)]));
         assert!(!enough(&[add(NOW - 1), remove(NOW - 2)]));
+        // By Okta's clock, which may be ahead of ours.
+        assert!(!enough(&[add(NOW + 2), remove(NOW + 1)]));
+        assert!(enough(&[remove(NOW + 2), add(NOW + 1)]));
     }
 
     #[test]
@@ -414,6 +474,9 @@ mod tests {
         };
         assert_eq!(add(SECOND), Some(NOW + 14 * SECOND));
         assert_eq!(add(15 * SECOND), None);
+        // Okta's clock is a little ahead; a time that is far ahead is no time.
+        assert_eq!(add(-10 * SECOND), Some(NOW + 15 * SECOND));
+        assert_eq!(add(-16 * SECOND), None);
     }
 
     #[test]
@@ -423,6 +486,48 @@ mod tests {
         let evidence = evidence(&[change], None);
         assert!(evidence.weigh(&Finding::NotAssigned).is_enough());
         assert!(!evidence.weigh(&Finding::NoUser).is_enough());
+    }
+
+    #[test]
+    fn a_look_without_the_user_and_one_without_the_assignment_agree() {
+        let deleted = |first: &str| {
+            let evidence = evidence(&[], Some((first, NOW - 20 * SECOND)));
+            let weights = [Finding::NoUser, Finding::NotAssigned].map(|f| evidence.weigh(&f));
+            weights.map(Weight::is_enough)
+        };
+        assert_eq!(deleted("not_assigned"), [true, true]);
+        assert_eq!(deleted("no_user"), [true, true]);
+        assert_eq!(deleted("owner_gone:00u2"), [false, false]);
+    }
+
+    #[test]
+    fn an_event_announces_the_end_of_a_team_only_where_it_decides() {
+        let assigned = GroupSelection::Assigned;
+        let named = GroupSelection::Named("Dev*".to_owned());
+        let announces = |event_type: &str, why: Unpushed, selection: &GroupSelection| {
+            let evidence = evidence(&[change(event_type, None, NOW)], None);
+            evidence.weigh_end(why, selection).is_enough()
+        };
+        for selection in [&assigned, &named] {
+            assert!(announces(
+                "group.lifecycle.delete",
+                Unpushed::Gone,
+                selection
+            ));
+            assert!(!announces(
+                "group.lifecycle.create",
+                Unpushed::Gone,
+                selection
+            ));
+        }
+        let unassigned = "group.application_assignment.remove";
+        assert!(announces(unassigned, Unpushed::NotAssigned, &assigned));
+        assert!(announces(unassigned, Unpushed::Gone, &assigned));
+        assert!(!announces(unassigned, Unpushed::Gone, &named));
+        let renamed = "group.profile.update";
+        assert!(announces(renamed, Unpushed::NotSelected, &named));
+        assert!(!announces(renamed, Unpushed::Gone, &named));
+        assert!(!announces(renamed, Unpushed::NotAssigned, &assigned));
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod team;
 mod user;
 mod wanted;
 
-pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Weight};
+pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight};
 pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,

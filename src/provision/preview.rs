@@ -155,8 +155,8 @@ impl Provisioner {
         let look = self.look(deadline);
         let policy = &self.ports.policy;
         let found = match look.group_state(group, &evidence).await?.0 {
-            GroupState::Unpushed(reason) => {
-                let view = look.remains(group, reason).await?;
+            GroupState::Unpushed(why) => {
+                let view = look.remains(group, why).await?;
                 let plan = plan_group(&view, policy, &evidence);
                 let steps = match &plan.refused {
                     Some(refused) => Err(refused.clone()),

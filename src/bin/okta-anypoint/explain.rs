@@ -181,9 +181,9 @@ async fn of_group(operator: &Operator, group: OktaGroupId) -> Result<Explanation
         Some(found) => vec![("name", json!(found.name()))],
     };
     match &preview.view.wanted {
-        GroupWanted::Nothing(reason) => {
+        GroupWanted::Nothing(why) => {
             okta.push(("pushed", json!(false)));
-            okta.push(("because", json!(reason)));
+            okta.push(("because", json!(why.as_str())));
         }
         GroupWanted::Team(wanted) => {
             okta.push(("pushed", json!(true)));

@@ -38,7 +38,7 @@ enum Added {
 enum End {
     /// All is done, but for what was refused for good.
     Done(Option<Failure>),
-    /// The team was deleted meanwhile.
+    /// The team was deleted meanwhile, or a second read was contrary.
     LookAgain,
 }
 
@@ -87,9 +87,11 @@ impl Work<'_> {
                 }
                 view
             }
-            GroupState::Unpushed(reason) => self.look.remains(group, reason).await?,
+            GroupState::Unpushed(why) => self.look.remains(group, why).await?,
         };
-        let plan = self.plan_known(group, &view).await?;
+        let Some(plan) = self.plan_known(group, &view).await? else {
+            return Ok(End::LookAgain);
+        };
         if let Some(until_ms) = young {
             let seen = "Okta does not show yet what the event announced";
             self.progress.wait_until(until_ms, seen.to_owned());
@@ -124,17 +126,18 @@ impl Work<'_> {
         Ok(ensured.link)
     }
 
-    /// The plan, from what is known. People who do not show in the group are asked first.
+    /// The plan, from what is known; `None` when a second read was contrary. People who do not show in
+    /// the group are asked first.
     async fn plan_known(
         &mut self,
         group: &OktaGroupId,
         view: &GroupView,
-    ) -> Result<GroupPlan, Failure> {
+    ) -> Result<Option<GroupPlan>, Failure> {
         let policy = &self.ports().policy;
         let mut plan = plan_group(view, policy, &self.evidence);
         if !plan.doubted.is_empty() && self.pause_for_second_read().await {
-            if !self.still_unshown_in(group, view).await? {
-                return Err(went_away("the group"));
+            if !self.still_unshown_in(group, view, &plan.doubted).await? {
+                return Ok(None);
             }
             for finding in plan.doubted.clone() {
                 self.evidence.agree(&finding);
@@ -166,7 +169,7 @@ impl Work<'_> {
             let until_ms = self.evidence.believed_after(weight);
             self.progress.wait_until(until_ms, finding.in_words());
         }
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     /// Takes out no more than these.
@@ -190,18 +193,18 @@ impl Work<'_> {
         &self,
         group: &OktaGroupId,
         view: &GroupView,
+        doubted: &[Finding],
     ) -> Result<bool, Failure> {
         match &view.wanted {
             GroupWanted::Nothing(_) => {
                 let (state, _) = self.look.group_state(group, &self.evidence).await?;
                 Ok(matches!(state, GroupState::Unpushed(_)))
             }
-            GroupWanted::Team(wanted) => {
+            GroupWanted::Team(_) => {
                 let again = self.look.members(group, view.link.clone()).await?;
-                let GroupWanted::Team(again) = again.wanted else {
-                    return Ok(false);
-                };
-                Ok(again.listed == wanted.listed && again.accounts == wanted.accounts)
+                let again = plan_group(&again, &self.ports().policy, &self.evidence);
+                let again: HashSet<&Finding> = again.doubted.iter().collect();
+                Ok(doubted.iter().all(|finding| again.contains(finding)))
             }
         }
     }

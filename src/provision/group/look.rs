@@ -8,9 +8,9 @@ use super::plan::{GroupView, GroupWanted, MemberFound, Owner, Reads, WantedMembe
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Assignment, Group, User};
-use crate::provision::evidence::{Evidence, Fact, Sense};
-use crate::provision::policy::{Selected, TeamRemoval};
+use crate::okta::{AppUser, Assignment, Group, GroupKind, User};
+use crate::provision::evidence::{Evidence, Fact, Sense, Unpushed};
+use crate::provision::policy::{GroupSelection, Selected, TeamRemoval};
 use crate::provision::provisioner::Look;
 use crate::provision::user::contradiction;
 use crate::provision::wanted::{MemberWanted, wanted};
@@ -27,7 +27,7 @@ pub enum GroupState {
     /// It exists and is selected.
     Pushed(Group),
     /// It does not become a team, and why.
-    Unpushed(&'static str),
+    Unpushed(Unpushed),
 }
 
 impl Look<'_> {
@@ -43,9 +43,11 @@ impl Look<'_> {
     ) -> Result<(GroupState, Option<i64>), Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         let Some(found) = ports.okta.group(group, deadline).await? else {
+            if !evidence.group_ended() {
+                self.check_gone(group).await?;
+            }
             let young = evidence.too_young(&Fact::GroupExists, Sense::Ended);
-            let state = GroupState::Unpushed("the Okta group does not exist (any more)");
-            return Ok((state, young));
+            return Ok((GroupState::Unpushed(Unpushed::Gone), young));
         };
         let mut young = evidence.too_young(&Fact::GroupExists, Sense::Holds);
         let is_selected = match ports.policy.groups.selects(&found) {
@@ -64,21 +66,34 @@ impl Look<'_> {
         };
         let state = if is_selected {
             GroupState::Pushed(found)
+        } else if ports.policy.groups == GroupSelection::Assigned {
+            GroupState::Unpushed(Unpushed::NotAssigned)
         } else {
-            GroupState::Unpushed("the group is not (or no longer) selected by PUSH_GROUPS")
+            GroupState::Unpushed(Unpushed::NotSelected)
         };
         Ok((state, young))
+    }
+
+    /// Asks whether anything else still knows of a group that does not show.
+    async fn check_gone(&self, group: &OktaGroupId) -> Result<(), Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
+        if ports.policy.groups == GroupSelection::Assigned {
+            if ports.okta.is_app_group(&ports.app, group, deadline).await? {
+                return Err(contradiction(
+                    "there is no such group, and it is assigned to the app",
+                ));
+            }
+        } else if ports.okta.group_members(group, deadline).await?.is_some() {
+            return Err(contradiction("there is no such group, and it has members"));
+        }
+        Ok(())
     }
 
     /// Everything that matters of the team of a group that is not pushed.
     ///
     /// # Errors
     /// When anything could not be read whole.
-    pub async fn remains(
-        &self,
-        group: &OktaGroupId,
-        reason: &'static str,
-    ) -> Result<GroupView, Failure> {
+    pub async fn remains(&self, group: &OktaGroupId, why: Unpushed) -> Result<GroupView, Failure> {
         let link = self.ports.store.team_link(group).await?;
         let found = self.found_members(link.as_ref()).await?;
         let deletes = self.ports.policy.team_removal == TeamRemoval::Delete;
@@ -94,7 +109,7 @@ impl Look<'_> {
             _ => 0,
         };
         Ok(GroupView {
-            wanted: GroupWanted::Nothing(reason),
+            wanted: GroupWanted::Nothing(why),
             link,
             found,
             below,
@@ -243,11 +258,22 @@ impl Look<'_> {
                             format!("the app's users lack user {user}, who is assigned to it")
                         }));
                     }
-                    let groups = ports.okta.groups_of_user(user, deadline).await?;
-                    let mut groups = groups.iter().flatten();
-                    let is_in = groups.any(|found| found.id == *group);
-                    Ok::<_, Failure>(is_in.then(|| {
-                        format!("the group's members lack user {user}, whose groups name the group")
+                    let Some(groups) = ports.okta.groups_of_user(user, deadline).await? else {
+                        let found = ports.okta.user(user, deadline).await?;
+                        return Ok::<_, Failure>(found.map(|_| {
+                            format!("user {user} is there, and the user's groups are not")
+                        }));
+                    };
+                    if groups.iter().any(|found| found.id == *group) {
+                        return Ok(Some(format!(
+                            "the group's members lack user {user}, whose groups name the group"
+                        )));
+                    }
+                    let is_whole = groups.iter().any(|found| found.kind == GroupKind::BuiltIn);
+                    Ok((!is_whole).then(|| {
+                        format!(
+                            "the groups of user {user} lack the built-in group that every user is in"
+                        )
                     }))
                 });
             }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
-use crate::provision::evidence::{Evidence, Finding};
+use crate::provision::evidence::{Evidence, Finding, Unpushed, Weight};
 use crate::provision::policy::{Policy, TeamRemoval};
 use crate::provision::step::{Step, action};
 use crate::provision::wanted::MemberWanted;
@@ -16,7 +16,7 @@ pub enum GroupWanted {
     /// A team with these members.
     Team(WantedMembers),
     /// No team: the group is gone, or not selected (any more).
-    Nothing(&'static str),
+    Nothing(Unpushed),
 }
 
 /// Who is to be in a team.
@@ -152,12 +152,12 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
             plan.team = Some(link.team_id.clone());
             plan.members(wanted, found, view.reads, evidence);
         }
-        (GroupWanted::Nothing(reason), found) => {
+        (GroupWanted::Nothing(why), found) => {
             plan.team = Some(link.team_id.clone());
             plan.end(
                 link,
                 found.as_deref().unwrap_or_default(),
-                reason,
+                *why,
                 view,
                 policy,
                 evidence,
@@ -212,7 +212,7 @@ impl GroupPlan {
         &mut self,
         link: &TeamLink,
         found: &[MemberFound],
-        reason: &'static str,
+        why: Unpushed,
         view: &GroupView,
         policy: &Policy,
         evidence: &Evidence,
@@ -235,17 +235,23 @@ impl GroupPlan {
         if remove.is_empty() && end.is_none() && !has_children {
             return;
         }
-        if !self.believe(Finding::NotPushed, evidence) {
+        let weight = evidence.weigh_end(why, &policy.groups);
+        if !self.note(Finding::NotPushed, weight) {
             return;
         }
-        (self.remove, self.end, self.remove_why) = (remove, end, reason);
+        (self.remove, self.end, self.remove_why) = (remove, end, why.as_str());
         if has_children {
             self.refused = Some(children(&link.team_id));
         }
     }
 
     fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
-        let is_enough = evidence.weigh(&finding).is_enough();
+        let weight = evidence.weigh(&finding);
+        self.note(finding, weight)
+    }
+
+    fn note(&mut self, finding: Finding, weight: Weight) -> bool {
+        let is_enough = weight.is_enough();
         if is_enough {
             self.believed.push(finding);
         } else {
@@ -431,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_group_that_leaves_follows_the_setting() {
-        let gone = || view(GroupWanted::Nothing("gone"), Some(mixed()));
+        let gone = || view(GroupWanted::Nothing(Unpushed::Gone), Some(mixed()));
         let mut policy = Policy::default();
         assert_eq!(
             plan(&gone(), &policy).remove,
@@ -448,7 +454,7 @@ mod tests {
         let refused = plan(&parent, &policy);
         assert_eq!(refused.remove, [account("extra"), account("stays")]);
         assert!(refused.end.is_none() && refused.refused.is_some());
-        let team_gone = view(GroupWanted::Nothing("gone"), None);
+        let team_gone = view(GroupWanted::Nothing(Unpushed::Gone), None);
         assert!(plan(&team_gone, &policy).writes_nothing());
     }
 }

@@ -3,7 +3,7 @@
 //! No other run works on the user meanwhile: this one holds the lease. A step that needs a second subject (the
 //! missing team of a group, the link of a deleted user) takes the lease on that subject, too.
 
-use super::look::{UserKnown, contradiction};
+use super::look::UserKnown;
 use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_name};
 use super::view::{UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
@@ -27,6 +27,16 @@ pub(super) enum End {
     LookAgain,
 }
 
+fn groups_not_whole() -> Failure {
+    Failure::retryable(
+        Side::Okta,
+        "the list of the user's groups lacks the built-in group that every user is in, so it is not whole; \
+         all was done but leaving teams. Check that the credentials may read every group (scope \
+         okta.groups.read, and an admin role that sees all groups)",
+    )
+    .because(Cause::Contradiction)
+}
+
 impl Work<'_> {
     pub(in crate::provision) async fn provision_user(
         &mut self,
@@ -43,15 +53,22 @@ impl Work<'_> {
             };
             let looked = self.look.user(user, known, &self.evidence).await;
             self.distrusted = distrusted;
-            let mut looked = looked?;
+            let looked = looked?;
             let mut plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
             if (!plan.doubted.is_empty() || looked.unshown.is_some())
                 && self.pause_for_second_read().await
             {
+                if looked.unshown.is_some() {
+                    // An announcement does not show: the whole look is the answer in doubt.
+                    for finding in &plan.doubted {
+                        self.evidence.agree(finding);
+                    }
+                    self.evidence.agree_with_the_look();
+                    continue;
+                }
                 if !self.read_again(user, &plan).await? {
                     continue;
                 }
-                looked.unshown = None;
                 plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
             }
             let findings: Vec<Finding> =
@@ -60,12 +77,10 @@ impl Work<'_> {
             self.wait_for_second_look(&plan, looked.unshown);
             match self.carry_out(&looked.view, &plan).await? {
                 End::LookAgain => {}
-                End::Done if plan.unread.is_empty() => return Ok(()),
-                End::Done => {
-                    return Err(contradiction(
-                        "the list of the user's groups lacks the built-in group that every user is in",
-                    ));
+                End::Done if looked.view.misses_groups() => {
+                    return Err(groups_not_whole());
                 }
+                End::Done => return Ok(()),
             }
         }
         Err(Failure::retryable(
@@ -77,18 +92,12 @@ impl Work<'_> {
 
     /// Reads once more what is in doubt. Whether the look stands.
     async fn read_again(&mut self, user: &OktaUserId, plan: &UserPlan) -> Result<bool, Failure> {
-        if plan.doubted.is_empty() {
-            // An announcement that was not shown: the whole look is the answer in doubt.
-            self.evidence.agree_with_the_look();
-            return Ok(false);
-        }
         for finding in &plan.doubted {
             if !self.look.still_unshown(user, finding).await? {
                 return Ok(false);
             }
             self.evidence.agree(finding);
         }
-        self.evidence.agree_with_the_look();
         Ok(true)
     }
 

@@ -345,7 +345,9 @@ impl Look<'_> {
             }
             Finding::NotInGroup(group) => {
                 let groups = ports.okta.groups_of_user(user, deadline).await?;
-                !groups.iter().flatten().any(|found| found.id == *group)
+                let groups = groups.unwrap_or_default();
+                let is_whole = groups.iter().any(|found| found.kind == GroupKind::BuiltIn);
+                is_whole && !groups.iter().any(|found| found.id == *group)
             }
             Finding::NotPushed | Finding::NotMember(_) => false,
         })
@@ -395,9 +397,17 @@ fn groups_seen(okta: &OktaSide) -> GroupsSeen {
 fn check_contradictions(okta: &OktaSide, evidence: &Evidence) -> Result<(), Failure> {
     let assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
     let is_assigned = okta.app_user.as_ref().is_some_and(assigned);
-    if okta.user.is_none() && is_assigned && !evidence.user_ended() {
+    if okta.user.is_some() || evidence.user_ended() {
+        return Ok(());
+    }
+    if is_assigned {
         return Err(contradiction(
             "there is no such user, and the user is assigned to the app",
+        ));
+    }
+    if okta.groups.is_some() {
+        return Err(contradiction(
+            "there is no such user, and the user is in groups",
         ));
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::view::{
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
-use crate::provision::evidence::{Evidence, Finding};
+use crate::provision::evidence::{Evidence, Finding, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::step::{Step, action};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
@@ -119,8 +119,6 @@ pub struct UserPlan {
     pub believed: Vec<Finding>,
     /// What was not shown and is not believed yet: nothing follows from it now.
     pub doubted: Vec<Finding>,
-    /// Teams that the user may have to leave, if the incomplete list of groups was right.
-    pub unread: Vec<TeamId>,
     why: &'static str,
 }
 
@@ -151,7 +149,6 @@ impl UserPlan {
             join: Vec::new(),
             believed: Vec::new(),
             doubted: Vec::new(),
-            unread: Vec::new(),
             why: "",
         }
     }
@@ -249,11 +246,9 @@ impl UserPlan {
                 GroupsSeen::Whole(_) | GroupsSeen::Unread => {}
                 GroupsSeen::Incomplete(_) => {
                     // A list that cannot be whole does not outweigh an announcement of the same.
-                    if evidence.weigh(&finding) == crate::provision::Weight::Announced {
+                    if evidence.weigh(&finding) == Weight::Announced {
                         self.believed.push(finding);
                         self.leave.push(team.team.clone());
-                    } else {
-                        self.unread.push(team.team.clone());
                     }
                 }
             }

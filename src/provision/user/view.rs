@@ -109,3 +109,11 @@ pub struct UserView {
     /// A team that only becomes a group's while the plan is carried out is known from here.
     pub special: HashSet<(AccountId, TeamId)>,
 }
+
+impl UserView {
+    /// Whether teams may be missing, because the list of the user's groups is not whole.
+    pub fn misses_groups(&self) -> bool {
+        let is_wanted = matches!(self.wanted, Wanted::Account(_));
+        is_wanted && matches!(self.groups, GroupsSeen::Incomplete(_))
+    }
+}

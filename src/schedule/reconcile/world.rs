@@ -8,8 +8,8 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::{
     FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamsFound, Unwanted, UserView, Wanted, WantedMembers,
-    WantedTeam, wanted,
+    NamedAccount, Owner, Policy, Reads, TeamsFound, Unpushed, Unwanted, UserView, Wanted,
+    WantedMembers, WantedTeam, wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
@@ -313,9 +313,7 @@ impl<'a> World<'a> {
     /// What was seen of a linked team whose group is not pushed (any more).
     pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
         GroupView {
-            wanted: GroupWanted::Nothing(
-                "the group is gone, or not (any more) selected by PUSH_GROUPS",
-            ),
+            wanted: GroupWanted::Nothing(Unpushed::NotListed),
             found: self.found_members(&link.team_id),
             below: {
                 let teams = self.read.teams.iter();

@@ -3,6 +3,8 @@
 mod adoption;
 mod budgets;
 mod converge;
+mod evidence;
+mod evidence_queued;
 mod faults;
 mod groups;
 mod meanwhile;

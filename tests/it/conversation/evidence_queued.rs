@@ -1,0 +1,586 @@
+//! Contract §4, "What counts as known", behind a queue: what is not known yet goes back for a second look. Time
+//! passes here only when a test says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::{Change, read_delivery};
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::ledger::{Reason, Record, Status};
+use okta_anypoint::provision::{GroupSelection, Policy};
+use okta_anypoint::simulator::fault::{Fault, FaultKind};
+use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal, Target};
+use okta_anypoint::sqlite::Database;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::worker::{Pace, Verdict, Worker};
+
+use super::evidence::{
+    APP_GROUP, APP_USER, GROUP, GROUPS_OF_USER, MEMBERS, USER, denied, lie, truth,
+};
+use crate::schedule::MovedClock;
+use crate::world::{APP, World, embedded};
+
+const CONFIRM: Duration = Duration::from_secs(15);
+/// The clock of a world runs a little ahead when much happens at once.
+const SLACK: Duration = Duration::from_secs(1);
+
+struct Queued {
+    world: World,
+    clock: Arc<MovedClock>,
+    worker: Worker,
+}
+
+impl Queued {
+    /// A pushed group "Devs" with one member, ann, who has an account.
+    async fn devs_with_ann(policy: Policy) -> (Self, String, String) {
+        let clock = Arc::new(MovedClock::default());
+        let shared: Arc<dyn Clock> = clock.clone();
+        let table = embedded(Database::in_memory().unwrap(), &shared);
+        let time = Duration::from_secs(20);
+        let mut world = World::on(table, policy, Pace::INLINE, time).await;
+        world.ports.clock = shared;
+        let metrics = Arc::new(Metrics::new("test"));
+        let worker = Worker::new(world.ports.clone(), None, metrics, Pace::QUEUED);
+        let queued = Self {
+            world,
+            clock,
+            worker,
+        };
+        let devs = queued.world.okta.world().create_group("Devs").unwrap().id;
+        let ann = queued.world.user("ann");
+        let mut events = queued.does(|okta| okta.assign_group(APP, &devs));
+        events.extend(queued.does(|okta| okta.assign(APP, &ann)));
+        events.extend(queued.does(|okta| okta.add_member(&devs, &ann)));
+        queued.settles(&events).await;
+        queued.has_everything();
+        // What was written is not fresh any more.
+        queued.pass(Duration::from_secs(600));
+        (queued, devs, ann)
+    }
+
+    fn does(
+        &self,
+        change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
+    ) -> Vec<LogEvent> {
+        self.world.okta_does(change)
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.world.okta.world().clock.advance(time);
+    }
+
+    async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Verdict> {
+        let deadline = Deadline::within(Duration::from_secs(60));
+        self.worker.run(changes, reason, deadline).await
+    }
+
+    async fn give(&self, events: &[LogEvent]) -> Vec<Verdict> {
+        let body = self.world.okta.world().delivery(events).to_string();
+        let read = read_delivery(
+            body.as_bytes(),
+            &self.world.ports.app,
+            "2026-01-01T00:00:00Z",
+        );
+        self.work(&read.unwrap().changes, Reason::Delivery).await
+    }
+
+    /// All is done at once.
+    async fn settles(&self, events: &[LogEvent]) {
+        let verdicts = self.give(events).await;
+        assert!(
+            verdicts.iter().all(|v| *v == Verdict::Settled),
+            "{verdicts:?}"
+        );
+    }
+
+    /// All goes back for a second look, and comes again when it is due.
+    async fn waits(&self, events: &[LogEvent]) -> Duration {
+        let verdicts = self.give(events).await;
+        let Some(Verdict::Wait { after }) = verdicts.first() else {
+            panic!("{verdicts:?}")
+        };
+        assert!(
+            verdicts.iter().all(|v| v == verdicts.first().unwrap()),
+            "{verdicts:?}"
+        );
+        assert!(*after <= CONFIRM, "{after:?}");
+        *after
+    }
+
+    async fn record(&self, event: &LogEvent) -> Record {
+        self.world.record(event).await
+    }
+
+    fn hint(&self, ann: &str) -> Vec<LogEvent> {
+        self.world.hint(ann)
+    }
+
+    /// An event of this type about the group, which Okta did not mean.
+    fn group_event(&self, event_type: &str, group: &str) -> Vec<LogEvent> {
+        let target = |id: &str, kind: &str| Target {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            alternate_id: "unknown".to_owned(),
+            display_name: "unknown".to_owned(),
+        };
+        let targets = vec![target(group, "UserGroup"), target(APP, "AppInstance")];
+        let event = self
+            .world
+            .okta
+            .world()
+            .write_event(event_type, targets, &[]);
+        vec![event]
+    }
+
+    fn has_everything(&self) {
+        assert_eq!(self.world.account("ann"), "ann Example - enabled");
+        assert_eq!(self.world.team("Devs"), "ann");
+    }
+
+    fn has_nothing(&self) {
+        assert_eq!(self.world.account("ann"), "ann Example - disabled");
+        assert_eq!(self.world.team("Devs"), "");
+    }
+}
+
+async fn start() -> (Queued, String, String) {
+    Queued::devs_with_ann(Policy::default()).await
+}
+
+#[tokio::test]
+async fn an_unassignment_without_an_event_waits_and_is_believed_when_due() {
+    let (queued, _, ann) = start().await;
+    queued.does(|okta| okta.unassign(APP, &ann)).clear();
+    queued.does(|okta| {
+        let devs = okta.group_by_name("Devs").unwrap().id.clone();
+        okta.unassign_group(APP, &devs)
+    });
+    let hint = queued.hint(&ann);
+    queued.waits(&hint).await;
+    let record = queued.record(&hint[0]).await;
+    assert_eq!(record.status, Status::Waiting);
+    assert!(record.waits_for.unwrap().contains("app assignment"));
+    queued.has_everything();
+
+    // Before it is due it is given back without a look.
+    queued.pass(CONFIRM / 2);
+    queued.world.forget_traffic();
+    queued.waits(&hint).await;
+    assert_eq!(queued.world.calls(), Vec::<String>::new());
+    assert_eq!(queued.record(&hint[0]).await.attempts, record.attempts);
+
+    queued.pass(CONFIRM / 2);
+    queued.settles(&hint).await;
+    assert_eq!(queued.record(&hint[0]).await.status, Status::Done);
+    queued.has_nothing();
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn a_contrary_look_ends_the_doubt_and_the_next_one_begins_afresh() {
+    let (queued, _, ann) = start().await;
+    lie(&queued.world, denied(APP_USER, &ann));
+    let hint = queued.hint(&ann);
+    queued.waits(&hint).await;
+    truth(&queued.world);
+    queued.pass(CONFIRM);
+    queued.world.forget_traffic();
+    queued.settles(&hint).await;
+    assert_eq!(queued.world.writes(), 0);
+    // Denied again: nothing is left of the first time.
+    queued.pass(CONFIRM);
+    lie(&queued.world, denied(APP_USER, &ann));
+    queued.waits(&queued.hint(&ann)).await;
+    queued.has_everything();
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn a_first_look_of_more_than_an_hour_ago_does_not_count() {
+    for (pause, is_known) in [(3_599, true), (3_601, false)] {
+        let (queued, _, ann) = start().await;
+        lie(&queued.world, denied(APP_USER, &ann));
+        let hint = queued.hint(&ann);
+        queued.waits(&hint).await;
+        queued.pass(Duration::from_secs(pause));
+        if is_known {
+            queued.settles(&hint).await;
+            queued.has_nothing();
+        } else {
+            queued.waits(&hint).await;
+            queued.has_everything();
+        }
+        queued.world.done();
+    }
+}
+
+#[tokio::test]
+async fn an_announced_end_is_done_at_its_first_look() {
+    type Change = fn(&mut OktaWorld, &str, &str) -> Result<Vec<LogEvent>, Refusal>;
+    let ends: [(&str, Change); 5] = [
+        ("unassigned", |okta, _, ann| {
+            let mut events = okta.unassign(APP, ann)?;
+            let devs = okta.group_by_name("Devs").unwrap().id.clone();
+            events.extend(okta.remove_member(&devs, ann)?);
+            Ok(events)
+        }),
+        ("suspended", |okta, _, ann| okta.suspend(ann)),
+        ("deactivated", |okta, _, ann| okta.deactivate(ann)),
+        ("deleted", |okta, _, ann| okta.delete_user(ann)),
+        ("left", |okta, devs, ann| okta.remove_member(devs, ann)),
+    ];
+    for (name, end) in ends {
+        let (queued, devs, ann) = start().await;
+        let events = queued.does(|okta| end(okta, &devs, &ann));
+        queued.settles(&events).await;
+        assert_eq!(queued.world.team("Devs"), "", "{name}");
+        if name != "left" {
+            queued.has_nothing();
+        }
+        queued.world.done();
+    }
+    let ends: [(&str, Change); 2] = [
+        ("unassigned", |okta, devs, _| okta.unassign_group(APP, devs)),
+        ("deleted", |okta, devs, _| okta.delete_group(devs)),
+    ];
+    for (name, end) in ends {
+        let (queued, devs, ann) = start().await;
+        let events = queued.does(|okta| end(okta, &devs, &ann));
+        let of_the_group: Vec<LogEvent> = events
+            .into_iter()
+            .filter(|event| event.event_type.starts_with("group."))
+            .collect();
+        queued.settles(&of_the_group).await;
+        assert_eq!(queued.world.team("Devs"), "", "{name}");
+        queued.world.done();
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_waits_stands_before_an_announcement() {
+    let (queued, devs, ann) = start().await;
+    lie(&queued.world, denied(APP_USER, &ann));
+    let hint = queued.hint(&ann);
+    queued.waits(&hint).await;
+    truth(&queued.world);
+    let mut events = queued.does(|okta| okta.deactivate(&ann));
+    queued.settles(&events).await;
+    queued.has_nothing();
+    // In one batch with it, too: what waits goes back, and the end is done all the same.
+    queued.does(|okta| okta.activate(&ann));
+    queued.does(|okta| okta.assign(APP, &ann));
+    queued.does(|okta| okta.add_member(&devs, &ann));
+    queued.pass(CONFIRM);
+    queued.settles(&queued.hint(&ann)).await;
+    queued.has_everything();
+    lie(&queued.world, denied(APP_USER, &ann));
+    let mut both = queued.hint(&ann);
+    queued.waits(&both).await;
+    truth(&queued.world);
+    events = queued.does(|okta| okta.deactivate(&ann));
+    both.extend(events);
+    queued.give(&both).await;
+    queued.has_nothing();
+    queued.world.done();
+}
+
+/// The look says less than the event: it is repeated until the event is as old as a second look has to be.
+#[tokio::test]
+async fn an_announcement_that_does_not_show_yet_is_looked_at_again() {
+    let (queued, devs, _) = start().await;
+    let world = &queued.world;
+    let bob = world.user("bob");
+    lie(world, denied(APP_USER, &bob));
+    let assigned = queued.does(|okta| okta.assign(APP, &bob));
+    queued.waits(&assigned).await;
+    assert_eq!(world.account("bob"), "none");
+    truth(world);
+    queued.pass(CONFIRM);
+    queued.settles(&assigned).await;
+    assert_eq!(world.account("bob"), "bob Example - enabled");
+
+    lie(world, Fault::lacking(GROUPS_OF_USER, &[&devs]));
+    let joined = queued.does(|okta| okta.add_member(&devs, &bob));
+    queued.waits(&joined).await;
+    truth(world);
+    queued.pass(CONFIRM);
+    queued.settles(&joined).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+
+    lie(world, Fault::new(USER, FaultKind::Frozen).about(&bob));
+    let suspended = queued.does(|okta| okta.suspend(&bob));
+    queued.waits(&suspended).await;
+    assert_eq!(world.account("bob"), "bob Example - enabled");
+    truth(world);
+    queued.pass(CONFIRM);
+    queued.settles(&suspended).await;
+    assert_eq!(world.account("bob"), "bob Example - disabled");
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn a_look_stands_when_the_event_is_old() {
+    let (queued, devs, ann) = start().await;
+    // Assigned and gone again: the second event is still to come.
+    let bob = queued.world.user("bob");
+    let assigned = queued.does(|okta| okta.assign(APP, &bob));
+    queued.does(|okta| okta.unassign(APP, &bob));
+    queued.pass(CONFIRM + SLACK);
+    queued.settles(&assigned).await;
+    assert_eq!(queued.world.account("bob"), "none");
+    // Left and joined again.
+    let left = queued.does(|okta| okta.remove_member(&devs, &ann));
+    queued.does(|okta| okta.add_member(&devs, &ann));
+    queued.pass(CONFIRM + SLACK);
+    queued.settles(&left).await;
+    queued.has_everything();
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn a_group_that_does_not_show_yet_is_looked_at_again() {
+    let (queued, _, _) = start().await;
+    let ops = queued.world.okta.world().create_group("Ops").unwrap().id;
+    lie(&queued.world, denied(APP_GROUP, &ops));
+    let assigned = queued.does(|okta| okta.assign_group(APP, &ops));
+    queued.waits(&assigned).await;
+    assert_eq!(queued.world.team("Ops"), "none");
+    truth(&queued.world);
+    queued.pass(CONFIRM);
+    queued.settles(&assigned).await;
+    assert_eq!(queued.world.team("Ops"), "");
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn of_contrary_events_the_last_published_counts() {
+    let (queued, devs, ann) = start().await;
+    // Out and in again; the app user shows late. Events may come in any order.
+    queued.does(|okta| okta.unassign_group(APP, &devs));
+    let mut events = queued.does(|okta| okta.unassign(APP, &ann));
+    events.extend(queued.does(|okta| okta.assign(APP, &ann)));
+    queued.does(|okta| okta.assign_group(APP, &devs));
+    events.retain(|event| event.event_type.starts_with("application."));
+    assert_eq!(events.len(), 2);
+    events.reverse();
+    lie(&queued.world, denied(APP_USER, &ann));
+    queued.waits(&events).await;
+    queued.has_everything();
+    truth(&queued.world);
+    queued.pass(CONFIRM);
+    queued.settles(&events).await;
+    queued.has_everything();
+
+    // The other way round it is an end.
+    queued.does(|okta| okta.unassign_group(APP, &devs));
+    let mut events = queued.does(|okta| okta.unassign(APP, &ann));
+    events.insert(0, again(&events[0], "application.user_membership.add"));
+    events[0].published_ms -= 1;
+    events.reverse();
+    queued.settles(&events).await;
+    queued.has_nothing();
+    queued.world.done();
+}
+
+fn again(event: &LogEvent, event_type: &str) -> LogEvent {
+    LogEvent {
+        uuid: "11111111-2222-4333-8444-555555555555".to_owned(),
+        event_type: event_type.to_owned(),
+        ..event.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_is_not_pushed_any_more_waits_unless_an_event_says_so() {
+    type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
+    let ends: [Change; 2] = [
+        |okta, devs| okta.unassign_group(APP, devs),
+        |okta, devs| okta.delete_group(devs),
+    ];
+    for end in ends {
+        let (queued, devs, _) = start().await;
+        queued.does(|okta| end(okta, &devs));
+        let hint = queued.group_event("group.lifecycle.create", &devs);
+        queued.pass(CONFIRM);
+        queued.waits(&hint).await;
+        queued.has_team();
+        queued.pass(CONFIRM);
+        queued.settles(&hint).await;
+        assert_eq!(queued.world.team("Devs"), "");
+        queued.world.done();
+    }
+}
+
+impl Queued {
+    fn has_team(&self) {
+        assert_eq!(self.world.team("Devs"), "ann");
+    }
+}
+
+/// A new name says nothing of an assignment.
+#[tokio::test]
+async fn an_announcement_of_something_else_is_none() {
+    let (queued, devs, _) = start().await;
+    let world = &queued.world;
+    lie(world, denied(APP_GROUP, &devs));
+    queued
+        .waits(&queued.group_event("group.profile.update", &devs))
+        .await;
+    queued.has_everything();
+    queued.world.done();
+
+    let named = Policy {
+        groups: GroupSelection::Named("Dev*".to_owned()),
+        ..Policy::default()
+    };
+    let (queued, devs, _) = Queued::devs_with_ann(named).await;
+    let world = &queued.world;
+    for event_type in [
+        "group.profile.update",
+        "group.application_assignment.remove",
+    ] {
+        lie(world, denied(GROUP, &devs));
+        lie(world, denied(MEMBERS, &devs));
+        let verdicts = queued.give(&queued.group_event(event_type, &devs)).await;
+        assert!(verdicts[0].is_retry(), "{event_type}: {verdicts:?}");
+        queued.has_everything();
+        truth(world);
+        queued.pass(CONFIRM * 300);
+    }
+    // A name that leaves the selection is said outright.
+    let renamed = queued.does(|okta| okta.rename_group(&devs, "Others"));
+    queued.settles(&renamed).await;
+    assert_eq!(queued.world.team("Devs"), "");
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn what_a_reconcile_found_is_believed_at_the_look_that_follows() {
+    type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
+    let ends: [(&str, Change); 2] = [
+        ("deactivated, and denied", |okta, ann| {
+            okta.unassign(APP, ann)
+        }),
+        ("deleted", |okta, ann| okta.delete_user(ann)),
+    ];
+    for (name, end) in ends {
+        let (queued, devs, ann) = start().await;
+        queued.does(|okta| okta.remove_member(&devs, &ann));
+        queued.does(|okta| end(okta, &ann));
+        let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+        let found = okta_anypoint::event::Change {
+            planned: vec!["not_assigned".to_owned()],
+            ..okta_anypoint::event::Change::found(subject, queued.clock.now_ms())
+        };
+        let changes = [found];
+        let verdicts = queued.work(&changes, Reason::Delivery).await;
+        assert!(
+            matches!(verdicts[0], Verdict::Wait { after } if after <= CONFIRM),
+            "{name}"
+        );
+        queued.has_everything();
+        // Another run of the same hour did not see it either: no second pause.
+        queued.pass(CONFIRM);
+        let verdicts = queued.work(&changes, Reason::Delivery).await;
+        assert_eq!(verdicts, [Verdict::Settled], "{name}");
+        queued.has_nothing();
+        queued.world.done();
+    }
+}
+
+/// A change that lay in the queue for long enough needs no pause at all, for what it found and for nothing else.
+#[tokio::test]
+async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
+    for (planned, is_known) in [("not_assigned", true), ("not_in_group:00gOTHER", false)] {
+        let (queued, devs, ann) = start().await;
+        queued.does(|okta| okta.remove_member(&devs, &ann));
+        queued.does(|okta| okta.delete_user(&ann));
+        let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+        let found = okta_anypoint::event::Change {
+            planned: vec![planned.to_owned()],
+            ..okta_anypoint::event::Change::found(subject, queued.clock.now_ms())
+        };
+        queued.pass(CONFIRM);
+        let verdicts = queued.work(&[found], Reason::Delivery).await;
+        assert_eq!(
+            verdicts[0] == Verdict::Settled,
+            is_known,
+            "{planned}: {verdicts:?}"
+        );
+        queued.world.done();
+    }
+}
+
+#[tokio::test]
+async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() {
+    let (queued, devs, ann) = start().await;
+    queued.does(|okta| okta.remove_member(&devs, &ann));
+    let subject = Subject::Group(OktaGroupId::parse(&devs).unwrap());
+    let found = okta_anypoint::event::Change {
+        planned: vec![format!("not_member:{ann}")],
+        ..okta_anypoint::event::Change::found(subject, queued.clock.now_ms())
+    };
+    let changes = [found];
+    assert!(matches!(
+        queued.work(&changes, Reason::Delivery).await[0],
+        Verdict::Wait { .. }
+    ));
+    queued.has_team();
+    queued.pass(CONFIRM);
+    assert_eq!(
+        queued.work(&changes, Reason::Delivery).await,
+        [Verdict::Settled]
+    );
+    assert_eq!(queued.world.team("Devs"), "");
+    queued.world.done();
+}
+
+#[tokio::test]
+async fn an_operator_announces_what_the_look_finds() {
+    for reason in [Reason::Replay, Reason::Delivery] {
+        let (queued, _, ann) = start().await;
+        queued.does(|okta| okta.delete_user(&ann));
+        let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+        let push = Change::found(subject, SystemClock.now_ms());
+        let verdicts = queued.work(&[push], reason).await;
+        match reason {
+            Reason::Replay => {
+                assert_eq!(verdicts, [Verdict::Settled]);
+                queued.has_nothing();
+            }
+            Reason::Delivery => assert!(matches!(verdicts[0], Verdict::Wait { .. })),
+        }
+        queued.world.done();
+    }
+}
+
+#[tokio::test]
+async fn more_leavers_than_one_run_asks_leave_one_run_after_the_other() {
+    let (queued, devs, ann) = start().await;
+    let mut users = vec![ann];
+    for n in 0..103 {
+        let user = queued.world.user(&format!("user_{n}"));
+        queued.does(|okta| okta.add_member(&devs, &user));
+        users.push(user);
+    }
+    let hint = queued.group_event("group.application_assignment.update", &devs);
+    queued.settles(&hint).await;
+    assert_eq!(queued.world.team("Devs").split(' ').count(), 104);
+    for user in &users {
+        queued.does(|okta| okta.remove_member(&devs, user));
+    }
+    let hint = queued.group_event("group.application_assignment.update", &devs);
+    queued.waits(&hint).await;
+    assert_eq!(queued.world.team("Devs").split(' ').count(), 104);
+    queued.pass(CONFIRM);
+    for _ in 0..3 {
+        if queued.give(&hint).await == [Verdict::Settled] {
+            break;
+        }
+    }
+    assert_eq!(queued.world.team("Devs"), "");
+    queued.world.done();
+}
