@@ -135,7 +135,7 @@ impl Announced {
             if change.event_type == RECONCILE_EVENT_TYPE {
                 for finding in &change.planned {
                     let first = announced.planned.entry(finding.clone());
-                    let first = first.or_insert(published_ms);
+                    let first = first.or_insert(now_ms);
                     *first = published_ms.min(*first);
                 }
             }

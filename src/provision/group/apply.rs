@@ -5,6 +5,7 @@
 //! meanwhile, is looked at next.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use http::StatusCode;
@@ -40,6 +41,8 @@ enum End {
     Done(Option<Failure>),
     /// The team was deleted meanwhile, or a second read was contrary.
     LookAgain,
+    /// More people leave than are taken out at a time, and there is time for the next.
+    More,
 }
 
 impl Work<'_> {
@@ -47,11 +50,13 @@ impl Work<'_> {
         &mut self,
         group: &OktaGroupId,
     ) -> Result<(), Failure> {
-        for _ in 0..MAX_LOOKS {
+        let mut looks = 0;
+        while looks < MAX_LOOKS {
             match self.look_and_carry_out(group).await? {
                 End::Done(None) => return Ok(()),
                 End::Done(Some(refused)) => return Err(refused),
-                End::LookAgain => {}
+                End::LookAgain => looks += 1,
+                End::More => {}
             }
         }
         Err(went_away("the team"))
@@ -59,6 +64,7 @@ impl Work<'_> {
 
     async fn look_and_carry_out(&mut self, group: &OktaGroupId) -> Result<End, Failure> {
         let began_ms = self.ports().clock.now_ms();
+        let began = Instant::now();
         let (mut state, mut young) = self.look.group_state(group, &self.evidence).await?;
         if young.is_some() && self.pause_for_second_read().await {
             self.evidence.agree_with_the_look();
@@ -89,9 +95,10 @@ impl Work<'_> {
             }
             GroupState::Unpushed(why) => self.look.remains(group, why).await?,
         };
-        let Some(plan) = self.plan_known(group, &view).await? else {
+        let Some(mut plan) = self.plan_known(group, &view).await? else {
             return Ok(End::LookAgain);
         };
+        let later = self.ask_leavers(group, &view, &mut plan).await?;
         if let Some(until_ms) = young {
             let seen = "Okta does not show yet what the event announced";
             self.progress.wait_until(until_ms, seen.to_owned());
@@ -104,6 +111,13 @@ impl Work<'_> {
             self.progress.follow(next);
         }
         self.verify(group, &view, &plan, began_ms).await?;
+        if later > 0 {
+            if self.look.deadline.remaining() > began.elapsed() * 2 {
+                return Ok(End::More);
+            }
+            let seen = format!("{later} more people leave the team, {MAX_LEAVERS} at a time");
+            self.progress.wait_until(self.evidence.now_ms(), seen);
+        }
         Ok(End::Done(refused.or_else(|| plan.refused.clone())))
     }
 
@@ -126,8 +140,7 @@ impl Work<'_> {
         Ok(ensured.link)
     }
 
-    /// The plan, from what is known; `None` when a second read was contrary. People who do not show in
-    /// the group are asked first.
+    /// The plan, from what is known; `None` when a second read was contrary.
     async fn plan_known(
         &mut self,
         group: &OktaGroupId,
@@ -148,28 +161,30 @@ impl Work<'_> {
             plan.believed.iter().chain(&plan.doubted).cloned().collect();
         findings.truncate(MAX_REMEMBERED);
         self.remember(&findings);
-        let leavers: Vec<OktaUserId> = plan.believed.iter().filter_map(leaver).collect();
-        if leavers.len() > MAX_LEAVERS {
-            let now_ms = self.evidence.now_ms();
-            let seen = format!(
-                "{} people leave the team, {MAX_LEAVERS} at a time",
-                leavers.len()
-            );
-            self.progress.wait_until(now_ms, seen);
-            self.keep_only(&mut plan, view, &leavers[..MAX_LEAVERS]);
-        }
-        let listed = match &view.wanted {
-            GroupWanted::Team(wanted) => wanted.listed.clone(),
-            GroupWanted::Nothing(_) => HashSet::new(),
-        };
-        let asked = &leavers[..leavers.len().min(MAX_LEAVERS)];
-        self.look.ask_leavers(group, asked, &listed).await?;
         for finding in &plan.doubted {
             let weight = self.evidence.weigh(finding);
             let until_ms = self.evidence.believed_after(weight);
             self.progress.wait_until(until_ms, finding.in_words());
         }
         Ok(Some(plan))
+    }
+
+    /// Asks those who do not show in the group before they are taken out, no more than
+    /// [`MAX_LEAVERS`]. How many are left for later.
+    async fn ask_leavers(
+        &mut self,
+        group: &OktaGroupId,
+        view: &GroupView,
+        plan: &mut GroupPlan,
+    ) -> Result<usize, Failure> {
+        let GroupWanted::Team(wanted) = &view.wanted else {
+            return Ok(0);
+        };
+        let leavers: Vec<OktaUserId> = plan.believed.iter().filter_map(leaver).collect();
+        let now = &leavers[..leavers.len().min(MAX_LEAVERS)];
+        self.look.ask_leavers(group, now, &wanted.listed).await?;
+        self.keep_only(plan, view, now);
+        Ok(leavers.len() - now.len())
     }
 
     /// Takes out no more than these.
