@@ -415,7 +415,7 @@ async fn without_time_for_a_second_read_the_event_waits() {
         let deadline = Deadline::within(Duration::from_millis(time));
         let looks = worker(&world.ports);
         looks
-            .run(&[change.clone()], Reason::Delivery, deadline)
+            .run(std::slice::from_ref(&change), Reason::Delivery, deadline)
             .await[0]
     };
     let Verdict::Wait { after } = work(1_250).await else {
