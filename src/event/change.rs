@@ -29,6 +29,9 @@ pub struct Change {
     /// What a reconcile did not find, when it queued this change: its first look.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub planned: Vec<String>,
+    /// Why an operator asked for it. It stays in this process: no queue carries it.
+    #[serde(skip)]
+    pub reason: Option<String>,
 }
 
 impl Change {
@@ -42,6 +45,7 @@ impl Change {
             group: None,
             actor: None,
             planned: Vec::new(),
+            reason: None,
         }
     }
 
@@ -67,6 +71,7 @@ impl Change {
             kind: self.event_type.clone(),
             subject: self.subject.to_string(),
             published: self.published.clone(),
+            reason: self.reason.clone(),
         }
     }
 }

@@ -200,6 +200,7 @@ impl<'a> LogEvent<'a> {
             group,
             actor: actor.and_then(|id| ActorId::parse(id).ok()),
             planned: Vec::new(),
+            reason: None,
         })
     }
 

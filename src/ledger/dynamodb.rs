@@ -204,6 +204,10 @@ impl DynamoDbLedger {
             }
             Reason::Replay => "#status IN (:failed, :done, :waiting)",
         };
+        let because = match work.reason {
+            Some(_) => ", reason = :reason",
+            None => "",
+        };
         let forget = match reason {
             Reason::Delivery => "",
             Reason::Replay => ", applied",
@@ -219,7 +223,7 @@ impl DynamoDbLedger {
                  published = :published, #owner = :owner, lease_until_ms = :lease_until_ms, \
                  updated_at_ms = :now_ms, expires_at = :expires_at, \
                  attempts = if_not_exists(attempts, :zero) + :one, \
-                 unfinished = if_not_exists(unfinished, :zero) + :one \
+                 unfinished = if_not_exists(unfinished, :zero) + :one{because} \
                  REMOVE #error, error_class, error_code, waits_until_ms, waits_for{forget}"
             ))
             .expression_attribute_names("#owner", "owner")
@@ -236,6 +240,9 @@ impl DynamoDbLedger {
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":failed", text(Status::Failed.as_str()))
             .expression_attribute_values(":waiting", text(Status::Waiting.as_str()));
+        if let Some(reason) = &work.reason {
+            update = update.expression_attribute_values(":reason", text(reason));
+        }
         update = match reason {
             Reason::Delivery => {
                 update.expression_attribute_values(":retryable", text(Class::Retryable.as_str()))

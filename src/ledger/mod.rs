@@ -57,6 +57,7 @@
 //!     kind: "letter".to_owned(),
 //!     subject: "recipient#1".to_owned(),
 //!     published: "2026-03-02T09:15:04Z".to_owned(),
+//!     reason: None,
 //! };
 //! let Outcome::Claimed(claim) = ledger.claim(&work, &lease, Reason::Delivery).await? else {
 //!     return Ok(());
@@ -101,6 +102,8 @@ pub struct Work {
     pub subject: String,
     /// When it came to be, as RFC 3339 text.
     pub published: String,
+    /// Why an operator wants it done past what is usually asked for.
+    pub reason: Option<String>,
 }
 
 impl Work {
@@ -304,6 +307,9 @@ pub struct Record {
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applied: Option<Vec<String>>,
+    /// Why an operator asked for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
     /// When the second look is due, milliseconds since the epoch; only while waiting.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_until_ms: Option<i64>,
@@ -380,6 +386,14 @@ pub trait Ledger: Send + Sync {
     /// The record of an id (the first subject's; others are found under `<id>#<subject>`); `None` when
     /// there is none or it has expired.
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure>;
+
+    /// The record of a piece of work, whichever subject had its id first.
+    async fn record_of(&self, work: &Work) -> Result<Option<Record>, Failure> {
+        match self.record(&work.id).await? {
+            Some(record) if record.subject != work.subject => self.record(&work.own_key()).await,
+            found => Ok(found),
+        }
+    }
 
     /// The records that match, newest first. Reads the whole table: for people, not for the hot path.
     async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure>;

@@ -464,8 +464,8 @@ fn claim(
         .and_then(|applied| serde_json::to_string(&applied).ok());
     connection.execute(
         "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
-         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied) \
-         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied, reason) \
+         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         (
             &id,
             &work.kind,
@@ -478,6 +478,7 @@ fn claim(
             now.expires_at,
             deaths + 1,
             applied,
+            &work.reason,
         ),
     )?;
     Ok(Outcome::Claimed(Claim {
@@ -512,7 +513,7 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
 
 const COLUMNS: &str = "id, status, event_type, subject, published, attempts, updated_at_ms, \
                        expires_at, lease_until_ms, error, error_class, error_code, applied, \
-                       waits_until_ms, waits_for";
+                       waits_until_ms, waits_for, reason";
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
@@ -538,5 +539,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             .and_then(|applied| serde_json::from_str(applied).ok()),
         waits_until_ms: row.get(13)?,
         waits_for: row.get(14)?,
+        reason: row.get(15)?,
     })
 }

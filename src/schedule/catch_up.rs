@@ -222,7 +222,7 @@ impl Scheduler {
     async fn open(&self, changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
         let mut open = Vec::new();
         for change in changes {
-            let record = self.ports.ledger.record(change.uuid.as_str()).await?;
+            let record = self.ports.ledger.record_of(&change.work()).await?;
             let is_settled = record.is_some_and(|record| match record.status {
                 Status::Done => true,
                 Status::Failed => record.error_class == Some(Class::Permanent),

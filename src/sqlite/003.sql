@@ -35,7 +35,8 @@ CREATE TABLE events_3 (
     applied        TEXT,
     unfinished     INTEGER NOT NULL DEFAULT 0,
     waits_until_ms INTEGER,
-    waits_for      TEXT
+    waits_for      TEXT,
+    reason         TEXT
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO events_3 (id, status, event_type, subject, published, attempts, owner, lease_until_ms,

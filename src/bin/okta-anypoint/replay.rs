@@ -35,13 +35,31 @@ With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
 
 Examples:
   okta-anypoint push ada.lovelace@acme.example
-  okta-anypoint push 00g1ab2cd3EF4gh5ij6 \"Integration Engineers\"")]
+  okta-anypoint push 00g1ab2cd3EF4gh5ij6 \"Integration Engineers\"
+  okta-anypoint push --now --reason \"leaver, ticket 4711\" ada.lovelace@acme.example")]
 pub struct PushArgs {
     /// Okta ids, logins, usernames or group names.
     #[arg(required = true, value_name = "USER_OR_GROUP")]
     names: Vec<String>,
+    /// In an emergency: pass every wait for a second look. The reason is recorded.
+    #[arg(long, requires = "reason")]
+    now: bool,
+    /// Why; it is shown with the event, so it should name nobody.
+    #[arg(long, value_name = "TEXT", requires = "now", value_parser = reason)]
+    reason: Option<String>,
     #[command(flatten)]
     table: table::Args,
+}
+
+/// The longest reason, in characters.
+const MAX_REASON: usize = 200;
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_REASON || text.chars().any(char::is_control) {
+        return Err(format!("expected one line of 1 to {MAX_REASON} characters"));
+    }
+    Ok(text.to_owned())
 }
 
 pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
@@ -64,7 +82,10 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
     let mut changes = Vec::new();
     for name in &args.names {
         let subject = names::subject(&operator, name).await?;
-        changes.push(Change::found(subject, operator.clock.now_ms()));
+        changes.push(Change {
+            reason: args.reason.clone(),
+            ..Change::found(subject, operator.clock.now_ms())
+        });
     }
     work(&operator, &changes, Reason::Replay, console).await
 }
@@ -88,6 +109,7 @@ fn change(record: &Record) -> Result<Change> {
         group: None,
         actor: None,
         planned: Vec::new(),
+        reason: None,
     })
 }
 
@@ -101,7 +123,7 @@ async fn work(
     let mut results = Vec::new();
     let mut problem = false;
     for (change, verdict) in changes.iter().zip(verdicts) {
-        let record = operator.table.ledger.record(change.uuid.as_str()).await?;
+        let record = operator.table.ledger.record_of(&change.work()).await?;
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
         problem |= !is_done;

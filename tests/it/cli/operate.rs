@@ -67,6 +67,43 @@ async fn explain_foretells_what_push_does() {
     assert!(!desk.wrote());
 }
 
+/// The emergency way: past every wait, with a reason that stays on record.
+#[tokio::test]
+async fn a_push_in_an_emergency_records_its_reason() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    desk.okta.world().unassign(APP, &user).unwrap();
+    desk.on_file(&["push", "--now", &user]).await.expect(2);
+    desk.on_file(&["push", "--reason", "leaver", &user])
+        .await
+        .expect(2);
+    let now = [
+        "push",
+        "--now",
+        "--reason",
+        "leaver, ticket 4711",
+        &user,
+        "--json",
+    ];
+    let pushed = desk.on_file(&now).await.expect(0).json();
+    assert_eq!(pushed["results"][0]["status"], "done");
+    let world = desk.anypoint.world();
+    assert!(!world.user_by_username("lin_example").unwrap().enabled);
+    drop(world);
+    let explained = desk
+        .on_file(&["explain", &user, "--json"])
+        .await
+        .expect(0)
+        .json();
+    let events = explained["events"].as_array().unwrap();
+    let reasons: Vec<&Value> = events.iter().map(|event| &event["reason"]).collect();
+    assert!(
+        reasons.contains(&&json!("leaver, ticket 4711")),
+        "{events:?}"
+    );
+}
+
 #[tokio::test]
 async fn explain_foretells_the_members_of_a_team_that_is_taken_over() {
     let desk = Desk::new().await;

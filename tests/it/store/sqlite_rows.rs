@@ -171,6 +171,7 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
             kind: "x".to_owned(),
             subject: subject(1),
             published: "t".to_owned(),
+            reason: None,
         };
         match ledger.claim(&work, &lease, Reason::Delivery).await.unwrap() {
             Outcome::Claimed(claim) => format!("claimed {} {}", claim.attempts, claim.deaths),
