@@ -485,7 +485,7 @@ mod tests {
         change.planned = vec!["not_assigned".to_owned()];
         let evidence = evidence(&[change], None);
         assert!(evidence.weigh(&Finding::NotAssigned).is_enough());
-        assert!(!evidence.weigh(&Finding::NoUser).is_enough());
+        assert!(!evidence.weigh(&Finding::NotPushed).is_enough());
     }
 
     #[test]
@@ -534,13 +534,13 @@ mod tests {
     fn a_contrary_look_is_forgotten() {
         let evidence = evidence(&[], Some(("not_assigned", NOW - 20 * SECOND)));
         assert_eq!(evidence.remember([]), BTreeMap::new());
-        let kept = evidence.remember([&Finding::NotAssigned, &Finding::NoUser]);
+        let kept = evidence.remember([&Finding::NotAssigned, &Finding::NotPushed]);
         let kept: Vec<_> = kept.into_iter().collect();
         assert_eq!(
             kept,
             [
-                ("no_user".to_owned(), NOW),
-                ("not_assigned".to_owned(), NOW - 20 * SECOND)
+                ("not_assigned".to_owned(), NOW - 20 * SECOND),
+                ("not_pushed".to_owned(), NOW)
             ]
         );
     }
