@@ -8,15 +8,16 @@
 
 mod sample;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hint::black_box;
 
 use okta_anypoint::event::read_delivery;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::provision::{
-    FoundTeam, Person, Policy, TeamsFound, Unwanted, UserView, Wanted, WantedTeam, plan_user,
+    AccountPlan, Evidence, FoundTeam, GroupsSeen, Membership, Person, Policy, TeamsFound, Unwanted,
+    UserPlan, UserView, Wanted, WantedTeam, plan_user,
 };
-use okta_anypoint::store::{FreshTeams, Origin, ResetMail, UserLink};
+use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use serde_json::json;
 
 const EVENTS: usize = 100;
@@ -39,6 +40,7 @@ fn view(n: usize) -> UserView {
     });
     let is_linked = n % 4 != 2;
     let team = |k: usize| TeamId::parse(format!("team-{k}")).unwrap();
+    let group = |k: usize| OktaGroupId::parse(format!("00g{k:017}")).unwrap();
     let teams = n..n + 3;
     UserView {
         user: OktaUserId::parse(format!("00u{n:017}")).unwrap(),
@@ -60,22 +62,29 @@ fn view(n: usize) -> UserView {
                 .filter(|_| is_linked)
                 .map(|k| FoundTeam {
                     team: team(k),
-                    ours: true,
+                    group: group(k),
+                    membership: Membership::Ours,
                 })
                 .collect(),
         ),
         named: None,
-        intended: None,
+        end: None,
+        groups: GroupsSeen::Whole(teams.clone().map(group).collect()),
         teams: teams
             .map(|k| WantedTeam {
-                group: OktaGroupId::parse(format!("00g{k:017}")).unwrap(),
+                group: group(k),
                 group_name: format!("Team {k}"),
                 team: Some(team(k)),
             })
             .collect(),
-        fresh: FreshTeams::new(),
+        fresh: BTreeMap::new(),
+        distrusted: HashSet::new(),
         special: HashSet::new(),
     }
+}
+
+fn does_something(plan: &UserPlan) -> bool {
+    !matches!(plan.account, AccountPlan::Nothing) || plan.retire.is_some()
 }
 
 fn main() {
@@ -95,10 +104,12 @@ fn main() {
         "plan" => {
             let views: Vec<UserView> = (0..USERS).map(view).collect();
             let policy = Policy::default();
+            let evidence = Evidence::first_look();
             for _ in 0..times {
                 let plans = views
                     .iter()
-                    .filter(|view| !plan_user(black_box(view), &policy).unwrap().is_empty());
+                    .map(|view| plan_user(black_box(view), &policy, &evidence).unwrap())
+                    .filter(does_something);
                 assert_eq!(plans.count(), USERS / 4 * 3);
             }
         }

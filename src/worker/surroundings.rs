@@ -81,9 +81,9 @@ impl Surroundings {
     async fn probe(&self, side: Side, deadline: Deadline) -> Result<(), Failure> {
         let deadline = deadline.or_within(PROBE_TIME);
         if side == Side::Okta {
-            self.okta.some_app_users(&self.app, 1, deadline).await?;
+            self.okta.check_app(&self.app, deadline).await?;
         } else {
-            self.anypoint.organization(deadline).await?;
+            self.anypoint.check_organization(deadline).await?;
         }
         Ok(())
     }

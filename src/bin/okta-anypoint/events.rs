@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use comfy_table::{ColumnConstraint, Table};
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::ledger::{Filter, Record, Status};
 use serde_json::json;
@@ -11,6 +12,9 @@ use serde_json::json;
 use crate::console::{Console, Tone, Verdict};
 use crate::duration::duration;
 use crate::{names, table};
+
+/// Events in a list for people, unless more are asked for.
+const SHOWN: usize = 20;
 
 /// List what became of events, newest first.
 #[derive(Debug, clap::Args)]
@@ -36,6 +40,12 @@ pub struct Args {
     /// Only events whose record changed in this time: 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     since: Option<Duration>,
+    /// At most this many, the newest [default: 20; with --json all].
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    /// Show times, tries and event types as well: wider than 80 columns.
+    #[arg(long)]
+    wide: bool,
     #[command(flatten)]
     table: table::Args,
 }
@@ -79,28 +89,32 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         .ledger
         .records(&filter)
         .await?;
-    show(&records, &args.table, console)?;
+    show(&records, args, console)?;
     Ok(Verdict::Done)
 }
 
 /// Records as a table, with the reasons of failures below it.
-fn show(records: &[Record], place: &table::Args, console: &Console) -> Result<()> {
+fn show(records: &[Record], args: &Args, console: &Console) -> Result<()> {
+    let place = &args.table;
+    let all = records.len();
+    let usual = if console.json { usize::MAX } else { SHOWN };
+    let most = args.limit.unwrap_or(usual);
+    let records = records.get(..most).unwrap_or(records);
     console.emit(&json!({"events": records}))?;
     if records.is_empty() {
         return console.say("no such events");
     }
-    let mut table = console.table(&["changed", "state", "tries", "type", "subject", "uuid"]);
-    for record in records {
-        table.add_row([
-            rfc3339(record.updated_at_ms.div_euclid(1000) * 1000),
-            state(record, console),
-            record.attempts.to_string(),
-            record.event_type.clone(),
-            record.subject.clone(),
-            record.id.clone(),
-        ]);
+    console.say(if args.wide {
+        wide(records, console)
+    } else {
+        short(records, console)
+    })?;
+    if all > records.len() {
+        console.say(format!(
+            "\n{} of {all}: --limit {all} shows all",
+            records.len()
+        ))?;
     }
-    console.say(table)?;
     let failed: Vec<&Record> = records
         .iter()
         .filter(|record| record.status == Status::Failed)
@@ -117,6 +131,58 @@ fn show(records: &[Record], place: &table::Args, console: &Console) -> Result<()
         ))?;
     }
     Ok(())
+}
+
+/// What fits into 80 columns: ids are never split.
+fn short(records: &[Record], console: &Console) -> Table {
+    let mut table = console.table(&["ago", "state", "subject", "uuid"]);
+    let now_ms = table::clock().now_ms();
+    for record in records {
+        let word = match record.status {
+            Status::InProgress => "running".to_owned(),
+            Status::Failed => console.paint(Tone::Bad, "failed"),
+            _ => state(record, console),
+        };
+        table.add_row([
+            ago(now_ms.saturating_sub(record.updated_at_ms)),
+            word,
+            record.subject.clone(),
+            record.id.clone(),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
+fn wide(records: &[Record], console: &Console) -> Table {
+    let mut table = console.table(&["changed", "state", "tries", "type", "subject", "uuid"]);
+    for record in records {
+        table.add_row([
+            rfc3339(record.updated_at_ms.div_euclid(1000) * 1000),
+            state(record, console),
+            record.attempts.to_string(),
+            record.event_type.clone(),
+            record.subject.clone(),
+            record.id.clone(),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
+/// `5s`, `12m`, `3h`, `9d`.
+fn ago(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 fn state(record: &Record, console: &Console) -> String {

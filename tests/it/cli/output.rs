@@ -142,3 +142,30 @@ async fn logs_are_text_or_json_as_asked_and_a_wrong_wish_is_named() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_fit_eighty_columns_and_ids_stay_whole() {
+    let desk = Desk::new().await;
+    let users: Vec<String> = (0..23).map(|n| desk.user(&format!("user{n}"))).collect();
+    let mut push = vec!["push"];
+    push.extend(users.iter().map(String::as_str));
+    desk.on_file(&push).await.expect(0);
+
+    let all = desk.on_file(&["events", "--json"]).await.expect(0).json();
+    let all = all["events"].as_array().unwrap().clone();
+    assert_eq!(all.len(), 23);
+    let ran = desk.on_file(&["events"]).await.expect(0);
+    let shown = all
+        .iter()
+        .filter(|event| ran.out.contains(event["id"].as_str().unwrap()));
+    assert_eq!(shown.count(), 20);
+    assert!(ran.out.contains("20 of 23"), "{}", ran.out);
+    for line in ran.out.lines() {
+        assert!(line.trim_end().chars().count() <= 80, "{line}");
+    }
+    desk.on_file(&["events", "--limit", "30", "--wide"])
+        .await
+        .expect(0)
+        .says(all[22]["id"].as_str().unwrap())
+        .says("reconcile");
+}
