@@ -84,7 +84,11 @@ fn view(n: usize) -> UserView {
 }
 
 fn does_something(plan: &UserPlan) -> bool {
-    !matches!(plan.account, AccountPlan::Nothing) || plan.retire.is_some()
+    match &plan.account {
+        AccountPlan::Nothing => plan.retire.is_some(),
+        AccountPlan::Keep { changes, .. } => !changes.is_empty(),
+        AccountPlan::Take { .. } | AccountPlan::Create { .. } => true,
+    }
 }
 
 fn main() {
