@@ -2,20 +2,17 @@
 //!
 //! A refusal (401, 403, a refused sign-in) about one subject is followed by a call about nobody in
 //! particular. If that is refused, too, the side is out of order for everybody: changes go back, and
-//! nothing more is begun until one such call succeeds. It is repeated at most every [`PROBE_EVERY`].
+//! nothing more is begun until one such call succeeds. Every turn makes one; how often a refused sign-in
+//! and a refused token are tried again is the session's business (`src/http/session.rs`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::provision::Ports;
 
-/// How long a side that refused everybody is left alone before it is asked again.
-const PROBE_EVERY: Duration = Duration::from_secs(20);
 /// A probe may take this long.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
@@ -24,12 +21,7 @@ pub(super) struct Surroundings {
     okta: crate::okta::Okta,
     anypoint: crate::anypoint::Anypoint,
     app: crate::ids::OktaAppId,
-    refused: Mutex<HashMap<Side, Refused>>,
-}
-
-struct Refused {
-    failure: Failure,
-    asked: Instant,
+    refused: Mutex<HashMap<Side, Failure>>,
 }
 
 impl Surroundings {
@@ -44,11 +36,7 @@ impl Surroundings {
 
     /// The failure of the side that refuses everybody, if there is one.
     pub(super) async fn out_of_order(&self, deadline: Deadline) -> Option<Failure> {
-        let known = self.known()?;
-        let side = known.side;
-        if !self.is_due(side) {
-            return Some(known);
-        }
+        let side = self.lock().keys().next().copied()?;
         match self.probe(side, deadline).await {
             Ok(()) => {
                 tracing::warn!(side = %side, "the side takes our calls again");
@@ -88,31 +76,11 @@ impl Surroundings {
         Ok(())
     }
 
-    fn known(&self) -> Option<Failure> {
-        self.lock()
-            .values()
-            .next()
-            .map(|refused| refused.failure.clone())
-    }
-
-    /// Whether the side may be asked again; then nobody else asks it meanwhile.
-    fn is_due(&self, side: Side) -> bool {
-        let mut refused = self.lock();
-        match refused.get_mut(&side) {
-            Some(refused) if refused.asked.elapsed() >= PROBE_EVERY => {
-                refused.asked = Instant::now();
-                true
-            }
-            _ => false,
-        }
-    }
-
     fn note(&self, failure: Failure) {
-        let asked = Instant::now();
-        self.lock().insert(failure.side, Refused { failure, asked });
+        self.lock().insert(failure.side, failure);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Side, Refused>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Side, Failure>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -117,11 +117,14 @@ async fn single_sign_on_users_of_the_same_name_are_left_alone() {
 #[tokio::test]
 async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
     let world = World::new().await;
+    // An organization has at least one user; without one, the scope that shows users is missing.
+    world.assigned_user("root").await;
     world.anypoint().foreign_usernames.insert("ann".to_owned());
     let ann = world.user("ann");
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    assert_eq!(world.deliver(&events).await, 204);
+    let status = world.deliver(&events).await;
     let record = world.record(&events[0]).await;
+    assert_eq!(status, 204, "{record:?}");
     assert_eq!(record.error_class, Some(Class::Permanent));
     let error = record.error.unwrap();
     assert!(

@@ -257,19 +257,16 @@ async fn usernames_follow_the_policy() {
 #[tokio::test]
 async fn an_account_deleted_in_anypoint_is_told_of() {
     let world = World::new().await;
+    world.assigned_user("root").await;
     let ann = world.assigned_user("ann").await;
     let id = world.account_id("ann");
     world.anypoint().delete_user(&id).unwrap();
     let events = world.okta_does(|okta| okta.update_profile(&ann, &[("firstName", json!("A"))]));
-    assert_eq!(world.deliver(&events).await, 204);
-    assert!(
-        world
-            .record(&events[0])
-            .await
-            .error
-            .unwrap()
-            .contains("deleted account keeps its name")
-    );
+    let status = world.deliver(&events).await;
+    let record = world.record(&events[0]).await;
+    assert_eq!(status, 204, "{record:?}");
+    let error = record.error.unwrap();
+    assert!(error.contains("deleted account keeps its name"), "{error}");
     // Not wanted any more: what should vanish has vanished.
     world.when(|okta| okta.unassign(APP, &ann)).await;
     world.done();

@@ -22,6 +22,7 @@ pub const METHODS: &[&str] = &[
     "anypoint.accounts",
     "anypoint.add_members",
     "anypoint.allows_native_accounts",
+    "anypoint.check_organization",
     "anypoint.create_account",
     "anypoint.create_team",
     "anypoint.delete_team",
@@ -32,6 +33,7 @@ pub const METHODS: &[&str] = &[
     "anypoint.probe_token",
     "anypoint.remove_members",
     "anypoint.rename_team",
+    "anypoint.shows_accounts",
     "anypoint.team",
     "anypoint.teams",
     "anypoint.teams_of_account",
@@ -174,7 +176,7 @@ async fn ask_okta(world: &World) {
 
     okta.warm_up(soon()).await;
     okta.user(&user, soon()).await.unwrap();
-    okta.user_by_login("ann+odd/name@acme.example", soon())
+    okta.user_by_login("ann+odd name@acme.example", soon())
         .await
         .unwrap();
     okta.users_with_email("ann\"o@acme.example", soon())
@@ -243,6 +245,8 @@ async fn ask_anypoint(world: &World) {
     anypoint.probe_token(soon()).await.unwrap();
     anypoint.probe_accounts(soon()).await.unwrap();
     anypoint.organization(soon()).await.unwrap();
+    anypoint.check_organization(soon()).await.unwrap();
+    anypoint.shows_accounts(soon()).await.unwrap();
     anypoint.allows_native_accounts(soon()).await.unwrap();
     let mut accounts = Vec::new();
     for (n, phone) in [None, Some("555-0100".to_owned())].into_iter().enumerate() {

@@ -41,7 +41,7 @@ async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
     let log = serve.log();
     let said = |line: &&str| line.contains("runs in a row died") && line.contains(uuid);
     assert_eq!(log.lines().filter(said).count(), 1, "{log}");
-    let (code, listed) = ran(&remotes, &["events", "--failed"]);
+    let (code, listed) = ran(&remotes, &["events", "--failed", "--wide"]);
     assert_eq!(code, 0, "{listed}");
     assert!(listed.contains(uuid), "{listed}");
     assert!(listed.contains("10 runs in a row died"), "{listed}");
@@ -85,7 +85,7 @@ async fn what_failed_ten_times_keeps_its_reason() {
     })
     .await;
     serve.settled(&remotes).await;
-    let (_, listed) = ran(&remotes, &["events", "--failed"]);
+    let (_, listed) = ran(&remotes, &["events", "--failed", "--wide"]);
     assert!(listed.contains(&events[0].uuid), "{listed}");
     assert!(
         listed.contains("no answer") && listed.contains("retryable"),
