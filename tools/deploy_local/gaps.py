@@ -79,9 +79,16 @@ def actions(statement):
     return [action] if isinstance(action, str) else list(action)
 
 
+def parsed(text):
+    """The template without what the Serverless Application Repository reads: its paths do not hold where a copy lies."""
+    template = copy.deepcopy(yaml_parse(text))
+    template.get("Metadata", {}).pop("AWS::ServerlessRepo::Application", None)
+    return template
+
+
 def derived(text, without=()):
     """The template as JSON, edited; `without` leaves edits out."""
-    template = copy.deepcopy(yaml_parse(text))
+    template = parsed(text)
     for edit in EDITS:
         if edit not in without and not any(edit(template)):
             raise Wrong(f"{edit.__name__}: nothing in the template needs this edit any more; take it out of tools/deploy_local/gaps.py")
@@ -90,7 +97,7 @@ def derived(text, without=()):
 
 def with_code(text, folder):
     """The template with the functions that `sam build` put into a folder."""
-    template = yaml_parse(text)
+    template = parsed(text)
     for name in ("HookFunction", "ProvisionFunction", "ScheduleFunction"):
         template["Resources"][name]["Properties"]["CodeUri"] = str(folder / name)
     return json.dumps(template)
