@@ -111,6 +111,10 @@ async fn what_could_not_be_applied_is_a_problem() {
     // Only the attempt shows that another customer has the name.
     let mut world = desk.anypoint.world();
     world.foreign_usernames.insert("lin_example".to_owned());
+    // An organization without any user would be a missing scope.
+    world
+        .add_user("root", "Root", "Example", "root@acme.example")
+        .unwrap();
     drop(world);
     desk.on_file(&["plan"]).await.expect(0);
     let done = desk
