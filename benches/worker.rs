@@ -26,6 +26,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Reason;
+use okta_anypoint::settings::Kept;
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::telemetry::Metrics;
@@ -140,8 +141,11 @@ impl World {
     /// A worker with connections of its own, as every Lambda environment has, and a token.
     async fn worker(&self, subjects_at_once: usize) -> Worker {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ttl = Duration::from_secs(86_400);
-        let table = dynamodb_table(&self.sdk, &self.table, ttl, &clock);
+        let kept = Kept {
+            event_days: 1,
+            audit_days: 1,
+        };
+        let table = dynamodb_table(&self.sdk, &self.table, kept, &clock);
         let remotes = Remotes::of(&self.okta, &self.anypoint);
         let ports = remotes.ports(&table);
         ports.anypoint.warm_up(deadline()).await;

@@ -14,7 +14,7 @@ use crate::okta::{Okta, Scopes};
 use crate::provision::Ports;
 use crate::queue::Queue;
 use crate::secrets::SecretsManager;
-use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings};
+use crate::settings::{EngineSettings, Kept, Needs, Reader, RemoteSettings};
 use crate::store::{Documents, DynamoDbStore, Store};
 use crate::telemetry::{LogFormat, Metrics};
 use crate::worker::{InlineQueue, Pace, Worker};
@@ -42,14 +42,16 @@ impl Table {
 pub fn dynamodb_table(
     sdk: &aws_config::SdkConfig,
     name: &str,
-    event_ttl: Duration,
+    kept: Kept,
     clock: &Arc<dyn Clock>,
 ) -> Table {
     let client = aws_sdk_dynamodb::Client::new(sdk);
-    let ttl_days = u32::try_from(event_ttl.as_secs() / 86_400).unwrap_or(u32::MAX);
     let store = Arc::new(DynamoDbStore::new(client.clone(), name, clock.clone()));
     Table {
-        ledger: Arc::new(DynamoDbLedger::new(client, name, ttl_days, clock.clone())),
+        ledger: Arc::new(
+            DynamoDbLedger::new(client, name, kept.event_days, clock.clone())
+                .keeping_audit(kept.audit_days),
+        ),
         documents: store.clone(),
         store,
     }

@@ -9,6 +9,7 @@ use okta_anypoint::aws::of_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::lambda::{self, http::Function};
+use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader};
@@ -51,6 +52,17 @@ async fn run() -> Result<(), Error> {
         Some(url) => Some(Target::Queue(url)),
         None => {
             let engine = EngineSettings::read(&mut reader);
+            if engine
+                .as_ref()
+                .is_some_and(|engine| engine.policy.changes == Changes::Pause)
+            {
+                // Okta would repeat a delivery once, and then forget it.
+                reader.report(
+                    "CHANGES",
+                    "is `pause`",
+                    "a queue (QUEUE_URL) that keeps events, or `apply` or `report`",
+                );
+            }
             let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
             engine
                 .zip(table)
@@ -68,7 +80,7 @@ async fn run() -> Result<(), Error> {
             Arc::new(queue)
         }
         Target::Inline(engine, table) => {
-            let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
+            let table = wiring::dynamodb_table(&sdk, &table, engine.kept, &clock);
             let ports = wiring::ports(&engine, &table, &clock)?;
             let (anypoint, cold) = (ports.anypoint.clone(), table.clone());
             tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });

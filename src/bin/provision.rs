@@ -43,7 +43,7 @@ async fn run() -> Result<(), Error> {
     let (engine, table) = reader.finish(engine.zip(table))?;
 
     let sdk = wiring::aws(of_lambda, AWS_TIME).await;
-    let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
+    let table = wiring::dynamodb_table(&sdk, &table, engine.kept, &clock);
     let ports = wiring::ports(&engine, &table, &clock)?;
     let queue =
         queue_url.map(|url| Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)));

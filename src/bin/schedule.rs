@@ -46,7 +46,7 @@ async fn run() -> Result<(), Error> {
     let ((engine, schedule), table) = reader.finish(engine.zip(schedule).zip(table))?;
 
     let sdk = wiring::aws(of_lambda, AWS_TIME).await;
-    let table = wiring::dynamodb_table(&sdk, &table, engine.event_ttl, &clock);
+    let table = wiring::dynamodb_table(&sdk, &table, engine.kept, &clock);
     let ports = wiring::ports(&engine, &table, &clock)?;
     let queue: Arc<dyn Queue> = match queue_url {
         Some(url) => Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, AWS_TIME)),

@@ -1,4 +1,5 @@
-//! The ledger on DynamoDB: items `event#<id>` and `lease#<subject>`, every change conditional.
+//! The ledger on DynamoDB: items `event#<id>`, `lease#<subject>` and `audit#<subject>#<month>`, every
+//! change conditional.
 //!
 //! The SDK sends a call again when its answer was lost; the first may have been carried out. Such a
 //! repetition is refused by its own effect, so a refusal looks at who wrote the item: `owner` stays on
@@ -21,8 +22,8 @@ use futures_util::future::try_join_all;
 use super::lease::Found;
 use super::times::{Now, Times, error_text, warn_superseded};
 use super::{
-    Claim, Conclusion, EndState, Ending, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason,
-    Record, Recorded, Status, Work,
+    AuditEntry, Claim, Conclusion, EndState, Ending, Filter, Lease, Leased, Ledger, Memo, Outcome,
+    Reason, Record, Recorded, Resolved, Status, Work, month_of, months,
 };
 use crate::aws::explain;
 use crate::aws::table::{
@@ -33,10 +34,16 @@ use crate::failure::{Class, Failure, Side};
 
 const PREFIX: &str = "event#";
 const LEASE_PREFIX: &str = "lease#";
+const AUDIT_PREFIX: &str = "audit#";
 const EXPIRED: &str = "expires_at <= :now_s";
 const LEASE_OVER: &str = "(#status = :in_progress AND lease_until_ms <= :now_ms)";
-/// Claims that one transaction concludes, beside the lease (DynamoDB takes 100 items).
-const CLAIMS_A_CALL: usize = 99;
+/// Claims that one transaction concludes, beside the lease, resolved records and the audit item (DynamoDB
+/// takes 100 items).
+const CLAIMS_A_CALL: usize = 70;
+/// An audit item that has more bytes of entries is full (DynamoDB takes 400 KB).
+const FULL_AUDIT_BYTES: usize = 250_000;
+/// Items of one month that are read at once.
+const AUDIT_PARTS: u32 = 3;
 /// How often a transaction is tried that others get in the way of.
 const MAX_ROUNDS: u32 = 8;
 
@@ -68,6 +75,13 @@ impl DynamoDbLedger {
             table: DynamoDbTable { client, name },
             times: Times::new(clock, ttl_days),
         }
+    }
+
+    /// The same ledger, with audit entries kept for `days`.
+    #[must_use]
+    pub fn keeping_audit(mut self, days: u32) -> Self {
+        self.times = self.times.keeping_audit(days);
+        self
     }
 
     fn update(&self, pk: String) -> UpdateItemFluentBuilder {
@@ -121,15 +135,26 @@ impl DynamoDbLedger {
             .expression_attribute_values(":expires_at", number(now.expires_at));
         let mut set =
             "SET #status = :status, updated_at_ms = :now_ms, expires_at = :expires_at".to_owned();
-        if !ending.applied.is_empty() || ending.state == EndState::Done {
+        if !ending.applied.is_empty() || ending.status() == Status::Done {
             set.push_str(", applied = list_append(if_not_exists(applied, :none), :applied)");
-            let applied = ending.applied.iter().map(text).collect();
             update = update
-                .expression_attribute_values(":applied", AttributeValue::L(applied))
+                .expression_attribute_values(":applied", texts(&ending.applied))
                 .expression_attribute_values(":none", AttributeValue::L(Vec::new()));
         }
         match &ending.state {
             EndState::Done => {}
+            EndState::Planned { steps } => {
+                set.push_str(", dry_run = :dry_run, planned = :planned");
+                update = update
+                    .expression_attribute_values(":dry_run", AttributeValue::Bool(true))
+                    .expression_attribute_values(":planned", texts(steps));
+            }
+            EndState::Held { steps, why } => {
+                set.push_str(", planned = :planned, held_for = :why");
+                update = update
+                    .expression_attribute_values(":planned", texts(steps))
+                    .expression_attribute_values(":why", text(why));
+            }
             EndState::Failed(failure) => {
                 set.push_str(", #error = :error, error_class = :class, error_code = :code");
                 update = update
@@ -148,6 +173,59 @@ impl DynamoDbLedger {
         set.push_str(" REMOVE lease_until_ms, unfinished");
         let update = built(update.update_expression(set).build())?;
         Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// A record that something else than its claim settles, as an item of a transaction.
+    fn resolve(&self, resolved: &Resolved, now: Now) -> Result<TransactWriteItem, Failure> {
+        let update = Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", text(format!("{PREFIX}{}", resolved.id)))
+            .condition_expression("#status IN (:failed, :held)")
+            .update_expression(
+                "SET #status = :resolved, resolved_by = :by, updated_at_ms = :now_ms",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+            .expression_attribute_values(":held", text(Status::Held.as_str()))
+            .expression_attribute_values(":resolved", text(Status::Resolved.as_str()))
+            .expression_attribute_values(":by", text(&resolved.by))
+            .expression_attribute_values(":now_ms", number(now.ms));
+        Ok(TransactWriteItem::builder()
+            .update(built(update.build())?)
+            .build())
+    }
+
+    /// Audit entries, as an item of a transaction. It is refused when that part of the month is full.
+    fn append(
+        &self,
+        subject: &str,
+        entries: &[AuditEntry],
+        part: u32,
+        now: Now,
+    ) -> Result<TransactWriteItem, Failure> {
+        let entries: Vec<String> = entries
+            .iter()
+            .filter_map(|entry| serde_json::to_string(entry).ok())
+            .collect();
+        let bytes: usize = entries.iter().map(String::len).sum();
+        let update = Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", text(audit_pk(subject, &month_of(now.ms), part)))
+            .condition_expression("attribute_not_exists(#bytes) OR #bytes < :full")
+            .update_expression(
+                "SET entries = list_append(if_not_exists(entries, :none), :entries), \
+                 #bytes = if_not_exists(#bytes, :zero) + :bytes, expires_at = :expires_at",
+            )
+            .expression_attribute_names("#bytes", "bytes")
+            .expression_attribute_values(":full", number(FULL_AUDIT_BYTES))
+            .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
+            .expression_attribute_values(":entries", texts(&entries))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":bytes", number(bytes))
+            .expression_attribute_values(":expires_at", number(now.audit_expires_at));
+        Ok(TransactWriteItem::builder()
+            .update(built(update.build())?)
+            .build())
     }
 
     /// Makes a transaction depend on the lease.
@@ -202,7 +280,7 @@ impl DynamoDbLedger {
                 "(#status = :failed AND error_class = :retryable) \
                  OR (#status = :waiting AND waits_until_ms <= :now_ms)"
             }
-            Reason::Replay => "#status IN (:failed, :done, :waiting)",
+            Reason::Replay | Reason::Approval => "#status <> :in_progress",
         };
         let because = match work.reason {
             Some(_) => ", reason = :reason",
@@ -210,7 +288,7 @@ impl DynamoDbLedger {
         };
         let forget = match reason {
             Reason::Delivery => "",
-            Reason::Replay => ", applied",
+            Reason::Replay | Reason::Approval => ", applied",
         };
         let mut update = self
             .update_record(id)
@@ -224,7 +302,8 @@ impl DynamoDbLedger {
                  updated_at_ms = :now_ms, expires_at = :expires_at, \
                  attempts = if_not_exists(attempts, :zero) + :one, \
                  unfinished = if_not_exists(unfinished, :zero) + :one{because} \
-                 REMOVE #error, error_class, error_code, waits_until_ms, waits_for{forget}"
+                 REMOVE #error, error_class, error_code, waits_until_ms, waits_for, \
+                 dry_run, planned, held_for, resolved_by{forget}"
             ))
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#error", "error")
@@ -237,20 +316,16 @@ impl DynamoDbLedger {
             .expression_attribute_values(":now_s", number(now.s))
             .expression_attribute_values(":expires_at", number(now.expires_at))
             .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
-            .expression_attribute_values(":waiting", text(Status::Waiting.as_str()));
+            .expression_attribute_values(":one", number(1));
         if let Some(reason) = &work.reason {
             update = update.expression_attribute_values(":reason", text(reason));
         }
-        update = match reason {
-            Reason::Delivery => {
-                update.expression_attribute_values(":retryable", text(Class::Retryable.as_str()))
-            }
-            Reason::Replay => {
-                update.expression_attribute_values(":done", text(Status::Done.as_str()))
-            }
-        };
+        if reason == Reason::Delivery {
+            update = update
+                .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+                .expression_attribute_values(":waiting", text(Status::Waiting.as_str()))
+                .expression_attribute_values(":retryable", text(Class::Retryable.as_str()));
+        }
         let claimed = |attempts: u32, deaths: u32| {
             Claiming::Settled(Outcome::Claimed(Claim {
                 id: id.to_owned(),
@@ -282,7 +357,9 @@ impl DynamoDbLedger {
                     Status::InProgress => Ok(Claiming::Settled(Outcome::Busy {
                         until_ms: until("lease_until_ms"),
                     })),
-                    Status::Done => Ok(Claiming::Settled(Outcome::AlreadyDone)),
+                    Status::Done | Status::Held | Status::Resolved => {
+                        Ok(Claiming::Settled(Outcome::AlreadyDone))
+                    }
                     Status::Failed => Ok(Claiming::Settled(Outcome::AlreadyFailed)),
                     Status::Waiting => Ok(Claiming::Settled(Outcome::Waiting {
                         until_ms: until("waits_until_ms"),
@@ -346,6 +423,29 @@ enum Claiming {
     Settled(Outcome),
     /// The record there is about another subject.
     OfAnotherSubject,
+}
+
+fn audit_pk(subject: &str, month: &str, part: u32) -> String {
+    match part {
+        1 => format!("{AUDIT_PREFIX}{subject}#{month}"),
+        part => format!("{AUDIT_PREFIX}{subject}#{month}#{part}"),
+    }
+}
+
+fn texts(list: &[String]) -> AttributeValue {
+    AttributeValue::L(list.iter().map(text).collect())
+}
+
+/// The entries of an audit item; one that cannot be read is left out.
+fn entries_of(item: &Item) -> Vec<AuditEntry> {
+    let entries = item.get("entries").and_then(|list| list.as_l().ok());
+    let texts = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|text| text.as_s().ok());
+    texts
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect()
 }
 
 pub(crate) fn lease_pk(subject: &str) -> String {
@@ -501,6 +601,8 @@ impl Ledger for DynamoDbLedger {
             chunks.push(Vec::new());
         }
         let last = chunks.len() - 1;
+        let mut resolved = conclusion.resolved.clone();
+        let mut part = 1;
         for (number, mut chunk) in chunks.into_iter().enumerate() {
             let mut round = 0;
             loop {
@@ -512,6 +614,15 @@ impl Ledger for DynamoDbLedger {
                 for position in &chunk {
                     if let Some((claim, ending)) = claims.get(*position) {
                         items.push(self.ending(claim, ending, now)?);
+                    }
+                }
+                let first_resolved = items.len();
+                if number == last {
+                    for resolved in &resolved {
+                        items.push(self.resolve(resolved, now)?);
+                    }
+                    if !conclusion.audit.is_empty() {
+                        items.push(self.append(lease.subject(), &conclusion.audit, part, now)?);
                     }
                 }
                 let reasons = match self.table.transact(items).await? {
@@ -536,7 +647,20 @@ impl Ledger for DynamoDbLedger {
                     }
                     !is_lost
                 });
-                if chunk.len() == before {
+                let mut is_shorter = chunk.len() < before;
+                let mut index = first_resolved;
+                resolved.retain(|_| {
+                    // Expired, or done meanwhile.
+                    let is_open = number != last || refused(&reasons, index).is_none();
+                    index += 1;
+                    is_shorter |= !is_open;
+                    is_open
+                });
+                if number == last && refused(&reasons, index).is_some() {
+                    part += 1;
+                    is_shorter = true;
+                }
+                if !is_shorter {
                     if round >= MAX_ROUNDS {
                         return Err(self.table.contended());
                     }
@@ -611,6 +735,48 @@ impl Ledger for DynamoDbLedger {
         });
         Ok(records)
     }
+
+    async fn history(&self, subject: &str, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        let months = months(since_ms, self.times.now().ms);
+        let mut first = 1;
+        let mut entries = Vec::new();
+        loop {
+            let keys: HashSet<String> = months
+                .iter()
+                .flat_map(|month| (first..first + AUDIT_PARTS).map(move |part| (month, part)))
+                .map(|(month, part)| audit_pk(subject, month, part))
+                .collect();
+            let asked = keys.len();
+            let found = self.table.get_batch(keys).await?;
+            entries.extend(found.values().flat_map(entries_of));
+            first += AUDIT_PARTS;
+            // Nearly always: a month with more parts than are read at once is rare.
+            if found.len() < asked.min(AUDIT_PARTS as usize) {
+                return Ok(in_order(entries, since_ms));
+            }
+        }
+    }
+
+    async fn whole_history(&self, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        let request = self
+            .table
+            .client
+            .scan()
+            .table_name(&self.table.name)
+            .filter_expression("begins_with(pk, :prefix)")
+            .expression_attribute_values(":prefix", text(AUDIT_PREFIX));
+        let items = scan(&request, self.table.target("dynamodb:Scan")).await?;
+        Ok(in_order(
+            items.iter().flat_map(entries_of).collect(),
+            since_ms,
+        ))
+    }
+}
+
+fn in_order(mut entries: Vec<AuditEntry>, since_ms: i64) -> Vec<AuditEntry> {
+    entries.retain(|entry| entry.at_ms >= since_ms);
+    entries.sort_by_key(|entry| entry.at_ms);
+    entries
 }
 
 fn record(mut item: Item) -> Option<Record> {

@@ -15,7 +15,12 @@
 //!        claim by another       ▼
 //!                             failed ── retryable: claimed again at once
 //!                                    └─ permanent: only a replay claims it again
+//!                             held ──── beyond the brake: only a replay claims it again
 //! ```
+//!
+//! A failed or held record becomes `resolved` when a later look at its subject ends in sync, or when an
+//! operator dismisses it. What a run changed at a remote stands in the subject's [audit](AuditEntry)
+//! trail, which is appended in the same transaction.
 //!
 //! A lease carries a *memo*: a short text that the owner leaves for the next one. It lives in the
 //! lease's own item and goes away a week after the lease was last taken or given back.
@@ -71,6 +76,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod audit;
 mod dynamodb;
 mod lease;
 #[cfg(feature = "local")]
@@ -85,6 +91,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Class, Failure};
 
+pub use audit::{AuditEntry, month_of, months};
 pub use dynamodb::DynamoDbLedger;
 pub(crate) use dynamodb::lease_pk;
 pub use lease::{Lease, Leased, SUBJECT_WAIT, keep, lease_within};
@@ -120,6 +127,8 @@ pub enum Reason {
     Delivery,
     /// An operator wants it done again, whatever became of it (not while a lease runs).
     Replay,
+    /// As [`Reason::Replay`]; the operator also approves the removals that the brake held.
+    Approval,
 }
 
 /// The permission to do one piece of work. Made only by [`Ledger::claim`], consumed by
@@ -189,15 +198,28 @@ pub enum EndState {
         /// What the first look saw, in words.
         seen: String,
     },
+    /// It was looked at and planned, and nothing was written at a remote (`CHANGES=report`).
+    Planned {
+        /// What would be done, in order.
+        steps: Vec<String>,
+    },
+    /// It would take away more than the brake allows.
+    Held {
+        /// What would be done, in order.
+        steps: Vec<String>,
+        /// Why it is held, in words.
+        why: String,
+    },
 }
 
 impl Ending {
     /// The state that the record gets.
     pub fn status(&self) -> Status {
         match self.state {
-            EndState::Done => Status::Done,
+            EndState::Done | EndState::Planned { .. } => Status::Done,
             EndState::Failed(_) => Status::Failed,
             EndState::Waiting { .. } => Status::Waiting,
+            EndState::Held { .. } => Status::Held,
         }
     }
 }
@@ -209,6 +231,10 @@ pub struct Conclusion {
     pub claims: Vec<(Claim, Ending)>,
     /// What the next owner finds.
     pub memo: Memo,
+    /// Records of the subject that failed or were held earlier and are settled now.
+    pub resolved: Vec<Resolved>,
+    /// What the run changed at a remote.
+    pub audit: Vec<AuditEntry>,
 }
 
 impl Conclusion {
@@ -216,9 +242,18 @@ impl Conclusion {
     pub fn of(claims: Vec<(Claim, Ending)>) -> Self {
         Self {
             claims,
-            memo: Memo::Keep,
+            ..Self::default()
         }
     }
+}
+
+/// A record that is settled by something else than its own claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The record's key.
+    pub id: String,
+    /// The event whose look settled it, or [`BY_OPERATOR`].
+    pub by: String,
 }
 
 /// What becomes of a lease's memo.
@@ -252,6 +287,10 @@ pub enum Status {
     Failed,
     /// Looked at once; a second look is due at `waits_until_ms`.
     Waiting,
+    /// The brake holds it: an operator's approval, or a later look at the subject, settles it.
+    Held,
+    /// It failed or was held; a later look at the subject, or an operator, settled it.
+    Resolved,
 }
 
 impl Status {
@@ -262,14 +301,28 @@ impl Status {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Resolved => "resolved",
         }
     }
 
     /// The state of that word; `None` for any other word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::InProgress, Self::Done, Self::Failed, Self::Waiting]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        [
+            Self::InProgress,
+            Self::Done,
+            Self::Failed,
+            Self::Waiting,
+            Self::Held,
+            Self::Resolved,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+    }
+
+    /// Whether somebody has to do something about it.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Failed | Self::Held)
     }
 }
 
@@ -316,7 +369,22 @@ pub struct Record {
     /// What the first look saw; only while waiting.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_for: Option<String>,
+    /// `true` when it was planned only (`CHANGES=report`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dry_run: Option<bool>,
+    /// What would be done: of a dry run, or while held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub planned: Option<Vec<String>>,
+    /// Why the brake holds it; only while held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_for: Option<String>,
+    /// The event whose look settled it, or `operator`; only when resolved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resolved_by: Option<String>,
 }
+
+/// Stands in `resolved_by` of what an operator dismissed.
+pub const BY_OPERATOR: &str = "operator";
 
 impl Record {
     /// The work's id, without the subject that tells records of one id apart.
@@ -397,4 +465,11 @@ pub trait Ledger: Send + Sync {
 
     /// The records that match, newest first. Reads the whole table: for people, not for the hot path.
     async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure>;
+
+    /// The audit entries of one subject from `since_ms` on (milliseconds since the epoch), oldest first. One
+    /// batch read.
+    async fn history(&self, subject: &str, since_ms: i64) -> Result<Vec<AuditEntry>, Failure>;
+
+    /// The audit entries of all subjects from `since_ms` on, oldest first. Reads the whole table.
+    async fn whole_history(&self, since_ms: i64) -> Result<Vec<AuditEntry>, Failure>;
 }

@@ -1,4 +1,4 @@
-//! The ledger on SQLite: tables `events` and `leases`, every change one immediate transaction.
+//! The ledger on SQLite: tables `events`, `leases` and `audit`, every change one immediate transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use super::lease::Found;
 use super::times::{Now, Times, error_text, warn_superseded};
 use super::{
-    Claim, Conclusion, EndState, Ending, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason,
-    Record, Recorded, Status, Work,
+    AuditEntry, Claim, Conclusion, EndState, Ending, Filter, Lease, Leased, Ledger, Memo, Outcome,
+    Reason, Record, Recorded, Status, Work,
 };
 use crate::clock::{Clock, later};
 use crate::deadline::{MAX_LEASE, MAX_WAIT};
@@ -34,6 +34,13 @@ impl SqliteLedger {
             times: Times::new(clock, ttl_days),
             mark: "",
         }
+    }
+
+    /// The same ledger, with audit entries kept for `days`.
+    #[must_use]
+    pub fn keeping_audit(mut self, days: u32) -> Self {
+        self.times = self.times.keeping_audit(days);
+        self
     }
 
     /// The same ledger, whose claims carry `mark`: they are told apart from those of other programs
@@ -182,6 +189,9 @@ impl Ledger for SqliteLedger {
                     }
                     recorded.push(written(changed));
                 }
+                if held > 0 {
+                    settle(connection, lease.subject(), &conclusion, now)?;
+                }
                 Ok(recorded)
             })
             .await
@@ -206,6 +216,7 @@ impl Ledger for SqliteLedger {
                      updated_at_ms = :now_ms, expires_at = :expires_at, \
                      owner = NULL, lease_until_ms = NULL, \
                      waits_until_ms = NULL, waits_for = NULL, \
+                     dry_run = NULL, planned = NULL, held_for = NULL, resolved_by = NULL, \
                      error = :error, error_class = 'permanent', error_code = :code \
                      WHERE status = 'failed' OR expires_at <= :now_s \
                      OR (status = 'in_progress' AND lease_until_ms <= :now_ms)",
@@ -265,6 +276,25 @@ impl Ledger for SqliteLedger {
                     record,
                 )?;
                 rows.collect()
+            })
+            .await
+    }
+
+    async fn history(&self, subject: &str, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        let subject = subject.to_owned();
+        let sql = "SELECT entry FROM audit WHERE subject = ?1 AND at_ms >= ?2 ORDER BY at_ms, seq";
+        self.database
+            .read(Side::Table, move |connection| {
+                entries(connection, sql, (subject, since_ms))
+            })
+            .await
+    }
+
+    async fn whole_history(&self, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        let sql = "SELECT entry FROM audit WHERE at_ms >= ?1 ORDER BY at_ms, seq";
+        self.database
+            .read(Side::Table, move |connection| {
+                entries(connection, sql, [since_ms])
             })
             .await
     }
@@ -362,6 +392,49 @@ fn release(
     }
 }
 
+/// Resolves earlier records and appends the audit entries.
+fn settle(
+    connection: &Connection,
+    subject: &str,
+    conclusion: &Conclusion,
+    now: Now,
+) -> rusqlite::Result<()> {
+    for resolved in &conclusion.resolved {
+        connection.execute(
+            "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3 \
+             WHERE id = ?1 AND status IN ('failed', 'held')",
+            (&resolved.id, &resolved.by, now.ms),
+        )?;
+    }
+    if conclusion.audit.is_empty() {
+        return Ok(());
+    }
+    connection.execute("DELETE FROM audit WHERE expires_at <= ?1", [now.s])?;
+    let sql = "INSERT INTO audit (subject, at_ms, entry, expires_at) VALUES (?1, ?2, ?3, ?4)";
+    let mut insert = connection.prepare_cached(sql)?;
+    for entry in &conclusion.audit {
+        if let Ok(text) = serde_json::to_string(entry) {
+            insert.execute((subject, entry.at_ms, text, now.audit_expires_at))?;
+        }
+    }
+    Ok(())
+}
+
+/// The audit entries that `sql` finds.
+fn entries(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<AuditEntry>> {
+    let mut statement = connection.prepare(sql)?;
+    let texts = statement.query_map(parameters, |row| row.get::<_, String>(0))?;
+    let mut entries = Vec::new();
+    for text in texts {
+        entries.extend(serde_json::from_str::<AuditEntry>(&text?).ok());
+    }
+    Ok(entries)
+}
+
 fn finish(
     connection: &Connection,
     claim: &Claim,
@@ -370,8 +443,17 @@ fn finish(
 ) -> rusqlite::Result<usize> {
     let mut error = (None, None, None);
     let mut waits = (None, None);
+    let (mut dry_run, mut planned, mut held_for) = (None, None, None);
     match &ending.state {
         EndState::Done => {}
+        EndState::Planned { steps } => {
+            dry_run = Some(1);
+            planned = serde_json::to_string(steps).ok();
+        }
+        EndState::Held { steps, why } => {
+            held_for = Some(why);
+            planned = serde_json::to_string(steps).ok();
+        }
         EndState::Failed(failure) => {
             error = (
                 Some(error_text(failure)),
@@ -393,12 +475,13 @@ fn finish(
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default();
     applied.extend(ending.applied.iter().cloned());
-    let is_told = !applied.is_empty() || ending.state == EndState::Done;
+    let is_told = !applied.is_empty() || ending.status() == Status::Done;
     let applied = serde_json::to_string(&applied).ok().filter(|_| is_told);
     connection.execute(
         "UPDATE events SET status = :status, updated_at_ms = :now_ms, expires_at = :expires_at, \
          lease_until_ms = NULL, unfinished = 0, error = :error, error_class = :class, error_code = :code, \
-         applied = :applied, waits_until_ms = :waits_until_ms, waits_for = :waits_for \
+         applied = :applied, waits_until_ms = :waits_until_ms, waits_for = :waits_for, \
+         dry_run = :dry_run, planned = :planned, held_for = :held_for \
          WHERE id = :id AND owner = :owner AND status = 'in_progress'",
         named_params! {
             ":status": ending.status().as_str(),
@@ -410,6 +493,9 @@ fn finish(
             ":applied": applied,
             ":waits_until_ms": waits.0,
             ":waits_for": waits.1,
+            ":dry_run": dry_run,
+            ":planned": planned,
+            ":held_for": held_for,
             ":id": claim.id,
             ":owner": claim.owner,
         },
@@ -499,8 +585,10 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
             let until_ms = ahead(record.lease_until_ms)?;
             (until_ms <= later(now.ms, MAX_LEASE)).then_some(Outcome::Busy { until_ms })
         }
-        (_, Reason::Replay) => None,
-        (Status::Done, Reason::Delivery) => Some(Outcome::AlreadyDone),
+        (_, Reason::Replay | Reason::Approval) => None,
+        (Status::Done | Status::Held | Status::Resolved, Reason::Delivery) => {
+            Some(Outcome::AlreadyDone)
+        }
         (Status::Failed, Reason::Delivery) => {
             (record.error_class != Some(Class::Retryable)).then_some(Outcome::AlreadyFailed)
         }
@@ -513,9 +601,13 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
 
 const COLUMNS: &str = "id, status, event_type, subject, published, attempts, updated_at_ms, \
                        expires_at, lease_until_ms, error, error_class, error_code, applied, \
-                       waits_until_ms, waits_for, reason";
+                       waits_until_ms, waits_for, reason, dry_run, planned, held_for, resolved_by";
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let list = |column| {
+        let text = row.get_ref(column)?.as_str_or_null()?;
+        Ok::<_, rusqlite::Error>(text.and_then(|text| serde_json::from_str(text).ok()))
+    };
     Ok(Record {
         id: row.get(0)?,
         status: Status::from_word(row.get_ref(1)?.as_str()?).unwrap_or(Status::Failed),
@@ -533,12 +625,13 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             Some(_) => Some(Class::Permanent),
         },
         error_code: row.get(11)?,
-        applied: row
-            .get_ref(12)?
-            .as_str_or_null()?
-            .and_then(|applied| serde_json::from_str(applied).ok()),
+        applied: list(12)?,
         waits_until_ms: row.get(13)?,
         waits_for: row.get(14)?,
         reason: row.get(15)?,
+        dry_run: row.get::<_, Option<i64>>(16)?.map(|_| true),
+        planned: list(17)?,
+        held_for: row.get(18)?,
+        resolved_by: row.get(19)?,
     })
 }

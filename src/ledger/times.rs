@@ -7,12 +7,14 @@ use crate::clock::Clock;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const MEMO_DAYS: i64 = 7;
+const DEFAULT_AUDIT_DAYS: i64 = 400;
 
 /// The clock and how long records are kept.
 #[derive(Clone)]
 pub(super) struct Times {
     clock: Arc<dyn Clock>,
     ttl_seconds: i64,
+    audit_seconds: i64,
 }
 
 impl fmt::Debug for Times {
@@ -32,6 +34,8 @@ pub(super) struct Now {
     pub s: i64,
     /// When a record written now goes away, seconds since the epoch.
     pub expires_at: i64,
+    /// When an audit entry written now goes away, seconds since the epoch.
+    pub audit_expires_at: i64,
 }
 
 impl Times {
@@ -39,7 +43,14 @@ impl Times {
         Self {
             clock,
             ttl_seconds: i64::from(ttl_days) * SECONDS_PER_DAY,
+            audit_seconds: DEFAULT_AUDIT_DAYS * SECONDS_PER_DAY,
         }
+    }
+
+    /// The same times, with audit entries kept for `days`.
+    pub(super) fn keeping_audit(mut self, days: u32) -> Self {
+        self.audit_seconds = i64::from(days) * SECONDS_PER_DAY;
+        self
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
@@ -53,6 +64,7 @@ impl Times {
             ms,
             s,
             expires_at: s.saturating_add(self.ttl_seconds),
+            audit_expires_at: s.saturating_add(self.audit_seconds),
         }
     }
 }

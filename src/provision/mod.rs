@@ -13,29 +13,35 @@
 //! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
 //! looks again.
 
+mod brake;
 mod evidence;
 mod group;
+mod pause;
 mod policy;
 mod preview;
 mod provisioner;
+mod shadow;
 mod step;
 mod team;
 mod user;
 mod wanted;
 
+pub use brake::{Brake, Held, lift_brake, note_linked_users};
 pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight};
 pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,
 };
+pub use pause::{pause_changes, paused_since};
 pub use policy::{
-    Adopt, ConfirmAfter, GroupSelection, ImportedNames, Policy, ResetEmail, Selected,
-    SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy,
+    Adopt, Changes, ConfirmAfter, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail,
+    Selected, SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy, share_of,
 };
 pub use preview::{Doubt, GroupPreview, UserPreview};
 pub use provisioner::{
     FollowUp, Known, Look, Ports, Progress, Provisioner, SecondLook, Turn, Wait,
 };
+pub use shadow::{Shadow, dry_runs, dry_runs_taken_up};
 pub(crate) use step::action;
 pub use step::{Applied, Step};
 pub use team::{TeamPlan, plan_team};

@@ -160,8 +160,62 @@ impl Default for ConfirmAfter {
     }
 }
 
+/// `CHANGES`: what becomes of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Changes {
+    /// They are applied.
+    #[default]
+    Apply,
+    /// They are looked at and planned. Nothing is written at Okta or Anypoint.
+    Report,
+    /// Nothing is worked on, and nothing is lost.
+    Pause,
+}
+
+/// `MAX_REMOVALS_PER_HOUR`: how many people may lose access by events within an hour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RemovalLimit {
+    /// That many.
+    Count(usize),
+    /// That share of the linked users, 0 to 100, and ten at the least.
+    Percent(f64),
+    /// As many as there are.
+    Off,
+}
+
+/// What a share comes to at the least.
+const MIN_SHARE: usize = 10;
+
+impl Default for RemovalLimit {
+    fn default() -> Self {
+        Self::Percent(20.0)
+    }
+}
+
+impl RemovalLimit {
+    /// How many people that is when `linked` users are linked; `None`: there is no limit.
+    pub fn allowed(self, linked: usize) -> Option<usize> {
+        match self {
+            Self::Off => None,
+            Self::Count(count) => Some(count),
+            Self::Percent(percent) => Some(share_of(percent, linked).max(MIN_SHARE)),
+        }
+    }
+}
+
+/// A share of a number of users, rounded down.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "10,000 users at the most, and a share between 0 and 100"
+)]
+pub fn share_of(percent: f64, users: usize) -> usize {
+    (users as f64 * percent / 100.0).floor() as usize
+}
+
 /// All rules together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policy {
     /// `USERNAME_POLICY`.
     pub usernames: UsernamePolicy,
@@ -183,6 +237,10 @@ pub struct Policy {
     pub imported_names: ImportedNames,
     /// `CONFIRM_SECONDS`.
     pub confirm: ConfirmAfter,
+    /// `CHANGES`.
+    pub changes: Changes,
+    /// `MAX_REMOVALS_PER_HOUR`.
+    pub removals: RemovalLimit,
 }
 
 /// The shortest username that Anypoint takes ("Managing your account": at least three characters;

@@ -4,14 +4,16 @@
 //! the work goes on, so that it is right however the work ends: what was done, who has to be looked at
 //! next, what the next run has to know, and what the changes still wait for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::brake::{Brake, Held};
 use super::evidence::{Announced, Evidence, Finding};
 use super::policy::Policy;
-use super::step::Applied;
+use super::step::{Applied, Step};
 use crate::anypoint::Anypoint;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -84,9 +86,25 @@ pub struct Progress {
     pub memory: Option<Memory>,
     /// What the changes still wait for.
     pub wait: Option<Wait>,
+    /// What would be done, in order, when nothing is to be done (`CHANGES=report`).
+    pub planned: Option<Vec<String>>,
+    /// What the brake held back.
+    pub held: Option<Held>,
+    /// The app username of the account that the run is about.
+    pub username: Option<String>,
+    /// Why steps were taken, by action.
+    pub reasons: HashMap<String, String>,
 }
 
 impl Progress {
+    /// Remembers why the steps of a plan follow.
+    pub(super) fn because_of(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.reasons
+                .insert(step.action.to_string(), step.reason.to_string());
+        }
+    }
+
     pub(super) fn follow(&mut self, next: FollowUp) {
         if !self.follow_ups.contains(&next) {
             self.follow_ups.push(next);
@@ -126,6 +144,8 @@ pub struct Turn<'a> {
     pub distrusted: Vec<OktaGroupId>,
     /// Where a second look happens.
     pub second_look: SecondLook,
+    /// Whether the brake counts what is taken away.
+    pub brake: Brake,
     /// By when it has to end.
     pub deadline: Deadline,
 }
@@ -179,6 +199,7 @@ impl Provisioner {
             },
             lease: turn.lease,
             second_look: turn.second_look,
+            brake: turn.brake,
             distrusted: turn.distrusted,
             evidence,
             memory,
@@ -219,6 +240,7 @@ pub(super) struct Work<'a> {
     pub(super) look: Look<'a>,
     pub(super) lease: &'a Lease,
     pub(super) second_look: SecondLook,
+    pub(super) brake: Brake,
     pub(super) distrusted: Vec<OktaGroupId>,
     pub(super) evidence: Evidence,
     pub(super) memory: Memory,

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::AccountId;
+
 /// One thing that is, or would be, done, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -61,13 +63,27 @@ impl Step {
     }
 }
 
+impl fmt::Display for Step {
+    /// The text of a record, as [`Applied`] has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "{}:{id}", self.action),
+            None => f.write_str(&self.action),
+        }
+    }
+}
+
 /// One thing that was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The action's name.
     pub action: &'static str,
     /// The team or account, where one is meant.
     pub id: Option<String>,
+    /// The names of changed attributes.
+    pub fields: Vec<&'static str>,
+    /// The people, where the change is about several.
+    pub people: Vec<AccountId>,
 }
 
 impl Applied {
@@ -75,11 +91,27 @@ impl Applied {
         Self {
             action,
             id: Some(id.to_string()),
+            ..Self::default()
         }
     }
 
     pub(crate) fn plain(action: &'static str) -> Self {
-        Self { action, id: None }
+        Self {
+            action,
+            ..Self::default()
+        }
+    }
+
+    /// The same change, of these attributes.
+    pub(crate) fn of(mut self, fields: Vec<&'static str>) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// The same change, about these people.
+    pub(crate) fn about(mut self, people: &[AccountId]) -> Self {
+        self.people = people.to_vec();
+        self
     }
 }
 

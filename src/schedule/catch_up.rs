@@ -224,7 +224,7 @@ impl Scheduler {
         for change in changes {
             let record = self.ports.ledger.record_of(&change.work()).await?;
             let is_settled = record.is_some_and(|record| match record.status {
-                Status::Done => true,
+                Status::Done | Status::Held | Status::Resolved => true,
                 Status::Failed => record.error_class == Some(Class::Permanent),
                 Status::InProgress | Status::Waiting => false,
             });

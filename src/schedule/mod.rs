@@ -28,7 +28,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
 use crate::ledger::{Conclusion, Leased, keep};
 use crate::okta::{Okta, Scopes};
-use crate::provision::Ports;
+use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::Queue;
 use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
 use crate::store::{Documents, Store};
@@ -108,6 +108,13 @@ impl Scheduler {
         let begun = Instant::now();
         let started_at = rfc3339(self.clock().now_ms());
         let mut summary = Summary::new(task, self.mode(task, mode), started_at);
+        let is_asked_to_report = mode == Some(Mode::Report);
+        if !is_asked_to_report && self.is_paused().await? {
+            tracing::info!(task = task.as_str(), "changes are paused");
+            summary.outcome = Outcome::Skipped;
+            summary.message = Some("changes are paused".to_owned());
+            return Ok(summary);
+        }
         let subject = format!("task#{}", task.as_str());
         let ledger = &self.ports.ledger;
         let lease = match ledger.lease(&subject, deadline.lease()).await {
@@ -170,10 +177,22 @@ impl Scheduler {
             Task::CatchUp => self.catch_up(deadline, summary).await,
             Task::Reconcile => self.reconcile(deadline, summary).await,
             Task::Import => {
+                let is_off = self.settings.import == ImportMode::Off;
+                let shadow = (self.is_shadow() && !is_off).then_some(Mode::Report);
+                let mode = shadow.or(mode);
                 let with_rights = self.with_import_rights();
                 with_rights.import(mode, deadline, summary).await
             }
         }
+    }
+
+    async fn is_paused(&self) -> Result<bool, Failure> {
+        Ok(self.ports.policy.changes == Changes::Pause
+            || paused_since(&**self.documents()).await?.is_some())
+    }
+
+    fn is_shadow(&self) -> bool {
+        self.ports.policy.changes == Changes::Report
     }
 
     /// The same scheduler, with the right to write to Okta if imports create: a token of its own, so
@@ -194,6 +213,9 @@ impl Scheduler {
             Task::Reconcile => self.settings.reconcile == ReconcileMode::Apply,
             Task::Import => matches!(self.settings.import, ImportMode::Link | ImportMode::Create),
         };
+        if self.is_shadow() && task != Task::CatchUp {
+            return Mode::Report;
+        }
         match (asked, may) {
             (Some(Mode::Report), _) => Mode::Report,
             // Which of its two ways of writing is meant, only IMPORT_MODE can say.

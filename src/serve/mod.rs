@@ -168,10 +168,11 @@ impl Ready {
         let lock = OnlyOne::take(&options.data)?;
         let database = Database::open(&options.data)?;
 
-        let ttl_days = settings.engine.event_ttl.as_secs() / 86_400;
-        let ttl_days = u32::try_from(ttl_days).unwrap_or(u32::MAX);
-        let ledger: Arc<dyn Ledger> =
-            Arc::new(SqliteLedger::new(database.clone(), ttl_days, clock.clone()).marked(MARK));
+        let kept = settings.engine.kept;
+        let ledger = SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
+            .keeping_audit(kept.audit_days)
+            .marked(MARK);
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
         let store = Arc::new(SqliteStore::new(database.clone()));
         let table = Table {
             ledger: ledger.clone(),
@@ -254,6 +255,8 @@ impl Ready {
                 ledger,
                 metrics: metrics.clone(),
                 clock: clock.clone(),
+                changes: settings.engine.policy.changes,
+                documents: table.documents.clone(),
             },
             database,
             tasks,

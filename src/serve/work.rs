@@ -17,7 +17,9 @@ use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::Failure;
 use crate::ledger::{Ledger, Reason, Status};
+use crate::provision::{Changes, paused_since};
 use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause, unreadable};
+use crate::store::Documents;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Pace, Verdict, Worker};
 
@@ -48,6 +50,10 @@ pub struct Dispatcher {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether changes are worked on.
+    pub changes: Changes,
+    /// Where an operator's pause is noted.
+    pub documents: Arc<dyn Documents>,
 }
 
 impl Dispatcher {
@@ -67,6 +73,14 @@ impl Dispatcher {
             if free == 0 {
                 tokio::select! {
                     ended = under_way.join_next() => note(ended),
+                    () = stopped(&mut stop) => {}
+                }
+                continue;
+            }
+            if self.is_paused().await {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    Some(ended) = under_way.join_next() => note(Some(ended)),
                     () = stopped(&mut stop) => {}
                 }
                 continue;
@@ -120,6 +134,12 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// Whether messages wait. A file that cannot be read is told of where the queue is read.
+    async fn is_paused(&self) -> bool {
+        self.changes == Changes::Pause
+            || matches!(paused_since(&*self.documents).await, Ok(Some(_)))
+    }
+
     /// After the clock went back, nothing stays hidden for longer than it can be.
     async fn cut_times(&self) {
         match self.queue.cut_times(VISIBILITY).await {

@@ -22,7 +22,6 @@ mod parse;
 mod reader;
 
 use std::iter;
-use std::time::Duration;
 
 use http::HeaderName;
 use secrecy::SecretString;
@@ -32,7 +31,7 @@ use crate::anypoint::{Anypoint, ConnectedApp};
 use crate::http::HttpClient;
 use crate::ids::{OktaAppId, OrganizationId};
 use crate::okta::{Credentials, Okta, Scopes};
-use crate::provision::Policy;
+use crate::provision::{Policy, share_of};
 use crate::secrets::{HOOK_SECRET, Renewable};
 
 pub use credentials::Needs;
@@ -120,13 +119,7 @@ impl DeactivationLimit {
     pub fn allowed(self, linked: usize) -> usize {
         match self {
             Self::Count(count) => count,
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "10,000 users at the most, and a share between 0 and 1"
-            )]
-            Self::Percent(percent) => (linked as f64 * percent / 100.0).floor() as usize,
+            Self::Percent(percent) => share_of(percent, linked),
         }
     }
 }
@@ -149,8 +142,17 @@ pub struct EngineSettings {
     pub remotes: RemoteSettings,
     /// The rules.
     pub policy: Policy,
-    /// `EVENT_TTL_DAYS`.
-    pub event_ttl: Duration,
+    /// `EVENT_TTL_DAYS` and `AUDIT_DAYS`.
+    pub kept: Kept,
+}
+
+/// How long the table keeps what it says of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Records of events (`EVENT_TTL_DAYS`), in days.
+    pub event_days: u32,
+    /// Audit entries (`AUDIT_DAYS`), in days.
+    pub audit_days: u32,
 }
 
 impl HookAuth {
@@ -275,17 +277,24 @@ impl EngineSettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let remotes = RemoteSettings::read(reader);
         let policy = parse::policy(reader);
-        let days = Self::read_event_ttl(reader);
+        let kept = Kept::read(reader);
         Some(Self {
             remotes: remotes?,
             policy: policy?,
-            event_ttl: days?,
+            kept: kept?,
         })
     }
+}
 
-    /// Reads `EVENT_TTL_DAYS` alone.
-    pub fn read_event_ttl(reader: &mut Reader<'_>) -> Option<Duration> {
-        reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days)
+impl Kept {
+    /// Reads how long the table keeps what it says of the past.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let event_days = reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days);
+        let audit_days = reader.with_default("AUDIT_DAYS", parse::DAYS, "400", parse::days);
+        Some(Self {
+            event_days: event_days?,
+            audit_days: audit_days?,
+        })
     }
 }
 

@@ -10,8 +10,8 @@ use url::{Host, Url};
 use super::reader::Reader;
 use super::{DeactivationLimit, ImportMode};
 use crate::provision::{
-    Adopt, ConfirmAfter, GroupSelection, ImportedNames, Policy, ResetEmail, SuspendedUsers,
-    TeamNamePolicy, TeamRemoval, UsernamePolicy,
+    Adopt, Changes, ConfirmAfter, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail,
+    SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 use crate::secrets::is_hook_secret;
 
@@ -96,22 +96,31 @@ pub(super) fn org_of_console(url: &Url) -> Option<Url> {
     is_oktas.then_some(own)
 }
 
-pub(super) fn days(text: &str) -> Option<Duration> {
-    let days: u64 = text.parse().ok()?;
-    (1..=3650)
-        .contains(&days)
-        .then(|| Duration::from_secs(days * 24 * 60 * 60))
+pub(super) fn days(text: &str) -> Option<u32> {
+    let days: u32 = text.parse().ok()?;
+    (1..=3650).contains(&days).then_some(days)
 }
 
 pub(super) fn limit(text: &str) -> Option<DeactivationLimit> {
     match text.strip_suffix('%') {
-        Some(share) => {
-            let percent: f64 = share.trim().parse().ok()?;
-            (0.0..=100.0)
-                .contains(&percent)
-                .then_some(DeactivationLimit::Percent(percent))
-        }
+        Some(share) => percent(share).map(DeactivationLimit::Percent),
         None => text.parse().ok().map(DeactivationLimit::Count),
+    }
+}
+
+fn percent(text: &str) -> Option<f64> {
+    let percent: f64 = text.trim().parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent)
+}
+
+/// What `MAX_REMOVALS_PER_HOUR` takes.
+const REMOVALS: &str = "a count (`50`), a share of the linked users (`20%`) or `off`";
+
+fn removals(text: &str) -> Option<RemovalLimit> {
+    match (text, text.strip_suffix('%')) {
+        ("off", _) => Some(RemovalLimit::Off),
+        (_, Some(share)) => percent(share).map(RemovalLimit::Percent),
+        (_, None) => text.parse().ok().map(RemovalLimit::Count),
     }
 }
 
@@ -186,6 +195,15 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         &[("true", ResetEmail::Send), ("false", ResetEmail::Skip)],
     );
     let confirm = reader.with_default("CONFIRM_SECONDS", CONFIRM, "15", confirm);
+    let changes = reader.choice(
+        "CHANGES",
+        &[
+            ("apply", Changes::Apply),
+            ("report", Changes::Report),
+            ("pause", Changes::Pause),
+        ],
+    );
+    let removals = reader.with_default("MAX_REMOVALS_PER_HOUR", REMOVALS, "20%", removals);
     let default_phone = reader.optional("DEFAULT_PHONE");
     let imported_names = match import_mode(reader)? {
         ImportMode::Create => ImportedNames::LastChangeDecides,
@@ -202,6 +220,8 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         default_phone,
         imported_names,
         confirm: confirm?,
+        changes: changes?,
+        removals: removals?,
     })
 }
 

@@ -28,7 +28,7 @@ fn read<T>(
 fn defaults_are_those_of_the_documentation() {
     let engine = read(&complete(), EngineSettings::read).unwrap();
     assert_eq!(engine.policy, Policy::default());
-    assert_eq!(engine.event_ttl, Duration::from_secs(30 * 86_400));
+    assert_eq!((engine.kept.event_days, engine.kept.audit_days), (30, 400));
     assert_eq!(
         engine.remotes.anypoint_base_url.as_str(),
         "https://anypoint.mulesoft.com/"
@@ -286,6 +286,10 @@ fn the_second_look_follows_within_a_minute() {
         let confirm = read(&variables, EngineSettings::read)
             .ok()
             .map(|engine| engine.policy.confirm.0);
-        assert_eq!(confirm, seconds.map(Duration::from_secs), "{given}");
+        assert_eq!(
+            confirm,
+            seconds.map(std::time::Duration::from_secs),
+            "{given}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Named JSON documents: cursors, reports, marks.
+//! Named JSON documents (cursors, reports, marks), and the tally of people who lost access.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -31,4 +31,24 @@ pub trait Documents: Send + Sync {
 
     /// Writes a named document if its version is still `expected` (0: it must be absent).
     async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure>;
+
+    /// Counts these people among those who lost access by an event within the last hour, to the precision of
+    /// ten minutes: nobody is counted for less than an hour. People who are counted already are not counted
+    /// twice. All workers share one tally.
+    async fn count_removals(&self, people: &[String], now_ms: i64) -> Result<Tally, Failure>;
+
+    /// Takes people off the tally again, who keep their access after all.
+    async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure>;
 }
+
+/// Who lost access by an event within the last hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// How many, with those who were asked for.
+    pub total: usize,
+    /// Those of them who were not counted before.
+    pub newly: Vec<String>,
+}
+
+/// An hour, in milliseconds.
+pub(super) const TALLY_MS: i64 = 60 * 60 * 1000;

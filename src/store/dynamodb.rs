@@ -4,6 +4,7 @@
 //! `expires_at`: a link must never go away by itself.
 
 mod pair;
+mod tally;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,7 +17,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountOwner, Document, Documents, Linked, Origin, Recalled, ResetMail, Store, Stored,
+    AccountOwner, Document, Documents, Linked, Origin, Recalled, ResetMail, Store, Stored, Tally,
     TeamLink, TeamPairs, UserLink,
 };
 use crate::aws::explain;
@@ -379,6 +380,14 @@ impl Documents for DynamoDbStore {
                 _ => Err(explain(self.table.target("dynamodb:PutItem"), &error)),
             },
         }
+    }
+
+    async fn count_removals(&self, people: &[String], now_ms: i64) -> Result<Tally, Failure> {
+        tally::count(&self.table, people, now_ms).await
+    }
+
+    async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure> {
+        tally::uncount(&self.table, people, now_ms).await
     }
 }
 

@@ -48,6 +48,9 @@ pub struct Memory {
     /// What was not shown when it was looked for, and since when, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub first_seen: BTreeMap<String, i64>,
+    /// Records of the subject that failed or are held, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub open: Vec<String>,
 }
 
 impl Memory {

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountOwner, Document, Documents, Linked, Origin, Recalled, Store, Stored, TeamLink,
-    TeamPairs, Tenure, UserLink,
+    AccountOwner, Document, Documents, Linked, Origin, Recalled, Store, Stored, Tally, TeamLink,
+    TeamPairs, Tenure, UserLink, documents::TALLY_MS,
 };
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
@@ -300,6 +300,37 @@ impl Documents for SqliteStore {
             } else {
                 Stored::Conflict
             })
+        })
+        .await
+    }
+
+    async fn count_removals(&self, people: &[String], now_ms: i64) -> Result<Tally, Failure> {
+        let people = people.to_vec();
+        self.write(move |connection| {
+            let oldest = now_ms.saturating_sub(TALLY_MS);
+            connection.execute("DELETE FROM removals WHERE at_ms <= ?1", [oldest])?;
+            let mut newly = Vec::new();
+            for person in people {
+                let sql = "INSERT OR IGNORE INTO removals (person, at_ms) VALUES (?1, ?2)";
+                if connection.execute(sql, (&person, now_ms))? > 0 {
+                    newly.push(person);
+                }
+            }
+            let total: i64 =
+                connection.query_row("SELECT COUNT(*) FROM removals", [], |row| row.get(0))?;
+            let total = usize::try_from(total).unwrap_or(usize::MAX);
+            Ok(Tally { total, newly })
+        })
+        .await
+    }
+
+    async fn uncount_removals(&self, people: &[String], _now_ms: i64) -> Result<(), Failure> {
+        let people = people.to_vec();
+        self.write(move |connection| {
+            for person in people {
+                connection.execute("DELETE FROM removals WHERE person = ?1", [person])?;
+            }
+            Ok(())
         })
         .await
     }

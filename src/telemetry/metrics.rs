@@ -30,6 +30,8 @@ pub enum Metric {
     Failed(Class, Cause),
     /// Events that wait for a second look.
     Waiting,
+    /// Events that the brake held.
+    Held,
     /// Calls about nobody in particular that a side refused: nothing is worked on (`Side`).
     SideRefuses(Side),
     /// Results that came too late: another owner had taken over.
@@ -56,6 +58,7 @@ impl Metric {
             Self::Applied(_) => "Applied",
             Self::Failed(..) => "Failed",
             Self::Waiting => "Waiting",
+            Self::Held => "Held",
             Self::SideRefuses(_) => "SideRefuses",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
@@ -81,6 +84,7 @@ impl Metric {
             | Self::Duplicate
             | Self::Superseded
             | Self::Waiting
+            | Self::Held
             | Self::AgeMs
             | Self::Refused
             | Self::Evicted => Vec::new(),
@@ -97,6 +101,7 @@ impl Metric {
             Self::Applied(_) => "Actions carried out.",
             Self::Failed(..) => "Events that failed; class permanent: for good.",
             Self::Waiting => "Events that wait for a second look.",
+            Self::Held => "Events that the brake held: people would lose access.",
             Self::NotQueued(_) => "Deliveries that could not be queued.",
             Self::SideRefuses(_) => "Events that went back because a side refuses everybody.",
             Self::Refused => "Requests without the secret.",

@@ -9,6 +9,7 @@
 //! | the record says | the message |
 //! |---|---|
 //! | `done`, or `failed` for good | is acknowledged |
+//! | `held` by the brake | is acknowledged: held work lives in the table |
 //! | `failed`, retryable | goes back with a growing pause |
 //! | `waiting`, or another run has the subject | goes back with exactly the pause that is left |
 //!
@@ -20,6 +21,7 @@
 //! finds that and only records.
 
 mod inline;
+mod record;
 mod surroundings;
 mod words;
 
@@ -41,9 +43,11 @@ use crate::ledger::{
     SUBJECT_WAIT, Work, keep, lease_within,
 };
 use crate::provision::{
-    Announced, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Turn,
+    Announced, Brake, Changes, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Shadow,
+    Turn,
 };
 use crate::queue::Queue;
+use crate::store::{Documents, Memory};
 use crate::telemetry::{Metric, Metrics};
 
 pub use inline::InlineQueue;
@@ -116,14 +120,20 @@ impl Pace {
 /// A change whose runs died so often is set aside.
 const MAX_DEATHS: u32 = 10;
 
+/// While changes are paused, a message comes back after this.
+const PAUSED_FOR: Duration = Duration::from_secs(600);
+
 /// Does the work.
 pub struct Worker {
     ledger: Arc<dyn Ledger>,
     provisioner: Provisioner,
     follow_ups: Option<Arc<dyn Queue>>,
     clock: Arc<dyn Clock>,
+    documents: Arc<dyn Documents>,
     metrics: Arc<Metrics>,
     pace: Pace,
+    changes: Changes,
+    shadow: Shadow,
     surroundings: Surroundings,
 }
 
@@ -139,6 +149,9 @@ impl Worker {
         Self {
             ledger: ports.ledger.clone(),
             clock: ports.clock.clone(),
+            documents: ports.documents.clone(),
+            changes: ports.policy.changes,
+            shadow: Shadow::default(),
             surroundings: Surroundings::new(&ports),
             provisioner: Provisioner::new(ports),
             follow_ups,
@@ -229,6 +242,10 @@ impl Worker {
         deadline: Deadline,
     ) -> Vec<Verdict> {
         let back = |after| vec![Verdict::Retry { after }; changes.len()];
+        if self.changes == Changes::Pause {
+            tracing::warn!(%subject, "changes are paused (CHANGES=pause); events go back");
+            return back(Some(PAUSED_FOR));
+        }
         if deadline.remaining() < self.pace.least {
             return back(None);
         }
@@ -329,13 +346,13 @@ impl Worker {
         let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(set_aside).collect();
         let mut progress = Progress::default();
         let mut result = Ok(());
+        let mine = positions
+            .iter()
+            .filter_map(|position| changes.get(*position));
         if !claims.is_empty() {
             result = match known {
                 Ok(known) => {
-                    let mine = positions
-                        .iter()
-                        .filter_map(|position| changes.get(*position));
-                    let turn = self.turn(&lease, known, mine, reason, deadline);
+                    let turn = self.turn(&lease, known, mine.clone(), reason, deadline);
                     self.provision(subject, turn, &claims, &mut progress).await
                 }
                 Err(failure) => Err(failure),
@@ -348,10 +365,11 @@ impl Worker {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(side = %failure.side, "the side refuses everybody: {failure}");
         }
-        let memo = progress
-            .memory
-            .take()
-            .map_or(Memo::Keep, |memory| memory.to_memo());
+        let now_ms = self.clock.now_ms();
+        let memory = progress.memory.take();
+        let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
+        let memo = memory.to_memo();
+        let audit = record::audit(&lease, mine.clone().next(), &progress, now_ms);
         let mut lease = lease;
         if result.is_ok() && !progress.follow_ups.is_empty() {
             match self
@@ -372,20 +390,18 @@ impl Worker {
             }
         }
         let verdict = self.tell(subject, changes, &positions, &progress, &result);
-        let applied: Vec<String> = progress.applied.iter().map(ToString::to_string).collect();
-        let state = match (result, progress.wait) {
-            (Err(failure), _) => EndState::Failed(failure),
-            (Ok(()), Some(wait)) => EndState::Waiting {
-                until_ms: wait.until_ms,
-                seen: wait.seen,
-            },
-            (Ok(()), None) => EndState::Done,
-        };
-        let ending = Ending { applied, state };
+        let ending = record::ending(result, &mut progress);
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
+        let resolved = record::settle(&mut memory, &endings);
+        for entry in &audit {
+            let entry = serde_json::to_string(entry).unwrap_or_default();
+            tracing::info!(target: "audit", %subject, entry, "audit");
+        }
         let conclusion = Conclusion {
             claims: endings,
-            memo,
+            memo: memory.to_memo(),
+            resolved,
+            audit,
         };
         let unrecorded = self.conclude(lease, conclusion).await;
         let verdict = unrecorded.unwrap_or(verdict);
@@ -403,6 +419,13 @@ impl Worker {
         reason: Reason,
         deadline: Deadline,
     ) -> Turn<'t> {
+        // An operator's emergency and approval pass, and so does what a reconcile's own limit let pass.
+        let passes = |change: &Change| change.reason.is_some() || !change.planned.is_empty();
+        let brake = if reason == Reason::Approval || changes.clone().any(passes) {
+            Brake::Passes
+        } else {
+            Brake::Counts
+        };
         let is_found = |change: &&Change| change.event_type == crate::event::RECONCILE_EVENT_TYPE;
         let distrusted = changes.clone().filter(is_found);
         Turn {
@@ -413,8 +436,9 @@ impl Worker {
                 .collect(),
             announced: match reason {
                 Reason::Delivery => Announced::by(changes, self.clock.now_ms()),
-                Reason::Replay => Announced::everything(),
+                Reason::Replay | Reason::Approval => Announced::everything(),
             },
+            brake,
             second_look: self.pace.second_look,
             deadline: deadline.earlier_by(self.pace.recording),
         }
@@ -436,6 +460,16 @@ impl Worker {
         // What was done is told also where the run did not get to its end.
         let done = words::done(&progress.applied);
         let done = (!done.is_empty()).then_some(done.as_str());
+        if let (Ok(()), Some(held)) = (result, &progress.held) {
+            self.metrics.count(Metric::Held, events);
+            tracing::warn!(%subject, events, why = held.why, "subject held by the brake");
+            return Verdict::Settled;
+        }
+        if let (Ok(()), Some(steps)) = (result, &progress.planned) {
+            let steps = steps.join(", ");
+            tracing::info!(%subject, events, steps, "dry run: nothing was changed");
+            return Verdict::Settled;
+        }
         match (result, &progress.wait) {
             (Ok(()), Some(wait)) => {
                 let after = self.until(wait.until_ms);
@@ -490,6 +524,11 @@ impl Worker {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         let (lease, until) = (turn.lease, turn.deadline);
+        if self.changes == Changes::Report {
+            return self
+                .plan_only(subject, turn.announced, until, progress)
+                .await;
+        }
         let work = AssertUnwindSafe(self.provisioner.provision(subject, turn, progress));
         let kept = Box::pin(keep(&*self.ledger, lease, claims, until));
         let kept_work = Box::pin(select(work.catch_unwind(), kept));
@@ -497,12 +536,26 @@ impl Worker {
             Ok(Either::Left((Ok(result), _))) => result,
             Ok(Either::Left((Err(_), _))) => Err(panicked()),
             Ok(Either::Right((lost, _))) => Err(lost),
-            Err(_) => Err(Failure::retryable(
-                Side::Program,
-                "the time of this run was up; the next run goes on from what is there",
-            )
-            .because(Cause::Timeout)),
+            Err(_) => Err(out_of_time()),
         }
+    }
+
+    /// Looks and plans, and writes at no remote. The next reconcile that applies hears of it.
+    async fn plan_only(
+        &self,
+        subject: &Subject,
+        announced: Announced,
+        until: Deadline,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        self.shadow.note(&*self.documents).await?;
+        let planning = self.provisioner.steps(subject, announced, until);
+        let steps = match tokio::time::timeout_at(until.instant(), planning).await {
+            Ok(steps) => steps?,
+            Err(_) => return Err(out_of_time()),
+        };
+        progress.planned = Some(steps.iter().map(ToString::to_string).collect());
+        Ok(())
     }
 
     /// Subjects that have to be looked at next, as changes of their own. Without a queue they are done
@@ -529,8 +582,8 @@ impl Worker {
         }
         let subject = lease.subject().to_owned();
         let conclusion = Conclusion {
-            claims: Vec::new(),
             memo: memo.clone(),
+            ..Conclusion::default()
         };
         self.ledger.conclude(lease, conclusion).await?;
         let verdicts = self
@@ -589,6 +642,14 @@ impl Worker {
             }
         }
     }
+}
+
+fn out_of_time() -> Failure {
+    Failure::retryable(
+        Side::Program,
+        "the time of this run was up; the next run goes on from what is there",
+    )
+    .because(Cause::Timeout)
 }
 
 fn panicked() -> Failure {

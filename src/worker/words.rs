@@ -47,6 +47,23 @@ fn past(name: &'static str) -> &'static str {
     }
 }
 
+/// The state that an action ends, and the one that it begins, for the audit trail.
+pub(super) fn states(name: &str) -> (Option<&'static str>, Option<&'static str>) {
+    let (before, after) = match name {
+        action::CREATE_ACCOUNT => ("no account", "enabled"),
+        action::ENABLE_ACCOUNT => ("disabled", "enabled"),
+        action::DISABLE_ACCOUNT => ("enabled", "disabled"),
+        action::LINK | action::LINK_TEAM | action::ADOPT_TEAM => ("not linked", "linked"),
+        action::UNLINK_TEAM => ("linked", "not linked"),
+        action::JOIN_TEAM | action::ADD_MEMBERS => ("not a member", "member"),
+        action::LEAVE_TEAM | action::REMOVE_MEMBERS => ("member", "not a member"),
+        action::CREATE_TEAM => ("no team", "linked"),
+        action::DELETE_TEAM => ("linked", "no team"),
+        _ => return (None, None),
+    };
+    (Some(before), Some(after))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

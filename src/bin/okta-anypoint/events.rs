@@ -57,6 +57,8 @@ enum State {
     Done,
     Failed,
     Waiting,
+    Held,
+    Resolved,
 }
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
@@ -77,6 +79,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
             (_, Some(State::Done)) => Some(Status::Done),
             (_, Some(State::InProgress)) => Some(Status::InProgress),
             (_, Some(State::Waiting)) => Some(Status::Waiting),
+            (_, Some(State::Held)) => Some(Status::Held),
+            (_, Some(State::Resolved)) => Some(Status::Resolved),
             (false, None) => None,
         },
         subject: subject.map(|subject| subject.to_string()),
@@ -194,5 +198,7 @@ fn state(record: &Record, console: &Console) -> String {
         (Status::Done, _) => console.paint(Tone::Good, "done"),
         (Status::InProgress, _) => "in_progress".to_owned(),
         (Status::Waiting, _) => "waiting".to_owned(),
+        (Status::Held, _) => console.paint(Tone::Bad, "held"),
+        (Status::Resolved, _) => "resolved".to_owned(),
     }
 }

@@ -313,7 +313,19 @@ fn event_line(event: &Record) -> String {
         applied.join(", ")
     };
     let what = match event.status {
+        Status::Done if event.dry_run == Some(true) => {
+            format!("dry run, would do: {}", planned(event))
+        }
         Status::Done => done,
+        Status::Held => format!(
+            "held ({}), would do: {}",
+            event.held_for.as_deref().unwrap_or("no reason"),
+            planned(event)
+        ),
+        Status::Resolved => format!(
+            "resolved by {}",
+            event.resolved_by.as_deref().unwrap_or("a later look")
+        ),
         Status::InProgress => "in progress".to_owned(),
         Status::Waiting => {
             format!(
@@ -324,6 +336,15 @@ fn event_line(event: &Record) -> String {
         Status::Failed => format!("failed: {}", event.error.as_deref().unwrap_or("no reason")),
     };
     format!("{at}  {}  {what}", event.event_type)
+}
+
+fn planned(event: &Record) -> String {
+    let steps = event.planned.as_deref().unwrap_or_default();
+    if steps.is_empty() {
+        "nothing".to_owned()
+    } else {
+        steps.join(", ")
+    }
 }
 
 /// A value for people.

@@ -9,11 +9,14 @@ mod duration;
 mod env_file;
 mod events;
 mod explain;
+mod held;
+mod history;
 mod hook;
 mod link;
 mod man;
 mod names;
 mod outlook;
+mod pause;
 mod ready;
 mod remote;
 mod replay;
@@ -73,6 +76,13 @@ enum Command {
     Import(schedule::ImportArgs),
     Events(events::Args),
     Replay(replay::ReplayArgs),
+    Dismiss(replay::DismissArgs),
+    Held(held::HeldArgs),
+    Approve(held::ApproveArgs),
+    History(history::Args),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
+    Status(pause::StatusArgs),
     Explain(explain::Args),
     Push(replay::PushArgs),
     Link(link::LinkArgs),
@@ -125,6 +135,13 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::Import(args) => schedule::import(&args, console).await,
         Command::Events(args) => events::run(&args, console).await,
         Command::Replay(args) => replay::replay(&args, console).await,
+        Command::Dismiss(args) => replay::dismiss(&args, console).await,
+        Command::Held(args) => held::held(&args, console).await,
+        Command::Approve(args) => held::approve(&args, console).await,
+        Command::History(args) => history::run(&args, console).await,
+        Command::Pause(args) => pause::pause(&args, console).await,
+        Command::Resume(args) => pause::resume(&args, console).await,
+        Command::Status(args) => pause::status(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
         Command::Push(args) => replay::push(&args, console).await,
         Command::Link(args) => link::link(&args, console).await,

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{EventUuid, Subject};
-use okta_anypoint::ledger::{Reason, Record, Status};
+use okta_anypoint::ledger::{
+    BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
+};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Usage, Verdict};
@@ -19,11 +21,17 @@ With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
 
 Examples:
   okta-anypoint replay b1fae790-1619-11f1-af2d-4a5b9c3d7e1f
-  okta-anypoint events --failed --json | jq -r '.events[].id' | xargs okta-anypoint replay")]
+  okta-anypoint replay --failed --cause username_taken")]
 pub struct ReplayArgs {
     /// The events' uuids, as `events` lists them.
-    #[arg(required = true, value_name = "UUID")]
+    #[arg(required_unless_present = "failed", value_name = "UUID")]
     uuids: Vec<String>,
+    /// All events that failed.
+    #[arg(long, conflicts_with = "uuids")]
+    failed: bool,
+    /// Only those that failed for this cause, as `events --failed` names it.
+    #[arg(long, value_name = "CAUSE", requires = "failed")]
+    cause: Option<String>,
     #[command(flatten)]
     table: table::Args,
 }
@@ -51,6 +59,64 @@ pub struct PushArgs {
     table: table::Args,
 }
 
+/// Take failures off the list without doing them again. Their records stay, as resolved.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"dismissed\": [uuids]}.
+
+Examples:
+  okta-anypoint dismiss b1fae790-1619-11f1-af2d-4a5b9c3d7e1f")]
+pub struct DismissArgs {
+    /// The events' uuids, as `events --failed` lists them.
+    #[arg(required = true, value_name = "UUID")]
+    uuids: Vec<String>,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
+    let ledger = args.table.open_table_to_write().await?.ledger;
+    let mut dismissed = Vec::new();
+    let mut problem = false;
+    for uuid in &args.uuids {
+        let record = ledger.record(uuid).await?;
+        let open = record.filter(|record| record.status.is_open());
+        let Some(record) = open else {
+            console.say(format!("{uuid}  has not failed and is not held"))?;
+            problem = true;
+            continue;
+        };
+        let Leased::Ours(lease) = ledger.lease(&record.subject, table::LOOK_TIME).await? else {
+            console.say(format!(
+                "{uuid}  another run works on {}; try again",
+                record.subject
+            ))?;
+            problem = true;
+            continue;
+        };
+        let resolved = Resolved {
+            id: record.id.clone(),
+            by: BY_OPERATOR.to_owned(),
+        };
+        let conclusion = Conclusion {
+            resolved: vec![resolved],
+            ..Conclusion::default()
+        };
+        ledger.conclude(lease, conclusion).await?;
+        console.say(format!(
+            "{}  {uuid}",
+            console.paint(Tone::Good, "dismissed")
+        ))?;
+        dismissed.push(uuid);
+    }
+    console.emit(&json!({"dismissed": dismissed}))?;
+    Ok(if problem {
+        Verdict::Problem
+    } else {
+        Verdict::Done
+    })
+}
+
 /// The longest reason, in characters.
 const MAX_REASON: usize = 200;
 
@@ -74,6 +140,28 @@ pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
         })?;
         changes.push(change(&record)?);
     }
+    if args.failed {
+        let filter = Filter {
+            status: Some(Status::Failed),
+            ..Filter::default()
+        };
+        let is_meant = |record: &Record| match &args.cause {
+            Some(cause) => record.error_code.as_ref() == Some(cause),
+            None => true,
+        };
+        for record in operator.table.ledger.records(&filter).await? {
+            if !is_meant(&record) {
+                continue;
+            }
+            match change(&record) {
+                Ok(change) => changes.push(change),
+                // A message that nobody could read.
+                Err(_) => {
+                    console.say(format!("skipped  {}  it names no user or group", record.id))?
+                }
+            }
+        }
+    }
     work(&operator, &changes, Reason::Replay, console).await
 }
 
@@ -90,7 +178,8 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
     work(&operator, &changes, Reason::Replay, console).await
 }
 
-fn change(record: &Record) -> Result<Change> {
+/// The change that a record is about.
+pub fn change(record: &Record) -> Result<Change> {
     let readable = EventUuid::parse(record.uuid())
         .ok()
         .zip(record.subject.parse::<Subject>().ok());
@@ -113,12 +202,14 @@ fn change(record: &Record) -> Result<Change> {
     })
 }
 
-async fn work(
+/// Works on changes now and says what became of them.
+pub async fn work(
     operator: &Operator,
     changes: &[Change],
     reason: Reason,
     console: &Console,
 ) -> Result<Verdict> {
+    operator.refuse_while_paused().await?;
     let verdicts = operator.work(changes, reason).await;
     let mut results = Vec::new();
     let mut problem = false;
@@ -131,6 +222,21 @@ async fn work(
             queue.discard_dead(&change.uuid).await?;
         }
         let (mark, said) = match (&record, is_done) {
+            (Some(record), true) if record.dry_run == Some(true) => {
+                let planned = record.planned.as_deref().unwrap_or_default();
+                let would = if planned.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    planned.join(", ")
+                };
+                (
+                    console.paint(Tone::Good, "dry run"),
+                    Some(format!("would do: {would}")),
+                )
+            }
+            (Some(record), _) if record.status == Status::Held => {
+                (console.paint(Tone::Bad, "held"), record.held_for.clone())
+            }
             (_, true) => (console.paint(Tone::Good, "done"), None),
             (Some(record), _) if record.status == Status::Failed => {
                 (console.paint(Tone::Bad, "failed"), record.error.clone())

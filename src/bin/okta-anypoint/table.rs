@@ -13,10 +13,10 @@ use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::{
     Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger, lease_within,
 };
-use okta_anypoint::provision::Ports;
+use okta_anypoint::provision::{Changes, Ports, paused_since};
 use okta_anypoint::queue::SqliteQueue;
 use okta_anypoint::serve::{self, shell_word};
-use okta_anypoint::settings::{EngineSettings, Needs, Reader, ScheduleSettings};
+use okta_anypoint::settings::{EngineSettings, Kept, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::Metrics;
@@ -42,11 +42,13 @@ pub struct Args {
 }
 
 /// Both ports on one embedded database.
-pub fn sqlite(database: &Database, event_ttl: Duration, clock: &Arc<dyn Clock>) -> Table {
-    let ttl_days = u32::try_from(event_ttl.as_secs() / 86_400).unwrap_or(u32::MAX);
+pub fn sqlite(database: &Database, kept: Kept, clock: &Arc<dyn Clock>) -> Table {
     let store = Arc::new(SqliteStore::new(database.clone()));
     Table {
-        ledger: Arc::new(SqliteLedger::new(database.clone(), ttl_days, clock.clone())),
+        ledger: Arc::new(
+            SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
+                .keeping_audit(kept.audit_days),
+        ),
         documents: store.clone(),
         store,
     }
@@ -80,10 +82,19 @@ impl Args {
     /// The table alone, to read it; nothing else has to be set.
     pub async fn open_table(&self) -> Result<Table> {
         let mut reader = Reader::of_environment();
-        let days = EngineSettings::read_event_ttl(&mut reader);
+        let kept = Kept::read(&mut reader);
         let place = self.place(&mut reader);
-        let (days, place) = reader.finish(days.zip(place))?;
-        Ok(open(place, Access::Read, days, &clock()).await?.0)
+        let (kept, place) = reader.finish(kept.zip(place))?;
+        Ok(open(place, Access::Read, kept, &clock()).await?.0)
+    }
+
+    /// The table alone, to write it.
+    pub async fn open_table_to_write(&self) -> Result<Table> {
+        let mut reader = Reader::of_environment();
+        let kept = Kept::read(&mut reader);
+        let place = self.place(&mut reader);
+        let (kept, place) = reader.finish(kept.zip(place))?;
+        Ok(open(place, Access::Write, kept, &clock()).await?.0)
     }
 
     /// The table, both remotes and the rules, to work with them.
@@ -125,7 +136,7 @@ impl Args {
 
     async fn operator(engine: &EngineSettings, place: Place, access: Access) -> Result<Operator> {
         let clock = clock();
-        let (table, queue) = open(place, access, engine.event_ttl, &clock).await?;
+        let (table, queue) = open(place, access, engine.kept, &clock).await?;
         let ports = wiring::ports(engine, &table, &clock).map_err(|error| anyhow!(error))?;
         Ok(Operator {
             table,
@@ -165,20 +176,28 @@ pub enum Access {
 async fn open(
     place: Place,
     access: Access,
-    event_ttl: Duration,
+    kept: Kept,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Table, Option<SqliteQueue>)> {
     match place {
         Place::DynamoDb(name) => {
             let sdk = wiring::aws(aws::load, AWS_TIME).await;
-            Ok((wiring::dynamodb_table(&sdk, &name, event_ttl, clock), None))
+            Ok((wiring::dynamodb_table(&sdk, &name, kept, clock), None))
         }
         Place::File(file) => {
             let database = open_file(&file, access)?;
             let queue = serve::queue(&database, clock);
-            Ok((sqlite(&database, event_ttl, clock), Some(queue)))
+            Ok((sqlite(&database, kept, clock), Some(queue)))
         }
     }
+}
+
+/// `serve`'s file alone.
+pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQueue>)> {
+    let mut reader = Reader::of_environment();
+    let kept = Kept::read(&mut reader);
+    let kept = reader.finish(kept)?;
+    open(Place::File(file.to_owned()), access, kept, &clock()).await
 }
 
 /// An existing file: a misspelt name must not make an empty database.
@@ -240,6 +259,18 @@ impl Operator {
             .ledger
             .conclude(lease, Conclusion::default())
             .await?;
+        Ok(())
+    }
+
+    /// Refuses to work while changes are paused.
+    pub async fn refuse_while_paused(&self) -> Result<()> {
+        let is_paused = self.ports.policy.changes == Changes::Pause
+            || paused_since(&*self.ports.documents).await?.is_some();
+        if is_paused {
+            return Err(anyhow!(
+                "changes are paused, so nothing is worked on; resume them first"
+            ));
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::look::{GroupState, went_away};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
@@ -102,6 +103,13 @@ impl Work<'_> {
         if let Some(until_ms) = young {
             let seen = "Okta does not show yet what the event announced";
             self.progress.wait_until(until_ms, seen.to_owned());
+        }
+        let steps = plan.steps();
+        self.progress.because_of(&steps);
+        if let Some(why) = self.held(&plan.removes(&view)).await? {
+            let steps = steps.iter().map(ToString::to_string).collect();
+            self.progress.held = Some(Held { steps, why });
+            return Ok(End::Done(None));
         }
         if !self.carry_out_group(group, &view, &plan).await? {
             return Ok(End::LookAgain);
@@ -239,11 +247,13 @@ impl Work<'_> {
             anypoint
                 .remove_members(team, &plan.remove, self.look.deadline)
                 .await?;
-            self.applied(Applied::on(action::REMOVE_MEMBERS, team));
+            self.applied(Applied::on(action::REMOVE_MEMBERS, team).about(&plan.remove));
         }
         if !plan.add.is_empty() {
             match self.add_members(team, &plan.add).await? {
-                Added::Some => self.applied(Applied::on(action::ADD_MEMBERS, team)),
+                Added::Some => {
+                    self.applied(Applied::on(action::ADD_MEMBERS, team).about(&plan.add));
+                }
                 Added::Nobody => {}
                 Added::NoTeam => return Ok(false),
             }

@@ -260,6 +260,26 @@ impl GroupPlan {
         is_enough
     }
 
+    /// Whom the brake counts: the people who leave the team because the group left the selection.
+    pub fn removes(&self, view: &GroupView) -> Vec<String> {
+        let GroupWanted::Nothing(why) = &view.wanted else {
+            return Vec::new();
+        };
+        if *why == Unpushed::Gone {
+            return Vec::new();
+        }
+        let leaves = |found: &&MemberFound| {
+            self.end == Some(TeamEnd::Delete) || self.remove.contains(&found.account)
+        };
+        let leavers = view.found.iter().flatten().filter(leaves);
+        leavers
+            .map(|found| match &found.owner {
+                Owner::Current(user) | Owner::Former(user) => user.to_string(),
+                Owner::Unknown => found.account.to_string(),
+            })
+            .collect()
+    }
+
     /// Whether there is nothing to write at Anypoint.
     pub fn writes_nothing(&self) -> bool {
         self.remove.is_empty() && self.add.is_empty() && self.end.is_none()

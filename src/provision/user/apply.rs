@@ -10,6 +10,7 @@ use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Conclusion, Leased, SUBJECT_WAIT, lease_within};
+use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::policy::ResetEmail;
 use crate::provision::provisioner::{FollowUp, Work};
@@ -25,6 +26,16 @@ pub(super) enum End {
     Done,
     /// An account of the wanted name appeared since the look.
     LookAgain,
+}
+
+/// The app username that a plan is about.
+fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
+    match &plan.account {
+        AccountPlan::Nothing => view.link.as_ref().map(|link| link.username.clone()),
+        AccountPlan::Keep { username, .. } => Some(username.clone()),
+        AccountPlan::Take { link, .. } => Some(link.username.clone()),
+        AccountPlan::Create { person, .. } => Some(person.username.clone()),
+    }
 }
 
 fn groups_not_whole() -> Failure {
@@ -75,6 +86,14 @@ impl Work<'_> {
                 plan.believed.iter().chain(&plan.doubted).cloned().collect();
             self.remember(&findings);
             self.wait_for_second_look(&plan, looked.unshown);
+            let steps = plan.steps();
+            self.progress.because_of(&steps);
+            self.progress.username = username_of(&looked.view, &plan);
+            if let Some(why) = self.held(&plan.removes(&looked.view)).await? {
+                let steps = steps.iter().map(ToString::to_string).collect();
+                self.progress.held = Some(Held { steps, why });
+                return Ok(());
+            }
             match self.carry_out(&looked.view, &plan).await? {
                 End::LookAgain => {}
                 End::Done if looked.view.misses_groups() => {
@@ -199,7 +218,7 @@ impl Work<'_> {
         anypoint
             .update_account(account, changes, self.look.deadline)
             .await?;
-        self.applied(Applied::on(update_name(changes), account));
+        self.applied(Applied::on(update_name(changes), account).of(changes.fields()));
         Ok(())
     }
 

@@ -270,6 +270,20 @@ impl UserPlan {
         self.join = view.teams.iter().filter(missing).cloned().collect();
     }
 
+    /// Whom the brake counts: the user, who loses an enabled account because of an unassignment.
+    pub fn removes(&self, view: &UserView) -> Vec<String> {
+        let is_unassigned = matches!(
+            view.wanted,
+            Wanted::Nothing(Unwanted::NotAssigned | Unwanted::AssignmentEnded)
+        );
+        let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
+        if is_unassigned && is_disabled {
+            vec![view.user.to_string()]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// The same plan, step by step, in the order in which it is carried out.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();

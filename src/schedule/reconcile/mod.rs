@@ -26,7 +26,7 @@ mod plan;
 pub(super) mod read;
 mod world;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
@@ -38,8 +38,11 @@ use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
+use crate::ledger::{Filter, Status};
 use crate::okta::{AppUser, Assignment};
-use crate::provision::{KEPT_TEAMS_GIVEN_UP, TeamRemoval};
+use crate::provision::{
+    KEPT_TEAMS_GIVEN_UP, TeamRemoval, dry_runs, dry_runs_taken_up, note_linked_users,
+};
 use crate::store::{Memory, UserLink};
 
 use plan::{Plan, Planned};
@@ -80,6 +83,13 @@ impl Scheduler {
             .await?;
         drop(read);
         let now_ms = self.clock().now_ms();
+        note_linked_users(&**self.documents(), linked).await?;
+        let dry_runs = dry_runs(&**self.documents()).await?;
+        let planned_only = match dry_runs {
+            Some(_) => self.planned_only(&plan).await?,
+            None => Vec::new(),
+        };
+        summary.set("dry_runs", planned_only.len());
         // Users first: a group then finds its members linked and needs no second look.
         let changes: Vec<Change> = plan
             .users
@@ -89,6 +99,11 @@ impl Scheduler {
                 planned: planned.not_shown.clone(),
                 ..Change::found(planned.subject.clone(), now_ms)
             })
+            .chain(
+                planned_only
+                    .into_iter()
+                    .map(|subject| Change::found(subject, now_ms)),
+            )
             .collect();
         let sent = self.send(&changes, deadline).await;
         summary.set("queued", sent.count);
@@ -97,6 +112,8 @@ impl Scheduler {
         }
         if sent.out_of_time {
             summary.outcome = Outcome::Continues;
+        } else if let Some(version) = dry_runs {
+            dry_runs_taken_up(&**self.documents(), version).await?;
         }
         if plan.given_up == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
             // From now on a look at a user may take people out of teams; see `Look::user`.
@@ -107,8 +124,44 @@ impl Scheduler {
         Ok(())
     }
 
+    /// The subjects of dry runs that do not differ, or whose plan says nothing of them: they are looked at once more.
+    async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
+        let filter = Filter {
+            status: Some(Status::Done),
+            ..Filter::default()
+        };
+        let records = self.ports.ledger.records(&filter).await?;
+        let planned: HashSet<&Subject> = plan
+            .users
+            .iter()
+            .chain(&plan.groups)
+            .map(|planned| &planned.subject)
+            .collect();
+        let subjects: BTreeSet<Subject> = records
+            .into_iter()
+            .filter(|record| record.dry_run == Some(true))
+            .filter_map(|record| record.subject.parse().ok())
+            .filter(|subject| !planned.contains(subject))
+            .collect();
+        Ok(subjects.into_iter().collect())
+    }
+
+    /// The subjects that the brake holds.
+    async fn held(&self) -> Result<HashSet<Subject>, Failure> {
+        let filter = Filter {
+            status: Some(Status::Held),
+            ..Filter::default()
+        };
+        let records = self.ports.ledger.records(&filter).await?;
+        Ok(records
+            .into_iter()
+            .filter_map(|record| record.subject.parse().ok())
+            .collect())
+    }
+
     async fn plan_all(&self, read: &Snapshot, deadline: Deadline) -> Result<Plan, Failure> {
         let mut world = World::new(read, &self.ports.policy);
+        world.held = self.held().await?;
         let doubtful = world.doubtful_accounts();
         world.former = self.store().account_owners(&doubtful).await?;
         let gate = Gate::new(self, deadline);
@@ -167,8 +220,9 @@ impl Scheduler {
                      MAX_DEACTIVATIONS allows {allowed}. Nothing was changed."
                 ),
                 format!(
-                    "Look at the plan (`okta-anypoint plan`). If Okta is right, run it once with \
-                     MAX_DEACTIVATIONS={losing}; if not, look for what is missing in Okta."
+                    "Look at the plan (`okta-anypoint plan`). If Okta is right, approve it: run \
+                     `okta-anypoint reconcile` once with MAX_DEACTIVATIONS={losing}. If not, look for what is \
+                     missing in Okta."
                 ),
             )
         })

@@ -69,7 +69,8 @@ impl World<'_> {
         let mut users: Vec<(&&OktaUserId, &Result<Wanted, Failure>)> = self.wanted.iter().collect();
         users.sort_by_key(|(user, _)| **user);
         for (user, wanted) in users {
-            if self.conflicting.contains(*user) {
+            let is_held = self.held.contains(&Subject::User((*user).clone()));
+            if is_held || self.conflicting.contains(*user) {
                 continue;
             }
             let planned = wanted.clone().and_then(|wanted| {
@@ -138,6 +139,9 @@ impl World<'_> {
             .collect();
         for pushed in &groups {
             let group = &pushed.group.id;
+            if self.held.contains(&Subject::Group(group.clone())) {
+                continue;
+            }
             let link = self.read.team_links.get(group);
             let name = self.team_name(&pushed.group);
             let planned = name.and_then(|name| {
@@ -170,6 +174,7 @@ impl World<'_> {
             .iter()
             .filter(|(group, _)| groups.iter().all(|pushed| pushed.group.id != **group))
             .filter(|(group, _)| !self.read.unread_groups.contains(*group))
+            .filter(|(group, _)| !self.held.contains(&Subject::Group((*group).clone())))
             .collect();
         others.sort_by_key(|(group, _)| *group);
         for (group, link) in others {

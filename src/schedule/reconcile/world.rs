@@ -34,6 +34,8 @@ pub(super) struct World<'a> {
     pub(super) former: HashMap<AccountId, AccountOwner>,
     /// Owners of wanted accounts that Okta has no user of any more; see [`World::doubtful_owners`].
     pub(super) gone: HashSet<OktaUserId>,
+    /// Subjects that the brake holds: they are neither planned nor counted.
+    pub(super) held: HashSet<Subject>,
 }
 
 impl<'a> World<'a> {
@@ -105,6 +107,7 @@ impl<'a> World<'a> {
             pushed: read.groups.iter().map(|pushed| &pushed.group.id).collect(),
             former: HashMap::new(),
             gone: HashSet::new(),
+            held: HashSet::new(),
         }
     }
 

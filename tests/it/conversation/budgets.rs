@@ -50,6 +50,11 @@ impl Calls {
     }
 }
 
+const KEPT: okta_anypoint::settings::Kept = okta_anypoint::settings::Kept {
+    event_days: 1,
+    audit_days: 1,
+};
+
 #[tokio::test]
 async fn a_new_user_in_a_team_costs_eight_calls_in_five_steps_and_an_unchanged_one_six_in_three() {
     let time = Duration::from_secs(60);
@@ -106,7 +111,7 @@ async fn on_dynamodb(time: Duration) -> (World, Between) {
     let (_, name) = servers::table().await;
     let sdk = servers::config(counter.url()).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let table = dynamodb_table(&sdk, &name, Duration::from_secs(86_400), &clock);
+    let table = dynamodb_table(&sdk, &name, KEPT, &clock);
     let world = World::on(table, Policy::default(), Pace::INLINE, time).await;
     (world, counter)
 }

@@ -14,6 +14,7 @@ mod notes;
 mod overtaken;
 mod peers;
 mod refused;
+mod safely;
 mod teams;
 mod teams_meanwhile;
 mod users;

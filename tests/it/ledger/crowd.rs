@@ -122,6 +122,7 @@ async fn owners_take_turns(world: World) {
             let conclusion = Conclusion {
                 claims: Vec::new(),
                 memo: Memo::Write(Some((before + 1).to_string())),
+                ..Conclusion::default()
             };
             ledger.conclude(lease, conclusion).await.unwrap();
         });

@@ -36,6 +36,7 @@ async fn give_back(world: &World, lease: Lease, memo: Memo) {
     let conclusion = Conclusion {
         claims: Vec::new(),
         memo,
+        ..Conclusion::default()
     };
     let recorded = world.ledger.conclude(lease, conclusion).await.unwrap();
     assert_eq!(recorded, []);
@@ -94,6 +95,7 @@ async fn a_lease_is_given_back(world: World) {
     let conclusion = Conclusion {
         claims: vec![(claim, ending(EndState::Done))],
         memo: Memo::Write(None),
+        ..Conclusion::default()
     };
     let recorded = world.ledger.conclude(next, conclusion).await.unwrap();
     assert_eq!(recorded, [Recorded::Written]);
@@ -202,6 +204,7 @@ async fn a_lost_lease_concludes_nothing(world: World) {
     let conclusion = Conclusion {
         claims,
         memo: write("late"),
+        ..Conclusion::default()
     };
     let recorded = world.ledger.conclude(lost, conclusion).await.unwrap();
     assert_eq!(recorded, [Recorded::Superseded; 2]);

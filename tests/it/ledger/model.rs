@@ -293,7 +293,7 @@ impl Model {
             unfinished: deaths + 1,
             applied: match reason {
                 Reason::Delivery => applied,
-                Reason::Replay => Vec::new(),
+                Reason::Replay | Reason::Approval => Vec::new(),
             },
         };
         self.events.insert(key, event);
@@ -540,6 +540,7 @@ impl History<'_> {
         let conclusion = Conclusion {
             claims: claims.into_iter().collect(),
             memo,
+            ..Conclusion::default()
         };
         let recorded = self.world.ledger.conclude(run.lease, conclusion).await;
         prop_assert_eq!(recorded.unwrap(), due);

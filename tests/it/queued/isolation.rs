@@ -12,8 +12,8 @@ use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use okta_anypoint::ledger::{
-    Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record, Recorded,
-    Status, Work,
+    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record,
+    Recorded, Status, Work,
 };
 use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
@@ -115,6 +115,12 @@ struct Fails(String, Way, Arc<dyn Ledger>);
 
 #[async_trait]
 impl Ledger for Fails {
+    async fn history(&self, subject: &str, since_ms: i64) -> Answer<Vec<AuditEntry>> {
+        self.2.history(subject, since_ms).await
+    }
+    async fn whole_history(&self, since_ms: i64) -> Answer<Vec<AuditEntry>> {
+        self.2.whole_history(since_ms).await
+    }
     async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Answer<Outcome> {
         if work.subject == self.0 {
             match self.1 {

@@ -40,6 +40,7 @@ async fn leave(world: &World, u: usize, memory: &Memory) {
     let conclusion = Conclusion {
         claims: Vec::new(),
         memo: memory.to_memo(),
+        ..Conclusion::default()
     };
     world.ledger.conclude(lease, conclusion).await.unwrap();
 }

@@ -216,7 +216,7 @@ impl Rig {
 
 pub fn settled(record: &Record) -> bool {
     match record.status {
-        Status::Done => true,
+        Status::Done | Status::Held | Status::Resolved => true,
         Status::Failed => record.error_class == Some(Class::Permanent),
         Status::InProgress | Status::Waiting => false,
     }

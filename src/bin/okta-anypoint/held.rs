@@ -1,0 +1,128 @@
+//! `held` and `approve`: what the brake held, and how it goes on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use okta_anypoint::clock::{later, rfc3339};
+use okta_anypoint::ledger::{Filter, Ledger, Reason, Record, Status};
+use okta_anypoint::provision::lift_brake;
+use serde_json::json;
+
+use crate::console::{Console, Tone, Usage, Verdict};
+use crate::duration::duration;
+use crate::{names, replay, table};
+
+/// List the users and groups that the brake holds, with what would be done.
+///
+/// MAX_REMOVALS_PER_HOUR bounds how many people may lose access by events. What is beyond it waits here for
+/// `approve`, or for a change in Okta that takes it back.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"held\": [{\"id\", \"subject\", \"planned\", \"held_for\", \"published\", \"updated_at_ms\"}]}.
+
+Examples:
+  okta-anypoint held
+  okta-anypoint held --json | jq -r '.held[].subject'")]
+pub struct HeldArgs {
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Approve what the brake holds: look at it afresh and do what Okta says now.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+
+Examples:
+  okta-anypoint approve ada.lovelace@acme.example
+  okta-anypoint approve --count 25
+  okta-anypoint approve --all --for 2h")]
+pub struct ApproveArgs {
+    /// Okta ids, logins, usernames or group names that `held` lists.
+    #[arg(value_name = "USER_OR_GROUP", required_unless_present_any = ["count", "all"])]
+    names: Vec<String>,
+    /// So many of those that were held first.
+    #[arg(long, value_name = "N", conflicts_with_all = ["names", "all"])]
+    count: Option<usize>,
+    /// All of them.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Also let everything pass from now on, for this long: 90s, 30m, 12h.
+    #[arg(long = "for", value_name = "TIME", requires = "all", value_parser = duration)]
+    lift: Option<Duration>,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// The newest held record of each subject, those that were held first in front.
+async fn of_subjects(ledger: &dyn Ledger) -> Result<Vec<Record>> {
+    let filter = Filter {
+        status: Some(Status::Held),
+        ..Filter::default()
+    };
+    let mut newest: BTreeMap<String, Record> = BTreeMap::new();
+    for record in ledger.records(&filter).await? {
+        newest.entry(record.subject.clone()).or_insert(record);
+    }
+    let mut records: Vec<Record> = newest.into_values().collect();
+    records.sort_by_key(|record| record.updated_at_ms);
+    Ok(records)
+}
+
+pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
+    let records = of_subjects(&*args.table.open_table().await?.ledger).await?;
+    console.emit(&json!({"held": records}))?;
+    if records.is_empty() {
+        console.say("the brake holds nothing")?;
+        return Ok(Verdict::Done);
+    }
+    for record in &records {
+        let subject = console.paint(Tone::Bad, &record.subject);
+        let why = record
+            .held_for
+            .as_deref()
+            .unwrap_or("no reason is recorded");
+        console.say(format!(
+            "{subject}  since {}",
+            rfc3339(record.updated_at_ms)
+        ))?;
+        let planned = record.planned.as_deref().unwrap_or_default().join(", ");
+        console.say(format!("  would do: {planned}\n  {why}"))?;
+    }
+    console.say(format!(
+        "\nIf Okta is right: okta-anypoint approve --all{0}, or name users and groups. \
+         If not, undo the change in Okta.",
+        args.table.option()
+    ))?;
+    Ok(Verdict::Done)
+}
+
+pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    let mut records = of_subjects(&*operator.table.ledger).await?;
+    if !args.names.is_empty() {
+        let mut named = Vec::new();
+        for name in &args.names {
+            let subject = names::subject(&operator, name).await?.to_string();
+            let found = records.iter().find(|record| record.subject == subject);
+            named.push(found.cloned().ok_or_else(|| {
+                Usage(format!(
+                    "the brake does not hold {subject}; `okta-anypoint held` lists what it holds"
+                ))
+            })?);
+        }
+        records = named;
+    }
+    records.truncate(args.count.unwrap_or(usize::MAX));
+    if let Some(time) = args.lift {
+        let until_ms = later(operator.clock.now_ms(), time);
+        lift_brake(&*operator.ports.documents, until_ms).await?;
+        console.say(format!("the brake is off until {}", rfc3339(until_ms)))?;
+    }
+    let changes = records
+        .iter()
+        .map(replay::change)
+        .collect::<Result<Vec<_>>>()?;
+    replay::work(&operator, &changes, Reason::Approval, console).await
+}

@@ -1,0 +1,171 @@
+//! `history`: the audit trail.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use okta_anypoint::clock::rfc3339;
+use okta_anypoint::ledger::AuditEntry;
+use serde_json::json;
+
+use crate::console::{Console, Verdict};
+use crate::duration::duration;
+use crate::{names, table};
+
+/// How far back it goes by default.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Show what was changed at Anypoint and Okta, for whom, why, and who asked for it.
+///
+/// Entries hold ids, app usernames and the names of attributes, no values.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"entries\": [{\"at_ms\", \"subject\", \"action\", \"id\", \"username\", \"before\", \"after\", \
+\"fields\", \"count\", \"ids\", \"why\", \"event\", \"event_type\", \"actor\", \"reason\"}]}.
+
+Examples:
+  okta-anypoint history ada.lovelace@acme.example --since 90d
+  okta-anypoint history --since 7d --output csv > changes.csv")]
+pub struct Args {
+    /// An Okta id, login, username or group name; without it, everybody's: that reads the whole table.
+    #[arg(value_name = "USER_OR_GROUP")]
+    subject: Option<String>,
+    /// How far back: 90s, 30m, 12h, 7d [default: 30d].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    since: Option<Duration>,
+    /// In which form.
+    #[arg(long, value_name = "FORM", conflicts_with = "json")]
+    output: Option<Output>,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Comma-separated values (RFC 4180).
+    Csv,
+}
+
+pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+    let subject = match &args.subject {
+        None => None,
+        Some(name) => Some(match names::by_id(name) {
+            Some(subject) => subject,
+            None => names::subject(&args.table.open_to_read().await?, name).await?,
+        }),
+    };
+    let since = args.since.unwrap_or(DAY * 30);
+    let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    let since_ms = table::clock().now_ms().saturating_sub(since_ms);
+    let ledger = args.table.open_table().await?.ledger;
+    let entries = match &subject {
+        Some(subject) => ledger.history(&subject.to_string(), since_ms).await?,
+        None => ledger.whole_history(since_ms).await?,
+    };
+    if args.output == Some(Output::Csv) {
+        console.say(csv(&entries))?;
+        return Ok(Verdict::Done);
+    }
+    console.emit(&json!({"entries": entries}))?;
+    if entries.is_empty() {
+        console.say("nothing was changed")?;
+    }
+    for entry in &entries {
+        console.say(line(entry))?;
+    }
+    Ok(Verdict::Done)
+}
+
+/// One entry for people.
+pub fn line(entry: &AuditEntry) -> String {
+    let mut line = format!(
+        "{}  {}  {}",
+        rfc3339(entry.at_ms.div_euclid(1000) * 1000),
+        entry.subject,
+        entry.action
+    );
+    if let Some(id) = &entry.id {
+        line.push_str(&format!(" {id}"));
+    }
+    if let (Some(before), Some(after)) = (&entry.before, &entry.after) {
+        line.push_str(&format!(" ({before} -> {after})"));
+    }
+    if !entry.fields.is_empty() {
+        line.push_str(&format!(" [{}]", entry.fields.join(", ")));
+    }
+    if let Some(count) = entry.count {
+        line.push_str(&format!(" {count} people"));
+    }
+    let asked = [
+        entry.why.as_deref().map(str::to_owned),
+        entry
+            .event_type
+            .as_ref()
+            .map(|kind| format!("event {kind}")),
+        entry.actor.as_ref().map(|actor| format!("actor {actor}")),
+        entry
+            .reason
+            .as_ref()
+            .map(|reason| format!("reason: {reason}")),
+    ];
+    let asked: Vec<String> = asked.into_iter().flatten().collect();
+    format!("{line}\n  {}", asked.join("; "))
+}
+
+const COLUMNS: &str =
+    "at,subject,action,id,username,before,after,fields,count,ids,why,event,event_type,actor,reason";
+
+fn csv(entries: &[AuditEntry]) -> String {
+    let mut rows = vec![COLUMNS.to_owned()];
+    for entry in entries {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let cells = [
+            rfc3339(entry.at_ms),
+            entry.subject.clone(),
+            entry.action.clone(),
+            text(&entry.id),
+            text(&entry.username),
+            text(&entry.before),
+            text(&entry.after),
+            entry.fields.join(" "),
+            entry
+                .count
+                .map(|count| count.to_string())
+                .unwrap_or_default(),
+            entry.ids.join(" "),
+            text(&entry.why),
+            text(&entry.event),
+            text(&entry.event_type),
+            text(&entry.actor),
+            text(&entry.reason),
+        ];
+        rows.push(cells.map(|cell| quoted(&cell)).join(","));
+    }
+    rows.join("\n")
+}
+
+/// A cell; a spreadsheet must not take it for a formula.
+fn quoted(cell: &str) -> String {
+    let cell = match cell.chars().next() {
+        Some('=' | '+' | '-' | '@') => format!("'{cell}"),
+        _ => cell.to_owned(),
+    };
+    if cell.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_cannot_break_out_of_its_row_or_be_a_formula() {
+        assert_eq!(quoted("a,b"), "\"a,b\"");
+        assert_eq!(quoted("a \"b\""), "\"a \"\"b\"\"\"");
+        assert_eq!(quoted("=1+1"), "'=1+1");
+        assert_eq!(quoted("plain"), "plain");
+    }
+}

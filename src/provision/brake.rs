@@ -1,0 +1,143 @@
+//! The brake: how many people may lose access by events within an hour (`MAX_REMOVALS_PER_HOUR`).
+//!
+//! Counted are people who lose their account because they are not assigned any more, and people who leave a
+//! team because their group left the selection. Not counted: members who left a group; users whom Okta says to be
+//! suspended, deactivated or deleted; groups that are deleted; changes of a username. A reconcile's removals are
+//! limited by `MAX_DEACTIVATIONS` instead.
+//!
+//! What is beyond the limit is *held*: its record says so, and its message is acknowledged. Each later event of the
+//! subject looks afresh, and so does an operator's approval. Time alone releases nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::provisioner::Work;
+use crate::failure::Failure;
+use crate::store::{Documents, Stored};
+
+/// Whether the brake counts what a run takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Brake {
+    /// It does.
+    #[default]
+    Counts,
+    /// The removals passed another limit, or an operator asked for them.
+    Passes,
+}
+
+/// What the brake held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What would be done, in order.
+    pub steps: Vec<String>,
+    /// Why it is held, in words.
+    pub why: String,
+}
+
+/// The document with the number of linked users that the last reconcile counted.
+const LINKED_USERS: &str = "linked_users";
+/// The document with the time until which everything passes.
+const LIFTED: &str = "brake_lifted";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LinkedUsers {
+    count: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Lifted {
+    until_ms: i64,
+}
+
+impl Work<'_> {
+    /// Asks whether these people may lose their access now. `Some`: why not.
+    pub(super) async fn held(&self, people: &[String]) -> Result<Option<String>, Failure> {
+        if self.brake == Brake::Passes || people.is_empty() {
+            return Ok(None);
+        }
+        let ports = self.ports();
+        let limit = ports.policy.removals;
+        if limit.allowed(0).is_none() {
+            return Ok(None);
+        }
+        let now_ms = ports.clock.now_ms();
+        let documents = &*ports.documents;
+        let (linked, lifted) = futures_util::future::try_join(
+            read::<LinkedUsers>(documents, LINKED_USERS),
+            read::<Lifted>(documents, LIFTED),
+        )
+        .await?;
+        if lifted.is_some_and(|lifted| now_ms < lifted.until_ms) {
+            return Ok(None);
+        }
+        let linked = match linked {
+            Some(linked) => linked.count,
+            None => reported(documents).await?,
+        };
+        let Some(allowed) = limit.allowed(linked) else {
+            return Ok(None);
+        };
+        let mut total = people.len();
+        if total <= allowed {
+            let tally = documents.count_removals(people, now_ms).await?;
+            if tally.total <= allowed {
+                return Ok(None);
+            }
+            documents.uncount_removals(&tally.newly, now_ms).await?;
+            total = tally.total;
+        }
+        Ok(Some(format!(
+            "{total} people would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows {allowed}"
+        )))
+    }
+}
+
+/// Notes how many users are linked: a share of them is the limit.
+///
+/// # Errors
+/// When the table fails.
+pub async fn note_linked_users(documents: &dyn Documents, count: usize) -> Result<(), Failure> {
+    write(documents, LINKED_USERS, &LinkedUsers { count }).await
+}
+
+/// Lets everything pass until `until_ms` (milliseconds since the epoch).
+///
+/// # Errors
+/// When the table fails.
+pub async fn lift_brake(documents: &dyn Documents, until_ms: i64) -> Result<(), Failure> {
+    write(documents, LIFTED, &Lifted { until_ms }).await
+}
+
+pub(super) async fn read<T: serde::de::DeserializeOwned>(
+    documents: &dyn Documents,
+    name: &str,
+) -> Result<Option<T>, Failure> {
+    let found = documents.document(name).await?;
+    Ok(found.and_then(|found| serde_json::from_str(&found.json).ok()))
+}
+
+/// What the last reconcile that only reported had counted.
+async fn reported(documents: &dyn Documents) -> Result<usize, Failure> {
+    let report: Option<serde_json::Value> = read(documents, "report#reconcile").await?;
+    let counted = report.and_then(|report| report["counts"]["user_links"].as_u64());
+    Ok(counted
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(0))
+}
+
+/// Writes a document whose last writer wins.
+pub(super) async fn write<T: Serialize>(
+    documents: &dyn Documents,
+    name: &str,
+    value: &T,
+) -> Result<(), Failure> {
+    let Ok(json) = serde_json::to_string(value) else {
+        return Ok(());
+    };
+    loop {
+        let found = documents.document(name).await?;
+        let version = found.map_or(0, |found| found.version);
+        if documents.put_document(name, &json, version).await? == Stored::Written {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The pause that an operator sets on `serve`'s file: messages wait, and no task runs.
+
+use serde::{Deserialize, Serialize};
+
+use super::brake::{read, write};
+use crate::failure::Failure;
+use crate::store::Documents;
+
+const NAME: &str = "paused";
+
+/// Since when changes are paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Paused {
+    since_ms: Option<i64>,
+}
+
+/// Since when changes are paused, in milliseconds since the epoch; `None`: they are not.
+///
+/// # Errors
+/// When the table fails.
+pub async fn paused_since(documents: &dyn Documents) -> Result<Option<i64>, Failure> {
+    let paused: Option<Paused> = read(documents, NAME).await?;
+    Ok(paused.and_then(|paused| paused.since_ms))
+}
+
+/// Pauses changes from `since_ms` on (milliseconds since the epoch); `None` resumes them.
+///
+/// # Errors
+/// When the table fails.
+pub async fn pause_changes(
+    documents: &dyn Documents,
+    since_ms: Option<i64>,
+) -> Result<(), Failure> {
+    write(documents, NAME, &Paused { since_ms }).await
+}

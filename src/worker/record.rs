@@ -1,0 +1,116 @@
+//! What a run leaves: the end of its claims, what the next run has to know, and the audit trail.
+
+use super::words::states;
+use crate::event::Change;
+use crate::failure::Failure;
+use crate::ledger::{AuditEntry, Claim, EndState, Ending, Lease, Resolved, Status};
+use crate::provision::{Applied, Progress};
+use crate::store::Memory;
+
+/// Open records of one subject that are remembered.
+const MAX_OPEN: usize = 20;
+
+/// How the claims of a run end.
+pub(super) fn ending(result: Result<(), Failure>, progress: &mut Progress) -> Ending {
+    let applied = progress.applied.iter().map(ToString::to_string).collect();
+    let state = match result {
+        Err(failure) => EndState::Failed(failure),
+        Ok(()) => {
+            if let Some(held) = progress.held.take() {
+                EndState::Held {
+                    steps: held.steps,
+                    why: held.why,
+                }
+            } else if let Some(steps) = progress.planned.take() {
+                EndState::Planned { steps }
+            } else if let Some(wait) = progress.wait.take() {
+                EndState::Waiting {
+                    until_ms: wait.until_ms,
+                    seen: wait.seen,
+                }
+            } else {
+                EndState::Done
+            }
+        }
+    };
+    Ending { applied, state }
+}
+
+/// Remembers the records that somebody has to do something about. A look that ends in sync resolves those
+/// of earlier runs.
+pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
+    let own = |id: &String| ended.iter().any(|(claim, _)| claim.id() == id);
+    memory.open.retain(|id| !own(id));
+    for (claim, ending) in ended {
+        if ending.status().is_open() {
+            memory.open.push(claim.id().to_owned());
+        }
+    }
+    let surplus = memory.open.len().saturating_sub(MAX_OPEN);
+    memory.open.drain(..surplus);
+    let in_sync = |(_, ending): &(Claim, Ending)| match &ending.state {
+        EndState::Planned { steps } => steps.is_empty(),
+        _ => ending.status() == Status::Done,
+    };
+    match ended.first() {
+        Some((claim, _)) if ended.iter().all(in_sync) => {
+            let resolved = |id| Resolved {
+                id,
+                by: claim.id().to_owned(),
+            };
+            memory.open.drain(..).map(resolved).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The audit entries of a run: one for each change, and one for a run that was cut off before it.
+pub(super) fn audit(
+    lease: &Lease,
+    asked: Option<&Change>,
+    progress: &Progress,
+    now_ms: i64,
+) -> Vec<AuditEntry> {
+    let entry = |action: &str| AuditEntry {
+        at_ms: now_ms,
+        subject: lease.subject().to_owned(),
+        action: action.to_owned(),
+        username: progress.username.clone(),
+        event: asked.map(|change| change.uuid.to_string()),
+        event_type: asked.map(|change| change.event_type.clone()),
+        actor: asked.and_then(|change| change.actor.as_ref().map(ToString::to_string)),
+        reason: asked.and_then(|change| change.reason.clone()),
+        ..AuditEntry::default()
+    };
+    let interrupted = (lease.took_over() && progress.planned.is_none()).then(|| {
+        let found = match progress.applied.len() {
+            _ if asked.is_none() => "no event of the subject was open".to_owned(),
+            0 => "the subject was in sync, or could not be looked at".to_owned(),
+            steps => format!("{steps} steps were still to be done"),
+        };
+        AuditEntry {
+            why: Some(found),
+            ..entry(AuditEntry::INTERRUPTED)
+        }
+    });
+    let of = |applied: &Applied| {
+        let (before, after) = states(applied.action);
+        let people = &applied.people;
+        AuditEntry {
+            id: applied.id.clone(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+            fields: applied.fields.iter().map(ToString::to_string).collect(),
+            count: (!people.is_empty()).then_some(people.len()),
+            ids: people
+                .iter()
+                .take(AuditEntry::MAX_IDS)
+                .map(ToString::to_string)
+                .collect(),
+            why: progress.reasons.get(applied.action).cloned(),
+            ..entry(applied.action)
+        }
+    };
+    let changes = progress.applied.iter().map(of);
+    interrupted.into_iter().chain(changes).collect()
+}

@@ -1,0 +1,337 @@
+//! The first hour: dry runs, the brake on removals, failures that settle themselves, and the audit trail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::ids::{OktaUserId, Subject};
+use okta_anypoint::ledger::{AuditEntry, Filter, Reason, Record, Status};
+use okta_anypoint::provision::{Changes, Policy, RemovalLimit, dry_runs};
+use okta_anypoint::simulator::okta::LogEvent;
+use okta_anypoint::worker::{Pace, Worker};
+
+use super::evidence::{denied, truth};
+use crate::world::{APP, World, lease, worker};
+
+async fn history(world: &World, subject: &str) -> Vec<AuditEntry> {
+    world.table.ledger.history(subject, 0).await.unwrap()
+}
+
+fn actions(entries: &[AuditEntry]) -> Vec<&str> {
+    entries.iter().map(|entry| &*entry.action).collect()
+}
+
+async fn held(world: &World) -> Vec<Record> {
+    let filter = Filter {
+        status: Some(Status::Held),
+        ..Filter::default()
+    };
+    world.table.ledger.records(&filter).await.unwrap()
+}
+
+async fn with_limit(removals: RemovalLimit) -> World {
+    World::with(Policy {
+        removals,
+        ..Policy::default()
+    })
+    .await
+}
+
+fn unassign(world: &World, user: &str) -> Vec<LogEvent> {
+    world.okta_does(|okta| okta.unassign(APP, user))
+}
+
+/// An operator's work on what is recorded of an event.
+async fn again(world: &World, event: &LogEvent, reason: Reason) {
+    let record = world.record(event).await;
+    let subject: Subject = record.subject.parse().unwrap();
+    let change = Change {
+        uuid: record.uuid().parse().unwrap(),
+        event_type: record.event_type.clone(),
+        ..Change::found(subject, 0)
+    };
+    let deadline = Deadline::within(Duration::from_secs(20));
+    worker(&world.ports).run(&[change], reason, deadline).await;
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_at_neither_side_and_says_what_it_would_do() {
+    let world = World::with(Policy {
+        changes: Changes::Report,
+        ..Policy::default()
+    })
+    .await;
+    world.forget_traffic();
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    let assigned = world.okta_does(|okta| okta.assign_group(APP, &devs));
+    assert_eq!(world.deliver(&assigned).await, 204);
+
+    assert_eq!(world.writes(), 0, "{:?}", world.calls());
+    assert_eq!(world.account("ann"), "none");
+    let record = world.record(&events[0]).await;
+    assert_eq!((record.status, record.dry_run), (Status::Done, Some(true)));
+    assert_eq!(record.applied, Some(Vec::new()));
+    assert_eq!(
+        record.planned.unwrap(),
+        ["create_account", "mail_reset", "link"]
+    );
+    assert_eq!(
+        world.record(&assigned[0]).await.planned.unwrap(),
+        ["create_team"]
+    );
+    assert!(dry_runs(&*world.table.documents).await.unwrap().is_some());
+    assert_eq!(history(&world, &format!("user#{ann}")).await, []);
+    world.done();
+}
+
+#[tokio::test]
+async fn while_changes_are_paused_nothing_is_worked_on_and_everything_comes_back() {
+    let world = World::new().await;
+    let mut ports = world.ports.clone();
+    ports.policy = Arc::new(Policy {
+        changes: Changes::Pause,
+        ..Policy::default()
+    });
+    let ann = world.user("ann");
+    world.forget_traffic();
+    let subject = Subject::User(OktaUserId::parse(&*ann).unwrap());
+    let verdict = crate::world::look_at(&worker(&ports), subject).await;
+    assert!(verdict.is_retry());
+    assert_eq!(world.calls(), Vec::<String>::new());
+    world.done();
+}
+
+#[tokio::test]
+async fn the_brake_holds_what_is_beyond_the_limit_and_nothing_else() {
+    let world = with_limit(RemovalLimit::Count(2)).await;
+    let mut users = Vec::new();
+    for name in ["ann", "bob", "cid", "dan"] {
+        users.push(world.assigned_user(name).await);
+    }
+    for user in &users[..2] {
+        assert_eq!(world.deliver(&unassign(&world, user)).await, 204);
+    }
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.account("bob"), "bob Example - disabled");
+
+    let third = unassign(&world, &users[2]);
+    assert_eq!(
+        world.deliver(&third).await,
+        204,
+        "held work is acknowledged"
+    );
+    assert_eq!(world.account("cid"), "cid Example - enabled");
+    let record = world.record(&third[0]).await;
+    assert_eq!(record.status, Status::Held);
+    let account = world.account_id("cid");
+    assert_eq!(
+        record.planned.unwrap(),
+        [format!("disable_account:{account}")]
+    );
+    assert!(
+        record
+            .held_for
+            .unwrap()
+            .contains("MAX_REMOVALS_PER_HOUR allows 2")
+    );
+
+    // A repeated delivery is acknowledged, and looked at no more.
+    world.forget_traffic();
+    assert_eq!(world.deliver(&third).await, 204);
+    assert_eq!(world.calls(), Vec::<String>::new());
+
+    // A suspension is not counted, and is done at once.
+    world.when(|okta| okta.suspend(&users[3])).await;
+    assert_eq!(world.account("dan"), "dan Example - disabled");
+
+    // Nor is the deactivation that follows; it settles what was held.
+    world.when(|okta| okta.deactivate(&users[2])).await;
+    assert_eq!(world.account("cid"), "cid Example - disabled");
+    assert_eq!(held(&world).await.len(), 0);
+    assert_eq!(world.record(&third[0]).await.status, Status::Resolved);
+    world.done();
+}
+
+#[tokio::test]
+async fn a_reversal_in_okta_and_an_approval_settle_what_is_held() {
+    let world = with_limit(RemovalLimit::Count(0)).await;
+    let ann = world.assigned_user("ann").await;
+    let bob = world.assigned_user("bob").await;
+    let of_ann = unassign(&world, &ann);
+    let of_bob = unassign(&world, &bob);
+    for events in [&of_ann, &of_bob] {
+        assert_eq!(world.deliver(events).await, 204);
+    }
+    assert_eq!(held(&world).await.len(), 2);
+
+    world.when(|okta| okta.assign(APP, &ann)).await;
+    assert_eq!(world.record(&of_ann[0]).await.status, Status::Resolved);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+
+    // A replay counts as any event; an approval passes.
+    again(&world, &of_bob[0], Reason::Replay).await;
+    assert_eq!(world.account("bob"), "bob Example - enabled");
+    again(&world, &of_bob[0], Reason::Approval).await;
+    assert_eq!(world.account("bob"), "bob Example - disabled");
+    assert_eq!(world.record(&of_bob[0]).await.status, Status::Done);
+    assert_eq!(held(&world).await.len(), 0);
+    world.done();
+}
+
+#[tokio::test]
+async fn a_group_that_left_the_selection_is_held_with_all_its_members_and_a_member_who_left_is_not()
+{
+    let world = with_limit(RemovalLimit::Count(1)).await;
+    let devs = world.pushed_group("Devs").await;
+    for name in ["ann", "bob", "cid"] {
+        let user = world.assigned_user(name).await;
+        world.when(|okta| okta.add_member(&devs, &user)).await;
+        if name == "cid" {
+            world.when(|okta| okta.remove_member(&devs, &user)).await;
+        }
+    }
+    assert_eq!(world.team("Devs"), "ann bob");
+    let events = world.okta_does(|okta| okta.unassign_group(APP, &devs));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Devs"), "ann bob");
+    let held = held(&world).await;
+    assert_eq!(
+        (held.len(), &*held[0].subject),
+        (1, &*format!("group#{devs}"))
+    );
+
+    // A deleted group has not left the selection.
+    world.when(|okta| okta.delete_group(&devs)).await;
+    assert_eq!(world.team("Devs"), "");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_removal_that_is_tried_again_is_counted_once() {
+    let world = with_limit(RemovalLimit::Count(1)).await;
+    let documents = &world.table.documents;
+    let people = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let minute = 60_000;
+    for at in [0, 1] {
+        let tally = documents
+            .count_removals(&people(&["a", "b"]), at)
+            .await
+            .unwrap();
+        assert_eq!(
+            (tally.total, tally.newly.len()),
+            (2, if at == 0 { 2 } else { 0 })
+        );
+    }
+    let tally = documents.count_removals(&people(&["c"]), 2).await.unwrap();
+    assert_eq!((tally.total, &*tally.newly), (3, &["c".to_owned()][..]));
+    documents.uncount_removals(&tally.newly, 2).await.unwrap();
+    let later = documents.count_removals(&people(&["d"]), 59 * minute).await;
+    assert_eq!(later.unwrap().total, 3);
+    let much_later = documents.count_removals(&people(&["e"]), 75 * minute).await;
+    assert_eq!(much_later.unwrap().total, 2, "d and e");
+    world.done();
+}
+
+#[tokio::test]
+async fn a_later_look_in_sync_settles_older_failures_of_its_subject() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    let bad = world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann@acme.example"));
+    drop(bad);
+    let failed = world.hint(&ann);
+    assert_eq!(world.deliver(&failed).await, 204);
+    assert_eq!(world.record(&failed[0]).await.status, Status::Failed);
+
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann"));
+    let mended = world.hint(&ann);
+    assert_eq!(world.deliver(&mended).await, 204);
+    let record = world.record(&failed[0]).await;
+    assert_eq!(record.status, Status::Resolved);
+    assert_eq!(record.resolved_by.as_deref(), Some(&*mended[0].uuid));
+    assert_eq!(record.error_code.as_deref(), Some("username_invalid"));
+    world.done();
+}
+
+#[tokio::test]
+async fn every_change_has_an_entry_that_says_why_and_who_asked() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let events = world.okta_does(|okta| okta.suspend(&ann));
+    assert_eq!(world.deliver(&events).await, 204);
+    world.look_again(&ann).await;
+
+    let subject = format!("user#{ann}");
+    let entries = history(&world, &subject).await;
+    assert_eq!(
+        actions(&entries),
+        ["create_account", "mail_reset", "link", "disable_account"]
+    );
+    let last = entries.last().unwrap();
+    assert_eq!(last.id.as_deref(), Some(&*world.account_id("ann")));
+    assert_eq!(last.username.as_deref(), Some("ann"));
+    assert_eq!(
+        (last.before.as_deref(), last.after.as_deref()),
+        (Some("enabled"), Some("disabled"))
+    );
+    assert_eq!(last.why.as_deref(), Some("the Okta user is suspended"));
+    assert_eq!(last.event.as_deref(), Some(&*events[0].uuid));
+    assert_eq!(last.event_type.as_deref(), Some("user.lifecycle.suspend"));
+    assert!(last.actor.is_some());
+    let text = serde_json::to_string(&entries).unwrap();
+    assert!(!text.contains("Example") && !text.contains('@'), "{text}");
+    let whole = world.table.ledger.whole_history(0).await.unwrap();
+    assert_eq!(whole, entries);
+    world.done();
+}
+
+#[tokio::test]
+async fn the_successor_of_a_run_that_was_cut_off_says_so() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let before = history(&world, &format!("user#{ann}")).await.len();
+    let cut_off = lease(&*world.table.ledger, &ann, Duration::from_millis(1)).await;
+    drop(cut_off);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    world.look_again(&ann).await;
+    let entries = history(&world, &format!("user#{ann}")).await;
+    assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
+    world.done();
+}
+
+#[tokio::test]
+async fn an_emergency_passes_the_brake_and_keeps_its_reason() {
+    let world = with_limit(RemovalLimit::Count(0)).await;
+    let ann = world.assigned_user("ann").await;
+    unassign(&world, &ann);
+    let subject = Subject::User(OktaUserId::parse(&*ann).unwrap());
+    let change = Change {
+        reason: Some("ticket 4711".to_owned()),
+        ..Change::found(subject, 0)
+    };
+    let metrics = Arc::new(okta_anypoint::telemetry::Metrics::new("test"));
+    let by_hand = Worker::new(world.ports.clone(), None, metrics, Pace::BY_HAND);
+    let deadline = Deadline::within(Duration::from_secs(20));
+    by_hand.run(&[change], Reason::Replay, deadline).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    let entries = history(&world, &format!("user#{ann}")).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.reason.as_deref(), Some("ticket 4711"));
+    world.done();
+}
+
+#[tokio::test]
+async fn an_absence_that_is_no_announcement_is_not_held_before_it_is_believed() {
+    let world = with_limit(RemovalLimit::Count(0)).await;
+    let ann = world.assigned_user("ann").await;
+    super::evidence::lie(&world, denied(super::evidence::APP_USER, &ann).times(1));
+    world.look_again(&ann).await;
+    truth(&world);
+    assert_eq!(held(&world).await.len(), 0);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+}
