@@ -167,6 +167,23 @@ impl Okta {
             .await
     }
 
+    /// Switches a hook off.
+    pub async fn deactivate_event_hook(
+        &self,
+        id: &str,
+        deadline: Deadline,
+    ) -> Result<EventHook, CallError> {
+        self.hook_verb("deactivate the event hook", id, "deactivate", deadline)
+            .await
+    }
+
+    /// Deletes a hook. Okta refuses it for an active one.
+    pub async fn delete_event_hook(&self, id: &str, deadline: Deadline) -> Result<(), CallError> {
+        let path = format!("/api/v1/eventHooks/{}", segment(id));
+        let call = self.call("delete the event hook", Method::DELETE, &path, &[]);
+        self.send(&call, deadline).await.map(|_| ())
+    }
+
     /// Lets Okta call the hook's URL. Fails with 400 when the answer is not the right one.
     pub async fn verify_event_hook(
         &self,

@@ -1,5 +1,6 @@
-//! `hook register`, `hook status` and `hook rotate`: the event hook in Okta.
+//! `hook register`, `status`, `rotate` and `remove`: the event hook in Okta.
 
+mod remove;
 mod rotate;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ use crate::table::LOOK_TIME;
 /// The name under which the hook is registered and found again.
 pub const NAME: &str = "okta-anypoint";
 
-/// Register the event hook in Okta, show its state, or change its secret.
+/// Register the event hook in Okta, show its state, change its secret, or remove it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -88,6 +89,23 @@ Examples:
         #[arg(long, default_value = NAME)]
         name: String,
     },
+    /// Deactivate and delete the event hook in Okta. Nothing else changes, in Okta, Anypoint or the table.
+    ///
+    /// It refuses a hook that is also subscribed to event types of others. Without a hook of that name there
+    /// is nothing to do, and it exits 0.
+    #[command(after_long_help = "\
+Settings: OKTA_ORG_URL, and OKTA_API_TOKEN or the service app. The API token must be of an admin who may manage \
+event hooks; a service app needs okta.eventHooks.manage.
+
+With --json: {\"done\": \"removed\" | \"absent\", \"id\", \"name\", \"url\"}.
+
+Examples:
+  okta-anypoint hook remove")]
+    Remove {
+        /// The hook's name in Okta.
+        #[arg(long, default_value = NAME)]
+        name: String,
+    },
 }
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
@@ -107,6 +125,10 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         HookCommand::Status { name } => {
             let okta = remote::hook_reader().await?;
             status(&okta, name, deadline, console).await
+        }
+        HookCommand::Remove { name } => {
+            let okta = remote::hook_reader().await?;
+            remove::remove(&okta, name, deadline, console).await
         }
     }
 }
@@ -170,7 +192,7 @@ fn unverified_advice() -> &'static str {
 
 /// The hook that is ours: by name, else by URL.
 fn existing(hooks: &[EventHook], name: &str, url: &Url) -> Result<Option<EventHook>> {
-    let named: Vec<&EventHook> = hooks.iter().filter(|hook| hook.name == name).collect();
+    let named = named(hooks, name);
     let found = if named.is_empty() {
         hooks
             .iter()
@@ -194,24 +216,28 @@ fn existing(hooks: &[EventHook], name: &str, url: &Url) -> Result<Option<EventHo
     }
 }
 
+fn named<'a>(hooks: &'a [EventHook], name: &str) -> Vec<&'a EventHook> {
+    hooks.iter().filter(|hook| hook.name == name).collect()
+}
+
 /// The one hook of that name.
 fn the_hook<'a>(hooks: &'a [EventHook], name: &str) -> Result<&'a EventHook> {
-    let found: Vec<&EventHook> = hooks.iter().filter(|hook| hook.name == name).collect();
-    match found.as_slice() {
+    match named(hooks, name).as_slice() {
         [hook] => Ok(hook),
         [] => Err(anyhow!(
             "Okta has no event hook named \"{name}\"; `okta-anypoint hook register --url URL` makes it"
         )),
-        several => {
-            let ids: Vec<&str> = several.iter().map(|hook| hook.id.as_str()).collect();
-            bail!(
-                "Okta has {} event hooks named \"{name}\": {}; every event comes more than once; delete \
-                 all but one in Okta",
-                ids.len(),
-                ids.join(", ")
-            );
-        }
+        found => Err(several(found, name)),
     }
+}
+
+fn several(found: &[&EventHook], name: &str) -> anyhow::Error {
+    let ids: Vec<&str> = found.iter().map(|hook| hook.id.as_str()).collect();
+    anyhow!(
+        "Okta has {} event hooks named \"{name}\": {}; every event comes more than once; delete all but one in Okta",
+        ids.len(),
+        ids.join(", ")
+    )
 }
 
 async fn status(okta: &Okta, name: &str, deadline: Deadline, console: &Console) -> Result<Verdict> {

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::receiver::Gate;
 use okta_anypoint::secrets::SecretsManager;
 use okta_anypoint::settings::{HookSettings, Needs, Reader};
+use okta_anypoint::simulator::traffic::Fault;
 use serde_json::json;
 
 use super::{Desk, HOOK_SECRET};
@@ -157,6 +158,69 @@ async fn addresses_that_okta_cannot_call_are_refused() {
         .expect(2)
         .says("--url");
     assert!(!desk.wrote());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_our_own_hook_is_removed() {
+    let desk = Desk::new().await;
+    let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
+    for name in ["okta-anypoint", "of somebody else"] {
+        let register = ["hook", "register", "--url", &url, "--name", name];
+        desk.run(&register).await.expect(0);
+        // The next one gets a hook of its own, although the address is the same.
+        let mut world = desk.okta.world();
+        let hook = world.hooks.values_mut().find(|hook| hook.name == name);
+        hook.unwrap().uri = format!("https://{}.acme.example/", name.len());
+    }
+    let shared = {
+        let mut world = desk.okta.world();
+        let mut hooks = world.hooks.values_mut();
+        let hook = hooks.find(|hook| hook.name == "of somebody else").unwrap();
+        hook.events.push("user.account.lock".to_owned());
+        hook.id.clone()
+    };
+    assert!(desk.wrote());
+    let refused = ["hook", "remove", "--name", "of somebody else"];
+    desk.run(&refused)
+        .await
+        .expect(1)
+        .says("user.account.lock")
+        .says("left as it is");
+    assert!(!desk.wrote());
+    let removed = desk.run(&["hook", "remove", "--json"]).await.expect(0);
+    assert_eq!(removed.json()["done"], "removed");
+    let left: Vec<String> = desk.okta.world().hooks.keys().cloned().collect();
+    assert_eq!(left, [shared]);
+    assert!(desk.wrote());
+    let absent = desk.run(&["hook", "remove", "--json"]).await.expect(0);
+    assert_eq!(absent.json()["done"], "absent");
+    assert!(!desk.wrote());
+}
+
+/// Okta deletes no active hook; one that was only deactivated is deleted by the next run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_stopped_half_way_is_finished_by_the_next() {
+    let desk = Desk::new().await;
+    let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
+    let register = ["hook", "register", "--url", &url];
+    desk.run(&register).await.expect(0);
+    let fault = Fault::status("/api/v1/eventHooks/", 400, "{}").on(Method::DELETE);
+    desk.okta.traffic().inject(fault.once());
+    let stopped = desk.run(&["hook", "remove"]).await.expect(1);
+    stopped.says("deactivated, and not deleted");
+    let active: Vec<bool> = desk
+        .okta
+        .world()
+        .hooks
+        .values()
+        .map(|hook| hook.active)
+        .collect();
+    assert_eq!(active, [false]);
+    desk.run(&["hook", "remove"])
+        .await
+        .expect(0)
+        .says("Okta delivers nothing");
+    assert!(desk.okta.world().hooks.is_empty());
 }
 
 /// What a command does not use need not be set.
