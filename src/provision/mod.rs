@@ -14,7 +14,9 @@
 //! looks again.
 
 mod evidence;
+mod exclusion;
 mod group;
+mod left_alone;
 mod policy;
 mod preview;
 mod provisioner;
@@ -24,6 +26,7 @@ mod user;
 mod wanted;
 
 pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight};
+pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
 pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,
