@@ -15,7 +15,9 @@
 
 mod brake;
 mod evidence;
+mod exclusion;
 mod group;
+mod left_alone;
 mod pause;
 mod policy;
 mod preview;
@@ -28,6 +30,7 @@ mod wanted;
 
 pub use brake::{Brake, Held, lift_brake, note_linked_users};
 pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight};
+pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
 pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,

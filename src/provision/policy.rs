@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::exclusion::Exclusions;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaGroupId;
 use crate::okta::{Group, GroupKind};
@@ -133,7 +134,7 @@ impl GroupSelection {
 
 /// Whether `name` matches `pattern`, in which `*` stands for any run of characters. What stands between
 /// two `*` is taken where it comes first: that leaves most for what follows.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == name;
     };
@@ -241,6 +242,8 @@ pub struct Policy {
     pub changes: Changes,
     /// `MAX_REMOVALS_PER_HOUR`.
     pub removals: RemovalLimit,
+    /// `EXCLUDE_USERS` and `EXCLUDE_GROUPS`.
+    pub excluded: Exclusions,
 }
 
 /// The shortest username that Anypoint takes ("Managing your account": at least three characters;

@@ -1,7 +1,7 @@
 //! What a run would do, without doing it: `plan`, `explain` and the demo print the worker's own plan.
 
 use super::evidence::{Announced, Evidence, Finding};
-use super::group::{GroupPlan, GroupState, GroupView, GroupWanted, plan_group};
+use super::group::{GroupPlan, GroupState, GroupView, GroupWanted, Reads, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;
 use super::team::TeamPlan;
@@ -68,6 +68,23 @@ impl UserPreview {
 }
 
 impl GroupPreview {
+    fn excluded(evidence: Evidence) -> Self {
+        let view = GroupView {
+            wanted: GroupWanted::Excluded,
+            link: None,
+            found: None,
+            below: 0,
+            reads: Reads::Present,
+        };
+        Self {
+            group: None,
+            view,
+            plan: GroupPlan::default(),
+            steps: Ok(Vec::new()),
+            evidence,
+        }
+    }
+
     /// What is not believed yet.
     pub fn doubts(&self) -> Vec<Doubt> {
         doubts(&self.plan.doubted, &self.evidence)
@@ -120,6 +137,13 @@ impl Provisioner {
     ) -> Result<UserPreview, Failure> {
         let subject = Subject::User(user.clone());
         let (memory, evidence) = self.evidence(&subject, announced).await?;
+        if self.ports.policy.excluded.names(&subject) {
+            return Ok(UserPreview {
+                view: None,
+                plan: Ok(UserPlan::nothing()),
+                evidence,
+            });
+        }
         let recalled = self.ports.store.recall_user(user).await?;
         let known = UserKnown {
             recalled: &recalled,
@@ -152,6 +176,9 @@ impl Provisioner {
     ) -> Result<GroupPreview, Failure> {
         let subject = Subject::Group(group.clone());
         let (_, evidence) = self.evidence(&subject, announced).await?;
+        if self.ports.policy.excluded.names(&subject) {
+            return Ok(GroupPreview::excluded(evidence));
+        }
         let look = self.look(deadline);
         let policy = &self.ports.policy;
         let found = match look.group_state(group, &evidence).await?.0 {
@@ -170,6 +197,7 @@ impl Provisioner {
                     evidence,
                 });
             }
+            GroupState::Excluded => return Ok(GroupPreview::excluded(evidence)),
             GroupState::Pushed(found) => found,
         };
         let link = self.ports.store.team_link(group).await?;

@@ -183,6 +183,10 @@ impl Provisioner {
         turn: Turn<'a>,
         progress: &'a mut Progress,
     ) -> BoxFuture<'a, Result<(), Failure>> {
+        if self.ports.policy.excluded.names(subject) {
+            tracing::info!(%subject, "subject is excluded");
+            return Box::pin(async { Ok(()) });
+        }
         let now_ms = self.ports.clock.now_ms();
         let memory = Memory::of(turn.lease, now_ms);
         let evidence = Evidence::new(

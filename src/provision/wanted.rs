@@ -71,6 +71,8 @@ pub enum Wanted {
     Account(Person),
     /// No enabled account.
     Nothing(Unwanted),
+    /// Nothing changes: `EXCLUDE_USERS` names the user.
+    Excluded,
 }
 
 /// Whether an enabled account is wanted, before names come into it.
@@ -106,6 +108,11 @@ pub fn wanted(
     app_user: Option<&AppUser>,
     policy: &Policy,
 ) -> Result<Wanted, Failure> {
+    let excluded = &policy.excluded;
+    let is_named = |app_user: &AppUser| excluded.users.ids.contains(&app_user.id);
+    if user.is_some_and(|user| excluded.user(user)) || app_user.is_some_and(is_named) {
+        return Ok(Wanted::Excluded);
+    }
     if let Err(reason) = standing(user, app_user, policy.suspended) {
         return Ok(Wanted::Nothing(reason));
     }
@@ -158,7 +165,8 @@ impl MemberWanted {
         let linked = link.map(|link| link.anypoint_id.clone());
         match wanted {
             Ok(Wanted::Nothing(_)) => Self::No,
-            Err(_) => Self::Stuck(linked),
+            // An excluded member is neither put in nor taken out.
+            Err(_) | Ok(Wanted::Excluded) => Self::Stuck(linked),
             Ok(Wanted::Account(person)) => match link {
                 Some(link) if link.username.eq_ignore_ascii_case(&person.username) => {
                     Self::Account(link.anypoint_id.clone())
@@ -192,7 +200,7 @@ mod tests {
     fn nothing(user: Option<&User>, app_user: Option<&AppUser>, policy: &Policy) -> Unwanted {
         match wanted(user, app_user, policy).unwrap() {
             Wanted::Nothing(reason) => reason,
-            Wanted::Account(_) => panic!("an account is wanted"),
+            other => panic!("{other:?}"),
         }
     }
 

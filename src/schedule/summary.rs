@@ -88,6 +88,9 @@ pub struct Summary {
     pub differences: Vec<Difference>,
     /// What could not be planned or done, and why.
     pub problems: Vec<Problem>,
+    /// Okta users and groups that `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name; never changed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub excluded: Vec<Subject>,
     /// Anypoint accounts without a link; never touched.
     pub unmanaged_accounts: Vec<AccountId>,
     /// Anypoint teams without a link; never touched.
@@ -112,6 +115,7 @@ impl Summary {
             counts: BTreeMap::new(),
             differences: Vec::new(),
             problems: Vec::new(),
+            excluded: Vec::new(),
             unmanaged_accounts: Vec::new(),
             unmanaged_teams: Vec::new(),
             omitted: 0,
@@ -158,6 +162,7 @@ impl Summary {
                     differing_users = count("differing_users"),
                     differing_groups = count("differing_groups"),
                     deactivations = count("deactivations"),
+                    excluded = count("excluded"),
                     leaving_teams = count("leaving_teams"),
                     in_agreement = count("in_agreement"),
                     unpaired = count("unpaired"),
@@ -197,6 +202,7 @@ impl Summary {
         Self {
             differences: cut(&self.differences, most, &mut omitted),
             problems: cut(&self.problems, most, &mut omitted),
+            excluded: cut(&self.excluded, most, &mut omitted),
             unmanaged_accounts: cut(&self.unmanaged_accounts, most, &mut omitted),
             unmanaged_teams: cut(&self.unmanaged_teams, most, &mut omitted),
             omitted,

@@ -10,8 +10,9 @@ use url::{Host, Url};
 use super::reader::Reader;
 use super::{DeactivationLimit, ImportMode};
 use crate::provision::{
-    Adopt, Changes, ConfirmAfter, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail,
-    SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy,
+    Adopt, Changes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions, GroupSelection,
+    ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
+    UsernamePolicy,
 };
 use crate::secrets::is_hook_secret;
 
@@ -204,6 +205,8 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         ],
     );
     let removals = reader.with_default("MAX_REMOVALS_PER_HOUR", REMOVALS, "20%", removals);
+    let users = excluded(reader, "EXCLUDE_USERS", EXCLUDED_USERS, excluded_users);
+    let teams = excluded(reader, "EXCLUDE_GROUPS", EXCLUDED_GROUPS, excluded_groups);
     let default_phone = reader.optional("DEFAULT_PHONE");
     let imported_names = match import_mode(reader)? {
         ImportMode::Create => ImportedNames::LastChangeDecides,
@@ -222,6 +225,10 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         confirm: confirm?,
         changes: changes?,
         removals: removals?,
+        excluded: Exclusions {
+            users: users?,
+            groups: teams?,
+        },
     })
 }
 
@@ -233,4 +240,62 @@ fn confirm(text: &str) -> Option<ConfirmAfter> {
     (1..=60)
         .contains(&seconds)
         .then(|| ConfirmAfter(Duration::from_secs(seconds)))
+}
+
+const EXCLUDED_USERS: &str =
+    "ids (`00u…`) or logins with `*` (`svc-*@acme.example`), separated by commas; not `*` alone";
+const EXCLUDED_GROUPS: &str =
+    "ids (`00g…`) or names with `*` (`Break glass*`), separated by commas; not `*` alone";
+
+fn excluded<T: Default>(
+    reader: &mut Reader<'_>,
+    name: &str,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
+    match reader.optional(name) {
+        None => Some(T::default()),
+        Some(_) => reader.with(name, expected, parse),
+    }
+}
+
+/// The entries of a list: ids by their prefix, anything with a `*` is a pattern. An entry of only `*` would
+/// exclude everybody, so it is refused.
+fn entries(text: &str) -> impl Iterator<Item = Option<&str>> {
+    text.split(',').map(str::trim).map(|entry| {
+        let says_something = entry.contains(|c: char| c != '*');
+        says_something.then_some(entry)
+    })
+}
+
+fn excluded_users(text: &str) -> Option<ExcludedUsers> {
+    let mut users = ExcludedUsers::default();
+    for entry in entries(text) {
+        let entry = entry?;
+        if entry.contains('*') {
+            users.logins.push(entry.to_owned());
+        } else if entry.starts_with("00u") {
+            users.ids.insert(entry.parse().ok()?);
+        } else if entry.contains('@') {
+            users.logins.push(entry.to_owned());
+        } else {
+            return None;
+        }
+    }
+    Some(users)
+}
+
+fn excluded_groups(text: &str) -> Option<ExcludedGroups> {
+    let mut groups = ExcludedGroups::default();
+    for entry in entries(text) {
+        let entry = entry?;
+        if entry.contains('*') {
+            groups.names.push(entry.to_owned());
+        } else if entry.starts_with("00g") {
+            groups.ids.insert(entry.parse().ok()?);
+        } else {
+            return None;
+        }
+    }
+    Some(groups)
 }

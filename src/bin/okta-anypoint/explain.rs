@@ -185,6 +185,7 @@ async fn of_group(operator: &Operator, group: OktaGroupId) -> Result<Explanation
             okta.push(("pushed", json!(false)));
             okta.push(("because", json!(why.as_str())));
         }
+        GroupWanted::Excluded => okta.push(("excluded", json!(true))),
         GroupWanted::Team(wanted) => {
             okta.push(("pushed", json!(true)));
             okta.push(("members with an account", json!(wanted.accounts.len())));

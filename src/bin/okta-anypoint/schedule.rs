@@ -276,6 +276,9 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
             problem.text
         ))?;
     }
+    for subject in &summary.excluded {
+        console.say(format!("-- {subject}: excluded, left as it is"))?;
+    }
     let counts: Vec<String> = summary
         .counts
         .iter()

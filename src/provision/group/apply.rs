@@ -95,6 +95,7 @@ impl Work<'_> {
                 view
             }
             GroupState::Unpushed(why) => self.look.remains(group, why).await?,
+            GroupState::Excluded => return Ok(End::Done(None)),
         };
         let Some(mut plan) = self.plan_known(group, &view).await? else {
             return Ok(End::LookAgain);
@@ -223,6 +224,7 @@ impl Work<'_> {
                 let (state, _) = self.look.group_state(group, &self.evidence).await?;
                 Ok(matches!(state, GroupState::Unpushed(_)))
             }
+            GroupWanted::Excluded => Ok(true),
             GroupWanted::Team(_) => {
                 let again = self.look.members(group, view.link.clone()).await?;
                 let again = plan_group(&again, &self.ports().policy, &self.evidence);
@@ -353,7 +355,7 @@ impl Work<'_> {
         };
         let ended = match &view.wanted {
             GroupWanted::Team(wanted) => &wanted.ended,
-            GroupWanted::Nothing(_) => return Ok(()),
+            GroupWanted::Nothing(_) | GroupWanted::Excluded => return Ok(()),
         };
         for (user, was_added) in &users {
             let belongs = inside.contains(user) && !ended.contains(user);

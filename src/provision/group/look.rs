@@ -28,6 +28,8 @@ pub enum GroupState {
     Pushed(Group),
     /// It does not become a team, and why.
     Unpushed(Unpushed),
+    /// Nothing changes: `EXCLUDE_GROUPS` names it.
+    Excluded,
 }
 
 impl Look<'_> {
@@ -43,12 +45,18 @@ impl Look<'_> {
     ) -> Result<(GroupState, Option<i64>), Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         let Some(found) = ports.okta.group(group, deadline).await? else {
+            if self.excludes_team_of(group).await? {
+                return Ok((GroupState::Excluded, None));
+            }
             if !evidence.group_ended() {
                 self.check_gone(group).await?;
             }
             let young = evidence.too_young(&Fact::GroupExists, Sense::Ended);
             return Ok((GroupState::Unpushed(Unpushed::Gone), young));
         };
+        if ports.policy.excluded.group(&found) {
+            return Ok((GroupState::Excluded, None));
+        }
         let mut young = evidence.too_young(&Fact::GroupExists, Sense::Holds);
         let is_selected = match ports.policy.groups.selects(&found) {
             Selected::Yes => true,
@@ -170,14 +178,16 @@ impl Look<'_> {
             ports.okta.app_users(&ports.app, deadline).await?
         } else {
             let mut found = Vec::with_capacity(members.len());
-            for batch in members.chunks(AT_ONCE) {
+            let excluded = &ports.policy.excluded;
+            let asked: Vec<&User> = members.iter().filter(|user| !excluded.user(user)).collect();
+            for batch in asked.chunks(AT_ONCE) {
                 let mut reads = Vec::with_capacity(batch.len());
                 for user in batch {
                     reads.push(ports.okta.app_user(&ports.app, &user.id, deadline));
                 }
                 found.extend(try_join_all(reads).await?);
             }
-            if !members.is_empty() && found.iter().all(Option::is_none) {
+            if !asked.is_empty() && found.iter().all(Option::is_none) {
                 ports.okta.check_app(&ports.app, deadline).await?;
             }
             found.into_iter().flatten().collect()
@@ -206,9 +216,15 @@ impl Look<'_> {
     pub async fn members_found(&self, members: Vec<Member>) -> Result<Vec<MemberFound>, Failure> {
         let accounts: Vec<AccountId> = members.iter().map(|member| member.id.clone()).collect();
         let mut owners = self.ports.store.account_owners(&accounts).await?;
+        let users: Vec<OktaUserId> = owners
+            .values()
+            .map(|owner| owner.okta_user.clone())
+            .collect();
+        let excluded = self.excluded_among(&users).await?;
         let mut found = Vec::with_capacity(members.len());
         for member in members {
             let owner = match owners.remove(&member.id) {
+                Some(owner) if excluded.contains(&owner.okta_user) => Owner::Excluded,
                 Some(owner) if owner.tenure == Tenure::Former => {
                     let account = self
                         .ports

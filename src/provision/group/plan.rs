@@ -17,6 +17,8 @@ pub enum GroupWanted {
     Team(WantedMembers),
     /// No team: the group is gone, or not selected (any more).
     Nothing(Unpushed),
+    /// Nothing changes: `EXCLUDE_GROUPS` names the group.
+    Excluded,
 }
 
 /// Who is to be in a team.
@@ -68,6 +70,8 @@ pub enum Owner {
     Current(OktaUserId),
     /// It was this user's until it was disabled: the user has another one.
     Former(OktaUserId),
+    /// A user's whom nothing changes.
+    Excluded,
     /// Nobody's that is known here.
     Unknown,
 }
@@ -75,7 +79,7 @@ pub enum Owner {
 impl MemberFound {
     /// Whether the membership is ours to end.
     pub fn can_end(&self) -> bool {
-        self.plain && self.owner != Owner::Unknown
+        self.plain && !matches!(self.owner, Owner::Unknown | Owner::Excluded)
     }
 }
 
@@ -147,7 +151,7 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
     }
     let Some(link) = &view.link else { return plan };
     match (&view.wanted, &view.found) {
-        (GroupWanted::Team(_), None) => {}
+        (GroupWanted::Team(_), None) | (GroupWanted::Excluded, _) => {}
         (GroupWanted::Team(wanted), Some(found)) => {
             plan.team = Some(link.team_id.clone());
             plan.members(wanted, found, view.reads, evidence);
@@ -199,7 +203,7 @@ impl GroupPlan {
                             || self.believe(Finding::NotMember(user.clone()), evidence)
                     }
                     Owner::Former(_) => true,
-                    Owner::Unknown => false,
+                    Owner::Excluded | Owner::Unknown => false,
                 };
             if leaves {
                 self.remove.push(found.account.clone());
@@ -223,12 +227,13 @@ impl GroupPlan {
             leave.sort();
             leave
         };
+        let keeps_somebody = found.iter().any(|found| found.owner == Owner::Excluded);
         let (remove, end) = match policy.team_removal {
             TeamRemoval::Empty => (leave(), None),
             TeamRemoval::Keep => (Vec::new(), Some(TeamEnd::Unlink)),
             TeamRemoval::Delete if view.found.is_none() => (Vec::new(), None),
-            // Nobody keeps access because the team cannot be deleted.
-            TeamRemoval::Delete if view.below > 0 => (leave(), None),
+            // Nobody keeps access because the team cannot be deleted; an excluded member keeps the team.
+            TeamRemoval::Delete if view.below > 0 || keeps_somebody => (leave(), None),
             TeamRemoval::Delete => (Vec::new(), Some(TeamEnd::Delete)),
         };
         let has_children = policy.team_removal == TeamRemoval::Delete && view.below > 0;
@@ -275,7 +280,7 @@ impl GroupPlan {
         leavers
             .map(|found| match &found.owner {
                 Owner::Current(user) | Owner::Former(user) => user.to_string(),
-                Owner::Unknown => found.account.to_string(),
+                Owner::Unknown | Owner::Excluded => found.account.to_string(),
             })
             .collect()
     }

@@ -35,8 +35,13 @@ impl Look<'_> {
         lease: &Lease,
     ) -> Result<bool, Failure> {
         let ports = self.ports;
+        let excluded = &ports.policy.excluded;
+        if excluded.groups.ids.contains(held.by) || excluded.name(held.name) {
+            return Err(name_taken());
+        }
         let found = ports.okta.group(held.by, self.deadline).await?;
         let is_pushed = match &found {
+            Some(group) if excluded.group(group) => return Err(name_taken()),
             Some(group) => match ports.policy.groups.selects(group) {
                 Selected::Yes => true,
                 Selected::No => false,

@@ -173,6 +173,7 @@ impl Look<'_> {
         if let Some(owner) = &owner
             && owner.okta_user != *user
             && owner.tenure == Tenure::Current
+            && !ports.policy.excluded.users.ids.contains(&owner.okta_user)
             && ports.okta.user(&owner.okta_user, deadline).await?.is_none()
         {
             // A deleted Okta user never comes back under its id: its account is free for whoever may
@@ -198,7 +199,9 @@ impl Look<'_> {
         };
         let selection = &self.ports.policy.groups;
         let groups = okta.groups.iter().flatten();
+        let excluded = &self.ports.policy.excluded;
         groups
+            .filter(|group| !excluded.group(group))
             .filter(|group| match selection.selects(group) {
                 Selected::Yes => true,
                 Selected::No => false,
@@ -218,7 +221,7 @@ impl Look<'_> {
     ) -> Result<UserView, Failure> {
         let selected = match &wanted {
             Wanted::Account(_) => self.selected(okta),
-            Wanted::Nothing(_) => Vec::new(),
+            Wanted::Nothing(_) | Wanted::Excluded => Vec::new(),
         };
         let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
         let named_teams = named.as_ref().map_or(&[][..], |(_, teams)| teams);
@@ -237,6 +240,8 @@ impl Look<'_> {
                 distrusted.insert(link.team_id.clone());
             }
         }
+        let listed = okta.groups.as_deref().unwrap_or_default();
+        self.drop_excluded_teams(&mut owners, listed).await?;
         let groups = groups_seen(okta);
         let app_groups = okta.app_groups.as_ref();
         self.drop_kept_teams(&mut owners, &groups, &wanted, app_groups)
@@ -264,7 +269,7 @@ impl Look<'_> {
             user: user.clone(),
             end: match &wanted {
                 Wanted::Nothing(reason) => reason.finding(),
-                Wanted::Account(_) => None,
+                Wanted::Account(_) | Wanted::Excluded => None,
             },
             linked_teams: found(linked_teams),
             named: named.as_ref().map(|(named, teams)| NamedAccount {

@@ -25,6 +25,9 @@ impl Work<'_> {
         let Some(intent) = self.memory.intent.clone() else {
             return Ok(());
         };
+        if self.look.excludes_login_of(user).await? {
+            return Ok(());
+        }
         let ports = self.ports();
         let found = ports
             .anypoint

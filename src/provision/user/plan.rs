@@ -135,13 +135,14 @@ pub fn plan_user(
     let mut plan = UserPlan::nothing();
     match &view.wanted {
         Wanted::Nothing(reason) => plan.end(view, *reason, evidence),
+        Wanted::Excluded => {}
         Wanted::Account(person) => plan.have_account(view, person, policy, evidence)?,
     }
     Ok(plan)
 }
 
 impl UserPlan {
-    fn nothing() -> Self {
+    pub(in crate::provision) fn nothing() -> Self {
         Self {
             account: AccountPlan::Nothing,
             retire: None,

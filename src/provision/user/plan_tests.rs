@@ -45,7 +45,7 @@ fn view(wanted: Wanted) -> UserView {
         user: OktaUserId::parse(USER).unwrap(),
         end: match &wanted {
             Wanted::Nothing(reason) => reason.finding(),
-            Wanted::Account(_) => None,
+            Wanted::Account(_) | Wanted::Excluded => None,
         },
         wanted,
         link: None,

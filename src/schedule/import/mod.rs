@@ -147,6 +147,11 @@ impl Scheduler {
         for (account, place) in found {
             let work = match place {
                 Err(refused) => Err(refused),
+                Ok(Match::Excluded(user)) => {
+                    summary.add("excluded", 1);
+                    summary.excluded.extend(user.map(Subject::User));
+                    continue;
+                }
                 Ok(Match::Linked(user)) => Ok(self.agree(&index, people, account, user)),
                 Ok(Match::Assigned(user, by)) => Ok(people
                     .app_users

@@ -79,6 +79,8 @@ pub(super) enum Match {
     Linked(OktaUserId),
     /// To an assigned user whose app username fits.
     Assigned(OktaUserId, By),
+    /// To a user that `EXCLUDE_USERS` names, or would name.
+    Excluded(Option<OktaUserId>),
     /// To no assigned user: only Okta knows whether somebody has this address.
     Ask { email: String },
 }
@@ -151,7 +153,11 @@ impl<'a> Index<'a> {
     /// Where an active native account belongs.
     pub(super) fn find(&self, account: &Account) -> Result<Match, Refused> {
         if let Some(user) = self.owners.get(&account.id) {
-            return Ok(Match::Linked((*user).clone()));
+            return Ok(if self.excludes(user) {
+                Match::Excluded(Some((*user).clone()))
+            } else {
+                Match::Linked((*user).clone())
+            });
         }
         let keeps_its_name = self
             .policy
@@ -177,6 +183,9 @@ impl<'a> Index<'a> {
                         "its username points to one Okta user and its e-mail address to another";
                     return Err(Refused::new(why, Some(&app_user.id)));
                 }
+                if self.excludes(&app_user.id) {
+                    return Ok(Match::Excluded(Some(app_user.id.clone())));
+                }
                 self.check_free(&app_user.id)?;
                 let user = self.user(app_user);
                 standing(user, Some(app_user), self.policy.suspended)
@@ -191,7 +200,14 @@ impl<'a> Index<'a> {
                 Ok(Match::Assigned(app_user.id.clone(), by))
             }
             [] => {
+                // A new Okta user would have the address as its login.
+                if email_of(account).is_some_and(|email| self.policy.excluded.login(email)) {
+                    return Ok(Match::Excluded(None));
+                }
                 if let Some(app_user) = of_email? {
+                    if self.excludes(&app_user.id) {
+                        return Ok(Match::Excluded(Some(app_user.id.clone())));
+                    }
                     return Err(Refused::new(OTHER_USERNAME, Some(&app_user.id)));
                 }
                 match email_of(account) {
@@ -247,6 +263,10 @@ impl<'a> Index<'a> {
                 return Err(Refused::new(why, None));
             }
         };
+        if self.policy.excluded.user(user) {
+            let why = "the Okta user of that address is excluded";
+            return Err(Refused::new(why, Some(&user.id)));
+        }
         self.check_free(&user.id)?;
         let app_user = self.people.app_users.get(&user.id);
         if app_user.is_some_and(|app_user| app_user.assignment() == Assignment::Assigned) {
@@ -256,6 +276,15 @@ impl<'a> Index<'a> {
             Ok(()) | Err(Unwanted::NotAssigned) => Ok(Some((user, by))),
             Err(reason) => Err(Refused::new(reason.as_str(), Some(&user.id))),
         }
+    }
+
+    /// Whether nothing changes for an Okta user. One that is linked and not assigned is compared by its id
+    /// alone: an import changes nothing for it.
+    fn excludes(&self, user: &OktaUserId) -> bool {
+        let app_user = self.people.app_users.get(user);
+        let found = app_user.and_then(|app_user| self.user(app_user));
+        self.policy.excluded.users.ids.contains(user)
+            || found.is_some_and(|found| self.policy.excluded.user(found))
     }
 
     fn check_free(&self, user: &OktaUserId) -> Result<(), Refused> {

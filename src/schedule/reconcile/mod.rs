@@ -66,7 +66,11 @@ impl Scheduler {
         self.progress("planning", subjects, Some(subjects));
         report(&read, &plan, summary);
 
-        let linked = read.user_links.len();
+        let is_counted = |user: &&OktaUserId| {
+            let subject = Subject::User((*user).clone());
+            !plan.excluded.contains(&subject)
+        };
+        let linked = read.user_links.keys().filter(is_counted).count();
         let over = self.over_limit(plan.losing.len(), linked);
         if summary.mode == Mode::Report {
             if let Some(failure) = over {
@@ -314,6 +318,8 @@ fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
     let planned = plan.users.iter().chain(&plan.groups);
     summary.differences = planned.map(Planned::difference).collect();
     summary.problems = plan.problems.clone();
+    summary.excluded = plan.excluded.clone();
+    summary.set("excluded", plan.excluded.len());
     summary.set("differing_users", plan.users.len());
     summary.set("differing_groups", plan.groups.len());
     summary.set("deactivations", plan.losing.len());

@@ -1,6 +1,6 @@
 //! Plans every subject of a snapshot with the planners that the worker uses. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::world::World;
 use crate::failure::{Cause, Failure, Side};
@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) losing: BTreeSet<OktaUserId>,
     /// Users whose plan failed and may succeed once it is known what was being created for them.
     pub(super) doubtful: Vec<OktaUserId>,
+    /// Users and groups that are left alone.
+    pub(super) excluded: Vec<Subject>,
     /// Links that `TEAM_REMOVAL=keep` gives up.
     pub(super) given_up: usize,
 }
@@ -62,6 +64,7 @@ impl World<'_> {
     pub(super) fn plan(&self, intended: &HashMap<OktaUserId, String>) -> Plan {
         let mut plan = Plan {
             problems: self.conflicting_links(),
+            excluded: self.excluded(),
             ..Plan::default()
         };
         plan.problems.extend(self.unread_groups());
@@ -146,7 +149,10 @@ impl World<'_> {
             let name = self.team_name(&pushed.group);
             let planned = name.and_then(|name| {
                 let team = plan_team(group, &name, link, &self.read.teams, &self.team_owners)?;
-                Ok((settled(team, &name, &names)?, name))
+                Ok((
+                    settled(team, &name, &names, &self.read.excluded_groups)?,
+                    name,
+                ))
             });
             match planned {
                 Ok((team, name)) => {
@@ -175,6 +181,7 @@ impl World<'_> {
             .filter(|(group, _)| groups.iter().all(|pushed| pushed.group.id != **group))
             .filter(|(group, _)| !self.read.unread_groups.contains(*group))
             .filter(|(group, _)| !self.held.contains(&Subject::Group((*group).clone())))
+            .filter(|(group, _)| !self.read.excluded_groups.contains(*group))
             .collect();
         others.sort_by_key(|(group, _)| *group);
         for (group, link) in others {
@@ -205,6 +212,7 @@ impl World<'_> {
     fn lose(&self, accounts: &[AccountId], plan: &mut Plan) {
         let open = accounts.iter().filter(|account| self.is_open(account));
         let users = open.filter_map(|account| self.owners.get(account));
+        let users = users.filter(|user| !self.is_excluded(user));
         plan.losing.extend(users.map(|user| (*user).clone()));
     }
 }
@@ -223,7 +231,18 @@ fn settled(
     team: TeamPlan,
     name: &str,
     names: &HashMap<&OktaGroupId, String>,
+    excluded: &HashSet<OktaGroupId>,
 ) -> Result<TeamPlan, Failure> {
+    if let TeamPlan::HeldBy { group, .. } = &team
+        && excluded.contains(group)
+    {
+        return Err(Failure::permanent(
+            Side::Anypoint,
+            format!("the team of group {group}, which is excluded, has the team name."),
+            "Rename one of the two groups in Okta.",
+        )
+        .because(Cause::TeamNameTaken));
+    }
     if let TeamPlan::HeldBy { group, .. } = &team
         && names
             .get(group)
@@ -265,6 +284,7 @@ mod tests {
             teams: Vec::new(),
             groups: Vec::new(),
             unread_groups: Default::default(),
+            excluded_groups: Default::default(),
             members: HashMap::new(),
         }
     }

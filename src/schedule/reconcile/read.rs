@@ -54,6 +54,8 @@ pub(crate) struct Snapshot {
     pub(crate) groups: Vec<PushedGroup>,
     /// Groups that are listed and could not be read: nothing is decided about their teams.
     pub(crate) unread_groups: HashSet<OktaGroupId>,
+    /// Linked groups that `EXCLUDE_GROUPS` names: nothing is decided about their teams.
+    pub(crate) excluded_groups: HashSet<OktaGroupId>,
     /// The members of every linked team, and of those that a group may adopt by their name.
     pub(crate) members: HashMap<TeamId, Vec<Member>>,
 }
@@ -177,7 +179,12 @@ impl<'a> Gate<'a> {
             }
             GroupSelection::Ids(ids) => {
                 let mut reads = Vec::new();
-                for id in ids.iter().collect::<HashSet<_>>() {
+                let excluded = &ports.policy.excluded.groups.ids;
+                for id in ids
+                    .iter()
+                    .filter(|id| !excluded.contains(*id))
+                    .collect::<HashSet<_>>()
+                {
                     reads.push(self.group(id.clone()));
                 }
                 let found = try_join_all(reads).await?.into_iter();
@@ -199,7 +206,9 @@ impl<'a> Gate<'a> {
 
     /// The groups that become teams, and those that are listed and cannot be read.
     async fn pushed_groups(&self) -> Result<(Vec<PushedGroup>, HashSet<OktaGroupId>), Failure> {
-        let (selected, mut unread) = self.selected().await?;
+        let (mut selected, mut unread) = self.selected().await?;
+        let excluded = &self.scheduler.ports.policy.excluded;
+        selected.retain(|group| !excluded.group(group));
         let mut reads = Vec::new();
         for group in selected {
             reads.push(self.with_members(group));
@@ -252,6 +261,58 @@ impl<'a> Gate<'a> {
         Ok((team, members))
     }
 
+    /// Linked users with an enabled account whom the app does not list: their logins may be excluded.
+    async fn unlisted_users(
+        &self,
+        links: &HashMap<OktaUserId, UserLink>,
+        app_users: &HashMap<OktaUserId, AppUser>,
+        accounts: &HashMap<AccountId, Account>,
+    ) -> Result<Vec<(OktaUserId, Option<User>)>, Failure> {
+        let excluded = &self.scheduler.ports.policy.excluded.users;
+        let mut reads = Vec::new();
+        if excluded.logins.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (user, link) in links {
+            let account = accounts.get(&link.anypoint_id);
+            let is_open = account.is_some_and(Account::is_enabled);
+            if is_open && !app_users.contains_key(user) && !excluded.ids.contains(user) {
+                reads.push(self.late_user(user.clone()));
+            }
+        }
+        try_join_all(reads).await
+    }
+
+    /// Linked groups that are excluded: by id, or by their present name, or by their team's if they are gone.
+    async fn excluded_groups(
+        &self,
+        links: &HashMap<OktaGroupId, TeamLink>,
+        pushed: &[PushedGroup],
+    ) -> Result<HashSet<OktaGroupId>, Failure> {
+        let excluded = &self.scheduler.ports.policy.excluded;
+        let mut found = excluded.groups.ids.clone();
+        if excluded.groups.names.is_empty() {
+            return Ok(found);
+        }
+        let pushed: HashSet<&OktaGroupId> = pushed.iter().map(|pushed| &pushed.group.id).collect();
+        let is_open = |group: &&OktaGroupId| !pushed.contains(*group) && !found.contains(*group);
+        let mut reads = Vec::new();
+        for group in links.keys().filter(is_open) {
+            reads.push(self.group(group.clone()));
+        }
+        for (id, group) in try_join_all(reads).await? {
+            let is_excluded = match (&group, links.get(&id)) {
+                (Some(group), _) => excluded.group(group),
+                (None, Some(link)) => excluded.name(&link.team_name),
+                (None, None) => false,
+            };
+            if is_excluded {
+                found.insert(id);
+            }
+        }
+        Ok(found)
+    }
+
     pub(in crate::schedule) async fn links(&self) -> Result<Links, Failure> {
         let store = self.scheduler.store();
         try_join(store.all_user_links(), store.all_team_links()).await
@@ -263,10 +324,16 @@ impl<'a> Gate<'a> {
         let teams = self.pass(1, anypoint.teams(self.deadline));
         let (links, teams) = try_join(self.links(), teams).await?;
         let linked: HashSet<&TeamId> = links.1.values().map(|link| &link.team_id).collect();
+        let excluded = &self.scheduler.ports.policy.excluded.groups.ids;
+        let left_alone = links
+            .1
+            .iter()
+            .filter(|(group, _)| excluded.contains(*group));
+        let left_alone: HashSet<&TeamId> = left_alone.map(|(_, link)| &link.team_id).collect();
         let present = teams
             .iter()
             .map(|team| team.id.clone())
-            .filter(|team| linked.contains(team));
+            .filter(|team| linked.contains(team) && !left_alone.contains(team));
         let members = self.members_of(present).await?;
         Ok((links, teams, members))
     }
@@ -286,7 +353,9 @@ impl Scheduler {
             gate.links_and_teams(),
         )
         .await?;
-        let ((app_users, late_users), (groups, unread_groups)) = (people, groups);
+        let ((app_users, mut late_users), (groups, unread_groups)) = (people, groups);
+        late_users.extend(gate.unlisted_users(&links.0, &app_users, &accounts).await?);
+        let excluded_groups = gate.excluded_groups(&links.1, &groups).await?;
         let adoptable = adoptable(&groups, &teams, &members, &self.ports.policy);
         members.extend(gate.members_of(adoptable).await?);
         Ok(Snapshot {
@@ -298,6 +367,7 @@ impl Scheduler {
             teams,
             groups,
             unread_groups,
+            excluded_groups,
             members,
         })
     }

@@ -62,6 +62,9 @@ impl<'a> World<'a> {
             let Some(group) = team_owners.get(team) else {
                 continue;
             };
+            if read.excluded_groups.contains(group) {
+                continue;
+            }
             for member in members {
                 teams_of.entry(&member.id).or_default().push(FoundTeam {
                     team: team.clone(),
@@ -89,9 +92,14 @@ impl<'a> World<'a> {
             })
             .collect();
         for user in read.user_links.keys() {
-            wants
-                .entry(user)
-                .or_insert(Ok(Wanted::Nothing(Unwanted::NotAssigned)));
+            let late = read.late_users.get(user).and_then(Option::as_ref);
+            let is_excluded = policy.excluded.users.ids.contains(user)
+                || late.is_some_and(|late| policy.excluded.user(late));
+            wants.entry(user).or_insert(Ok(if is_excluded {
+                Wanted::Excluded
+            } else {
+                Wanted::Nothing(Unwanted::NotAssigned)
+            }));
         }
         Self {
             read,
@@ -136,6 +144,7 @@ impl<'a> World<'a> {
             .filter_map(|user| Some((user, self.named(user)?)))
             .filter_map(|(user, account)| Some((user, self.owners.get(&account.id)?)))
             .filter(|(user, owner)| user != owner && !self.read.app_users.contains_key(**owner))
+            .filter(|(_, owner)| !self.is_excluded(owner))
             .map(|(_, owner)| (*owner).clone())
             .collect();
         owners.sort();
@@ -195,7 +204,7 @@ impl<'a> World<'a> {
         };
         let phone = match &wanted {
             Wanted::Account(person) => person.phone.clone(),
-            Wanted::Nothing(_) => None,
+            Wanted::Nothing(_) | Wanted::Excluded => None,
         };
         // Lists leave the phone number out: unknown is not a difference.
         let seen = |account: &Account| {
@@ -207,7 +216,7 @@ impl<'a> World<'a> {
         let named = self.named(user);
         let teams = match &wanted {
             Wanted::Account(_) => self.groups_of.get(user).map_or(&[][..], Vec::as_slice),
-            Wanted::Nothing(_) => &[],
+            Wanted::Nothing(_) | Wanted::Excluded => &[],
         };
         UserView {
             user: user.clone(),
@@ -229,7 +238,7 @@ impl<'a> World<'a> {
             }),
             end: match &wanted {
                 Wanted::Nothing(reason) => reason.finding(),
-                Wanted::Account(_) => None,
+                Wanted::Account(_) | Wanted::Excluded => None,
             },
             groups: GroupsSeen::Whole(groups),
             teams: teams
@@ -346,6 +355,7 @@ impl<'a> World<'a> {
     /// As [`crate::provision::Look::members_found`] has it.
     fn member_owner(&self, account: &AccountId) -> Owner {
         match self.owner_of(account) {
+            Some(owner) if self.is_excluded(&owner.okta_user) => Owner::Excluded,
             Some(owner) if owner.tenure == Tenure::Current => Owner::Current(owner.okta_user),
             Some(owner) if self.is_closed(account) => Owner::Former(owner.okta_user),
             _ => Owner::Unknown,
@@ -387,6 +397,27 @@ impl<'a> World<'a> {
             .into_iter()
             .map(|user| Problem::of(Subject::User((*user).clone()), &failure))
             .collect()
+    }
+
+    /// Whether nothing changes for the user.
+    pub(super) fn is_excluded(&self, user: &OktaUserId) -> bool {
+        self.policy.excluded.users.ids.contains(user)
+            || matches!(self.wanted.get(user), Some(Ok(Wanted::Excluded)))
+    }
+
+    /// The users and linked groups that are left alone.
+    pub(super) fn excluded(&self) -> Vec<Subject> {
+        let users = self.wanted.keys().filter(|user| self.is_excluded(user));
+        let users = users.map(|user| Subject::User((*user).clone()));
+        let groups = self
+            .read
+            .excluded_groups
+            .iter()
+            .cloned()
+            .map(Subject::Group);
+        let mut all: Vec<Subject> = users.chain(groups).collect();
+        all.sort_by_key(ToString::to_string);
+        all
     }
 
     /// Whether a person of ours can sign in with that account.

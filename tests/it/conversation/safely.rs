@@ -7,12 +7,14 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::{AuditEntry, Filter, Reason, Record, Status};
-use okta_anypoint::provision::{Changes, Policy, RemovalLimit, dry_runs};
+use okta_anypoint::provision::{
+    Changes, ExcludedGroups, ExcludedUsers, Exclusions, Policy, RemovalLimit, dry_runs,
+};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::worker::{Pace, Worker};
 
 use super::evidence::{denied, truth};
-use crate::world::{APP, World, lease, worker};
+use crate::world::{APP, World, lease, look_at, look_at_group, worker};
 
 async fn history(world: &World, subject: &str) -> Vec<AuditEntry> {
     world.table.ledger.history(subject, 0).await.unwrap()
@@ -99,7 +101,7 @@ async fn while_changes_are_paused_nothing_is_worked_on_and_everything_comes_back
     let ann = world.user("ann");
     world.forget_traffic();
     let subject = Subject::User(OktaUserId::parse(&*ann).unwrap());
-    let verdict = crate::world::look_at(&worker(&ports), subject).await;
+    let verdict = look_at(&worker(&ports), subject).await;
     assert!(verdict.is_retry());
     assert_eq!(world.calls(), Vec::<String>::new());
     world.done();
@@ -333,5 +335,58 @@ async fn an_absence_that_is_no_announcement_is_not_held_before_it_is_believed() 
     truth(&world);
     assert_eq!(held(&world).await.len(), 0);
     assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.done();
+}
+
+#[tokio::test]
+async fn excluded_users_and_groups_are_left_alone_whatever_okta_says() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let devs = world.pushed_group("Devs").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let mut ports = world.ports.clone();
+    ports.policy = Arc::new(Policy {
+        excluded: Exclusions {
+            users: ExcludedUsers {
+                ids: [OktaUserId::parse(&*ann).unwrap()].into(),
+                logins: vec!["svc-*".to_owned()],
+            },
+            groups: ExcludedGroups {
+                ids: Default::default(),
+                names: vec!["Break*".to_owned()],
+            },
+        },
+        ..Policy::default()
+    });
+    let careful = worker(&ports);
+    let service = world.user("svc-deploy");
+    let other = world.user("bob");
+    let glass = world.okta.world().create_group("Break glass").unwrap().id;
+    for user in [&service, &other] {
+        world.okta_does(|okta| okta.assign(APP, user));
+        world.okta_does(|okta| okta.add_member(&devs, user));
+    }
+    world.okta_does(|okta| okta.assign_group(APP, &glass));
+    world.okta_does(|okta| okta.suspend(&ann));
+    world.okta_does(|okta| okta.remove_member(&devs, &ann));
+
+    world.forget_traffic();
+    let user = |id: &str| Subject::User(OktaUserId::parse(id).unwrap());
+    look_at(&careful, user(&ann)).await;
+    assert_eq!(
+        world.calls(),
+        Vec::<String>::new(),
+        "an id is skipped unread"
+    );
+    look_at(&careful, user(&service)).await;
+    look_at_group(&careful, &glass).await;
+    assert_eq!(world.writes(), 0, "{:?}", world.calls());
+    look_at(&careful, user(&other)).await;
+    look_at_group(&careful, &devs).await;
+
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.account("svc-deploy"), "none");
+    assert_eq!(world.team("Break glass"), "none");
+    assert_eq!(world.team("Devs"), "ann bob");
     world.done();
 }

@@ -1,0 +1,108 @@
+//! `EXCLUDE_USERS` and `EXCLUDE_GROUPS`: whom nothing changes. Pure.
+//!
+//! An id excludes before anything is read. A pattern needs the login or the name, so Okta is read first. A
+//! deleted user has no login any more: only an id excludes them still.
+
+use std::collections::HashSet;
+
+use super::policy::matches;
+use crate::ids::{OktaGroupId, OktaUserId, Subject};
+use crate::okta::{Group, User};
+
+/// Users that are left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExcludedUsers {
+    /// By id.
+    pub ids: HashSet<OktaUserId>,
+    /// By login; `*` stands for any run of characters.
+    pub logins: Vec<String>,
+}
+
+/// Groups that are left alone, and their teams.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExcludedGroups {
+    /// By id.
+    pub ids: HashSet<OktaGroupId>,
+    /// By display name; `*` stands for any run of characters.
+    pub names: Vec<String>,
+}
+
+/// Everybody and everything that is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exclusions {
+    /// `EXCLUDE_USERS`.
+    pub users: ExcludedUsers,
+    /// `EXCLUDE_GROUPS`.
+    pub groups: ExcludedGroups,
+}
+
+impl Exclusions {
+    /// Whether an id excludes the subject: then it is not read at all.
+    pub fn names(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::User(user) => self.users.ids.contains(user),
+            Subject::Group(group) => self.groups.ids.contains(group),
+        }
+    }
+
+    /// Whether a user that was read is excluded.
+    pub fn user(&self, user: &User) -> bool {
+        let login = user.profile.login.as_deref().unwrap_or_default();
+        self.users.ids.contains(&user.id) || self.login(login)
+    }
+
+    /// Whether a login is excluded. Okta does not tell upper and lower case apart in logins.
+    pub fn login(&self, login: &str) -> bool {
+        let login = login.trim().to_lowercase();
+        let mut patterns = self.users.logins.iter();
+        patterns.any(|pattern| matches(&pattern.to_lowercase(), &login))
+    }
+
+    /// Whether a group that was read is excluded.
+    pub fn group(&self, group: &Group) -> bool {
+        self.groups.ids.contains(&group.id) || self.name(group.name())
+    }
+
+    /// Whether a display name is excluded.
+    pub fn name(&self, name: &str) -> bool {
+        let mut patterns = self.groups.names.iter();
+        patterns.any(|pattern| matches(pattern, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ids_and_patterns_exclude() {
+        let exclusions = Exclusions {
+            users: ExcludedUsers {
+                ids: [OktaUserId::parse("00u1").unwrap()].into(),
+                logins: vec!["svc-*@acme.example".to_owned()],
+            },
+            groups: ExcludedGroups {
+                ids: HashSet::new(),
+                names: vec!["Break glass*".to_owned()],
+            },
+        };
+        let user = |id: &str, login: Option<&str>| -> User {
+            let user = json!({"id": id, "status": "ACTIVE", "profile": {"login": login}});
+            serde_json::from_value(user).unwrap()
+        };
+        assert!(exclusions.user(&user("00u1", None)));
+        assert!(exclusions.user(&user("00u2", Some("SVC-deploy@Acme.example"))));
+        assert!(!exclusions.user(&user("00u2", Some("ann@acme.example"))));
+        assert!(!exclusions.user(&user("00u2", None)));
+        let group = |name: &str| -> Group {
+            let group = json!({"id": "00g1", "profile": {"name": name}});
+            serde_json::from_value(group).unwrap()
+        };
+        assert!(exclusions.group(&group("Break glass EU")));
+        assert!(!exclusions.group(&group("Developers")));
+        assert!(!Exclusions::default().user(&user("00u1", Some("ann@acme.example"))));
+        assert!(exclusions.names(&Subject::User(OktaUserId::parse("00u1").unwrap())));
+    }
+}
