@@ -304,10 +304,8 @@ impl Worker {
                 }
             });
         }
-        for (position, verdict) in self
-            .serve(subject, changes, lease, claims, known, reason, deadline)
-            .await
-        {
+        let served = self.serve(subject, changes, lease, claims, known, reason, deadline);
+        for (position, verdict) in Box::pin(served).await {
             verdicts[position] = verdict;
         }
         // Order: behind a change that goes back, every later one goes back.
@@ -525,9 +523,8 @@ impl Worker {
     ) -> Result<(), Failure> {
         let (lease, until) = (turn.lease, turn.deadline);
         if self.changes == Changes::Report {
-            return self
-                .plan_only(subject, turn.announced, until, progress)
-                .await;
+            let planned = self.plan_only(subject, turn.announced, until, progress);
+            return Box::pin(planned).await;
         }
         let work = AssertUnwindSafe(self.provisioner.provision(subject, turn, progress));
         let kept = Box::pin(keep(&*self.ledger, lease, claims, until));

@@ -107,7 +107,7 @@ impl Work<'_> {
         }
         let steps = plan.steps();
         self.progress.because_of(&steps);
-        if let Some(why) = self.held(&plan.removes(&view)).await? {
+        if let Some(why) = Box::pin(self.held(&plan.removes(&view))).await? {
             let steps = steps.iter().map(ToString::to_string).collect();
             self.progress.held = Some(Held { steps, why });
             return Ok(End::Done(None));

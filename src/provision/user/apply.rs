@@ -89,7 +89,7 @@ impl Work<'_> {
             let steps = plan.steps();
             self.progress.because_of(&steps);
             self.progress.username = username_of(&looked.view, &plan);
-            if let Some(why) = self.held(&plan.removes(&looked.view)).await? {
+            if let Some(why) = Box::pin(self.held(&plan.removes(&looked.view))).await? {
                 let steps = steps.iter().map(ToString::to_string).collect();
                 self.progress.held = Some(Held { steps, why });
                 return Ok(());

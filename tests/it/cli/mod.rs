@@ -6,6 +6,7 @@ mod hook;
 mod operate;
 mod output;
 mod readme;
+mod safely;
 mod schedule;
 mod simulate;
 mod terminal;
