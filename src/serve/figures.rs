@@ -21,7 +21,8 @@ const PREFIX: &str = "okta_anypoint";
 /// Upper bounds of the histogram of ages, in seconds. Okta's own delay is seconds to an hour.
 const AGES: [u64; 9] = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400];
 /// Counted from the start on, so that the first one is seen as an increase.
-const FROM_THE_START: [Metric; 10] = [
+const FROM_THE_START: [Metric; 11] = [
+    Metric::Held,
     Metric::Received,
     Metric::Duplicate,
     Metric::Superseded,

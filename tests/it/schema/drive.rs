@@ -49,6 +49,8 @@ pub const METHODS: &[&str] = &[
     "okta.check_app",
     "okta.create_event_hook",
     "okta.create_staged_user",
+    "okta.deactivate_event_hook",
+    "okta.delete_event_hook",
     "okta.event_hooks",
     "okta.group",
     "okta.group_members",
@@ -237,6 +239,8 @@ async fn ask_okta(world: &World) {
     // Nobody listens there; what is asked for is all that matters here.
     let _ = okta.verify_event_hook(&hook.id, soon()).await;
     let _ = okta.activate_event_hook(&hook.id, soon()).await;
+    okta.deactivate_event_hook(&hook.id, soon()).await.unwrap();
+    okta.delete_event_hook(&hook.id, soon()).await.unwrap();
 }
 
 async fn ask_anypoint(world: &World) {
