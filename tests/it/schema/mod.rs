@@ -41,6 +41,12 @@ const OPERATIONS: &[(Vendor, &str, &str)] = &[
     (Okta, "GET", "/api/v1/eventHooks"),
     (Okta, "POST", "/api/v1/eventHooks"),
     (Okta, "PUT", "/api/v1/eventHooks/{eventHookId}"),
+    (Okta, "DELETE", "/api/v1/eventHooks/{eventHookId}"),
+    (
+        Okta,
+        "POST",
+        "/api/v1/eventHooks/{eventHookId}/lifecycle/deactivate",
+    ),
     (
         Okta,
         "POST",
