@@ -391,10 +391,7 @@ impl Worker {
         let ending = record::ending(result, &mut progress);
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
         let resolved = record::settle(&mut memory, &endings);
-        for entry in &audit {
-            let entry = serde_json::to_string(entry).unwrap_or_default();
-            tracing::info!(target: "audit", %subject, entry, "audit");
-        }
+        audit.iter().for_each(record::log);
         let conclusion = Conclusion {
             claims: endings,
             memo: memory.to_memo(),

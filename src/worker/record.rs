@@ -64,6 +64,27 @@ pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Reso
     }
 }
 
+/// The log line of an entry. It leaves the username out: it can be a person's name.
+pub(super) fn log(entry: &AuditEntry) {
+    let fields = (!entry.fields.is_empty()).then(|| entry.fields.join(", "));
+    tracing::info!(
+        target: "audit",
+        subject = entry.subject,
+        action = entry.action,
+        id = entry.id,
+        before = entry.before,
+        after = entry.after,
+        fields,
+        count = entry.count,
+        why = entry.why,
+        event = entry.event,
+        event_type = entry.event_type,
+        actor = entry.actor,
+        reason = entry.reason,
+        "audit"
+    );
+}
+
 /// The audit entries of a run: one for each change, and one for a run that was cut off before it.
 pub(super) fn audit(
     lease: &Lease,

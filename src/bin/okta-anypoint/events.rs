@@ -64,10 +64,7 @@ enum State {
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let subject = match &args.subject {
         None => None,
-        Some(name) => Some(match names::by_id(name) {
-            Some(subject) => subject,
-            None => names::subject(&args.table.open_to_read().await?, name).await?,
-        }),
+        Some(name) => Some(names::subject_to_read(&args.table, name).await?),
     };
     let since = args.since.map(|age| {
         let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);

@@ -49,10 +49,7 @@ enum Output {
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let subject = match &args.subject {
         None => None,
-        Some(name) => Some(match names::by_id(name) {
-            Some(subject) => subject,
-            None => names::subject(&args.table.open_to_read().await?, name).await?,
-        }),
+        Some(name) => Some(names::subject_to_read(&args.table, name).await?),
     };
     let since = args.since.unwrap_or(DAY * 30);
     let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);

@@ -8,7 +8,7 @@ use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::provision::Ports;
 
 use crate::console::Usage;
-use crate::table::{LOOK_TIME, Operator};
+use crate::table::{self, LOOK_TIME, Operator};
 
 /// A user or a group.
 pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
@@ -18,6 +18,14 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
     let deadline = Deadline::within(LOOK_TIME);
     let found = find(&operator.ports, name, deadline).await?;
     unique(name, found, "user or group")
+}
+
+/// A user or a group, for a command that only reads the table: an id asks nobody.
+pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject> {
+    match by_id(name) {
+        Some(subject) => Ok(subject),
+        None => subject(&table.open_to_read().await?, name).await,
+    }
 }
 
 /// A user.
