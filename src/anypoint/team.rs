@@ -99,6 +99,16 @@ impl Entry for Member {
 }
 
 impl Member {
+    /// A member of whom only the id could be read: the membership is nobody's to end.
+    pub fn unread(id: AccountId) -> Self {
+        Self {
+            id,
+            kind: MembershipKind::Other,
+            is_assigned_via_external_groups: None,
+            identity_type: None,
+        }
+    }
+
     /// Whether it is a plain membership made by hand or by a program: the only kind that is ours to
     /// end. Memberships from external group mappings are recomputed at sign-in.
     pub fn is_plain(&self) -> bool {
@@ -126,6 +136,15 @@ impl Entry for TeamOfAccount {
 }
 
 impl TeamOfAccount {
+    /// A team of which only the id could be read: the membership is nobody's to end.
+    pub fn unread(id: TeamId) -> Self {
+        Self {
+            id,
+            kind: MembershipKind::Other,
+            is_assigned_via_external_groups: None,
+        }
+    }
+
     /// As [`Member::is_plain`].
     pub fn is_plain(&self) -> bool {
         is_plain(self.kind, self.is_assigned_via_external_groups)

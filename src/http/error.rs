@@ -192,6 +192,11 @@ impl CallError {
         }
     }
 
+    /// Whether it is a fault of the one object that was asked for by its id: nobody else will fare so.
+    pub fn is_about_the_object(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Unreadable(_)) || self.class() == Class::Permanent
+    }
+
     /// Why it failed, in the word that records keep.
     pub fn cause(&self) -> Cause {
         match &self.kind {

@@ -1,6 +1,7 @@
 //! A list with entries that could not be read: each of them is its own problem, and the others count.
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::error::{CallError, CallErrorKind};
-use crate::failure::Side;
+use crate::failure::{Cause, Failure, Side};
 
 /// An object of a list.
 pub trait Entry: DeserializeOwned {
@@ -83,6 +84,29 @@ impl<T> Listed<T> {
             kind: CallErrorKind::Unreadable(faults.join("; ")),
             retry_after: None,
         })
+    }
+
+    /// The ids of the entries that could not be read.
+    pub fn ids_unread<Id: FromStr>(&self) -> impl Iterator<Item = Id> {
+        self.unread
+            .iter()
+            .filter_map(|unread| unread.id.parse().ok())
+    }
+
+    /// What is wrong with one of the entries that could not be read.
+    pub fn failure_of(&self, unread: &Unread) -> Failure {
+        self.failure(&unread.to_string())
+    }
+
+    /// What is wrong with the list, when an entry without a readable id is on it.
+    pub fn incomplete(&self) -> Option<Failure> {
+        let what = "an entry has no readable id; nobody is disabled or taken out by this list";
+        (!self.is_complete()).then(|| self.failure(what))
+    }
+
+    fn failure(&self, what: &str) -> Failure {
+        Failure::retryable(self.side, format!("{}: {what}", self.operation))
+            .because(Cause::Unreadable)
     }
 
     /// Whether every entry was read or is known by its id.

@@ -8,6 +8,7 @@ use super::team::TeamPlan;
 use super::user::{UserKnown, UserPlan, UserView, plan_user};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
+use crate::http::Extent;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::Group;
 use crate::store::{Memory, Origin, TeamLink};
@@ -70,6 +71,7 @@ impl UserPreview {
 impl GroupPreview {
     fn excluded(evidence: Evidence) -> Self {
         let view = GroupView {
+            extent: Extent::Complete,
             wanted: GroupWanted::Excluded,
             link: None,
             found: None,

@@ -59,6 +59,21 @@ impl Problem {
     pub(super) fn of(subject: Subject, failure: &Failure) -> Self {
         Self {
             subject: Some(subject),
+            ..Self::general(failure)
+        }
+    }
+
+    pub(super) fn about_account(account: AccountId, failure: &Failure) -> Self {
+        Self {
+            account: Some(account),
+            ..Self::general(failure)
+        }
+    }
+
+    /// One that is neither a subject's nor an account's.
+    pub(super) fn general(failure: &Failure) -> Self {
+        Self {
+            subject: None,
             account: None,
             class: failure.class,
             text: failure.to_string(),

@@ -7,6 +7,7 @@ use futures_util::future::{try_join, try_join_all};
 use super::plan::{GroupView, GroupWanted, MemberFound, Owner, Reads, WantedMembers};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
+use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Assignment, Group, GroupKind, User};
 use crate::provision::evidence::{Evidence, Fact, Sense, Unpushed};
@@ -122,6 +123,7 @@ impl Look<'_> {
             found,
             below,
             reads: Reads::Present,
+            extent: Extent::Complete,
         })
     }
 
@@ -145,6 +147,7 @@ impl Look<'_> {
             found,
             below: 0,
             reads: Reads::Present,
+            extent: Extent::Complete,
         })
     }
 

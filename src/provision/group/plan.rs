@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::failure::{Cause, Failure, Side};
+use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, TeamId};
 use crate::provision::evidence::{Evidence, Finding, Unpushed, Weight};
 use crate::provision::policy::{Policy, TeamRemoval};
@@ -96,6 +97,8 @@ pub struct GroupView {
     pub below: usize,
     /// What the list of the team's members is worth.
     pub reads: Reads,
+    /// Whether the lists hold everybody. Lists that do not add, and take nobody out.
+    pub extent: Extent,
 }
 
 /// What the list of a team's members is worth.
@@ -168,10 +171,20 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
             );
         }
     }
+    if view.extent == Extent::Incomplete {
+        plan.take_nobody_out();
+    }
     plan
 }
 
 impl GroupPlan {
+    fn take_nobody_out(&mut self) {
+        self.remove.clear();
+        self.believed.clear();
+        self.doubted.clear();
+        self.end = None;
+    }
+
     fn members(
         &mut self,
         wanted: &WantedMembers,
@@ -385,6 +398,7 @@ mod tests {
             found,
             below: 0,
             reads: Reads::Present,
+            extent: Extent::Complete,
         }
     }
 
@@ -451,6 +465,23 @@ mod tests {
         assert_eq!(plan.doubted, [Finding::NotMember(user("00u2"))]);
         let said = plan_group(&view([user("00u2")].into()), &Policy::default(), &once);
         assert_eq!(said.remove, [account("extra")], "Okta says so outright");
+    }
+
+    #[test]
+    fn lists_that_do_not_hold_everybody_add_and_take_nobody_out() {
+        let mut pushed = view(members(&["stays", "missing"]), Some(mixed()));
+        pushed.extent = Extent::Incomplete;
+        let found = plan(&pushed, &Policy::default());
+        assert_eq!((found.remove.len(), found.add.len()), (0, 1));
+        assert!(found.believed.is_empty() && found.doubted.is_empty());
+        pushed.wanted = GroupWanted::Nothing(Unpushed::Gone);
+        for team_removal in [TeamRemoval::Empty, TeamRemoval::Delete] {
+            let policy = Policy {
+                team_removal,
+                ..Policy::default()
+            };
+            assert!(plan(&pushed, &policy).writes_nothing());
+        }
     }
 
     #[test]

@@ -285,6 +285,11 @@ impl UserPlan {
         }
     }
 
+    /// Whether somebody loses an account or a team by it.
+    pub fn takes_away(&self) -> bool {
+        self.retire.is_some() || !self.leave.is_empty()
+    }
+
     /// The same plan, step by step, in the order in which it is carried out.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();

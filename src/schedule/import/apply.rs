@@ -119,7 +119,7 @@ impl Scheduler {
     }
 
     /// Whether Okta answers a call about nobody in particular.
-    pub(super) async fn check_okta(&self, deadline: Deadline) -> Result<(), Failure> {
+    pub(in crate::schedule) async fn check_okta(&self, deadline: Deadline) -> Result<(), Failure> {
         let app = &self.ports.app;
         Ok(self.people.check_app(app, deadline).await?)
     }

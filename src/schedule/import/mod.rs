@@ -99,12 +99,15 @@ impl Scheduler {
             gate.accounts(),
         )
         .await?;
-        check_people(&links, &accounts, &app_users)?;
+        let unread = gate.take_unread();
+        check_people(&links, &accounts, &app_users, &unread)?;
+        summary.problems.extend(unread.problems());
         let people = People {
             links,
             app_users,
             late_users,
             accounts,
+            unread_users: unread.users.into_keys().collect(),
         };
         let work = self.plan_import(&people, &gate, summary).await?;
         if summary.mode == Mode::Report {

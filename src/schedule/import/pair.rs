@@ -20,6 +20,8 @@ pub(super) struct People {
     pub(super) app_users: HashMap<OktaUserId, AppUser>,
     pub(super) late_users: HashMap<OktaUserId, Option<User>>,
     pub(super) accounts: HashMap<AccountId, Account>,
+    /// Users who are assigned and could not be read: nobody is paired with them.
+    pub(super) unread_users: HashSet<OktaUserId>,
 }
 
 /// What an account was paired by.
@@ -288,6 +290,9 @@ impl<'a> Index<'a> {
     }
 
     fn check_free(&self, user: &OktaUserId) -> Result<(), Refused> {
+        if self.people.unread_users.contains(user) {
+            return Err(Refused::new("the Okta user could not be read", Some(user)));
+        }
         if self.people.links.contains_key(user) {
             return Err(Refused::new(HAS_ANOTHER, Some(user)));
         }

@@ -38,7 +38,7 @@ impl Scheduler {
         if links.is_empty() {
             return Ok(HashMap::new());
         }
-        let (selected, _) = gate.selected().await?;
+        let selected = gate.selected().await?;
         let pushed: HashSet<OktaGroupId> = selected.into_iter().map(|group| group.id).collect();
         let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
         let mut reads = Vec::new();

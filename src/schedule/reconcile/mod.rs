@@ -24,6 +24,7 @@
 
 mod plan;
 pub(super) mod read;
+pub(super) mod unread;
 mod world;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -37,6 +38,7 @@ use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
+use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Status};
 use crate::okta::{AppUser, Assignment};
@@ -47,6 +49,7 @@ use crate::store::{Memory, UserLink};
 
 use plan::{Plan, Planned};
 use read::{Gate, Snapshot};
+use unread::{Source, Unread};
 use world::World;
 
 pub use read::READS_AT_ONCE;
@@ -175,7 +178,7 @@ impl Scheduler {
         }
         let owners = try_join_all(reads).await?.into_iter();
         world.gone = owners
-            .filter(|(_, user)| user.is_none())
+            .filter(|(_, user)| matches!(user, Ok(None)))
             .map(|(id, _)| id)
             .collect();
         let plan = world.plan(&HashMap::new());
@@ -245,17 +248,24 @@ fn count_sources(read: &Snapshot, summary: &mut Summary) {
 /// A source that is empty where it was not is taken for a wrong setting or a lost permission, never
 /// for "everybody left".
 fn check_sources(read: &Snapshot) -> Result<(), Failure> {
-    if !read
+    let has_root = read
         .teams
         .iter()
-        .any(crate::anypoint::Team::is_internal_root)
-    {
+        .any(crate::anypoint::Team::is_internal_root);
+    let may_have_root =
+        !read.unread.teams.is_empty() || read.unread.extent(&[Source::Teams]) == Extent::Incomplete;
+    if !has_root && !may_have_root {
         return Err(Failure::retryable(
             Side::Anypoint,
             "the list of teams has no internal root team, so it is not whole; nothing was changed",
         ));
     }
-    check_people(&read.user_links, &read.accounts, &read.app_users)
+    check_people(
+        &read.user_links,
+        &read.accounts,
+        &read.app_users,
+        &read.unread,
+    )
 }
 
 /// As [`check_sources`], for people alone.
@@ -263,12 +273,14 @@ pub(super) fn check_people(
     links: &HashMap<OktaUserId, UserLink>,
     accounts: &HashMap<AccountId, Account>,
     app_users: &HashMap<OktaUserId, AppUser>,
+    unread: &Unread,
 ) -> Result<(), Failure> {
-    let mut found = links
-        .values()
-        .filter_map(|link| accounts.get(&link.anypoint_id))
-        .peekable();
-    if !links.is_empty() && found.peek().is_none() {
+    let is_missing = |link: &UserLink| {
+        let account = &link.anypoint_id;
+        !accounts.contains_key(account) && !unread.may_have_account(account)
+    };
+    let is_found = |link: &UserLink| accounts.contains_key(&link.anypoint_id);
+    if links.values().any(is_missing) && !links.values().any(is_found) {
         return Err(Failure::permanent(
             Side::Anypoint,
             format!(
@@ -279,8 +291,17 @@ pub(super) fn check_people(
              of the root organization.",
         ));
     }
+    // On a list that does not hold everybody, nobody is missing.
+    if unread.extent(&[Source::AppUsers]) == Extent::Incomplete {
+        return Ok(());
+    }
     let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
-    let open = found.filter(|account| account.is_enabled()).count();
+    let open = links
+        .iter()
+        .filter(|(user, _)| !unread.users.contains_key(*user))
+        .filter_map(|(_, link)| accounts.get(&link.anypoint_id))
+        .filter(|account| account.is_enabled())
+        .count();
     if open > 0 && !app_users.values().any(is_assigned) {
         return Err(Failure::permanent(
             Side::Okta,

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::world::World;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
+use crate::http::Extent;
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
     Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted,
@@ -74,7 +75,7 @@ impl World<'_> {
             excluded: self.excluded(),
             ..Plan::default()
         };
-        plan.problems.extend(self.unread_groups());
+        plan.problems.extend(self.read.unread.problems());
         let evidence = Evidence::first_look();
         let mut users: Vec<(&&OktaUserId, &Result<Wanted, Failure>)> = self.wanted.iter().collect();
         users.sort_by_key(|(user, _)| **user);
@@ -93,6 +94,8 @@ impl World<'_> {
             });
             match planned {
                 Ok(planned) => self.user_plan(user, &planned, &mut plan),
+                // Told already, by what could not be read.
+                Err(_) if self.read.unread.users.contains_key(*user) => {}
                 Err(failure) => {
                     if self.named(user).is_some() && !intended.contains_key(*user) {
                         plan.doubtful.push((*user).clone());
@@ -107,6 +110,9 @@ impl World<'_> {
     }
 
     fn user_plan(&self, user: &OktaUserId, planned: &UserPlan, plan: &mut Plan) {
+        if planned.takes_away() && self.people_extent() == Extent::Incomplete {
+            return;
+        }
         let is_open =
             |account: &AccountId| self.owners.contains_key(account) && self.is_open(account);
         let is_retired = planned.retire.as_ref().is_some_and(|retire| {
@@ -155,6 +161,9 @@ impl World<'_> {
             let link = self.read.team_links.get(group);
             let name = self.team_name(&pushed.group);
             let planned = name.and_then(|name| {
+                if let Some(link) = link {
+                    self.check_team_read(&link.team_id)?;
+                }
                 let team = plan_team(group, &name, link, &self.read.teams, &self.team_owners)?;
                 Ok((
                     settled(team, &name, &names, &self.read.excluded_groups)?,
@@ -186,7 +195,7 @@ impl World<'_> {
             .team_links
             .iter()
             .filter(|(group, _)| groups.iter().all(|pushed| pushed.group.id != **group))
-            .filter(|(group, _)| !self.read.unread_groups.contains(*group))
+            .filter(|(group, _)| !self.read.unread.groups.contains_key(*group))
             .filter(|(group, _)| !self.held.contains(&Subject::Group((*group).clone())))
             .filter(|(group, _)| !self.read.excluded_groups.contains(*group))
             .collect();
@@ -208,6 +217,16 @@ impl World<'_> {
             let steps = self.group_steps(&planned, plan);
             plan.push_group(group, steps, &planned.believed);
         }
+    }
+
+    /// A team that is there and could not be read is not made again.
+    fn check_team_read(&self, team: &TeamId) -> Result<(), Failure> {
+        let is_read = self.read.teams.iter().any(|found| found.id == *team);
+        if is_read || !self.read.unread.may_have_team(team) {
+            return Ok(());
+        }
+        let what = format!("the linked team {team} could not be read; nothing was changed");
+        Err(Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable))
     }
 
     /// The steps of a group; also notes who loses a membership by them.
@@ -290,8 +309,8 @@ mod tests {
             accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             teams: Vec::new(),
             groups: Vec::new(),
-            unread_groups: Default::default(),
             excluded_groups: Default::default(),
+            unread: Default::default(),
             members: HashMap::new(),
         }
     }

@@ -5,18 +5,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{try_join, try_join_all, try_join4};
 use tokio::sync::Semaphore;
 
 use crate::anypoint::{Account, Member, Team};
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
+use crate::http::{CallError, Extent};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
 use crate::provision::{GroupSelection, Policy, Selected};
 use crate::schedule::Scheduler;
 use crate::store::{TeamLink, UserLink};
+
+use super::unread::Unread;
 
 /// Requests to both remotes at the same time, together.
 pub const READS_AT_ONCE: usize = 8;
@@ -40,6 +44,10 @@ type Members = HashMap<TeamId, Vec<Member>>;
 pub(crate) struct PushedGroup {
     pub(crate) group: Group,
     pub(crate) members: Vec<OktaUserId>,
+    /// Members of whom the list shows the id only: they stay as they are.
+    pub(crate) unread: HashSet<OktaUserId>,
+    /// Whether the list holds everybody.
+    pub(crate) extent: Extent,
 }
 
 /// Both sides and the links, as they were read.
@@ -52,10 +60,10 @@ pub(crate) struct Snapshot {
     pub(crate) accounts: HashMap<AccountId, Account>,
     pub(crate) teams: Vec<Team>,
     pub(crate) groups: Vec<PushedGroup>,
-    /// Groups that are listed and could not be read: nothing is decided about their teams.
-    pub(crate) unread_groups: HashSet<OktaGroupId>,
     /// Linked groups that `EXCLUDE_GROUPS` names: nothing is decided about their teams.
     pub(crate) excluded_groups: HashSet<OktaGroupId>,
+    /// What is there and could not be read.
+    pub(in crate::schedule) unread: Unread,
     /// The members of every linked team, and of those that a group may adopt by their name.
     pub(crate) members: HashMap<TeamId, Vec<Member>>,
 }
@@ -74,6 +82,7 @@ pub(in crate::schedule) struct Gate<'a> {
     scheduler: &'a Scheduler,
     pub(in crate::schedule) deadline: Deadline,
     permits: Semaphore,
+    unread: Mutex<Unread>,
     begun: AtomicUsize,
     done: AtomicUsize,
 }
@@ -84,9 +93,19 @@ impl<'a> Gate<'a> {
             scheduler,
             deadline,
             permits: Semaphore::new(READS_AT_ONCE),
+            unread: Mutex::default(),
             begun: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         }
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was there and could not be read, so far.
+    pub(in crate::schedule) fn take_unread(&self) -> Unread {
+        std::mem::take(&mut *self.unread())
     }
 
     /// Waits for its turn, then for `read`.
@@ -106,13 +125,31 @@ impl<'a> Gate<'a> {
         Ok(found)
     }
 
+    /// Reads one object. That it is not what the API describes, or is refused while everything else is
+    /// not, is a problem of its own.
+    async fn alone<T>(
+        &self,
+        read: impl Future<Output = Result<Option<T>, CallError>>,
+    ) -> Result<ReadAlone<T>, Failure> {
+        match read.await {
+            Ok(found) => Ok(Ok(found)),
+            Err(error) if error.is_refusal() => {
+                self.scheduler.check_okta(self.deadline).await?;
+                Ok(Err(error.into()))
+            }
+            Err(error) if error.is_about_the_object() => Ok(Err(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The assignments to the app, each with its user.
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
-        let list = ports.okta.app_users(&ports.app, self.deadline);
-        let app_users: HashMap<OktaUserId, AppUser> = self
-            .pass(1, list)
-            .await?
+        let list = ports.okta.list_app_users(&ports.app, self.deadline);
+        let listed = self.pass(1, list).await?;
+        self.unread().note_users(&listed);
+        let app_users: HashMap<OktaUserId, AppUser> = listed
+            .items
             .into_iter()
             .map(|app_user| (app_user.id.clone(), app_user))
             .collect();
@@ -123,45 +160,64 @@ impl<'a> Gate<'a> {
         {
             reads.push(self.late_user(app_user.id.clone()));
         }
-        let late_users = try_join_all(reads).await?.into_iter().collect();
+        let late_users = self.noting_unread(try_join_all(reads).await?);
         Ok((app_users, late_users))
+    }
+
+    /// The users that could be read, or are known not to exist. The others are noted.
+    fn noting_unread(
+        &self,
+        found: Vec<(OktaUserId, ReadAlone<User>)>,
+    ) -> HashMap<OktaUserId, Option<User>> {
+        let mut read = HashMap::with_capacity(found.len());
+        for (user, found) in found {
+            match found {
+                Ok(found) => {
+                    read.insert(user, found);
+                }
+                Err(failure) => {
+                    self.unread().users.insert(user, failure);
+                }
+            }
+        }
+        read
     }
 
     pub(super) async fn late_user(
         &self,
         user: OktaUserId,
-    ) -> Result<(OktaUserId, Option<User>), Failure> {
+    ) -> Result<(OktaUserId, ReadAlone<User>), Failure> {
         let read = self.scheduler.ports.okta.user(&user, self.deadline);
-        let found = self.pass(1, read).await?;
+        let found = self.pass(1, self.alone(read)).await?;
         Ok((user, found))
     }
 
     pub(in crate::schedule) async fn accounts(
         &self,
     ) -> Result<HashMap<AccountId, Account>, Failure> {
-        let list = self.scheduler.ports.anypoint.accounts(self.deadline);
-        Ok(self
-            .pass(PAGES_AT_ONCE, list)
-            .await?
+        let list = self.scheduler.ports.anypoint.list_accounts(self.deadline);
+        let listed = self.pass(PAGES_AT_ONCE, list).await?;
+        self.unread().note_accounts(&listed);
+        Ok(listed
+            .items
             .into_iter()
             .map(|account| (account.id.clone(), account))
             .collect())
     }
 
-    /// The groups that `PUSH_GROUPS` selects, and those that are listed and gone.
-    pub(in crate::schedule) async fn selected(
-        &self,
-    ) -> Result<(Vec<Group>, HashSet<OktaGroupId>), Failure> {
-        let mut unread = HashSet::new();
+    /// The groups that `PUSH_GROUPS` selects. Those that are listed and gone, or cannot be read, are noted.
+    pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
         let ports = &self.scheduler.ports;
         let okta = &ports.okta;
         match &ports.policy.groups {
-            GroupSelection::None => Ok((Vec::new(), unread)),
+            GroupSelection::None => Ok(Vec::new()),
             GroupSelection::Assigned => {
-                let list = okta.app_groups_expanded(&ports.app, self.deadline);
+                let list = okta.list_app_groups_expanded(&ports.app, self.deadline);
+                let listed = self.pass(1, list).await?;
+                self.unread().note_groups(&listed);
                 let mut groups = Vec::new();
                 let mut reads = Vec::new();
-                for (id, group) in self.pass(1, list).await? {
+                for (id, group) in listed.items {
                     match group {
                         Some(group) => groups.push(group),
                         None => reads.push(self.group(id)),
@@ -169,13 +225,16 @@ impl<'a> Gate<'a> {
                 }
                 for (id, group) in try_join_all(reads).await? {
                     match group {
-                        Some(group) => groups.push(group),
-                        None => {
-                            unread.insert(id);
+                        Ok(Some(group)) => groups.push(group),
+                        Ok(None) => {
+                            self.unread().groups.insert(id, listed_and_gone());
+                        }
+                        Err(failure) => {
+                            self.unread().groups.insert(id, failure);
                         }
                     }
                 }
-                Ok((groups, unread))
+                Ok(groups)
             }
             GroupSelection::Ids(ids) => {
                 let mut reads = Vec::new();
@@ -187,61 +246,66 @@ impl<'a> Gate<'a> {
                 {
                     reads.push(self.group(id.clone()));
                 }
-                let found = try_join_all(reads).await?.into_iter();
-                Ok((found.filter_map(|(_, group)| group).collect(), unread))
+                let mut groups = Vec::new();
+                for (id, group) in try_join_all(reads).await? {
+                    match group {
+                        Ok(group) => groups.extend(group),
+                        Err(failure) => {
+                            self.unread().groups.insert(id, failure);
+                        }
+                    }
+                }
+                Ok(groups)
             }
             selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
-                let groups = self.pass(1, okta.groups(self.deadline)).await?;
+                let listed = self.pass(1, okta.list_groups(self.deadline)).await?;
+                self.unread().note_groups(&listed);
                 let selected = |group: &Group| selection.selects(group) == Selected::Yes;
-                Ok((groups.into_iter().filter(selected).collect(), unread))
+                Ok(listed.items.into_iter().filter(selected).collect())
             }
         }
     }
 
-    async fn group(&self, id: OktaGroupId) -> Result<(OktaGroupId, Option<Group>), Failure> {
+    async fn group(&self, id: OktaGroupId) -> Result<(OktaGroupId, ReadAlone<Group>), Failure> {
         let read = self.scheduler.ports.okta.group(&id, self.deadline);
-        let found = self.pass(1, read).await?;
+        let found = self.pass(1, self.alone(read)).await?;
         Ok((id, found))
     }
 
-    /// The groups that become teams, and those that are listed and cannot be read.
-    async fn pushed_groups(&self) -> Result<(Vec<PushedGroup>, HashSet<OktaGroupId>), Failure> {
-        let (mut selected, mut unread) = self.selected().await?;
+    /// The groups that become teams. Those that cannot be read are noted.
+    async fn pushed_groups(&self) -> Result<Vec<PushedGroup>, Failure> {
         let excluded = &self.scheduler.ports.policy.excluded;
-        selected.retain(|group| !excluded.group(group));
         let mut reads = Vec::new();
-        for group in selected {
-            reads.push(self.with_members(group));
-        }
-        let mut pushed = Vec::with_capacity(reads.len());
-        for found in try_join_all(reads).await? {
-            match found {
-                Ok(group) => pushed.push(group),
-                Err(group) => {
-                    unread.insert(group);
-                }
+        for group in self.selected().await? {
+            if !excluded.group(&group) {
+                reads.push(self.with_members(group));
             }
         }
-        Ok((pushed, unread))
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// `Err`: the group is listed, and its members are not there.
-    async fn with_members(
-        &self,
-        group: Group,
-    ) -> Result<Result<PushedGroup, OktaGroupId>, Failure> {
+    /// `None`: the group is listed, and its members are not there.
+    async fn with_members(&self, group: Group) -> Result<Option<PushedGroup>, Failure> {
         let okta = &self.scheduler.ports.okta;
         let list = async {
             // Only the ids are kept: the app's list has everything else.
-            let members = okta.group_members(&group.id, self.deadline).await?;
-            Ok::<_, Failure>(
-                members.map(|members| members.into_iter().map(|user| user.id).collect::<Vec<_>>()),
-            )
+            let members = okta.list_group_members(&group.id, self.deadline).await?;
+            Ok::<_, Failure>(members.map(|members| members.map(|user| user.id)))
         };
-        Ok(match self.pass(1, list).await? {
-            Some(members) => Ok(PushedGroup { group, members }),
-            None => Err(group.id),
-        })
+        let Some(listed) = self.pass(1, list).await? else {
+            self.unread().groups.insert(group.id, listed_and_gone());
+            return Ok(None);
+        };
+        self.unread().note_members_of_group(&group.id, &listed);
+        let unread: HashSet<OktaUserId> = listed.ids_unread().collect();
+        let mut members = listed.items;
+        members.extend(unread.iter().cloned());
+        Ok(Some(PushedGroup {
+            group,
+            members,
+            unread,
+            extent: listed.extent,
+        }))
     }
 
     async fn members_of(
@@ -256,8 +320,13 @@ impl<'a> Gate<'a> {
     }
 
     async fn members(&self, team: TeamId) -> Result<(TeamId, Vec<Member>), Failure> {
-        let list = self.scheduler.ports.anypoint.members(&team, self.deadline);
-        let members = self.pass(1, list).await?.ok_or_else(vanished)?;
+        let anypoint = &self.scheduler.ports.anypoint;
+        let list = anypoint.list_members(&team, self.deadline);
+        let listed = self.pass(1, list).await?.ok_or_else(vanished)?;
+        self.unread().note_members_of_team(&team, &listed);
+        let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();
+        let mut members = listed.items;
+        members.extend(unread);
         Ok((team, members))
     }
 
@@ -267,11 +336,11 @@ impl<'a> Gate<'a> {
         links: &HashMap<OktaUserId, UserLink>,
         app_users: &HashMap<OktaUserId, AppUser>,
         accounts: &HashMap<AccountId, Account>,
-    ) -> Result<Vec<(OktaUserId, Option<User>)>, Failure> {
+    ) -> Result<HashMap<OktaUserId, Option<User>>, Failure> {
         let excluded = &self.scheduler.ports.policy.excluded.users;
         let mut reads = Vec::new();
         if excluded.logins.is_empty() {
-            return Ok(Vec::new());
+            return Ok(HashMap::new());
         }
         for (user, link) in links {
             let account = accounts.get(&link.anypoint_id);
@@ -280,7 +349,7 @@ impl<'a> Gate<'a> {
                 reads.push(self.late_user(user.clone()));
             }
         }
-        try_join_all(reads).await
+        Ok(self.noting_unread(try_join_all(reads).await?))
     }
 
     /// Linked groups that are excluded: by id, or by their present name, or by their team's if they are gone.
@@ -301,10 +370,14 @@ impl<'a> Gate<'a> {
             reads.push(self.group(group.clone()));
         }
         for (id, group) in try_join_all(reads).await? {
-            let is_excluded = match (&group, links.get(&id)) {
-                (Some(group), _) => excluded.group(group),
-                (None, Some(link)) => excluded.name(&link.team_name),
-                (None, None) => false,
+            let is_excluded = match (group, links.get(&id)) {
+                (Ok(Some(group)), _) => excluded.group(&group),
+                (Ok(None), Some(link)) => excluded.name(&link.team_name),
+                (Ok(None), None) => false,
+                (Err(failure), _) => {
+                    self.unread().groups.insert(id, failure);
+                    continue;
+                }
             };
             if is_excluded {
                 found.insert(id);
@@ -321,8 +394,10 @@ impl<'a> Gate<'a> {
     /// Links, teams, and the members of those that are linked.
     async fn links_and_teams(&self) -> Result<(Links, Vec<Team>, Members), Failure> {
         let anypoint = &self.scheduler.ports.anypoint;
-        let teams = self.pass(1, anypoint.teams(self.deadline));
+        let teams = self.pass(1, anypoint.list_teams(self.deadline));
         let (links, teams) = try_join(self.links(), teams).await?;
+        self.unread().note_teams(&teams);
+        let teams = teams.items;
         let linked: HashSet<&TeamId> = links.1.values().map(|link| &link.team_id).collect();
         let excluded = &self.scheduler.ports.policy.excluded.groups.ids;
         let left_alone = links
@@ -353,7 +428,7 @@ impl Scheduler {
             gate.links_and_teams(),
         )
         .await?;
-        let ((app_users, mut late_users), (groups, unread_groups)) = (people, groups);
+        let (app_users, mut late_users) = people;
         late_users.extend(gate.unlisted_users(&links.0, &app_users, &accounts).await?);
         let excluded_groups = gate.excluded_groups(&links.1, &groups).await?;
         let adoptable = adoptable(&groups, &teams, &members, &self.ports.policy);
@@ -366,8 +441,8 @@ impl Scheduler {
             accounts,
             teams,
             groups,
-            unread_groups,
             excluded_groups,
+            unread: gate.take_unread(),
             members,
         })
     }
@@ -397,6 +472,18 @@ fn adoptable(
         .filter(|team| names.contains(&team.name.to_ascii_lowercase()))
         .map(|team| team.id.clone())
         .collect()
+}
+
+/// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
+pub(super) type ReadAlone<T> = Result<Option<T>, Failure>;
+
+fn listed_and_gone() -> Failure {
+    Failure::retryable(
+        Side::Okta,
+        "the group is listed and cannot be read; its team stays as it is",
+    )
+    .because(Cause::Contradiction)
+    .advising("Look at the group in Okta; unassign it from the app if it is gone.")
 }
 
 /// Something that a list had just named was not there: the lists do not belong together.

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::read::{PushedGroup, Snapshot};
+use super::unread::Source;
 use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};
+use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::{
     FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamsFound, Unpushed, Unwanted, UserView, Wanted,
-    WantedMembers, WantedTeam, wanted,
+    NamedAccount, Owner, Policy, Reads, TeamRemoval, TeamsFound, Unpushed, Unwanted, UserView,
+    Wanted, WantedMembers, WantedTeam, wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
@@ -91,15 +93,35 @@ impl<'a> World<'a> {
                 (&app_user.id, wanted(user, Some(app_user), policy))
             })
             .collect();
+        // Who is missing on a list that does not hold everybody is not planned.
+        let is_whole = read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
         for user in read.user_links.keys() {
             let late = read.late_users.get(user).and_then(Option::as_ref);
-            let is_excluded = policy.excluded.users.ids.contains(user)
-                || late.is_some_and(|late| policy.excluded.user(late));
-            wants.entry(user).or_insert(Ok(if is_excluded {
-                Wanted::Excluded
-            } else {
-                Wanted::Nothing(Unwanted::NotAssigned)
-            }));
+            if policy.excluded.users.ids.contains(user)
+                || late.is_some_and(|late| policy.excluded.user(late))
+            {
+                wants.entry(user).or_insert(Ok(Wanted::Excluded));
+            } else if is_whole {
+                wants
+                    .entry(user)
+                    .or_insert(Ok(Wanted::Nothing(Unwanted::NotAssigned)));
+            }
+        }
+        let is_excluded = |user: &OktaUserId| policy.excluded.users.ids.contains(user);
+        for (user, failure) in read
+            .unread
+            .users
+            .iter()
+            .filter(|(user, _)| !is_excluded(user))
+        {
+            wants.insert(user, Err(failure.clone()));
+        }
+        for (user, link) in &read.user_links {
+            let account = &link.anypoint_id;
+            let is_missing = !read.accounts.contains_key(account);
+            if is_missing && read.unread.may_have_account(account) && !is_excluded(user) {
+                wants.insert(user, Err(unread_account(account)));
+            }
         }
         Self {
             read,
@@ -294,8 +316,18 @@ impl<'a> World<'a> {
     /// What was seen of a pushed group, whose team is (or is to be) `team`. `None`: a new one.
     pub(super) fn group_view(&self, pushed: &PushedGroup, team: Option<&TeamId>) -> GroupView {
         let mut people = WantedMembers::default();
-        let missing = Ok(Wanted::Nothing(Unwanted::NotAssigned));
+        let lists = self.people_extent();
+        let missing = match lists {
+            Extent::Complete => Ok(Wanted::Nothing(Unwanted::NotAssigned)),
+            Extent::Incomplete => Err(not_listed()),
+        };
         for user in &pushed.members {
+            let link = self.read.user_links.get(user);
+            if pushed.unread.contains(user) {
+                let account = link.map(|link| link.anypoint_id.clone());
+                people.add(user, MemberWanted::Stuck(account));
+                continue;
+            }
             let wanted = self.wanted.get(user).unwrap_or(&missing);
             if let Ok(Wanted::Nothing(reason)) = wanted
                 && reason.finding().is_none()
@@ -303,13 +335,18 @@ impl<'a> World<'a> {
                 people.ended.insert(user.clone());
             }
             // An account that is gone comes back in the user's own look, or cannot.
-            let link = self.read.user_links.get(user);
             match MemberWanted::of(wanted, link) {
                 MemberWanted::Account(account) if !self.read.accounts.contains_key(&account) => {}
                 member => people.add(user, member),
             }
         }
+        // Nothing follows for somebody who could not be read.
+        people.kept.extend(self.unread_members());
+        let whole = pushed.extent == Extent::Complete
+            && lists == Extent::Complete
+            && team.is_none_or(|team| !self.read.unread.incomplete_teams.contains(team));
         GroupView {
+            extent: extent(whole),
             wanted: GroupWanted::Team(people),
             link: team.map(|team| TeamLink {
                 team_id: team.clone(),
@@ -324,7 +361,15 @@ impl<'a> World<'a> {
 
     /// What was seen of a linked team whose group is not pushed (any more).
     pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
+        let unread = &self.read.unread;
+        let whole = self.people_extent() == Extent::Complete
+            && unread.extent(&[Source::Groups, Source::Teams]) == Extent::Complete
+            && !unread.incomplete_teams.contains(&link.team_id);
+        // A team that could not be read may hang below this one.
+        let below_is_known =
+            unread.teams.is_empty() || self.policy.team_removal != TeamRemoval::Delete;
         GroupView {
+            extent: extent(whole && below_is_known),
             wanted: GroupWanted::Nothing(Unpushed::NotListed),
             found: self.found_members(&link.team_id),
             below: {
@@ -367,20 +412,21 @@ impl<'a> World<'a> {
         account.is_some_and(|account| !account.is_enabled())
     }
 
-    /// Groups that are listed and gone. Their teams stay as they are.
-    pub(super) fn unread_groups(&self) -> Vec<Problem> {
-        let failure = Failure::retryable(
-            Side::Okta,
-            "the group is listed and cannot be read; its team stays as it is",
-        )
-        .because(Cause::Contradiction)
-        .advising("Look at the group in Okta; unassign it from the app if it is gone.");
-        let mut groups: Vec<&OktaGroupId> = self.read.unread_groups.iter().collect();
-        groups.sort();
-        groups
-            .into_iter()
-            .map(|group| Problem::of(Subject::Group(group.clone()), &failure))
-            .collect()
+    /// Whether the lists of people hold everybody. One that does not disables nobody and takes nobody out.
+    pub(super) fn people_extent(&self) -> Extent {
+        let lists = [Source::AppUsers, Source::Accounts];
+        self.read.unread.extent(&lists)
+    }
+
+    /// The accounts of people of whom either side could not be read.
+    fn unread_members(&self) -> impl Iterator<Item = AccountId> {
+        let links = self.read.user_links.iter();
+        links
+            .filter(|(user, link)| {
+                let unread = &self.read.unread;
+                unread.users.contains_key(*user) || unread.accounts.contains_key(&link.anypoint_id)
+            })
+            .map(|(_, link)| link.anypoint_id.clone())
     }
 
     /// Users whose links name one and the same account.
@@ -427,4 +473,25 @@ impl<'a> World<'a> {
             .get(account)
             .is_some_and(Account::is_enabled)
     }
+}
+
+fn extent(whole: bool) -> Extent {
+    if whole {
+        Extent::Complete
+    } else {
+        Extent::Incomplete
+    }
+}
+
+fn unread_account(account: &AccountId) -> Failure {
+    Failure::retryable(
+        Side::Anypoint,
+        format!("the linked account {account} could not be read; nothing was changed"),
+    )
+    .because(Cause::Unreadable)
+}
+
+fn not_listed() -> Failure {
+    Failure::retryable(Side::Okta, "the user is not on a list that is not whole")
+        .because(Cause::Unreadable)
 }

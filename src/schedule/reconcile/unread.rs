@@ -1,0 +1,154 @@
+//! Entries of lists that could not be read. Each is a problem of its own: it is reported by its id, and what
+//! was not read is not changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::failure::Failure;
+use crate::http::{Extent, Listed};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::schedule::summary::Problem;
+
+/// A list that a run reads once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::schedule) enum Source {
+    /// The assignments to the app.
+    AppUsers,
+    /// The groups that may become teams.
+    Groups,
+    /// The accounts of the organization.
+    Accounts,
+    /// The teams of the organization.
+    Teams,
+}
+
+/// What could not be read, and why.
+#[derive(Debug, Clone, Default)]
+pub(in crate::schedule) struct Unread {
+    /// Users of whom the app user, or the user itself, could not be read.
+    pub(in crate::schedule) users: BTreeMap<OktaUserId, Failure>,
+    /// Groups that are listed and could not be read: nothing is decided about their teams.
+    pub(in crate::schedule) groups: BTreeMap<OktaGroupId, Failure>,
+    pub(in crate::schedule) accounts: BTreeMap<AccountId, Failure>,
+    pub(in crate::schedule) teams: BTreeMap<TeamId, Failure>,
+    /// Teams of which a list of members has an entry without a readable id.
+    pub(in crate::schedule) incomplete_teams: HashSet<TeamId>,
+    /// Lists with an entry without a readable id.
+    incomplete: BTreeSet<Source>,
+    /// What else has to be told: entries that are known well enough by their id, and incomplete lists.
+    told: Vec<Problem>,
+}
+
+impl Unread {
+    /// Whether a list holds everybody.
+    pub(in crate::schedule) fn extent(&self, sources: &[Source]) -> Extent {
+        let is_incomplete = sources
+            .iter()
+            .any(|source| self.incomplete.contains(source));
+        if is_incomplete {
+            Extent::Incomplete
+        } else {
+            Extent::Complete
+        }
+    }
+
+    /// Whether this team is there, although it may not have been read.
+    pub(in crate::schedule) fn may_have_team(&self, team: &TeamId) -> bool {
+        self.teams.contains_key(team) || self.extent(&[Source::Teams]) == Extent::Incomplete
+    }
+
+    /// Whether this account is there, although it may not have been read.
+    pub(in crate::schedule) fn may_have_account(&self, account: &AccountId) -> bool {
+        let incomplete = self.extent(&[Source::Accounts]) == Extent::Incomplete;
+        self.accounts.contains_key(account) || incomplete
+    }
+
+    /// Notes what a list did not show; gives the ids of entries that have one.
+    fn note<T>(&mut self, listed: &Listed<T>, source: Source) {
+        if let Some(failure) = listed.incomplete() {
+            self.incomplete.insert(source);
+            self.told.push(Problem::general(&failure));
+        }
+    }
+
+    pub(in crate::schedule) fn note_users<T>(&mut self, listed: &Listed<T>) {
+        self.note(listed, Source::AppUsers);
+        self.users.extend(by_id(listed));
+    }
+
+    pub(in crate::schedule) fn note_groups<T>(&mut self, listed: &Listed<T>) {
+        self.note(listed, Source::Groups);
+        self.groups.extend(by_id(listed));
+    }
+
+    pub(in crate::schedule) fn note_accounts<T>(&mut self, listed: &Listed<T>) {
+        self.note(listed, Source::Accounts);
+        self.accounts.extend(by_id(listed));
+    }
+
+    pub(in crate::schedule) fn note_teams<T>(&mut self, listed: &Listed<T>) {
+        self.note(listed, Source::Teams);
+        self.teams.extend(by_id(listed));
+    }
+
+    /// Notes who of a group's members could not be read.
+    pub(in crate::schedule) fn note_members_of_group<T>(
+        &mut self,
+        group: &OktaGroupId,
+        listed: &Listed<T>,
+    ) {
+        let incomplete = listed.incomplete();
+        self.told
+            .extend(incomplete.map(|failure| Problem::of(Subject::Group(group.clone()), &failure)));
+        for (user, failure) in by_id::<_, OktaUserId>(listed) {
+            self.tell(Problem::of(Subject::User(user), &failure));
+        }
+    }
+
+    /// Notes who of a team's members could not be read.
+    pub(in crate::schedule) fn note_members_of_team<T>(
+        &mut self,
+        team: &TeamId,
+        listed: &Listed<T>,
+    ) {
+        if let Some(mut failure) = listed.incomplete() {
+            failure.message = format!("{} (team {team})", failure.message);
+            self.incomplete_teams.insert(team.clone());
+            self.told.push(Problem::general(&failure));
+        }
+        for (account, failure) in by_id::<_, AccountId>(listed) {
+            self.tell(Problem::about_account(account, &failure));
+        }
+    }
+
+    fn tell(&mut self, problem: Problem) {
+        if !self.told.contains(&problem) {
+            self.told.push(problem);
+        }
+    }
+
+    /// Everything that could not be read, by id.
+    pub(in crate::schedule) fn problems(&self) -> Vec<Problem> {
+        let users = self.users.iter();
+        let groups = self.groups.iter();
+        let accounts = self.accounts.iter();
+        users
+            .map(|(user, failure)| Problem::of(Subject::User(user.clone()), failure))
+            .chain(
+                groups.map(|(group, failure)| Problem::of(Subject::Group(group.clone()), failure)),
+            )
+            .chain(
+                accounts.map(|(account, failure)| Problem::about_account(account.clone(), failure)),
+            )
+            .chain(self.teams.values().map(Problem::general))
+            .chain(self.told.iter().cloned())
+            .collect()
+    }
+}
+
+/// The entries that could not be read, with what is wrong with them.
+fn by_id<T, Id: std::str::FromStr>(listed: &Listed<T>) -> Vec<(Id, Failure)> {
+    let unread = listed.unread.iter();
+    unread
+        .filter_map(|unread| Some((unread.id.parse().ok()?, listed.failure_of(unread))))
+        .collect()
+}
