@@ -318,7 +318,7 @@ fn edit(reply: &mut Reply, id: Option<&str>, pointer: &str, value: Option<&Value
 /// Edits the objects with this id, wherever they stand.
 fn edit_within(within: &mut Value, id: &str, pointer: &str, value: Option<&Value>) -> bool {
     let is_it = |name: &str| within.get(name).and_then(Value::as_str) == Some(id);
-    if is_it("id") || is_it("team_id") {
+    if is_it("id") || is_it("team_id") || is_it("uuid") {
         return put(within, pointer, value);
     }
     let inner: Vec<&mut Value> = match within {

@@ -192,6 +192,9 @@ impl Anypoint {
     /// The native account with that username, compared without regard to case; `None` when the
     /// organization has none. `search` is only a filter on the server, so the answer is compared
     /// here.
+    ///
+    /// # Errors
+    /// Also when nothing that could be read bears the name, and an entry could not be read: it may be the one.
     pub async fn account_named(
         &self,
         username: &str,
@@ -203,10 +206,10 @@ impl Anypoint {
             "/users",
             &[("search", username)],
         );
-        // One that cannot be read could be the one that is looked for.
         let found: Listed<Account> = self.read_list(&call, deadline).await?;
+        let fault = found.fault();
         let mut matching: Vec<Account> = found
-            .whole()?
+            .items
             .into_iter()
             .filter(|account| {
                 account.is_native()
@@ -216,7 +219,10 @@ impl Anypoint {
             .collect();
         // Sources disagree on whether case matters; an exact match wins if both exist.
         matching.sort_by_key(|account| account.username != username);
-        Ok(matching.into_iter().next())
+        match (matching.into_iter().next(), fault) {
+            (None, Some(fault)) => Err(fault),
+            (found, _) => Ok(found),
+        }
     }
 
     /// All accounts of the organization (not deleted ones), 500 a page.

@@ -11,7 +11,6 @@ mod organization;
 mod page;
 mod team;
 mod token;
-mod whole;
 
 pub use account::{Account, AccountChanges, NewAccount};
 pub use client::Anypoint;

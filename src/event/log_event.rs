@@ -49,6 +49,8 @@ pub struct Reading {
     pub changes: Vec<Change>,
     /// Why the other events were ignored, one entry each.
     pub ignored: Vec<Ignored>,
+    /// Those of them that may concern us and cannot be read: they lack a usable type, or name no user or group.
+    pub unreadable: Vec<EventUuid>,
 }
 
 /// Reads events of the System Log, where the types of both lists act. `now` (RFC 3339) stands in for
@@ -81,10 +83,19 @@ impl Reading {
         now: &str,
         rule: fn(&str) -> Option<SubjectRule>,
     ) {
-        let event = event.map_err(|_| Ignored::Malformed);
-        match event.and_then(|event| event.meaning(app, now, rule)) {
+        let Ok(event) = event else {
+            self.ignored.push(Ignored::Malformed);
+            return;
+        };
+        match event.meaning(app, now, rule) {
             Ok(change) => self.changes.push(change),
-            Err(reason) => self.ignored.push(reason),
+            Err(reason) => {
+                self.ignored.push(reason);
+                if matches!(reason, Ignored::Malformed | Ignored::NoSubject) {
+                    let uuid = event.uuid.get().and_then(|id| EventUuid::parse(id).ok());
+                    self.unreadable.extend(uuid);
+                }
+            }
         }
     }
 }

@@ -194,7 +194,12 @@ impl CallError {
 
     /// Whether it is a fault of the one object that was asked for by its id: nobody else will fare so.
     pub fn is_about_the_object(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Unreadable(_)) || self.class() == Class::Permanent
+        self.is_unreadable() || self.class() == Class::Permanent
+    }
+
+    /// Whether the answer is not what the API describes.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Unreadable(_))
     }
 
     /// Why it failed, in the word that records keep.

@@ -38,6 +38,17 @@ pub enum Extent {
     Incomplete,
 }
 
+impl Extent {
+    /// Whether both lists hold everybody.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match self {
+            Self::Complete => other,
+            Self::Incomplete => Self::Incomplete,
+        }
+    }
+}
+
 /// A list that was read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed<T> {
@@ -61,6 +72,15 @@ impl<T> Listed<T> {
             Some(error) => Err(error),
             None => Ok(self.items),
         }
+    }
+
+    /// The same list; a warning in the log names the entries that could not be read.
+    #[must_use]
+    pub fn telling(self) -> Self {
+        if let Some(fault) = self.fault() {
+            tracing::warn!(error = %fault, "an entry of a list cannot be read; the others count");
+        }
+        self
     }
 
     /// What keeps the list from being whole.

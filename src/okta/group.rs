@@ -60,6 +60,21 @@ impl Group {
     }
 }
 
+/// The groups of one user.
+impl Listed<Group> {
+    /// Whether this group is on the list, be it only by its id.
+    pub fn names(&self, group: &OktaGroupId) -> bool {
+        self.items.iter().any(|found| found.id == *group)
+            || self.ids_unread().any(|found: OktaGroupId| found == *group)
+    }
+
+    /// Whether the list can be believed to hold all groups of the user: every user is in a built-in one.
+    pub fn is_all_of_a_user(&self) -> bool {
+        let is_built_in = |group: &Group| group.kind == GroupKind::BuiltIn;
+        self.is_complete() && self.items.iter().any(is_built_in)
+    }
+}
+
 impl Okta {
     /// Reads a group; `None` when there is none.
     pub async fn group(

@@ -13,7 +13,6 @@ mod log;
 #[cfg(feature = "local")]
 mod probe;
 mod user;
-mod whole;
 
 pub use app::{AppUser, Assignment};
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};

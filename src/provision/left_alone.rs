@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use super::provisioner::Look;
 use crate::failure::Failure;
@@ -39,8 +39,10 @@ impl Look<'_> {
         }
         let mut open: Vec<&OktaUserId> = users.iter().filter(|user| !is_named(user)).collect();
         if open.len() > ONE_BY_ONE {
-            let list = ports.okta.app_users(&ports.app, self.deadline).await?;
-            let listed: HashMap<&OktaUserId, _> = list
+            let listed = ports.okta.list_app_users(&ports.app, self.deadline);
+            let listed = listed.await?.telling();
+            let listed: HashMap<&OktaUserId, _> = listed
+                .items
                 .iter()
                 .filter_map(|app_user| Some((&app_user.id, app_user.user()?)))
                 .collect();
@@ -58,12 +60,17 @@ impl Look<'_> {
             let reads = batch
                 .iter()
                 .map(|user| ports.okta.user(user, self.deadline));
-            let read = try_join_all(reads).await?;
-            let hits = read
-                .into_iter()
-                .flatten()
-                .filter(|user| excluded.user(user));
-            found.extend(hits.map(|user| user.id));
+            for (user, read) in batch.iter().zip(join_all(reads).await) {
+                let is_excluded = match read {
+                    Ok(read) => read.is_some_and(|read| excluded.user(&read)),
+                    // Who cannot be read stays as they are, as who is excluded does.
+                    Err(error) if error.is_unreadable() => true,
+                    Err(error) => return Err(error.into()),
+                };
+                if is_excluded {
+                    found.insert((*user).clone());
+                }
+            }
         }
         Ok(found)
     }

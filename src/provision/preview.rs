@@ -235,9 +235,11 @@ impl Look<'_> {
         };
         match &plan {
             TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team) => {
-                let members = self.ports.anypoint.members(team, self.deadline).await?;
-                view.found = Some(self.members_found(members.unwrap_or_default()).await?);
-                view.link = Some(linked(team.clone()));
+                let link = linked(team.clone());
+                let (found, extent) = self.found_members(Some(&link)).await?;
+                view.extent = view.extent.and(extent);
+                view.found = Some(found.unwrap_or_default());
+                view.link = Some(link);
             }
             TeamPlan::Create { root } => {
                 if let GroupWanted::Team(wanted) = &view.wanted

@@ -29,12 +29,13 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Scheduler;
-use super::summary::{Outcome, Summary};
+use super::summary::{Outcome, Problem, Summary};
 use super::task::Mode;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
 use crate::event::{Change, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
-use crate::failure::{Class, Failure, Side};
+use crate::failure::{Cause, Class, Failure, Side};
+use crate::ids::EventUuid;
 use crate::ledger::Status;
 use crate::okta::LogPage;
 use crate::store::Stored;
@@ -176,6 +177,9 @@ impl Scheduler {
         let now = rfc3339(self.clock().now_ms());
         let reading = read_log_events(&page.events, &self.ports.app, &now);
         summary.add("ignored", reading.ignored.len());
+        summary
+            .problems
+            .extend(reading.unreadable.iter().map(unreadable));
         if summary.mode == Mode::Report {
             summary.add("would_queue", reading.changes.len());
             return Ok(true);
@@ -290,6 +294,14 @@ impl Times {
         }
         times
     }
+}
+
+/// An event that nobody will act upon.
+fn unreadable(event: &EventUuid) -> Problem {
+    let what = format!(
+        "event {event} of the System Log has no usable type, user or group; the next reconcile finds its effect"
+    );
+    Problem::general(&Failure::retryable(Side::Okta, what).because(Cause::Unreadable))
 }
 
 #[cfg(test)]

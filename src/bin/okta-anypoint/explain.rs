@@ -5,7 +5,8 @@ use futures_util::future::try_join4;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
-use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::http::Listed;
+use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use okta_anypoint::ledger::{Filter, Record, Status};
 use okta_anypoint::okta::{AppUser, Assignment};
 use okta_anypoint::provision::{Announced, Doubt, GroupPreview, GroupWanted, Provisioner};
@@ -81,7 +82,7 @@ async fn of_user(operator: &Operator, user: OktaUserId) -> Result<Explanation> {
             let app_user = ports.okta.app_user(&ports.app, &user, deadline);
             Ok(app_user.await?)
         },
-        async { Ok(ports.okta.groups_of_user(&user, deadline).await?) },
+        async { Ok(ports.okta.list_groups_of_user(&user, deadline).await?) },
         ports.store.user_link(&user),
     )
     .await?;
@@ -99,14 +100,7 @@ async fn of_user(operator: &Operator, user: OktaUserId) -> Result<Explanation> {
                 "app username",
                 json!(app_user.as_ref().and_then(AppUser::username)),
             ),
-            (
-                "groups",
-                groups
-                    .iter()
-                    .flatten()
-                    .map(|group| json!({"id": group.id, "name": group.name()}))
-                    .collect(),
-            ),
+            ("groups", groups.iter().flat_map(named_groups).collect()),
         ],
     };
     let linked = link.as_ref().map(|link| link.anypoint_id.clone());
@@ -133,6 +127,14 @@ async fn of_user(operator: &Operator, user: OktaUserId) -> Result<Explanation> {
     })
 }
 
+/// Groups with their names; of one that cannot be read, the id.
+fn named_groups(groups: &Listed<okta_anypoint::okta::Group>) -> impl Iterator<Item = Value> {
+    let read = groups.items.iter();
+    let unread = groups.unread.iter();
+    read.map(|group| json!({"id": group.id, "name": group.name()}))
+        .chain(unread.map(|group| json!({"id": group.id, "name": Value::Null})))
+}
+
 async fn account_facts(
     operator: &Operator,
     id: &AccountId,
@@ -142,19 +144,25 @@ async fn account_facts(
     let Some(account) = anypoint.account(id, deadline).await? else {
         return Ok(vec![("account", json!(id)), ("exists", json!(false))]);
     };
-    let teams = anypoint.teams_of_account(id, deadline).await?;
-    let all = anypoint.teams(deadline).await?;
+    let teams = anypoint.list_teams_of_account(id, deadline).await?;
+    let all = anypoint.list_teams(deadline).await?.items;
     let owners = operator
         .table
         .store
         .account_owners(std::slice::from_ref(id))
         .await?;
+    let teams = teams.iter().flat_map(|listed| {
+        let unread: Vec<TeamId> = listed.ids_unread().collect();
+        listed
+            .items
+            .iter()
+            .map(|team| team.id.clone())
+            .chain(unread)
+    });
     let teams: Vec<Value> = teams
-        .unwrap_or_default()
-        .iter()
         .map(|team| {
-            let name = all.iter().find(|known| known.id == team.id);
-            json!({"id": team.id, "name": name.map(|team| &team.name)})
+            let name = all.iter().find(|known| known.id == team);
+            json!({"id": team, "name": name.map(|team| &team.name)})
         })
         .collect();
     Ok(vec![

@@ -348,10 +348,12 @@ impl Work<'_> {
         } else {
             let (okta, deadline) = (&self.ports().okta, self.look.deadline);
             let members = okta
-                .group_members(group, deadline)
+                .list_group_members(group, deadline)
                 .await?
                 .ok_or_else(|| went_away("the group"))?;
-            members.into_iter().map(|member| member.id).collect()
+            let unread: Vec<OktaUserId> = members.ids_unread().collect();
+            let read = members.items.into_iter().map(|member| member.id);
+            read.chain(unread).collect()
         };
         let ended = match &view.wanted {
             GroupWanted::Team(wanted) => &wanted.ended,

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::plan::{GroupView, GroupWanted, MemberFound, Owner, Reads, WantedMembers};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
-use crate::http::Extent;
+use crate::http::{Extent, Listed};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Assignment, Group, GroupKind, User};
+use crate::okta::{AppUser, Assignment, Group, User};
 use crate::provision::evidence::{Evidence, Fact, Sense, Unpushed};
 use crate::provision::policy::{GroupSelection, Selected, TeamRemoval};
 use crate::provision::provisioner::Look;
@@ -31,6 +31,20 @@ pub enum GroupState {
     Unpushed(Unpushed),
     /// Nothing changes: `EXCLUDE_GROUPS` names it.
     Excluded,
+}
+
+/// What Okta says about the assignments of some people.
+struct Assignments {
+    found: HashMap<OktaUserId, AppUser>,
+    /// People whose assignment is there and could not be read.
+    unread: HashSet<OktaUserId>,
+    /// Whether a list that was read holds everybody.
+    extent: Extent,
+}
+
+fn by_user(found: impl IntoIterator<Item = AppUser>) -> HashMap<OktaUserId, AppUser> {
+    let by_id = |app_user: AppUser| (app_user.id.clone(), app_user);
+    found.into_iter().map(by_id).collect()
 }
 
 impl Look<'_> {
@@ -92,7 +106,7 @@ impl Look<'_> {
                     "there is no such group, and it is assigned to the app",
                 ));
             }
-        } else if ports.okta.group_members(group, deadline).await?.is_some() {
+        } else if (ports.okta.list_group_members(group, deadline).await?).is_some() {
             return Err(contradiction("there is no such group, and it has members"));
         }
         Ok(())
@@ -104,16 +118,19 @@ impl Look<'_> {
     /// When anything could not be read whole.
     pub async fn remains(&self, group: &OktaGroupId, why: Unpushed) -> Result<GroupView, Failure> {
         let link = self.ports.store.team_link(group).await?;
-        let found = self.found_members(link.as_ref()).await?;
+        let (found, mut extent) = self.found_members(link.as_ref()).await?;
         let deletes = self.ports.policy.team_removal == TeamRemoval::Delete;
         let below = match &link {
             Some(link) if deletes => {
-                let teams = self.ports.anypoint.teams(self.deadline).await?;
+                let listed = self.ports.anypoint.list_teams(self.deadline).await?;
+                let listed = listed.telling();
+                // A team that could not be read may hang below this one.
+                if listed.fault().is_some() {
+                    extent = Extent::Incomplete;
+                }
                 let is_below = |ancestors: &[TeamId]| ancestors.contains(&link.team_id);
-                teams
-                    .iter()
-                    .filter(|team| is_below(&team.ancestors))
-                    .count()
+                let teams = listed.items.iter();
+                teams.filter(|team| is_below(&team.ancestors)).count()
             }
             _ => 0,
         };
@@ -123,7 +140,7 @@ impl Look<'_> {
             found,
             below,
             reads: Reads::Present,
-            extent: Extent::Complete,
+            extent,
         })
     }
 
@@ -136,7 +153,7 @@ impl Look<'_> {
         group: &OktaGroupId,
         link: Option<TeamLink>,
     ) -> Result<GroupView, Failure> {
-        let (found, wanted) = try_join(
+        let ((found, in_team), (wanted, in_group)) = try_join(
             self.found_members(link.as_ref()),
             self.wanted_members(group),
         )
@@ -147,22 +164,35 @@ impl Look<'_> {
             found,
             below: 0,
             reads: Reads::Present,
-            extent: Extent::Complete,
+            extent: in_team.and(in_group),
         })
     }
 
-    /// Who Okta wants in the team.
-    async fn wanted_members(&self, group: &OktaGroupId) -> Result<WantedMembers, Failure> {
+    /// Who Okta wants in the team, and whether the lists hold everybody. Who is listed and cannot be read stays
+    /// as they are, until their own look.
+    async fn wanted_members(
+        &self,
+        group: &OktaGroupId,
+    ) -> Result<(WantedMembers, Extent), Failure> {
         let ports = self.ports;
-        let Some(members) = ports.okta.group_members(group, self.deadline).await? else {
+        let listed = ports.okta.list_group_members(group, self.deadline).await?;
+        let Some(members) = listed.map(Listed::telling) else {
             return Err(contradiction("the group is there, and its members are not"));
         };
-        let assignments = self.assignments(&members).await?;
-        let ids: Vec<OktaUserId> = members.iter().map(|user| user.id.clone()).collect();
+        let mut assignments = self.assignments(&members.items).await?;
+        assignments.unread.extend(members.ids_unread());
+        let ids: Vec<OktaUserId> = members.items.iter().map(|user| user.id.clone()).collect();
+        let ids: Vec<OktaUserId> = ids.into_iter().chain(members.ids_unread()).collect();
         let links = ports.store.user_links(&ids).await?;
         let mut people = WantedMembers::default();
-        for user in &members {
-            let app_user = assignments.get(&user.id);
+        for user in &assignments.unread {
+            let link = links.get(user);
+            let account = link.map(|link| link.anypoint_id.clone());
+            people.add(user, MemberWanted::Later(account));
+        }
+        let read = |user: &&User| !assignments.unread.contains(&user.id);
+        for user in members.items.iter().filter(read) {
+            let app_user = assignments.found.get(&user.id);
             let wanted = wanted(Some(user), app_user, &ports.policy);
             if let Ok(crate::provision::Wanted::Nothing(reason)) = &wanted
                 && reason.finding().is_none()
@@ -171,44 +201,72 @@ impl Look<'_> {
             }
             people.add(&user.id, MemberWanted::of(&wanted, links.get(&user.id)));
         }
-        Ok(people)
+        Ok((people, members.extent.and(assignments.extent)))
     }
 
     /// The assignments of the members; those without one are missing.
-    async fn assignments(&self, members: &[User]) -> Result<HashMap<OktaUserId, AppUser>, Failure> {
+    async fn assignments(&self, members: &[User]) -> Result<Assignments, Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
-        let found: Vec<AppUser> = if members.len() > ONE_BY_ONE {
-            ports.okta.app_users(&ports.app, deadline).await?
-        } else {
-            let mut found = Vec::with_capacity(members.len());
-            let excluded = &ports.policy.excluded;
-            let asked: Vec<&User> = members.iter().filter(|user| !excluded.user(user)).collect();
-            for batch in asked.chunks(AT_ONCE) {
-                let mut reads = Vec::with_capacity(batch.len());
-                for user in batch {
-                    reads.push(ports.okta.app_user(&ports.app, &user.id, deadline));
+        if members.len() > ONE_BY_ONE {
+            let listed = ports.okta.list_app_users(&ports.app, deadline).await?;
+            let listed = listed.telling();
+            let listed_unread: HashSet<OktaUserId> = listed.ids_unread().collect();
+            let is_unread = |user: &&User| listed_unread.contains(&user.id);
+            let unread = members.iter().filter(is_unread);
+            return Ok(Assignments {
+                unread: unread.map(|user| user.id.clone()).collect(),
+                extent: listed.extent,
+                found: by_user(listed.items),
+            });
+        }
+        let mut found = Vec::with_capacity(members.len());
+        let mut unread = HashSet::new();
+        let excluded = &ports.policy.excluded;
+        let asked: Vec<&User> = members.iter().filter(|user| !excluded.user(user)).collect();
+        for batch in asked.chunks(AT_ONCE) {
+            let mut reads = Vec::with_capacity(batch.len());
+            for user in batch {
+                reads.push(ports.okta.app_user(&ports.app, &user.id, deadline));
+            }
+            for (user, read) in batch.iter().zip(join_all(reads).await) {
+                match read {
+                    Ok(app_user) => found.push(app_user),
+                    Err(error) if error.is_unreadable() => {
+                        tracing::warn!(user = %user.id, %error, "a member stays as they are");
+                        unread.insert(user.id.clone());
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-                found.extend(try_join_all(reads).await?);
             }
-            if !asked.is_empty() && found.iter().all(Option::is_none) {
-                ports.okta.check_app(&ports.app, deadline).await?;
-            }
-            found.into_iter().flatten().collect()
-        };
-        let by_id = |app_user: AppUser| (app_user.id.clone(), app_user);
-        Ok(found.into_iter().map(by_id).collect())
+        }
+        if !found.is_empty() && found.iter().all(Option::is_none) {
+            ports.okta.check_app(&ports.app, deadline).await?;
+        }
+        Ok(Assignments {
+            found: by_user(found.into_iter().flatten()),
+            unread,
+            extent: Extent::Complete,
+        })
     }
 
-    async fn found_members(
+    /// The members of the linked team, and whether the list holds everybody.
+    pub(in crate::provision) async fn found_members(
         &self,
         link: Option<&TeamLink>,
-    ) -> Result<Option<Vec<MemberFound>>, Failure> {
-        let Some(link) = link else { return Ok(None) };
+    ) -> Result<(Option<Vec<MemberFound>>, Extent), Failure> {
+        let Some(link) = link else {
+            return Ok((None, Extent::Complete));
+        };
         let anypoint = &self.ports.anypoint;
-        match anypoint.members(&link.team_id, self.deadline).await? {
-            Some(members) => self.members_found(members).await.map(Some),
-            None => Ok(None),
-        }
+        let listed = anypoint.list_members(&link.team_id, self.deadline).await?;
+        let Some(listed) = listed.map(Listed::telling) else {
+            return Ok((None, Extent::Complete));
+        };
+        let extent = listed.extent;
+        let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();
+        let mut members = listed.items;
+        members.extend(unread);
+        Ok((Some(self.members_found(members).await?), extent))
     }
 
     /// Which of a team's members are ours: those with a link. And those that had one, lost it to another
@@ -277,19 +335,19 @@ impl Look<'_> {
                             format!("the app's users lack user {user}, who is assigned to it")
                         }));
                     }
-                    let Some(groups) = ports.okta.groups_of_user(user, deadline).await? else {
+                    let listed = ports.okta.list_groups_of_user(user, deadline).await?;
+                    let Some(groups) = listed.map(Listed::telling) else {
                         let found = ports.okta.user(user, deadline).await?;
                         return Ok::<_, Failure>(found.map(|_| {
                             format!("user {user} is there, and the user's groups are not")
                         }));
                     };
-                    if groups.iter().any(|found| found.id == *group) {
+                    if groups.names(group) {
                         return Ok(Some(format!(
                             "the group's members lack user {user}, whose groups name the group"
                         )));
                     }
-                    let is_whole = groups.iter().any(|found| found.kind == GroupKind::BuiltIn);
-                    Ok((!is_whole).then(|| {
+                    Ok((!groups.is_all_of_a_user()).then(|| {
                         format!(
                             "the groups of user {user} lack the built-in group that every user is in"
                         )
@@ -313,10 +371,10 @@ impl Look<'_> {
         for batch in users.chunks(AT_ONCE) {
             let mut reads = Vec::with_capacity(batch.len());
             for user in batch {
-                reads.push(self.ports.okta.groups_of_user(user, self.deadline));
+                reads.push(self.ports.okta.list_groups_of_user(user, self.deadline));
             }
             for (user, groups) in batch.iter().zip(try_join_all(reads).await?) {
-                if groups.iter().flatten().any(|found| found.id == *group) {
+                if groups.is_some_and(|groups| groups.names(group)) {
                     found.insert(user.clone());
                 }
             }

@@ -179,6 +179,10 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
 
 impl GroupPlan {
     fn take_nobody_out(&mut self) {
+        let what = "a list has an entry without a readable id, so nobody is taken out by it; whoever is to be put in \
+                    was";
+        let failure = Failure::retryable(Side::Okta, what).because(Cause::Unreadable);
+        self.refused = Some(failure);
         self.remove.clear();
         self.believed.clear();
         self.doubted.clear();
@@ -473,6 +477,7 @@ mod tests {
         pushed.extent = Extent::Incomplete;
         let found = plan(&pushed, &Policy::default());
         assert_eq!((found.remove.len(), found.add.len()), (0, 1));
+        assert_eq!(found.refused.unwrap().cause, Cause::Unreadable);
         assert!(found.believed.is_empty() && found.doubted.is_empty());
         pushed.wanted = GroupWanted::Nothing(Unpushed::Gone);
         for team_removal in [TeamRemoval::Empty, TeamRemoval::Delete] {

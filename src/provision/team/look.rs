@@ -1,6 +1,6 @@
 //! Looks at the team of a group. Reads only.
 
-use super::plan::{TeamPlan, plan_team};
+use super::plan::{TeamPlan, check_team_read, plan_team};
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
 use crate::provision::provisioner::Look;
@@ -18,10 +18,14 @@ impl Look<'_> {
     ) -> Result<(TeamPlan, Option<TeamLink>, String), Failure> {
         let ports = self.ports;
         let (link, teams) = futures_util::future::try_join(ports.store.team_link(group), async {
-            let teams = ports.anypoint.teams(self.deadline).await;
-            teams.map_err(Failure::from)
+            let teams = ports.anypoint.list_teams(self.deadline).await?;
+            Ok::<_, Failure>(teams.telling())
         })
         .await?;
+        if let Some(link) = &link {
+            check_team_read(&link.team_id, &teams)?;
+        }
+        let teams = teams.items;
         let present = link.as_ref().map(|link| link.team_name.as_str());
         let name = ports
             .policy

@@ -7,4 +7,4 @@ mod look;
 mod names;
 mod plan;
 
-pub use plan::{TeamPlan, plan_team};
+pub use plan::{TeamPlan, plan_team, team_unread};

@@ -72,7 +72,7 @@ impl Look<'_> {
         if wants(held.name) {
             return Err(two_groups(held.by));
         }
-        let teams = ports.anypoint.teams(self.deadline).await?;
+        let teams = ports.anypoint.list_teams(self.deadline).await?.items;
         let is_free = !teams
             .iter()
             .any(|team| team.id != *held.team && wants(&team.name));

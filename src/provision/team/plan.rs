@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
+use crate::http::Listed;
 use crate::ids::{OktaGroupId, TeamId};
 use crate::provision::step::{Step, action};
 use crate::store::TeamLink;
@@ -132,6 +133,25 @@ pub fn plan_team(
             _ => Ok(TeamPlan::AdoptAndRename(bearer.id.clone())),
         },
     }
+}
+
+/// A linked team that is there and cannot be read is not made again.
+///
+/// # Errors
+/// Retryable, when `listed` does not show the team and may have it.
+pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<(), Failure> {
+    let is_read = listed.items.iter().any(|found| found.id == *team);
+    let may_be_unread = !listed.is_complete() || listed.ids_unread().any(|id: TeamId| id == *team);
+    if !is_read && may_be_unread {
+        return Err(team_unread(team));
+    }
+    Ok(())
+}
+
+/// That a linked team could not be read.
+pub fn team_unread(team: &TeamId) -> Failure {
+    let what = format!("the linked team {team} could not be read; nothing was changed");
+    Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }
 
 fn held_or_taken(

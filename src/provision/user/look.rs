@@ -12,8 +12,9 @@ use super::view::{
 };
 use crate::anypoint::{Account, TeamOfAccount};
 use crate::failure::{Cause, Failure, Side};
+use crate::http::Listed;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Assignment, Group, GroupKind, User, UserStatus};
+use crate::okta::{AppUser, Assignment, Group, User, UserStatus};
 use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
 use crate::provision::policy::{GroupSelection, Selected, TeamRemoval};
 use crate::provision::provisioner::Look;
@@ -27,7 +28,7 @@ pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
 pub(super) struct OktaSide {
     pub(super) user: Option<User>,
     pub(super) app_user: Option<AppUser>,
-    groups: Option<Vec<Group>>,
+    groups: Option<Listed<Group>>,
     app_groups: Option<HashSet<OktaGroupId>>,
 }
 
@@ -95,10 +96,12 @@ impl Look<'_> {
         let (ports, deadline) = (self.ports, self.deadline);
         let pushes_groups = ports.policy.groups != GroupSelection::None;
         let by_assignment = ports.policy.groups == GroupSelection::Assigned;
-        let groups =
-            OptionFuture::from(pushes_groups.then(|| ports.okta.groups_of_user(user, deadline)));
-        let app_groups =
-            OptionFuture::from(by_assignment.then(|| ports.okta.app_groups(&ports.app, deadline)));
+        let groups = OptionFuture::from(
+            pushes_groups.then(|| ports.okta.list_groups_of_user(user, deadline)),
+        );
+        let app_groups = OptionFuture::from(
+            by_assignment.then(|| ports.okta.list_app_groups(&ports.app, deadline)),
+        );
         let (user, app_user, groups, app_groups) = try_join!(
             ports.okta.user(user, deadline),
             ports.okta.app_user(&ports.app, user, deadline),
@@ -113,8 +116,12 @@ impl Look<'_> {
         Ok(OktaSide {
             user,
             app_user,
-            groups: groups.flatten(),
-            app_groups: app_groups.map(|groups| groups.into_iter().collect()),
+            groups: groups.flatten().map(Listed::telling),
+            app_groups: app_groups.map(|listed| {
+                let listed = listed.telling();
+                let unread: Vec<OktaGroupId> = listed.ids_unread().collect();
+                listed.items.into_iter().chain(unread).collect()
+            }),
         })
     }
 
@@ -122,8 +129,14 @@ impl Look<'_> {
         let anypoint = &self.ports.anypoint;
         let (found, teams) = try_join!(
             anypoint.account(account, self.deadline),
-            anypoint.teams_of_account(account, self.deadline),
+            anypoint.list_teams_of_account(account, self.deadline),
         )?;
+        let teams = teams.map(|listed| {
+            let listed = listed.telling();
+            let unread: Vec<TeamOfAccount> =
+                listed.ids_unread().map(TeamOfAccount::unread).collect();
+            listed.items.into_iter().chain(unread).collect()
+        });
         Ok(found.map(|account| (account, teams.unwrap_or_default())))
     }
 
@@ -143,12 +156,13 @@ impl Look<'_> {
             return Ok(None);
         }
         let (ports, deadline) = (self.ports, self.deadline);
-        let found = ports
-            .anypoint
-            .account_named(&person.username, deadline)
-            .await?;
-        let Some(account) = found else {
-            return Ok(None);
+        let search = ports.anypoint.account_named(&person.username, deadline);
+        let account = match search.await {
+            Ok(Some(account)) => account,
+            Ok(None) => return Ok(None),
+            // Somebody else's account, most likely. If it is the one, Anypoint refuses to make a second.
+            Err(error) if error.is_unreadable() => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
         let id = account.id;
         // Lists leave the phone number out, so the account is read once more by its id.
@@ -198,7 +212,7 @@ impl Look<'_> {
             groups.is_some_and(|groups| groups.contains(&group.id))
         };
         let selection = &self.ports.policy.groups;
-        let groups = okta.groups.iter().flatten();
+        let groups = okta.groups.iter().flat_map(|listed| &listed.items);
         let excluded = &self.ports.policy.excluded;
         groups
             .filter(|group| !excluded.group(group))
@@ -240,7 +254,7 @@ impl Look<'_> {
                 distrusted.insert(link.team_id.clone());
             }
         }
-        let listed = okta.groups.as_deref().unwrap_or_default();
+        let listed = okta.groups.as_ref().map_or(&[][..], |listed| &listed.items);
         self.drop_excluded_teams(&mut owners, listed).await?;
         let groups = groups_seen(okta);
         let app_groups = okta.app_groups.as_ref();
@@ -349,10 +363,8 @@ impl Look<'_> {
                 found.is_none_or(|app_user| app_user.assignment() == Assignment::Ended)
             }
             Finding::NotInGroup(group) => {
-                let groups = ports.okta.groups_of_user(user, deadline).await?;
-                let groups = groups.unwrap_or_default();
-                let is_whole = groups.iter().any(|found| found.kind == GroupKind::BuiltIn);
-                is_whole && !groups.iter().any(|found| found.id == *group)
+                let groups = ports.okta.list_groups_of_user(user, deadline).await?;
+                groups.is_some_and(|groups| groups.is_all_of_a_user() && !groups.names(group))
             }
             Finding::NotPushed | Finding::NotMember(_) => false,
         })
@@ -390,8 +402,9 @@ fn groups_seen(okta: &OktaSide) -> GroupsSeen {
     let Some(groups) = &okta.groups else {
         return GroupsSeen::Unread;
     };
-    let ids = groups.iter().map(|group| group.id.clone()).collect();
-    if groups.iter().any(|group| group.kind == GroupKind::BuiltIn) {
+    let read = groups.items.iter().map(|group| group.id.clone());
+    let ids = read.chain(groups.ids_unread()).collect();
+    if groups.is_all_of_a_user() {
         GroupsSeen::Whole(ids)
     } else {
         GroupsSeen::Incomplete(ids)
@@ -452,7 +465,7 @@ fn unshown(okta: &OktaSide, evidence: &Evidence) -> Option<i64> {
             pushed.is_none_or(|pushed| pushed.contains(group))
         };
         for group in evidence.announced_groups().filter(|group| is_pushed(group)) {
-            let is_in = groups.iter().any(|found| found.id == *group);
+            let is_in = groups.names(group);
             until.push(evidence.too_young(&Fact::InGroup(group.clone()), holds(is_in)));
         }
     }

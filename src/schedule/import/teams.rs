@@ -64,9 +64,13 @@ impl Scheduler {
         gate: &Gate<'_>,
     ) -> Result<Vec<AccountId>, Failure> {
         let anypoint = &self.ports.anypoint;
-        let members = gate.pass(1, anypoint.members(team, gate.deadline)).await?;
+        let list = anypoint.list_members(team, gate.deadline);
+        let Some(members) = gate.pass(1, list).await? else {
+            return Ok(Vec::new());
+        };
         let mut leaving: Vec<AccountId> = members
-            .unwrap_or_default()
+            .telling()
+            .items
             .into_iter()
             .filter(|member| member.is_plain() && newcomers.contains_key(&member.id))
             .map(|member| member.id)
@@ -75,14 +79,12 @@ impl Scheduler {
             return Ok(leaving);
         }
         let okta = &self.ports.okta;
-        let members = gate
-            .pass(1, okta.group_members(group, gate.deadline))
-            .await?;
-        let members: HashSet<OktaUserId> = members
-            .unwrap_or_default()
-            .into_iter()
-            .map(|user| user.id)
-            .collect();
+        let list = okta.list_group_members(group, gate.deadline);
+        let mut members: HashSet<OktaUserId> = HashSet::new();
+        if let Some(listed) = gate.pass(1, list).await? {
+            members.extend(listed.ids_unread());
+            members.extend(listed.telling().items.into_iter().map(|user| user.id));
+        }
         leaving.retain(|account| {
             let user = newcomers.get(account).copied().flatten();
             !user.is_some_and(|user| members.contains(user))

@@ -9,7 +9,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
     Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted,
-    action, plan_group, plan_team, plan_user,
+    action, plan_group, plan_team, plan_user, team_unread,
 };
 use crate::schedule::summary::{Difference, Problem};
 
@@ -225,8 +225,7 @@ impl World<'_> {
         if is_read || !self.read.unread.may_have_team(team) {
             return Ok(());
         }
-        let what = format!("the linked team {team} could not be read; nothing was changed");
-        Err(Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable))
+        Err(team_unread(team))
     }
 
     /// The steps of a group; also notes who loses a membership by them.

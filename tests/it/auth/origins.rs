@@ -98,15 +98,15 @@ async fn redirects_are_not_followed_by_any_call() {
                 .await;
         // The token requests of both remotes carry secrets in their bodies.
         let anypoint = anypoint_at(&base);
-        anypoint.accounts(soon()).await.unwrap_err();
+        anypoint.list_accounts(soon()).await.unwrap_err();
         let key = PrivateKey::generate().unwrap();
         let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
         let okta = Okta::new(http.clone(), base.parse().unwrap(), service_app(&key));
-        okta.groups(soon()).await.unwrap_err();
+        okta.list_groups(soon()).await.unwrap_err();
         // And every call carries the token.
         let token = Credentials::ApiToken("token".to_owned().into());
         let okta = Okta::new(http, base.parse().unwrap(), token);
-        okta.groups(soon()).await.unwrap_err();
+        okta.list_groups(soon()).await.unwrap_err();
         assert_eq!(seen.lock().unwrap().len(), 3, "{status}");
         assert!(nobody.lock().unwrap().is_empty(), "{status}");
     }
@@ -123,11 +123,11 @@ async fn a_redirect_after_sign_in_takes_no_token_along() {
         (StatusCode::FOUND, location).into_response()
     })
     .await;
-    anypoint_at(&base).accounts(soon()).await.unwrap_err();
+    anypoint_at(&base).list_accounts(soon()).await.unwrap_err();
     let key = PrivateKey::generate().unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
     let okta = Okta::new(http, base.parse().unwrap(), service_app(&key));
-    okta.groups(soon()).await.unwrap_err();
+    okta.list_groups(soon()).await.unwrap_err();
     let with_token = Some("Bearer token-of-this-plane".to_owned());
     let seen = seen.lock().unwrap();
     assert_eq!(seen.iter().filter(|entry| entry.2 == with_token).count(), 2);
@@ -145,7 +145,7 @@ async fn a_next_page_on_another_host_gets_no_token() {
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
     let token = Credentials::ApiToken("token".to_owned().into());
     let okta = Okta::new(http, base.parse().unwrap(), token);
-    let error = okta.groups(soon()).await.unwrap_err();
+    let error = okta.list_groups(soon()).await.unwrap_err();
     assert!(error.to_string().contains("another host"), "{error}");
     // The same for a cursor that was kept and leads elsewhere: the session itself refuses it.
     let (stranger, stranger_saw) = bystander().await;
@@ -175,8 +175,8 @@ async fn two_planes_have_two_tokens() {
         let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
         let base = plane.base_url().parse().unwrap();
         let anypoint = Anypoint::new(http, base, organization, id, secret.into());
-        anypoint.accounts(soon()).await.unwrap();
-        anypoint.teams(soon()).await.unwrap();
+        anypoint.list_accounts(soon()).await.unwrap();
+        anypoint.list_teams(soon()).await.unwrap();
     }
     for plane in &planes {
         assert_eq!(plane.traffic().count(&Method::POST, "/oauth2/token"), 1);

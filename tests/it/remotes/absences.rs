@@ -112,7 +112,7 @@ async fn the_services_own_404_is_an_absence() {
         let id = AccountId::parse(format!("0b0e2f5c-0000-4000-8000-0000000000f{n}")).unwrap();
         let (account, teams) = tokio::join!(
             anypoint.account(&id, soon()),
-            anypoint.teams_of_account(&id, soon())
+            anypoint.list_teams_of_account(&id, soon())
         );
         assert!(account.unwrap().is_none() && teams.unwrap().is_none());
     }

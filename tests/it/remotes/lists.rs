@@ -11,7 +11,7 @@ use okta_anypoint::http::{Extent, HttpClient};
 use okta_anypoint::ids::{OktaAppId, OktaGroupId};
 use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::simulator::fault::{Fault, FaultKind, Links};
-use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator};
 use serde_json::json;
 
 use crate::world::{APP, World};
@@ -67,8 +67,8 @@ async fn org(people: usize, page: Option<usize>) -> Org {
 
 impl Org {
     async fn members(&self) -> Result<usize, Failure> {
-        let members = self.okta.group_members(&self.group, soon()).await?;
-        Ok(members.unwrap().len())
+        let members = self.okta.list_group_members(&self.group, soon()).await?;
+        Ok(members.unwrap().whole()?.len())
     }
 }
 
@@ -116,7 +116,12 @@ async fn a_circle_is_an_error_at_its_first_repetition() {
     let short = Fault::new("/users", FaultKind::ShortPage(2));
     world.anypoint.traffic().inject(circle);
     world.anypoint.traffic().inject(short);
-    world.ports.anypoint.accounts(soon()).await.unwrap_err();
+    world
+        .ports
+        .anypoint
+        .list_accounts(soon())
+        .await
+        .unwrap_err();
     assert!(world.anypoint.traffic().count(&Method::GET, "/users") <= 8);
 }
 
@@ -158,7 +163,12 @@ async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
     org.sim
         .traffic()
         .inject(Fault::new("/users", FaultKind::Links(Links::DropExpand)));
-    let users = org.okta.app_users(&org.app, soon()).await.unwrap();
+    let users = org
+        .okta
+        .list_app_users(&org.app, soon())
+        .await
+        .unwrap()
+        .items;
     assert_eq!(users.len(), 5);
     assert!(users.iter().all(|user| user.user().is_some()));
 }
@@ -173,7 +183,12 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
         .inject(Fault::new("/users", FaultKind::PagesAbove(50)));
     assert_eq!(org.members().await.unwrap(), 120);
     assert_eq!(
-        org.okta.app_users(&org.app, soon()).await.unwrap().len(),
+        org.okta
+            .list_app_users(&org.app, soon())
+            .await
+            .unwrap()
+            .items
+            .len(),
         120
     );
     // The small page that works is kept: 200 and 100 twice each, then three pages of 50; for the app 500,
@@ -202,7 +217,14 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
         .traffic()
         .inject(Fault::new("/users", FaultKind::PagesAbove(70)));
     assert_eq!(
-        world.ports.anypoint.accounts(soon()).await.unwrap().len(),
+        world
+            .ports
+            .anypoint
+            .list_accounts(soon())
+            .await
+            .unwrap()
+            .items
+            .len(),
         150
     );
 }
@@ -297,7 +319,7 @@ async fn the_same_of_accounts() {
                 .iter()
                 .any(|account| account.username == "ben")
         );
-        anypoint.accounts(soon()).await.unwrap_err();
+        accounts.whole().unwrap_err();
         traffic.remove_fault(fault);
     }
     // A name of another type is no name, and does not keep anybody from being disabled.
@@ -311,4 +333,156 @@ async fn the_same_of_accounts() {
     assert_eq!(world.account("ann"), "ann Example - disabled");
     world.when(|okta| okta.unsuspend(&ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
+/// Two teams of two people; a third joins the first group, and a second leaves it.
+struct Teams {
+    world: World,
+    devs: String,
+    ben: String,
+    cat: String,
+    events: Vec<LogEvent>,
+}
+
+async fn teams() -> Teams {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let mut people = Vec::new();
+    for name in ["ann", "ben", "cat"] {
+        people.push(world.assigned_user(name).await);
+    }
+    for user in &people[..2] {
+        world.when(|okta| okta.add_member(&devs, user)).await;
+    }
+    world.okta_does(|okta| okta.add_member(&devs, &people[2]));
+    world.okta_does(|okta| okta.remove_member(&devs, &people[0]));
+    let events = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
+    let cat = people.remove(2);
+    let ben = people.remove(1);
+    Teams {
+        world,
+        devs,
+        ben,
+        cat,
+        events,
+    }
+}
+
+/// Before, one such entry kept the whole group from being done.
+#[tokio::test]
+async fn a_groups_team_follows_beside_an_odd_entry() {
+    for (is_okta, path, pointer) in [
+        (true, "/api/v1/groups/*/users", "/status"),
+        (
+            false,
+            "/accounts/api/organizations/*/teams/*/members",
+            "/identity_type",
+        ),
+    ] {
+        let teams = teams().await;
+        let world = &teams.world;
+        let (remote, id) = if is_okta {
+            (world.okta.traffic(), teams.ben.clone())
+        } else {
+            (world.anypoint.traffic(), world.account_id("ben"))
+        };
+        let fault = Fault::changed(path, Some(&id), pointer, json!(7));
+        remote.inject(fault);
+        // A member of whom nothing could be read is left to their own look.
+        world.deliver(&teams.events).await;
+        assert_eq!(world.team("Ops"), "ben cat", "{path}");
+        remote.remove_all_faults();
+
+        // Without an id, whoever is to join joins; nobody leaves, and that is told.
+        let other = if is_okta { teams.cat.clone() } else { id };
+        let fault = Fault::removed(path, Some(&other), "/id");
+        remote.inject(fault);
+        let dan = world.assigned_user("dan").await;
+        world.okta_does(|okta| okta.add_member(&teams.devs, &dan));
+        world.okta_does(|okta| okta.remove_member(&teams.devs, &teams.ben));
+        let events = world.okta_does(|okta| okta.rename_group(&teams.devs, "QA"));
+        assert_eq!(world.deliver(&events).await, 503);
+        assert_eq!(world.team("QA"), "ben cat dan", "{path}");
+        let record = world.record(&events[0]).await;
+        assert_eq!(record.error_code.as_deref(), Some("unreadable"));
+        remote.remove_all_faults();
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.team("QA"), "cat dan", "{path}");
+    }
+}
+
+/// The same of a user's look: the user's groups, the account's teams, and neighbours in a search.
+#[tokio::test]
+async fn a_user_follows_beside_an_odd_entry() {
+    let world = World::new().await;
+    let [devs, ops, qa] = [
+        world.pushed_group("Devs").await,
+        world.pushed_group("Ops").await,
+        world.pushed_group("QA").await,
+    ];
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    world.when(|okta| okta.add_member(&ops, &ann)).await;
+    let team = world.team_link(&devs).await.unwrap().team_id.to_string();
+    let odd_group = Fault::changed("/api/v1/users/*/groups", Some(&devs), "/profile", json!(7));
+    world.okta.traffic().inject(odd_group);
+    let odd_team = Fault::changed(
+        "/accounts/api/organizations/*/users/*/teams",
+        Some(&team),
+        "/membership_type",
+        json!({}),
+    );
+    world.anypoint.traffic().inject(odd_team);
+    world.when(|okta| okta.add_member(&qa, &ann)).await;
+    assert_eq!(
+        (world.team("QA"), world.team("Devs")),
+        ("ann".to_owned(), "ann".to_owned())
+    );
+    world.when(|okta| okta.remove_member(&ops, &ann)).await;
+    assert_eq!(
+        (world.team("Ops"), world.team("Devs")),
+        (String::new(), "ann".to_owned())
+    );
+    world.okta.traffic().remove_all_faults();
+    world.anypoint.traffic().remove_all_faults();
+
+    // Everything that a search finds is odd, and none of it is the account that is looked for.
+    let ben = world.user("ben");
+    world
+        .anypoint()
+        .add_user("ben2", "B", "Example", "b@acme.example")
+        .unwrap();
+    let odd_account = Fault::changed(
+        "/accounts/api/organizations/*/users",
+        None,
+        "/username",
+        json!(7),
+    )
+    .on(Method::GET);
+    world.anypoint.traffic().inject(odd_account);
+    world.when(|okta| okta.assign(APP, &ben)).await;
+    world.anypoint.traffic().remove_all_faults();
+    assert_eq!(world.account("ben"), "ben Example - enabled");
+
+    // One of it is: Anypoint does not make a second.
+    world
+        .anypoint()
+        .add_user("cat", "cat", "Example", "cat@acme.example")
+        .unwrap();
+    let cat = world.user("cat");
+    let odd_account = Fault::changed(
+        "/accounts/api/organizations/*/users",
+        None,
+        "/username",
+        json!(7),
+    )
+    .on(Method::GET);
+    world.anypoint.traffic().inject(odd_account);
+    let events = world.okta_does(|okta| okta.assign(APP, &cat));
+    let status = world.deliver(&events).await;
+    let record = world.record(&events[0]).await;
+    world.anypoint.traffic().remove_all_faults();
+    assert_eq!(status, 503, "{record:?}");
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("cat"), "cat Example - enabled");
 }

@@ -80,8 +80,8 @@ async fn one_refusal_that_passes_is_survived_on_every_page() {
             for page in 0..3 {
                 let fault = refusal("/users", status, code).skipping(page).once();
                 let fault = sim.traffic().inject(fault);
-                let members = okta.group_members(&group, soon()).await.unwrap();
-                assert_eq!(members.unwrap().len(), 5, "{status} {code} {page}");
+                let members = okta.list_group_members(&group, soon()).await.unwrap();
+                assert_eq!(members.unwrap().items.len(), 5, "{status} {code} {page}");
                 assert_eq!(sim.traffic().fired(fault), 1);
             }
         }
@@ -92,11 +92,11 @@ async fn one_refusal_that_passes_is_survived_on_every_page() {
 #[tokio::test]
 async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
     let (sim, group, [_, okta]) = org().await;
-    okta.group_members(&group, soon()).await.unwrap();
+    okta.list_group_members(&group, soon()).await.unwrap();
     sim.traffic().clear();
     sim.traffic()
         .inject(refusal("/users", 403, "E0000005").skipping(1).once());
-    okta.group_members(&group, soon()).await.unwrap();
+    okta.list_group_members(&group, soon()).await.unwrap();
     let statuses: Vec<u16> = sim.traffic().log().iter().map(|call| call.status).collect();
     assert_eq!(
         statuses,

@@ -12,6 +12,7 @@ mod reconcile;
 mod runs;
 mod short_runs;
 mod sources;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -19,7 +19,7 @@ use crate::world::{APP, World};
 pub const METHODS: &[&str] = &[
     "anypoint.account",
     "anypoint.account_named",
-    "anypoint.accounts",
+    "anypoint.list_accounts",
     "anypoint.add_members",
     "anypoint.allows_native_accounts",
     "anypoint.check_organization",
@@ -27,7 +27,7 @@ pub const METHODS: &[&str] = &[
     "anypoint.create_team",
     "anypoint.delete_team",
     "anypoint.mail_password_reset",
-    "anypoint.members",
+    "anypoint.list_members",
     "anypoint.organization",
     "anypoint.probe_accounts",
     "anypoint.probe_token",
@@ -35,16 +35,16 @@ pub const METHODS: &[&str] = &[
     "anypoint.rename_team",
     "anypoint.shows_accounts",
     "anypoint.team",
-    "anypoint.teams",
-    "anypoint.teams_of_account",
+    "anypoint.list_teams",
+    "anypoint.list_teams_of_account",
     "anypoint.update_account",
     "anypoint.warm_up",
     "okta.activate_event_hook",
     "okta.app",
-    "okta.app_groups",
-    "okta.app_groups_expanded",
+    "okta.list_app_groups",
+    "okta.list_app_groups_expanded",
     "okta.app_user",
-    "okta.app_users",
+    "okta.list_app_users",
     "okta.assign",
     "okta.check_app",
     "okta.create_event_hook",
@@ -53,10 +53,10 @@ pub const METHODS: &[&str] = &[
     "okta.delete_event_hook",
     "okta.event_hooks",
     "okta.group",
-    "okta.group_members",
-    "okta.groups",
+    "okta.list_group_members",
+    "okta.list_groups",
     "okta.groups_named",
-    "okta.groups_of_user",
+    "okta.list_groups_of_user",
     "okta.is_app_group",
     "okta.log_page",
     "okta.log_since",
@@ -184,7 +184,7 @@ async fn ask_okta(world: &World) {
     okta.users_with_email("ann\"o@acme.example", soon())
         .await
         .unwrap();
-    okta.groups_of_user(&user, soon()).await.unwrap();
+    okta.list_groups_of_user(&user, soon()).await.unwrap();
     okta.update_names(&user, Some("Ann"), Some("Lee"), soon())
         .await
         .unwrap();
@@ -199,16 +199,16 @@ async fn ask_okta(world: &World) {
         .await
         .unwrap();
     okta.group(&group, soon()).await.unwrap();
-    okta.groups(soon()).await.unwrap();
+    okta.list_groups(soon()).await.unwrap();
     okta.groups_named("Read & write", soon()).await.unwrap();
-    okta.group_members(&group, soon()).await.unwrap();
+    okta.list_group_members(&group, soon()).await.unwrap();
     okta.app(&app, soon()).await.unwrap();
     okta.app_user(&app, &user, soon()).await.unwrap();
-    okta.app_users(&app, soon()).await.unwrap();
+    okta.list_app_users(&app, soon()).await.unwrap();
     okta.some_app_users(&app, 20, soon()).await.unwrap();
     okta.check_app(&app, soon()).await.unwrap();
-    okta.app_groups(&app, soon()).await.unwrap();
-    okta.app_groups_expanded(&app, soon()).await.unwrap();
+    okta.list_app_groups(&app, soon()).await.unwrap();
+    okta.list_app_groups_expanded(&app, soon()).await.unwrap();
     okta.is_app_group(&app, &group, soon()).await.unwrap();
     for what in [
         Readable::Users,
@@ -272,7 +272,7 @@ async fn ask_anypoint(world: &World) {
     let account: &AccountId = &accounts[0];
     anypoint.account(account, soon()).await.unwrap();
     anypoint.account_named("direct_0", soon()).await.unwrap();
-    anypoint.accounts(soon()).await.unwrap();
+    anypoint.list_accounts(soon()).await.unwrap();
     let everything = AccountChanges {
         first_name: Some("Änne".to_owned()),
         last_name: Some("O'Neil".to_owned()),
@@ -295,7 +295,7 @@ async fn ask_anypoint(world: &World) {
         .await
         .unwrap()
         .unwrap();
-    anypoint.teams(soon()).await.unwrap();
+    anypoint.list_teams(soon()).await.unwrap();
     anypoint.team(&team, soon()).await.unwrap();
     anypoint
         .rename_team(&team, "Direct team 2", soon())
@@ -305,8 +305,11 @@ async fn ask_anypoint(world: &World) {
         .add_members(&team, &accounts, soon())
         .await
         .unwrap();
-    anypoint.members(&team, soon()).await.unwrap();
-    anypoint.teams_of_account(account, soon()).await.unwrap();
+    anypoint.list_members(&team, soon()).await.unwrap();
+    anypoint
+        .list_teams_of_account(account, soon())
+        .await
+        .unwrap();
     anypoint
         .remove_members(&team, &accounts, soon())
         .await

@@ -14,7 +14,7 @@ pub async fn check(group: &mut Group, anypoint: &Anypoint, deadline: Deadline) {
     let (organization, accounts, teams, native) = futures_util::join!(
         anypoint.organization(deadline),
         anypoint.probe_accounts(deadline),
-        anypoint.teams(deadline),
+        anypoint.list_teams(deadline),
         anypoint.allows_native_accounts(deadline),
     );
     match organization {
@@ -53,11 +53,13 @@ pub async fn check(group: &mut Group, anypoint: &Anypoint, deadline: Deadline) {
         ),
     }
     match teams {
-        Ok(teams) => {
+        Ok(listed) => {
+            let teams = &listed.items;
             group.ok(
                 "reads teams",
                 format!("Access Controls Viewer; {} teams", teams.len()),
             );
+            group.unread("unreadable teams", &listed);
             match teams.iter().find(|team| team.is_internal_root()) {
                 Some(root) => group.ok("root team", root.id.to_string()),
                 None => group.wrong(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
-use okta_anypoint::http::{CallError, CallErrorKind};
+use okta_anypoint::http::{CallError, CallErrorKind, Listed};
 use okta_anypoint::settings::{
     EngineSettings, HookSettings, Reader, ScheduleSettings, SettingsError,
 };
@@ -108,6 +108,17 @@ impl Group {
 
     fn not_checked(&mut self, check: impl Into<String>, found: impl Into<String>) {
         self.add(State::NotChecked, check, found, None);
+    }
+
+    /// Entries of a list that cannot be read, by their ids. The others count.
+    fn unread<T>(&mut self, check: impl Into<String>, listed: &Listed<T>) {
+        let Some(fault) = listed.fault() else { return };
+        self.wrong(
+            check,
+            fault.to_string(),
+            "Look at these entries; what cannot be read is not changed, and a list with an entry without an id \
+             takes nobody out.",
+        );
     }
 
     fn failure(&mut self, check: impl Into<String>, failure: &Failure) {

@@ -90,14 +90,17 @@ async fn app(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: 
         Err(error) => group.refused("app usernames", error, "okta.apps.read"),
     }
     if engine.policy.groups == GroupSelection::Assigned {
-        match okta.app_groups(id, deadline).await {
-            Ok(groups) => group.ok(
-                "pushed groups",
-                format!(
-                    "{} assigned to the app (PUSH_GROUPS=assigned)",
-                    groups.len()
-                ),
-            ),
+        match okta.list_app_groups(id, deadline).await {
+            Ok(groups) => {
+                group.ok(
+                    "pushed groups",
+                    format!(
+                        "{} assigned to the app (PUSH_GROUPS=assigned)",
+                        groups.items.len()
+                    ),
+                );
+                group.unread("unreadable groups", &groups);
+            }
             Err(error) => group.refused("pushed groups", error, "okta.apps.read"),
         }
     }

@@ -1,0 +1,254 @@
+//! An entry that cannot be read is its own problem: it is told by its id, it stays as it is, and the rest goes
+//! on. An entry without an id makes its list incomplete: such a list adds, and takes nobody out.
+
+use okta_anypoint::provision::{GroupSelection, TeamRemoval};
+use okta_anypoint::schedule::{Summary, Task};
+use okta_anypoint::settings::ImportMode;
+use okta_anypoint::simulator::fault::Fault;
+use rstest::rstest;
+use serde_json::json;
+
+use super::{APP, Stage};
+
+/// The list with the odd entry.
+#[derive(Clone, Copy, PartialEq)]
+enum List {
+    AppUsers,
+    Groups,
+    Members,
+    Accounts,
+    Teams,
+    TeamMembers,
+}
+
+struct Scene {
+    stage: Stage,
+    ben: String,
+    cat: String,
+    devs: String,
+}
+
+impl Scene {
+    /// Four people in two teams, as Okta has it; and then changes.
+    async fn new() -> Self {
+        let mut stage = Stage::new().await;
+        stage.policy.groups = GroupSelection::All;
+        let [_, ben, cat, dan] = ["ann", "ben", "cat", "dan"].map(|name| stage.assigned(name));
+        let devs = stage.pushed_group("Devs", &[&ben, &cat]);
+        stage.pushed_group("Ops", &[&ben, &dan]);
+        stage.settle().await;
+        stage.assigned("eve");
+        {
+            let mut okta = stage.okta.world();
+            okta.suspend(&dan).unwrap();
+            okta.remove_member(&devs, &cat).unwrap();
+        }
+        Self {
+            stage,
+            ben,
+            cat,
+            devs,
+        }
+    }
+
+    /// The id of the odd entry.
+    fn id(&self, list: List) -> String {
+        match list {
+            List::AppUsers | List::Members => self.ben.clone(),
+            List::Groups => self.devs.clone(),
+            List::Accounts | List::TeamMembers => self.stage.account("ben"),
+            List::Teams => self.stage.team("Devs"),
+        }
+    }
+
+    fn path(&self, list: List) -> String {
+        match list {
+            List::AppUsers => format!("/api/v1/apps/{APP}/users"),
+            List::Groups => "/api/v1/groups".to_owned(),
+            List::Members => "/api/v1/groups/*/users".to_owned(),
+            List::Accounts => "/accounts/api/organizations/*/users".to_owned(),
+            List::Teams => "/accounts/api/organizations/*/teams".to_owned(),
+            List::TeamMembers => "/accounts/api/organizations/*/teams/*/members".to_owned(),
+        }
+    }
+
+    fn inject(&self, list: List, fault: Fault) {
+        let traffic = match list {
+            List::AppUsers | List::Groups | List::Members => self.stage.okta.traffic(),
+            List::Accounts | List::Teams | List::TeamMembers => self.stage.anypoint.traffic(),
+        };
+        traffic.inject(fault);
+    }
+
+    fn odd(&self, list: List) {
+        let pointer = match list {
+            List::AppUsers | List::Members => "/status",
+            List::Groups => "/profile",
+            List::Accounts => "/username",
+            List::Teams => "/team_name",
+            List::TeamMembers => "/identity_type",
+        };
+        let id = self.id(list);
+        let fault = Fault::changed(&self.path(list), Some(&id), pointer, json!(7));
+        self.inject(list, fault);
+    }
+
+    fn without_id(&self, list: List) {
+        let pointer = if list == List::Teams {
+            "/team_id"
+        } else {
+            "/id"
+        };
+        let fault = Fault::removed(&self.path(list), Some(&self.id(list)), pointer);
+        self.inject(list, fault);
+    }
+
+    fn mend(&self) {
+        self.stage.okta.traffic().remove_all_faults();
+        self.stage.anypoint.traffic().remove_all_faults();
+    }
+
+    /// What a reconcile tells; then one that carries it out.
+    async fn reconcile(&mut self) -> Summary {
+        self.stage.record();
+        let told = self.stage.run(Task::Reconcile).await;
+        self.stage.recorder = None;
+        // What the odd entry keeps from being done is a failure of its own subject.
+        let _ = self.stage.try_run(Task::Reconcile, None).await;
+        told
+    }
+
+    /// All is well afterwards, and as Okta has it.
+    async fn settles(self) {
+        self.mend();
+        self.stage.run(Task::Reconcile).await;
+        self.stage.finds_nothing().await;
+        assert_eq!(self.stage.members("Devs"), ["ben"]);
+        assert_eq!(self.stage.members("Ops"), ["ben"]);
+        assert!(!self.stage.is_enabled("dan") && self.stage.is_enabled("eve"));
+        self.stage.end();
+    }
+}
+
+fn names(summary: &Summary, id: &str) -> bool {
+    let text = serde_json::to_string(&summary.problems).unwrap();
+    text.contains(id)
+}
+
+#[rstest]
+#[case(List::AppUsers)]
+#[case(List::Groups)]
+#[case(List::Members)]
+#[case(List::Accounts)]
+#[case(List::Teams)]
+#[case(List::TeamMembers)]
+#[tokio::test]
+async fn an_odd_entry_is_told_and_stays_and_the_rest_goes_on(#[case] list: List) {
+    let mut scene = Scene::new().await;
+    scene.odd(list);
+    let summary = scene.reconcile().await;
+    let id = scene.id(list);
+    assert!(names(&summary, &id), "{:?}", summary.problems);
+    let stage = &scene.stage;
+    assert!(stage.is_enabled("eve"), "the rest goes on");
+    assert!(!stage.is_enabled("dan"), "what Okta says outright is done");
+    assert!(stage.is_enabled("ben"), "what was not read is not changed");
+    assert!(stage.members("Devs").contains(&"ben".to_owned()));
+    assert!(stage.members("Ops").contains(&"ben".to_owned()));
+    if !matches!(list, List::Groups | List::Teams) {
+        assert_eq!(stage.members("Devs"), ["ben"], "cat leaves");
+    }
+    scene.settles().await;
+}
+
+#[rstest]
+#[case(List::AppUsers)]
+#[case(List::Groups)]
+#[case(List::Members)]
+#[case(List::Accounts)]
+#[case(List::Teams)]
+#[case(List::TeamMembers)]
+#[tokio::test]
+async fn a_list_with_an_entry_without_an_id_adds_and_takes_nobody_out(#[case] list: List) {
+    let mut scene = Scene::new().await;
+    scene.without_id(list);
+    let summary = scene.reconcile().await;
+    assert!(names(&summary, "no readable id"), "{:?}", summary.problems);
+    let stage = &scene.stage;
+    assert!(stage.is_enabled("eve"), "it adds");
+    assert!(stage.is_enabled("ben"));
+    assert!(stage.members("Devs").contains(&"ben".to_owned()));
+    assert!(stage.members("Ops").contains(&"ben".to_owned()));
+    let is_of_people = matches!(list, List::AppUsers | List::Accounts);
+    assert_eq!(stage.is_enabled("dan"), is_of_people);
+    scene.settles().await;
+}
+
+/// The team of a group that is not read is neither deleted nor emptied; nor is a team above one that is not read.
+#[rstest]
+#[case(List::Groups)]
+#[case(List::Teams)]
+#[tokio::test]
+async fn nothing_is_deleted_for_what_was_not_read(#[case] list: List) {
+    let mut scene = Scene::new().await;
+    scene.stage.policy.team_removal = TeamRemoval::Delete;
+    scene.odd(list);
+    scene.reconcile().await;
+    scene.mend();
+    scene.without_id(list);
+    scene.reconcile().await;
+    assert!(scene.stage.anypoint.world().team_by_name("Devs").is_some());
+    // The opposite: a group that is gone for sure.
+    scene.mend();
+    let devs = scene.devs.clone();
+    scene.stage.okta.world().delete_group(&devs).unwrap();
+    scene.stage.run(Task::Reconcile).await;
+    assert!(scene.stage.anypoint.world().team_by_name("Devs").is_none());
+    scene.stage.end();
+}
+
+#[rstest]
+#[case(List::AppUsers)]
+#[case(List::Accounts)]
+#[case(List::TeamMembers)]
+#[case(List::Members)]
+#[tokio::test]
+async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
+    let mut scene = Scene::new().await;
+    scene.stage.import_mode(ImportMode::Link);
+    scene.stage.run(Task::Reconcile).await;
+    scene.stage.assigned("fay");
+    let account = scene.stage.native("fay");
+    scene.odd(list);
+    let summary = scene.stage.run(Task::Import).await;
+    assert_eq!(
+        summary.count("linked"),
+        1,
+        "{account} {:?}",
+        summary.problems
+    );
+    if matches!(list, List::AppUsers | List::Accounts) {
+        assert!(names(&summary, &scene.id(list)), "{:?}", summary.problems);
+    }
+    scene.mend();
+    scene.stage.end();
+}
+
+/// An entry of the System Log that names nobody is told by its id.
+#[tokio::test]
+async fn a_log_entry_that_names_nobody_is_told() {
+    let scene = Scene::new().await;
+    let odd = {
+        let mut okta = scene.stage.okta.world();
+        okta.suspend(&scene.cat).unwrap().remove(0).uuid
+    };
+    let fault = Fault::changed("/api/v1/logs", Some(&odd), "/target", json!("nobody"));
+    scene.stage.okta.traffic().inject(fault);
+    let summary = scene.stage.run(Task::CatchUp).await;
+    assert!(names(&summary, &odd), "{:?}", summary.problems);
+    assert!(!scene.stage.is_enabled("dan"), "the rest goes on");
+    scene.mend();
+    scene.stage.run(Task::Reconcile).await;
+    assert!(!scene.stage.is_enabled("cat"));
+    scene.stage.end();
+}
