@@ -221,6 +221,24 @@ fn announcement(change: &Change) -> Option<(Fact, Sense)> {
     })
 }
 
+/// Whether an event announces that somebody loses an account or a membership.
+pub fn announces_removal(change: &Change) -> bool {
+    matches!(
+        announcement(change),
+        Some(
+            (Fact::Suspended, Sense::Holds)
+                | (
+                    Fact::Active
+                        | Fact::Assigned
+                        | Fact::InGroup(_)
+                        | Fact::GroupExists
+                        | Fact::GroupAssigned,
+                    Sense::Ended
+                )
+        )
+    )
+}
+
 /// How sure a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {

@@ -29,7 +29,9 @@ mod user;
 mod wanted;
 
 pub use brake::{Brake, Held, lift_brake, note_linked_users};
-pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight};
+pub use evidence::{
+    Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,
+};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
 pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,

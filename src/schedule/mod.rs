@@ -153,6 +153,7 @@ impl Scheduler {
         };
         summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Err(failure) = &result {
+            self.note_refusal(failure);
             summary.outcome = Outcome::Stopped;
             summary.message = Some(failure.to_string());
         }
@@ -222,6 +223,13 @@ impl Scheduler {
             (Some(Mode::Apply), false) if task == Task::Import => Mode::Report,
             (Some(Mode::Apply), _) | (None, true) => Mode::Apply,
             (None, false) => Mode::Report,
+        }
+    }
+
+    /// Counts a run that a side ended by refusing the credentials or the rights.
+    fn note_refusal(&self, failure: &Failure) {
+        if failure.cause.is_refusal() {
+            self.metrics.count(Metric::SideRefuses(failure.side), 1);
         }
     }
 

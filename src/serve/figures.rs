@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::failure::Class;
+use crate::failure::{Class, Side};
 use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
+use crate::worker::Late;
 
 use super::status::Figures;
 
@@ -21,7 +22,14 @@ const PREFIX: &str = "okta_anypoint";
 /// Upper bounds of the histogram of ages, in seconds. Okta's own delay is seconds to an hour.
 const AGES: [u64; 9] = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400];
 /// Counted from the start on, so that the first one is seen as an increase.
-const FROM_THE_START: [Metric; 11] = [
+const FROM_THE_START: [Metric; 18] = [
+    Metric::SideRefuses(Side::Okta),
+    Metric::SideRefuses(Side::Anypoint),
+    Metric::RemovalLate(Late::ALL[0].as_str()),
+    Metric::RemovalLate(Late::ALL[1].as_str()),
+    Metric::RemovalLate(Late::ALL[2].as_str()),
+    Metric::RemovalLate(Late::ALL[3].as_str()),
+    Metric::RemovalLate(Late::ALL[4].as_str()),
     Metric::Held,
     Metric::Received,
     Metric::Duplicate,

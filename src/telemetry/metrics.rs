@@ -32,8 +32,10 @@ pub enum Metric {
     Waiting,
     /// Events that the brake held.
     Held,
-    /// Calls about nobody in particular that a side refused: nothing is worked on (`Side`).
+    /// Calls that a side refuses to everybody: the worker works on nothing, or a run ended by it (`Side`).
     SideRefuses(Side),
+    /// Announced removals that are not done although their event is old (`Cause`: why).
+    RemovalLate(&'static str),
     /// Results that came too late: another owner had taken over.
     Superseded,
     /// From an event's publication until it was applied, in milliseconds.
@@ -60,6 +62,7 @@ impl Metric {
             Self::Waiting => "Waiting",
             Self::Held => "Held",
             Self::SideRefuses(_) => "SideRefuses",
+            Self::RemovalLate(_) => "RemovalLate",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
             Self::Refused => "Refused",
@@ -79,6 +82,7 @@ impl Metric {
                 vec![("Class", class.as_str()), ("Cause", cause.as_str())]
             }
             Self::SideRefuses(side) => vec![("Side", side.as_str())],
+            Self::RemovalLate(cause) => vec![("Cause", cause)],
             Self::RunCompleted(task) | Self::RunStopped(task) => vec![("Task", task)],
             Self::Received
             | Self::Duplicate
@@ -103,7 +107,12 @@ impl Metric {
             Self::Waiting => "Events that wait for a second look.",
             Self::Held => "Events that the brake held: people would lose access.",
             Self::NotQueued(_) => "Deliveries that could not be queued.",
-            Self::SideRefuses(_) => "Events that went back because a side refuses everybody.",
+            Self::SideRefuses(_) => {
+                "Calls that a side refuses to everybody: credentials or rights."
+            }
+            Self::RemovalLate(_) => {
+                "Announced removals that are not done although their event is old."
+            }
             Self::Refused => "Requests without the secret.",
             Self::Evicted => "Idle connections that were closed for new ones.",
             Self::Superseded => "Results that came too late, because another owner had taken over.",

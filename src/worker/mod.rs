@@ -21,6 +21,7 @@
 //! finds that and only records.
 
 mod inline;
+mod late;
 mod record;
 mod surroundings;
 mod words;
@@ -51,6 +52,7 @@ use crate::store::{Documents, Memory};
 use crate::telemetry::{Metric, Metrics};
 
 pub use inline::InlineQueue;
+pub use late::Late;
 
 use surroundings::Surroundings;
 
@@ -252,6 +254,7 @@ impl Worker {
         if let Some(failure) = self.surroundings.out_of_order(deadline).await {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(%subject, "events go back, the surroundings are out of order: {failure}");
+            self.tell_late(changes.iter(), Late::because_of(&failure));
             return back(failure.retry_after);
         }
         let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
@@ -261,11 +264,13 @@ impl Worker {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
+                self.tell_late(changes.iter(), Late::Waiting);
                 let after = self.until(until_ms);
                 return vec![Verdict::Wait { after }; changes.len()];
             }
             Err(failure) => {
                 tracing::error!(%subject, "the subject could not be leased: {failure}");
+                self.tell_late(changes.iter(), Late::because_of(&failure));
                 return back(failure.retry_after);
             }
         };
@@ -314,6 +319,10 @@ impl Worker {
             verdicts[first..].fill(verdict);
         }
         verdicts
+    }
+
+    fn tell_late<'c>(&self, changes: impl Iterator<Item = &'c Change>, why: Late) {
+        late::tell(&self.metrics, changes, why, self.clock.now_ms());
     }
 
     fn until(&self, until_ms: i64) -> Duration {
@@ -452,6 +461,9 @@ impl Worker {
             self.metrics.count(Metric::Applied(applied.action), 1);
         }
         let events = positions.len();
+        if let Some(why) = Late::of(progress, result) {
+            self.tell_late(positions.iter().filter_map(|at| changes.get(*at)), why);
+        }
         // What was done is told also where the run did not get to its end.
         let done = words::done(&progress.applied);
         let done = (!done.is_empty()).then_some(done.as_str());

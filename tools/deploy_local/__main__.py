@@ -15,7 +15,7 @@ from vendors import Wrong
 
 # The update stands before the schedules, whose first run comes a minute after the deployment.
 CHAPTERS = [plays.refused_parameters, plays.failing_first_deployment, plays.deployment, plays.hand_over, plays.events, plays.permanent_failure,
-            plays.rotation, plays.own_reason, plays.update, plays.schedules, plays.outage, plays.dead_letters, permissions.measured,
+            plays.rotation, plays.own_reason, plays.update, plays.schedules, plays.refused, plays.outage, plays.dead_letters, permissions.measured,
             plays.alarms_and_metrics]
 
 

@@ -4,11 +4,12 @@ import json
 import re
 import sys
 import time
+import uuid
 
 import alarms
 import gaps
 from lab import ACCOUNT, CREDENTIALS, FUNCTIONS, REGION, ROOT, STACK, now_ms, request, until
-from vendors import APP, GRACE, INTEGRATORS, KATHERINE, MALLORY, ORGANIZATION, Wrong
+from vendors import APP, GRACE, INTEGRATORS, KATHERINE, MALLORY, ORGANIZATION, Wrong, http
 
 sys.path.append(str(ROOT / "tools"))
 from template_parameters import BAD, GOOD  # noqa: E402
@@ -18,7 +19,8 @@ OTHER_VALUES = {
     "HookAuthHeader": "x-okta-hook", "UsernamePolicy": "sanitize", "Adopt": "username", "SuspendedUsers": "keep", "ResetEmail": "false",
     "DefaultPhone": "+1 555 0100", "PushGroups": "ids:00gINTEGRATORS1", "TeamNamePolicy": "strict", "TeamRemoval": "keep",
     "ReconcileMode": "report", "MaxDeactivations": "7", "ImportMode": "create", "ImportSchedule": "rate(1 day)", "EventTtlDays": "9",
-    "ConfirmSeconds": "3", "LogLevel": "DEBUG",
+    "ConfirmSeconds": "3", "MaxRemovalsPerHour": "0", "AuditDays": "30", "ExcludeUsers": "robot-*@acme.example", "ExcludeGroups": "Robots*",
+    "LogLevel": "DEBUG",
 }
 ALARM_LIMIT = 30 * 60  # seconds: an outage of either remote is told within this
 
@@ -70,6 +72,15 @@ class Play:
     def verify(self, secret):
         """Okta's verification, with a secret; the status."""
         return request("GET", self.url, headers={"authorization": secret, "x-okta-verification-challenge": "challenge"})[0]
+
+    def deliver(self, event_type, user, minutes_old):
+        """A delivery with one event about a user; the status."""
+        body = json.loads(json.loads((ROOT / "events/06-user-assigned.json").read_text())["body"])
+        event = body["data"]["events"][0]
+        published = time.gmtime(time.time() - minutes_old * 60)
+        event.update(uuid=str(uuid.uuid4()), eventType=event_type, published=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", published),
+                     target=[{"id": user, "type": "User"}])
+        return request("POST", self.url, json.dumps(body), {"authorization": self.secret()})[0]
 
     def run_task(self, task):
         """A scheduled task by hand: what the function answers, and whether it failed."""
@@ -293,6 +304,28 @@ def outage(play):
     play.check("when they are back, the change is made", until(60, lambda: play.account("mallory_malone"), 0.3))
 
 
+def refused(play):
+    """Each side refuses the credentials: it is told by its name, and so is a removal that waits for it"""
+    lab = play.lab
+    for side, url, path, task in (("okta", lab.okta_url, "/api/v1/", "catch_up"), ("anypoint", lab.anypoint_url, "/organizations/", "reconcile")):
+        http("POST", f"{url}/_simulator/faults", {"path_contains": path, "kind": {"refused": "credentials"}})
+        since = now_ms()
+        _, failed = play.run_task(task)
+        play.check(f"{side} refuses: {task} fails", failed)
+        status = play.deliver("user.lifecycle.suspend", GRACE, minutes_old=11)
+        told = {("SideRefuses", "Side", side): None, ("RemovalLate", "Cause", "refused"): None}
+
+        def missing(since=since, told=told):
+            lines = lab.log_lines("provision", since)
+            return [key for key in told if not any(line.get(key[0]) and line.get(key[1]) == key[2] for line in lines)]
+
+        play.check(f"the worker tells {', '.join(key[0] for key in told)}", status == 204 and until(30, lambda: not missing(), 0.3), missing())
+        http("DELETE", f"{url}/_simulator/faults")
+        for receipt, _ in play.pauses(since)[-1:]:
+            lab.client("sqs").change_message_visibility(QueueUrl=play.out["QueueUrl"], ReceiptHandle=receipt, VisibilityTimeout=0)
+    play.check("nobody lost anything by it", until(60, lambda: play.account("grace_hopper") and not sum(lab.waiting(play.out["QueueUrl"])), 0.5))
+
+
 def dead_letters(play):
     """A change that is never done goes to the dead letters, and comes back"""
     lab, sqs = play.lab, play.lab.client("sqs")
@@ -381,6 +414,9 @@ def update(play):
     play.check("an import runs", not failed, answer.get("errorMessage", answer.get("outcome", "")))
     found = lab.okta.call("GET", "/users?limit=200")
     play.check("and Okta has the user", any(user["profile"]["login"].startswith("only.there@") for user in found))
+    lab.okta.unassign(KATHERINE)
+    held = until(20, lambda: KATHERINE in play.tool("held").stdout, 0.5)
+    play.check("MaxRemovalsPerHour=0: who is unassigned is held, and keeps the account", held and play.account("katherine_johnson"))
     # Parameters that are not named keep their values.
     defaults = {name: declared["Parameters"][name].get("Default") for name in OTHER_VALUES}
     lab.deploy(play.template, {**defaults, "Changes": "pause"})
@@ -394,6 +430,8 @@ def update(play):
     play.check("and an event waits in the queue", until(10, lambda: lab.waiting(play.out["QueueUrl"])[0]))
     lab.deploy(play.template, {"Changes": "apply"})
     play.after_deployment()
+    play.tool("approve", KATHERINE)
+    play.check("who was held is approved, and disabled", until(20, lambda: play.account("katherine_johnson", enabled=False)))
     play.check("until changes are applied again", until(20, lambda: (play.account("grace_hopper") or {}).get("lastName") == "Hopper"))
 
 

@@ -5,6 +5,7 @@
 pub mod between;
 mod claims;
 mod isolation;
+mod late;
 mod path;
 pub mod queue;
 mod scheduled;

@@ -1,0 +1,91 @@
+//! Announced removals that are not done although their event is old: somebody keeps access for longer than
+//! anybody expects, and is to be told why within a quarter of an hour of the event.
+
+use std::time::Duration;
+
+use super::age_ms;
+use crate::event::Change;
+use crate::failure::{Cause, Failure};
+use crate::provision::{Progress, announces_removal};
+use crate::telemetry::{Metric, Metrics};
+
+/// A removal of this age that goes back is told: its next look comes after the quarter of an hour, because
+/// pauses have grown by then (`queue::pause`).
+const OLD: Duration = Duration::from_secs(10 * 60);
+
+/// Why a removal is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// It waits for a second look, or for another run.
+    Waiting,
+    /// Answers contradict each other.
+    Contradiction,
+    /// A side refuses the credentials or the rights.
+    Refused,
+    /// The brake holds it.
+    Held,
+    /// It fails for another reason.
+    Failing,
+}
+
+impl Late {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Contradiction,
+        Self::Refused,
+        Self::Held,
+        Self::Failing,
+    ];
+
+    /// The word used in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Contradiction => "contradiction",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// Why a look that is over leaves its changes undone; `None` when it does not, or for good.
+    pub(super) fn of(progress: &Progress, result: &Result<(), Failure>) -> Option<Self> {
+        match result {
+            Ok(()) if progress.held.is_some() => Some(Self::Held),
+            Ok(()) => progress.wait.as_ref().map(|_| Self::Waiting),
+            Err(failure) if failure.is_retryable() => Some(Self::because_of(failure)),
+            Err(_) => None,
+        }
+    }
+
+    pub(super) fn because_of(failure: &Failure) -> Self {
+        match failure.cause {
+            Cause::Contradiction => Self::Contradiction,
+            Cause::Busy => Self::Waiting,
+            cause if cause.is_refusal() => Self::Refused,
+            _ => Self::Failing,
+        }
+    }
+}
+
+/// Counts and logs those of `changes` that are removals and old.
+pub(super) fn tell<'c>(
+    metrics: &Metrics,
+    changes: impl Iterator<Item = &'c Change>,
+    why: Late,
+    now_ms: i64,
+) {
+    let limit_ms = u64::try_from(OLD.as_millis()).unwrap_or(u64::MAX);
+    let is_late = |change: &&Change| {
+        announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
+    };
+    for change in changes.filter(is_late) {
+        metrics.count(Metric::RemovalLate(why.as_str()), 1);
+        let (subject, event, published) = (&change.subject, &change.uuid, &change.published);
+        tracing::error!(
+            %subject, %event, published, why = why.as_str(),
+            "a removal that Okta announced is late: see `okta-anypoint explain`"
+        );
+    }
+}
