@@ -9,6 +9,8 @@ mod client;
 mod group;
 #[cfg(feature = "local")]
 mod hook;
+#[cfg(feature = "local")]
+mod hook_filter;
 mod log;
 #[cfg(feature = "local")]
 mod probe;
@@ -21,6 +23,8 @@ pub use client::Okta;
 pub use group::{Group, GroupKind};
 #[cfg(feature = "local")]
 pub use hook::{EventHook, HookSpec};
+#[cfg(feature = "local")]
+pub use hook_filter::{Filtering, HookFilter};
 pub use log::LogPage;
 #[cfg(feature = "local")]
 pub use probe::{App, Readable};

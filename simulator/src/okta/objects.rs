@@ -202,6 +202,19 @@ pub struct OktaApp {
     pub set_aside: BTreeMap<String, AppUser>,
 }
 
+/// What an org does with the filter of an event hook, a feature that not every org has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookFilters {
+    /// It has the feature.
+    #[default]
+    Kept,
+    /// It refuses the hook with 400.
+    Refused,
+    /// It takes the hook without its filter.
+    Dropped,
+}
+
 /// An event hook (Okta API, Event Hooks).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventHook {
@@ -217,6 +230,9 @@ pub struct EventHook {
     pub verified: bool,
     /// Subscribed event types.
     pub events: Vec<String>,
+    /// Expressions by event type: only events that fit are sent. All of a type that is not here are.
+    #[serde(default)]
+    pub filter: BTreeMap<String, String>,
     /// Where deliveries go.
     pub uri: String,
     /// Additional headers, names and values.

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::log::LogEvent;
 use super::oauth::OAuth;
-use super::objects::{EventHook, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate};
+use super::objects::{
+    EventHook, HookFilters, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate,
+};
 use super::refusal::Refusal;
 use crate::clock::WorldClock;
 use crate::index::NameIndex;
@@ -32,6 +34,8 @@ pub struct OktaWorld {
     pub apps: BTreeMap<String, OktaApp>,
     /// Event hooks by id.
     pub hooks: BTreeMap<String, EventHook>,
+    /// Whether this org has event hook filters.
+    pub hook_filters: HookFilters,
     /// The System Log in the order of persistence.
     pub log: Vec<LogEvent>,
     /// Entries that are not readable yet, see [`OktaWorld::hold_log`].
@@ -60,6 +64,7 @@ impl Default for OktaWorld {
             groups: BTreeMap::new(),
             apps: BTreeMap::new(),
             hooks: BTreeMap::new(),
+            hook_filters: HookFilters::default(),
             log: Vec::new(),
             held: Vec::new(),
             oauth: OAuth::default(),

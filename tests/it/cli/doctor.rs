@@ -11,8 +11,16 @@ use crate::servers;
 fn with_good_hook(desk: &Desk) {
     let mut world = desk.okta.world();
     let events = okta_anypoint::event::HOOK_EVENT_TYPES.map(str::to_owned);
+    let filter: BTreeMap<_, _> = okta_anypoint::event::app_event_types()
+        .map(|event| {
+            (
+                event,
+                format!("event.target.?[type eq 'AppInstance' && id eq '{APP}'].size()>0"),
+            )
+        })
+        .collect();
     let hook = serde_json::from_value(serde_json::json!({
-        "id": "whoCLI1", "name": "okta-anypoint", "description": null, "active": true, "verified": true,
+        "filter": filter, "id": "whoCLI1", "name": "okta-anypoint", "description": null, "active": true, "verified": true,
         "events": events, "uri": "https://hooks.acme.example/okta", "headers": [],
         "auth_key": "Authorization", "auth_value": "x", "created": 0, "last_updated": 0,
     }));
@@ -50,17 +58,26 @@ async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
     let ran = desk.on_file(&["doctor"]).await.expect(0);
     ran.says("\"Anypoint\", SAML_2_0, ACTIVE")
         .says("the root")
+        .says("filter: assignments of this app only")
         .says("nothing is wrong");
     let ran = desk.on_file(&["doctor", "--json"]).await.expect(0);
     assert!(failed(&ran).is_empty());
     assert!(!desk.wrote(), "the doctor wrote something");
+    // A hook without a filter does all that is needed, and could do less.
+    let mut world = desk.okta.world();
+    world.hooks.values_mut().next().unwrap().filter.clear();
+    drop(world);
+    let ran = desk.on_file(&["doctor"]).await.expect(0);
+    ran.says("filter: none: assignments of every app")
+        .says("for fewer deliveries")
+        .says("nothing is wrong");
 }
 
 type Break = fn(&Desk);
 
 #[tokio::test]
 async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
-    let cases: [(&str, Break, &[&str], &str); 12] = [
+    let cases: [(&str, Break, &[&str], &str); 13] = [
         (
             "Okta/the app",
             |desk| desk.okta.world().apps.get_mut(APP).unwrap().active = false,
@@ -146,6 +163,18 @@ async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
             |desk| {
                 let mut world = desk.okta.world();
                 world.hooks.values_mut().next().unwrap().events.pop();
+            },
+            &["event hook/delivers"],
+            "hook register",
+        ),
+        (
+            "a filter that is not ours",
+            |desk| {
+                let mut world = desk.okta.world();
+                let hook = world.hooks.values_mut().next().unwrap();
+                let expression = "event.target.?[displayName eq 'Sales'].size()>0".to_owned();
+                hook.filter
+                    .insert("group.lifecycle.create".to_owned(), expression);
             },
             &["event hook/delivers"],
             "hook register",

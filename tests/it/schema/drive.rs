@@ -5,8 +5,9 @@ use std::time::Duration;
 use okta_anypoint::anypoint::{AccountChanges, NewAccount};
 use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
-use okta_anypoint::okta::{HookSpec, NewUser, Readable};
+use okta_anypoint::okta::{HookFilter, HookSpec, NewUser, Readable};
 use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, RecordedRequest};
@@ -232,10 +233,19 @@ async fn ask_okta(world: &World) {
         auth_header: "authorization",
         secret: &"a secret".to_owned().into(),
         event_types: &types,
+        filter: None,
+    };
+    let filter = HookFilter::for_app(&app);
+    let filtered = HookSpec {
+        event_types: &HOOK_EVENT_TYPES,
+        filter: Some(&filter),
+        ..spec.clone()
     };
     let hook = okta.create_event_hook(&spec, soon()).await.unwrap();
     okta.event_hooks(soon()).await.unwrap();
-    okta.replace_event_hook(&hook, &spec, soon()).await.unwrap();
+    okta.replace_event_hook(&hook, &filtered, soon())
+        .await
+        .unwrap();
     // Nobody listens there; what is asked for is all that matters here.
     let _ = okta.verify_event_hook(&hook.id, soon()).await;
     let _ = okta.activate_event_hook(&hook.id, soon()).await;

@@ -132,6 +132,17 @@ pub(super) fn hook(hook: &EventHook, base: &str) -> Value {
     let mut links =
         json!({"self": {"href": own}, "verify": {"href": format!("{own}/lifecycle/verify")}});
     links[other] = json!({"href": format!("{own}/lifecycle/{other}")});
+    let mapped: Vec<Value> = hook
+        .filter
+        .iter()
+        .map(|(event, expression)| {
+            json!({"event": event, "condition": {"version": null, "expression": expression}})
+        })
+        .collect();
+    let filter = match mapped.is_empty() {
+        true => Value::Null,
+        false => json!({"type": "EXPRESSION_LANGUAGE", "eventFilterMap": mapped}),
+    };
     json!({
         "id": hook.id,
         "status": if hook.active { "ACTIVE" } else { "INACTIVE" },
@@ -141,7 +152,7 @@ pub(super) fn hook(hook: &EventHook, base: &str) -> Value {
         "created": iso(hook.created),
         "createdBy": "00usimadmin000000001",
         "lastUpdated": iso(hook.last_updated),
-        "events": {"type": "EVENT_TYPE", "items": hook.events, "filter": null},
+        "events": {"type": "EVENT_TYPE", "items": hook.events, "filter": filter},
         "channel": {
             "type": "HTTP",
             "version": "1.0.0",

@@ -3,11 +3,12 @@
 use futures_util::future::join4;
 use http::StatusCode;
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{AppUser, Assignment, Okta, Readable, Scopes};
 use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
-use super::Group;
+use super::{Group, State};
 use crate::hook;
 
 /// Assignments that are looked at.
@@ -151,6 +152,7 @@ fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
 pub async fn check_hook(
     group: &mut Group,
     okta: &Okta,
+    app: &OktaAppId,
     settings: Option<&HookSettings>,
     deadline: Deadline,
 ) {
@@ -179,14 +181,16 @@ pub async fn check_hook(
         return group.wrong("registered", text, fix);
     };
     group.ok("registered", format!("{} for {}", hook.id, hook.url()));
-    let problems = hook::problems(hook);
-    if problems.is_empty() {
+    let judged = hook::judge(hook, app);
+    if judged.problems.is_empty() {
         group.ok(
             "delivers",
             "active, verified, exactly the needed event types",
         );
+        let filter = hook::filter_text(&judged.filtering);
+        group.add(State::Ok, "filter", filter, judged.advice);
     }
-    for problem in problems {
+    for problem in judged.problems {
         group.wrong(
             "delivers",
             problem,
