@@ -6,6 +6,7 @@
 mod app;
 mod auth;
 mod client;
+mod credential;
 mod group;
 #[cfg(feature = "local")]
 mod hook;
@@ -20,6 +21,7 @@ mod whole;
 pub use app::{AppUser, Assignment};
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
+pub use credential::{CredentialLife, Outlook, RENEWAL, TokenLife};
 pub use group::{Group, GroupKind};
 #[cfg(feature = "local")]
 pub use hook::{EventHook, HookSpec};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::failure::Class;
+use crate::failure::{Class, Side};
 use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 
@@ -84,6 +84,10 @@ impl Totals {
         for (metric, values) in self.metrics.take() {
             if metric == Metric::AgeMs {
                 values.into_iter().for_each(|age_ms| counted.age(age_ms));
+                continue;
+            }
+            // A state, and read from the file.
+            if matches!(metric, Metric::CredentialEndsInDays(_)) {
                 continue;
             }
             let sum = values.iter().sum::<u64>();
@@ -223,6 +227,13 @@ fn write_figures(now: &Figures, page: &mut Page) {
         page.line("links", &labels, link.count);
     }
     write_runs(now, page);
+    let of_okta = Metric::CredentialEndsInDays(Side::Okta);
+    let name = snake(of_okta.name());
+    page.family(&name, "gauge", of_okta.help());
+    let token = now.credential.as_ref().and_then(|noted| noted.life.token());
+    if let Some(token) = token {
+        page.metric(&name, of_okta, token.days_left(now.at_ms));
+    }
 }
 
 /// What of a task's last report can be a number.

@@ -202,6 +202,21 @@ pub struct OktaApp {
     pub set_aside: BTreeMap<String, AppUser>,
 }
 
+/// An API token as an administrator sees it, without its value (Okta API, API Tokens).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// `00T…`
+    pub id: String,
+    /// What its maker called it.
+    pub name: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// `Okta API`, or the agent that it was made for.
+    pub client_name: String,
+    /// When it was last used, epoch milliseconds; `None` for just now. It ends 30 days later.
+    pub last_used: Option<i64>,
+}
+
 /// What an org does with the filter of an event hook, a feature that not every org has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::log::LogEvent;
+use super::log::{ACTOR, LogEvent};
 use super::oauth::OAuth;
 use super::objects::{
-    EventHook, HookFilters, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate,
+    ApiToken, EventHook, HookFilters, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate,
 };
 use super::refusal::Refusal;
 use crate::clock::WorldClock;
@@ -32,6 +32,8 @@ pub struct OktaWorld {
     pub groups: BTreeMap<String, OktaGroup>,
     /// Apps by id, in order of creation.
     pub apps: BTreeMap<String, OktaApp>,
+    /// API tokens by id. At first there is one, of the administrator whom every SSWS token stands for.
+    pub api_tokens: BTreeMap<String, ApiToken>,
     /// Event hooks by id.
     pub hooks: BTreeMap<String, EventHook>,
     /// Whether this org has event hook filters.
@@ -57,12 +59,20 @@ pub struct OktaWorld {
 
 impl Default for OktaWorld {
     fn default() -> Self {
+        let token = ApiToken {
+            id: "00Tsim00000000000001".to_owned(),
+            name: "simulated".to_owned(),
+            user_id: ACTOR.to_owned(),
+            client_name: "Okta API".to_owned(),
+            last_used: None,
+        };
         Self {
             base_url: "https://acme.okta.example".to_owned(),
             org_id: "00osim00000000000001".to_owned(),
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             apps: BTreeMap::new(),
+            api_tokens: BTreeMap::from([(token.id.clone(), token)]),
             hooks: BTreeMap::new(),
             hook_filters: HookFilters::default(),
             log: Vec::new(),

@@ -50,6 +50,7 @@ pub const METHODS: &[&str] = &[
     "okta.check_app",
     "okta.create_event_hook",
     "okta.create_staged_user",
+    "okta.credential_life",
     "okta.deactivate_event_hook",
     "okta.delete_event_hook",
     "okta.event_hooks",
@@ -208,6 +209,7 @@ async fn ask_okta(world: &World) {
     okta.app_users(&app, soon()).await.unwrap();
     okta.some_app_users(&app, 20, soon()).await.unwrap();
     okta.check_app(&app, soon()).await.unwrap();
+    okta.credential_life(soon()).await.unwrap();
     okta.app_groups(&app, soon()).await.unwrap();
     okta.app_groups_expanded(&app, soon()).await.unwrap();
     okta.is_app_group(&app, &group, soon()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::objects::{AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser};
+use super::super::objects::{ApiToken, AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser};
 use crate::clock::iso;
 
 fn time(ms: Option<i64>) -> Value {
@@ -115,6 +115,25 @@ pub(super) fn app_group(
         value["_embedded"] = json!({"group": group(of, base)});
     }
     value
+}
+
+/// An API token that was last used at its `last_used`, or at `now_ms`.
+pub(super) fn api_token(token: &ApiToken, now_ms: i64, base: &str) -> Value {
+    const WINDOW_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+    let used = token.last_used.unwrap_or(now_ms);
+    let own = format!("{base}/api/v1/api-tokens/{}", token.id);
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "userId": token.user_id,
+        "clientName": token.client_name,
+        "tokenWindow": "P30D",
+        "network": {"connection": "ANYWHERE"},
+        "created": iso(0),
+        "lastUpdated": iso(used),
+        "expiresAt": iso(used + WINDOW_MS),
+        "_links": {"self": {"href": own, "hints": {"allow": ["GET", "DELETE"]}}},
+    })
 }
 
 pub(super) fn hook(hook: &EventHook, base: &str) -> Value {
