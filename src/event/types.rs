@@ -71,6 +71,14 @@ pub const HOOK_EVENT_TYPES: [&str; OF_HOOKS.len()] = names(OF_HOOKS);
 /// The event types that act when the System Log shows them, beside [`HOOK_EVENT_TYPES`].
 pub const LOG_EVENT_TYPES: [&str; OF_THE_LOG.len()] = names(OF_THE_LOG);
 
+/// Those of [`HOOK_EVENT_TYPES`] that carry an app: only events about our own app act.
+#[cfg(feature = "local")]
+pub fn app_event_types() -> impl Iterator<Item = &'static str> {
+    let of_an_app = |rule| matches!(rule, SubjectRule::UserOfOurApp | SubjectRule::GroupOfOurApp);
+    let rows = OF_HOOKS.iter().filter(move |row| of_an_app(row.1));
+    rows.map(|row| row.0)
+}
+
 const fn names<const N: usize>(rows: &[Row]) -> [&'static str; N] {
     let mut names = [""; N];
     let mut n = 0;

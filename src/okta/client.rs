@@ -165,6 +165,11 @@ impl Okta {
         }
     }
 
+    /// Whether we are a service app, and not the holder of an API token.
+    pub(super) fn is_service_app(&self) -> bool {
+        matches!(*self.credentials.current(), Credentials::ServiceApp { .. })
+    }
+
     /// Whether `url` belongs to this org.
     pub(super) fn owns(&self, url: &Url) -> bool {
         url.origin() == self.org_url.origin()

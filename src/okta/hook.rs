@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::Okta;
+use super::hook_filter::{Filtering, HookFilter};
 use crate::deadline::Deadline;
 use crate::http::{CallError, Entry, segment};
+use crate::ids::OktaAppId;
 
 /// An event hook as Okta has it. The secret is never part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -82,9 +84,9 @@ impl EventHook {
         &self.events.items
     }
 
-    /// Whether only some events of the types are sent.
-    pub fn is_filtered(&self) -> bool {
-        self.events.filter.is_some()
+    /// Which events of its types it sends, as seen from `app`.
+    pub fn filtering(&self, app: &OktaAppId) -> Filtering {
+        Filtering::of(self.events.filter.as_ref(), app)
     }
 
     /// Whether it is switched on. Only an active and verified hook gets deliveries.
@@ -111,6 +113,8 @@ pub struct HookSpec<'a> {
     pub secret: &'a SecretString,
     /// The event types.
     pub event_types: &'a [&'a str],
+    /// Which events of the types; `None` for all.
+    pub filter: Option<&'a HookFilter>,
 }
 
 impl Okta {
@@ -142,8 +146,8 @@ impl Okta {
         self.send(&call, deadline).await?.json(&call)
     }
 
-    /// Makes `hook` what `spec` says; its description and additional headers stay. A change of URL,
-    /// header or secret makes it unverified.
+    /// Makes `hook` what `spec` says; its description and additional headers stay. Okta replaces the whole hook,
+    /// so a filter that `spec` lacks ends. A change of URL, header or secret makes it unverified.
     pub async fn replace_event_hook(
         &self,
         hook: &EventHook,
@@ -230,6 +234,9 @@ fn body(spec: &HookSpec<'_>, old: Option<&EventHook>) -> Value {
             },
         }},
     });
+    if let Some(filter) = spec.filter {
+        body["events"]["filter"] = filter.as_json();
+    }
     if let Some(description) = old.and_then(|old| old.description.as_deref()) {
         body["description"] = json!(description);
     }

@@ -6,9 +6,12 @@
 mod app;
 mod auth;
 mod client;
+mod credential;
 mod group;
 #[cfg(feature = "local")]
 mod hook;
+#[cfg(feature = "local")]
+mod hook_filter;
 mod log;
 #[cfg(feature = "local")]
 mod probe;
@@ -17,9 +20,12 @@ mod user;
 pub use app::{AppUser, Assignment};
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
+pub use credential::{CredentialLife, Outlook, RENEWAL, TokenLife};
 pub use group::{Group, GroupKind};
 #[cfg(feature = "local")]
 pub use hook::{EventHook, HookSpec};
+#[cfg(feature = "local")]
+pub use hook_filter::{Filtering, HookFilter};
 pub use log::LogPage;
 #[cfg(feature = "local")]
 pub use probe::{App, Readable};

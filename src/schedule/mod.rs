@@ -12,6 +12,7 @@
 //! reads; the next one does.
 
 mod catch_up;
+mod credential;
 mod import;
 mod reconcile;
 mod send;
@@ -35,6 +36,7 @@ use crate::store::{Documents, Store};
 use crate::telemetry::{Metric, Metrics};
 
 pub use crate::provision::Step;
+pub use credential::{CREDENTIAL, NotedCredential};
 pub use reconcile::READS_AT_ONCE;
 pub use summary::{Difference, Outcome, Problem, Summary};
 pub use task::{Invocation, Mode, Task};
@@ -176,7 +178,13 @@ impl Scheduler {
     ) -> Result<(), Failure> {
         match task {
             Task::CatchUp => self.catch_up(deadline, summary).await,
-            Task::Reconcile => self.reconcile(deadline, summary).await,
+            Task::Reconcile => {
+                let result = self.reconcile(deadline, summary).await;
+                if mode != Some(Mode::Report) {
+                    self.note_credential(deadline).await;
+                }
+                result
+            }
             Task::Import => {
                 let is_off = self.settings.import == ImportMode::Off;
                 let shadow = (self.is_shadow() && !is_off).then_some(Mode::Report);

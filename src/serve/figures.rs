@@ -94,6 +94,10 @@ impl Totals {
                 values.into_iter().for_each(|age_ms| counted.age(age_ms));
                 continue;
             }
+            // A state, and read from the file.
+            if matches!(metric, Metric::CredentialEndsInDays(_)) {
+                continue;
+            }
             let sum = values.iter().sum::<u64>();
             *counted.sums.entry(metric).or_default() += sum;
             if let Metric::Failed(class, _) = metric {
@@ -231,6 +235,13 @@ fn write_figures(now: &Figures, page: &mut Page) {
         page.line("links", &labels, link.count);
     }
     write_runs(now, page);
+    let of_okta = Metric::CredentialEndsInDays(Side::Okta);
+    let name = snake(of_okta.name());
+    page.family(&name, "gauge", of_okta.help());
+    let token = now.credential.as_ref().and_then(|noted| noted.life.token());
+    if let Some(token) = token {
+        page.metric(&name, of_okta, token.days_left(now.at_ms));
+    }
 }
 
 /// What of a task's last report can be a number.

@@ -188,11 +188,16 @@ impl HookAuth {
     }
 }
 
+/// Reads the app whose assignments and events count (`OKTA_APP_ID`).
+pub fn app_id(reader: &mut Reader<'_>) -> Option<OktaAppId> {
+    reader.required("OKTA_APP_ID", parse::APP_ID)
+}
+
 impl HookSettings {
     /// Reads the receiver's settings.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let auth = HookAuth::read(reader);
-        let app = reader.required("OKTA_APP_ID", parse::APP_ID);
+        let app = app_id(reader);
         Some(Self {
             auth: auth?,
             app: app?,
@@ -239,7 +244,7 @@ impl RemoteSettings {
     /// Reads whom we talk to.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let okta = OktaSettings::read(reader);
-        let app = reader.required("OKTA_APP_ID", parse::APP_ID);
+        let app = app_id(reader);
         let anypoint_base_url = reader.with_default(
             "ANYPOINT_BASE_URL",
             parse::CONTROL_PLANE,

@@ -44,6 +44,8 @@ pub enum Metric {
     Refused,
     /// Idle connections that were closed for new ones (`serve`).
     Evicted,
+    /// Days until our credential ends (`Side`); a reconcile writes it where the side tells.
+    CredentialEndsInDays(Side),
     /// Scheduled runs that ended well (`Task`).
     RunCompleted(&'static str),
     /// Scheduled runs that were stopped, by a limit or an unreadable source (`Task`).
@@ -67,6 +69,7 @@ impl Metric {
             Self::AgeMs => "AgeMs",
             Self::Refused => "Refused",
             Self::Evicted => "Evicted",
+            Self::CredentialEndsInDays(_) => "CredentialEndsInDays",
             Self::RunCompleted(_) => "RunCompleted",
             Self::RunStopped(_) => "RunStopped",
         }
@@ -81,7 +84,9 @@ impl Metric {
             Self::Failed(class, cause) => {
                 vec![("Class", class.as_str()), ("Cause", cause.as_str())]
             }
-            Self::SideRefuses(side) => vec![("Side", side.as_str())],
+            Self::SideRefuses(side) | Self::CredentialEndsInDays(side) => {
+                vec![("Side", side.as_str())]
+            }
             Self::RemovalLate(cause) => vec![("Cause", cause)],
             Self::RunCompleted(task) | Self::RunStopped(task) => vec![("Task", task)],
             Self::Received
@@ -117,16 +122,19 @@ impl Metric {
             Self::Evicted => "Idle connections that were closed for new ones.",
             Self::Superseded => "Results that came too late, because another owner had taken over.",
             Self::AgeMs => "From an event's publication until it was applied.",
+            Self::CredentialEndsInDays(_) => {
+                "Days until the credential ends, where the side tells it."
+            }
             Self::RunCompleted(_) => "Scheduled runs that ended well.",
             Self::RunStopped(_) => "Scheduled runs that a limit or an unreadable source stopped.",
         }
     }
 
     fn unit(self) -> &'static str {
-        if self == Self::AgeMs {
-            "Milliseconds"
-        } else {
-            "Count"
+        match self {
+            Self::AgeMs => "Milliseconds",
+            Self::CredentialEndsInDays(_) => "None",
+            _ => "Count",
         }
     }
 }

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::filter;
 use super::log::{LogEvent, Target, delivery};
 use super::objects::EventHook;
 use super::world::OktaWorld;
@@ -165,6 +166,7 @@ pub(super) fn spawn(
                 let wanted: Vec<LogEvent> = events
                     .iter()
                     .filter(|event| hook.events.contains(&event.event_type))
+                    .filter(|event| filter::lets_through(hook, event))
                     .cloned()
                     .collect();
                 for batch in wanted.chunks(BATCH) {

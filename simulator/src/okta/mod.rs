@@ -12,6 +12,7 @@ mod api;
 mod app_verbs;
 mod deliver;
 mod expression;
+mod filter;
 mod group_verbs;
 mod log;
 mod log_verbs;
@@ -34,8 +35,8 @@ pub use deliver::DeliveryRecord;
 pub use log::{LogEvent, Target, delivery};
 pub use oauth::{OAuth, ServiceApp};
 pub use objects::{
-    AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser, Profile, UserStatus,
-    UsernameTemplate,
+    ApiToken, AppGroup, AppUser, EventHook, HookFilters, OktaApp, OktaGroup, OktaUser, Profile,
+    UserStatus, UsernameTemplate,
 };
 pub use refusal::Refusal;
 pub use user_verbs::NewUser;

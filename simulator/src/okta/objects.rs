@@ -202,6 +202,34 @@ pub struct OktaApp {
     pub set_aside: BTreeMap<String, AppUser>,
 }
 
+/// An API token as an administrator sees it, without its value (Okta API, API Tokens).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// `00T…`
+    pub id: String,
+    /// What its maker called it.
+    pub name: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// `Okta API`, or the agent that it was made for.
+    pub client_name: String,
+    /// When it was last used, epoch milliseconds; `None` for just now. It ends 30 days later.
+    pub last_used: Option<i64>,
+}
+
+/// What an org does with the filter of an event hook, a feature that not every org has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookFilters {
+    /// It has the feature.
+    #[default]
+    Kept,
+    /// It refuses the hook with 400.
+    Refused,
+    /// It takes the hook without its filter.
+    Dropped,
+}
+
 /// An event hook (Okta API, Event Hooks).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventHook {
@@ -217,6 +245,9 @@ pub struct EventHook {
     pub verified: bool,
     /// Subscribed event types.
     pub events: Vec<String>,
+    /// Expressions by event type: only events that fit are sent. All of a type that is not here are.
+    #[serde(default)]
+    pub filter: BTreeMap<String, String>,
     /// Where deliveries go.
     pub uri: String,
     /// Additional headers, names and values.

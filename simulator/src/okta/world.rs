@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::log::LogEvent;
+use super::log::{ACTOR, LogEvent};
 use super::oauth::OAuth;
-use super::objects::{EventHook, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate};
+use super::objects::{
+    ApiToken, EventHook, HookFilters, OktaApp, OktaGroup, OktaUser, Profile, UsernameTemplate,
+};
 use super::refusal::Refusal;
 use crate::clock::WorldClock;
 use crate::index::NameIndex;
@@ -30,8 +32,12 @@ pub struct OktaWorld {
     pub groups: BTreeMap<String, OktaGroup>,
     /// Apps by id, in order of creation.
     pub apps: BTreeMap<String, OktaApp>,
+    /// API tokens by id. At first there is one, of the administrator whom every SSWS token stands for.
+    pub api_tokens: BTreeMap<String, ApiToken>,
     /// Event hooks by id.
     pub hooks: BTreeMap<String, EventHook>,
+    /// Whether this org has event hook filters.
+    pub hook_filters: HookFilters,
     /// The System Log in the order of persistence.
     pub log: Vec<LogEvent>,
     /// Entries that are not readable yet, see [`OktaWorld::hold_log`].
@@ -53,13 +59,22 @@ pub struct OktaWorld {
 
 impl Default for OktaWorld {
     fn default() -> Self {
+        let token = ApiToken {
+            id: "00Tsim00000000000001".to_owned(),
+            name: "simulated".to_owned(),
+            user_id: ACTOR.to_owned(),
+            client_name: "Okta API".to_owned(),
+            last_used: None,
+        };
         Self {
             base_url: "https://acme.okta.example".to_owned(),
             org_id: "00osim00000000000001".to_owned(),
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             apps: BTreeMap::new(),
+            api_tokens: BTreeMap::from([(token.id.clone(), token)]),
             hooks: BTreeMap::new(),
+            hook_filters: HookFilters::default(),
             log: Vec::new(),
             held: Vec::new(),
             oauth: OAuth::default(),

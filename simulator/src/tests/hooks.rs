@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::okta::HookFilters;
 
 /// What an endpoint got, and the statuses it answers deliveries with (the last one again and again).
 #[derive(Default)]
@@ -164,4 +165,78 @@ async fn only_eligible_types_can_be_subscribed() {
         400
     );
     assert_eq!(okta.sim.traffic().unexpected().len(), 1);
+}
+
+#[tokio::test]
+async fn a_filter_decides_what_is_delivered() {
+    let (received, url) = endpoint().await;
+    let okta = Okta::start(OktaOptions {
+        deliver: true,
+        batch_window: Duration::from_millis(20),
+        ..OktaOptions::default()
+    })
+    .await;
+    {
+        let mut world = okta.sim.world();
+        world.add_app("0oaOURS", "Ours");
+        world.add_app("0oaTHEIRS", "Theirs");
+    }
+    let added = "application.user_membership.add";
+    let mut body = registration(&url, "s3cret");
+    body["events"]["items"] = json!([added, "user.lifecycle.create"]);
+    let with = |expression: &str| {
+        let mut body = body.clone();
+        let mapped = json!({"event": added, "condition": {"expression": expression}});
+        body["events"]["filter"] =
+            json!({"type": "EXPRESSION_LANGUAGE", "eventFilterMap": [mapped]});
+        body
+    };
+    let hooks = "/api/v1/eventHooks";
+    let ours = with("event.target.?[type eq 'AppInstance' && id eq '0oaOURS'].size()>0");
+    let made = okta.send(Method::POST, hooks, ours.clone()).await;
+    let mapped = &made.body["events"]["filter"]["eventFilterMap"][0];
+    assert_eq!(mapped["event"], added);
+    assert_eq!(mapped["condition"]["version"], Value::Null);
+    let path = format!("{hooks}/{}", made.body["id"].as_str().unwrap());
+    okta.send(
+        Method::POST,
+        &format!("{path}/lifecycle/verify"),
+        Value::Null,
+    )
+    .await;
+    let got = async |name: &str| {
+        received.bodies.lock().unwrap().clear();
+        let user = okta.user(name);
+        for app in ["0oaTHEIRS", "0oaOURS"] {
+            okta.sim.world().assign(app, &user).unwrap();
+        }
+        assert!(okta.sim.delivered(Duration::from_secs(5)).await);
+        let bodies = received.bodies.lock().unwrap().clone();
+        let events = bodies
+            .iter()
+            .flat_map(|body| body["data"]["events"].as_array().unwrap());
+        let types = events.map(|event| event["eventType"].as_str().unwrap().to_owned());
+        types.collect::<Vec<_>>()
+    };
+    assert_eq!(got("ann").await, ["user.lifecycle.create", added]);
+    okta.nothing_unexpected();
+
+    // What is not understood is refused, and an org without the feature takes none.
+    let refused = okta
+        .send(Method::PUT, &path, with("event.actor.id eq '1'"))
+        .await;
+    assert_eq!(refused.status, 400);
+    okta.sim.world().hook_filters = HookFilters::Refused;
+    assert_eq!(
+        okta.send(Method::PUT, &path, ours.clone()).await.status,
+        400
+    );
+    assert_eq!(got("ben").await, ["user.lifecycle.create", added]);
+    okta.sim.world().hook_filters = HookFilters::Dropped;
+    let dropped = okta.send(Method::PUT, &path, ours).await;
+    assert_eq!(
+        (dropped.status, &dropped.body["events"]["filter"]),
+        (200, &Value::Null)
+    );
+    assert_eq!(got("cem").await, ["user.lifecycle.create", added, added]);
 }

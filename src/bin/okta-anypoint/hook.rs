@@ -1,22 +1,25 @@
 //! `hook register`, `status`, `rotate` and `remove`: the event hook in Okta.
 
+mod judge;
+mod register;
 mod remove;
 mod rotate;
 
-use std::collections::BTreeSet;
-
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
-use okta_anypoint::failure::Failure;
-use okta_anypoint::okta::{EventHook, HookSpec, Okta};
+use okta_anypoint::ids::OktaAppId;
+use okta_anypoint::okta::{EventHook, Filtering, Okta};
 use okta_anypoint::settings::is_loopback;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::console::{Console, Tone, Usage, Verdict};
-use crate::remote::{self, HookAccess};
+use crate::remote;
 use crate::table::LOOK_TIME;
+
+pub use judge::judge;
+use judge::{Judgement, differences};
 
 /// The name under which the hook is registered and found again.
 pub const NAME: &str = "okta-anypoint";
@@ -32,13 +35,16 @@ pub struct Args {
 enum HookCommand {
     /// Create or update the event hook with exactly the event types that act, and verify it.
     ///
-    /// Safe to run again: a hook of the same name or URL is updated, never doubled. Run it again
+    /// Where the org has event hook filters, Okta sends only the assignments of this app; the command says if it has
+    /// not. Safe to run again: a hook of the same name or URL is updated, never doubled. Run it again
     /// after HOOK_SECRET changed (the receiver accepts HOOK_SECRET_PREVIOUS meanwhile). Exits 1 if
     /// Okta could not verify it: then it delivers nothing.
     #[command(after_long_help = "\
-Settings: OKTA_ORG_URL, OKTA_API_TOKEN or the service app, HOOK_SECRET and, if the receiver has it, \
+Settings: OKTA_ORG_URL, OKTA_APP_ID, OKTA_API_TOKEN or the service app, HOOK_SECRET and, if the receiver has it, \
 HOOK_AUTH_HEADER. The API token must be of an admin who may manage event hooks; a service app needs \
 okta.eventHooks.manage.
+
+With --json: what `hook status` prints, with \"done\": \"created\" | \"updated\" and \"no_filter\": why there is no filter.
 
 Examples:
   okta-anypoint hook register --url https://hooks.acme.example/okta
@@ -58,7 +64,7 @@ Examples:
     /// The value before it stays good until the next rotation, for deliveries that are under way. After a leak
     /// use --leaked: it rotates twice, so that the leaked value is good nowhere.
     #[command(after_long_help = "\
-Settings: HOOK_SECRET_ARN (and not HOOK_SECRET), OKTA_ORG_URL, OKTA_API_TOKEN or the service app and, if the \
+Settings: HOOK_SECRET_ARN (and not HOOK_SECRET), OKTA_ORG_URL, OKTA_APP_ID, OKTA_API_TOKEN or the service app and, if the \
 receiver has it, HOOK_AUTH_HEADER. The AWS credentials need secretsmanager:GetSecretValue and PutSecretValue on \
 that secret.
 
@@ -75,12 +81,12 @@ Examples:
         #[arg(long)]
         leaked: bool,
     },
-    /// Show the hook: where it delivers to, whether it is on and verified, and its event types.
+    /// Show the hook: where it delivers to, whether it is on and verified, its event types and its filter.
     #[command(after_long_help = "\
-Settings: OKTA_ORG_URL, and OKTA_API_TOKEN or the service app.
+Settings: OKTA_ORG_URL, OKTA_APP_ID, and OKTA_API_TOKEN or the service app.
 
 With --json: {\"id\", \"name\", \"url\", \"active\", \"verified\", \"event_types\", \"missing\", \
-\"superfluous\", \"problems\"}. Exits 1 if it does not deliver everything that is needed.
+\"superfluous\", \"filter\": \"this_app\" | \"every_app\" | \"other\", \"problems\", \"advice\"}. Exits 1 if it does not deliver everything that is needed.
 
 Examples:
   okta-anypoint hook status")]
@@ -113,7 +119,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     match &args.command {
         HookCommand::Register { url, name } => {
             let access = remote::hook_access().await?;
-            register(&access, url, name, deadline, console).await
+            register::register(&access, url, name, deadline, console).await
         }
         HookCommand::Rotate { name, leaked } => {
             let reason = match leaked {
@@ -123,95 +129,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
             rotate::rotate(name, reason, console).await
         }
         HookCommand::Status { name } => {
-            let okta = remote::hook_reader().await?;
-            status(&okta, name, deadline, console).await
+            let (okta, app) = remote::hook_and_app().await?;
+            status(&okta, &app, name, deadline, console).await
         }
         HookCommand::Remove { name } => {
             let okta = remote::hook_reader().await?;
             remove::remove(&okta, name, deadline, console).await
-        }
-    }
-}
-
-async fn register(
-    access: &HookAccess,
-    url: &Url,
-    name: &str,
-    deadline: Deadline,
-    console: &Console,
-) -> Result<Verdict> {
-    let HookAccess { okta, auth } = access;
-    let secret = access.secret()?;
-    let spec = HookSpec {
-        name,
-        url,
-        auth_header: auth.header.as_str(),
-        secret: &secret,
-        event_types: &HOOK_EVENT_TYPES,
-    };
-    let existing = existing(&okta.event_hooks(deadline).await?, name, url)?;
-    let (done, mut hook) = match existing {
-        None => ("created", okta.create_event_hook(&spec, deadline).await?),
-        Some(old) => (
-            "updated",
-            okta.replace_event_hook(&old, &spec, deadline).await?,
-        ),
-    };
-    if !hook.is_active() {
-        hook = okta.activate_event_hook(&hook.id, deadline).await?;
-    }
-    console.say(format!("The event hook {} was {done}.", hook.id))?;
-    let refused = match okta.verify_event_hook(&hook.id, deadline).await {
-        Ok(verified) => {
-            hook = verified;
-            None
-        }
-        Err(error) => Some(Failure::from(error)),
-    };
-    let problems = problems(&hook);
-    show(&hook, &problems, console)?;
-    if let Some(failure) = &refused {
-        console.say(format!("\nOkta says: {}", failure.message))?;
-    }
-    if !hook.is_verified() {
-        console.say(console.paint(Tone::Bad, unverified_advice()))?;
-    }
-    let ok = problems.is_empty() && refused.is_none();
-    let mut result = machine(&hook, &problems);
-    result["done"] = json!(done);
-    console.emit(&result)?;
-    Ok(if ok { Verdict::Done } else { Verdict::Problem })
-}
-
-fn unverified_advice() -> &'static str {
-    "UNVERIFIED: Okta delivers nothing. Okta called the URL and did not get the right answer within 3 s. \
-     Check that\n  - the receiver runs and can be reached from the internet at exactly this URL, with a \
-     valid certificate;\n  - it has the same HOOK_SECRET and HOOK_AUTH_HEADER as this command (a wrong \
-     secret is a 401);\nthen run this command again."
-}
-
-/// The hook that is ours: by name, else by URL.
-fn existing(hooks: &[EventHook], name: &str, url: &Url) -> Result<Option<EventHook>> {
-    let named = named(hooks, name);
-    let found = if named.is_empty() {
-        hooks
-            .iter()
-            .filter(|hook| hook.url() == url.as_str())
-            .collect()
-    } else {
-        named
-    };
-    match found.as_slice() {
-        [] => Ok(None),
-        [hook] => Ok(Some((*hook).clone())),
-        several => {
-            let ids: Vec<&str> = several.iter().map(|hook| hook.id.as_str()).collect();
-            bail!(
-                "Okta has {} hooks of that name or URL: {}; deactivate and delete all but one in Okta \
-                 (Workflow, Event Hooks), then run this again",
-                ids.len(),
-                ids.join(", ")
-            )
         }
     }
 }
@@ -240,66 +163,29 @@ fn several(found: &[&EventHook], name: &str) -> anyhow::Error {
     )
 }
 
-async fn status(okta: &Okta, name: &str, deadline: Deadline, console: &Console) -> Result<Verdict> {
+async fn status(
+    okta: &Okta,
+    app: &OktaAppId,
+    name: &str,
+    deadline: Deadline,
+    console: &Console,
+) -> Result<Verdict> {
     let hooks = okta.event_hooks(deadline).await?;
     let hook = the_hook(&hooks, name)?;
-    let problems = problems(hook);
-    show(hook, &problems, console)?;
-    console.emit(&machine(hook, &problems))?;
-    Ok(if problems.is_empty() {
+    let judged = judge(hook, app);
+    show(hook, &judged, console)?;
+    if let Some(advice) = &judged.advice {
+        console.say(format!("\n{advice}"))?;
+    }
+    console.emit(&machine(hook, &judged))?;
+    Ok(if judged.problems.is_empty() {
         Verdict::Done
     } else {
         Verdict::Problem
     })
 }
 
-/// Event types that are needed and missing, and those that are there and not needed.
-fn differences(hook: &EventHook) -> (Vec<&'static str>, Vec<String>) {
-    let subscribed: BTreeSet<&str> = hook.event_types().iter().map(String::as_str).collect();
-    let missing = HOOK_EVENT_TYPES
-        .into_iter()
-        .filter(|needed| !subscribed.contains(needed))
-        .collect();
-    let superfluous = hook
-        .event_types()
-        .iter()
-        .filter(|found| !HOOK_EVENT_TYPES.contains(&found.as_str()))
-        .cloned()
-        .collect();
-    (missing, superfluous)
-}
-
-/// What keeps a hook from delivering exactly what is needed, a sentence each.
-pub fn problems(hook: &EventHook) -> Vec<String> {
-    let mut problems = Vec::new();
-    let again = "`okta-anypoint hook register --url URL` mends it";
-    if !hook.is_active() {
-        problems.push(format!("it is not active and delivers nothing; {again}"));
-    }
-    if !hook.is_verified() {
-        problems.push(format!("it is UNVERIFIED and delivers nothing; {again}"));
-    }
-    if hook.is_filtered() {
-        problems
-            .push("it has a filter and leaves events out; take the filter away in Okta".to_owned());
-    }
-    let (missing, superfluous) = differences(hook);
-    if !missing.is_empty() {
-        problems.push(format!(
-            "it is not subscribed to {}; {again}",
-            missing.join(", ")
-        ));
-    }
-    if !superfluous.is_empty() {
-        problems.push(format!(
-            "it is subscribed to event types that nobody needs: {}; {again}",
-            superfluous.join(", ")
-        ));
-    }
-    problems
-}
-
-fn show(hook: &EventHook, problems: &[String], console: &Console) -> Result<()> {
+fn show(hook: &EventHook, judged: &Judgement, console: &Console) -> Result<()> {
     let state = |is: bool, yes: &'static str, no: &'static str| {
         if is {
             console.paint(Tone::Good, yes)
@@ -309,7 +195,7 @@ fn show(hook: &EventHook, problems: &[String], console: &Console) -> Result<()> 
     };
     console.say(format!(
         "  id        {}\n  name      {}\n  url       {}\n  header    {}\n  state     {}, {}\n  events    \
-         {} of the {} that are needed",
+         {} of the {} that are needed\n  filter    {}",
         hook.id,
         hook.name,
         hook.url(),
@@ -318,14 +204,24 @@ fn show(hook: &EventHook, problems: &[String], console: &Console) -> Result<()> 
         state(hook.is_verified(), "VERIFIED", "UNVERIFIED"),
         HOOK_EVENT_TYPES.len() - differences(hook).0.len(),
         HOOK_EVENT_TYPES.len(),
+        filter_text(&judged.filtering),
     ))?;
-    for problem in problems {
+    for problem in &judged.problems {
         console.say(console.paint(Tone::Bad, format!("  !! {problem}")))?;
     }
     Ok(())
 }
 
-fn machine(hook: &EventHook, problems: &[String]) -> Value {
+/// What a filter does, in a few words.
+pub fn filter_text(filtering: &Filtering) -> &'static str {
+    match filtering {
+        Filtering::ThisApp => "assignments of this app only",
+        Filtering::EveryApp => "none: assignments of every app",
+        Filtering::Other(_) => "another one",
+    }
+}
+
+fn machine(hook: &EventHook, judged: &Judgement) -> Value {
     let (missing, superfluous) = differences(hook);
     json!({
         "id": hook.id,
@@ -337,7 +233,9 @@ fn machine(hook: &EventHook, problems: &[String]) -> Value {
         "event_types": hook.event_types(),
         "missing": missing,
         "superfluous": superfluous,
-        "problems": problems,
+        "filter": judged.filter_word(),
+        "problems": judged.problems,
+        "advice": judged.advice,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, anyhow};
 use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{Okta, Scopes};
-use okta_anypoint::settings::{HookAuth, OktaSettings};
+use okta_anypoint::settings::{HookSettings, OktaSettings, app_id};
 use secrecy::SecretString;
 
 use crate::table::{clock, reader};
@@ -11,27 +12,36 @@ use crate::table::{clock, reader};
 /// Okta, and what the hook is registered with.
 pub struct HookAccess {
     pub okta: Okta,
-    pub auth: HookAuth,
+    pub hook: HookSettings,
 }
 
 impl HookAccess {
     /// The secret that Okta is to send: the current one.
     pub fn secret(&self) -> Result<SecretString> {
-        let first = self.auth.secrets.current().first().cloned();
+        let first = self.hook.auth.secrets.current().first().cloned();
         first.ok_or_else(|| anyhow!("there is no hook secret"))
     }
 }
 
-/// Okta, and how it proves itself to the hook.
+/// Okta, how it proves itself to the hook, and whose events the hook sends.
 pub async fn hook_access() -> Result<HookAccess> {
     let mut reader = reader(true).await?;
     let okta = OktaSettings::read(&mut reader);
-    let auth = HookAuth::read(&mut reader);
-    let (okta, auth) = reader.finish(okta.zip(auth))?;
+    let hook = HookSettings::read(&mut reader);
+    let (okta, hook) = reader.finish(okta.zip(hook))?;
     Ok(HookAccess {
         okta: client(&okta)?,
-        auth,
+        hook,
     })
+}
+
+/// Okta, and the app whose events matter.
+pub async fn hook_and_app() -> Result<(Okta, OktaAppId)> {
+    let mut reader = reader(false).await?;
+    let okta = OktaSettings::read(&mut reader);
+    let app = app_id(&mut reader);
+    let (okta, app) = reader.finish(okta.zip(app))?;
+    Ok((client(&okta)?, app))
 }
 
 /// Okta alone.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Side};
 use crate::queue::depth;
+use crate::schedule::{CREDENTIAL, NotedCredential};
 use crate::sqlite::Database;
 
 use super::series::{Bar, Window, series};
@@ -125,6 +126,8 @@ pub struct Overview {
     pub links: Vec<LinkCount>,
     /// The last report of each scheduled task.
     pub reports: Vec<Value>,
+    /// What Okta last said about the end of our credential.
+    pub credential: Option<NotedCredential>,
     /// Throughput and lag over time.
     pub series: Vec<Bar>,
 }
@@ -132,6 +135,8 @@ pub struct Overview {
 /// What the file says in numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
+    /// When this was read.
+    pub at_ms: i64,
     /// Records by state.
     pub events: States,
     /// The queue.
@@ -140,6 +145,8 @@ pub struct Figures {
     pub links: Vec<LinkCount>,
     /// The last report of each scheduled task.
     pub reports: Vec<Value>,
+    /// What Okta last said about the end of our credential.
+    pub credential: Option<NotedCredential>,
 }
 
 /// Reads the numbers.
@@ -147,10 +154,12 @@ pub async fn figures(database: &Database, now_ms: i64) -> Result<Figures, Failur
     database
         .read(Side::Table, move |c| {
             Ok(Figures {
+                at_ms: now_ms,
                 events: states(c)?,
                 queue: queue(c, now_ms)?,
                 links: link_counts(c)?,
                 reports: reports(c)?,
+                credential: credential(c)?,
             })
         })
         .await
@@ -176,6 +185,7 @@ pub async fn overview(
                 dead_letters: dead(c)?,
                 links: link_counts(c)?,
                 reports: reports(c)?,
+                credential: credential(c)?,
                 series: series(c, now_ms, window)?,
             })
         })
@@ -377,4 +387,15 @@ fn reports(connection: &Connection) -> rusqlite::Result<Vec<Value>> {
         reports.extend(json.and_then(|json| serde_json::from_str(&json).ok()));
     }
     Ok(reports)
+}
+
+fn credential(connection: &Connection) -> rusqlite::Result<Option<NotedCredential>> {
+    let json: Option<String> = connection
+        .query_row(
+            "SELECT json FROM documents WHERE name = ?1",
+            [CREDENTIAL],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
 }

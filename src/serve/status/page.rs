@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::okta::{Outlook, RENEWAL};
+use crate::schedule::NotedCredential;
+
 use super::data::{Event, Filter, Link, Overview};
 use super::plot;
 use super::series::{WINDOWS, Window};
@@ -67,6 +70,9 @@ impl Frame<'_> {
         }
         main.push_str("<h2>Scheduled tasks</h2>");
         reports(&mut main, &overview.reports, self.now_ms);
+        if let Some(noted) = &overview.credential {
+            credential(&mut main, noted, self.now_ms);
+        }
         self.page("Overview", "/", &main)
     }
 
@@ -380,6 +386,27 @@ fn reports(main: &mut String, reports: &[Value], now_ms: i64) {
         main.push_str("</tr>");
     }
     main.push_str("</tbody></table></div>");
+}
+
+fn credential(main: &mut String, noted: &NotedCredential, now_ms: i64) {
+    let (outlook, text) = noted.life.outlook(now_ms);
+    let (card, advice) = match outlook {
+        Outlook::EndsSoon => ("card failure again", RENEWAL),
+        Outlook::Lasts | Outlook::Unknown => ("card", ""),
+    };
+    let _ = write!(
+        main,
+        "<h2>Credential at Okta</h2><div class=\"{card}\"><p>{}</p>",
+        Escaped(text)
+    );
+    if !advice.is_empty() {
+        let _ = write!(main, "<p>What to do: {}</p>", Escaped(advice));
+    }
+    let _ = write!(
+        main,
+        "<p class=\"soft\">Asked {} ago, by a reconcile.</p></div>",
+        span(to_f64(now_ms - noted.checked_at_ms))
+    );
 }
 
 #[expect(

@@ -4,15 +4,29 @@ use serde_json::Value;
 
 use rusqlite::Connection;
 
+use okta_anypoint::clock::{Clock as _, SystemClock};
+use okta_anypoint::okta::PrivateKey;
+use okta_anypoint::simulator::fault::{Fault, Refused};
+
 use super::{APP, Desk, Ran};
 use crate::servers;
+
+const KEY: &str = include_str!("../data/test-only-p256.jwk.json");
 
 /// Registers a hook that is as it should be, without a receiver.
 fn with_good_hook(desk: &Desk) {
     let mut world = desk.okta.world();
     let events = okta_anypoint::event::HOOK_EVENT_TYPES.map(str::to_owned);
+    let filter: BTreeMap<_, _> = okta_anypoint::event::app_event_types()
+        .map(|event| {
+            (
+                event,
+                format!("event.target.?[type eq 'AppInstance' && id eq '{APP}'].size()>0"),
+            )
+        })
+        .collect();
     let hook = serde_json::from_value(serde_json::json!({
-        "id": "whoCLI1", "name": "okta-anypoint", "description": null, "active": true, "verified": true,
+        "filter": filter, "id": "whoCLI1", "name": "okta-anypoint", "description": null, "active": true, "verified": true,
         "events": events, "uri": "https://hooks.acme.example/okta", "headers": [],
         "auth_key": "Authorization", "auth_value": "x", "created": 0, "last_updated": 0,
     }));
@@ -50,17 +64,101 @@ async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
     let ran = desk.on_file(&["doctor"]).await.expect(0);
     ran.says("\"Anypoint\", SAML_2_0, ACTIVE")
         .says("the root")
+        .says("filter: assignments of this app only")
         .says("nothing is wrong");
     let ran = desk.on_file(&["doctor", "--json"]).await.expect(0);
     assert!(failed(&ran).is_empty());
     assert!(!desk.wrote(), "the doctor wrote something");
+    // A hook without a filter does all that is needed, and could do less.
+    let mut world = desk.okta.world();
+    world.hooks.values_mut().next().unwrap().filter.clear();
+    drop(world);
+    let ran = desk.on_file(&["doctor"]).await.expect(0);
+    ran.says("filter: none: assignments of every app")
+        .says("for fewer deliveries")
+        .says("nothing is wrong");
+}
+
+/// How the doctor ends and what it says of the credential.
+async fn credential(desk: &Desk, changes: &[(&str, &str)], code: i32) -> (String, String) {
+    let data = desk.data.to_str().unwrap();
+    let doctor = ["doctor", "--json", "--data", data];
+    let ran = desk.run_with(changes, &doctor).await.expect(code).json();
+    let mut checks = ran["checks"].as_array().unwrap().iter();
+    let check = checks.find(|check| check["check"] == "credential's end");
+    let text = |key: &str| check.unwrap()[key].as_str().unwrap().to_owned();
+    (text("state"), text("found"))
+}
+
+#[tokio::test]
+async fn the_doctor_says_when_the_credential_ends() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let left = |days: i64| {
+        let mut world = desk.okta.world();
+        // It lives for 30 days; half an hour for the time that the test takes.
+        let used = SystemClock.now_ms() - (30 - days) * 86_400_000 + 1_800_000;
+        world.api_tokens.values_mut().next().unwrap().last_used = Some(used);
+    };
+    left(20);
+    let (state, found) = credential(&desk, &[], 0).await;
+    assert_eq!(state, "ok");
+    assert!(
+        found.contains("last used 20") && found.contains("(20 days left)"),
+        "{found}"
+    );
+    left(10);
+    let (state, found) = credential(&desk, &[], 1).await;
+    assert_eq!(state, "failed");
+    assert!(found.contains("(10 days left)"), "{found}");
+
+    // Another token of the same user, and nobody knows which is ours.
+    let mut world = desk.okta.world();
+    let mut other = world.api_tokens.values().next().unwrap().clone();
+    (other.id, other.last_used) = ("00Tother".to_owned(), None);
+    world.api_tokens.insert(other.id.clone(), other);
+    drop(world);
+    let (state, found) = credential(&desk, &[], 0).await;
+    assert_eq!(state, "not_checked");
+    assert!(found.contains("one of 2 API tokens"), "{found}");
+
+    let right = Fault::refused("/api/v1/api-tokens", Refused::Right);
+    desk.okta.traffic().inject(right);
+    let (state, found) = credential(&desk, &[], 0).await;
+    assert_eq!(state, "not_checked");
+    assert!(found.contains("cannot be told"), "{found}");
+
+    // A service app is not asked about: its keys have no end.
+    desk.okta.traffic().clear();
+    let key = PrivateKey::parse(&KEY.to_owned().into()).unwrap();
+    let scopes = [
+        "okta.users.read",
+        "okta.groups.read",
+        "okta.apps.read",
+        "okta.logs.read",
+        "okta.eventHooks.manage",
+    ];
+    desk.okta
+        .world()
+        .add_service_app("0oaSERVICE1", "key-1", key.public_jwk(), &scopes);
+    let service = [
+        ("OKTA_API_TOKEN", ""),
+        ("OKTA_CLIENT_ID", "0oaSERVICE1"),
+        ("OKTA_KEY_ID", "key-1"),
+        ("OKTA_PRIVATE_KEY", KEY),
+    ];
+    let (state, found) = credential(&desk, &service, 0).await;
+    assert_eq!(state, "ok");
+    assert!(found.contains("no end"), "{found}");
+    let tokens = desk.okta.traffic().count(&http::Method::GET, "api-tokens");
+    assert_eq!(tokens, 0);
 }
 
 type Break = fn(&Desk);
 
 #[tokio::test]
 async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
-    let cases: [(&str, Break, &[&str], &str); 12] = [
+    let cases: [(&str, Break, &[&str], &str); 13] = [
         (
             "Okta/the app",
             |desk| desk.okta.world().apps.get_mut(APP).unwrap().active = false,
@@ -146,6 +244,18 @@ async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
             |desk| {
                 let mut world = desk.okta.world();
                 world.hooks.values_mut().next().unwrap().events.pop();
+            },
+            &["event hook/delivers"],
+            "hook register",
+        ),
+        (
+            "a filter that is not ours",
+            |desk| {
+                let mut world = desk.okta.world();
+                let hook = world.hooks.values_mut().next().unwrap();
+                let expression = "event.target.?[displayName eq 'Sales'].size()>0".to_owned();
+                hook.filter
+                    .insert("group.lifecycle.create".to_owned(), expression);
             },
             &["event hook/delivers"],
             "hook register",

@@ -10,10 +10,11 @@ use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::receiver::Gate;
 use okta_anypoint::secrets::SecretsManager;
 use okta_anypoint::settings::{HookSettings, Needs, Reader};
+use okta_anypoint::simulator::okta::HookFilters;
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::json;
 
-use super::{Desk, HOOK_SECRET};
+use super::{APP, Desk, HOOK_SECRET};
 use crate::servers;
 
 /// A receiver that answers the challenge as ours does, under any path.
@@ -65,6 +66,12 @@ async fn registering_twice_makes_one_verified_hook() {
             (&*url, HOOK_SECRET)
         );
         assert_eq!(hook.auth_key, "authorization");
+        // The types that carry an app, and no other.
+        assert_eq!(hook.filter.len(), 6);
+        for (event, expression) in &hook.filter {
+            assert!(event.starts_with("application.") || event.contains("application_assignment"));
+            assert!(expression.contains(&format!("id eq '{APP}'")));
+        }
         // Somebody tampers with it.
         hook.active = false;
         hook.verified = false;
@@ -74,6 +81,7 @@ async fn registering_twice_makes_one_verified_hook() {
         ];
         hook.description = Some("ours".to_owned());
         hook.headers = vec![("x-more".to_owned(), "1".to_owned())];
+        hook.filter.clear();
     }
     let tampered = desk
         .run(&["hook", "status", "--json"])
@@ -106,6 +114,7 @@ async fn registering_twice_makes_one_verified_hook() {
     assert_eq!(hook.events.len(), HOOK_EVENT_TYPES.len());
     assert_eq!(hook.description.as_deref(), Some("ours"));
     assert_eq!(hook.headers.len(), 1);
+    assert_eq!(hook.filter.len(), 6);
     drop(world);
     desk.run(&["hook", "status"])
         .await
@@ -231,9 +240,9 @@ async fn the_hook_needs_no_settings_of_anypoint() {
     let unused = desk
         .environment
         .keys()
-        .filter(|name| name.starts_with("ANYPOINT_") || *name == "OKTA_APP_ID");
+        .filter(|name| name.starts_with("ANYPOINT_"));
     let mut changes: Vec<(&str, &str)> = unused.map(|name| (name.as_str(), "")).collect();
-    assert_eq!(changes.len(), 5);
+    assert_eq!(changes.len(), 4);
     let register = ["hook", "register", "--url", &url];
     desk.run_with(&changes, &register).await.expect(0);
     changes.push(("HOOK_SECRET", ""));
@@ -242,6 +251,99 @@ async fn the_hook_needs_no_settings_of_anypoint() {
         .await
         .expect(2)
         .says("HOOK_SECRET is missing");
+    // Without the app nobody knows which assignments matter; a removal does not ask for them.
+    changes.push(("OKTA_APP_ID", ""));
+    for command in [&register[..], &["hook", "status"]] {
+        let ran = desk.run_with(&changes, command).await.expect(2);
+        ran.says("OKTA_APP_ID");
+    }
+    desk.run_with(&changes, &["hook", "remove"]).await.expect(0);
+}
+
+/// An org without the feature refuses a filter or forgets it; the hook is registered all the same, and nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_org_without_filters_gets_a_hook_without_one_and_is_told() {
+    for (feature, why) in [
+        (HookFilters::Refused, "Okta refused the filter"),
+        (HookFilters::Dropped, "dropped the filter"),
+    ] {
+        let desk = Desk::new().await;
+        let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
+        let register = ["hook", "register", "--url", &url, "--json"];
+        desk.okta.world().hook_filters = feature;
+        for done in ["created", "updated"] {
+            let ran = desk.run(&register).await.expect(0).json();
+            assert_eq!(
+                (&ran["done"], &ran["filter"]),
+                (&json!(done), &json!("every_app"))
+            );
+            let said = ran["no_filter"].as_str().unwrap();
+            assert!(
+                said.contains(why) && said.contains("Nothing is lost"),
+                "{said}"
+            );
+        }
+        desk.run(&register[..4]).await.expect(0).says(why);
+        assert_eq!(desk.okta.world().hooks.len(), 1);
+        let status = desk.run(&["hook", "status"]).await.expect(0);
+        status
+            .says("none: assignments of every app")
+            .says("for fewer deliveries");
+        // The org turns the feature on.
+        desk.okta.world().hook_filters = HookFilters::Kept;
+        let ran = desk.run(&register).await.expect(0).json();
+        assert_eq!(
+            (&ran["filter"], &ran["no_filter"]),
+            (&json!("this_app"), &json!(null))
+        );
+        let status = desk.run(&["hook", "status", "--json"]).await.expect(0);
+        assert_eq!(status.json()["advice"], json!(null));
+    }
+}
+
+/// A hook that another 400 is about is not registered, with or without a filter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_that_is_not_about_the_filter_stays_one() {
+    let desk = Desk::new().await;
+    let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
+    let register = ["hook", "register", "--url", &url];
+    let fault = Fault::status("/api/v1/eventHooks", 400, "{}").on(Method::POST);
+    desk.okta.traffic().inject(fault);
+    desk.run(&register).await.expect(1);
+    desk.okta.traffic().remove_all_faults();
+    // Nor is one for an app that Okta does not have: its filter would leave every assignment out.
+    let wrong = [("OKTA_APP_ID", "0oaNOBODY")];
+    desk.run_with(&wrong, &register)
+        .await
+        .expect(1)
+        .says("no app 0oaNOBODY");
+    assert!(desk.okta.world().hooks.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_for_another_app_is_a_fault_until_it_is_registered_again() {
+    let desk = Desk::new().await;
+    desk.okta.world().add_app("0oaTHEIRS", "Another");
+    let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
+    let register = ["hook", "register", "--url", &url];
+    let theirs = [("OKTA_APP_ID", "0oaTHEIRS")];
+    desk.run_with(&theirs, &register).await.expect(0);
+    let status = desk
+        .run(&["hook", "status", "--json"])
+        .await
+        .expect(1)
+        .json();
+    assert_eq!(status["filter"], "other");
+    assert_eq!(status["problems"].as_array().unwrap().len(), 6);
+    desk.run(&["hook", "status"])
+        .await
+        .expect(1)
+        .says("is about the app 0oaTHEIRS, not");
+    desk.run(&register).await.expect(0);
+    desk.run(&["hook", "status"])
+        .await
+        .expect(0)
+        .says("assignments of this app only");
 }
 
 /// A receiver as it runs: it reads the secret again when somebody brings a value that it does not know.

@@ -1,6 +1,7 @@
 //! Conversations of the scheduled tasks with both simulators.
 
 mod catch_up;
+mod credential;
 mod groups;
 mod import;
 mod import_cut_off;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use okta_anypoint::anypoint::{AccountChanges, NewAccount};
 use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
-use okta_anypoint::okta::{HookSpec, NewUser, Readable};
+use okta_anypoint::okta::{HookFilter, HookSpec, NewUser, Readable};
 use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, RecordedRequest};
@@ -49,6 +50,7 @@ pub const METHODS: &[&str] = &[
     "okta.check_app",
     "okta.create_event_hook",
     "okta.create_staged_user",
+    "okta.credential_life",
     "okta.deactivate_event_hook",
     "okta.delete_event_hook",
     "okta.event_hooks",
@@ -207,6 +209,7 @@ async fn ask_okta(world: &World) {
     okta.list_app_users(&app, soon()).await.unwrap();
     okta.some_app_users(&app, 20, soon()).await.unwrap();
     okta.check_app(&app, soon()).await.unwrap();
+    okta.credential_life(soon()).await.unwrap();
     okta.list_app_groups(&app, soon()).await.unwrap();
     okta.list_app_groups_expanded(&app, soon()).await.unwrap();
     okta.is_app_group(&app, &group, soon()).await.unwrap();
@@ -232,10 +235,19 @@ async fn ask_okta(world: &World) {
         auth_header: "authorization",
         secret: &"a secret".to_owned().into(),
         event_types: &types,
+        filter: None,
+    };
+    let filter = HookFilter::for_app(&app);
+    let filtered = HookSpec {
+        event_types: &HOOK_EVENT_TYPES,
+        filter: Some(&filter),
+        ..spec.clone()
     };
     let hook = okta.create_event_hook(&spec, soon()).await.unwrap();
     okta.event_hooks(soon()).await.unwrap();
-    okta.replace_event_hook(&hook, &spec, soon()).await.unwrap();
+    okta.replace_event_hook(&hook, &filtered, soon())
+        .await
+        .unwrap();
     // Nobody listens there; what is asked for is all that matters here.
     let _ = okta.verify_event_hook(&hook.id, soon()).await;
     let _ = okta.activate_event_hook(&hook.id, soon()).await;

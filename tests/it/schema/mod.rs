@@ -25,6 +25,7 @@ use Vendor::{Anypoint, Okta};
 const OPERATIONS: &[(Vendor, &str, &str)] = &[
     (Okta, "GET", "/api/v1/users"),
     (Okta, "POST", "/api/v1/users"),
+    (Okta, "GET", "/api/v1/users/me"),
     (Okta, "GET", "/api/v1/users/{id}"),
     (Okta, "POST", "/api/v1/users/{id}"),
     (Okta, "GET", "/api/v1/users/{id}/groups"),
@@ -58,6 +59,7 @@ const OPERATIONS: &[(Vendor, &str, &str)] = &[
         "/api/v1/eventHooks/{eventHookId}/lifecycle/verify",
     ),
     (Okta, "GET", "/api/v1/logs"),
+    (Okta, "GET", "/api/v1/api-tokens"),
     (Anypoint, "POST", "/v2/oauth2/token"),
     (Anypoint, "POST", "/recover/password"),
     (Anypoint, "GET", "/organizations/{organizationId}"),
@@ -132,6 +134,18 @@ const NOT_IN_THE_FILES: &[(Vendor, &str, &str, &str)] = &[
         "the kept part of Okta's file has app users and app groups only",
     ),
     (
+        Okta,
+        "GET",
+        "/api/v1/users/me",
+        "Okta's file has it as a user whose id is `me`",
+    ),
+    (
+        Okta,
+        "GET",
+        "/api/v1/api-tokens",
+        "the kept part of Okta's file has no API tokens",
+    ),
+    (
         Anypoint,
         "GET",
         "/organizations/{organizationId}",
@@ -140,7 +154,8 @@ const NOT_IN_THE_FILES: &[(Vendor, &str, &str, &str)] = &[
 ];
 
 /// Where the vendors' files are known to be wrong: `("query", name)` is a parameter that they leave
-/// out, `("optional", name)` one, or a field of the body, that they demand and the service does not.
+/// out, `("optional", name)` one, or a field of the body, that they demand and the service does not, `("read_only", place)`
+/// a field that their own example sends.
 const KNOWN_DEFECTS: &[(Vendor, &str, &str, &str, &str, &str)] = &[
     (
         Okta,
@@ -149,6 +164,14 @@ const KNOWN_DEFECTS: &[(Vendor, &str, &str, &str, &str, &str)] = &[
         "query",
         "after",
         "a Link to a next page is followed as it is given",
+    ),
+    (
+        Okta,
+        "PUT",
+        "/api/v1/eventHooks/{eventHookId}",
+        "read_only",
+        ".events.filter.type",
+        "the example of a request with a filter has it",
     ),
     (
         Anypoint,

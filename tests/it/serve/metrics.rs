@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use okta_anypoint::clock::{Clock as _, SystemClock};
+use okta_anypoint::schedule::CREDENTIAL;
+use serde_json::{Value, json};
 
 use super::{LONG, Remotes, Serve};
 
@@ -165,6 +167,45 @@ async fn alerts_and_dashboard_read_what_is_there() {
     let dashboard = std::fs::read_to_string(monitoring("grafana.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     assert!(dashboard["panels"].as_array().unwrap().len() > 10);
+}
+
+/// The gauge and the page say what the last reconcile noted of the credential, by the time at which somebody looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_credential_is_shown_by_gauge_and_page() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let file = rusqlite::Connection::open(remotes.data()).unwrap();
+    let now_ms = SystemClock.now_ms();
+    let note = |life: Value| {
+        let mut noted = life;
+        noted["checked_at_ms"] = now_ms.into();
+        let sql = "INSERT OR REPLACE INTO documents (name, json, version) VALUES (?1, ?2, 1)";
+        file.execute(sql, (CREDENTIAL, noted.to_string())).unwrap();
+    };
+    let gauge = "okta_anypoint_credential_ends_in_days{side=\"okta\"} ";
+    let (_, text) = serve.get(&remotes, "/metrics").await;
+    assert!(!text.contains(gauge), "{text}");
+    let token =
+        |days: i64| json!({"ends_ms": now_ms + days * 86_400_000 + 600_000, "last_used_ms": null});
+    for (days, warns) in [(20, false), (10, true)] {
+        note(json!({"credential": "api_token", "tokens": [token(days)]}));
+        let (_, text) = serve.get(&remotes, "/metrics").await;
+        assert!(text.contains(&format!("{gauge}{days}\n")), "{text}");
+        let (_, page) = serve.get(&remotes, "/").await;
+        assert!(page.contains(&format!("({days} days left)")), "{page}");
+        assert_eq!(page.contains("make another token in Okta"), warns);
+    }
+    for life in [
+        json!({"credential": "service_app"}),
+        json!({"credential": "api_token", "tokens": [token(3), token(5)]}),
+        json!({"credential": "untold", "why": "no <right>"}),
+    ] {
+        note(life.clone());
+        let (_, text) = serve.get(&remotes, "/metrics").await;
+        assert!(!text.contains(gauge), "{life}: {text}");
+        let (_, page) = serve.get(&remotes, "/").await;
+        assert!(page.contains("Credential at Okta") && !page.contains("<right>"));
+    }
 }
 
 /// A running Prometheus.

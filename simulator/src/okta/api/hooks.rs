@@ -1,8 +1,11 @@
 //! `/api/v1/eventHooks` (Okta API, Event Hooks); the verification call is made in the module above.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
-use super::super::objects::EventHook;
+use super::super::filter::Condition;
+use super::super::objects::{EventHook, HookFilters};
 use super::super::refusal::Refusal;
 use super::super::world::OktaWorld;
 use super::{Answer, base, known_fields, no_such_endpoint, object, render};
@@ -42,7 +45,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
             Ok(Reply::json(200, Value::Array(hooks)))
         }
         ("POST", []) => {
-            let mut hook = read(call, None)?;
+            let mut hook = read(call, None, world.hook_filters)?;
             let active = world.hooks.values().filter(|hook| hook.active).count();
             if active >= MOST_ACTIVE {
                 return Err(Refusal::invalid(
@@ -62,7 +65,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
         ("PUT", [id]) => {
             let now = world.clock.tick();
             let old = find(world, id)?.clone();
-            let mut hook = read(call, Some(&old))?;
+            let mut hook = read(call, Some(&old), world.hook_filters)?;
             let same_channel = hook.uri == old.uri
                 && hook.headers == old.headers
                 && hook.auth_key == old.auth_key
@@ -105,7 +108,11 @@ fn find<'a>(world: &'a OktaWorld, id: &str) -> Result<&'a EventHook, Refusal> {
 }
 
 /// A hook from a request body. A secret that is left out stays as it was.
-fn read(call: &mut Call, old: Option<&EventHook>) -> Result<EventHook, Refusal> {
+fn read(
+    call: &mut Call,
+    old: Option<&EventHook>,
+    filters: HookFilters,
+) -> Result<EventHook, Refusal> {
     let body = object(call)?;
     let read_only = [
         "id",
@@ -165,6 +172,20 @@ fn read(call: &mut Call, old: Option<&EventHook>) -> Result<EventHook, Refusal> 
                 .outside(),
         );
     }
+    let filter = match whole
+        .pointer("/events/filter")
+        .filter(|filter| !filter.is_null())
+    {
+        None => BTreeMap::new(),
+        Some(filter) => match filters {
+            HookFilters::Kept => read_filter(filter, &events)?,
+            HookFilters::Dropped => BTreeMap::new(),
+            HookFilters::Refused => {
+                let text = "The event hook filter is not available for this organization";
+                return Err(Refusal::invalid("events", text));
+            }
+        },
+    };
     let headers = whole
         .pointer("/channel/config/headers")
         .and_then(Value::as_array)
@@ -187,6 +208,7 @@ fn read(call: &mut Call, old: Option<&EventHook>) -> Result<EventHook, Refusal> 
         }),
         verified: false,
         events,
+        filter,
         uri,
         headers: headers.iter().filter_map(pair).collect(),
         auth_key: kept(text(&auth, "/key"), old.map(|old| &old.auth_key)),
@@ -194,4 +216,32 @@ fn read(call: &mut Call, old: Option<&EventHook>) -> Result<EventHook, Refusal> 
         created: old.map(|old| old.created).unwrap_or_default(),
         last_updated: 0,
     })
+}
+
+/// The expressions of a filter by event type. One that is not understood is refused; one for a type that the hook is not
+/// subscribed to as well.
+fn read_filter(filter: &Value, events: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
+    let refuse = |text: String| Refusal::invalid("events.filter", text).outside();
+    if filter
+        .get("type")
+        .is_some_and(|kind| kind != "EXPRESSION_LANGUAGE")
+    {
+        return Err(refuse("The type has to be EXPRESSION_LANGUAGE".to_owned()));
+    }
+    let map = filter.get("eventFilterMap").and_then(Value::as_array);
+    let map = map.ok_or_else(|| refuse("eventFilterMap is missing".to_owned()))?;
+    let mut found = BTreeMap::new();
+    for mapped in map {
+        let event = mapped.get("event").and_then(Value::as_str);
+        let expression = mapped.pointer("/condition/expression");
+        let (Some(event), Some(expression)) = (event, expression.and_then(Value::as_str)) else {
+            return Err(refuse("An event or its expression is missing".to_owned()));
+        };
+        if !events.iter().any(|subscribed| subscribed == event) {
+            return Err(refuse(format!("{event} is not subscribed to")));
+        }
+        Condition::parse(expression).map_err(|fault| refuse(format!("{event}: {fault}")))?;
+        found.insert(event.to_owned(), expression.to_owned());
+    }
+    Ok(found)
 }

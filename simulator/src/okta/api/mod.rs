@@ -233,6 +233,12 @@ fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {
             json!({"id": world.org_id, "companyName": "Acme", "status": "ACTIVE", "subdomain": "acme",
                    "_links": {"self": {"href": base(world, call)}}}),
         )),
+        ("GET", ["api", "v1", "api-tokens"]) => {
+            let (base, now_ms) = (base(world, call), world.clock.now_ms());
+            let tokens = world.api_tokens.values();
+            let tokens = tokens.map(|token| render::api_token(token, now_ms, &base));
+            Ok(Reply::json(200, tokens.collect()))
+        }
         ("GET", ["api", "v1", "logs"]) => logs::list(world, call),
         (_, ["api", "v1", "users", rest @ ..]) => users::answer(world, call, rest),
         (_, ["api", "v1", "groups", rest @ ..]) => groups::answer(world, call, rest),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::objects::{AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser};
+use super::super::objects::{ApiToken, AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser};
 use crate::clock::iso;
 
 fn time(ms: Option<i64>) -> Value {
@@ -117,6 +117,25 @@ pub(super) fn app_group(
     value
 }
 
+/// An API token that was last used at its `last_used`, or at `now_ms`.
+pub(super) fn api_token(token: &ApiToken, now_ms: i64, base: &str) -> Value {
+    const WINDOW_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+    let used = token.last_used.unwrap_or(now_ms);
+    let own = format!("{base}/api/v1/api-tokens/{}", token.id);
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "userId": token.user_id,
+        "clientName": token.client_name,
+        "tokenWindow": "P30D",
+        "network": {"connection": "ANYWHERE"},
+        "created": iso(0),
+        "lastUpdated": iso(used),
+        "expiresAt": iso(used + WINDOW_MS),
+        "_links": {"self": {"href": own, "hints": {"allow": ["GET", "DELETE"]}}},
+    })
+}
+
 pub(super) fn hook(hook: &EventHook, base: &str) -> Value {
     let own = format!("{base}/api/v1/eventHooks/{}", hook.id);
     let headers: Vec<Value> = hook
@@ -132,6 +151,17 @@ pub(super) fn hook(hook: &EventHook, base: &str) -> Value {
     let mut links =
         json!({"self": {"href": own}, "verify": {"href": format!("{own}/lifecycle/verify")}});
     links[other] = json!({"href": format!("{own}/lifecycle/{other}")});
+    let mapped: Vec<Value> = hook
+        .filter
+        .iter()
+        .map(|(event, expression)| {
+            json!({"event": event, "condition": {"version": null, "expression": expression}})
+        })
+        .collect();
+    let filter = match mapped.is_empty() {
+        true => Value::Null,
+        false => json!({"type": "EXPRESSION_LANGUAGE", "eventFilterMap": mapped}),
+    };
     json!({
         "id": hook.id,
         "status": if hook.active { "ACTIVE" } else { "INACTIVE" },
@@ -141,7 +171,7 @@ pub(super) fn hook(hook: &EventHook, base: &str) -> Value {
         "created": iso(hook.created),
         "createdBy": "00usimadmin000000001",
         "lastUpdated": iso(hook.last_updated),
-        "events": {"type": "EVENT_TYPE", "items": hook.events, "filter": null},
+        "events": {"type": "EVENT_TYPE", "items": hook.events, "filter": filter},
         "channel": {
             "type": "HTTP",
             "version": "1.0.0",

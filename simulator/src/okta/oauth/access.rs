@@ -75,6 +75,7 @@ fn needed(call: &Call) -> Option<&'static [&'static str]> {
         ("groups", false) => &["okta.groups.manage"],
         ("apps", true) => &["okta.apps.read", "okta.apps.manage"],
         ("apps", false) => &["okta.apps.manage"],
+        ("api-tokens", true) => &["okta.apiTokens.read", "okta.apiTokens.manage"],
         ("logs", _) => &["okta.logs.read"],
         ("eventHooks", true) => &["okta.eventHooks.read", "okta.eventHooks.manage"],
         ("eventHooks", false) => &["okta.eventHooks.manage"],

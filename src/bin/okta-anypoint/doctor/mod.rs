@@ -182,7 +182,13 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
             Ok((okta_client, anypoint_client)) => {
                 futures_util::join!(
                     okta::check(&mut okta, &okta_client, engine, deadline),
-                    okta::check_hook(&mut hooks, &okta_client, hook.as_ref(), deadline),
+                    okta::check_hook(
+                        &mut hooks,
+                        &okta_client,
+                        &engine.remotes.app,
+                        hook.as_ref(),
+                        deadline
+                    ),
                     anypoint::check(&mut anypoint, &anypoint_client, deadline),
                 );
             }

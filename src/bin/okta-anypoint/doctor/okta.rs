@@ -3,12 +3,15 @@
 use futures_util::future::join4;
 use http::StatusCode;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::okta::{AppUser, Assignment, Okta, Readable, Scopes};
+use okta_anypoint::failure::Failure;
+use okta_anypoint::ids::OktaAppId;
+use okta_anypoint::okta::{AppUser, Assignment, Okta, Outlook, RENEWAL, Readable, Scopes};
 use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
-use super::Group;
+use super::{Group, State};
 use crate::hook;
+use crate::table::clock;
 
 /// Assignments that are looked at.
 const SAMPLE: usize = 200;
@@ -50,7 +53,21 @@ pub async fn check(group: &mut Group, okta: &Okta, engine: &EngineSettings, dead
             ),
         }
     }
+    life(group, okta, deadline).await;
     app(group, okta, engine, deadline).await;
+}
+
+/// When the credential ends. A missing right to know it is no fault.
+async fn life(group: &mut Group, okta: &Okta, deadline: Deadline) {
+    let (outlook, found) = match okta.credential_life(deadline).await {
+        Ok(life) => life.outlook(clock().now_ms()),
+        Err(error) => (Outlook::Unknown, Failure::from(error).message),
+    };
+    match outlook {
+        Outlook::Lasts => group.ok("credential's end", found),
+        Outlook::Unknown => group.not_checked("credential's end", found),
+        Outlook::EndsSoon => group.wrong("credential's end", found, RENEWAL),
+    }
 }
 
 async fn app(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
@@ -154,6 +171,7 @@ fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
 pub async fn check_hook(
     group: &mut Group,
     okta: &Okta,
+    app: &OktaAppId,
     settings: Option<&HookSettings>,
     deadline: Deadline,
 ) {
@@ -182,14 +200,16 @@ pub async fn check_hook(
         return group.wrong("registered", text, fix);
     };
     group.ok("registered", format!("{} for {}", hook.id, hook.url()));
-    let problems = hook::problems(hook);
-    if problems.is_empty() {
+    let judged = hook::judge(hook, app);
+    if judged.problems.is_empty() {
         group.ok(
             "delivers",
             "active, verified, exactly the needed event types",
         );
+        let filter = hook::filter_text(&judged.filtering);
+        group.add(State::Ok, "filter", filter, judged.advice);
     }
-    for problem in problems {
+    for problem in judged.problems {
         group.wrong(
             "delivers",
             problem,

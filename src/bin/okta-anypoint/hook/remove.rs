@@ -5,7 +5,8 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::okta::{EventHook, Okta};
 use serde_json::json;
 
-use super::{differences, named, several};
+use super::judge::differences;
+use super::{named, several};
 use crate::console::{Console, Verdict};
 
 /// Deactivates and deletes the hook of that name. Okta does not delete an active one.

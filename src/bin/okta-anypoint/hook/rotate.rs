@@ -6,11 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::secrets::{Renewable, SecretsManager};
-use okta_anypoint::settings::{HookAuth, Reader};
+use okta_anypoint::settings::{HookAuth, HookSettings, Reader};
 use secrecy::SecretString;
 use url::Url;
 
-use super::{register, the_hook};
+use super::register::register;
+use super::the_hook;
 use crate::console::{Console, Usage, Verdict};
 use crate::remote::{self, HookAccess};
 use crate::table::LOOK_TIME;
@@ -58,9 +59,12 @@ pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Ver
         ))?;
         let access = HookAccess {
             okta: access.okta.clone(),
-            auth: HookAuth {
-                secrets: Renewable::from(vec![secret]),
-                header: access.auth.header.clone(),
+            hook: HookSettings {
+                auth: HookAuth {
+                    secrets: Renewable::from(vec![secret]),
+                    header: access.hook.auth.header.clone(),
+                },
+                app: access.hook.app.clone(),
             },
         };
         let finish = format!("`okta-anypoint hook register --url {url}`");

@@ -1,0 +1,91 @@
+//! Once a day a reconcile asks Okta when our credential there ends, and keeps the answer for the status page. It is no part
+//! of the run: nothing stops because of it. Anypoint does not say when the secret of a connected app ends.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Scheduler;
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::okta::{CredentialLife, Outlook};
+use crate::telemetry::Metric;
+
+/// The document that keeps the answer.
+pub const CREDENTIAL: &str = "credential#okta";
+/// Okta is asked again after this long; before, if the credential is about to end.
+const ASKED_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
+/// With less time left nothing is asked, and the next run does it.
+const LEAST: Duration = Duration::from_secs(8);
+
+/// What Okta said about the end of our credential, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotedCredential {
+    /// When it was asked.
+    pub checked_at_ms: i64,
+    /// What it said.
+    #[serde(flatten)]
+    pub life: CredentialLife,
+}
+
+impl NotedCredential {
+    fn is_fresh(&self, now_ms: i64) -> bool {
+        let age_ms = now_ms - self.checked_at_ms;
+        let (outlook, _) = self.life.outlook(now_ms);
+        (0..ASKED_EVERY_MS).contains(&age_ms) && outlook != Outlook::EndsSoon
+    }
+}
+
+impl Scheduler {
+    /// Asks for the end of the credential if the last answer is a day old, and measures it.
+    pub(super) async fn note_credential(&self, deadline: Deadline) {
+        if deadline.remaining() < LEAST {
+            return;
+        }
+        let now_ms = self.clock().now_ms();
+        match self.noted_credential(now_ms, deadline).await {
+            Ok(noted) => {
+                let (outlook, text) = noted.life.outlook(now_ms);
+                if outlook == Outlook::EndsSoon {
+                    tracing::warn!(
+                        side = Side::Okta.as_str(),
+                        "the credential ends soon: {text}"
+                    );
+                }
+                if let Some(token) = noted.life.token() {
+                    let metric = Metric::CredentialEndsInDays(Side::Okta);
+                    self.metrics.measure(metric, token.days_left(now_ms));
+                }
+            }
+            Err(failure) => tracing::warn!("the end of the credential is not known: {failure}"),
+        }
+    }
+
+    async fn noted_credential(
+        &self,
+        now_ms: i64,
+        deadline: Deadline,
+    ) -> Result<NotedCredential, Failure> {
+        let found = self.documents().document(CREDENTIAL).await?;
+        let version = found.as_ref().map_or(0, |found| found.version);
+        // One that cannot be read counts as absent.
+        let noted: Option<NotedCredential> =
+            found.and_then(|found| serde_json::from_str(&found.json).ok());
+        if let Some(noted) = noted.filter(|noted| noted.is_fresh(now_ms)) {
+            return Ok(noted);
+        }
+        let life = self.ports.okta.credential_life(deadline).await?;
+        let noted = NotedCredential {
+            checked_at_ms: now_ms,
+            life,
+        };
+        let json = serde_json::to_string(&noted).map_err(|error| {
+            Failure::retryable(Side::Program, format!("it cannot be written: {error}"))
+        })?;
+        // A conflict means that another run was quicker: its answer is as good.
+        self.documents()
+            .put_document(CREDENTIAL, &json, version)
+            .await?;
+        Ok(noted)
+    }
+}

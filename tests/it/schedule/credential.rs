@@ -1,0 +1,128 @@
+//! When the credential at Okta ends: asked once a day by a reconcile, kept, measured.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::clock::Clock as _;
+use okta_anypoint::schedule::{CREDENTIAL, Mode, NotedCredential, Outcome, Task};
+use okta_anypoint::simulator::fault::{Fault, Refused};
+use okta_anypoint::simulator::okta::ApiToken;
+
+use super::Stage;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often Okta was asked for its API tokens since this was last called.
+fn asked(stage: &Stage) -> usize {
+    let count = stage
+        .okta
+        .traffic()
+        .count(&Method::GET, "/api/v1/api-tokens");
+    stage.okta.traffic().clear();
+    count
+}
+
+async fn noted(stage: &Stage) -> Option<NotedCredential> {
+    let document = stage.table.documents.document(CREDENTIAL).await.unwrap()?;
+    Some(serde_json::from_str(&document.json).unwrap())
+}
+
+/// The values of the metric since this was last called.
+fn measured(stage: &Stage) -> Vec<u64> {
+    let lines = stage.metrics.take_lines(0);
+    let lines = lines
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<_> = lines
+        .filter(|line| !line["CredentialEndsInDays"].is_null())
+        .collect();
+    assert!(lines.iter().all(|line| line["Side"] == "okta"));
+    lines
+        .iter()
+        .filter_map(|line| line["CredentialEndsInDays"].as_u64())
+        .collect()
+}
+
+fn used_days_ago(stage: &Stage, days: i64) {
+    let last_used = stage.clock.now_ms() - days * 86_400_000;
+    let mut world = stage.okta.world();
+    // Half an hour of grace for the time that the test takes.
+    world.api_tokens.values_mut().next().unwrap().last_used = Some(last_used + 1_800_000);
+}
+
+#[tokio::test]
+async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
+    let stage = Stage::new().await;
+    used_days_ago(&stage, 10);
+    // A plan writes nothing, and a catch-up runs too often.
+    stage
+        .try_run(Task::Reconcile, Some(Mode::Report))
+        .await
+        .unwrap();
+    stage.run(Task::CatchUp).await;
+    assert_eq!((asked(&stage), noted(&stage).await), (0, None));
+    for (expected, days) in [(1, 20), (0, 20)] {
+        stage.run(Task::Reconcile).await;
+        assert_eq!((asked(&stage), measured(&stage)), (expected, vec![days]));
+    }
+    stage.clock.advance(DAY);
+    stage.run(Task::Reconcile).await;
+    assert_eq!((asked(&stage), measured(&stage)), (1, vec![19]));
+    // Near its end every reconcile asks: somebody waits to see that it is mended.
+    used_days_ago(&stage, 20);
+    stage.clock.advance(DAY);
+    for _ in 0..2 {
+        stage.run(Task::Reconcile).await;
+        assert_eq!((asked(&stage), measured(&stage)), (1, vec![9]));
+    }
+    stage.end();
+}
+
+#[tokio::test]
+async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
+    let stage = Stage::new().await;
+    let right = Fault::refused("/api/v1/api-tokens", Refused::Right);
+    let right = stage.okta.traffic().inject(right);
+    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
+    let found = serde_json::to_value(noted(&stage).await.unwrap()).unwrap();
+    assert_eq!(found["credential"], "untold");
+    assert!(asked(&stage) >= 1 && measured(&stage).is_empty());
+    stage.run(Task::Reconcile).await;
+    assert_eq!(
+        asked(&stage),
+        0,
+        "a missing right is asked for again at once"
+    );
+    stage.okta.traffic().remove_fault(right);
+
+    // An outage is asked about again by the next run.
+    stage.clock.advance(DAY);
+    let down = stage
+        .okta
+        .traffic()
+        .inject(Fault::status("/api/v1/api-tokens", 400, "{}"));
+    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
+    stage.okta.traffic().remove_fault(down);
+    asked(&stage);
+    // Two tokens of one user: nobody knows which is ours.
+    let other = ApiToken {
+        id: "00Tother".to_owned(),
+        ..stage
+            .okta
+            .world()
+            .api_tokens
+            .values()
+            .next()
+            .unwrap()
+            .clone()
+    };
+    stage
+        .okta
+        .world()
+        .api_tokens
+        .insert(other.id.clone(), other);
+    stage.run(Task::Reconcile).await;
+    assert_eq!((asked(&stage), measured(&stage)), (1, vec![]));
+    let found = serde_json::to_value(noted(&stage).await.unwrap()).unwrap();
+    assert_eq!(found["tokens"].as_array().unwrap().len(), 2);
+}
