@@ -308,7 +308,7 @@ def refused(play):
     """Each side refuses the credentials: it is told by its name, and so is a removal that waits for it"""
     lab = play.lab
     for side, url, path, task in (("okta", lab.okta_url, "/api/v1/", "catch_up"), ("anypoint", lab.anypoint_url, "/organizations/", "reconcile")):
-        http("POST", f"{url}/_simulator/faults", {"path_contains": path, "kind": {"refused": "credentials"}})
+        http("POST", f"{url}/_simulator/faults", {"path": path, "kind": {"refused": "credentials"}})
         since = now_ms()
         _, failed = play.run_task(task)
         play.check(f"{side} refuses: {task} fails", failed)
@@ -414,9 +414,6 @@ def update(play):
     play.check("an import runs", not failed, answer.get("errorMessage", answer.get("outcome", "")))
     found = lab.okta.call("GET", "/users?limit=200")
     play.check("and Okta has the user", any(user["profile"]["login"].startswith("only.there@") for user in found))
-    lab.okta.unassign(KATHERINE)
-    held = until(20, lambda: KATHERINE in play.tool("held").stdout, 0.5)
-    play.check("MaxRemovalsPerHour=0: who is unassigned is held, and keeps the account", held and play.account("katherine_johnson"))
     # Parameters that are not named keep their values.
     defaults = {name: declared["Parameters"][name].get("Default") for name in OTHER_VALUES}
     lab.deploy(play.template, {**defaults, "Changes": "pause"})
@@ -428,11 +425,14 @@ def update(play):
                states == {"DISABLED"}, f"{sources[0]['State']}, {states}")
     lab.okta.profile(GRACE, lastName="Hopper")
     play.check("and an event waits in the queue", until(10, lambda: lab.waiting(play.out["QueueUrl"])[0]))
-    lab.deploy(play.template, {"Changes": "apply"})
+    lab.deploy(play.template, {"Changes": "apply", "MaxRemovalsPerHour": "0"})
     play.after_deployment()
+    play.check("until changes are applied again", until(20, lambda: (play.account("grace_hopper") or {}).get("lastName") == "Hopper"))
+    lab.okta.unassign(KATHERINE)
+    held = until(20, lambda: KATHERINE in play.tool("held").stdout, 0.5)
+    play.check("MaxRemovalsPerHour=0: who is unassigned is held, and keeps the account", held and play.account("katherine_johnson"))
     play.tool("approve", KATHERINE)
     play.check("who was held is approved, and disabled", until(20, lambda: play.account("katherine_johnson", enabled=False)))
-    play.check("until changes are applied again", until(20, lambda: (play.account("grace_hopper") or {}).get("lastName") == "Hopper"))
 
 
 def alarms_and_metrics(play):
