@@ -4,6 +4,7 @@
 //! runs at a time, that a refused token is renewed once, and that no token leaves for another host,
 //! is the same and is here.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const MARGIN: Duration = Duration::from_secs(120);
 const REFUSAL_PAUSE: Duration = Duration::from_millis(500);
 /// How long a refused sign-in stands for all callers.
 const REFUSAL_STANDS: Duration = Duration::from_secs(5);
-/// How long no new token is asked for after one that helped nothing.
+/// How long no new token is asked for by an operation after one that helped it nothing.
 const TOKEN_STAYS: Duration = Duration::from_secs(60);
 
 /// What a fetch gave.
@@ -134,10 +135,17 @@ impl Session {
         }
         let late = |Late| call.error(CallErrorKind::OutOfTime);
         let current = self.lock(deadline).await.map_err(late)?;
+        let was_unhelpful = current.unhelpful.contains_key(call.operation);
         let token = self.token(current, deadline).await?;
         let refused = match self.send_as(call, &token, deadline).await {
             Err(error) if error.is_refusal() => error,
-            other => return other,
+            other => {
+                if was_unhelpful && other.is_ok() {
+                    let mut current = self.lock(deadline).await.map_err(late)?;
+                    current.unhelpful.remove(call.operation);
+                }
+                return other;
+            }
         };
         if !pause_after_refusal(deadline).await {
             return Err(refused);
@@ -145,7 +153,9 @@ impl Session {
         let mut newer = None;
         if self.scheme.is_expiry(&refused) {
             let current = self.lock(deadline).await.map_err(late)?;
-            newer = self.successor(current, &token, &refused, deadline).await?;
+            newer = self
+                .successor(current, &token, call, &refused, deadline)
+                .await?;
         }
         let answer = self
             .send_as(call, newer.as_ref().unwrap_or(&token), deadline)
@@ -154,7 +164,7 @@ impl Session {
             && error.is_refusal()
         {
             let mut current = self.lock(deadline).await.map_err(late)?;
-            current.helped_nothing(newer, error);
+            current.helped_nothing(newer, call, error);
         }
         answer
     }
@@ -215,11 +225,13 @@ impl Session {
     }
 
     /// A token other than `refused`. Of many callers whose token was refused, one fetches; and none
-    /// does soon after a new token helped nothing against the same refusal.
+    /// does soon after a new token helped nothing against the same refusal of the same operation: other
+    /// operations need other scopes, and their refusal may well be a token that has died since.
     async fn successor(
         &self,
         mut current: MutexGuard<'_, Current>,
         refused: &Token,
+        call: &Call,
         refusal: &CallError,
         deadline: Deadline,
     ) -> Result<Option<Token>, CallError> {
@@ -228,8 +240,8 @@ impl Session {
             return Ok(Some(token.clone()));
         }
         let asked_at = Instant::now();
-        let status = refusal.status();
-        if matches!(current.unhelpful, Some((until, of)) if asked_at < until && of == status) {
+        let unhelpful = current.unhelpful.get(call.operation);
+        if unhelpful.is_some_and(|(until, of)| asked_at < *until && *of == refusal.status()) {
             return Ok(None);
         }
         let fetched = self.scheme.replace(refused, deadline).await?;
@@ -245,8 +257,9 @@ struct Current {
     token: Option<Token>,
     /// The last refused sign-in, and until when it is not tried again.
     refusal: Option<(Instant, CallError)>,
-    /// Until when, and against which status, no new token is asked for: the last one helped nothing.
-    unhelpful: Option<(Instant, Option<StatusCode>)>,
+    /// By operation: until when, and against which status, no new token is asked for, because the last one
+    /// helped nothing.
+    unhelpful: HashMap<&'static str, (Instant, Option<StatusCode>)>,
 }
 
 impl Current {
@@ -263,10 +276,12 @@ impl Current {
     }
 
     /// The call was refused with `token`, too, which was fetched because of the refusal.
-    fn helped_nothing(&mut self, token: &Token, refusal: &CallError) {
+    fn helped_nothing(&mut self, token: &Token, call: &Call, refusal: &CallError) {
         let is_current = |current: &Token| current.generation == token.generation;
         if self.token.as_ref().is_some_and(is_current) {
-            self.unhelpful = Some((Instant::now() + TOKEN_STAYS, refusal.status()));
+            let until = Instant::now() + TOKEN_STAYS;
+            self.unhelpful
+                .insert(call.operation, (until, refusal.status()));
         }
     }
 }

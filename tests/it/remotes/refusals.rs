@@ -230,3 +230,42 @@ async fn a_refused_sign_in_is_not_tried_in_a_loop() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     anypoint.check_organization(soon()).await.unwrap();
 }
+
+/// Before, a refusal that had passed kept a token that died soon after from being renewed, for a minute.
+#[tokio::test]
+async fn a_token_that_dies_after_a_refusal_that_passed_is_renewed() {
+    let world = World::new().await;
+    let anypoint = &world.ports.anypoint;
+    let traffic = world.anypoint.traffic();
+    let fault = traffic.inject(Fault::status("/accounts/api/organizations", 401, "{}"));
+    for _ in 0..2 {
+        assert!(
+            anypoint
+                .check_organization(soon())
+                .await
+                .unwrap_err()
+                .is_refusal()
+        );
+        assert!(anypoint.list_teams(soon()).await.unwrap_err().is_refusal());
+    }
+    traffic.remove_fault(fault);
+    // One operation works again, the other was not asked since.
+    anypoint.check_organization(soon()).await.unwrap();
+    world.anypoint().revoke_tokens();
+    anypoint.check_organization(soon()).await.unwrap();
+    world.anypoint().revoke_tokens();
+    anypoint.list_accounts(soon()).await.unwrap();
+
+    // The opposite: a scope that one operation lacks asks for no token each time, whatever others do.
+    traffic.clear();
+    traffic.inject(Fault::status(
+        "/accounts/api/organizations/*/teams",
+        401,
+        "{}",
+    ));
+    for _ in 0..5 {
+        assert!(anypoint.list_teams(soon()).await.unwrap_err().is_refusal());
+        anypoint.check_organization(soon()).await.unwrap();
+    }
+    assert!(tokens(traffic) <= 1, "{} tokens", tokens(traffic));
+}
