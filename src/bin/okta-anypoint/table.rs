@@ -55,6 +55,7 @@ pub fn sqlite(database: &Database, kept: Kept, clock: &Arc<dyn Clock>) -> Table 
 }
 
 /// A place that was named.
+#[derive(Debug, Clone)]
 pub enum Place {
     File(PathBuf),
     DynamoDb(String),
@@ -190,6 +191,15 @@ async fn open(
             Ok((sqlite(&database, kept, clock), Some(queue)))
         }
     }
+}
+
+/// The table of a place, to read it. How long records are kept does not matter then.
+pub async fn to_read(place: Place) -> Result<Table> {
+    let kept = Kept {
+        event_days: 1,
+        audit_days: 1,
+    };
+    Ok(open(place, Access::Read, kept, &clock()).await?.0)
 }
 
 /// `serve`'s file alone.

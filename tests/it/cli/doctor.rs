@@ -8,7 +8,7 @@ use super::{APP, Desk, Ran};
 use crate::servers;
 
 /// Registers a hook that is as it should be, without a receiver.
-fn with_good_hook(desk: &Desk) {
+pub(super) fn with_good_hook(desk: &Desk) {
     let mut world = desk.okta.world();
     let events = okta_anypoint::event::HOOK_EVENT_TYPES.map(str::to_owned);
     let hook = serde_json::from_value(serde_json::json!({
@@ -19,7 +19,7 @@ fn with_good_hook(desk: &Desk) {
     world.hooks.insert("whoCLI1".to_owned(), hook.unwrap());
 }
 
-fn failed(ran: &Ran) -> BTreeMap<String, Value> {
+pub(super) fn failed(ran: &Ran) -> BTreeMap<String, Value> {
     let result = ran.json();
     assert_eq!(result["ok"], ran.code == 0);
     let checks = result["checks"].as_array().unwrap();
@@ -300,6 +300,17 @@ async fn the_table_and_the_queue_are_looked_at() {
         .expect(0)
         .json();
     assert_eq!(events["events"][0]["subject"], format!("user#{user}"));
+
+    // What is open is counted there, too.
+    let refused = desk.assigned("bob", "not a username");
+    desk.run_with(&changes, &["push", &refused]).await.expect(1);
+    let ran = desk
+        .run_with(&changes, &["doctor", "--json"])
+        .await
+        .expect(1);
+    let found = failed(&ran);
+    let open = found["work/open failures"]["found"].as_str().unwrap();
+    assert!(open.contains("username_invalid (1)"), "{open}");
 }
 
 /// A copy that was put in place by hand can be read by others, and so can what SQLite makes beside it.
