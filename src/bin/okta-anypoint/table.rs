@@ -19,7 +19,7 @@ use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{EngineSettings, Kept, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
-use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::telemetry::{Metrics, visible};
 use okta_anypoint::wiring::{self, Table};
 use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
 
@@ -168,7 +168,7 @@ pub fn clock() -> Arc<dyn Clock> {
 pub enum Access {
     /// It reads: the file is neither made nor changed.
     Read,
-    /// It plans, on a copy in memory: a run notes that it is at work.
+    /// It plans, on a copy in memory: a run notes that it is at work. A file that is missing counts as empty.
     Plan,
     /// It writes.
     Write,
@@ -210,8 +210,17 @@ pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQu
     open(Place::File(file.to_owned()), access, kept, &clock()).await
 }
 
-/// An existing file: a misspelt name must not make an empty database.
+/// An existing file, but to plan: a misspelt name must not make an empty database.
 fn open_file(file: &Path, access: Access) -> Result<Database> {
+    if access == Access::Plan && !file.try_exists().unwrap_or(true) {
+        // A first look comes before there is anything to keep.
+        let note = format!(
+            "there is no file {} yet: this is the plan of a first run, and makes none",
+            file.display()
+        );
+        eprintln!("{}", visible(&note));
+        return Ok(Database::in_memory()?);
+    }
     existing(file)?;
     Ok(match access {
         Access::Read => Database::open_to_read(file)?,

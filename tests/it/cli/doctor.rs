@@ -291,8 +291,13 @@ async fn the_table_and_the_queue_are_looked_at() {
         .expect(0)
         .says("expires_at");
 
-    // The operator's commands on the same table.
+    // The operator's commands on the same table, which is empty at first.
     let user = desk.assigned("lin", "lin_example");
+    let planned = desk.run_with(&changes, &["plan", "--json"]).await.expect(0);
+    assert_eq!(
+        planned.json()["differences"][0]["subject"],
+        format!("user#{user}")
+    );
     desk.run_with(&changes, &["push", &user]).await.expect(0);
     let events = desk
         .run_with(&changes, &["events", "--json"])

@@ -146,10 +146,7 @@ async fn the_doctor_looks_at_the_last_run_of_each_task() {
     let names: Vec<&str> = found.keys().map(String::as_str).collect();
     assert_eq!(names, ["work/last catch-up", "work/last reconcile"]);
     let late = found["work/last catch-up"]["found"].as_str().unwrap();
-    assert_eq!(
-        late,
-        "ended 2026-03-02T09:00:01Z; the next one is overdue"
-    );
+    assert_eq!(late, "ended 2026-03-02T09:00:01Z; the next one is overdue");
     let stopped = found["work/last reconcile"]["found"].as_str().unwrap();
     assert_eq!(stopped, "stopped 2026-03-02T09:00:01Z: the limit");
     drop(user);
