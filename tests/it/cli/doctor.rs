@@ -56,6 +56,23 @@ async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
     assert!(!desk.wrote(), "the doctor wrote something");
 }
 
+#[tokio::test]
+async fn the_doctor_says_what_follows_from_single_sign_on() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    desk.on_file(&["doctor"])
+        .await
+        .expect(0)
+        .says("single sign-on: the organization names no identity provider");
+    let provider = "4a7c0f7e-0000-4000-8000-000000000001".to_owned();
+    desk.anypoint.world().identity_provider = Some(provider);
+    desk.on_file(&["doctor"])
+        .await
+        .expect(0)
+        .says("a deactivation disables the native one only")
+        .says("docs/single-sign-on.md");
+}
+
 type Break = fn(&Desk);
 
 #[tokio::test]
