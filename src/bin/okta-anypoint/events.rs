@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{ColumnConstraint, Table};
+use comfy_table::{Cell, ColumnConstraint, Table};
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::failure::Class;
 use okta_anypoint::insight::{SameCause, names_of};
@@ -244,16 +244,16 @@ fn short(records: &[Record], console: &Console) -> Table {
     let mut table = console.table(&["ago", "state", "subject", "uuid"]);
     let now_ms = table::clock().now_ms();
     for record in records {
-        let word = match record.status {
-            Status::InProgress => "running".to_owned(),
-            Status::Failed => console.paint(Tone::Bad, "failed"),
+        let state = match record.status {
+            Status::InProgress => Cell::new("running"),
+            Status::Failed => console.cell(Tone::Bad, "failed"),
             _ => state(record, console),
         };
         table.add_row([
-            ago(now_ms.saturating_sub(record.updated_at_ms)),
-            word,
-            record.subject.clone(),
-            record.id.clone(),
+            Cell::new(ago(now_ms.saturating_sub(record.updated_at_ms))),
+            state,
+            Cell::new(&record.subject),
+            Cell::new(&record.id),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -267,14 +267,15 @@ fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) 
         "changed", "state", "tries", "type", "subject", "name", "uuid",
     ]);
     for record in records {
+        let name = names.get(&record.subject);
         table.add_row([
-            rfc3339(record.updated_at_ms.div_euclid(1000) * 1000),
+            Cell::new(rfc3339(record.updated_at_ms.div_euclid(1000) * 1000)),
             state(record, console),
-            record.attempts.to_string(),
-            record.event_type.clone(),
-            record.subject.clone(),
-            names.get(&record.subject).cloned().unwrap_or_default(),
-            record.id.clone(),
+            Cell::new(record.attempts),
+            Cell::new(&record.event_type),
+            Cell::new(&record.subject),
+            Cell::new(name.map_or("", String::as_str)),
+            Cell::new(&record.id),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -294,16 +295,16 @@ fn ago(ms: i64) -> String {
     }
 }
 
-fn state(record: &Record, console: &Console) -> String {
-    match (record.status, record.error_class) {
+fn state(record: &Record, console: &Console) -> Cell {
+    let (tone, word) = match (record.status, record.error_class) {
         (Status::Failed, Some(class)) => {
-            console.paint(Tone::Bad, format!("failed, {}", class.as_str()))
+            return console.cell(Tone::Bad, format!("failed, {}", class.as_str()));
         }
-        (Status::Failed, None) => console.paint(Tone::Bad, "failed"),
-        (Status::Done, _) => console.paint(Tone::Good, "done"),
-        (Status::InProgress, _) => "in_progress".to_owned(),
-        (Status::Waiting, _) => "waiting".to_owned(),
-        (Status::Held, _) => console.paint(Tone::Bad, "held"),
-        (Status::Resolved, _) => "resolved".to_owned(),
-    }
+        (Status::Failed | Status::Held, _) => (Tone::Bad, record.status.as_str()),
+        (Status::Done, _) => (Tone::Good, record.status.as_str()),
+        (Status::InProgress | Status::Waiting | Status::Resolved, _) => {
+            return Cell::new(record.status.as_str());
+        }
+    };
+    console.cell(tone, word)
 }

@@ -212,7 +212,12 @@ pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQu
 
 /// An existing file, but to plan: a misspelt name must not make an empty database.
 fn open_file(file: &Path, access: Access) -> Result<Database> {
-    if access == Access::Plan && !file.try_exists().unwrap_or(true) {
+    // In a folder that is not there, the name is misspelt.
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let could_be_made = folder.is_none_or(Path::is_dir) && !file.try_exists().unwrap_or(true);
+    if access == Access::Plan && could_be_made {
         // A first look comes before there is anything to keep.
         let note = format!(
             "there is no file {} yet: this is the plan of a first run, and makes none",
