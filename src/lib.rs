@@ -15,6 +15,7 @@
 //! | [`okta`], [`anypoint`] on [`http`] | the typed clients |
 //! | [`schedule`] | catch-up from the System Log, reconcile, import |
 //! | [`settings`], [`secrets`], [`aws`], `sqlite`, [`telemetry`] | what programs and adapters are set up with |
+//! | `insight` | what operators are shown, by the commands and by `serve`'s page |
 //! | [`lambda`], [`wiring`], `serve` | translation and wiring: Lambda's events; everything in one process |
 //! | `simulator` | a stateful Okta and Anypoint, for the demo and for anybody's tests: a crate of its own |
 //!
@@ -28,6 +29,8 @@ pub mod event;
 pub mod failure;
 pub mod http;
 pub mod ids;
+#[cfg(feature = "local")]
+pub mod insight;
 pub mod lambda;
 pub mod ledger;
 pub mod okta;

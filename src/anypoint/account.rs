@@ -12,7 +12,7 @@ use crate::http::{CallError, Entry, Listed, if_found, segment};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
-const NATIVE: &str = "mulesoft";
+pub(super) const NATIVE: &str = "mulesoft";
 
 /// An Anypoint user, as far as it matters here. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]

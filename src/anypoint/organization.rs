@@ -3,6 +3,7 @@
 use http::Method;
 use serde::Deserialize;
 
+use super::account::NATIVE;
 use super::client::Anypoint;
 use crate::deadline::Deadline;
 use crate::http::{CallError, if_found};
@@ -18,6 +19,10 @@ pub struct Organization {
     is_root: Option<bool>,
     #[serde(default)]
     parent_organization_ids: Option<Vec<String>>,
+    #[serde(default)]
+    is_federated: Option<bool>,
+    #[serde(rename = "idprovider_id", default)]
+    provider: Option<String>,
 }
 
 impl Organization {
@@ -25,6 +30,16 @@ impl Organization {
     pub fn is_root(&self) -> Option<bool> {
         self.is_root
             .or_else(|| self.parent_organization_ids.as_ref().map(Vec::is_empty))
+    }
+
+    /// Whether people sign in through an identity provider; `None` when the answer does not say. Whether the answer
+    /// names a provider that is one of several is not known.
+    pub fn is_federated(&self) -> Option<bool> {
+        let by_provider = self.provider.as_ref().map(|id| id != NATIVE);
+        match (self.is_federated, by_provider) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (said, by_provider) => said.or(by_provider),
+        }
     }
 }
 
@@ -75,5 +90,39 @@ impl Anypoint {
             &[("limit", "1")],
         );
         self.send(&call, deadline).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn federated_is_what_either_field_says() {
+        let read = |answer: Value| {
+            let organization: Organization = serde_json::from_value(answer).unwrap();
+            organization.is_federated()
+        };
+        for (answer, expected) in [
+            (json!({}), None),
+            (json!({"isFederated": null, "idprovider_id": null}), None),
+            (
+                json!({"isFederated": false, "idprovider_id": "mulesoft"}),
+                Some(false),
+            ),
+            (
+                json!({"isFederated": true, "idprovider_id": "mulesoft"}),
+                Some(true),
+            ),
+            (
+                json!({"isFederated": false, "idprovider_id": "0c0e51b0"}),
+                Some(true),
+            ),
+            (json!({"idprovider_id": "mulesoft"}), Some(false)),
+        ] {
+            assert_eq!(read(answer.clone()), expected, "{answer}");
+        }
     }
 }

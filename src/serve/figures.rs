@@ -219,6 +219,8 @@ fn write_figures(now: &Figures, page: &mut Page) {
         ("done", now.events.done),
         ("failed_retryable", now.events.failed_retryable),
         ("failed_permanent", now.events.failed_permanent),
+        ("held", now.events.held),
+        ("waiting", now.events.waiting),
     ] {
         page.line("records", &[("state", state)], count);
     }

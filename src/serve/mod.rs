@@ -40,6 +40,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ledger::{Ledger, SqliteLedger};
+use crate::provision::Ports;
 use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Answer, Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
@@ -54,7 +55,7 @@ use self::attending::Attending;
 use self::connections::{Connections, Held};
 use self::figures::Totals;
 use self::http::{Limits, serve};
-use self::status::Status;
+use self::status::{Source, Status};
 
 pub use self::lock::OnlyOne;
 pub use self::status::shell_word;
@@ -215,7 +216,7 @@ impl Ready {
             }
         }
         let worker = Arc::new(Worker::new(
-            ports,
+            ports.clone(),
             Some(follow_ups),
             metrics.clone(),
             Pace::QUEUED,
@@ -230,16 +231,24 @@ impl Ready {
             None => None,
             Some(address) => {
                 let reads = database.another()?;
-                let data = options.data.display().to_string();
-                let page = Status::new(
+                let store = Arc::new(SqliteStore::new(reads.clone()));
+                let ledger = SqliteLedger::new(reads.clone(), kept.event_days, clock.clone())
+                    .keeping_audit(kept.audit_days);
+                let page = Status::new(Source {
+                    ports: Ports {
+                        ledger: Arc::new(ledger),
+                        documents: store.clone(),
+                        store,
+                        ..ports.clone()
+                    },
                     reads,
-                    database.clone(),
-                    data,
-                    door.clone(),
-                    clock.clone(),
-                    totals.clone(),
-                    stop.clone(),
-                );
+                    writes: database.clone(),
+                    intervals: options.intervals,
+                    data: options.data.display().to_string(),
+                    door: door.clone(),
+                    totals: totals.clone(),
+                    stop: stop.clone(),
+                });
                 Some((listen(address, "--status")?, page))
             }
         };

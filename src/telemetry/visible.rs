@@ -8,13 +8,16 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
-/// The colours that commands use; nothing else that begins with an escape passes.
-const COLOURS: [&str; 5] = [
+/// The colours that commands and their tables use; nothing else that begins with an escape passes.
+const COLOURS: [&str; 8] = [
     "\u{1b}[0m",
     "\u{1b}[1m",
     "\u{1b}[2m",
     "\u{1b}[31;1m",
     "\u{1b}[32m",
+    "\u{1b}[38;5;1m",
+    "\u{1b}[38;5;2m",
+    "\u{1b}[39m",
 ];
 
 /// Whether a terminal, or a reader, would act upon the character instead of showing it: control characters, and

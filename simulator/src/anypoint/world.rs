@@ -133,6 +133,8 @@ pub struct AnypointWorld {
     /// Whether native accounts may be created (`allow_new_non_sso_users`). Otherwise creation is refused with 403; the real
     /// code is not known.
     pub native_accounts: bool,
+    /// The identity provider that the organization signs in with (`idprovider_id`); `None`: people sign in natively.
+    pub identity_provider: Option<String>,
     /// Whether creation insists on a phone number (sources disagree).
     pub phone_required: bool,
     /// Phone numbers that are refused with 400; `*` for any.
@@ -172,6 +174,7 @@ impl Default for AnypointWorld {
             foreign_usernames: BTreeSet::new(),
             mails: Vec::new(),
             native_accounts: true,
+            identity_provider: None,
             phone_required: false,
             refused_phones: BTreeSet::new(),
             terse: false,

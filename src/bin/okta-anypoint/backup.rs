@@ -23,7 +23,12 @@ pub struct BackupArgs {
     /// The copy; a new file.
     copy: PathBuf,
     /// The database file of `serve`.
-    #[arg(long, value_name = "FILE", default_value = "okta-anypoint.db")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DATA_FILE",
+        default_value = "okta-anypoint.db"
+    )]
     data: PathBuf,
 }
 
@@ -41,7 +46,12 @@ pub struct RestoreArgs {
     /// A copy that `backup` made.
     copy: PathBuf,
     /// The database file of `serve`; made if it is missing.
-    #[arg(long, value_name = "FILE", default_value = "okta-anypoint.db")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DATA_FILE",
+        default_value = "okta-anypoint.db"
+    )]
     data: PathBuf,
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
@@ -91,6 +91,18 @@ impl Console {
             Tone::Strong => "1",
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// A cell in a colour. The table counts its width without the colour.
+    pub fn cell(&self, tone: Tone, text: impl Display) -> Cell {
+        let cell = Cell::new(text);
+        match tone {
+            _ if !self.colour => cell,
+            Tone::Good => cell.fg(Color::DarkGreen),
+            Tone::Bad => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
+            Tone::Quiet => cell.add_attribute(Attribute::Dim),
+            Tone::Strong => cell.add_attribute(Attribute::Bold),
+        }
     }
 
     /// One line for people; nothing with `--json`.

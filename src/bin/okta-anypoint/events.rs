@@ -1,15 +1,19 @@
 //! `events`: the ledger.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{ColumnConstraint, Table};
+use comfy_table::{Cell, ColumnConstraint, Table};
 use okta_anypoint::clock::rfc3339;
+use okta_anypoint::failure::Class;
+use okta_anypoint::insight::{SameCause, names_of};
 use okta_anypoint::ledger::{Filter, Record, Status};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
+use crate::csv::{Output, row};
 use crate::duration::duration;
 use crate::{names, table};
 
@@ -21,14 +25,15 @@ const SHOWN: usize = 20;
 #[command(after_long_help = "\
 With --json: {\"events\": [{\"id\", \"status\", \"event_type\", \"subject\", \"published\", \
 \"attempts\", \"updated_at_ms\", \"expires_at\", \"applied\", \"error\", \"error_class\", \
-\"error_code\", \"waits_until_ms\", \"waits_for\"}]}.
+\"error_code\", \"waits_until_ms\", \"waits_for\"}]}. With --failed also \"groups\": [{\"cause\", \
+\"error_class\", \"count\", \"newest_at_ms\", \"error\", \"advice\", \"subjects\", \"ids\"}].
 
 Examples:
   okta-anypoint events --failed
   okta-anypoint events --subject ada.lovelace@acme.example --since 2d
   okta-anypoint events --data okta-anypoint.db --json | jq -r '.events[].id'")]
 pub struct Args {
-    /// Only events that failed.
+    /// Only events that failed, equal failures together.
     #[arg(long, conflicts_with = "status")]
     failed: bool,
     /// Only events in this state.
@@ -40,12 +45,15 @@ pub struct Args {
     /// Only events whose record changed in this time: 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     since: Option<Duration>,
-    /// At most this many, the newest [default: 20; with --json all].
+    /// At most this many, the newest [default: 20; with --json or --output all]. With --failed: of each cause.
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
-    /// Show times, tries and event types as well: wider than 80 columns.
+    /// Show times, tries, event types and names as well, failures one by one: wider than 80 columns.
     #[arg(long)]
     wide: bool,
+    /// In which form.
+    #[arg(long, value_name = "FORM", conflicts_with_all = ["json", "wide"])]
+    output: Option<Output>,
     #[command(flatten)]
     table: table::Args,
 }
@@ -83,30 +91,103 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         subject: subject.map(|subject| subject.to_string()),
         updated_since_ms: since,
     };
-    let records = args
-        .table
-        .open_table()
-        .await?
-        .ledger
-        .records(&filter)
-        .await?;
-    show(&records, args, console)?;
+    let table = args.table.open_table().await?;
+    let records = table.ledger.records(&filter).await?;
+    if args.output == Some(Output::Csv) {
+        let shown = newest(&records, args.limit);
+        let names = names_of(&*table.store, subjects(shown)).await?;
+        console.say(csv(shown, &names))?;
+        return Ok(Verdict::Done);
+    }
+    if console.json {
+        let events = newest(&records, args.limit);
+        let mut result = json!({"events": events});
+        if args.failed {
+            result["groups"] = json!(SameCause::group(&records));
+        }
+        console.emit(&result)?;
+    } else if records.is_empty() {
+        console.say("no such events")?;
+    } else if args.failed && !args.wide {
+        by_cause(&records, args, console)?;
+    } else {
+        let shown = newest(&records, Some(args.limit.unwrap_or(SHOWN)));
+        let names = names_of(&*table.store, subjects(shown)).await?;
+        list(shown, records.len(), &names, args, console)?;
+    }
     Ok(Verdict::Done)
 }
 
-/// Records as a table, with the reasons of failures below it.
-fn show(records: &[Record], args: &Args, console: &Console) -> Result<()> {
-    let place = &args.table;
-    let all = records.len();
-    let usual = if console.json { usize::MAX } else { SHOWN };
-    let most = args.limit.unwrap_or(usual);
-    let records = records.get(..most).unwrap_or(records);
-    console.emit(&json!({"events": records}))?;
-    if records.is_empty() {
-        return console.say("no such events");
+/// The newest records, at most so many.
+fn newest(records: &[Record], limit: Option<usize>) -> &[Record] {
+    records
+        .get(..limit.unwrap_or(usize::MAX))
+        .unwrap_or(records)
+}
+
+fn subjects(records: &[Record]) -> impl Iterator<Item = &str> {
+    records.iter().map(|record| record.subject.as_str())
+}
+
+/// Failures as an inbox: what failed and what to do, once for all that failed alike.
+fn by_cause(records: &[Record], args: &Args, console: &Console) -> Result<()> {
+    let option = args.table.option();
+    let most = args.limit.unwrap_or(SHOWN);
+    let now_ms = table::clock().now_ms();
+    let groups = SameCause::group(records);
+    for group in &groups {
+        let is_again = group.error_class == Class::Retryable;
+        let (tone, what_next) = if is_again {
+            (Tone::Quiet, "tried again by itself")
+        } else {
+            (Tone::Bad, "waits for you")
+        };
+        console.say(format!(
+            "{}  {} {}, newest {} ago, {what_next}",
+            console.paint(tone, &group.cause),
+            group.count,
+            if group.count == 1 { "event" } else { "events" },
+            ago(now_ms.saturating_sub(group.newest_at_ms)),
+        ))?;
+        console.say(format!("  {}", group.error))?;
+        if let Some(advice) = &group.advice {
+            console.say(format!("  What to do: {advice}"))?;
+        }
+        for id in group.ids.iter().take(most) {
+            let record = records.iter().find(|record| record.id == *id);
+            let subject = record.map_or("", |record| record.subject.as_str());
+            console.say(format!("    {subject}  {id}"))?;
+        }
+        if group.ids.len() > most {
+            let all = group.ids.len();
+            console.say(format!("    {most} of {all}: --limit {all} shows all"))?;
+        }
+        let again = match group.ids.as_slice() {
+            [only] => format!("okta-anypoint replay {only}{option}"),
+            _ => format!(
+                "okta-anypoint replay --failed --cause {}{option}",
+                group.cause
+            ),
+        };
+        console.say(format!("  When the cause is mended: {again}\n"))?;
     }
+    let (events, causes) = (records.len(), groups.len());
+    console.say(format!(
+        "{events} failed, {causes} {}",
+        if causes == 1 { "cause" } else { "causes" }
+    ))
+}
+
+/// Records as a table, with the reasons of failures below it.
+fn list(
+    records: &[Record],
+    all: usize,
+    names: &HashMap<String, String>,
+    args: &Args,
+    console: &Console,
+) -> Result<()> {
     console.say(if args.wide {
-        wide(records, console)
+        wide(records, names, console)
     } else {
         short(records, console)
     })?;
@@ -128,10 +209,34 @@ fn show(records: &[Record], args: &Args, console: &Console) -> Result<()> {
         console.say(format!(
             "\nWhen the cause is mended: okta-anypoint replay {}{}",
             first.id,
-            place.option()
+            args.table.option()
         ))?;
     }
     Ok(())
+}
+
+const COLUMNS: &str = "changed,state,error_class,error_code,event_type,subject,name,published,attempts,id,applied,error";
+
+fn csv(records: &[Record], names: &HashMap<String, String>) -> String {
+    let mut rows = vec![COLUMNS.to_owned()];
+    for record in records {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        rows.push(row(&[
+            rfc3339(record.updated_at_ms),
+            record.status.as_str().to_owned(),
+            record.error_class.map_or("", Class::as_str).to_owned(),
+            text(&record.error_code),
+            record.event_type.clone(),
+            record.subject.clone(),
+            names.get(&record.subject).cloned().unwrap_or_default(),
+            record.published.clone(),
+            record.attempts.to_string(),
+            record.id.clone(),
+            record.applied.as_deref().unwrap_or_default().join(" "),
+            text(&record.error),
+        ]));
+    }
+    rows.join("\n")
 }
 
 /// What fits into 80 columns: ids are never split.
@@ -139,16 +244,16 @@ fn short(records: &[Record], console: &Console) -> Table {
     let mut table = console.table(&["ago", "state", "subject", "uuid"]);
     let now_ms = table::clock().now_ms();
     for record in records {
-        let word = match record.status {
-            Status::InProgress => "running".to_owned(),
-            Status::Failed => console.paint(Tone::Bad, "failed"),
+        let state = match record.status {
+            Status::InProgress => Cell::new("running"),
+            Status::Failed => console.cell(Tone::Bad, "failed"),
             _ => state(record, console),
         };
         table.add_row([
-            ago(now_ms.saturating_sub(record.updated_at_ms)),
-            word,
-            record.subject.clone(),
-            record.id.clone(),
+            Cell::new(ago(now_ms.saturating_sub(record.updated_at_ms))),
+            state,
+            Cell::new(&record.subject),
+            Cell::new(&record.id),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -157,16 +262,20 @@ fn short(records: &[Record], console: &Console) -> Table {
     table
 }
 
-fn wide(records: &[Record], console: &Console) -> Table {
-    let mut table = console.table(&["changed", "state", "tries", "type", "subject", "uuid"]);
+fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) -> Table {
+    let mut table = console.table(&[
+        "changed", "state", "tries", "type", "subject", "name", "uuid",
+    ]);
     for record in records {
+        let name = names.get(&record.subject);
         table.add_row([
-            rfc3339(record.updated_at_ms.div_euclid(1000) * 1000),
+            Cell::new(rfc3339(record.updated_at_ms.div_euclid(1000) * 1000)),
             state(record, console),
-            record.attempts.to_string(),
-            record.event_type.clone(),
-            record.subject.clone(),
-            record.id.clone(),
+            Cell::new(record.attempts),
+            Cell::new(&record.event_type),
+            Cell::new(&record.subject),
+            Cell::new(name.map_or("", String::as_str)),
+            Cell::new(&record.id),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -186,16 +295,16 @@ fn ago(ms: i64) -> String {
     }
 }
 
-fn state(record: &Record, console: &Console) -> String {
-    match (record.status, record.error_class) {
+fn state(record: &Record, console: &Console) -> Cell {
+    let (tone, word) = match (record.status, record.error_class) {
         (Status::Failed, Some(class)) => {
-            console.paint(Tone::Bad, format!("failed, {}", class.as_str()))
+            return console.cell(Tone::Bad, format!("failed, {}", class.as_str()));
         }
-        (Status::Failed, None) => console.paint(Tone::Bad, "failed"),
-        (Status::Done, _) => console.paint(Tone::Good, "done"),
-        (Status::InProgress, _) => "in_progress".to_owned(),
-        (Status::Waiting, _) => "waiting".to_owned(),
-        (Status::Held, _) => console.paint(Tone::Bad, "held"),
-        (Status::Resolved, _) => "resolved".to_owned(),
-    }
+        (Status::Failed | Status::Held, _) => (Tone::Bad, record.status.as_str()),
+        (Status::Done, _) => (Tone::Good, record.status.as_str()),
+        (Status::InProgress | Status::Waiting | Status::Resolved, _) => {
+            return Cell::new(record.status.as_str());
+        }
+    };
+    console.cell(tone, word)
 }

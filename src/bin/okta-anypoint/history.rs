@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::ledger::AuditEntry;
 use serde_json::json;
 
 use crate::console::{Console, Verdict};
+use crate::csv::{Output, row};
 use crate::duration::duration;
 use crate::{names, table};
 
@@ -38,12 +38,6 @@ pub struct Args {
     output: Option<Output>,
     #[command(flatten)]
     table: table::Args,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Comma-separated values (RFC 4180).
-    Csv,
 }
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
@@ -136,33 +130,7 @@ fn csv(entries: &[AuditEntry]) -> String {
             text(&entry.actor),
             text(&entry.reason),
         ];
-        rows.push(cells.map(|cell| quoted(&cell)).join(","));
+        rows.push(row(&cells));
     }
     rows.join("\n")
-}
-
-/// A cell; a spreadsheet must not take it for a formula.
-fn quoted(cell: &str) -> String {
-    let cell = match cell.chars().next() {
-        Some('=' | '+' | '-' | '@') => format!("'{cell}"),
-        _ => cell.to_owned(),
-    };
-    if cell.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_cannot_break_out_of_its_row_or_be_a_formula() {
-        assert_eq!(quoted("a,b"), "\"a,b\"");
-        assert_eq!(quoted("a \"b\""), "\"a \"\"b\"\"\"");
-        assert_eq!(quoted("=1+1"), "'=1+1");
-        assert_eq!(quoted("plain"), "plain");
-    }
 }

@@ -4,13 +4,13 @@ use anyhow::{Result, bail};
 use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::{Lease, Memo};
 use okta_anypoint::provision::{Announced, Provisioner};
 use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
 use crate::console::{Console, Verdict};
-use crate::outlook::Planned;
 use crate::table::{LOOK_TIME, Operator};
 use crate::{names, outlook, table};
 

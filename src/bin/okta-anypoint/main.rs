@@ -3,6 +3,7 @@
 mod backup;
 mod completions;
 mod console;
+mod csv;
 mod demo;
 mod doctor;
 mod duration;

@@ -1,37 +1,8 @@
-//! What would follow for a subject, in words.
+//! A failure that would follow, for machines.
 
 use okta_anypoint::failure::Failure;
-use okta_anypoint::provision::Step;
-use serde::Serialize;
 
-/// One thing that would be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Planned {
-    /// The action's name, as in metrics.
-    pub action: String,
-    /// What it does, in words; opaque ids and usernames only.
-    pub what: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl Planned {
-    /// A step for people.
-    pub fn from_step(step: &Step) -> Self {
-        Self {
-            action: step.action.to_string(),
-            what: step.what.clone(),
-            reason: step.reason.to_string(),
-        }
-    }
-
-    /// Steps for people.
-    pub fn from_steps(steps: &[Step]) -> Vec<Self> {
-        steps.iter().map(Self::from_step).collect()
-    }
-}
-
-/// A failure for machines.
+/// The fields that `explain` and `link` show.
 pub fn failure_json(failure: &Failure) -> serde_json::Value {
     serde_json::json!({
         "side": failure.side,

@@ -25,7 +25,8 @@ const RUN_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// Show what a reconcile would do, changing nothing.
 ///
-/// Reads both sides whole, exactly as a reconcile does. Exits 1 if something could not be planned, or
+/// Reads both sides whole, exactly as a reconcile does. Works before there is a file: then nothing is linked
+/// yet, and none is made. Exits 1 if something could not be planned, or
 /// if a reconcile would stop at MAX_DEACTIVATIONS.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

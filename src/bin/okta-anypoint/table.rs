@@ -19,7 +19,7 @@ use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{EngineSettings, Kept, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
-use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::telemetry::{Metrics, visible};
 use okta_anypoint::wiring::{self, Table};
 use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
 
@@ -55,6 +55,7 @@ pub fn sqlite(database: &Database, kept: Kept, clock: &Arc<dyn Clock>) -> Table 
 }
 
 /// A place that was named.
+#[derive(Debug, Clone)]
 pub enum Place {
     File(PathBuf),
     DynamoDb(String),
@@ -167,7 +168,7 @@ pub fn clock() -> Arc<dyn Clock> {
 pub enum Access {
     /// It reads: the file is neither made nor changed.
     Read,
-    /// It plans, on a copy in memory: a run notes that it is at work.
+    /// It plans, on a copy in memory: a run notes that it is at work. A file that is missing counts as empty.
     Plan,
     /// It writes.
     Write,
@@ -192,6 +193,15 @@ async fn open(
     }
 }
 
+/// The table of a place, to read it. How long records are kept does not matter then.
+pub async fn to_read(place: Place) -> Result<Table> {
+    let kept = Kept {
+        event_days: 1,
+        audit_days: 1,
+    };
+    Ok(open(place, Access::Read, kept, &clock()).await?.0)
+}
+
 /// `serve`'s file alone.
 pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQueue>)> {
     let mut reader = Reader::of_environment();
@@ -200,8 +210,22 @@ pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQu
     open(Place::File(file.to_owned()), access, kept, &clock()).await
 }
 
-/// An existing file: a misspelt name must not make an empty database.
+/// An existing file, but to plan: a misspelt name must not make an empty database.
 fn open_file(file: &Path, access: Access) -> Result<Database> {
+    // In a folder that is not there, the name is misspelt.
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let could_be_made = folder.is_none_or(Path::is_dir) && !file.try_exists().unwrap_or(true);
+    if access == Access::Plan && could_be_made {
+        // A first look comes before there is anything to keep.
+        let note = format!(
+            "there is no file {} yet: this is the plan of a first run, and makes none",
+            file.display()
+        );
+        eprintln!("{}", visible(&note));
+        return Ok(Database::in_memory()?);
+    }
     existing(file)?;
     Ok(match access {
         Access::Read => Database::open_to_read(file)?,

@@ -6,10 +6,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
+use crate::insight::{Inbox, LastRun, last_runs, usual_interval};
+use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::depth;
 use crate::schedule::{CREDENTIAL, NotedCredential};
+use crate::serve::Intervals;
 use crate::sqlite::Database;
 
+use super::page::Names;
 use super::series::{Bar, Window, series};
 
 /// Records on one page.
@@ -30,6 +34,10 @@ pub struct States {
     pub failed_retryable: i64,
     /// Failed for good.
     pub failed_permanent: i64,
+    /// Held by the brake.
+    pub held: i64,
+    /// Looked at once; a second look is due.
+    pub waiting: i64,
 }
 
 /// How full the queue is.
@@ -52,7 +60,7 @@ pub struct Queued {
 pub struct Event {
     /// Its uuid.
     pub uuid: String,
-    /// `queued`, `in_progress`, `done`, `failed`.
+    /// `queued`, or as the record says.
     pub state: String,
     /// Okta's event type, or `reconcile`.
     pub event_type: String,
@@ -85,7 +93,18 @@ pub struct Filter {
     pub page: u32,
 }
 
-/// One link, by opaque ids.
+/// Whose links to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// A part of an id, or of a name where names are shown; all when empty.
+    pub text: String,
+    /// Whether names are shown, and searched.
+    pub names: Names,
+    /// The page, from 0.
+    pub page: u32,
+}
+
+/// One link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// `user` or `group`.
@@ -94,6 +113,8 @@ pub struct Link {
     pub okta_id: String,
     /// The Anypoint object.
     pub anypoint_id: String,
+    /// The username or team name.
+    pub name: String,
     /// How the link came to be.
     pub origin: String,
 }
@@ -130,6 +151,39 @@ pub struct Overview {
     pub credential: Option<NotedCredential>,
     /// Throughput and lag over time.
     pub series: Vec<Bar>,
+}
+
+/// What the verdict is about.
+#[derive(Debug, Clone, Default)]
+pub struct Situation {
+    /// What is open.
+    pub inbox: Inbox,
+    /// The last run of each task.
+    pub runs: Vec<LastRun>,
+    /// Since when an operator has paused changes.
+    pub paused_since_ms: Option<i64>,
+    /// What the settings say of changes.
+    pub changes: Changes,
+}
+
+impl Situation {
+    /// Reads it. A task is overdue after twice its interval, or after the time that the alert rules know.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn read(ports: &Ports, intervals: Intervals, now_ms: i64) -> Result<Self, Failure> {
+        let interval = |task| {
+            let every = intervals.each().into_iter().find(|(each, _)| *each == task);
+            let every = every.and_then(|(_, every)| every)?;
+            Some(every.saturating_mul(2).max(usual_interval(task)?))
+        };
+        Ok(Self {
+            inbox: Inbox::read(&*ports.ledger).await?,
+            runs: last_runs(&*ports.documents, interval, now_ms).await?,
+            paused_since_ms: paused_since(&*ports.documents).await?,
+            changes: ports.policy.changes,
+        })
+    }
 }
 
 /// What the file says in numbers.
@@ -209,22 +263,36 @@ pub async fn events(
 }
 
 /// Reads one page of links, and whether there is a next one.
-pub async fn links(database: &Database, page: u32) -> Result<(Vec<Link>, bool), Failure> {
+pub async fn links(database: &Database, search: Search) -> Result<(Vec<Link>, bool), Failure> {
     database
         .read(Side::Table, move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT 'user', okta_user, anypoint_id, origin FROM user_links UNION ALL \
-                 SELECT 'group', okta_group, team_id, origin FROM team_links \
-                 ORDER BY 1, 2 LIMIT ?1 OFFSET ?2",
+                "SELECT kind, okta_id, anypoint_id, name, origin FROM (\
+                 SELECT 'user' AS kind, okta_user AS okta_id, anypoint_id, username AS name, origin \
+                 FROM user_links UNION ALL \
+                 SELECT 'group', okta_group, team_id, team_name, origin FROM team_links) \
+                 WHERE :text = '' OR instr(lower(kind || '#' || okta_id), lower(:text)) > 0 \
+                 OR instr(lower(anypoint_id), lower(:text)) > 0 \
+                 OR (:names AND instr(lower(name), lower(:text)) > 0) \
+                 ORDER BY kind, okta_id LIMIT :limit OFFSET :offset",
             )?;
-            let rows = statement.query_map((PAGE + 1, page.saturating_mul(PAGE)), |row| {
-                Ok(Link {
-                    kind: row.get(0)?,
-                    okta_id: row.get(1)?,
-                    anypoint_id: row.get(2)?,
-                    origin: row.get(3)?,
-                })
-            })?;
+            let rows = statement.query_map(
+                named_params! {
+                    ":text": search.text,
+                    ":names": search.names == Names::Shown,
+                    ":limit": PAGE + 1,
+                    ":offset": search.page.saturating_mul(PAGE),
+                },
+                |row| {
+                    Ok(Link {
+                        kind: row.get(0)?,
+                        okta_id: row.get(1)?,
+                        anypoint_id: row.get(2)?,
+                        name: row.get(3)?,
+                        origin: row.get(4)?,
+                    })
+                },
+            )?;
             let mut found: Vec<Link> = rows.collect::<rusqlite::Result<_>>()?;
             let more = found.len() > PAGE as usize;
             found.truncate(PAGE as usize);
@@ -261,7 +329,8 @@ fn states(connection: &Connection) -> rusqlite::Result<States> {
     connection.query_row(
         "SELECT COALESCE(SUM(status = 'in_progress'), 0), COALESCE(SUM(status = 'done'), 0), \
          COALESCE(SUM(status = 'failed' AND error_class = 'retryable'), 0), \
-         COALESCE(SUM(status = 'failed' AND error_class <> 'retryable'), 0) FROM events",
+         COALESCE(SUM(status = 'failed' AND error_class <> 'retryable'), 0), \
+         COALESCE(SUM(status = 'held'), 0), COALESCE(SUM(status = 'waiting'), 0) FROM events",
         [],
         |row| {
             Ok(States {
@@ -269,6 +338,8 @@ fn states(connection: &Connection) -> rusqlite::Result<States> {
                 done: row.get(1)?,
                 failed_retryable: row.get(2)?,
                 failed_permanent: row.get(3)?,
+                held: row.get(4)?,
+                waiting: row.get(5)?,
             })
         },
     )

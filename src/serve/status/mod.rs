@@ -1,15 +1,18 @@
 //! The read-only status page, on an address of its own.
 //!
-//! It answers `GET` only, loads nothing from elsewhere, runs no script, and shows opaque ids, never
-//! names. Its pages go to a browser that also visits other sites: a request that names a host which
+//! It answers `GET` only, loads nothing from elsewhere and runs no script. Names are shown, and Okta and Anypoint
+//! are asked about a user or group, only for a browser on this machine; everybody else sees opaque ids. Its pages go to a browser that also visits other sites: a request that names a host which
 //! is not an address or `localhost` is refused, so that no site can have its own name point here and
 //! read (DNS rebinding).
 
 mod data;
+mod failures;
 mod page;
 mod plot;
 mod series;
+mod subject;
 mod text;
+mod verdict;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,19 +23,21 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::figures::Totals;
 use crate::clock::Clock;
 use crate::failure::Failure;
+use crate::provision::Ports;
 use crate::sqlite::Database;
 
-use super::Door;
 use super::connections::{Held, Pressure};
-use data::{Filter, Probe};
-use page::Frame;
+use super::{Door, Intervals};
+use data::{Filter, Probe, Search, Situation};
+use page::{Frame, Names};
 use series::WINDOWS;
+use subject::Dossier;
 
 pub use data::Figures;
 pub use text::shell_word;
@@ -54,39 +59,42 @@ pub struct Status {
 }
 
 struct Shared {
-    reads: Database,
-    writes: Database,
-    data: String,
-    door: Door,
-    clock: Arc<dyn Clock>,
+    source: Source,
+    looks: Semaphore,
     started_ms: i64,
-    totals: Arc<Totals>,
-    stop: watch::Receiver<bool>,
 }
 
+/// What the page shows, and where it reads.
+pub struct Source {
+    /// A connection of the page's own.
+    pub reads: Database,
+    /// The connection of those who work.
+    pub writes: Database,
+    /// Both remotes, and the table through `reads`.
+    pub ports: Ports,
+    /// How often the tasks run.
+    pub intervals: Intervals,
+    /// What the file is called.
+    pub data: String,
+    /// The hook's.
+    pub door: Door,
+    /// What was counted.
+    pub totals: Arc<Totals>,
+    /// Whether it is time to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Looks at both sides at once: people wait for each other, and nobody who works waits for them.
+const LOOKS: usize = 2;
+
 impl Status {
-    /// A status page that reads through `reads`, a connection of its own, and calls the file `data`.
-    /// `writes` is the connection of those who work, `door` the hook's.
-    pub fn new(
-        reads: Database,
-        writes: Database,
-        data: String,
-        door: Door,
-        clock: Arc<dyn Clock>,
-        totals: Arc<Totals>,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
-        let started_ms = clock.now_ms();
+    /// A status page of this source.
+    pub fn new(source: Source) -> Self {
         Self {
             shared: Arc::new(Shared {
-                reads,
-                writes,
-                data,
-                door,
-                clock,
-                started_ms,
-                totals,
-                stop,
+                started_ms: source.ports.clock.now_ms(),
+                looks: Semaphore::new(LOOKS),
+                source,
             }),
         }
     }
@@ -113,7 +121,11 @@ impl Status {
             url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        match self.page(request.uri().path(), &query).await {
+        let names = match is_from_here(&request) {
+            true => Names::Shown,
+            false => Names::Hidden,
+        };
+        match self.page(request.uri().path(), &query, names).await {
             Ok(reply) => reply,
             Err(failure) => {
                 tracing::error!("the status page cannot be shown: {failure}");
@@ -122,9 +134,14 @@ impl Status {
         }
     }
 
-    async fn page(&self, path: &str, query: &HashMap<String, String>) -> Result<Reply, Failure> {
-        let shared = &self.shared;
-        let now_ms = shared.clock.now_ms();
+    async fn page(
+        &self,
+        path: &str,
+        query: &HashMap<String, String>,
+        names: Names,
+    ) -> Result<Reply, Failure> {
+        let source = &self.shared.source;
+        let now_ms = self.clock().now_ms();
         let value = |name: &str| query.get(name).map_or("", |value| value.trim()).to_owned();
         let page = value("page").parse().unwrap_or(0);
         let filter = Filter {
@@ -137,22 +154,39 @@ impl Status {
         let window = window.unwrap_or(WINDOWS[0]);
         Ok(match path {
             "/" => {
-                let overview = data::overview(&shared.reads, now_ms, window).await?;
-                html(200, self.frame().overview(&overview, window))
+                let overview = data::overview(&source.reads, now_ms, window).await?;
+                let situation = Situation::read(&source.ports, source.intervals, now_ms).await?;
+                html(200, self.frame().overview(&overview, &situation, window))
             }
             "/events" => {
-                let (events, more) = data::events(&shared.reads, filter.clone(), now_ms).await?;
+                let (events, more) = data::events(&source.reads, filter.clone(), now_ms).await?;
                 html(200, self.frame().events(&events, &filter, more))
             }
             "/links" => {
-                let (links, more) = data::links(&shared.reads, page).await?;
-                html(200, self.frame().links(&links, page, more))
+                let search = Search {
+                    text: value("q"),
+                    names,
+                    page,
+                };
+                let (links, more) = data::links(&source.reads, search.clone()).await?;
+                html(200, self.frame().links(&links, &search, more))
             }
+            "/subject" => match value("id").parse() {
+                Ok(subject) => {
+                    let _turn = self.shared.looks.acquire().await;
+                    let dossier = Dossier::read(&source.ports, subject, names).await?;
+                    html(200, self.frame().subject(&dossier))
+                }
+                Err(_) => plain(404, "name a user or group: /subject?id=user%2300u...\n"),
+            },
             "/status.json" => {
-                let overview = data::overview(&shared.reads, now_ms, window).await?;
-                let (events, more) = data::events(&shared.reads, filter, now_ms).await?;
+                let overview = data::overview(&source.reads, now_ms, window).await?;
+                let (events, more) = data::events(&source.reads, filter, now_ms).await?;
+                let situation = Situation::read(&source.ports, source.intervals, now_ms).await?;
+                let (_, said) = verdict::verdict(&situation, &overview.queue, now_ms);
                 let status = json!({
-                    "overview": overview, "events": events, "more_events": more, "door": shared.door.figures(),
+                    "verdict": said, "causes": situation.inbox.failures, "held": situation.inbox.held,
+                    "overview": overview, "events": events, "more_events": more, "door": source.door.figures(),
                 });
                 reply(200, "application/json", status.to_string())
             }
@@ -163,10 +197,10 @@ impl Status {
 
     /// Whether a delivery would be taken: the file can be written, and nobody asked to stop.
     async fn ready<B>(&self, request: &Request<B>) -> Reply {
-        if *self.shared.stop.borrow() {
+        if *self.shared.source.stop.borrow() {
             return plain(503, "stopping\n");
         }
-        let pressure = self.shared.door.connections.pressure();
+        let pressure = self.shared.source.door.connections.pressure();
         if pressure == Pressure::Full {
             return plain(503, "all connections are in use\n");
         }
@@ -174,13 +208,13 @@ impl Status {
             true => Probe::Write,
             false => Probe::Lock,
         };
-        match timeout(PROBE, data::probe(&self.shared.writes, probe)).await {
+        match timeout(PROBE, data::probe(&self.shared.source.writes, probe)).await {
             Ok(Ok(())) if pressure == Pressure::Evicting => plain(
                 200,
                 "ready, but connections run out: idle ones were closed for new ones in the last minute\n",
             ),
             Ok(Ok(())) => plain(200, "ready\n"),
-            Ok(Err(failure)) => match self.shared.writes.loss() {
+            Ok(Err(failure)) => match self.shared.source.writes.loss() {
                 // The log says so once.
                 Some(loss) => {
                     let text = format!("the data file was {}\n", loss.as_str());
@@ -196,12 +230,12 @@ impl Status {
     }
 
     async fn metrics(&self) -> Reply {
-        let now_ms = self.shared.clock.now_ms();
-        match timeout(PROBE, data::figures(&self.shared.reads, now_ms)).await {
+        let now_ms = self.clock().now_ms();
+        match timeout(PROBE, data::figures(&self.shared.source.reads, now_ms)).await {
             Ok(Ok(figures)) => reply(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
-                self.shared.totals.text(&figures),
+                self.shared.source.totals.text(&figures),
             ),
             Ok(Err(failure)) => {
                 tracing::error!("the metrics cannot be read: {failure}");
@@ -211,10 +245,14 @@ impl Status {
         }
     }
 
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.source.ports.clock
+    }
+
     fn frame(&self) -> Frame<'_> {
         Frame {
-            data: &self.shared.data,
-            now_ms: self.shared.clock.now_ms(),
+            data: &self.shared.source.data,
+            now_ms: self.clock().now_ms(),
             started_ms: self.shared.started_ms,
         }
     }

@@ -2,21 +2,27 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use crate::okta::{Outlook, RENEWAL};
 use crate::schedule::NotedCredential;
 
-use super::data::{Event, Filter, Link, Overview};
+use super::data::{Event, Filter, Link, Overview, Search, Situation};
+use super::failures::tasks;
 use super::plot;
 use super::series::{WINDOWS, Window};
-use super::text::{Escaped, count, shell_word, span, time};
+use super::text::{Escaped, count, span, subject_link, time, to_f64};
+use super::verdict::verdict;
 
 /// Seconds after which the overview is loaded again by itself.
 const REFRESH: u32 = 10;
-/// How advice is marked in a recorded failure.
-const ADVICE: &str = " What to do: ";
 
+/// Whether names are shown: to a browser on this machine only, which no other site sent here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Usernames and team names.
+    Shown,
+    /// Opaque ids only.
+    Hidden,
+}
 /// What every page needs.
 pub struct Frame<'a> {
     /// The database file, as it was given.
@@ -29,8 +35,23 @@ pub struct Frame<'a> {
 
 impl Frame<'_> {
     /// The overview.
-    pub fn overview(&self, overview: &Overview, window: Window) -> String {
-        let mut main = tiles(overview);
+    pub fn overview(&self, overview: &Overview, situation: &Situation, window: Window) -> String {
+        let (tone, text) = verdict(situation, &overview.queue, self.now_ms);
+        let mut main = format!(
+            "<p class=\"card verdict {}\"><b>{}</b></p>",
+            tone.class(),
+            Escaped(text)
+        );
+        main.push_str(&tiles(overview));
+        tasks(&mut main, &situation.runs, self.now_ms);
+        self.failures(&mut main, overview, situation);
+        if !overview.dead_letters.is_empty() {
+            main.push_str(
+                "<h2 id=\"dead\">Set aside</h2><p class=\"soft\">Tried as often as allowed. They stay \
+                 until they are replayed.</p>",
+            );
+            table(&mut main, &overview.dead_letters);
+        }
         main.push_str("<h2 class=\"choices\">Over time");
         for choice in WINDOWS {
             let current = if choice == window {
@@ -54,22 +75,6 @@ impl Frame<'_> {
             plot::throughput(&overview.series),
             plot::lag(&overview.series)
         );
-        main.push_str("<h2 id=\"failures\">Failures</h2>");
-        if overview.failures.is_empty() && overview.dead_letters.is_empty() {
-            main.push_str("<p class=\"card empty\">Nothing has failed.</p>");
-        }
-        for event in &overview.failures {
-            self.failure(&mut main, event);
-        }
-        if !overview.dead_letters.is_empty() {
-            main.push_str(
-                "<h2 id=\"dead\">Set aside</h2><p class=\"soft\">Tried as often as allowed. They stay \
-                 until they are replayed.</p>",
-            );
-            table(&mut main, &overview.dead_letters);
-        }
-        main.push_str("<h2>Scheduled tasks</h2>");
-        reports(&mut main, &overview.reports, self.now_ms);
         if let Some(noted) = &overview.credential {
             credential(&mut main, noted, self.now_ms);
         }
@@ -87,6 +92,9 @@ impl Frame<'_> {
             ("in_progress", "in progress"),
             ("done", "done"),
             ("failed", "failed"),
+            ("held", "held"),
+            ("waiting", "waiting"),
+            ("resolved", "resolved"),
         ] {
             let chosen = if value == filter.state {
                 " selected"
@@ -119,31 +127,55 @@ impl Frame<'_> {
     }
 
     /// A page of links.
-    pub fn links(&self, links: &[Link], page: u32, more: bool) -> String {
-        let mut main = String::from(
+    pub fn links(&self, links: &[Link], search: &Search, more: bool) -> String {
+        let is_named = search.names == Names::Shown;
+        let what = if is_named { "Id or name" } else { "Id" };
+        let mut main = format!(
             "<h2>Links</h2><p class=\"soft\">Which Okta object belongs to which Anypoint object. Only \
-             linked objects are ever changed.</p>",
+             linked objects are ever changed.{}</p><form method=\"get\" action=\"/links\"><label>{what}\
+             <input name=\"q\" value=\"{}\"></label><button>Search</button> <a href=\"/links\">Clear</a></form>",
+            if is_named {
+                ""
+            } else {
+                " Names are shown only to a browser on the machine that serves this page."
+            },
+            Escaped(&search.text)
         );
         if links.is_empty() {
-            main.push_str("<p class=\"card empty\">Nothing is linked yet.</p>");
+            main.push_str(if search.text.is_empty() {
+                "<p class=\"card empty\">Nothing is linked yet.</p>"
+            } else {
+                "<p class=\"card empty\">No link matches.</p>"
+            });
         } else {
-            main.push_str(
-                "<div class=\"scroll\"><table><thead><tr><th>Kind<th>Okta<th>Anypoint<th>Origin\
-                 </tr></thead><tbody>",
-            );
+            main.push_str("<div class=\"scroll\"><table><thead><tr>");
+            if is_named {
+                main.push_str("<th>Name");
+            }
+            main.push_str("<th>Okta<th>Anypoint<th>Origin</tr></thead><tbody>");
             for link in links {
+                main.push_str("<tr>");
+                if is_named {
+                    let _ = write!(main, "<td><b>{}</b>", Escaped(&link.name));
+                }
                 let _ = write!(
                     main,
-                    "<tr><td>{}<td><code>{}</code><td><code>{}</code><td>{}</tr>",
-                    Escaped(&link.kind),
-                    Escaped(&link.okta_id),
+                    "<td>{}<td><code>{}</code><td>{}</tr>",
+                    subject_link(&format!("{}#{}", link.kind, link.okta_id)),
                     Escaped(&link.anypoint_id),
                     Escaped(&link.origin)
                 );
             }
             main.push_str("</tbody></table></div>");
         }
-        pager(&mut main, page, more, |page| format!("/links?page={page}"));
+        let address = |page: u32| {
+            let query: String = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("q", &search.text)
+                .append_pair("page", &page.to_string())
+                .finish();
+            format!("/links?{query}")
+        };
+        pager(&mut main, search.page, more, address);
         self.page("Links", "/links", &main)
     }
 
@@ -153,53 +185,8 @@ impl Frame<'_> {
         self.page("Trouble", "", &main)
     }
 
-    fn failure(&self, main: &mut String, event: &Event) {
-        let again = event.error_class.as_deref() == Some("retryable") && !event.dead;
-        let error = event.error.as_deref().unwrap_or_default();
-        let (what, advice) = error.split_once(ADVICE).unwrap_or((error, ""));
-        let _ = write!(
-            main,
-            "<article class=\"card failure{}\"><p><b>{}</b></p>",
-            if again { " again" } else { "" },
-            Escaped(what)
-        );
-        if !advice.is_empty() {
-            let _ = write!(main, "<p>What to do: {}</p>", Escaped(advice));
-        }
-        if let Some(at_ms) = event.next_try_ms {
-            let _ = write!(
-                main,
-                "<p>Tried again by itself in {}.</p>",
-                span(to_f64(at_ms - self.now_ms))
-            );
-        }
-        let replay = format!(
-            "okta-anypoint replay {} --data {}",
-            event.uuid,
-            shell_word(self.data)
-        );
-        let _ = write!(
-            main,
-            "<p>{}: <code>{}</code></p><p class=\"soft\">{} · \
-             <a href=\"/events?subject={}\">{}</a> · {} UTC · {} attempt{}</p></article>",
-            if again {
-                "To do it again now"
-            } else {
-                "Then do it again"
-            },
-            Escaped(replay),
-            Escaped(&event.event_type),
-            Escaped(
-                url::form_urlencoded::byte_serialize(event.subject.as_bytes()).collect::<String>()
-            ),
-            Escaped(&event.subject),
-            Escaped(time(event.updated_at_ms)),
-            event.attempts,
-            if event.attempts == 1 { "" } else { "s" }
-        );
-    }
-
-    fn page(&self, title: &str, here: &str, main: &str) -> String {
+    /// Puts the frame around what is shown.
+    pub fn page(&self, title: &str, here: &str, main: &str) -> String {
         let mut nav = String::new();
         for (address, name) in [
             ("/", "Overview"),
@@ -280,6 +267,12 @@ fn tiles(overview: &Overview) -> String {
         good,
         "failed for good",
     );
+    tile(
+        "/events?state=held",
+        tone(events.held, "bad"),
+        events.held,
+        "held by the brake",
+    );
     tile("/#dead", tone(queue.dead, "bad"), queue.dead, "set aside");
     tile("/links", "", links("user"), "linked users");
     tile("/links", "", links("group"), "linked teams");
@@ -290,18 +283,18 @@ fn tiles(overview: &Overview) -> String {
 fn table(main: &mut String, events: &[Event]) {
     main.push_str(
         "<div class=\"scroll\"><table><thead><tr><th>State<th>Event<th>User or group<th>Published \
-         (UTC)<th>Written (UTC)<th>Attempts</tr></thead><tbody>",
+         (UTC)<th>Written (UTC)<th>Tries</tr></thead><tbody>",
     );
     for event in events {
         let published = event.published.get(..19).unwrap_or(&event.published);
         let _ = write!(
             main,
             "<tr><td class=\"state state-{0}\">{0}<td>{1}<code class=\"uuid\">{6}</code>\
-             <td><code>{2}</code><td class=\"time\" data-label=\"Published\">{3}\
-             <td class=\"time\" data-label=\"Written\">{4}<td class=\"number\" data-label=\"Attempts\">{5}",
+             <td>{2}<td class=\"time\" data-label=\"Published\">{3}\
+             <td class=\"time\" data-label=\"Written\">{4}<td class=\"number\" data-label=\"Tries\">{5}",
             Escaped(&event.state),
             Escaped(&event.event_type),
-            Escaped(&event.subject),
+            subject_link(&event.subject),
             Escaped(published.replace('T', " ")),
             Escaped(time(event.updated_at_ms)),
             event.attempts,
@@ -333,61 +326,6 @@ fn pager(main: &mut String, page: u32, more: bool, address: impl Fn(u32) -> Stri
     }
 }
 
-fn reports(main: &mut String, reports: &[Value], now_ms: i64) {
-    if reports.is_empty() {
-        main.push_str("<p class=\"card empty\">No task has run yet.</p>");
-        return;
-    }
-    main.push_str(
-        "<div class=\"scroll\"><table><thead><tr><th>Task<th>Outcome<th>Mode<th>Began (UTC)<th>Took\
-         <th>Counts</tr></thead><tbody>",
-    );
-    for report in reports {
-        let text = |name: &str| report[name].as_str().unwrap_or_default();
-        let began: Option<jiff::Timestamp> = text("started_at").parse().ok();
-        let (began, age) = match began.map(jiff::Timestamp::as_millisecond) {
-            Some(at_ms) => (time(at_ms), format!("{} ago", span(to_f64(now_ms - at_ms)))),
-            None => (text("started_at").to_owned(), String::new()),
-        };
-        let counts: Vec<String> = report["counts"]
-            .as_object()
-            .map_or_else(Vec::new, |counts| {
-                let shown = counts
-                    .iter()
-                    .map(|(name, count)| format!("{}: {count}", name.replace('_', " ")));
-                shown.collect()
-            });
-        let state = match text("outcome") {
-            "completed" => "done",
-            "stopped" => "failed",
-            _ => "queued",
-        };
-        let _ = write!(
-            main,
-            "<tr><td>{}<td class=\"state state-{state}\">{}<td data-label=\"Mode\">{}\
-             <td class=\"time\" data-label=\"Began\">{}<br><span class=\"soft\">{}</span>\
-             <td class=\"number\" data-label=\"Took\">{}<td>{}",
-            Escaped(text("task").replace('_', "-")),
-            Escaped(text("outcome")),
-            Escaped(text("mode")),
-            Escaped(began),
-            Escaped(age),
-            span(report["took_ms"].as_f64().unwrap_or_default()),
-            Escaped(counts.join(", ")),
-        );
-        if !text("message").is_empty() {
-            let _ = write!(
-                main,
-                "{}<span class=\"soft\">{}</span>",
-                if counts.is_empty() { "" } else { "<br>" },
-                Escaped(text("message"))
-            );
-        }
-        main.push_str("</tr>");
-    }
-    main.push_str("</tbody></table></div>");
-}
-
 fn credential(main: &mut String, noted: &NotedCredential, now_ms: i64) {
     let (outlook, text) = noted.life.outlook(now_ms);
     let (card, advice) = match outlook {
@@ -407,12 +345,4 @@ fn credential(main: &mut String, noted: &NotedCredential, now_ms: i64) {
         "<p class=\"soft\">Asked {} ago, by a reconcile.</p></div>",
         span(to_f64(now_ms - noted.checked_at_ms))
     );
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "shown with three digits at most"
-)]
-fn to_f64(ms: i64) -> f64 {
-    ms.max(0) as f64
 }

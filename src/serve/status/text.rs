@@ -2,7 +2,22 @@
 
 use std::fmt::{self, Write as _};
 
+use url::form_urlencoded::byte_serialize;
+
 use crate::clock::rfc3339;
+use crate::ids::Subject;
+
+/// A subject that leads to its page; other text as it is.
+pub fn subject_link(subject: &str) -> String {
+    let code = format!("<code>{}</code>", Escaped(subject));
+    match subject.parse::<Subject>() {
+        Ok(_) => {
+            let id: String = byte_serialize(subject.as_bytes()).collect();
+            format!("<a href=\"/subject?id={}\">{code}</a>", Escaped(id))
+        }
+        Err(_) => code,
+    }
+}
 
 /// Shows text so that it is text in HTML, also inside a quoted attribute.
 pub struct Escaped<T>(pub T);
@@ -63,6 +78,15 @@ pub fn count(number: i64) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
+/// Milliseconds for [`span`].
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "shown with three digits at most"
+)]
+pub fn to_f64(ms: i64) -> f64 {
+    ms.max(0) as f64
+}
+
 /// An argument as a shell takes it.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
@@ -83,6 +107,15 @@ mod tests {
             Escaped("<script>\"'&").to_string(),
             "&lt;script&gt;&quot;&#39;&amp;"
         );
+    }
+
+    #[test]
+    fn only_a_subject_leads_to_a_page() {
+        assert_eq!(
+            subject_link("user#00u1"),
+            "<a href=\"/subject?id=user%2300u1\"><code>user#00u1</code></a>"
+        );
+        assert_eq!(subject_link("<b>"), "<code>&lt;b&gt;</code>");
     }
 
     #[test]

@@ -48,6 +48,8 @@ async fn the_demo_can_be_read() {
         .says("06-user-assigned  ok")
         .says("create account \"ada_lovelace\" (the user is assigned and has no account)")
         .says("team \"Integration Engineers\": ada_king, kjohnson")
-        .says("steps ended as expected");
+        .says("steps ended as expected")
+        .says("* marks what the step changed")
+        .says("What next:");
     assert_eq!(ran.err, "");
 }

@@ -14,7 +14,7 @@ use crate::servers;
 const KEY: &str = include_str!("../data/test-only-p256.jwk.json");
 
 /// Registers a hook that is as it should be, without a receiver.
-fn with_good_hook(desk: &Desk) {
+pub(super) fn with_good_hook(desk: &Desk) {
     let mut world = desk.okta.world();
     let events = okta_anypoint::event::HOOK_EVENT_TYPES.map(str::to_owned);
     let filter: BTreeMap<_, _> = okta_anypoint::event::app_event_types()
@@ -33,7 +33,7 @@ fn with_good_hook(desk: &Desk) {
     world.hooks.insert("whoCLI1".to_owned(), hook.unwrap());
 }
 
-fn failed(ran: &Ran) -> BTreeMap<String, Value> {
+pub(super) fn failed(ran: &Ran) -> BTreeMap<String, Value> {
     let result = ran.json();
     assert_eq!(result["ok"], ran.code == 0);
     let checks = result["checks"].as_array().unwrap();
@@ -152,6 +152,23 @@ async fn the_doctor_says_when_the_credential_ends() {
     assert!(found.contains("no end"), "{found}");
     let tokens = desk.okta.traffic().count(&http::Method::GET, "api-tokens");
     assert_eq!(tokens, 0);
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_follows_from_single_sign_on() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    desk.on_file(&["doctor"])
+        .await
+        .expect(0)
+        .says("single sign-on: the organization names no identity provider");
+    let provider = "4a7c0f7e-0000-4000-8000-000000000001".to_owned();
+    desk.anypoint.world().identity_provider = Some(provider);
+    desk.on_file(&["doctor"])
+        .await
+        .expect(0)
+        .says("a deactivation disables the native one only")
+        .says("docs/single-sign-on.md");
 }
 
 type Break = fn(&Desk);
@@ -401,8 +418,13 @@ async fn the_table_and_the_queue_are_looked_at() {
         .expect(0)
         .says("expires_at");
 
-    // The operator's commands on the same table.
+    // The operator's commands on the same table, which is empty at first.
     let user = desk.assigned("lin", "lin_example");
+    let planned = desk.run_with(&changes, &["plan", "--json"]).await.expect(0);
+    assert_eq!(
+        planned.json()["differences"][0]["subject"],
+        format!("user#{user}")
+    );
     desk.run_with(&changes, &["push", &user]).await.expect(0);
     let events = desk
         .run_with(&changes, &["events", "--json"])
@@ -410,6 +432,17 @@ async fn the_table_and_the_queue_are_looked_at() {
         .expect(0)
         .json();
     assert_eq!(events["events"][0]["subject"], format!("user#{user}"));
+
+    // What is open is counted there, too.
+    let refused = desk.assigned("bob", "not a username");
+    desk.run_with(&changes, &["push", &refused]).await.expect(1);
+    let ran = desk
+        .run_with(&changes, &["doctor", "--json"])
+        .await
+        .expect(1);
+    let found = failed(&ran);
+    let open = found["work/open failures"]["found"].as_str().unwrap();
+    assert!(open.contains("username_invalid (1)"), "{open}");
 }
 
 /// A copy that was put in place by hand can be read by others, and so can what SQLite makes beside it.

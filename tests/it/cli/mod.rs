@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod hook;
+mod inbox;
 mod operate;
 mod output;
 mod readme;

@@ -137,3 +137,25 @@ async fn what_could_not_be_applied_is_a_problem() {
             .is_some()
     );
 }
+
+/// The first command of a new operator: nothing is there yet, and nothing is made.
+#[tokio::test]
+async fn a_plan_comes_before_there_is_a_file() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    std::fs::remove_file(&desk.data).unwrap();
+    let folder = desk.data.parent().unwrap();
+    let is_empty = || std::fs::read_dir(folder).unwrap().next().is_none();
+    assert!(is_empty());
+    let planned = desk.on_file(&["plan", "--json"]).await.expect(0);
+    let planned = planned.says("there is no file").json();
+    assert_eq!(planned["differences"][0]["subject"], format!("user#{user}"));
+    let said = desk.on_file(&["plan"]).await.expect(0);
+    let notes = said.err.lines().filter(|line| line.contains("no file"));
+    assert_eq!(notes.count(), 1, "{}", said.err);
+    // Whatever else is misspelt is refused.
+    desk.on_file(&["reconcile"]).await.expect(2);
+    let nowhere = ["plan", "--data", folder.to_str().unwrap()];
+    desk.run(&nowhere).await.expect(2);
+    assert!(is_empty() && !desk.wrote());
+}

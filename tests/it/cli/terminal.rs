@@ -16,7 +16,9 @@ struct Terminal {
 impl Terminal {
     /// Starts a command on the desk's file.
     fn start(desk: &Desk, arguments: &str) -> Self {
-        let line = format!("{PROGRAM} {arguments} --data {}", desk.data.display());
+        // Without a size of its own, a terminal has the one that people see most.
+        let file = desk.data.display();
+        let line = format!("stty cols 80 rows 24; {PROGRAM} {arguments} --data {file}");
         let mut script = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
             .env_clear()
@@ -123,4 +125,32 @@ async fn whoever_says_yes_beforehand_is_not_asked() {
     let (code, seen) = Terminal::start(&desk, "reconcile --yes").ended();
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains("[y/N]") && desk.wrote(), "{seen}");
+}
+
+/// Colours count for nothing in a table's width, and ids stay whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
+    let desk = Desk::new().await;
+    let done = desk.assigned("lin", "lin_example");
+    let failed = desk.assigned("kim", "kim x");
+    desk.on_file(&["push", &done, &failed]).await.expect(1);
+    for arguments in ["events", "events --failed"] {
+        let (code, shown) = Terminal::start(&desk, arguments).ended();
+        assert_eq!(code, 0, "{shown}");
+        assert!(shown.contains("\u{1b}["), "no colour: {shown}");
+        let plain = without_colour(&shown);
+        assert!(plain.contains(&format!("user#{failed}")), "{plain}");
+        for line in plain.lines().filter(|line| line.contains("user#")) {
+            assert!(line.trim_end().chars().count() <= 80, "{line}");
+        }
+    }
+}
+
+fn without_colour(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or("", |(_, rest)| rest));
+    }
+    plain
 }

@@ -9,7 +9,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::{Remotes, Serve, eventually};
 
 /// What headless Chromium prints for a page, told to do `what` with it.
-fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> String {
+fn in_browser_do(what: &[&str], path: &str, serve: &Serve, remotes: &Remotes) -> String {
     let browser = std::env::var_os("CHROMIUM")
         .map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
     let name = browser.display();
@@ -26,11 +26,9 @@ fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> St
             "--no-first-run",
         ])
         .args(["--disable-background-networking", "--window-size=1200,1500"])
+        .args(what)
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args([
-            what,
-            &format!("{}{path}", serve.status.trim_end_matches('/')),
-        ])
+        .arg(format!("{}{path}", serve.status.trim_end_matches('/')))
         .output()
         .unwrap();
     assert!(
@@ -43,7 +41,7 @@ fn in_browser_do(what: &str, path: &str, serve: &Serve, remotes: &Remotes) -> St
 
 /// The page's document after headless Chromium has loaded it.
 fn in_browser(path: &str, serve: &Serve, remotes: &Remotes) -> String {
-    let text = in_browser_do("--dump-dom", path, serve, remotes);
+    let text = in_browser_do(&["--dump-dom"], path, serve, remotes);
     assert!(!text.is_empty());
     text
 }
@@ -54,8 +52,17 @@ fn pictures(name: &str, paths: &[&str], serve: &Serve, remotes: &Remotes) {
         return;
     };
     for (number, path) in paths.iter().enumerate() {
-        let what = format!("--screenshot={folder}/{name}-{number}.png");
-        in_browser_do(&what, path, serve, remotes);
+        for width in [390, 1024, 1440] {
+            for scheme in ["light", "dark"] {
+                let what = format!("--screenshot={folder}/{name}-{number}-{width}-{scheme}.png");
+                let size = format!("--window-size={width},1900");
+                let scheme = match scheme {
+                    "dark" => "--force-dark-mode",
+                    _ => "--hide-scrollbars",
+                };
+                in_browser_do(&[&what, &size, scheme], path, serve, remotes);
+            }
+        }
     }
 }
 
@@ -134,6 +141,13 @@ async fn a_browser_shows_states_failures_and_plots() {
         "{overview}"
     );
     assert!(overview.contains("Tried again by itself in"), "{overview}");
+    assert!(
+        overview.contains("1 person waits for you. 1 person is tried again by itself."),
+        "{overview}"
+    );
+    let order = ["wait", "Scheduled tasks", "Failures", "Over time"];
+    let places = order.map(|text| overview.find(text).expect(text));
+    assert!(places.is_sorted(), "{places:?}");
     assert_eq!(overview.matches("<svg").count(), 2);
     assert_eq!(plotted(&overview), (1, 2), "{overview}");
     // No names, also where a failure is about one.
@@ -141,7 +155,9 @@ async fn a_browser_shows_states_failures_and_plots() {
         assert!(!overview.contains(name), "{name} is shown: {overview}");
     }
 
-    pictures("eventful", &["/", "/events", "/links"], &serve, &remotes);
+    let subject = format!("/subject?id=user%23{done}");
+    let paths = ["/", "/events", "/links", &subject];
+    pictures("eventful", &paths, &serve, &remotes);
     let filtered = |query: &str| in_browser(&format!("/events?{query}"), &serve, &remotes);
     let shows = |page: &str, users: [bool; 3]| {
         for (user, shown) in [&done, &refused, &later].into_iter().zip(users) {
@@ -212,7 +228,13 @@ async fn it_only_reads_and_only_for_this_machine() {
         ("localhost:1", 200),
         ("127.0.0.1", 200),
     ] {
-        for path in ["", "events", "links", "status.json"] {
+        for path in [
+            "",
+            "events",
+            "links",
+            "subject?id=user%2300u1",
+            "status.json",
+        ] {
             let request = remotes
                 .http
                 .get(format!("{}{path}", serve.status))
@@ -274,4 +296,100 @@ async fn health_and_readiness_tell_apart_what_is_wrong() {
         serve.overview(&remotes).await["events"]["done"],
         events.len()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_has_a_page_with_both_sides_and_its_history() {
+    let (remotes, serve, [done, refused, _]) = eventful().await;
+    let page = in_browser(&format!("/subject?id=user%23{done}"), &serve, &remotes);
+    for text in [
+        "<h2>ada ",
+        "Nothing: both sides are in sync.",
+        "<dt>app username</dt><dd>ada</dd>",
+        "<dt>enabled</dt><dd>yes</dd>",
+        "create account",
+        "no account → enabled",
+        "event application.user_membership.add",
+        "create_account",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let page = in_browser(&format!("/subject?id=user%23{refused}"), &serve, &remotes);
+    assert!(page.contains("What to do: "), "{page}");
+    assert!(page.contains("Nothing was changed."), "{page}");
+    assert!(
+        page.contains("<dd>no spaces allowed &lt;b&gt;</dd>"),
+        "{page}"
+    );
+    for bad in ["/subject", "/subject?id=00u1", "/subject?id=%3Cscript%3E"] {
+        assert_eq!(serve.get(&remotes, bad).await.0, 404, "{bad}");
+    }
+    let unknown = serve.get(&remotes, "/subject?id=user%2300uNOBODY").await;
+    assert!(unknown.0 == 200 && unknown.1.contains("No event is recorded."));
+    remotes.nothing_unexpected();
+}
+
+/// A page of another site can send a browser here, but it learns no name and has nobody called.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_site_asks_for_shows_no_names_and_calls_nobody() {
+    let (remotes, serve, [done, ..]) = eventful().await;
+    remotes.okta.traffic().clear();
+    let ask = async |path: &str, site: &str| {
+        let url = format!("{}{path}", serve.status);
+        let request = remotes.http.get(url).header("sec-fetch-site", site);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let subject = format!("subject?id=user%23{done}");
+    let calls = || {
+        let log = remotes.okta.traffic().log();
+        let about_them = log.iter().filter(|request| request.path.contains(&done));
+        about_them.count()
+    };
+    for path in [subject.as_str(), "links", "links?q=ada"] {
+        let page = ask(path, "cross-site").await;
+        assert!(!page.contains(">ada"), "{path}: {page}");
+        assert!(!page.contains("username ada"), "{path}: {page}");
+    }
+    assert!(
+        ask("links?q=ada", "cross-site")
+            .await
+            .contains("No link matches.")
+    );
+    assert!(ask(&subject, "cross-site").await.contains("create account"));
+    assert_eq!(calls(), 0, "somebody was called");
+
+    assert!(ask(&subject, "same-origin").await.contains("<h2>ada "));
+    assert!(calls() > 0);
+    let found = ask("links?q=ADA", "none").await;
+    assert!(
+        found.contains("<b>ada</b>") && found.contains(&done),
+        "{found}"
+    );
+    assert!(!ask("links?q=nobody", "none").await.contains(&done));
+    assert!(
+        ask(&format!("links?q={done}"), "cross-site")
+            .await
+            .contains(&done)
+    );
+}
+
+/// Names come from Okta: whatever they hold is text.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_a_page_are_text() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let evil = "<script>document.title='owned'</script>\"'&";
+    let file = rusqlite::Connection::open(remotes.data()).unwrap();
+    let sql = "INSERT INTO team_links (okta_group, team_id, team_name, origin) VALUES (?1, ?2, ?3, 'adopted')";
+    file.execute(sql, ("00gEVIL", "team-evil", evil)).unwrap();
+    for path in [
+        "/links",
+        "/links?q=%3Cscript%3E",
+        "/subject?id=group%2300gEVIL",
+    ] {
+        let page = in_browser(path, &serve, &remotes);
+        assert!(!page.contains("<script"), "{path}: {page}");
+        assert!(page.contains("&lt;script&gt;"), "{path}: {page}");
+        assert!(page.contains("· okta-anypoint</title>"), "{path}: {page}");
+    }
 }

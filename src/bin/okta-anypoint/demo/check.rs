@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use okta_anypoint::ids::Subject;
+use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::anypoint::AnypointWorld;
 use serde_json::{Value, json};
 
 use super::stage::{Answer, Stage, body};
 use super::story::{Account, Records, Sent, Step};
-use crate::outlook::Planned;
 
 /// What must be true in Anypoint, gathered from step to step.
 #[derive(Default)]

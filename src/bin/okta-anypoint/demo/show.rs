@@ -12,11 +12,23 @@ use crate::console::{Console, Tone};
 /// Requests of one kind that are shown in a step; the JSON form has all.
 const MOST_REQUESTS: usize = 6;
 
+/// Where a person goes from here.
+const NEXT: &str = "
+What next:
+  okta-anypoint simulate
+      both simulators as servers, to try `serve` and the commands on; it prints the settings
+  okta-anypoint plan --data okta-anypoint.db
+      with your own settings: what a first run would do. Changes nothing, makes no file
+  CHANGES=report okta-anypoint serve --data okta-anypoint.db
+      watches and records what it would do, and writes nothing at Okta or Anypoint";
+
 pub fn opening(console: &Console, stage: &Stage) -> Result<()> {
     console.say(format!(
         "{}\n\nA simulated Okta at {}, a simulated Anypoint at {}, an embedded store in memory.\n\
          Every sample of events/ goes through the real receiver and worker; after each, Anypoint \
-         must look as events/README.md says.",
+         must look as events/README.md says.\n\n\
+         plan: what the worker says it would do, and why. read, wrote: its calls. applied: what it did.\n\
+         * marks what the step changed in Anypoint, !! what is not as expected.",
         console.paint(Tone::Strong, "From Okta to Anypoint, step by step"),
         stage.okta.base_url(),
         stage.anypoint.base_url()
@@ -139,6 +151,9 @@ pub fn ending(console: &Console, played: &[Played], took: Duration) -> Result<()
         Tone::Bad
     };
     console.say(format!("\n{}", console.paint(tone, summary)))?;
+    if good == played.len() {
+        console.say(NEXT)?;
+    }
     console.emit(&json!({
         "ok": good == played.len(),
         "steps": played.iter().map(machine).collect::<Vec<_>>(),

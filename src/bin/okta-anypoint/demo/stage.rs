@@ -11,6 +11,7 @@ use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::{Change, read_delivery};
 use okta_anypoint::ids::{OktaAppId, Subject};
+use okta_anypoint::insight::Planned;
 use okta_anypoint::lambda::http::{HttpEvent, answer};
 use okta_anypoint::lambda::sqs::{BatchHandler, SqsEvent};
 use okta_anypoint::ledger::{Ledger, Record};
@@ -29,7 +30,6 @@ use serde_json::Value;
 
 use super::cast::{APP, HOOK_SECRET};
 use super::story::{Sent, first_worlds};
-use crate::outlook::Planned;
 use crate::table;
 
 /// As in `hook`: within this a delivery is applied.

@@ -1,7 +1,7 @@
 //! Anypoint's side: token, organization, rights, native accounts, root team.
 
 use http::StatusCode;
-use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::anypoint::{Anypoint, Organization};
 use okta_anypoint::deadline::Deadline;
 
 use super::Group;
@@ -30,6 +30,7 @@ pub async fn check(group: &mut Group, anypoint: &Anypoint, deadline: Deadline) {
                 ),
                 None => group.not_checked("organization", "Anypoint does not say if it is the root"),
             }
+            sign_on(group, &found);
         }
         Ok(None) => group.wrong(
             "organization",
@@ -96,5 +97,19 @@ pub async fn check(group: &mut Group, anypoint: &Anypoint, deadline: Deadline) {
             group.not_checked("native accounts", "Anypoint does not show this setting");
         }
         Err(error) => group.refused("native accounts", error, "View Organization"),
+    }
+}
+
+/// Says what follows from single sign-on. It is no fault.
+fn sign_on(group: &mut Group, organization: &Organization) {
+    match organization.is_federated() {
+        Some(true) => group.ok(
+            "single sign-on",
+            "people sign in through an identity provider. The accounts made here are native ones: without \"Link \
+             multiple SSO profiles\" each person has two, and a deactivation disables the native one only. See \
+             docs/single-sign-on.md",
+        ),
+        Some(false) => group.ok("single sign-on", "the organization names no identity provider"),
+        None => group.not_checked("single sign-on", "Anypoint does not say"),
     }
 }

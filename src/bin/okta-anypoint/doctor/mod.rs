@@ -4,6 +4,7 @@ mod anypoint;
 mod network;
 mod okta;
 mod table;
+mod work;
 
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ use crate::table::{Args as TableArgs, clock, reader};
 /// A side that does not answer within this is out of reach.
 const TIME: Duration = Duration::from_secs(15);
 
-/// Check settings, credentials, scopes, table, queue and event hook. Nothing is written anywhere.
+/// Check settings, credentials, scopes, table, queue, event hook, open failures and the last run of each task.
+///
+/// Nothing is written anywhere.
 ///
 /// Each line is ok, or says which side refused with what, and what to change. Exits 1 if any line is
 /// not ok.
@@ -91,6 +94,14 @@ impl Group {
             found: found.into(),
             fix,
         });
+    }
+
+    /// Whether the table or the file is there and can be used.
+    fn can_be_read(&self) -> bool {
+        let is_bad = |check: &Check| {
+            check.state == State::Failed && matches!(check.check.as_str(), "table" | "file")
+        };
+        !self.checks.iter().any(is_bad)
     }
 
     fn ok(&mut self, check: impl Into<String>, found: impl Into<String>) {
@@ -195,11 +206,14 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
             Err(error) => okta.wrong("HTTP client", error, "Report this as a bug."),
         }
     };
-    futures_util::join!(
-        remotes,
-        table::check(&mut table, place.as_ref(), queue.as_deref())
-    );
-    show([settings, way, okta, anypoint, table, hooks], console)
+    let mut work = Group::new("work");
+    let ours = async {
+        table::check(&mut table, place.as_ref(), queue.as_deref()).await;
+        let place = place.as_ref().filter(|_| table.can_be_read());
+        work::check(&mut work, place, &args.table).await;
+    };
+    futures_util::join!(remotes, ours);
+    show([settings, way, okta, anypoint, table, work, hooks], console)
 }
 
 fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
@@ -217,7 +231,7 @@ fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
     }
 }
 
-fn show(groups: [Group; 6], console: &Console) -> Result<Verdict> {
+fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
     for group in &groups {
         console.say(console.paint(Tone::Strong, group.name))?;
         for check in &group.checks {

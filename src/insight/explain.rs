@@ -1,0 +1,316 @@
+//! Both sides of one user or group, the link, and what would follow: for `explain` and for the page of a subject.
+
+use futures_util::future::try_join4;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::clock::rfc3339;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::http::Listed;
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::ledger::{Record, Status};
+use crate::okta::{AppUser, Assignment, Group};
+use crate::provision::{Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Step};
+use crate::store::TeamLink;
+
+/// What is known of one side, by name.
+pub type Facts = Vec<(&'static str, Value)>;
+
+/// One thing that would be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// The action's name, as in metrics.
+    pub action: String,
+    /// What it does, in words; opaque ids and usernames only.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Planned {
+    /// A step for people.
+    pub fn from_step(step: &Step) -> Self {
+        Self {
+            action: step.action.to_string(),
+            what: step.what.clone(),
+            reason: step.reason.to_string(),
+        }
+    }
+
+    /// Steps for people.
+    pub fn from_steps(steps: &[Step]) -> Vec<Self> {
+        steps.iter().map(Self::from_step).collect()
+    }
+}
+
+/// Facts by side, then what would follow.
+pub struct Explanation {
+    /// The user or group.
+    pub subject: Subject,
+    /// What Okta says.
+    pub okta: Facts,
+    /// What Anypoint says.
+    pub anypoint: Facts,
+    /// The link.
+    pub link: Value,
+    /// What would follow, or why nothing can.
+    pub plan: Result<Vec<Planned>, Failure>,
+    /// What Okta did not show, and what is not believed yet.
+    pub doubts: Vec<Doubt>,
+}
+
+impl Explanation {
+    /// Looks at both sides of a subject. Nothing is written.
+    ///
+    /// # Errors
+    /// When Okta, Anypoint or the table does not answer.
+    pub async fn of(ports: &Ports, subject: Subject, deadline: Deadline) -> Result<Self, Failure> {
+        match subject {
+            Subject::User(user) => Box::pin(of_user(ports, user, deadline)).await,
+            Subject::Group(group) => Box::pin(of_group(ports, group, deadline)).await,
+        }
+    }
+
+    /// Whether nothing would follow and nothing is in doubt.
+    pub fn is_in_sync(&self) -> bool {
+        self.doubts.is_empty() && self.plan.as_ref().is_ok_and(Vec::is_empty)
+    }
+}
+
+/// A doubt, for people.
+pub fn doubt_in_words(doubt: &Doubt) -> String {
+    format!(
+        "{}, seen once at {}; will be believed after {}",
+        doubt.finding.in_words(),
+        rfc3339(doubt.first_seen_ms),
+        rfc3339(doubt.believed_after_ms)
+    )
+}
+
+async fn of_user(
+    ports: &Ports,
+    user: OktaUserId,
+    deadline: Deadline,
+) -> Result<Explanation, Failure> {
+    let (found, app_user, groups, link) = try_join4(
+        async { Ok(ports.okta.user(&user, deadline).await?) },
+        async {
+            let app_user = ports.okta.app_user(&ports.app, &user, deadline);
+            Ok(app_user.await?)
+        },
+        async { Ok(ports.okta.list_groups_of_user(&user, deadline).await?) },
+        ports.store.user_link(&user),
+    )
+    .await?;
+    let preview = Provisioner::new(ports.clone())
+        .preview_user(&user, Announced::default(), deadline)
+        .await?;
+
+    let assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
+    let okta = match &found {
+        None => vec![("exists", json!(false))],
+        Some(found) => vec![
+            ("status", json!(found.status.as_str())),
+            ("assigned", json!(app_user.as_ref().is_some_and(assigned))),
+            (
+                "app username",
+                json!(app_user.as_ref().and_then(AppUser::username)),
+            ),
+            ("groups", groups.iter().flat_map(named_groups).collect()),
+        ],
+    };
+    let linked = link.as_ref().map(|link| link.anypoint_id.clone());
+    let named = preview
+        .view
+        .as_ref()
+        .and_then(|view| view.named.as_ref())
+        .map(|named| named.account.id.clone());
+    let anypoint = match linked.or(named) {
+        None => vec![("account", Value::Null)],
+        Some(account) => account_facts(ports, &account, deadline).await?,
+    };
+    Ok(Explanation {
+        subject: Subject::User(user),
+        okta,
+        anypoint,
+        link: json!(link.map(|link| json!({
+            "anypoint_id": link.anypoint_id,
+            "username": link.username,
+            "origin": link.origin,
+        }))),
+        doubts: preview.doubts(),
+        plan: preview.plan.map(|plan| Planned::from_steps(&plan.steps())),
+    })
+}
+
+/// Groups with their names; of one that cannot be read, the id.
+fn named_groups(groups: &Listed<Group>) -> impl Iterator<Item = Value> {
+    let read = groups.items.iter();
+    let unread = groups.unread.iter();
+    read.map(|group| json!({"id": group.id, "name": group.name()}))
+        .chain(unread.map(|group| json!({"id": group.id, "name": Value::Null})))
+}
+
+async fn account_facts(
+    ports: &Ports,
+    id: &AccountId,
+    deadline: Deadline,
+) -> Result<Facts, Failure> {
+    let anypoint = &ports.anypoint;
+    let Some(account) = anypoint.account(id, deadline).await? else {
+        return Ok(vec![("account", json!(id)), ("exists", json!(false))]);
+    };
+    let teams = anypoint.list_teams_of_account(id, deadline).await?;
+    let all = anypoint.list_teams(deadline).await?.items;
+    let owners = ports.store.account_owners(std::slice::from_ref(id)).await?;
+    let teams = teams.iter().flat_map(|listed| {
+        let unread: Vec<TeamId> = listed.ids_unread().collect();
+        listed
+            .items
+            .iter()
+            .map(|team| team.id.clone())
+            .chain(unread)
+    });
+    let teams: Vec<Value> = teams
+        .map(|team| {
+            let name = all.iter().find(|known| known.id == team);
+            json!({"id": team, "name": name.map(|team| &team.name)})
+        })
+        .collect();
+    Ok(vec![
+        ("account", json!(id)),
+        ("username", json!(account.username)),
+        ("enabled", json!(account.enabled())),
+        ("teams", json!(teams)),
+        ("belongs to", json!(owners.get(id))),
+    ])
+}
+
+async fn of_group(
+    ports: &Ports,
+    group: OktaGroupId,
+    deadline: Deadline,
+) -> Result<Explanation, Failure> {
+    let preview = Provisioner::new(ports.clone())
+        .preview_group(&group, Announced::default(), deadline)
+        .await?;
+    let found = match &preview.group {
+        Some(found) => Some(found.clone()),
+        None => ports.okta.group(&group, deadline).await?,
+    };
+    let mut okta = match &found {
+        None => vec![("exists", json!(false))],
+        Some(found) => vec![("name", json!(found.name()))],
+    };
+    match &preview.view.wanted {
+        GroupWanted::Nothing(why) => {
+            okta.push(("pushed", json!(false)));
+            okta.push(("because", json!(why.as_str())));
+        }
+        GroupWanted::Excluded => okta.push(("excluded", json!(true))),
+        GroupWanted::Team(wanted) => {
+            okta.push(("pushed", json!(true)));
+            okta.push(("members with an account", json!(wanted.accounts.len())));
+            okta.push(("members without", json!(wanted.later)));
+        }
+    }
+    let anypoint = match &preview.view.link {
+        None => vec![("team", Value::Null)],
+        Some(link) => team_facts(ports, link, &preview, deadline).await?,
+    };
+    Ok(Explanation {
+        subject: Subject::Group(group),
+        okta,
+        anypoint,
+        link: json!(preview.view.link),
+        doubts: preview.doubts(),
+        plan: preview.steps.map(|steps| Planned::from_steps(&steps)),
+    })
+}
+
+async fn team_facts(
+    ports: &Ports,
+    link: &TeamLink,
+    preview: &GroupPreview,
+    deadline: Deadline,
+) -> Result<Facts, Failure> {
+    let anypoint = &ports.anypoint;
+    let Some(team) = anypoint.team(&link.team_id, deadline).await? else {
+        return Ok(vec![
+            ("team", json!(link.team_id)),
+            ("exists", json!(false)),
+        ]);
+    };
+    let found = preview.view.found.as_deref().unwrap_or_default();
+    let ours = found.iter().filter(|found| found.can_end()).count();
+    Ok(vec![
+        ("team", json!(team.id)),
+        ("name", json!(team.name)),
+        ("members that are ours", json!(ours)),
+        ("other members", json!(found.len() - ours)),
+    ])
+}
+
+/// What became of an event, and why.
+pub fn what_became(event: &Record) -> String {
+    let applied = event.applied.as_deref().unwrap_or_default();
+    let done = if applied.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        applied.join(", ")
+    };
+    match event.status {
+        Status::Done if event.dry_run == Some(true) => {
+            format!("dry run, would do: {}", planned(event))
+        }
+        Status::Done => done,
+        Status::Held => format!(
+            "held ({}), would do: {}",
+            event.held_for.as_deref().unwrap_or("no reason"),
+            planned(event)
+        ),
+        Status::Resolved => format!(
+            "resolved by {}",
+            event.resolved_by.as_deref().unwrap_or("a later look")
+        ),
+        Status::InProgress => "in progress".to_owned(),
+        Status::Waiting => {
+            format!(
+                "waits: {}",
+                event.waits_for.as_deref().unwrap_or("for a second look")
+            )
+        }
+        Status::Failed => format!("failed: {}", event.error.as_deref().unwrap_or("no reason")),
+    }
+}
+
+fn planned(event: &Record) -> String {
+    let steps = event.planned.as_deref().unwrap_or_default();
+    if steps.is_empty() {
+        "nothing".to_owned()
+    } else {
+        steps.join(", ")
+    }
+}
+
+/// A value for people.
+pub fn words(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => match (fields.get("name"), fields.get("id")) {
+            (Some(Value::String(name)), Some(Value::String(id))) => format!("{name} ({id})"),
+            _ => fields
+                .iter()
+                .map(|(name, value)| format!("{} {}", name.replace('_', " "), words(value)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        },
+        Value::Number(number) => number.to_string(),
+    }
+}

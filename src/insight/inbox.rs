@@ -1,0 +1,230 @@
+//! Open failures and held changes: what waits for a person, and what is tried again by itself.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::failure::{Class, Failure};
+use crate::ledger::{Filter, Ledger, Record, Status};
+
+/// How advice is marked in a recorded failure.
+const ADVICE: &str = " What to do: ";
+/// The cause of a record that an older program wrote.
+const UNKNOWN: &str = "unknown";
+
+/// Open failures of one cause, of one class, on one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SameCause {
+    /// The cause's word.
+    pub cause: String,
+    /// Whether they are tried again by themselves.
+    pub error_class: Class,
+    /// How many events failed for it.
+    pub count: usize,
+    /// When the newest was recorded, milliseconds since the epoch.
+    pub newest_at_ms: i64,
+    /// What the newest says: the side and what failed.
+    pub error: String,
+    /// What it says that somebody can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The users and groups, in order.
+    pub subjects: BTreeSet<String>,
+    /// The records' keys, the newest first.
+    pub ids: Vec<String>,
+}
+
+impl SameCause {
+    fn of(record: &Record, at: &Place<'_>) -> Self {
+        Self {
+            cause: at.cause.to_owned(),
+            error_class: at.class,
+            count: 0,
+            newest_at_ms: record.updated_at_ms,
+            error: at.what.to_owned(),
+            advice: at.advice.map(str::to_owned),
+            subjects: BTreeSet::new(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// The side that the text begins with.
+    fn side(&self) -> &str {
+        side(&self.error)
+    }
+
+    /// Groups failed records. Those that wait for a person come first, then the newest.
+    pub fn group(records: &[Record]) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        let mut failed: Vec<&Record> = records
+            .iter()
+            .filter(|record| record.status == Status::Failed)
+            .collect();
+        failed.sort_by_key(|record| std::cmp::Reverse(record.updated_at_ms));
+        for record in failed {
+            let at = Place::of(record);
+            let found = groups.iter().position(|group| {
+                group.cause == at.cause
+                    && group.error_class == at.class
+                    && group.side() == side(at.what)
+            });
+            let position = found.unwrap_or_else(|| {
+                groups.push(Self::of(record, &at));
+                groups.len() - 1
+            });
+            if let Some(group) = groups.get_mut(position) {
+                group.count += 1;
+                group.subjects.insert(record.subject.clone());
+                group.ids.push(record.id.clone());
+            }
+        }
+        groups.sort_by_key(|group| std::cmp::Reverse(group.error_class));
+        groups
+    }
+}
+
+fn side(text: &str) -> &str {
+    text.split_once(": ").map_or("", |(side, _)| side)
+}
+
+/// What a failed record says, in parts.
+struct Place<'r> {
+    cause: &'r str,
+    class: Class,
+    what: &'r str,
+    advice: Option<&'r str>,
+}
+
+impl<'r> Place<'r> {
+    fn of(record: &'r Record) -> Self {
+        let text = record.error.as_deref().unwrap_or("no reason is recorded");
+        let (what, advice) = match text.split_once(ADVICE) {
+            Some((what, advice)) => (what, Some(advice)),
+            None => (text, None),
+        };
+        Self {
+            cause: record.error_code.as_deref().unwrap_or(UNKNOWN),
+            class: record.error_class.unwrap_or(Class::Permanent),
+            what,
+            advice,
+        }
+    }
+}
+
+/// Everything that is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inbox {
+    /// Open failures by cause.
+    pub failures: Vec<SameCause>,
+    /// Users and groups that the brake holds.
+    pub held: BTreeSet<String>,
+}
+
+impl Inbox {
+    /// Reads what is open. Reads the whole table.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn read(ledger: &dyn Ledger) -> Result<Self, Failure> {
+        let of = |status| Filter {
+            status: Some(status),
+            ..Filter::default()
+        };
+        let (failed, held) = (of(Status::Failed), of(Status::Held));
+        let (failed, held) =
+            futures_util::try_join!(ledger.records(&failed), ledger.records(&held))?;
+        Ok(Self {
+            failures: SameCause::group(&failed),
+            held: held.into_iter().map(|record| record.subject).collect(),
+        })
+    }
+
+    /// The users and groups with failures of this class.
+    pub fn failed(&self, class: Class) -> BTreeSet<&str> {
+        let of_class = self
+            .failures
+            .iter()
+            .filter(|group| group.error_class == class);
+        of_class
+            .flat_map(|group| group.subjects.iter().map(String::as_str))
+            .collect()
+    }
+
+    /// The users and groups that wait for a person.
+    pub fn waiting(&self) -> BTreeSet<&str> {
+        let mut all = self.failed(Class::Permanent);
+        all.extend(self.held.iter().map(String::as_str));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, subject: &str, at_ms: i64, failed: (Class, &str, &str)) -> Record {
+        Record {
+            id: id.to_owned(),
+            status: Status::Failed,
+            event_type: "reconcile".to_owned(),
+            subject: subject.to_owned(),
+            published: String::new(),
+            attempts: 1,
+            updated_at_ms: at_ms,
+            expires_at: 0,
+            lease_until_ms: None,
+            error: Some(failed.2.to_owned()),
+            error_class: Some(failed.0),
+            error_code: Some(failed.1.to_owned()),
+            applied: None,
+            reason: None,
+            waits_until_ms: None,
+            waits_for: None,
+            dry_run: None,
+            planned: None,
+            held_for: None,
+            resolved_by: None,
+        }
+    }
+
+    #[test]
+    fn equal_failures_are_one_and_what_waits_for_a_person_comes_first() {
+        use Class::{Permanent, Retryable};
+        let taken = "Anypoint: taken. What to do: Rename it.";
+        let mut settled = record("e6", "user#6", 9, (Permanent, "username_taken", taken));
+        settled.status = Status::Resolved;
+        let records = [
+            record("e1", "user#1", 5, (Retryable, "timeout", "Okta: no answer")),
+            record("e2", "user#2", 1, (Permanent, "username_taken", taken)),
+            record("e3", "user#2", 3, (Permanent, "username_taken", taken)),
+            record("e4", "user#4", 2, (Permanent, "rejected", "Okta: no")),
+            record("e5", "user#4", 4, (Permanent, "rejected", "Anypoint: no")),
+            settled,
+        ];
+        let groups = SameCause::group(&records);
+        let seen: Vec<_> = groups
+            .iter()
+            .map(|group| (group.cause.as_str(), group.count, group.subjects.len()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("rejected", 1, 1),
+                ("username_taken", 2, 1),
+                ("rejected", 1, 1),
+                ("timeout", 1, 1)
+            ]
+        );
+        let taken = &groups[1];
+        assert_eq!(taken.ids, ["e3", "e2"]);
+        assert_eq!(taken.newest_at_ms, 3);
+        assert_eq!(taken.error, "Anypoint: taken.");
+        assert_eq!(taken.advice.as_deref(), Some("Rename it."));
+        let inbox = Inbox {
+            failures: groups,
+            held: ["user#4".to_owned(), "user#9".to_owned()].into(),
+        };
+        assert_eq!(inbox.waiting(), ["user#2", "user#4", "user#9"].into());
+        assert_eq!(inbox.failed(Retryable), ["user#1"].into());
+    }
+}

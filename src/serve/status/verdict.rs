@@ -1,0 +1,205 @@
+//! The first line of the page: how it all stands.
+
+use super::data::{Queued, Situation};
+use super::text::{count, span, to_f64};
+use crate::failure::Class;
+use crate::insight::{Health, LastRun};
+use crate::provision::Changes;
+use crate::schedule::Task;
+
+/// How it stands, worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// Nothing is open.
+    Good,
+    /// Something is under way, or switched off.
+    Soft,
+    /// Somebody has to do something.
+    Bad,
+}
+
+impl Tone {
+    /// The class in the style sheet.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Soft => "soft-tone",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// The verdict in one line, what needs a person in front.
+pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, String) {
+    let mut said: Vec<(Tone, String)> = Vec::new();
+    let mut say = |tone, text: String| said.push((tone, text));
+    if let Some(who) = who(situation.inbox.waiting().iter().copied()) {
+        let verb = if who.0 == 1 { "waits" } else { "wait" };
+        say(Tone::Bad, format!("{} {verb} for you.", who.1));
+    }
+    if queue.dead > 0 {
+        let changes = changes(queue.dead);
+        say(Tone::Bad, format!("{changes} set aside."));
+    }
+    for run in &situation.runs {
+        match run.health {
+            Health::Stopped => say(
+                Tone::Bad,
+                format!("The last {} was stopped.", name(run.task)),
+            ),
+            Health::Overdue => say(Tone::Bad, format!("The {} is overdue.", name(run.task))),
+            Health::Problems => say(
+                Tone::Bad,
+                format!("The last {} left {} to you.", name(run.task), problems(run)),
+            ),
+            Health::Never | Health::Good => {}
+        }
+    }
+    match (situation.changes, situation.paused_since_ms) {
+        (Changes::Pause, _) => say(Tone::Soft, "Changes are paused.".to_owned()),
+        (_, Some(since_ms)) => {
+            let since = span(to_f64(now_ms - since_ms));
+            say(Tone::Soft, format!("Changes are paused since {since}."));
+        }
+        (Changes::Report, None) => {
+            say(Tone::Soft, "A dry run: nothing is written.".to_owned());
+        }
+        (Changes::Apply, None) => {}
+    }
+    let again = situation.inbox.failed(Class::Retryable);
+    if let Some(who) = who(again.into_iter()) {
+        let again = if who.0 == 1 {
+            "is tried again by itself"
+        } else {
+            "are tried again by themselves"
+        };
+        say(Tone::Soft, format!("{} {again}.", who.1));
+    }
+    match queue.waiting + queue.in_flight {
+        0 => {}
+        some => say(Tone::Soft, format!("{} on the way.", changes(some))),
+    }
+    said.sort_by_key(|(tone, _)| std::cmp::Reverse(*tone));
+    let worst = said.first().map(|(tone, _)| *tone);
+    let compared = situation
+        .runs
+        .iter()
+        .any(|run| run.task == Task::Reconcile && run.health == Health::Good);
+    let tone = worst.unwrap_or(if compared { Tone::Good } else { Tone::Soft });
+    if said.is_empty() {
+        let text = match compared {
+            true => "All in sync.",
+            false => "Nothing is open. Both sides have not been compared yet.",
+        };
+        return (tone, text.to_owned());
+    }
+    let texts: Vec<String> = said.into_iter().map(|(_, text)| text).collect();
+    (tone, texts.join(" "))
+}
+
+/// How many, and `3 people`, `1 group`, `2 people and 1 group`.
+fn who<'s>(subjects: impl Iterator<Item = &'s str>) -> Option<(usize, String)> {
+    let (groups, people): (Vec<&str>, Vec<&str>) =
+        subjects.partition(|subject| subject.starts_with("group#"));
+    let of = |number: usize, one: &str, more: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {more}")),
+    };
+    let parts = [
+        of(people.len(), "person", "people"),
+        of(groups.len(), "group", "groups"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let all = people.len() + groups.len();
+    (all > 0).then(|| (all, parts.join(" and ")))
+}
+
+fn changes(number: i64) -> String {
+    match number {
+        1 => "1 change is".to_owned(),
+        _ => format!("{} changes are", count(number)),
+    }
+}
+
+fn problems(run: &LastRun) -> String {
+    match run
+        .summary
+        .as_ref()
+        .map_or(0, |summary| summary.problems.len())
+    {
+        1 => "1 problem".to_owned(),
+        some => format!("{some} problems"),
+    }
+}
+
+/// A task, for people.
+pub fn name(task: Task) -> &'static str {
+    match task {
+        Task::CatchUp => "catch-up",
+        Task::Reconcile => "reconcile",
+        Task::Import => "import",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insight::Inbox;
+
+    fn run(task: Task, health: Health) -> LastRun {
+        LastRun {
+            task,
+            summary: None,
+            ended_ms: None,
+            health,
+        }
+    }
+
+    fn said(situation: &Situation, queue: Queued) -> (Tone, String) {
+        verdict(situation, &queue, 3_600_000)
+    }
+
+    #[test]
+    fn the_verdict_begins_with_what_needs_a_person() {
+        let mut situation = Situation {
+            runs: vec![run(Task::Reconcile, Health::Good)],
+            ..Situation::default()
+        };
+        let idle = Queued::default();
+        assert_eq!(
+            said(&situation, idle),
+            (Tone::Good, "All in sync.".to_owned())
+        );
+        let busy = Queued { waiting: 1, ..idle };
+        let on_the_way = (Tone::Soft, "1 change is on the way.".to_owned());
+        assert_eq!(said(&situation, busy), on_the_way);
+
+        let held = |subjects: &[&str]| Inbox {
+            held: subjects.iter().map(ToString::to_string).collect(),
+            ..Inbox::default()
+        };
+        situation.inbox = held(&["user#1"]);
+        assert_eq!(said(&situation, idle).1, "1 person waits for you.");
+        situation.inbox = held(&["user#1", "user#2", "group#3"]);
+        situation.runs = vec![
+            run(Task::CatchUp, Health::Overdue),
+            run(Task::Reconcile, Health::Stopped),
+        ];
+        situation.paused_since_ms = Some(0);
+        let (tone, text) = said(&situation, busy);
+        assert_eq!(tone, Tone::Bad);
+        assert_eq!(
+            text,
+            "2 people and 1 group wait for you. The catch-up is overdue. The last reconcile was stopped. \
+             Changes are paused since 60 min. 1 change is on the way."
+        );
+    }
+
+    #[test]
+    fn without_a_comparison_nothing_is_called_in_sync() {
+        let (tone, text) = said(&Situation::default(), Queued::default());
+        assert_eq!(tone, Tone::Soft);
+        assert!(!text.contains("sync"), "{text}");
+    }
+}
