@@ -12,7 +12,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Record, Status};
 use crate::okta::{AppUser, Assignment, Group};
 use crate::provision::{Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Step};
-use crate::store::TeamLink;
+use crate::store::{TeamLink, UserLink};
 
 /// What is known of one side, by name.
 pub type Facts = Vec<(&'static str, Value)>;
@@ -48,6 +48,8 @@ impl Planned {
 pub struct Explanation {
     /// The user or group.
     pub subject: Subject,
+    /// Whether `EXCLUDE_USERS` or `EXCLUDE_GROUPS` names it: then neither side is shown.
+    pub excluded: bool,
     /// What Okta says.
     pub okta: Facts,
     /// What Anypoint says.
@@ -66,6 +68,10 @@ impl Explanation {
     /// # Errors
     /// When Okta, Anypoint or the table does not answer.
     pub async fn of(ports: &Ports, subject: Subject, deadline: Deadline) -> Result<Self, Failure> {
+        let provisioner = Provisioner::new(ports.clone());
+        if Box::pin(provisioner.excludes(&subject, deadline)).await? {
+            return of_excluded(ports, subject).await;
+        }
         match subject {
             Subject::User(user) => Box::pin(of_user(ports, user, deadline)).await,
             Subject::Group(group) => Box::pin(of_group(ports, group, deadline)).await,
@@ -74,7 +80,7 @@ impl Explanation {
 
     /// Whether nothing would follow and nothing is in doubt.
     pub fn is_in_sync(&self) -> bool {
-        self.doubts.is_empty() && self.plan.as_ref().is_ok_and(Vec::is_empty)
+        !self.excluded && self.doubts.is_empty() && self.plan.as_ref().is_ok_and(Vec::is_empty)
     }
 }
 
@@ -86,6 +92,31 @@ pub fn doubt_in_words(doubt: &Doubt) -> String {
         rfc3339(doubt.first_seen_ms),
         rfc3339(doubt.believed_after_ms)
     )
+}
+
+/// Who is left alone is read on neither side.
+async fn of_excluded(ports: &Ports, subject: Subject) -> Result<Explanation, Failure> {
+    let link = match &subject {
+        Subject::User(user) => user_link(ports.store.user_link(user).await?.as_ref()),
+        Subject::Group(group) => json!(ports.store.team_link(group).await?),
+    };
+    Ok(Explanation {
+        subject,
+        excluded: true,
+        okta: vec![("excluded", json!(true))],
+        anypoint: Vec::new(),
+        link,
+        plan: Ok(Vec::new()),
+        doubts: Vec::new(),
+    })
+}
+
+fn user_link(link: Option<&UserLink>) -> Value {
+    json!(link.map(|link| json!({
+        "anypoint_id": link.anypoint_id,
+        "username": link.username,
+        "origin": link.origin,
+    })))
 }
 
 async fn of_user(
@@ -132,13 +163,10 @@ async fn of_user(
     };
     Ok(Explanation {
         subject: Subject::User(user),
+        excluded: false,
         okta,
         anypoint,
-        link: json!(link.map(|link| json!({
-            "anypoint_id": link.anypoint_id,
-            "username": link.username,
-            "origin": link.origin,
-        }))),
+        link: user_link(link.as_ref()),
         doubts: preview.doubts(),
         plan: preview.plan.map(|plan| Planned::from_steps(&plan.steps())),
     })
@@ -221,6 +249,7 @@ async fn of_group(
     };
     Ok(Explanation {
         subject: Subject::Group(group),
+        excluded: false,
         okta,
         anypoint,
         link: json!(preview.view.link),

@@ -37,6 +37,14 @@ pub struct Exclusions {
 }
 
 impl Exclusions {
+    /// What is said of a subject that is left alone: the setting that names it.
+    pub fn in_words(subject: &Subject) -> &'static str {
+        match subject {
+            Subject::User(_) => "excluded by EXCLUDE_USERS: nothing changes",
+            Subject::Group(_) => "excluded by EXCLUDE_GROUPS: nothing changes",
+        }
+    }
+
     /// Whether an id excludes the subject: then it is not read at all.
     pub fn names(&self, subject: &Subject) -> bool {
         match subject {

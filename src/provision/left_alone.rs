@@ -4,15 +4,33 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
 
-use super::provisioner::Look;
+use super::provisioner::{Look, Provisioner};
+use crate::deadline::Deadline;
 use crate::failure::Failure;
-use crate::ids::{OktaGroupId, OktaUserId, TeamId};
+use crate::ids::{OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 
 /// Users that are read at once.
 const AT_ONCE: usize = 5;
 /// Up to this many users are read one by one; above, the app's whole list is.
 const ONE_BY_ONE: usize = 20;
+
+impl Provisioner {
+    /// Whether nothing changes for a subject. Asks Okta only where patterns are set; an id is not read.
+    ///
+    /// # Errors
+    /// When Okta or the table does not answer.
+    pub async fn excludes(&self, subject: &Subject, deadline: Deadline) -> Result<bool, Failure> {
+        if self.ports.policy.excluded.names(subject) {
+            return Ok(true);
+        }
+        let look = self.look(deadline);
+        match subject {
+            Subject::User(user) => look.excludes_login_of(user).await,
+            Subject::Group(group) => look.excludes_group(group, &[]).await,
+        }
+    }
+}
 
 impl Look<'_> {
     /// Whether a user's login is excluded. An id is compared before any look.

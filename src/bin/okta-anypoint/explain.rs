@@ -5,7 +5,7 @@ use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::insight::{Explanation, doubt_in_words, what_became, words};
 use okta_anypoint::ledger::{Filter, Record};
-use okta_anypoint::provision::Doubt;
+use okta_anypoint::provision::{Doubt, Exclusions};
 use serde_json::{Value, json};
 
 use crate::console::{Console, Tone, Verdict};
@@ -19,7 +19,7 @@ use crate::{names, table};
 /// longer has (named by id). Exits 1 when what would follow cannot be done, with the reason.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"subject\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
+With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
 \"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \
 \"events\": [{\"id\", \"event_type\", \"status\", \"applied\", \"error\"}], \
 \"failure\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}}.
@@ -67,6 +67,7 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
     };
     console.emit(&json!({
         "subject": explanation.subject,
+        "excluded": explanation.excluded,
         "okta": object(&explanation.okta),
         "anypoint": object(&explanation.anypoint),
         "link": explanation.link,
@@ -93,6 +94,10 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
     ))?;
     console.say(format!("\n{}", heading("What would follow")))?;
     match &explanation.plan {
+        _ if explanation.excluded => console.say(format!(
+            "  {}",
+            Exclusions::in_words(&explanation.subject)
+        )),
         Ok(actions) if actions.is_empty() && !explanation.doubts.is_empty() => Ok(()),
         Ok(actions) if actions.is_empty() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ids::{AccountId, OktaUserId, Subject};
 use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::{Lease, Memo};
-use okta_anypoint::provision::{Announced, Provisioner};
+use okta_anypoint::provision::{Announced, Exclusions, Provisioner};
 use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
@@ -72,6 +72,7 @@ pub struct ResetArgs {
 
 pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
+    operator.refuse_while_paused().await?;
     let deadline = Deadline::within(LOOK_TIME);
     let user = names::user(&operator, &args.user).await?;
     if operator.ports.okta.user(&user, deadline).await?.is_none() {
@@ -86,11 +87,16 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
         account.id, account.username
     ))?;
-    let preview = Provisioner::new(operator.ports.clone())
+    let provisioner = Provisioner::new(operator.ports.clone());
+    let preview = provisioner
         .preview_user(&user, Announced::default(), deadline)
         .await?;
     let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
+    let subject = Subject::User(user.clone());
     match &plan {
+        _ if provisioner.excludes(&subject, deadline).await? => {
+            console.say(format!("The user is {}.", Exclusions::in_words(&subject)))?
+        }
         Ok(actions) if actions.is_empty() => console.say("Both sides are in sync.")?,
         Ok(actions) => {
             console.say(format!(
@@ -168,6 +174,7 @@ async fn account(operator: &Operator, name: &str, deadline: Deadline) -> Result<
 
 pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
+    operator.refuse_while_paused().await?;
     let user = names::user(&operator, &args.user).await?;
     let store = &operator.table.store;
     let lease = operator.lease(&user).await?;
@@ -189,6 +196,7 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
 
 pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
+    operator.refuse_unless_applying().await?;
     let deadline = Deadline::within(LOOK_TIME);
     let user = names::user(&operator, &args.user).await?;
     let Some(link) = operator.table.store.user_link(&user).await? else {

@@ -1,12 +1,14 @@
 //! `replay` and `push`: do work now, through the same path as an event.
 
 use anyhow::Result;
+use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{EventUuid, Subject};
 use okta_anypoint::ledger::{
     BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
 };
-use serde_json::json;
+use okta_anypoint::provision::{Exclusions, Provisioner};
+use serde_json::{Value, json};
 
 use crate::console::{Console, Tone, Usage, Verdict};
 use crate::table::Operator;
@@ -175,7 +177,36 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
             ..Change::found(subject, operator.clock.now_ms())
         });
     }
-    work(&operator, &changes, Reason::Replay, console).await
+    operator.refuse_while_paused().await?;
+    let left_alone = leave_alone(&operator, &mut changes, console).await?;
+    work_and_tell(&operator, &changes, Reason::Replay, left_alone, console).await
+}
+
+/// Takes out what is excluded, says so, and gives its results. No record is written: nothing is done.
+async fn leave_alone(
+    operator: &Operator,
+    changes: &mut Vec<Change>,
+    console: &Console,
+) -> Result<Vec<Value>> {
+    let provisioner = Provisioner::new(operator.ports.clone());
+    let deadline = Deadline::within(table::LOOK_TIME);
+    let mut results = Vec::new();
+    for change in std::mem::take(changes) {
+        if !Box::pin(provisioner.excludes(&change.subject, deadline)).await? {
+            changes.push(change);
+            continue;
+        }
+        let why = Exclusions::in_words(&change.subject);
+        let mark = console.paint(Tone::Bad, "excluded");
+        console.say(format!("{mark}  {}\n  {why}", change.subject))?;
+        results.push(json!({
+            "uuid": null,
+            "subject": change.subject,
+            "status": "excluded",
+            "error": why,
+        }));
+    }
+    Ok(results)
 }
 
 /// The change that a record is about.
@@ -210,9 +241,20 @@ pub async fn work(
     console: &Console,
 ) -> Result<Verdict> {
     operator.refuse_while_paused().await?;
+    work_and_tell(operator, changes, reason, Vec::new(), console).await
+}
+
+/// As [`work`], after what was left alone: who asked for that did not get it.
+async fn work_and_tell(
+    operator: &Operator,
+    changes: &[Change],
+    reason: Reason,
+    left_alone: Vec<Value>,
+    console: &Console,
+) -> Result<Verdict> {
     let verdicts = operator.work(changes, reason).await;
-    let mut results = Vec::new();
-    let mut problem = false;
+    let mut problem = !left_alone.is_empty();
+    let mut results = left_alone;
     for (change, verdict) in changes.iter().zip(verdicts) {
         let record = operator.table.ledger.record_of(&change.work()).await?;
         let status = record.as_ref().map(|record| record.status);

@@ -288,11 +288,26 @@ impl Operator {
 
     /// Refuses to work while changes are paused.
     pub async fn refuse_while_paused(&self) -> Result<()> {
-        let is_paused = self.ports.policy.changes == Changes::Pause
-            || paused_since(&*self.ports.documents).await?.is_some();
-        if is_paused {
+        if self.ports.policy.changes == Changes::Pause {
             return Err(anyhow!(
-                "changes are paused, so nothing is worked on; resume them first"
+                "changes are paused (CHANGES=pause), so nothing is worked on; set CHANGES=apply first"
+            ));
+        }
+        if paused_since(&*self.ports.documents).await?.is_some() {
+            return Err(anyhow!(
+                "changes are paused, so nothing is worked on; resume them first: `okta-anypoint resume`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses what writes at a remote while `CHANGES` holds that back.
+    pub async fn refuse_unless_applying(&self) -> Result<()> {
+        self.refuse_while_paused().await?;
+        if self.ports.policy.changes == Changes::Report {
+            return Err(anyhow!(
+                "changes are only reported (CHANGES=report), so nothing is written at Anypoint; set \
+                 CHANGES=apply first"
             ));
         }
         Ok(())

@@ -26,7 +26,7 @@ mod teams;
 use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
-use super::reconcile::{check_people, read::Gate};
+use super::reconcile::{Counted, check_people, read::Gate};
 use super::summary::{Difference, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
@@ -39,7 +39,7 @@ use crate::settings::ImportMode;
 use crate::store::{Origin, UserLink};
 
 use names::Names;
-use pair::{By, Index, Match, People, Refused};
+use pair::{By, Holder, Index, Match, People, Refused};
 
 /// One thing to do for one account.
 #[derive(Debug, Clone)]
@@ -93,14 +93,16 @@ impl Scheduler {
             _ => {}
         }
         let gate = Gate::new(self, deadline);
-        let (links, (app_users, late_users), accounts) = try_join3(
+        let (links, (app_users, mut late_users), accounts) = try_join3(
             self.store().all_user_links(),
             gate.app_users(),
             gate.accounts(),
         )
         .await?;
+        late_users.extend(gate.unlisted_users(&links, &app_users, &accounts).await?);
         let unread = gate.take_unread();
-        check_people(&links, &accounts, &app_users, &unread)?;
+        let counted = Counted::of(&self.ports.policy, &links, &app_users, &late_users);
+        check_people(&counted, &accounts, &unread)?;
         summary.problems.extend(unread.problems());
         let people = People {
             links,
@@ -151,8 +153,7 @@ impl Scheduler {
             let work = match place {
                 Err(refused) => Err(refused),
                 Ok(Match::Excluded(user)) => {
-                    summary.add("excluded", 1);
-                    summary.excluded.extend(user.map(Subject::User));
+                    leave_alone(summary, user);
                     continue;
                 }
                 Ok(Match::Linked(user)) => Ok(self.agree(&index, people, account, user)),
@@ -168,8 +169,22 @@ impl Scheduler {
                     })),
                 Ok(Match::Ask { email }) => {
                     match answers.next().unwrap_or_else(|| Ok(Asked::default())) {
-                        Ok(answer) => self.newcomer(&index, account, email, &answer).map(Some),
                         Err(failure) => Err(Refused::from(failure)),
+                        Ok((by_login, by_email)) => {
+                            match index.holder(&email, by_login.as_ref(), &by_email) {
+                                Ok(Holder::Excluded(user)) => {
+                                    leave_alone(summary, Some(user.clone()));
+                                    continue;
+                                }
+                                Ok(Holder::User(user, by)) => {
+                                    self.newcomer(account, email, Some((user, by))).map(Some)
+                                }
+                                Ok(Holder::Nobody) => {
+                                    self.newcomer(account, email, None).map(Some)
+                                }
+                                Err(refused) => Err(refused),
+                            }
+                        }
                     }
                 }
             };
@@ -245,13 +260,12 @@ impl Scheduler {
     /// An account that no assigned user fits.
     fn newcomer(
         &self,
-        index: &Index<'_>,
         account: &Account,
         email: String,
-        (by_login, by_email): &Asked,
+        holder: Option<(&User, By)>,
     ) -> Result<Work, Refused> {
         let only_links = self.settings.import == ImportMode::Link;
-        match index.answer(&email, by_login.as_ref(), by_email)? {
+        match holder {
             Some((user, _)) if only_links => {
                 let why = "the Okta user of that address is not assigned to the app";
                 Err(Refused::new(why, Some(&user.id)))
@@ -307,6 +321,11 @@ impl Scheduler {
             user,
         })
     }
+}
+
+fn leave_alone(summary: &mut Summary, user: Option<OktaUserId>) {
+    summary.add("excluded", 1);
+    summary.excluded.extend(user.map(Subject::User));
 }
 
 fn refuse(summary: &mut Summary, account: &Account, refused: &Refused) {

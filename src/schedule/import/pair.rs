@@ -87,6 +87,17 @@ pub(super) enum Match {
     Ask { email: String },
 }
 
+/// Whose an account's e-mail address is, as Okta answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Holder<'u> {
+    /// Nobody's.
+    Nobody,
+    /// A user's, to pair the account with.
+    User(&'u User, By),
+    /// A user's whom `EXCLUDE_USERS` names.
+    Excluded(&'u OktaUserId),
+}
+
 pub(super) const OTHER_USERNAME: &str = "the Okta user of that e-mail address is assigned under another app username, so a link would end \
      in a second account; give it the account's username in the Okta app";
 const HAS_ANOTHER: &str = "the Okta user is linked to another account";
@@ -245,20 +256,19 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// What Okta answered about an account's address: the user to pair it with, or `None` when there
-    /// is nobody.
-    pub(super) fn answer<'u>(
+    /// What Okta answered about an account's address.
+    pub(super) fn holder<'u>(
         &self,
         email: &str,
         by_login: Option<&'u User>,
         by_email: &'u [User],
-    ) -> Result<Option<(&'u User, By)>, Refused> {
+    ) -> Result<Holder<'u>, Refused> {
         // A short form of the login finds users, too; only the whole one counts.
         let is_login = |login: &String| login.trim().to_lowercase() == email.to_lowercase();
         let by_login = by_login.filter(|user| user.profile.login.as_ref().is_some_and(is_login));
         let (user, by) = match (by_login, by_email) {
             (Some(user), _) => (user, By::Login),
-            (None, []) => return Ok(None),
+            (None, []) => return Ok(Holder::Nobody),
             (None, [user]) => (user, By::Email),
             (None, _) => {
                 let why = "several Okta users have that e-mail address";
@@ -266,8 +276,7 @@ impl<'a> Index<'a> {
             }
         };
         if self.policy.excluded.user(user) {
-            let why = "the Okta user of that address is excluded";
-            return Err(Refused::new(why, Some(&user.id)));
+            return Ok(Holder::Excluded(&user.id));
         }
         self.check_free(&user.id)?;
         let app_user = self.people.app_users.get(&user.id);
@@ -275,16 +284,16 @@ impl<'a> Index<'a> {
             return Err(Refused::new(OTHER_USERNAME, Some(&user.id)));
         }
         match standing(Some(user), app_user, self.policy.suspended) {
-            Ok(()) | Err(Unwanted::NotAssigned) => Ok(Some((user, by))),
+            Ok(()) | Err(Unwanted::NotAssigned) => Ok(Holder::User(user, by)),
             Err(reason) => Err(Refused::new(reason.as_str(), Some(&user.id))),
         }
     }
 
-    /// Whether nothing changes for an Okta user. One that is linked and not assigned is compared by its id
-    /// alone: an import changes nothing for it.
+    /// Whether nothing changes for an Okta user.
     fn excludes(&self, user: &OktaUserId) -> bool {
-        let app_user = self.people.app_users.get(user);
-        let found = app_user.and_then(|app_user| self.user(app_user));
+        let listed = self.people.app_users.get(user).and_then(AppUser::user);
+        let late = || self.people.late_users.get(user)?.as_ref();
+        let found = listed.or_else(late);
         self.policy.excluded.users.ids.contains(user)
             || found.is_some_and(|found| self.policy.excluded.user(found))
     }

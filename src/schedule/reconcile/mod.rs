@@ -41,9 +41,9 @@ use crate::failure::{Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Status};
-use crate::okta::{AppUser, Assignment};
+use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{
-    KEPT_TEAMS_GIVEN_UP, TeamRemoval, dry_runs, dry_runs_taken_up, note_linked_users,
+    KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, note_linked_users,
 };
 use crate::store::{Memory, UserLink};
 
@@ -62,7 +62,7 @@ impl Scheduler {
     ) -> Result<(), Failure> {
         let read = self.snapshot(deadline).await?;
         count_sources(&read, summary);
-        check_sources(&read)?;
+        check_sources(&read, &self.ports.policy)?;
         self.progress("planning", 0, None);
         let plan = self.plan_all(&read, deadline).await?;
         let subjects = read.app_users.len() + read.groups.len();
@@ -247,7 +247,7 @@ fn count_sources(read: &Snapshot, summary: &mut Summary) {
 
 /// A source that is empty where it was not is taken for a wrong setting or a lost permission, never
 /// for "everybody left".
-fn check_sources(read: &Snapshot) -> Result<(), Failure> {
+fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
     let has_root = read
         .teams
         .iter()
@@ -261,26 +261,53 @@ fn check_sources(read: &Snapshot) -> Result<(), Failure> {
         ));
     }
     check_people(
-        &read.user_links,
+        &Counted::of(policy, &read.user_links, &read.app_users, &read.late_users),
         &read.accounts,
-        &read.app_users,
         &read.unread,
     )
 }
 
+/// The people that count: all but those who are left alone.
+pub(super) struct Counted<'a> {
+    links: HashMap<&'a OktaUserId, &'a UserLink>,
+    app_users: Vec<&'a AppUser>,
+}
+
+impl<'a> Counted<'a> {
+    pub(super) fn of(
+        policy: &Policy,
+        links: &'a HashMap<OktaUserId, UserLink>,
+        app_users: &'a HashMap<OktaUserId, AppUser>,
+        late_users: &HashMap<OktaUserId, Option<User>>,
+    ) -> Self {
+        let counts = |id: &OktaUserId| {
+            let listed = app_users.get(id).and_then(AppUser::user);
+            let late = || late_users.get(id)?.as_ref();
+            let excluded = &policy.excluded;
+            !excluded.users.ids.contains(id)
+                && !listed.or_else(late).is_some_and(|user| excluded.user(user))
+        };
+        Self {
+            links: links.iter().filter(|(user, _)| counts(user)).collect(),
+            app_users: app_users.values().filter(|user| counts(&user.id)).collect(),
+        }
+    }
+}
+
 /// As [`check_sources`], for people alone.
 pub(super) fn check_people(
-    links: &HashMap<OktaUserId, UserLink>,
+    people: &Counted<'_>,
     accounts: &HashMap<AccountId, Account>,
-    app_users: &HashMap<OktaUserId, AppUser>,
     unread: &Unread,
 ) -> Result<(), Failure> {
+    let Counted { links, app_users } = people;
     let is_missing = |link: &UserLink| {
         let account = &link.anypoint_id;
         !accounts.contains_key(account) && !unread.may_have_account(account)
     };
     let is_found = |link: &UserLink| accounts.contains_key(&link.anypoint_id);
-    if links.values().any(is_missing) && !links.values().any(is_found) {
+    let mut linked = links.values().copied();
+    if linked.clone().any(is_missing) && !linked.any(is_found) {
         return Err(Failure::permanent(
             Side::Anypoint,
             format!(
@@ -302,7 +329,7 @@ pub(super) fn check_people(
         .filter_map(|(_, link)| accounts.get(&link.anypoint_id))
         .filter(|account| account.is_enabled())
         .count();
-    if open > 0 && !app_users.values().any(is_assigned) {
+    if open > 0 && !app_users.iter().copied().any(is_assigned) {
         return Err(Failure::permanent(
             Side::Okta,
             format!(

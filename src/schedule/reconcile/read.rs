@@ -145,9 +145,10 @@ impl<'a> Gate<'a> {
     /// The assignments to the app, each with its user.
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
+        let excluded = &ports.policy.excluded.users.ids;
         let list = ports.okta.list_app_users(&ports.app, self.deadline);
         let listed = self.pass(1, list).await?;
-        self.unread().note_users(&listed);
+        self.unread().note_users(&listed, excluded);
         let app_users: HashMap<OktaUserId, AppUser> = listed
             .items
             .into_iter()
@@ -156,7 +157,7 @@ impl<'a> Gate<'a> {
         let mut reads = Vec::new();
         for app_user in app_users
             .values()
-            .filter(|app_user| app_user.user().is_none())
+            .filter(|app_user| app_user.user().is_none() && !excluded.contains(&app_user.id))
         {
             reads.push(self.late_user(app_user.id.clone()));
         }
@@ -209,17 +210,19 @@ impl<'a> Gate<'a> {
     pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
         let ports = &self.scheduler.ports;
         let okta = &ports.okta;
+        let excluded = &ports.policy.excluded.groups.ids;
         match &ports.policy.groups {
             GroupSelection::None => Ok(Vec::new()),
             GroupSelection::Assigned => {
                 let list = okta.list_app_groups_expanded(&ports.app, self.deadline);
                 let listed = self.pass(1, list).await?;
-                self.unread().note_groups(&listed);
+                self.unread().note_groups(&listed, excluded);
                 let mut groups = Vec::new();
                 let mut reads = Vec::new();
                 for (id, group) in listed.items {
                     match group {
                         Some(group) => groups.push(group),
+                        None if excluded.contains(&id) => {}
                         None => reads.push(self.group(id)),
                     }
                 }
@@ -238,7 +241,6 @@ impl<'a> Gate<'a> {
             }
             GroupSelection::Ids(ids) => {
                 let mut reads = Vec::new();
-                let excluded = &ports.policy.excluded.groups.ids;
                 for id in ids
                     .iter()
                     .filter(|id| !excluded.contains(*id))
@@ -259,7 +261,7 @@ impl<'a> Gate<'a> {
             }
             selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
                 let listed = self.pass(1, okta.list_groups(self.deadline)).await?;
-                self.unread().note_groups(&listed);
+                self.unread().note_groups(&listed, excluded);
                 let selected = |group: &Group| selection.selects(group) == Selected::Yes;
                 Ok(listed.items.into_iter().filter(selected).collect())
             }
@@ -331,7 +333,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Linked users with an enabled account whom the app does not list: their logins may be excluded.
-    async fn unlisted_users(
+    pub(in crate::schedule) async fn unlisted_users(
         &self,
         links: &HashMap<OktaUserId, UserLink>,
         app_users: &HashMap<OktaUserId, AppUser>,

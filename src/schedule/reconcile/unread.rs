@@ -70,14 +70,28 @@ impl Unread {
         }
     }
 
-    pub(in crate::schedule) fn note_users<T>(&mut self, listed: &Listed<T>) {
+    /// Nothing is told of users that are `excluded`.
+    pub(in crate::schedule) fn note_users<T>(
+        &mut self,
+        listed: &Listed<T>,
+        excluded: &HashSet<OktaUserId>,
+    ) {
         self.note(listed, Source::AppUsers);
-        self.users.extend(by_id(listed));
+        let unread = by_id(listed).into_iter();
+        self.users
+            .extend(unread.filter(|(user, _)| !excluded.contains(user)));
     }
 
-    pub(in crate::schedule) fn note_groups<T>(&mut self, listed: &Listed<T>) {
+    /// Nothing is told of groups that are `excluded`.
+    pub(in crate::schedule) fn note_groups<T>(
+        &mut self,
+        listed: &Listed<T>,
+        excluded: &HashSet<OktaGroupId>,
+    ) {
         self.note(listed, Source::Groups);
-        self.groups.extend(by_id(listed));
+        let unread = by_id(listed).into_iter();
+        self.groups
+            .extend(unread.filter(|(group, _)| !excluded.contains(group)));
     }
 
     pub(in crate::schedule) fn note_accounts<T>(&mut self, listed: &Listed<T>) {

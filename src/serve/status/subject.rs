@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::ids::Subject;
 use crate::insight::{Explanation, Facts, doubt_in_words, what_became, words};
 use crate::ledger::{AuditEntry, Filter, Record};
-use crate::provision::Ports;
+use crate::provision::{Exclusions, Ports};
 
 /// A look at both sides may take this long: the connection ends after a minute.
 const LOOK: Duration = Duration::from_secs(20);
@@ -141,6 +141,10 @@ fn explained(main: &mut String, explanation: &Explanation) {
     match &explanation.plan {
         Err(failure) => {
             let _ = write!(main, "<p class=\"card failure\">{}</p>", Escaped(failure));
+        }
+        Ok(_) if explanation.excluded => {
+            let why = Exclusions::in_words(&explanation.subject);
+            let _ = write!(main, "<p class=\"card\">{}</p>", Escaped(why));
         }
         Ok(_) if explanation.is_in_sync() => {
             main.push_str("<p class=\"card good\"><b>Nothing: both sides are in sync.</b></p>");

@@ -174,3 +174,95 @@ async fn a_push_in_a_dry_run_says_what_it_would_do() {
     desk.on_file(&["reconcile", "--yes"]).await.expect(0);
     assert!(is_enabled(&desk));
 }
+
+#[tokio::test]
+async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let group = desk.pushed_group("Engineers", &user);
+    desk.on_file(&["push", &user, &group]).await.expect(0);
+    desk.okta.world().suspend(&user).unwrap();
+    desk.okta.world().delete_group(&group).unwrap();
+    desk.wrote();
+    let file = desk.data.to_str().unwrap();
+    for (users, groups) in [(&*user, &*group), ("lin@*", "Engin*")] {
+        let settings = [("EXCLUDE_USERS", users), ("EXCLUDE_GROUPS", groups)];
+        for (subject, said) in [
+            (&user, "excluded by EXCLUDE_USERS"),
+            (&group, "excluded by EXCLUDE_GROUPS"),
+        ] {
+            let explain = ["explain", subject, "--data", file];
+            let explained = desk.run_with(&settings, &explain).await.expect(0);
+            assert!(!explained.out.contains("in sync"), "{}", explained.out);
+            let explained = explained.says(said);
+            assert!(!explained.out.contains("Given"), "{}", explained.out);
+            let asked = desk.okta.traffic().log().len();
+            assert!(users != user || asked == 0, "an id is read");
+            let explain = ["explain", subject, "--json", "--data", file];
+            let explained = desk.run_with(&settings, &explain).await.expect(0).json();
+            assert_eq!(explained["excluded"], true);
+            assert_ne!(explained["link"], Value::Null);
+
+            let push = ["push", subject, "--data", file];
+            desk.run_with(&settings, &push).await.expect(1).says(said);
+            let now = ["--now", "--reason", "ticket 4711", "--json"];
+            let push = [&push[..], &now[..]].concat();
+            let pushed = desk.run_with(&settings, &push).await.expect(1).json();
+            assert_eq!(pushed["results"][0]["status"], "excluded");
+        }
+        assert!(!desk.wrote());
+    }
+    assert!(is_enabled(&desk));
+
+    // Another subject of the same command is worked on.
+    let kim = desk.assigned("kim", "kim_example");
+    let push = ["push", &user, &kim, "--json", "--data", file];
+    let pushed = desk.run_with(&[("EXCLUDE_USERS", &user)], &push).await;
+    assert_eq!(pushed.expect(1).json()["results"][1]["status"], "done");
+    assert!(is_enabled(&desk));
+    desk.on_file(&["push", &user]).await.expect(0);
+    assert!(!is_enabled(&desk));
+}
+
+#[tokio::test]
+async fn what_is_settled_by_hand_waits_while_changes_are_held_back() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    let account = {
+        let world = desk.anypoint.world();
+        world.user_by_username("lin_example").unwrap().id.clone()
+    };
+    desk.wrote();
+    let file = desk.data.to_str().unwrap();
+    let reset: &[&str] = &["reset-email", &user, "--data", file];
+    let link: &[&str] = &["link", &user, &account, "--data", file];
+    let unlink: &[&str] = &["unlink", &user, "--data", file];
+
+    let report = [("CHANGES", "report")];
+    desk.run_with(&report, reset)
+        .await
+        .expect(1)
+        .says("CHANGES=report");
+    for command in [reset, link, unlink] {
+        desk.run_with(&[("CHANGES", "pause")], command)
+            .await
+            .expect(1)
+            .says("CHANGES=pause");
+    }
+    desk.on_file(&["pause"]).await.expect(0);
+    for command in [reset, link, unlink] {
+        let refused = desk.run(command).await.expect(1);
+        refused.says("okta-anypoint resume");
+    }
+    desk.on_file(&["resume"]).await.expect(0);
+    assert!(!desk.wrote());
+
+    // Pairs are the operator's: a dry run wants them, and neither side is changed.
+    for command in [unlink, link] {
+        desk.run_with(&report, command).await.expect(0);
+    }
+    assert!(!desk.wrote());
+    desk.run(reset).await.expect(0);
+    assert!(desk.wrote());
+}

@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod credential;
+mod exclusions;
 mod groups;
 mod import;
 mod import_cut_off;
