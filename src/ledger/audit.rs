@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Lease;
 use crate::clock::rfc3339;
 
 /// One change, or the discovery of an interrupted run.
@@ -45,7 +46,7 @@ pub struct AuditEntry {
     /// The uuid of the event that asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event: Option<String>,
-    /// That event's type.
+    /// That event's type; `import` for what an import did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event_type: Option<String>,
     /// The Okta actor's id.
@@ -61,6 +62,45 @@ impl AuditEntry {
     pub const INTERRUPTED: &str = "interrupted";
     /// Ids in one entry at the most.
     pub const MAX_IDS: usize = 100;
+
+    /// An entry about the subject of a lease.
+    pub fn new(lease: &Lease, action: &str, now_ms: i64) -> Self {
+        Self {
+            at_ms: now_ms,
+            subject: lease.subject().to_owned(),
+            action: action.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// What a run writes whose lease the owner before never gave back; it leaves `found` to be said.
+    pub fn of_interrupted(lease: &Lease, found: &str, now_ms: i64) -> Option<Self> {
+        lease.took_over().then(|| Self {
+            why: Some(found.to_owned()),
+            ..Self::new(lease, Self::INTERRUPTED, now_ms)
+        })
+    }
+
+    /// The log line of the entry. It leaves the username out: it can be a person's name.
+    pub fn log(&self) {
+        let fields = (!self.fields.is_empty()).then(|| self.fields.join(", "));
+        tracing::info!(
+            target: "audit",
+            subject = self.subject,
+            action = self.action,
+            id = self.id,
+            before = self.before,
+            after = self.after,
+            fields,
+            count = self.count,
+            why = self.why,
+            event = self.event,
+            event_type = self.event_type,
+            actor = self.actor,
+            reason = self.reason,
+            "audit"
+        );
+    }
 }
 
 /// The month of a moment, `yyyy-mm`: audit items are kept by month.

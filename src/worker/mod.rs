@@ -40,8 +40,8 @@ use crate::event::Change;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{
-    Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason, Recorded,
-    SUBJECT_WAIT, Work, keep, lease_within,
+    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason,
+    Recorded, SUBJECT_WAIT, Work, keep, lease_within,
 };
 use crate::provision::{
     Announced, Brake, Changes, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Shadow,
@@ -400,7 +400,7 @@ impl Worker {
         let ending = record::ending(result, &mut progress);
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
         let resolved = record::settle(&mut memory, &endings);
-        audit.iter().for_each(record::log);
+        audit.iter().for_each(AuditEntry::log);
         let conclusion = Conclusion {
             claims: endings,
             memo: memory.to_memo(),

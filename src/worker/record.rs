@@ -64,27 +64,6 @@ pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Reso
     }
 }
 
-/// The log line of an entry. It leaves the username out: it can be a person's name.
-pub(super) fn log(entry: &AuditEntry) {
-    let fields = (!entry.fields.is_empty()).then(|| entry.fields.join(", "));
-    tracing::info!(
-        target: "audit",
-        subject = entry.subject,
-        action = entry.action,
-        id = entry.id,
-        before = entry.before,
-        after = entry.after,
-        fields,
-        count = entry.count,
-        why = entry.why,
-        event = entry.event,
-        event_type = entry.event_type,
-        actor = entry.actor,
-        reason = entry.reason,
-        "audit"
-    );
-}
-
 /// The audit entries of a run: one for each change, and one for a run that was cut off before it.
 pub(super) fn audit(
     lease: &Lease,
@@ -93,15 +72,12 @@ pub(super) fn audit(
     now_ms: i64,
 ) -> Vec<AuditEntry> {
     let entry = |action: &str| AuditEntry {
-        at_ms: now_ms,
-        subject: lease.subject().to_owned(),
-        action: action.to_owned(),
         username: progress.username.clone(),
         event: asked.map(|change| change.uuid.to_string()),
         event_type: asked.map(|change| change.event_type.clone()),
         actor: asked.and_then(|change| change.actor.as_ref().map(ToString::to_string)),
         reason: asked.and_then(|change| change.reason.clone()),
-        ..AuditEntry::default()
+        ..AuditEntry::new(lease, action, now_ms)
     };
     let interrupted = (lease.took_over() && progress.planned.is_none()).then(|| {
         let found = match progress.applied.len() {

@@ -94,10 +94,9 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
     ))?;
     console.say(format!("\n{}", heading("What would follow")))?;
     match &explanation.plan {
-        _ if explanation.excluded => console.say(format!(
-            "  {}",
-            Exclusions::in_words(&explanation.subject)
-        )),
+        _ if explanation.excluded => {
+            console.say(format!("  {}", Exclusions::in_words(&explanation.subject)))
+        }
         Ok(actions) if actions.is_empty() && !explanation.doubts.is_empty() => Ok(()),
         Ok(actions) if actions.is_empty() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))

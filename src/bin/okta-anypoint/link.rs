@@ -5,7 +5,7 @@ use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, OktaUserId, Subject};
 use okta_anypoint::insight::Planned;
-use okta_anypoint::ledger::{Lease, Memo};
+use okta_anypoint::ledger::{AuditEntry, Lease, Memo};
 use okta_anypoint::provision::{Announced, Exclusions, Provisioner};
 use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
@@ -81,7 +81,8 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     let account = account(&operator, &args.account, deadline).await?;
     let lease = operator.lease(&user).await?;
     let linked = write_link(&operator, &lease, &user, &account).await;
-    operator.release(lease).await?;
+    let change = linked.as_ref().ok().cloned().flatten();
+    operator.release(lease, change).await?;
     linked?;
     console.say(format!(
         "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
@@ -118,12 +119,13 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     Ok(Verdict::Done)
 }
 
+/// The audit entry of a link that was not there before.
 async fn write_link(
     operator: &Operator,
     lease: &Lease,
     user: &OktaUserId,
     account: &Account,
-) -> Result<()> {
+) -> Result<Option<AuditEntry>> {
     let store = &operator.table.store;
     let before = store.user_link(user).await?;
     if let Some(link) = &before
@@ -150,7 +152,14 @@ async fn write_link(
             account.id
         );
     }
-    Ok(())
+    let entry = AuditEntry {
+        id: Some(account.id.to_string()),
+        username: Some(account.username.clone()),
+        before: Some("not linked".to_owned()),
+        after: Some("linked".to_owned()),
+        ..operator.by_hand(lease, "link")
+    };
+    Ok(before.is_none().then_some(entry))
 }
 
 /// The account of an id or a username. Single sign-on users are not among those that are provisioned.
@@ -180,7 +189,17 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
     let lease = operator.lease(&user).await?;
     let link = store.user_link(&user).await;
     let unlinked = store.unlink_user(&lease, &user).await;
-    operator.release(lease).await?;
+    let change = match (&link, &unlinked) {
+        (Ok(Some(link)), Ok(_)) => Some(AuditEntry {
+            id: Some(link.anypoint_id.to_string()),
+            username: Some(link.username.clone()),
+            before: Some("linked".to_owned()),
+            after: Some("not linked".to_owned()),
+            ..operator.by_hand(&lease, "unlink")
+        }),
+        _ => None,
+    };
+    operator.release(lease, change).await?;
     unlinked?;
     let link = link?;
     console.say(match &link {
@@ -219,9 +238,17 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict>
             account.id
         );
     }
-    anypoint
+    let lease = operator.lease(&user).await?;
+    let asked = anypoint
         .mail_password_reset(&account.username, deadline)
-        .await?;
+        .await;
+    let change = asked.is_ok().then(|| AuditEntry {
+        id: Some(account.id.to_string()),
+        username: Some(account.username.clone()),
+        ..operator.by_hand(&lease, "mail_reset")
+    });
+    operator.release(lease, change).await?;
+    asked?;
     console.say(format!(
         "Anypoint was asked to mail a password reset link to user {}.",
         account.id

@@ -5,7 +5,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{EventUuid, Subject};
 use okta_anypoint::ledger::{
-    BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
+    AuditEntry, BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
 };
 use okta_anypoint::provision::{Exclusions, Provisioner};
 use serde_json::{Value, json};
@@ -100,8 +100,12 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
             id: record.id.clone(),
             by: BY_OPERATOR.to_owned(),
         };
+        let found = "an operator's command found an earlier run cut off";
+        let now_ms = table::clock().now_ms();
+        let interrupted = AuditEntry::of_interrupted(&lease, found, now_ms);
         let conclusion = Conclusion {
             resolved: vec![resolved],
+            audit: interrupted.into_iter().collect(),
             ..Conclusion::default()
         };
         ledger.conclude(lease, conclusion).await?;

@@ -11,7 +11,8 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::{
-    Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger, lease_within,
+    AuditEntry, BY_OPERATOR, Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger,
+    lease_within,
 };
 use okta_anypoint::provision::{Changes, Ports, paused_since};
 use okta_anypoint::queue::SqliteQueue;
@@ -277,13 +278,24 @@ impl Operator {
         }
     }
 
-    /// Gives a lease back.
-    pub async fn release(&self, lease: Lease) -> Result<()> {
-        self.ports
-            .ledger
-            .conclude(lease, Conclusion::default())
-            .await?;
+    /// Gives a lease back, with what the operator changed under it for the audit trail.
+    pub async fn release(&self, lease: Lease, change: Option<AuditEntry>) -> Result<()> {
+        let found = "an operator's command found an earlier run cut off";
+        let interrupted = AuditEntry::of_interrupted(&lease, found, self.clock.now_ms());
+        let conclusion = Conclusion {
+            audit: interrupted.into_iter().chain(change).collect(),
+            ..Conclusion::default()
+        };
+        self.ports.ledger.conclude(lease, conclusion).await?;
         Ok(())
+    }
+
+    /// The audit entry of what an operator did by hand.
+    pub fn by_hand(&self, lease: &Lease, action: &str) -> AuditEntry {
+        AuditEntry {
+            reason: Some(BY_OPERATOR.to_owned()),
+            ..AuditEntry::new(lease, action, self.clock.now_ms())
+        }
     }
 
     /// Refuses to work while changes are paused.

@@ -3,20 +3,23 @@
 //! What concerns one person is reported and stops nobody else. A right that is missing for everybody, or
 //! a remote that does not answer, stops the run. What was done stays done and is found again.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use http::StatusCode;
 
-use super::Work;
 use super::names::Names;
 use super::pair::OTHER_USERNAME;
+use super::{Work, action};
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
-use crate::ledger::{Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within};
+use crate::ledger::{
+    AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, keep, lease_within,
+};
 use crate::okta::{AppUser, Assignment, NewUser};
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Outcome, Problem, Summary};
@@ -27,7 +30,7 @@ const AT_ONCE: usize = 4;
 /// Accounts are not begun with less than this left.
 const LEAST: Duration = Duration::from_secs(3);
 
-/// A link is written within this time.
+/// A lease lasts at least this long: enough to write the link.
 const LINK_TIME: Duration = Duration::from_secs(15);
 
 /// Why the work on one account ended.
@@ -60,6 +63,62 @@ impl From<Failure> for Halt {
 
 /// What was written, by count name.
 type Tally = Vec<&'static str>;
+
+/// Stands in `event_type` of an import's audit entries.
+const IMPORT: &str = "import";
+
+/// What was done for one account.
+struct Done<'w> {
+    work: &'w Work,
+    tally: Tally,
+    entries: Vec<AuditEntry>,
+}
+
+impl<'w> Done<'w> {
+    fn nothing_of(work: &'w Work) -> Self {
+        Self {
+            work,
+            tally: Tally::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, name: &'static str) {
+        self.tally.push(name);
+    }
+
+    /// Notes a change. Its subject and time are written with the lease.
+    fn change(&mut self, action: &'static str, id: impl ToString) -> &mut AuditEntry {
+        self.entries.push(AuditEntry {
+            action: action.to_owned(),
+            id: Some(id.to_string()),
+            username: Some(self.work.account().username.clone()),
+            why: self.work.reason(action).map(Cow::into_owned),
+            event_type: Some(IMPORT.to_owned()),
+            ..AuditEntry::default()
+        });
+        let last = self.entries.len() - 1;
+        &mut self.entries[last]
+    }
+
+    /// The audit entries of the run.
+    fn audit(&mut self, lease: &Lease, now_ms: i64) -> Vec<AuditEntry> {
+        let found = "an import found an earlier run cut off";
+        let interrupted = AuditEntry::of_interrupted(lease, found, now_ms);
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let entries = entries.map(|entry| AuditEntry {
+            at_ms: now_ms,
+            subject: lease.subject().to_owned(),
+            ..entry
+        });
+        interrupted.into_iter().chain(entries).collect()
+    }
+}
+
+fn from_to(entry: &mut AuditEntry, before: &str, after: &str) {
+    entry.before = Some(before.to_owned());
+    entry.after = Some(after.to_owned());
+}
 
 impl Scheduler {
     pub(super) async fn carry_out(
@@ -125,54 +184,92 @@ impl Scheduler {
     }
 
     async fn act(&self, work: &Work, deadline: Deadline) -> (Tally, Result<(), Halt>) {
-        let mut tally = Tally::new();
-        let end = self.act_counted(work, deadline, &mut tally).await;
-        (tally, end)
+        let mut done = Done::nothing_of(work);
+        let end = Box::pin(self.act_counted(work, deadline, &mut done)).await;
+        (done.tally, end)
     }
 
     async fn act_counted(
         &self,
         work: &Work,
         deadline: Deadline,
-        tally: &mut Tally,
+        done: &mut Done<'_>,
     ) -> Result<(), Halt> {
+        let (user, agreed) = match work {
+            Work::Create { account, email } => self.create(account, email, deadline, done).await?,
+            Work::Link { user, names, .. }
+            | Work::Assign { user, names, .. }
+            | Work::Agree { user, names, .. } => (user.clone(), names.agreed.clone()),
+        };
+        let lease = self.lease(&user, deadline).await?;
+        let end = {
+            let acting = self.act_leased(&lease, work, &user, &agreed, deadline, done);
+            let kept = keep(&*self.ports.ledger, &lease, &[], deadline);
+            match select(Box::pin(acting), Box::pin(kept)).await {
+                Either::Left((end, _)) => end,
+                Either::Right((lost, _)) => Err(lost.into()),
+            }
+        };
+        let audit = done.audit(&lease, self.clock().now_ms());
+        audit.iter().for_each(AuditEntry::log);
+        let conclusion = Conclusion {
+            audit,
+            ..Conclusion::default()
+        };
+        self.ports.ledger.conclude(lease, conclusion).await?;
+        end
+    }
+
+    /// From here to the link nobody else works on the user, and what was done is on record.
+    async fn lease(&self, user: &OktaUserId, deadline: Deadline) -> Result<Lease, Halt> {
+        let subject = Subject::User(user.clone()).to_string();
+        // What was assigned is linked, also when the run's time is up.
+        let deadline = Deadline::within(deadline.remaining().max(LINK_TIME));
+        match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
+            Leased::Ours(lease) => Ok(lease),
+            Leased::Busy { .. } => Err(Halt::Problem(
+                Failure::retryable(Side::Program, "another run works on the Okta user")
+                    .because(Cause::Busy),
+            )),
+        }
+    }
+
+    async fn act_leased(
+        &self,
+        lease: &Lease,
+        work: &Work,
+        user: &OktaUserId,
+        agreed: &AgreedProfile,
+        deadline: Deadline,
+        done: &mut Done<'_>,
+    ) -> Result<(), Halt> {
+        let account = work.account();
         match work {
-            Work::Link {
-                account,
-                user,
-                names,
-                ..
-            } => self.link(account, user, &names.agreed, tally).await,
-            Work::Assign {
-                account,
-                user,
-                names,
-                ..
-            } => {
-                self.assign(account, user, deadline, tally).await?;
-                self.link(account, user, &names.agreed, tally).await
+            Work::Link { .. } => {}
+            Work::Assign { .. } | Work::Create { .. } => {
+                self.assign(lease, account, user, deadline, done).await?;
             }
-            Work::Create { account, email } => {
-                let (user, agreed) = self.create(account, email, deadline, tally).await?;
-                self.assign(account, &user, deadline, tally).await?;
-                self.link(account, &user, &agreed, tally).await
-            }
-            Work::Agree {
-                account,
-                user,
-                link,
-                names,
-            } => {
-                self.bring_names(user, names, deadline, tally).await?;
+            Work::Agree { link, names, .. } => {
+                self.bring_names(lease, user, names, deadline, done).await?;
                 let link = UserLink {
-                    agreed: Some(names.agreed.clone()),
+                    agreed: Some(agreed.clone()),
                     ..link.clone()
                 };
-                self.write_link(account, user, &link).await?;
-                tally.push("agreed");
-                Ok(())
+                self.write_link(lease, account, user, &link, done).await?;
+                done.count("agreed");
+                return Ok(());
             }
         }
+        let link = UserLink {
+            anypoint_id: account.id.clone(),
+            username: account.username.clone(),
+            origin: Origin::Imported,
+            agreed: Some(agreed.clone()),
+            reset_mail: ResetMail::default(),
+        };
+        self.write_link(lease, account, user, &link, done).await?;
+        done.count("linked");
+        Ok(())
     }
 
     /// Creates a staged user; one that has the login already (since we asked) is taken instead.
@@ -181,7 +278,7 @@ impl Scheduler {
         account: &Account,
         email: &str,
         deadline: Deadline,
-        tally: &mut Tally,
+        done: &mut Done<'_>,
     ) -> Result<(OktaUserId, AgreedProfile), Halt> {
         let okta = &self.people;
         let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
@@ -193,7 +290,9 @@ impl Scheduler {
         };
         let user = match okta.create_staged_user(&new, deadline).await {
             Ok(user) => {
-                tally.push("created");
+                done.count("created");
+                let entry = done.change(action::CREATE_USER, &user.id);
+                from_to(entry, "no user", "staged");
                 user
             }
             // Perhaps our own call, whose answer was lost.
@@ -212,10 +311,11 @@ impl Scheduler {
     /// Assigns the app under the account's username, and makes sure that this is what Okta has.
     async fn assign(
         &self,
+        lease: &Lease,
         account: &Account,
         user: &OktaUserId,
         deadline: Deadline,
-        tally: &mut Tally,
+        done: &mut Done<'_>,
     ) -> Result<(), Halt> {
         let (okta, app) = (&self.people, &self.ports.app);
         let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
@@ -223,8 +323,11 @@ impl Scheduler {
         let after = match before.filter(is_assigned) {
             Some(app_user) => Some(app_user),
             None => {
+                lease.check()?;
                 let made = okta.assign(app, user, &account.username, deadline).await?;
-                tally.push("assigned");
+                done.count("assigned");
+                let entry = done.change(action::ASSIGN_APP, app);
+                from_to(entry, "not assigned", "assigned");
                 match made {
                     Some(made) => Some(made),
                     None => okta.app_user(app, user, deadline).await?,
@@ -249,71 +352,36 @@ impl Scheduler {
 
     async fn bring_names(
         &self,
+        lease: &Lease,
         user: &OktaUserId,
         names: &Names,
         deadline: Deadline,
-        tally: &mut Tally,
+        done: &mut Done<'_>,
     ) -> Result<(), Halt> {
         if names.fields().is_empty() {
             return Ok(());
         }
+        lease.check()?;
         let (first, last) = (names.first.as_deref(), names.last.as_deref());
         self.people
             .update_names(user, first, last, deadline)
             .await?;
-        tally.push("names_updated");
+        done.count("names_updated");
+        let fields = names.fields().into_iter().map(str::to_owned);
+        done.change(action::UPDATE_NAMES, user).fields = fields.collect();
         if names.conflict {
-            tally.push("conflicts");
+            done.count("conflicts");
         }
-        Ok(())
-    }
-
-    async fn link(
-        &self,
-        account: &Account,
-        user: &OktaUserId,
-        agreed: &AgreedProfile,
-        tally: &mut Tally,
-    ) -> Result<(), Halt> {
-        let link = UserLink {
-            anypoint_id: account.id.clone(),
-            username: account.username.clone(),
-            origin: Origin::Imported,
-            agreed: Some(agreed.clone()),
-            reset_mail: ResetMail::default(),
-        };
-        self.write_link(account, user, &link).await?;
-        tally.push("linked");
         Ok(())
     }
 
     async fn write_link(
         &self,
-        account: &Account,
-        user: &OktaUserId,
-        link: &UserLink,
-    ) -> Result<(), Halt> {
-        let ledger = &self.ports.ledger;
-        let subject = Subject::User(user.clone()).to_string();
-        let deadline = Deadline::within(LINK_TIME);
-        let leased = lease_within(&**ledger, &subject, deadline, SUBJECT_WAIT).await?;
-        let Leased::Ours(lease) = leased else {
-            return Err(Halt::Problem(
-                Failure::retryable(Side::Program, "another run works on the Okta user")
-                    .because(Cause::Busy),
-            ));
-        };
-        let written = self.write_leased(&lease, account, user, link).await;
-        ledger.conclude(lease, Conclusion::default()).await?;
-        written
-    }
-
-    async fn write_leased(
-        &self,
         lease: &Lease,
         account: &Account,
         user: &OktaUserId,
         link: &UserLink,
+        done: &mut Done<'_>,
     ) -> Result<(), Halt> {
         // A look at the user may have linked it since both sides were read.
         let present = self.store().user_link(user).await?;
@@ -336,7 +404,13 @@ impl Scheduler {
             .link_user(lease, user, link, present.as_ref(), Memo::Keep)
             .await?
         {
-            Linked::Written => Ok(()),
+            Linked::Written => {
+                if present.is_none() {
+                    let entry = done.change(action::LINK, &account.id);
+                    from_to(entry, "not linked", "linked");
+                }
+                Ok(())
+            }
             Linked::TakenBy(other) => Err(Halt::Problem(
                 Failure::permanent(
                     Side::Table,

@@ -23,6 +23,8 @@ mod names;
 mod pair;
 mod teams;
 
+use std::borrow::Cow;
+
 use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
@@ -40,6 +42,14 @@ use crate::store::{Origin, UserLink};
 
 use names::Names;
 use pair::{By, Holder, Index, Match, People, Refused};
+
+/// The names of what an import does, in reports and in the audit trail.
+mod action {
+    pub(super) const CREATE_USER: &str = "create_okta_user";
+    pub(super) const ASSIGN_APP: &str = "assign_app";
+    pub(super) const UPDATE_NAMES: &str = "update_okta_names";
+    pub(super) const LINK: &str = "link";
+}
 
 /// One thing to do for one account.
 #[derive(Debug, Clone)]
@@ -179,9 +189,7 @@ impl Scheduler {
                                 Ok(Holder::User(user, by)) => {
                                     self.newcomer(account, email, Some((user, by))).map(Some)
                                 }
-                                Ok(Holder::Nobody) => {
-                                    self.newcomer(account, email, None).map(Some)
-                                }
+                                Ok(Holder::Nobody) => self.newcomer(account, email, None).map(Some),
                                 Err(refused) => Err(refused),
                             }
                         }
@@ -366,18 +374,26 @@ impl Work {
         }
     }
 
+    /// Why a step of it is taken.
+    fn reason(&self, step: &str) -> Option<Cow<'static, str>> {
+        let steps = self.describe().actions;
+        let found = steps.into_iter().find(|found| found.action == step);
+        found.map(|found| found.reason)
+    }
+
     fn describe(&self) -> Difference {
-        let assign = || Step::new("assign_app", "under the account's username");
+        let assign = || Step::new(action::ASSIGN_APP, "under the account's username");
+        let link = |why| Step::new(action::LINK, why);
         let actions = match self {
-            Self::Link { by, .. } => vec![Step::new("link", by.as_str())],
-            Self::Assign { by, .. } => vec![assign(), Step::new("link", by.as_str())],
+            Self::Link { by, .. } => vec![link(by.as_str())],
+            Self::Assign { by, .. } => vec![assign(), link(by.as_str())],
             Self::Create { .. } => vec![
                 Step::new(
-                    "create_okta_user",
+                    action::CREATE_USER,
                     "nobody in Okta has that login or address",
                 ),
                 assign(),
-                Step::new("link", "the account belongs to the new user"),
+                link("the account belongs to the new user"),
             ],
             Self::Agree { names, .. } => describe_names(names),
         };
@@ -395,7 +411,7 @@ fn describe_names(names: &Names) -> Vec<Step> {
         return vec![agree];
     }
     let mut bring = Step::new(
-        "update_okta_names",
+        action::UPDATE_NAMES,
         if names.conflict {
             "changed on both sides since they agreed: Anypoint wins"
         } else {

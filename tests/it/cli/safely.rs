@@ -266,3 +266,47 @@ async fn what_is_settled_by_hand_waits_while_changes_are_held_back() {
     desk.run(reset).await.expect(0);
     assert!(desk.wrote());
 }
+
+#[tokio::test]
+async fn what_an_operator_does_by_hand_is_in_the_history() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let account = {
+        let mut world = desk.anypoint.world();
+        let made = world.add_user("lin_example", "Given", "Family", "lin@acme.example");
+        made.unwrap()
+    };
+    for command in [
+        &["link", &user, &account][..],
+        &["link", &user, &account],
+        &["reset-email", &user],
+        &["unlink", &user],
+        &["unlink", &user],
+    ] {
+        desk.on_file(command).await.expect(0);
+    }
+    let told = desk.on_file(&["history", &user, "--json"]).await.expect(0);
+    let told = told.json()["entries"].clone();
+    let entries = told.as_array().unwrap();
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|entry| (&entry["action"], &entry["after"]))
+        .collect();
+    assert_eq!(
+        json!(shown),
+        json!([
+            ["link", "linked"],
+            ["mail_reset", null],
+            ["unlink", "not linked"]
+        ])
+    );
+    for entry in entries {
+        assert_eq!(entry["id"], account);
+        assert_eq!(entry["username"], "lin_example");
+        assert_eq!(entry["reason"], "operator");
+    }
+    desk.on_file(&["history", &user])
+        .await
+        .expect(0)
+        .says("(linked -> not linked)");
+}

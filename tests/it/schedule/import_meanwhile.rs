@@ -7,12 +7,12 @@ use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::{APP, Stage};
+use super::Stage;
 
-/// Imports ann, who is not assigned yet; just before she is assigned, somebody writes `link` for her.
+/// Imports ann, who is not assigned yet; while Okta is asked for her, somebody writes `link` for her.
 async fn import_while_linking(stage: &Stage, ann: &str, link: UserLink) -> Summary {
     let (table, user) = (stage.table.clone(), ann.to_owned());
-    let path = format!("/api/v1/apps/{APP}/users/{ann}");
+    let path = "/api/v1/users/ann%40acme.example";
     stage.okta.traffic().on_request(move |request| {
         if request.method == http::Method::GET && request.path == path {
             let written = crate::world::link(&table, &user, &link);
@@ -52,6 +52,9 @@ async fn a_link_to_another_account_is_left_and_reported() {
     assert_eq!(summary.problems.len(), 1);
     assert!(summary.problems[0].text.contains("meanwhile"));
     assert_eq!(stage.link(&ann).await, Some(link));
+    // What was done before stands in the audit trail.
+    let entries = super::import_audit::history(&stage, &ann).await;
+    assert_eq!(super::import_audit::actions(&entries), ["assign_app"]);
     stage.end();
 }
 

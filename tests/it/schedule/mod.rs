@@ -5,6 +5,7 @@ mod credential;
 mod exclusions;
 mod groups;
 mod import;
+mod import_audit;
 mod import_cut_off;
 mod import_meanwhile;
 mod import_names;

@@ -1,0 +1,146 @@
+//! What an import changes stands in the audit trail of its user.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::ledger::AuditEntry;
+use okta_anypoint::schedule::Task;
+use okta_anypoint::settings::ImportMode;
+use okta_anypoint::simulator::fault::{Fault, FaultKind};
+
+use super::import::stage as stage_of;
+use super::{APP, Stage};
+
+pub async fn history(stage: &Stage, user: &str) -> Vec<AuditEntry> {
+    let subject = format!("user#{user}");
+    stage.table.ledger.history(&subject, 0).await.unwrap()
+}
+
+pub fn actions(entries: &[AuditEntry]) -> Vec<&str> {
+    entries.iter().map(|entry| &*entry.action).collect()
+}
+
+fn user(stage: &Stage, login: &str) -> String {
+    let world = stage.okta.world();
+    world.find_user(login).unwrap().id.clone()
+}
+
+#[tokio::test]
+async fn every_step_of_an_import_has_its_entry() {
+    let stage = stage_of(ImportMode::Create).await;
+    let account = stage.native("ann_lee");
+    stage.run(Task::Import).await;
+    let id = user(&stage, "ann_lee@acme.example");
+    let entries = history(&stage, &id).await;
+    assert_eq!(
+        actions(&entries),
+        ["create_okta_user", "assign_app", "link"]
+    );
+    for (entry, of, after) in [
+        (&entries[0], &*id, "staged"),
+        (&entries[1], APP, "assigned"),
+        (&entries[2], &*account, "linked"),
+    ] {
+        assert_eq!(entry.id.as_deref(), Some(of));
+        assert_eq!(entry.after.as_deref(), Some(after));
+        assert_eq!(entry.event_type.as_deref(), Some("import"));
+        assert_eq!(entry.username.as_deref(), Some("ann_lee"));
+        assert!(entry.why.is_some() && entry.at_ms > 0, "{entry:?}");
+    }
+
+    // A name that changed in Anypoint.
+    {
+        let mut world = stage.anypoint.world();
+        world
+            .edit_user(&account, |user| user.first_name = "Secretname".to_owned())
+            .unwrap();
+    }
+    stage.run(Task::Import).await;
+    let entries = history(&stage, &id).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.action, "update_okta_names");
+    assert_eq!(last.fields, ["first name"]);
+    assert_eq!(
+        last.why.as_deref(),
+        Some("changed in Anypoint since both sides agreed")
+    );
+    let text = serde_json::to_string(&entries).unwrap();
+    for value in ["Secretname", "Example", "acme.example"] {
+        assert!(!text.contains(value), "{text}");
+    }
+
+    // Nothing to do is no entry.
+    let count = entries.len();
+    stage.run(Task::Import).await;
+    assert_eq!(history(&stage, &id).await.len(), count);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_link_alone_has_its_entry() {
+    let stage = stage_of(ImportMode::Link).await;
+    let ann = stage.assigned("ann");
+    stage.native("ann");
+    stage.run(Task::Import).await;
+    let entries = history(&stage, &ann).await;
+    assert_eq!(actions(&entries), ["link"]);
+    let why = "the app username is the account's username";
+    assert_eq!(entries[0].why.as_deref(), Some(why));
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_user_whom_another_run_works_on_is_not_changed() {
+    let stage = stage_of(ImportMode::Create).await;
+    let ann = stage.unassigned("ann");
+    stage.native("ann");
+    let ledger = &*stage.table.ledger;
+    let other = crate::world::lease(ledger, &ann, Duration::from_secs(60)).await;
+    let summary = stage.run(Task::Import).await;
+    assert!(
+        summary.problems[0].text.contains("another run works"),
+        "{:?}",
+        summary.problems
+    );
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    drop(other);
+    stage.end();
+}
+
+/// The successor is another import: it finds the user assigned, and links.
+#[tokio::test]
+async fn the_successor_of_an_import_that_was_cut_off_says_so() {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    let fault = Fault::new(
+        &format!("/api/v1/apps/{APP}/users"),
+        FaultKind::Delay(Duration::from_secs(60)),
+    );
+    let fault = fault.on(Method::POST).once().after_effect();
+    stage.okta.traffic().inject(fault);
+    let assigned = async {
+        let is_assigned = || {
+            let world = stage.okta.world();
+            !world.apps[APP].users.is_empty()
+        };
+        for _ in 0..600 {
+            if is_assigned() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody was assigned");
+    };
+    tokio::select! {
+        _ = stage.run(Task::Import) => panic!("the import was to be cut off"),
+        () = assigned => {}
+    }
+    let id = user(&stage, "ann@acme.example");
+    assert_eq!(history(&stage, &id).await, []);
+    stage.okta.traffic().remove_all_faults();
+    stage.clock.advance(Duration::from_secs(200));
+    stage.run(Task::Import).await;
+    let entries = history(&stage, &id).await;
+    assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
+    stage.end();
+}
