@@ -309,4 +309,15 @@ async fn what_an_operator_does_by_hand_is_in_the_history() {
         .await
         .expect(0)
         .says("(linked -> not linked)");
+
+    // A command that follows a run that was cut off says so.
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let sql = "UPDATE leases SET owner = 'another', lease_until_ms = 1 WHERE subject = ?1";
+    let changed = file.execute(sql, [format!("user#{user}")]).unwrap();
+    assert_eq!(changed, 1);
+    desk.on_file(&["unlink", &user]).await.expect(0);
+    desk.on_file(&["history", &user])
+        .await
+        .expect(0)
+        .says("interrupted");
 }

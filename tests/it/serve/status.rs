@@ -393,3 +393,25 @@ async fn names_in_a_page_are_text() {
         assert!(page.contains("· okta-anypoint</title>"), "{path}: {page}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_an_excluded_user_says_so_and_nobody_is_asked() {
+    let remotes = Remotes::start().await;
+    let ann = remotes.user("ann");
+    let events = remotes.assign(&ann);
+    let mut command = remotes.command(&["--catch-up-every", "off", "--reconcile-every", "off"]);
+    command.env("EXCLUDE_USERS", &ann);
+    let serve = Serve::start(command, remotes.folder.path());
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    let page = in_browser(&format!("/subject?id=user%23{ann}"), &serve, &remotes);
+    assert!(
+        page.contains("excluded by EXCLUDE_USERS: nothing changes"),
+        "{page}"
+    );
+    assert!(!page.contains("in sync"), "{page}");
+    let asked = remotes.okta.traffic().log();
+    let about_ann = asked.iter().filter(|request| request.path.contains(&ann));
+    assert_eq!(about_ann.count(), 0);
+    assert!(remotes.anypoint.world().user_by_username("ann").is_none());
+}
