@@ -101,6 +101,14 @@ impl<'w> Done<'w> {
         &mut self.entries[last]
     }
 
+    /// Notes a write that may have been done: its answer is missing.
+    fn doubt(&mut self, action: &'static str, id: impl ToString, error: &CallError) {
+        if error.class() == Class::Retryable && !error.is_refusal() {
+            let entry = self.change(AuditEntry::INTERRUPTED, id);
+            entry.why = Some(format!("{action} was not answered and may have been done"));
+        }
+    }
+
     /// The audit entries of the run.
     fn audit(&mut self, lease: &Lease, now_ms: i64) -> Vec<AuditEntry> {
         let found = "an import found an earlier run cut off";
@@ -324,7 +332,8 @@ impl Scheduler {
             Some(app_user) => Some(app_user),
             None => {
                 lease.check()?;
-                let made = okta.assign(app, user, &account.username, deadline).await?;
+                let made = okta.assign(app, user, &account.username, deadline).await;
+                let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error))?;
                 done.count("assigned");
                 let entry = done.change(action::ASSIGN_APP, app);
                 from_to(entry, "not assigned", "assigned");
@@ -363,9 +372,8 @@ impl Scheduler {
         }
         lease.check()?;
         let (first, last) = (names.first.as_deref(), names.last.as_deref());
-        self.people
-            .update_names(user, first, last, deadline)
-            .await?;
+        let brought = self.people.update_names(user, first, last, deadline).await;
+        brought.inspect_err(|error| done.doubt(action::UPDATE_NAMES, user, error))?;
         done.count("names_updated");
         let fields = names.fields().into_iter().map(str::to_owned);
         done.change(action::UPDATE_NAMES, user).fields = fields.collect();

@@ -2,7 +2,7 @@
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
-    Conclusion, EndState, Ending, Filter, Outcome, Reason, Recorded, Status, Work,
+    AuditEntry, Conclusion, EndState, Ending, Filter, Outcome, Reason, Recorded, Status, Work,
 };
 
 use super::{
@@ -19,6 +19,8 @@ on_every_ledger!(
     a_second_subject_does_not_inherit_the_first_ones_end,
     many_claims_are_concluded_in_one_go,
     a_lost_claim_does_not_spoil_the_others,
+    what_was_done_without_a_claim_is_in_the_history,
+    a_lost_lease_leaves_no_history,
 );
 
 fn until(until_ms: i64, seen: &str) -> EndState {
@@ -276,4 +278,39 @@ async fn a_lost_claim_does_not_spoil_the_others(world: World) {
     }
     let next = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
     assert!(!next.took_over(), "it was given back");
+}
+
+async fn what_was_done_without_a_claim_is_in_the_history(world: World) {
+    let mut written = Vec::new();
+    for action in ["link", "unlink"] {
+        let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+        assert_eq!(AuditEntry::of_interrupted(&lease, "", START_MS), None);
+        let entry = AuditEntry::new(&lease, action, START_MS);
+        let conclusion = Conclusion {
+            audit: vec![entry.clone()],
+            ..Conclusion::default()
+        };
+        world.ledger.conclude(lease, conclusion).await.unwrap();
+        written.push(entry);
+    }
+    let found = world.ledger.history("user#00u1", START_MS).await.unwrap();
+    assert_eq!(found, written);
+    let other = world.ledger.history("user#00u2", START_MS).await.unwrap();
+    assert_eq!(other, []);
+}
+
+async fn a_lost_lease_leaves_no_history(world: World) {
+    let lost = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    world.clock.advance(10_000);
+    let later = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    let found = AuditEntry::of_interrupted(&later, "cut off", START_MS);
+    assert_eq!(found.unwrap().action, AuditEntry::INTERRUPTED);
+    let conclusion = Conclusion {
+        audit: vec![AuditEntry::new(&lost, "link", START_MS)],
+        ..Conclusion::default()
+    };
+    world.ledger.conclude(lost, conclusion).await.unwrap();
+    let found = world.ledger.history("user#00u1", START_MS).await.unwrap();
+    assert_eq!(found, []);
+    drop(later);
 }

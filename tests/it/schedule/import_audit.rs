@@ -144,3 +144,20 @@ async fn the_successor_of_an_import_that_was_cut_off_says_so() {
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
     stage.end();
 }
+
+#[tokio::test]
+async fn a_write_whose_answer_is_missing_may_have_been_done() {
+    let stage = stage_of(ImportMode::Create).await;
+    let ann = stage.unassigned("ann");
+    stage.native("ann");
+    let fault = Fault::status("/api/v1/apps/", 501, "{}").on(Method::POST);
+    stage.okta.traffic().inject(fault.once().after_effect());
+    assert!(stage.try_run(Task::Import, None).await.is_err());
+    let entries = history(&stage, &ann).await;
+    assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED]);
+    assert!(entries[0].why.as_ref().unwrap().starts_with("assign_app"));
+    stage.run(Task::Import).await;
+    let entries = history(&stage, &ann).await;
+    assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
+    stage.end();
+}
