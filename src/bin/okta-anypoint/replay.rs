@@ -100,9 +100,8 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
             id: record.id.clone(),
             by: BY_OPERATOR.to_owned(),
         };
-        let found = "an operator's command found an earlier run cut off";
         let now_ms = table::clock().now_ms();
-        let interrupted = AuditEntry::of_interrupted(&lease, found, now_ms);
+        let interrupted = AuditEntry::of_interrupted(&lease, table::FOUND_CUT_OFF, now_ms);
         let conclusion = Conclusion {
             resolved: vec![resolved],
             audit: interrupted.into_iter().collect(),

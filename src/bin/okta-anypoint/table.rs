@@ -33,6 +33,9 @@ pub const LOOK_TIME: Duration = Duration::from_secs(60);
 /// One command's work.
 pub const WORK_TIME: Duration = Duration::from_secs(120);
 
+/// Said by the audit entry of a command that follows a run which was cut off.
+pub const FOUND_CUT_OFF: &str = "an operator's command found an earlier run cut off";
+
 /// Where the ledger and the links are.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -280,8 +283,7 @@ impl Operator {
 
     /// Gives a lease back, with what the operator changed under it for the audit trail.
     pub async fn release(&self, lease: Lease, change: Option<AuditEntry>) -> Result<()> {
-        let found = "an operator's command found an earlier run cut off";
-        let interrupted = AuditEntry::of_interrupted(&lease, found, self.clock.now_ms());
+        let interrupted = AuditEntry::of_interrupted(&lease, FOUND_CUT_OFF, self.clock.now_ms());
         let conclusion = Conclusion {
             audit: interrupted.into_iter().chain(change).collect(),
             ..Conclusion::default()

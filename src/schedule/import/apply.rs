@@ -3,12 +3,12 @@
 //! What concerns one person is reported and stops nobody else. A right that is missing for everybody, or
 //! a remote that does not answer, stops the run. What was done stays done and is found again.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use http::StatusCode;
 
+use super::done::{Done, Tally, from_to};
 use super::names::Names;
 use super::pair::OTHER_USERNAME;
 use super::{Work, action};
@@ -59,73 +59,6 @@ impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Stop(failure)
     }
-}
-
-/// What was written, by count name.
-type Tally = Vec<&'static str>;
-
-/// Stands in `event_type` of an import's audit entries.
-const IMPORT: &str = "import";
-
-/// What was done for one account.
-struct Done<'w> {
-    work: &'w Work,
-    tally: Tally,
-    entries: Vec<AuditEntry>,
-}
-
-impl<'w> Done<'w> {
-    fn nothing_of(work: &'w Work) -> Self {
-        Self {
-            work,
-            tally: Tally::new(),
-            entries: Vec::new(),
-        }
-    }
-
-    fn count(&mut self, name: &'static str) {
-        self.tally.push(name);
-    }
-
-    /// Notes a change. Its subject and time are written with the lease.
-    fn change(&mut self, action: &'static str, id: impl ToString) -> &mut AuditEntry {
-        self.entries.push(AuditEntry {
-            action: action.to_owned(),
-            id: Some(id.to_string()),
-            username: Some(self.work.account().username.clone()),
-            why: self.work.reason(action).map(Cow::into_owned),
-            event_type: Some(IMPORT.to_owned()),
-            ..AuditEntry::default()
-        });
-        let last = self.entries.len() - 1;
-        &mut self.entries[last]
-    }
-
-    /// Notes a write that may have been done: its answer is missing.
-    fn doubt(&mut self, action: &'static str, id: impl ToString, error: &CallError) {
-        if error.class() == Class::Retryable && !error.is_refusal() {
-            let entry = self.change(AuditEntry::INTERRUPTED, id);
-            entry.why = Some(format!("{action} was not answered and may have been done"));
-        }
-    }
-
-    /// The audit entries of the run.
-    fn audit(&mut self, lease: &Lease, now_ms: i64) -> Vec<AuditEntry> {
-        let found = "an import found an earlier run cut off";
-        let interrupted = AuditEntry::of_interrupted(lease, found, now_ms);
-        let entries = std::mem::take(&mut self.entries).into_iter();
-        let entries = entries.map(|entry| AuditEntry {
-            at_ms: now_ms,
-            subject: lease.subject().to_owned(),
-            ..entry
-        });
-        interrupted.into_iter().chain(entries).collect()
-    }
-}
-
-fn from_to(entry: &mut AuditEntry, before: &str, after: &str) {
-    entry.before = Some(before.to_owned());
-    entry.after = Some(after.to_owned());
 }
 
 impl Scheduler {

@@ -19,6 +19,7 @@
 //! every mode; `okta.users.manage` and `okta.apps.manage` in mode `create` only.
 
 mod apply;
+mod done;
 mod names;
 mod pair;
 mod teams;
