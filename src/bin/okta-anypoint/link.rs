@@ -152,7 +152,7 @@ async fn account(operator: &Operator, name: &str, deadline: Deadline) -> Result<
     let anypoint = &operator.ports.anypoint;
     let found = match AccountId::parse(name) {
         Ok(id) if uuid::Uuid::parse_str(name).is_ok() => anypoint.account(&id, deadline).await?,
-        _ => anypoint.account_named(name, deadline).await?,
+        _ => anypoint.account_named(name, deadline).await?.sure()?,
     };
     let Some(account) = found else {
         bail!("Anypoint has no native user \"{name}\" in this organization; nothing was linked");

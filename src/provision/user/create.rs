@@ -146,7 +146,8 @@ impl Work<'_> {
         let anypoint = &self.ports().anypoint;
         let found = anypoint
             .account_named(&person.username, self.look.deadline)
-            .await?;
+            .await?
+            .sure()?;
         Ok(found.map(|account| account.id))
     }
 }

@@ -157,12 +157,10 @@ impl Look<'_> {
         }
         let (ports, deadline) = (self.ports, self.deadline);
         let search = ports.anypoint.account_named(&person.username, deadline);
-        let account = match search.await {
-            Ok(Some(account)) => account,
-            Ok(None) => return Ok(None),
-            // Somebody else's account, most likely. If it is the one, Anypoint refuses to make a second.
-            Err(error) if error.is_unreadable() => return Ok(None),
-            Err(error) => return Err(error.into()),
+        // An entry that cannot be read is somebody else's account, most likely. If it is the one, Anypoint refuses
+        // to make a second.
+        let Some(account) = search.await?.account else {
+            return Ok(None);
         };
         let id = account.id;
         // Lists leave the phone number out, so the account is read once more by its id.

@@ -32,7 +32,8 @@ impl Work<'_> {
         let found = ports
             .anypoint
             .account_named(&intent.username, self.look.deadline)
-            .await?;
+            .await?
+            .sure()?;
         let linked = recalled.link.as_ref().map(|link| &link.anypoint_id);
         if let Some(account) = found.filter(|account| Some(&account.id) != linked) {
             let ids = std::slice::from_ref(&account.id);
