@@ -47,7 +47,7 @@ pub use provisioner::{
 pub use shadow::{Shadow, dry_runs, dry_runs_taken_up};
 pub(crate) use step::action;
 pub use step::{Applied, Step};
-pub use team::{TeamPlan, plan_team, team_unread};
+pub use team::{Pairing, TeamPlan, plan_team, team_unread};
 pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
 pub use user::{
     AccountPlan, FormerOwner, FoundTeam, GroupsSeen, Membership, NamedAccount, NewPerson, Retire,

@@ -4,6 +4,8 @@ use okta_anypoint::failure::Failure;
 use okta_anypoint::provision::Step;
 use serde::Serialize;
 
+use crate::console::Console;
+
 /// One thing that would be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
@@ -28,6 +30,27 @@ impl Planned {
     /// Steps for people.
     pub fn from_steps(steps: &[Step]) -> Vec<Self> {
         steps.iter().map(Self::from_step).collect()
+    }
+}
+
+/// Says what the next look at a subject would do.
+pub fn say_next(
+    console: &Console,
+    id: &str,
+    plan: &Result<Vec<Planned>, Failure>,
+) -> anyhow::Result<()> {
+    match plan {
+        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync."),
+        Ok(actions) => {
+            console.say(format!(
+                "The next event, or `okta-anypoint push {id}`, would:"
+            ))?;
+            for action in actions {
+                console.say(format!("  {} ({})", action.what, action.reason))?;
+            }
+            Ok(())
+        }
+        Err(failure) => console.say(format!("The next look would fail: {failure}")),
     }
 }
 

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod hook;
+mod link_group;
 mod operate;
 mod output;
 mod readme;
