@@ -12,6 +12,7 @@ mod hook;
 mod log;
 #[cfg(feature = "local")]
 mod probe;
+mod profile;
 mod user;
 
 pub use app::{AppUser, Assignment};
@@ -23,4 +24,5 @@ pub use hook::{EventHook, HookSpec};
 pub use log::LogPage;
 #[cfg(feature = "local")]
 pub use probe::{App, Readable};
+pub use profile::{AttributeName, Profile, Source};
 pub use user::{NewUser, User, UserStatus};

@@ -13,6 +13,7 @@
 //! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
 //! looks again.
 
+mod attributes;
 mod brake;
 mod evidence;
 mod exclusion;
@@ -28,6 +29,7 @@ mod team;
 mod user;
 mod wanted;
 
+pub use attributes::{Attributes, Place, Taken, Target};
 pub use brake::{Brake, Held, lift_brake, note_linked_users};
 pub use evidence::{Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};

@@ -101,7 +101,7 @@ async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subje
     let mut users: Vec<OktaUserId> = login.into_iter().chain(linked).collect();
     if users.is_empty() && groups.is_empty() {
         // The last resort reads every assignment: a username in the app of somebody without a link.
-        let assigned = ports.okta.list_app_users(&ports.app, deadline).await?;
+        let assigned = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
         users.extend(
             assigned
                 .items
