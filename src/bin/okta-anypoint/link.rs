@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::ids::{AccountId, OktaUserId};
+use okta_anypoint::ids::{AccountId, OktaUserId, Subject};
 use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::{Lease, Memo};
 use okta_anypoint::provision::{Announced, Provisioner};
@@ -78,7 +78,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         bail!("Okta has no user {user}; nothing was linked");
     }
     let account = account(&operator, &args.account, deadline).await?;
-    let lease = operator.lease(&user).await?;
+    let lease = operator.lease(&Subject::User(user.clone())).await?;
     let linked = write_link(&operator, &lease, &user, &account).await;
     operator.release(lease).await?;
     linked?;
@@ -90,18 +90,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         .preview_user(&user, Announced::default(), deadline)
         .await?;
     let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
-    match &plan {
-        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync.")?,
-        Ok(actions) => {
-            console.say(format!(
-                "The next event, or `okta-anypoint push {user}`, would:"
-            ))?;
-            for action in actions {
-                console.say(format!("  {} ({})", action.what, action.reason))?;
-            }
-        }
-        Err(failure) => console.say(format!("The next look would fail: {failure}"))?,
-    }
+    outlook::say_next(console, user.as_str(), &plan)?;
     console.emit(&json!({
         "okta_user": user,
         "anypoint_id": account.id,
@@ -170,7 +159,7 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
     let user = names::user(&operator, &args.user).await?;
     let store = &operator.table.store;
-    let lease = operator.lease(&user).await?;
+    let lease = operator.lease(&Subject::User(user.clone())).await?;
     let link = store.user_link(&user).await;
     let unlinked = store.unlink_user(&lease, &user).await;
     operator.release(lease).await?;

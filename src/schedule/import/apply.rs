@@ -163,6 +163,12 @@ impl Scheduler {
                 link,
                 names,
             } => {
+                if !names.left.is_empty() {
+                    tally.push("names_left");
+                }
+                if names.is_agreed(link) {
+                    return Ok(());
+                }
                 self.bring_names(user, names, deadline, tally).await?;
                 let link = UserLink {
                     agreed: Some(names.agreed.clone()),
@@ -205,8 +211,7 @@ impl Scheduler {
             }
             Err(error) => return Err(error.into()),
         };
-        let agreed = Names::compare(account, &user, None).agreed;
-        Ok((user.id, agreed))
+        Ok((user.id, Names::of_new_pair(account).agreed))
     }
 
     /// Assigns the app under the account's username, and makes sure that this is what Okta has.

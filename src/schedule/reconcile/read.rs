@@ -145,7 +145,8 @@ impl<'a> Gate<'a> {
     /// The assignments to the app, each with its user.
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
-        let list = ports.okta.list_app_users(&ports.app, self.deadline);
+        let kept = ports.policy.attributes.sources();
+        let list = ports.okta.list_app_users(&ports.app, &kept, self.deadline);
         let listed = self.pass(1, list).await?;
         self.unread().note_users(&listed);
         let app_users: HashMap<OktaUserId, AppUser> = listed
