@@ -35,8 +35,17 @@ pub struct RecordedRequest {
     pub body: Option<Value>,
     /// Status of the answer; 0 if the connection was closed without one.
     pub status: u16,
+    /// Status that the service itself gave, whatever a fault made of its answer; `None` if a fault answered in its place.
+    pub handled: Option<u16>,
     /// What of it is outside the vendor's documents, one sentence each.
     pub unexpected: Vec<String>,
+}
+
+impl RecordedRequest {
+    /// Whether the service did what was asked, whatever the caller was told.
+    pub fn had_effect(&self) -> bool {
+        self.handled.is_some_and(|status| (200..300).contains(&status))
+    }
 }
 
 fn method_text<S: serde::Serializer>(method: &Method, to: S) -> Result<S::Ok, S::Error> {
