@@ -119,6 +119,7 @@ struct State {
 
 struct Shared {
     started: Instant,
+    started_ms: i64,
     advanced_ms: AtomicU64,
     latency_us: AtomicU64,
     running: AtomicUsize,
@@ -136,6 +137,7 @@ impl Default for Traffic {
     fn default() -> Self {
         Self(Arc::new(Shared {
             started: Instant::now(),
+            started_ms: Timestamp::now().as_millisecond(),
             advanced_ms: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             running: AtomicUsize::new(0),
@@ -156,6 +158,11 @@ impl fmt::Debug for Traffic {
 impl Traffic {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the server started, epoch milliseconds: [`RecordedRequest::at_ms`] counts from here.
+    pub fn started_ms(&self) -> i64 {
+        self.0.started_ms
     }
 
     /// All requests so far, in the order of their answers.

@@ -42,7 +42,7 @@ enum Place {
     Out,
 }
 
-/// The changes that have no entry. `epoch_ms` is when the simulator started, rather too early than too late.
+/// The changes that have no entry. `epoch_ms` is when the simulator started.
 pub fn unaccounted(
     writes: &[RecordedRequest],
     epoch_ms: i64,

@@ -1,13 +1,17 @@
-//! The faults that are played on Okta and Anypoint, and how often each kind of them struck.
+//! The faults that are played on Okta and Anypoint, the lies that are told there, and how often each kind of
+//! them struck.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
-use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Moment, Traffic};
+use okta_anypoint::simulator::okta::EVERYONE;
+use okta_anypoint::simulator::traffic::{
+    Absence, Fault, FaultId, FaultKind, Moment, Refused, Traffic,
+};
 
 use super::counts::{Remote, Tally};
-use super::history::{FaultChoice, FaultStep};
+use super::history::{FaultChoice, FaultStep, Lasts, LieChoice, LieStep};
 use crate::world::World;
 
 /// How long a late answer takes, and the pause within a slow body.
@@ -30,10 +34,48 @@ const ANYPOINT_PATHS: [&str; 6] = [
     "/recover",
 ];
 
+const FOREIGN: [Absence; 4] = [
+    Absence::Empty,
+    Absence::Object,
+    Absence::NoRoute,
+    Absence::Text,
+];
+/// Members of an Okta group show so long after they joined.
+const LATE: Duration = Duration::from_secs(10);
+
+/// How long lies last. A second look follows later than a short one began.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub short: Duration,
+    pub long: Duration,
+}
+
+impl Times {
+    /// Without a queue the second read follows after half a second.
+    pub const INLINE: Self = Self {
+        short: Duration::from_millis(350),
+        long: Duration::from_millis(1_200),
+    };
+    /// With `CONFIRM_SECONDS` of the binaries.
+    pub const QUEUED: Self = Self {
+        short: Duration::from_millis(CONFIRM_SECONDS * 1_000 - 300),
+        long: Duration::from_millis(CONFIRM_SECONDS * 1_500),
+    };
+}
+
+/// How long the binaries wait until the second look.
+pub const CONFIRM_SECONDS: u64 = 2;
+
 /// The faults of one history.
-#[derive(Default)]
 pub struct Faults {
+    times: Times,
     played: Vec<Played>,
+    /// The lie that is told at Okta, and until when. Two at a time could agree with each other.
+    lie: Option<(FaultId, Instant)>,
+    /// About whom a lie was told. A second one later could agree with the first.
+    lied_about: BTreeSet<String>,
+    /// Whether Okta showed the past as the present, once: that can be about everybody.
+    pub was_stale: bool,
     /// The remotes whose tokens were revoked since a run was last at its end.
     revoked: BTreeSet<Remote>,
 }
@@ -42,9 +84,96 @@ struct Played {
     remote: Remote,
     kind: String,
     id: FaultId,
+    is_lie: IsLie,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IsLie {
+    Yes,
+    No,
+}
+
+/// Where the program is made to look.
+#[derive(Debug, Clone)]
+pub enum Hint {
+    User(String),
+    Group(String),
+}
+
+/// Who can be lied about.
+pub struct Someone {
+    pub user: String,
+    pub group: String,
+    /// The members of the group.
+    pub members: Vec<String>,
 }
 
 impl Faults {
+    pub fn new(times: Times) -> Self {
+        Self {
+            times,
+            played: Vec::new(),
+            lie: None,
+            lied_about: BTreeSet::new(),
+            was_stale: false,
+            revoked: BTreeSet::new(),
+        }
+    }
+
+    /// Tells a lie; gives where to look now. `None`: it could agree with one that was told before.
+    pub fn lie(&mut self, step: &LieStep, someone: &Someone, world: &World) -> Option<Hint> {
+        let (remote, fault) = told(step, someone);
+        let (user, group) = (&someone.user, &someone.group);
+        let hint = match step.kind {
+            LieChoice::GroupGone
+            | LieChoice::AppGroupGone
+            | LieChoice::MembersGone
+            | LieChoice::MembersEmpty
+            | LieChoice::MembersLackOne
+            | LieChoice::MembersLate
+            | LieChoice::TeamMembersEmpty => Hint::Group(group.clone()),
+            _ => Hint::User(user.clone()),
+        };
+        let misleads = remote == Remote::Okta && !step.kind.is_honest();
+        if misleads {
+            let about: Vec<&String> = match &hint {
+                Hint::User(user) => vec![user],
+                Hint::Group(group) => someone.members.iter().chain([group]).collect(),
+            };
+            if self.was_stale || about.iter().any(|id| self.lied_about.contains(*id)) {
+                return None;
+            }
+            self.lied_about.extend(about.into_iter().cloned());
+            self.end_lie(world);
+        }
+        let lasts = match step.kind.lasts() {
+            Lasts::Short => self.times.short,
+            Lasts::Long => self.times.long,
+        };
+        let id = traffic(world, remote).inject(fault.lasting(lasts));
+        if misleads {
+            self.lie = Some((id, Instant::now() + lasts));
+        }
+        self.played.push(Played {
+            remote,
+            kind: step.kind.name().to_owned(),
+            id,
+            is_lie: IsLie::Yes,
+        });
+        Some(hint)
+    }
+
+    /// Okta says the truth again.
+    pub fn end_lie(&mut self, world: &World) {
+        if let Some((id, _)) = self.lie.take() {
+            world.okta.traffic().remove_fault(id);
+        }
+    }
+
+    fn lies_now(&self) -> bool {
+        self.lie.is_some_and(|(_, until)| Instant::now() < until)
+    }
+
     /// `now_ms` is the time that the program believes in.
     pub fn play(&mut self, step: &FaultStep, world: &World, now_ms: i64) {
         // Okta's lists name no total: nobody could tell.
@@ -66,6 +195,14 @@ impl Faults {
             }
             return;
         }
+        let is_stale = matches!(step.kind, FaultChoice::Stale);
+        if is_stale && remote == Remote::Okta {
+            // The past can agree with a lie, or with another past.
+            if self.was_stale || !self.lied_about.is_empty() || self.lies_now() {
+                return;
+            }
+            self.was_stale = true;
+        }
         let kind = kind(step.kind, now_ms / 1000);
         // A list of teams that shows the past is not among the faults: under TEAM_REMOVAL=delete a
         // child team that nobody shows cannot be spared.
@@ -84,6 +221,9 @@ impl Faults {
         };
         let mut fault = Fault::new(path, kind).skipping(step.skip).times(step.times);
         fault.moment = moment;
+        if is_stale && remote == Remote::Okta {
+            fault = fault.lasting(self.times.short);
+        }
         if lost_item {
             fault = fault.on(Method::GET);
         }
@@ -91,6 +231,7 @@ impl Faults {
             remote,
             kind: name(step.kind, moment),
             id: traffic(world, remote).inject(fault),
+            is_lie: IsLie::No,
         });
     }
 
@@ -104,25 +245,28 @@ impl Faults {
         self.revoked.clear();
     }
 
-    /// Ends them all; how often each kind struck.
-    pub fn end(&mut self, world: &World) -> Tally {
-        let mut tally = every_kind();
+    /// Ends them all; how often each kind of fault struck, and each kind of lie was told.
+    pub fn end(&mut self, world: &World) -> (Tally, Tally) {
+        let (mut tally, mut lies) = (every_kind(), every_lie());
         for played in self.played.drain(..) {
-            let fired = traffic(world, played.remote).fired(played.id);
-            tally.add(played.kind, played.remote, fired as usize);
+            let fired = traffic(world, played.remote).fired(played.id) as usize;
+            match played.is_lie {
+                IsLie::Yes => lies.add(played.kind, played.remote, fired),
+                IsLie::No => tally.add(played.kind, played.remote, fired),
+            }
         }
         for remote in [Remote::Okta, Remote::Anypoint] {
             let traffic = traffic(world, remote);
             traffic.remove_all_faults();
-            // Nothing else answers so: no fault does, and all credentials are right.
+            // The service itself says so to a revoked token only: all credentials are right.
             let refused = traffic
                 .log()
                 .iter()
-                .filter(|call| call.status == 401)
+                .filter(|call| call.handled == Some(401))
                 .count();
             tally.add(FaultChoice::TokenRevoked.name(), remote, refused);
         }
-        tally
+        (tally, lies)
     }
 }
 
@@ -186,6 +330,82 @@ fn every_kind() -> Tally {
             for remote in [Remote::Okta, Remote::Anypoint] {
                 tally.add(name(choice, moment), remote, 0);
             }
+        }
+    }
+    tally
+}
+
+/// The lie of a step, and where it is told.
+fn told(step: &LieStep, someone: &Someone) -> (Remote, Fault) {
+    const USER: &str = "/api/v1/users/*";
+    const APP_USER: &str = "/api/v1/apps/*/users/*";
+    const GROUPS_OF_USER: &str = "/api/v1/users/*/groups";
+    const GROUP: &str = "/api/v1/groups/*";
+    const MEMBERS: &str = "/api/v1/groups/*/users";
+    const APP_GROUP: &str = "/api/v1/apps/*/groups/*";
+    const APP_GROUPS: &str = "/api/v1/apps/*/groups";
+    const TEAM_MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
+    const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
+    let (user, group) = (someone.user.as_str(), someone.group.as_str());
+    let denied = |path: &str, id: &str| Fault::not_found(path, Absence::Service).about(id);
+    let somewhere = || match step.at % 2 {
+        0 => (Remote::Okta, OKTA_PATHS[step.group % OKTA_PATHS.len()]),
+        _ => (
+            Remote::Anypoint,
+            ["/organizations", "/members", "/teams", "/users"][step.group % 4],
+        ),
+    };
+    let refused = |refused| {
+        let (remote, path) = somewhere();
+        (remote, Fault::refused(path, refused))
+    };
+    let at_okta = |fault| (Remote::Okta, fault);
+    match step.kind {
+        LieChoice::UserGone => at_okta(denied(USER, user)),
+        LieChoice::AppUserGone => at_okta(denied(APP_USER, user)),
+        LieChoice::AllOfUserGone => at_okta(Fault::gone(user)),
+        LieChoice::GroupsOfUserGone => at_okta(denied(GROUPS_OF_USER, user)),
+        LieChoice::GroupsOfUserEmpty => at_okta(Fault::empty_list(GROUPS_OF_USER).about(user)),
+        LieChoice::GroupsOfUserLackOne => {
+            at_okta(Fault::lacking(GROUPS_OF_USER, &[group]).about(user))
+        }
+        LieChoice::GroupsOfUserLackBuiltIn => {
+            at_okta(Fault::lacking(GROUPS_OF_USER, &[EVERYONE]).about(user))
+        }
+        LieChoice::GroupGone => at_okta(denied(GROUP, group)),
+        LieChoice::AppGroupGone => at_okta(denied(APP_GROUP, group)),
+        LieChoice::MembersGone => at_okta(denied(MEMBERS, group)),
+        LieChoice::MembersEmpty => at_okta(Fault::empty_list(MEMBERS).about(group)),
+        LieChoice::MembersLackOne => {
+            let at = step.user % someone.members.len().max(1);
+            let lacking: Vec<&str> = someone.members.iter().map(String::as_str).collect();
+            let lacking: Vec<&str> = lacking.into_iter().skip(at).take(1).collect();
+            at_okta(Fault::lacking(MEMBERS, &lacking).about(group))
+        }
+        LieChoice::MembersLate => {
+            let mut late = Fault::member_lag(LATE);
+            late.about = Some(group.to_owned());
+            at_okta(late)
+        }
+        LieChoice::AppGroupsEmpty => at_okta(Fault::empty_list(APP_GROUPS)),
+        LieChoice::ForeignAbsence => {
+            let (remote, path) = somewhere();
+            (remote, Fault::not_found(path, FOREIGN[step.at % FOREIGN.len()]))
+        }
+        LieChoice::RefusedCredentials => refused(Refused::Credentials),
+        LieChoice::RefusedSession => refused(Refused::Session),
+        LieChoice::RefusedRight => refused(Refused::Right),
+        LieChoice::TeamMembersEmpty => (Remote::Anypoint, Fault::empty_list(TEAM_MEMBERS)),
+        LieChoice::TeamsOfAccountEmpty => (Remote::Anypoint, Fault::empty_list(TEAMS_OF_ACCOUNT)),
+    }
+}
+
+/// Every kind of lie with a count of zero.
+fn every_lie() -> Tally {
+    let mut tally = Tally::default();
+    for choice in LieChoice::ALL {
+        for remote in [Remote::Okta, Remote::Anypoint] {
+            tally.add(choice.name(), remote, 0);
         }
     }
     tally
