@@ -44,7 +44,8 @@ pub struct RecordedRequest {
 impl RecordedRequest {
     /// Whether the service did what was asked, whatever the caller was told.
     pub fn had_effect(&self) -> bool {
-        self.handled.is_some_and(|status| (200..300).contains(&status))
+        self.handled
+            .is_some_and(|status| (200..300).contains(&status))
     }
 }
 

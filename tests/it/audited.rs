@@ -174,12 +174,14 @@ impl Change {
 
     /// Whether the run that made the change may have been one of this subject. Also users make, rename and adopt teams.
     fn is_about(&self, subject: &str, subjects: &Subjects) -> bool {
-        let of_team =
-            |team: &str| subjects.groups.get(team).is_some_and(|all| all.contains(subject));
+        let of_team = |team: &str| {
+            subjects
+                .groups
+                .get(team)
+                .is_some_and(|all| all.contains(subject))
+        };
         match self {
-            Self::Enabled(account, _) | Self::Updated(account) => {
-                is_of(subjects, account, subject)
-            }
+            Self::Enabled(account, _) | Self::Updated(account) => is_of(subjects, account, subject),
             Self::Member(team, account, _) => is_of(subjects, account, subject) || of_team(team),
             Self::NewTeam | Self::Renamed(_) => true,
             Self::Deleted(team) => of_team(team),
@@ -265,7 +267,10 @@ mod tests {
         let left = write(20, Method::DELETE, "teams/t1/members", json!(["a1"]));
         let by_user = entry(1_015, "user#u1", "join_team", "t1", &[]);
         let by_group = entry(1_025, "group#g1", "remove_members", "t1", &["a1"]);
-        assert_eq!(missing(&[joined.clone(), left.clone()], &[by_user, by_group]), 0);
+        assert_eq!(
+            missing(&[joined.clone(), left.clone()], &[by_user, by_group]),
+            0
+        );
         let other = entry(1_025, "group#g1", "remove_members", "t1", &["a2"]);
         assert_eq!(missing(&[joined, left], &[other]), 2);
     }

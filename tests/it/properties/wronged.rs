@@ -64,9 +64,7 @@ impl Wanted {
                 let groups = okta.groups.values();
                 let of_user = groups.filter(|group| group.members.contains(&user.id));
                 let pushed = of_user.filter(|group| wish.group(&group.id).is_some());
-                now.extend(
-                    pushed.map(|group| Access::Member(user.id.clone(), group.id.clone())),
-                );
+                now.extend(pushed.map(|group| Access::Member(user.id.clone(), group.id.clone())));
             }
         }
         let ended: Vec<Access> = self
@@ -90,7 +88,10 @@ impl Wanted {
 
     /// The users who ever were to have an account of this name.
     pub fn users_of(&self, username: &str) -> BTreeSet<String> {
-        let all = self.since.keys().chain(self.over.iter().map(|span| &span.access));
+        let all = self
+            .since
+            .keys()
+            .chain(self.over.iter().map(|span| &span.access));
         all.filter_map(|access| match access {
             Access::Account(user, name) if name.eq_ignore_ascii_case(username) => {
                 Some(user.clone())
@@ -102,9 +103,8 @@ impl Wanted {
 
     fn is_wanted(&self, access: &Access, from_ms: i64, to_ms: i64) -> bool {
         let still = self.since.get(access).is_some_and(|from| *from <= from_ms);
-        let was = |span: &Span| {
-            span.access == *access && span.from_ms <= from_ms && to_ms <= span.to_ms
-        };
+        let was =
+            |span: &Span| span.access == *access && span.from_ms <= from_ms && to_ms <= span.to_ms;
         still || self.over.iter().any(was)
     }
 
@@ -214,7 +214,9 @@ impl Case<'_> {
         let at_ms = self.epoch_ms + i64::try_from(call.at_ms).unwrap();
         let since = given.get(&format!("{team} {account}")).copied();
         if self.is_wrongful(account, Some(team), since, at_ms) {
-            losses.wrongful.push(told(&format!("{account} the place"), call));
+            losses
+                .wrongful
+                .push(told(&format!("{account} the place"), call));
         }
     }
 
@@ -243,7 +245,11 @@ impl Case<'_> {
             },
         };
         let mut wanted = vec![Access::Account(user.clone(), name.clone())];
-        wanted.extend(group.clone().map(|group| Access::Member(user.clone(), group)));
+        wanted.extend(
+            group
+                .clone()
+                .map(|group| Access::Member(user.clone(), group)),
+        );
         let always = wanted
             .iter()
             .all(|access| self.wanted.is_wanted(access, since_ms, at_ms + CLOCK_MS));

@@ -2,8 +2,8 @@
 
 use okta_anypoint::ids::OktaGroupId;
 use okta_anypoint::provision::{
-    Adopt, Changes, GroupSelection, Policy, RemovalLimit, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
-    UsernamePolicy,
+    Adopt, Changes, GroupSelection, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
+    TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 use proptest::collection::vec;
 use proptest::option;
