@@ -8,13 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use http::Method;
-use okta_anypoint::ledger::Record;
+use okta_anypoint::ledger::{AuditEntry, Record};
 use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, UserStatus};
 use okta_anypoint::simulator::traffic::RecordedRequest;
 
 use super::model::Wish;
 
+/// Why the account that a dead run left is disabled until it is linked.
+const ORPHANED: &str = "a run that was cut off left the account without a link";
 /// Two readings of one clock may differ so far, in milliseconds.
 const CLOCK_MS: i64 = 2;
 /// Clocks of the program and of this test agree so far, in milliseconds.
@@ -131,6 +133,7 @@ pub struct Case<'a> {
     pub groups: &'a BTreeMap<String, BTreeSet<String>>,
     pub events: &'a [LogEvent],
     pub records: HashMap<&'a str, &'a Record>,
+    pub entries: &'a [AuditEntry],
     /// Whether Okta ever showed the past as the present: what it says then is believed at the first look.
     pub was_stale: bool,
 }
@@ -170,7 +173,9 @@ impl Case<'_> {
                     Some(false) => {
                         losses.accounts += 1;
                         let since = given.get(*account).copied();
-                        if self.is_wrongful(account, None, since, at_ms) {
+                        if !self.was_orphaned(account, at_ms)
+                            && self.is_wrongful(account, None, since, at_ms)
+                        {
                             losses.wrongful.push(told("the account", call));
                         }
                     }
@@ -201,6 +206,17 @@ impl Case<'_> {
             }
         }
         losses
+    }
+
+    /// Whether the account was not the user's yet: the run that made it was cut off before it linked it.
+    fn was_orphaned(&self, account: &str, at_ms: i64) -> bool {
+        let mut later = self.entries.iter().filter(|entry| {
+            entry.at_ms >= at_ms
+                && entry.action == "disable_account"
+                && entry.id.as_deref() == Some(account)
+        });
+        let next = later.next();
+        next.and_then(|entry| entry.why.as_deref()) == Some(ORPHANED)
     }
 
     fn member(

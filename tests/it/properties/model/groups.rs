@@ -72,7 +72,7 @@ impl<'a> Model<'a> {
         group: &OktaGroup,
         known: &BTreeMap<&str, TeamName>,
     ) -> Option<&'static [&'static str]> {
-        const TAKEN: &[&str] = &["taken by another team"];
+        const TAKEN: &[&str] = &["another team of the organization"];
         let name = self.wish().team_name(group)?;
         let own = self.team_of(&group.id);
         let mut bearers: Vec<&Team> = self
@@ -101,7 +101,7 @@ impl<'a> Model<'a> {
         }
         match known.get(owner) {
             Some(TeamName::Refused(_)) => Some(&[
-                "taken by another team",
+                "another team of the organization",
                 "cannot get",
                 "the group's name is",
                 "has the same team name",

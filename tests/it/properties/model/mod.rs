@@ -23,7 +23,7 @@ pub const TRUE_REASONS: [&str; 12] = [
     "ADOPT=never",
     "taken outside this organization",
     "the group's name is",
-    "taken by another team",
+    "another team of the organization",
     "has the same team name",
     "teams below it",
     "cannot get a name of its own",

@@ -152,7 +152,10 @@ impl Rig {
         };
         let ledger = &self.world.table.ledger;
         let records = ledger.records(&Filter::default()).await.unwrap();
+        let mut entries = self.audit_entries().await;
+        entries.sort_by_key(|entry| entry.at_ms);
         let case = Case {
+            entries: &entries,
             policy: &self.policy,
             wanted: &self.wanted,
             writes: &writes,
@@ -189,7 +192,6 @@ impl Rig {
                 .collect(),
             accounts: names.into_iter().map(|(id, name)| (name, id)).collect(),
         };
-        let entries = self.audit_entries().await;
         self.counts.audited += writes.iter().filter(|call| call.had_effect()).count();
         let unaccounted = audited::unaccounted(&writes, epoch_ms, &entries, &subjects);
         self.problems.extend(unaccounted);

@@ -40,6 +40,9 @@ pub use findings::End;
 /// Words of a reconcile that finds no linked account.
 const NONE_THERE: &str = "linked accounts is in the organization; nothing was changed";
 
+/// The owner of the organization at Anypoint.
+pub const OWNER: &str = "owner";
+
 /// A delivery that is over.
 struct Landed {
     events: Vec<LogEvent>,
@@ -93,6 +96,10 @@ impl Rig {
             let mut anypoint = world.anypoint();
             anypoint.member_read_lag = history.lag;
             anypoint.foreign_usernames.insert("taken".to_owned());
+            // An organization has its owner, whom nothing here touches.
+            anypoint
+                .add_user(OWNER, "Olga", "Owner", "owner@example.org")
+                .unwrap();
         }
         let lambdas = match kinds.binaries {
             true => {
