@@ -15,8 +15,6 @@ use okta_anypoint::simulator::traffic::RecordedRequest;
 
 use super::model::Wish;
 
-/// Why the account that a dead run left is disabled until it is linked.
-const ORPHANED: &str = "a run that was cut off left the account without a link";
 /// Two readings of one clock may differ so far, in milliseconds.
 const CLOCK_MS: i64 = 2;
 /// Clocks of the program and of this test agree so far, in milliseconds.
@@ -173,10 +171,10 @@ impl Case<'_> {
                     Some(false) => {
                         losses.accounts += 1;
                         let since = given.get(*account).copied();
-                        if !self.was_orphaned(account, at_ms)
+                        if self.was_linked(account, at_ms)
                             && self.is_wrongful(account, None, since, at_ms)
                         {
-                            losses.wrongful.push(told("the account", call));
+                            losses.wrongful.push(self.told("the account", call));
                         }
                     }
                     None => {}
@@ -208,15 +206,12 @@ impl Case<'_> {
         losses
     }
 
-    /// Whether the account was not the user's yet: the run that made it was cut off before it linked it.
-    fn was_orphaned(&self, account: &str, at_ms: i64) -> bool {
-        let mut later = self.entries.iter().filter(|entry| {
-            entry.at_ms >= at_ms
-                && entry.action == "disable_account"
-                && entry.id.as_deref() == Some(account)
-        });
-        let next = later.next();
-        next.and_then(|entry| entry.why.as_deref()) == Some(ORPHANED)
+    /// Whether the account was linked before. One whose run was cut off before that is nobody's yet: the next run
+    /// disables it until it is linked.
+    fn was_linked(&self, account: &str, at_ms: i64) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.at_ms < at_ms && entry.action == "link" && entry.id.as_deref() == Some(account)
+        })
     }
 
     fn member(
@@ -232,7 +227,7 @@ impl Case<'_> {
         if self.is_wrongful(account, Some(team), since, at_ms) {
             losses
                 .wrongful
-                .push(told(&format!("{account} the place"), call));
+                .push(self.told(&format!("{account} the place"), call));
         }
     }
 
@@ -301,14 +296,16 @@ impl Case<'_> {
                     .is_some_and(|record| record.updated_at_ms >= at_ms - SLACK_MS)
         })
     }
-}
 
-fn told(what: &str, call: &RecordedRequest) -> String {
-    format!(
-        "wrongful loss: Okta wanted {what} all the time: {} {} {} at {} ms",
-        call.method,
-        call.path,
-        call.body.clone().unwrap_or_default(),
-        call.at_ms
-    )
+    fn told(&self, what: &str, call: &RecordedRequest) -> String {
+        let at_ms = self.epoch_ms + i64::try_from(call.at_ms).unwrap();
+        let next = self.entries.iter().find(|entry| entry.at_ms >= at_ms);
+        format!(
+            "wrongful loss: Okta wanted {what} all the time: {} {} {} at {} ms; next in the audit trail: {next:?}",
+            call.method,
+            call.path,
+            call.body.clone().unwrap_or_default(),
+            call.at_ms
+        )
+    }
 }

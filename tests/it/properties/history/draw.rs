@@ -12,7 +12,7 @@ use proptest::strategy::Union;
 
 use super::{
     Approved, EMAILS, FIRST_NAMES, FaultChoice, FaultStep, FaultsPlayed, GROUPS, History, Join,
-    Kinds, LieChoice, LieStep, PEOPLE, PHONES, Step, TAME_GROUPS, TEAMS, USERNAMES,
+    Kinds, Lasts, LieChoice, LieStep, PEOPLE, PHONES, Step, TAME_GROUPS, TEAMS, USERNAMES,
 };
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -247,6 +247,14 @@ fn fault_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
 
 fn lie_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
     let mut kinds = LieChoice::ALL.to_vec();
+    // Nothing contradicts the short ones: they need the evidence most.
+    for _ in 0..2 {
+        kinds.extend(
+            LieChoice::ALL
+                .into_iter()
+                .filter(|kind| kind.lasts() == Lasts::Short),
+        );
+    }
     kinds.retain(|kind| faults == FaultsPlayed::All || kind.is_honest());
     (
         prop::sample::select(kinds),

@@ -195,7 +195,7 @@ impl Rig {
                 self.faults.play(fault, &self.world, self.clock.now_ms());
                 Some(())
             }
-            Step::Lie(lie) => self.lie(lie),
+            Step::Lie(lie) => self.lie(lie).await,
             Step::Approve(which) => self.approve(*which).await,
             Step::Changes(changes) => self.change_to(*changes).await,
             by_hand @ (Step::HandUser { .. }

@@ -18,6 +18,7 @@ use super::processes::second_process;
 use super::{Rig, findings::settled};
 use crate::properties::history::{Approved, LieStep};
 use crate::properties::lies::{Hint, Someone};
+use crate::properties::model::Wish;
 use crate::world::{APP, World};
 
 /// Rounds of approval that have to be enough when all is quiet.
@@ -68,26 +69,56 @@ impl Operator {
 }
 
 impl Rig {
-    /// Tells a lie, and makes the program look.
-    pub(super) fn lie(&mut self, step: &LieStep) -> Option<()> {
-        let pick = |ids: &[String], n: usize| (!ids.is_empty()).then(|| ids[n % ids.len()].clone());
-        let user = pick(&self.users, step.user)?;
-        let group = pick(&self.groups, step.group)?;
-        let members = self.world.okta.world().groups.get(&group)?.members.clone();
-        let someone = Someone {
+    /// Tells a lie about somebody who is wanted, and makes the program look: before, to have something to
+    /// take away, and while it is told.
+    pub(super) async fn lie(&mut self, step: &LieStep) -> Option<()> {
+        let someone = self.someone(step)?;
+        self.hint(&someone.hint(step.kind), step.at);
+        self.land().await;
+        let hint = self.faults.lie(step, &someone, &self.world)?;
+        self.hint(&hint, step.at);
+        if step.at < 4 {
+            self.land().await;
+        }
+        Some(())
+    }
+
+    fn someone(&self, step: &LieStep) -> Option<Someone> {
+        let okta = self.world.okta.world();
+        let wish = Wish {
+            okta: &okta,
+            policy: &self.policy,
+        };
+        let pick = |ids: &[String], n: usize, is_wanted: &dyn Fn(&str) -> bool| {
+            let wanted: Vec<&String> = ids.iter().filter(|id| is_wanted(id)).collect();
+            let all: Vec<&String> = match wanted.is_empty() {
+                true => ids.iter().collect(),
+                false => wanted,
+            };
+            (!all.is_empty()).then(|| all[n % all.len()].clone())
+        };
+        let user = pick(&self.users, step.user, &|user| wish.user(user).is_some())?;
+        let group = pick(&self.groups, step.group, &|group| {
+            let pushed = wish.group(group);
+            pushed.is_some_and(|group| !group.members.is_empty())
+        })?;
+        let members = okta.groups.get(&group)?.members.clone();
+        Some(Someone {
             user,
             group,
             members: members.into_iter().collect(),
-        };
-        let hint = self.faults.lie(step, &someone, &self.world)?;
+        })
+    }
+
+    /// An event that announces nothing, delivered at once.
+    fn hint(&mut self, hint: &Hint, at: usize) {
         let target = |id: &str, kind: &str| Target {
             id: id.to_owned(),
             kind: kind.to_owned(),
             alternate_id: "unknown".to_owned(),
             display_name: "unknown".to_owned(),
         };
-        // These announce nothing.
-        let (event_type, targets) = match &hint {
+        let (event_type, targets) = match hint {
             Hint::User(user) => ("user.account.update_profile", vec![target(user, "User")]),
             Hint::Group(group) => (
                 "group.application_assignment.update",
@@ -99,8 +130,7 @@ impl Rig {
             .okta
             .world()
             .write_event(event_type, targets, &[]);
-        self.send(step.at % 2, vec![event], None);
-        Some(())
+        self.send(at % 2, vec![event], None);
     }
 
     /// Approves what the brake holds. An approval believes what it finds, so Okta says the truth.
@@ -168,6 +198,8 @@ impl Rig {
 
     /// Everything that is held is approved, and from now on the brake does not bind.
     pub(super) async fn release(&mut self) {
+        // Leases of runs that were cut off end.
+        self.let_time_pass();
         self.check_brake().await;
         let held = self.held().await;
         self.counts.held += held.len();
