@@ -141,6 +141,7 @@ async fn handle<M: Model>(
         headers: readable(&call.headers),
         body: blank_secrets(call.json_or_form()),
         status,
+        handled: call.handled,
         unexpected: std::mem::take(&mut call.notes),
     };
     traffic.record(record);

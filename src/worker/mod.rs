@@ -40,8 +40,8 @@ use crate::event::Change;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{
-    Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason, Recorded,
-    SUBJECT_WAIT, Work, keep, lease_within,
+    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason,
+    Recorded, SUBJECT_WAIT, Work, keep, lease_within,
 };
 use crate::provision::{
     Announced, Brake, Changes, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Shadow,
@@ -376,11 +376,12 @@ impl Worker {
         let memory = progress.memory.take();
         let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
         let memo = memory.to_memo();
-        let audit = record::audit(&lease, mine.clone().next(), &progress, now_ms);
+        let mut audit = record::audit(&lease, mine.clone().next(), &progress, now_ms);
+        audit.iter().for_each(record::log);
         let mut lease = lease;
         if result.is_ok() && !progress.follow_ups.is_empty() {
             match self
-                .follow_up(&progress.follow_ups, lease, &memo, deadline)
+                .follow_up(&progress.follow_ups, lease, &memo, &mut audit, deadline)
                 .await
             {
                 Ok((ours, followed)) => {
@@ -400,7 +401,6 @@ impl Worker {
         let ending = record::ending(result, &mut progress);
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
         let resolved = record::settle(&mut memory, &endings);
-        audit.iter().for_each(record::log);
         let conclusion = Conclusion {
             claims: endings,
             memo: memory.to_memo(),
@@ -571,6 +571,7 @@ impl Worker {
         next: &[FollowUp],
         lease: Lease,
         memo: &Memo,
+        audit: &mut Vec<AuditEntry>,
         deadline: Deadline,
     ) -> Result<(Lease, Result<(), Failure>), Failure> {
         let now_ms = self.clock.now_ms();
@@ -587,8 +588,10 @@ impl Worker {
             return Ok((lease, queue.send(&changes).await));
         }
         let subject = lease.subject().to_owned();
+        // The lease is given back, so nobody would notice that this run dies from here on.
         let conclusion = Conclusion {
             memo: memo.clone(),
+            audit: std::mem::take(audit),
             ..Conclusion::default()
         };
         self.ledger.conclude(lease, conclusion).await?;

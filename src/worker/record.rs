@@ -85,7 +85,8 @@ pub(super) fn log(entry: &AuditEntry) {
     );
 }
 
-/// The audit entries of a run: one for each change, and one for a run that was cut off before it.
+/// The audit entries of a run: one for each change, also for one whose answer did not arrive, and one for a run
+/// that was cut off before it.
 pub(super) fn audit(
     lease: &Lease,
     asked: Option<&Change>,
@@ -133,5 +134,13 @@ pub(super) fn audit(
         }
     };
     let changes = progress.applied.iter().map(of);
-    interrupted.into_iter().chain(changes).collect()
+    let in_doubt = progress.in_doubt().map(|applied| AuditEntry {
+        after: Some(AuditEntry::NOT_KNOWN.to_owned()),
+        ..of(applied)
+    });
+    interrupted
+        .into_iter()
+        .chain(changes)
+        .chain(in_doubt)
+        .collect()
 }
