@@ -87,7 +87,7 @@ pub struct Depth {
     pub postponed: u64,
     /// Messages that are out.
     pub in_flight: u64,
-    /// Messages that were set aside.
+    /// Dead letters.
     pub dead: u64,
     /// How long ago the oldest message that is not dead was sent.
     pub oldest_age: Option<Duration>,
@@ -125,7 +125,7 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Forgets the message of `uuid` if it was set aside as dead: what it asked for was done in another
+    /// Forgets the message of `uuid` if it is a dead letter: its change was done in another
     /// way. Nothing happens when there is none.
     pub async fn discard_dead(&self, uuid: &EventUuid) -> Result<(), Failure> {
         let uuid = uuid.clone();
