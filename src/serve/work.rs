@@ -152,20 +152,20 @@ impl Dispatcher {
         }
     }
 
-    /// Sets those messages aside that failed as often as a message may be received, and gives the others.
+    /// Makes dead letters of messages that failed as often as one may be received, and gives the others.
     async fn set_aside_exhausted(&self, messages: Vec<Received>) -> Vec<Received> {
         let mut rest = Vec::with_capacity(messages.len());
         for message in messages {
             if message.receive_count <= MAX_RECEIVES || !self.failed_last(&message.change).await {
                 rest.push(message);
             } else if let Err(failure) = self.queue.set_aside(message.receipt).await {
-                tracing::error!("could not set a message aside: {failure}");
+                tracing::error!("could not make a dead letter of a message: {failure}");
             } else {
                 tracing::error!(
                     event = message.change.uuid.as_str(),
                     subject = %message.change.subject,
                     receives = MAX_RECEIVES,
-                    "set a message aside: it failed each time, and its record says why"
+                    "a message is a dead letter now: it failed each time, and its record says why"
                 );
             }
         }
