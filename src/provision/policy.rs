@@ -80,7 +80,7 @@ pub enum ImportedNames {
     /// Okta does, as for every other link.
     #[default]
     OktaDecides,
-    /// `IMPORT_MODE=create`: whoever changed them since both sides agreed last.
+    /// `IMPORT_MODE=create`: the side that changed them since both sides agreed last.
     LastChangeDecides,
 }
 

@@ -119,7 +119,7 @@ impl Pace {
     };
 }
 
-/// A change whose runs died so often is set aside.
+/// A change whose runs died so often fails for good.
 const MAX_DEATHS: u32 = 10;
 
 /// While changes are paused, a message comes back after this.
@@ -163,7 +163,7 @@ impl Worker {
     }
 
     /// Works on `changes` until `deadline`, and says for each, in the same order, what is to become of
-    /// it. The same uuid twice is one piece of work.
+    /// it. The same uuid twice is one change.
     pub async fn run(
         &self,
         changes: &[Change],

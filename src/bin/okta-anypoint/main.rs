@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     match cli.command {
         // It runs for long and logs as the Lambdas do.
         Command::Serve(_) => {}
-        // It tells of refused requests itself.
+        // It reports refused requests itself.
         Command::Demo(_) => start_logging_for_people("error"),
         _ => start_logging_for_people("warn"),
     }

@@ -276,7 +276,7 @@ impl Work<'_> {
     }
 
     /// Adds members. One whose account was deleted in Anypoint fails a whole
-    /// batch; such accounts are left out and told of in their users' own events.
+    /// batch; such accounts are left out, and their users' own events report them.
     async fn add_members(
         &mut self,
         team: &TeamId,
@@ -316,7 +316,7 @@ impl Work<'_> {
     }
 
     /// Verifies what was written: whether those put in still belong there, and those taken out still do
-    /// not. Whoever does not agree, or whom another run worked on meanwhile, is looked at next.
+    /// not. People who are not in sync, or whom another run worked on meanwhile, are looked at next.
     async fn verify(
         &mut self,
         group: &OktaGroupId,
@@ -380,7 +380,7 @@ impl Work<'_> {
     }
 
     /// Another group may have taken the team over while this one emptied it, and have read its members
-    /// before: whoever was taken out is looked at next, as a member of that group.
+    /// before: people who were taken out are looked at next, as members of that group.
     async fn verify_unpushed(
         &mut self,
         group: &OktaGroupId,

@@ -211,7 +211,7 @@ impl Scheduler {
         if !teams_left.is_empty() {
             summary.message.get_or_insert(format!(
                 "{} of the people to be linked are in teams of pushed groups that they are not members of in \
-                 Okta, and the next look takes them out of these teams; whoever is to stay has to be put into \
+                 Okta, and the next look takes them out of these teams; put the people who should stay into \
                  the group first",
                 teams_left.len()
             ));
