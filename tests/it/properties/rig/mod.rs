@@ -211,7 +211,12 @@ impl Rig {
             | Step::ForeignName { .. }
             | Step::RevokeTokens) => {
                 self.land().await;
+                let revokes = matches!(by_hand, Step::RevokeTokens);
+                if revokes && !self.faults.may_revoke(Remote::Anypoint) {
+                    return None;
+                }
                 self.watch().await;
+                self.faults.end_lie(&self.world);
                 let owners = self.owners().await;
                 let linked: BTreeSet<String> = self
                     .all_team_links()
@@ -225,9 +230,6 @@ impl Rig {
                     anypoint.let_reads_catch_up();
                     done
                 };
-                if matches!(by_hand, Step::RevokeTokens) {
-                    self.faults.may_revoke(Remote::Anypoint);
-                }
                 done
             }
             in_okta => {
