@@ -224,12 +224,9 @@ impl Rig {
                     .into_values()
                     .map(|link| link.team_id.to_string())
                     .collect();
-                let done = {
-                    let mut anypoint = self.world.anypoint();
-                    let done = self.hand.does(by_hand, &mut anypoint, &owners, &linked);
-                    anypoint.let_reads_catch_up();
-                    done
-                };
+                let mut anypoint = self.world.anypoint();
+                let done = self.hand.does(by_hand, &mut anypoint, &owners, &linked);
+                anypoint.let_reads_catch_up();
                 done
             }
             in_okta => {
