@@ -56,37 +56,43 @@ pub fn unaccounted(
     writes.sort_by_key(|call| call.at_ms);
 
     let mut last: HashMap<String, Change> = HashMap::new();
-    let mut used: HashSet<(usize, Change)> = HashSet::new();
-    let mut missing = Vec::new();
+    let mut made = Vec::new();
     for call in writes {
         let at_ms = epoch_ms + i64::try_from(call.at_ms).unwrap();
         for change in changes(call, subjects) {
             // The same once more is no change: a retry, or a run after one that was cut off.
-            if let Some(of) = change.state_of()
-                && last.insert(of, change.clone()).as_ref() == Some(&change)
-            {
-                continue;
+            let is_new = change
+                .state_of()
+                .is_none_or(|of| last.insert(of, change.clone()).as_ref() != Some(&change));
+            if is_new {
+                made.push((at_ms, change, call));
             }
-            let own = entries.iter().enumerate().find(|(n, entry)| {
-                entry.at_ms >= at_ms
-                    && change.is_told_by(entry, subjects)
-                    && !(change.state_of().is_some() && used.contains(&(*n, change.clone())))
-            });
-            if let Some((n, _)) = own {
-                used.insert((n, change));
-                continue;
-            }
-            let is_successor = |entry: &&&AuditEntry| {
-                entry.at_ms >= at_ms
-                    && entry.action == AuditEntry::INTERRUPTED
-                    && change.is_about(&entry.subject, subjects)
-            };
-            if !entries.iter().any(|entry| is_successor(&entry)) {
-                missing.push(format!(
-                    "no audit entry of {change:?}: {} {} at {} ms, answered {}",
-                    call.method, call.path, call.at_ms, call.status
-                ));
-            }
+        }
+    }
+
+    let mut used: HashSet<(usize, Change)> = HashSet::new();
+    let mut missing = Vec::new();
+    // The last ones first: an earlier one has their entries to choose from, and more.
+    for (at_ms, change, call) in made.into_iter().rev() {
+        let own = entries.iter().enumerate().find(|(n, entry)| {
+            entry.at_ms >= at_ms
+                && change.is_told_by(entry, subjects)
+                && !(change.state_of().is_some() && used.contains(&(*n, change.clone())))
+        });
+        if let Some((n, _)) = own {
+            used.insert((n, change));
+            continue;
+        }
+        let is_successor = |entry: &&AuditEntry| {
+            entry.at_ms >= at_ms
+                && entry.action == AuditEntry::INTERRUPTED
+                && change.is_about(&entry.subject, subjects)
+        };
+        if !entries.iter().any(is_successor) {
+            missing.push(format!(
+                "no audit entry of {change:?}: {} {} at {} ms, answered {}",
+                call.method, call.path, call.at_ms, call.status
+            ));
         }
     }
     missing
@@ -251,6 +257,20 @@ mod tests {
         assert_eq!(missing(&twice, &[enabled.clone(), disabled(1_031)]), 1);
         let all = [disabled(1_011), enabled, disabled(1_031)];
         assert_eq!(missing(&twice, &all), 0);
+    }
+
+    #[test]
+    fn a_successor_leaves_a_later_change_its_entry() {
+        let enable = |at| write(at, Method::PUT, "users/a1", json!({"enabled": true}));
+        let disable = write(20, Method::PUT, "users/a1", json!({"enabled": false}));
+        let writes = [enable(10), disable, enable(30)];
+        let entries = [
+            entry(1_015, "user#u1", AuditEntry::INTERRUPTED, "", &[]),
+            entry(1_021, "user#u1", "disable_account", "a1", &[]),
+            entry(1_031, "user#u1", "enable_account", "a1", &[]),
+        ];
+        assert_eq!(missing(&writes, &entries), 0);
+        assert_eq!(missing(&writes, &entries[1..]), 1);
     }
 
     #[test]

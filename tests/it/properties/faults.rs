@@ -36,12 +36,15 @@ const ANYPOINT_PATHS: [&str; 6] = [
 pub struct Faults {
     times: Times,
     played: Vec<Played>,
-    /// The lie that is told at Okta, and until when. Two at a time could agree with each other.
-    lie: Option<(FaultId, Instant)>,
+    /// The lie that is told, and until when. Two at a time could agree with each other.
+    lie: Option<(Remote, FaultId, Instant)>,
     /// About whom a lie was told. A second one later could agree with the first.
     lied_about: BTreeSet<String>,
     /// Whether Okta showed the past as the present, once: that can be about everybody.
     pub was_stale: bool,
+    /// The remotes that refused calls. A new token that helped nothing is not followed by another for a minute, so
+    /// their tokens are not revoked any more.
+    refused: BTreeSet<Remote>,
     /// The remotes whose tokens were revoked since a run was last at its end.
     revoked: BTreeSet<Remote>,
 }
@@ -67,6 +70,7 @@ impl Faults {
             lie: None,
             lied_about: BTreeSet::new(),
             was_stale: false,
+            refused: BTreeSet::new(),
             revoked: BTreeSet::new(),
         }
     }
@@ -75,8 +79,11 @@ impl Faults {
     pub fn lie(&mut self, step: &LieStep, someone: &Someone, world: &World) -> Option<Hint> {
         let (remote, fault) = told(step, someone);
         let hint = someone.hint(step.kind);
-        let misleads = remote == Remote::Okta && !step.kind.is_honest();
+        let misleads = !step.kind.is_honest();
         if misleads {
+            self.end_lie(world);
+        }
+        if misleads && remote == Remote::Okta {
             let about: Vec<&String> = match &hint {
                 Hint::User(user) => vec![user],
                 Hint::Group(group) => someone.members.iter().chain([group]).collect(),
@@ -85,15 +92,17 @@ impl Faults {
                 return None;
             }
             self.lied_about.extend(about.into_iter().cloned());
-            self.end_lie(world);
         }
         let lasts = match step.kind.lasts() {
             Lasts::Short => self.times.short,
             Lasts::Long => self.times.long,
         };
+        if step.kind.is_refusal() {
+            self.refused.insert(remote);
+        }
         let id = traffic(world, remote).inject(fault.lasting(lasts));
         if misleads {
-            self.lie = Some((id, Instant::now() + lasts));
+            self.lie = Some((remote, id, Instant::now() + lasts));
         }
         self.played.push(Played {
             remote,
@@ -104,15 +113,15 @@ impl Faults {
         Some(hint)
     }
 
-    /// Okta says the truth again.
+    /// Everybody says the truth again.
     pub fn end_lie(&mut self, world: &World) {
-        if let Some((id, _)) = self.lie.take() {
-            world.okta.traffic().remove_fault(id);
+        if let Some((remote, id, _)) = self.lie.take() {
+            traffic(world, remote).remove_fault(id);
         }
     }
 
     fn lies_now(&self) -> bool {
-        self.lie.is_some_and(|(_, until)| Instant::now() < until)
+        self.lie.is_some_and(|(.., until)| Instant::now() < until)
     }
 
     /// `now_ms` is the time that the program believes in.
@@ -178,7 +187,7 @@ impl Faults {
 
     /// Whether the tokens of this remote may be revoked; from now on they are.
     pub fn may_revoke(&mut self, remote: Remote) -> bool {
-        self.revoked.insert(remote)
+        !self.refused.contains(&remote) && self.revoked.insert(remote)
     }
 
     /// All runs are over.

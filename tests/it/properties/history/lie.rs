@@ -94,13 +94,19 @@ impl LieChoice {
 
     /// Whether nobody is misled: no answer, or one that is plainly not the service's.
     pub fn is_honest(self) -> bool {
+        self == Self::ForeignAbsence || self.is_refusal()
+    }
+
+    /// Whether the caller is refused.
+    pub fn is_refusal(self) -> bool {
         matches!(
             self,
-            Self::ForeignAbsence
-                | Self::RefusedCredentials
-                | Self::RefusedSession
-                | Self::RefusedRight
+            Self::RefusedCredentials | Self::RefusedSession | Self::RefusedRight
         )
+    }
+
+    pub fn hides_members_of_teams(self) -> bool {
+        matches!(self, Self::TeamMembersEmpty | Self::TeamsOfAccountEmpty)
     }
 
     pub fn lasts(self) -> Lasts {

@@ -211,7 +211,12 @@ impl Rig {
             | Step::ForeignName { .. }
             | Step::RevokeTokens) => {
                 self.land().await;
+                let revokes = matches!(by_hand, Step::RevokeTokens);
+                if revokes && !self.faults.may_revoke(Remote::Anypoint) {
+                    return None;
+                }
                 self.watch().await;
+                self.faults.end_lie(&self.world);
                 let owners = self.owners().await;
                 let linked: BTreeSet<String> = self
                     .all_team_links()
@@ -219,15 +224,9 @@ impl Rig {
                     .into_values()
                     .map(|link| link.team_id.to_string())
                     .collect();
-                let done = {
-                    let mut anypoint = self.world.anypoint();
-                    let done = self.hand.does(by_hand, &mut anypoint, &owners, &linked);
-                    anypoint.let_reads_catch_up();
-                    done
-                };
-                if matches!(by_hand, Step::RevokeTokens) {
-                    self.faults.may_revoke(Remote::Anypoint);
-                }
+                let mut anypoint = self.world.anypoint();
+                let done = self.hand.does(by_hand, &mut anypoint, &owners, &linked);
+                anypoint.let_reads_catch_up();
                 done
             }
             in_okta => {
