@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_named_cause_takes_the_place_of_the_assumed_one() {
-        let failure = Failure::permanent(Side::Settings, "wrong", "mend it");
+        let failure = Failure::permanent(Side::Settings, "wrong", "fix it");
         assert_eq!(failure.cause, Cause::BadSettings);
         let failure = failure.because(Cause::LimitReached);
         assert_eq!(failure.cause, Cause::LimitReached);

@@ -101,7 +101,7 @@ id!(
     "Okta app id"
 );
 id!(
-    /// Whoever did something in Okta: a user, an app, or Okta itself.
+    /// The actor of an Okta event: a user, an app, or Okta itself.
     ActorId,
     "Okta actor id"
 );
@@ -121,7 +121,7 @@ id!(
     "Anypoint organization id"
 );
 id!(
-    /// One event of Okta's, or one piece of work that the program found itself.
+    /// One event of Okta's, or one change that the program found itself.
     EventUuid,
     "event uuid"
 );

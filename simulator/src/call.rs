@@ -41,6 +41,8 @@ pub(super) struct Call {
     pub was_past: bool,
     /// Whether the first page is given for another one because of a fault.
     pub without_offset: bool,
+    /// The status that the model gave, if it was asked.
+    pub handled: Option<u16>,
     /// What about this request is outside the vendor's documents.
     pub notes: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Call {
             hid: false,
             was_past: false,
             without_offset: false,
+            handled: None,
             notes: Vec::new(),
         }
     }

@@ -31,7 +31,11 @@ pub(super) async fn run<M: Model>(model: &M, traffic: &Traffic, call: &mut Call)
         prepare(strike, call).await;
     }
     let mut reply = match strikes.iter().all(needs_answer) {
-        true => model.answer(call).await,
+        true => {
+            let reply = model.answer(call).await;
+            call.handled = Some(reply.status);
+            reply
+        }
         false => Reply::json(200, json!({"data": []})),
     };
     // What bends an answer bends that one, too, which stands in the place of the service's.

@@ -141,6 +141,7 @@ async fn handle<M: Model>(
         headers: readable(&call.headers),
         body: blank_secrets(call.json_or_form()),
         status,
+        handled: call.handled,
         unexpected: std::mem::take(&mut call.notes),
     };
     traffic.record(record);
@@ -155,7 +156,7 @@ async fn handle<M: Model>(
     }
 }
 
-/// Answers whoever commands the simulator: not part of the traffic, and no fault strikes it.
+/// Answers the commands to the simulator. They are not part of the traffic, and no fault strikes them.
 async fn control<M: Model>(shared: &Shared<M>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let reply = match to_bytes(body, BODY_LIMIT).await {

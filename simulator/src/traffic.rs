@@ -35,8 +35,18 @@ pub struct RecordedRequest {
     pub body: Option<Value>,
     /// Status of the answer; 0 if the connection was closed without one.
     pub status: u16,
+    /// Status that the service itself gave, whatever a fault made of its answer; `None` if a fault answered in its place.
+    pub handled: Option<u16>,
     /// What of it is outside the vendor's documents, one sentence each.
     pub unexpected: Vec<String>,
+}
+
+impl RecordedRequest {
+    /// Whether the service did what was asked, whatever the caller was told.
+    pub fn had_effect(&self) -> bool {
+        self.handled
+            .is_some_and(|status| (200..300).contains(&status))
+    }
 }
 
 fn method_text<S: serde::Serializer>(method: &Method, to: S) -> Result<S::Ok, S::Error> {
@@ -110,6 +120,7 @@ struct State {
 
 struct Shared {
     started: Instant,
+    started_ms: i64,
     advanced_ms: AtomicU64,
     latency_us: AtomicU64,
     running: AtomicUsize,
@@ -127,6 +138,7 @@ impl Default for Traffic {
     fn default() -> Self {
         Self(Arc::new(Shared {
             started: Instant::now(),
+            started_ms: Timestamp::now().as_millisecond(),
             advanced_ms: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             running: AtomicUsize::new(0),
@@ -147,6 +159,11 @@ impl fmt::Debug for Traffic {
 impl Traffic {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the server started, epoch milliseconds: [`RecordedRequest::at_ms`] counts from here.
+    pub fn started_ms(&self) -> i64 {
+        self.0.started_ms
     }
 
     /// All requests so far, in the order of their answers.

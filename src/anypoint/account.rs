@@ -43,6 +43,27 @@ pub struct Account {
     identity_provider: Option<String>,
 }
 
+/// What a search for a username found.
+pub struct Search {
+    /// The account that bears the name, among those that could be read.
+    pub account: Option<Account>,
+    /// What could not be read: it may be the one.
+    fault: Option<CallError>,
+}
+
+impl Search {
+    /// The account; `None` when there is none for sure.
+    ///
+    /// # Errors
+    /// When nothing that could be read bears the name, and an entry could not be read.
+    pub fn sure(self) -> Result<Option<Account>, CallError> {
+        match (self.account, self.fault) {
+            (None, Some(fault)) => Err(fault),
+            (found, _) => Ok(found),
+        }
+    }
+}
+
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Account({}, enabled: {:?})", self.id, self.enabled)
@@ -192,14 +213,11 @@ impl Anypoint {
     /// The native account with that username, compared without regard to case; `None` when the
     /// organization has none. `search` is only a filter on the server, so the answer is compared
     /// here.
-    ///
-    /// # Errors
-    /// Also when nothing that could be read bears the name, and an entry could not be read: it may be the one.
     pub async fn account_named(
         &self,
         username: &str,
         deadline: Deadline,
-    ) -> Result<Option<Account>, CallError> {
+    ) -> Result<Search, CallError> {
         let call = self.organization_call(
             "find the account by username",
             Method::GET,
@@ -219,10 +237,10 @@ impl Anypoint {
             .collect();
         // Sources disagree on whether case matters; an exact match wins if both exist.
         matching.sort_by_key(|account| account.username != username);
-        match (matching.into_iter().next(), fault) {
-            (None, Some(fault)) => Err(fault),
-            (found, _) => Ok(found),
-        }
+        Ok(Search {
+            account: matching.into_iter().next(),
+            fault,
+        })
     }
 
     /// All accounts of the organization (not deleted ones), 500 a page.

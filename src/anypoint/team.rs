@@ -199,7 +199,7 @@ impl Anypoint {
         self.send(&call, deadline).await.map(|_| ())
     }
 
-    /// Deletes a team **and every team below it**; whoever calls this has made sure there is none.
+    /// Deletes a team **and every team below it**. The caller has made sure that there is none.
     /// A team that is gone already is fine.
     pub async fn delete_team(&self, team: &TeamId, deadline: Deadline) -> Result<(), CallError> {
         let path = format!("/teams/{}", segment(team.as_str()));

@@ -2,7 +2,7 @@
 //!
 //! The SDK's own client is a second HTTP stack, with HTTP/2, and takes root certificates only as text
 //! that it parses again at every start. Sharing one stack makes the Lambda functions smaller and
-//! their start quicker; docs/performance.md has the measurement.
+//! their start quicker; docs/measurements.md has the measurement.
 //!
 //! What is sent and answered is held in memory whole, as every operation used here does anyway.
 

@@ -2,7 +2,7 @@
 //!
 //! Lambda gives a function its region and credentials as variables (AWS Lambda, "Defined runtime
 //! environment variables"). The SDK's own loader also brings profiles, web identities, container and
-//! metadata services, which never apply there, and their code with them; docs/performance.md has how
+//! metadata services, which never apply there, and their code with them; docs/measurements.md has how
 //! much.
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;

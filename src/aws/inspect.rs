@@ -21,7 +21,7 @@ pub struct TableFacts {
 pub struct QueueFacts {
     /// Whether it keeps order.
     pub fifo: bool,
-    /// Whether messages that keep failing are set aside.
+    /// Whether messages that keep failing become dead letters.
     pub has_dead_letters: bool,
 }
 

@@ -69,7 +69,7 @@ pub fn load(limits: Limits) -> BoxFuture<'static, SdkConfig> {
     loader(limits).load().boxed()
 }
 
-/// The same before it looks at the environment, for whoever wants to set something first.
+/// The same before it looks at the environment, for callers that set something first.
 pub fn loader(limits: Limits) -> ConfigLoader {
     aws_config::defaults(behavior())
         .http_client(Connectors::default())

@@ -23,7 +23,7 @@ pub struct Change {
     /// The group of a membership event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<OktaGroupId>,
-    /// Who did in Okta what the event tells of.
+    /// The Okta actor behind the event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub actor: Option<ActorId>,
     /// What a reconcile did not find, when it queued this change: its first look.

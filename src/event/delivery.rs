@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(reading.changes[0].subject.to_string(), "user#00uUSER1");
     }
 
-    /// An event as text: fields that are missing, doubled, in any order, and with any value.
+    /// An event as text: fields that are missing, duplicated, in any order, and with any value.
     fn any_event() -> impl Strategy<Value = String> {
         let odd = prop::sample::select(vec![
             "null",

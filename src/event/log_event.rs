@@ -21,7 +21,7 @@ pub enum Ignored {
     Malformed,
     /// Its type does not concern us.
     OtherType,
-    /// What it tells of did not succeed.
+    /// The action it reports did not succeed.
     NotSuccessful,
     /// It is about another app.
     OtherApp,

@@ -45,8 +45,8 @@ pub enum CallErrorKind {
     /// The invocation's time is over, or too little of it is left to begin.
     #[error("no time was left")]
     OutOfTime,
-    /// A 404 that says nothing about the object asked for: a gateway gave it, or whoever else answers in
-    /// the service's place.
+    /// A 404 that says nothing about the object asked for: a gateway gave it, or something else that answers
+    /// in the service's place.
     #[error("answered 404, and the answer is not the service's own")]
     NotTheServices404,
     /// A success status with a body that is not what the API describes.
@@ -262,7 +262,7 @@ impl CallError {
             (CallErrorKind::Status { status, .. }, side) => match (*status, side) {
                 _ if self.class() == Class::Permanent => {
                     return Some(Cow::Borrowed(
-                        "Look at the status, mend the cause, then replay the event.",
+                        "Look at the status, fix the cause, then replay the event.",
                     ));
                 }
                 (StatusCode::FORBIDDEN, Side::Okta) => {

@@ -1,6 +1,6 @@
 //! One remote's pause, kept by all who call it.
 //!
-//! A remote that throttles one caller throttles the others as well, so whoever is refused closes the
+//! A remote that throttles one caller throttles the others as well, so a refused caller closes the
 //! gate for as long as the remote asked, and nobody who can wait begins a call meanwhile. Who cannot
 //! wait that long asks at once instead of giving up: Okta counts per kind of address (Okta, "Rate
 //! limits"), so the pause may not be about this call, and a wrong hint must not lock anybody out.

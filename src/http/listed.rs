@@ -237,6 +237,11 @@ impl<T: Entry> Page<T> {
         }
     }
 
+    /// Changes the entries that were read.
+    pub(crate) fn for_each(&mut self, change: impl Fn(&mut T)) {
+        self.0.iter_mut().flatten().for_each(change);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

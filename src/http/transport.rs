@@ -89,7 +89,7 @@ impl HttpClient {
 
     /// Sends `call` until it succeeds (any 2xx), fails for good, or `deadline` is near.
     ///
-    /// A 401 is answered at once: whoever holds the token decides what it means.
+    /// A 401 is answered at once: the owner of the token decides what it means.
     ///
     /// # Errors
     /// The last error, with the pause that the remote asked for.

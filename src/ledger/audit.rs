@@ -60,6 +60,8 @@ pub struct AuditEntry {
 impl AuditEntry {
     /// The action of an entry about a run that was cut off.
     pub const INTERRUPTED: &str = "interrupted";
+    /// The state after a change whose answer did not arrive: it may have been done.
+    pub const NOT_KNOWN: &str = "not known";
     /// Ids in one entry at the most.
     pub const MAX_IDS: usize = 100;
 

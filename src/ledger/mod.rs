@@ -125,13 +125,13 @@ impl Work {
 pub enum Reason {
     /// It was delivered, for the first time or again.
     Delivery,
-    /// An operator wants it done again, whatever became of it (not while a lease runs).
+    /// An operator replays it, whatever became of it (not while a lease runs).
     Replay,
     /// As [`Reason::Replay`]; the operator also approves the removals that the brake held.
     Approval,
 }
 
-/// The permission to do one piece of work. Made only by [`Ledger::claim`], consumed by
+/// The permission to do one change. Made only by [`Ledger::claim`], consumed by
 /// [`Ledger::conclude`].
 #[derive(Debug)]
 #[must_use = "a claim that is dropped blocks its work until the lease is over"]
@@ -175,7 +175,7 @@ pub enum Outcome {
     },
 }
 
-/// What became of a claimed piece of work.
+/// What became of a claimed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// What was done, in order; it is added to what earlier claims did.
@@ -184,7 +184,7 @@ pub struct Ending {
     pub state: EndState,
 }
 
-/// How a claimed piece of work ended.
+/// How a claimed change ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndState {
     /// It is done.
@@ -455,7 +455,7 @@ pub trait Ledger: Send + Sync {
     /// there is none or it has expired.
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure>;
 
-    /// The record of a piece of work, whichever subject had its id first.
+    /// The record of a change, whichever subject had its id first.
     async fn record_of(&self, work: &Work) -> Result<Option<Record>, Failure> {
         match self.record(&work.id).await? {
             Some(record) if record.subject != work.subject => self.record(&work.own_key()).await,

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::client::Okta;
 use super::group::Group;
+use super::profile::{AttributeName, Source, Texts};
 use super::user::User;
 use crate::deadline::Deadline;
 use crate::http::{CallError, Entry, Listed, segment};
@@ -23,6 +24,9 @@ pub struct AppUser {
     /// The sign-in data of this app.
     #[serde(default)]
     credentials: Option<AppCredentials>,
+    /// What the app keeps of the user, as Okta maps it.
+    #[serde(default)]
+    profile: Texts,
     /// The user itself, when it was asked for with `expand=user`.
     #[serde(rename = "_embedded", default)]
     embedded: Option<Embedded>,
@@ -70,6 +74,24 @@ impl AppUser {
             .as_deref()
             .map(str::trim)
             .filter(|n| !n.is_empty())
+    }
+
+    /// The text of an attribute of the app profile, if there is one.
+    pub fn text(&self, name: &AttributeName) -> Option<&str> {
+        self.profile.get(name.as_str())
+    }
+
+    /// Forgets the attributes that nobody asked for: lists hold many people.
+    fn keep(&mut self, kept: &[&Source]) {
+        self.profile.keep(|name| {
+            let is_it =
+                |source: &&Source| matches!(source, Source::App(kept) if kept.as_str() == name);
+            kept.iter().any(is_it)
+        });
+        let embedded = self.embedded.as_mut();
+        if let Some(user) = embedded.and_then(|embedded| embedded.user.as_mut()) {
+            user.keep(kept);
+        }
     }
 
     /// The user, when the answer carried it.
@@ -128,24 +150,24 @@ impl Okta {
         .await
     }
 
-    /// All assignments, each with its user, 500 a page.
+    /// All assignments, each with its user, 500 a page. Of both profiles, only the names, addresses and
+    /// phone numbers of the user and the attributes in `kept` are kept.
     pub async fn list_app_users(
         &self,
         app: &OktaAppId,
+        kept: &[&Source],
         deadline: Deadline,
     ) -> Result<Listed<AppUser>, CallError> {
         let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
         let query = [("limit", "500"), ("expand", "user")];
-        self.read_list(
-            self.call(
-                "list the app's users (OKTA_APP_ID)",
-                Method::GET,
-                &path,
-                &query,
-            ),
-            deadline,
-        )
-        .await
+        let call = self.call(
+            "list the app's users (OKTA_APP_ID)",
+            Method::GET,
+            &path,
+            &query,
+        );
+        let keep = |app_user: &mut AppUser| app_user.keep(kept);
+        self.read_list_changing(call, keep, deadline).await
     }
 
     /// Reads the first app user only: fails when the app itself cannot be read. Asked before the

@@ -124,6 +124,16 @@ impl Okta {
         first: Call,
         deadline: Deadline,
     ) -> Result<Listed<T>, CallError> {
+        self.read_list_changing(first, |_| {}, deadline).await
+    }
+
+    /// The same; each entry is changed as soon as its page is read.
+    pub(super) async fn read_list_changing<T: Entry>(
+        &self,
+        first: Call,
+        change: impl Fn(&mut T),
+        deadline: Deadline,
+    ) -> Result<Listed<T>, CallError> {
         let unreadable = |what: &str| first.error(CallErrorKind::Unreadable(what.to_owned()));
         let mut list = Gathering::new(&first);
         let mut seen = HashSet::from([place_of(&first.url)]);
@@ -141,7 +151,8 @@ impl Okta {
                 }
                 (answer, _) => answer?,
             };
-            let page = Page::read(&answer.body).map_err(|error| call.unreadable(&error))?;
+            let mut page = Page::read(&answer.body).map_err(|error| call.unreadable(&error))?;
+            page.for_each(&change);
             let is_full = Some(page.len()) == limit_of(&call.url);
             if !list.add(page) {
                 return Err(unreadable("a page that was there before"));

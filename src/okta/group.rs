@@ -116,7 +116,8 @@ impl Okta {
         self.read_list(call, deadline).await?.whole()
     }
 
-    /// The members of a group, 200 a page; `None` when the group does not exist.
+    /// The members of a group, 200 a page, each with names, addresses and phone numbers only; `None` when the
+    /// group does not exist.
     pub async fn list_group_members(
         &self,
         group: &OktaGroupId,
@@ -129,7 +130,8 @@ impl Okta {
             &path,
             &[("limit", "200")],
         );
-        if_found(self.read_list(call, deadline).await)
+        let keep = |user: &mut User| user.keep(&[]);
+        if_found(self.read_list_changing(call, keep, deadline).await)
     }
 
     /// The groups a user is in; `None` when the user does not exist.

@@ -15,6 +15,7 @@ mod hook_filter;
 mod log;
 #[cfg(feature = "local")]
 mod probe;
+mod profile;
 mod user;
 
 pub use app::{AppUser, Assignment};
@@ -29,4 +30,5 @@ pub use hook_filter::{Filtering, HookFilter};
 pub use log::LogPage;
 #[cfg(feature = "local")]
 pub use probe::{App, Readable};
+pub use profile::{AttributeName, Profile, Source};
 pub use user::{NewUser, User, UserStatus};

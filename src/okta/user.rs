@@ -2,9 +2,10 @@
 
 use http::Method;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::Okta;
+use super::profile::{Profile, Source};
 use crate::deadline::Deadline;
 use crate::http::{CallError, Entry, segment};
 use crate::ids::OktaUserId;
@@ -64,70 +65,6 @@ impl Entry for User {
     const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
-    }
-}
-
-/// The attributes that are read. Okta may leave any of them out or null, and an org may have made any of
-/// them something else than a text: those count as missing and are named in `unread`.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Profile {
-    /// The login.
-    pub login: Option<String>,
-    /// The primary e-mail address.
-    pub email: Option<String>,
-    /// First name.
-    pub first_name: Option<String>,
-    /// Last name.
-    pub last_name: Option<String>,
-    /// Mobile phone.
-    pub mobile_phone: Option<String>,
-    /// Primary phone.
-    pub primary_phone: Option<String>,
-    /// The attributes that have a value of another kind.
-    pub unread: Vec<&'static str>,
-}
-
-impl<'de> Deserialize<'de> for Profile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Raw {
-            login: Value,
-            email: Value,
-            first_name: Value,
-            last_name: Value,
-            mobile_phone: Value,
-            primary_phone: Value,
-        }
-        let raw = Raw::deserialize(deserializer)?;
-        let mut unread = Vec::new();
-        let mut text = |name, attribute| match attribute {
-            Value::String(text) => Some(text),
-            Value::Null => None,
-            _ => {
-                unread.push(name);
-                None
-            }
-        };
-        Ok(Self {
-            login: text("login", raw.login),
-            email: text("email", raw.email),
-            first_name: text("firstName", raw.first_name),
-            last_name: text("lastName", raw.last_name),
-            mobile_phone: text("mobilePhone", raw.mobile_phone),
-            primary_phone: text("primaryPhone", raw.primary_phone),
-            unread,
-        })
-    }
-}
-
-impl Profile {
-    /// The phone number that follows the user: the mobile one, else the primary one.
-    pub fn phone(&self) -> Option<&str> {
-        [&self.mobile_phone, &self.primary_phone]
-            .into_iter()
-            .filter_map(|phone| phone.as_deref().map(str::trim))
-            .find(|phone| !phone.is_empty())
     }
 }
 
@@ -234,6 +171,11 @@ impl Okta {
 }
 
 impl User {
+    /// Forgets the attributes that nobody asked for: lists hold many people.
+    pub(super) fn keep(&mut self, kept: &[&Source]) {
+        self.profile.keep(kept);
+    }
+
     /// The primary e-mail address, when there is one.
     pub fn email(&self) -> Option<&str> {
         self.profile

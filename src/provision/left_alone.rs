@@ -57,7 +57,7 @@ impl Look<'_> {
         }
         let mut open: Vec<&OktaUserId> = users.iter().filter(|user| !is_named(user)).collect();
         if open.len() > ONE_BY_ONE {
-            let listed = ports.okta.list_app_users(&ports.app, self.deadline);
+            let listed = ports.okta.list_app_users(&ports.app, &[], self.deadline);
             let listed = listed.await?.telling();
             let listed: HashMap<&OktaUserId, _> = listed
                 .items

@@ -13,6 +13,7 @@
 //! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
 //! looks again.
 
+mod attributes;
 mod brake;
 mod evidence;
 mod exclusion;
@@ -28,6 +29,7 @@ mod team;
 mod user;
 mod wanted;
 
+pub use attributes::{Attributes, Place, Taken, Target};
 pub use brake::{Brake, Held, lift_brake, note_linked_users};
 pub use evidence::{
     Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,
@@ -49,7 +51,7 @@ pub use provisioner::{
 pub use shadow::{Shadow, dry_runs, dry_runs_taken_up};
 pub(crate) use step::action;
 pub use step::{Applied, Step};
-pub use team::{TeamPlan, plan_team, team_unread};
+pub use team::{Pairing, TeamPlan, plan_team, team_unread};
 pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
 pub use user::{
     AccountPlan, FormerOwner, FoundTeam, GroupsSeen, Membership, NamedAccount, NewPerson, Retire,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::attributes::Attributes;
 use super::exclusion::Exclusions;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaGroupId;
@@ -79,7 +80,7 @@ pub enum ImportedNames {
     /// Okta does, as for every other link.
     #[default]
     OktaDecides,
-    /// `IMPORT_MODE=create`: whoever changed them since both sides agreed last.
+    /// `IMPORT_MODE=create`: the side that changed them since both sides agreed last.
     LastChangeDecides,
 }
 
@@ -232,6 +233,8 @@ pub struct Policy {
     pub team_removal: TeamRemoval,
     /// `RESET_EMAIL`.
     pub reset_email: ResetEmail,
+    /// `ATTRIBUTES`.
+    pub attributes: Attributes,
     /// `DEFAULT_PHONE`: sent on create when Okta has none.
     pub default_phone: Option<String>,
     /// What `IMPORT_MODE` means for push.

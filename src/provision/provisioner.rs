@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 
 use super::brake::{Brake, Held};
 use super::evidence::{Announced, Evidence, Finding};
@@ -18,6 +19,7 @@ use crate::anypoint::Anypoint;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
+use crate::http::CallError;
 use crate::ids::{OktaAppId, OktaGroupId, OktaUserId, Subject};
 use crate::ledger::{Lease, Ledger, Recorded};
 use crate::okta::Okta;
@@ -80,6 +82,10 @@ pub struct Wait {
 pub struct Progress {
     /// What was done, in order.
     pub applied: Vec<Applied>,
+    /// What may have been done: the answers did not arrive.
+    unconfirmed: Vec<Applied>,
+    /// The write at Anypoint that has no answer yet.
+    under_way: Option<Applied>,
     /// Who has to be looked at next.
     pub follow_ups: Vec<FollowUp>,
     /// What the next run has to know. `None` until the work has begun.
@@ -97,6 +103,43 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Notes a write at Anypoint before it is made: the run can end before its answer comes.
+    pub(super) fn begin(&mut self, what: Applied) {
+        let before = self.under_way.replace(what);
+        self.unconfirmed.extend(before);
+    }
+
+    /// What became of the write that was begun last: done, refused, or not known.
+    pub(super) fn settle<T>(&mut self, result: Result<T, CallError>) -> Result<T, CallError> {
+        match &result {
+            Ok(_) => self.applied.extend(self.under_way.take()),
+            Err(error) if changed_nothing(error) => self.refused(),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Whether the write that was begun last may have been done.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// The write that was begun last was not done.
+    pub(super) fn refused(&mut self) {
+        self.under_way = None;
+    }
+
+    /// What became of the write that was begun last is known after all.
+    pub(super) fn settle_as(&mut self, done: Applied) {
+        self.under_way = None;
+        self.applied.push(done);
+    }
+
+    /// What may have been done: the answers did not arrive.
+    pub fn in_doubt(&self) -> impl Iterator<Item = &Applied> {
+        self.unconfirmed.iter().chain(&self.under_way)
+    }
+
     /// Remembers why the steps of a plan follow.
     pub(super) fn because_of(&mut self, steps: &[Step]) {
         for step in steps {
@@ -121,6 +164,13 @@ impl Progress {
             None => self.wait = Some(Wait { until_ms, seen }),
         }
     }
+}
+
+/// Whether Anypoint refused the call. A 429 can follow an attempt that got no answer.
+fn changed_nothing(error: &CallError) -> bool {
+    error
+        .status()
+        .is_some_and(|status| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// What the table says of a subject, beside its lease.

@@ -1,5 +1,6 @@
 //! What Okta wants for a user, from what Okta says. Pure.
 
+use super::attributes::Target;
 use super::evidence::Finding;
 use super::policy::{Policy, SuspendedUsers};
 use crate::failure::{Cause, Failure, Side};
@@ -127,19 +128,16 @@ pub fn wanted(
         )
         .because(Cause::UsernameInvalid)
     })?;
-    let text = |value: &Option<String>| {
-        value
-            .as_deref()
-            .map(str::trim)
-            .filter(|value| !value.is_empty())
-            .map(str::to_owned)
+    let taken = |target| {
+        let taken = policy.attributes.take(target, user, Some(app_user))?;
+        Some(taken.value.to_owned())
     };
     Ok(Wanted::Account(Person {
         username: policy.usernames.apply(username)?,
-        first_name: text(&user.profile.first_name),
-        last_name: text(&user.profile.last_name),
-        email: text(&user.profile.email),
-        phone: user.profile.phone().map(str::to_owned),
+        first_name: taken(Target::FirstName),
+        last_name: taken(Target::LastName),
+        email: user.email().map(str::to_owned),
+        phone: taken(Target::Phone),
     }))
 }
 
@@ -247,6 +245,36 @@ mod tests {
             );
         }
         assert!(wanted(Some(&active), Some(&app_user(json!(null))), &policy).is_ok());
+    }
+
+    #[test]
+    fn names_and_phone_come_from_where_the_setting_says() {
+        let person = |policy: &Policy| {
+            let app_user: AppUser = serde_json::from_value(json!({"id": "00u1",
+                "credentials": {"userName": "lin_example"}, "profile": {"firstName": "Mapped",
+                "email": "other@acme.example", "mobilePhone": ["555-0199"]}}))
+            .unwrap();
+            match wanted(Some(&user("ACTIVE")), Some(&app_user), policy).unwrap() {
+                Wanted::Account(person) => person,
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut policy = Policy::default();
+        let unset = person(&policy);
+        assert_eq!(unset.first_name.as_deref(), Some("Lin"));
+        for (target, source) in [
+            (Target::FirstName, "app.firstName"),
+            (Target::LastName, "app.lastName"),
+            (Target::Phone, "app.mobilePhone"),
+        ] {
+            assert!(policy.attributes.insert(target, source.parse().unwrap()));
+        }
+        let mapped = Person {
+            first_name: Some("Mapped".to_owned()),
+            ..unset
+        };
+        // What the app profile lacks, or has in another form, is the base profile's; so is the address.
+        assert!(person(&policy) == mapped);
     }
 
     #[test]

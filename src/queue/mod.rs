@@ -1,4 +1,4 @@
-//! The queue port: how changes get from whoever learns of them to the worker.
+//! The queue port: how changes get from the code that learns of them to the worker.
 //!
 //! Order is kept per subject, and a change whose uuid was sent in the last five minutes is not
 //! delivered twice (SQS developer guide, "FIFO queues"). Everything else is the ledger's job: a

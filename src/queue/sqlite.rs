@@ -1,6 +1,6 @@
 //! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does: order is kept within a
 //! subject, a message that is out or postponed holds back the later ones of its subject, and the same change is
-//! queued once in five minutes. The worker sets a message aside that it received too often.
+//! queued once in five minutes. A message that the worker received too often becomes a dead letter.
 //!
 //! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
 
@@ -87,7 +87,7 @@ pub struct Depth {
     pub postponed: u64,
     /// Messages that are out.
     pub in_flight: u64,
-    /// Messages that were set aside.
+    /// Dead letters.
     pub dead: u64,
     /// How long ago the oldest message that is not dead was sent.
     pub oldest_age: Option<Duration>,
@@ -125,7 +125,7 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Forgets the message of `uuid` if it was set aside as dead: what it asked for was done in another
+    /// Forgets the message of `uuid` if it is a dead letter: its change was done in another
     /// way. Nothing happens when there is none.
     pub async fn discard_dead(&self, uuid: &EventUuid) -> Result<(), Failure> {
         let uuid = uuid.clone();

@@ -44,7 +44,7 @@ struct Accepted {
     refusals: Refusals,
 }
 
-/// Requests without the right secret. Whoever sends them writes no log with it: they are told of once a minute.
+/// Requests without the right secret. Their senders cannot fill the log: one line a minute reports them.
 #[derive(Default)]
 pub struct Refusals {
     total: AtomicU64,
@@ -195,7 +195,7 @@ where
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Answer, Infallible>>;
 
-    /// Strangers wait for nobody: whoever is admitted waits for `S` afterwards.
+    /// Strangers wait for nobody: an admitted request waits for `S` afterwards.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }

@@ -41,7 +41,7 @@ pub type Answer = Response<String>;
 pub type Receiver = Gated<Deliveries>;
 
 impl Receiver {
-    /// A receiver that accepts events about `app` from whoever `gate` admits, and hands them to `queue`.
+    /// A receiver that accepts events about `app` from requests that `gate` admits, and hands them to `queue`.
     pub fn new(
         gate: Gate,
         app: OktaAppId,

@@ -15,8 +15,8 @@
 //! within the overlap of the next one. A page that could not be read or queued does not move the
 //! cursor. Events come again within the overlap; the ledger knows those that are done.
 //!
-//! Without a queue the events of a page are done at once. What is not done then is kept beside the cursor
-//! and done again by the next runs.
+//! Without a queue the events of a page are done at once. Events that are not done then are kept beside the
+//! cursor, and the next runs retry them.
 //!
 //! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
 

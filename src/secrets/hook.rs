@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
 const SETTING: &str = "HOOK_SECRET_ARN";
-/// Strangers cause reads with any wrong value, so one in ten seconds is kept for whoever comes after them: a rotated
+/// Strangers cause reads with any wrong value, so one in ten seconds is kept for callers after them: a rotated
 /// secret is known ten seconds later at the latest.
 const BUDGET: Budget = Budget {
     every: Duration::from_secs(10),

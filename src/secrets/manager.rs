@@ -32,7 +32,7 @@ impl SecretsManager {
         }
     }
 
-    /// Makes its client when the first secret is read: whoever names no secret pays nothing.
+    /// Makes its client when the first secret is read: a program that names no secret pays nothing.
     pub fn on_first_use(source: Source, limits: Limits) -> Self {
         Self {
             limits,

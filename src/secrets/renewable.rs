@@ -132,7 +132,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
 
     /// A value in place of `refused`: one that came in the meantime, or one read now. `None` when
     /// there is no source, it could not be read, or the budget is used up. In that case the value is read when the
-    /// budget allows it, so that whoever was refused because of others is let in next time.
+    /// budget allows it, so that a caller who was refused because of others is let in next time.
     pub async fn renew(&self, refused: &Arc<T>, deadline: Deadline) -> Option<Arc<T>> {
         let renewal = self.0.renewal.as_ref()?;
         let reads = timeout_at(deadline.instant(), renewal.reads.lock())
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(source.reads.load(Ordering::SeqCst), 3);
         tokio::time::sleep(Duration::from_millis(10_001)).await;
         settle().await;
-        assert_eq!(*value.current(), 4, "read for whoever was refused, once");
+        assert_eq!(*value.current(), 4, "read for a refused caller, once");
         assert_eq!(source.reads.load(Ordering::SeqCst), 4);
         // In the long run it is one in ten seconds.
         tokio::time::sleep(Duration::from_secs(100)).await;

@@ -2,7 +2,7 @@
 //!
 //! A connection is *busy* while it carries a request that was let in, and *idle* otherwise: before its first request,
 //! between two, and while it sends without the secret. Busy ones are never closed for others. When there is no room, the
-//! address with the most idle connections loses the one that was idle longest. So whoever opens many, closes his own.
+//! address with the most idle connections loses the one that was idle longest. So a caller who opens many closes their own.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -429,7 +429,7 @@ async fn drain(totals: Arc<Totals>, door: Door, mut stop: watch::Receiver<bool>)
 
 /// Waits until it is time to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that whoever could say so is gone.
+    // An error means that the sender is gone.
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Side};
 use crate::sqlite::Database;
 
 /// Ends the leases on subjects and the claims with `mark`; shows the messages again that were out. Receipts count: a message that ends the process again and again
-/// is set aside in the end.
+/// becomes a dead letter in the end.
 pub async fn free(database: &Database, mark: &'static str, now_ms: i64) -> Result<(), Failure> {
     let (leases, messages) = database
         .write(Side::Table, move |connection| {

@@ -2,7 +2,7 @@
 //!
 //! A message leaves the queue only after the ledger says `done`, or `failed` for good. Whatever
 //! happens in between, the message comes back and the ledger knows what became of it. A message that failed
-//! each of [`MAX_RECEIVES`] times is set aside.
+//! each of [`MAX_RECEIVES`] times becomes a dead letter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const RUN: Duration = Duration::from_secs(110);
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Events of one subject that are served by one look.
 const EACH: usize = 50;
-/// A message is set aside after it was received this often (the template's `maxReceiveCount`).
+/// A message becomes a dead letter after it was received this often (the template's `maxReceiveCount`).
 const MAX_RECEIVES: u32 = 10;
 /// A clock that goes back by more than this is noticed.
 const STEP_MS: i64 = 1_000;
@@ -106,7 +106,7 @@ impl Dispatcher {
                     LOOK_AGAIN
                 }
                 Err(failure) => {
-                    // Once, not every five seconds until somebody mends it.
+                    // Once, not every five seconds until somebody fixes it.
                     if trouble.as_ref() != Some(&failure) {
                         tracing::error!("the queue cannot be read: {failure}");
                         trouble = Some(failure);
@@ -134,7 +134,7 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
-    /// Whether messages wait. A file that cannot be read is told of where the queue is read.
+    /// Whether messages wait. The read of the queue reports a file that cannot be read.
     async fn is_paused(&self) -> bool {
         self.changes == Changes::Pause
             || matches!(paused_since(&*self.documents).await, Ok(Some(_)))
@@ -152,20 +152,20 @@ impl Dispatcher {
         }
     }
 
-    /// Sets those messages aside that failed as often as a message may be received, and gives the others.
+    /// Makes dead letters of messages that failed as often as one may be received, and gives the others.
     async fn set_aside_exhausted(&self, messages: Vec<Received>) -> Vec<Received> {
         let mut rest = Vec::with_capacity(messages.len());
         for message in messages {
             if message.receive_count <= MAX_RECEIVES || !self.failed_last(&message.change).await {
                 rest.push(message);
             } else if let Err(failure) = self.queue.set_aside(message.receipt).await {
-                tracing::error!("could not set a message aside: {failure}");
+                tracing::error!("could not make a dead letter of a message: {failure}");
             } else {
                 tracing::error!(
                     event = message.change.uuid.as_str(),
                     subject = %message.change.subject,
                     receives = MAX_RECEIVES,
-                    "set a message aside: it failed each time, and its record says why"
+                    "a message is a dead letter now: it failed each time, and its record says why"
                 );
             }
         }

@@ -10,9 +10,9 @@ use url::{Host, Url};
 use super::reader::Reader;
 use super::{DeactivationLimit, ImportMode};
 use crate::provision::{
-    Adopt, Changes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions, GroupSelection,
-    ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
-    UsernamePolicy,
+    Adopt, Attributes, Changes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions,
+    GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, Target,
+    TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 use crate::secrets::is_hook_secret;
 
@@ -207,6 +207,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
     let removals = reader.with_default("MAX_REMOVALS_PER_HOUR", REMOVALS, "20%", removals);
     let users = excluded(reader, "EXCLUDE_USERS", EXCLUDED_USERS, excluded_users);
     let teams = excluded(reader, "EXCLUDE_GROUPS", EXCLUDED_GROUPS, excluded_groups);
+    let attributes = attributes(reader);
     let default_phone = reader.optional("DEFAULT_PHONE");
     let imported_names = match import_mode(reader)? {
         ImportMode::Create => ImportedNames::LastChangeDecides,
@@ -220,6 +221,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         team_names: team_names?,
         team_removal: team_removal?,
         reset_email: reset_email?,
+        attributes: attributes?,
         default_phone,
         imported_names,
         confirm: confirm?,
@@ -230,6 +232,46 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
             groups: teams?,
         },
     })
+}
+
+/// What `ATTRIBUTES` takes.
+const ATTRIBUTES: &str = "`first_name`, `last_name` or `phone`, each once, with `app.NAME` or `user.NAME` behind `=`, separated by \
+     commas (`first_name=app.firstName,phone=user.mobilePhone`)";
+
+/// Every fault is named, so that one start shows all of them.
+fn attributes(reader: &mut Reader<'_>) -> Option<Attributes> {
+    let mut attributes = Attributes::default();
+    let Some(text) = reader.optional("ATTRIBUTES") else {
+        return Some(attributes);
+    };
+    let mut is_right = true;
+    for entry in text.split(',') {
+        if let Err(fault) = attribute(entry, &mut attributes) {
+            reader.report("ATTRIBUTES", fault, ATTRIBUTES);
+            is_right = false;
+        }
+    }
+    is_right.then_some(attributes)
+}
+
+fn attribute(entry: &str, attributes: &mut Attributes) -> Result<(), &'static str> {
+    let (target, source) = entry.split_once('=').unwrap_or((entry, ""));
+    let target = match target.trim() {
+        "" => return Err("has an entry without a target"),
+        "email" => return Err("names `email`, which is set on creation only"),
+        "username" => return Err("names `username`, which is always the app username"),
+        word => {
+            let mut targets = Target::ALL.into_iter();
+            targets.find(|target| target.as_str() == word)
+        }
+    };
+    let target = target.ok_or("names an unknown target")?;
+    let source = match source.trim() {
+        "" => return Err("has a target without a source"),
+        source => source.parse().map_err(|()| "has a malformed source")?,
+    };
+    let is_new = attributes.insert(target, source);
+    is_new.then_some(()).ok_or("names a target twice")
 }
 
 /// What `CONFIRM_SECONDS` takes.

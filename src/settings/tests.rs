@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::provision::{Adopt, GroupSelection, ImportedNames};
+use crate::provision::{Adopt, GroupSelection, ImportedNames, Target};
 
 fn complete() -> HashMap<&'static str, &'static str> {
     HashMap::from([
@@ -291,5 +291,51 @@ fn the_second_look_follows_within_a_minute() {
             seconds.map(std::time::Duration::from_secs),
             "{given}"
         );
+    }
+}
+
+#[test]
+fn attributes_are_taken_from_known_places_or_refused_by_name() {
+    let policy = |text: &'static str| {
+        let mut variables = complete();
+        variables.insert("ATTRIBUTES", text);
+        read(&variables, EngineSettings::read).map(|engine| engine.policy.attributes)
+    };
+    assert!(policy("").unwrap().is_empty());
+    let given =
+        policy(" first_name=app.firstName , last_name = user.familyName,phone=app.mobilePhone")
+            .unwrap();
+    let sources = Target::ALL.map(|target| given.source(target).unwrap().to_string());
+    assert_eq!(
+        sources,
+        ["app.firstName", "user.familyName", "app.mobilePhone"]
+    );
+    assert_eq!(
+        policy("phone=app.x").unwrap().source(Target::LastName),
+        None
+    );
+    for (text, faults) in [
+        ("nickname=app.planted", &["names an unknown target"][..]),
+        ("first_name", &["has a target without a source"]),
+        ("first_name=", &["has a target without a source"]),
+        ("first_name=planted", &["has a malformed source"]),
+        ("first_name=app.planted name", &["has a malformed source"]),
+        ("phone=app.a,phone=app.planted", &["names a target twice"]),
+        ("email=app.planted", &["names `email`"]),
+        ("username=app.planted", &["names `username`"]),
+        ("phone=app.a,", &["has an entry without a target"]),
+        (
+            "email=app.a,x=app.planted",
+            &["names `email`", "names an unknown target"],
+        ),
+    ] {
+        let message = policy(text).unwrap_err().to_string();
+        for fault in faults {
+            assert!(
+                message.contains(&format!("ATTRIBUTES {fault}")),
+                "{message}"
+            );
+        }
+        assert!(!message.contains("planted"), "{message}");
     }
 }

@@ -155,8 +155,8 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        // Whoever answers "not recorded" because it took too long drops this future: then it has to
-        // be true. Only a commit that is under way cannot be called back.
+        // A caller that answers "not recorded" because it took too long drops this future: then it has
+        // to be true. Only a commit that is under way cannot be called back.
         let wanted = Arc::new(());
         let still_wanted = Arc::downgrade(&wanted);
         let result = self

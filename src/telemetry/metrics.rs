@@ -210,7 +210,7 @@ impl Metrics {
         let lines = self.take_lines(now_ms);
         let mut out = std::io::stdout().lock();
         for line in lines {
-            // Whoever closed our output does not want metrics.
+            // A reader that closed our output does not want metrics.
             let _ = writeln!(out, "{line}");
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Counts what happens, and is due to be told of at most once a minute.
+/// Counts what happens, for a report at most once a minute.
 #[derive(Debug, Default)]
 pub struct Tally(Mutex<Counted>);
 
@@ -18,12 +18,12 @@ struct Counted {
 }
 
 impl Tally {
-    /// It happened once more. How often since it was told of, when it is time to tell of it.
+    /// It happened once more. How often since the last report, when the next one is due.
     pub fn one_more(&self) -> Option<u64> {
         self.due(1)
     }
 
-    /// What was not told of yet, when it is time to.
+    /// The count since the last report, when the next one is due.
     pub fn rest(&self) -> Option<u64> {
         self.due(0)
     }

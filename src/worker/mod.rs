@@ -119,7 +119,7 @@ impl Pace {
     };
 }
 
-/// A change whose runs died so often is set aside.
+/// A change whose runs died so often fails for good.
 const MAX_DEATHS: u32 = 10;
 
 /// While changes are paused, a message comes back after this.
@@ -163,7 +163,7 @@ impl Worker {
     }
 
     /// Works on `changes` until `deadline`, and says for each, in the same order, what is to become of
-    /// it. The same uuid twice is one piece of work.
+    /// it. The same uuid twice is one change.
     pub async fn run(
         &self,
         changes: &[Change],
@@ -376,11 +376,12 @@ impl Worker {
         let memory = progress.memory.take();
         let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
         let memo = memory.to_memo();
-        let audit = record::audit(&lease, mine.clone().next(), &progress, now_ms);
+        let mut audit = record::audit(&lease, mine.clone().next(), &progress, now_ms);
+        audit.iter().for_each(AuditEntry::log);
         let mut lease = lease;
         if result.is_ok() && !progress.follow_ups.is_empty() {
             match self
-                .follow_up(&progress.follow_ups, lease, &memo, deadline)
+                .follow_up(&progress.follow_ups, lease, &memo, &mut audit, deadline)
                 .await
             {
                 Ok((ours, followed)) => {
@@ -400,7 +401,6 @@ impl Worker {
         let ending = record::ending(result, &mut progress);
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
         let resolved = record::settle(&mut memory, &endings);
-        audit.iter().for_each(AuditEntry::log);
         let conclusion = Conclusion {
             claims: endings,
             memo: memory.to_memo(),
@@ -571,6 +571,7 @@ impl Worker {
         next: &[FollowUp],
         lease: Lease,
         memo: &Memo,
+        audit: &mut Vec<AuditEntry>,
         deadline: Deadline,
     ) -> Result<(Lease, Result<(), Failure>), Failure> {
         let now_ms = self.clock.now_ms();
@@ -587,8 +588,10 @@ impl Worker {
             return Ok((lease, queue.send(&changes).await));
         }
         let subject = lease.subject().to_owned();
+        // The lease is given back, so nobody would notice that this run dies from here on.
         let conclusion = Conclusion {
             memo: memo.clone(),
+            audit: std::mem::take(audit),
             ..Conclusion::default()
         };
         self.ledger.conclude(lease, conclusion).await?;

@@ -64,7 +64,8 @@ pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Reso
     }
 }
 
-/// The audit entries of a run: one for each change, and one for a run that was cut off before it.
+/// The audit entries of a run: one for each change, also for one whose answer did not arrive, and one for a run
+/// that was cut off before it.
 pub(super) fn audit(
     lease: &Lease,
     asked: Option<&Change>,
@@ -109,5 +110,13 @@ pub(super) fn audit(
         }
     };
     let changes = progress.applied.iter().map(of);
-    interrupted.into_iter().chain(changes).collect()
+    let in_doubt = progress.in_doubt().map(|applied| AuditEntry {
+        after: Some(AuditEntry::NOT_KNOWN.to_owned()),
+        ..of(applied)
+    });
+    interrupted
+        .into_iter()
+        .chain(changes)
+        .chain(in_doubt)
+        .collect()
 }

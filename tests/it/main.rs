@@ -4,6 +4,7 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+mod audited;
 mod auth;
 mod aws;
 mod cli;

@@ -76,7 +76,7 @@ pub struct LogEvent {
     pub by_job: bool,
 }
 
-/// Okta's message; for types that are not told of here, the words of the type.
+/// Okta's message; for types without a message here, the words of the type.
 fn display_message(event_type: &str) -> Cow<'_, str> {
     let message = match event_type {
         "user.lifecycle.create" => "Create Okta user",

@@ -173,10 +173,10 @@ pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// The exit code of a command line that cannot be understood, or asks for help. Whoever wrote `--json` in it gets the
-/// error as JSON as well.
+/// The exit code of a command line that cannot be understood, or asks for help. With `--json` in it, the
+/// error comes as JSON as well.
 pub fn misused(error: &clap::Error) -> ExitCode {
-    // The exit code tells of the failure if this cannot be written.
+    // The exit code shows the failure if this cannot be written.
     let _ = error.print();
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
     if error.use_stderr() && words.any(|word| word == "--json") {
@@ -206,7 +206,7 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
     };
     let usage = error.is::<Usage>() || error.is::<SettingsError>();
     eprintln!("{}", visible(&format!("error: {error:#}")));
-    // The exit code tells of the failure if this cannot be written.
+    // The exit code shows the failure if this cannot be written.
     let _ = console.emit(&json!({"error": format!("{error:#}")}));
     ExitCode::from(if usage { 2 } else { 1 })
 }

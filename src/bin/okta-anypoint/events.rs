@@ -169,7 +169,7 @@ fn by_cause(records: &[Record], args: &Args, console: &Console) -> Result<()> {
                 group.cause
             ),
         };
-        console.say(format!("  When the cause is mended: {again}\n"))?;
+        console.say(format!("  When the cause is fixed: {again}\n"))?;
     }
     let (events, causes) = (records.len(), groups.len());
     console.say(format!(
@@ -207,7 +207,7 @@ fn list(
     }
     if let Some(first) = failed.first() {
         console.say(format!(
-            "\nWhen the cause is mended: okta-anypoint replay {}{}",
+            "\nWhen the cause is fixed: okta-anypoint replay {}{}",
             first.id,
             args.table.option()
         ))?;

@@ -36,7 +36,7 @@ enum HookCommand {
     /// Create or update the event hook with exactly the event types that act, and verify it.
     ///
     /// Where the org has event hook filters, Okta sends only the assignments of this app; the command says if it has
-    /// not. Safe to run again: a hook of the same name or URL is updated, never doubled. Run it again
+    /// not. Safe to run again: a hook of the same name or URL is updated, never duplicated. Run it again
     /// after HOOK_SECRET changed (the receiver accepts HOOK_SECRET_PREVIOUS meanwhile). Exits 1 if
     /// Okta could not verify it: then it delivers nothing.
     #[command(after_long_help = "\

@@ -79,7 +79,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         bail!("Okta has no user {user}; nothing was linked");
     }
     let account = account(&operator, &args.account, deadline).await?;
-    let lease = operator.lease(&user).await?;
+    let lease = operator.lease(&Subject::User(user.clone())).await?;
     let linked = write_link(&operator, &lease, &user, &account).await;
     let change = linked.as_ref().ok().cloned().flatten();
     operator.release(lease, change).await?;
@@ -94,20 +94,10 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         .await?;
     let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
     let subject = Subject::User(user.clone());
-    match &plan {
-        _ if provisioner.excludes(&subject, deadline).await? => {
-            console.say(format!("The user is {}.", Exclusions::in_words(&subject)))?
-        }
-        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync.")?,
-        Ok(actions) => {
-            console.say(format!(
-                "The next event, or `okta-anypoint push {user}`, would:"
-            ))?;
-            for action in actions {
-                console.say(format!("  {} ({})", action.what, action.reason))?;
-            }
-        }
-        Err(failure) => console.say(format!("The next look would fail: {failure}"))?,
+    if provisioner.excludes(&subject, deadline).await? {
+        console.say(format!("The user is {}.", Exclusions::in_words(&subject)))?;
+    } else {
+        outlook::say_next(console, user.as_str(), &plan)?;
     }
     console.emit(&json!({
         "okta_user": user,
@@ -167,7 +157,7 @@ async fn account(operator: &Operator, name: &str, deadline: Deadline) -> Result<
     let anypoint = &operator.ports.anypoint;
     let found = match AccountId::parse(name) {
         Ok(id) if uuid::Uuid::parse_str(name).is_ok() => anypoint.account(&id, deadline).await?,
-        _ => anypoint.account_named(name, deadline).await?,
+        _ => anypoint.account_named(name, deadline).await?.sure()?,
     };
     let Some(account) = found else {
         bail!("Anypoint has no native user \"{name}\" in this organization; nothing was linked");
@@ -186,7 +176,7 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
     operator.refuse_while_paused().await?;
     let user = names::user(&operator, &args.user).await?;
     let store = &operator.table.store;
-    let lease = operator.lease(&user).await?;
+    let lease = operator.lease(&Subject::User(user.clone())).await?;
     let link = store.user_link(&user).await;
     let unlinked = store.unlink_user(&lease, &user).await;
     let change = match (&link, &unlinked) {
@@ -238,7 +228,7 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict>
             account.id
         );
     }
-    let lease = operator.lease(&user).await?;
+    let lease = operator.lease(&Subject::User(user.clone())).await?;
     let asked = anypoint
         .mail_password_reset(&account.username, deadline)
         .await;

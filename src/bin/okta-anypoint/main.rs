@@ -14,6 +14,7 @@ mod held;
 mod history;
 mod hook;
 mod link;
+mod link_group;
 mod man;
 mod names;
 mod outlook;
@@ -88,6 +89,8 @@ enum Command {
     Push(replay::PushArgs),
     Link(link::LinkArgs),
     Unlink(link::UnlinkArgs),
+    LinkGroup(link_group::LinkArgs),
+    UnlinkGroup(link_group::UnlinkArgs),
     ResetEmail(link::ResetArgs),
     Hook(hook::Args),
     Ready(ready::Args),
@@ -107,7 +110,7 @@ fn main() -> ExitCode {
     match cli.command {
         // It runs for long and logs as the Lambdas do.
         Command::Serve(_) => {}
-        // It tells of refused requests itself.
+        // It reports refused requests itself.
         Command::Demo(_) => start_logging_for_people("error"),
         _ => start_logging_for_people("warn"),
     }
@@ -147,6 +150,8 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
         Command::Push(args) => replay::push(&args, console).await,
         Command::Link(args) => link::link(&args, console).await,
         Command::Unlink(args) => link::unlink(&args, console).await,
+        Command::LinkGroup(args) => link_group::link(&args, console).await,
+        Command::UnlinkGroup(args) => link_group::unlink(&args, console).await,
         Command::ResetEmail(args) => link::reset_email(&args, console).await,
         Command::Hook(args) => hook::run(&args, console).await,
         Command::Ready(args) => ready::run(&args, console),

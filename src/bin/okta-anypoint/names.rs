@@ -5,6 +5,7 @@ use futures_util::future::try_join3;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::okta::Group;
 use okta_anypoint::provision::Ports;
 
 use crate::console::Usage;
@@ -45,6 +46,31 @@ pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
     }
 }
 
+/// A group.
+pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
+    if let Some(Subject::Group(group)) = by_id(name) {
+        return Ok(group);
+    }
+    let deadline = Deadline::within(LOOK_TIME);
+    let groups = groups_named(&operator.ports, name, deadline).await?;
+    let groups = groups.into_iter().map(Subject::Group).collect();
+    match unique(name, groups, "group")? {
+        Subject::Group(group) => Ok(group),
+        Subject::User(_) => Err(Usage(format!("\"{name}\" is a user, not a group")).into()),
+    }
+}
+
+async fn groups_named(
+    ports: &Ports,
+    name: &str,
+    deadline: Deadline,
+) -> Result<Vec<OktaGroupId>, Failure> {
+    let groups = ports.okta.groups_named(name, deadline).await?;
+    let is_named = |group: &Group| group.name().eq_ignore_ascii_case(name);
+    let named = groups.into_iter().filter(is_named);
+    Ok(named.map(|group| group.id).collect())
+}
+
 /// An id says by itself what it is; it is taken also when Okta does not know it (any more).
 pub fn by_id(name: &str) -> Option<Subject> {
     if let Ok(subject) = name.parse() {
@@ -62,14 +88,7 @@ async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subje
         let user = ports.okta.user_by_login(name, deadline).await?;
         Ok::<_, Failure>(user.map(|user| user.id))
     };
-    let by_group_name = async {
-        let groups = ports.okta.groups_named(name, deadline).await?;
-        Ok(groups
-            .into_iter()
-            .filter(|group| group.name().eq_ignore_ascii_case(name))
-            .map(|group| group.id)
-            .collect::<Vec<_>>())
-    };
+    let by_group_name = groups_named(ports, name, deadline);
     let by_link = async {
         let links = ports.store.all_user_links().await?;
         Ok(links
@@ -82,7 +101,7 @@ async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subje
     let mut users: Vec<OktaUserId> = login.into_iter().chain(linked).collect();
     if users.is_empty() && groups.is_empty() {
         // The last resort reads every assignment: a username in the app of somebody without a link.
-        let assigned = ports.okta.list_app_users(&ports.app, deadline).await?;
+        let assigned = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
         users.extend(
             assigned
                 .items

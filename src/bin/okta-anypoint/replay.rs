@@ -38,7 +38,7 @@ pub struct ReplayArgs {
     table: table::Args,
 }
 
-/// Make users or groups agree now, as if an event had told of them.
+/// Make users or groups agree now, as if an event had named them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
@@ -219,7 +219,7 @@ pub fn change(record: &Record) -> Result<Change> {
         .zip(record.subject.parse::<Subject>().ok());
     let (uuid, subject) = readable.ok_or_else(|| {
         Usage(format!(
-            "event {} names no user or group and cannot be done again; push the user or group it was \
+            "event {} names no user or group and cannot be replayed; push the user or group it was \
              about",
             record.id
         ))

@@ -79,7 +79,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     let is_exposed = !args.no_status && !args.status.ip().is_loopback();
     if is_exposed && !args.expose_status {
         return Err(Usage(format!(
-            "--status {} shows the status page, which has no password, to whoever can reach that address. Add \
+            "--status {} shows the status page, which has no password, to anybody who can reach that address. Add \
              --expose-status if a firewall or a proxy decides who may, or name a loopback address",
             args.status
         ))

@@ -191,7 +191,7 @@ fn load(file: &Path) -> Result<Worlds> {
         Ok(text) => Worlds::read(&text)
             .map_err(|error| {
             let text = format!(
-                "{} is not a state of the simulators ({error}); mend it, or name a file that does not \
+                "{} is not a state of the simulators ({error}); fix it, or name a file that does not \
                  exist yet",
                 file.display()
             );

@@ -9,7 +9,7 @@ use okta_anypoint::aws;
 use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
-use okta_anypoint::ids::{OktaUserId, Subject};
+use okta_anypoint::ids::Subject;
 use okta_anypoint::ledger::{
     AuditEntry, BY_OPERATOR, Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger,
     lease_within,
@@ -268,9 +268,9 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Takes the lease on a user, and waits a little for a run that works on them.
-    pub async fn lease(&self, user: &OktaUserId) -> Result<Lease> {
-        let subject = Subject::User(user.clone()).to_string();
+    /// Takes the lease on a user or group, and waits a little for a run that works on it.
+    pub async fn lease(&self, subject: &Subject) -> Result<Lease> {
+        let subject = subject.to_string();
         let deadline = Deadline::within(LOOK_TIME);
         match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
             Leased::Ours(lease) => Ok(lease),

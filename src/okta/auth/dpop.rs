@@ -2,7 +2,7 @@
 //!
 //! The key is a fresh P-256 key of this process, not the app's registered one: it signs with every
 //! call, so it is the faster kind; it never leaves memory; and a token bound to it dies with
-//! the process, while one bound to the registered key could be used by whoever gets hold of that key.
+//! the process, while one bound to the registered key could be used by anybody who gets that key.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -135,13 +135,10 @@ impl Work<'_> {
         group: &OktaGroupId,
         name: &str,
     ) -> Result<crate::store::TeamLink, Failure> {
-        let mut made = Vec::new();
-        let ensured = self
-            .look
-            .ensure_team(group, name, self.lease, &mut made)
-            .await;
-        self.progress.applied.extend(made);
-        let ensured = ensured?;
+        let look = self.look;
+        let ensured = look
+            .ensure_team(group, name, self.lease, self.progress)
+            .await?;
         for next in ensured.moved {
             self.progress
                 .follow(FollowUp::Subject(Subject::Group(next)));
@@ -246,17 +243,16 @@ impl Work<'_> {
         };
         if !plan.remove.is_empty() {
             let anypoint = self.anypoint()?;
-            anypoint
+            let what = Applied::on(action::REMOVE_MEMBERS, team).about(&plan.remove);
+            self.progress.begin(what);
+            let removed = anypoint
                 .remove_members(team, &plan.remove, self.look.deadline)
-                .await?;
-            self.applied(Applied::on(action::REMOVE_MEMBERS, team).about(&plan.remove));
+                .await;
+            self.progress.settle(removed)?;
         }
         if !plan.add.is_empty() {
             match self.add_members(team, &plan.add).await? {
-                Added::Some => {
-                    self.applied(Applied::on(action::ADD_MEMBERS, team).about(&plan.add));
-                }
-                Added::Nobody => {}
+                Added::Some | Added::Nobody => {}
                 Added::NoTeam => return Ok(false),
             }
         }
@@ -268,19 +264,19 @@ impl Work<'_> {
             }
             Some(TeamEnd::Delete) => {
                 if view.found.is_some() {
-                    self.anypoint()?
-                        .delete_team(team, self.look.deadline)
-                        .await?;
+                    let anypoint = self.anypoint()?;
+                    self.progress.begin(Applied::on(action::DELETE_TEAM, team));
+                    let deleted = anypoint.delete_team(team, self.look.deadline).await;
+                    self.progress.settle(deleted)?;
                 }
                 self.ports().store.unlink_team(self.lease, group).await?;
-                self.applied(Applied::on(action::DELETE_TEAM, team));
             }
         }
         Ok(true)
     }
 
     /// Adds members. One whose account was deleted in Anypoint fails a whole
-    /// batch; such accounts are left out and told of in their users' own events.
+    /// batch; such accounts are left out, and their users' own events report them.
     async fn add_members(
         &mut self,
         team: &TeamId,
@@ -288,7 +284,10 @@ impl Work<'_> {
     ) -> Result<Added, Failure> {
         let deadline = self.look.deadline;
         let anypoint = self.anypoint()?;
-        let refused = match anypoint.add_members(team, accounts, deadline).await {
+        let what = |accounts| Applied::on(action::ADD_MEMBERS, team).about(accounts);
+        self.progress.begin(what(accounts));
+        let added = anypoint.add_members(team, accounts, deadline).await;
+        let refused = match self.progress.settle(added) {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
             // The team was deleted since the look: the next one makes it again.
             Err(error) if error.is_not_found() => return Ok(Added::NoTeam),
@@ -309,12 +308,15 @@ impl Work<'_> {
         if there.is_empty() {
             return Ok(Added::Nobody);
         }
-        self.anypoint()?.add_members(team, &there, deadline).await?;
+        let anypoint = self.anypoint()?;
+        self.progress.begin(what(&there));
+        let added = anypoint.add_members(team, &there, deadline).await;
+        self.progress.settle(added)?;
         Ok(Added::Some)
     }
 
     /// Verifies what was written: whether those put in still belong there, and those taken out still do
-    /// not. Whoever does not agree, or whom another run worked on meanwhile, is looked at next.
+    /// not. People who are not in sync, or whom another run worked on meanwhile, are looked at next.
     async fn verify(
         &mut self,
         group: &OktaGroupId,
@@ -378,7 +380,7 @@ impl Work<'_> {
     }
 
     /// Another group may have taken the team over while this one emptied it, and have read its members
-    /// before: whoever was taken out is looked at next, as a member of that group.
+    /// before: people who were taken out are looked at next, as members of that group.
     async fn verify_unpushed(
         &mut self,
         group: &OktaGroupId,

@@ -208,7 +208,8 @@ impl Look<'_> {
     async fn assignments(&self, members: &[User]) -> Result<Assignments, Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         if members.len() > ONE_BY_ONE {
-            let listed = ports.okta.list_app_users(&ports.app, deadline).await?;
+            // Who is in a team depends on no name or phone number.
+            let listed = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
             let listed = listed.telling();
             let listed_unread: HashSet<OktaUserId> = listed.ids_unread().collect();
             let is_unread = |user: &&User| listed_unread.contains(&user.id);

@@ -106,7 +106,7 @@ pub struct GroupView {
 pub enum Reads {
     /// It shows the present.
     Present,
-    /// It may show the past: the team was another group's until now. Whoever belongs there is put in
+    /// It may show the past: the team was another group's until now. Its people are put in
     /// again.
     PerhapsPast,
 }
@@ -179,8 +179,8 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
 
 impl GroupPlan {
     fn take_nobody_out(&mut self) {
-        let what = "a list has an entry without a readable id, so nobody is taken out by it; whoever is to be put in \
-                    was";
+        let what = "a list has an entry without a readable id, so nobody is taken out by it; missing members were put \
+                    in";
         let failure = Failure::retryable(Side::Okta, what).because(Cause::Unreadable);
         self.refused = Some(failure);
         self.remove.clear();

@@ -4,7 +4,7 @@ use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
-use crate::provision::provisioner::Look;
+use crate::provision::provisioner::{Look, Progress};
 use crate::provision::step::{Applied, action};
 use crate::store::{Linked, Origin, TeamLink};
 
@@ -22,7 +22,7 @@ pub(in crate::provision) struct EnsuredTeam {
 
 impl Look<'_> {
     /// The team of a group: what [`plan_team`](super::plan_team) says, done and linked. What was done
-    /// stands in `applied`, also after a failure.
+    /// stands in `progress`, also after a failure.
     ///
     /// # Errors
     /// As [`plan_team`](super::plan_team), and when the name policy, a remote or the table refuses.
@@ -31,7 +31,7 @@ impl Look<'_> {
         group: &OktaGroupId,
         group_name: &str,
         lease: &Lease,
-        applied: &mut Vec<Applied>,
+        progress: &mut Progress,
     ) -> Result<EnsuredTeam, Failure> {
         let ports = self.ports;
         // Before anything is read: a name that cannot be had fails at once.
@@ -53,30 +53,34 @@ impl Look<'_> {
                         let link = link.clone();
                         return Ok(EnsuredTeam { link, moved });
                     }
-                    _ => (team, kept, action::LINK_TEAM),
+                    _ => (team, kept, Some(action::LINK_TEAM)),
                 },
                 TeamPlan::Rename(team) => {
-                    if !self.rename(&team, &name, lease).await? {
+                    if !self.rename(&team, &name, lease, progress).await? {
                         continue;
                     }
-                    (team, kept, action::RENAME_TEAM)
+                    (team, kept, None)
                 }
-                TeamPlan::Adopt(team) => (team, adopted, action::ADOPT_TEAM),
+                TeamPlan::Adopt(team) => (team, adopted, Some(action::ADOPT_TEAM)),
                 TeamPlan::AdoptAndRename(team) => {
-                    if !self.rename(&team, &name, lease).await? {
+                    if !self.rename(&team, &name, lease, progress).await? {
                         continue;
                     }
-                    (team, Origin::Adopted, action::ADOPT_TEAM)
+                    (team, Origin::Adopted, Some(action::ADOPT_TEAM))
                 }
                 TeamPlan::Create { root } => {
                     lease.check()?;
                     asked_for = true;
+                    progress.begin(Applied::plain(action::CREATE_TEAM));
                     match ports
                         .anypoint
                         .create_team(&root, &name, self.deadline)
                         .await
                     {
-                        Ok(Some(team)) => (team, Origin::Created, action::CREATE_TEAM),
+                        Ok(Some(team)) => {
+                            progress.settle_as(Applied::on(action::CREATE_TEAM, &team));
+                            (team, Origin::Created, None)
+                        }
                         // An empty answer or a race: the next look finds the team by its name.
                         Ok(None) => continue,
                         Err(error) if error.is_conflict() => continue,
@@ -94,8 +98,7 @@ impl Look<'_> {
                         team: &team,
                     };
                     let own = own.map(|(team, _)| team);
-                    if self.settle_held_name(held, own, lease).await? {
-                        applied.push(Applied::on(action::RENAME_TEAM, &team));
+                    if self.settle_held_name(held, own, lease, progress).await? {
                         moved.push(other);
                     }
                     continue;
@@ -112,7 +115,8 @@ impl Look<'_> {
                 .await?;
             return match linked {
                 Linked::Written => {
-                    applied.push(Applied::on(done, &written.team_id));
+                    let linked = done.map(|done| Applied::on(done, &written.team_id));
+                    progress.applied.extend(linked);
                     Ok(EnsuredTeam {
                         link: written,
                         moved,
@@ -130,14 +134,16 @@ impl Look<'_> {
         team: &TeamId,
         name: &str,
         lease: &Lease,
+        progress: &mut Progress,
     ) -> Result<bool, Failure> {
         lease.check()?;
-        match self
+        progress.begin(Applied::on(action::RENAME_TEAM, team));
+        let renamed = self
             .ports
             .anypoint
             .rename_team(team, name, self.deadline)
-            .await
-        {
+            .await;
+        match progress.settle(renamed) {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error.into()),

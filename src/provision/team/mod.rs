@@ -5,6 +5,8 @@
 mod apply;
 mod look;
 mod names;
+mod pair;
 mod plan;
 
+pub use pair::Pairing;
 pub use plan::{TeamPlan, plan_team, team_unread};

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
 use crate::provision::policy::Selected;
-use crate::provision::provisioner::Look;
+use crate::provision::provisioner::{Look, Progress};
 
 /// A name that a group wants, who has it, and on which team.
 pub(super) struct Held<'h> {
@@ -33,6 +33,7 @@ impl Look<'_> {
         held: Held<'_>,
         own: Option<TeamId>,
         lease: &Lease,
+        progress: &mut Progress,
     ) -> Result<bool, Failure> {
         let ports = self.ports;
         let excluded = &ports.policy.excluded;
@@ -84,6 +85,6 @@ impl Look<'_> {
                 format!("{kept} {}", held.team)
             }
         };
-        self.rename(held.team, &name, lease).await
+        self.rename(held.team, &name, lease, progress).await
     }
 }

@@ -215,10 +215,12 @@ impl Work<'_> {
             return Ok(());
         }
         let anypoint = self.anypoint()?;
-        anypoint
+        let what = Applied::on(update_name(changes), account).of(changes.fields());
+        self.progress.begin(what);
+        let updated = anypoint
             .update_account(account, changes, self.look.deadline)
-            .await?;
-        self.applied(Applied::on(update_name(changes), account).of(changes.fields()));
+            .await;
+        self.progress.settle(updated)?;
         Ok(())
     }
 
@@ -265,11 +267,12 @@ impl Work<'_> {
     async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
         let anypoint = self.anypoint()?;
         let accounts = std::slice::from_ref(account);
-        anypoint
+        self.progress.begin(Applied::on(action::LEAVE_TEAM, team));
+        let removed = anypoint
             .remove_members(team, accounts, self.look.deadline)
-            .await?;
+            .await;
+        self.progress.settle(removed)?;
         self.note_membership(team, LastWrite::Left);
-        self.applied(Applied::on(action::LEAVE_TEAM, team));
         Ok(())
     }
 
@@ -350,15 +353,15 @@ impl Work<'_> {
     async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
         let anypoint = self.anypoint()?;
         let accounts = std::slice::from_ref(account);
-        match anypoint
+        self.progress.begin(Applied::on(action::JOIN_TEAM, team));
+        let added = anypoint
             .add_members(team, accounts, self.look.deadline)
-            .await
-        {
+            .await;
+        match self.progress.settle(added) {
             Err(error) if error.is_not_found() => Ok(false),
             other => {
                 other?;
                 self.note_membership(team, LastWrite::Joined);
-                self.applied(Applied::on(action::JOIN_TEAM, team));
                 Ok(true)
             }
         }
@@ -373,10 +376,9 @@ impl Work<'_> {
         let Leased::Ours(lease) = leased else {
             return Err(busy(&subject));
         };
-        let mut made = Vec::new();
-        let result = self
-            .look
-            .ensure_team(&wanted.group, &wanted.group_name, &lease, &mut made)
+        let look = self.look;
+        let result = look
+            .ensure_team(&wanted.group, &wanted.group_name, &lease, self.progress)
             .await;
         ports.ledger.conclude(lease, Conclusion::default()).await?;
         let result = result?;
@@ -384,7 +386,6 @@ impl Work<'_> {
             self.progress
                 .follow(FollowUp::Subject(Subject::Group(next)));
         }
-        self.progress.applied.extend(made);
         Ok(result.link)
     }
 }

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use super::plan::NewPerson;
 use crate::anypoint::NewAccount;
 use crate::failure::{Cause, Class, Failure, Side};
+use crate::http::CallError;
 use crate::ids::AccountId;
 use crate::provision::policy::ResetEmail;
 use crate::provision::provisioner::Work;
@@ -97,7 +98,8 @@ impl Work<'_> {
                 }
             }
         };
-        self.applied(Applied::on(action::CREATE_ACCOUNT, &account));
+        self.progress
+            .settle_as(Applied::on(action::CREATE_ACCOUNT, &account));
         self.mail_reset(&person.username, mail).await?;
         Ok(Some(UserLink {
             anypoint_id: account,
@@ -118,7 +120,17 @@ impl Work<'_> {
             password: initial_password(),
         };
         let anypoint = self.anypoint()?;
-        match anypoint.create_account(&new, self.look.deadline).await {
+        // An earlier attempt that got no answer may have been done all the same.
+        let was_tried = self.progress.is_under_way();
+        if !was_tried {
+            self.progress.begin(Applied::plain(action::CREATE_ACCOUNT));
+        }
+        let created = anypoint.create_account(&new, self.look.deadline).await;
+        let status = created.as_ref().err().and_then(CallError::status);
+        if !was_tried && status.is_some_and(|status| status.is_client_error()) {
+            self.progress.refused();
+        }
+        match created {
             Ok(Some(account)) => Ok(Attempt::Created(account)),
             Ok(None) => {
                 // Created, with an empty answer: its id is found by its name.
@@ -146,7 +158,8 @@ impl Work<'_> {
         let anypoint = &self.ports().anypoint;
         let found = anypoint
             .account_named(&person.username, self.look.deadline)
-            .await?;
+            .await?
+            .sure()?;
         Ok(found.map(|account| account.id))
     }
 }

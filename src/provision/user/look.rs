@@ -157,12 +157,10 @@ impl Look<'_> {
         }
         let (ports, deadline) = (self.ports, self.deadline);
         let search = ports.anypoint.account_named(&person.username, deadline);
-        let account = match search.await {
-            Ok(Some(account)) => account,
-            Ok(None) => return Ok(None),
-            // Somebody else's account, most likely. If it is the one, Anypoint refuses to make a second.
-            Err(error) if error.is_unreadable() => return Ok(None),
-            Err(error) => return Err(error.into()),
+        // An entry that cannot be read is somebody else's account, most likely. If it is the one, Anypoint refuses
+        // to make a second.
+        let Some(account) = search.await?.account else {
+            return Ok(None);
         };
         let id = account.id;
         // Lists leave the phone number out, so the account is read once more by its id.
@@ -190,7 +188,7 @@ impl Look<'_> {
             && !ports.policy.excluded.users.ids.contains(&owner.okta_user)
             && ports.okta.user(&owner.okta_user, deadline).await?.is_none()
         {
-            // A deleted Okta user never comes back under its id: its account is free for whoever may
+            // A deleted Okta user never comes back under its id: its account is free for a user who may
             // adopt it, such as the same person hired again.
             freed_from = Some(owner.okta_user.clone());
         }
@@ -448,7 +446,7 @@ fn unshown(okta: &OktaSide, evidence: &Evidence) -> Option<i64> {
     let assigned = app_user.is_some_and(|user| user.assignment() == Assignment::Assigned);
     let mut until = vec![
         evidence.too_young(&Fact::Active, holds(active)),
-        // Whoever is deactivated or deleted is neither assigned nor suspended any more.
+        // A deactivated or deleted user is neither assigned nor suspended any more.
         evidence
             .too_young(&Fact::Assigned, holds(assigned))
             .filter(|_| active),

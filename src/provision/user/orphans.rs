@@ -5,6 +5,7 @@
 //! is an orphaned account. The next run disables it and records it as a former account of the user. The look
 //! that follows finds it by its name, and takes it if the user is still to have it.
 
+use super::plan::update_name;
 use crate::anypoint::AccountChanges;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
@@ -32,7 +33,8 @@ impl Work<'_> {
         let found = ports
             .anypoint
             .account_named(&intent.username, self.look.deadline)
-            .await?;
+            .await?
+            .sure()?;
         let linked = recalled.link.as_ref().map(|link| &link.anypoint_id);
         if let Some(account) = found.filter(|account| Some(&account.id) != linked) {
             let ids = std::slice::from_ref(&account.id);
@@ -42,6 +44,10 @@ impl Work<'_> {
             if is_orphaned {
                 if account.is_enabled() {
                     let disable = AccountChanges::enabled(false);
+                    let why = "a run that was cut off left the account without a link";
+                    self.progress
+                        .reasons
+                        .insert(update_name(&disable).to_owned(), why.to_owned());
                     self.update(&account.id, &disable).await?;
                 }
                 self.memory.intent = None;

@@ -191,6 +191,12 @@ impl Scheduler {
                 self.assign(lease, account, user, deadline, done).await?;
             }
             Work::Agree { link, names, .. } => {
+                if !names.left.is_empty() {
+                    done.count("names_left");
+                }
+                if names.is_agreed(link) {
+                    return Ok(());
+                }
                 self.bring_names(lease, user, names, deadline, done).await?;
                 let link = UserLink {
                     agreed: Some(agreed.clone()),
@@ -245,8 +251,7 @@ impl Scheduler {
             }
             Err(error) => return Err(error.into()),
         };
-        let agreed = Names::compare(account, &user, None).agreed;
-        Ok((user.id, agreed))
+        Ok((user.id, Names::of_new_pair(account).agreed))
     }
 
     /// Assigns the app under the account's username, and makes sure that this is what Okta has.

@@ -172,9 +172,9 @@ impl Scheduler {
                     .app_users
                     .get(&user)
                     .and_then(|app_user| index.user(app_user))
-                    .map(|found| Work::Link {
+                    .map(|_| Work::Link {
                         account: account.clone(),
-                        names: Names::compare(account, found, None),
+                        names: Names::of_new_pair(account),
                         user,
                         by,
                     })),
@@ -235,7 +235,7 @@ impl Scheduler {
         if !teams_left.is_empty() {
             summary.message.get_or_insert(format!(
                 "{} of the people to be linked are in teams of pushed groups that they are not members of in \
-                 Okta, and the next look takes them out of these teams; whoever is to stay has to be put into \
+                 Okta, and the next look takes them out of these teams; put the people who should stay into \
                  the group first",
                 teams_left.len()
             ));
@@ -282,7 +282,7 @@ impl Scheduler {
             Some((user, by)) => Ok(Work::Assign {
                 account: account.clone(),
                 user: user.id.clone(),
-                names: Names::compare(account, user, None),
+                names: Names::of_new_pair(account),
                 by,
             }),
             None if only_links => Err(Refused::new(
@@ -321,8 +321,10 @@ impl Scheduler {
         let found = index.user(app_user)?;
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
-        let names = Names::compare(account, found, link.agreed.as_ref());
-        let is_settled = names.fields().is_empty() && link.agreed.as_ref() == Some(&names.agreed);
+        let attributes = &self.ports.policy.attributes;
+        let person = (found, app_user);
+        let names = Names::compare(account, person, attributes, link.agreed.as_ref());
+        let is_settled = names.is_agreed(link) && names.left.is_empty();
         (!is_settled).then(|| Work::Agree {
             account: account.clone(),
             link: link.clone(),
@@ -353,6 +355,7 @@ impl Work {
             Self::Link { .. } => "to_link",
             Self::Assign { .. } => "to_assign",
             Self::Create { .. } => "to_create",
+            Self::Agree { names, link, .. } if names.is_agreed(link) => "to_leave",
             Self::Agree { .. } => "to_agree",
         }
     }
@@ -396,7 +399,7 @@ impl Work {
                 assign(),
                 link("the account belongs to the new user"),
             ],
-            Self::Agree { names, .. } => describe_names(names),
+            Self::Agree { names, link, .. } => describe_names(names, link),
         };
         Difference {
             subject: self.user().cloned().map(Subject::User),
@@ -406,19 +409,32 @@ impl Work {
     }
 }
 
-fn describe_names(names: &Names) -> Vec<Step> {
-    let agree = Step::new("agree", "the link remembers what both sides agree on");
-    if names.fields().is_empty() {
-        return vec![agree];
+fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !names.fields().is_empty() {
+        let mut bring = Step::new(
+            action::UPDATE_NAMES,
+            if names.conflict {
+                "changed on both sides since they agreed: Anypoint wins"
+            } else {
+                "changed in Anypoint since both sides agreed"
+            },
+        );
+        bring.fields = names.fields().into_iter().map(Into::into).collect();
+        steps.push(bring);
     }
-    let mut bring = Step::new(
-        action::UPDATE_NAMES,
-        if names.conflict {
-            "changed on both sides since they agreed: Anypoint wins"
-        } else {
-            "changed in Anypoint since both sides agreed"
-        },
-    );
-    bring.fields = names.fields().into_iter().map(Into::into).collect();
-    vec![bring, agree]
+    if !names.left.is_empty() {
+        let mut leave = Step::new(
+            "leave_names",
+            "changed in Anypoint, and ATTRIBUTES takes them from where an import does not write: change them \
+             there, or back in Anypoint",
+        );
+        leave.fields = names.left.iter().map(|name| (*name).into()).collect();
+        steps.push(leave);
+    }
+    if !names.is_agreed(link) {
+        let why = "the link remembers what both sides agree on";
+        steps.push(Step::new("agree", why));
+    }
+    steps
 }

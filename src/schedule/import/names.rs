@@ -3,10 +3,14 @@
 //! The link keeps the names on which both sides agreed last. A name that changed in Anypoint since
 //! then is brought to Okta; one that changed in Okta is left to push; one that changed on both sides
 //! is won by Anypoint, and reported.
+//!
+//! A name is brought to the user's own profile only. One that `ATTRIBUTES` takes from elsewhere is left as it is on both
+//! sides, and reported: Okta may map it, or take it from another system, so a write would not last.
 
 use crate::anypoint::Account;
-use crate::okta::User;
-use crate::store::AgreedProfile;
+use crate::okta::{AppUser, User};
+use crate::provision::{Attributes, Place, Target};
+use crate::store::{AgreedProfile, UserLink};
 
 /// What is to become of the names of one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,21 +23,48 @@ pub(super) struct Names {
     pub(super) agreed: AgreedProfile,
     /// Whether a name had changed on both sides.
     pub(super) conflict: bool,
+    /// Names that changed in Anypoint and cannot be brought to where Okta takes them from.
+    pub(super) left: Vec<&'static str>,
 }
 
+const FIRST: &str = "first name";
+const LAST: &str = "last name";
+
 impl Names {
-    /// Compares the names of a pair that has agreed before, or not yet.
-    pub(super) fn compare(account: &Account, user: &User, agreed: Option<&AgreedProfile>) -> Self {
-        let first = one(
-            account.first_name.as_deref(),
-            user.profile.first_name.as_deref(),
-            agreed.map(|agreed| agreed.first_name.as_str()),
-        );
-        let last = one(
-            account.last_name.as_deref(),
-            user.profile.last_name.as_deref(),
-            agreed.map(|agreed| agreed.last_name.as_str()),
-        );
+    /// The names of a new pair: Okta's are pushed, as for every other new pair.
+    pub(super) fn of_new_pair(account: &Account) -> Self {
+        let text = |name: &Option<String>| name.clone().unwrap_or_default();
+        Self {
+            first: None,
+            last: None,
+            agreed: AgreedProfile {
+                first_name: text(&account.first_name),
+                last_name: text(&account.last_name),
+            },
+            conflict: false,
+            left: Vec::new(),
+        }
+    }
+
+    /// Compares the names of a linked pair, which has agreed before, or not yet.
+    pub(super) fn compare(
+        account: &Account,
+        (user, app_user): (&User, &AppUser),
+        attributes: &Attributes,
+        agreed: Option<&AgreedProfile>,
+    ) -> Self {
+        let Some(agreed) = agreed else {
+            return Self::of_new_pair(account);
+        };
+        let compare = |target, anypoint: &Option<String>, agreed: &str| {
+            let taken = attributes.take(target, user, Some(app_user));
+            let okta = taken.map_or("", |taken| taken.value);
+            let place = taken.map(|taken| taken.place);
+            one(anypoint.as_deref().unwrap_or_default(), okta, place, agreed)
+        };
+        let first = compare(Target::FirstName, &account.first_name, &agreed.first_name);
+        let last = compare(Target::LastName, &account.last_name, &agreed.last_name);
+        let left = [(first.left, FIRST), (last.left, LAST)];
         Self {
             conflict: first.conflict || last.conflict,
             first: first.to_okta,
@@ -42,14 +73,23 @@ impl Names {
                 first_name: first.agreed,
                 last_name: last.agreed,
             },
+            left: left
+                .into_iter()
+                .filter_map(|(left, name)| left.then_some(name))
+                .collect(),
         }
+    }
+
+    /// Whether nothing is to be written: not to Okta, nor to the link.
+    pub(super) fn is_agreed(&self, link: &UserLink) -> bool {
+        self.fields().is_empty() && link.agreed.as_ref() == Some(&self.agreed)
     }
 
     /// The names of the fields that Okta is to get.
     pub(super) fn fields(&self) -> Vec<&'static str> {
         [
-            self.first.is_some().then_some("first name"),
-            self.last.is_some().then_some("last name"),
+            self.first.is_some().then_some(FIRST),
+            self.last.is_some().then_some(LAST),
         ]
         .into_iter()
         .flatten()
@@ -61,30 +101,27 @@ struct One {
     to_okta: Option<String>,
     agreed: String,
     conflict: bool,
+    left: bool,
 }
 
-fn one(anypoint: Option<&str>, okta: Option<&str>, agreed: Option<&str>) -> One {
-    let (anypoint, okta) = (anypoint.unwrap_or_default(), okta.unwrap_or_default());
+fn one(anypoint: &str, okta: &str, place: Option<Place<'_>>, agreed: &str) -> One {
     let same = |a: &str, b: &str| a.trim() == b.trim();
-    let (bring, conflict) = match agreed {
-        _ if same(anypoint, okta) => (false, false),
-        // Never agreed: Okta's names are pushed, as for every other new pair.
-        None => (false, false),
-        Some(agreed) if agreed == anypoint => (false, false),
-        // Okta cannot do without a name, so there is nothing to bring.
-        Some(agreed) if anypoint.trim().is_empty() => {
-            return One {
-                to_okta: None,
-                agreed: agreed.to_owned(),
-                conflict: false,
-            };
-        }
-        Some(agreed) => (true, !same(agreed, okta)),
-    };
+    let changed_there = !same(anypoint, okta) && agreed != anypoint;
+    let is_mapped = matches!(place, Some(Place::Mapped(_)));
+    // Okta cannot do without a name, so an empty one is none to bring.
+    if changed_there && (anypoint.trim().is_empty() || is_mapped) {
+        return One {
+            to_okta: None,
+            agreed: agreed.to_owned(),
+            conflict: false,
+            left: is_mapped && !anypoint.trim().is_empty(),
+        };
+    }
     One {
-        to_okta: bring.then(|| anypoint.to_owned()),
+        to_okta: changed_there.then(|| anypoint.to_owned()),
         agreed: anypoint.to_owned(),
-        conflict,
+        conflict: changed_there && !same(agreed, okta),
+        left: false,
     }
 }
 
@@ -92,8 +129,11 @@ fn one(anypoint: Option<&str>, okta: Option<&str>, agreed: Option<&str>) -> One 
 mod tests {
     use super::*;
 
-    fn outcome(anypoint: &str, okta: &str, agreed: Option<&str>) -> (Option<String>, String, bool) {
-        let one = one(Some(anypoint), Some(okta), agreed);
+    const BASE: Option<Place<'static>> = Some(Place::Base("firstName"));
+
+    fn outcome(anypoint: &str, okta: &str, agreed: &str) -> (Option<String>, String, bool) {
+        let one = one(anypoint, okta, BASE, agreed);
+        assert!(!one.left);
         (one.to_okta, one.agreed, one.conflict)
     }
 
@@ -102,16 +142,14 @@ mod tests {
         let bring = |name: &str| Some(name.to_owned());
         for (anypoint, okta, agreed, expected) in [
             // Nothing changed; changed in Okta; in Anypoint; on both sides; to the same on both.
-            ("A", "A", Some("A"), (None, "A", false)),
-            ("A", "O", Some("A"), (None, "A", false)),
-            ("N", "A", Some("A"), (bring("N"), "N", false)),
-            ("N", "O", Some("A"), (bring("N"), "N", true)),
-            ("N", "N", Some("A"), (None, "N", false)),
-            // Never agreed.
-            ("A", "O", None, (None, "A", false)),
+            ("A", "A", "A", (None, "A", false)),
+            ("A", "O", "A", (None, "A", false)),
+            ("N", "A", "A", (bring("N"), "N", false)),
+            ("N", "O", "A", (bring("N"), "N", true)),
+            ("N", "N", "A", (None, "N", false)),
             // Spaces at the ends are no change, and an empty name is none to bring.
-            (" A", "A", Some("B"), (None, " A", false)),
-            ("", "A", Some("A"), (None, "A", false)),
+            (" A", "A", "B", (None, " A", false)),
+            ("", "A", "A", (None, "A", false)),
         ] {
             let (to_okta, agreed_after, conflict) = outcome(anypoint, okta, agreed);
             assert_eq!(
@@ -123,8 +161,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_taken_from_elsewhere_is_left_and_told() {
+        let source = "app.firstName".parse().unwrap();
+        for (anypoint, okta, agreed, left) in [
+            ("A", "A", "A", false),
+            ("A", "O", "A", false),
+            ("N", "A", "A", true),
+            ("N", "O", "A", true),
+            ("N", "N", "A", false),
+            ("", "A", "A", false),
+        ] {
+            let one = one(anypoint, okta, Some(Place::Mapped(&source)), agreed);
+            assert_eq!((one.to_okta, one.left), (None, left), "{anypoint} {okta}");
+            // Else push would overwrite the change.
+            let is_kept = left || anypoint.is_empty();
+            assert_eq!(one.agreed, if is_kept { agreed } else { anypoint });
+        }
+    }
+
+    #[test]
     fn what_was_brought_is_agreed_and_not_brought_again() {
-        let (to_okta, agreed, _) = outcome("N", "O", Some("A"));
-        assert_eq!(outcome("N", &to_okta.unwrap(), Some(&agreed)).0, None);
+        let (to_okta, agreed, _) = outcome("N", "O", "A");
+        assert_eq!(outcome("N", &to_okta.unwrap(), &agreed).0, None);
     }
 }

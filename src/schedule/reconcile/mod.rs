@@ -1,14 +1,14 @@
 //! Compares both sides as a whole.
 //!
 //! Everything is read, then every subject is planned with the worker's own planners, then those that
-//! differ go to the queue as changes of type `reconcile`; whoever takes them from there looks again
+//! differ go to the queue as changes of type `reconcile`; the worker takes them from there and looks again
 //! before acting. A source that cannot be read whole, a source that is empty where it was not, and
 //! `MAX_DEACTIVATIONS` each stop the run before any change.
 //!
 //! Not compared: phone numbers, which Anypoint's lists leave out.
 //!
 //! What one run cannot finish, the next ones do, without a stored place: a limit can only be judged on
-//! both sides whole, so each run reads them afresh, and what earlier runs have mended does not differ
+//! both sides whole, so each run reads them afresh, and what earlier runs have fixed does not differ
 //! any more.
 //!
 //! | the time is up | then |

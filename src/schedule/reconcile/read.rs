@@ -146,7 +146,8 @@ impl<'a> Gate<'a> {
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
         let excluded = &ports.policy.excluded.users.ids;
-        let list = ports.okta.list_app_users(&ports.app, self.deadline);
+        let kept = ports.policy.attributes.sources();
+        let list = ports.okta.list_app_users(&ports.app, &kept, self.deadline);
         let listed = self.pass(1, list).await?;
         self.unread().note_users(&listed, excluded);
         let app_users: HashMap<OktaUserId, AppUser> = listed

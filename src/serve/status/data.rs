@@ -1,4 +1,4 @@
-//! What the status page shows, read from the file on a connection of its own: whoever looks holds up
+//! What the status page shows, read from the file on a connection of its own: a reader holds up
 //! nobody who works.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
@@ -20,7 +20,7 @@ use super::series::{Bar, Window, series};
 pub const PAGE: u32 = 100;
 /// Failures on the overview.
 const FAILURES: u32 = 20;
-/// Messages set aside that are listed.
+/// Dead letters that are listed.
 const DEAD: u32 = 50;
 
 /// Records by state.
@@ -49,9 +49,9 @@ pub struct Queued {
     pub postponed: i64,
     /// Messages that are being worked on.
     pub in_flight: i64,
-    /// Messages set aside.
+    /// Dead letters.
     pub dead: i64,
-    /// The age of the oldest that is not set aside.
+    /// The age of the oldest that is no dead letter.
     pub oldest_age_ms: Option<i64>,
 }
 
@@ -78,7 +78,7 @@ pub struct Event {
     pub error: Option<String>,
     /// When its message is looked at next.
     pub next_try_ms: Option<i64>,
-    /// Whether its message was set aside.
+    /// Whether its message is a dead letter.
     pub dead: bool,
 }
 
@@ -141,7 +141,7 @@ pub struct Overview {
     pub queue: Queued,
     /// Failed events, newest first.
     pub failures: Vec<Event>,
-    /// Messages set aside, oldest first.
+    /// Dead letters, oldest first.
     pub dead_letters: Vec<Event>,
     /// Links.
     pub links: Vec<LinkCount>,

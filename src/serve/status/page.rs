@@ -47,7 +47,7 @@ impl Frame<'_> {
         self.failures(&mut main, overview, situation);
         if !overview.dead_letters.is_empty() {
             main.push_str(
-                "<h2 id=\"dead\">Set aside</h2><p class=\"soft\">Tried as often as allowed. They stay \
+                "<h2 id=\"dead\">Dead letters</h2><p class=\"soft\">Tried as often as allowed. They stay \
                  until they are replayed.</p>",
             );
             table(&mut main, &overview.dead_letters);
@@ -273,7 +273,12 @@ fn tiles(overview: &Overview) -> String {
         events.held,
         "held by the brake",
     );
-    tile("/#dead", tone(queue.dead, "bad"), queue.dead, "set aside");
+    tile(
+        "/#dead",
+        tone(queue.dead, "bad"),
+        queue.dead,
+        "dead letters",
+    );
     tile("/links", "", links("user"), "linked users");
     tile("/links", "", links("group"), "linked teams");
     html.push_str("</div>");

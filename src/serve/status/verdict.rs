@@ -39,7 +39,7 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
     }
     if queue.dead > 0 {
         let changes = changes(queue.dead);
-        say(Tone::Bad, format!("{changes} set aside."));
+        say(Tone::Bad, format!("{changes} in the dead letters."));
     }
     for run in &situation.runs {
         match run.health {

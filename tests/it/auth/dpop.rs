@@ -50,7 +50,7 @@ async fn every_call_page_and_retry_has_its_own_proof() {
         okta_anypoint::simulator::traffic::FaultKind::ShortPage(2),
     ));
     let app = okta_anypoint::ids::OktaAppId::parse(APP).unwrap();
-    let found = okta.list_app_users(&app, soon()).await.unwrap().items;
+    let found = okta.list_app_users(&app, &[], soon()).await.unwrap().items;
     assert_eq!(found.len(), 5);
 
     let requests = org.api_requests();

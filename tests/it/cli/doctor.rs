@@ -479,3 +479,36 @@ async fn the_doctor_sees_who_can_read_the_file() {
         desk.on_file(&["doctor", "--json"]).await.expect(0);
     }
 }
+
+#[tokio::test]
+async fn where_names_come_from_is_shown_without_values() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let user = desk.assigned("lin", "lin_example");
+    let profile = serde_json::from_value(serde_json::json!({"givenName": "Mapped"})).unwrap();
+    let mut world = desk.okta.world();
+    world.update_app_profile(APP, &user, profile).unwrap();
+    drop(world);
+    let data = desk.data.to_str().unwrap();
+    let doctor = async |setting: &str| {
+        let doctor = ["doctor", "--json", "--data", data];
+        desk.run_with(&[("ATTRIBUTES", setting)], &doctor).await
+    };
+
+    let ran = doctor("first_name=app.givenName").await.expect(0);
+    assert!(!ran.out.contains("Mapped") && !ran.out.contains("Family"));
+    ran.says(&format!(
+        "user {user}: first_name from app.givenName, last_name from user.lastName, phone from nothing"
+    ));
+    let ran = doctor("first_name=app.givenNmae").await.expect(1);
+    let failed = failed(&ran);
+    assert_eq!(failed.keys().collect::<Vec<_>>(), ["Okta/attributes"]);
+    ran.says("none of 1 looked at has a text in app.givenNmae")
+        .says("first_name from user.firstName (app.givenNmae has no text)");
+    doctor("first_name=app.givenName,email=app.email")
+        .await
+        .expect(1)
+        .says("names `email`");
+    let ran = doctor("").await.expect(0);
+    assert!(!ran.out.contains("attributes"), "{}", ran.out);
+}

@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod hook;
 mod inbox;
+mod link_group;
 mod operate;
 mod output;
 mod readme;

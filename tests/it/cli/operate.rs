@@ -226,7 +226,7 @@ async fn what_failed_is_found_explained_and_replayed() {
         .expect(1)
         .says("What to do:");
 
-    // `serve` had set its message aside.
+    // `serve` had made a dead letter of its message.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, dead) \
                VALUES (?1, 'user#x', '{}', 0, 0, 1), ('another', 'user#x', '{}', 0, 0, 1)";

@@ -1,6 +1,7 @@
 //! Conversations: Okta changes, events are delivered, Anypoint must agree.
 
 mod adoption;
+pub mod attributes;
 mod budgets;
 mod converge;
 mod evidence;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
@@ -10,6 +11,7 @@ use okta_anypoint::ledger::{AuditEntry, Filter, Reason, Record, Status};
 use okta_anypoint::provision::{
     Changes, ExcludedGroups, ExcludedUsers, Exclusions, Policy, RemovalLimit, dry_runs,
 };
+use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::worker::{Pace, Worker};
 
@@ -302,6 +304,25 @@ async fn the_successor_of_a_run_that_was_cut_off_says_so() {
     world.look_again(&ann).await;
     let entries = history(&world, &format!("user#{ann}")).await;
     assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
+    world.done();
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_has_an_entry_too() {
+    let time = Duration::from_millis(1_200);
+    let world = World::with_pace(Policy::default(), Pace::INLINE, time).await;
+    let ann = world.assigned_user("ann").await;
+    let lost = Fault::new("/users/", FaultKind::DropConnection).on(Method::PUT);
+    world.anypoint.traffic().inject(lost.after_effect());
+    let events = world.okta_does(|okta| okta.suspend(&ann));
+    assert_eq!(world.deliver(&events).await, 503);
+    world.anypoint.traffic().remove_all_faults();
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    let entries = history(&world, &format!("user#{ann}")).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.action, "disable_account");
+    assert_eq!(last.after.as_deref(), Some(AuditEntry::NOT_KNOWN));
     world.done();
 }
 

@@ -60,6 +60,18 @@ pub struct Counts {
     pub permanent: usize,
     pub refusals: usize,
     pub requests: usize,
+    /// Accounts disabled, and people taken out of teams.
+    pub disabled: usize,
+    pub taken_out: usize,
+    /// Those of both whom Okta wanted all the time.
+    pub wrongful: usize,
+    /// Changes that the brake held, and that an operator approved.
+    pub held: usize,
+    pub approved: usize,
+    /// Writes at Anypoint that were held against the audit trail.
+    pub audited: usize,
+    /// Lies that were told and refusals, by kind.
+    pub lies: Tally,
     /// Faults that struck, by kind.
     pub faults: Tally,
     /// Workers that were killed, by the call that was the last.
@@ -84,6 +96,13 @@ impl AddAssign for Counts {
         self.permanent += other.permanent;
         self.refusals += other.refusals;
         self.requests += other.requests;
+        self.disabled += other.disabled;
+        self.taken_out += other.taken_out;
+        self.wrongful += other.wrongful;
+        self.held += other.held;
+        self.approved += other.approved;
+        self.audited += other.audited;
+        self.lies += other.lies;
         self.faults += other.faults;
         self.killed += other.killed;
     }
@@ -95,7 +114,9 @@ impl Counts {
             "{} histories, {} steps ({} of them without effect, the longest history {}), \
              {} deliveries of {} events ({} doubled, {} after a later one, {} lost), {} refused, \
              {} cut off, {} killed, {} faults struck, {} messages handed out again, {} looks, \
-             {} events failed for good, {} refusals at the end, {} requests",
+             {} events failed for good, {} refusals at the end, {} requests, {} lies told, \
+             {} accounts disabled and {} people taken out of teams, {} of them wrongfully, {} held \
+             and {} approved, {} writes audited",
             self.histories,
             self.steps,
             self.idle_steps,
@@ -114,6 +135,13 @@ impl Counts {
             self.permanent,
             self.refusals,
             self.requests,
+            self.lies.sum(),
+            self.disabled,
+            self.taken_out,
+            self.wrongful,
+            self.held,
+            self.approved,
+            self.audited,
         )
     }
 }

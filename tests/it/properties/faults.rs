@@ -1,19 +1,21 @@
-//! The faults that are played on Okta and Anypoint, and how often each kind of them struck.
+//! The faults that are played on Okta and Anypoint, the lies that are told there, and how often each kind of
+//! them struck.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Moment, Traffic};
 
 use super::counts::{Remote, Tally};
-use super::history::{FaultChoice, FaultStep};
+use super::history::{FaultChoice, FaultStep, Lasts, LieStep};
+use super::lies::{Hint, Someone, Times, every_lie, told};
 use crate::world::World;
 
 /// How long a late answer takes, and the pause within a slow body.
 const PAUSE: Duration = Duration::from_millis(40);
 
-const OKTA_PATHS: [&str; 6] = [
+pub const OKTA_PATHS: [&str; 6] = [
     "/api/v1",
     "/users",
     "/groups",
@@ -31,9 +33,18 @@ const ANYPOINT_PATHS: [&str; 6] = [
 ];
 
 /// The faults of one history.
-#[derive(Default)]
 pub struct Faults {
+    times: Times,
     played: Vec<Played>,
+    /// The lie that is told, and until when. Two at a time could agree with each other.
+    lie: Option<(Remote, FaultId, Instant)>,
+    /// About whom a lie was told. A second one later could agree with the first.
+    lied_about: BTreeSet<String>,
+    /// Whether Okta showed the past as the present, once: that can be about everybody.
+    pub was_stale: bool,
+    /// The remotes that refused calls. A new token that helped nothing is not followed by another for a minute, so
+    /// their tokens are not revoked any more.
+    refused: BTreeSet<Remote>,
     /// The remotes whose tokens were revoked since a run was last at its end.
     revoked: BTreeSet<Remote>,
 }
@@ -42,9 +53,77 @@ struct Played {
     remote: Remote,
     kind: String,
     id: FaultId,
+    is_lie: IsLie,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IsLie {
+    Yes,
+    No,
 }
 
 impl Faults {
+    pub fn new(times: Times) -> Self {
+        Self {
+            times,
+            played: Vec::new(),
+            lie: None,
+            lied_about: BTreeSet::new(),
+            was_stale: false,
+            refused: BTreeSet::new(),
+            revoked: BTreeSet::new(),
+        }
+    }
+
+    /// Tells a lie; gives where to look now. `None`: it could agree with one that was told before.
+    pub fn lie(&mut self, step: &LieStep, someone: &Someone, world: &World) -> Option<Hint> {
+        let (remote, fault) = told(step, someone);
+        let hint = someone.hint(step.kind);
+        let misleads = !step.kind.is_honest();
+        if misleads {
+            self.end_lie(world);
+        }
+        if misleads && remote == Remote::Okta {
+            let about: Vec<&String> = match &hint {
+                Hint::User(user) => vec![user],
+                Hint::Group(group) => someone.members.iter().chain([group]).collect(),
+            };
+            if self.was_stale || about.iter().any(|id| self.lied_about.contains(*id)) {
+                return None;
+            }
+            self.lied_about.extend(about.into_iter().cloned());
+        }
+        let lasts = match step.kind.lasts() {
+            Lasts::Short => self.times.short,
+            Lasts::Long => self.times.long,
+        };
+        if step.kind.is_refusal() {
+            self.refused.insert(remote);
+        }
+        let id = traffic(world, remote).inject(fault.lasting(lasts));
+        if misleads {
+            self.lie = Some((remote, id, Instant::now() + lasts));
+        }
+        self.played.push(Played {
+            remote,
+            kind: step.kind.name().to_owned(),
+            id,
+            is_lie: IsLie::Yes,
+        });
+        Some(hint)
+    }
+
+    /// Everybody says the truth again.
+    pub fn end_lie(&mut self, world: &World) {
+        if let Some((remote, id, _)) = self.lie.take() {
+            traffic(world, remote).remove_fault(id);
+        }
+    }
+
+    fn lies_now(&self) -> bool {
+        self.lie.is_some_and(|(.., until)| Instant::now() < until)
+    }
+
     /// `now_ms` is the time that the program believes in.
     pub fn play(&mut self, step: &FaultStep, world: &World, now_ms: i64) {
         // Okta's lists name no total: nobody could tell.
@@ -66,6 +145,14 @@ impl Faults {
             }
             return;
         }
+        let is_stale = matches!(step.kind, FaultChoice::Stale);
+        if is_stale && remote == Remote::Okta {
+            // The past can agree with a lie, or with another past.
+            if self.was_stale || !self.lied_about.is_empty() || self.lies_now() {
+                return;
+            }
+            self.was_stale = true;
+        }
         let kind = kind(step.kind, now_ms / 1000);
         // A list of teams that shows the past is not among the faults: under TEAM_REMOVAL=delete a
         // child team that nobody shows cannot be spared.
@@ -84,6 +171,9 @@ impl Faults {
         };
         let mut fault = Fault::new(path, kind).skipping(step.skip).times(step.times);
         fault.moment = moment;
+        if is_stale && remote == Remote::Okta {
+            fault = fault.lasting(self.times.short);
+        }
         if lost_item {
             fault = fault.on(Method::GET);
         }
@@ -91,12 +181,13 @@ impl Faults {
             remote,
             kind: name(step.kind, moment),
             id: traffic(world, remote).inject(fault),
+            is_lie: IsLie::No,
         });
     }
 
     /// Whether the tokens of this remote may be revoked; from now on they are.
     pub fn may_revoke(&mut self, remote: Remote) -> bool {
-        self.revoked.insert(remote)
+        !self.refused.contains(&remote) && self.revoked.insert(remote)
     }
 
     /// All runs are over.
@@ -104,25 +195,28 @@ impl Faults {
         self.revoked.clear();
     }
 
-    /// Ends them all; how often each kind struck.
-    pub fn end(&mut self, world: &World) -> Tally {
-        let mut tally = every_kind();
+    /// Ends them all; how often each kind of fault struck, and each kind of lie was told.
+    pub fn end(&mut self, world: &World) -> (Tally, Tally) {
+        let (mut tally, mut lies) = (every_kind(), every_lie());
         for played in self.played.drain(..) {
-            let fired = traffic(world, played.remote).fired(played.id);
-            tally.add(played.kind, played.remote, fired as usize);
+            let fired = traffic(world, played.remote).fired(played.id) as usize;
+            match played.is_lie {
+                IsLie::Yes => lies.add(played.kind, played.remote, fired),
+                IsLie::No => tally.add(played.kind, played.remote, fired),
+            }
         }
         for remote in [Remote::Okta, Remote::Anypoint] {
             let traffic = traffic(world, remote);
             traffic.remove_all_faults();
-            // Nothing else answers so: no fault does, and all credentials are right.
+            // The service itself says so to a revoked token only: all credentials are right.
             let refused = traffic
                 .log()
                 .iter()
-                .filter(|call| call.status == 401)
+                .filter(|call| call.handled == Some(401))
                 .count();
             tally.add(FaultChoice::TokenRevoked.name(), remote, refused);
         }
-        tally
+        (tally, lies)
     }
 }
 

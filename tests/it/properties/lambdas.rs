@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use okta_anypoint::okta::PrivateKey;
 use okta_anypoint::provision::{
-    Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
-    UsernamePolicy,
+    Adopt, GroupSelection, Policy, RemovalLimit, ResetEmail, SuspendedUsers, TeamNamePolicy,
+    TeamRemoval, UsernamePolicy,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::counts::{Counts, Remote};
 use super::killing::{Counted, HOSTS, Traps};
+use super::lies::CONFIRM_SECONDS;
 use super::secrets::{OKTA_TOKEN, PRIVATE_KEY, Secrets};
 use crate::queued::between::Between;
 use crate::queued::queue::TestQueue;
@@ -97,6 +98,7 @@ impl Lambdas {
                 ("TABLE_NAME", table.to_owned()),
                 ("HOOK_SECRET", SECRET.to_owned()),
                 ("MAX_DEACTIVATIONS", "1000".to_owned()),
+                ("CONFIRM_SECONDS", CONFIRM_SECONDS.to_string()),
             ]);
         }
         env.extend(okta_credentials(world, seed));
@@ -371,6 +373,11 @@ fn settings(policy: &Policy) -> Vec<(&'static str, String)> {
         ResetEmail::Send => "true",
         ResetEmail::Skip => "false",
     };
+    let removals = match policy.removals {
+        RemovalLimit::Count(count) => count.to_string(),
+        RemovalLimit::Percent(percent) => format!("{percent}%"),
+        RemovalLimit::Off => "off".to_owned(),
+    };
     let words = [
         ("USERNAME_POLICY", usernames),
         ("ADOPT", adopt),
@@ -379,7 +386,7 @@ fn settings(policy: &Policy) -> Vec<(&'static str, String)> {
         ("TEAM_REMOVAL", removal),
         ("RESET_EMAIL", reset),
     ];
-    let mut all = vec![("PUSH_GROUPS", groups)];
+    let mut all = vec![("PUSH_GROUPS", groups), ("MAX_REMOVALS_PER_HOUR", removals)];
     all.extend(words.map(|(name, word)| (name, word.to_owned())));
     all
 }

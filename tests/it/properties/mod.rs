@@ -12,9 +12,11 @@ mod hand;
 mod history;
 mod killing;
 mod lambdas;
+mod lies;
 mod model;
 mod rig;
 mod secrets;
+mod wronged;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +78,7 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     rig.counts.refusals += model.refusals;
     rig.problems.extend(model.problems);
     rig.check_traffic();
+    rig.check_losses_and_audit().await;
     if !rig.problems.is_empty() {
         rig.tell_writes();
     }

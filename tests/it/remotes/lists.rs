@@ -165,7 +165,7 @@ async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
         .inject(Fault::new("/users", FaultKind::Links(Links::DropExpand)));
     let users = org
         .okta
-        .list_app_users(&org.app, soon())
+        .list_app_users(&org.app, &[], soon())
         .await
         .unwrap()
         .items;
@@ -184,7 +184,7 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
     assert_eq!(org.members().await.unwrap(), 120);
     assert_eq!(
         org.okta
-            .list_app_users(&org.app, soon())
+            .list_app_users(&org.app, &[], soon())
             .await
             .unwrap()
             .items

@@ -1,5 +1,6 @@
 //! Conversations of the scheduled tasks with both simulators.
 
+mod attributes;
 mod catch_up;
 mod credential;
 mod exclusions;

@@ -206,7 +206,7 @@ async fn ask_okta(world: &World) {
     okta.list_group_members(&group, soon()).await.unwrap();
     okta.app(&app, soon()).await.unwrap();
     okta.app_user(&app, &user, soon()).await.unwrap();
-    okta.list_app_users(&app, soon()).await.unwrap();
+    okta.list_app_users(&app, &[], soon()).await.unwrap();
     okta.some_app_users(&app, 20, soon()).await.unwrap();
     okta.check_app(&app, soon()).await.unwrap();
     okta.credential_life(soon()).await.unwrap();

@@ -19,6 +19,8 @@ pub struct Did {
     pub backups: u32,
     pub others_backups: u32,
     pub commands: u32,
+    pub pauses: u32,
+    pub approvals: u32,
 }
 
 impl std::ops::AddAssign for Did {
@@ -27,6 +29,8 @@ impl std::ops::AddAssign for Did {
         self.backups += other.backups;
         self.others_backups += other.others_backups;
         self.commands += other.commands;
+        self.pauses += other.pauses;
+        self.approvals += other.approvals;
     }
 }
 
@@ -51,6 +55,9 @@ impl Company {
                 [events, explain, command(remotes, &["push", user])]
             })
             .collect();
+        let [pause, resume] = ["pause", "resume"].map(|word| command(remotes, &[word]));
+        let held = command(remotes, &["held", "--json"]);
+        let approve = command(remotes, &["approve", "--count", "2"]);
         let copy = data.with_extension(format!("copy-{seed}"));
         let backup = command(remotes, &["backup", copy.to_str().unwrap()]);
         let told = Arc::clone(&leave);
@@ -58,8 +65,9 @@ impl Company {
             let mut random = StdRng::seed_from_u64(seed);
             let mut did = Did::default();
             let (mut commands, mut backup) = (commands, backup);
+            let (mut pause, mut resume, mut held, mut approve) = (pause, resume, held, approve);
             while !told.load(Ordering::Relaxed) {
-                match random.random_range(0..8) {
+                match random.random_range(0..10) {
                     0 => {
                         let status = backup.stdout(Stdio::null()).status().unwrap();
                         assert!(status.success(), "backup");
@@ -69,10 +77,20 @@ impl Company {
                     1 => did.others_backups += u32::from(others_backup(&data, &copy)),
                     2 if !commands.is_empty() => {
                         let which = random.random_range(0..commands.len());
-                        let command = commands[which].stdout(Stdio::null()).stderr(Stdio::null());
-                        // What it comes to depends on when the program is killed.
-                        assert!(command.status().unwrap().code().is_some());
+                        ends(&mut commands[which]);
                         did.commands += 1;
+                    }
+                    3 => {
+                        // The program is killed before, during or after the pause.
+                        ends(&mut pause);
+                        read(&data);
+                        assert_eq!(ends(&mut resume), 0, "resume");
+                        did.pauses += 1;
+                    }
+                    4 => {
+                        ends(&mut held);
+                        ends(&mut approve);
+                        did.approvals += 1;
                     }
                     _ => {
                         read(&data);
@@ -90,6 +108,12 @@ impl Company {
         self.leave.store(true, Ordering::Relaxed);
         self.at_work.join().unwrap()
     }
+}
+
+/// A command ends by itself. What it comes to depends on when the program is killed.
+fn ends(command: &mut Command) -> i32 {
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().unwrap().code().expect("an exit code")
 }
 
 /// Opens, reads and closes.

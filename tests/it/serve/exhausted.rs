@@ -79,7 +79,7 @@ async fn what_failed_ten_times_keeps_its_reason() {
     )
     .unwrap();
     let serve = remotes.serve_deliveries_only();
-    eventually("it is set aside", || {
+    eventually("it is a dead letter", || {
         let sql = "SELECT COUNT(*) FROM messages WHERE dead = 1";
         file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() == 1
     })
@@ -92,7 +92,7 @@ async fn what_failed_ten_times_keeps_its_reason() {
         "{listed}"
     );
     assert!(
-        serve.log().contains("set a message aside"),
+        serve.log().contains("a message is a dead letter now"),
         "{}",
         serve.log()
     );

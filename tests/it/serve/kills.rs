@@ -1,5 +1,6 @@
-//! kill -9 at random moments under load, then restart, while others read the file, copy it and work on it: nothing
-//! that was answered with 204 is lost, nothing is done twice, and the file stays whole.
+//! kill -9 at random moments under load, then restart, while others read the file, copy it and work on it, pause
+//! the changes and approve what the brake holds: nothing that was answered with 204 is lost, nothing is done twice,
+//! every change at Anypoint is in the audit trail, and the file stays whole.
 //!
 //! `SERVE_KILLS=1000` kills more often; `SERVE_SEED=…` plays other moments.
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use okta_anypoint::clock::SystemClock;
-use okta_anypoint::ledger::{Filter, Ledger as _, SqliteLedger, Status};
+use okta_anypoint::ledger::{AuditEntry, Filter, Ledger as _, SqliteLedger, Status};
 use okta_anypoint::simulator::anypoint::AnypointWorld;
 use okta_anypoint::simulator::okta::{LogEvent, UserStatus};
 use okta_anypoint::sqlite::Database;
@@ -20,10 +21,14 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::company::{Company, Did, integrity};
-use super::{APP, Remotes};
+use super::file::ran;
+use super::{APP, LONG, Remotes};
+use crate::audited::{Subjects, unaccounted};
 
 /// Users that begin in one round.
 const USERS: usize = 6;
+/// So many people lose access before the brake holds the rest.
+const REMOVALS: &str = "2";
 /// A restarted process is at it again within this: what the killed one was at does not wait for its
 /// lease (112 s).
 const TAKEN_UP: Duration = Duration::from_secs(60);
@@ -36,7 +41,9 @@ fn number(variable: &str, default: u64) -> u64 {
 async fn kills_lose_nothing_and_double_nothing() {
     let (kills, seed) = (number("SERVE_KILLS", 100), number("SERVE_SEED", 7));
     let mut random = StdRng::seed_from_u64(seed);
-    let remotes = Remotes::start().await;
+    let mut remotes = Remotes::start().await;
+    remotes.settings.push(("MAX_REMOVALS_PER_HOUR", REMOVALS));
+    let remotes = remotes;
     // A call takes a while in real life; kills are to fall into that time too.
     remotes.okta.traffic().set_latency(Duration::from_millis(2));
     remotes
@@ -75,6 +82,11 @@ async fn kills_lose_nothing_and_double_nothing() {
             open.push(match okta.suspend(user) {
                 Ok(events) => events,
                 Err(_) => okta.unsuspend(user).unwrap(),
+            });
+            let user = &users[random.random_range(0..users.len())];
+            open.push(match okta.unassign(APP, user) {
+                Ok(events) => events,
+                Err(_) => okta.assign(APP, user).unwrap(),
             });
         }
         let company = [1, 2].map(|n| Company::begin(&remotes, &users, seed + round * 2 + n));
@@ -153,9 +165,26 @@ async fn kills_lose_nothing_and_double_nothing() {
     let drained = begun.elapsed();
     assert!(drained < TAKEN_UP, "what was cut off waited {drained:?}");
 
-    // Nothing lost: each event that was accepted is done.
+    // Whoever is held is approved in the end.
     let database = Database::open(&remotes.data()).unwrap();
     let ledger = SqliteLedger::new(database, 30, Arc::new(SystemClock));
+    let of_status = |status| Filter {
+        status: Some(status),
+        ..Filter::default()
+    };
+    let held = ledger.records(&of_status(Status::Held)).await.unwrap();
+    let begun = Instant::now();
+    while !ledger
+        .records(&of_status(Status::Held))
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        assert!(begun.elapsed() < LONG, "seed {seed}: held for ever");
+        ran(&remotes, &["approve", "--all"]);
+    }
+
+    // Nothing lost: each event that was accepted is done.
     let records = ledger.records(&Filter::default()).await.unwrap();
     let records: HashMap<_, _> = records
         .into_iter()
@@ -171,7 +200,10 @@ async fn kills_lose_nothing_and_double_nothing() {
     let undone: Vec<_> = records
         .values()
         // What an operator pushes is done by the operator's command, or not.
-        .filter(|record| record.status != Status::Done && record.event_type != "reconcile")
+        .filter(|record| {
+            !matches!(record.status, Status::Done | Status::Resolved)
+                && record.event_type != "reconcile"
+        })
         .collect();
     assert!(undone.is_empty(), "seed {seed}: not done {undone:?}");
     let again = records
@@ -184,22 +216,23 @@ async fn kills_lose_nothing_and_double_nothing() {
     let (mut accounts, mut mails, mut owed) = (0, 0, 0);
     for user in &users {
         let user = okta.find_user(user).unwrap();
-        let suspended = user.status == UserStatus::Suspended;
+        let is_out =
+            user.status == UserStatus::Suspended || !okta.apps[APP].users.contains_key(&user.id);
         let name = user.login().trim_end_matches("@acme.example");
         let Some(account) = anypoint.user_by_username(name) else {
-            // Suspended before anybody looked: no account is wanted.
-            assert!(suspended, "seed {seed}: {} has no account", user.id);
+            // Suspended or unassigned before anybody looked: no account is wanted.
+            assert!(is_out, "seed {seed}: {} has no account", user.id);
             continue;
         };
         accounts += 1;
         let mailed = anypoint.mails.iter().any(|mail| mail.username == name);
-        // Created, killed before the mail, and suspended when it was looked at again: the mail is owed
+        // Created, killed before the mail, and out when it was looked at again: the mail is owed
         // until the account is opened.
-        assert!(mailed || suspended, "seed {seed}: {} got no mail", user.id);
+        assert!(mailed || is_out, "seed {seed}: {} got no mail", user.id);
         owed += usize::from(!mailed);
         mails += usize::from(mailed);
         let names = (json!(account.last_name), account.enabled);
-        if suspended {
+        if is_out {
             assert!(!account.enabled, "seed {seed}: {}", user.id);
         } else {
             let wanted = (user.profile["lastName"].clone(), true);
@@ -229,7 +262,11 @@ async fn kills_lose_nothing_and_double_nothing() {
     // Whoever comes back gets the mail that is owed.
     let mut back: Vec<Vec<LogEvent>> = Vec::new();
     for user in &users {
-        back.extend(remotes.okta.world().unsuspend(user));
+        let mut okta = remotes.okta.world();
+        back.extend(okta.unsuspend(user));
+        if !okta.apps[APP].users.contains_key(user) {
+            back.push(okta.assign(APP, user).unwrap());
+        }
     }
     for events in back {
         assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
@@ -246,13 +283,48 @@ async fn kills_lose_nothing_and_double_nothing() {
         users.len(),
         "seed {seed}: somebody got no mail"
     );
+    let accounts: HashMap<String, String> = anypoint
+        .users
+        .values()
+        .map(|account| (account.username.to_lowercase(), account.id.clone()))
+        .collect();
     drop(anypoint);
     remotes.nothing_unexpected();
+
+    // Every change at Anypoint is in the audit trail.
+    let of_user = |user: &String| {
+        let login = remotes
+            .okta
+            .world()
+            .find_user(user)
+            .unwrap()
+            .login()
+            .to_owned();
+        let account = accounts.get(login.trim_end_matches("@acme.example"));
+        account.map(|account| (account.clone(), [format!("user#{user}")].into()))
+    };
+    let subjects = Subjects {
+        users: users.iter().filter_map(of_user).collect(),
+        accounts: accounts.clone(),
+        ..Subjects::default()
+    };
+    let traffic = remotes.anypoint.traffic();
+    let entries = ledger.whole_history(traffic.started_ms()).await.unwrap();
+    let writes = traffic.writes();
+    let unaccounted = unaccounted(&writes, traffic.started_ms(), &entries, &subjects);
+    assert!(unaccounted.is_empty(), "seed {seed}: {unaccounted:#?}");
+    let interrupted = entries
+        .iter()
+        .filter(|entry| entry.action == AuditEntry::INTERRUPTED)
+        .count();
     println!(
         "{kills} kills (seed {seed}) with company ({did:?}): {} events accepted, {refused} deliveries without an answer, 0 lost, \
-         0 accounts doubled, {} looks taken over, {twice} mails sent again, {owed} owed until the user came back; drained {drained:?} after the last start",
+         0 accounts doubled, {} looks taken over, {twice} mails sent again, {owed} owed until the user came back; drained {drained:?} after the last start; {} held at the end, {} writes audited, \
+         {interrupted} runs told as interrupted",
         accepted.len(),
         again,
+        held.len(),
+        writes.len(),
     );
 }
 

@@ -1,6 +1,7 @@
 //! The real program `okta-anypoint serve` between both simulators: what it does with deliveries, with
 //! kills, with clients that misbehave, and what it shows.
 
+mod attributes;
 mod clients;
 mod company;
 mod crowd;

@@ -20,6 +20,8 @@ pub struct Remotes {
     pub okta: OktaSimulator,
     pub anypoint: AnypointSimulator,
     pub folder: tempfile::TempDir,
+    /// Settings beside those that name the simulators.
+    pub settings: Vec<(&'static str, &'static str)>,
     pub http: reqwest::Client,
 }
 
@@ -40,6 +42,7 @@ impl Remotes {
             okta,
             anypoint,
             folder: tempfile::tempdir().unwrap(),
+            settings: Vec::new(),
             http: reqwest::Client::builder().timeout(LONG).build().unwrap(),
         }
     }
@@ -77,6 +80,7 @@ impl Remotes {
                 ("ANYPOINT_CLIENT_ID", &anypoint.client_id),
                 ("ANYPOINT_CLIENT_SECRET", &anypoint.client_secret),
             ])
+            .envs(self.settings.iter().copied())
             .args(["--json", "serve", "--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(self.data());

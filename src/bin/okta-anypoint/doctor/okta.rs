@@ -5,8 +5,8 @@ use http::StatusCode;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::OktaAppId;
-use okta_anypoint::okta::{AppUser, Assignment, Okta, Outlook, RENEWAL, Readable, Scopes};
-use okta_anypoint::provision::{GroupSelection, Policy};
+use okta_anypoint::okta::{AppUser, Assignment, Okta, Outlook, RENEWAL, Readable, Scopes, Source};
+use okta_anypoint::provision::{GroupSelection, Policy, Target};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
 use super::{Group, State};
@@ -103,7 +103,10 @@ async fn app(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: 
         }
     }
     match okta.some_app_users(id, SAMPLE, deadline).await {
-        Ok(assigned) => usernames(group, &assigned, &engine.policy),
+        Ok(assigned) => {
+            usernames(group, &assigned, &engine.policy);
+            attributes(group, okta, &assigned, &engine.policy, deadline).await;
+        }
         Err(error) => group.refused("app usernames", error, "okta.apps.read"),
     }
     if engine.policy.groups == GroupSelection::Assigned {
@@ -166,6 +169,58 @@ fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
             "Set the application username of the app, or of these users, in Okta.".to_owned()
         }),
     );
+}
+
+/// Where `ATTRIBUTES` takes the names and the phone number of one user from. Values are not shown.
+async fn attributes(
+    group: &mut Group,
+    okta: &Okta,
+    assigned: &[AppUser],
+    policy: &Policy,
+    deadline: Deadline,
+) {
+    const NAME: &str = "attributes";
+    let attributes = &policy.attributes;
+    if attributes.is_empty() {
+        return;
+    }
+    let is_live = |user: &&AppUser| user.assignment() == Assignment::Assigned;
+    let live: Vec<&AppUser> = assigned.iter().filter(is_live).collect();
+    let Some(shown) = live.first() else {
+        return group.not_checked(NAME, "nobody is assigned to the app");
+    };
+    for source in attributes.sources() {
+        if let Source::App(name) = source
+            && live.iter().all(|user| user.text(name).is_none())
+        {
+            group.wrong(
+                NAME,
+                format!("none of {} looked at has a text in {source}", live.len()),
+                "Compare the name in ATTRIBUTES with the variable names of the app's profile in Okta (Directory, \
+                 Profile Editor), and look at the app's mappings.",
+            );
+        }
+    }
+    let user = match okta.user(&shown.id, deadline).await {
+        Ok(Some(user)) => user,
+        Ok(None) => return group.not_checked(NAME, format!("user {} is gone", shown.id)),
+        Err(error) => return group.refused(NAME, error, Readable::Users.scope()),
+    };
+    let taken = Target::ALL.map(|target| {
+        let taken = attributes.take(target, &user, Some(shown));
+        let from = taken.map_or_else(
+            || "nothing, as it is nowhere".to_owned(),
+            |taken| taken.place.to_string(),
+        );
+        let instead = match (attributes.source(target), taken) {
+            (Some(source), Some(taken)) if taken.place.to_string() != source.to_string() => {
+                format!(" ({source} has no text)")
+            }
+            _ => String::new(),
+        };
+        format!("{} from {from}{instead}", target.as_str())
+    });
+    group.ok(NAME, format!("user {}: {}", user.id, taken.join(", ")));
 }
 
 pub async fn check_hook(

@@ -49,7 +49,7 @@ fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
                 causes(Class::Permanent)
             ),
             format!(
-                "Run `okta-anypoint events --failed{option}`: it says what to mend. Then replay or dismiss them."
+                "Run `okta-anypoint events --failed{option}`: it says what to fix. Then replay or dismiss them."
             ),
         ),
     }
@@ -115,7 +115,7 @@ fn last_run(group: &mut Group, run: &LastRun) {
             group.wrong(
                 name,
                 format!("stopped {ended}: {}", message.unwrap_or_default()),
-                format!("Mend what it says, then run `okta-anypoint {command}`."),
+                format!("Fix what it says, then run `okta-anypoint {command}`."),
             );
         }
         Health::Overdue => group.wrong(

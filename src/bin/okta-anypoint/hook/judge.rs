@@ -30,7 +30,7 @@ impl Judgement {
 /// Judges a hook for `app`.
 pub fn judge(hook: &EventHook, app: &OktaAppId) -> Judgement {
     let mut problems = Vec::new();
-    let again = "`okta-anypoint hook register --url URL` mends it";
+    let again = "`okta-anypoint hook register --url URL` fixes it";
     if !hook.is_active() {
         problems.push(format!("it is not active and delivers nothing; {again}"));
     }

@@ -71,7 +71,7 @@ pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Ver
         match register(&access, &url, name, deadline, console).await {
             Ok(Verdict::Done) => {}
             Ok(Verdict::Problem) => bail!(
-                "Okta has the new value, and could not verify the hook with it. Mend that, then finish with \
+                "Okta has the new value, and could not verify the hook with it. Fix that, then finish with \
                  {finish}; running `hook rotate` again would make the value in use invalid"
             ),
             Err(error) => {

@@ -2,8 +2,8 @@
 
 use okta_anypoint::ids::OktaGroupId;
 use okta_anypoint::provision::{
-    Adopt, GroupSelection, Policy, ResetEmail, SuspendedUsers, TeamNamePolicy, TeamRemoval,
-    UsernamePolicy,
+    Adopt, Changes, GroupSelection, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
+    TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use proptest::strategy::Union;
 
 use super::{
-    EMAILS, FIRST_NAMES, FaultChoice, FaultStep, FaultsPlayed, GROUPS, History, Join, Kinds,
-    PEOPLE, PHONES, Step, TAME_GROUPS, TEAMS, USERNAMES,
+    Approved, EMAILS, FIRST_NAMES, FaultChoice, FaultStep, FaultsPlayed, GROUPS, History, Join,
+    Kinds, Lasts, LieChoice, LieStep, PEOPLE, PHONES, Step, TAME_GROUPS, TEAMS, USERNAMES,
 };
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -44,21 +44,31 @@ fn policy() -> impl Strategy<Value = Policy> {
         1 => Just(TeamRemoval::Delete)
     ];
     let reset = prop_oneof![3 => Just(ResetEmail::Send), 1 => Just(ResetEmail::Skip)];
-    (
-        groups, usernames, adopt, suspended, team_names, removal, reset,
+    // A share is ten people at the least, who are more than there are.
+    let removals = prop_oneof![
+        4 => Just(RemovalLimit::default()),
+        1 => Just(RemovalLimit::Off),
+        1 => Just(RemovalLimit::Count(0)),
+        2 => Just(RemovalLimit::Count(1)),
+    ];
+    let names = (groups, usernames, team_names);
+    let rest = (adopt, suspended, removal, reset, removals);
+    (names, rest).prop_map(
+        |(
+            (groups, usernames, team_names),
+            (adopt, suspended, team_removal, reset_email, removals),
+        )| Policy {
+            groups,
+            usernames,
+            adopt,
+            suspended,
+            team_names,
+            team_removal,
+            reset_email,
+            removals,
+            ..Policy::default()
+        },
     )
-        .prop_map(
-            |(groups, usernames, adopt, suspended, team_names, team_removal, reset_email)| Policy {
-                groups,
-                usernames,
-                adopt,
-                suspended,
-                team_names,
-                team_removal,
-                reset_email,
-                ..Policy::default()
-            },
-        )
 }
 
 /// A number for things that are counted when the step's turn comes.
@@ -235,17 +245,59 @@ fn fault_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
         .boxed()
 }
 
+fn lie_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
+    let mut kinds = LieChoice::ALL.to_vec();
+    // Nothing contradicts the short ones: they need the evidence most.
+    for _ in 0..2 {
+        kinds.extend(
+            LieChoice::ALL
+                .into_iter()
+                .filter(|kind| kind.lasts() == Lasts::Short),
+        );
+    }
+    kinds.retain(|kind| faults == FaultsPlayed::All || kind.is_honest());
+    (
+        prop::sample::select(kinds),
+        any_one(),
+        any_one(),
+        0..6_usize,
+    )
+        .prop_map(|(kind, user, group, at)| {
+            Step::Lie(LieStep {
+                kind,
+                user,
+                group,
+                at,
+            })
+        })
+        .boxed()
+}
+
+fn operator_step(kinds: Kinds) -> BoxedStrategy<Step> {
+    // Without a later look, what was only planned would never be done.
+    let report = u32::from(kinds.lost);
+    one_of(vec![
+        (1, Just(Step::Approve(Approved::All)).boxed()),
+        (2, Just(Step::Approve(Approved::One)).boxed()),
+        (report, Just(Step::Changes(Changes::Report)).boxed()),
+        (1, Just(Step::Changes(Changes::Pause)).boxed()),
+        (3, Just(Step::Changes(Changes::Apply)).boxed()),
+    ])
+}
+
 pub fn history(kinds: Kinds, length: usize) -> impl Strategy<Value = History> {
     let mut steps = vec![
         (12, okta_user_step(kinds)),
         (10, okta_group_step(kinds)),
         (9, delivery_step(kinds)),
+        (2, operator_step(kinds)),
     ];
     if kinds.by_hand {
         steps.push((8, hand_step()));
     }
     if kinds.faults != FaultsPlayed::None {
         steps.push((8, fault_step(kinds.faults)));
+        steps.push((5, lie_step(kinds.faults)));
     }
     let step = one_of(steps);
     (

@@ -5,13 +5,15 @@
 
 mod draw;
 mod fault;
+mod lie;
 
 use std::fmt;
 
-use okta_anypoint::provision::Policy;
+use okta_anypoint::provision::{Changes, Policy};
 
 pub use draw::history;
 pub use fault::{FaultChoice, FaultStep, FaultsPlayed};
+pub use lie::{Lasts, LieChoice, LieStep};
 
 /// Logins of people, before the `@`; the app's template makes them the first username.
 pub const PEOPLE: [&str; 5] = ["ann", "bob", "cat", "dan", "hand1"];
@@ -199,6 +201,18 @@ pub enum Step {
     },
     // Faults.
     Fault(FaultStep),
+    Lie(LieStep),
+    // By the operator.
+    /// What the brake holds is approved, or the one that was held first.
+    Approve(Approved),
+    /// Changes are applied, planned only, or not worked on.
+    Changes(Changes),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approved {
+    One,
+    All,
 }
 
 /// Which steps a history has.

@@ -29,13 +29,13 @@ impl<'a> Model<'a> {
         // Those that have their name first: others may be refused because of them.
         let mut waiting: Vec<&'a OktaGroup> = Vec::new();
         for group in &end.groups {
-            let Some(found) = self.pushed_group(group) else {
+            let Some(found) = self.wish().group(group) else {
                 if end.okta.groups.contains_key(group) {
                     names.insert(group.as_str(), TeamName::NotPushed);
                 }
                 continue;
             };
-            match self.team_name(found) {
+            match self.wish().team_name(found) {
                 None => {
                     names.insert(group, TeamName::Refused(&["the group's name is"]));
                 }
@@ -72,8 +72,8 @@ impl<'a> Model<'a> {
         group: &OktaGroup,
         known: &BTreeMap<&str, TeamName>,
     ) -> Option<&'static [&'static str]> {
-        const TAKEN: &[&str] = &["taken by another team"];
-        let name = self.team_name(group)?;
+        const TAKEN: &[&str] = &["another team of the organization"];
+        let name = self.wish().team_name(group)?;
         let own = self.team_of(&group.id);
         let mut bearers: Vec<&Team> = self
             .end
@@ -89,10 +89,11 @@ impl<'a> Model<'a> {
         let Some(owner) = self.group_of(&bearer.id) else {
             return (own.is_some() || !below_root).then_some(TAKEN);
         };
-        let Some(other) = self.pushed_group(owner) else {
+        let Some(other) = self.wish().group(owner) else {
             return own.is_some().then_some(TAKEN);
         };
         if self
+            .wish()
             .team_name(other)
             .is_some_and(|theirs| theirs.eq_ignore_ascii_case(&name))
         {
@@ -100,7 +101,7 @@ impl<'a> Model<'a> {
         }
         match known.get(owner) {
             Some(TeamName::Refused(_)) => Some(&[
-                "taken by another team",
+                "another team of the organization",
                 "cannot get",
                 "the group's name is",
                 "has the same team name",
@@ -118,7 +119,7 @@ impl<'a> Model<'a> {
         let end = self.end;
         let subject = format!("group#{group}");
         let team = self.team_of(group);
-        if self.pushed_group(group).is_none() {
+        if self.wish().group(group).is_none() {
             match (self.policy().team_removal, team) {
                 (TeamRemoval::Delete, Some(team)) => {
                     let parent = |other: &Team| other.ancestors.contains(&team.id);

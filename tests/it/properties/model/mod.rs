@@ -3,17 +3,15 @@
 mod groups;
 mod unowned;
 mod users;
+mod wish;
 
 use std::collections::BTreeMap;
 
 use okta_anypoint::ledger::{Record, Status};
-use okta_anypoint::provision::{
-    GroupSelection, Policy, SuspendedUsers, TeamNamePolicy, UsernamePolicy,
-};
-use okta_anypoint::simulator::okta::{OktaGroup, OktaUser, UserStatus};
+use okta_anypoint::provision::Policy;
 
 use super::rig::End;
-use crate::world::APP;
+pub use wish::Wish;
 
 /// Words of the failures that have a true reason in these histories.
 pub const TRUE_REASONS: [&str; 12] = [
@@ -25,7 +23,7 @@ pub const TRUE_REASONS: [&str; 12] = [
     "ADOPT=never",
     "taken outside this organization",
     "the group's name is",
-    "taken by another team",
+    "another team of the organization",
     "has the same team name",
     "teams below it",
     "cannot get a name of its own",
@@ -93,59 +91,11 @@ impl<'a> Model<'a> {
         &self.end.policy
     }
 
-    // ---- Okta's side ----
-
-    fn wanted_user(&self, user: &str) -> Option<&'a OktaUser> {
-        let found = self.end.okta.users.get(user)?;
-        let suspended = found.status == UserStatus::Suspended
-            && self.policy().suspended == SuspendedUsers::Deactivate;
-        let assigned = self.end.okta.apps[APP].users.contains_key(user);
-        (assigned && !suspended && found.status != UserStatus::Deprovisioned).then_some(found)
-    }
-
-    fn pushed_group(&self, group: &str) -> Option<&'a OktaGroup> {
-        let found = self.end.okta.groups.get(group)?;
-        let pushed = match &self.policy().groups {
-            GroupSelection::Assigned => self.end.okta.apps[APP].groups.contains_key(group),
-            GroupSelection::None => false,
-            GroupSelection::All => true,
-            GroupSelection::Ids(ids) => ids.iter().any(|id| id.as_str() == group),
-            // The one pattern of these histories is `*R*e*`.
-            GroupSelection::Named(_) => found
-                .name()
-                .split_once('R')
-                .is_some_and(|(_, rest)| rest.contains('e')),
-        };
-        pushed.then_some(found)
-    }
-
-    /// The username that is wanted, or words of the refusal.
-    fn username(&self, user: &str) -> Result<String, &'static [&'static str]> {
-        let asked = self.end.okta.apps[APP].users[user].user_name.trim();
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-        if self.policy().usernames == UsernamePolicy::Strict && !asked.chars().all(fits) {
-            return Err(&["characters that Anypoint does not take in a username"]);
+    fn wish(&self) -> Wish<'a> {
+        Wish {
+            okta: &self.end.okta,
+            policy: &self.end.policy,
         }
-        if asked.chars().count() < 3 {
-            return Err(&["shorter than the three characters"]);
-        }
-        Ok(asked
-            .chars()
-            .map(|c| if fits(c) { c } else { '_' })
-            .collect())
-    }
-
-    fn team_name(&self, group: &OktaGroup) -> Option<String> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_ ".contains(c);
-        let name = group.name();
-        if self.policy().team_names == TeamNamePolicy::Strict && !name.chars().all(fits) {
-            return None;
-        }
-        let name: String = name
-            .chars()
-            .map(|c| if fits(c) { c } else { '-' })
-            .collect();
-        (!name.trim().is_empty()).then_some(name)
     }
 
     // ---- Users ----

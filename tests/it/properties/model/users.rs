@@ -10,7 +10,7 @@ use super::{Model, Place, TeamName};
 
 impl<'a> Model<'a> {
     pub(super) fn place(&mut self, user: &str) -> Place {
-        if self.wanted_user(user).is_none() {
+        if self.wish().user(user).is_none() {
             return Place::Out;
         }
         let end = self.end;
@@ -19,7 +19,7 @@ impl<'a> Model<'a> {
             .get(user)
             .and_then(|link| end.anypoint.users.get(link.anypoint_id.as_str()));
         let stays = linked.map(|account| account.id.clone());
-        let name = match self.username(user) {
+        let name = match self.wish().username(user) {
             Ok(name) => name,
             Err(words) => return Place::Refused(words, stays),
         };
@@ -94,7 +94,7 @@ impl<'a> Model<'a> {
                 self.expect_done(&format!("user#{user}"));
             }
             Place::In(_) => {
-                let (Some(account), Some(okta)) = (account, self.wanted_user(user)) else {
+                let (Some(account), Some(okta)) = (account, self.wish().user(user)) else {
                     return self.problem(format!("{user} has no account"));
                 };
                 let phone = ["mobilePhone", "primaryPhone"]

@@ -7,13 +7,15 @@ use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{AccountId, OktaGroupId};
 use okta_anypoint::ledger::{Filter, Record, Status};
 use okta_anypoint::provision::Policy;
-use okta_anypoint::simulator::anypoint::AnypointWorld;
+use okta_anypoint::simulator::anypoint::{AnypointWorld, NATIVE};
 use okta_anypoint::simulator::okta::OktaWorld;
 use okta_anypoint::store::{TeamLink, Tenure, UserLink};
 
 use super::Rig;
+use crate::audited::{self, Subjects};
 use crate::properties::hand::Hand;
 use crate::properties::model::TRUE_REASONS;
+use crate::properties::wronged::Case;
 
 /// What was seen when all was quiet: the material of the model.
 pub struct End {
@@ -39,8 +41,14 @@ pub struct End {
 impl Rig {
     /// Everything that has to be noticed while it is there.
     pub(super) async fn watch(&mut self) {
-        for link in self.all_team_links().await.into_values() {
-            self.teams_ever_linked.insert(link.team_id.to_string());
+        for (group, link) in self.all_team_links().await {
+            let team = link.team_id.to_string();
+            let groups = self.groups_ever.entry(team.clone()).or_default();
+            groups.insert(group.to_string());
+            self.teams_ever_linked.insert(team);
+        }
+        for (account, (owner, _)) in self.owners().await {
+            self.owners_ever.entry(account).or_default().insert(owner);
         }
         let anypoint = self.world.anypoint.world();
         for user in anypoint.users.values() {
@@ -126,6 +134,67 @@ impl Rig {
         if okta_writes > 0 {
             self.problems.push(format!("{okta_writes} writes to Okta"));
         }
+    }
+
+    /// Nobody lost access whom Okta wanted all the time, and every change is in the audit trail.
+    pub async fn check_losses_and_audit(&mut self) {
+        let writes = self.world.anypoint.traffic().writes();
+        let epoch_ms = self.world.anypoint.traffic().started_ms();
+        let names: HashMap<String, String> = {
+            let anypoint = self.world.anypoint.world();
+            let all = anypoint
+                .users
+                .values()
+                .chain(anypoint.deleted_users.values());
+            all.filter(|user| user.idprovider_id == NATIVE)
+                .map(|user| (user.id.clone(), user.username.to_lowercase()))
+                .collect()
+        };
+        let ledger = &self.world.table.ledger;
+        let records = ledger.records(&Filter::default()).await.unwrap();
+        let mut entries = self.audit_entries().await;
+        entries.sort_by_key(|entry| entry.at_ms);
+        let case = Case {
+            entries: &entries,
+            policy: &self.policy,
+            wanted: &self.wanted,
+            writes: &writes,
+            epoch_ms,
+            names: names.clone(),
+            owners: &self.owners_ever,
+            groups: &self.groups_ever,
+            events: &self.world.okta.world().log.clone(),
+            records: records
+                .iter()
+                .map(|record| (record.uuid(), record))
+                .collect(),
+            was_stale: self.faults.was_stale,
+        };
+        let losses = case.judge();
+        self.counts.disabled += losses.accounts;
+        self.counts.taken_out += losses.members;
+        self.counts.wrongful += losses.wrongful.len();
+        self.problems.extend(losses.wrongful);
+
+        let subject = |kind: &str, ids: &BTreeSet<String>| -> BTreeSet<String> {
+            ids.iter().map(|id| format!("{kind}#{id}")).collect()
+        };
+        let users = names.iter().map(|(account, name)| {
+            let mut users = self.wanted.users_of(name);
+            users.extend(self.owners_ever.get(account).into_iter().flatten().cloned());
+            (account.clone(), subject("user", &users))
+        });
+        let groups = self.groups_ever.iter();
+        let subjects = Subjects {
+            users: users.collect(),
+            groups: groups
+                .map(|(team, groups)| (team.clone(), subject("group", groups)))
+                .collect(),
+            accounts: names.into_iter().map(|(id, name)| (name, id)).collect(),
+        };
+        self.counts.audited += writes.iter().filter(|call| call.had_effect()).count();
+        let unaccounted = audited::unaccounted(&writes, epoch_ms, &entries, &subjects);
+        self.problems.extend(unaccounted);
     }
 
     pub fn successful_writes(&self) -> usize {

@@ -3,6 +3,7 @@
 
 mod findings;
 mod okta;
+mod operator;
 mod processes;
 mod rest;
 
@@ -10,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::clock::Clock as _;
+use okta_anypoint::clock::{Clock as _, SystemClock};
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::lambda::http::{HttpEvent, answer};
+use okta_anypoint::provision::{Changes, Policy};
 use okta_anypoint::receiver::Receiver;
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::worker::{Pace, Worker};
@@ -27,13 +29,19 @@ use super::faults::Faults;
 use super::hand::Hand;
 use super::history::{History, Kinds, Step};
 use super::lambdas::Lambdas;
+use super::lies::Times;
+use super::wronged::Wanted;
 use crate::world::{SECRET, World};
+use operator::Operator;
 use processes::{INLINE_TIME, MovedClock, dynamodb_table, memory_table, second_process};
 
 pub use findings::End;
 
 /// Words of a reconcile that finds no linked account.
 const NONE_THERE: &str = "linked accounts is in the organization; nothing was changed";
+
+/// The owner of the organization at Anypoint.
+pub const OWNER: &str = "owner";
 
 /// A delivery that is over.
 struct Landed {
@@ -57,6 +65,12 @@ pub struct Rig {
     teams_ever_linked: BTreeSet<String>,
     account_emails: BTreeMap<String, String>,
     faults: Faults,
+    /// What Okta wanted, and whose everything ever was.
+    wanted: Wanted,
+    owners_ever: BTreeMap<String, BTreeSet<String>>,
+    groups_ever: BTreeMap<String, BTreeSet<String>>,
+    operator: Operator,
+    policy: Policy,
     /// The uuids of the events that were taken, and when the last event that was sent had happened.
     taken: BTreeSet<String>,
     last_sent_ms: i64,
@@ -82,6 +96,10 @@ impl Rig {
             let mut anypoint = world.anypoint();
             anypoint.member_read_lag = history.lag;
             anypoint.foreign_usernames.insert("taken".to_owned());
+            // An organization has its owner, whom nothing here touches.
+            anypoint
+                .add_user(OWNER, "Olga", "Owner", "owner@example.org")
+                .unwrap();
         }
         let lambdas = match kinds.binaries {
             true => {
@@ -91,9 +109,19 @@ impl Rig {
             }
             false => None,
         };
-        let (first, one) = second_process(&world);
-        let (second, two) = second_process(&world);
+        let (first, one) = second_process(&world, Changes::Apply);
+        let (second, two) = second_process(&world, Changes::Apply);
+        let times = match kinds.binaries {
+            true => Times::QUEUED,
+            false => Times::INLINE,
+        };
+        let operator = Operator::new(&world);
         Self {
+            wanted: Wanted::default(),
+            owners_ever: BTreeMap::new(),
+            groups_ever: BTreeMap::new(),
+            operator,
+            policy: history.policy.clone(),
             world,
             clock,
             receivers: [Arc::new(first), Arc::new(second)],
@@ -107,7 +135,7 @@ impl Rig {
             hand: Hand::default(),
             teams_ever_linked: BTreeSet::new(),
             account_emails: BTreeMap::new(),
-            faults: Faults::default(),
+            faults: Faults::new(times),
             taken: BTreeSet::new(),
             last_sent_ms: 0,
             counts: Counts::default(),
@@ -167,6 +195,9 @@ impl Rig {
                 self.faults.play(fault, &self.world, self.clock.now_ms());
                 Some(())
             }
+            Step::Lie(lie) => self.lie(lie).await,
+            Step::Approve(which) => self.approve(*which).await,
+            Step::Changes(changes) => self.change_to(*changes).await,
             by_hand @ (Step::HandUser { .. }
             | Step::SsoUser { .. }
             | Step::HandTeam { .. }
@@ -180,7 +211,12 @@ impl Rig {
             | Step::ForeignName { .. }
             | Step::RevokeTokens) => {
                 self.land().await;
+                let revokes = matches!(by_hand, Step::RevokeTokens);
+                if revokes && !self.faults.may_revoke(Remote::Anypoint) {
+                    return None;
+                }
                 self.watch().await;
+                self.faults.end_lie(&self.world);
                 let owners = self.owners().await;
                 let linked: BTreeSet<String> = self
                     .all_team_links()
@@ -188,18 +224,19 @@ impl Rig {
                     .into_values()
                     .map(|link| link.team_id.to_string())
                     .collect();
-                let done = {
-                    let mut anypoint = self.world.anypoint();
-                    let done = self.hand.does(by_hand, &mut anypoint, &owners, &linked);
-                    anypoint.let_reads_catch_up();
-                    done
-                };
-                if matches!(by_hand, Step::RevokeTokens) {
-                    self.faults.may_revoke(Remote::Anypoint);
-                }
+                let mut anypoint = self.world.anypoint();
+                let done = self.hand.does(by_hand, &mut anypoint, &owners, &linked);
+                anypoint.let_reads_catch_up();
                 done
             }
-            in_okta => self.okta(in_okta),
+            in_okta => {
+                let before_ms = SystemClock.now_ms();
+                let done = self.okta(in_okta);
+                let okta = self.world.okta.world();
+                self.wanted
+                    .note(&okta, &self.policy, before_ms, SystemClock.now_ms());
+                done
+            }
         }
     }
 
@@ -254,7 +291,10 @@ impl Rig {
         }
         // The binaries are killed at their calls instead.
         self.counts.cut_off += usize::from(crash.is_some());
-        let receiver = self.receivers[at].clone();
+        let receiver = match self.operator.receiver() {
+            Some(other) => other,
+            None => self.receivers[at].clone(),
+        };
         self.in_flight.spawn(async move {
             let event = json!({
                 "headers": {"authorization": SECRET},
@@ -308,6 +348,9 @@ impl Rig {
     /// The workers take their next batches, if they are free.
     async fn take_turns(&mut self) {
         let Some(lambdas) = &self.lambdas else { return };
+        if self.operator.changes() == Changes::Pause {
+            return;
+        }
         if self.turn.as_ref().is_some_and(|turn| !turn.is_finished()) {
             return;
         }

@@ -10,6 +10,7 @@ use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::OrganizationId;
 use okta_anypoint::ledger::DynamoDbLedger;
 use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::provision::{Changes, Policy};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::DynamoDbStore;
@@ -51,10 +52,14 @@ pub(super) async fn dynamodb_table(clock: Arc<MovedClock>) -> (Table, String) {
 }
 
 /// A receiver and a worker with connections and a token of their own, on the table of `world`.
-pub(super) fn second_process(world: &World) -> (Receiver, Arc<Worker>) {
+pub(super) fn second_process(world: &World, changes: Changes) -> (Receiver, Arc<Worker>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let http = HttpClient::new(clock.clone()).unwrap();
     let mut ports = world.ports.clone();
+    ports.policy = Arc::new(Policy {
+        changes,
+        ..(*ports.policy).clone()
+    });
     ports.okta = Okta::new(
         http.clone(),
         world.okta.base_url().parse().unwrap(),

@@ -9,6 +9,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::ledger::{Reason, Record};
+use okta_anypoint::provision::Changes;
 use okta_anypoint::worker::Verdict;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -23,16 +24,20 @@ const MOST_ROUNDS: usize = 12;
 impl Rig {
     /// Faults end; what is open is sent again until nothing is.
     pub async fn quiet(&mut self) {
+        self.change_to(Changes::Apply).await;
         self.land().await;
         self.watch().await;
-        self.counts.faults += self.faults.end(&self.world);
+        let (faults, lies) = self.faults.end(&self.world);
+        self.counts.faults += faults;
+        self.counts.lies += lies;
         let mut dice = StdRng::seed_from_u64(self.counts.steps as u64);
         let pool = std::mem::take(&mut self.pool);
         self.open.extend(pool);
         for _ in 0..MOST_ROUNDS {
             let mut open = std::mem::take(&mut self.open);
             if open.is_empty() {
-                return self.settle().await;
+                self.settle().await;
+                return self.release().await;
             }
             open.sort_by(|a, b| a.uuid.cmp(&b.uuid));
             open.dedup_by(|a, b| a.uuid == b.uuid);

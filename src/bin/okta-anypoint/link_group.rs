@@ -1,0 +1,170 @@
+//! `link-group` and `unlink-group`: a group and a team with another name.
+
+use anyhow::{Result, bail};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::ids::{OktaGroupId, Subject};
+use okta_anypoint::ledger::{AuditEntry, Lease};
+use okta_anypoint::provision::{Announced, Pairing, Provisioner};
+use okta_anypoint::store::{Linked, Origin, TeamLink};
+use serde_json::json;
+
+use crate::console::{Console, Verdict};
+use crate::table::{LOOK_TIME, Operator};
+use crate::{names, outlook, table};
+use okta_anypoint::insight::Planned;
+
+/// Pair an Okta group with an Anypoint team that has another name.
+///
+/// Writes the link only. The next event, or `push`, gives the team the group's name and members. What that
+/// would do is shown. The team has to be directly below the root team, and neither may have another link.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"okta_group\", \"team_id\", \"team_name\", \"next_name\", \"actions\": [{\"action\", \
+\"what\", \"reason\"}], \"failure\"}.
+
+Examples:
+  okta-anypoint link-group 'Anypoint Developers' developers
+  okta-anypoint link-group 00g1ab2cd3EF4gh5ij6 2f1d9a3e-0000-4000-8000-000000000002")]
+pub struct LinkArgs {
+    /// The Okta group: id or name.
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// The Anypoint team: id or name.
+    #[arg(value_name = "TEAM")]
+    team: String,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Unlink an Okta group from its Anypoint team. Neither is changed.
+///
+/// While the group is selected, its next event takes over a team of the group's name, or creates one.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --json: {\"okta_group\", \"unlinked\": the link that was there, or null}.
+
+Examples:
+  okta-anypoint unlink-group 'Anypoint Developers'")]
+pub struct UnlinkArgs {
+    /// The Okta group: id or name.
+    #[arg(value_name = "GROUP")]
+    group: String,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    operator.refuse_while_paused().await?;
+    let deadline = Deadline::within(LOOK_TIME);
+    let group = names::group(&operator, &args.group).await?;
+    let provisioner = Provisioner::new(operator.ports.clone());
+    let lease = operator.lease(&Subject::Group(group.clone())).await?;
+    let linked = async {
+        let pairing = provisioner
+            .look(deadline)
+            .pairing(&group, &args.team)
+            .await?;
+        say_renaming(console, &pairing)?;
+        write_link(&operator, &lease, &group, &pairing).await?;
+        Ok::<_, anyhow::Error>(pairing)
+    };
+    let linked = linked.await;
+    let is_new = |pairing: &&Pairing| pairing.link.is_none();
+    let change = linked
+        .as_ref()
+        .ok()
+        .filter(is_new)
+        .map(|pairing| AuditEntry {
+            id: Some(pairing.team.id.to_string()),
+            before: Some("not linked".to_owned()),
+            after: Some("linked".to_owned()),
+            ..operator.by_hand(&lease, "link_team")
+        });
+    operator.release(lease, change).await?;
+    let Pairing { team, name, .. } = linked?;
+    console.say(format!(
+        "Okta group {group} and Anypoint team {} (\"{}\") are linked.",
+        team.id, team.name
+    ))?;
+    let plan = provisioner
+        .preview_group(&group, Announced::default(), deadline)
+        .await?
+        .steps
+        .map(|steps| Planned::from_steps(&steps));
+    outlook::say_next(console, group.as_str(), &plan)?;
+    console.emit(&json!({
+        "okta_group": group,
+        "team_id": team.id,
+        "team_name": team.name,
+        "next_name": name,
+        "actions": plan.as_ref().ok(),
+        "failure": plan.as_ref().err().map(outlook::failure_json),
+    }))?;
+    Ok(Verdict::Done)
+}
+
+fn say_renaming(console: &Console, pairing: &Pairing) -> Result<()> {
+    let Pairing { team, name, .. } = pairing;
+    if team.name == *name {
+        return Ok(());
+    }
+    console.say(format!(
+        "The next look renames team {} from \"{}\" to \"{name}\".",
+        team.id, team.name
+    ))
+}
+
+async fn write_link(
+    operator: &Operator,
+    lease: &Lease,
+    group: &OktaGroupId,
+    pairing: &Pairing,
+) -> Result<()> {
+    let link = pairing.link.clone().unwrap_or_else(|| TeamLink {
+        team_id: pairing.team.id.clone(),
+        team_name: pairing.team.name.clone(),
+        origin: Origin::Adopted,
+    });
+    let store = &operator.table.store;
+    let linked = store.link_team(lease, group, &link, pairing.link.as_ref());
+    if let Linked::TakenBy(other) = linked.await? {
+        bail!(
+            "Anypoint team {} is linked to Okta group {other}; unlink them first: okta-anypoint \
+             unlink-group {other}",
+            link.team_id
+        );
+    }
+    Ok(())
+}
+
+pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
+    let operator = args.table.open().await?;
+    operator.refuse_while_paused().await?;
+    let group = names::group(&operator, &args.group).await?;
+    let store = &operator.table.store;
+    let lease = operator.lease(&Subject::Group(group.clone())).await?;
+    let link = store.team_link(&group).await;
+    let unlinked = store.unlink_team(&lease, &group).await;
+    let change = match (&link, &unlinked) {
+        (Ok(Some(link)), Ok(_)) => Some(AuditEntry {
+            id: Some(link.team_id.to_string()),
+            before: Some("linked".to_owned()),
+            after: Some("not linked".to_owned()),
+            ..operator.by_hand(&lease, "unlink_team")
+        }),
+        _ => None,
+    };
+    operator.release(lease, change).await?;
+    unlinked?;
+    let link = link?;
+    console.say(match &link {
+        Some(link) => format!(
+            "Okta group {group} and Anypoint team {} are unlinked; neither was changed.",
+            link.team_id
+        ),
+        None => format!("Okta group {group} was not linked."),
+    })?;
+    console.emit(&json!({"okta_group": group, "unlinked": link}))?;
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,208 @@
+//! `ATTRIBUTES`: from which of Okta's profiles an account's names and phone number are taken. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::okta::{AppUser, Profile, Source, User};
+
+/// An attribute of an account that follows Okta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// First name.
+    FirstName,
+    /// Last name.
+    LastName,
+    /// Phone number.
+    Phone,
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::FirstName, Self::LastName, Self::Phone];
+
+    /// The word in `ATTRIBUTES`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::Phone => "phone",
+        }
+    }
+
+    /// The attributes of the user's own profile that are taken when nothing else is there, in this order.
+    const fn base(self) -> &'static [&'static str] {
+        match self {
+            Self::FirstName => &["firstName"],
+            Self::LastName => &["lastName"],
+            Self::Phone => &["mobilePhone", "primaryPhone"],
+        }
+    }
+}
+
+/// Which attribute of which profile is asked first. What is not there, or is no text, is taken from the user's own
+/// profile, as everything is by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attributes(BTreeMap<Target, Source>);
+
+/// A value, and where Okta has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Taken<'a> {
+    /// The text, without spaces at its ends.
+    pub value: &'a str,
+    /// Where it is.
+    pub place: Place<'a>,
+}
+
+/// Where a value was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The source that `ATTRIBUTES` names.
+    Mapped(&'a Source),
+    /// The attribute of the user's own profile that is taken by default.
+    Base(&'static str),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mapped(source) => source.fmt(f),
+            Self::Base(name) => write!(f, "user.{name}"),
+        }
+    }
+}
+
+impl Attributes {
+    /// Says where a target is taken from. `false` when that was said before.
+    #[must_use]
+    pub fn insert(&mut self, target: Target, source: Source) -> bool {
+        self.0.insert(target, source).is_none()
+    }
+
+    /// Whether everything is taken from the user's own profile, as by default.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What has to be read of people.
+    pub fn sources(&self) -> Vec<&Source> {
+        self.0.values().collect()
+    }
+
+    /// The source of a target, when one is named.
+    pub fn source(&self, target: Target) -> Option<&Source> {
+        self.0.get(&target)
+    }
+
+    /// What an account gets, and where it is taken from.
+    pub fn take<'a>(
+        &'a self,
+        target: Target,
+        user: &'a User,
+        app_user: Option<&'a AppUser>,
+    ) -> Option<Taken<'a>> {
+        self.mapped(target, &user.profile, app_user).or_else(|| {
+            target.base().iter().find_map(|name| {
+                let place = Place::Base(name);
+                let value = user.profile.text(name)?;
+                Some(Taken { value, place })
+            })
+        })
+    }
+
+    fn mapped<'a>(
+        &'a self,
+        target: Target,
+        profile: &'a Profile,
+        app_user: Option<&'a AppUser>,
+    ) -> Option<Taken<'a>> {
+        let source = self.source(target)?;
+        let (value, place) = match source {
+            Source::App(name) => (app_user?.text(name)?, Place::Mapped(source)),
+            Source::User(name) => {
+                let mut base = target.base().iter();
+                let same = base.find(|base| **base == name.as_str());
+                let place = same.map_or(Place::Mapped(source), |base| Place::Base(base));
+                (profile.text(name.as_str())?, place)
+            }
+        };
+        Some(Taken { value, place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn user() -> User {
+        serde_json::from_value(json!({"id": "00u1", "status": "ACTIVE", "profile": {
+            "firstName": "Base", "lastName": "Family", "nickName": "Nick", "primaryPhone": "555-2"}}))
+        .unwrap()
+    }
+
+    fn app_user() -> AppUser {
+        serde_json::from_value(json!({"id": "00u1", "profile": {
+            "givenName": " App ", "familyName": " ", "mobile": 5550}}))
+        .unwrap()
+    }
+
+    fn taken(target: Target, source: &str, app_user: Option<&AppUser>) -> Option<(String, String)> {
+        let mut attributes = Attributes::default();
+        assert!(attributes.insert(target, source.parse().unwrap()));
+        let user = user();
+        let taken = attributes.take(target, &user, app_user)?;
+        Some((taken.value.to_owned(), taken.place.to_string()))
+    }
+
+    #[test]
+    fn the_named_source_comes_first_and_the_base_profile_stands_in() {
+        let app_user = app_user();
+        for (target, source, expected) in [
+            (
+                Target::FirstName,
+                "app.givenName",
+                Some(("App", "app.givenName")),
+            ),
+            (
+                Target::FirstName,
+                "app.none",
+                Some(("Base", "user.firstName")),
+            ),
+            (
+                Target::FirstName,
+                "user.nickName",
+                Some(("Nick", "user.nickName")),
+            ),
+            (
+                Target::FirstName,
+                "user.none",
+                Some(("Base", "user.firstName")),
+            ),
+            (
+                Target::LastName,
+                "app.familyName",
+                Some(("Family", "user.lastName")),
+            ),
+            (
+                Target::Phone,
+                "app.mobile",
+                Some(("555-2", "user.primaryPhone")),
+            ),
+        ] {
+            let expected = expected.map(|(value, place)| (value.to_owned(), place.to_owned()));
+            assert_eq!(taken(target, source, Some(&app_user)), expected, "{source}");
+        }
+        let unassigned = taken(Target::FirstName, "app.givenName", None).unwrap();
+        assert_eq!(unassigned.0, "Base");
+    }
+
+    #[test]
+    fn a_base_attribute_that_is_named_is_the_base() {
+        let mut attributes = Attributes::default();
+        let first = Target::FirstName;
+        assert!(attributes.insert(first, "user.firstName".parse().unwrap()));
+        let user = user();
+        let taken = attributes.take(first, &user, None).unwrap();
+        assert_eq!(taken.place, Place::Base("firstName"));
+    }
+}

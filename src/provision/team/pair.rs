@@ -1,0 +1,244 @@
+//! An operator pairs a group with a team that has another name.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::anypoint::Team;
+use crate::failure::{Cause, Failure, Side};
+use crate::ids::{OktaGroupId, TeamId};
+use crate::provision::evidence::{Announced, Evidence, Unpushed};
+use crate::provision::group::GroupState;
+use crate::provision::provisioner::Look;
+use crate::store::TeamLink;
+
+/// A group and the team that becomes its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairing {
+    /// The team as it is now.
+    pub team: Team,
+    /// The name that the next look gives it.
+    pub name: String,
+    /// The link that is there: to this team.
+    pub link: Option<TeamLink>,
+}
+
+impl Look<'_> {
+    /// Finds the team that an operator names by its id or name, and checks that it can become the team of
+    /// `group`. Changes nothing.
+    ///
+    /// # Errors
+    /// When the pairing is refused, or a remote or the table does not answer.
+    pub async fn pairing(&self, group: &OktaGroupId, team: &str) -> Result<Pairing, Failure> {
+        let (ports, policy) = (self.ports, &self.ports.policy);
+        let confirm = policy.confirm.0;
+        let nothing_seen = BTreeMap::new();
+        let now_ms = ports.clock.now_ms();
+        let evidence = Evidence::new(Announced::default(), &nothing_seen, now_ms, confirm);
+        if policy.excluded.groups.ids.contains(group) {
+            return Err(excluded(group));
+        }
+        let found = match self.group_state(group, &evidence).await?.0 {
+            GroupState::Pushed(found) => found,
+            GroupState::Excluded => return Err(excluded(group)),
+            GroupState::Unpushed(why) => return Err(unpushed(group, why)),
+        };
+        let teams = ports.anypoint.list_teams(self.deadline).await?.telling();
+        if !teams.is_complete() {
+            return Err(Failure::retryable(
+                Side::Anypoint,
+                "the list of teams is incomplete; nothing was linked",
+            ));
+        }
+        let teams = teams.items;
+        let team = team_of(team, &teams)?;
+        let link = ports.store.team_link(group).await?;
+        let present = Some(team.name.as_str());
+        let name = policy.team_names.team_name(group, found.name(), present)?;
+        let concerned: Vec<TeamId> = teams
+            .iter()
+            .filter(|other| other.id == team.id || other.name.eq_ignore_ascii_case(&name))
+            .map(|other| other.id.clone())
+            .collect();
+        let owners = ports.store.team_owners(&concerned).await?;
+        check_pairing(group, team, &name, link.as_ref(), &teams, &owners)?;
+        Ok(Pairing {
+            team: team.clone(),
+            name,
+            link,
+        })
+    }
+}
+
+fn excluded(group: &OktaGroupId) -> Failure {
+    Failure::permanent(
+        Side::Settings,
+        format!("EXCLUDE_GROUPS names group {group}; nothing was linked."),
+        "Take the group out of EXCLUDE_GROUPS first.",
+    )
+}
+
+fn unpushed(group: &OktaGroupId, why: Unpushed) -> Failure {
+    let advice = match why {
+        Unpushed::Gone => "Name a group that is there.",
+        Unpushed::NotAssigned => "Assign the group to the app first.",
+        Unpushed::NotSelected | Unpushed::NotListed => "Select the group with PUSH_GROUPS first.",
+    };
+    let why = why.as_str();
+    let what = format!("group {group} has no team: {why}; nothing was linked.");
+    Failure::permanent(Side::Okta, what, advice)
+}
+
+/// The team of an id or a name. The spelling decides between names that differ in their case only.
+fn team_of<'t>(text: &str, teams: &'t [Team]) -> Result<&'t Team, Failure> {
+    let by_id = teams.iter().find(|team| team.id.as_str() == text);
+    let spelt = teams.iter().find(|team| team.name == text);
+    if let Some(team) = by_id.or(spelt) {
+        return Ok(team);
+    }
+    let mut named = teams
+        .iter()
+        .filter(|team| team.name.eq_ignore_ascii_case(text));
+    match (named.next(), named.next()) {
+        (Some(team), None) => Ok(team),
+        (None, _) => Err(Failure::permanent(
+            Side::Anypoint,
+            format!("no team of this organization has the id or name \"{text}\"."),
+            "Name the team by its id, which is in the address of its page in Access Management.",
+        )),
+        (Some(one), Some(other)) => Err(Failure::permanent(
+            Side::Anypoint,
+            format!(
+                "the team name \"{text}\" is not unique: teams {} and {} have it.",
+                one.id, other.id
+            ),
+            "Name the team by its id.",
+        )),
+    }
+}
+
+/// Whether `team` may become the team of `group`, whose team is to be named `name`. Pure.
+///
+/// # Errors
+/// Permanent, when it may not, or a team that nobody gives up has that name.
+fn check_pairing(
+    group: &OktaGroupId,
+    team: &Team,
+    name: &str,
+    link: Option<&TeamLink>,
+    teams: &[Team],
+    owners: &HashMap<TeamId, OktaGroupId>,
+) -> Result<(), Failure> {
+    let refused = |what: String, advice: String| {
+        Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::LinkedElsewhere))
+    };
+    let misplaced = |what: &str| {
+        let what = format!("team {} {what}; nothing was linked.", team.id);
+        let advice = "Name an internal team directly below the root team.";
+        Err(Failure::permanent(Side::Anypoint, what, advice))
+    };
+    if let Some(link) = link
+        && link.team_id != team.id
+    {
+        return refused(
+            format!(
+                "group {group} is linked to team {} already; nothing was linked.",
+                link.team_id
+            ),
+            format!("Unlink it first: `okta-anypoint unlink-group {group}`."),
+        );
+    }
+    if let Some(other) = owners.get(&team.id).filter(|owner| *owner != group) {
+        return refused(
+            format!(
+                "team {} is linked to group {other}; nothing was linked.",
+                team.id
+            ),
+            format!("Unlink it first: `okta-anypoint unlink-group {other}`."),
+        );
+    }
+    if team.ancestors.is_empty() {
+        return misplaced("is a root team");
+    }
+    let root = teams.iter().find(|team| team.is_internal_root());
+    if !root.is_some_and(|root| team.is_child_of(&root.id)) {
+        return misplaced("is not directly below the root team");
+    }
+    let has_name = |other: &&Team| other.id != team.id && other.name.eq_ignore_ascii_case(name);
+    // A team of another group gives the name up.
+    let is_held = |other: &Team| owners.get(&other.id).is_some_and(|owner| owner != group);
+    if let Some(bearer) = teams.iter().filter(has_name).find(|other| !is_held(other)) {
+        let what = format!(
+            "team {} has the name \"{name}\", which team {} is to get; nothing was linked.",
+            bearer.id, team.id
+        );
+        let advice = "Rename or delete the team that has the name first.";
+        return Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::TeamNameTaken));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Origin;
+
+    fn teams() -> Vec<Team> {
+        let teams = json!([
+            {"team_id": "root", "team_name": "Acme", "team_type": "internal"},
+            {"team_id": "t1", "team_name": "Ops", "ancestor_team_ids": ["root"]},
+            {"team_id": "t2", "team_name": "ops", "ancestor_team_ids": ["root"]},
+            {"team_id": "t3", "team_name": "Devs", "ancestor_team_ids": ["root"]},
+            {"team_id": "deep", "team_name": "Deep", "ancestor_team_ids": ["root", "t3"]},
+        ]);
+        serde_json::from_value(teams).unwrap()
+    }
+
+    fn check(
+        team: &str,
+        name: &str,
+        link: Option<&str>,
+        owner: Option<&str>,
+    ) -> Result<(), String> {
+        let teams = teams();
+        let team = team_of(team, &teams).unwrap();
+        let link = link.map(|team| TeamLink {
+            team_id: TeamId::parse(team).unwrap(),
+            team_name: String::new(),
+            origin: Origin::Created,
+        });
+        let owner = owner.map(|owner| OktaGroupId::parse(owner).unwrap());
+        let owners = owner.map(|owner| (team.id.clone(), owner));
+        let owners = owners.into_iter().collect();
+        let group = OktaGroupId::parse("00g1").unwrap();
+        check_pairing(&group, team, name, link.as_ref(), &teams, &owners)
+            .map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn teams_are_named_by_id_or_unique_name() {
+        let teams = teams();
+        let id = |text| team_of(text, &teams).map(|team| team.id.to_string());
+        for (text, team) in [("t1", "t1"), ("ops", "t2"), ("Ops", "t1"), ("DEVS", "t3")] {
+            assert_eq!(id(text).unwrap(), team);
+        }
+        assert!(id("OPS").unwrap_err().to_string().contains("t1 and t2"));
+        assert!(!id("None").unwrap_err().is_retryable());
+    }
+
+    #[test]
+    fn a_team_becomes_the_groups_when_nothing_forbids_it() {
+        check("t3", "Engineers", None, None).unwrap();
+        check("t3", "Engineers", Some("t3"), Some("00g1")).unwrap();
+        for (team, name, link, owner, said) in [
+            ("root", "Engineers", None, None, "is a root team"),
+            ("deep", "Engineers", None, None, "not directly below"),
+            ("t3", "Engineers", None, Some("00g2"), "unlink-group 00g2"),
+            ("t3", "Engineers", Some("t1"), None, "unlink-group 00g1"),
+            ("t3", "Ops", None, None, "team t1 has the name"),
+        ] {
+            let refused = check(team, name, link, owner).unwrap_err();
+            assert!(refused.contains(said), "{team}: {refused}");
+        }
+    }
+}

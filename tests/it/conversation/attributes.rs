@@ -1,0 +1,123 @@
+//! `ATTRIBUTES`: names and phone number from the app user's profile, as Okta maps them.
+
+use std::sync::Arc;
+
+use okta_anypoint::provision::{Attributes, Policy, Target};
+use serde_json::{Value, json};
+
+use crate::world::{APP, World, worker};
+
+pub fn mapped() -> Policy {
+    let mut attributes = Attributes::default();
+    for (target, source) in [
+        (Target::FirstName, "app.firstName"),
+        (Target::LastName, "app.lastName"),
+        (Target::Phone, "app.mobilePhone"),
+    ] {
+        assert!(attributes.insert(target, source.parse().unwrap()));
+    }
+    Policy {
+        attributes,
+        ..Policy::default()
+    }
+}
+
+fn profile(value: Value) -> serde_json::Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+/// The app profile changes; Okta announces it.
+async fn map_to(world: &World, user: &str, changes: Value) {
+    world
+        .when(|okta| okta.update_app_profile(APP, user, profile(changes)))
+        .await;
+}
+
+#[tokio::test]
+async fn the_app_profile_wins_and_the_base_profile_stands_in() {
+    let world = World::with(mapped()).await;
+    let ann = world.assigned_user("ann").await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+
+    world.forget_traffic();
+    let changes = json!({"firstName": "Mapped", "mobilePhone": "555-0101"});
+    map_to(&world, &ann, changes).await;
+    assert_eq!(world.account("ann"), "Mapped Example 555-0101 enabled");
+    let with_mapping = world.calls();
+
+    // The base profile does not count any more where the app profile says something.
+    world
+        .when(|okta| {
+            let changes = [("firstName", json!("Base")), ("lastName", json!("Family"))];
+            okta.update_profile(&ann, &changes)
+        })
+        .await;
+    assert_eq!(world.account("ann"), "Mapped Family 555-0101 enabled");
+
+    // What is no text is not there.
+    map_to(
+        &world,
+        &ann,
+        json!({"firstName": {"odd": [1]}, "lastName": 7}),
+    )
+    .await;
+    assert_eq!(world.account("ann"), "Base Family 555-0101 enabled");
+
+    // The mapping costs no call.
+    let unmapped = World::new().await;
+    let ben = unmapped.assigned_user("ben").await;
+    unmapped.forget_traffic();
+    let change = [("firstName", json!("Benno"))];
+    unmapped
+        .when(|okta| okta.update_profile(&ben, &change))
+        .await;
+    assert_eq!(
+        unmapped.calls().len(),
+        with_mapping.len(),
+        "{with_mapping:?}"
+    );
+    unmapped.done();
+    world.done();
+}
+
+#[tokio::test]
+async fn a_new_account_gets_the_mapped_names_and_the_own_address() {
+    let world = World::with(mapped()).await;
+    let ann = world.user("ann");
+    let mut events = world.okta_does(|okta| okta.assign(APP, &ann));
+    let changes = json!({"lastName": "Mapped", "email": "other@acme.example"});
+    events.extend(world.okta_does(|okta| okta.update_app_profile(APP, &ann, profile(changes))));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "ann Mapped - enabled");
+    let email = world
+        .anypoint()
+        .user_by_username("ann")
+        .unwrap()
+        .email
+        .clone();
+    assert_eq!(email, "ann@acme.example");
+    world.done();
+}
+
+#[tokio::test]
+async fn unset_the_app_profile_does_not_count() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world.forget_traffic();
+    map_to(
+        &world,
+        &ann,
+        json!({"firstName": "Mapped", "mobilePhone": "555-0101"}),
+    )
+    .await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.writes(), 0);
+
+    // The same program with the setting takes it at the next look.
+    let mut ports = world.ports.clone();
+    ports.policy = Arc::new(mapped());
+    let subject = format!("user#{ann}").parse().unwrap();
+    crate::world::look_at(&worker(&ports), subject).await;
+    assert_eq!(world.account("ann"), "Mapped Example 555-0101 enabled");
+    world.done();
+}

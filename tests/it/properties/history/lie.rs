@@ -1,0 +1,136 @@
+//! Which lies can be told: wrong answers that are well-formed, and refusals that pass.
+
+/// A lie about one user or group, and an event that makes the program look there.
+#[derive(Debug, Clone)]
+pub struct LieStep {
+    pub kind: LieChoice,
+    pub user: usize,
+    pub group: usize,
+    pub at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LieChoice {
+    UserGone,
+    AppUserGone,
+    AllOfUserGone,
+    GroupsOfUserGone,
+    GroupsOfUserEmpty,
+    GroupsOfUserLackOne,
+    GroupsOfUserLackBuiltIn,
+    GroupGone,
+    AppGroupGone,
+    MembersGone,
+    MembersEmpty,
+    MembersLackOne,
+    MembersLate,
+    AppGroupsEmpty,
+    ForeignAbsence,
+    RefusedCredentials,
+    RefusedSession,
+    RefusedRight,
+    TeamMembersEmpty,
+    TeamsOfAccountEmpty,
+}
+
+/// How long a lie may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// Less than it takes until a second look: nothing else contradicts it.
+    Short,
+    /// Longer: another answer contradicts it, or it is no answer about anybody.
+    Long,
+}
+
+impl LieChoice {
+    pub const ALL: [Self; 20] = [
+        Self::UserGone,
+        Self::AppUserGone,
+        Self::AllOfUserGone,
+        Self::GroupsOfUserGone,
+        Self::GroupsOfUserEmpty,
+        Self::GroupsOfUserLackOne,
+        Self::GroupsOfUserLackBuiltIn,
+        Self::GroupGone,
+        Self::AppGroupGone,
+        Self::MembersGone,
+        Self::MembersEmpty,
+        Self::MembersLackOne,
+        Self::MembersLate,
+        Self::AppGroupsEmpty,
+        Self::ForeignAbsence,
+        Self::RefusedCredentials,
+        Self::RefusedSession,
+        Self::RefusedRight,
+        Self::TeamMembersEmpty,
+        Self::TeamsOfAccountEmpty,
+    ];
+
+    /// What it is called in the figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserGone => "user denied",
+            Self::AppUserGone => "assignment denied",
+            Self::AllOfUserGone => "everything of a user denied",
+            Self::GroupsOfUserGone => "groups of a user denied",
+            Self::GroupsOfUserEmpty => "groups of a user empty",
+            Self::GroupsOfUserLackOne => "groups of a user without one",
+            Self::GroupsOfUserLackBuiltIn => "groups of a user without the built-in one",
+            Self::GroupGone => "group denied",
+            Self::AppGroupGone => "assignment of a group denied",
+            Self::MembersGone => "members of a group denied",
+            Self::MembersEmpty => "members of a group empty",
+            Self::MembersLackOne => "members of a group without one",
+            Self::MembersLate => "members of a group late",
+            Self::AppGroupsEmpty => "groups of the app empty",
+            Self::ForeignAbsence => "404 that is not the service's",
+            Self::RefusedCredentials => "credentials refused",
+            Self::RefusedSession => "session over",
+            Self::RefusedRight => "right refused",
+            Self::TeamMembersEmpty => "members of a team empty",
+            Self::TeamsOfAccountEmpty => "teams of an account empty",
+        }
+    }
+
+    /// Whether nobody is misled: no answer, or one that is plainly not the service's.
+    pub fn is_honest(self) -> bool {
+        self == Self::ForeignAbsence || self.is_refusal()
+    }
+
+    /// Whether the caller is refused.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::RefusedCredentials | Self::RefusedSession | Self::RefusedRight
+        )
+    }
+
+    pub fn hides_members_of_teams(self) -> bool {
+        matches!(self, Self::TeamMembersEmpty | Self::TeamsOfAccountEmpty)
+    }
+
+    pub fn lasts(self) -> Lasts {
+        match self {
+            Self::UserGone
+            | Self::AppUserGone
+            | Self::AllOfUserGone
+            | Self::GroupsOfUserLackOne
+            | Self::AppGroupGone
+            | Self::TeamMembersEmpty
+            | Self::TeamsOfAccountEmpty => Lasts::Short,
+            Self::GroupsOfUserGone
+            | Self::GroupsOfUserEmpty
+            | Self::GroupsOfUserLackBuiltIn
+            | Self::GroupGone
+            | Self::MembersGone
+            | Self::MembersEmpty
+            | Self::MembersLackOne
+            | Self::MembersLate
+            | Self::AppGroupsEmpty
+            | Self::ForeignAbsence
+            | Self::RefusedCredentials
+            | Self::RefusedSession
+            | Self::RefusedRight => Lasts::Long,
+        }
+    }
+}
