@@ -70,7 +70,7 @@ impl Unread {
         }
     }
 
-    /// Nothing is reported users that are `excluded`.
+    /// Nothing is reported about users that are `excluded`.
     pub(in crate::schedule) fn note_users<T>(
         &mut self,
         listed: &Listed<T>,
@@ -82,7 +82,7 @@ impl Unread {
             .extend(unread.filter(|(user, _)| !excluded.contains(user)));
     }
 
-    /// Nothing is reported groups that are `excluded`.
+    /// Nothing is reported about groups that are `excluded`.
     pub(in crate::schedule) fn note_groups<T>(
         &mut self,
         listed: &Listed<T>,
