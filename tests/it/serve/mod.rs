@@ -14,6 +14,7 @@ mod measure;
 mod metrics;
 mod process;
 mod rig;
+mod safely;
 mod status;
 mod words;
 

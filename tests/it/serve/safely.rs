@@ -1,0 +1,136 @@
+//! An adoption on the running program: a dry run that changes nothing, then changes with a brake.
+
+use std::process::{Command, Output};
+
+use okta_anypoint::event::HOOK_EVENT_TYPES;
+use okta_anypoint::simulator::anypoint::AnypointSimulator;
+use okta_anypoint::simulator::okta::OktaSimulator;
+use serde_json::Value;
+
+use super::{APP, LONG, Remotes, Serve, eventually};
+
+/// A command on the file of `serve`.
+fn operate(remotes: &Remotes, arguments: &[&str]) -> Output {
+    let serve = remotes.command(&[]);
+    let mut command = Command::new(serve.get_program());
+    let settings = serve
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    command.env_clear().envs(settings).args(arguments);
+    command.arg("--data").arg(remotes.data()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn writes(okta: &OktaSimulator, anypoint: &AnypointSimulator) -> Vec<String> {
+    let of_okta = okta.traffic().writes();
+    let of_anypoint = anypoint.traffic().writes();
+    of_okta
+        .iter()
+        .chain(&of_anypoint)
+        .map(|request| format!("{} {}", request.method, request.path))
+        .collect()
+}
+
+/// The program as a newcomer first runs it, with every task on.
+fn first_run(remotes: &Remotes, changes: &str) -> Serve {
+    let often = [
+        "--catch-up-every",
+        "1s",
+        "--reconcile-every",
+        "1s",
+        "--import-every",
+        "1s",
+    ];
+    let mut command = remotes.command(&often);
+    command.envs([
+        ("CHANGES", changes),
+        ("IMPORT_MODE", "create"),
+        ("MAX_REMOVALS_PER_HOUR", "0"),
+    ]);
+    Serve::start(command, remotes.folder.path())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_brake() {
+    let remotes = Remotes::start().await;
+    // Someone new, someone who has an account, someone who is only in Anypoint, and a group.
+    let ada = remotes.user("ada");
+    remotes.assign(&ada);
+    let ben = remotes.user("ben");
+    remotes.assign(&ben);
+    {
+        let mut anypoint = remotes.anypoint.world();
+        anypoint
+            .add_user("ben", "Benjamin", "Other", "ben@acme.example")
+            .unwrap();
+        anypoint
+            .add_user("only_there", "Only", "There", "only.there@acme.example")
+            .unwrap();
+        let mut okta = remotes.okta.world();
+        let devs = okta.create_group("Devs").unwrap().id;
+        okta.assign_group(APP, &devs).unwrap();
+        okta.add_member(&devs, &ada).unwrap();
+    }
+    let serve = first_run(&remotes, "report");
+    remotes.register(&serve, &HOOK_EVENT_TYPES).await;
+    remotes.okta.traffic().clear();
+    remotes.anypoint.traffic().clear();
+    let cat = remotes.user("cat");
+    remotes.assign(&cat);
+    remotes.okta.world().suspend(&ben).unwrap();
+    assert!(remotes.okta.delivered(LONG).await);
+    // Each task has had several turns.
+    for (remote, path) in [
+        (remotes.okta.traffic(), "/api/v1/logs"),
+        (remotes.anypoint.traffic(), "/teams"),
+        (remotes.anypoint.traffic(), "/users"),
+    ] {
+        eventually(path, || remote.count(&http::Method::GET, path) >= 4).await;
+    }
+    serve.settled(&remotes).await;
+    assert_eq!(
+        writes(&remotes.okta, &remotes.anypoint),
+        Vec::<String>::new()
+    );
+    let events = operate(&remotes, &["events", "--json"]);
+    let events: Value = serde_json::from_slice(&events.stdout).unwrap();
+    let events = events["events"].as_array().unwrap().clone();
+    assert!(!events.is_empty());
+    for event in &events {
+        assert_eq!(event["dry_run"], true, "{event}");
+        assert_eq!(event["status"], "done", "{event}");
+    }
+    drop(serve);
+
+    // The first reconcile that applies takes up everything that was only planned.
+    let serve = first_run(&remotes, "apply");
+    let enabled = |name: &str| {
+        let world = remotes.anypoint.world();
+        world.user_by_username(name).map(|user| user.enabled)
+    };
+    eventually("accounts, and the team", || {
+        let has_team = remotes.anypoint.world().team_by_name("Devs").is_some();
+        enabled("ada") == Some(true) && enabled("cat") == Some(true) && has_team
+    })
+    .await;
+
+    // A wrong click is held, whatever the tasks do meanwhile; a person approves it.
+    remotes.okta.world().unassign(APP, &cat).unwrap();
+    eventually("held", || {
+        said(&operate(&remotes, &["held"])).contains(&cat)
+    })
+    .await;
+    assert_eq!(enabled("cat"), Some(true));
+    let approved = operate(&remotes, &["approve", &cat]);
+    assert!(approved.status.success(), "{}", said(&approved));
+    eventually("disabled", || enabled("cat") == Some(false)).await;
+    let history = said(&operate(&remotes, &["history", &cat]));
+    for action in ["create_account", "disable_account"] {
+        assert!(history.contains(action), "{history}");
+    }
+    serve.settled(&remotes).await;
+    remotes.nothing_unexpected();
+}
