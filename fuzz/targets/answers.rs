@@ -137,17 +137,17 @@ async fn call(remotes: &Remotes, which: u8) -> Result<(), CallError> {
     match which % 13 {
         0 => okta.user(&user, deadline).await.map(drop),
         1 => okta.app_user(&app, &user, deadline).await.map(drop),
-        2 => okta.app_users(&app, deadline).await.map(drop),
-        3 => okta.groups_of_user(&user, deadline).await.map(drop),
+        2 => okta.list_app_users(&app, &[], deadline).await.map(drop),
+        3 => okta.list_groups_of_user(&user, deadline).await.map(drop),
         4 => okta.group(&group, deadline).await.map(drop),
-        5 => okta.group_members(&group, deadline).await.map(drop),
-        6 => okta.app_groups(&app, deadline).await.map(drop),
+        5 => okta.list_group_members(&group, deadline).await.map(drop),
+        6 => okta.list_app_groups(&app, deadline).await.map(drop),
         7 => okta.users_with_email("a@acme.example", deadline).await.map(drop),
         8 => anypoint.account(&account, deadline).await.map(drop),
-        9 => anypoint.accounts(deadline).await.map(drop),
-        10 => anypoint.teams(deadline).await.map(drop),
-        11 => anypoint.members(&team, deadline).await.map(drop),
-        _ => anypoint.teams_of_account(&account, deadline).await.map(drop),
+        9 => anypoint.list_accounts(deadline).await.map(drop),
+        10 => anypoint.list_teams(deadline).await.map(drop),
+        11 => anypoint.list_members(&team, deadline).await.map(drop),
+        _ => anypoint.list_teams_of_account(&account, deadline).await.map(drop),
     }
 }
 
