@@ -94,6 +94,20 @@ impl Scheduler {
         self
     }
 
+    /// What a reconcile would do. Takes no lease and keeps no report: it writes nothing anywhere.
+    ///
+    /// # Errors
+    /// What kept it from planning.
+    pub async fn plan(&self, deadline: Deadline) -> Result<Summary, Failure> {
+        let begun = Instant::now();
+        let started_at = rfc3339(self.clock().now_ms());
+        let mut summary = Summary::new(Task::Reconcile, Mode::Report, started_at);
+        let mode = Some(Mode::Report);
+        Box::pin(self.work(Task::Reconcile, mode, deadline, &mut summary)).await?;
+        summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(summary)
+    }
+
     /// Runs `task`, in `mode` when one is given, else as the settings say.
     ///
     /// A run that finds another one at work ends at once with [`Outcome::Skipped`]. Every other run

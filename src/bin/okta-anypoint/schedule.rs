@@ -205,7 +205,11 @@ async fn once(
     let (bar, progress) = progress(console);
     let scheduler = Scheduler::new(operator.ports.clone(), queue, access.settings, metrics)
         .with_progress(progress);
-    let summary = scheduler.run(task, mode, Deadline::within(RUN_TIME)).await;
+    let deadline = Deadline::within(RUN_TIME);
+    let summary = match (task, mode) {
+        (Task::Reconcile, Some(Mode::Report)) => scheduler.plan(deadline).await,
+        _ => scheduler.run(task, mode, deadline).await,
+    };
     bar.finish_and_clear();
     Ok(summary?)
 }
