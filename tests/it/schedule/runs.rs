@@ -151,3 +151,21 @@ async fn progress_is_told() {
     );
     stage.end();
 }
+
+#[tokio::test]
+async fn a_plan_takes_no_lease_and_keeps_no_report() {
+    let stage = Stage::new().await;
+    stage.assigned("ann");
+    // A run that is at work keeps nobody from planning.
+    let at_work = stage
+        .table
+        .ledger
+        .lease("task#reconcile", Duration::from_secs(60));
+    assert!(matches!(at_work.await.unwrap(), Leased::Ours(_)));
+    let plan = stage.scheduler().plan(long()).await.unwrap();
+    assert_eq!((plan.mode, plan.differences.len()), (Mode::Report, 1));
+    let report = stage.table.documents.document("report#reconcile");
+    assert!(report.await.unwrap().is_none());
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    stage.end();
+}
