@@ -27,7 +27,7 @@ use futures_util::future::{Either, select};
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
-use crate::ledger::{Conclusion, Leased, keep};
+use crate::ledger::{Conclusion, Lease, Leased, keep};
 use crate::okta::{Okta, Scopes};
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::Queue;
@@ -102,8 +102,7 @@ impl Scheduler {
         let begun = Instant::now();
         let started_at = rfc3339(self.clock().now_ms());
         let mut summary = Summary::new(Task::Reconcile, Mode::Report, started_at);
-        let mode = Some(Mode::Report);
-        Box::pin(self.work(Task::Reconcile, mode, deadline, &mut summary)).await?;
+        Box::pin(self.reconcile(deadline, &mut summary)).await?;
         summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(summary)
     }
@@ -151,7 +150,7 @@ impl Scheduler {
         };
         let until = deadline.earlier_by(WRAP_UP);
         let work = async {
-            let work = Box::pin(self.work(task, mode, until, &mut summary));
+            let work = Box::pin(self.work(task, mode, &lease, until, &mut summary));
             let kept = Box::pin(keep(&**ledger, &lease, &[], until));
             match select(work, kept).await {
                 Either::Left((result, _)) => result,
@@ -187,6 +186,7 @@ impl Scheduler {
         &self,
         task: Task,
         mode: Option<Mode>,
+        lease: &Lease,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
@@ -204,7 +204,7 @@ impl Scheduler {
                 let shadow = (self.is_shadow() && !is_off).then_some(Mode::Report);
                 let mode = shadow.or(mode);
                 let with_rights = self.with_import_rights();
-                with_rights.import(mode, deadline, summary).await
+                with_rights.import(mode, lease, deadline, summary).await
             }
         }
     }

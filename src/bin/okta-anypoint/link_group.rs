@@ -55,7 +55,6 @@ pub struct UnlinkArgs {
 
 pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
-    operator.refuse_while_paused().await?;
     let deadline = Deadline::within(LOOK_TIME);
     let group = names::group(&operator, &args.group).await?;
     let provisioner = Provisioner::new(operator.ports.clone());
@@ -140,7 +139,6 @@ async fn write_link(
 
 pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
-    operator.refuse_while_paused().await?;
     let group = names::group(&operator, &args.group).await?;
     let store = &operator.table.store;
     let lease = operator.lease(&Subject::Group(group.clone())).await?;

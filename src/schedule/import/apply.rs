@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 use http::StatusCode;
 
+use super::begun::Begun;
 use super::done::{Done, Tally, from_to};
 use super::names::Names;
 use super::pair::OTHER_USERNAME;
@@ -65,6 +66,7 @@ impl Scheduler {
     pub(super) async fn carry_out(
         &self,
         work: Vec<Work>,
+        begun: &Begun<'_>,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
@@ -74,9 +76,14 @@ impl Scheduler {
                 summary.outcome = Outcome::Continues;
                 return Ok(());
             }
+            let to_create = portion
+                .iter()
+                .filter(|one| matches!(one, Work::Create { .. }))
+                .map(|one| one.account().id.clone());
+            self.note_begun(begun, to_create.collect()).await?;
             let mut running = Vec::with_capacity(portion.len());
             for one in portion {
-                running.push(self.act(one, deadline));
+                running.push(self.act(one, begun, deadline));
             }
             let mut stop = None;
             let ends = join_all(running).await;
@@ -124,15 +131,21 @@ impl Scheduler {
         Ok(self.people.check_app(app, deadline).await?)
     }
 
-    async fn act(&self, work: &Work, deadline: Deadline) -> (Tally, Result<(), Halt>) {
+    async fn act(
+        &self,
+        work: &Work,
+        begun: &Begun<'_>,
+        deadline: Deadline,
+    ) -> (Tally, Result<(), Halt>) {
         let mut done = Done::nothing_of(work);
-        let end = Box::pin(self.act_counted(work, deadline, &mut done)).await;
+        let end = Box::pin(self.act_counted(work, begun, deadline, &mut done)).await;
         (done.tally, end)
     }
 
     async fn act_counted(
         &self,
         work: &Work,
+        begun: &Begun<'_>,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
@@ -158,6 +171,7 @@ impl Scheduler {
             ..Conclusion::default()
         };
         self.ports.ledger.conclude(lease, conclusion).await?;
+        begun.settle(&work.account().id);
         end
     }
 
@@ -245,7 +259,10 @@ impl Scheduler {
             // Perhaps our own call, whose answer was lost.
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
                 match okta.user_by_login(email, deadline).await? {
-                    Some(user) => user,
+                    Some(user) => {
+                        done.unanswered(action::CREATE_USER, &user.id);
+                        user
+                    }
                     None => return Err(error.into()),
                 }
             }

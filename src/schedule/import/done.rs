@@ -11,7 +11,7 @@ use crate::ledger::{AuditEntry, Lease};
 pub(super) type Tally = Vec<&'static str>;
 
 /// Stands in `event_type` of an import's audit entries.
-const IMPORT: &str = "import";
+pub(super) const IMPORT: &str = "import";
 
 /// What was done for one account.
 pub(super) struct Done<'w> {
@@ -50,9 +50,14 @@ impl<'w> Done<'w> {
     /// Notes a write that may have been done: its answer is missing.
     pub(super) fn doubt(&mut self, action: &'static str, id: impl ToString, error: &CallError) {
         if error.class() == Class::Retryable && !error.is_refusal() {
-            let entry = self.change(AuditEntry::INTERRUPTED, id);
-            entry.why = Some(format!("{action} was not answered and may have been done"));
+            self.unanswered(action, id);
         }
+    }
+
+    /// Notes a write that may have been done.
+    pub(super) fn unanswered(&mut self, action: &'static str, id: impl ToString) {
+        let entry = self.change(AuditEntry::INTERRUPTED, id);
+        entry.why = Some(format!("{action} was not answered and may have been done"));
     }
 
     /// The audit entries of the run.

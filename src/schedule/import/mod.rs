@@ -19,6 +19,7 @@
 //! every mode; `okta.users.manage` and `okta.apps.manage` in mode `create` only.
 
 mod apply;
+mod begun;
 mod done;
 mod names;
 mod pair;
@@ -36,11 +37,13 @@ use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
 use crate::ids::{OktaUserId, Subject};
+use crate::ledger::Lease;
 use crate::okta::User;
 use crate::provision::{Step, standing};
 use crate::settings::ImportMode;
 use crate::store::{Origin, UserLink};
 
+use begun::Begun;
 use names::Names;
 use pair::{By, Holder, Index, Match, People, Refused};
 
@@ -87,6 +90,7 @@ impl Scheduler {
     pub(super) async fn import(
         &self,
         asked: Option<Mode>,
+        lease: &Lease,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
@@ -126,8 +130,12 @@ impl Scheduler {
         if summary.mode == Mode::Report {
             return Ok(());
         }
+        let begun = Begun::left_over(lease);
+        self.settle_begun(&begun, &people.accounts, deadline)
+            .await?;
         drop(people);
-        self.carry_out(work, deadline, summary).await
+        let end = self.carry_out(work, &begun, deadline, summary).await;
+        end.and(self.write_begun(&begun).await)
     }
 
     async fn plan_import(

@@ -225,7 +225,7 @@ async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_settled_by_hand_waits_while_changes_are_held_back() {
+async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -239,29 +239,24 @@ async fn what_is_settled_by_hand_waits_while_changes_are_held_back() {
     let link: &[&str] = &["link", &user, &account, "--data", file];
     let unlink: &[&str] = &["unlink", &user, "--data", file];
 
-    let report = [("CHANGES", "report")];
-    desk.run_with(&report, reset)
-        .await
-        .expect(1)
-        .says("CHANGES=report");
-    for command in [reset, link, unlink] {
-        desk.run_with(&[("CHANGES", "pause")], command)
+    for changes in ["report", "pause"] {
+        let setting = [("CHANGES", changes)];
+        desk.run_with(&setting, reset)
             .await
             .expect(1)
-            .says("CHANGES=pause");
+            .says(&format!("CHANGES={changes}"));
+        // Pairs are the operator's, and neither side is changed.
+        for command in [unlink, link] {
+            desk.run_with(&setting, command).await.expect(0);
+        }
     }
     desk.on_file(&["pause"]).await.expect(0);
-    for command in [reset, link, unlink] {
-        let refused = desk.run(command).await.expect(1);
-        refused.says("okta-anypoint resume");
+    let refused = desk.run(reset).await.expect(1);
+    refused.says("okta-anypoint resume");
+    for command in [unlink, link] {
+        desk.run(command).await.expect(0);
     }
     desk.on_file(&["resume"]).await.expect(0);
-    assert!(!desk.wrote());
-
-    // Pairs are the operator's: a dry run wants them, and neither side is changed.
-    for command in [unlink, link] {
-        desk.run_with(&report, command).await.expect(0);
-    }
     assert!(!desk.wrote());
     desk.run(reset).await.expect(0);
     assert!(desk.wrote());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use okta_anypoint::ledger::AuditEntry;
+use okta_anypoint::ledger::{AuditEntry, Conclusion};
 use okta_anypoint::schedule::Task;
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::fault::{Fault, FaultKind};
@@ -107,41 +107,117 @@ async fn a_user_whom_another_run_works_on_is_not_changed() {
     stage.end();
 }
 
+/// Runs an import until `is_done`, and drops it there. The next run's clock is past every lease.
+async fn cut_off(stage: &Stage, path: &str, is_done: impl Fn() -> bool) {
+    let fault = Fault::new(path, FaultKind::Delay(Duration::from_secs(60)));
+    let fault = fault.on(Method::POST).once().after_effect();
+    stage.okta.traffic().inject(fault);
+    let done = async {
+        for _ in 0..600 {
+            if is_done() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("Okta was never written to");
+    };
+    tokio::select! {
+        _ = stage.run(Task::Import) => panic!("the import was to be cut off"),
+        () = done => {}
+    }
+    stage.okta.traffic().remove_all_faults();
+    stage.clock.advance(Duration::from_secs(200));
+}
+
 /// The successor is another import: it finds the user assigned, and links.
 #[tokio::test]
 async fn the_successor_of_an_import_that_was_cut_off_says_so() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
-    let fault = Fault::new(
-        &format!("/api/v1/apps/{APP}/users"),
-        FaultKind::Delay(Duration::from_secs(60)),
-    );
-    let fault = fault.on(Method::POST).once().after_effect();
-    stage.okta.traffic().inject(fault);
-    let assigned = async {
-        let is_assigned = || {
-            let world = stage.okta.world();
-            !world.apps[APP].users.is_empty()
-        };
-        for _ in 0..600 {
-            if is_assigned() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("nobody was assigned");
-    };
-    tokio::select! {
-        _ = stage.run(Task::Import) => panic!("the import was to be cut off"),
-        () = assigned => {}
-    }
+    let is_assigned = || !stage.okta.world().apps[APP].users.is_empty();
+    cut_off(&stage, &format!("/api/v1/apps/{APP}/users"), is_assigned).await;
     let id = user(&stage, "ann@acme.example");
     assert_eq!(history(&stage, &id).await, []);
-    stage.okta.traffic().remove_all_faults();
-    stage.clock.advance(Duration::from_secs(200));
     stage.run(Task::Import).await;
     let entries = history(&stage, &id).await;
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
+    stage.end();
+}
+
+/// Before Okta answers there is no user to lease: the note of the task says what was about to be created.
+#[tokio::test]
+async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    let is_created = || !stage.okta.world().users.is_empty();
+    cut_off(&stage, "/api/v1/users", is_created).await;
+    let id = user(&stage, "ann@acme.example");
+    assert_eq!(history(&stage, &id).await, []);
+    stage.run(Task::Import).await;
+    let entries = history(&stage, &id).await;
+    assert_eq!(
+        actions(&entries),
+        [AuditEntry::INTERRUPTED, "assign_app", "link"]
+    );
+    assert_eq!(entries[0].after.as_deref(), Some(AuditEntry::NOT_KNOWN));
+    assert_eq!(entries[0].username.as_deref(), Some("ann"));
+
+    // It is told once.
+    stage.run(Task::Import).await;
+    assert_eq!(history(&stage, &id).await.len(), 3);
+    stage.end();
+}
+
+/// The note is about what was created: a run that was cut off before leaves nothing to tell.
+#[tokio::test]
+async fn a_user_who_was_not_created_is_not_told_of() {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    let fault = Fault::status("/api/v1/users", 501, "{}").on(Method::POST);
+    stage.okta.traffic().inject(fault.once());
+    assert!(stage.try_run(Task::Import, None).await.is_err());
+    assert!(stage.okta.world().users.is_empty());
+    stage.run(Task::Import).await;
+    let id = user(&stage, "ann@acme.example");
+    assert_eq!(
+        actions(&history(&stage, &id).await),
+        ["create_okta_user", "assign_app", "link"]
+    );
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_import() {
+    let stage = stage_of(ImportMode::Create).await;
+    stage.native("ann");
+    let slow = FaultKind::Delay(Duration::from_millis(500));
+    let fault = Fault::new("/api/v1/users", slow).on(Method::POST).once();
+    stage.okta.traffic().inject(fault.after_effect());
+    let ledger = &*stage.table.ledger;
+    let other = async {
+        loop {
+            let found = {
+                let world = stage.okta.world();
+                world
+                    .find_user("ann@acme.example")
+                    .map(|user| user.id.clone())
+            };
+            match found {
+                Some(id) => return crate::world::lease(ledger, &id, Duration::from_secs(60)).await,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let (summary, other) = tokio::join!(stage.run(Task::Import), other);
+    assert_eq!(summary.problems.len(), 1, "{:?}", summary.problems);
+    ledger.conclude(other, Conclusion::default()).await.unwrap();
+    let id = user(&stage, "ann@acme.example");
+    assert_eq!(history(&stage, &id).await, []);
+    stage.run(Task::Import).await;
+    assert_eq!(
+        actions(&history(&stage, &id).await),
+        [AuditEntry::INTERRUPTED, "assign_app", "link"]
+    );
     stage.end();
 }
 

@@ -134,3 +134,107 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     serve.settled(&remotes).await;
     remotes.nothing_unexpected();
 }
+
+/// The team of an operator's choice, somebody to be left alone, a failure that is mended, and what the doctor says:
+/// each by a command beside the running program.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbox() {
+    let mut remotes = Remotes::start().await;
+    remotes.settings.push(("EXCLUDE_USERS", "max@*,svc-*"));
+    let max = remotes.user("max");
+    let sso = "4a7c0f7e-0000-4000-8000-000000000001".to_owned();
+    let developers = {
+        let mut anypoint = remotes.anypoint.world();
+        anypoint.identity_provider = Some(sso);
+        anypoint
+            .add_user("max", "Max", "Other", "max@acme.example")
+            .unwrap();
+        anypoint.add_team("Developers", None).unwrap()
+    };
+    let serve = remotes.serve(&["--reconcile-every", "1s", "--catch-up-every", "off"]);
+    remotes.register(&serve, &HOOK_EVENT_TYPES).await;
+
+    // What is to be paired by hand waits for the pair.
+    let engineers = {
+        let mut okta = remotes.okta.world();
+        okta.create_group("Engineers").unwrap().id
+    };
+    // What is under way at a pause ends.
+    assert!(remotes.okta.delivered(LONG).await);
+    serve.settled(&remotes).await;
+    expect(&remotes, &["pause"], 0, "paused");
+    let (ada, robot) = (remotes.user("ada"), remotes.user("svc-robot"));
+    {
+        let mut okta = remotes.okta.world();
+        okta.assign_group(APP, &engineers).unwrap();
+        for user in [&ada, &max, &robot] {
+            okta.add_member(&engineers, user).unwrap();
+        }
+    }
+    assert!(remotes.okta.delivered(LONG).await);
+    expect(
+        &remotes,
+        &["link-group", "Engineers", "Developers"],
+        0,
+        "renames team",
+    );
+    expect(&remotes, &["resume"], 0, "");
+    eventually("the team has the group's name and member", || {
+        let world = remotes.anypoint.world();
+        let is_renamed = world.teams[&developers].name == "Engineers";
+        is_renamed && world.members_of(&developers) == ["ada"]
+    })
+    .await;
+
+    // A failure stands in the inbox until a later look ends well.
+    let kim = remotes.user("kim");
+    {
+        let mut okta = remotes.okta.world();
+        okta.assign_with_username(APP, &kim, "kim doe!").unwrap();
+    }
+    eventually("a failure", || {
+        said(&operate(&remotes, &["events", "--failed"])).contains(&kim)
+    })
+    .await;
+    expect(
+        &remotes,
+        &["doctor"],
+        1,
+        "1 user or group: username_invalid",
+    );
+    {
+        let mut okta = remotes.okta.world();
+        okta.set_app_username(APP, &kim, "kim_doe").unwrap();
+    }
+    expect(&remotes, &["push", &kim], 0, "done");
+    let failed = said(&operate(&remotes, &["events", "--failed"]));
+    assert!(!failed.contains(&kim), "{failed}");
+    // The rig's hook has another name than the one that `hook register` makes.
+    for says in [
+        "open failures: none",
+        "a deactivation disables the native one only",
+    ] {
+        expect(&remotes, &["doctor"], 1, says);
+    }
+
+    // Nobody touched the people who are left alone.
+    serve.settled(&remotes).await;
+    expect(&remotes, &["explain", &max], 0, "EXCLUDE_USERS");
+    let world = remotes.anypoint.world();
+    assert!(world.user_by_username("svc-robot").is_none());
+    let account = world.user_by_username("max").unwrap();
+    assert_eq!((&*account.last_name, account.enabled), ("Other", true));
+    drop(world);
+    remotes.nothing_unexpected();
+}
+
+fn expect(remotes: &Remotes, arguments: &[&str], code: i32, says: &str) {
+    let output = operate(remotes, arguments);
+    let told = format!(
+        "{arguments:?}: {}\n{}",
+        said(&output),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert!(told.contains(says), "{says:?} is not in {told}");
+}

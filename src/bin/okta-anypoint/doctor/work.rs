@@ -43,11 +43,7 @@ fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
         0 => group.ok("open failures", "none"),
         some => group.wrong(
             "open failures",
-            format!(
-                "{} wait for somebody: {}",
-                users_and_groups(some),
-                causes(Class::Permanent)
-            ),
+            format!("{}: {}", users_and_groups(some), causes(Class::Permanent)),
             format!(
                 "Run `okta-anypoint events --failed{option}`: it says what to fix. Then replay or dismiss them."
             ),

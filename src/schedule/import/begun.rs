@@ -1,0 +1,149 @@
+//! The Okta users that an import is about to create: a write-ahead note in the memo of the task's lease.
+//!
+//! Until Okta answers there is no user to lease, so a run that dies then leaves nothing in that user's audit trail.
+//! The note names the accounts, is written before the first of them is acted on, and keeps an account until its
+//! creation is on record. The next run settles what is left over before it does anything else. Not guaranteed:
+//! an entry for a run that died and was followed by no import for a week (the memo goes away then).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use super::done::{IMPORT, from_to};
+use super::{action, pair};
+use crate::anypoint::Account;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::ids::{AccountId, OktaUserId, Subject};
+use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, Recorded, SUBJECT_WAIT, lease_within};
+use crate::schedule::Scheduler;
+
+const CUT_OFF: &str =
+    "an import was cut off, or kept out by another run, after it may have created this user";
+
+/// The accounts whose Okta users may have been created without an audit entry.
+pub(super) struct Begun<'r> {
+    /// The lease on the task.
+    lease: &'r Lease,
+    accounts: Mutex<BTreeSet<AccountId>>,
+    /// The memo as it stands in the table.
+    written: tokio::sync::Mutex<Option<String>>,
+}
+
+impl<'r> Begun<'r> {
+    /// What the runs before left over. A memo that cannot be read counts as empty.
+    pub(super) fn left_over(lease: &'r Lease) -> Self {
+        let noted = lease
+            .memo()
+            .and_then(|memo| serde_json::from_str(memo).ok());
+        Self {
+            lease,
+            accounts: Mutex::new(noted.unwrap_or_default()),
+            written: tokio::sync::Mutex::new(lease.memo().map(str::to_owned)),
+        }
+    }
+
+    /// The creation is on record, or there was none.
+    pub(super) fn settle(&self, account: &AccountId) {
+        self.change(|accounts| accounts.remove(account));
+    }
+
+    /// Changes the set, and gives what it is then.
+    fn change<T>(&self, by: impl FnOnce(&mut BTreeSet<AccountId>) -> T) -> BTreeSet<AccountId> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        by(&mut accounts);
+        accounts.clone()
+    }
+}
+
+impl Scheduler {
+    /// Notes that these accounts' Okta users are about to be created.
+    pub(super) async fn note_begun(
+        &self,
+        begun: &Begun<'_>,
+        accounts: Vec<AccountId>,
+    ) -> Result<(), Failure> {
+        begun.change(|noted| noted.extend(accounts));
+        self.write_begun(begun).await
+    }
+
+    /// Writes the note, if it has changed.
+    pub(super) async fn write_begun(&self, begun: &Begun<'_>) -> Result<(), Failure> {
+        let accounts = begun.change(|_| ());
+        let memo = (!accounts.is_empty()).then(|| serde_json::json!(accounts).to_string());
+        let mut written = begun.written.lock().await;
+        if *written == memo {
+            return Ok(());
+        }
+        match self
+            .ports
+            .ledger
+            .write_memo(begun.lease, memo.clone())
+            .await?
+        {
+            Recorded::Written => *written = memo,
+            Recorded::Superseded => return Err(begun.lease.lost()),
+        }
+        Ok(())
+    }
+
+    /// Puts into the audit trails what the runs before may have created.
+    pub(super) async fn settle_begun(
+        &self,
+        begun: &Begun<'_>,
+        accounts: &HashMap<AccountId, Account>,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let left_over = begun.change(|_| ());
+        for id in &left_over {
+            let account = accounts.get(id);
+            let email = account.and_then(pair::email_of);
+            let user = match email {
+                Some(email) => self.people.user_by_login(email, deadline).await?,
+                None => None,
+            };
+            let is_settled = match (account, user) {
+                (Some(account), Some(user)) => self.settle_one(account, &user.id, deadline).await?,
+                _ => true,
+            };
+            if is_settled {
+                begun.settle(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the audit trail of `user` says that an import created them, now or before.
+    async fn settle_one(
+        &self,
+        account: &Account,
+        user: &OktaUserId,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let ledger = &*self.ports.ledger;
+        let subject = Subject::User(user.clone()).to_string();
+        let lease = match lease_within(ledger, &subject, deadline, SUBJECT_WAIT).await? {
+            Leased::Ours(lease) => lease,
+            Leased::Busy { .. } => return Ok(false),
+        };
+        let history = ledger.history(&subject, 0).await?;
+        let is_told = |entry: &AuditEntry| {
+            entry.action == action::CREATE_USER || entry.why.as_deref() == Some(CUT_OFF)
+        };
+        let mut conclusion = Conclusion::default();
+        if lease.took_over() || !history.iter().any(is_told) {
+            let now_ms = self.clock().now_ms();
+            let mut entry = AuditEntry {
+                id: Some(user.to_string()),
+                username: Some(account.username.clone()),
+                why: Some(CUT_OFF.to_owned()),
+                event_type: Some(IMPORT.to_owned()),
+                ..AuditEntry::new(&lease, AuditEntry::INTERRUPTED, now_ms)
+            };
+            from_to(&mut entry, "no user", AuditEntry::NOT_KNOWN);
+            entry.log();
+            conclusion.audit.push(entry);
+        }
+        ledger.conclude(lease, conclusion).await?;
+        Ok(true)
+    }
+}
