@@ -136,6 +136,15 @@ impl Entry for TeamOfAccount {
 }
 
 impl TeamOfAccount {
+    /// The same membership, as the team's list shows it.
+    pub fn of_member(id: TeamId, member: &Member) -> Self {
+        Self {
+            id,
+            kind: member.kind,
+            is_assigned_via_external_groups: member.is_assigned_via_external_groups,
+        }
+    }
+
     /// A team of which only the id could be read: the membership is nobody's to end.
     pub fn unread(id: TeamId) -> Self {
         Self {
@@ -216,13 +225,31 @@ impl Anypoint {
         team: &TeamId,
         deadline: Deadline,
     ) -> Result<Option<Listed<Member>>, CallError> {
+        self.members(team, &[("identity_type", "user")], deadline)
+            .await
+    }
+
+    /// The membership of one account; `None` when it is not in the team, or there is no such team.
+    pub async fn member(
+        &self,
+        team: &TeamId,
+        account: &AccountId,
+        deadline: Deadline,
+    ) -> Result<Option<Member>, CallError> {
+        let query = [("identity_type", "user"), ("member_ids", account.as_str())];
+        let found = self.members(team, &query, deadline).await?;
+        let mut items = found.into_iter().flat_map(|found| found.items);
+        Ok(items.find(|member| member.id == *account))
+    }
+
+    async fn members(
+        &self,
+        team: &TeamId,
+        query: &[(&str, &str)],
+        deadline: Deadline,
+    ) -> Result<Option<Listed<Member>>, CallError> {
         let path = format!("/teams/{}/members", segment(team.as_str()));
-        let call = self.organization_call(
-            "list the team's members",
-            Method::GET,
-            &path,
-            &[("identity_type", "user")],
-        );
+        let call = self.organization_call("list the team's members", Method::GET, &path, query);
         let members: Option<Listed<Member>> = if_found(self.read_list(&call, deadline).await)?;
         // A misspelt or unknown filter is dropped silently by the service, so look again here.
         let is_user = |member: &Member| {

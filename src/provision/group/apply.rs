@@ -12,12 +12,13 @@ use http::StatusCode;
 
 use super::look::{GroupState, went_away};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
-use crate::failure::Failure;
+use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
+use crate::provision::user::contradiction;
 use crate::store::Tenure;
 
 /// Accounts that are read at once.
@@ -26,6 +27,8 @@ const AT_ONCE: usize = 5;
 const MAX_LEAVERS: usize = 100;
 /// How often one look is repeated because the team went away under it.
 const MAX_LOOKS: usize = 3;
+/// Accounts that are asked for their teams where the team's list shows nobody.
+const ASKED_OF_AN_EMPTY_LIST: usize = 20;
 /// Up to this many people are verified by their own groups, more by the group's list.
 const VERIFIED_ONE_BY_ONE: usize = 20;
 
@@ -85,12 +88,12 @@ impl Work<'_> {
                     other => Some(other?),
                 };
                 let mut view = self.look.members(group, link).await?;
-                let done = self.progress.applied.iter().skip(before);
-                if done
-                    .into_iter()
-                    .any(|done| done.action == action::ADOPT_TEAM)
-                {
+                let done = &self.progress.applied[before..];
+                let did = |what| done.iter().any(|done| done.action == what);
+                if did(action::ADOPT_TEAM) {
                     view.reads = Reads::PerhapsPast;
+                } else if !did(action::CREATE_TEAM) {
+                    self.ask_whom_an_empty_list_lacks(&mut view).await?;
                 }
                 view
             }
@@ -191,6 +194,28 @@ impl Work<'_> {
         self.look.ask_leavers(group, now, &wanted.listed).await?;
         self.keep_only(plan, view, now);
         Ok(leavers.len() - now.len())
+    }
+
+    /// A list that shows nobody in a team that was there before may be wrong, and to put a maintainer in again makes a
+    /// plain member of them. So some of those whom it lacks are asked for their own teams.
+    async fn ask_whom_an_empty_list_lacks(&self, view: &mut GroupView) -> Result<(), Failure> {
+        let (Some(link), GroupWanted::Team(wanted), Some(found)) =
+            (&view.link, &view.wanted, &mut view.found)
+        else {
+            return Ok(());
+        };
+        if found.is_empty() {
+            let lacking = &wanted.accounts[..wanted.accounts.len().min(ASKED_OF_AN_EMPTY_LIST)];
+            let inside = self.look.in_team(&link.team_id, lacking).await?;
+            if !inside.is_empty() && lacking.len() < wanted.accounts.len() {
+                return Err(contradiction(
+                    Side::Anypoint,
+                    "the team's list of members is empty, and the teams of some accounts name it",
+                ));
+            }
+            *found = self.look.members_found(inside).await?;
+        }
+        Ok(())
     }
 
     /// Takes out no more than these.

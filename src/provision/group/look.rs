@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::plan::{GroupView, GroupWanted, MemberFound, Owner, Reads, WantedMembers};
-use crate::anypoint::Member;
+use crate::anypoint::{Member, TeamOfAccount};
 use crate::failure::{Cause, Failure, Side};
 use crate::http::{Extent, Listed};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
@@ -103,11 +103,15 @@ impl Look<'_> {
         if ports.policy.groups == GroupSelection::Assigned {
             if ports.okta.is_app_group(&ports.app, group, deadline).await? {
                 return Err(contradiction(
+                    Side::Okta,
                     "there is no such group, and it is assigned to the app",
                 ));
             }
         } else if (ports.okta.list_group_members(group, deadline).await?).is_some() {
-            return Err(contradiction("there is no such group, and it has members"));
+            return Err(contradiction(
+                Side::Okta,
+                "there is no such group, and it has members",
+            ));
         }
         Ok(())
     }
@@ -177,7 +181,10 @@ impl Look<'_> {
         let ports = self.ports;
         let listed = ports.okta.list_group_members(group, self.deadline).await?;
         let Some(members) = listed.map(Listed::telling) else {
-            return Err(contradiction("the group is there, and its members are not"));
+            return Err(contradiction(
+                Side::Okta,
+                "the group is there, and its members are not",
+            ));
         };
         let mut assignments = self.assignments(&members.items).await?;
         assignments.unread.extend(members.ids_unread());
@@ -356,10 +363,37 @@ impl Look<'_> {
                 });
             }
             if let Some(what) = try_join_all(reads).await?.into_iter().flatten().next() {
-                return Err(contradiction(&what));
+                return Err(contradiction(Side::Okta, &what));
             }
         }
         Ok(())
+    }
+
+    /// The accounts of these that are in the team, by their own teams. What kind of members they are is not looked
+    /// at: these memberships are nobody's to end.
+    pub(super) async fn in_team(
+        &self,
+        team: &TeamId,
+        accounts: &[AccountId],
+    ) -> Result<Vec<Member>, Failure> {
+        let anypoint = &self.ports.anypoint;
+        let mut found = Vec::new();
+        for batch in accounts.chunks(AT_ONCE) {
+            let mut reads = Vec::with_capacity(batch.len());
+            for account in batch {
+                reads.push(anypoint.list_teams_of_account(account, self.deadline));
+            }
+            for (account, teams) in batch.iter().zip(try_join_all(reads).await?) {
+                let is_inside = |teams: &Listed<TeamOfAccount>| {
+                    let unread = teams.ids_unread().any(|id: TeamId| id == *team);
+                    unread || teams.items.iter().any(|found| found.id == *team)
+                };
+                if teams.is_some_and(|teams| is_inside(&teams)) {
+                    found.push(Member::unread(account.clone()));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The users of these who are in the group, by their own groups.

@@ -19,7 +19,7 @@ use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
 use crate::provision::policy::{GroupSelection, Selected, TeamRemoval};
 use crate::provision::provisioner::Look;
 use crate::provision::wanted::{Unwanted, Wanted, wanted};
-use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, Tenure};
+use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure};
 
 /// The document that says that links which `TEAM_REMOVAL=keep` gives up have been given up.
 pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
@@ -110,6 +110,7 @@ impl Look<'_> {
         )?;
         if let (Some(_), Some(None)) = (&user, &groups) {
             return Err(contradiction(
+                Side::Okta,
                 "the user is there, and the user's groups are not",
             ));
         }
@@ -131,13 +132,37 @@ impl Look<'_> {
             anypoint.account(account, self.deadline),
             anypoint.list_teams_of_account(account, self.deadline),
         )?;
-        let teams = teams.map(|listed| {
-            let listed = listed.telling();
-            let unread: Vec<TeamOfAccount> =
-                listed.ids_unread().map(TeamOfAccount::unread).collect();
-            listed.items.into_iter().chain(unread).collect()
-        });
-        Ok(found.map(|account| (account, teams.unwrap_or_default())))
+        let Some(account) = found else {
+            return Ok(None);
+        };
+        let Some(listed) = teams.map(Listed::telling) else {
+            return Err(contradiction(
+                Side::Anypoint,
+                "the account is there, and its teams are not",
+            ));
+        };
+        let unread: Vec<TeamOfAccount> = listed.ids_unread().map(TeamOfAccount::unread).collect();
+        Ok(Some((
+            account,
+            listed.items.into_iter().chain(unread).collect(),
+        )))
+    }
+
+    /// An account is in the root team at least, so a list that names no team is not believed: the lists of the
+    /// teams that it is to be in are asked for it. To put a maintainer in again would make a plain member of them.
+    async fn ask_teams_for(
+        &self,
+        account: &AccountId,
+        links: impl Iterator<Item = &TeamLink> + Send,
+    ) -> Result<Vec<TeamOfAccount>, Failure> {
+        let anypoint = &self.ports.anypoint;
+        let mut teams = Vec::new();
+        for link in links {
+            let team = &link.team_id;
+            let found = anypoint.member(team, account, self.deadline).await?;
+            teams.extend(found.map(|member| TeamOfAccount::of_member(team.clone(), &member)));
+        }
+        Ok(teams)
     }
 
     /// The account of the wanted username, when it is not the linked one.
@@ -227,24 +252,39 @@ impl Look<'_> {
         user: &OktaUserId,
         wanted: Wanted,
         known: &UserKnown<'_>,
-        linked: Option<WithTeams>,
-        named: Option<(NamedAccount, Vec<TeamOfAccount>)>,
+        mut linked: Option<WithTeams>,
+        mut named: Option<(NamedAccount, Vec<TeamOfAccount>)>,
         okta: &OktaSide,
     ) -> Result<UserView, Failure> {
         let selected = match &wanted {
             Wanted::Account(_) => self.selected(okta),
             Wanted::Nothing(_) | Wanted::Excluded => Vec::new(),
         };
-        let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
-        let named_teams = named.as_ref().map_or(&[][..], |(_, teams)| teams);
         let mut groups: HashSet<&OktaGroupId> = selected.iter().map(|group| &group.id).collect();
         groups.extend(known.distrusted);
         let groups: Vec<OktaGroupId> = groups.into_iter().cloned().collect();
         let fresh = &known.memory.fresh_teams;
-        let shown = linked_teams.iter().chain(named_teams).map(|team| &team.id);
+        let of_linked = linked.iter().flat_map(|(_, teams)| teams);
+        let shown = of_linked.chain(named.iter().flat_map(|(_, teams)| teams));
+        let shown = shown.map(|team| &team.id);
         let teams: HashSet<&TeamId> = shown.chain(fresh.keys()).collect();
         let teams: Vec<TeamId> = teams.into_iter().cloned().collect();
         let (links, mut owners) = self.ports.store.team_pairs(&groups, &teams).await?;
+        let of_linked = linked.iter_mut().map(|(account, teams)| (&*account, teams));
+        let of_named = named
+            .iter_mut()
+            .map(|(named, teams)| (&named.account, teams));
+        for (account, teams) in of_linked.chain(of_named) {
+            if teams.is_empty() {
+                *teams = self.ask_teams_for(&account.id, links.values()).await?;
+                let asked = links.iter().filter(|(_, link)| {
+                    let is_asked = |team: &TeamOfAccount| team.id == link.team_id;
+                    teams.iter().any(is_asked)
+                });
+                owners.extend(asked.map(|(group, link)| (link.team_id.clone(), group.clone())));
+            }
+        }
+        let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
         let mut distrusted = HashSet::new();
         for (group, link) in &links {
             if known.distrusted.contains(group) {
@@ -418,21 +458,23 @@ fn check_contradictions(okta: &OktaSide, evidence: &Evidence) -> Result<(), Fail
     }
     if is_assigned {
         return Err(contradiction(
+            Side::Okta,
             "there is no such user, and the user is assigned to the app",
         ));
     }
     if okta.groups.is_some() {
         return Err(contradiction(
+            Side::Okta,
             "there is no such user, and the user is in groups",
         ));
     }
     Ok(())
 }
 
-pub(in crate::provision) fn contradiction(what: &str) -> Failure {
+pub(in crate::provision) fn contradiction(side: Side, what: &str) -> Failure {
     Failure::retryable(
-        Side::Okta,
-        format!("two answers of Okta contradict each other: {what}; nothing was changed"),
+        side,
+        format!("two answers of {side} contradict each other: {what}; nothing was changed"),
     )
     .because(Cause::Contradiction)
 }

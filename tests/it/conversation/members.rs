@@ -1,5 +1,6 @@
 //! Contract §4: who is in a team, and who is left alone there.
 
+use http::Method;
 use okta_anypoint::ids::AccountId;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
@@ -215,6 +216,60 @@ async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
     assert_eq!(kind(&world), "maintainer");
     world.when(|okta| okta.remove_member(&devs, &ann)).await;
     assert_eq!(kind(&world), "maintainer");
+    world.done();
+}
+
+/// An empty list of Anypoint: who is in the team all the same is not put in again, because that would make a plain member
+/// of a maintainer. Somebody who is really missing is.
+#[tokio::test]
+async fn a_maintainer_whom_an_empty_list_lacks_stays_one() {
+    let empty = r#"{"data":[],"total":0}"#;
+    for of_team in [true, false] {
+        let (world, devs, ann) = devs_with_ann(Policy::default()).await;
+        let ben = world.assigned_user("ben").await;
+        let (team, boss) = (team_id(&world, "Devs"), world.account_id("ann"));
+        {
+            let mut anypoint = world.anypoint();
+            anypoint.add_member(&team, &boss, "maintainer").unwrap();
+        }
+        let path = if of_team {
+            format!("/teams/{team}/members")
+        } else {
+            format!("/users/{boss}/teams")
+        };
+        let lie = Fault::status(&path, 200, empty).on(Method::GET).once();
+        let lie = world.anypoint.traffic().inject(lie);
+        if of_team {
+            world.okta_does(|okta| okta.add_member(&devs, &ben));
+            look_at_group(&worker(&world.ports), &devs).await;
+            assert_eq!(world.team("Devs"), "ann ben");
+        } else {
+            world.look_again(&ann).await;
+        }
+        assert_eq!(world.anypoint.traffic().fired(lie), 1);
+        let kind = {
+            let anypoint = world.anypoint();
+            let member = &anypoint.teams[&team].members[&boss];
+            member.membership_type.clone()
+        };
+        assert_eq!(kind, "maintainer", "of the team: {of_team}");
+        world.done();
+    }
+}
+
+/// The service's own 404 for the teams of an account that is there.
+#[tokio::test]
+async fn an_account_without_its_teams_is_a_contradiction() {
+    let (world, _, ann) = devs_with_ann(Policy::default()).await;
+    let path = format!("/users/{}/teams", world.account_id("ann"));
+    let lie = Fault::status(&path, 404, r#"{"message":"not found"}"#).once();
+    world.anypoint.traffic().inject(lie);
+    let hint = world.hint(&ann);
+    assert_eq!(world.deliver(&hint).await, 503);
+    let record = world.record(&hint[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("contradiction"));
+    assert!(record.error.unwrap().contains("two answers of Anypoint"));
+    assert_eq!(world.team("Devs"), "ann");
     world.done();
 }
 
