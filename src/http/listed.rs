@@ -39,6 +39,12 @@ pub enum Extent {
 }
 
 impl Extent {
+    /// Whose list it is, if it does not hold everybody.
+    #[must_use]
+    pub fn fault_of(self, side: Side) -> Option<Side> {
+        (self == Self::Incomplete).then_some(side)
+    }
+
     /// Whether both lists hold everybody.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

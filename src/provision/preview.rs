@@ -7,8 +7,8 @@ use super::step::Step;
 use super::team::TeamPlan;
 use super::user::{UserKnown, UserPlan, UserView, plan_user};
 use crate::deadline::Deadline;
-use crate::failure::Failure;
-use crate::http::Extent;
+use crate::failure::{Failure, Side};
+
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::Group;
 use crate::store::{Memory, Origin, TeamLink};
@@ -71,7 +71,7 @@ impl UserPreview {
 impl GroupPreview {
     fn excluded(evidence: Evidence) -> Self {
         let view = GroupView {
-            extent: Extent::Complete,
+            incomplete: None,
             wanted: GroupWanted::Excluded,
             link: None,
             found: None,
@@ -237,7 +237,8 @@ impl Look<'_> {
             TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team) => {
                 let link = linked(team.clone());
                 let (found, extent) = self.found_members(Some(&link)).await?;
-                view.extent = view.extent.and(extent);
+                let of_anypoint = extent.fault_of(Side::Anypoint);
+                view.incomplete = view.incomplete.or(of_anypoint);
                 view.found = Some(found.unwrap_or_default());
                 view.link = Some(link);
             }

@@ -92,7 +92,8 @@ impl Work<'_> {
                 let did = |what| done.iter().any(|done| done.action == what);
                 if did(action::ADOPT_TEAM) {
                     view.reads = Reads::PerhapsPast;
-                } else if !did(action::CREATE_TEAM) {
+                }
+                if !did(action::CREATE_TEAM) {
                     self.ask_whom_an_empty_list_lacks(&mut view).await?;
                 }
                 view

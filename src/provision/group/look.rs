@@ -144,7 +144,7 @@ impl Look<'_> {
             found,
             below,
             reads: Reads::Present,
-            extent,
+            incomplete: extent.fault_of(Side::Anypoint),
         })
     }
 
@@ -168,7 +168,9 @@ impl Look<'_> {
             found,
             below: 0,
             reads: Reads::Present,
-            extent: in_team.and(in_group),
+            incomplete: in_group
+                .fault_of(Side::Okta)
+                .or(in_team.fault_of(Side::Anypoint)),
         })
     }
 

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::failure::{Cause, Failure, Side};
-use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, TeamId};
 use crate::provision::evidence::{Evidence, Finding, Unpushed, Weight};
 use crate::provision::policy::{Policy, TeamRemoval};
@@ -97,8 +96,8 @@ pub struct GroupView {
     pub below: usize,
     /// What the list of the team's members is worth.
     pub reads: Reads,
-    /// Whether the lists hold everybody. Lists that do not add, and take nobody out.
-    pub extent: Extent,
+    /// Whose list does not hold everybody. Such a list adds, and takes nobody out.
+    pub incomplete: Option<Side>,
 }
 
 /// What the list of a team's members is worth.
@@ -171,17 +170,17 @@ pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> Gro
             );
         }
     }
-    if view.extent == Extent::Incomplete {
-        plan.take_nobody_out();
+    if let Some(side) = view.incomplete {
+        plan.take_nobody_out(side);
     }
     plan
 }
 
 impl GroupPlan {
-    fn take_nobody_out(&mut self) {
+    fn take_nobody_out(&mut self, side: Side) {
         let what = "a list has an entry without a readable id, so nobody is taken out by it; missing members were put \
                     in";
-        let failure = Failure::retryable(Side::Okta, what).because(Cause::Unreadable);
+        let failure = Failure::retryable(side, what).because(Cause::Unreadable);
         self.refused = Some(failure);
         self.remove.clear();
         self.believed.clear();
@@ -402,7 +401,7 @@ mod tests {
             found,
             below: 0,
             reads: Reads::Present,
-            extent: Extent::Complete,
+            incomplete: None,
         }
     }
 
@@ -474,10 +473,14 @@ mod tests {
     #[test]
     fn lists_that_do_not_hold_everybody_add_and_take_nobody_out() {
         let mut pushed = view(members(&["stays", "missing"]), Some(mixed()));
-        pushed.extent = Extent::Incomplete;
+        pushed.incomplete = Some(Side::Anypoint);
         let found = plan(&pushed, &Policy::default());
         assert_eq!((found.remove.len(), found.add.len()), (0, 1));
-        assert_eq!(found.refused.unwrap().cause, Cause::Unreadable);
+        let refused = found.refused.unwrap();
+        assert_eq!(
+            (refused.side, refused.cause),
+            (Side::Anypoint, Cause::Unreadable)
+        );
         assert!(found.believed.is_empty() && found.doubted.is_empty());
         pushed.wanted = GroupWanted::Nothing(Unpushed::Gone);
         for team_removal in [TeamRemoval::Empty, TeamRemoval::Delete] {

@@ -342,11 +342,15 @@ impl<'a> World<'a> {
         }
         // Nothing follows for somebody who could not be read.
         people.kept.extend(self.unread_members());
-        let whole = pushed.extent == Extent::Complete
-            && lists == Extent::Complete
-            && team.is_none_or(|team| !self.read.unread.incomplete_teams.contains(team));
+        let unread = &self.read.unread;
+        let of_team = team.filter(|team| unread.incomplete_teams.contains(*team));
+        let of_okta = pushed.extent.and(unread.extent(&[Source::AppUsers]));
+        let of_anypoint = unread.extent(&[Source::Accounts]);
         GroupView {
-            extent: extent(whole),
+            incomplete: of_okta
+                .fault_of(Side::Okta)
+                .or(of_anypoint.fault_of(Side::Anypoint))
+                .or(of_team.map(|_| Side::Anypoint)),
             wanted: GroupWanted::Team(people),
             link: team.map(|team| TeamLink {
                 team_id: team.clone(),
@@ -362,14 +366,18 @@ impl<'a> World<'a> {
     /// What was seen of a linked team whose group is not pushed (any more).
     pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
         let unread = &self.read.unread;
-        let whole = self.people_extent() == Extent::Complete
-            && unread.extent(&[Source::Groups, Source::Teams]) == Extent::Complete
-            && !unread.incomplete_teams.contains(&link.team_id);
+        let of_okta = unread.extent(&[Source::AppUsers, Source::Groups]);
+        let of_anypoint = unread.extent(&[Source::Accounts, Source::Teams]);
+        let deletes = self.policy.team_removal == TeamRemoval::Delete;
         // A team that could not be read may hang below this one.
-        let below_is_known =
-            unread.teams.is_empty() || self.policy.team_removal != TeamRemoval::Delete;
+        let is_unread = unread.incomplete_teams.contains(&link.team_id)
+            || (deletes && !unread.teams.is_empty());
+        let of_anypoint = of_anypoint.fault_of(Side::Anypoint);
         GroupView {
-            extent: extent(whole && below_is_known),
+            incomplete: of_okta
+                .fault_of(Side::Okta)
+                .or(of_anypoint)
+                .or(is_unread.then_some(Side::Anypoint)),
             wanted: GroupWanted::Nothing(Unpushed::NotListed),
             found: self.found_members(&link.team_id),
             below: {
@@ -472,14 +480,6 @@ impl<'a> World<'a> {
             .accounts
             .get(account)
             .is_some_and(Account::is_enabled)
-    }
-}
-
-fn extent(whole: bool) -> Extent {
-    if whole {
-        Extent::Complete
-    } else {
-        Extent::Incomplete
     }
 }
 

@@ -42,9 +42,6 @@ pub struct Faults {
     lied_about: BTreeSet<String>,
     /// Whether Okta showed the past as the present, once: that can be about everybody.
     pub was_stale: bool,
-    /// The remotes that refused calls. A new token that helped nothing is not followed by another for a minute, so
-    /// their tokens are not revoked any more.
-    refused: BTreeSet<Remote>,
     /// The remotes whose tokens were revoked since a run was last at its end.
     revoked: BTreeSet<Remote>,
 }
@@ -70,7 +67,6 @@ impl Faults {
             lie: None,
             lied_about: BTreeSet::new(),
             was_stale: false,
-            refused: BTreeSet::new(),
             revoked: BTreeSet::new(),
         }
     }
@@ -97,9 +93,6 @@ impl Faults {
             Lasts::Short => self.times.short,
             Lasts::Long => self.times.long,
         };
-        if step.kind.is_refusal() {
-            self.refused.insert(remote);
-        }
         let id = traffic(world, remote).inject(fault.lasting(lasts));
         if misleads {
             self.lie = Some((remote, id, Instant::now() + lasts));
@@ -187,7 +180,7 @@ impl Faults {
 
     /// Whether the tokens of this remote may be revoked; from now on they are.
     pub fn may_revoke(&mut self, remote: Remote) -> bool {
-        !self.refused.contains(&remote) && self.revoked.insert(remote)
+        self.revoked.insert(remote)
     }
 
     /// All runs are over.

@@ -158,13 +158,6 @@ impl Hand {
         Some(())
     }
 
-    /// Whether anybody was made a maintainer, or a member by an external group, by hand. A list that does not
-    /// show them lets the program put them in again, as plain members.
-    pub fn made_special(&self) -> bool {
-        let is_special = |member: &Member| member.membership_type != "member" || member.external;
-        self.members.values().any(is_special)
-    }
-
     fn note_account(&mut self, anypoint: &AnypointWorld, id: &str) {
         if let Some(noted) = self.accounts.get_mut(id) {
             *noted = anypoint.users[id].clone();

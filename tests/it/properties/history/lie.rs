@@ -105,10 +105,6 @@ impl LieChoice {
         )
     }
 
-    pub fn hides_members_of_teams(self) -> bool {
-        matches!(self, Self::TeamMembersEmpty | Self::TeamsOfAccountEmpty)
-    }
-
     pub fn lasts(self) -> Lasts {
         match self {
             Self::UserGone

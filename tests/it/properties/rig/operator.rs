@@ -72,9 +72,6 @@ impl Rig {
     /// Tells a lie about somebody who is wanted, and makes the program look: before, to have something to
     /// take away, and while it is told.
     pub(super) async fn lie(&mut self, step: &LieStep) -> Option<()> {
-        if step.kind.hides_members_of_teams() && self.hand.made_special() {
-            return None;
-        }
         let someone = self.someone(step)?;
         self.hint(&someone.hint(step.kind), step.at);
         self.land().await;
