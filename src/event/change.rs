@@ -71,6 +71,7 @@ impl Change {
             kind: self.event_type.clone(),
             subject: self.subject.to_string(),
             published: self.published.clone(),
+            actor: self.actor.as_ref().map(ToString::to_string),
             reason: self.reason.clone(),
         }
     }

@@ -31,4 +31,4 @@ pub use delivery::{NotADelivery, read_delivery};
 pub use log_event::{Ignored, Reading, read_log_events};
 #[cfg(feature = "local")]
 pub use types::app_event_types;
-pub use types::{HOOK_EVENT_TYPES, LOG_EVENT_TYPES};
+pub use types::{Asks, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, asks};

@@ -13,43 +13,95 @@ pub(super) enum SubjectRule {
     GroupOfOurApp,
 }
 
-type Row = (&'static str, SubjectRule);
+/// What an event type asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// An account that can sign in.
+    Access,
+    /// No account that can.
+    NoAccess,
+    /// Another username: one account ends, another begins.
+    Username,
+    /// Other names, or another phone number.
+    Profile,
+    /// To be in a team.
+    Membership,
+    /// Not to be in a team any more.
+    NoMembership,
+    /// A team.
+    Team,
+    /// No team.
+    NoTeam,
+    /// A team of another name, or none.
+    TeamName,
+}
+
+type Row = (&'static str, SubjectRule, Asks);
 
 /// The types that Okta can deliver to a hook (Okta, "Event types", tag `event-hook-eligible`).
 const OF_HOOKS: &[Row] = &[
-    ("application.user_membership.add", SubjectRule::UserOfOurApp),
+    (
+        "application.user_membership.add",
+        SubjectRule::UserOfOurApp,
+        Asks::Access,
+    ),
     (
         "application.user_membership.remove",
         SubjectRule::UserOfOurApp,
+        Asks::NoAccess,
     ),
     (
         "application.user_membership.update",
         SubjectRule::UserOfOurApp,
+        Asks::Username,
     ),
-    ("user.lifecycle.create", SubjectRule::User),
-    ("user.lifecycle.activate", SubjectRule::User),
-    ("user.lifecycle.reactivate", SubjectRule::User),
-    ("user.lifecycle.suspend", SubjectRule::User),
-    ("user.lifecycle.unsuspend", SubjectRule::User),
-    ("user.lifecycle.deactivate", SubjectRule::User),
-    ("user.lifecycle.delete.initiated", SubjectRule::User),
-    ("user.account.update_profile", SubjectRule::User),
-    ("group.user_membership.add", SubjectRule::User),
-    ("group.user_membership.remove", SubjectRule::User),
-    ("group.lifecycle.create", SubjectRule::Group),
-    ("group.lifecycle.delete", SubjectRule::Group),
-    ("group.profile.update", SubjectRule::Group),
+    ("user.lifecycle.create", SubjectRule::User, Asks::Access),
+    ("user.lifecycle.activate", SubjectRule::User, Asks::Access),
+    ("user.lifecycle.reactivate", SubjectRule::User, Asks::Access),
+    ("user.lifecycle.suspend", SubjectRule::User, Asks::NoAccess),
+    ("user.lifecycle.unsuspend", SubjectRule::User, Asks::Access),
+    (
+        "user.lifecycle.deactivate",
+        SubjectRule::User,
+        Asks::NoAccess,
+    ),
+    (
+        "user.lifecycle.delete.initiated",
+        SubjectRule::User,
+        Asks::NoAccess,
+    ),
+    (
+        "user.account.update_profile",
+        SubjectRule::User,
+        Asks::Profile,
+    ),
+    (
+        "group.user_membership.add",
+        SubjectRule::User,
+        Asks::Membership,
+    ),
+    (
+        "group.user_membership.remove",
+        SubjectRule::User,
+        Asks::NoMembership,
+    ),
+    ("group.lifecycle.create", SubjectRule::Group, Asks::Team),
+    ("group.lifecycle.delete", SubjectRule::Group, Asks::NoTeam),
+    ("group.profile.update", SubjectRule::Group, Asks::TeamName),
     (
         "group.application_assignment.add",
         SubjectRule::GroupOfOurApp,
+        Asks::Team,
     ),
     (
         "group.application_assignment.remove",
         SubjectRule::GroupOfOurApp,
+        Asks::NoTeam,
     ),
     (
         "group.application_assignment.update",
         SubjectRule::GroupOfOurApp,
+        Asks::Team,
     ),
 ];
 
@@ -58,10 +110,12 @@ const OF_THE_LOG: &[Row] = &[
     (
         "application.user_membership.change_username",
         SubjectRule::UserOfOurApp,
+        Asks::Username,
     ),
     (
         "application.user_membership.restore",
         SubjectRule::UserOfOurApp,
+        Asks::Access,
     ),
 ];
 
@@ -97,6 +151,12 @@ pub(super) fn rule_for_hook(event_type: &str) -> Option<SubjectRule> {
 /// As [`rule_for_hook`], with the types that only the System Log shows.
 pub(super) fn rule_for_log(event_type: &str) -> Option<SubjectRule> {
     rule_in(OF_THE_LOG, event_type).or_else(|| rule_for_hook(event_type))
+}
+
+/// What an event of this type asks for; `None` when it is only to be looked at.
+pub fn asks(event_type: &str) -> Option<Asks> {
+    let mut rows = OF_HOOKS.iter().chain(OF_THE_LOG);
+    rows.find(|row| row.0 == event_type).map(|row| row.2)
 }
 
 fn rule_in(rows: &[Row], event_type: &str) -> Option<SubjectRule> {

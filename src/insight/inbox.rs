@@ -177,6 +177,7 @@ mod tests {
             error_class: Some(failed.0),
             error_code: Some(failed.1.to_owned()),
             applied: None,
+            actor: None,
             reason: None,
             waits_until_ms: None,
             waits_for: None,

@@ -87,7 +87,7 @@ impl AuditEntry {
     pub fn log(&self) {
         let fields = (!self.fields.is_empty()).then(|| self.fields.join(", "));
         tracing::info!(
-            target: "audit",
+            target: "okta_anypoint::audit",
             subject = self.subject,
             action = self.action,
             id = self.id,

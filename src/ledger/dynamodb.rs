@@ -282,10 +282,13 @@ impl DynamoDbLedger {
             }
             Reason::Replay | Reason::Approval => "#status <> :in_progress",
         };
-        let because = match work.reason {
-            Some(_) => ", reason = :reason",
-            None => "",
-        };
+        let asked = [("actor", &work.actor), ("reason", &work.reason)];
+        let asked = asked.map(|(name, value)| Some((name, value.as_ref()?)));
+        let because: String = asked
+            .iter()
+            .flatten()
+            .map(|(name, _)| format!(", {name} = :{name}"))
+            .collect();
         let forget = match reason {
             Reason::Delivery => "",
             Reason::Replay | Reason::Approval => ", applied",
@@ -317,8 +320,8 @@ impl DynamoDbLedger {
             .expression_attribute_values(":expires_at", number(now.expires_at))
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":one", number(1));
-        if let Some(reason) = &work.reason {
-            update = update.expression_attribute_values(":reason", text(reason));
+        for (name, value) in asked.into_iter().flatten() {
+            update = update.expression_attribute_values(format!(":{name}"), text(value));
         }
         if reason == Reason::Delivery {
             update = update

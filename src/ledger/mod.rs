@@ -62,6 +62,7 @@
 //!     kind: "letter".to_owned(),
 //!     subject: "recipient#1".to_owned(),
 //!     published: "2026-03-02T09:15:04Z".to_owned(),
+//!     actor: None,
 //!     reason: None,
 //! };
 //! let Outcome::Claimed(claim) = ledger.claim(&work, &lease, Reason::Delivery).await? else {
@@ -109,6 +110,8 @@ pub struct Work {
     pub subject: String,
     /// When it came to be, as RFC 3339 text.
     pub published: String,
+    /// The id of who asked for it at Okta.
+    pub actor: Option<String>,
     /// Why an operator wants it done past what is usually asked for.
     pub reason: Option<String>,
 }
@@ -360,6 +363,9 @@ pub struct Record {
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applied: Option<Vec<String>>,
+    /// The id of who asked for it at Okta.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub actor: Option<String>,
     /// Why an operator asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,

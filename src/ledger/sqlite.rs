@@ -544,14 +544,15 @@ fn claim(
             (record.attempts.saturating_add(1), unfinished.max(died))
         }
     };
+    let actor = before.as_ref().and_then(|record| record.actor.clone());
     let applied = before
         .filter(|_| reason == Reason::Delivery)
         .and_then(|record| record.applied)
         .and_then(|applied| serde_json::to_string(&applied).ok());
     connection.execute(
         "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
-         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied, reason) \
-         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied, reason, actor) \
+         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         (
             &id,
             &work.kind,
@@ -565,6 +566,7 @@ fn claim(
             deaths + 1,
             applied,
             &work.reason,
+            work.actor.as_ref().or(actor.as_ref()),
         ),
     )?;
     Ok(Outcome::Claimed(Claim {
@@ -601,7 +603,8 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
 
 const COLUMNS: &str = "id, status, event_type, subject, published, attempts, updated_at_ms, \
                        expires_at, lease_until_ms, error, error_class, error_code, applied, \
-                       waits_until_ms, waits_for, reason, dry_run, planned, held_for, resolved_by";
+                       waits_until_ms, waits_for, reason, dry_run, planned, held_for, resolved_by, \
+                       actor";
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let list = |column| {
@@ -633,5 +636,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         planned: list(17)?,
         held_for: row.get(18)?,
         resolved_by: row.get(19)?,
+        actor: row.get(20)?,
     })
 }

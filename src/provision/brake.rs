@@ -86,8 +86,16 @@ impl Work<'_> {
             total = tally.total;
         }
         Ok(Some(format!(
-            "{total} people would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows {allowed}"
+            "{} would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows {allowed}",
+            people_in_words(total)
         )))
+    }
+}
+
+fn people_in_words(count: usize) -> String {
+    match count {
+        1 => "1 person".to_owned(),
+        more => format!("{more} people"),
     }
 }
 

@@ -33,6 +33,7 @@ pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failu
         kind: "unreadable".to_owned(),
         subject,
         published: received,
+        actor: None,
         reason: None,
     };
     let failure = Failure::permanent(

@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("003.sql"),
     include_str!("004.sql"),
     include_str!("005.sql"),
+    include_str!("006.sql"),
 ];
 
 /// An open database. Clones share one connection.

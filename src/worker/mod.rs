@@ -20,6 +20,7 @@
 //! Not guaranteed: that a change is applied once only. A run that died may have applied it; the next look
 //! finds that and only records.
 
+mod asked;
 mod inline;
 mod late;
 mod record;
@@ -353,13 +354,14 @@ impl Worker {
         let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(set_aside).collect();
         let mut progress = Progress::default();
         let mut result = Ok(());
-        let mine = positions
+        let mine: Vec<&Change> = positions
             .iter()
-            .filter_map(|position| changes.get(*position));
+            .filter_map(|position| changes.get(*position))
+            .collect();
         if !claims.is_empty() {
             result = match known {
                 Ok(known) => {
-                    let turn = self.turn(&lease, known, mine.clone(), reason, deadline);
+                    let turn = self.turn(&lease, known, mine.iter().copied(), reason, deadline);
                     self.provision(subject, turn, &claims, &mut progress).await
                 }
                 Err(failure) => Err(failure),
@@ -376,7 +378,7 @@ impl Worker {
         let memory = progress.memory.take();
         let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
         let memo = memory.to_memo();
-        let mut audit = record::audit(&lease, mine.clone().next(), &progress, now_ms);
+        let mut audit = record::audit(&lease, &mine, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
         let mut lease = lease;
         if result.is_ok() && !progress.follow_ups.is_empty() {

@@ -1,14 +1,19 @@
 //! What a run leaves: the end of its claims, what the next run has to know, and the audit trail.
 
+use super::asked::who_asked;
 use super::words::states;
 use crate::event::Change;
 use crate::failure::Failure;
-use crate::ledger::{AuditEntry, Claim, EndState, Ending, Lease, Resolved, Status};
+use crate::ledger::{
+    AuditEntry, BY_OPERATOR, Claim, EndState, Ending, Lease, Reason, Resolved, Status,
+};
 use crate::provision::{Applied, Progress};
 use crate::store::Memory;
 
 /// Open records of one subject that are remembered.
 const MAX_OPEN: usize = 20;
+/// The reason of what the brake held until an operator approved it.
+const APPROVED: &str = "approved by an operator";
 
 /// How the claims of a run end.
 pub(super) fn ending(result: Result<(), Failure>, progress: &mut Progress) -> Ending {
@@ -68,21 +73,31 @@ pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Reso
 /// that was cut off before it.
 pub(super) fn audit(
     lease: &Lease,
-    asked: Option<&Change>,
+    changes: &[&Change],
+    reason: Reason,
     progress: &Progress,
     now_ms: i64,
 ) -> Vec<AuditEntry> {
-    let entry = |action: &str| AuditEntry {
-        username: progress.username.clone(),
-        event: asked.map(|change| change.uuid.to_string()),
-        event_type: asked.map(|change| change.event_type.clone()),
-        actor: asked.and_then(|change| change.actor.as_ref().map(ToString::to_string)),
-        reason: asked.and_then(|change| change.reason.clone()),
-        ..AuditEntry::new(lease, action, now_ms)
+    let of_operator = match reason {
+        Reason::Delivery => None,
+        Reason::Replay => Some(BY_OPERATOR),
+        Reason::Approval => Some(APPROVED),
+    };
+    let entry = |action: &str| {
+        let asked = who_asked(changes, action);
+        let said = asked.and_then(|change| change.reason.clone());
+        AuditEntry {
+            username: progress.username.clone(),
+            event: asked.map(|change| change.uuid.to_string()),
+            event_type: asked.map(|change| change.event_type.clone()),
+            actor: asked.and_then(|change| change.actor.as_ref().map(ToString::to_string)),
+            reason: said.or_else(|| of_operator.map(str::to_owned)),
+            ..AuditEntry::new(lease, action, now_ms)
+        }
     };
     let interrupted = (lease.took_over() && progress.planned.is_none()).then(|| {
         let found = match progress.applied.len() {
-            _ if asked.is_none() => "no event of the subject was open".to_owned(),
+            _ if changes.is_empty() => "no event of the subject was open".to_owned(),
             0 => "the subject was in sync, or could not be looked at".to_owned(),
             steps => format!("{steps} steps were still to be done"),
         };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
-use okta_anypoint::ids::{EventUuid, Subject};
+use okta_anypoint::ids::{ActorId, EventUuid, Subject};
 use okta_anypoint::ledger::{
     AuditEntry, BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
 };
@@ -230,7 +230,10 @@ pub fn change(record: &Record) -> Result<Change> {
         subject,
         published: record.published.clone(),
         group: None,
-        actor: None,
+        actor: record
+            .actor
+            .as_ref()
+            .and_then(|id| ActorId::parse(id.clone()).ok()),
         planned: Vec::new(),
         reason: None,
     })

@@ -18,6 +18,7 @@ use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
+use crate::provision::team::{EnsuredTeam, Past};
 use crate::provision::user::contradiction;
 use crate::store::Tenure;
 
@@ -78,6 +79,7 @@ impl Work<'_> {
         let view = match state {
             GroupState::Pushed(found) => {
                 let before = self.progress.applied.len();
+                let mut past = Past::OfNoOther;
                 let ensured = self.ensure_own_team(group, found.name()).await;
                 let link = match ensured {
                     // The members of a team that is there follow all the same.
@@ -85,12 +87,16 @@ impl Work<'_> {
                         refused = Some(failure);
                         self.ports().store.team_link(group).await?
                     }
-                    other => Some(other?),
+                    other => {
+                        let ensured = other?;
+                        past = ensured.past;
+                        Some(ensured.link)
+                    }
                 };
                 let mut view = self.look.members(group, link).await?;
                 let done = &self.progress.applied[before..];
                 let did = |what| done.iter().any(|done| done.action == what);
-                if did(action::ADOPT_TEAM) {
+                if past == Past::OfAnother {
                     view.reads = Reads::PerhapsPast;
                 }
                 if !did(action::CREATE_TEAM) {
@@ -138,16 +144,16 @@ impl Work<'_> {
         &mut self,
         group: &OktaGroupId,
         name: &str,
-    ) -> Result<crate::store::TeamLink, Failure> {
+    ) -> Result<EnsuredTeam, Failure> {
         let look = self.look;
         let ensured = look
             .ensure_team(group, name, self.lease, self.progress)
             .await?;
-        for next in ensured.moved {
+        for next in &ensured.moved {
             self.progress
-                .follow(FollowUp::Subject(Subject::Group(next)));
+                .follow(FollowUp::Subject(Subject::Group(next.clone())));
         }
-        Ok(ensured.link)
+        Ok(ensured)
     }
 
     /// The plan, from what is known; `None` when a second read was contrary.

@@ -1,5 +1,6 @@
 //! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
+use super::names::Settled;
 use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
@@ -18,6 +19,17 @@ pub(in crate::provision) struct EnsuredTeam {
     pub(in crate::provision) link: TeamLink,
     /// Groups whose teams made room for the name: they are looked at next.
     pub(in crate::provision) moved: Vec<OktaGroupId>,
+    /// Whose team it was until now.
+    pub(in crate::provision) past: Past,
+}
+
+/// Whose a team was when a run came to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::provision) enum Past {
+    /// The group's own, or no group's.
+    OfNoOther,
+    /// Another group's: lists may show people whom that group's run has just taken out.
+    OfAnother,
 }
 
 impl Look<'_> {
@@ -37,6 +49,7 @@ impl Look<'_> {
         // Before anything is read: a name that cannot be had fails at once.
         ports.policy.team_names.apply(group_name)?;
         let mut moved = Vec::new();
+        let mut past = Past::OfNoOther;
         // A team that this run asked for is this program's, also if the answer was lost.
         let mut asked_for = false;
         for _ in 0..MAX_ROUNDS {
@@ -51,7 +64,7 @@ impl Look<'_> {
                 TeamPlan::Keep(team) => match &link {
                     Some(link) if link.team_name == name => {
                         let link = link.clone();
-                        return Ok(EnsuredTeam { link, moved });
+                        return Ok(EnsuredTeam { link, moved, past });
                     }
                     _ => (team, kept, Some(action::LINK_TEAM)),
                 },
@@ -98,8 +111,10 @@ impl Look<'_> {
                         team: &team,
                     };
                     let own = own.map(|(team, _)| team);
-                    if self.settle_held_name(held, own, lease, progress).await? {
-                        moved.push(other);
+                    match self.settle_held_name(held, own, lease, progress).await? {
+                        Settled::Renamed => moved.push(other),
+                        Settled::Unlinked => past = Past::OfAnother,
+                        Settled::Not => {}
                     }
                     continue;
                 }
@@ -120,6 +135,7 @@ impl Look<'_> {
                     Ok(EnsuredTeam {
                         link: written,
                         moved,
+                        past,
                     })
                 }
                 Linked::TakenBy(other) => Err(two_groups(&other)),

@@ -18,13 +18,23 @@ pub(super) struct Held<'h> {
     pub(super) team: &'h TeamId,
 }
 
+/// What became of a name that another group's team has.
+pub(super) enum Settled {
+    /// That team has another name now.
+    Renamed,
+    /// That team is no group's any more.
+    Unlinked,
+    /// The name was taken meanwhile.
+    Not,
+}
+
 /// How much of a name is kept when a team moves aside: the rest is for its id.
 const ASIDE_CHARS: usize = 200;
 
 impl Look<'_> {
     /// Frees the name: the holder's team gets its own new name, or moves aside if that is taken, and its
     /// group is looked at next. The link of a holder that is not pushed any more ends, so that the next
-    /// look may adopt its team. Whether a team was renamed; the caller looks again.
+    /// look may adopt its team. The caller looks again.
     ///
     /// # Errors
     /// Permanent, when the name cannot become free.
@@ -34,7 +44,7 @@ impl Look<'_> {
         own: Option<TeamId>,
         lease: &Lease,
         progress: &mut Progress,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Settled, Failure> {
         let ports = self.ports;
         let excluded = &ports.policy.excluded;
         if excluded.groups.ids.contains(held.by) || excluded.name(held.name) {
@@ -59,7 +69,7 @@ impl Look<'_> {
                 return Err(name_taken());
             }
             ports.store.unlink_team(lease, held.by).await?;
-            return Ok(false);
+            return Ok(Settled::Unlinked);
         };
         let policy = ports.policy.team_names;
         let theirs = policy
@@ -85,6 +95,11 @@ impl Look<'_> {
                 format!("{kept} {}", held.team)
             }
         };
-        self.rename(held.team, &name, lease, progress).await
+        let is_renamed = self.rename(held.team, &name, lease, progress).await?;
+        Ok(if is_renamed {
+            Settled::Renamed
+        } else {
+            Settled::Not
+        })
     }
 }

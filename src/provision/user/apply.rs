@@ -5,7 +5,7 @@
 
 use super::look::UserKnown;
 use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_name};
-use super::view::{UserView, WantedTeam};
+use super::view::{Membership, UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
@@ -15,7 +15,8 @@ use crate::provision::evidence::Finding;
 use crate::provision::policy::ResetEmail;
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
-use crate::store::{Intent, LastWrite, Linked, Recalled, TeamLink, UserLink};
+use crate::provision::team::{EnsuredTeam, Past};
+use crate::store::{Intent, LastWrite, Linked, Recalled, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MAX_LOOKS: usize = 4;
@@ -333,11 +334,15 @@ impl Work<'_> {
         {
             return Ok(());
         }
-        let link = self.team_of(wanted).await?;
+        let EnsuredTeam { link, past, .. } = self.team_of(wanted).await?;
         let membership = (account.clone(), link.team_id.clone());
-        if view.special.contains(&membership) {
-            // The team was there and became the group's just now: a maintainer stays one.
-            return Ok(());
+        // The team was there and became the group's just now: who is in it stays what they are. A list may show as
+        // plain members people whom the run of the group before took out.
+        let left = view.fresh.get(&link.team_id) == Some(&LastWrite::Left);
+        match view.memberships.get(&membership) {
+            Some(Membership::Special) => return Ok(()),
+            Some(Membership::Ours) if past == Past::OfNoOther && !left => return Ok(()),
+            _ => {}
         }
         if self.add(account, &link.team_id).await? {
             return Ok(());
@@ -368,7 +373,7 @@ impl Work<'_> {
     }
 
     /// The team of a group, made first if it is missing, under a lease on the group.
-    async fn team_of(&mut self, wanted: &WantedTeam) -> Result<TeamLink, Failure> {
+    async fn team_of(&mut self, wanted: &WantedTeam) -> Result<EnsuredTeam, Failure> {
         let ports = self.ports();
         let subject = Subject::Group(wanted.group.clone()).to_string();
         let deadline = self.look.deadline;
@@ -382,11 +387,11 @@ impl Work<'_> {
             .await;
         ports.ledger.conclude(lease, Conclusion::default()).await?;
         let result = result?;
-        for next in result.moved {
+        for next in &result.moved {
             self.progress
-                .follow(FollowUp::Subject(Subject::Group(next)));
+                .follow(FollowUp::Subject(Subject::Group(next.clone())));
         }
-        Ok(result.link)
+        Ok(result)
     }
 }
 

@@ -305,19 +305,18 @@ impl Look<'_> {
             .chain(&distrusted)
             .collect();
         let found = |teams: &[TeamOfAccount]| teams_found(teams, &unshown, &owners);
-        let special = |account: &Account, teams: &[TeamOfAccount]| {
-            let kept = teams.iter().filter(|team| !team.is_plain());
-            let kept = kept.map(|team| (account.id.clone(), team.id.clone()));
-            kept.collect::<Vec<_>>()
+        let all = |account: &Account, teams: &[TeamOfAccount]| {
+            let all = teams
+                .iter()
+                .map(|team| ((account.id.clone(), team.id.clone()), membership(team)));
+            all.collect::<Vec<_>>()
         };
-        let of_linked = linked
-            .iter()
-            .map(|(account, teams)| special(account, teams));
+        let of_linked = linked.iter().map(|(account, teams)| all(account, teams));
         let of_named = named
             .iter()
-            .map(|(named, teams)| special(&named.account, teams));
+            .map(|(named, teams)| all(&named.account, teams));
         Ok(UserView {
-            special: of_linked.chain(of_named).flatten().collect(),
+            memberships: of_linked.chain(of_named).flatten().collect(),
             user: user.clone(),
             end: match &wanted {
                 Wanted::Nothing(reason) => reason.finding(),
@@ -409,19 +408,20 @@ impl Look<'_> {
     }
 }
 
+fn membership(team: &TeamOfAccount) -> Membership {
+    if team.is_plain() {
+        Membership::Ours
+    } else {
+        Membership::Special
+    }
+}
+
 fn teams_found(
     teams: &[TeamOfAccount],
     unshown: &[&TeamId],
     owners: &HashMap<TeamId, OktaGroupId>,
 ) -> TeamsFound {
-    let shown = teams.iter().map(|team| {
-        let membership = if team.is_plain() {
-            Membership::Ours
-        } else {
-            Membership::Special
-        };
-        (&team.id, membership)
-    });
+    let shown = teams.iter().map(|team| (&team.id, membership(team)));
     let hidden = unshown
         .iter()
         .filter(|team| teams.iter().all(|shown| shown.id != ***team))

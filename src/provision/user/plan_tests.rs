@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -56,7 +56,7 @@ fn view(wanted: Wanted) -> UserView {
         teams: Vec::new(),
         fresh: BTreeMap::new(),
         distrusted: HashSet::new(),
-        special: HashSet::new(),
+        memberships: HashMap::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a look at one user has seen: all that the planner knows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::anypoint::Account;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
@@ -105,9 +105,9 @@ pub struct UserView {
     pub fresh: BTreeMap<TeamId, LastWrite>,
     /// Teams whose memberships are written whatever was read of them.
     pub distrusted: HashSet<TeamId>,
-    /// Memberships that are never ours to write, in teams of any kind: maintainers, external mappings.
-    /// A team that only becomes a group's while the plan is carried out is known from here.
-    pub special: HashSet<(AccountId, TeamId)>,
+    /// The memberships of the accounts in teams of any kind. A team that only becomes a group's while the plan is
+    /// carried out is known from here.
+    pub memberships: HashMap<(AccountId, TeamId), Membership>,
 }
 
 impl UserView {

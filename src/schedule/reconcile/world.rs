@@ -10,8 +10,8 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::{
     FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamRemoval, TeamsFound, Unpushed, Unwanted, UserView,
-    Wanted, WantedMembers, WantedTeam, wanted,
+    NamedAccount, Owner, Policy, Reads, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
+    UserView, Wanted, WantedMembers, WantedTeam, plan_team, wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
@@ -38,6 +38,8 @@ pub(super) struct World<'a> {
     pub(super) gone: HashSet<OktaUserId>,
     /// Subjects that the brake holds: they are neither planned nor counted.
     pub(super) held: HashSet<Subject>,
+    /// The teams that pushed groups without one would adopt.
+    adopted: HashMap<&'a OktaGroupId, TeamId>,
 }
 
 impl<'a> World<'a> {
@@ -123,6 +125,21 @@ impl<'a> World<'a> {
                 wants.insert(user, Err(unread_account(account)));
             }
         }
+        let adopted = read.groups.iter().filter_map(|pushed| {
+            let group = &pushed.group.id;
+            if read.team_links.contains_key(group) {
+                return None;
+            }
+            let name = policy
+                .team_names
+                .team_name(group, pushed.group.name(), None)
+                .ok()?;
+            match plan_team(group, &name, None, &read.teams, &team_owners) {
+                Ok(TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team)) => Some((group, team)),
+                _ => None,
+            }
+        });
+        let adopted = adopted.collect();
         Self {
             read,
             policy,
@@ -135,6 +152,7 @@ impl<'a> World<'a> {
             groups_of,
             // A look at a user decides nothing about the team of a group that could not be read.
             pushed: read.groups.iter().map(|pushed| &pushed.group.id).collect(),
+            adopted,
             former: HashMap::new(),
             gone: HashSet::new(),
             held: HashSet::new(),
@@ -172,6 +190,18 @@ impl<'a> World<'a> {
         owners.sort();
         owners.dedup();
         owners
+    }
+
+    /// Whether an account is in the team that a group would adopt: then there is nothing to join.
+    fn is_in_adopted(&self, group: &OktaGroupId, account: Option<&Account>) -> bool {
+        let members = self
+            .adopted
+            .get(group)
+            .and_then(|team| self.read.members.get(team));
+        let (Some(members), Some(account)) = (members, account) else {
+            return false;
+        };
+        members.iter().any(|member| member.id == account.id)
     }
 
     /// The account that a user's link names, if it is there.
@@ -265,6 +295,7 @@ impl<'a> World<'a> {
             groups: GroupsSeen::Whole(groups),
             teams: teams
                 .iter()
+                .filter(|pushed| !self.is_in_adopted(&pushed.group.id, linked.or(named)))
                 .map(|pushed| WantedTeam {
                     group: pushed.group.id.clone(),
                     group_name: pushed.group.name().to_owned(),
@@ -278,7 +309,7 @@ impl<'a> World<'a> {
             fresh: BTreeMap::new(),
             distrusted: HashSet::new(),
             // Nothing is carried out here.
-            special: HashSet::new(),
+            memberships: HashMap::new(),
             wanted,
         }
     }

@@ -2,6 +2,7 @@
 
 use http::Method;
 use okta_anypoint::ids::AccountId;
+use okta_anypoint::ledger::AuditEntry;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
@@ -271,6 +272,39 @@ async fn an_account_without_its_teams_is_a_contradiction() {
     assert!(record.error.unwrap().contains("two answers of Anypoint"));
     assert_eq!(world.team("Devs"), "ann");
     world.done();
+}
+
+/// The case of a migration: the people are in the team already, so nothing is written about them.
+#[tokio::test]
+async fn who_is_in_a_team_that_is_adopted_does_not_join_it() {
+    for user_first in [true, false] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let (team, account) = (team_by_hand(&world, "Devs"), world.account_id("ann"));
+        world
+            .anypoint()
+            .add_member(&team, &account, "member")
+            .unwrap();
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        world.okta_does(|okta| okta.assign_group(APP, &devs));
+        world.okta_does(|okta| okta.add_member(&devs, &ann));
+        world.forget_traffic();
+        if user_first {
+            world.look_again(&ann).await;
+        }
+        look_at_group(&worker(&world.ports), &devs).await;
+        world.look_again(&ann).await;
+        assert_eq!(world.team_link(&devs).await.unwrap().team_id.as_str(), team);
+        assert_eq!(world.team("Devs"), "ann");
+        assert_eq!(world.writes(), 0, "{:?}", world.calls());
+        let entries = world.table.ledger.whole_history(0).await.unwrap();
+        let about_members = |entry: &&AuditEntry| {
+            let action = entry.action.as_str();
+            action == "join_team" || action == "add_members"
+        };
+        assert_eq!(entries.iter().find(about_members), None);
+        world.done();
+    }
 }
 
 /// Who had been put into the team so recently that reads do not show it was taken out.

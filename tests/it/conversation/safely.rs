@@ -293,6 +293,24 @@ async fn every_change_has_an_entry_that_says_why_and_who_asked() {
     world.done();
 }
 
+/// One look serves both: who changed a name did not end the access.
+#[tokio::test]
+async fn a_change_is_put_down_to_the_event_that_asked_for_it() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let mut events = world.hint(&ann);
+    events.extend(world.okta_does(|okta| okta.unassign(APP, &ann)));
+    assert_eq!(world.deliver(&events).await, 204);
+    let entries = history(&world, &format!("user#{ann}")).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.action, "disable_account");
+    let unassigned = "application.user_membership.remove";
+    assert_eq!(last.event_type.as_deref(), Some(unassigned));
+    let by_uuid = |uuid: &&LogEvent| Some(&*uuid.uuid) == last.event.as_deref();
+    assert_eq!(events.iter().find(by_uuid).unwrap().event_type, unassigned);
+    world.done();
+}
+
 #[tokio::test]
 async fn the_successor_of_a_run_that_was_cut_off_says_so() {
     let world = World::new().await;

@@ -98,6 +98,7 @@ pub fn work(id: &str) -> Work {
         kind: "user.lifecycle.create".to_owned(),
         subject: "user#00u1".to_owned(),
         published: "2026-09-21T14:13:20.123Z".to_owned(),
+        actor: None,
         reason: None,
     }
 }

@@ -128,9 +128,22 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     assert!(approved.status.success(), "{}", said(&approved));
     eventually("disabled", || enabled("cat") == Some(false)).await;
     let history = said(&operate(&remotes, &["history", &cat]));
-    for action in ["create_account", "disable_account"] {
-        assert!(history.contains(action), "{history}");
+    for said in [
+        "create_account",
+        "disable_account",
+        "approved by an operator",
+    ] {
+        assert!(history.contains(said), "{history}");
     }
+    let history = operate(&remotes, &["history", &cat, "--json"]);
+    let history: Value = serde_json::from_slice(&history.stdout).unwrap();
+    let last = history["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["action"], "disable_account");
+    assert!(last["actor"].is_string(), "{last}");
+    // Each change has a line in the log, too.
+    let log = serve.log();
+    let is_audit = |line: &&str| line.contains(r#""message":"audit""#) && line.contains(&cat);
+    assert!(log.lines().any(|line| is_audit(&line)), "{log}");
     serve.settled(&remotes).await;
     remotes.nothing_unexpected();
 }

@@ -171,6 +171,7 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
             kind: "x".to_owned(),
             subject: subject(1),
             published: "t".to_owned(),
+            actor: None,
             reason: None,
         };
         match ledger.claim(&work, &lease, Reason::Delivery).await.unwrap() {
