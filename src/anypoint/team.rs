@@ -6,11 +6,13 @@ use serde_json::json;
 
 use super::client::Anypoint;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found, segment};
+use crate::http::{Call, CallError, CallErrorKind, Entry, Listed, if_found, segment};
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
 pub const MEMBERS_PER_CALL: usize = 100;
+/// Members that one call asks about: each id stands in the address.
+const ASKED_PER_CALL: usize = 50;
 
 /// A team.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -214,7 +216,10 @@ impl Anypoint {
         let path = format!("/teams/{}", segment(team.as_str()));
         let call = self.organization_call("delete the team", Method::DELETE, &path, &[]);
         match self.send(&call, deadline).await {
-            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.is_not_found() => match self.team(team, deadline).await? {
+                Some(_) => Err(denied(&call, "the team is gone, and it is there")),
+                None => Ok(()),
+            },
             other => other.map(|_| ()),
         }
     }
@@ -229,17 +234,26 @@ impl Anypoint {
             .await
     }
 
-    /// The membership of one account; `None` when it is not in the team, or there is no such team.
-    pub async fn member(
+    /// Those of the accounts that are in the team, `ASKED_PER_CALL` a call; none when there is no such team.
+    pub async fn members_among(
         &self,
         team: &TeamId,
-        account: &AccountId,
+        accounts: &[AccountId],
         deadline: Deadline,
-    ) -> Result<Option<Member>, CallError> {
-        let query = [("identity_type", "user"), ("member_ids", account.as_str())];
-        let found = self.members(team, &query, deadline).await?;
-        let mut items = found.into_iter().flat_map(|found| found.items);
-        Ok(items.find(|member| member.id == *account))
+    ) -> Result<Vec<Member>, CallError> {
+        let mut among = Vec::new();
+        for batch in accounts.chunks(ASKED_PER_CALL) {
+            let ids = batch.iter().map(|id| ("member_ids", id.as_str()));
+            let query: Vec<_> = [("identity_type", "user")].into_iter().chain(ids).collect();
+            let Some(found) = self.members(team, &query, deadline).await? else {
+                break;
+            };
+            let unread: Vec<AccountId> = found.ids_unread().collect();
+            let unread = unread.into_iter().map(Member::unread);
+            let found = found.items.into_iter().chain(unread);
+            among.extend(found.filter(|member| batch.contains(&member.id)));
+        }
+        Ok(among)
     }
 
     async fn members(
@@ -316,10 +330,24 @@ impl Anypoint {
                 }
                 Ok(())
             }
-            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) if is_absent(&error) => {
+                // One strange answer leaves nobody inside.
+                match self.members_among(team, batch, deadline).await?.as_slice() {
+                    [] => Ok(()),
+                    _ => Err(denied(
+                        &call,
+                        "the account is no member, and the team lists it",
+                    )),
+                }
+            }
             other => other.map(|_| ()),
         }
     }
+}
+
+/// An answer that another one contradicts.
+fn denied(call: &Call, what: &str) -> CallError {
+    call.error(CallErrorKind::Unreadable(format!("it says that {what}")))
 }
 
 /// 404 and 409 both mean "not a member" here, as the vendor's own Terraform provider reads them.

@@ -200,6 +200,21 @@ mod tests {
         assert_eq!(reading.changes[0].published, NOW);
     }
 
+    /// Okta's clock may be a little ahead of this machine's; a time that is far ahead is none.
+    #[test]
+    fn an_event_is_not_published_long_after_it_came() {
+        for (published, kept) in [
+            ("2026-03-02T09:19:14Z", "2026-03-02T09:19:14Z"),
+            ("2026-03-02T09:21:14Z", NOW),
+            ("9999-12-31T00:00:00Z", NOW),
+        ] {
+            let mut event = event("user.lifecycle.create", all_targets());
+            event["published"] = json!(published);
+            let reading = read(json!([event])).unwrap();
+            assert_eq!(reading.changes[0].published, kept);
+        }
+    }
+
     #[test]
     fn a_time_with_words_behind_it_is_no_time() {
         for behind in [

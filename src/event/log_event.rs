@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
@@ -193,7 +194,7 @@ impl<'a> LogEvent<'a> {
         let published = self
             .published
             .get()
-            .filter(|text| is_time(text))
+            .filter(|text| is_time(text, now))
             .unwrap_or(now);
         let subject = subject.ok_or(Ignored::NoSubject)?;
         let group = match &subject {
@@ -226,9 +227,17 @@ impl<'a> LogEvent<'a> {
 
 /// Whether a text is a point in time and nothing else: the parser takes annotations behind it, of any length
 /// (RFC 9557), and the text is stored and shown as it is.
-fn is_time(text: &str) -> bool {
+/// How far Okta's clock may be ahead of this machine's.
+const MOST_AHEAD: Duration = Duration::from_mins(5);
+
+/// Whether it is a time at which an event can have been published that is here `now`.
+fn is_time(text: &str, now: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
-    text.bytes().all(plain) && text.len() <= 40 && text.parse::<jiff::Timestamp>().is_ok()
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let (true, Some(at)) = (text.bytes().all(plain) && text.len() <= 40, time(text)) else {
+        return false;
+    };
+    time(now).is_none_or(|now| at <= now + MOST_AHEAD)
 }
 
 /// A value that may be missing, null, or of a type that nobody expected: then it is `None`.

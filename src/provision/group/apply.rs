@@ -28,8 +28,8 @@ const AT_ONCE: usize = 5;
 const MAX_LEAVERS: usize = 100;
 /// How often one look is repeated because the team went away under it.
 const MAX_LOOKS: usize = 3;
-/// Accounts that are asked for their teams where the team's list shows nobody.
-const ASKED_OF_AN_EMPTY_LIST: usize = 20;
+/// Accounts that are asked for their teams where the team's list cannot be right.
+const ASKED_OF_A_LIST_IN_DOUBT: usize = 20;
 /// Up to this many people are verified by their own groups, more by the group's list.
 const VERIFIED_ONE_BY_ONE: usize = 20;
 
@@ -100,7 +100,7 @@ impl Work<'_> {
                     view.reads = Reads::PerhapsPast;
                 }
                 if !did(action::CREATE_TEAM) {
-                    self.ask_whom_an_empty_list_lacks(&mut view).await?;
+                    self.ask_whom_the_list_lacks(&mut view).await?;
                 }
                 view
             }
@@ -203,25 +203,43 @@ impl Work<'_> {
         Ok(leavers.len() - now.len())
     }
 
-    /// A list that shows nobody in a team that was there before may be wrong, and to put a maintainer in again makes a
-    /// plain member of them. So some of those whom it lacks are asked for their own teams.
-    async fn ask_whom_an_empty_list_lacks(&self, view: &mut GroupView) -> Result<(), Failure> {
+    /// To put a maintainer in again makes a plain member of them. So whom the list of a team that was there before
+    /// lacks is asked about once more: by name, or, where the list cannot be right, by their own teams.
+    async fn ask_whom_the_list_lacks(&self, view: &mut GroupView) -> Result<(), Failure> {
         let (Some(link), GroupWanted::Team(wanted), Some(found)) =
             (&view.link, &view.wanted, &mut view.found)
         else {
             return Ok(());
         };
-        if found.is_empty() {
-            let lacking = &wanted.accounts[..wanted.accounts.len().min(ASKED_OF_AN_EMPTY_LIST)];
-            let inside = self.look.in_team(&link.team_id, lacking).await?;
-            if !inside.is_empty() && lacking.len() < wanted.accounts.len() {
+        let shown: HashSet<&AccountId> = found.iter().map(|found| &found.account).collect();
+        let wanted = wanted.accounts.iter();
+        let mut lacking: Vec<AccountId> = wanted
+            .filter(|account| !shown.contains(account))
+            .cloned()
+            .collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let is_in_doubt = found.is_empty() || view.incomplete == Some(Side::Anypoint);
+        let inside = if is_in_doubt {
+            let all = lacking.len();
+            lacking.truncate(ASKED_OF_A_LIST_IN_DOUBT);
+            let inside = self.look.in_team(&link.team_id, &lacking).await?;
+            if !inside.is_empty() && lacking.len() < all {
                 return Err(contradiction(
                     Side::Anypoint,
-                    "the team's list of members is empty, and the teams of some accounts name it",
+                    "the team's list lacks accounts whose own teams name it",
                 ));
             }
-            *found = self.look.members_found(inside).await?;
-        }
+            inside
+        } else {
+            let anypoint = &self.ports().anypoint;
+            let deadline = self.look.deadline;
+            anypoint
+                .members_among(&link.team_id, &lacking, deadline)
+                .await?
+        };
+        found.extend(self.look.members_found(inside).await?);
         Ok(())
     }
 

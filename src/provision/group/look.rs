@@ -270,7 +270,13 @@ impl Look<'_> {
         let anypoint = &self.ports.anypoint;
         let listed = anypoint.list_members(&link.team_id, self.deadline).await?;
         let Some(listed) = listed.map(Listed::telling) else {
-            return Ok((None, Extent::Complete));
+            return match anypoint.team(&link.team_id, self.deadline).await? {
+                Some(_) => Err(contradiction(
+                    Side::Anypoint,
+                    "the team is there, and its members are not",
+                )),
+                None => Ok((None, Extent::Complete)),
+            };
         };
         let extent = listed.extent;
         let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();

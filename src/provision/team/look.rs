@@ -1,9 +1,10 @@
 //! Looks at the team of a group. Reads only.
 
 use super::plan::{TeamPlan, check_team_read, plan_team};
-use crate::failure::Failure;
+use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::provision::provisioner::Look;
+use crate::provision::user::contradiction;
 use crate::store::TeamLink;
 
 impl Look<'_> {
@@ -26,6 +27,15 @@ impl Look<'_> {
             check_team_read(&link.team_id, &teams)?;
         }
         let teams = teams.items;
+        let is_shown = |link: &TeamLink| teams.iter().any(|team| team.id == link.team_id);
+        if let Some(link) = link.as_ref().filter(|link| !is_shown(link))
+            && (ports.anypoint.team(&link.team_id, self.deadline).await?).is_some()
+        {
+            return Err(contradiction(
+                Side::Anypoint,
+                "the list of teams lacks a team that is there",
+            ));
+        }
         let present = link.as_ref().map(|link| link.team_name.as_str());
         let name = ports
             .policy

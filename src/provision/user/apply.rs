@@ -328,11 +328,19 @@ impl Work<'_> {
         account: &AccountId,
         wanted: &WantedTeam,
     ) -> Result<(), Failure> {
-        // A team that was deleted by hand is made again.
-        if let Some(team) = &wanted.team
-            && self.add(account, team).await?
-        {
-            return Ok(());
+        if let Some(team) = &wanted.team {
+            let made_now = |done: &Applied| done.action == action::CREATE_ACCOUNT;
+            let is_expected = self.evidence.announces_joining(&wanted.group)
+                || self.progress.applied.iter().any(made_now);
+            // Nobody announced it, so the account's list may lack a team, and to put a maintainer in again makes a
+            // plain member of them.
+            if !is_expected && self.look.is_in_team(team, account).await? {
+                return Ok(());
+            }
+            // A team that was deleted by hand is made again.
+            if self.add(account, team).await? {
+                return Ok(());
+            }
         }
         let EnsuredTeam { link, past, .. } = self.team_of(wanted).await?;
         let membership = (account.clone(), link.team_id.clone());

@@ -87,7 +87,7 @@ impl Look<'_> {
             .await?;
         let unshown = unshown(&okta, evidence);
         let view = self
-            .view(user, wanted, &known, linked, named, &okta)
+            .view(user, wanted, &known, linked, named, &okta, evidence)
             .await?;
         Ok(UserLook { view, unshown })
     }
@@ -133,7 +133,13 @@ impl Look<'_> {
             anypoint.list_teams_of_account(account, self.deadline),
         )?;
         let Some(account) = found else {
-            return Ok(None);
+            return match teams {
+                Some(_) => Err(contradiction(
+                    Side::Anypoint,
+                    "there is no such account, and it has teams",
+                )),
+                None => Ok(None),
+            };
         };
         let Some(listed) = teams.map(Listed::telling) else {
             return Err(contradiction(
@@ -148,8 +154,9 @@ impl Look<'_> {
         )))
     }
 
-    /// An account is in the root team at least, so a list that names no team is not believed: the lists of the
-    /// teams that it is to be in are asked for it. To put a maintainer in again would make a plain member of them.
+    /// An account is in the root team at least, so a list that names no team is not believed, nor is one that lacks a
+    /// team that the user is announced to have left. The lists of those teams are asked for the account: nobody stays
+    /// inside for one strange answer, and to put a maintainer in again would make a plain member of them.
     async fn ask_teams_for(
         &self,
         account: &AccountId,
@@ -159,10 +166,24 @@ impl Look<'_> {
         let mut teams = Vec::new();
         for link in links {
             let team = &link.team_id;
-            let found = anypoint.member(team, account, self.deadline).await?;
-            teams.extend(found.map(|member| TeamOfAccount::of_member(team.clone(), &member)));
+            let asked = std::slice::from_ref(account);
+            let found = anypoint.members_among(team, asked, self.deadline).await?;
+            let found = found.iter();
+            teams.extend(found.map(|member| TeamOfAccount::of_member(team.clone(), member)));
         }
         Ok(teams)
+    }
+
+    /// Whether a team's own list has the account.
+    pub(super) async fn is_in_team(
+        &self,
+        team: &TeamId,
+        account: &AccountId,
+    ) -> Result<bool, Failure> {
+        let asked = std::slice::from_ref(account);
+        let anypoint = &self.ports.anypoint;
+        let found = anypoint.members_among(team, asked, self.deadline).await?;
+        Ok(!found.is_empty())
     }
 
     /// The account of the wanted username, when it is not the linked one.
@@ -255,6 +276,7 @@ impl Look<'_> {
         mut linked: Option<WithTeams>,
         mut named: Option<(NamedAccount, Vec<TeamOfAccount>)>,
         okta: &OktaSide,
+        evidence: &Evidence,
     ) -> Result<UserView, Failure> {
         let selected = match &wanted {
             Wanted::Account(_) => self.selected(okta),
@@ -262,6 +284,8 @@ impl Look<'_> {
         };
         let mut groups: HashSet<&OktaGroupId> = selected.iter().map(|group| &group.id).collect();
         groups.extend(known.distrusted);
+        let left: HashSet<&OktaGroupId> = evidence.left_groups().collect();
+        groups.extend(&left);
         let groups: Vec<OktaGroupId> = groups.into_iter().cloned().collect();
         let fresh = &known.memory.fresh_teams;
         let of_linked = linked.iter().flat_map(|(_, teams)| teams);
@@ -275,14 +299,20 @@ impl Look<'_> {
             .iter_mut()
             .map(|(named, teams)| (&named.account, teams));
         for (account, teams) in of_linked.chain(of_named) {
-            if teams.is_empty() {
-                *teams = self.ask_teams_for(&account.id, links.values()).await?;
-                let asked = links.iter().filter(|(_, link)| {
-                    let is_asked = |team: &TeamOfAccount| team.id == link.team_id;
-                    teams.iter().any(is_asked)
-                });
-                owners.extend(asked.map(|(group, link)| (link.team_id.clone(), group.clone())));
+            let shown: HashSet<&TeamId> = teams.iter().map(|team| &team.id).collect();
+            let lacks = |(group, link): &(&OktaGroupId, &TeamLink)| {
+                let in_doubt = shown.is_empty() || left.contains(group);
+                in_doubt && !shown.contains(&link.team_id)
+            };
+            let lacking: Vec<_> = links.iter().filter(lacks).collect();
+            let asked = lacking.iter().map(|(_, link)| *link);
+            let found = self.ask_teams_for(&account.id, asked).await?;
+            for (group, link) in lacking {
+                if found.iter().any(|team| team.id == link.team_id) {
+                    owners.insert(link.team_id.clone(), group.clone());
+                }
             }
+            teams.extend(found);
         }
         let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
         let mut distrusted = HashSet::new();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::{Change, read_delivery};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
@@ -82,7 +82,7 @@ impl Queued {
         let read = read_delivery(
             body.as_bytes(),
             &self.world.ports.app,
-            "2026-01-01T00:00:00Z",
+            &rfc3339(self.clock.now_ms()),
         );
         self.work(&read.unwrap().changes, Reason::Delivery).await
     }

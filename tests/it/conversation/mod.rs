@@ -16,6 +16,7 @@ mod overtaken;
 mod peers;
 mod refused;
 mod safely;
+mod strange;
 mod teams;
 mod teams_meanwhile;
 mod users;

@@ -29,7 +29,7 @@ pub const METHODS: &[&str] = &[
     "anypoint.delete_team",
     "anypoint.mail_password_reset",
     "anypoint.list_members",
-    "anypoint.member",
+    "anypoint.members_among",
     "anypoint.organization",
     "anypoint.probe_accounts",
     "anypoint.probe_token",
@@ -319,7 +319,10 @@ async fn ask_anypoint(world: &World) {
         .await
         .unwrap();
     anypoint.list_members(&team, soon()).await.unwrap();
-    anypoint.member(&team, account, soon()).await.unwrap();
+    anypoint
+        .members_among(&team, &accounts, soon())
+        .await
+        .unwrap();
     anypoint
         .list_teams_of_account(account, soon())
         .await

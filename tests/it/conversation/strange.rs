@@ -1,0 +1,205 @@
+//! One strange answer of Anypoint: nobody keeps access because of it, nobody loses it, and no role changes.
+//!
+//! Each case is a change in Okta, its delivery while one answer is strange, and Okta's retry. The retry finds
+//! nothing to do where the first delivery did it all.
+
+use http::Method;
+use okta_anypoint::provision::{Policy, TeamRemoval};
+use okta_anypoint::simulator::okta::LogEvent;
+use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
+use okta_anypoint::simulator::traffic::{Absence, Fault};
+use rstest::rstest;
+use serde_json::json;
+
+use super::groups::{devs_with_ann, team_id};
+use crate::world::{APP, World};
+
+const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
+const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
+const TEAM: &str = "/accounts/api/organizations/*/teams/*";
+const TEAMS: &str = "/accounts/api/organizations/*/teams";
+const MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
+
+/// Ann is in group and team "Devs".
+struct Stage {
+    world: World,
+    devs: String,
+    ann: String,
+    team: String,
+    account: String,
+}
+
+impl Stage {
+    async fn new(policy: Policy) -> Self {
+        let (world, devs, ann) = devs_with_ann(policy).await;
+        let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+        Self {
+            world,
+            devs,
+            ann,
+            team,
+            account,
+        }
+    }
+
+    fn gone(&self, path: &str) -> Fault {
+        Fault::not_found(path, Absence::Service).on(Method::GET)
+    }
+
+    /// The change is delivered under the fault, and once more without.
+    async fn play(
+        &self,
+        fault: Fault,
+        change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
+    ) {
+        let mut events = self.world.okta_does(change);
+        if events.is_empty()
+            || events
+                .iter()
+                .all(|e| e.event_type.contains("change_username"))
+        {
+            events = self.world.hint(&self.ann);
+        }
+        let set = self.world.anypoint.traffic().inject(fault.once());
+        let first = self.world.deliver(&events).await;
+        assert_eq!(self.world.anypoint.traffic().fired(set), 1, "not told");
+        assert!(first == 204 || first == 503, "{first}");
+        assert_eq!(self.world.deliver(&events).await, 204);
+    }
+
+    fn role(&self) -> Option<String> {
+        let anypoint = self.world.anypoint();
+        let members = &anypoint.teams.get(&self.team)?.members;
+        Some(members.get(&self.account)?.membership_type.clone())
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_404_and_has_teams_is_there() {
+    let suspended = Stage::new(Policy::default()).await;
+    let (lie, ann) = (suspended.gone(ACCOUNT), suspended.ann.clone());
+    suspended.play(lie, |okta| okta.suspend(&ann)).await;
+    assert_eq!(suspended.world.account("ann"), "ann Example - disabled");
+    assert_eq!(suspended.role(), None);
+    suspended.world.done();
+
+    let renamed = Stage::new(Policy::default()).await;
+    let (lie, ann) = (renamed.gone(ACCOUNT), renamed.ann.clone());
+    renamed
+        .play(lie, |okta| okta.set_app_username(APP, &ann, "ann_new"))
+        .await;
+    assert_eq!(renamed.world.account("ann"), "ann Example - disabled");
+    assert_eq!(renamed.world.account("ann_new"), "ann Example - enabled");
+    assert_eq!(renamed.world.team("Devs"), "ann_new");
+    renamed.world.done();
+}
+
+#[tokio::test]
+async fn a_team_that_is_there_has_members() {
+    let stage = Stage::new(Policy::default()).await;
+    let (lie, devs) = (stage.gone(MEMBERS), stage.devs.clone());
+    stage.play(lie, |okta| okta.delete_group(&devs)).await;
+    assert_eq!(stage.role(), None);
+    stage.world.done();
+}
+
+#[rstest]
+#[case::no_team_at_all(|_: &Stage| Fault::empty_list(TEAMS_OF_ACCOUNT))]
+#[case::not_this_team(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
+#[case::gone(|stage: &Stage| stage.gone(TEAMS_OF_ACCOUNT))]
+#[tokio::test]
+async fn who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let (devs, ann) = (stage.devs.clone(), stage.ann.clone());
+    stage
+        .play(lie(&stage), |okta| okta.remove_member(&devs, &ann))
+        .await;
+    assert_eq!(stage.role(), None);
+    stage.world.done();
+}
+
+#[rstest]
+#[case::not_found(404)]
+#[case::conflict(409)]
+#[tokio::test]
+async fn who_is_said_to_be_no_member_and_is_one_is_taken_out(#[case] status: u16) {
+    let stage = Stage::new(Policy::default()).await;
+    let refused = Fault::status("/members", status, r#"{"message":"no such member"}"#);
+    let (devs, ann) = (stage.devs.clone(), stage.ann.clone());
+    stage
+        .play(refused.on(Method::DELETE), |okta| {
+            okta.remove_member(&devs, &ann)
+        })
+        .await;
+    assert_eq!(stage.role(), None);
+    stage.world.done();
+}
+
+#[tokio::test]
+async fn a_team_that_is_said_to_be_gone_and_is_there_is_deleted() {
+    let stage = Stage::new(Policy {
+        team_removal: TeamRemoval::Delete,
+        ..Policy::default()
+    })
+    .await;
+    let lie = Fault::not_found(TEAM, Absence::Service).on(Method::DELETE);
+    let devs = stage.devs.clone();
+    stage.play(lie, |okta| okta.delete_group(&devs)).await;
+    assert!(stage.world.anypoint().team_by_name("Devs").is_none());
+    stage.world.done();
+}
+
+#[tokio::test]
+async fn a_team_that_a_list_lacks_is_not_made_again() {
+    let stage = Stage::new(Policy::default()).await;
+    let lie = Fault::lacking(TEAMS, &[&stage.team]).on(Method::GET);
+    let devs = stage.devs.clone();
+    stage
+        .play(lie, |okta| okta.rename_group(&devs, "Ops"))
+        .await;
+    assert_eq!(team_id(&stage.world, "Ops"), stage.team, "renamed in place");
+    assert_eq!(stage.role().as_deref(), Some("member"));
+    stage.world.done();
+}
+
+/// Opposite: what really is gone is made again.
+#[tokio::test]
+async fn a_team_that_was_deleted_by_hand_is_made_again() {
+    let stage = Stage::new(Policy::default()).await;
+    stage.world.anypoint().delete_team(&stage.team).unwrap();
+    let devs = stage.devs.clone();
+    stage
+        .world
+        .when(|okta| okta.rename_group(&devs, "Ops"))
+        .await;
+    assert_eq!(stage.world.team("Ops"), "ann");
+    stage.world.done();
+}
+
+#[rstest]
+#[case::lacks_one(|stage: &Stage| Fault::lacking(MEMBERS, &[&stage.account]))]
+#[case::empty(|_: &Stage| Fault::empty_list(MEMBERS))]
+#[case::without_id(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), "/id"))]
+#[case::id_of_another_type(|stage: &Stage| Fault::changed(MEMBERS, Some(&stage.account), "/id", json!(7)))]
+#[case::of_account_empty(|_: &Stage| Fault::empty_list(TEAMS_OF_ACCOUNT))]
+#[case::of_account_lacks_one(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
+#[tokio::test]
+async fn a_maintainer_stays_one(#[case] lie: fn(&Stage) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    stage
+        .world
+        .anypoint()
+        .add_member(&stage.team, &stage.account, "maintainer")
+        .unwrap();
+    let lie = lie(&stage).on(Method::GET);
+    let devs = stage.devs.clone();
+    if lie.path_contains == MEMBERS {
+        stage
+            .play(lie, |okta| okta.rename_group(&devs, "Ops"))
+            .await;
+    } else {
+        stage.play(lie, |_| Ok(Vec::new())).await;
+    }
+    assert_eq!(stage.role().as_deref(), Some("maintainer"));
+    stage.world.done();
+}
