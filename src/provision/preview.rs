@@ -151,8 +151,9 @@ impl Provisioner {
             recalled: &recalled,
             memory: &memory,
             distrusted: &[],
+            evidence: &evidence,
         };
-        let (view, plan) = match self.look(deadline).user(user, known, &evidence).await {
+        let (view, plan) = match self.look(deadline).user(user, known).await {
             Ok(looked) => {
                 let plan = plan_user(&looked.view, &self.ports.policy, &evidence);
                 (Some(looked.view), plan)

@@ -62,8 +62,9 @@ impl Work<'_> {
                 recalled: &recalled,
                 memory: &self.memory,
                 distrusted: &distrusted,
+                evidence: &self.evidence,
             };
-            let looked = self.look.user(user, known, &self.evidence).await;
+            let looked = self.look.user(user, known).await;
             self.distrusted = distrusted;
             let looked = looked?;
             let mut plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;

@@ -43,6 +43,8 @@ pub struct UserKnown<'k> {
     pub memory: &'k Memory,
     /// Groups whose memberships may be read as they were before.
     pub distrusted: &'k [OktaGroupId],
+    /// What was announced, and seen before.
+    pub evidence: &'k Evidence,
 }
 
 /// What a look found.
@@ -60,12 +62,7 @@ impl Look<'_> {
     /// # Errors
     /// When anything could not be read whole, when answers contradict each other, or when the app
     /// username is against the policy.
-    pub async fn user(
-        self,
-        user: &OktaUserId,
-        known: UserKnown<'_>,
-        evidence: &Evidence,
-    ) -> Result<UserLook, Failure> {
+    pub async fn user(self, user: &OktaUserId, known: UserKnown<'_>) -> Result<UserLook, Failure> {
         let ports = self.ports;
         let link = known.recalled.link.as_ref();
         let okta = self.okta_side(user);
@@ -73,7 +70,7 @@ impl Look<'_> {
             OptionFuture::from(link.map(|link| self.account_with_teams(&link.anypoint_id)));
         let (okta, linked) = try_join(okta, async { linked.await.transpose() }).await?;
         let linked = linked.flatten();
-        check_contradictions(&okta, evidence)?;
+        check_contradictions(&okta, known.evidence)?;
 
         let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy)?;
         let is_open = |(account, _): &WithTeams| account.is_enabled();
@@ -85,9 +82,9 @@ impl Look<'_> {
         let named = self
             .named_account(user, &wanted, known.memory, linked.as_ref())
             .await?;
-        let unshown = unshown(&okta, evidence);
+        let unshown = unshown(&okta, known.evidence);
         let view = self
-            .view(user, wanted, &known, linked, named, &okta, evidence)
+            .view(user, wanted, &known, linked, named, &okta)
             .await?;
         Ok(UserLook { view, unshown })
     }
@@ -276,7 +273,6 @@ impl Look<'_> {
         mut linked: Option<WithTeams>,
         mut named: Option<(NamedAccount, Vec<TeamOfAccount>)>,
         okta: &OktaSide,
-        evidence: &Evidence,
     ) -> Result<UserView, Failure> {
         let selected = match &wanted {
             Wanted::Account(_) => self.selected(okta),
@@ -284,7 +280,7 @@ impl Look<'_> {
         };
         let mut groups: HashSet<&OktaGroupId> = selected.iter().map(|group| &group.id).collect();
         groups.extend(known.distrusted);
-        let left: HashSet<&OktaGroupId> = evidence.left_groups().collect();
+        let left: HashSet<&OktaGroupId> = known.evidence.left_groups().collect();
         groups.extend(&left);
         let groups: Vec<OktaGroupId> = groups.into_iter().cloned().collect();
         let fresh = &known.memory.fresh_teams;

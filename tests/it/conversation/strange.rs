@@ -3,7 +3,10 @@
 //! Each case is a change in Okta, its delivery while one answer is strange, and Okta's retry. The retry finds
 //! nothing to do where the first delivery did it all.
 
+use std::time::Duration;
+
 use http::Method;
+use okta_anypoint::ledger::{Conclusion, Memo};
 use okta_anypoint::provision::{Policy, TeamRemoval};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
@@ -12,7 +15,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::groups::{devs_with_ann, team_id};
-use crate::world::{APP, World};
+use crate::world::{APP, World, lease};
 
 const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
 const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
@@ -33,6 +36,14 @@ impl Stage {
     async fn new(policy: Policy) -> Self {
         let (world, devs, ann) = devs_with_ann(policy).await;
         let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+        // A minute later: what was written just now is remembered.
+        let ledger = &*world.table.ledger;
+        let lease = lease(ledger, &ann, Duration::from_secs(60)).await;
+        let forgotten = Conclusion {
+            memo: Memo::Write(None),
+            ..Conclusion::default()
+        };
+        ledger.conclude(lease, forgotten).await.unwrap();
         Self {
             world,
             devs,
@@ -142,7 +153,7 @@ async fn a_team_that_is_said_to_be_gone_and_is_there_is_deleted() {
         ..Policy::default()
     })
     .await;
-    let lie = Fault::not_found(TEAM, Absence::Service).on(Method::DELETE);
+    let lie = Fault::status(TEAM, 404, r#"{"message":"no such team"}"#).on(Method::DELETE);
     let devs = stage.devs.clone();
     stage.play(lie, |okta| okta.delete_group(&devs)).await;
     assert!(stage.world.anypoint().team_by_name("Devs").is_none());
