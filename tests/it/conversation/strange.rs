@@ -197,13 +197,15 @@ async fn a_team_that_was_deleted_by_hand_is_made_again() {
 #[tokio::test]
 async fn a_maintainer_stays_one(#[case] lie: fn(&Stage) -> Fault) {
     let stage = Stage::new(Policy::default()).await;
+    let (devs, ben) = (stage.devs.clone(), stage.world.assigned_user("ben").await);
+    let joins = stage.world.when(|okta| okta.add_member(&devs, &ben));
+    joins.await;
     stage
         .world
         .anypoint()
         .add_member(&stage.team, &stage.account, "maintainer")
         .unwrap();
     let lie = lie(&stage).on(Method::GET);
-    let devs = stage.devs.clone();
     if lie.path_contains == MEMBERS {
         stage
             .play(lie, |okta| okta.rename_group(&devs, "Ops"))
