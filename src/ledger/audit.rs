@@ -83,6 +83,14 @@ impl AuditEntry {
         })
     }
 
+    /// How many people it was about, in words.
+    pub fn people(&self) -> Option<String> {
+        self.count.map(|count| match count {
+            1 => "1 person".to_owned(),
+            count => format!("{count} people"),
+        })
+    }
+
     /// The log line of the entry. It leaves the username out: it can be a person's name.
     pub fn log(&self) {
         let fields = (!self.fields.is_empty()).then(|| self.fields.join(", "));

@@ -37,6 +37,14 @@ pub struct Exclusions {
 }
 
 impl Exclusions {
+    /// The setting that names a subject which is left alone.
+    pub fn setting(subject: &Subject) -> &'static str {
+        match subject {
+            Subject::User(_) => "EXCLUDE_USERS",
+            Subject::Group(_) => "EXCLUDE_GROUPS",
+        }
+    }
+
     /// What is said of a subject that is left alone: the setting that names it.
     pub fn in_words(subject: &Subject) -> &'static str {
         match subject {
@@ -59,11 +67,9 @@ impl Exclusions {
         self.users.ids.contains(&user.id) || self.login(login)
     }
 
-    /// Whether a login is excluded. Okta does not tell upper and lower case apart in logins.
+    /// Whether a login is excluded.
     pub fn login(&self, login: &str) -> bool {
-        let login = login.trim().to_lowercase();
-        let mut patterns = self.users.logins.iter();
-        patterns.any(|pattern| matches(&pattern.to_lowercase(), &login))
+        matches_any(&self.users.logins, login.trim())
     }
 
     /// Whether a group that was read is excluded.
@@ -73,9 +79,16 @@ impl Exclusions {
 
     /// Whether a display name is excluded.
     pub fn name(&self, name: &str) -> bool {
-        let mut patterns = self.groups.names.iter();
-        patterns.any(|pattern| matches(pattern, name))
+        matches_any(&self.groups.names, name)
     }
+}
+
+/// Whether a pattern matches, in any case: Okta does not tell upper and lower case apart in logins, and a name that is
+/// spelled in another way must not lose its protection.
+fn matches_any(patterns: &[String], name: &str) -> bool {
+    let name = name.to_lowercase();
+    let mut patterns = patterns.iter();
+    patterns.any(|pattern| matches(&pattern.to_lowercase(), &name))
 }
 
 #[cfg(test)]
@@ -109,6 +122,7 @@ mod tests {
             serde_json::from_value(group).unwrap()
         };
         assert!(exclusions.group(&group("Break glass EU")));
+        assert!(exclusions.group(&group("BREAK GLASS us")));
         assert!(!exclusions.group(&group("Developers")));
         assert!(!Exclusions::default().user(&user("00u1", Some("ann@acme.example"))));
         assert!(exclusions.names(&Subject::User(OktaUserId::parse("00u1").unwrap())));

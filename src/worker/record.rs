@@ -14,7 +14,7 @@ const MAX_OPEN: usize = 20;
 pub(super) fn ending(result: Result<(), Failure>, progress: &mut Progress) -> Ending {
     let applied = progress.applied.iter().map(ToString::to_string).collect();
     let state = match result {
-        Err(failure) => EndState::Failed(failure),
+        Err(failure) => EndState::Failed(failure.of_event()),
         Ok(()) => {
             if let Some(held) = progress.held.take() {
                 EndState::Held {
