@@ -11,7 +11,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::queue::{Queue, SqsQueue};
-use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Step, Summary, Task};
+use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Summary, Task};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
@@ -267,7 +267,7 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
             let who = who(difference.subject.as_ref(), difference.account.as_ref());
             for (position, step) in difference.actions.iter().enumerate() {
                 let who = if position == 0 { who.as_str() } else { "" };
-                table.add_row([who, words(step).as_str(), &step.reason]);
+                table.add_row([who, step.in_short().as_str(), &step.reason]);
             }
         }
         console.say(table)?;
@@ -312,17 +312,6 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
         (Outcome::Stopped, false) => (Tone::Bad, "stopped"),
     };
     console.say(console.paint(tone, text))
-}
-
-fn words(step: &Step) -> String {
-    let mut text = step.action.replace('_', " ");
-    if let Some(count) = step.count {
-        text.push_str(&format!(" ({count})"));
-    }
-    if !step.fields.is_empty() {
-        text.push_str(&format!(": {}", step.fields.join(", ")));
-    }
-    text
 }
 
 /// Asks on standard error, so that standard output holds results only.

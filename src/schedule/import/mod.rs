@@ -241,12 +241,9 @@ impl Scheduler {
             summary.differences.push(difference);
         }
         if !teams_left.is_empty() {
-            summary.message.get_or_insert(format!(
-                "{} of the people to be linked are in teams of pushed groups that they are not members of in \
-                 Okta, and the next look takes them out of these teams; put the people who should stay into \
-                 the group first",
-                teams_left.len()
-            ));
+            summary
+                .message
+                .get_or_insert(members_leave(teams_left.len()));
         }
         Ok(all)
     }
@@ -445,4 +442,15 @@ fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
         steps.push(Step::new("agree", why));
     }
     steps
+}
+/// What an operator reads before people lose memberships by being linked.
+fn members_leave(people: usize) -> String {
+    let who = match people {
+        1 => "1 person to be linked is".to_owned(),
+        people => format!("{people} people to be linked are"),
+    };
+    format!(
+        "{who} in teams of pushed groups without being in those groups in Okta, and the next look takes them \
+         out of these teams; put the people who should stay into the groups first"
+    )
 }
