@@ -1,7 +1,5 @@
 //! `replay` and `push`: do work now, through the same path as an event.
 
-use std::collections::HashSet;
-
 use anyhow::Result;
 use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
@@ -202,45 +200,34 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
             ..Change::found(subject, operator.clock.now_ms())
         });
     }
-    operator.refuse_while_paused().await?;
-    let left_alone = leave_alone(&operator, &mut changes, console).await?;
-    let unknown = unknown(&operator, &changes).await?;
-    let aside = Aside {
-        left_alone,
-        unknown,
-    };
-    work_and_tell(&operator, &changes, Reason::Replay, aside, console).await
+    let asked = (Asked::ByName, Reason::Replay);
+    work_and_tell(&operator, changes, asked, console).await
 }
 
-/// What was asked for and cannot be had.
-#[derive(Default)]
-struct Aside {
-    /// The results of what is excluded.
-    left_alone: Vec<Value>,
-    /// Subjects that Okta does not have, and that have no link.
-    unknown: HashSet<Subject>,
+/// How the work was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// By an id or name that a person gave.
+    ByName,
+    /// By the record of an event.
+    ByRecord,
 }
 
-/// Those that Okta does not have, and that have no link: an id that was misspelled.
-async fn unknown(operator: &Operator, changes: &[Change]) -> Result<HashSet<Subject>> {
+/// Whether Okta does not have the subject, and nothing is linked to it: an id that was misspelled. What cannot be read
+/// is no such id.
+async fn is_unknown(operator: &Operator, subject: &Subject) -> bool {
     let (okta, store) = (&operator.ports.okta, &operator.table.store);
     let deadline = Deadline::within(table::LOOK_TIME);
-    let mut unknown = HashSet::new();
-    for change in changes {
-        let is_known = match &change.subject {
-            Subject::User(user) => {
-                store.user_link(user).await?.is_some() || okta.user(user, deadline).await?.is_some()
-            }
-            Subject::Group(group) => {
-                store.team_link(group).await?.is_some()
-                    || okta.group(group, deadline).await?.is_some()
-            }
-        };
-        if !is_known {
-            unknown.insert(change.subject.clone());
+    match subject {
+        Subject::User(user) => {
+            matches!(store.user_link(user).await, Ok(None))
+                && matches!(okta.user(user, deadline).await, Ok(None))
+        }
+        Subject::Group(group) => {
+            matches!(store.team_link(group).await, Ok(None))
+                && matches!(okta.group(group, deadline).await, Ok(None))
         }
     }
-    Ok(unknown)
 }
 
 fn unknown_in_words(subject: &Subject) -> &'static str {
@@ -313,61 +300,48 @@ pub fn change(record: &Record) -> Result<Change> {
     })
 }
 
-/// Works on changes now and says what became of them.
+/// Works on the changes of events now and says what became of them.
 pub async fn work(
     operator: &Operator,
-    mut changes: Vec<Change>,
+    changes: Vec<Change>,
     reason: Reason,
+    console: &Console,
+) -> Result<Verdict> {
+    work_and_tell(operator, changes, (Asked::ByRecord, reason), console).await
+}
+
+async fn work_and_tell(
+    operator: &Operator,
+    mut changes: Vec<Change>,
+    (asked, reason): (Asked, Reason),
     console: &Console,
 ) -> Result<Verdict> {
     operator.refuse_while_paused().await?;
-    let aside = Aside {
-        left_alone: leave_alone(operator, &mut changes, console).await?,
-        ..Aside::default()
-    };
-    work_and_tell(operator, &changes, reason, aside, console).await
-}
-
-/// Who asked for what was put aside did not get it.
-async fn work_and_tell(
-    operator: &Operator,
-    changes: &[Change],
-    reason: Reason,
-    aside: Aside,
-    console: &Console,
-) -> Result<Verdict> {
-    let verdicts = operator.work(changes, reason).await;
-    let mut problem = !aside.left_alone.is_empty();
-    let mut results = aside.left_alone;
+    // Who asked for what is left alone did not get it.
+    let mut results = leave_alone(operator, &mut changes, console).await?;
+    let mut problem = !results.is_empty();
+    let verdicts = operator.work(&changes, reason).await;
     for (change, verdict) in changes.iter().zip(verdicts) {
         let record = operator.table.ledger.record_of(&change.work()).await?;
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
-        problem |= !is_done;
         if is_done && let Some(queue) = &operator.queue {
             queue.discard_dead(&change.uuid).await?;
         }
-        let did_nothing = |record: &Record| {
+        let did_nothing = record.as_ref().is_some_and(|record| {
             let steps = record.applied.iter().chain(&record.planned);
             steps.flatten().next().is_none()
-        };
-        if is_done
-            && aside.unknown.contains(&change.subject)
-            && record.as_ref().is_some_and(did_nothing)
-        {
-            problem = true;
-            let mark = console.paint(Tone::Bad, "not found");
-            let why = unknown_in_words(&change.subject);
-            console.say(format!("{mark}  {}\n  {why}", change.subject))?;
-            results.push(json!({
-                "uuid": change.uuid,
-                "subject": change.subject,
-                "status": "not_found",
-                "error": why,
-            }));
-            continue;
-        }
+        });
+        let is_unknown = asked == Asked::ByName
+            && is_done
+            && did_nothing
+            && is_unknown(operator, &change.subject).await;
+        problem |= !is_done || is_unknown;
         let (mark, said) = match (&record, is_done) {
+            _ if is_unknown => (
+                console.paint(Tone::Bad, "not found"),
+                Some(unknown_in_words(&change.subject).to_owned()),
+            ),
             (Some(record), true) if record.dry_run == Some(true) => {
                 let planned = record.planned.as_deref().unwrap_or_default();
                 let would = if planned.is_empty() {
@@ -402,7 +376,7 @@ async fn work_and_tell(
         results.push(json!({
             "uuid": change.uuid,
             "subject": change.subject,
-            "status": status,
+            "status": if is_unknown { json!("not_found") } else { json!(status) },
             "error": said,
         }));
     }
