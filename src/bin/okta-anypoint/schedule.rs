@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::aws;
+use okta_anypoint::counted::counted;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
@@ -106,7 +107,11 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdic
         let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
         let nothing = planned.differences.is_empty() || planned.outcome == Outcome::Stopped;
-        let question = format!("Change {} users and groups?", planned.differences.len());
+        let concerned = planned.differences.len();
+        let question = format!(
+            "Change {}?",
+            counted(concerned, "user or group", "users and groups")
+        );
         if nothing || !confirmed(&question)? {
             emit(&planned, &[], console)?;
             if nothing {
@@ -154,8 +159,8 @@ async fn run(
     console.say(console.paint(
         Tone::Bad,
         format!(
-            "{} changes failed; `okta-anypoint events --failed{}` says why",
-            failed.len(),
+            "{} failed; `okta-anypoint events --failed{}` says why",
+            counted(failed.len(), "change", "changes"),
             table.option()
         ),
     ))?;

@@ -34,6 +34,7 @@ use super::reconcile::{Counted, check_people, read::Gate};
 use super::summary::{Difference, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
+use crate::counted::counted;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
 use crate::ids::{OktaUserId, Subject};
@@ -445,10 +446,7 @@ fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
 }
 /// What an operator reads before people lose memberships by being linked.
 fn members_leave(people: usize) -> String {
-    let who = match people {
-        1 => "1 person to be linked is".to_owned(),
-        people => format!("{people} people to be linked are"),
-    };
+    let who = counted(people, "person to be linked is", "people to be linked are");
     format!(
         "{who} in teams of pushed groups without being in those groups in Okta, and the next look takes them \
          out of these teams; put the people who should stay into the groups first"
