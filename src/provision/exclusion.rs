@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::policy::matches;
+use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::{Group, User};
 
@@ -38,7 +39,7 @@ pub struct Exclusions {
 
 impl Exclusions {
     /// The setting that names a subject which is left alone.
-    pub fn setting(subject: &Subject) -> &'static str {
+    fn setting(subject: &Subject) -> &'static str {
         match subject {
             Subject::User(_) => "EXCLUDE_USERS",
             Subject::Group(_) => "EXCLUDE_GROUPS",
@@ -51,6 +52,20 @@ impl Exclusions {
             Subject::User(_) => "excluded by EXCLUDE_USERS: nothing changes",
             Subject::Group(_) => "excluded by EXCLUDE_GROUPS: nothing changes",
         }
+    }
+
+    /// The refusal of a command that would change something for such a subject.
+    pub fn refused(subject: &Subject) -> Failure {
+        let setting = Self::setting(subject);
+        let (kind, id) = match subject {
+            Subject::User(user) => ("user", user.as_str()),
+            Subject::Group(group) => ("group", group.as_str()),
+        };
+        Failure::permanent(
+            Side::Settings,
+            format!("{setting} names {kind} {id}; nothing was done."),
+            format!("Take the {kind} out of {setting} first."),
+        )
     }
 
     /// Whether an id excludes the subject: then it is not read at all.

@@ -326,10 +326,7 @@ impl Operator {
     pub async fn refuse_excluded(&self, subject: &Subject, deadline: Deadline) -> Result<()> {
         let provisioner = Provisioner::new(self.ports.clone());
         if Box::pin(provisioner.excludes(subject, deadline)).await? {
-            let setting = Exclusions::setting(subject);
-            return Err(anyhow!(
-                "{subject} is excluded: {setting} names it, so nothing changes; take it out of {setting} first"
-            ));
+            return Err(Exclusions::refused(subject).into());
         }
         Ok(())
     }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{OktaGroupId, TeamId};
+use crate::ids::{OktaGroupId, Subject, TeamId};
 use crate::provision::evidence::{Announced, Evidence, Unpushed};
+use crate::provision::exclusion::Exclusions;
 use crate::provision::group::GroupState;
 use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
@@ -69,11 +70,7 @@ impl Look<'_> {
 }
 
 fn excluded(group: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Settings,
-        format!("EXCLUDE_GROUPS names group {group}; nothing was linked."),
-        "Take the group out of EXCLUDE_GROUPS first.",
-    )
+    Exclusions::refused(&Subject::Group(group.clone()))
 }
 
 // An event between two steps of an operator gives the group a team of its own, or the team back to the group that had it.

@@ -1,5 +1,7 @@
 //! How people name users and groups.
 
+use okta_anypoint::simulator::traffic::Fault;
+
 use super::Desk;
 
 #[tokio::test]
@@ -15,6 +17,23 @@ async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
     for command in [&["push", "eng/backend"][..], &["history", "Eng/Backend"]] {
         desk.on_file(command).await.expect(0).says(&group);
     }
+    // Okta's own servers, and gateways before it, answer otherwise.
+    for status in [400, 404] {
+        let fault = Fault::status("/api/v1/users/Eng", status, "<html>");
+        desk.okta.traffic().inject(fault);
+        let explained = desk.on_file(&["explain", "Eng/Backend", "--json"]).await;
+        assert_eq!(
+            explained.expect(0).json()["subject"],
+            format!("group#{group}")
+        );
+        desk.okta.traffic().remove_all_faults();
+    }
+    // Without an answer, nobody knows whether the name is unique.
+    let fault = Fault::status("/api/v1/users/Eng", 403, "{}");
+    desk.okta.traffic().inject(fault);
+    desk.on_file(&["explain", "Eng/Backend"]).await.expect(1);
+    desk.okta.traffic().remove_all_faults();
+
     // Nothing has this name, and what Okta said is all there is to say.
     desk.on_file(&["explain", "a/b"])
         .await
