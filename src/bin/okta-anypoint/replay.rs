@@ -24,7 +24,8 @@ use crate::{names, table};
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["uuids", "failed"])))]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
+\"excluded\".
 
 Examples:
   okta-anypoint replay b1fae790-1619-11f1-af2d-4a5b9c3d7e1f
@@ -46,7 +47,8 @@ pub struct ReplayArgs {
 /// Make users or groups agree now, as if an event had named them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
+\"excluded\" or \"not_found\".
 
 Examples:
   okta-anypoint push ada.lovelace@acme.example
@@ -66,7 +68,7 @@ pub struct PushArgs {
     table: table::Args,
 }
 
-/// Take failures off the list without doing them again. Their records stay, as resolved.
+/// Take failures and held changes off the list without doing them. Their records stay, as resolved.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"dismissed\": [uuids], \"error\": what was not dismissed, and why, or null}.
