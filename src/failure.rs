@@ -141,6 +141,39 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause, in the order of their declaration.
+    pub const ALL: [Self; 29] = [
+        Self::UsernameTaken,
+        Self::UsernameInvalid,
+        Self::AdoptionRefused,
+        Self::LinkedElsewhere,
+        Self::ProfileIncomplete,
+        Self::TeamNameTaken,
+        Self::TeamNameInvalid,
+        Self::TeamHasChildren,
+        Self::ValueRefused,
+        Self::RefusedCredentials,
+        Self::RefusedRights,
+        Self::NotTheServices404,
+        Self::NotFound,
+        Self::Rejected,
+        Self::Contradiction,
+        Self::Throttled,
+        Self::Timeout,
+        Self::OutOfTime,
+        Self::Unavailable,
+        Self::Certificate,
+        Self::Unreadable,
+        Self::Busy,
+        Self::LostLease,
+        Self::Overtaken,
+        Self::LimitReached,
+        Self::BadSettings,
+        Self::BadRecord,
+        Self::RunsDied,
+        Self::Defect,
+    ];
+
     /// The word used in records and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -256,6 +289,17 @@ impl Failure {
         self
     }
 
+    /// The same failure, as the record of an event keeps it: one that stays ends with a replay. Where no event
+    /// failed, as in a plan, there is none to replay.
+    #[must_use]
+    pub fn of_event(mut self) -> Self {
+        if let (Class::Permanent, Some(advice)) = (self.class, &mut self.advice) {
+            let end = if advice.ends_with('.') { "" } else { "." };
+            *advice = format!("{advice}{end} Then replay the event.");
+        }
+        self
+    }
+
     /// The same failure, not to be retried before `wait` is over.
     #[must_use]
     pub fn after(mut self, wait: Option<Duration>) -> Self {
@@ -288,16 +332,26 @@ mod tests {
 
     #[test]
     fn the_word_of_a_cause_is_the_one_in_records() {
-        for cause in [
-            Cause::UsernameTaken,
-            Cause::NotTheServices404,
-            Cause::RefusedCredentials,
-            Cause::LostLease,
-        ] {
+        assert_eq!(Cause::ALL.last(), Some(&Cause::Defect));
+        for (position, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, position, "{cause} is missing or misplaced");
             let written = serde_json::to_value(cause).unwrap();
             assert_eq!(written, cause.as_str());
             assert_eq!(serde_json::from_value::<Cause>(written).unwrap(), cause);
         }
+    }
+
+    #[test]
+    fn only_an_event_that_failed_for_good_is_to_be_replayed() {
+        let advice = |failure: Failure| failure.advice;
+        let failure = Failure::permanent(Side::Okta, "wrong", "Fix it.");
+        assert_eq!(advice(failure.clone()).unwrap(), "Fix it.");
+        let replay = "Fix it. Then replay the event.";
+        assert_eq!(advice(failure.of_event()).unwrap(), replay);
+        let failure = Failure::permanent(Side::Okta, "wrong", "Fix it").of_event();
+        assert_eq!(advice(failure).unwrap(), replay);
+        let again = Failure::retryable(Side::Okta, "down").advising("Wait.");
+        assert_eq!(advice(again.of_event()).unwrap(), "Wait.");
     }
 
     #[test]

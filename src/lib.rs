@@ -24,6 +24,7 @@
 pub mod anypoint;
 pub mod aws;
 pub mod clock;
+pub mod counted;
 pub mod deadline;
 pub mod event;
 pub mod failure;

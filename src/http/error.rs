@@ -261,9 +261,7 @@ impl CallError {
             }
             (CallErrorKind::Status { status, .. }, side) => match (*status, side) {
                 _ if self.class() == Class::Permanent => {
-                    return Some(Cow::Borrowed(
-                        "Look at the status, fix the cause, then replay the event.",
-                    ));
+                    return Some(Cow::Borrowed("Look at the status and fix the cause."));
                 }
                 (StatusCode::FORBIDDEN, Side::Okta) => {
                     "Give the token's admin role, or the service app, the rights for this call."

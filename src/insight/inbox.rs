@@ -10,7 +10,7 @@ use crate::ledger::{Filter, Ledger, Record, Status};
 /// How advice is marked in a recorded failure.
 const ADVICE: &str = " What to do: ";
 /// The cause of a record that an older program wrote.
-const UNKNOWN: &str = "unknown";
+pub const UNKNOWN_CAUSE: &str = "unknown";
 
 /// Open failures of one cause, of one class, on one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,7 +103,7 @@ impl<'r> Place<'r> {
             None => (text, None),
         };
         Self {
-            cause: record.error_code.as_deref().unwrap_or(UNKNOWN),
+            cause: record.error_code.as_deref().unwrap_or(UNKNOWN_CAUSE),
             class: record.error_class.unwrap_or(Class::Permanent),
             what,
             advice,

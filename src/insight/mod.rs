@@ -7,6 +7,6 @@ mod names;
 mod runs;
 
 pub use explain::{Explanation, Facts, Planned, doubt_in_words, what_became, words};
-pub use inbox::{Inbox, SameCause};
+pub use inbox::{Inbox, SameCause, UNKNOWN_CAUSE};
 pub use names::names_of;
 pub use runs::{Health, LastRun, last_runs, usual_interval};

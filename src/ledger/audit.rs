@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Lease;
 use crate::clock::rfc3339;
+use crate::counted::counted;
 
 /// One change, or the discovery of an interrupted run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +82,11 @@ impl AuditEntry {
             why: Some(found.to_owned()),
             ..Self::new(lease, Self::INTERRUPTED, now_ms)
         })
+    }
+
+    /// How many people it was about, in words.
+    pub fn people(&self) -> Option<String> {
+        self.count.map(|count| counted(count, "person", "people"))
     }
 
     /// The log line of the entry. It leaves the username out: it can be a person's name.

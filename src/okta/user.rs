@@ -97,6 +97,10 @@ impl Okta {
         login: &str,
         deadline: Deadline,
     ) -> Result<Option<User>, CallError> {
+        // Without a login the address would be that of all users.
+        if login.trim().is_empty() {
+            return Ok(None);
+        }
         self.user_by_key(login, deadline).await
     }
 

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::provisioner::Work;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::store::{Documents, Stored};
 
@@ -87,15 +88,8 @@ impl Work<'_> {
         }
         Ok(Some(format!(
             "{} would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows {allowed}",
-            people_in_words(total)
+            counted(total, "person", "people")
         )))
-    }
-}
-
-fn people_in_words(count: usize) -> String {
-    match count {
-        1 => "1 person".to_owned(),
-        more => format!("{more} people"),
     }
 }
 

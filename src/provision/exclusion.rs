@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::policy::matches;
+use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::{Group, User};
 
@@ -37,12 +38,34 @@ pub struct Exclusions {
 }
 
 impl Exclusions {
+    /// The setting that names a subject which is left alone.
+    fn setting(subject: &Subject) -> &'static str {
+        match subject {
+            Subject::User(_) => "EXCLUDE_USERS",
+            Subject::Group(_) => "EXCLUDE_GROUPS",
+        }
+    }
+
     /// What is said of a subject that is left alone: the setting that names it.
     pub fn in_words(subject: &Subject) -> &'static str {
         match subject {
             Subject::User(_) => "excluded by EXCLUDE_USERS: nothing changes",
             Subject::Group(_) => "excluded by EXCLUDE_GROUPS: nothing changes",
         }
+    }
+
+    /// The refusal of a command that would change something for such a subject.
+    pub fn refused(subject: &Subject) -> Failure {
+        let setting = Self::setting(subject);
+        let (kind, id) = match subject {
+            Subject::User(user) => ("user", user.as_str()),
+            Subject::Group(group) => ("group", group.as_str()),
+        };
+        Failure::permanent(
+            Side::Settings,
+            format!("{setting} names {kind} {id}; nothing was done."),
+            format!("Take the {kind} out of {setting} first."),
+        )
     }
 
     /// Whether an id excludes the subject: then it is not read at all.
@@ -59,11 +82,9 @@ impl Exclusions {
         self.users.ids.contains(&user.id) || self.login(login)
     }
 
-    /// Whether a login is excluded. Okta does not tell upper and lower case apart in logins.
+    /// Whether a login is excluded.
     pub fn login(&self, login: &str) -> bool {
-        let login = login.trim().to_lowercase();
-        let mut patterns = self.users.logins.iter();
-        patterns.any(|pattern| matches(&pattern.to_lowercase(), &login))
+        matches_any(&self.users.logins, login.trim())
     }
 
     /// Whether a group that was read is excluded.
@@ -73,9 +94,16 @@ impl Exclusions {
 
     /// Whether a display name is excluded.
     pub fn name(&self, name: &str) -> bool {
-        let mut patterns = self.groups.names.iter();
-        patterns.any(|pattern| matches(pattern, name))
+        matches_any(&self.groups.names, name)
     }
+}
+
+/// Whether a pattern matches, in any case: Okta does not tell upper and lower case apart in logins, and a name that is
+/// spelled in another way must not lose its protection.
+fn matches_any(patterns: &[String], name: &str) -> bool {
+    let name = name.to_lowercase();
+    let mut patterns = patterns.iter();
+    patterns.any(|pattern| matches(&pattern.to_lowercase(), &name))
 }
 
 #[cfg(test)]
@@ -109,6 +137,7 @@ mod tests {
             serde_json::from_value(group).unwrap()
         };
         assert!(exclusions.group(&group("Break glass EU")));
+        assert!(exclusions.group(&group("BREAK GLASS us")));
         assert!(!exclusions.group(&group("Developers")));
         assert!(!Exclusions::default().user(&user("00u1", Some("ann@acme.example"))));
         assert!(exclusions.names(&Subject::User(OktaUserId::parse("00u1").unwrap())));

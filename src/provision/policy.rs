@@ -272,20 +272,19 @@ impl UsernamePolicy {
             Self::Strict if app_username.chars().all(is_valid) => app_username.to_owned(),
             Self::Strict => {
                 return Err(Failure::permanent(
-                    Side::Settings,
+                    Side::Okta,
                     "the app username has characters that Anypoint does not take in a username.",
                     "In the Okta app, map the username to letters, digits, dashes and underscores \
-                     (for example the part before the @), or set USERNAME_POLICY=sanitize, then \
-                     replay the event.",
+                     (for example the part before the @), or set USERNAME_POLICY=sanitize.",
                 )
                 .because(Cause::UsernameInvalid));
             }
         };
         if name.len() < SHORTEST_USERNAME {
             return Err(Failure::permanent(
-                Side::Settings,
+                Side::Okta,
                 "the app username is shorter than the three characters that Anypoint asks for.",
-                "Give the user a longer username in the Okta app, then replay the event.",
+                "Give the user a longer username in the Okta app.",
             )
             .because(Cause::UsernameInvalid));
         }
@@ -329,9 +328,9 @@ impl TeamNamePolicy {
             |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c.is_ascii_whitespace();
         let refused = |message: &str| {
             Failure::permanent(
-                Side::Settings,
+                Side::Okta,
                 message,
-                "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize, then replay the event.",
+                "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize.",
             )
             .because(Cause::TeamNameInvalid)
         };

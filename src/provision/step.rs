@@ -55,6 +55,25 @@ impl Step {
         self
     }
 
+    /// The attributes that change. What becomes of `enabled` is in the action's name already.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let fields = self.fields.iter().map(AsRef::as_ref);
+        fields.filter(|field| !matches!(*field, "enabled" | "disabled"))
+    }
+
+    /// In a few words that name nobody: "disable account", "update account: first name", "add members (3)".
+    pub fn in_short(&self) -> String {
+        let mut text = self.action.replace('_', " ");
+        if let Some(count) = self.count {
+            text.push_str(&format!(" ({count})"));
+        }
+        let attributes: Vec<&str> = self.attributes().collect();
+        if !attributes.is_empty() {
+            text.push_str(&format!(": {}", attributes.join(", ")));
+        }
+        text
+    }
+
     /// The same step, in words.
     #[must_use]
     pub fn saying(mut self, what: impl Into<String>) -> Self {
@@ -143,4 +162,28 @@ pub(crate) mod action {
     pub(crate) const ADD_MEMBERS: &str = "add_members";
     pub(crate) const REMOVE_MEMBERS: &str = "remove_members";
     pub(crate) const DELETE_TEAM: &str = "delete_team";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_says_in_short_what_it_does() {
+        let with = |action, fields: &[&'static str]| {
+            let mut step = Step::new(action, "");
+            step.fields = fields.iter().map(|field| (*field).into()).collect();
+            step.in_short()
+        };
+        assert_eq!(
+            with(action::DISABLE_ACCOUNT, &["disabled"]),
+            "disable account"
+        );
+        assert_eq!(
+            with(action::ENABLE_ACCOUNT, &["phone", "enabled"]),
+            "enable account: phone"
+        );
+        let members = Step::new(action::ADD_MEMBERS, "").about(3);
+        assert_eq!(members.in_short(), "add members (3)");
+    }
 }

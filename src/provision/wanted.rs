@@ -124,7 +124,7 @@ pub fn wanted(
         Failure::permanent(
             Side::Okta,
             "the app user has no username.",
-            "Set the application username of the app, or of this user, in Okta, then replay the event.",
+            "Set the application username of the app, or of this user, in Okta.",
         )
         .because(Cause::UsernameInvalid)
     })?;

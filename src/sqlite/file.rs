@@ -228,6 +228,14 @@ impl Unfit {
     }
 }
 
+/// What to do with an error of SQLite about a file that is only read: no right to write is missing then.
+pub(super) fn unread(path: &Path) -> impl FnOnce(rusqlite::Error) -> Failure {
+    |error| match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Unfit::Unreadable.of(path),
+        _ => refused(path)(error),
+    }
+}
+
 /// What to do with an error of SQLite about a file.
 pub(super) fn refused(path: &Path) -> impl FnOnce(rusqlite::Error) -> Failure {
     |error| Unfit::from(error).of(path)

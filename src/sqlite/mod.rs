@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use crate::failure::{Failure, Side};
 
-use file::{Nature, Rights, Unfit, refused};
+use file::{Nature, Rights, Unfit, refused, unread};
 use held::{Held, Identity, Still};
 
 pub use copy::{backup, check_copy, restore};
@@ -235,6 +235,7 @@ pub fn version(path: &Path) -> Result<usize, Failure> {
     match file::examine(path) {
         Ok(Nature::Ours(version)) => known(version),
         Ok(Nature::Empty) => Err(Unfit::Foreign.of(path)),
+        Err(Unfit::Refused(error)) => Err(unread(path)(error)),
         Err(unfit) => Err(unfit.of(path)),
     }
 }
@@ -263,7 +264,7 @@ fn open_reading(path: &Path) -> Result<(Connection, Place), Failure> {
         }
         None => (file::connect(path, Rights::Read), Place::Shared),
     };
-    let connection = opened.map_err(refused(path))?;
+    let connection = opened.map_err(unread(path))?;
     Ok((connection, place))
 }
 
@@ -354,6 +355,25 @@ mod tests {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
         assert_eq!(version, newer);
+    }
+
+    /// Root reads everything, so one of SQLite's own files is a link to itself here.
+    #[test]
+    fn who_only_reads_is_not_told_to_get_the_right_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        Database::open(&path).unwrap();
+        let [log, index, _] = file::companions(&path);
+        std::fs::write(log, [0; 64]).unwrap();
+        std::os::unix::fs::symlink(&index, &index).unwrap();
+        let failure = Database::open_to_read(&path).unwrap_err();
+        assert_eq!(
+            failure.message,
+            format!("{} cannot be read", path.display())
+        );
+        assert!(!failure.advice.unwrap().contains("write"));
+        let failure = Database::open(&path).unwrap_err();
+        assert!(failure.advice.unwrap().contains("read and write"));
     }
 
     #[test]

@@ -675,11 +675,11 @@ fn set_aside(claim: Claim) -> (Claim, Ending) {
             "{} runs in a row died while they worked on this event.",
             claim.deaths
         ),
-        "Look for the cause in the log, then replay the event.",
+        "Look for the cause in the log.",
     )
     .because(Cause::RunsDied);
     tracing::error!(event = claim.id(), "events failed: {failure}");
-    let state = EndState::Failed(failure);
+    let state = EndState::Failed(failure.of_event());
     (
         claim,
         Ending {

@@ -19,7 +19,7 @@ const APPROVED: &str = "approved by an operator";
 pub(super) fn ending(result: Result<(), Failure>, progress: &mut Progress) -> Ending {
     let applied = progress.applied.iter().map(ToString::to_string).collect();
     let state = match result {
-        Err(failure) => EndState::Failed(failure),
+        Err(failure) => EndState::Failed(failure.of_event()),
         Ok(()) => {
             if let Some(held) = progress.held.take() {
                 EndState::Held {

@@ -4,9 +4,28 @@ use clap::ValueEnum;
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+enum Output {
     /// Comma-separated values (RFC 4180).
     Csv,
+}
+
+/// The options of a command that prints a list.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub struct Form {
+    /// In which form.
+    #[arg(long, value_name = "FORM", conflicts_with = "json")]
+    output: Option<Output>,
+    /// The same as --output csv.
+    #[arg(long, conflicts_with_all = ["json", "output"])]
+    csv: bool,
+}
+
+impl Form {
+    /// Whether a spreadsheet reads it.
+    pub fn is_csv(self) -> bool {
+        self.csv || self.output == Some(Output::Csv)
+    }
 }
 
 /// A line.

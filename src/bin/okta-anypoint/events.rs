@@ -13,7 +13,7 @@ use okta_anypoint::ledger::{Filter, Record, Status};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
-use crate::csv::{Output, row};
+use crate::csv::{Form, row};
 use crate::duration::duration;
 use crate::{names, table};
 
@@ -49,11 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
     /// Show times, tries, event types and names as well, failures one by one: wider than 80 columns.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["output", "csv"])]
     wide: bool,
-    /// In which form.
-    #[arg(long, value_name = "FORM", conflicts_with_all = ["json", "wide"])]
-    output: Option<Output>,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     table: table::Args,
 }
@@ -93,7 +92,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     };
     let table = args.table.open_table().await?;
     let records = table.ledger.records(&filter).await?;
-    if args.output == Some(Output::Csv) {
+    if args.form.is_csv() {
         let shown = newest(&records, args.limit);
         let names = names_of(&*table.store, subjects(shown)).await?;
         console.say(csv(shown, &names))?;

@@ -82,7 +82,10 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
         ("Okta", &explanation.okta),
         ("Anypoint", &explanation.anypoint),
     ] {
-        console.say(format!("\n{}", heading(side)))?;
+        // Who is excluded is not read at Anypoint.
+        if !facts.is_empty() {
+            console.say(format!("\n{}", heading(side)))?;
+        }
         for (name, value) in facts {
             console.say(format!("  {name:<24}{}", words(value)))?;
         }

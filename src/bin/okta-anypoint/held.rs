@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ArgGroup;
 use okta_anypoint::clock::{later, rfc3339};
 use okta_anypoint::ledger::{Filter, Ledger, Reason, Record, Status};
 use okta_anypoint::provision::lift_brake;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Usage, Verdict};
+use crate::csv::{Form, row};
 use crate::duration::duration;
 use crate::{names, replay, table};
 
@@ -23,14 +25,18 @@ With --json: {\"held\": [{\"id\", \"subject\", \"planned\", \"held_for\", \"publ
 
 Examples:
   okta-anypoint held
+  okta-anypoint held --csv > held.csv
   okta-anypoint held --json | jq -r '.held[].subject'")]
 pub struct HeldArgs {
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     table: table::Args,
 }
 
 /// Approve what the brake holds: look at it afresh and do what Okta says now.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["names", "count", "all"])))]
 #[command(after_long_help = "\
 With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
 
@@ -40,13 +46,13 @@ Examples:
   okta-anypoint approve --all --for 2h")]
 pub struct ApproveArgs {
     /// Okta ids, logins, usernames or group names that `held` lists.
-    #[arg(value_name = "USER_OR_GROUP", required_unless_present_any = ["count", "all"])]
+    #[arg(value_name = "USER_OR_GROUP")]
     names: Vec<String>,
     /// So many of those that were held first.
-    #[arg(long, value_name = "N", conflicts_with_all = ["names", "all"])]
+    #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// All of them.
-    #[arg(long, conflicts_with = "names")]
+    #[arg(long)]
     all: bool,
     /// Also let everything pass from now on, for this long: 90s, 30m, 12h.
     #[arg(long = "for", value_name = "TIME", requires = "all", value_parser = duration)]
@@ -72,6 +78,10 @@ async fn of_subjects(ledger: &dyn Ledger) -> Result<Vec<Record>> {
 
 pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
     let records = of_subjects(&*args.table.open_table().await?.ledger).await?;
+    if args.form.is_csv() {
+        console.say(csv(&records))?;
+        return Ok(Verdict::Done);
+    }
     console.emit(&json!({"held": records}))?;
     if records.is_empty() {
         console.say("the brake holds nothing")?;
@@ -96,6 +106,23 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
         args.table.option()
     ))?;
     Ok(Verdict::Done)
+}
+
+const COLUMNS: &str = "since,subject,planned,held_for,published,id";
+
+fn csv(records: &[Record]) -> String {
+    let mut rows = vec![COLUMNS.to_owned()];
+    for record in records {
+        rows.push(row(&[
+            rfc3339(record.updated_at_ms),
+            record.subject.clone(),
+            record.planned.as_deref().unwrap_or_default().join(" "),
+            record.held_for.clone().unwrap_or_default(),
+            record.published.clone(),
+            record.id.clone(),
+        ]));
+    }
+    rows.join("\n")
 }
 
 pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
@@ -124,5 +151,5 @@ pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
         .iter()
         .map(replay::change)
         .collect::<Result<Vec<_>>>()?;
-    replay::work(&operator, &changes, Reason::Approval, console).await
+    replay::work(&operator, changes, Reason::Approval, console).await
 }

@@ -8,11 +8,12 @@ use okta_anypoint::ledger::AuditEntry;
 use serde_json::json;
 
 use crate::console::{Console, Verdict};
-use crate::csv::{Output, row};
+use crate::csv::{Form, row};
 use crate::duration::duration;
 use crate::{names, table};
 
 /// How far back it goes by default.
+const DEFAULT_DAYS: u32 = 30;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Show what was changed at Anypoint and Okta, for whom, why, and who asked for it.
@@ -21,11 +22,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"entries\": [{\"at_ms\", \"subject\", \"action\", \"id\", \"username\", \"before\", \"after\", \
-\"fields\", \"count\", \"ids\", \"why\", \"event\", \"event_type\", \"actor\", \"reason\"}]}.
+\"fields\", \"count\", \"ids\", \"why\", \"event\", \"event_type\", \"actor\", \"reason\"}], \"since_ms\"}.
 
 Examples:
   okta-anypoint history ada.lovelace@acme.example --since 90d
-  okta-anypoint history --since 7d --output csv > changes.csv")]
+  okta-anypoint history --since 7d --csv > changes.csv")]
 pub struct Args {
     /// An Okta id, login, username or group name; without it, everybody's: that reads the whole table.
     #[arg(value_name = "USER_OR_GROUP")]
@@ -33,9 +34,8 @@ pub struct Args {
     /// How far back: 90s, 30m, 12h, 7d [default: 30d].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     since: Option<Duration>,
-    /// In which form.
-    #[arg(long, value_name = "FORM", conflicts_with = "json")]
-    output: Option<Output>,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     table: table::Args,
 }
@@ -45,7 +45,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         None => None,
         Some(name) => Some(names::subject_to_read(&args.table, name).await?),
     };
-    let since = args.since.unwrap_or(DAY * 30);
+    let since = args.since.unwrap_or(DAY * DEFAULT_DAYS);
     let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let since_ms = table::clock().now_ms().saturating_sub(since_ms);
     let ledger = args.table.open_table().await?.ledger;
@@ -53,22 +53,31 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         Some(subject) => ledger.history(&subject.to_string(), since_ms).await?,
         None => ledger.whole_history(since_ms).await?,
     };
-    if args.output == Some(Output::Csv) {
+    if args.form.is_csv() {
         console.say(csv(&entries))?;
         return Ok(Verdict::Done);
     }
-    console.emit(&json!({"entries": entries}))?;
-    if entries.is_empty() {
-        console.say("nothing was changed")?;
-    }
+    console.emit(&json!({"entries": entries, "since_ms": since_ms}))?;
     for entry in &entries {
         console.say(line(entry))?;
+    }
+    let more = "--since 90d looks further back";
+    match (args.since, entries.is_empty()) {
+        (None, true) => console.say(format!(
+            "nothing was changed in the last {DEFAULT_DAYS} days; {more}"
+        ))?,
+        (None, false) => console.say(format!("\nthe last {DEFAULT_DAYS} days; {more}"))?,
+        (Some(_), true) => {
+            let since = rfc3339(since_ms.div_euclid(1000) * 1000);
+            console.say(format!("nothing was changed since {since}"))?;
+        }
+        (Some(_), false) => {}
     }
     Ok(Verdict::Done)
 }
 
 /// One entry for people.
-pub fn line(entry: &AuditEntry) -> String {
+fn line(entry: &AuditEntry) -> String {
     let mut line = format!(
         "{}  {}  {}",
         rfc3339(entry.at_ms.div_euclid(1000) * 1000),
@@ -78,14 +87,17 @@ pub fn line(entry: &AuditEntry) -> String {
     if let Some(id) = &entry.id {
         line.push_str(&format!(" {id}"));
     }
+    if let Some(username) = &entry.username {
+        line.push_str(&format!(" \"{username}\""));
+    }
     if let (Some(before), Some(after)) = (&entry.before, &entry.after) {
         line.push_str(&format!(" ({before} -> {after})"));
     }
     if !entry.fields.is_empty() {
         line.push_str(&format!(" [{}]", entry.fields.join(", ")));
     }
-    if let Some(count) = entry.count {
-        line.push_str(&format!(" {count} people"));
+    if let Some(people) = entry.people() {
+        line.push_str(&format!(" {people}"));
     }
     let asked = [
         entry.why.as_deref().map(str::to_owned),

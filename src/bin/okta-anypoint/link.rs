@@ -6,7 +6,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, OktaUserId, Subject};
 use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::{AuditEntry, Lease, Memo};
-use okta_anypoint::provision::{Announced, Exclusions, Provisioner};
+use okta_anypoint::provision::{Announced, Provisioner};
 use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::{names, outlook, table};
 /// Pair an Okta user with an Anypoint user where adoption was refused.
 ///
 /// Writes the link only; the next event, or `push`, makes both sides agree. What that would do is
-/// shown.
+/// shown. Refuses a user whom EXCLUDE_USERS names.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"anypoint_id\", \"username\", \"actions\": [{\"action\", \"what\", \
@@ -40,7 +40,8 @@ pub struct LinkArgs {
 /// Unlink an Okta user from its Anypoint user. Neither is changed.
 ///
 /// While the user is assigned to the app, the next event finds the account again under its username,
-/// and adopts it or not as ADOPT says.
+/// and adopts it or not as ADOPT says. Works for a user whom EXCLUDE_USERS names, too: it writes at neither
+/// side. Another Okta user with that app username may adopt the account then.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"unlinked\": the link that was there, or null}.
@@ -56,6 +57,8 @@ pub struct UnlinkArgs {
 }
 
 /// Ask Anypoint to mail the password reset link to a user again.
+///
+/// Refuses a user whom EXCLUDE_USERS names.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"anypoint_id\", \"asked\": true}.
@@ -73,12 +76,15 @@ pub struct ResetArgs {
 pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
     let deadline = Deadline::within(LOOK_TIME);
+    names::check(&args.account)?;
     let user = names::user(&operator, &args.user).await?;
+    let subject = Subject::User(user.clone());
+    operator.refuse_excluded(&subject, deadline).await?;
     if operator.ports.okta.user(&user, deadline).await?.is_none() {
         bail!("Okta has no user {user}; nothing was linked");
     }
     let account = account(&operator, &args.account, deadline).await?;
-    let lease = operator.lease(&Subject::User(user.clone())).await?;
+    let lease = operator.lease(&subject).await?;
     let linked = write_link(&operator, &lease, &user, &account).await;
     let change = linked.as_ref().ok().cloned().flatten();
     operator.release(lease, change).await?;
@@ -92,12 +98,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         .preview_user(&user, Announced::default(), deadline)
         .await?;
     let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
-    let subject = Subject::User(user.clone());
-    if provisioner.excludes(&subject, deadline).await? {
-        console.say(format!("The user is {}.", Exclusions::in_words(&subject)))?;
-    } else {
-        outlook::say_next(console, user.as_str(), &plan)?;
-    }
+    outlook::say_next(console, user.as_str(), &plan)?;
     console.emit(&json!({
         "okta_user": user,
         "anypoint_id": account.id,
@@ -206,6 +207,8 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict>
     operator.refuse_unless_applying().await?;
     let deadline = Deadline::within(LOOK_TIME);
     let user = names::user(&operator, &args.user).await?;
+    let subject = Subject::User(user.clone());
+    operator.refuse_excluded(&subject, deadline).await?;
     let Some(link) = operator.table.store.user_link(&user).await? else {
         bail!(
             "Okta user {user} has no linked Anypoint user; `okta-anypoint explain {user}` says why"
@@ -226,7 +229,7 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict>
             account.id
         );
     }
-    let lease = operator.lease(&Subject::User(user.clone())).await?;
+    let lease = operator.lease(&subject).await?;
     let asked = anypoint
         .mail_password_reset(&account.username, deadline)
         .await;

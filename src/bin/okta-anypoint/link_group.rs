@@ -17,6 +17,8 @@ use okta_anypoint::insight::Planned;
 ///
 /// Writes the link only. The next event, or `push`, gives the team the group's name and members. What that
 /// would do is shown. The team has to be directly below the root team, and neither may have another link.
+/// The group has to be selected by PUSH_GROUPS, because the next reconcile would empty the team of any other. A group
+/// that is selected gets a team of its own at once, so: pause, select the group, link it, resume.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_group\", \"team_id\", \"team_name\", \"next_name\", \"actions\": [{\"action\", \
@@ -38,7 +40,8 @@ pub struct LinkArgs {
 
 /// Unlink an Okta group from its Anypoint team. Neither is changed.
 ///
-/// While the group is selected, its next event takes over a team of the group's name, or creates one.
+/// While the group is selected, its next event takes over a team of the group's name, or creates one. Works for a
+/// group that EXCLUDE_GROUPS names, too: it writes at neither side, and another group can have the team then.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_group\", \"unlinked\": the link that was there, or null}.
@@ -56,6 +59,7 @@ pub struct UnlinkArgs {
 pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
     let deadline = Deadline::within(LOOK_TIME);
+    names::check(&args.team)?;
     let group = names::group(&operator, &args.group).await?;
     let provisioner = Provisioner::new(operator.ports.clone());
     let lease = operator.lease(&Subject::Group(group.clone())).await?;

@@ -1,9 +1,9 @@
 //! How people name users and groups: by Okta id; by login, username or group name where that is unique.
 
 use anyhow::Result;
-use futures_util::future::try_join3;
+use futures_util::future::join3;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::failure::Failure;
+use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::okta::Group;
 use okta_anypoint::provision::Ports;
@@ -11,11 +11,21 @@ use okta_anypoint::provision::Ports;
 use crate::console::Usage;
 use crate::table::{self, LOOK_TIME, Operator};
 
+/// Refuses what can be the name of nothing on either side.
+pub fn check(name: &str) -> Result<(), Usage> {
+    match name.trim() {
+        "" => Err(Usage("a name is empty".to_owned())),
+        "." | ".." => Err(Usage(format!("\"{name}\" is not a name"))),
+        _ => Ok(()),
+    }
+}
+
 /// A user or a group.
 pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
     if let Some(subject) = by_id(name) {
         return Ok(subject);
     }
+    check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
     let found = find(&operator.ports, name, deadline).await?;
     unique(name, found, "user or group")
@@ -23,10 +33,11 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
 
 /// A user or a group, for a command that only reads the table: an id asks nobody.
 pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject> {
-    match by_id(name) {
-        Some(subject) => Ok(subject),
-        None => subject(&table.open_to_read().await?, name).await,
+    if let Some(subject) = by_id(name) {
+        return Ok(subject);
     }
+    check(name)?;
+    subject(&table.open_to_read().await?, name).await
 }
 
 /// A user.
@@ -34,6 +45,7 @@ pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
     if let Some(Subject::User(user)) = by_id(name) {
         return Ok(user);
     }
+    check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
     let found = find(&operator.ports, name, deadline).await?;
     let users = found
@@ -51,6 +63,7 @@ pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
     if let Some(Subject::Group(group)) = by_id(name) {
         return Ok(group);
     }
+    check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
     let groups = groups_named(&operator.ports, name, deadline).await?;
     let groups = groups.into_iter().map(Subject::Group).collect();
@@ -91,13 +104,19 @@ async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subje
     let by_group_name = groups_named(ports, name, deadline);
     let by_link = async {
         let links = ports.store.all_user_links().await?;
-        Ok(links
+        let named = links
             .into_iter()
             .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
-            .map(|(user, _)| user)
-            .collect::<Vec<_>>())
+            .map(|(user, _)| user);
+        Ok::<Vec<OktaUserId>, Failure>(named.collect())
     };
-    let (login, groups, linked) = try_join3(by_login, by_group_name, by_link).await?;
+    let (login, groups, linked) = join3(by_login, by_group_name, by_link).await;
+    let (groups, linked) = (groups?, linked?);
+    let (login, refused) = match login {
+        Ok(login) => (login, None),
+        Err(refused) if is_about_the_name(&refused) => (None, Some(refused)),
+        Err(failure) => return Err(failure),
+    };
     let mut users: Vec<OktaUserId> = login.into_iter().chain(linked).collect();
     if users.is_empty() && groups.is_empty() {
         // The last resort reads every assignment: a username in the app of somebody without a link.
@@ -120,7 +139,19 @@ async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subje
         .collect();
     found.sort();
     found.dedup();
-    Ok(found)
+    match refused {
+        Some(refused) if found.is_empty() => Err(refused),
+        _ => Ok(found),
+    }
+}
+
+/// Whether Okta did not take a text for a login, such as a group's name with a slash in it. It can still be a name of
+/// another kind. Any other failure leaves open whether a name is unique.
+fn is_about_the_name(failure: &Failure) -> bool {
+    matches!(
+        failure.cause,
+        Cause::Rejected | Cause::ValueRefused | Cause::NotFound | Cause::NotTheServices404
+    )
 }
 
 fn unique(name: &str, mut found: Vec<Subject>, kind: &str) -> Result<Subject> {

@@ -1,11 +1,15 @@
 //! `replay` and `push`: do work now, through the same path as an event.
 
 use anyhow::Result;
+use clap::ArgGroup;
+use clap::builder::PossibleValuesParser;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
+use okta_anypoint::failure::Cause;
 use okta_anypoint::ids::{ActorId, EventUuid, Subject};
+use okta_anypoint::insight::UNKNOWN_CAUSE;
 use okta_anypoint::ledger::{
-    AuditEntry, BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
+    AuditEntry, BY_OPERATOR, Conclusion, Filter, Leased, Ledger, Reason, Record, Resolved, Status,
 };
 use okta_anypoint::provision::{Exclusions, Provisioner};
 use serde_json::{Value, json};
@@ -18,21 +22,23 @@ use crate::{names, table};
 ///
 /// An event that another run works on just now is left to it.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["uuids", "failed"])))]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
+\"excluded\".
 
 Examples:
   okta-anypoint replay b1fae790-1619-11f1-af2d-4a5b9c3d7e1f
   okta-anypoint replay --failed --cause username_taken")]
 pub struct ReplayArgs {
     /// The events' uuids, as `events` lists them.
-    #[arg(required_unless_present = "failed", value_name = "UUID")]
+    #[arg(value_name = "UUID")]
     uuids: Vec<String>,
     /// All events that failed.
-    #[arg(long, conflicts_with = "uuids")]
+    #[arg(long)]
     failed: bool,
     /// Only those that failed for this cause, as `events --failed` names it.
-    #[arg(long, value_name = "CAUSE", requires = "failed")]
+    #[arg(long, value_name = "CAUSE", requires = "failed", value_parser = causes(), hide_possible_values = true)]
     cause: Option<String>,
     #[command(flatten)]
     table: table::Args,
@@ -41,7 +47,8 @@ pub struct ReplayArgs {
 /// Make users or groups agree now, as if an event had named them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
+\"excluded\" or \"not_found\".
 
 Examples:
   okta-anypoint push ada.lovelace@acme.example
@@ -61,10 +68,10 @@ pub struct PushArgs {
     table: table::Args,
 }
 
-/// Take failures off the list without doing them again. Their records stay, as resolved.
+/// Take failures and held changes off the list without doing them. Their records stay, as resolved.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"dismissed\": [uuids]}.
+With --json: {\"dismissed\": [uuids], \"error\": what was not dismissed, and why, or null}.
 
 Examples:
   okta-anypoint dismiss b1fae790-1619-11f1-af2d-4a5b9c3d7e1f")]
@@ -76,24 +83,41 @@ pub struct DismissArgs {
     table: table::Args,
 }
 
+/// The words that `events --failed` shows.
+fn causes() -> PossibleValuesParser {
+    let known = Cause::ALL.into_iter().map(Cause::as_str);
+    PossibleValuesParser::new(known.chain([UNKNOWN_CAUSE]))
+}
+
+/// The records of events that a person named.
+async fn recorded(ledger: &dyn Ledger, uuids: &[String]) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for uuid in uuids {
+        let record = ledger.record(uuid).await?;
+        records.push(record.ok_or_else(|| {
+            Usage(format!(
+                "no event {uuid} is recorded; `okta-anypoint events` lists those that are"
+            ))
+        })?);
+    }
+    Ok(records)
+}
+
 pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
     let ledger = args.table.open_table_to_write().await?.ledger;
     let mut dismissed = Vec::new();
-    let mut problem = false;
-    for uuid in &args.uuids {
-        let record = ledger.record(uuid).await?;
-        let open = record.filter(|record| record.status.is_open());
-        let Some(record) = open else {
-            console.say(format!("{uuid}  has not failed and is not held"))?;
-            problem = true;
+    let mut problems = Vec::new();
+    for record in recorded(&*ledger, &args.uuids).await? {
+        let uuid = &record.id;
+        if !record.status.is_open() {
+            problems.push(format!("{uuid}  has not failed and is not held"));
             continue;
-        };
+        }
         let Leased::Ours(lease) = ledger.lease(&record.subject, table::LOOK_TIME).await? else {
-            console.say(format!(
+            problems.push(format!(
                 "{uuid}  another run works on {}; try again",
                 record.subject
-            ))?;
-            problem = true;
+            ));
             continue;
         };
         let resolved = Resolved {
@@ -112,13 +136,16 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
             "{}  {uuid}",
             console.paint(Tone::Good, "dismissed")
         ))?;
-        dismissed.push(uuid);
+        dismissed.push(record.id);
     }
-    console.emit(&json!({"dismissed": dismissed}))?;
-    Ok(if problem {
-        Verdict::Problem
-    } else {
-        Verdict::Done
+    for problem in &problems {
+        console.say(problem)?;
+    }
+    let error = (!problems.is_empty()).then(|| problems.join("; "));
+    console.emit(&json!({"dismissed": dismissed, "error": error}))?;
+    Ok(match error {
+        Some(_) => Verdict::Problem,
+        None => Verdict::Done,
     })
 }
 
@@ -135,29 +162,24 @@ fn reason(text: &str) -> Result<String, String> {
 
 pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
     let operator = args.table.open().await?;
-    let mut changes = Vec::new();
-    for uuid in &args.uuids {
-        let record = operator.table.ledger.record(uuid).await?;
-        let record = record.ok_or_else(|| {
-            Usage(format!(
-                "no event {uuid} is recorded; `okta-anypoint events` lists those that are"
-            ))
-        })?;
-        changes.push(change(&record)?);
-    }
+    let named = recorded(&*operator.table.ledger, &args.uuids).await?;
+    let mut changes = named.iter().map(change).collect::<Result<Vec<_>>>()?;
     if args.failed {
         let filter = Filter {
             status: Some(Status::Failed),
             ..Filter::default()
         };
-        let is_meant = |record: &Record| match &args.cause {
-            Some(cause) => record.error_code.as_ref() == Some(cause),
-            None => true,
-        };
-        for record in operator.table.ledger.records(&filter).await? {
-            if !is_meant(&record) {
-                continue;
-            }
+        let mut failed = operator.table.ledger.records(&filter).await?;
+        if let Some(cause) = &args.cause {
+            failed.retain(|record| record.error_code.as_deref().unwrap_or(UNKNOWN_CAUSE) == cause);
+        }
+        if failed.is_empty() {
+            console.say(match &args.cause {
+                Some(cause) => format!("no failed event has the cause {cause}"),
+                None => "no event has failed".to_owned(),
+            })?;
+        }
+        for record in failed {
             match change(&record) {
                 Ok(change) => changes.push(change),
                 // A message that nobody could read.
@@ -167,7 +189,7 @@ pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
             }
         }
     }
-    work(&operator, &changes, Reason::Replay, console).await
+    work(&operator, changes, Reason::Replay, console).await
 }
 
 pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
@@ -180,12 +202,48 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
             ..Change::found(subject, operator.clock.now_ms())
         });
     }
-    operator.refuse_while_paused().await?;
-    let left_alone = leave_alone(&operator, &mut changes, console).await?;
-    work_and_tell(&operator, &changes, Reason::Replay, left_alone, console).await
+    let asked = (Asked::ByName, Reason::Replay);
+    work_and_tell(&operator, changes, asked, console).await
 }
 
-/// Takes out what is excluded, says so, and gives its results. No record is written: nothing is done.
+/// How the work was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// By an id or name that a person gave.
+    ByName,
+    /// By the record of an event.
+    ByRecord,
+}
+
+/// Whether Okta does not have the subject, and nothing is linked to it: an id that was misspelled. What cannot be read
+/// is no such id.
+async fn is_unknown(operator: &Operator, subject: &Subject) -> bool {
+    let (okta, store) = (&operator.ports.okta, &operator.table.store);
+    let deadline = Deadline::within(table::LOOK_TIME);
+    match subject {
+        Subject::User(user) => {
+            matches!(store.user_link(user).await, Ok(None))
+                && matches!(okta.user(user, deadline).await, Ok(None))
+        }
+        Subject::Group(group) => {
+            matches!(store.team_link(group).await, Ok(None))
+                && matches!(okta.group(group, deadline).await, Ok(None))
+        }
+    }
+}
+
+fn unknown_in_words(subject: &Subject) -> &'static str {
+    match subject {
+        Subject::User(_) => {
+            "Okta has no such user, and no account is linked to it: nothing was done"
+        }
+        Subject::Group(_) => {
+            "Okta has no such group, and no team is linked to it: nothing was done"
+        }
+    }
+}
+
+/// Takes out what is excluded, says so, and gives its results. Nothing is done, so no record changes.
 async fn leave_alone(
     operator: &Operator,
     changes: &mut Vec<Change>,
@@ -199,11 +257,19 @@ async fn leave_alone(
             changes.push(change);
             continue;
         }
-        let why = Exclusions::in_words(&change.subject);
+        let mut why = Exclusions::in_words(&change.subject).to_owned();
+        let record = operator.table.ledger.record_of(&change.work()).await?;
+        let open = record.filter(|record| record.status.is_open());
+        if let Some(open) = &open {
+            let id = &open.id;
+            why.push_str(&format!(
+                "; `okta-anypoint dismiss {id}` takes its record off the list"
+            ));
+        }
         let mark = console.paint(Tone::Bad, "excluded");
         console.say(format!("{mark}  {}\n  {why}", change.subject))?;
         results.push(json!({
-            "uuid": null,
+            "uuid": open.map(|open| open.id),
             "subject": change.subject,
             "status": "excluded",
             "error": why,
@@ -239,37 +305,48 @@ pub fn change(record: &Record) -> Result<Change> {
     })
 }
 
-/// Works on changes now and says what became of them.
+/// Works on the changes of events now and says what became of them.
 pub async fn work(
     operator: &Operator,
-    changes: &[Change],
+    changes: Vec<Change>,
     reason: Reason,
+    console: &Console,
+) -> Result<Verdict> {
+    work_and_tell(operator, changes, (Asked::ByRecord, reason), console).await
+}
+
+async fn work_and_tell(
+    operator: &Operator,
+    mut changes: Vec<Change>,
+    (asked, reason): (Asked, Reason),
     console: &Console,
 ) -> Result<Verdict> {
     operator.refuse_while_paused().await?;
-    work_and_tell(operator, changes, reason, Vec::new(), console).await
-}
-
-/// As [`work`], after what was left alone: who asked for that did not get it.
-async fn work_and_tell(
-    operator: &Operator,
-    changes: &[Change],
-    reason: Reason,
-    left_alone: Vec<Value>,
-    console: &Console,
-) -> Result<Verdict> {
-    let verdicts = operator.work(changes, reason).await;
-    let mut problem = !left_alone.is_empty();
-    let mut results = left_alone;
+    // Who asked for what is left alone did not get it.
+    let mut results = leave_alone(operator, &mut changes, console).await?;
+    let mut problem = !results.is_empty();
+    let verdicts = operator.work(&changes, reason).await;
     for (change, verdict) in changes.iter().zip(verdicts) {
         let record = operator.table.ledger.record_of(&change.work()).await?;
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
-        problem |= !is_done;
         if is_done && let Some(queue) = &operator.queue {
             queue.discard_dead(&change.uuid).await?;
         }
+        let did_nothing = record.as_ref().is_some_and(|record| {
+            let steps = record.applied.iter().chain(&record.planned);
+            steps.flatten().next().is_none()
+        });
+        let is_unknown = asked == Asked::ByName
+            && is_done
+            && did_nothing
+            && is_unknown(operator, &change.subject).await;
+        problem |= !is_done || is_unknown;
         let (mark, said) = match (&record, is_done) {
+            _ if is_unknown => (
+                console.paint(Tone::Bad, "not found"),
+                Some(unknown_in_words(&change.subject).to_owned()),
+            ),
             (Some(record), true) if record.dry_run == Some(true) => {
                 let planned = record.planned.as_deref().unwrap_or_default();
                 let would = if planned.is_empty() {
@@ -304,7 +381,7 @@ async fn work_and_tell(
         results.push(json!({
             "uuid": change.uuid,
             "subject": change.subject,
-            "status": status,
+            "status": if is_unknown { json!("not_found") } else { json!(status) },
             "error": said,
         }));
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::aws;
+use okta_anypoint::counted::counted;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::queue::{Queue, SqsQueue};
-use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Step, Summary, Task};
+use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Summary, Task};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
@@ -106,7 +107,11 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdic
         let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
         let nothing = planned.differences.is_empty() || planned.outcome == Outcome::Stopped;
-        let question = format!("Change {} users and groups?", planned.differences.len());
+        let concerned = planned.differences.len();
+        let question = format!(
+            "Change {}?",
+            counted(concerned, "user or group", "users and groups")
+        );
         if nothing || !confirmed(&question)? {
             emit(&planned, &[], console)?;
             if nothing {
@@ -154,8 +159,8 @@ async fn run(
     console.say(console.paint(
         Tone::Bad,
         format!(
-            "{} changes failed; `okta-anypoint events --failed{}` says why",
-            failed.len(),
+            "{} failed; `okta-anypoint events --failed{}` says why",
+            counted(failed.len(), "change", "changes"),
             table.option()
         ),
     ))?;
@@ -267,7 +272,7 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
             let who = who(difference.subject.as_ref(), difference.account.as_ref());
             for (position, step) in difference.actions.iter().enumerate() {
                 let who = if position == 0 { who.as_str() } else { "" };
-                table.add_row([who, words(step).as_str(), &step.reason]);
+                table.add_row([who, step.in_short().as_str(), &step.reason]);
             }
         }
         console.say(table)?;
@@ -312,17 +317,6 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
         (Outcome::Stopped, false) => (Tone::Bad, "stopped"),
     };
     console.say(console.paint(tone, text))
-}
-
-fn words(step: &Step) -> String {
-    let mut text = step.action.replace('_', " ");
-    if let Some(count) = step.count {
-        text.push_str(&format!(" ({count})"));
-    }
-    if !step.fields.is_empty() {
-        text.push_str(&format!(": {}", step.fields.join(", ")));
-    }
-    text
 }
 
 /// Asks on standard error, so that standard output holds results only.

@@ -14,7 +14,7 @@ use okta_anypoint::ledger::{
     AuditEntry, BY_OPERATOR, Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger,
     lease_within,
 };
-use okta_anypoint::provision::{Changes, Ports, paused_since};
+use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
 use okta_anypoint::queue::SqliteQueue;
 use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{EngineSettings, Kept, Needs, Reader, ScheduleSettings};
@@ -240,6 +240,13 @@ fn open_file(file: &Path, access: Access) -> Result<Database> {
 
 /// Refuses the name of a file that is not there.
 pub fn existing(file: &Path) -> Result<()> {
+    if file.is_dir() {
+        let text = format!(
+            "{} is a folder; name the file in it that `okta-anypoint serve --data FILE` works on",
+            file.display()
+        );
+        return Err(Usage(text).into());
+    }
     if !file.is_file() {
         let text = format!(
             "there is no file {}; name the file that `okta-anypoint serve --data FILE` works on",
@@ -311,6 +318,15 @@ impl Operator {
             return Err(anyhow!(
                 "changes are paused, so nothing is worked on; resume them first: `okta-anypoint resume`"
             ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to change anything for a subject that a setting excludes.
+    pub async fn refuse_excluded(&self, subject: &Subject, deadline: Deadline) -> Result<()> {
+        let provisioner = Provisioner::new(self.ports.clone());
+        if Box::pin(provisioner.excludes(subject, deadline)).await? {
+            return Err(Exclusions::refused(subject).into());
         }
         Ok(())
     }

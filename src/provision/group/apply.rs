@@ -12,6 +12,7 @@ use http::StatusCode;
 
 use super::look::{GroupState, went_away};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
+use crate::counted::counted;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::brake::Held;
@@ -134,7 +135,8 @@ impl Work<'_> {
             if self.look.deadline.remaining() > began.elapsed() * 2 {
                 return Ok(End::More);
             }
-            let seen = format!("{later} more people leave the team, {MAX_LEAVERS} at a time");
+            let who = counted(later, "more person leaves", "more people leave");
+            let seen = format!("{who} the team, {MAX_LEAVERS} at a time");
             self.progress.wait_until(self.evidence.now_ms(), seen);
         }
         Ok(End::Done(refused.or_else(|| plan.refused.clone())))

@@ -362,8 +362,7 @@ fn children(team: &TeamId) -> Failure {
     Failure::permanent(
         Side::Anypoint,
         format!("team {team} has teams below it, and deleting it would delete them, too."),
-        "Move the teams below it elsewhere in Anypoint, then replay the event; or set \
-         TEAM_REMOVAL=empty.",
+        "Move the teams below it elsewhere in Anypoint, or set TEAM_REMOVAL=empty.",
     )
     .because(Cause::TeamHasChildren)
 }

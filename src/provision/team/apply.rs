@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
 use crate::provision::provisioner::{Look, Progress};
-use crate::provision::step::{Applied, action};
+use crate::provision::step::{Applied, Step, action};
 use crate::store::{Linked, Origin, TeamLink};
 
 /// How often one look is repeated: because the world moved underneath it, and once for a name that
@@ -54,6 +54,7 @@ impl Look<'_> {
         let mut asked_for = false;
         for _ in 0..MAX_ROUNDS {
             let (plan, link, name) = self.team(group, group_name).await?;
+            progress.because_of(plan.step(&name, link.as_ref()).as_slice());
             let kept = link.as_ref().map_or(Origin::Adopted, |link| link.origin);
             let adopted = if asked_for {
                 Origin::Created
@@ -76,6 +77,8 @@ impl Look<'_> {
                 }
                 TeamPlan::Adopt(team) => (team, adopted, Some(action::ADOPT_TEAM)),
                 TeamPlan::AdoptAndRename(team) => {
+                    let why = "only the case of the adopted team's name differs";
+                    progress.because_of(&[Step::new(action::RENAME_TEAM, why)]);
                     if !self.rename(&team, &name, lease, progress).await? {
                         continue;
                     }

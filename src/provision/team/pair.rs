@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{OktaGroupId, TeamId};
+use crate::ids::{OktaGroupId, Subject, TeamId};
 use crate::provision::evidence::{Announced, Evidence, Unpushed};
+use crate::provision::exclusion::Exclusions;
 use crate::provision::group::GroupState;
 use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
@@ -69,18 +70,23 @@ impl Look<'_> {
 }
 
 fn excluded(group: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Settings,
-        format!("EXCLUDE_GROUPS names group {group}; nothing was linked."),
-        "Take the group out of EXCLUDE_GROUPS first.",
-    )
+    Exclusions::refused(&Subject::Group(group.clone()))
 }
 
+// An event between two steps of an operator gives the group a team of its own, or the team back to the group that had it.
+const PAUSE: &str = "Pause the changes (`okta-anypoint pause`, on AWS `Changes=pause`)";
+const RESUME: &str =
+    "repeat this command, and resume them (`okta-anypoint resume`, on AWS `Changes=apply`).";
+
+/// A link of a group that is not selected is refused: the next reconcile would take the pushed members out of the
+/// team, or delete it, as `TEAM_REMOVAL` says.
 fn unpushed(group: &OktaGroupId, why: Unpushed) -> Failure {
     let advice = match why {
-        Unpushed::Gone => "Name a group that is there.",
-        Unpushed::NotAssigned => "Assign the group to the app first.",
-        Unpushed::NotSelected | Unpushed::NotListed => "Select the group with PUSH_GROUPS first.",
+        Unpushed::Gone => "Name a group that is there.".to_owned(),
+        Unpushed::NotAssigned => format!("{PAUSE}, assign the group to the app, {RESUME}"),
+        Unpushed::NotSelected | Unpushed::NotListed => {
+            format!("{PAUSE}, select the group with PUSH_GROUPS, {RESUME}")
+        }
     };
     let why = why.as_str();
     let what = format!("group {group} has no team: {why}; nothing was linked.");
@@ -115,6 +121,14 @@ fn team_of<'t>(text: &str, teams: &'t [Team]) -> Result<&'t Team, Failure> {
     }
 }
 
+/// How the link of `group` ends for good, and the team that it leaves behind gives up the group's name.
+fn unlink_first(group: &OktaGroupId, left: Option<&TeamId>) -> String {
+    let left = left.map_or_else(String::new, |team| {
+        format!("delete or rename team {team} in Anypoint, ")
+    });
+    format!("{PAUSE}, unlink the group (`okta-anypoint unlink-group {group}`), {left}{RESUME}")
+}
+
 /// Whether `team` may become the team of `group`, whose team is to be named `name`. Pure.
 ///
 /// # Errors
@@ -138,12 +152,13 @@ fn check_pairing(
     if let Some(link) = link
         && link.team_id != team.id
     {
+        let is_present = teams.iter().any(|team| team.id == link.team_id);
         return refused(
             format!(
                 "group {group} is linked to team {} already; nothing was linked.",
                 link.team_id
             ),
-            format!("Unlink it first: `okta-anypoint unlink-group {group}`."),
+            unlink_first(group, is_present.then_some(&link.team_id)),
         );
     }
     if let Some(other) = owners.get(&team.id).filter(|owner| *owner != group) {
@@ -152,7 +167,7 @@ fn check_pairing(
                 "team {} is linked to group {other}; nothing was linked.",
                 team.id
             ),
-            format!("Unlink it first: `okta-anypoint unlink-group {other}`."),
+            unlink_first(other, None),
         );
     }
     if team.ancestors.is_empty() {
@@ -170,7 +185,10 @@ fn check_pairing(
             "team {} has the name \"{name}\", which team {} is to get; nothing was linked.",
             bearer.id, team.id
         );
-        let advice = "Rename or delete the team that has the name first.";
+        let advice = format!(
+            "{PAUSE}, rename or delete team {} in Anypoint, {RESUME}",
+            bearer.id
+        );
         return Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::TeamNameTaken));
     }
     Ok(())

@@ -175,7 +175,7 @@ pub(super) fn name_taken() -> Failure {
         Side::Anypoint,
         "another team of the organization has the team name: names are unique across the whole \
          organization.",
-        "Rename one of the two, the group in Okta or the team in Anypoint, then replay the event.",
+        "Rename one of the two, the group in Okta or the team in Anypoint.",
     )
     .because(Cause::TeamNameTaken)
 }
@@ -184,7 +184,7 @@ pub(super) fn two_groups(other: &OktaGroupId) -> Failure {
     Failure::permanent(
         Side::Okta,
         format!("group {other} has the same team name, and a name belongs to one team."),
-        "Rename one of the two groups in Okta, then replay the event.",
+        "Rename one of the two groups in Okta.",
     )
     .because(Cause::TeamNameTaken)
 }

@@ -40,7 +40,7 @@ pub(super) fn may_take(
                     owner.okta_user
                 ),
                 "Give one of the two users another app username in Okta, or unlink the account from the \
-                 other user with `okta-anypoint unlink`, then replay the event.",
+                 other user with `okta-anypoint unlink`.",
             )
             .because(Cause::UsernameTaken));
         }
@@ -57,14 +57,14 @@ pub(super) fn may_take(
             Side::Anypoint,
             "an account with that username exists and has another e-mail address.",
             "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if \
-             not, give the user another app username in Okta; then replay the event.",
+             not, give the user another app username in Okta.",
         )
         .because(Cause::AdoptionRefused)),
         Adopt::Never => Err(Failure::permanent(
             Side::Anypoint,
             "an account with that username exists, and ADOPT=never.",
             "If it is the same person, pair them with `okta-anypoint link`; if not, give the user \
-             another app username in Okta; then replay the event.",
+             another app username in Okta.",
         )
         .because(Cause::AdoptionRefused)),
     }

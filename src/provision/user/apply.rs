@@ -302,7 +302,7 @@ impl Work<'_> {
             Linked::TakenBy(other) => Err(Failure::permanent(
                 Side::Table,
                 format!("the account is linked to Okta user {other}."),
-                format!("Unlink it first: `okta-anypoint unlink {other}`, then replay the event."),
+                format!("Unlink it first: `okta-anypoint unlink {other}`."),
             )
             .because(Cause::LinkedElsewhere)),
         }

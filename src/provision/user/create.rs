@@ -169,7 +169,7 @@ pub(super) fn name_taken() -> Failure {
         Side::Anypoint,
         "the username is taken outside this organization: usernames are unique across all Anypoint \
          customers, and a deleted account keeps its name.",
-        "Give the user another app username in Okta, then replay the event.",
+        "Give the user another app username in Okta.",
     )
     .because(Cause::UsernameTaken)
 }

@@ -370,7 +370,15 @@ fn update_step(account: &AccountId, changes: &AccountChanges, why: &'static str)
     }
     let mut step = Step::new(update_name(changes), why).on(account);
     step.fields = changes.fields().into_iter().map(Into::into).collect();
-    let words = format!("set {} of account {account}", changes.fields().join(", "));
+    let attributes: Vec<&str> = step.attributes().collect();
+    let values = attributes.join(", ");
+    let words = match (changes.enabled, attributes.is_empty()) {
+        (None, _) => format!("set {values} of account {account}"),
+        (Some(true), true) => format!("enable account {account}"),
+        (Some(false), true) => format!("disable account {account}"),
+        (Some(true), false) => format!("enable account {account} and set its {values}"),
+        (Some(false), false) => format!("disable account {account} and set its {values}"),
+    };
     Some(step.saying(words))
 }
 
@@ -471,7 +479,7 @@ fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
         Failure::permanent(
             Side::Okta,
             format!("the Okta user has no {what}, which Anypoint asks for."),
-            "Fill it in in Okta, then replay the event.",
+            "Fill it in in Okta.",
         )
         .because(Cause::ProfileIncomplete)
     };

@@ -34,6 +34,7 @@ use super::reconcile::{Counted, check_people, read::Gate};
 use super::summary::{Difference, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
+use crate::counted::counted;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
 use crate::ids::{OktaUserId, Subject};
@@ -241,12 +242,9 @@ impl Scheduler {
             summary.differences.push(difference);
         }
         if !teams_left.is_empty() {
-            summary.message.get_or_insert(format!(
-                "{} of the people to be linked are in teams of pushed groups that they are not members of in \
-                 Okta, and the next look takes them out of these teams; put the people who should stay into \
-                 the group first",
-                teams_left.len()
-            ));
+            summary
+                .message
+                .get_or_insert(members_leave(teams_left.len()));
         }
         Ok(all)
     }
@@ -445,4 +443,12 @@ fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
         steps.push(Step::new("agree", why));
     }
     steps
+}
+/// What an operator reads before people lose memberships by being linked.
+fn members_leave(people: usize) -> String {
+    let who = counted(people, "person to be linked is", "people to be linked are");
+    format!(
+        "{who} in teams of pushed groups without being in those groups in Okta, and the next look takes them \
+         out of these teams; put the people who should stay into the groups first"
+    )
 }

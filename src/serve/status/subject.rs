@@ -172,6 +172,10 @@ fn explained(main: &mut String, explanation: &Explanation) {
 }
 
 fn facts(main: &mut String, side: &str, facts: &Facts) {
+    // Who is excluded is not read at Anypoint.
+    if facts.is_empty() {
+        return;
+    }
     let _ = write!(main, "<div class=\"card\"><h3>{side}</h3><dl>");
     for (name, value) in facts {
         let _ = write!(main, "<dt>{}<dd>{}", Escaped(name), Escaped(words(value)));
@@ -223,8 +227,8 @@ fn history(main: &mut String, entries: &[AuditEntry], names: Names) {
             what.push(' ');
             what.push_str(id);
         }
-        if let Some(count) = entry.count {
-            let _ = write!(what, " ({count} people)");
+        if let Some(people) = entry.people() {
+            let _ = write!(what, " ({people})");
         }
         let mut change: Vec<String> = Vec::new();
         if let (Some(before), Some(after)) = (&entry.before, &entry.after) {

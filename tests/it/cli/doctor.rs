@@ -498,7 +498,7 @@ async fn where_names_come_from_is_shown_without_values() {
     let ran = doctor("first_name=app.givenName").await.expect(0);
     assert!(!ran.out.contains("Mapped") && !ran.out.contains("Family"));
     ran.says(&format!(
-        "user {user}: first_name from app.givenName, last_name from user.lastName, phone from nothing"
+        "user {user}: first_name from app.givenName, last_name from user.lastName, no phone"
     ));
     let ran = doctor("first_name=app.givenNmae").await.expect(1);
     let failed = failed(&ran);

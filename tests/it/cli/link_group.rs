@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{APP, Desk};
 
 /// A desk with a pushed group "Engineers" that has one member.
 async fn desk() -> (Desk, String) {
@@ -85,6 +85,134 @@ async fn unlinking_changes_neither_side() {
     assert!(world.team_by_name("Engineers").is_some());
 }
 
+/// The commands that a text names, in its order.
+fn commands_in(text: &str) -> Vec<Vec<&str>> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter_map(|command| command.strip_prefix("okta-anypoint "))
+        .map(|command| command.split(' ').collect())
+        .collect()
+}
+
+/// A refused pairing, with what its advice tells the operator to run: something, and `resume` at the end.
+async fn refused(desk: &Desk, group: &str, team: &str) -> String {
+    let refused = desk.on_file(&["link-group", group, team]).await.expect(1);
+    refused.err
+}
+
+/// Whether a look by an event would happen now.
+async fn is_paused(desk: &Desk) -> bool {
+    let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
+    status["paused_since"].is_string()
+}
+
+#[tokio::test]
+async fn a_group_that_is_not_selected_is_paired_as_the_advice_says() {
+    let desk = Desk::new().await;
+    let group = desk.okta.world().create_group("Sales").unwrap().id;
+    let people = team(&desk, "Sales People", None);
+    let advice = refused(&desk, "Sales", "Sales People").await;
+    let commands = commands_in(&advice);
+    let [pause, resume] = commands.as_slice() else {
+        panic!("{advice}");
+    };
+    desk.on_file(pause).await.expect(0);
+    assert!(is_paused(&desk).await);
+    assert!(advice.contains("assign the group to the app"), "{advice}");
+    desk.okta.world().assign_group(APP, &group).unwrap();
+    assert!(advice.contains("repeat this command"), "{advice}");
+    desk.on_file(&["link-group", "Sales", "Sales People"])
+        .await
+        .expect(0);
+    desk.on_file(resume).await.expect(0);
+    assert!(!is_paused(&desk).await);
+    desk.on_file(&["push", &group]).await.expect(0);
+    let world = desk.anypoint.world();
+    assert_eq!(world.teams[&people].name, "Sales");
+
+    drop(world);
+    let other = desk.okta.world().create_group("Legal").unwrap().id;
+    let data = desk.data.to_str().unwrap();
+    let link = ["link-group", &other, "Sales", "--data", data];
+    desk.run_with(&[("PUSH_GROUPS", "name:S*")], &link)
+        .await
+        .expect(1)
+        .says("select the group with PUSH_GROUPS, repeat this command");
+}
+
+#[tokio::test]
+async fn a_team_that_was_made_for_the_group_gives_way_as_the_advice_says() {
+    for deletes in [true, false] {
+        let (desk, group) = desk().await;
+        desk.on_file(&["push", &group]).await.expect(0);
+        let own = {
+            let world = desk.anypoint.world();
+            world.team_by_name("Engineers").unwrap().id.clone()
+        };
+        let developers = team(&desk, "developers", None);
+        let gives_way = || {
+            let mut world = desk.anypoint.world();
+            if deletes {
+                world.delete_team(&own).unwrap();
+            } else {
+                world.rename_team(&own, "Engineers old").unwrap();
+            }
+        };
+        let advice = refused(&desk, "Engineers", "developers").await;
+        let commands = commands_in(&advice);
+        let [pause, unlink, resume] = commands.as_slice() else {
+            panic!("{advice}");
+        };
+        assert!(
+            advice.contains(&format!("delete or rename team {own} in Anypoint")),
+            "{advice}"
+        );
+        desk.on_file(pause).await.expect(0);
+        desk.on_file(unlink).await.expect(0);
+        // Who forgets the team is told so.
+        let forgot = refused(&desk, "Engineers", "developers").await;
+        assert!(
+            forgot.contains(&format!("rename or delete team {own} in Anypoint")),
+            "{forgot}"
+        );
+        gives_way();
+        desk.on_file(&["link-group", "Engineers", "developers"])
+            .await
+            .expect(0);
+        desk.on_file(resume).await.expect(0);
+        desk.on_file(&["push", &group]).await.expect(0);
+        let world = desk.anypoint.world();
+        assert_eq!(world.teams[&developers].name, "Engineers");
+        assert_eq!(world.members_of(&developers), ["lin_example"]);
+        assert_eq!(world.teams.contains_key(&own), !deletes);
+    }
+}
+
+#[tokio::test]
+async fn a_team_of_another_group_changes_hands_as_the_advice_says() {
+    let (desk, group) = desk().await;
+    let kim = desk.user("kim");
+    let other = desk.pushed_group("Operators", &kim);
+    desk.on_file(&["push", &other]).await.expect(0);
+    let advice = refused(&desk, "Engineers", "Operators").await;
+    let commands = commands_in(&advice);
+    let [pause, unlink, resume] = commands.as_slice() else {
+        panic!("{advice}");
+    };
+    assert_eq!(unlink.last(), Some(&&*other));
+    desk.on_file(pause).await.expect(0);
+    desk.on_file(unlink).await.expect(0);
+    desk.on_file(&["link-group", "Engineers", "Operators"])
+        .await
+        .expect(0);
+    desk.on_file(resume).await.expect(0);
+    desk.on_file(&["push", &group, &other]).await.expect(0);
+    let world = desk.anypoint.world();
+    for name in ["Engineers", "Operators"] {
+        assert!(world.team_by_name(name).is_some(), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_pairing_that_cannot_last_is_refused() {
     let (desk, group) = desk().await;
@@ -115,7 +243,7 @@ async fn a_pairing_that_cannot_last_is_refused() {
         (
             &[&unpushed, "developers"],
             1,
-            "Assign the group to the app".to_owned(),
+            "assign the group to the app".to_owned(),
         ),
         (
             &["00gNEVERSEEN0001", "developers"],

@@ -2,9 +2,12 @@
 
 mod demo;
 mod doctor;
+mod excluded;
 mod hook;
 mod inbox;
 mod link_group;
+mod lists;
+mod naming;
 mod operate;
 mod output;
 mod readme;

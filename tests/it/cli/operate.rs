@@ -219,7 +219,7 @@ async fn what_failed_is_found_explained_and_replayed() {
         .await
         .expect(1)
         .json();
-    assert_eq!(explained["failure"]["side"], "settings");
+    assert_eq!(explained["failure"]["side"], "okta");
     assert!(explained["failure"]["advice"].is_string());
     desk.on_file(&["explain", &user])
         .await
@@ -369,7 +369,7 @@ async fn accounts_are_paired_and_parted_by_hand() {
         .await
         .expect(0)
         .says("create account \"kim_example\"")
-        .says("set disabled of account");
+        .says("  disable account ");
     desk.on_file(&["link", &kim, "lin_example"]).await.expect(0);
     let other = desk
         .anypoint

@@ -305,19 +305,6 @@ async fn what_an_operator_does_by_hand_is_in_the_history() {
         .expect(0)
         .says("(linked -> not linked)");
 
-    // What a link is good for is said, also where nothing follows.
-    let link = [
-        "link",
-        &user,
-        &account,
-        "--data",
-        desk.data.to_str().unwrap(),
-    ];
-    desk.run_with(&[("EXCLUDE_USERS", &user)], &link)
-        .await
-        .expect(0)
-        .says("excluded by EXCLUDE_USERS");
-
     // A command that follows a run that was cut off says so.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "UPDATE leases SET owner = 'another', lease_until_ms = 1 WHERE subject = ?1";

@@ -410,6 +410,7 @@ async fn the_page_of_an_excluded_user_says_so_and_nobody_is_asked() {
         "{page}"
     );
     assert!(!page.contains("in sync"), "{page}");
+    assert!(!page.contains("<h3>Anypoint</h3>"), "{page}");
     let asked = remotes.okta.traffic().log();
     let about_ann = asked.iter().filter(|request| request.path.contains(&ann));
     assert_eq!(about_ann.count(), 0);

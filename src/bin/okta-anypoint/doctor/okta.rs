@@ -207,18 +207,15 @@ async fn attributes(
         Err(error) => return group.refused(NAME, error, Readable::Users.scope()),
     };
     let taken = Target::ALL.map(|target| {
-        let taken = attributes.take(target, &user, Some(shown));
-        let from = taken.map_or_else(
-            || "nothing, as it is nowhere".to_owned(),
-            |taken| taken.place.to_string(),
-        );
-        let instead = match (attributes.source(target), taken) {
-            (Some(source), Some(taken)) if taken.place.to_string() != source.to_string() => {
-                format!(" ({source} has no text)")
-            }
+        let Some(taken) = attributes.take(target, &user, Some(shown)) else {
+            return format!("no {}", target.as_str());
+        };
+        let place = taken.place.to_string();
+        let instead = match attributes.source(target) {
+            Some(source) if source.to_string() != place => format!(" ({source} has no text)"),
             _ => String::new(),
         };
-        format!("{} from {from}{instead}", target.as_str())
+        format!("{} from {place}{instead}", target.as_str())
     });
     group.ok(NAME, format!("user {}: {}", user.id, taken.join(", ")));
 }

@@ -1,0 +1,176 @@
+//! What lists and texts say: forms, bounds, and what is done about what is not there.
+
+use super::{APP, Desk, run};
+
+#[tokio::test]
+async fn one_option_makes_values_for_a_spreadsheet() {
+    let mut desk = Desk::new().await;
+    let limit = ("MAX_REMOVALS_PER_HOUR".to_owned(), "0".to_owned());
+    desk.environment.extend([limit]);
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    desk.okta.world().unassign(APP, &user).unwrap();
+    desk.on_file(&["push", &user]).await.expect(1);
+    for (command, head) in [
+        ("history", "at,subject,"),
+        ("events", "changed,state,"),
+        ("held", "since,subject,planned,"),
+    ] {
+        let short = desk.on_file(&[command, "--csv"]).await.expect(0).out;
+        let long = desk
+            .on_file(&[command, "--output", "csv"])
+            .await
+            .expect(0)
+            .out;
+        assert_eq!(short, long);
+        assert!(short.starts_with(head) && short.contains(&user), "{short}");
+        desk.on_file(&[command, "--csv", "--json"]).await.expect(2);
+        desk.on_file(&[command, "--csv", "--output", "csv"])
+            .await
+            .expect(2);
+    }
+    desk.on_file(&["events", "--csv", "--wide"]).await.expect(2);
+}
+
+#[tokio::test]
+async fn a_history_says_how_far_it_goes_whom_it_is_about_and_why() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let no_more = "nothing was changed in the last 30 days; --since 90d";
+    desk.on_file(&["history", &user])
+        .await
+        .expect(0)
+        .says(no_more);
+    desk.on_file(&["history", "--since", "2d"])
+        .await
+        .expect(0)
+        .says("nothing was changed since 20");
+    let group = desk.pushed_group("Engineers", &user);
+    let adopting = desk.pushed_group("Operators", &user);
+    desk.anypoint.world().add_team("operators", None).unwrap();
+    desk.on_file(&["push", &group, &adopting, &user])
+        .await
+        .expect(0);
+    desk.on_file(&["history", &user])
+        .await
+        .expect(0)
+        .says(" \"lin_example\"")
+        .says("the last 30 days; --since 90d");
+    desk.okta.world().remove_member(&group, &user).unwrap();
+    desk.on_file(&["push", &group]).await.expect(0);
+    desk.on_file(&["history", &group])
+        .await
+        .expect(0)
+        .says(" 1 person\n");
+    let told = desk.on_file(&["history", "--json"]).await.expect(0).json();
+    assert!(told["since_ms"].is_i64());
+    let entries = told["entries"].as_array().unwrap();
+    let mut seen = Vec::new();
+    for entry in entries {
+        let action = entry["action"].as_str().unwrap();
+        assert!(entry["why"].is_string(), "{action} has no reason");
+        seen.push(action);
+    }
+    for action in ["create_team", "adopt_team", "rename_team"] {
+        assert!(seen.contains(&action), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
+    let desk = Desk::new().await;
+    let none = "no event nowhere is recorded";
+    for command in ["dismiss", "replay"] {
+        desk.on_file(&[command, "nowhere"])
+            .await
+            .expect(2)
+            .says(none);
+        let ran = desk
+            .on_file(&[command, "nowhere", "--json"])
+            .await
+            .expect(2);
+        assert!(ran.json()["error"].as_str().unwrap().contains(none));
+    }
+    let user = desk.assigned("lin", "lin_example");
+    let pushed = desk
+        .on_file(&["push", &user, "--json"])
+        .await
+        .expect(0)
+        .json();
+    let uuid = pushed["results"][0]["uuid"].as_str().unwrap();
+    let ran = desk
+        .on_file(&["dismiss", uuid, "--json"])
+        .await
+        .expect(1)
+        .json();
+    let error = ran["error"].as_str().unwrap();
+    assert!(error.contains("has not failed and is not held"), "{error}");
+
+    let failed = ["replay", "--failed"];
+    desk.on_file(&failed)
+        .await
+        .expect(0)
+        .says("no event has failed");
+    desk.on_file(&[&failed[..], &["--cause", "team_name_taken"]].concat())
+        .await
+        .expect(0)
+        .says("no failed event has the cause team_name_taken");
+    desk.on_file(&[&failed[..], &["--cause", "team_name_takn"]].concat())
+        .await
+        .expect(2)
+        .says("not_the_services_404");
+}
+
+#[tokio::test]
+async fn usage_names_every_way() {
+    let nothing = Default::default();
+    let ways = [
+        ("approve", "<USER_OR_GROUP|--count <N>|--all>"),
+        ("replay", "<UUID|--failed>"),
+    ];
+    for (command, ways) in ways {
+        run(&nothing, &[command]).await.expect(2).says(ways);
+    }
+    let desk = Desk::new().await;
+    let folder = desk.data.parent().unwrap().to_str().unwrap();
+    desk.run(&["events", "--data", folder])
+        .await
+        .expect(2)
+        .says("is a folder");
+}
+
+/// A plan is no event: there is nothing to replay.
+#[tokio::test]
+async fn advice_ends_where_it_is_true() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin@acme.example");
+    let kim = desk.assigned("kim", "kim_example");
+    desk.on_file(&["push", &kim]).await.expect(0);
+    for command in [&["explain", &user][..], &["plan"]] {
+        let ran = desk.on_file(command).await.expect(1);
+        let ran = ran
+            .says("Okta: the app username has characters")
+            .says("USERNAME_POLICY=sanitize");
+        assert!(!ran.out.contains("replay"), "{}", ran.out);
+    }
+    desk.on_file(&["push", &user])
+        .await
+        .expect(1)
+        .says("USERNAME_POLICY=sanitize. Then replay the event.");
+
+    desk.okta.world().suspend(&kim).unwrap();
+    let planned = desk.on_file(&["plan"]).await.expect(1);
+    let row = planned
+        .out
+        .lines()
+        .find(|line| line.contains(&kim))
+        .unwrap();
+    assert!(
+        row.contains("  disable account  ") && !row.contains("disabled"),
+        "{row}"
+    );
+    desk.on_file(&["explain", &kim])
+        .await
+        .expect(0)
+        .says("  disable account ");
+}

@@ -1,0 +1,93 @@
+//! How people name users and groups.
+
+use okta_anypoint::simulator::traffic::Fault;
+
+use super::Desk;
+
+#[tokio::test]
+async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let group = desk.pushed_group("Eng/Backend", &user);
+    let explained = desk.on_file(&["explain", "Eng/Backend", "--json"]).await;
+    assert_eq!(
+        explained.expect(0).json()["subject"],
+        format!("group#{group}")
+    );
+    for command in [&["push", "eng/backend"][..], &["history", "Eng/Backend"]] {
+        desk.on_file(command).await.expect(0).says(&group);
+    }
+    // Okta's own servers, and gateways before it, answer otherwise.
+    for status in [400, 404] {
+        let fault = Fault::status("/api/v1/users/Eng", status, "<html>");
+        desk.okta.traffic().inject(fault);
+        let explained = desk.on_file(&["explain", "Eng/Backend", "--json"]).await;
+        assert_eq!(
+            explained.expect(0).json()["subject"],
+            format!("group#{group}")
+        );
+        desk.okta.traffic().remove_all_faults();
+    }
+    // Without an answer, nobody knows whether the name is unique.
+    let fault = Fault::status("/api/v1/users/Eng", 403, "{}");
+    desk.okta.traffic().inject(fault);
+    desk.on_file(&["explain", "Eng/Backend"]).await.expect(1);
+    desk.okta.traffic().remove_all_faults();
+
+    // Nothing has this name, and what Okta said is all there is to say.
+    desk.on_file(&["explain", "a/b"])
+        .await
+        .expect(1)
+        .says("read the user");
+}
+
+#[tokio::test]
+async fn what_names_nothing_is_wrong_usage_and_asks_nobody() {
+    let desk = Desk::new().await;
+    desk.wrote();
+    for name in ["", " ", ".", ".."] {
+        for command in [
+            &["explain", name][..],
+            &["push", name],
+            &["history", name],
+            &["events", "--subject", name],
+            &["unlink", name],
+            &["unlink-group", name],
+            &["reset-email", name],
+            &["approve", name],
+            &["link", name, "somebody"],
+            &["link", "00uSOMEBODY00001", name],
+            &["link-group", name, "Engineers"],
+            &["link-group", "00gSOMETHING0001", name],
+        ] {
+            desk.on_file(command).await.expect(2).says("name");
+        }
+    }
+    assert_eq!(desk.okta.traffic().log().len(), 0);
+    assert_eq!(desk.anypoint.traffic().log().len(), 0);
+}
+
+#[tokio::test]
+async fn pushing_an_id_that_nobody_knows_is_not_done() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    for (id, said) in [
+        ("00uUNKNOWN000001", "Okta has no such user"),
+        ("00gUNKNOWN000001", "Okta has no such group"),
+    ] {
+        desk.on_file(&["push", id]).await.expect(1).says(said);
+        let pushed = desk.on_file(&["push", id, &user, "--json"]).await.expect(1);
+        assert_eq!(pushed.json()["results"][0]["status"], "not_found");
+        assert_eq!(pushed.json()["results"][1]["status"], "done");
+    }
+    // Somebody whom Okta has no more is known by the link.
+    desk.okta.world().delete_user(&user).unwrap();
+    desk.on_file(&["push", &user]).await.expect(0).says("done");
+    assert!(
+        desk.on_file(&["push", &user])
+            .await
+            .expect(0)
+            .out
+            .contains("done")
+    );
+}
