@@ -248,6 +248,15 @@ impl Lambdas {
         failures
     }
 
+    /// A reconcile while answers are wrong: it may be stopped, and what it finds is worked off later.
+    pub async fn reconcile_amid_trouble(self: &Arc<Self>) {
+        let schedule = start(Function::Schedule, &self.env).await;
+        let _ = schedule
+            .invoke(json!({"task": "reconcile"}), PATIENCE)
+            .await;
+        self.outputs.lock().unwrap().push(schedule.output());
+    }
+
     async fn drain(self: &Arc<Self>) {
         let begun = Instant::now();
         while self.queue.depth().await != (0, 0) {

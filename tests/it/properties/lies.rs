@@ -54,6 +54,8 @@ pub struct Someone {
     pub group: String,
     /// The members of the group.
     pub members: Vec<String>,
+    /// The group's team.
+    pub team: Option<String>,
 }
 
 impl Someone {
@@ -66,7 +68,8 @@ impl Someone {
             | LieChoice::MembersEmpty
             | LieChoice::MembersLackOne
             | LieChoice::MembersLate
-            | LieChoice::TeamMembersEmpty => Hint::Group(self.group.clone()),
+            | LieChoice::TeamMembersEmpty
+            | LieChoice::TeamsLackOne => Hint::Group(self.group.clone()),
             _ => Hint::User(self.user.clone()),
         }
     }
@@ -81,6 +84,8 @@ pub fn told(step: &LieStep, someone: &Someone) -> (Remote, Fault) {
     const MEMBERS: &str = "/api/v1/groups/*/users";
     const APP_GROUP: &str = "/api/v1/apps/*/groups/*";
     const APP_GROUPS: &str = "/api/v1/apps/*/groups";
+    const APP_USERS: &str = "/api/v1/apps/*/users";
+    const TEAMS: &str = "/accounts/api/organizations/*/teams";
     const TEAM_MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
     const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
     let (user, group) = (someone.user.as_str(), someone.group.as_str());
@@ -136,6 +141,13 @@ pub fn told(step: &LieStep, someone: &Someone) -> (Remote, Fault) {
         LieChoice::RefusedSession => refused(Refused::Session),
         LieChoice::RefusedRight => refused(Refused::Right),
         LieChoice::TeamMembersEmpty => (Remote::Anypoint, Fault::empty_list(TEAM_MEMBERS)),
+        LieChoice::AppUsersLackOne => at_okta(Fault::lacking(APP_USERS, &[user])),
+        LieChoice::TeamsLackOne => {
+            let team = someone.team.as_deref();
+            let lacking: Vec<&str> = team.into_iter().collect();
+            (Remote::Anypoint, Fault::lacking(TEAMS, &lacking))
+        }
+        LieChoice::RefusedSignIn => (Remote::Anypoint, Fault::sign_in_refused()),
         LieChoice::TeamsOfAccountEmpty => (Remote::Anypoint, Fault::empty_list(TEAMS_OF_ACCOUNT)),
     }
 }

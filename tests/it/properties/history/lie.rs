@@ -31,6 +31,9 @@ pub enum LieChoice {
     RefusedRight,
     TeamMembersEmpty,
     TeamsOfAccountEmpty,
+    AppUsersLackOne,
+    TeamsLackOne,
+    RefusedSignIn,
 }
 
 /// How long a lie may be told.
@@ -43,7 +46,7 @@ pub enum Lasts {
 }
 
 impl LieChoice {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::UserGone,
         Self::AppUserGone,
         Self::AllOfUserGone,
@@ -64,6 +67,9 @@ impl LieChoice {
         Self::RefusedRight,
         Self::TeamMembersEmpty,
         Self::TeamsOfAccountEmpty,
+        Self::AppUsersLackOne,
+        Self::TeamsLackOne,
+        Self::RefusedSignIn,
     ];
 
     /// What it is called in the figures.
@@ -89,6 +95,9 @@ impl LieChoice {
             Self::RefusedRight => "right refused",
             Self::TeamMembersEmpty => "members of a team empty",
             Self::TeamsOfAccountEmpty => "teams of an account empty",
+            Self::AppUsersLackOne => "users of the app without one",
+            Self::TeamsLackOne => "teams without one",
+            Self::RefusedSignIn => "sign-in refused",
         }
     }
 
@@ -101,7 +110,10 @@ impl LieChoice {
     pub fn is_refusal(self) -> bool {
         matches!(
             self,
-            Self::RefusedCredentials | Self::RefusedSession | Self::RefusedRight
+            Self::RefusedCredentials
+                | Self::RefusedSession
+                | Self::RefusedRight
+                | Self::RefusedSignIn
         )
     }
 
@@ -113,7 +125,9 @@ impl LieChoice {
             | Self::GroupsOfUserLackOne
             | Self::AppGroupGone
             | Self::TeamMembersEmpty
-            | Self::TeamsOfAccountEmpty => Lasts::Short,
+            | Self::TeamsOfAccountEmpty
+            | Self::AppUsersLackOne
+            | Self::TeamsLackOne => Lasts::Short,
             Self::GroupsOfUserGone
             | Self::GroupsOfUserEmpty
             | Self::GroupsOfUserLackBuiltIn
@@ -126,7 +140,8 @@ impl LieChoice {
             | Self::ForeignAbsence
             | Self::RefusedCredentials
             | Self::RefusedSession
-            | Self::RefusedRight => Lasts::Long,
+            | Self::RefusedRight
+            | Self::RefusedSignIn => Lasts::Long,
         }
     }
 }

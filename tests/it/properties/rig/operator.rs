@@ -16,7 +16,8 @@ use okta_anypoint::simulator::okta::Target;
 
 use super::processes::second_process;
 use super::{Rig, findings::settled};
-use crate::properties::history::{Approved, LieStep};
+use crate::properties::counts::Remote;
+use crate::properties::history::{Approved, LieChoice, LieStep};
 use crate::properties::lies::{Hint, Someone};
 use crate::properties::model::Wish;
 use crate::world::{APP, World};
@@ -76,6 +77,13 @@ impl Rig {
         self.hint(&someone.hint(step.kind), step.at);
         self.land().await;
         let hint = self.faults.lie(step, &someone, &self.world)?;
+        if step.kind == LieChoice::RefusedSignIn && self.faults.may_revoke(Remote::Anypoint) {
+            self.world.anypoint().revoke_tokens();
+        }
+        let is_of_lists = step.kind == LieChoice::AppUsersLackOne;
+        if let Some(lambdas) = self.lambdas.clone().filter(|_| is_of_lists || step.at == 5) {
+            lambdas.reconcile_amid_trouble().await;
+        }
         self.hint(&hint, step.at);
         if step.at < 4 {
             self.land().await;
@@ -103,10 +111,14 @@ impl Rig {
             pushed.is_some_and(|group| !group.members.is_empty())
         })?;
         let members = okta.groups.get(&group)?.members.clone();
+        let name = okta.groups.get(&group)?.name();
+        let anypoint = self.world.anypoint.world();
+        let team = anypoint.team_by_name(&name).map(|team| team.id.clone());
         Some(Someone {
             user,
             group,
             members: members.into_iter().collect(),
+            team,
         })
     }
 
