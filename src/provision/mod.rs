@@ -30,7 +30,7 @@ mod user;
 mod wanted;
 
 pub use attributes::{Attributes, Place, Taken, Target};
-pub use brake::{Brake, Held, lift_brake, note_linked_users};
+pub use brake::{Brake, Held, brake_off_until, end_lifted_brake, lift_brake, note_linked_users};
 pub use evidence::{
     Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,
 };

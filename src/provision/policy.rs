@@ -174,6 +174,17 @@ pub enum Changes {
     Pause,
 }
 
+impl Changes {
+    /// The word of the setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Report => "report",
+            Self::Pause => "pause",
+        }
+    }
+}
+
 /// `MAX_REMOVALS_PER_HOUR`: how many people may lose access by events within an hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RemovalLimit {

@@ -211,7 +211,9 @@ impl Ready {
         let mut tasks = Vec::new();
         for (task, every) in options.intervals.each() {
             if let Some(every) = every {
-                let first = schedules::first(task, every, &table.documents, clock.now_ms()).await?;
+                let first =
+                    schedules::first(&scheduler, task, every, &table.documents, clock.now_ms())
+                        .await?;
                 tasks.push(schedules::repeated(&scheduler, task, first, every));
             }
         }

@@ -19,6 +19,7 @@ mod man;
 mod names;
 mod outlook;
 mod pause;
+mod plural;
 mod ready;
 mod remote;
 mod replay;

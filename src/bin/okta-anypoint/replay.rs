@@ -4,8 +4,9 @@ use anyhow::Result;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{EventUuid, Subject};
+use okta_anypoint::insight::would_do;
 use okta_anypoint::ledger::{
-    AuditEntry, BY_OPERATOR, Conclusion, Filter, Leased, Reason, Record, Resolved, Status,
+    AuditEntry, BY_OPERATOR, Conclusion, DRY_RUN, Filter, Leased, Reason, Record, Resolved, Status,
 };
 use okta_anypoint::provision::{Exclusions, Provisioner};
 use serde_json::{Value, json};
@@ -267,17 +268,8 @@ async fn work_and_tell(
             queue.discard_dead(&change.uuid).await?;
         }
         let (mark, said) = match (&record, is_done) {
-            (Some(record), true) if record.dry_run == Some(true) => {
-                let planned = record.planned.as_deref().unwrap_or_default();
-                let would = if planned.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    planned.join(", ")
-                };
-                (
-                    console.paint(Tone::Good, "dry run"),
-                    Some(format!("would do: {would}")),
-                )
+            (Some(record), true) if record.is_dry_run() => {
+                (console.paint(Tone::Good, DRY_RUN), Some(would_do(record)))
             }
             (Some(record), _) if record.status == Status::Held => {
                 (console.paint(Tone::Bad, "held"), record.held_for.clone())

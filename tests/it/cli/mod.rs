@@ -2,11 +2,13 @@
 
 mod demo;
 mod doctor;
+mod dry_run;
 mod hook;
 mod inbox;
 mod link_group;
 mod operate;
 mod output;
+mod pausing;
 mod readme;
 mod safely;
 mod schedule;
