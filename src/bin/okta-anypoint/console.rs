@@ -167,6 +167,16 @@ impl Console {
         table.set_header(headings);
         table
     }
+
+    /// Leaves two spaces between the columns of a table, and nothing else beside what they hold.
+    pub fn pack(&self, table: &mut Table) {
+        // Where there are lines between rows, each column leaves a place for their junctions.
+        let gap = if self.width.is_some() { 1 } else { 2 };
+        let last = table.column_count().saturating_sub(1);
+        for (position, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, if position < last { gap } else { 0 }));
+        }
+    }
 }
 
 /// `text` in lines of at most `width` characters, each behind `indent` spaces. A word that is longer stays whole.

@@ -278,10 +278,7 @@ fn short(records: &[Record], console: &Console) -> Table {
     for column in table.column_iter_mut() {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
-    let last = table.column_count().saturating_sub(1);
-    for (position, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if position < last { 2 } else { 0 }));
-    }
+    console.pack(&mut table);
     table
 }
 

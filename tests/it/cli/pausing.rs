@@ -18,7 +18,11 @@ async fn a_pause_by_the_setting_is_named_by_every_command() {
     let status = under_pause(&desk, &["status", "--json"]).await;
     let status = status.expect(0).json();
     assert_eq!(
-        (&status["paused"], &status["changes"], &status["paused_since"]),
+        (
+            &status["paused"],
+            &status["changes"],
+            &status["paused_since"]
+        ),
         (&json!(true), &json!("pause"), &Value::Null)
     );
     let status = under_pause(&desk, &["status"]).await.expect(0);

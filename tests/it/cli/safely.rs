@@ -104,7 +104,10 @@ async fn a_lifted_brake_lets_everything_pass() {
 #[tokio::test]
 async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
     let (desk, user) = with_brake().await;
-    let approve = format!("okta-anypoint approve {user} --data {}", desk.data.display());
+    let approve = format!(
+        "okta-anypoint approve {user} --data {}",
+        desk.data.display()
+    );
     let told = desk.on_file(&["explain", &user]).await.expect(0);
     let follows = told.out.split("What would follow").nth(1).unwrap();
     assert!(
