@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::failure::Failure;
 use crate::ledger::{Filter, Ledger, Status};
-use crate::provision::{Changes, brake_off_until, dry_runs, paused_since};
+use crate::provision::{Changes, brake_off_until, dry_runs, noted_changes, paused_since};
 use crate::store::Documents;
 
 /// How changes are worked on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// What the setting `CHANGES` says.
+    /// What the setting `CHANGES` says to `serve`, or where none has noted that, to this process.
     pub changes: Changes,
+    /// What the setting says to this process.
+    pub here: Changes,
     /// Since when an operator has paused changes, in milliseconds since the epoch.
     pub paused_since_ms: Option<i64>,
     /// Until when an operator lets everything pass the brake, in milliseconds since the epoch.
@@ -22,14 +24,14 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads it. While dry runs are open, reads the whole table.
+    /// Reads it; `here` is the setting of this process. While dry runs are open, reads the whole table.
     ///
     /// # Errors
     /// When the table fails.
     pub async fn read(
         ledger: &dyn Ledger,
         documents: &dyn Documents,
-        changes: Changes,
+        here: Changes,
         now_ms: i64,
     ) -> Result<Self, Failure> {
         let planned_only = match dry_runs(documents).await? {
@@ -37,7 +39,8 @@ impl Standing {
             None => BTreeSet::new(),
         };
         Ok(Self {
-            changes,
+            changes: noted_changes(documents).await?.unwrap_or(here),
+            here,
             paused_since_ms: paused_since(documents).await?,
             brake_off_until_ms: brake_off_until(documents, now_ms).await?,
             planned_only,

@@ -39,7 +39,7 @@ pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,
 };
-pub use pause::{pause_changes, paused_since};
+pub use pause::{note_changes, noted_changes, pause_changes, paused_since};
 pub use policy::{
     Adopt, Changes, ConfirmAfter, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail,
     Selected, SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy, share_of,

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::attributes::Attributes;
 use super::exclusion::Exclusions;
 use crate::failure::{Cause, Failure, Side};
@@ -163,7 +165,8 @@ impl Default for ConfirmAfter {
 }
 
 /// `CHANGES`: what becomes of changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Changes {
     /// They are applied.
     #[default]

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::insight::Standing;
 use okta_anypoint::ledger::{Filter, Status};
-use okta_anypoint::provision::{Changes, pause_changes, paused_since};
+use okta_anypoint::provision::{Changes, noted_changes, pause_changes, paused_since};
 use okta_anypoint::serve::shell_word;
 use serde_json::json;
 
@@ -46,11 +46,11 @@ pub struct ResumeArgs {
 
 /// Say whether changes are paused, how many wait, and what waits for a person.
 ///
-/// The setting CHANGES is this command's: give it the settings that `serve` has.
+/// The setting CHANGES is that of `serve`, as it started last; `changes_here` is this command's own.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"paused\", \"paused_since\", \"changes\": \"apply\" | \"report\" | \"pause\", \"queued\", \
-\"failed\", \"held\", \"waiting\", \"planned_only\", \"brake_off_until\"}.
+With --json: {\"paused\", \"paused_since\", \"changes\": \"apply\" | \"report\" | \"pause\", \
+\"changes_here\", \"queued\", \"failed\", \"held\", \"waiting\", \"planned_only\", \"brake_off_until\"}.
 
 Examples:
   okta-anypoint status --data okta-anypoint.db")]
@@ -67,7 +67,7 @@ pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Verdict> {
     pause_changes(&*table.documents, Some(since_ms)).await?;
     console.emit(&json!({"paused_since": rfc3339(since_ms)}))?;
     console.say(format!(
-        "changes are paused since {}; what is under way ends. \
+        "changes have been paused since {}; what is under way ends. \
          To go on: okta-anypoint resume --data {}",
         rfc3339(since_ms),
         shell_word(&args.data.display().to_string())
@@ -77,16 +77,18 @@ pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Verdict> {
 
 pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Verdict> {
     let (table, _) = table::file(&args.data, table::Access::Write).await?;
-    let changes = table::changes()?;
+    let noted = noted_changes(&*table.documents).await?;
+    let changes = noted.map_or_else(table::changes, Ok)?;
     pause_changes(&*table.documents, None).await?;
     let is_paused = changes == Changes::Pause;
     console.emit(&json!({
         "paused": is_paused,
         "paused_since": null,
-        "changes": changes.as_str(),
+        "changes": changes,
     }))?;
     if is_paused {
-        console.say(console.paint(Tone::Bad, "the setting CHANGES=pause still pauses changes"))?;
+        let text = "the setting CHANGES=pause still pauses changes";
+        console.say(console.paint(Tone::Bad, text))?;
         console.say(SET_APPLY)?;
         return Ok(Verdict::Problem);
     }
@@ -101,8 +103,8 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     let (table, queue) = table::file(&args.data, table::Access::Read).await?;
     let queue = queue.ok_or_else(|| anyhow!("the file has no queue"))?;
     let now_ms = table::clock().now_ms();
-    let changes = table::changes()?;
-    let standing = Standing::read(&*table.ledger, &*table.documents, changes, now_ms).await?;
+    let here = table::changes()?;
+    let standing = Standing::read(&*table.ledger, &*table.documents, here, now_ms).await?;
     let queued = queue.depth().await?.waiting;
     let mut counts = Vec::new();
     for status in [Status::Failed, Status::Held, Status::Waiting] {
@@ -118,7 +120,8 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     console.emit(&json!({
         "paused": standing.is_paused(),
         "paused_since": standing.paused_since_ms.map(rfc3339),
-        "changes": changes.as_str(),
+        "changes": standing.changes,
+        "changes_here": here,
         "queued": queued,
         "failed": failed,
         "held": held,
@@ -136,6 +139,14 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     Ok(Verdict::Done)
 }
 
+/// That a command here and `serve` do not have the same setting.
+pub fn mismatch(standing: &Standing) -> Option<String> {
+    let (here, there) = (standing.here.as_str(), standing.changes.as_str());
+    (here != there).then(|| {
+        format!("`serve` started with CHANGES={there}, and commands here follow CHANGES={here}")
+    })
+}
+
 /// The pause, dry runs and the brake.
 fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<()> {
     let since = standing.paused_since_ms.map(rfc3339);
@@ -151,6 +162,9 @@ fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<
         Changes::Report => console.say("a dry run (CHANGES=report): nothing is written")?,
         Changes::Apply if since.is_none() => console.say(console.paint(Tone::Good, "working"))?,
         Changes::Apply => {}
+    }
+    if let Some(text) = mismatch(standing) {
+        console.say_wrapped(0, text)?;
     }
     match standing.planned_only.len() {
         0 => {}

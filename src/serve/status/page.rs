@@ -259,7 +259,7 @@ fn tiles(overview: &Overview) -> String {
     );
     if events.dry_run > 0 {
         let (address, warn) = ("/events?state=dry+run", "warn");
-        tile(address, warn, events.dry_run, "dry runs, nothing written");
+        tile(address, warn, events.dry_run, "planned only (dry run)");
     }
     let (again, good) = (events.failed_retryable, events.failed_permanent);
     tile(

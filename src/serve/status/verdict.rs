@@ -233,6 +233,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_only_planned_or_reported_is_not_in_sync() {
+        let mut situation = Situation {
+            runs: vec![run(Task::Reconcile, Health::Good)],
+            ..Situation::default()
+        };
+        let planned = ["user#1", "user#2", "group#3"].map(str::to_owned);
+        situation.standing.planned_only = planned.into();
+        let (tone, text) = said(&situation, Queued::default());
+        assert_eq!(tone, Tone::Soft);
+        assert_eq!(
+            text,
+            "2 people and 1 group wait for the first reconcile that applies what the dry runs planned."
+        );
+        situation.standing.changes = Changes::Report;
+        let (_, text) = said(&situation, Queued::default());
+        assert_eq!(text, "A dry run: nothing is written.");
+        situation.standing = Standing {
+            changes: Changes::Pause,
+            paused_since_ms: Some(0),
+            ..Standing::default()
+        };
+        let (_, text) = said(&situation, Queued::default());
+        assert_eq!(text, "Changes are paused by CHANGES=pause.");
+    }
+
+    #[test]
     fn without_a_comparison_nothing_is_called_in_sync() {
         let (tone, text) = said(&Situation::default(), Queued::default());
         assert_eq!(tone, Tone::Soft);

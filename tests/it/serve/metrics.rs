@@ -234,12 +234,34 @@ async fn a_pause_is_shown_by_gauges() {
     remotes.settings.push(("CHANGES", "pause"));
     let serve = remotes.serve_deliveries_only();
     assert_eq!(shown(&remotes, &serve).await, ["1", "1"]);
+    // A command that has no settings knows that of `serve`.
+    let mut resume = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+    resume
+        .env_clear()
+        .args(["resume", "--data"])
+        .arg(remotes.data());
+    let resumed = resume.output().unwrap();
+    let said = String::from_utf8_lossy(&resumed.stdout).into_owned();
+    assert_eq!(resumed.status.code(), Some(1), "{said}");
+    assert!(said.contains("CHANGES=pause still pauses"), "{said}");
     let (_, page) = serve.get(&remotes, "/").await;
     assert!(
         page.contains("Changes are paused by CHANGES=pause."),
         "{page}"
     );
-    command(&remotes, "resume");
+    let mut status = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+    status
+        .env_clear()
+        .args(["status", "--data"])
+        .arg(remotes.data());
+    let said = status.output().unwrap().stdout;
+    let said = String::from_utf8_lossy(&said);
+    for text in [
+        "paused by the setting CHANGES=pause",
+        "`serve` started with CHANGES=pause, and commands here follow CHANGES=apply",
+    ] {
+        assert!(said.contains(text), "{said}");
+    }
     assert_eq!(shown(&remotes, &serve).await, ["1", "0"]);
 }
 

@@ -8,6 +8,7 @@ use okta_anypoint::schedule::{Mode, Task};
 use okta_anypoint::wiring::Table;
 
 use super::{Group, TIME};
+use crate::pause::mismatch;
 use crate::plural::{plural, users_and_groups};
 use crate::table::{self, Args, Place, clock};
 
@@ -74,6 +75,13 @@ fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
         ),
         Changes::Apply if standing.is_paused() => {}
         Changes::Apply => group.ok("changes", "are applied"),
+    }
+    if let Some(text) = mismatch(standing) {
+        group.wrong(
+            "changes",
+            text,
+            "Restart `serve` with the setting of here, or give commands the settings of `serve`.",
+        );
     }
     let planned = standing.planned_only.len();
     let who = users_and_groups(planned);
