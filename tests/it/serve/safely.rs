@@ -212,6 +212,61 @@ async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
     serve.settled(&remotes).await;
 }
 
+/// A reconcile that only reported is no last run of those that apply; one that was stopped is, so that restarts do not
+/// repeat it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconcile_is_due_at_once_after_reports_and_not_again_after_it_was_stopped() {
+    let mut remotes = Remotes::start().await;
+    let every = |time| ["--catch-up-every", "off", "--reconcile-every", time];
+    let [ada, ben] = ["ada", "ben"].map(|name| remotes.user(name));
+    for user in [&ada, &ben] {
+        remotes.assign(user);
+    }
+    remotes.settings.push(("RECONCILE_MODE", "report"));
+    let serve = remotes.serve(&every("1s"));
+    let ended = |serve: &Serve, how: &str| serve.log().matches(how).count();
+    let (completed, stopped) = ("scheduled run ended", "scheduled run stopped");
+    eventually("a report", || ended(&serve, completed) > 0).await;
+    let (_, page) = serve.get(&remotes, "/").await;
+    let said = "The last reconcile only reported, and found 2 differences.";
+    assert!(page.contains(said), "{page}");
+    drop(serve);
+
+    remotes.settings.clear();
+    let enabled = |remotes: &Remotes, name: &str| {
+        let world = remotes.anypoint.world();
+        world.user_by_username(name).map(|user| user.enabled)
+    };
+    let serve = remotes.serve(&every("6h"));
+    eventually("the accounts", || {
+        enabled(&remotes, "ada").is_some() && enabled(&remotes, "ben").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+    drop(serve);
+
+    // What is planned only, and more than MAX_DEACTIVATIONS allows.
+    remotes.settings.push(("CHANGES", "report"));
+    let serve = remotes.serve(&every("6h"));
+    let left = remotes.okta.world().unassign(APP, &ada).unwrap();
+    assert_eq!(remotes.deliver(&serve, &left).await, Some(204));
+    serve.settled(&remotes).await;
+    drop(serve);
+    remotes.settings.clear();
+    remotes.settings.push(("MAX_DEACTIVATIONS", "0"));
+    let serve = remotes.serve(&every("6h"));
+    eventually("a stop", || ended(&serve, stopped) == 1).await;
+    drop(serve);
+    let serve = remotes.serve(&every("6h"));
+    let cat = remotes.user("cat");
+    let events = remotes.assign(&cat);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("the third account", || enabled(&remotes, "cat").is_some()).await;
+    serve.settled(&remotes).await;
+    assert_eq!(ended(&serve, stopped), 1, "{}", serve.log());
+    assert_eq!(enabled(&remotes, "ada"), Some(true));
+}
+
 /// The page says that the brake is off, what it holds of one person, and that a reconcile only reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_what_is_held_and_that_the_brake_is_off() {
