@@ -85,8 +85,12 @@ impl Work<'_> {
             documents.uncount_removals(&tally.newly, now_ms).await?;
             total = tally.total;
         }
+        let people = match total {
+            1 => "1 person".to_owned(),
+            _ => format!("{total} people"),
+        };
         Ok(Some(format!(
-            "{total} people would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows {allowed}"
+            "{people} would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows {allowed}"
         )))
     }
 }

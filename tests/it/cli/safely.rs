@@ -114,7 +114,8 @@ async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
         follows.trim_start().starts_with("the brake holds it: "),
         "{follows}"
     );
-    told.says("MAX_REMOVALS_PER_HOUR allows 0").says(&approve);
+    told.says("1 person would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows 0")
+        .says(&approve);
     let told = desk.on_file(&["explain", &user, "--json"]).await;
     let told = told.expect(0).json();
     let held = told["held"]["planned"][0].as_str().unwrap();
