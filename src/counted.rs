@@ -6,6 +6,11 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {what}")
 }
 
+/// "1 user or group", "3 users and groups".
+pub fn users_and_groups(count: usize) -> String {
+    counted(count, "user or group", "users and groups")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

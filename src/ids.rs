@@ -143,6 +143,16 @@ pub enum Subject {
     Group(OktaGroupId),
 }
 
+impl Subject {
+    /// The Okta id, as commands take it.
+    pub fn okta_id(&self) -> &str {
+        match self {
+            Self::User(id) => id.as_str(),
+            Self::Group(id) => id.as_str(),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -281,6 +281,20 @@ async fn team_facts(
     ])
 }
 
+/// What the brake holds of a subject, if anything: the newest of these records.
+pub fn held_of(records: &[Record]) -> Option<&Record> {
+    records.iter().find(|record| record.status == Status::Held)
+}
+
+/// That the brake holds a change, and why.
+pub fn held_in_words(held: &Record) -> String {
+    let why = held.held_for.as_deref();
+    format!(
+        "the brake holds it: {}",
+        why.unwrap_or("no reason is recorded")
+    )
+}
+
 /// What became of an event, and why.
 pub fn what_became(event: &Record) -> String {
     let applied = event.applied.as_deref().unwrap_or_default();
@@ -290,14 +304,12 @@ pub fn what_became(event: &Record) -> String {
         applied.join(", ")
     };
     match event.status {
-        Status::Done if event.dry_run == Some(true) => {
-            format!("dry run, would do: {}", planned(event))
-        }
+        Status::Done if event.is_dry_run() => format!("dry run, {}", would_do(event)),
         Status::Done => done,
         Status::Held => format!(
-            "held ({}), would do: {}",
+            "held ({}), {}",
             event.held_for.as_deref().unwrap_or("no reason"),
-            planned(event)
+            would_do(event)
         ),
         Status::Resolved => format!(
             "resolved by {}",
@@ -314,12 +326,16 @@ pub fn what_became(event: &Record) -> String {
     }
 }
 
-fn planned(event: &Record) -> String {
-    let steps = event.planned.as_deref().unwrap_or_default();
-    if steps.is_empty() {
-        "nothing".to_owned()
-    } else {
-        steps.join(", ")
+/// What a dry run, or a change that the brake holds, would do.
+pub fn would_do(event: &Record) -> String {
+    would(event.planned.as_deref().unwrap_or_default())
+}
+
+/// Steps that are planned only.
+pub fn would(steps: &[String]) -> String {
+    match steps {
+        [] => "would do: nothing".to_owned(),
+        some => format!("would do: {}", some.join(", ")),
     }
 }
 

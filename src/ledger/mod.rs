@@ -389,6 +389,9 @@ pub struct Record {
     pub resolved_by: Option<String>,
 }
 
+/// The state of a dry run in lists for people.
+pub const DRY_RUN: &str = "dry run";
+
 /// Stands in `resolved_by` of what an operator dismissed.
 pub const BY_OPERATOR: &str = "operator";
 
@@ -396,6 +399,20 @@ impl Record {
     /// The work's id, without the subject that tells records of one id apart.
     pub fn uuid(&self) -> &str {
         self.id.split('#').next().unwrap_or(&self.id)
+    }
+
+    /// Whether it was planned only, and nothing was done.
+    pub fn is_dry_run(&self) -> bool {
+        self.status == Status::Done && self.dry_run == Some(true)
+    }
+
+    /// Its state as lists show it: a dry run is not called done.
+    pub fn state(&self) -> &'static str {
+        if self.is_dry_run() {
+            DRY_RUN
+        } else {
+            self.status.as_str()
+        }
     }
 }
 

@@ -62,12 +62,12 @@ impl Work<'_> {
         }
         let now_ms = ports.clock.now_ms();
         let documents = &*ports.documents;
-        let (linked, lifted) = futures_util::future::try_join(
+        let (linked, off_until) = futures_util::future::try_join(
             read::<LinkedUsers>(documents, LINKED_USERS),
-            read::<Lifted>(documents, LIFTED),
+            brake_off_until(documents, now_ms),
         )
         .await?;
-        if lifted.is_some_and(|lifted| now_ms < lifted.until_ms) {
+        if off_until.is_some() {
             return Ok(None);
         }
         let linked = match linked {
@@ -107,6 +107,27 @@ pub async fn note_linked_users(documents: &dyn Documents, count: usize) -> Resul
 /// When the table fails.
 pub async fn lift_brake(documents: &dyn Documents, until_ms: i64) -> Result<(), Failure> {
     write(documents, LIFTED, &Lifted { until_ms }).await
+}
+
+/// Lets the brake hold again, before the time is over for which it was lifted.
+///
+/// # Errors
+/// When the table fails.
+pub async fn end_lifted_brake(documents: &dyn Documents) -> Result<(), Failure> {
+    lift_brake(documents, 0).await
+}
+
+/// Until when everything passes, in milliseconds since the epoch; `None`: the brake holds.
+///
+/// # Errors
+/// When the table fails.
+pub async fn brake_off_until(
+    documents: &dyn Documents,
+    now_ms: i64,
+) -> Result<Option<i64>, Failure> {
+    let lifted: Option<Lifted> = read(documents, LIFTED).await?;
+    let until_ms = lifted.map(|lifted| lifted.until_ms);
+    Ok(until_ms.filter(|until_ms| now_ms < *until_ms))
 }
 
 pub(super) async fn read<T: serde::de::DeserializeOwned>(

@@ -30,7 +30,7 @@ mod user;
 mod wanted;
 
 pub use attributes::{Attributes, Place, Taken, Target};
-pub use brake::{Brake, Held, lift_brake, note_linked_users};
+pub use brake::{Brake, Held, brake_off_until, end_lifted_brake, lift_brake, note_linked_users};
 pub use evidence::{
     Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,
 };
@@ -39,7 +39,7 @@ pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,
 };
-pub use pause::{pause_changes, paused_since};
+pub use pause::{note_changes, noted_changes, pause_changes, paused_since};
 pub use policy::{
     Adopt, Changes, ConfirmAfter, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail,
     Selected, SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy, share_of,

@@ -1,8 +1,10 @@
-//! The pause that an operator sets on `serve`'s file: messages wait, and no task runs.
+//! The pause that an operator sets on `serve`'s file: messages wait, and no task runs. And the setting that `serve`
+//! notes there, which may pause changes as well.
 
 use serde::{Deserialize, Serialize};
 
 use super::brake::{read, write};
+use super::policy::Changes;
 use crate::failure::Failure;
 use crate::store::Documents;
 
@@ -12,6 +14,31 @@ const NAME: &str = "paused";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Paused {
     since_ms: Option<i64>,
+}
+
+/// What `serve` was told when it started.
+const SETTING: &str = "changes";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Noted {
+    changes: Changes,
+}
+
+/// Notes the setting `CHANGES` of `serve`, for commands that do not have its settings.
+///
+/// # Errors
+/// When the table fails.
+pub async fn note_changes(documents: &dyn Documents, changes: Changes) -> Result<(), Failure> {
+    write(documents, SETTING, &Noted { changes }).await
+}
+
+/// The setting `CHANGES` of the last `serve` on this file.
+///
+/// # Errors
+/// When the table fails.
+pub async fn noted_changes(documents: &dyn Documents) -> Result<Option<Changes>, Failure> {
+    let noted: Option<Noted> = read(documents, SETTING).await?;
+    Ok(noted.map(|noted| noted.changes))
 }
 
 /// Since when changes are paused, in milliseconds since the epoch; `None`: they are not.

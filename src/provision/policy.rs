@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::attributes::Attributes;
 use super::exclusion::Exclusions;
 use crate::failure::{Cause, Failure, Side};
@@ -163,7 +165,8 @@ impl Default for ConfirmAfter {
 }
 
 /// `CHANGES`: what becomes of changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Changes {
     /// They are applied.
     #[default]
@@ -172,6 +175,17 @@ pub enum Changes {
     Report,
     /// Nothing is worked on, and nothing is lost.
     Pause,
+}
+
+impl Changes {
+    /// The word of the setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Report => "report",
+            Self::Pause => "pause",
+        }
+    }
 }
 
 /// `MAX_REMOVALS_PER_HOUR`: how many people may lose access by events within an hour.

@@ -124,10 +124,10 @@ impl Scheduler {
         let started_at = rfc3339(self.clock().now_ms());
         let mut summary = Summary::new(task, self.mode(task, mode), started_at);
         let is_asked_to_report = mode == Some(Mode::Report);
-        if !is_asked_to_report && self.is_paused().await? {
-            tracing::info!(task = task.as_str(), "changes are paused");
+        if !is_asked_to_report && let Some(pause) = self.pause().await? {
+            tracing::info!(task = task.as_str(), pause, "changes are paused");
             summary.outcome = Outcome::Skipped;
-            summary.message = Some("changes are paused".to_owned());
+            summary.message = Some(format!("changes are paused ({pause})"));
             return Ok(summary);
         }
         let subject = format!("task#{}", task.as_str());
@@ -209,9 +209,18 @@ impl Scheduler {
         }
     }
 
-    async fn is_paused(&self) -> Result<bool, Failure> {
-        Ok(self.ports.policy.changes == Changes::Pause
-            || paused_since(&**self.documents()).await?.is_some())
+    /// What pauses changes.
+    async fn pause(&self) -> Result<Option<&'static str>, Failure> {
+        if self.ports.policy.changes == Changes::Pause {
+            return Ok(Some("CHANGES=pause"));
+        }
+        let since = paused_since(&**self.documents()).await?;
+        Ok(since.map(|_| "okta-anypoint pause"))
+    }
+
+    /// Whether a run that nobody asks for may change anything.
+    pub fn usual_mode(&self, task: Task) -> Mode {
+        self.mode(task, None)
     }
 
     fn is_shadow(&self) -> bool {

@@ -213,10 +213,22 @@ fn write_figures(now: &Figures, page: &mut Page) {
         "The age of the oldest change in the queue; 0 when it is empty.",
     );
     page.line(name, &[], queue.oldest_age_ms.unwrap_or(0) / 1_000);
+    page.family(
+        "paused",
+        "gauge",
+        "Whether changes are paused: 1, else 0; by setting (CHANGES) or command (okta-anypoint pause).",
+    );
+    for (by, paused) in [
+        ("setting", now.paused_by_setting),
+        ("command", now.paused_by_command),
+    ] {
+        page.line("paused", &[("by", by)], i32::from(paused));
+    }
     page.family("records", "gauge", "Records of events, by state.");
     for (state, count) in [
         ("in_progress", now.events.in_progress),
         ("done", now.events.done),
+        ("dry_run", now.events.dry_run),
         ("failed_retryable", now.events.failed_retryable),
         ("failed_permanent", now.events.failed_permanent),
         ("held", now.events.held),

@@ -40,7 +40,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ledger::{Ledger, SqliteLedger};
-use crate::provision::Ports;
+use crate::provision::{Ports, note_changes};
 use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Answer, Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
@@ -180,6 +180,7 @@ impl Ready {
             documents: store.clone(),
             store,
         };
+        note_changes(&*table.documents, settings.engine.policy.changes).await?;
         let queue = queue(&database, &clock);
 
         let gate = Gate::new(
@@ -211,7 +212,9 @@ impl Ready {
         let mut tasks = Vec::new();
         for (task, every) in options.intervals.each() {
             if let Some(every) = every {
-                let first = schedules::first(task, every, &table.documents, clock.now_ms()).await?;
+                let first =
+                    schedules::first(&scheduler, task, every, &table.documents, clock.now_ms())
+                        .await?;
                 tasks.push(schedules::repeated(&scheduler, task, first, every));
             }
         }

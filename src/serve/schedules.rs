@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 use super::stopped;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
-use crate::schedule::{Outcome, Scheduler, Task};
+use crate::provision::dry_runs;
+use crate::schedule::{Mode, Outcome, Scheduler, Task};
 use crate::store::Documents;
 
 /// How a run ended, as far as the schedule has to know.
@@ -48,8 +49,10 @@ const LONGEST_RUN: Duration = Duration::from_secs(30 * 60);
 const FIRST: Duration = Duration::from_secs(60);
 
 /// How long `task` waits after a start. The System Log is read at once, because it tells what was
-/// missed meanwhile; the others when they are due, so that starting often does not run them often.
+/// missed meanwhile; the others when they are due, so that starting often does not run them often. What was only
+/// reported or planned so far is due at once, now that it may be applied.
 pub async fn first(
+    scheduler: &Scheduler,
     task: Task,
     every: Duration,
     documents: &Arc<dyn Documents>,
@@ -62,7 +65,17 @@ pub async fn first(
         .document(&format!("report#{}", task.as_str()))
         .await?;
     let report = report.and_then(|report| serde_json::from_str::<Value>(&report.json).ok());
-    let began = report.and_then(|report| report["started_at"].as_str()?.parse().ok());
+    let report = report.unwrap_or_default();
+    if scheduler.usual_mode(task) == Mode::Apply {
+        // A reconcile that was stopped has taken up the dry runs before; a restart does not repeat it.
+        let is_tried = report["mode"] == "apply" && report["outcome"] == "stopped";
+        let has_dry_runs = task == Task::Reconcile && dry_runs(&**documents).await?.is_some();
+        if report["mode"] == "report" || (has_dry_runs && !is_tried) {
+            return Ok(Duration::ZERO);
+        }
+    }
+    let began = report["started_at"].as_str();
+    let began = began.and_then(|began| began.parse().ok());
     let Some(began) = began.map(jiff::Timestamp::as_millisecond) else {
         return Ok(FIRST.min(every));
     };

@@ -31,7 +31,7 @@ use crate::anypoint::{Anypoint, ConnectedApp};
 use crate::http::HttpClient;
 use crate::ids::{OktaAppId, OrganizationId};
 use crate::okta::{Credentials, Okta, Scopes};
-use crate::provision::{Policy, share_of};
+use crate::provision::{Changes, Policy, share_of};
 use crate::secrets::{HOOK_SECRET, Renewable};
 
 pub use credentials::Needs;
@@ -186,6 +186,11 @@ impl HookAuth {
             header: header?,
         })
     }
+}
+
+/// Reads what becomes of changes (`CHANGES`).
+pub fn changes(reader: &mut Reader<'_>) -> Option<Changes> {
+    parse::changes(reader)
 }
 
 /// Reads the app whose assignments and events count (`OKTA_APP_ID`).

@@ -152,6 +152,17 @@ pub(super) fn import_mode(reader: &mut Reader<'_>) -> Option<ImportMode> {
     )
 }
 
+pub(super) fn changes(reader: &mut Reader<'_>) -> Option<Changes> {
+    reader.choice(
+        "CHANGES",
+        &[
+            ("apply", Changes::Apply),
+            ("report", Changes::Report),
+            ("pause", Changes::Pause),
+        ],
+    )
+}
+
 pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
     let usernames = reader.choice(
         "USERNAME_POLICY",
@@ -196,14 +207,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         &[("true", ResetEmail::Send), ("false", ResetEmail::Skip)],
     );
     let confirm = reader.with_default("CONFIRM_SECONDS", CONFIRM, "15", confirm);
-    let changes = reader.choice(
-        "CHANGES",
-        &[
-            ("apply", Changes::Apply),
-            ("report", Changes::Report),
-            ("pause", Changes::Pause),
-        ],
-    );
+    let changes = changes(reader);
     let removals = reader.with_default("MAX_REMOVALS_PER_HOUR", REMOVALS, "20%", removals);
     let users = excluded(reader, "EXCLUDE_USERS", EXCLUDED_USERS, excluded_users);
     let teams = excluded(reader, "EXCLUDE_GROUPS", EXCLUDED_GROUPS, excluded_groups);

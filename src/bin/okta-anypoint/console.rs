@@ -43,6 +43,8 @@ pub struct Console {
     /// Whether results are printed as JSON.
     pub json: bool,
     colour: bool,
+    /// How wide the terminal is; `None`: lines are as long as they are.
+    width: Option<usize>,
 }
 
 /// The few colours there are.
@@ -63,9 +65,13 @@ impl Console {
     /// (<https://no-color.org>).
     pub fn new(json: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_terminal = io::stdout().is_terminal();
+        // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
+        let width = Table::new().width().filter(|width| *width >= NARROWEST);
         Self {
             json,
-            colour: !json && !no_color && io::stdout().is_terminal(),
+            colour: !json && !no_color && is_terminal,
+            width: width.filter(|_| is_terminal).map(usize::from),
         }
     }
 
@@ -113,6 +119,13 @@ impl Console {
         print(&format!("{line}\n"))
     }
 
+    /// A text for people, wrapped at its words to the terminal's width; each line begins with `indent` spaces. In a
+    /// pipe it is one line.
+    pub fn say_wrapped(&self, indent: usize, text: impl Display) -> anyhow::Result<()> {
+        let width = self.width.unwrap_or(usize::MAX);
+        self.say(wrapped(indent, &text.to_string(), width))
+    }
+
     /// The result for machines; nothing without `--json`.
     pub fn emit(&self, result: &impl Serialize) -> anyhow::Result<()> {
         if !self.json {
@@ -137,9 +150,7 @@ impl Console {
     pub fn table(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
-        let width = table.width().unwrap_or_default();
-        if io::stdout().is_terminal() && width >= NARROWEST {
+        if self.width.is_some() {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
             table.load_style(presets::NOTHING);
@@ -156,6 +167,38 @@ impl Console {
         table.set_header(headings);
         table
     }
+
+    /// Leaves two spaces between the columns of a table, and nothing else beside what they hold.
+    pub fn pack(&self, table: &mut Table) {
+        // Where there are lines between rows, each column leaves a place for their junctions.
+        let gap = if self.width.is_some() { 1 } else { 2 };
+        let last = table.column_count().saturating_sub(1);
+        for (position, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, if position < last { gap } else { 0 }));
+        }
+    }
+}
+
+/// `text` in lines of at most `width` characters, each behind `indent` spaces. A word that is longer stays whole.
+fn wrapped(indent: usize, text: &str, width: usize) -> String {
+    let margin = " ".repeat(indent);
+    let mut lines: Vec<String> = Vec::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if column + 1 + length <= width => {
+                line.push(' ');
+                line.push_str(word);
+                column += 1 + length;
+            }
+            _ => {
+                lines.push(format!("{margin}{word}"));
+                column = indent + length;
+            }
+        }
+    }
+    lines.join("\n")
 }
 
 /// Writes text to standard output, without what a terminal would act upon. That nobody reads any more (`| head`) is
@@ -209,4 +252,17 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
     // The exit code shows the failure if this cannot be written.
     let _ = console.emit(&json!({"error": format!("{error:#}")}));
     ExitCode::from(if usage { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn texts_are_wrapped_at_their_words() {
+        assert_eq!(wrapped(2, "one two three", 9), "  one two\n  three");
+        assert_eq!(wrapped(2, "one two three", 8), "  one\n  two\n  three");
+        assert_eq!(wrapped(0, "a-long-word b", 5), "a-long-word\nb");
+        assert_eq!(wrapped(2, "one  two", usize::MAX), "  one  two");
+    }
 }

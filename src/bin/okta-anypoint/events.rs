@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use comfy_table::{Cell, ColumnConstraint, Table};
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::failure::Class;
-use okta_anypoint::insight::{SameCause, names_of};
-use okta_anypoint::ledger::{Filter, Record, Status};
+use okta_anypoint::insight::{SameCause, names_of, would_do};
+use okta_anypoint::ledger::{DRY_RUN, Filter, Record, Status};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
@@ -25,7 +25,8 @@ const SHOWN: usize = 20;
 #[command(after_long_help = "\
 With --json: {\"events\": [{\"id\", \"status\", \"event_type\", \"subject\", \"published\", \
 \"attempts\", \"updated_at_ms\", \"expires_at\", \"applied\", \"error\", \"error_class\", \
-\"error_code\", \"waits_until_ms\", \"waits_for\"}]}. With --failed also \"groups\": [{\"cause\", \
+\"error_code\", \"waits_until_ms\", \"waits_for\", \"dry_run\", \"planned\", \"held_for\", \
+\"resolved_by\"}]}. With --failed also \"groups\": [{\"cause\", \
 \"error_class\", \"count\", \"newest_at_ms\", \"error\", \"advice\", \"subjects\", \"ids\"}].
 
 Examples:
@@ -62,6 +63,9 @@ enum State {
     #[value(name = "in_progress", alias = "in-progress")]
     InProgress,
     Done,
+    /// Planned only, under CHANGES=report.
+    #[value(name = "dry_run", alias = "dry-run")]
+    DryRun,
     Failed,
     Waiting,
     Held,
@@ -80,7 +84,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let filter = Filter {
         status: match (args.failed, args.status) {
             (true, _) | (_, Some(State::Failed)) => Some(Status::Failed),
-            (_, Some(State::Done)) => Some(Status::Done),
+            (_, Some(State::Done | State::DryRun)) => Some(Status::Done),
             (_, Some(State::InProgress)) => Some(Status::InProgress),
             (_, Some(State::Waiting)) => Some(Status::Waiting),
             (_, Some(State::Held)) => Some(Status::Held),
@@ -91,7 +95,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         updated_since_ms: since,
     };
     let table = args.table.open_table().await?;
-    let records = table.ledger.records(&filter).await?;
+    let mut records = table.ledger.records(&filter).await?;
+    match args.status {
+        Some(State::DryRun) => records.retain(Record::is_dry_run),
+        Some(State::Done) => records.retain(|record| !record.is_dry_run()),
+        _ => {}
+    }
     if args.form.is_csv() {
         let shown = newest(&records, args.limit);
         let names = names_of(&*table.store, subjects(shown)).await?;
@@ -148,9 +157,9 @@ fn by_cause(records: &[Record], args: &Args, console: &Console) -> Result<()> {
             if group.count == 1 { "event" } else { "events" },
             ago(now_ms.saturating_sub(group.newest_at_ms)),
         ))?;
-        console.say(format!("  {}", group.error))?;
+        console.say_wrapped(2, &group.error)?;
         if let Some(advice) = &group.advice {
-            console.say(format!("  What to do: {advice}"))?;
+            console.say_wrapped(2, format!("What to do: {advice}"))?;
         }
         for id in group.ids.iter().take(most) {
             let record = records.iter().find(|record| record.id == *id);
@@ -168,7 +177,7 @@ fn by_cause(records: &[Record], args: &Args, console: &Console) -> Result<()> {
                 group.cause
             ),
         };
-        console.say(format!("  When the cause is fixed: {again}\n"))?;
+        console.say(format!("  When the cause is fixed:\n    {again}\n"))?;
     }
     let (events, causes) = (records.len(), groups.len());
     console.say(format!(
@@ -196,17 +205,25 @@ fn list(
             records.len()
         ))?;
     }
+    let planned: Vec<&Record> = records.iter().filter(|r| r.is_dry_run()).collect();
+    if !planned.is_empty() && !args.wide {
+        console.say("\nDry runs: nothing was done.")?;
+        for record in planned {
+            console.say_wrapped(2, format!("{} {}", record.subject, would_do(record)))?;
+        }
+    }
     let failed: Vec<&Record> = records
         .iter()
         .filter(|record| record.status == Status::Failed)
         .collect();
     for record in &failed {
         let error = record.error.as_deref().unwrap_or("no reason is recorded");
-        console.say(format!("\n{}\n  {error}", record.id))?;
+        console.say(format!("\n{}", record.id))?;
+        console.say_wrapped(2, error)?;
     }
     if let Some(first) = failed.first() {
         console.say(format!(
-            "\nWhen the cause is fixed: okta-anypoint replay {}{}",
+            "\nWhen the cause is fixed:\n  okta-anypoint replay {}{}",
             first.id,
             args.table.option()
         ))?;
@@ -214,7 +231,7 @@ fn list(
     Ok(())
 }
 
-const COLUMNS: &str = "changed,state,error_class,error_code,event_type,subject,name,published,attempts,id,applied,error";
+const COLUMNS: &str = "changed,state,error_class,error_code,event_type,subject,name,published,attempts,id,applied,error,dry_run,planned";
 
 fn csv(records: &[Record], names: &HashMap<String, String>) -> String {
     let mut rows = vec![COLUMNS.to_owned()];
@@ -233,12 +250,14 @@ fn csv(records: &[Record], names: &HashMap<String, String>) -> String {
             record.id.clone(),
             record.applied.as_deref().unwrap_or_default().join(" "),
             text(&record.error),
+            record.dry_run.map_or("", |_| "true").to_owned(),
+            record.planned.as_deref().unwrap_or_default().join(" "),
         ]));
     }
     rows.join("\n")
 }
 
-/// What fits into 80 columns: ids are never split.
+/// What fits into 80 columns: a group of 20 characters, a uuid, two spaces between columns. Ids are never split.
 fn short(records: &[Record], console: &Console) -> Table {
     let mut table = console.table(&["ago", "state", "subject", "uuid"]);
     let now_ms = table::clock().now_ms();
@@ -258,12 +277,13 @@ fn short(records: &[Record], console: &Console) -> Table {
     for column in table.column_iter_mut() {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
+    console.pack(&mut table);
     table
 }
 
 fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) -> Table {
     let mut table = console.table(&[
-        "changed", "state", "tries", "type", "subject", "name", "uuid",
+        "changed", "state", "tries", "type", "subject", "name", "uuid", "what",
     ]);
     for record in records {
         let name = names.get(&record.subject);
@@ -275,12 +295,21 @@ fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) 
             Cell::new(&record.subject),
             Cell::new(name.map_or("", String::as_str)),
             Cell::new(&record.id),
+            Cell::new(what(record)),
         ]);
     }
     for column in table.column_iter_mut() {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
     table
+}
+
+/// What was done, or would be.
+fn what(record: &Record) -> String {
+    match &record.planned {
+        Some(_) if record.status != Status::Resolved => would_do(record),
+        _ => record.applied.as_deref().unwrap_or_default().join(", "),
+    }
 }
 
 /// `5s`, `12m`, `3h`, `9d`.
@@ -300,6 +329,7 @@ fn state(record: &Record, console: &Console) -> Cell {
             return console.cell(Tone::Bad, format!("failed, {}", class.as_str()));
         }
         (Status::Failed | Status::Held, _) => (Tone::Bad, record.status.as_str()),
+        (Status::Done, _) if record.is_dry_run() => (Tone::Quiet, DRY_RUN),
         (Status::Done, _) => (Tone::Good, record.status.as_str()),
         (Status::InProgress | Status::Waiting | Status::Resolved, _) => {
             return Cell::new(record.status.as_str());

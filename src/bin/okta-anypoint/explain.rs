@@ -3,7 +3,9 @@
 use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
-use okta_anypoint::insight::{Explanation, doubt_in_words, what_became, words};
+use okta_anypoint::insight::{
+    Explanation, doubt_in_words, held_in_words, held_of, what_became, words,
+};
 use okta_anypoint::ledger::{Filter, Record};
 use okta_anypoint::provision::{Doubt, Exclusions};
 use serde_json::{Value, json};
@@ -22,7 +24,8 @@ use crate::{names, table};
 With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
 \"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \
 \"events\": [{\"id\", \"event_type\", \"status\", \"applied\", \"error\"}], \
-\"failure\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}}.
+\"failure\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}, \
+\"held\": {\"id\", \"held_for\", \"planned\"} of what the brake holds, or null}.
 
 Examples:
   okta-anypoint explain ada.lovelace@acme.example
@@ -49,15 +52,23 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         ..Filter::default()
     };
     let mut events = operator.table.ledger.records(&filter).await?;
+    let held = held_of(&events).cloned();
     events.truncate(SHOWN_EVENTS);
-    show(&explanation, &events, console)?;
+    let option = args.table.option();
+    show(&explanation, held.as_ref(), &events, &option, console)?;
     Ok(match explanation.plan {
         Ok(_) => Verdict::Done,
         Err(_) => Verdict::Problem,
     })
 }
 
-fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Result<()> {
+fn show(
+    explanation: &Explanation,
+    held: Option<&Record>,
+    events: &[Record],
+    option: &str,
+    console: &Console,
+) -> Result<()> {
     let object = |facts: &[(&'static str, Value)]| -> Value {
         facts
             .iter()
@@ -74,6 +85,9 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
         "actions": explanation.plan.as_ref().ok(),
         "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
         "events": events,
+        "held": held.map(|held| json!({
+            "id": held.id, "held_for": held.held_for, "planned": held.planned,
+        })),
         "failure": explanation.plan.as_ref().err().map(outlook::failure_json),
     }))?;
     let heading = |text: &str| console.paint(Tone::Strong, text);
@@ -96,6 +110,14 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
         words(&explanation.link)
     ))?;
     console.say(format!("\n{}", heading("What would follow")))?;
+    if let Some(held) = held {
+        let subject = &explanation.subject;
+        console.say(console.paint(Tone::Bad, format!("  {}", held_in_words(held))))?;
+        console.say(format!(
+            "  If Okta is right, approve it:\n    okta-anypoint approve {}{option}\n  Then:",
+            subject.okta_id()
+        ))?;
+    }
     match &explanation.plan {
         _ if explanation.excluded => {
             console.say(format!("  {}", Exclusions::in_words(&explanation.subject)))

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ArgGroup;
 use okta_anypoint::clock::{later, rfc3339};
+use okta_anypoint::insight::would_do;
 use okta_anypoint::ledger::{Filter, Ledger, Reason, Record, Status};
-use okta_anypoint::provision::lift_brake;
+use okta_anypoint::provision::{brake_off_until, end_lifted_brake, lift_brake};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Usage, Verdict};
@@ -21,7 +22,8 @@ use crate::{names, replay, table};
 /// `approve`, or for a change in Okta that takes it back.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"held\": [{\"id\", \"subject\", \"planned\", \"held_for\", \"published\", \"updated_at_ms\"}]}.
+With --json: {\"held\": [{\"id\", \"subject\", \"planned\", \"held_for\", \"published\", \"updated_at_ms\"}], \
+\"brake_off_until\"}.
 
 Examples:
   okta-anypoint held
@@ -36,14 +38,16 @@ pub struct HeldArgs {
 
 /// Approve what the brake holds: look at it afresh and do what Okta says now.
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["names", "count", "all"])))]
+#[command(group(ArgGroup::new("which").required(true).args(["names", "count", "all", "end"])))]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}.
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}; with --end \
+{\"brake_off_until\": null}.
 
 Examples:
   okta-anypoint approve ada.lovelace@acme.example
   okta-anypoint approve --count 25
-  okta-anypoint approve --all --for 2h")]
+  okta-anypoint approve --all --for 2h
+  okta-anypoint approve --end")]
 pub struct ApproveArgs {
     /// Okta ids, logins, usernames or group names that `held` lists.
     #[arg(value_name = "USER_OR_GROUP")]
@@ -57,6 +61,9 @@ pub struct ApproveArgs {
     /// Also let everything pass from now on, for this long: 90s, 30m, 12h.
     #[arg(long = "for", value_name = "TIME", requires = "all", value_parser = duration)]
     lift: Option<Duration>,
+    /// Approve nothing, and end `--all --for` now: the brake holds again.
+    #[arg(long, conflicts_with_all = ["names", "count", "all", "lift"])]
+    end: bool,
     #[command(flatten)]
     table: table::Args,
 }
@@ -77,12 +84,21 @@ async fn of_subjects(ledger: &dyn Ledger) -> Result<Vec<Record>> {
 }
 
 pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
-    let records = of_subjects(&*args.table.open_table().await?.ledger).await?;
+    let table = args.table.open_table().await?;
+    let records = of_subjects(&*table.ledger).await?;
     if args.form.is_csv() {
         console.say(csv(&records))?;
         return Ok(Verdict::Done);
     }
-    console.emit(&json!({"held": records}))?;
+    let off_until = brake_off_until(&*table.documents, table::clock().now_ms()).await?;
+    console.emit(&json!({"held": records, "brake_off_until": off_until.map(rfc3339)}))?;
+    if let Some(until_ms) = off_until {
+        console.say(format!(
+            "the brake is off until {}. To end that now: okta-anypoint approve --end{}",
+            rfc3339(until_ms),
+            args.table.option()
+        ))?;
+    }
     if records.is_empty() {
         console.say("the brake holds nothing")?;
         return Ok(Verdict::Done);
@@ -97,8 +113,8 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
             "{subject}  since {}",
             rfc3339(record.updated_at_ms)
         ))?;
-        let planned = record.planned.as_deref().unwrap_or_default().join(", ");
-        console.say(format!("  would do: {planned}\n  {why}"))?;
+        console.say_wrapped(2, would_do(record))?;
+        console.say_wrapped(2, why)?;
     }
     console.say(format!(
         "\nIf Okta is right: okta-anypoint approve --all{0}, or name users and groups. \
@@ -126,6 +142,13 @@ fn csv(records: &[Record]) -> String {
 }
 
 pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
+    if args.end {
+        let table = args.table.open_table_to_write().await?;
+        end_lifted_brake(&*table.documents).await?;
+        console.emit(&json!({"brake_off_until": null}))?;
+        console.say("the brake holds again")?;
+        return Ok(Verdict::Done);
+    }
     let operator = args.table.open().await?;
     let mut records = of_subjects(&*operator.table.ledger).await?;
     if !args.names.is_empty() {
@@ -143,9 +166,14 @@ pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
     }
     records.truncate(args.count.unwrap_or(usize::MAX));
     if let Some(time) = args.lift {
+        operator.refuse_while_paused().await?;
         let until_ms = later(operator.clock.now_ms(), time);
         lift_brake(&*operator.ports.documents, until_ms).await?;
-        console.say(format!("the brake is off until {}", rfc3339(until_ms)))?;
+        console.say(format!(
+            "the brake is off until {}. To end that earlier: okta-anypoint approve --end{}",
+            rfc3339(until_ms),
+            args.table.option()
+        ))?;
     }
     let changes = records
         .iter()

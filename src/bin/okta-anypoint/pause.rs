@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use okta_anypoint::clock::rfc3339;
+use okta_anypoint::counted::counted;
+use okta_anypoint::insight::Standing;
 use okta_anypoint::ledger::{Filter, Status};
-use okta_anypoint::provision::{pause_changes, paused_since};
+use okta_anypoint::provision::{Changes, noted_changes, pause_changes, paused_since};
+use okta_anypoint::serve::shell_word;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
@@ -26,10 +29,12 @@ pub struct PauseArgs {
     data: PathBuf,
 }
 
-/// Work on changes again.
+/// Work on changes again, after `pause`.
+///
+/// Exits 1 if the setting CHANGES=pause goes on pausing them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"paused_since\": null}.
+With --json: {\"paused\", \"paused_since\": null, \"changes\": \"apply\" | \"report\" | \"pause\"}.
 
 Examples:
   okta-anypoint resume --data okta-anypoint.db")]
@@ -40,9 +45,12 @@ pub struct ResumeArgs {
 }
 
 /// Say whether changes are paused, how many wait, and what waits for a person.
+///
+/// The setting CHANGES is that of `serve`, as it started last; `changes_here` is this command's own.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"paused_since\", \"queued\", \"failed\", \"held\", \"waiting\"}.
+With --json: {\"paused\", \"paused_since\", \"changes\": \"apply\" | \"report\" | \"pause\", \
+\"changes_here\", \"queued\", \"failed\", \"held\", \"waiting\", \"planned_only\", \"brake_off_until\"}.
 
 Examples:
   okta-anypoint status --data okta-anypoint.db")]
@@ -59,26 +67,44 @@ pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Verdict> {
     pause_changes(&*table.documents, Some(since_ms)).await?;
     console.emit(&json!({"paused_since": rfc3339(since_ms)}))?;
     console.say(format!(
-        "changes are paused since {}; what is under way ends. \
+        "changes have been paused since {}; what is under way ends. \
          To go on: okta-anypoint resume --data {}",
         rfc3339(since_ms),
-        okta_anypoint::serve::shell_word(&args.data.display().to_string())
+        shell_word(&args.data.display().to_string())
     ))?;
     Ok(Verdict::Done)
 }
 
 pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Verdict> {
     let (table, _) = table::file(&args.data, table::Access::Write).await?;
+    let noted = noted_changes(&*table.documents).await?;
+    let changes = noted.map_or_else(table::changes, Ok)?;
     pause_changes(&*table.documents, None).await?;
-    console.emit(&json!({"paused_since": null}))?;
+    let is_paused = changes == Changes::Pause;
+    console.emit(&json!({
+        "paused": is_paused,
+        "paused_since": null,
+        "changes": changes,
+    }))?;
+    if is_paused {
+        let text = "the setting CHANGES=pause still pauses changes";
+        console.say(console.paint(Tone::Bad, text))?;
+        console.say(SET_APPLY)?;
+        return Ok(Verdict::Problem);
+    }
     console.say("changes are worked on again")?;
     Ok(Verdict::Done)
 }
 
+/// How a pause by the setting ends.
+const SET_APPLY: &str = "To go on: set CHANGES=apply, and restart `serve`";
+
 pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     let (table, queue) = table::file(&args.data, table::Access::Read).await?;
     let queue = queue.ok_or_else(|| anyhow!("the file has no queue"))?;
-    let since_ms = paused_since(&*table.documents).await?;
+    let now_ms = table::clock().now_ms();
+    let here = table::changes()?;
+    let standing = Standing::read(&*table.ledger, &*table.documents, here, now_ms).await?;
     let queued = queue.depth().await?.waiting;
     let mut counts = Vec::new();
     for status in [Status::Failed, Status::Held, Status::Waiting] {
@@ -92,19 +118,73 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
         return Err(anyhow!("the file could not be counted"));
     };
     console.emit(&json!({
-        "paused_since": since_ms.map(rfc3339),
+        "paused": standing.is_paused(),
+        "paused_since": standing.paused_since_ms.map(rfc3339),
+        "changes": standing.changes,
+        "changes_here": here,
         "queued": queued,
         "failed": failed,
         "held": held,
         "waiting": waiting,
+        "planned_only": standing.planned_only,
+        "brake_off_until": standing.brake_off_until_ms.map(rfc3339),
     }))?;
-    console.say(match since_ms {
-        Some(since_ms) => console.paint(Tone::Bad, format!("paused since {}", rfc3339(since_ms))),
-        None => console.paint(Tone::Good, "working"),
-    })?;
+    let option = format!(" --data {}", shell_word(&args.data.display().to_string()));
+    say_standing(&standing, &option, console)?;
     console.say(format!(
-        "{queued} changes are queued, {failed} failed, {held} held by the brake, {waiting} wait for a \
-         second look"
+        "{} queued, {failed} failed, {held} held by the brake, {} for a second look",
+        counted(usize::try_from(queued)?, "change is", "changes are"),
+        counted(*waiting, "waits", "wait"),
     ))?;
     Ok(Verdict::Done)
+}
+
+/// That a command here and `serve` do not have the same setting.
+pub fn mismatch(standing: &Standing) -> Option<String> {
+    let (here, there) = (standing.here.as_str(), standing.changes.as_str());
+    (here != there).then(|| {
+        format!("`serve` started with CHANGES={there}, and commands here follow CHANGES={here}")
+    })
+}
+
+/// The pause, dry runs and the brake.
+fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<()> {
+    let since = standing.paused_since_ms.map(rfc3339);
+    if let Some(since) = &since {
+        console.say(console.paint(Tone::Bad, format!("paused since {since}")))?;
+        console.say(format!("To go on: okta-anypoint resume{option}"))?;
+    }
+    match standing.changes {
+        Changes::Pause => {
+            console.say(console.paint(Tone::Bad, "paused by the setting CHANGES=pause"))?;
+            console.say(SET_APPLY)?;
+        }
+        Changes::Report => console.say("a dry run (CHANGES=report): nothing is written")?,
+        Changes::Apply if since.is_none() => console.say(console.paint(Tone::Good, "working"))?,
+        Changes::Apply => {}
+    }
+    if let Some(text) = mismatch(standing) {
+        console.say_wrapped(0, text)?;
+    }
+    match standing.planned_only.len() {
+        0 => {}
+        some => {
+            console.say(format!(
+                "{} in dry runs, for the first reconcile under CHANGES=apply. To run it:\n  \
+                 okta-anypoint reconcile{option}",
+                counted(
+                    some,
+                    "user or group waits, planned",
+                    "users and groups wait, planned"
+                )
+            ))?;
+        }
+    }
+    if let Some(until_ms) = standing.brake_off_until_ms {
+        console.say(format!(
+            "the brake is off until {}. To end that now:\n  okta-anypoint approve --end{option}",
+            rfc3339(until_ms)
+        ))?;
+    }
+    Ok(())
 }

@@ -7,9 +7,10 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Cause;
 use okta_anypoint::ids::{ActorId, EventUuid, Subject};
-use okta_anypoint::insight::UNKNOWN_CAUSE;
+use okta_anypoint::insight::{UNKNOWN_CAUSE, would_do};
 use okta_anypoint::ledger::{
-    AuditEntry, BY_OPERATOR, Conclusion, Filter, Leased, Ledger, Reason, Record, Resolved, Status,
+    AuditEntry, BY_OPERATOR, Conclusion, DRY_RUN, Filter, Leased, Ledger, Reason, Record, Resolved,
+    Status,
 };
 use okta_anypoint::provision::{Exclusions, Provisioner};
 use serde_json::{Value, json};
@@ -347,17 +348,8 @@ async fn work_and_tell(
                 console.paint(Tone::Bad, "not found"),
                 Some(unknown_in_words(&change.subject).to_owned()),
             ),
-            (Some(record), true) if record.dry_run == Some(true) => {
-                let planned = record.planned.as_deref().unwrap_or_default();
-                let would = if planned.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    planned.join(", ")
-                };
-                (
-                    console.paint(Tone::Good, "dry run"),
-                    Some(format!("would do: {would}")),
-                )
+            (Some(record), true) if record.is_dry_run() => {
+                (console.paint(Tone::Good, DRY_RUN), Some(would_do(record)))
             }
             (Some(record), _) if record.status == Status::Held => {
                 (console.paint(Tone::Bad, "held"), record.held_for.clone())

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::aws;
-use okta_anypoint::counted::counted;
+use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
+use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Summary, Task};
 use okta_anypoint::telemetry::Metrics;
@@ -104,19 +105,21 @@ pub async fn plan(args: &PlanArgs, console: &Console) -> Result<Verdict> {
 pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdict> {
     if Console::is_interactive() && !args.yes {
         let access = args.table.open_schedule(Access::Write).await?;
+        let operator = &access.operator;
+        operator.refuse_while_paused().await?;
+        if operator.ports.policy.changes == Changes::Report {
+            return finish(&args.table, &access, Task::Reconcile, None, console).await;
+        }
         let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
-        let nothing = planned.differences.is_empty() || planned.outcome == Outcome::Stopped;
-        let concerned = planned.differences.len();
-        let question = format!(
-            "Change {}?",
-            counted(concerned, "user or group", "users and groups")
-        );
-        if nothing || !confirmed(&question)? {
+        if planned.differences.is_empty() || planned.outcome == Outcome::Stopped {
             emit(&planned, &[], console)?;
-            if nothing {
-                return Ok(verdict(&planned));
-            }
+            show_end(&planned, console)?;
+            return Ok(verdict(&planned));
+        }
+        let subjects = users_and_groups(planned.differences.len());
+        if !confirmed(&format!("Change {subjects}?"))? {
+            emit(&planned, &[], console)?;
             eprintln!("nothing was changed");
             return Ok(Verdict::Problem);
         }
@@ -148,10 +151,27 @@ async fn run(
     console: &Console,
 ) -> Result<Verdict> {
     let access = table.open_schedule(access).await?;
+    // What only reports runs during a pause, too.
+    if mode != Some(Mode::Report) {
+        let operator = &access.operator;
+        operator.refuse_while_paused().await?;
+    }
+    finish(table, &access, task, mode, console).await
+}
+
+/// Runs a task to its end and says what became of it.
+async fn finish(
+    table: &table::Args,
+    access: &ScheduleAccess,
+    task: Task,
+    mode: Option<Mode>,
+    console: &Console,
+) -> Result<Verdict> {
     let begun_ms = access.operator.clock.now_ms();
-    let summary = once(&access, task, mode, console).await?;
+    let summary = once(access, task, mode, console).await?;
     show(&summary, console)?;
-    let failed = failed_since(&access, &summary, begun_ms).await?;
+    show_end(&summary, console)?;
+    let failed = failed_since(access, &summary, begun_ms).await?;
     emit(&summary, &failed, console)?;
     if failed.is_empty() {
         return Ok(verdict(&summary));
@@ -299,8 +319,14 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
         console.say(counts.join(", "))?;
     }
     if let Some(message) = &summary.message {
-        console.say(message)?;
+        console.say_wrapped(0, message)?;
     }
+    Ok(())
+}
+
+/// The last line: how it ended.
+fn show_end(summary: &Summary, console: &Console) -> Result<()> {
+    let would = summary.mode == Mode::Report;
     // A catch-up has no differences: it does what the log says happened.
     let queued = summary.counts.get("queued").copied().unwrap_or_default();
     let (tone, text) = match (summary.outcome, would) {

@@ -17,7 +17,7 @@ use okta_anypoint::ledger::{
 use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
 use okta_anypoint::queue::SqliteQueue;
 use okta_anypoint::serve::{self, shell_word};
-use okta_anypoint::settings::{EngineSettings, Kept, Needs, Reader, ScheduleSettings};
+use okta_anypoint::settings::{self, EngineSettings, Kept, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::telemetry::{Metrics, visible};
@@ -117,7 +117,7 @@ impl Args {
         let engine = EngineSettings::read(&mut reader);
         let place = self.place(&mut reader);
         let (engine, place) = reader.finish(engine.zip(place))?;
-        Self::operator(&engine, place, access).await
+        self.operator(&engine, place, access).await
     }
 
     /// As [`Args::open`], with what the scheduled tasks may do.
@@ -133,13 +133,18 @@ impl Args {
         };
         let ((engine, settings), place) = reader.finish(engine.zip(settings).zip(place))?;
         Ok(ScheduleAccess {
-            operator: Self::operator(&engine, place, access).await?,
+            operator: self.operator(&engine, place, access).await?,
             settings,
             queue_url,
         })
     }
 
-    async fn operator(engine: &EngineSettings, place: Place, access: Access) -> Result<Operator> {
+    async fn operator(
+        &self,
+        engine: &EngineSettings,
+        place: Place,
+        access: Access,
+    ) -> Result<Operator> {
         let clock = clock();
         let (table, queue) = open(place, access, engine.kept, &clock).await?;
         let ports = wiring::ports(engine, &table, &clock).map_err(|error| anyhow!(error))?;
@@ -148,6 +153,7 @@ impl Args {
             queue,
             ports,
             clock,
+            option: self.option(),
         })
     }
 }
@@ -204,6 +210,13 @@ pub async fn to_read(place: Place) -> Result<Table> {
         audit_days: 1,
     };
     Ok(open(place, Access::Read, kept, &clock()).await?.0)
+}
+
+/// What `CHANGES` says to this process.
+pub fn changes() -> Result<Changes> {
+    let mut reader = Reader::of_environment();
+    let changes = settings::changes(&mut reader);
+    Ok(reader.finish(changes)?)
 }
 
 /// `serve`'s file alone.
@@ -272,6 +285,8 @@ pub struct Operator {
     pub queue: Option<SqliteQueue>,
     pub ports: Ports,
     pub clock: Arc<dyn Clock>,
+    /// How the table is named behind another command.
+    option: String,
 }
 
 impl Operator {
@@ -307,19 +322,23 @@ impl Operator {
         }
     }
 
-    /// Refuses to work while changes are paused.
+    /// Refuses to work while changes are paused, and names what pauses them.
     pub async fn refuse_while_paused(&self) -> Result<()> {
-        if self.ports.policy.changes == Changes::Pause {
-            return Err(anyhow!(
-                "changes are paused (CHANGES=pause), so nothing is worked on; set CHANGES=apply first"
-            ));
-        }
-        if paused_since(&*self.ports.documents).await?.is_some() {
-            return Err(anyhow!(
-                "changes are paused, so nothing is worked on; resume them first: `okta-anypoint resume`"
-            ));
-        }
-        Ok(())
+        let by_setting = self.ports.policy.changes == Changes::Pause;
+        let by_command = paused_since(&*self.ports.documents).await?.is_some();
+        let resume = format!("`okta-anypoint resume{}`", self.option);
+        let (by, fix) = match (by_setting, by_command) {
+            (false, false) => return Ok(()),
+            (true, false) => (" (CHANGES=pause)", "set CHANGES=apply first".to_owned()),
+            (false, true) => ("", format!("resume them first: {resume}")),
+            (true, true) => (
+                " (CHANGES=pause, and `okta-anypoint pause`)",
+                format!("set CHANGES=apply and run {resume} first"),
+            ),
+        };
+        Err(anyhow!(
+            "changes are paused{by}, so nothing is worked on; {fix}"
+        ))
     }
 
     /// Refuses to change anything for a subject that a setting excludes.

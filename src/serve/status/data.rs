@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
-use crate::insight::{Inbox, LastRun, last_runs, usual_interval};
+use crate::insight::{Inbox, LastRun, Standing, last_runs, usual_interval};
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::depth;
 use crate::schedule::{CREDENTIAL, NotedCredential};
@@ -30,6 +30,8 @@ pub struct States {
     pub in_progress: i64,
     /// Done.
     pub done: i64,
+    /// Dry runs: planned only.
+    pub dry_run: i64,
     /// Failed; tried again by itself.
     pub failed_retryable: i64,
     /// Failed for good.
@@ -60,7 +62,7 @@ pub struct Queued {
 pub struct Event {
     /// Its uuid.
     pub uuid: String,
-    /// `queued`, or as the record says.
+    /// `queued`, `dry run`, or as the record says.
     pub state: String,
     /// Okta's event type, or `reconcile`.
     pub event_type: String,
@@ -80,6 +82,8 @@ pub struct Event {
     pub next_try_ms: Option<i64>,
     /// Whether its message is a dead letter.
     pub dead: bool,
+    /// What would be done: of a dry run, or while held.
+    pub planned: Option<Vec<String>>,
 }
 
 /// Which events to list.
@@ -160,10 +164,8 @@ pub struct Situation {
     pub inbox: Inbox,
     /// The last run of each task.
     pub runs: Vec<LastRun>,
-    /// Since when an operator has paused changes.
-    pub paused_since_ms: Option<i64>,
-    /// What the settings say of changes.
-    pub changes: Changes,
+    /// How changes are worked on.
+    pub standing: Standing,
 }
 
 impl Situation {
@@ -180,8 +182,13 @@ impl Situation {
         Ok(Self {
             inbox: Inbox::read(&*ports.ledger).await?,
             runs: last_runs(&*ports.documents, interval, now_ms).await?,
-            paused_since_ms: paused_since(&*ports.documents).await?,
-            changes: ports.policy.changes,
+            standing: Standing::read(
+                &*ports.ledger,
+                &*ports.documents,
+                ports.policy.changes,
+                now_ms,
+            )
+            .await?,
         })
     }
 }
@@ -201,10 +208,16 @@ pub struct Figures {
     pub reports: Vec<Value>,
     /// What Okta last said about the end of our credential.
     pub credential: Option<NotedCredential>,
+    /// Whether the setting `CHANGES` pauses changes.
+    pub paused_by_setting: bool,
+    /// Whether an operator has paused changes.
+    pub paused_by_command: bool,
 }
 
 /// Reads the numbers.
-pub async fn figures(database: &Database, now_ms: i64) -> Result<Figures, Failure> {
+pub async fn figures(ports: &Ports, database: &Database, now_ms: i64) -> Result<Figures, Failure> {
+    let paused_by_setting = ports.policy.changes == Changes::Pause;
+    let paused_by_command = paused_since(&*ports.documents).await?.is_some();
     database
         .read(Side::Table, move |c| {
             Ok(Figures {
@@ -214,6 +227,8 @@ pub async fn figures(database: &Database, now_ms: i64) -> Result<Figures, Failur
                 links: link_counts(c)?,
                 reports: reports(c)?,
                 credential: credential(c)?,
+                paused_by_setting,
+                paused_by_command,
             })
         })
         .await
@@ -327,10 +342,12 @@ pub async fn probe(database: &Database, probe: Probe) -> Result<(), Failure> {
 
 fn states(connection: &Connection) -> rusqlite::Result<States> {
     connection.query_row(
-        "SELECT COALESCE(SUM(status = 'in_progress'), 0), COALESCE(SUM(status = 'done'), 0), \
+        "SELECT COALESCE(SUM(status = 'in_progress'), 0), \
+         COALESCE(SUM(status = 'done' AND dry_run IS NULL), 0), \
          COALESCE(SUM(status = 'failed' AND error_class = 'retryable'), 0), \
          COALESCE(SUM(status = 'failed' AND error_class <> 'retryable'), 0), \
-         COALESCE(SUM(status = 'held'), 0), COALESCE(SUM(status = 'waiting'), 0) FROM events",
+         COALESCE(SUM(status = 'held'), 0), COALESCE(SUM(status = 'waiting'), 0), \
+         COALESCE(SUM(status = 'done' AND dry_run = 1), 0) FROM events",
         [],
         |row| {
             Ok(States {
@@ -340,6 +357,7 @@ fn states(connection: &Connection) -> rusqlite::Result<States> {
                 failed_permanent: row.get(3)?,
                 held: row.get(4)?,
                 waiting: row.get(5)?,
+                dry_run: row.get(6)?,
             })
         },
     )
@@ -365,7 +383,7 @@ const QUEUED: &str = "SELECT uuid, 'queued', \
                       'unreadable'), subject, \
                       COALESCE(CASE WHEN json_valid(body) THEN json_extract(body, '$.published') END, \
                       ''), receive_count, sent_at_ms, NULL, NULL, \
-                      visible_at_ms, dead FROM messages";
+                      visible_at_ms, dead, NULL FROM messages";
 
 fn select(
     connection: &Connection,
@@ -380,11 +398,12 @@ fn select(
              ORDER BY seq LIMIT :limit OFFSET :offset"
         )
     } else {
-        "SELECT id, status, event_type, events.subject, published, attempts, updated_at_ms, \
-         error_class, error, m.visible_at_ms, m.dead FROM events \
+        "SELECT id, CASE WHEN status = 'done' AND dry_run = 1 THEN 'dry run' ELSE status END AS state, event_type, \
+         events.subject, published, attempts, updated_at_ms, error_class, error, m.visible_at_ms, m.dead, \
+         CASE WHEN status IN ('done', 'held') THEN planned END FROM events \
          LEFT JOIN messages AS m ON status <> 'done' AND m.dead IN (0, 1) AND m.subject = events.subject \
          AND m.uuid = events.id \
-         WHERE (:state = '' OR status = :state) AND (:subject = '' \
+         WHERE (:state = '' OR state = :state) AND (:subject = '' \
          OR events.subject IN (:subject, 'user#' || :subject, 'group#' || :subject)) \
          ORDER BY updated_at_ms DESC, id LIMIT :limit OFFSET :offset"
             .to_owned()
@@ -426,6 +445,9 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         error: row.get(8)?,
         next_try_ms: row.get(9)?,
         dead: row.get::<_, Option<bool>>(10)?.unwrap_or(false),
+        planned: row
+            .get::<_, Option<String>>(11)?
+            .and_then(|json| serde_json::from_str(&json).ok()),
     })
 }
 

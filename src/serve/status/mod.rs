@@ -187,6 +187,8 @@ impl Status {
                 let status = json!({
                     "verdict": said, "causes": situation.inbox.failures, "held": situation.inbox.held,
                     "overview": overview, "events": events, "more_events": more, "door": source.door.figures(),
+                    "paused": situation.standing.is_paused(), "planned_only": situation.standing.planned_only,
+                    "brake_off_until_ms": situation.standing.brake_off_until_ms,
                 });
                 reply(200, "application/json", status.to_string())
             }
@@ -231,7 +233,9 @@ impl Status {
 
     async fn metrics(&self) -> Reply {
         let now_ms = self.clock().now_ms();
-        match timeout(PROBE, data::figures(&self.shared.source.reads, now_ms)).await {
+        let source = &self.shared.source;
+        let figures = data::figures(&source.ports, &source.reads, now_ms);
+        match timeout(PROBE, figures).await {
             Ok(Ok(figures)) => reply(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::insight::would;
+use crate::ledger::DRY_RUN;
 use crate::okta::{Outlook, RENEWAL};
 use crate::schedule::NotedCredential;
 
@@ -91,6 +93,7 @@ impl Frame<'_> {
             ("queued", "queued"),
             ("in_progress", "in progress"),
             ("done", "done"),
+            (DRY_RUN, DRY_RUN),
             ("failed", "failed"),
             ("held", "held"),
             ("waiting", "waiting"),
@@ -254,6 +257,10 @@ fn tiles(overview: &Overview) -> String {
         events.done,
         "done",
     );
+    if events.dry_run > 0 {
+        let (address, warn) = ("/events?state=dry+run", "warn");
+        tile(address, warn, events.dry_run, "planned only (dry run)");
+    }
     let (again, good) = (events.failed_retryable, events.failed_permanent);
     tile(
         "/events?state=failed",
@@ -294,7 +301,7 @@ fn table(main: &mut String, events: &[Event]) {
         let published = event.published.get(..19).unwrap_or(&event.published);
         let _ = write!(
             main,
-            "<tr><td class=\"state state-{0}\">{0}<td>{1}<code class=\"uuid\">{6}</code>\
+            "<tr><td class=\"state state-{7}\">{0}<td>{1}<code class=\"uuid\">{6}</code>\
              <td>{2}<td class=\"time\" data-label=\"Published\">{3}\
              <td class=\"time\" data-label=\"Written\">{4}<td class=\"number\" data-label=\"Tries\">{5}",
             Escaped(&event.state),
@@ -304,13 +311,15 @@ fn table(main: &mut String, events: &[Event]) {
             Escaped(time(event.updated_at_ms)),
             event.attempts,
             Escaped(&event.uuid),
+            Escaped(event.state.replace([' ', '_'], "-")),
         );
         main.push_str("</tr>");
-        if let Some(error) = &event.error {
+        let would = event.planned.as_deref().map(would);
+        for line in event.error.iter().chain(&would) {
             let _ = write!(
                 main,
                 "<tr class=\"why\"><td><td colspan=\"5\">{}</tr>",
-                Escaped(error)
+                Escaped(line)
             );
         }
     }

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::page::{Frame, Names};
-use super::text::{Escaped, time};
+use super::text::{Escaped, shell_word, time};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::Subject;
-use crate::insight::{Explanation, Facts, doubt_in_words, what_became, words};
+use crate::insight::{
+    Explanation, Facts, doubt_in_words, held_in_words, held_of, what_became, words,
+};
 use crate::ledger::{AuditEntry, Filter, Record};
 use crate::provision::{Exclusions, Ports};
 
@@ -24,6 +26,7 @@ pub struct Dossier {
     link: Option<Linked>,
     /// `None`: nobody may have Okta and Anypoint asked.
     looked: Option<Result<Explanation, Failure>>,
+    held: Option<Record>,
     events: Vec<Record>,
     history: Vec<AuditEntry>,
     names: Names,
@@ -57,6 +60,7 @@ impl Dossier {
             look,
         );
         let (mut events, mut history, link) = (events?, history?, link?);
+        let held = held_of(&events).cloned();
         events.truncate(EVENTS);
         history.reverse();
         history.truncate(ENTRIES);
@@ -64,6 +68,7 @@ impl Dossier {
             subject,
             link,
             looked,
+            held,
             events,
             history,
             names,
@@ -111,6 +116,20 @@ impl Frame<'_> {
             Escaped(name.unwrap_or_default()),
             Escaped(&key)
         );
+        if let Some(held) = &dossier.held {
+            let approve = format!(
+                "okta-anypoint approve {} --data {}",
+                dossier.subject.okta_id(),
+                shell_word(self.data)
+            );
+            let _ = write!(
+                main,
+                "<div class=\"card failure\"><p>{}</p><p>What to do: if Okta is right, approve it; else undo the \
+                 change in Okta.</p><p><code>{}</code></p></div>",
+                Escaped(held_in_words(held)),
+                Escaped(approve)
+            );
+        }
         match &dossier.looked {
             None => main.push_str(
                 "<p class=\"card empty\">Okta and Anypoint are asked, and names are shown, only for a browser on \
@@ -201,11 +220,12 @@ fn events(main: &mut String, events: &[Record], key: &str) {
     for event in events {
         let _ = write!(
             main,
-            "<tr><td class=\"time\">{}<td class=\"state state-{1}\">{1}<td>{2}<td>{3}</tr>",
+            "<tr><td class=\"time\">{}<td class=\"state state-{4}\">{1}<td>{2}<td>{3}</tr>",
             Escaped(time(event.updated_at_ms)),
-            event.status.as_str(),
+            event.state(),
             Escaped(&event.event_type),
             Escaped(what_became(event)),
+            event.state().replace([' ', '_'], "-"),
         );
     }
     main.push_str("</tbody></table></div>");

@@ -1,11 +1,11 @@
 //! The first line of the page: how it all stands.
 
 use super::data::{Queued, Situation};
-use super::text::{count, span, to_f64};
+use super::text::{count, span, time, to_f64};
 use crate::failure::Class;
-use crate::insight::{Health, LastRun};
+use crate::insight::{Health, LastRun, Standing};
 use crate::provision::Changes;
-use crate::schedule::Task;
+use crate::schedule::{Mode, Task};
 
 /// How it stands, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,16 +55,11 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
             Health::Never | Health::Good => {}
         }
     }
-    match (situation.changes, situation.paused_since_ms) {
-        (Changes::Pause, _) => say(Tone::Soft, "Changes are paused.".to_owned()),
-        (_, Some(since_ms)) => {
-            let since = span(to_f64(now_ms - since_ms));
-            say(Tone::Soft, format!("Changes are paused since {since}."));
-        }
-        (Changes::Report, None) => {
-            say(Tone::Soft, "A dry run: nothing is written.".to_owned());
-        }
-        (Changes::Apply, None) => {}
+    for text in standing(&situation.standing, now_ms) {
+        say(Tone::Soft, text);
+    }
+    if let Some(text) = situation.runs.iter().find_map(reported) {
+        say(Tone::Soft, text);
     }
     let again = situation.inbox.failed(Class::Retryable);
     if let Some(who) = who(again.into_iter()) {
@@ -95,6 +90,47 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
     }
     let texts: Vec<String> = said.into_iter().map(|(_, text)| text).collect();
     (tone, texts.join(" "))
+}
+
+/// What an operator or a setting has changed.
+fn standing(standing: &Standing, now_ms: i64) -> Vec<String> {
+    let mut said = Vec::new();
+    match (standing.changes, standing.paused_since_ms) {
+        (Changes::Pause, _) => said.push("Changes are paused by CHANGES=pause.".to_owned()),
+        (_, Some(since_ms)) => {
+            let time = span(to_f64(now_ms - since_ms));
+            said.push(format!("Changes have been paused for {time}."));
+        }
+        (Changes::Report, None) => said.push("A dry run: nothing is written.".to_owned()),
+        (Changes::Apply, None) => {}
+    }
+    let planned = who(standing.planned_only.iter().map(String::as_str));
+    if let Some((number, who)) = planned.filter(|_| standing.changes != Changes::Report) {
+        let verb = if number == 1 { "waits" } else { "wait" };
+        said.push(format!(
+            "{who} {verb} for the first reconcile that applies what the dry runs planned."
+        ));
+    }
+    if let Some(until_ms) = standing.brake_off_until_ms {
+        said.push(format!("The brake is off until {} UTC.", time(until_ms)));
+    }
+    said
+}
+
+/// What the last reconcile found and left, because it only reported.
+fn reported(run: &LastRun) -> Option<String> {
+    let summary = run.summary.as_ref()?;
+    let found = summary.count("differing_users") + summary.count("differing_groups");
+    if run.task != Task::Reconcile || summary.mode != Mode::Report || found == 0 {
+        return None;
+    }
+    let differences = match found {
+        1 => "1 difference".to_owned(),
+        some => format!("{some} differences"),
+    };
+    Some(format!(
+        "The last reconcile only reported, and found {differences}."
+    ))
 }
 
 /// How many, and `3 people`, `1 group`, `2 people and 1 group`.
@@ -186,14 +222,40 @@ mod tests {
             run(Task::CatchUp, Health::Overdue),
             run(Task::Reconcile, Health::Stopped),
         ];
-        situation.paused_since_ms = Some(0);
+        situation.standing.paused_since_ms = Some(0);
         let (tone, text) = said(&situation, busy);
         assert_eq!(tone, Tone::Bad);
         assert_eq!(
             text,
             "2 people and 1 group wait for you. The catch-up is overdue. The last reconcile was stopped. \
-             Changes are paused since 60 min. 1 change is on the way."
+             Changes have been paused for 60 min. 1 change is on the way."
         );
+    }
+
+    #[test]
+    fn what_was_only_planned_or_reported_is_not_in_sync() {
+        let mut situation = Situation {
+            runs: vec![run(Task::Reconcile, Health::Good)],
+            ..Situation::default()
+        };
+        let planned = ["user#1", "user#2", "group#3"].map(str::to_owned);
+        situation.standing.planned_only = planned.into();
+        let (tone, text) = said(&situation, Queued::default());
+        assert_eq!(tone, Tone::Soft);
+        assert_eq!(
+            text,
+            "2 people and 1 group wait for the first reconcile that applies what the dry runs planned."
+        );
+        situation.standing.changes = Changes::Report;
+        let (_, text) = said(&situation, Queued::default());
+        assert_eq!(text, "A dry run: nothing is written.");
+        situation.standing = Standing {
+            changes: Changes::Pause,
+            paused_since_ms: Some(0),
+            ..Standing::default()
+        };
+        let (_, text) = said(&situation, Queued::default());
+        assert_eq!(text, "Changes are paused by CHANGES=pause.");
     }
 
     #[test]

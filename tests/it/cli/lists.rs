@@ -125,7 +125,7 @@ async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
 async fn usage_names_every_way() {
     let nothing = Default::default();
     let ways = [
-        ("approve", "<USER_OR_GROUP|--count <N>|--all>"),
+        ("approve", "<USER_OR_GROUP|--count <N>|--all|--end>"),
         ("replay", "<UUID|--failed>"),
     ];
     for (command, ways) in ways {

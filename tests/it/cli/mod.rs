@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod dry_run;
 mod excluded;
 mod hook;
 mod inbox;
@@ -10,6 +11,7 @@ mod lists;
 mod naming;
 mod operate;
 mod output;
+mod pausing;
 mod readme;
 mod safely;
 mod schedule;

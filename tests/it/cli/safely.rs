@@ -71,6 +71,61 @@ async fn a_lifted_brake_lets_everything_pass() {
     desk.okta.world().unassign(APP, &user).unwrap();
     desk.on_file(&["push", &user]).await.expect(0);
     assert!(!is_enabled(&desk));
+
+    // Everybody can see that the brake is off, and end that.
+    let end = format!("okta-anypoint approve --end --data {}", desk.data.display());
+    for look in ["status", "held", "doctor"] {
+        let told = desk.on_file(&[look]).await;
+        let told = told.says("off until").says("approve --end");
+        assert!(told.out.contains(&end), "{look}: {}", told.out);
+    }
+    for look in ["status", "held"] {
+        let told = desk.on_file(&[look, "--json"]).await.expect(0).json();
+        assert!(told["brake_off_until"].is_string(), "{told}");
+    }
+    desk.on_file(&["approve", "--end", "--all"]).await.expect(2);
+    desk.on_file(&["approve", "--end"])
+        .await
+        .expect(0)
+        .says("the brake holds again");
+    for look in ["status", "held", "doctor"] {
+        let told = desk.on_file(&[look]).await;
+        assert!(!told.out.contains("off until"), "{look}: {}", told.out);
+    }
+    desk.okta.world().assign(APP, &user).unwrap();
+    desk.on_file(&["push", &user]).await;
+    desk.okta.world().unassign(APP, &user).unwrap();
+    desk.on_file(&["push", &user])
+        .await
+        .expect(1)
+        .says("MAX_REMOVALS_PER_HOUR allows 0");
+}
+
+#[tokio::test]
+async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
+    let (desk, user) = with_brake().await;
+    let approve = format!(
+        "okta-anypoint approve {user} --data {}",
+        desk.data.display()
+    );
+    let told = desk.on_file(&["explain", &user]).await.expect(0);
+    let follows = told.out.split("What would follow").nth(1).unwrap();
+    assert!(
+        follows.trim_start().starts_with("the brake holds it: "),
+        "{follows}"
+    );
+    told.says("1 person would lose access within an hour, and MAX_REMOVALS_PER_HOUR allows 0")
+        .says(&approve);
+    let told = desk.on_file(&["explain", &user, "--json"]).await;
+    let told = told.expect(0).json();
+    let held = told["held"]["planned"][0].as_str().unwrap();
+    assert!(held.starts_with("disable_account"), "{held}");
+
+    desk.on_file(&["approve", &user]).await.expect(0);
+    let told = desk.on_file(&["explain", &user]).await.expect(0);
+    assert!(!told.out.contains("brake"), "{}", told.out);
+    let told = desk.on_file(&["explain", &user, "--json"]).await;
+    assert_eq!(told.expect(0).json()["held"], Value::Null);
 }
 
 #[tokio::test]

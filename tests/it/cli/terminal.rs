@@ -127,23 +127,91 @@ async fn whoever_says_yes_beforehand_is_not_asked() {
     assert!(!seen.contains("[y/N]") && desk.wrote(), "{seen}");
 }
 
-/// Colours count for nothing in a table's width, and ids stay whole.
+/// Colours count for nothing in a table's width, and ids stay whole. Every line fits, as it is: a terminal also wraps
+/// spaces. Only a command may be longer, so that it can be copied.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
     let desk = Desk::new().await;
-    let done = desk.assigned("lin", "lin_example");
+    let (user, group) = ("00u7ab2cd3EF4gh5ij6k", "00g7ab2cd3EF4gh5ij6k");
     let failed = desk.assigned("kim", "kim x");
-    desk.on_file(&["push", &done, &failed]).await.expect(1);
-    for arguments in ["events", "events --failed"] {
-        let (code, shown) = Terminal::start(&desk, arguments).ended();
-        assert_eq!(code, 0, "{shown}");
-        assert!(shown.contains("\u{1b}["), "no colour: {shown}");
-        let plain = without_colour(&shown);
-        assert!(plain.contains(&format!("user#{failed}")), "{plain}");
-        for line in plain.lines().filter(|line| line.contains("user#")) {
-            assert!(line.trim_end().chars().count() <= 80, "{line}");
+    desk.on_file(&["push", user, group]).await.expect(1);
+    desk.on_file(&["push", &failed]).await.expect(1);
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    // As wide as an age gets.
+    let aged = "UPDATE events SET updated_at_ms = updated_at_ms - 7000000";
+    file.execute(aged, []).unwrap();
+    let long = "Anypoint: refused. What to do: Read this long text, which is wider than the terminal, to its end.";
+    for state in [
+        "done",
+        "dry run",
+        "in_progress",
+        "waiting",
+        "held",
+        "resolved",
+        "failed",
+    ] {
+        let status = state.replace("dry run", "done");
+        let sql = "UPDATE events SET status = ?1, dry_run = NULL, planned = NULL, error = NULL, error_class = NULL, \
+                   error_code = NULL, lease_until_ms = 1";
+        file.execute(sql, [&status]).unwrap();
+        let more = match state {
+            "dry run" => {
+                "dry_run = 1, planned = '[\"create_account\",\"mail_reset\",\"link\",\"join_team:1\"]'"
+            }
+            "failed" => "error = ?1, error_class = 'permanent', error_code = 'rejected'",
+            _ => "attempts = 1",
+        };
+        let more = format!("UPDATE events SET {more} WHERE ?1 <> ''");
+        file.execute(&more, [long]).unwrap();
+        for arguments in ["events", "events --failed", "events --status dry_run"] {
+            let (code, shown) = Terminal::start(&desk, arguments).ended();
+            assert_eq!(code, 0, "{shown}");
+            let plain = without_colour(&shown).replace('\r', "");
+            if arguments == "events" {
+                assert!(shown.contains("\u{1b}["), "no colour: {shown}");
+                for subject in [format!("user#{user}"), format!("group#{group}")] {
+                    assert!(plain.contains(&subject), "{state}: {plain}");
+                }
+                let word = state.replace("in_progress", "running");
+                assert!(plain.contains(&word), "{state}: {plain}");
+            }
+            for line in plain.lines() {
+                let is_command = line.trim_start().starts_with("okta-anypoint ");
+                let columns = line.chars().count();
+                assert!(is_command || columns <= 80, "{columns}, {state}: {line:?}");
+            }
         }
     }
+}
+
+/// The plan that a question is about is no last word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_is_asked_before_anything_is_said_to_be_over() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let mut terminal = Terminal::start(&desk, "reconcile");
+    terminal.asked();
+    assert!(
+        terminal.seen.contains("Change 1 user or group? [y/N]"),
+        "{}",
+        terminal.seen
+    );
+    assert!(!terminal.seen.contains("nothing was changed"));
+    terminal.types("y\n");
+    let (code, seen) = terminal.ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(!seen.contains("this is a report"), "{seen}");
+
+    // In a dry run there is nothing to ask.
+    desk.assigned("kim", "kim_example");
+    desk.wrote();
+    let mut desk = desk;
+    desk.environment
+        .insert("CHANGES".to_owned(), "report".to_owned());
+    let (code, seen) = Terminal::start(&desk, "reconcile").ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(!seen.contains("[y/N]") && !desk.wrote(), "{seen}");
+    assert!(seen.contains("this is a report"), "{seen}");
 }
 
 fn without_colour(text: &str) -> String {

@@ -208,6 +208,63 @@ async fn the_end_of_the_credential_is_shown_by_gauge_and_page() {
     }
 }
 
+/// Either pause is a number that a monitor can see, and names which it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_shown_by_gauges() {
+    let mut remotes = Remotes::start().await;
+    let command = |remotes: &Remotes, word: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+        command.env_clear().args([word, "--data"]);
+        let ended = command.arg(remotes.data()).output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    };
+    let shown = async |remotes: &Remotes, serve: &Serve| {
+        let (_, text) = serve.get(remotes, "/metrics").await;
+        ["setting", "command"].map(|by| {
+            let line = format!("okta_anypoint_paused{{by=\"{by}\"}} ");
+            let found = text.lines().find_map(|found| found.strip_prefix(&line));
+            found.unwrap_or_else(|| panic!("{text}")).to_owned()
+        })
+    };
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(shown(&remotes, &serve).await, ["0", "0"]);
+    command(&remotes, "pause");
+    assert_eq!(shown(&remotes, &serve).await, ["0", "1"]);
+    drop(serve);
+    remotes.settings.push(("CHANGES", "pause"));
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(shown(&remotes, &serve).await, ["1", "1"]);
+    // A command that has no settings knows that of `serve`.
+    let mut resume = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+    resume
+        .env_clear()
+        .args(["resume", "--data"])
+        .arg(remotes.data());
+    let resumed = resume.output().unwrap();
+    let said = String::from_utf8_lossy(&resumed.stdout).into_owned();
+    assert_eq!(resumed.status.code(), Some(1), "{said}");
+    assert!(said.contains("CHANGES=pause still pauses"), "{said}");
+    let (_, page) = serve.get(&remotes, "/").await;
+    assert!(
+        page.contains("Changes are paused by CHANGES=pause."),
+        "{page}"
+    );
+    let mut status = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+    status
+        .env_clear()
+        .args(["status", "--data"])
+        .arg(remotes.data());
+    let said = status.output().unwrap().stdout;
+    let said = String::from_utf8_lossy(&said);
+    for text in [
+        "paused by the setting CHANGES=pause",
+        "`serve` started with CHANGES=pause, and commands here follow CHANGES=apply",
+    ] {
+        assert!(said.contains(text), "{said}");
+    }
+    assert_eq!(shown(&remotes, &serve).await, ["1", "0"]);
+}
+
 /// A running Prometheus.
 struct Prometheus {
     child: Child,

@@ -148,6 +148,178 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     remotes.nothing_unexpected();
 }
 
+/// What was only planned is applied at once when `CHANGES` is switched, however long ago a reconcile is due by the
+/// clock; before that, nobody is told that all is in sync.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
+    let mut remotes = Remotes::start().await;
+    remotes.settings.push(("CHANGES", "report"));
+    let seldom = ["--catch-up-every", "off", "--reconcile-every", "6h"];
+    let serve = remotes.serve(&seldom);
+    expect(&remotes, &["reconcile"], 0, "");
+    let ada = remotes.user("ada");
+    let events = remotes.assign(&ada);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    let (_, page) = serve.get(&remotes, "/").await;
+    assert!(page.contains("A dry run: nothing is written."), "{page}");
+    let (_, page) = serve.get(&remotes, "/events").await;
+    assert!(page.contains(">dry run<td>"), "{page}");
+    assert!(page.contains("would do: create_account"), "{page}");
+    let (_, page) = serve.get(&remotes, "/events?state=done").await;
+    assert!(!page.contains(&ada), "{page}");
+    let (_, page) = serve.get(&remotes, "/events?state=dry+run").await;
+    assert!(page.contains(&ada), "{page}");
+    drop(serve);
+
+    // A program whose schedule never comes leaves it to the operator, and says so.
+    remotes.settings.retain(|(name, _)| *name != "CHANGES");
+    let serve = remotes.serve_deliveries_only();
+    let (_, page) = serve.get(&remotes, "/").await;
+    assert!(!page.contains("All in sync"), "{page}");
+    let waits = "1 person waits for the first reconcile that applies what the dry runs planned.";
+    assert!(page.contains(waits), "{page}");
+    drop(serve);
+    assert_eq!(
+        writes(&remotes.okta, &remotes.anypoint),
+        Vec::<String>::new()
+    );
+
+    let serve = remotes.serve(&seldom);
+    eventually("the account", || {
+        let world = remotes.anypoint.world();
+        world.user_by_username("ada").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+    let (_, page) = serve.get(&remotes, "/").await;
+    assert!(!page.contains(waits), "{page}");
+    let ran = "scheduled run ended";
+    assert!(serve.log().contains(ran), "{}", serve.log());
+    drop(serve);
+
+    // The next start keeps to the clock.
+    let serve = remotes.serve(&seldom);
+    let ben = remotes.user("ben");
+    let events = remotes.assign(&ben);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    assert_eq!(serve.log().matches(ran).count(), 1, "{}", serve.log());
+    drop(serve);
+
+    // Nor does a short dry run between two times of the clock go by unnoticed: the last reconcile applied.
+    remotes.settings.push(("CHANGES", "report"));
+    let serve = remotes.serve(&seldom);
+    let cat = remotes.user("cat");
+    let events = remotes.assign(&cat);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    drop(serve);
+    remotes.settings.retain(|(name, _)| *name != "CHANGES");
+    let serve = remotes.serve(&seldom);
+    eventually("the third account", || {
+        let world = remotes.anypoint.world();
+        world.user_by_username("cat").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+}
+
+/// A reconcile that only reported is no last run of those that apply; one that was stopped is, so that restarts do not
+/// repeat it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconcile_is_due_at_once_after_reports_and_not_again_after_it_was_stopped() {
+    let mut remotes = Remotes::start().await;
+    let every = |time| ["--catch-up-every", "off", "--reconcile-every", time];
+    let [ada, ben] = ["ada", "ben"].map(|name| remotes.user(name));
+    for user in [&ada, &ben] {
+        remotes.assign(user);
+    }
+    remotes.settings.push(("RECONCILE_MODE", "report"));
+    let serve = remotes.serve(&every("1s"));
+    let ended = |serve: &Serve, how: &str| serve.log().matches(how).count();
+    let (completed, stopped) = ("scheduled run ended", "scheduled run stopped");
+    eventually("a report", || ended(&serve, completed) > 0).await;
+    let (_, page) = serve.get(&remotes, "/").await;
+    let said = "The last reconcile only reported, and found 2 differences.";
+    assert!(page.contains(said), "{page}");
+    drop(serve);
+
+    remotes.settings.clear();
+    let enabled = |remotes: &Remotes, name: &str| {
+        let world = remotes.anypoint.world();
+        world.user_by_username(name).map(|user| user.enabled)
+    };
+    let serve = remotes.serve(&every("6h"));
+    eventually("the accounts", || {
+        enabled(&remotes, "ada").is_some() && enabled(&remotes, "ben").is_some()
+    })
+    .await;
+    serve.settled(&remotes).await;
+    drop(serve);
+
+    // What is planned only, and more than MAX_DEACTIVATIONS allows.
+    remotes.settings.push(("CHANGES", "report"));
+    let serve = remotes.serve(&every("6h"));
+    let left = remotes.okta.world().unassign(APP, &ada).unwrap();
+    assert_eq!(remotes.deliver(&serve, &left).await, Some(204));
+    serve.settled(&remotes).await;
+    drop(serve);
+    remotes.settings.clear();
+    remotes.settings.push(("MAX_DEACTIVATIONS", "0"));
+    let serve = remotes.serve(&every("6h"));
+    eventually("a stop", || ended(&serve, stopped) == 1).await;
+    drop(serve);
+    let serve = remotes.serve(&every("6h"));
+    let cat = remotes.user("cat");
+    let events = remotes.assign(&cat);
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("the third account", || enabled(&remotes, "cat").is_some()).await;
+    serve.settled(&remotes).await;
+    assert_eq!(ended(&serve, stopped), 1, "{}", serve.log());
+    assert_eq!(enabled(&remotes, "ada"), Some(true));
+}
+
+/// The page says that the brake is off, what it holds of one person, and that a reconcile only reported.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_what_is_held_and_that_the_brake_is_off() {
+    let mut remotes = Remotes::start().await;
+    remotes.settings.push(("MAX_REMOVALS_PER_HOUR", "0"));
+    let serve = remotes.serve_deliveries_only();
+    let ada = remotes.user("ada");
+    let [ben, cat] = ["ben", "cat"].map(|name| remotes.user(name));
+    let mut events = remotes.assign(&ada);
+    events.extend(remotes.assign(&ben));
+    events.extend(remotes.assign(&cat));
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    serve.settled(&remotes).await;
+    let left = remotes.okta.world().unassign(APP, &ada).unwrap();
+    assert_eq!(remotes.deliver(&serve, &left).await, Some(204));
+    serve.settled(&remotes).await;
+    let about = format!("/subject?id=user%23{ada}");
+    let (_, page) = serve.get(&remotes, &about).await;
+    assert!(page.contains("the brake holds it: "), "{page}");
+    let approve = format!("okta-anypoint approve {ada} --data ");
+    assert!(page.contains(&approve), "{page}");
+
+    expect(&remotes, &["approve", "--all", "--for", "1h"], 0, "is off");
+    let (_, page) = serve.get(&remotes, "/").await;
+    assert!(page.contains("The brake is off until "), "{page}");
+    let (_, page) = serve.get(&remotes, &about).await;
+    assert!(!page.contains("brake holds"), "{page}");
+    expect(&remotes, &["approve", "--end"], 0, "the brake holds again");
+    let (_, page) = serve.get(&remotes, "/").await;
+    assert!(!page.contains("The brake is off"), "{page}");
+
+    // Both sides differ, and the reconcile that found that was told to change nothing.
+    remotes.settings.push(("CHANGES", "report"));
+    remotes.okta.world().unassign(APP, &ben).unwrap();
+    expect(&remotes, &["reconcile"], 1, "would stop");
+    let (_, page) = serve.get(&remotes, "/").await;
+    let said = "The last reconcile only reported, and found 1 difference.";
+    assert!(page.contains(said), "{page}");
+}
+
 /// The team of an operator's choice, somebody to be left alone, a failure that is mended, and what the doctor says:
 /// each by a command beside the running program.
 #[tokio::test(flavor = "multi_thread")]

@@ -210,7 +210,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let ours = async {
         table::check(&mut table, place.as_ref(), queue.as_deref()).await;
         let place = place.as_ref().filter(|_| table.can_be_read());
-        work::check(&mut work, place, &args.table).await;
+        let changes = engine.as_ref().map(|engine| engine.policy.changes);
+        work::check(&mut work, place, changes, &args.table).await;
     };
     futures_util::join!(remotes, ours);
     show([settings, way, okta, anypoint, table, work, hooks], console)

@@ -1,0 +1,70 @@
+//! What an operator or a setting has changed about the work as a whole: a pause, dry runs, a brake that is off.
+
+use std::collections::BTreeSet;
+
+use crate::failure::Failure;
+use crate::ledger::{Filter, Ledger, Status};
+use crate::provision::{Changes, brake_off_until, dry_runs, noted_changes, paused_since};
+use crate::store::Documents;
+
+/// How changes are worked on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What the setting `CHANGES` says to `serve`, or where none has noted that, to this process.
+    pub changes: Changes,
+    /// What the setting says to this process.
+    pub here: Changes,
+    /// Since when an operator has paused changes, in milliseconds since the epoch.
+    pub paused_since_ms: Option<i64>,
+    /// Until when an operator lets everything pass the brake, in milliseconds since the epoch.
+    pub brake_off_until_ms: Option<i64>,
+    /// Users and groups that were only planned since they were last worked on. The next reconcile that applies
+    /// looks at them.
+    pub planned_only: BTreeSet<String>,
+}
+
+impl Standing {
+    /// Reads it; `here` is the setting of this process. While dry runs are open, reads the whole table.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn read(
+        ledger: &dyn Ledger,
+        documents: &dyn Documents,
+        here: Changes,
+        now_ms: i64,
+    ) -> Result<Self, Failure> {
+        let planned_only = match dry_runs(documents).await? {
+            Some(_) => planned_only(ledger).await?,
+            None => BTreeSet::new(),
+        };
+        Ok(Self {
+            changes: noted_changes(documents).await?.unwrap_or(here),
+            here,
+            paused_since_ms: paused_since(documents).await?,
+            brake_off_until_ms: brake_off_until(documents, now_ms).await?,
+            planned_only,
+        })
+    }
+
+    /// Whether anything pauses changes.
+    pub fn is_paused(&self) -> bool {
+        self.changes == Changes::Pause || self.paused_since_ms.is_some()
+    }
+}
+
+/// The subjects whose last finished record is a dry run.
+async fn planned_only(ledger: &dyn Ledger) -> Result<BTreeSet<String>, Failure> {
+    let filter = Filter {
+        status: Some(Status::Done),
+        ..Filter::default()
+    };
+    let (mut seen, mut planned) = (BTreeSet::new(), BTreeSet::new());
+    // The newest come first.
+    for record in ledger.records(&filter).await? {
+        if seen.insert(record.subject.clone()) && record.is_dry_run() {
+            planned.insert(record.subject);
+        }
+    }
+    Ok(planned)
+}

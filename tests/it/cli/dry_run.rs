@@ -1,0 +1,127 @@
+//! A dry run (`CHANGES=report`) is shown as one, and what waits for the first reconcile that applies is said.
+
+use serde_json::{Value, json};
+
+use super::Desk;
+
+/// One person with something to do, one without, both planned only.
+async fn planned() -> (Desk, String, String) {
+    let desk = Desk::new().await;
+    let new = desk.assigned("lin", "lin_example");
+    let nobody = desk.user("kim");
+    on(&desk, "report", &["push", &new, &nobody])
+        .await
+        .expect(0);
+    assert!(!desk.wrote());
+    (desk, new, nobody)
+}
+
+/// A command on the file under another `CHANGES`.
+async fn on(desk: &Desk, changes: &str, arguments: &[&str]) -> super::Ran {
+    let file = desk.data.to_str().unwrap();
+    let arguments = [arguments, &["--data", file]].concat();
+    desk.run_with(&[("CHANGES", changes)], &arguments).await
+}
+
+#[tokio::test]
+async fn events_call_a_dry_run_so_and_show_what_it_planned() {
+    let (desk, new, nobody) = planned().await;
+    let steps = "create_account, mail_reset, link";
+    let listed = desk.on_file(&["events"]).await.expect(0);
+    let rows = listed.out.lines().filter(|line| line.contains("dry run"));
+    assert_eq!(rows.count(), 2, "{}", listed.out);
+    assert!(!listed.out.contains(" done "), "{}", listed.out);
+    listed
+        .says(&format!("  user#{new} would do: {steps}"))
+        .says(&format!("  user#{nobody} would do: nothing"));
+    desk.on_file(&["events", "--wide"])
+        .await
+        .expect(0)
+        .says("dry run")
+        .says(&format!("would do: {steps}"));
+
+    let csv = desk.on_file(&["events", "--output", "csv"]).await.expect(0);
+    let rows: Vec<&str> = csv.out.lines().collect();
+    assert!(rows[0].ends_with(",error,dry_run,planned"), "{}", rows[0]);
+    assert!(
+        csv.out.contains(",true,create_account mail_reset link\n"),
+        "{}",
+        csv.out
+    );
+
+    // What was done is no dry run, and the other way round.
+    desk.on_file(&["push", &new]).await.expect(0);
+    for (state, subjects) in [("done", vec![&new]), ("dry_run", vec![&new, &nobody])] {
+        let told = desk.on_file(&["events", "--status", state, "--json"]).await;
+        let told = told.expect(0).json();
+        let found = told["events"].as_array().unwrap();
+        let mut found: Vec<&str> = found
+            .iter()
+            .map(|event| event["subject"].as_str().unwrap())
+            .collect();
+        found.sort_unstable();
+        let mut wanted: Vec<String> = subjects.iter().map(|id| format!("user#{id}")).collect();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted, "{state}");
+    }
+    let csv = desk.on_file(&["events", "--status", "done", "--output", "csv"]);
+    assert!(csv.await.expect(0).out.trim_end().ends_with(",,"));
+}
+
+#[tokio::test]
+async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
+    let (desk, new, nobody) = planned().await;
+    let both: Vec<String> = {
+        let mut both = [&new, &nobody].map(|id| format!("user#{id}"));
+        both.sort();
+        both.into()
+    };
+    let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(status["planned_only"], json!(both));
+    assert_eq!(
+        (&status["changes"], &status["paused"]),
+        (&json!("apply"), &json!(false))
+    );
+    desk.on_file(&["status"])
+        .await
+        .expect(0)
+        .says("2 users and groups wait, planned in dry runs")
+        .says("okta-anypoint reconcile --data");
+    desk.on_file(&["doctor"])
+        .await
+        .expect(1)
+        .says("FAILED   dry runs: 2 users and groups planned only")
+        .says("Run `okta-anypoint reconcile --data");
+    // Under the dry run itself nothing is wrong with that.
+    let doctor = on(&desk, "report", &["doctor"]).await;
+    assert!(!doctor.out.contains("FAILED   dry runs"), "{}", doctor.out);
+    doctor
+        .says("ok       changes: a dry run (CHANGES=report)")
+        .says("ok       dry runs: 2 users and groups planned;");
+    on(&desk, "report", &["status"])
+        .await
+        .expect(0)
+        .says("a dry run (CHANGES=report): nothing is written");
+
+    // One that was applied since waits no more.
+    desk.on_file(&["push", &new]).await.expect(0);
+    let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(status["planned_only"], json!([format!("user#{nobody}")]));
+    desk.on_file(&["status"])
+        .await
+        .expect(0)
+        .says("1 user or group waits, planned in dry runs");
+
+    // A reconcile that only reports takes nothing up, and says so.
+    let reported = on(&desk, "report", &["reconcile"]).await.expect(0);
+    reported.says("nothing to do");
+    let doctor = desk.on_file(&["doctor"]).await.expect(1);
+    doctor.says("and only reported");
+    desk.on_file(&["reconcile"]).await.expect(0);
+    let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(status["planned_only"], json!([]));
+    let doctor = desk.on_file(&["doctor"]).await;
+    assert!(!doctor.out.contains("dry runs"), "{}", doctor.out);
+    doctor.says("ok       changes: are applied");
+    assert_eq!(status["brake_off_until"], Value::Null);
+}
