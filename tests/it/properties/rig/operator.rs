@@ -113,7 +113,7 @@ impl Rig {
         let members = okta.groups.get(&group)?.members.clone();
         let name = okta.groups.get(&group)?.name();
         let anypoint = self.world.anypoint.world();
-        let team = anypoint.team_by_name(&name).map(|team| team.id.clone());
+        let team = anypoint.team_by_name(name).map(|team| team.id.clone());
         Some(Someone {
             user,
             group,
