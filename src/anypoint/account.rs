@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found, segment};
+use crate::http::{
+    Call, CallError, Entry, Listed, Shown, another_object, if_found, not_as_written, segment,
+};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -191,6 +193,52 @@ impl AccountChanges {
     }
 }
 
+/// What Anypoint took of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Everything,
+    ButThePhone,
+}
+
+impl AccountChanges {
+    /// Compares the change with what the answer shows of the account.
+    fn check(&self, call: &Call, shown: &Shown) -> Result<Taken, CallError> {
+        let is_switched = self
+            .enabled
+            .is_none_or(|written| shown.flag("enabled").is_none_or(|flag| flag == written));
+        let mut others = Vec::new();
+        for (attribute, agrees) in [
+            ("enabled", is_switched),
+            (
+                "firstName",
+                shown.agrees("firstName", self.first_name.as_deref()),
+            ),
+            (
+                "lastName",
+                shown.agrees("lastName", self.last_name.as_deref()),
+            ),
+        ] {
+            others.extend((!agrees).then_some(attribute));
+        }
+        if !others.is_empty() {
+            return Err(not_as_written(call, &others));
+        }
+        let written = self.phone_number.as_deref().map(digits);
+        let phone = shown.text("phoneNumber").map(digits);
+        Ok(
+            match written.is_none() || phone.is_none() || phone == written {
+                true => Taken::Everything,
+                false => Taken::ButThePhone,
+            },
+        )
+    }
+}
+
+/// The digits of a phone number: it may be shown in another notation.
+fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect()
+}
+
 impl std::fmt::Debug for AccountChanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.fields()).finish()
@@ -206,7 +254,7 @@ impl Anypoint {
     ) -> Result<Option<Account>, CallError> {
         let path = format!("/users/{}", segment(account.as_str()));
         let call = self.organization_call("read the account", Method::GET, &path, &[]);
-        let found: Option<Account> = self.read(&call, deadline).await?;
+        let found: Option<Account> = self.read(&call, account.as_str(), deadline).await?;
         Ok(found.filter(|account| !account.is_deleted()))
     }
 
@@ -281,10 +329,6 @@ impl Anypoint {
         new: &NewAccount,
         deadline: Deadline,
     ) -> Result<Option<AccountId>, CallError> {
-        #[derive(Deserialize)]
-        struct Created {
-            id: AccountId,
-        }
         let mut body = json!({
             "username": new.username,
             "firstName": new.first_name,
@@ -299,14 +343,15 @@ impl Anypoint {
             .organization_call("create the account", Method::POST, "/users", &[])
             .json(body)
             .once();
-        let answer = self.send(&call, deadline).await?;
-        Ok(serde_json::from_slice::<Created>(&answer.body)
-            .ok()
-            .map(|created| created.id))
+        let shown = self.send(&call, deadline).await?.shown();
+        match shown.text("username") {
+            Some(other) if !other.eq_ignore_ascii_case(&new.username) => Err(another_object(&call)),
+            _ => Ok(shown.text("id").and_then(|id| AccountId::parse(id).ok())),
+        }
     }
 
     /// Changes an account; what is absent from `changes` stays as it is. A phone number that Anypoint
-    /// refuses is left out.
+    /// refuses, or does not take although it was sent twice, is left out.
     pub async fn update_account(
         &self,
         account: &AccountId,
@@ -328,7 +373,17 @@ impl Anypoint {
                 );
                 Ok(())
             }
-            updated => updated,
+            Ok(Taken::ButThePhone) => {
+                let again = self.update_account_once(account, changes, deadline).await?;
+                if again == Taken::ButThePhone {
+                    tracing::warn!(
+                        anypoint.account = %account,
+                        "Anypoint did not take the phone number"
+                    );
+                }
+                Ok(())
+            }
+            updated => updated.map(|_| ()),
         }
     }
 
@@ -337,12 +392,16 @@ impl Anypoint {
         account: &AccountId,
         changes: &AccountChanges,
         deadline: Deadline,
-    ) -> Result<(), CallError> {
+    ) -> Result<Taken, CallError> {
         let path = format!("/users/{}", segment(account.as_str()));
         let call = self
             .organization_call("update the account", Method::PUT, &path, &[])
             .json(json!(changes));
-        self.send(&call, deadline).await.map(|_| ())
+        // Nothing in it has to be unique: a 409 is another change at work.
+        let answer = self.send(&call, deadline).await;
+        let shown = answer.map_err(CallError::passing_conflict)?.shown();
+        shown.check_id(&call, Account::ID, account.as_str())?;
+        changes.check(&call, &shown)
     }
 
     /// Whether the organization shows any user. It has at least one, its owner; without the scope View
