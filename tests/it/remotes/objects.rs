@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::Method;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class};
-use okta_anypoint::ids::{OktaGroupId, TeamId};
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
+use okta_anypoint::okta::NewUser;
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Traffic};
 use serde_json::{Value, json};
@@ -280,6 +281,57 @@ async fn a_page_in_place_of_a_confirmation_changes_nothing() {
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.team(name), "", "{body}");
     }
+    world.done();
+}
+
+/// The writes of an import, at Okta.
+#[tokio::test]
+async fn oktas_answers_to_writes_confirm_them_or_fail() {
+    let world = World::new().await;
+    let (ann, bob) = (world.user("ann"), world.user("bob"));
+    let id = OktaUserId::parse(ann.clone()).unwrap();
+    let (okta, traffic) = (&world.ports.okta, world.okta.traffic());
+    let struck = |path: &str, body: &str| {
+        let body = body.replace("ANN", &ann).replace("BOB", &bob);
+        traffic.inject(Fault::new(path, page(&body)).on(Method::POST).once());
+    };
+    let users = "/api/v1/users";
+    let user = format!("{users}/{ann}");
+    let assignments = format!("/api/v1/apps/{APP}/users");
+    for body in [
+        NO_JSON,
+        r#"{"id":"BOB","profile":{"firstName":"Anna"}}"#,
+        r#"{"id":"ANN","profile":{"firstName":"ann"}}"#,
+    ] {
+        struck(&user, body);
+        let updated = okta.update_names(&id, Some("Anna"), None, soon()).await;
+        assert!(updated.unwrap_err().is_unreadable(), "{body}");
+    }
+    for body in ["", "{}", r#"{"id":"ANN","profile":{"firstName":" Anna"}}"#] {
+        struck(&user, body);
+        let updated = okta.update_names(&id, Some("Anna"), None, soon()).await;
+        updated.unwrap();
+    }
+    for body in [NO_JSON, r#"{"id":"BOB","credentials":{"userName":"ann"}}"#] {
+        struck(&assignments, body);
+        let assigned = okta.assign(&world.ports.app, &id, "ann", soon()).await;
+        assert!(assigned.unwrap_err().is_unreadable(), "{body}");
+    }
+    let new = NewUser {
+        login: "eve@acme.example".to_owned(),
+        email: "eve@acme.example".to_owned(),
+        first_name: "Eve".to_owned(),
+        last_name: "Example".to_owned(),
+    };
+    for body in [
+        NO_JSON,
+        r#"{"id":"BOB","status":"STAGED","profile":{"login":"bob@acme.example"}}"#,
+    ] {
+        struck(users, body);
+        let created = okta.create_staged_user(&new, soon()).await;
+        assert!(created.unwrap_err().is_unreadable(), "{body}");
+    }
+    okta.create_staged_user(&new, soon()).await.unwrap();
     world.done();
 }
 
