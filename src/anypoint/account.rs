@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
+use crate::failure::Class;
 use crate::http::{
     Call, CallError, Entry, Listed, Shown, another_object, if_found, not_as_written, segment,
 };
@@ -113,6 +114,11 @@ impl Account {
 /// Whether Anypoint does not take a value of the request.
 fn is_refused_value(error: &CallError) -> bool {
     error.status() == Some(StatusCode::BAD_REQUEST)
+}
+
+/// Whether a gateway may have refused the call. What it carried is not given up for one such answer.
+fn may_be_a_gateways<T>(result: &Result<T, CallError>) -> bool {
+    matches!(result, Err(error) if error.is_about_this_call() && error.class() == Class::Retryable)
 }
 
 /// A text; anything else counts as missing.
@@ -307,7 +313,11 @@ impl Anypoint {
         new: &NewAccount,
         deadline: Deadline,
     ) -> Result<Option<AccountId>, CallError> {
-        match self.create_account_once(new, deadline).await {
+        let mut created = self.create_account_once(new, deadline).await;
+        if new.phone.is_some() && may_be_a_gateways(&created) {
+            created = self.create_account_once(new, deadline).await;
+        }
+        match created {
             Err(error) if is_refused_value(&error) && new.phone.is_some() => {
                 let new = NewAccount {
                     phone: None,
@@ -358,7 +368,11 @@ impl Anypoint {
         changes: &AccountChanges,
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        match self.update_account_once(account, changes, deadline).await {
+        let mut updated = self.update_account_once(account, changes, deadline).await;
+        if changes.phone_number.is_some() && may_be_a_gateways(&updated) {
+            updated = self.update_account_once(account, changes, deadline).await;
+        }
+        match updated {
             Err(error) if is_refused_value(&error) && changes.phone_number.is_some() => {
                 let rest = AccountChanges {
                     phone_number: None,
@@ -418,8 +432,8 @@ impl Anypoint {
         Ok(!page.data.is_empty())
     }
 
-    /// Asks Anypoint to mail a password reset link. Sent again only if it was refused: a second mail
-    /// would confuse. Needs no sign-in ("Recover password").
+    /// Asks Anypoint to mail a password reset link. Sent again only if it was refused, perhaps by a gateway:
+    /// a second mail would confuse. Needs no sign-in ("Recover password").
     pub async fn mail_password_reset(
         &self,
         username: &str,
@@ -434,7 +448,11 @@ impl Anypoint {
             )
             .json(json!({"username": username}))
             .only_if_refused();
-        self.send_anonymously(&call, deadline).await.map(|_| ())
+        let mut asked = self.send_anonymously(&call, deadline).await;
+        if may_be_a_gateways(&asked) {
+            asked = self.send_anonymously(&call, deadline).await;
+        }
+        asked.map(|_| ())
     }
 
     /// The teams of an account; `None` when the account does not exist.

@@ -215,12 +215,15 @@ impl Anypoint {
     }
 
     /// Deletes a team **and every team below it**. The caller has made sure that there is none.
-    /// A team that is gone already is fine.
+    /// A team that is gone already is fine: when the answer says so, the team is read.
     pub async fn delete_team(&self, team: &TeamId, deadline: Deadline) -> Result<(), CallError> {
         let path = format!("/teams/{}", segment(team.as_str()));
         let call = self.organization_call("delete the team", Method::DELETE, &path, &[]);
         match self.send(&call, deadline).await {
-            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.is_not_found() => match self.team(team, deadline).await? {
+                None => Ok(()),
+                Some(_) => Err(error),
+            },
             other => other.map(|_| ()),
         }
     }

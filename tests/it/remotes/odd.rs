@@ -1,6 +1,9 @@
 //! One odd 4xx puts no work aside for good: permanent is only what the service itself refuses of a write.
 
+use std::time::Duration;
+
 use http::Method;
+use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::okta::LogEvent;
@@ -118,6 +121,58 @@ async fn an_odd_status_of_a_creation_passes() {
         survives(&world, anypoint, odd, &events).await;
         assert_eq!(world.team(&name), "");
     }
+    world.done();
+}
+
+/// What is optional is not given up for one odd answer either.
+#[tokio::test]
+async fn an_odd_status_costs_neither_phone_nor_mail() {
+    let world = World::new().await;
+    let anypoint = world.anypoint.traffic();
+    for code in [400, 405] {
+        let name = format!("user{code}");
+        let user = world.user(&name);
+        let phone = [("mobilePhone", "+49 30 12".into())];
+        world.okta_does(|okta| okta.update_profile(&user, &phone));
+        anypoint.inject(Fault::status("/recover/password", code, GATEWAY).once());
+        let odd = Fault::status("/users", code, GATEWAY).on(Method::POST);
+        let events = world.okta_does(|okta| okta.assign(APP, &user));
+        survives(&world, anypoint, odd, &events).await;
+        let account = format!("{name} Example +49 30 12 enabled");
+        assert_eq!(world.account(&name), account);
+
+        let odd = Fault::status("/users/", code, GATEWAY).on(Method::PUT);
+        let phone = [("mobilePhone", "+49 30 34".into())];
+        let events = world.okta_does(|okta| okta.update_profile(&user, &phone));
+        survives(&world, anypoint, odd, &events).await;
+        let account = format!("{name} Example +49 30 34 enabled");
+        assert_eq!(world.account(&name), account);
+    }
+    assert_eq!(world.anypoint().mails.len(), 2);
+    world.done();
+}
+
+/// Before: a 404 that passed was taken for "gone", and the team stayed.
+#[tokio::test]
+async fn a_404_of_a_removal_is_confirmed_by_a_read() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let traffic = world.anypoint.traffic();
+    let gone = || Fault::status("/teams/", 404, OWN[0]).on(Method::DELETE);
+    let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
+    survives(&world, traffic, gone(), &events).await;
+    assert_eq!(world.team("Devs"), "");
+
+    let team = world.team_link(&devs).await.unwrap().team_id;
+    let soon = || Deadline::within(Duration::from_secs(10));
+    let anypoint = &world.ports.anypoint;
+    traffic.inject(gone().once());
+    let deleted = anypoint.delete_team(&team, soon()).await;
+    assert!(deleted.unwrap_err().is_not_found());
+    anypoint.delete_team(&team, soon()).await.unwrap();
+    anypoint.delete_team(&team, soon()).await.unwrap();
     world.done();
 }
 
