@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found, segment};
+use crate::failure::Class;
+use crate::http::{
+    Call, CallError, Entry, Listed, Shown, another_object, if_found, not_as_written, segment,
+};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -113,6 +116,11 @@ fn is_refused_value(error: &CallError) -> bool {
     error.status() == Some(StatusCode::BAD_REQUEST)
 }
 
+/// Whether a gateway may have refused the call. What it carried is not given up for one such answer.
+fn may_be_a_gateways<T>(result: &Result<T, CallError>) -> bool {
+    matches!(result, Err(error) if error.is_about_this_call() && error.class() == Class::Retryable)
+}
+
 /// A text; anything else counts as missing.
 fn if_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
@@ -191,6 +199,52 @@ impl AccountChanges {
     }
 }
 
+/// What Anypoint took of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Everything,
+    ButThePhone,
+}
+
+impl AccountChanges {
+    /// Compares the change with what the answer shows of the account.
+    fn check(&self, call: &Call, shown: &Shown) -> Result<Taken, CallError> {
+        let is_switched = self
+            .enabled
+            .is_none_or(|written| shown.flag("enabled").is_none_or(|flag| flag == written));
+        let mut others = Vec::new();
+        for (attribute, agrees) in [
+            ("enabled", is_switched),
+            (
+                "firstName",
+                shown.agrees("firstName", self.first_name.as_deref()),
+            ),
+            (
+                "lastName",
+                shown.agrees("lastName", self.last_name.as_deref()),
+            ),
+        ] {
+            others.extend((!agrees).then_some(attribute));
+        }
+        if !others.is_empty() {
+            return Err(not_as_written(call, &others));
+        }
+        let written = self.phone_number.as_deref().map(digits);
+        let phone = shown.text("phoneNumber").map(digits);
+        Ok(
+            match written.is_none() || phone.is_none() || phone == written {
+                true => Taken::Everything,
+                false => Taken::ButThePhone,
+            },
+        )
+    }
+}
+
+/// The digits of a phone number: it may be shown in another notation.
+fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect()
+}
+
 impl std::fmt::Debug for AccountChanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.fields()).finish()
@@ -206,7 +260,7 @@ impl Anypoint {
     ) -> Result<Option<Account>, CallError> {
         let path = format!("/users/{}", segment(account.as_str()));
         let call = self.organization_call("read the account", Method::GET, &path, &[]);
-        let found: Option<Account> = self.read(&call, deadline).await?;
+        let found: Option<Account> = self.read(&call, account.as_str(), deadline).await?;
         Ok(found.filter(|account| !account.is_deleted()))
     }
 
@@ -259,7 +313,11 @@ impl Anypoint {
         new: &NewAccount,
         deadline: Deadline,
     ) -> Result<Option<AccountId>, CallError> {
-        match self.create_account_once(new, deadline).await {
+        let mut created = self.create_account_once(new, deadline).await;
+        if new.phone.is_some() && may_be_a_gateways(&created) {
+            created = self.create_account_once(new, deadline).await;
+        }
+        match created {
             Err(error) if is_refused_value(&error) && new.phone.is_some() => {
                 let new = NewAccount {
                     phone: None,
@@ -281,10 +339,6 @@ impl Anypoint {
         new: &NewAccount,
         deadline: Deadline,
     ) -> Result<Option<AccountId>, CallError> {
-        #[derive(Deserialize)]
-        struct Created {
-            id: AccountId,
-        }
         let mut body = json!({
             "username": new.username,
             "firstName": new.first_name,
@@ -299,21 +353,26 @@ impl Anypoint {
             .organization_call("create the account", Method::POST, "/users", &[])
             .json(body)
             .once();
-        let answer = self.send(&call, deadline).await?;
-        Ok(serde_json::from_slice::<Created>(&answer.body)
-            .ok()
-            .map(|created| created.id))
+        let shown = self.send(&call, deadline).await?.shown();
+        match shown.text("username") {
+            Some(other) if !other.eq_ignore_ascii_case(&new.username) => Err(another_object(&call)),
+            _ => Ok(shown.text("id").and_then(|id| AccountId::parse(id).ok())),
+        }
     }
 
     /// Changes an account; what is absent from `changes` stays as it is. A phone number that Anypoint
-    /// refuses is left out.
+    /// refuses, or does not take although it was sent twice, is left out.
     pub async fn update_account(
         &self,
         account: &AccountId,
         changes: &AccountChanges,
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        match self.update_account_once(account, changes, deadline).await {
+        let mut updated = self.update_account_once(account, changes, deadline).await;
+        if changes.phone_number.is_some() && may_be_a_gateways(&updated) {
+            updated = self.update_account_once(account, changes, deadline).await;
+        }
+        match updated {
             Err(error) if is_refused_value(&error) && changes.phone_number.is_some() => {
                 let rest = AccountChanges {
                     phone_number: None,
@@ -328,7 +387,17 @@ impl Anypoint {
                 );
                 Ok(())
             }
-            updated => updated,
+            Ok(Taken::ButThePhone) => {
+                let again = self.update_account_once(account, changes, deadline).await?;
+                if again == Taken::ButThePhone {
+                    tracing::warn!(
+                        anypoint.account = %account,
+                        "Anypoint did not take the phone number"
+                    );
+                }
+                Ok(())
+            }
+            updated => updated.map(|_| ()),
         }
     }
 
@@ -337,12 +406,16 @@ impl Anypoint {
         account: &AccountId,
         changes: &AccountChanges,
         deadline: Deadline,
-    ) -> Result<(), CallError> {
+    ) -> Result<Taken, CallError> {
         let path = format!("/users/{}", segment(account.as_str()));
         let call = self
             .organization_call("update the account", Method::PUT, &path, &[])
             .json(json!(changes));
-        self.send(&call, deadline).await.map(|_| ())
+        // Nothing in it has to be unique: a 409 is another change at work.
+        let answer = self.send(&call, deadline).await;
+        let shown = answer.map_err(CallError::passing_conflict)?.shown();
+        shown.check_id(&call, Account::ID, account.as_str())?;
+        changes.check(&call, &shown)
     }
 
     /// Whether the organization shows any user. It has at least one, its owner; without the scope View
@@ -359,8 +432,8 @@ impl Anypoint {
         Ok(!page.data.is_empty())
     }
 
-    /// Asks Anypoint to mail a password reset link. Sent again only if it was refused: a second mail
-    /// would confuse. Needs no sign-in ("Recover password").
+    /// Asks Anypoint to mail a password reset link. Sent again only if it was refused, perhaps by a gateway:
+    /// a second mail would confuse. Needs no sign-in ("Recover password").
     pub async fn mail_password_reset(
         &self,
         username: &str,
@@ -375,7 +448,11 @@ impl Anypoint {
             )
             .json(json!({"username": username}))
             .only_if_refused();
-        self.send_anonymously(&call, deadline).await.map(|_| ())
+        let mut asked = self.send_anonymously(&call, deadline).await;
+        if may_be_a_gateways(&asked) {
+            asked = self.send_anonymously(&call, deadline).await;
+        }
+        asked.map(|_| ())
     }
 
     /// The teams of an account; `None` when the account does not exist.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -14,7 +13,9 @@ use url::Url;
 use super::token::{ConnectedApp, ConnectedAppTokens};
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Answer, Call, CallError, CallErrorKind, HttpClient, Session, if_found, segment};
+use crate::http::{
+    Answer, Call, CallError, CallErrorKind, Entry, HttpClient, Session, if_found, segment,
+};
 use crate::ids::OrganizationId;
 use crate::secrets::Renewable;
 
@@ -146,13 +147,17 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
         let answer = self.session.send(call, deadline).await;
-        answer.map_err(|error| match error.status() {
+        let answer = answer.map_err(|error| match error.status() {
             Some(StatusCode::UNAUTHORIZED) => {
                 let what = "401 after a fresh token: a scope is missing".to_owned();
                 call.error(CallErrorKind::Unauthorized(what))
             }
             _ => error,
-        })
+        })?;
+        if call.method != Method::GET {
+            answer.check_written(call)?;
+        }
+        Ok(answer)
     }
 
     /// Makes sure that the 404 of `call` was Anypoint's own. One read of the organization counts for all
@@ -202,13 +207,14 @@ impl Anypoint {
         self.http.send(call, deadline).await
     }
 
-    /// Reads one object; `None` when it does not exist.
-    pub(super) async fn read<T: DeserializeOwned>(
+    /// Reads the object with this id; `None` when it does not exist.
+    pub(super) async fn read<T: Entry>(
         &self,
         call: &Call,
+        id: &str,
         deadline: Deadline,
     ) -> Result<Option<T>, CallError> {
         let answer = if_found(self.send(call, deadline).await)?;
-        answer.map(|answer| answer.json(call)).transpose()
+        answer.map(|answer| answer.object(call, id)).transpose()
     }
 }

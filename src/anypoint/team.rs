@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::client::Anypoint;
 use crate::deadline::Deadline;
-use crate::http::{Call, CallError, CallErrorKind, Entry, Listed, if_found, segment};
+use crate::http::{
+    Call, CallError, CallErrorKind, Entry, Listed, another_object, if_found, not_as_written,
+    segment,
+};
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
@@ -177,7 +180,7 @@ impl Anypoint {
     pub async fn team(&self, team: &TeamId, deadline: Deadline) -> Result<Option<Team>, CallError> {
         let path = format!("/teams/{}", segment(team.as_str()));
         let call = self.organization_call("read the team", Method::GET, &path, &[]);
-        self.read(&call, deadline).await
+        self.read(&call, team.as_str(), deadline).await
     }
 
     /// Creates an internal team below `parent`; `None` when the answer had no body.
@@ -190,10 +193,11 @@ impl Anypoint {
         let call = self
             .organization_call("create the team", Method::POST, "/teams", &[])
             .json(json!({"parent_team_id": parent, "team_name": name, "team_type": "internal"}));
-        let answer = self.send(&call, deadline).await?;
-        Ok(serde_json::from_slice::<Team>(&answer.body)
-            .ok()
-            .map(|team| team.id))
+        let shown = self.send(&call, deadline).await?.shown();
+        if !shown.agrees("team_name", Some(name)) {
+            return Err(another_object(&call));
+        }
+        Ok(shown.text(Team::ID).and_then(|id| TeamId::parse(id).ok()))
     }
 
     /// Renames a team in place.
@@ -207,11 +211,16 @@ impl Anypoint {
         let call = self
             .organization_call("rename the team", Method::PATCH, &path, &[])
             .json(json!({"team_name": name}));
-        self.send(&call, deadline).await.map(|_| ())
+        let shown = self.send(&call, deadline).await?.shown();
+        shown.check_id(&call, Team::ID, team.as_str())?;
+        if !shown.agrees("team_name", Some(name)) {
+            return Err(not_as_written(&call, &["team_name"]));
+        }
+        Ok(())
     }
 
     /// Deletes a team **and every team below it**. The caller has made sure that there is none.
-    /// A team that is gone already is fine.
+    /// A team that is gone already is fine: when the answer says so, the team is read.
     pub async fn delete_team(&self, team: &TeamId, deadline: Deadline) -> Result<(), CallError> {
         let path = format!("/teams/{}", segment(team.as_str()));
         let call = self.organization_call("delete the team", Method::DELETE, &path, &[]);
@@ -291,13 +300,14 @@ impl Anypoint {
             let call = self
                 .organization_call("add the team's members", Method::PATCH, &path, &[])
                 .json(json!(body));
-            self.send(&call, deadline).await?;
+            let added = self.send(&call, deadline).await;
+            added.map_err(CallError::passing_conflict)?;
         }
         Ok(())
     }
 
     /// Takes the accounts out of a team, `MEMBERS_PER_CALL` a call. Who is not in it, or a team
-    /// that is gone, is fine.
+    /// that is gone, is fine: when the answer says so, the membership is read.
     pub async fn remove_members(
         &self,
         team: &TeamId,

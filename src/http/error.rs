@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::finality::Finality;
 use crate::failure::{Cause, Class, Failure, Side};
 
 /// A call that got no usable answer.
@@ -32,6 +33,8 @@ pub enum CallErrorKind {
         status: StatusCode,
         /// Error code or field, when the body had one.
         code: Option<String>,
+        /// Whether the same call may succeed later.
+        finality: Finality,
     },
     /// The connection could not be made, or broke.
     #[error("the connection could not be made or was lost")]
@@ -99,9 +102,29 @@ impl CallError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether the remote saw a conflict.
+    /// Whether the service itself saw a conflict.
     pub fn is_conflict(&self) -> bool {
-        self.status() == Some(StatusCode::CONFLICT)
+        self.status() == Some(StatusCode::CONFLICT) && self.is_final()
+    }
+
+    fn is_final(&self) -> bool {
+        let is_final = Finality::Final;
+        matches!(&self.kind, CallErrorKind::Status { finality, .. } if *finality == is_final)
+    }
+
+    /// The same error of a write of which nothing has to be unique: a 409 then means that another change of
+    /// the organization is at work (Access Management API, "Concurrency").
+    #[must_use]
+    pub(crate) fn passing_conflict(mut self) -> Self {
+        if let CallErrorKind::Status {
+            status: StatusCode::CONFLICT,
+            finality,
+            ..
+        } = &mut self.kind
+        {
+            *finality = Finality::Passing;
+        }
+        self
     }
 
     /// Whether it is about who we are rather than about this call.
@@ -122,10 +145,8 @@ impl CallError {
         self.is_about_credentials() || is_refused && !self.is_about_state()
     }
 
-    /// Whether Okta answered 403 because of the object: it is not in the right state, or the attribute
-    /// is mapped or read-only (Okta, "Error codes").
     fn is_about_state(&self) -> bool {
-        matches!(self.code(), Some("E0000038" | "E0000075" | "E0000111"))
+        self.code().is_some_and(is_about_state)
     }
 
     /// Whether the service could not make the answer, and asked for no pause.
@@ -147,9 +168,8 @@ impl CallError {
     /// Whether the same call, sent again within seconds, may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match &self.kind {
-            CallErrorKind::Status { status, code } => {
-                // Okta, "Error codes": a user that is still activating, and a running reconciliation.
-                let busy = matches!(code.as_deref(), Some("E0000112" | "E0000239" | "E0000195"));
+            CallErrorKind::Status { status, code, .. } => {
+                let busy = code.as_deref().is_some_and(is_busy);
                 let transient = status.is_server_error()
                     && !matches!(
                         *status,
@@ -158,6 +178,7 @@ impl CallError {
                 busy || transient
                     || *status == StatusCode::TOO_MANY_REQUESTS
                     || *status == StatusCode::REQUEST_TIMEOUT
+                    || *status == StatusCode::TOO_EARLY
             }
             CallErrorKind::Unauthorized(_) | CallErrorKind::SignIn { .. } => false,
             CallErrorKind::Connection
@@ -170,31 +191,36 @@ impl CallError {
     }
 
     /// Whether a retry may heal it. Permanent is only what is about the object itself: its names, its
-    /// values, its neighbours. Refused credentials and rights, a wrong address and a missing app are
-    /// about the surroundings, and the changes come back when those are well.
+    /// values, its neighbours. So a read is never permanent, and a write only when the service itself
+    /// refuses it.
     pub fn class(&self) -> Class {
-        match &self.kind {
-            CallErrorKind::Status { status, code } => {
-                // The cursor of a list ended ("Invalid paging request").
-                let lost_its_place = code.as_deref() == Some("E0000029");
-                let about_the_object = status.is_client_error()
-                    && *status != StatusCode::NOT_FOUND
-                    && !self.is_refusal()
-                    && !lost_its_place
-                    && !self.is_transient();
-                if about_the_object {
-                    Class::Permanent
-                } else {
-                    Class::Retryable
-                }
-            }
-            _ => Class::Retryable,
+        if self.is_final() {
+            Class::Permanent
+        } else {
+            Class::Retryable
         }
+    }
+
+    /// Whether the answer refuses this one call: another call may fare better at the same moment. It says
+    /// nothing about whether the same call may succeed later ([`CallError::class`]).
+    pub fn is_about_this_call(&self) -> bool {
+        const ABOUT_OTHERS: [StatusCode; 6] = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::NOT_FOUND,
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::TOO_EARLY,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        let is_of_this_call = self
+            .status()
+            .is_some_and(|status| status.is_client_error() && !ABOUT_OTHERS.contains(&status));
+        (is_of_this_call || self.is_about_state()) && !self.is_transient()
     }
 
     /// Whether it is a fault of the one object that was asked for by its id: nobody else will fare so.
     pub fn is_about_the_object(&self) -> bool {
-        self.is_unreadable() || self.class() == Class::Permanent
+        self.is_unreadable() || self.is_about_this_call()
     }
 
     /// Whether the answer is not what the API describes.
@@ -206,11 +232,10 @@ impl CallError {
     pub fn cause(&self) -> Cause {
         match &self.kind {
             CallErrorKind::Status { status, .. } => match *status {
-                _ if self.is_about_state() => Cause::ValueRefused,
+                status if self.is_final() && status != StatusCode::CONFLICT => Cause::ValueRefused,
                 StatusCode::UNAUTHORIZED => Cause::RefusedCredentials,
                 StatusCode::FORBIDDEN => Cause::RefusedRights,
                 StatusCode::NOT_FOUND => Cause::NotFound,
-                StatusCode::BAD_REQUEST => Cause::ValueRefused,
                 StatusCode::TOO_MANY_REQUESTS => Cause::Throttled,
                 StatusCode::REQUEST_TIMEOUT => Cause::Timeout,
                 status if status.is_server_error() => {
@@ -221,8 +246,8 @@ impl CallError {
                     }
                 }
                 _ if self.is_transient() => Cause::Busy,
-                _ if self.class() == Class::Retryable => Cause::Unavailable,
-                _ => Cause::Rejected,
+                status if status.is_client_error() => Cause::Rejected,
+                _ => Cause::Unavailable,
             },
             CallErrorKind::Connection => Cause::Unavailable,
             CallErrorKind::Certificate => Cause::Certificate,
@@ -252,9 +277,7 @@ impl CallError {
                  the scopes Access Controls Admin, Access Controls Viewer, Edit users in an \
                  organization, View Organization, View Users in a particular organization."
             }
-            (CallErrorKind::NotTheServices404, Side::Okta) => {
-                "If it lasts, check OKTA_ORG_URL and every proxy or gateway between here and Okta."
-            }
+            (CallErrorKind::NotTheServices404, Side::Okta) => BETWEEN_US_AND_OKTA,
             (CallErrorKind::NotTheServices404, _) => {
                 "If it lasts, check ANYPOINT_BASE_URL, ANYPOINT_ORG_ID (the root organization) and every \
                  proxy or gateway between here and Anypoint."
@@ -263,6 +286,12 @@ impl CallError {
                 _ if self.class() == Class::Permanent => {
                     return Some(Cow::Borrowed("Look at the status and fix the cause."));
                 }
+                _ if self.is_about_this_call() => match side {
+                    Side::Okta => BETWEEN_US_AND_OKTA,
+                    _ => {
+                        "If it lasts, check ANYPOINT_BASE_URL and every proxy or gateway between here and Anypoint."
+                    }
+                },
                 (StatusCode::FORBIDDEN, Side::Okta) => {
                     "Give the token's admin role, or the service app, the rights for this call."
                 }
@@ -284,6 +313,21 @@ impl CallError {
         Some(Cow::Owned(format!("{text} {COMES_BACK}")))
     }
 }
+
+/// Whether Okta refused because of the object: it is not in the right state, or the attribute is mapped or
+/// read-only (Okta, "Error codes").
+pub(super) fn is_about_state(code: &str) -> bool {
+    matches!(code, "E0000038" | "E0000075" | "E0000111")
+}
+
+/// Whether Okta will take the same call soon: a user that is still activating, a conflict, a running
+/// reconciliation (Okta, "Error codes").
+pub(super) fn is_busy(code: &str) -> bool {
+    matches!(code, "E0000112" | "E0000195" | "E0000239")
+}
+
+const BETWEEN_US_AND_OKTA: &str =
+    "If it lasts, check OKTA_ORG_URL and every proxy or gateway between here and Okta.";
 
 /// What follows when the surroundings are well again.
 const COMES_BACK: &str = "Changes come back by themselves when it works.";

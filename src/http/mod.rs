@@ -11,22 +11,26 @@
 
 mod call;
 mod error;
+mod finality;
 mod gate;
 mod hints;
 mod link;
 mod listed;
 mod network;
+mod object;
 mod session;
 mod tls;
 mod transport;
 
 pub use call::{Answer, Call, Payload, Repeat, segment};
 pub use error::{CallError, CallErrorKind, if_found};
+pub use finality::Finality;
 pub(crate) use hints::parse_http_date;
 pub(crate) use link::next_link;
 pub use listed::{Entry, Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
+pub(crate) use object::{Shown, another_object, not_as_written};
 pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
 
 pub use transport::{HttpClient, Signer};

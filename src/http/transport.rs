@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::call::{Answer, Call, Payload, Repeat};
 use super::error::{CallError, CallErrorKind};
+use super::finality::Finality;
 use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for, quota, until_the_minute_ends};
 use super::network::Network;
@@ -228,7 +229,12 @@ impl HttpClient {
         if status == StatusCode::NOT_FOUND && !is_the_services(call.side, code.as_deref(), &body) {
             return Err(call.error(CallErrorKind::NotTheServices404));
         }
-        let mut error = call.error(CallErrorKind::Status { status, code });
+        let finality = Finality::of(call, status, &body);
+        let mut error = call.error(CallErrorKind::Status {
+            status,
+            code,
+            finality,
+        });
         if error.is_transient() {
             error.retry_after = pause_asked_for(status, &headers, self.clock.now_ms());
         }

@@ -66,7 +66,13 @@ pub enum Assignment {
 }
 
 impl AppUser {
-    /// The username in the app.
+    /// Whether the answer says what the username in the app is, be it an empty one.
+    pub fn shows_username(&self) -> bool {
+        let credentials = self.credentials.as_ref();
+        credentials.is_some_and(|credentials| credentials.user_name.is_some())
+    }
+
+    /// The username in the app; `None` when it is empty, or when the answer does not say.
     pub fn username(&self) -> Option<&str> {
         self.credentials
             .as_ref()?
@@ -94,9 +100,10 @@ impl AppUser {
         }
     }
 
-    /// The user, when the answer carried it.
+    /// The user, when the answer carried it. Another user is none.
     pub fn user(&self) -> Option<&User> {
-        self.embedded.as_ref()?.user.as_ref()
+        let user = self.embedded.as_ref()?.user.as_ref()?;
+        (user.id == self.id).then_some(user)
     }
 
     /// Whether the user is assigned. Apps with a stored credential keep the app user after the
@@ -143,11 +150,8 @@ impl Okta {
             segment(app.as_str()),
             segment(user.as_str())
         );
-        self.read(
-            &self.call("read the app user", Method::GET, &path, &[]),
-            deadline,
-        )
-        .await
+        let call = self.call("read the app user", Method::GET, &path, &[]);
+        self.read_object(&call, user.as_str(), deadline).await
     }
 
     /// All assignments, each with its user, 500 a page. Of both profiles, only the names, addresses and
@@ -212,7 +216,11 @@ impl Okta {
         let query = [("limit", "200"), ("expand", "group")];
         let call = self.call("list the app's groups", Method::GET, &path, &query);
         let groups: Listed<AppGroup> = self.read_list(call, deadline).await?;
-        Ok(groups.map(|group| (group.id, group.embedded.and_then(|embedded| embedded.group))))
+        Ok(groups.map(|app_group| {
+            let group = app_group.embedded.and_then(|embedded| embedded.group);
+            let group = group.filter(|group| group.id == app_group.id);
+            (app_group.id, group)
+        }))
     }
 
     /// Whether a group is assigned to the app.
@@ -228,10 +236,8 @@ impl Okta {
             segment(group.as_str())
         );
         let call = self.call("read the app's group", Method::GET, &path, &[]);
-        Ok(self
-            .read::<serde_json::Value>(&call, deadline)
-            .await?
-            .is_some())
+        let found: Option<AppGroup> = self.read_object(&call, group.as_str(), deadline).await?;
+        Ok(found.is_some())
     }
 
     /// Assigns a user to the app under `username`. Gives the assignment as Okta made it, when the
@@ -252,6 +258,8 @@ impl Okta {
                 "credentials": {"userName": username},
             }));
         let answer = self.send(&call, deadline).await?;
+        let shown = answer.shown();
+        shown.check_id(&call, AppUser::ID, user.as_str())?;
         Ok(serde_json::from_slice(&answer.body).ok())
     }
 }

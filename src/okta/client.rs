@@ -88,7 +88,7 @@ impl Okta {
     /// Signs and sends a call.
     pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
         let answer = self.session.send(call, deadline).await;
-        answer.map_err(|error| match (error.status(), error.code()) {
+        let answer = answer.map_err(|error| match (error.status(), error.code()) {
             (Some(StatusCode::UNAUTHORIZED), Some("E0000015")) => {
                 call.error(CallErrorKind::SignIn {
                     cause: "Okta has no permission or feature for this (E0000015)".to_owned(),
@@ -104,10 +104,25 @@ impl Okta {
                 call.error(CallErrorKind::Unauthorized(code))
             }
             _ => error,
-        })
+        })?;
+        if call.method != Method::GET {
+            answer.check_written(call)?;
+        }
+        Ok(answer)
     }
 
-    /// Reads one object; `None` when it does not exist.
+    /// Reads the object with this id; `None` when it does not exist.
+    pub(super) async fn read_object<T: Entry>(
+        &self,
+        call: &Call,
+        id: &str,
+        deadline: Deadline,
+    ) -> Result<Option<T>, CallError> {
+        let answer = if_found(self.send(call, deadline).await)?;
+        answer.map(|answer| answer.object(call, id)).transpose()
+    }
+
+    /// Reads one object whose id is not known; `None` when it does not exist.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         call: &Call,

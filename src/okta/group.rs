@@ -83,11 +83,8 @@ impl Okta {
         deadline: Deadline,
     ) -> Result<Option<Group>, CallError> {
         let path = format!("/api/v1/groups/{}", segment(group.as_str()));
-        self.read(
-            &self.call("read the group", Method::GET, &path, &[]),
-            deadline,
-        )
-        .await
+        let call = self.call("read the group", Method::GET, &path, &[]);
+        self.read_object(&call, group.as_str(), deadline).await
     }
 
     /// All groups of the org, 200 a page.

@@ -158,7 +158,7 @@ impl Okta {
         let call = self
             .call("update the event hook", Method::PUT, &path, &[])
             .json(body(spec, Some(hook)));
-        self.send(&call, deadline).await?.json(&call)
+        self.send(&call, deadline).await?.object(&call, &hook.id)
     }
 
     /// Switches a hook on.
@@ -210,7 +210,7 @@ impl Okta {
         let call = self
             .call(operation, Method::POST, &path, &[])
             .json(json!({}));
-        self.send(&call, deadline).await?.json(&call)
+        self.send(&call, deadline).await?.object(&call, id)
     }
 }
 

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, segment};
+use crate::http::{CallError, Entry, segment};
 use crate::ids::OktaAppId;
 
 /// The app instance. Source of shape: Okta API, "Applications".
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct App {
+    id: OktaAppId,
     /// The label an administrator gave it.
     #[serde(default)]
     pub label: Option<String>,
@@ -52,15 +53,19 @@ impl Readable {
     }
 }
 
+impl Entry for App {
+    const ID: &'static str = "id";
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
 impl Okta {
     /// The app instance; `None` when there is none.
     pub async fn app(&self, app: &OktaAppId, deadline: Deadline) -> Result<Option<App>, CallError> {
         let path = format!("/api/v1/apps/{}", segment(app.as_str()));
-        self.read(
-            &self.call("read the app", Method::GET, &path, &[]),
-            deadline,
-        )
-        .await
+        let call = self.call("read the app", Method::GET, &path, &[]);
+        self.read_object(&call, app.as_str(), deadline).await
     }
 
     /// Up to `most` assignments of the app; a sample, not the list.

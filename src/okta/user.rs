@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::Okta;
 use super::profile::{Profile, Source};
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, segment};
+use crate::http::{Call, CallError, Entry, another_object, not_as_written, segment};
 use crate::ids::OktaUserId;
 
 /// Where a user stands in Okta.
@@ -88,7 +88,8 @@ impl Okta {
         user: &OktaUserId,
         deadline: Deadline,
     ) -> Result<Option<User>, CallError> {
-        self.user_by_key(user.as_str(), deadline).await
+        let call = self.user_call(user.as_str());
+        self.read_object(&call, user.as_str(), deadline).await
     }
 
     /// Reads a user by login; `None` when there is none.
@@ -101,7 +102,7 @@ impl Okta {
         if login.trim().is_empty() {
             return Ok(None);
         }
-        self.user_by_key(login, deadline).await
+        self.read(&self.user_call(login), deadline).await
     }
 
     /// The users with that primary e-mail address.
@@ -122,13 +123,9 @@ impl Okta {
         self.read_list(call, deadline).await?.whole()
     }
 
-    async fn user_by_key(&self, key: &str, deadline: Deadline) -> Result<Option<User>, CallError> {
+    fn user_call(&self, key: &str) -> Call {
         let path = format!("/api/v1/users/{}", segment(key));
-        self.read(
-            &self.call("read the user", Method::GET, &path, &[]),
-            deadline,
-        )
-        .await
+        self.call("read the user", Method::GET, &path, &[])
     }
 
     /// Creates a user in the state `STAGED` (`activate=false`).
@@ -151,7 +148,10 @@ impl Okta {
                 "lastName": new.last_name,
             }}));
         let answer = self.send(&call, deadline).await?;
-        answer.json(&call)
+        match answer.shown().inner("profile").text("login") {
+            Some(other) if !other.eq_ignore_ascii_case(&new.login) => Err(another_object(&call)),
+            _ => answer.json(&call),
+        }
     }
 
     /// Changes first and last name, where one is given; other attributes are kept (a partial update).
@@ -170,7 +170,17 @@ impl Okta {
         let call = self
             .call("update the user's names", Method::POST, &path, &[])
             .json(json!({"profile": profile}));
-        self.send(&call, deadline).await.map(|_| ())
+        let shown = self.send(&call, deadline).await?.shown();
+        shown.check_id(&call, User::ID, user.as_str())?;
+        let shown = shown.inner("profile");
+        let mut others = Vec::new();
+        for (key, value) in [("firstName", first_name), ("lastName", last_name)] {
+            others.extend((!shown.agrees(key, value)).then_some(key));
+        }
+        match others.is_empty() {
+            true => Ok(()),
+            false => Err(not_as_written(&call, &others)),
+        }
     }
 }
 

@@ -103,7 +103,8 @@ pub fn standing(
 /// What Anypoint should hold for a user.
 ///
 /// # Errors
-/// Permanent, when the app username is missing or against the username policy.
+/// Permanent, when the app username is empty or against the username policy; retryable, when the answer
+/// does not say what it is.
 pub fn wanted(
     user: Option<&User>,
     app_user: Option<&AppUser>,
@@ -120,14 +121,7 @@ pub fn wanted(
     let (Some(user), Some(app_user)) = (user, app_user) else {
         return Ok(Wanted::Nothing(Unwanted::NoUser));
     };
-    let username = app_user.username().ok_or_else(|| {
-        Failure::permanent(
-            Side::Okta,
-            "the app user has no username.",
-            "Set the application username of the app, or of this user, in Okta.",
-        )
-        .because(Cause::UsernameInvalid)
-    })?;
+    let username = app_user.username().ok_or_else(|| no_username(app_user))?;
     let taken = |target| {
         let taken = policy.attributes.take(target, user, Some(app_user))?;
         Some(taken.value.to_owned())
@@ -139,6 +133,23 @@ pub fn wanted(
         email: user.email().map(str::to_owned),
         phone: taken(Target::Phone),
     }))
+}
+
+/// An empty username is what Okta says. A missing one is not: the next answer may have it.
+fn no_username(app_user: &AppUser) -> Failure {
+    let failure = if app_user.shows_username() {
+        Failure::permanent(
+            Side::Okta,
+            "the app user has no username.",
+            "Set the application username of the app, or of this user, in Okta.",
+        )
+    } else {
+        Failure::retryable(Side::Okta, "the app user came without a username.").advising(
+            "If it lasts, set the application username of the app, or of this user, in Okta. Changes come \
+             back by themselves when it works.",
+        )
+    };
+    failure.because(Cause::UsernameInvalid)
 }
 
 /// What a group's team has to do with one of the group's members.
@@ -303,15 +314,30 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_app_username_is_a_permanent_failure_only_when_it_matters() {
-        let nameless: AppUser =
-            serde_json::from_value(json!({"id": "00u1", "credentials": null})).unwrap();
+    fn an_empty_app_username_is_permanent_and_a_missing_one_is_not() {
         let policy = Policy::default();
-        assert!(
-            !wanted(Some(&user("ACTIVE")), Some(&nameless), &policy)
-                .unwrap_err()
-                .is_retryable()
-        );
-        assert!(wanted(Some(&user("DEPROVISIONED")), Some(&nameless), &policy).is_ok());
+        for (credentials, is_retryable) in [
+            (json!(null), true),
+            (json!({}), true),
+            (json!({"userName": null}), true),
+            (json!({"userName": ""}), false),
+            (json!({"userName": "  "}), false),
+            (json!({"userName": "not valid"}), false),
+        ] {
+            let app_user = json!({"id": "00u1", "credentials": credentials});
+            let app_user: AppUser = serde_json::from_value(app_user).unwrap();
+            let failure = wanted(Some(&user("ACTIVE")), Some(&app_user), &policy).unwrap_err();
+            let found = (failure.is_retryable(), failure.cause);
+            assert_eq!(
+                found,
+                (is_retryable, Cause::UsernameInvalid),
+                "{app_user:?}"
+            );
+            // It matters only to those who are to have an account.
+            assert!(wanted(Some(&user("DEPROVISIONED")), Some(&app_user), &policy).is_ok());
+        }
+        let missing: AppUser = serde_json::from_value(json!({"id": "00u1"})).unwrap();
+        let failure = wanted(Some(&user("ACTIVE")), Some(&missing), &policy).unwrap_err();
+        assert!(failure.is_retryable(), "{failure}");
     }
 }

@@ -7,7 +7,7 @@ use super::look::UserKnown;
 use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_name};
 use super::view::{Membership, UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
-use crate::failure::{Cause, Class, Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Conclusion, Leased, SUBJECT_WAIT, lease_within};
 use crate::provision::brake::Held;
@@ -241,7 +241,7 @@ impl Work<'_> {
         {
             // Without the mail the account is whole, only less convenient; a failure that stays must not
             // keep the person from their teams.
-            Err(error) if error.class() == Class::Permanent || error.is_refusal() => {
+            Err(error) if error.is_about_this_call() || error.is_refusal() => {
                 tracing::warn!(
                     subject = self.lease.subject(),
                     "Anypoint refused the reset mail; `okta-anypoint reset-email` asks again: {error}"

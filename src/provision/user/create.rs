@@ -27,7 +27,8 @@ const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 /// What became of one attempt.
 enum Attempt {
     Created(AccountId),
-    NameTaken,
+    /// Somebody has the name, or a gateway says so.
+    NameTaken(CallError),
     /// Anypoint was asked too much and created nothing.
     TooMany(Failure),
     /// Whether an account was created is not known.
@@ -55,7 +56,7 @@ impl Work<'_> {
                     }
                     tokio::time::sleep(pause).await;
                 }
-                Attempt::NameTaken => {
+                Attempt::NameTaken(conflict) => {
                     let found = self.account_of(person).await?;
                     // Nobody else creates accounts for this user: after an attempt that said nothing, it
                     // is that attempt's.
@@ -81,7 +82,10 @@ impl Work<'_> {
                             if !anypoint.shows_accounts(self.look.deadline).await? {
                                 return Err(accounts_hidden());
                             }
-                            return Err(name_taken());
+                            return Err(match conflict.class() {
+                                Class::Permanent => name_taken(),
+                                Class::Retryable => conflict.into(),
+                            });
                         }
                     }
                 }
@@ -139,7 +143,9 @@ impl Work<'_> {
                     Failure::retryable(Side::Anypoint, "the new account does not show yet")
                 })
             }
-            Err(error) if error.is_conflict() => Ok(Attempt::NameTaken),
+            Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
+                Ok(Attempt::NameTaken(error))
+            }
             // Asking again soon would not change it. The intent stays for what an earlier attempt did.
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {
@@ -147,6 +153,7 @@ impl Work<'_> {
                 self.keep_memory();
                 Err(error.into())
             }
+            Err(error) if error.is_about_this_call() => Err(error.into()),
             Err(error) if error.status() == Some(StatusCode::TOO_MANY_REQUESTS) => {
                 Ok(Attempt::TooMany(error.into()))
             }

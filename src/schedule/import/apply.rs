@@ -15,7 +15,7 @@ use super::pair::OTHER_USERNAME;
 use super::{Work, action};
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
-use crate::failure::{Cause, Class, Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{
@@ -48,7 +48,7 @@ impl From<CallError> for Halt {
     fn from(error: CallError) -> Self {
         if error.is_refusal() {
             Self::Refused(error.into())
-        } else if error.class() == Class::Permanent || error.is_not_found() {
+        } else if error.is_about_the_object() || error.is_not_found() {
             Self::Problem(error.into())
         } else {
             Self::Stop(error.into())

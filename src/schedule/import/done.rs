@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::Work;
-use crate::failure::Class;
 use crate::http::CallError;
 use crate::ledger::{AuditEntry, Lease};
 
@@ -49,7 +48,7 @@ impl<'w> Done<'w> {
 
     /// Notes a write that may have been done: its answer is missing.
     pub(super) fn doubt(&mut self, action: &'static str, id: impl ToString, error: &CallError) {
-        if error.class() == Class::Retryable && !error.is_refusal() {
+        if !error.is_about_this_call() && !error.is_refusal() {
             self.unanswered(action, id);
         }
     }

@@ -36,7 +36,7 @@ use super::task::Mode;
 use crate::anypoint::Account;
 use crate::counted::counted;
 use crate::deadline::Deadline;
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::Lease;
 use crate::okta::User;
@@ -265,7 +265,7 @@ impl Scheduler {
                     self.check_okta(deadline).await?;
                     Ok(Err(error.into()))
                 }
-                Err(error) if error.class() == Class::Permanent => Ok(Err(error.into())),
+                Err(error) if error.is_about_this_call() => Ok(Err(error.into())),
                 Err(error) => Err(Failure::from(error)),
             }
         };

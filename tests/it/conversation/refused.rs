@@ -132,7 +132,8 @@ async fn a_membership_that_is_refused_for_good_is_written_once() {
         if team_is_there {
             assert_eq!(world.deliver(&pushed).await, 204);
         }
-        let refused = Fault::status("/members", 400, "{}").on(Method::PATCH);
+        let own = r#"{"status":400,"message":"no"}"#;
+        let refused = Fault::status("/members", 400, own).on(Method::PATCH);
         world.anypoint.traffic().inject(refused);
         let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
         assert_eq!(world.deliver(&events).await, 204);

@@ -2,6 +2,8 @@
 
 mod absences;
 mod lists;
+mod objects;
+mod odd;
 mod refusals;
 mod throttling;
 mod values;

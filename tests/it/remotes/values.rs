@@ -38,7 +38,8 @@ async fn other_refused_values_are_told() {
     let ann = world.user("ann");
     let phone = [("mobilePhone", "+49 30 12".into())];
     world.okta_does(|okta| okta.update_profile(&ann, &phone));
-    let refused = Fault::status("/users", 400, "{}").on(Method::POST);
+    let own = r#"{"status":400,"message":"no"}"#;
+    let refused = Fault::status("/users", 400, own).on(Method::POST);
     let fault = world.anypoint.traffic().inject(refused);
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
     assert_eq!(world.deliver(&events).await, 204);

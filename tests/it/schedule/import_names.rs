@@ -37,6 +37,30 @@ fn change_in_okta(stage: &Stage, user: &str, first: &str) {
         .unwrap();
 }
 
+/// Okta takes the call and keeps the name it has: that is this person's problem.
+#[tokio::test]
+async fn a_name_that_okta_does_not_take_stops_nobody_else() {
+    let (stage, user, account) = imported().await;
+    change_in_anypoint(&stage, &account, "Anna");
+    stage.native("ben");
+    let kept = json!({"id": user, "profile": {"firstName": "ann"}}).to_string();
+    let path = format!("/api/v1/users/{user}");
+    let kept = Fault::status(&path, 200, &kept).on(http::Method::POST);
+    let fault = stage.okta.traffic().inject(kept);
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(stage.okta.traffic().fired(fault), 1);
+    assert_eq!((summary.count("refused"), summary.count("linked")), (1, 1));
+    assert!(summary.problems[0].text.contains("firstName"));
+    assert_eq!(names(&stage, &user, &account).await, ["ann", "Anna", "ann"]);
+    stage.okta.traffic().remove_fault(fault);
+    rest(&stage).await;
+    assert_eq!(
+        names(&stage, &user, &account).await,
+        ["Anna", "Anna", "Anna"]
+    );
+    stage.end();
+}
+
 /// First names in Okta, in Anypoint, and as agreed.
 async fn names(stage: &Stage, user: &str, account: &str) -> [String; 3] {
     let agreed = stage.link(user).await.unwrap().agreed.unwrap();

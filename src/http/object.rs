@@ -1,0 +1,173 @@
+//! One object in an answer: whether it is the one that was asked for, and whether it shows what was written.
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::call::{Answer, Call};
+use super::error::{CallError, CallErrorKind};
+use super::listed::Entry;
+
+impl Answer {
+    /// Reads the object with this id.
+    ///
+    /// # Errors
+    /// When the body cannot be read, or holds another object.
+    pub(crate) fn object<T: Entry>(&self, call: &Call, id: &str) -> Result<T, CallError> {
+        let object: T = self.json(call)?;
+        if object.id() == id {
+            return Ok(object);
+        }
+        Err(another_object(call))
+    }
+
+    /// Makes sure that the answer to a write can be the service's: it is empty, or JSON. A sign-in page is
+    /// neither.
+    ///
+    /// # Errors
+    /// When the body is something else: the write may not have been made.
+    pub(crate) fn check_written(&self, call: &Call) -> Result<(), CallError> {
+        if self.body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.json::<IgnoredAny>(call).map(|_| ())
+    }
+
+    /// What the answer to a write shows of the object. An empty answer shows nothing.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown(serde_json::from_slice(&self.body).unwrap_or_default())
+    }
+}
+
+/// What the answer to a write shows of the object that was written. What it does not show agrees with
+/// everything.
+pub(crate) struct Shown(Map<String, Value>);
+
+impl Shown {
+    /// An attribute, when the answer has it as a text.
+    pub(crate) fn text(&self, attribute: &str) -> Option<&str> {
+        self.0.get(attribute)?.as_str()
+    }
+
+    /// An attribute, when the answer has it as yes or no.
+    pub(crate) fn flag(&self, attribute: &str) -> Option<bool> {
+        self.0.get(attribute)?.as_bool()
+    }
+
+    /// The attributes of an attribute.
+    pub(crate) fn inner(&self, attribute: &str) -> Shown {
+        let inner = self.0.get(attribute).and_then(Value::as_object);
+        Shown(inner.cloned().unwrap_or_default())
+    }
+
+    /// Whether a text is the one that was written. White space does not count.
+    pub(crate) fn agrees(&self, attribute: &str, written: Option<&str>) -> bool {
+        let (Some(shown), Some(written)) = (self.text(attribute), written) else {
+            return true;
+        };
+        shown.split_whitespace().eq(written.split_whitespace())
+    }
+
+    /// Makes sure that the answer is about the object with this id.
+    ///
+    /// # Errors
+    /// When it shows another id.
+    pub(crate) fn check_id(&self, call: &Call, attribute: &str, id: &str) -> Result<(), CallError> {
+        match self.text(attribute) {
+            Some(shown) if shown != id => Err(another_object(call)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The error of an answer about another object than the one asked for.
+pub(crate) fn another_object(call: &Call) -> CallError {
+    let what = "another object than the one asked for".to_owned();
+    call.error(CallErrorKind::Unreadable(what))
+}
+
+/// The error of an answer to a write that shows other values than the written ones.
+pub(crate) fn not_as_written(call: &Call, attributes: &[&str]) -> CallError {
+    let what = format!(
+        "it does not show what was written: {}",
+        attributes.join(", ")
+    );
+    call.error(CallErrorKind::Unreadable(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method, StatusCode};
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::failure::{Cause, Class, Side};
+
+    #[derive(Debug, Deserialize)]
+    struct Thing {
+        id: String,
+    }
+
+    impl Entry for Thing {
+        const ID: &'static str = "id";
+        fn id(&self) -> &str {
+            &self.id
+        }
+    }
+
+    fn call() -> Call {
+        let url = "https://acme.okta.com/".parse().unwrap();
+        Call::new(Side::Okta, "test", Method::GET, url)
+    }
+
+    fn answer(body: &str) -> Answer {
+        Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn only_the_object_that_was_asked_for_is_read() {
+        let read = |body: &str| answer(body).object::<Thing>(&call(), "00u1");
+        assert_eq!(read(r#"{"id":"00u1"}"#).unwrap().id, "00u1");
+        for body in [
+            r#"{"id":"00u2"}"#,
+            r#"{"id":"00U1"}"#,
+            r#"{"id":"00u1 "}"#,
+            "{}",
+            "[]",
+            "null",
+            "",
+        ] {
+            let error = read(body).unwrap_err();
+            let found = (error.class(), error.cause());
+            assert_eq!(found, (Class::Retryable, Cause::Unreadable), "{body}");
+            assert!(!error.to_string().contains("00u2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_a_write_is_empty_or_json() {
+        for body in ["", " \n", "{}", "null", "[]", r#""x""#] {
+            answer(body).check_written(&call()).unwrap();
+        }
+        for body in ["<html>Sign in</html>", "OK", "{", r#"{"a":1} x"#] {
+            let error = answer(body).check_written(&call()).unwrap_err();
+            assert!(error.is_unreadable(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_agrees() {
+        for body in ["", "[]", "null", "{}", r#"{"id":null,"name":7}"#] {
+            let shown = answer(body).shown();
+            assert!(shown.agrees("name", Some("Ann")), "{body}");
+            shown.check_id(&call(), "id", "00u1").unwrap();
+        }
+        let shown = answer(r#"{"id":"00u2","name":"Ann  Lee "}"#).shown();
+        assert!(shown.agrees("name", Some("Ann Lee")) && shown.agrees("name", None));
+        assert!(!shown.agrees("name", Some("Anna Lee")));
+        assert!(shown.check_id(&call(), "id", "00u1").is_err());
+    }
+}

@@ -1,0 +1,211 @@
+//! One odd 4xx puts no work aside for good: permanent is only what the service itself refuses of a write.
+
+use std::time::Duration;
+
+use http::Method;
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Class;
+use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::okta::LogEvent;
+use okta_anypoint::simulator::traffic::{Fault, Traffic};
+
+use crate::world::{APP, World};
+
+const ODD: [u16; 17] = [
+    400, 402, 405, 406, 408, 409, 410, 411, 413, 415, 418, 421, 422, 423, 425, 451, 499,
+];
+const GATEWAY: &str = "<html>400 Bad Request</html>";
+/// Anypoint's own refusals, of its validation and of a business rule.
+const OWN: [&str; 2] = [
+    r#"{"errors":[{"type":"json","keyword":"pattern","dataPath":".firstName","message":"no"}]}"#,
+    r#"{"status":400,"message":"no"}"#,
+];
+
+/// Delivers events while one call is answered oddly: they end done, at once or when they come back.
+async fn survives(world: &World, traffic: &Traffic, odd: Fault, events: &[LogEvent]) {
+    let what = format!("{odd:?}");
+    let fault = traffic.inject(odd.once());
+    if world.deliver(events).await != 204 {
+        let record = world.record(&events[0]).await;
+        let kept = (record.status, record.error_class);
+        assert_eq!(kept, (Status::Failed, Some(Class::Retryable)), "{what}");
+        assert_eq!(world.deliver(events).await, 204, "{what}");
+    }
+    assert_eq!(traffic.fired(fault), 1, "{what}");
+    for event in events {
+        let record = world.record(event).await;
+        assert_eq!(record.status, Status::Done, "{what} {:?}", record.error);
+    }
+}
+
+/// Before: `failed permanent value_refused`, and the account stayed as it was for good.
+#[tokio::test]
+async fn an_odd_status_of_a_read_or_a_write_passes() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let account = world.account_id("ann");
+    let (okta, anypoint) = (world.okta.traffic(), world.anypoint.traffic());
+    for code in ODD {
+        for body in ["", GATEWAY] {
+            let odd = Fault::status("/api/v1/users/*", code, body).about(&ann);
+            let events = world.okta_does(|okta| okta.suspend(&ann));
+            survives(&world, okta, odd, &events).await;
+            assert_eq!(world.account("ann"), "ann Example - disabled", "{code}");
+
+            let odd = Fault::status("", code, body)
+                .about(&account)
+                .on(Method::GET);
+            let events = world.okta_does(|okta| okta.unsuspend(&ann));
+            survives(&world, anypoint, odd, &events).await;
+            assert_eq!(world.account("ann"), "ann Example - enabled", "{code}");
+
+            let odd = Fault::status("", code, body)
+                .about(&account)
+                .on(Method::PUT);
+            let events = world.okta_does(|okta| okta.suspend(&ann));
+            survives(&world, anypoint, odd, &events).await;
+            assert_eq!(world.account("ann"), "ann Example - disabled", "{code}");
+            world.when(|okta| okta.unsuspend(&ann)).await;
+            assert_eq!(world.team("Devs"), "ann", "{code}");
+        }
+    }
+    world.done();
+}
+
+/// Before: permanent; and a 409 to a removal was taken for "not a member".
+#[tokio::test]
+async fn an_odd_status_of_a_membership_passes() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    let anypoint = world.anypoint.traffic();
+    for (code, body) in [
+        (400, GATEWAY),
+        (400, ""),
+        (405, ""),
+        (409, ""),
+        (409, r#"{"message":"conflict"}"#),
+        (409, OWN[0]),
+    ] {
+        let odd = Fault::status("/members", code, body).on(Method::PATCH);
+        let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
+        survives(&world, anypoint, odd, &events).await;
+        assert_eq!(world.team("Devs"), "ann", "{code} {body}");
+
+        let odd = Fault::status("/members", code, body).on(Method::DELETE);
+        let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
+        survives(&world, anypoint, odd, &events).await;
+        assert_eq!(world.team("Devs"), "", "{code} {body}");
+    }
+    world.done();
+}
+
+/// Before: `username_taken`, for good.
+#[tokio::test]
+async fn an_odd_status_of_a_creation_passes() {
+    let world = World::new().await;
+    let anypoint = world.anypoint.traffic();
+    for code in ODD {
+        let name = format!("user{code}");
+        let user = world.user(&name);
+        let odd = Fault::status("/users", code, GATEWAY).on(Method::POST);
+        let events = world.okta_does(|okta| okta.assign(APP, &user));
+        survives(&world, anypoint, odd, &events).await;
+        let account = format!("{name} Example - enabled");
+        assert_eq!(world.account(&name), account);
+        let odd = Fault::status("/teams", code, GATEWAY).on(Method::POST);
+        let group = world.okta.world().create_group(&name).unwrap().id;
+        let events = world.okta_does(|okta| okta.assign_group(APP, &group));
+        survives(&world, anypoint, odd, &events).await;
+        assert_eq!(world.team(&name), "");
+    }
+    world.done();
+}
+
+/// What is optional is not given up for one odd answer either.
+#[tokio::test]
+async fn an_odd_status_costs_neither_phone_nor_mail() {
+    let world = World::new().await;
+    let anypoint = world.anypoint.traffic();
+    for code in [400, 405] {
+        let name = format!("user{code}");
+        let user = world.user(&name);
+        let phone = [("mobilePhone", "+49 30 12".into())];
+        world.okta_does(|okta| okta.update_profile(&user, &phone));
+        anypoint.inject(Fault::status("/recover/password", code, GATEWAY).once());
+        let odd = Fault::status("/users", code, GATEWAY).on(Method::POST);
+        let events = world.okta_does(|okta| okta.assign(APP, &user));
+        survives(&world, anypoint, odd, &events).await;
+        let account = format!("{name} Example +49 30 12 enabled");
+        assert_eq!(world.account(&name), account);
+
+        let odd = Fault::status("/users/", code, GATEWAY).on(Method::PUT);
+        let phone = [("mobilePhone", "+49 30 34".into())];
+        let events = world.okta_does(|okta| okta.update_profile(&user, &phone));
+        survives(&world, anypoint, odd, &events).await;
+        let account = format!("{name} Example +49 30 34 enabled");
+        assert_eq!(world.account(&name), account);
+    }
+    assert_eq!(world.anypoint().mails.len(), 2);
+    world.done();
+}
+
+/// Before: a 404 that passed was taken for "gone", and the team stayed.
+#[tokio::test]
+async fn a_404_of_a_removal_is_confirmed_by_a_read() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let traffic = world.anypoint.traffic();
+    let gone = || Fault::status("/teams/", 404, OWN[0]).on(Method::DELETE);
+    let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
+    survives(&world, traffic, gone(), &events).await;
+    assert_eq!(world.team("Devs"), "");
+
+    let team = world.team_link(&devs).await.unwrap().team_id;
+    let soon = || Deadline::within(Duration::from_secs(10));
+    let anypoint = &world.ports.anypoint;
+    traffic.inject(gone().once());
+    let deleted = anypoint.delete_team(&team, soon()).await;
+    assert!(deleted.unwrap_err().is_not_found());
+    anypoint.delete_team(&team, soon()).await.unwrap();
+    anypoint.delete_team(&team, soon()).await.unwrap();
+    world.done();
+}
+
+/// The opposite: the service itself refuses a value. A read has none.
+#[tokio::test]
+async fn the_services_own_refusal_of_a_value_is_permanent() {
+    for body in OWN {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let account = world.account_id("ann");
+        let refused = Fault::status("", 400, body).about(&account);
+        let fault = world.anypoint.traffic().inject(refused.on(Method::PUT));
+        let change = [("firstName", "Anna".into())];
+        let events = world.okta_does(|okta| okta.update_profile(&ann, &change));
+        assert_eq!(world.deliver(&events).await, 204);
+        let record = world.record(&events[0]).await;
+        let kept = (record.status, record.error_class);
+        assert_eq!(kept, (Status::Failed, Some(Class::Permanent)), "{body}");
+        assert_eq!(record.error_code.as_deref(), Some("value_refused"));
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+        world.anypoint.traffic().remove_fault(fault);
+
+        let refused = Fault::status("", 400, body).about(&account);
+        let fault = world.anypoint.traffic().inject(refused.on(Method::GET));
+        let events = world.hint(&ann);
+        assert_eq!(world.deliver(&events).await, 503);
+        let record = world.record(&events[0]).await;
+        assert_eq!(record.error_class, Some(Class::Retryable), "{body}");
+        assert_eq!(record.error_code.as_deref(), Some("rejected"));
+        world.anypoint.traffic().remove_fault(fault);
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.account("ann"), "Anna Example - enabled");
+        world.done();
+    }
+}
