@@ -228,6 +228,7 @@ impl Scheduler {
             }
         }
         let teams_left = self.teams_left(&all, gate).await?;
+        summary.problems.extend(gate.take_unread().problems());
         for work in &all {
             summary.add(work.count_name(), 1);
             let mut difference = work.describe();
