@@ -21,6 +21,7 @@ use crate::{names, table};
 #[command(after_long_help = "\
 With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
 \"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \
+\"unread\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}, \
 \"events\": [{\"id\", \"event_type\", \"status\", \"applied\", \"error\"}], \
 \"failure\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}}.
 
@@ -73,6 +74,7 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
         "link": explanation.link,
         "actions": explanation.plan.as_ref().ok(),
         "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
+        "unread": explanation.unread.as_ref().map(outlook::failure_json),
         "events": events,
         "failure": explanation.plan.as_ref().err().map(outlook::failure_json),
     }))?;
@@ -97,8 +99,7 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
         _ if explanation.excluded => {
             console.say(format!("  {}", Exclusions::in_words(&explanation.subject)))
         }
-        Ok(actions) if actions.is_empty() && !explanation.doubts.is_empty() => Ok(()),
-        Ok(actions) if actions.is_empty() => {
+        Ok(_) if explanation.is_in_sync() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
         }
         Ok(actions) => {
@@ -112,6 +113,9 @@ fn show(explanation: &Explanation, events: &[Record], console: &Console) -> Resu
     }?;
     for doubt in &explanation.doubts {
         console.say(format!("  {}", doubt_in_words(doubt)))?;
+    }
+    if let Some(failure) = &explanation.unread {
+        console.say(console.paint(Tone::Bad, format!("  {failure}")))?;
     }
     if events.is_empty() {
         return Ok(());

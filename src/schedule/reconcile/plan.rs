@@ -9,7 +9,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
     Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, TeamRemoval,
-    UserPlan, Wanted, action, plan_group, plan_team, plan_user, team_unread,
+    UserPlan, Wanted, action, plan_group, plan_team, plan_user, team_unread, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 
@@ -83,6 +83,12 @@ impl World<'_> {
             let is_held = self.held.contains(&Subject::User((*user).clone()));
             if is_held || self.conflicting.contains(*user) {
                 continue;
+            }
+            if let Ok(Wanted::Account(person)) = wanted
+                && let Some(failure) = unread_attributes(&person.unread)
+            {
+                let subject = Subject::User((*user).clone());
+                plan.problems.push(Problem::of(subject, &failure));
             }
             let planned = wanted.clone().and_then(|wanted| {
                 let intended = intended.get(*user).map(String::as_str);
