@@ -11,7 +11,10 @@ use crate::http::Listed;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Record, Status};
 use crate::okta::{AppUser, Assignment, Group};
-use crate::provision::{Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Step};
+use crate::provision::{
+    Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Step, UserView, Wanted,
+    unread_attributes,
+};
 use crate::store::{TeamLink, UserLink};
 
 /// What is known of one side, by name.
@@ -60,6 +63,8 @@ pub struct Explanation {
     pub plan: Result<Vec<Planned>, Failure>,
     /// What Okta did not show, and what is not believed yet.
     pub doubts: Vec<Doubt>,
+    /// What is wrong with values of the profile that are no texts.
+    pub unread: Option<Failure>,
 }
 
 impl Explanation {
@@ -80,7 +85,8 @@ impl Explanation {
 
     /// Whether nothing would follow and nothing is in doubt.
     pub fn is_in_sync(&self) -> bool {
-        !self.excluded && self.doubts.is_empty() && self.plan.as_ref().is_ok_and(Vec::is_empty)
+        let is_certain = self.doubts.is_empty() && self.unread.is_none();
+        !self.excluded && is_certain && self.plan.as_ref().is_ok_and(Vec::is_empty)
     }
 }
 
@@ -108,6 +114,7 @@ async fn of_excluded(ports: &Ports, subject: Subject) -> Result<Explanation, Fai
         link,
         plan: Ok(Vec::new()),
         doubts: Vec::new(),
+        unread: None,
     })
 }
 
@@ -168,8 +175,16 @@ async fn of_user(
         anypoint,
         link: user_link(link.as_ref()),
         doubts: preview.doubts(),
+        unread: preview.view.as_ref().and_then(unread_values),
         plan: preview.plan.map(|plan| Planned::from_steps(&plan.steps())),
     })
+}
+
+fn unread_values(view: &UserView) -> Option<Failure> {
+    match &view.wanted {
+        Wanted::Account(person) => unread_attributes(&person.unread),
+        Wanted::Nothing(_) | Wanted::Excluded => None,
+    }
 }
 
 /// Groups with their names; of one that cannot be read, the id.
@@ -254,6 +269,7 @@ async fn of_group(
         anypoint,
         link: json!(preview.view.link),
         doubts: preview.doubts(),
+        unread: None,
         plan: preview.steps.map(|steps| Planned::from_steps(&steps)),
     })
 }

@@ -87,6 +87,11 @@ impl AppUser {
         self.profile.get(name.as_str())
     }
 
+    /// Whether an attribute of the app profile holds something that is no text.
+    pub fn is_unread(&self, name: &AttributeName) -> bool {
+        self.profile.is_unread(name.as_str())
+    }
+
     /// Forgets the attributes that nobody asked for: lists hold many people.
     fn keep(&mut self, kept: &[&Source]) {
         self.profile.keep(|name| {

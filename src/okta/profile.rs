@@ -86,13 +86,18 @@ pub(super) fn said(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-/// Attributes that hold a text.
+/// Attributes that hold something: their texts, `None` where it is no text.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub(super) struct Texts(BTreeMap<String, String>);
+pub(super) struct Texts(BTreeMap<String, Option<String>>);
 
 impl Texts {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        said(self.0.get(name)?)
+        said(self.0.get(name)?.as_deref()?)
+    }
+
+    /// Whether an attribute holds something that is no text.
+    pub(super) fn is_unread(&self, name: &str) -> bool {
+        matches!(self.0.get(name), Some(None))
     }
 
     /// Forgets the others.
@@ -106,12 +111,13 @@ impl<'de> Deserialize<'de> for Texts {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let attributes: BTreeMap<String, Box<RawValue>> =
             serde_json::from_str(raw.get()).unwrap_or_default();
-        let texts = attributes.into_iter().filter_map(|(name, raw)| {
-            let Held::Text(text) = held(&raw) else {
-                return None;
-            };
-            Some((name, text))
-        });
+        let texts = attributes
+            .into_iter()
+            .filter_map(|(name, raw)| match held(&raw) {
+                Held::Text(text) => Some((name, Some(text))),
+                Held::SomethingElse => Some((name, None)),
+                Held::Nothing => None,
+            });
         Ok(Self(texts.collect()))
     }
 }
@@ -134,7 +140,7 @@ pub struct Profile {
     pub primary_phone: Option<String>,
     /// The attributes that have a value of another kind.
     pub unread: Vec<&'static str>,
-    /// All other texts. Lists keep only those that were asked for.
+    /// All other attributes. Lists keep only those that were asked for.
     others: Texts,
 }
 
@@ -159,8 +165,9 @@ impl<'de> Visitor<'de> for ProfileVisitor {
             match (profile.known_mut(&name), held(&raw)) {
                 (Some((_, place)), Held::Text(text)) => *place = Some(text),
                 (Some((name, _)), Held::SomethingElse) => profile.unread.push(name),
-                (None, Held::Text(text)) => drop(profile.others.0.insert(name, text)),
-                (_, Held::Nothing) | (None, Held::SomethingElse) => {}
+                (None, Held::Text(text)) => drop(profile.others.0.insert(name, Some(text))),
+                (None, Held::SomethingElse) => drop(profile.others.0.insert(name, None)),
+                (_, Held::Nothing) => {}
             }
         }
         Ok(profile)
@@ -192,6 +199,11 @@ impl Profile {
             _ => return self.others.get(name),
         };
         known.as_deref().and_then(said)
+    }
+
+    /// Whether an attribute holds something that is no text.
+    pub fn is_unread(&self, name: &str) -> bool {
+        self.unread.contains(&name) || self.others.is_unread(name)
     }
 
     /// Forgets the attributes that `kept` does not name.
@@ -241,6 +253,8 @@ mod tests {
             "lastName", "title", "login", "huge", "lone", "list", "map", "yes", "none",
         ] {
             assert_eq!(profile.text(absent), None, "{absent}");
+            let is_there = !["title", "login", "none"].contains(&absent);
+            assert_eq!(profile.is_unread(absent), is_there, "{absent}");
         }
         let texts: Texts = serde_json::from_str(text).unwrap();
         assert_eq!(texts.get("firstName"), Some("Lin"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::failure::{Cause, Failure, Side};
 use crate::okta::{AppUser, Profile, Source, User};
 
 /// An attribute of an account that follows Okta.
@@ -39,7 +40,7 @@ impl Target {
 }
 
 /// Which attribute of which profile is asked first. What is not there, or is no text, is taken from the user's own
-/// profile, as everything is by default.
+/// profile, as everything is by default. An attribute there that is no text gives no value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attributes(BTreeMap<Target, Source>);
 
@@ -100,12 +101,41 @@ impl Attributes {
         app_user: Option<&'a AppUser>,
     ) -> Option<Taken<'a>> {
         self.mapped(target, &user.profile, app_user).or_else(|| {
-            target.base().iter().find_map(|name| {
-                let place = Place::Base(name);
-                let value = user.profile.text(name)?;
-                Some(Taken { value, place })
-            })
+            // Nothing stands in for a value that is there and could not be read.
+            let mut base = target.base().iter();
+            let name = base.find(|name| !is_missing(&user.profile, name))?;
+            let value = user.profile.text(name)?;
+            let place = Place::Base(name);
+            Some(Taken { value, place })
         })
+    }
+
+    /// The attributes that an account's values would be taken from, if they were texts.
+    pub fn unread(&self, user: &User, app_user: Option<&AppUser>) -> Vec<String> {
+        let mut found = Vec::new();
+        for target in Target::ALL {
+            if self.mapped(target, &user.profile, app_user).is_some() {
+                continue;
+            }
+            let is_unread = |source: &&Source| match source {
+                Source::App(name) => app_user.is_some_and(|app_user| app_user.is_unread(name)),
+                Source::User(name) => user.profile.is_unread(name.as_str()),
+            };
+            found.extend(self.source(target).filter(is_unread).map(Source::to_string));
+            let mut base = target.base().iter();
+            let first = base.find(|name| !is_missing(&user.profile, name));
+            let first = first.filter(|name| user.profile.is_unread(name));
+            found.extend(first.map(|name| Place::Base(name).to_string()));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Whether a target has no value because Okta's is no text.
+    pub fn is_unread(&self, target: Target, user: &User, app_user: Option<&AppUser>) -> bool {
+        let mut base = target.base().iter();
+        self.take(target, user, app_user).is_none() && base.any(|name| user.profile.is_unread(name))
     }
 
     fn mapped<'a>(
@@ -126,6 +156,24 @@ impl Attributes {
         };
         Some(Taken { value, place })
     }
+}
+
+fn is_missing(profile: &Profile, name: &str) -> bool {
+    profile.text(name).is_none() && !profile.is_unread(name)
+}
+
+/// What is wrong with a user of whom these attributes are no texts. Nothing, if there are none.
+pub fn unread_attributes(attributes: &[String]) -> Option<Failure> {
+    let failure = || {
+        let what = format!(
+            "the profile has values that are no texts: {}; they are not taken over",
+            attributes.join(", ")
+        );
+        Failure::retryable(Side::Okta, what)
+            .because(Cause::Unreadable)
+            .advising("Make each of them a text in Okta.")
+    };
+    (!attributes.is_empty()).then(failure)
 }
 
 #[cfg(test)]
@@ -194,6 +242,43 @@ mod tests {
         }
         let unassigned = taken(Target::FirstName, "app.givenName", None).unwrap();
         assert_eq!(unassigned.0, "Base");
+    }
+
+    #[test]
+    fn values_of_another_kind_are_named_if_they_would_count() {
+        let app_user = app_user();
+        let user = |profile| -> User {
+            let user = json!({"id": "00u1", "status": "ACTIVE", "profile": profile});
+            serde_json::from_value(user).unwrap()
+        };
+        let mut attributes = Attributes::default();
+        let odd = user(
+            json!({"firstName": 5, "lastName": null, "mobilePhone": ["1"],
+            "primaryPhone": "555-2", "nickName": {}}),
+        );
+        let named = ["user.firstName", "user.mobilePhone"];
+        assert_eq!(attributes.unread(&odd, Some(&app_user)), named);
+        for target in Target::ALL {
+            assert!(attributes.take(target, &odd, Some(&app_user)).is_none());
+            let is_unread = attributes.is_unread(target, &odd, Some(&app_user));
+            assert_eq!(is_unread, target != Target::LastName);
+        }
+        // A value that is not asked for does not matter.
+        let fine = user(json!({"mobilePhone": "555-1", "primaryPhone": 7, "email": 7}));
+        assert!(attributes.unread(&fine, None).is_empty());
+        // A mapped text comes first; where it is no text, the own profile stands in.
+        for (target, source) in [
+            (Target::FirstName, "app.givenName"),
+            (Target::LastName, "user.nickName"),
+            (Target::Phone, "app.mobile"),
+        ] {
+            assert!(attributes.insert(target, source.parse().unwrap()));
+        }
+        let named = ["app.mobile", "user.mobilePhone", "user.nickName"];
+        assert_eq!(attributes.unread(&odd, Some(&app_user)), named);
+        assert_eq!(attributes.unread(&fine, Some(&app_user)), ["app.mobile"]);
+        let taken = attributes.take(Target::Phone, &fine, Some(&app_user));
+        assert_eq!(taken.unwrap().value, "555-1");
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod team;
 mod user;
 mod wanted;
 
-pub use attributes::{Attributes, Place, Taken, Target};
+pub use attributes::{Attributes, Place, Taken, Target, unread_attributes};
 pub use brake::{Brake, Held, brake_off_until, end_lifted_brake, lift_brake, note_linked_users};
 pub use evidence::{
     Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,

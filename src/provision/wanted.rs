@@ -21,6 +21,8 @@ pub struct Person {
     pub email: Option<String>,
     /// Phone number.
     pub phone: Option<String>,
+    /// The attributes of Okta's profiles that are no texts: nothing is taken from them.
+    pub unread: Vec<String>,
 }
 
 impl std::fmt::Debug for Person {
@@ -132,6 +134,7 @@ pub fn wanted(
         last_name: taken(Target::LastName),
         email: user.email().map(str::to_owned),
         phone: taken(Target::Phone),
+        unread: policy.attributes.unread(user, Some(app_user)),
     }))
 }
 
@@ -282,6 +285,7 @@ mod tests {
         }
         let mapped = Person {
             first_name: Some("Mapped".to_owned()),
+            unread: vec!["app.mobilePhone".to_owned()],
             ..unset
         };
         // What the app profile lacks, or has in another form, is the base profile's; so is the address.

@@ -1,9 +1,10 @@
 //! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does: order is kept within a
 //! subject, a message that is out or postponed holds back the later ones of its subject, and the same change is
-//! queued once in five minutes. A message that the worker received too often becomes a dead letter.
+//! queued once in five minutes. Unlike there, a new message of a subject ends the pauses of its postponed ones. A message that the worker received too often becomes a dead letter.
 //!
 //! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
 
+mod back_off;
 mod by_subject;
 mod times;
 
@@ -250,6 +251,7 @@ fn put(connection: &Connection, changes: &[Change], now_ms: i64) -> rusqlite::Re
         }
         let body = serde_json::to_string(change)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        back_off::cut(connection, &subject, now_ms)?;
         insert.execute((change.uuid.as_str(), &subject, body, now_ms))?;
     }
     Ok(())

@@ -7,8 +7,8 @@
 //! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them; creates Okta users if it may |
 //!
 //! None of them writes to Anypoint. What a catch-up or reconcile finds goes the same way as an event,
-//! and is looked at again there; an import writes links, and to Okta, by itself. Guaranteed: no two runs of one task at a time; a source that could not be read whole
-//! stops a run before it changes anything. Not guaranteed: that a run sees what changes while it
+//! and is looked at again there; an import writes links, and to Okta, by itself. Guaranteed: no two runs of one task at a time; a source about
+//! everybody that could not be read whole stops a run before it changes anything. Not guaranteed: that a run sees what changes while it
 //! reads; the next one does.
 
 mod catch_up;

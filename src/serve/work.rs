@@ -85,6 +85,7 @@ impl Dispatcher {
                 }
                 continue;
             }
+            let taken_ms = self.clock.now_ms();
             let pause = match self.queue.receive_subjects(free, EACH, VISIBILITY).await {
                 Ok(taken) => {
                     trouble = None;
@@ -98,7 +99,9 @@ impl Dispatcher {
                             continue;
                         }
                         let (queue, worker) = (self.queue.clone(), Arc::clone(&self.worker));
-                        under_way.spawn(async move { subject(&queue, &worker, messages).await });
+                        under_way.spawn(async move {
+                            subject(&queue, &worker, messages, taken_ms).await;
+                        });
                     }
                     if found {
                         continue;
@@ -238,8 +241,8 @@ fn note(ended: Option<Result<(), tokio::task::JoinError>>) {
     }
 }
 
-/// One look for the messages of one subject.
-async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>) {
+/// One look for the messages of one subject, which were taken out at `taken_ms`.
+async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>, taken_ms: i64) {
     let changes: Vec<Change> = messages.iter().map(|m| m.change.clone()).collect();
     let verdicts = worker
         .run(&changes, Reason::Delivery, Deadline::within(RUN))
@@ -251,7 +254,7 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>) 
             Verdict::Settled => settled.push(message.receipt),
             Verdict::Retry { after } => {
                 let delay = pause(message.receive_count, after, jitter);
-                comes_back(queue.postpone(&message.receipt, delay).await);
+                comes_back(queue.back_off(message.receipt, delay, taken_ms).await);
             }
             Verdict::Wait { after } => {
                 comes_back(queue.postpone(&message.receipt, after).await);

@@ -23,6 +23,7 @@ use crate::{names, table};
 #[command(after_long_help = "\
 With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
 \"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \
+\"unread\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}, \
 \"events\": [{\"id\", \"event_type\", \"status\", \"applied\", \"error\"}], \
 \"failure\": {\"side\", \"class\", \"code\", \"message\", \"advice\"}, \
 \"held\": {\"id\", \"held_for\", \"planned\"} of what the brake holds, or null}.
@@ -84,6 +85,7 @@ fn show(
         "link": explanation.link,
         "actions": explanation.plan.as_ref().ok(),
         "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
+        "unread": explanation.unread.as_ref().map(outlook::failure_json),
         "events": events,
         "held": held.map(|held| json!({
             "id": held.id, "held_for": held.held_for, "planned": held.planned,
@@ -122,8 +124,7 @@ fn show(
         _ if explanation.excluded => {
             console.say(format!("  {}", Exclusions::in_words(&explanation.subject)))
         }
-        Ok(actions) if actions.is_empty() && !explanation.doubts.is_empty() => Ok(()),
-        Ok(actions) if actions.is_empty() => {
+        Ok(_) if explanation.is_in_sync() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
         }
         Ok(actions) => {
@@ -137,6 +138,9 @@ fn show(
     }?;
     for doubt in &explanation.doubts {
         console.say(format!("  {}", doubt_in_words(doubt)))?;
+    }
+    if let Some(failure) = &explanation.unread {
+        console.say(console.paint(Tone::Bad, format!("  {failure}")))?;
     }
     if events.is_empty() {
         return Ok(());

@@ -32,6 +32,16 @@ pub(super) struct OktaSide {
     app_groups: Option<HashSet<OktaGroupId>>,
 }
 
+/// A value that cannot be read is not changed, and somebody has to know.
+fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
+    let Wanted::Account(person) = wanted else {
+        return;
+    };
+    for attribute in &person.unread {
+        tracing::warn!(%user, attribute, "a value of the profile is no text; it is not taken over");
+    }
+}
+
 /// An account with the teams it is in.
 type WithTeams = (Account, Vec<TeamOfAccount>);
 
@@ -73,6 +83,7 @@ impl Look<'_> {
         check_contradictions(&okta, known.evidence)?;
 
         let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy)?;
+        tell_unread(user, &wanted);
         let is_open = |(account, _): &WithTeams| account.is_enabled();
         if wanted == Wanted::Nothing(Unwanted::NotAssigned) && linked.as_ref().is_some_and(is_open)
         {

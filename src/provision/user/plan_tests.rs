@@ -27,6 +27,7 @@ fn person() -> Person {
         last_name: Some("Lee".to_owned()),
         email: Some("ann@acme.example".to_owned()),
         phone: Some("1".to_owned()),
+        unread: Vec::new(),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::Lease;
 use crate::okta::User;
-use crate::provision::{Step, standing};
+use crate::provision::{Step, standing, unread_attributes};
 use crate::settings::ImportMode;
 use crate::store::{Origin, UserLink};
 
@@ -176,7 +176,10 @@ impl Scheduler {
                     leave_alone(summary, user);
                     continue;
                 }
-                Ok(Match::Linked(user)) => Ok(self.agree(&index, people, account, user)),
+                Ok(Match::Linked(user)) => {
+                    let problems = &mut summary.problems;
+                    Ok(self.agree(&index, people, account, user, problems))
+                }
                 Ok(Match::Assigned(user, by)) => Ok(people
                     .app_users
                     .get(&user)
@@ -229,6 +232,7 @@ impl Scheduler {
             }
         }
         let teams_left = self.teams_left(&all, gate).await?;
+        summary.problems.extend(gate.take_unread().problems());
         for work in &all {
             summary.add(work.count_name(), 1);
             let mut difference = work.describe();
@@ -318,6 +322,7 @@ impl Scheduler {
         people: &People,
         account: &Account,
         user: OktaUserId,
+        problems: &mut Vec<Problem>,
     ) -> Option<Work> {
         let link = people.links.get(&user)?;
         if link.origin != Origin::Imported || self.settings.import == ImportMode::Link {
@@ -328,6 +333,8 @@ impl Scheduler {
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let attributes = &self.ports.policy.attributes;
+        let unread = unread_attributes(&attributes.unread(found, Some(app_user)));
+        problems.extend(unread.map(|failure| Problem::of(Subject::User(user.clone()), &failure)));
         let person = (found, app_user);
         let names = Names::compare(account, person, attributes, link.agreed.as_ref());
         let is_settled = names.is_agreed(link) && names.left.is_empty();

@@ -57,6 +57,10 @@ impl Names {
             return Self::of_new_pair(account);
         };
         let compare = |target, anypoint: &Option<String>, agreed: &str| {
+            if attributes.is_unread(target, user, Some(app_user)) {
+                // Nobody knows what Okta has, so nothing is brought there.
+                return One::nothing(agreed);
+            }
             let taken = attributes.take(target, user, Some(app_user));
             let okta = taken.map_or("", |taken| taken.value);
             let place = taken.map(|taken| taken.place);
@@ -102,6 +106,17 @@ struct One {
     agreed: String,
     conflict: bool,
     left: bool,
+}
+
+impl One {
+    fn nothing(agreed: &str) -> Self {
+        Self {
+            to_okta: None,
+            agreed: agreed.to_owned(),
+            conflict: false,
+            left: false,
+        }
+    }
 }
 
 fn one(anypoint: &str, okta: &str, place: Option<Place<'_>>, agreed: &str) -> One {

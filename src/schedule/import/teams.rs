@@ -47,8 +47,10 @@ impl Scheduler {
                 reads.push(self.leaving(&link.team_id, group, &pushed, &newcomers, gate));
             }
         }
+        let found = try_join_all(reads).await?;
+        gate.check_lists()?;
         let mut left = HashMap::new();
-        for account in try_join_all(reads).await?.into_iter().flatten() {
+        for account in found.into_iter().flatten() {
             *left.entry(account).or_default() += 1;
         }
         Ok(left)
@@ -63,10 +65,14 @@ impl Scheduler {
         newcomers: &Newcomers<'_>,
         gate: &Gate<'_>,
     ) -> Result<Vec<AccountId>, Failure> {
-        let anypoint = &self.ports.anypoint;
-        let list = anypoint.list_members(team, gate.deadline);
-        let Some(members) = gate.pass(1, list).await? else {
-            return Ok(Vec::new());
+        let members = match gate.team_members(team).await? {
+            Ok(Some(members)) => members,
+            Ok(None) => return Ok(Vec::new()),
+            Err(failure) => {
+                gate.unread()
+                    .note_team_without_members(team.clone(), group.clone(), failure);
+                return Ok(Vec::new());
+            }
         };
         let mut leaving: Vec<AccountId> = members
             .telling()
@@ -78,12 +84,17 @@ impl Scheduler {
         if leaving.is_empty() || !pushed.contains(group) {
             return Ok(leaving);
         }
-        let okta = &self.ports.okta;
-        let list = okta.list_group_members(group, gate.deadline);
         let mut members: HashSet<OktaUserId> = HashSet::new();
-        if let Some(listed) = gate.pass(1, list).await? {
-            members.extend(listed.ids_unread());
-            members.extend(listed.telling().items.into_iter().map(|user| user.id));
+        match gate.group_members(group).await? {
+            Ok(Some(listed)) => {
+                members.extend(listed.ids_unread());
+                members.extend(listed.telling().items.into_iter().map(|user| user.id));
+            }
+            Ok(None) => {}
+            Err(failure) => {
+                gate.unread().groups.insert(group.clone(), failure);
+                return Ok(Vec::new());
+            }
         }
         leaving.retain(|account| {
             let user = newcomers.get(account).copied().flatten();

@@ -2,8 +2,9 @@
 //!
 //! Everything is read, then every subject is planned with the worker's own planners, then those that
 //! differ go to the queue as changes of type `reconcile`; the worker takes them from there and looks again
-//! before acting. A source that cannot be read whole, a source that is empty where it was not, and
-//! `MAX_DEACTIVATIONS` each stop the run before any change.
+//! before acting. A source about everybody that cannot be read whole, a source that is empty where it was not, and
+//! `MAX_DEACTIVATIONS` each stop the run before any change. The members of one group or team that cannot be read are
+//! that group's problem (`lists.rs`).
 //!
 //! Not compared: phone numbers, which Anypoint's lists leave out.
 //!
@@ -22,6 +23,7 @@
 //! largest organization that Anypoint allows (10,000 users, 1,000 teams). What slows it down are the
 //! remotes' rate limits: each pause that they ask for is waited out, within the time-out.
 
+mod lists;
 mod plan;
 pub(super) mod read;
 pub(super) mod unread;

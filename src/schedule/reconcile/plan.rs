@@ -8,8 +8,8 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
-    Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, UserPlan, Wanted,
-    action, plan_group, plan_team, plan_user, team_unread,
+    Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, TeamRemoval,
+    UserPlan, Wanted, action, plan_group, plan_team, plan_user, team_unread, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 
@@ -84,6 +84,12 @@ impl World<'_> {
             if is_held || self.conflicting.contains(*user) {
                 continue;
             }
+            if let Ok(Wanted::Account(person)) = wanted
+                && let Some(failure) = unread_attributes(&person.unread)
+            {
+                let subject = Subject::User((*user).clone());
+                plan.problems.push(Problem::of(subject, &failure));
+            }
             let planned = wanted.clone().and_then(|wanted| {
                 let intended = intended.get(*user).map(String::as_str);
                 plan_user(
@@ -153,6 +159,7 @@ impl World<'_> {
             .iter()
             .filter_map(|pushed| Some((&pushed.group.id, self.team_name(&pushed.group).ok()?)))
             .collect();
+        let lacks_members = |team: &TeamId| self.read.unread.lacks_members(team);
         for pushed in &groups {
             let group = &pushed.group.id;
             if self.held.contains(&Subject::Group(group.clone())) {
@@ -171,6 +178,8 @@ impl World<'_> {
                 ))
             });
             match planned {
+                // Reported with everything that could not be read.
+                Ok((team, _)) if team.team().is_some_and(lacks_members) => {}
                 Ok((team, name)) => {
                     let mut steps: Vec<Step> = team.step(&name, link).into_iter().collect();
                     let view = self.group_view(pushed, team.team());
@@ -199,6 +208,9 @@ impl World<'_> {
             .filter(|(group, _)| !self.held.contains(&Subject::Group((*group).clone())))
             .filter(|(group, _)| !self.read.excluded_groups.contains(*group))
             .collect();
+        // A link that is given up leaves the team as it is.
+        let needs_members = self.policy.team_removal != TeamRemoval::Keep;
+        others.retain(|(_, link)| !needs_members || !lacks_members(&link.team_id));
         others.sort_by_key(|(group, _)| *group);
         for (group, link) in others {
             let view = self.remains_view(link);

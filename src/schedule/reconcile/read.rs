@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::anypoint::{Account, Member, Team};
 use crate::deadline::Deadline;
-use crate::failure::{Cause, Failure, Side};
+use crate::failure::{Failure, Side};
 use crate::http::{CallError, Extent};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
@@ -20,6 +20,7 @@ use crate::provision::{GroupSelection, Policy, Selected};
 use crate::schedule::Scheduler;
 use crate::store::{TeamLink, UserLink};
 
+use super::lists::{Tallies, listed_and_gone};
 use super::unread::Unread;
 
 /// Requests to both remotes at the same time, together.
@@ -38,7 +39,7 @@ pub(in crate::schedule) type AppUsers = (
     HashMap<OktaUserId, Option<User>>,
 );
 /// The members of teams.
-type Members = HashMap<TeamId, Vec<Member>>;
+pub(super) type Members = HashMap<TeamId, Vec<Member>>;
 
 /// A group that becomes a team.
 pub(crate) struct PushedGroup {
@@ -79,10 +80,11 @@ impl Snapshot {
 
 /// Lets a bounded number of requests through and counts them for the progress.
 pub(in crate::schedule) struct Gate<'a> {
-    scheduler: &'a Scheduler,
+    pub(super) scheduler: &'a Scheduler,
     pub(in crate::schedule) deadline: Deadline,
     permits: Semaphore,
     unread: Mutex<Unread>,
+    tallies: Mutex<Tallies>,
     begun: AtomicUsize,
     done: AtomicUsize,
 }
@@ -94,13 +96,18 @@ impl<'a> Gate<'a> {
             deadline,
             permits: Semaphore::new(READS_AT_ONCE),
             unread: Mutex::default(),
+            tallies: Mutex::default(),
             begun: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         }
     }
 
-    fn unread(&self) -> MutexGuard<'_, Unread> {
+    pub(in crate::schedule) fn unread(&self) -> MutexGuard<'_, Unread> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was there and could not be read, so far.
@@ -134,7 +141,7 @@ impl<'a> Gate<'a> {
         match read.await {
             Ok(found) => Ok(Ok(found)),
             Err(error) if error.is_refusal() => {
-                self.scheduler.check_okta(self.deadline).await?;
+                self.check(Side::Okta).await?;
                 Ok(Err(error.into()))
             }
             Err(error) if error.is_about_the_object() => Ok(Err(error.into())),
@@ -287,52 +294,6 @@ impl<'a> Gate<'a> {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// `None`: the group is listed, and its members are not there.
-    async fn with_members(&self, group: Group) -> Result<Option<PushedGroup>, Failure> {
-        let okta = &self.scheduler.ports.okta;
-        let list = async {
-            // Only the ids are kept: the app's list has everything else.
-            let members = okta.list_group_members(&group.id, self.deadline).await?;
-            Ok::<_, Failure>(members.map(|members| members.map(|user| user.id)))
-        };
-        let Some(listed) = self.pass(1, list).await? else {
-            self.unread().groups.insert(group.id, listed_and_gone());
-            return Ok(None);
-        };
-        self.unread().note_members_of_group(&group.id, &listed);
-        let unread: HashSet<OktaUserId> = listed.ids_unread().collect();
-        let mut members = listed.items;
-        members.extend(unread.iter().cloned());
-        Ok(Some(PushedGroup {
-            group,
-            members,
-            unread,
-            extent: listed.extent,
-        }))
-    }
-
-    async fn members_of(
-        &self,
-        teams: impl IntoIterator<Item = TeamId>,
-    ) -> Result<HashMap<TeamId, Vec<Member>>, Failure> {
-        let mut reads = Vec::new();
-        for team in teams {
-            reads.push(self.members(team));
-        }
-        Ok(try_join_all(reads).await?.into_iter().collect())
-    }
-
-    async fn members(&self, team: TeamId) -> Result<(TeamId, Vec<Member>), Failure> {
-        let anypoint = &self.scheduler.ports.anypoint;
-        let list = anypoint.list_members(&team, self.deadline);
-        let listed = self.pass(1, list).await?.ok_or_else(vanished)?;
-        self.unread().note_members_of_team(&team, &listed);
-        let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();
-        let mut members = listed.items;
-        members.extend(unread);
-        Ok((team, members))
-    }
-
     /// Linked users with an enabled account whom the app does not list: their logins may be excluded.
     pub(in crate::schedule) async fn unlisted_users(
         &self,
@@ -401,17 +362,14 @@ impl<'a> Gate<'a> {
         let (links, teams) = try_join(self.links(), teams).await?;
         self.unread().note_teams(&teams);
         let teams = teams.items;
-        let linked: HashSet<&TeamId> = links.1.values().map(|link| &link.team_id).collect();
         let excluded = &self.scheduler.ports.policy.excluded.groups.ids;
-        let left_alone = links
-            .1
-            .iter()
-            .filter(|(group, _)| excluded.contains(*group));
-        let left_alone: HashSet<&TeamId> = left_alone.map(|(_, link)| &link.team_id).collect();
-        let present = teams
-            .iter()
-            .map(|team| team.id.clone())
-            .filter(|team| linked.contains(team) && !left_alone.contains(team));
+        let is_present = |team: &TeamId| teams.iter().any(|found| found.id == *team);
+        let mut present = HashMap::new();
+        for (group, link) in &links.1 {
+            if is_present(&link.team_id) && !excluded.contains(group) {
+                present.insert(link.team_id.clone(), group.clone());
+            }
+        }
         let members = self.members_of(present).await?;
         Ok((links, teams, members))
     }
@@ -421,7 +379,7 @@ impl Scheduler {
     /// Everything a reconcile compares.
     ///
     /// # Errors
-    /// When any list could not be read to its end.
+    /// When a list about everybody could not be read to its end, or a side is at fault.
     pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
         let gate = Gate::new(self, deadline);
         let (people, accounts, groups, (links, teams, mut members)) = try_join4(
@@ -434,8 +392,11 @@ impl Scheduler {
         let (app_users, mut late_users) = people;
         late_users.extend(gate.unlisted_users(&links.0, &app_users, &accounts).await?);
         let excluded_groups = gate.excluded_groups(&links.1, &groups).await?;
-        let adoptable = adoptable(&groups, &teams, &members, &self.ports.policy);
+        let adoptable = adoptable(&groups, &teams, &links.1, &self.ports.policy);
         members.extend(gate.members_of(adoptable).await?);
+        gate.check_lists()?;
+        let mut unread = gate.take_unread();
+        unread.leave_out(&excluded_groups);
         Ok(Snapshot {
             user_links: links.0,
             team_links: links.1,
@@ -445,55 +406,38 @@ impl Scheduler {
             teams,
             groups,
             excluded_groups,
-            unread: gate.take_unread(),
+            unread,
             members,
         })
     }
 }
 
-/// Teams that bear the name of a pushed group and were not read yet.
+/// Teams that bear the name of a pushed group and were not read yet, each with that group.
 fn adoptable(
     groups: &[PushedGroup],
     teams: &[Team],
-    read: &HashMap<TeamId, Vec<Member>>,
+    linked: &HashMap<OktaGroupId, TeamLink>,
     policy: &Policy,
-) -> Vec<TeamId> {
-    let names: HashSet<String> = groups
+) -> HashMap<TeamId, OktaGroupId> {
+    let names: HashMap<String, &OktaGroupId> = groups
         .iter()
         .map(|pushed| &pushed.group)
         .filter_map(|group| {
-            policy
-                .team_names
-                .team_name(&group.id, group.name(), None)
-                .ok()
+            let names = policy.team_names;
+            let name = names.team_name(&group.id, group.name(), None).ok()?;
+            Some((name.to_ascii_lowercase(), &group.id))
         })
-        .map(|name| name.to_ascii_lowercase())
         .collect();
+    let linked: HashSet<&TeamId> = linked.values().map(|link| &link.team_id).collect();
     teams
         .iter()
-        .filter(|team| !team.ancestors.is_empty() && !read.contains_key(&team.id))
-        .filter(|team| names.contains(&team.name.to_ascii_lowercase()))
-        .map(|team| team.id.clone())
+        .filter(|team| !team.ancestors.is_empty() && !linked.contains(&team.id))
+        .filter_map(|team| {
+            let group = names.get(&team.name.to_ascii_lowercase())?;
+            Some((team.id.clone(), (*group).clone()))
+        })
         .collect()
 }
 
 /// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
-pub(super) type ReadAlone<T> = Result<Option<T>, Failure>;
-
-fn listed_and_gone() -> Failure {
-    Failure::retryable(
-        Side::Okta,
-        "the group is listed and cannot be read; its team stays as it is",
-    )
-    .because(Cause::Contradiction)
-    .advising("Look at the group in Okta; unassign it from the app if it is gone.")
-}
-
-/// Something that a list had just named was not there: the lists do not belong together.
-fn vanished() -> Failure {
-    Failure::retryable(
-        Side::Program,
-        "a group or team went away while both sides were read; nothing was changed, the next run \
-         starts afresh",
-    )
-}
+pub(in crate::schedule) type ReadAlone<T> = Result<Option<T>, Failure>;

@@ -30,6 +30,8 @@ pub(in crate::schedule) struct Unread {
     pub(in crate::schedule) groups: BTreeMap<OktaGroupId, Failure>,
     pub(in crate::schedule) accounts: BTreeMap<AccountId, Failure>,
     pub(in crate::schedule) teams: BTreeMap<TeamId, Failure>,
+    /// Teams that are there and whose members could not be read, each with the group it is for: they stay as they are.
+    without_members: BTreeMap<TeamId, (OktaGroupId, Failure)>,
     /// Teams of which a list of members has an entry without a readable id.
     pub(in crate::schedule) incomplete_teams: HashSet<TeamId>,
     /// Lists with an entry without a readable id.
@@ -134,6 +136,28 @@ impl Unread {
         }
     }
 
+    /// Notes that the members of a team could not be read.
+    pub(in crate::schedule) fn note_team_without_members(
+        &mut self,
+        team: TeamId,
+        group: OktaGroupId,
+        mut failure: Failure,
+    ) {
+        failure.message = format!("{} (team {team})", failure.message);
+        self.without_members.insert(team, (group, failure));
+    }
+
+    /// Whether the members of this team could not be read.
+    pub(in crate::schedule) fn lacks_members(&self, team: &TeamId) -> bool {
+        self.without_members.contains_key(team)
+    }
+
+    /// Reports nothing about teams of groups that are `excluded`.
+    pub(in crate::schedule) fn leave_out(&mut self, excluded: &HashSet<OktaGroupId>) {
+        self.without_members
+            .retain(|_, (group, _)| !excluded.contains(group));
+    }
+
     fn tell(&mut self, problem: Problem) {
         if !self.told.contains(&problem) {
             self.told.push(problem);
@@ -152,6 +176,11 @@ impl Unread {
             )
             .chain(
                 accounts.map(|(account, failure)| Problem::about_account(account.clone(), failure)),
+            )
+            .chain(
+                self.without_members
+                    .values()
+                    .map(|(group, failure)| Problem::of(Subject::Group(group.clone()), failure)),
             )
             .chain(self.teams.values().map(Problem::general))
             .chain(self.told.iter().cloned())

@@ -204,6 +204,14 @@ impl<'a> World<'a> {
         members.iter().any(|member| member.id == account.id)
     }
 
+    /// Whether the members of a group's team, or of the one that it would adopt, could not be read: nobody joins it.
+    fn lacks_members(&self, group: &OktaGroupId) -> bool {
+        let link = self.read.team_links.get(group);
+        let team = link.map(|link| &link.team_id);
+        team.or(self.adopted.get(group))
+            .is_some_and(|team| self.read.unread.lacks_members(team))
+    }
+
     /// The account that a user's link names, if it is there.
     pub(super) fn linked(&self, user: &OktaUserId) -> Option<&'a Account> {
         let link = self.read.user_links.get(user)?;
@@ -295,6 +303,7 @@ impl<'a> World<'a> {
             groups: GroupsSeen::Whole(groups),
             teams: teams
                 .iter()
+                .filter(|pushed| !self.lacks_members(&pushed.group.id))
                 .filter(|pushed| !self.is_in_adopted(&pushed.group.id, linked.or(named)))
                 .map(|pushed| WantedTeam {
                     group: pushed.group.id.clone(),

@@ -181,6 +181,9 @@ fn explained(main: &mut String, explanation: &Explanation) {
             for doubt in &explanation.doubts {
                 let _ = write!(main, "<p>{}</p>", Escaped(doubt_in_words(doubt)));
             }
+            if let Some(failure) = &explanation.unread {
+                let _ = write!(main, "<p>{}</p>", Escaped(failure.to_string()));
+            }
             main.push_str("</div>");
         }
     }

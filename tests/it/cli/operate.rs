@@ -1,3 +1,4 @@
+use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use serde_json::{Value, json};
 
@@ -65,6 +66,42 @@ async fn explain_foretells_what_push_does() {
         );
     }
     assert!(!desk.wrote());
+}
+
+/// A value of another kind hides nothing: `explain` and the log of a look name the attribute, and not the value.
+#[tokio::test]
+async fn a_profile_value_of_another_kind_is_named() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &user]).await.expect(0);
+    let odd = Fault::changed(
+        "/api/v1/users/*",
+        Some(&user),
+        "/profile/firstName",
+        json!(["Odd"]),
+    );
+    desk.okta.traffic().inject(odd);
+    desk.wrote();
+
+    let explained = desk
+        .on_file(&["explain", &user])
+        .await
+        .expect(0)
+        .says("user.firstName");
+    assert!(!explained.out.contains("in sync"), "{}", explained.out);
+    let explained = desk.on_file(&["explain", &user, "--json"]).await.expect(0);
+    let json = explained.json();
+    assert_eq!(json["unread"]["code"], "unreadable", "{json}");
+
+    let pushed = desk.on_file(&["push", &user]).await.expect(0);
+    let warning = pushed
+        .err
+        .lines()
+        .find(|line| line.contains("user.firstName"));
+    let warning = warning.unwrap_or_else(|| panic!("no warning: {}", pushed.err));
+    assert!(warning.contains("WARN") && warning.contains(&user));
+    assert!(!pushed.err.contains("Odd") && !pushed.out.contains("Odd"));
+    assert!(!desk.wrote(), "nothing is taken over");
 }
 
 /// The emergency way: past every wait, with a reason that stays on record.

@@ -136,6 +136,94 @@ fn in_memory() -> Sqlite {
     }
 }
 
+/// A new message ends the pauses of its subject's others, and of nobody else's; their receives do not count.
+#[tokio::test]
+async fn a_new_message_ends_the_pauses_of_its_subject() {
+    let world = sqlite().await;
+    let sent = [
+        change("user#00u1", 1),
+        change("user#00u1", 2),
+        change("user#00u2", 3),
+    ];
+    let pause = Duration::from_secs(1_800);
+    world.queue.send(&sent).await.unwrap();
+    for message in world.receive(10).await {
+        let receipt = message.receipt;
+        let taken_ms = START_MS;
+        let hidden = world.queue.back_off(receipt, pause, taken_ms);
+        hidden.await.unwrap();
+    }
+    world.clock.advance(1_000);
+    // The same uuid again is no news.
+    world.queue.send(&sent[..1]).await.unwrap();
+    assert!(world.receive(10).await.is_empty());
+    let removal = change("user#00u1", 4);
+    world
+        .queue
+        .send(std::slice::from_ref(&removal))
+        .await
+        .unwrap();
+    let messages = world.receive(10).await;
+    assert_eq!(received(&messages), uuids([&sent[0], &sent[1], &removal]));
+    assert!(messages.iter().all(|message| message.receive_count == 1));
+    // It is out; one more does not show it to anybody else.
+    world.queue.send(&[change("user#00u1", 5)]).await.unwrap();
+    assert!(world.receive(10).await.is_empty());
+}
+
+/// A message that comes while the others are out ends the pause that they go back with, once.
+#[tokio::test]
+async fn a_message_that_came_meanwhile_lets_nobody_back_off() {
+    let world = sqlite().await;
+    let sent = [change("user#00u1", 1), change("user#00u1", 2)];
+    let pause = Duration::from_secs(1_800);
+    world.queue.send(&sent).await.unwrap();
+    let out = world.receive(10).await;
+    world.clock.advance(1_000);
+    let removal = change("user#00u1", 3);
+    world
+        .queue
+        .send(std::slice::from_ref(&removal))
+        .await
+        .unwrap();
+    for message in out {
+        let hidden = world.queue.back_off(message.receipt, pause, START_MS);
+        hidden.await.unwrap();
+    }
+    let out = world.receive(10).await;
+    assert_eq!(received(&out), uuids([&sent[0], &sent[1], &removal]));
+    let taken_ms = START_MS + 1_000;
+    // A message that was there and was left in the queue is no news: no loop.
+    for message in out {
+        let hidden = world.queue.back_off(message.receipt, pause, taken_ms);
+        hidden.await.unwrap();
+    }
+    assert!(world.receive(10).await.is_empty());
+    world.clock.advance(1_799_999);
+    assert!(world.receive(10).await.is_empty());
+    world.clock.advance(1);
+    let out = world.receive(10).await;
+    assert_eq!(out.len(), 3);
+    let counts: Vec<u32> = out.iter().map(|message| message.receive_count).collect();
+    assert_eq!(counts, [2, 2, 2]);
+}
+
+/// More messages than one look takes: those that were not taken are no news, either.
+#[tokio::test]
+async fn messages_that_one_look_did_not_take_let_the_others_back_off() {
+    let world = sqlite().await;
+    let sent = [1, 2, 3].map(|n| change("user#00u1", n));
+    world.queue.send(&sent).await.unwrap();
+    world.clock.advance(1);
+    let taken = world.queue.receive_subjects(1, 2, HIDDEN).await.unwrap();
+    for message in taken.groups.into_iter().flatten() {
+        let pause = Duration::from_secs(30);
+        let hidden = world.queue.back_off(message.receipt, pause, START_MS + 1);
+        hidden.await.unwrap();
+    }
+    assert!(world.receive(10).await.is_empty());
+}
+
 /// Sending, receiving, postponing and deleting touch no message that only waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_that_wait_slow_nothing_down() {

@@ -29,14 +29,28 @@ async fn a_reconcile_and_a_look_take_the_same() {
     let ann = stage.assigned("ann");
     stage.assigned("ben");
     set_app_profile(&stage, &ann, json!({"firstName": "Mapped", "lastName": 7}));
-    // The first brings the accounts, by looks; the second finds no drift.
-    stage.settle().await;
+    // The first brings the accounts, by looks; the second finds no drift, and the odd value again.
+    let mut again = Vec::new();
+    for _ in 0..2 {
+        let summary = stage.run(Task::Reconcile).await;
+        let [problem] = &summary.problems[..] else {
+            panic!("{:?}", summary.problems);
+        };
+        assert_eq!(problem.subject, format!("user#{ann}").parse().ok());
+        assert!(problem.text.contains("app.lastName"), "{}", problem.text);
+        again = summary.differences;
+    }
+    assert_eq!(again, []);
     let link = stage.link(&ann).await.unwrap();
     let account = link.anypoint_id.as_str().to_owned();
     assert_eq!(first_name(&stage, &account), "Mapped");
 
     // Nobody tells of it: the list says so.
-    set_app_profile(&stage, &ann, json!({"firstName": "Again"}));
+    set_app_profile(
+        &stage,
+        &ann,
+        json!({"firstName": "Again", "lastName": null}),
+    );
     let found = stage.run(Task::Reconcile).await;
     assert_eq!(found.differences.len(), 1, "{:?}", found.differences);
     assert_eq!(first_name(&stage, &account), "Again");

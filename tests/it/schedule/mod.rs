@@ -12,6 +12,7 @@ mod import_meanwhile;
 mod import_names;
 mod import_teams;
 mod limits;
+mod members_unread;
 mod reconcile;
 mod runs;
 mod short_runs;

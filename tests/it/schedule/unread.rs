@@ -6,7 +6,7 @@ use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::fault::Fault;
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{APP, Stage};
 
@@ -91,6 +91,20 @@ impl Scene {
         let id = self.id(list);
         let fault = Fault::changed(&self.path(list), Some(&id), pointer, json!(7));
         self.inject(list, fault);
+    }
+
+    /// The user's own first name is `odd`, on the list and alone.
+    fn odd_name(&self, user: &str, odd: &Value) {
+        for (path, pointer) in [
+            (
+                self.path(List::AppUsers),
+                "/_embedded/user/profile/firstName",
+            ),
+            ("/api/v1/users/*".to_owned(), "/profile/firstName"),
+        ] {
+            let fault = Fault::changed(&path, Some(user), pointer, odd.clone());
+            self.stage.okta.traffic().inject(fault);
+        }
     }
 
     fn without_id(&self, list: List) {
@@ -231,6 +245,78 @@ async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
         assert!(names(&summary, &scene.id(list)), "{:?}", summary.problems);
     }
     scene.mend();
+    scene.stage.end();
+}
+
+/// A value of another kind is reported by its user's id, and never shown; the account keeps what it has.
+#[rstest]
+#[case(json!(5))]
+#[case(json!(["Odd"]))]
+#[case(json!({"a": "Odd"}))]
+#[case(json!(true))]
+#[tokio::test]
+async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd: Value) {
+    let mut scene = Scene::new().await;
+    let ben = scene.ben.clone();
+    {
+        let mut okta = scene.stage.okta.world();
+        let changes = [("lastName", json!("Murray"))];
+        okta.update_profile(&ben, &changes).unwrap();
+    }
+    scene.odd_name(&ben, &odd);
+    let summary = scene.reconcile().await;
+    let about_ben = format!("user#{ben}").parse().ok();
+    let [problem] = &summary.problems[..] else {
+        panic!("{:?}", summary.problems);
+    };
+    assert_eq!(problem.subject, about_ben);
+    assert!(problem.text.contains("user.firstName"), "{}", problem.text);
+    assert!(!problem.text.contains("Odd"), "{}", problem.text);
+    let names = |scene: &Scene| {
+        let id = scene.stage.account("ben");
+        let account = scene.stage.anypoint.world().users[&id].clone();
+        (account.first_name, account.last_name)
+    };
+    let murray = || "Murray".to_owned();
+    assert_eq!(names(&scene), ("ben".to_owned(), murray()));
+
+    scene.mend();
+
+    // Nothing at all is no problem.
+    {
+        let mut okta = scene.stage.okta.world();
+        okta.update_profile(&ben, &[("mobilePhone", json!(null))])
+            .unwrap();
+    }
+    scene.settles().await;
+}
+
+/// An import brings a name to Okta only where it can read what Okta has.
+#[tokio::test]
+async fn an_import_overwrites_no_value_that_it_cannot_read() {
+    let mut scene = Scene::new().await;
+    scene.stage.run(Task::Reconcile).await;
+    scene.stage.import_mode(ImportMode::Create);
+    let fay = scene.stage.assigned("fay");
+    let account = scene.stage.native("fay");
+    scene.stage.run(Task::Import).await;
+    scene.stage.forget();
+    let rename = |name: &str| {
+        let mut world = scene.stage.anypoint.world();
+        world.users.get_mut(&account).unwrap().first_name = name.to_owned();
+    };
+    rename("There");
+    scene.odd_name(&fay, &json!(5));
+    let summary = scene.stage.run(Task::Import).await;
+    let [problem] = &summary.problems[..] else {
+        panic!("{:?}", summary.problems);
+    };
+    assert_eq!(problem.subject, format!("user#{fay}").parse().ok());
+    assert_eq!(scene.stage.writes(), Vec::<String>::new());
+    scene.mend();
+    // The opposite: now it is read, and brought.
+    scene.stage.run(Task::Import).await;
+    assert_eq!(scene.stage.writes().len(), 1);
     scene.stage.end();
 }
 

@@ -2,6 +2,7 @@
 //! kills, with clients that misbehave, and what it shows.
 
 mod attributes;
+mod back_off;
 mod clients;
 mod company;
 mod crowd;

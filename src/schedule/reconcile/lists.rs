@@ -1,0 +1,197 @@
+//! The lists of one group or of one team: the members.
+//!
+//! One that cannot be read is a problem of that group. Its team stays as it is, and the rest goes on. The run
+//! stops if the side itself is at fault: it refuses a call about nobody in particular, or every such list
+//! failed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures_util::future::try_join_all;
+
+use super::read::{Gate, Members, PushedGroup, ReadAlone};
+use crate::anypoint::Member;
+use crate::failure::{Cause, Class, Failure, Side};
+use crate::http::{CallError, Listed};
+use crate::ids::{OktaGroupId, OktaUserId, TeamId};
+use crate::okta::{Group, User};
+
+/// What became of the lists of one side.
+#[derive(Default)]
+pub(super) struct Tally {
+    answered: usize,
+    failed: Vec<Failure>,
+}
+
+/// The lists that were asked for, by side.
+pub(super) type Tallies = BTreeMap<Side, Tally>;
+
+impl Gate<'_> {
+    /// The members of a group; `None` when Okta has no such group.
+    ///
+    /// # Errors
+    /// When Okta itself is at fault, or the time is up.
+    pub(in crate::schedule) async fn group_members(
+        &self,
+        group: &OktaGroupId,
+    ) -> Result<ReadAlone<Listed<User>>, Failure> {
+        let okta = &self.scheduler.ports.okta;
+        let list = okta.list_group_members(group, self.deadline);
+        self.pass(1, self.list(Side::Okta, list)).await
+    }
+
+    /// The members of a team; `None` when Anypoint has no such team.
+    ///
+    /// # Errors
+    /// When Anypoint itself is at fault, or the time is up.
+    pub(in crate::schedule) async fn team_members(
+        &self,
+        team: &TeamId,
+    ) -> Result<ReadAlone<Listed<Member>>, Failure> {
+        let anypoint = &self.scheduler.ports.anypoint;
+        let list = anypoint.list_members(team, self.deadline);
+        self.pass(1, self.list(Side::Anypoint, list)).await
+    }
+
+    async fn list<T>(
+        &self,
+        side: Side,
+        read: impl Future<Output = Result<Option<T>, CallError>>,
+    ) -> Result<ReadAlone<T>, Failure> {
+        let failure = match read.await {
+            // A team that was just listed cannot be gone: the answer is as good as none.
+            Ok(None) if side == Side::Anypoint => return Ok(Ok(None)),
+            Ok(found) => {
+                self.tallies().entry(side).or_default().answered += 1;
+                return Ok(Ok(found));
+            }
+            Err(error) => Failure::from(error),
+        };
+        if matches!(failure.cause, Cause::OutOfTime | Cause::Throttled) {
+            return Err(failure);
+        }
+        self.check(side).await?;
+        Ok(Err(self.note_failed_list(side, failure)))
+    }
+
+    /// Counts a list that failed, and says what that means for its group.
+    fn note_failed_list(&self, side: Side, failure: Failure) -> Failure {
+        let mut tallies = self.tallies();
+        let failed = &mut tallies.entry(side).or_default().failed;
+        failed.push(failure.clone());
+        let advice = match failure.class {
+            Class::Retryable => failure.advice.clone(),
+            // Nothing of the group itself is wrong, and there is no event to replay.
+            Class::Permanent => None,
+        };
+        Failure {
+            class: Class::Retryable,
+            message: format!("{}; the group's team stays as it is", failure.message),
+            advice,
+            ..failure
+        }
+    }
+
+    /// Whether a side answers a call about nobody in particular.
+    pub(super) async fn check(&self, side: Side) -> Result<(), Failure> {
+        let ports = &self.scheduler.ports;
+        if side == Side::Okta {
+            ports.okta.check_app(&ports.app, self.deadline).await?;
+        } else {
+            ports.anypoint.check_organization(self.deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Several lists of a side that all failed are the side's fault.
+    ///
+    /// # Errors
+    /// The failure of one of them.
+    pub(in crate::schedule) fn check_lists(&self) -> Result<(), Failure> {
+        let tallies = self.tallies();
+        let lost = tallies
+            .values()
+            .find(|tally| tally.answered == 0 && tally.failed.len() > 1);
+        match lost.and_then(|tally| tally.failed.first()) {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// The group with its members. `None`: it is listed and its members cannot be read, which is noted.
+    pub(super) async fn with_members(&self, group: Group) -> Result<Option<PushedGroup>, Failure> {
+        // Only the ids are kept: the app's list has everything else.
+        let listed = match self.group_members(&group.id).await? {
+            Ok(Some(listed)) => listed.map(|user| user.id),
+            Ok(None) => {
+                self.unread().groups.insert(group.id, listed_and_gone());
+                return Ok(None);
+            }
+            Err(failure) => {
+                self.unread().groups.insert(group.id, failure);
+                return Ok(None);
+            }
+        };
+        self.unread().note_members_of_group(&group.id, &listed);
+        let unread: HashSet<OktaUserId> = listed.ids_unread().collect();
+        let mut members = listed.items;
+        members.extend(unread.iter().cloned());
+        Ok(Some(PushedGroup {
+            group,
+            members,
+            unread,
+            extent: listed.extent,
+        }))
+    }
+
+    /// The members of teams, each with its group. Teams whose members cannot be read are noted.
+    pub(super) async fn members_of(
+        &self,
+        teams: impl IntoIterator<Item = (TeamId, OktaGroupId)>,
+    ) -> Result<Members, Failure> {
+        let mut reads = Vec::new();
+        for (team, group) in teams {
+            reads.push(self.members(team, group));
+        }
+        let found: Vec<_> = try_join_all(reads).await?;
+        Ok(found.into_iter().flatten().collect::<HashMap<_, _>>())
+    }
+
+    async fn members(
+        &self,
+        team: TeamId,
+        group: OktaGroupId,
+    ) -> Result<Option<(TeamId, Vec<Member>)>, Failure> {
+        let failure = match self.team_members(&team).await? {
+            Ok(Some(listed)) => {
+                self.unread().note_members_of_team(&team, &listed);
+                let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();
+                let mut members = listed.items;
+                members.extend(unread);
+                return Ok(Some((team, members)));
+            }
+            Ok(None) => self.note_failed_list(Side::Anypoint, vanished()),
+            Err(failure) => failure,
+        };
+        self.unread()
+            .note_team_without_members(team, group, failure);
+        Ok(None)
+    }
+}
+
+pub(super) fn listed_and_gone() -> Failure {
+    Failure::retryable(
+        Side::Okta,
+        "the group is listed and cannot be read; its team stays as it is",
+    )
+    .because(Cause::Contradiction)
+    .advising("Look at the group in Okta; unassign it from the app if it is gone.")
+}
+
+/// The list of teams had just named the team: the answers do not belong together.
+fn vanished() -> Failure {
+    Failure::retryable(
+        Side::Anypoint,
+        "the team is listed, and its members are not there",
+    )
+    .because(Cause::Contradiction)
+}
