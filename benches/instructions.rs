@@ -8,7 +8,7 @@
 
 mod sample;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hint::black_box;
 
 use okta_anypoint::event::read_delivery;
@@ -32,6 +32,7 @@ fn view(n: usize) -> UserView {
         first_name: Some(first_name.to_owned()),
         last_name: Some("Example".to_owned()),
         email: Some(format!("{username}@acme.example")),
+        unread: Vec::new(),
         phone: None,
     };
     let account = json!({
@@ -79,7 +80,7 @@ fn view(n: usize) -> UserView {
             .collect(),
         fresh: BTreeMap::new(),
         distrusted: HashSet::new(),
-        special: HashSet::new(),
+        memberships: HashMap::new(),
     }
 }
 
