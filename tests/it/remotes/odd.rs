@@ -170,7 +170,7 @@ async fn a_404_of_a_removal_is_confirmed_by_a_read() {
     let anypoint = &world.ports.anypoint;
     traffic.inject(gone().once());
     let deleted = anypoint.delete_team(&team, soon()).await;
-    assert!(deleted.unwrap_err().is_not_found());
+    assert_eq!(deleted.unwrap_err().class(), Class::Retryable);
     anypoint.delete_team(&team, soon()).await.unwrap();
     anypoint.delete_team(&team, soon()).await.unwrap();
     world.done();
