@@ -439,3 +439,20 @@ async fn the_reset_mail_is_asked_for_again() {
         .says("disabled");
     assert_eq!(desk.anypoint.world().mails.len(), 2);
 }
+
+/// A phone that Anypoint refuses keeps nobody out, and is told.
+#[tokio::test]
+async fn a_phone_that_is_refused_is_told() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let phone = [("mobilePhone", "+49 (0) 30 / 12".into())];
+    desk.okta.world().update_profile(&user, &phone).unwrap();
+    desk.anypoint
+        .world()
+        .refused_phones
+        .insert("+49 (0) 30 / 12".to_owned());
+    desk.on_file(&["push", &user])
+        .await
+        .expect(0)
+        .says("refused the phone number");
+}

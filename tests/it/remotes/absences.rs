@@ -7,6 +7,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class, Failure};
 use okta_anypoint::ids::{AccountId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::okta::Target;
 use okta_anypoint::simulator::traffic::Fault;
 
 use super::GATEWAYS_404;
@@ -36,6 +37,32 @@ async fn a_gateways_404_in_place_of_okta_disables_nobody() {
         world.okta.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&hint).await, 204, "{body}");
         world.done();
+    }
+}
+
+/// An announcement is believed at the first look, so only the code of Okta's own 404 stands between a gateway and an
+/// account.
+#[tokio::test]
+async fn a_gateways_404_does_not_show_what_an_event_announced() {
+    for body in GATEWAYS_404 {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let mut forged = world.hint(&ann);
+        forged[0].event_type = "application.user_membership.remove".to_owned();
+        forged[0].targets.push(Target {
+            id: APP.to_owned(),
+            kind: "AppInstance".to_owned(),
+            alternate_id: "unknown".to_owned(),
+            display_name: "unknown".to_owned(),
+        });
+        let fault = Fault::status(&format!("/apps/{APP}/users/"), 404, body);
+        let fault = world.okta.traffic().inject(fault);
+        assert_eq!(world.deliver(&forged).await, 503, "{body}");
+        assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
+        world.okta.traffic().remove_fault(fault);
+        // Okta shows the assignment, whatever was announced.
+        world.look_again(&ann).await;
+        assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
     }
 }
 

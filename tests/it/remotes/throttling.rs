@@ -1,10 +1,15 @@
 //! Anypoint out of calls for this minute, as its knowledge base shows it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::clock::SystemClock;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Failure};
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::OrganizationId;
 use okta_anypoint::simulator::fault::Fault;
 
 use crate::world::World;
@@ -79,4 +84,59 @@ async fn a_single_503_costs_no_minute() {
         .await
         .unwrap();
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// Others use the same calls up: the window that the last answer named is waited for.
+#[tokio::test]
+async fn a_503_when_few_calls_were_left_waits_for_the_window_that_was_named() {
+    let world = World::new().await;
+    let traffic = world.anypoint.traffic();
+    let deadline = Deadline::within(Duration::from_secs(90));
+    let anypoint = &world.ports.anypoint;
+    anypoint.check_organization(deadline).await.unwrap();
+    traffic.inject(Fault::call_budget(5, Duration::from_secs(4)));
+    anypoint.check_organization(deadline).await.unwrap();
+    // A client of its own: what it is told, ours does not hear.
+    let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+    let (organization, id, secret) = {
+        let anypoint = world.anypoint();
+        (
+            anypoint.org_id.clone(),
+            anypoint.client_id.clone(),
+            anypoint.client_secret.clone(),
+        )
+    };
+    let other = Anypoint::new(
+        http,
+        world.anypoint.base_url().parse().unwrap(),
+        OrganizationId::parse(organization).unwrap(),
+        id,
+        secret.into(),
+    );
+    for _ in 0..4 {
+        other.check_organization(deadline).await.unwrap();
+    }
+    let began = std::time::Instant::now();
+    let deadline = Deadline::within(Duration::from_secs(10));
+    anypoint.check_organization(deadline).await.unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    let log = traffic.log();
+    let refused = log.iter().filter(|call| call.status == 503).count();
+    assert_eq!(refused, 1);
+}
+
+/// The second in a row is no accident: the minute's calls are used up.
+#[tokio::test]
+async fn bare_503s_in_a_row_name_the_end_of_the_minute() {
+    let world = World::new().await;
+    let anypoint = &world.ports.anypoint;
+    let refused = Fault::status("/organizations/", 503, "");
+    world.anypoint.traffic().inject(refused);
+    let deadline = Deadline::within(Duration::from_secs(2));
+    let error = anypoint.check_organization(deadline).await.unwrap_err();
+    assert!(error.retry_after.is_some(), "{error:?}");
 }
