@@ -199,44 +199,29 @@ impl AccountChanges {
     }
 }
 
-/// What Anypoint took of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
-    Everything,
-    ButThePhone,
-}
+/// The attributes of a change that the answer shows otherwise.
+type NotTaken = Vec<&'static str>;
 
 impl AccountChanges {
     /// Compares the change with what the answer shows of the account.
-    fn check(&self, call: &Call, shown: &Shown) -> Result<Taken, CallError> {
+    fn check(&self, call: &Call, shown: &Shown) -> Result<NotTaken, CallError> {
         let is_switched = self
             .enabled
             .is_none_or(|written| shown.flag("enabled").is_none_or(|flag| flag == written));
-        let mut others = Vec::new();
-        for (attribute, agrees) in [
-            ("enabled", is_switched),
-            (
-                "firstName",
-                shown.agrees("firstName", self.first_name.as_deref()),
-            ),
-            (
-                "lastName",
-                shown.agrees("lastName", self.last_name.as_deref()),
-            ),
-        ] {
-            others.extend((!agrees).then_some(attribute));
-        }
-        if !others.is_empty() {
-            return Err(not_as_written(call, &others));
+        if !is_switched {
+            return Err(not_as_written(call, &["enabled"]));
         }
         let written = self.phone_number.as_deref().map(digits);
         let phone = shown.text("phoneNumber").map(digits);
-        Ok(
-            match written.is_none() || phone.is_none() || phone == written {
-                true => Taken::Everything,
-                false => Taken::ButThePhone,
-            },
-        )
+        let has_phone = written.is_none() || phone.is_none() || phone == written;
+        let names = |name, written: &Option<String>| (name, shown.agrees(name, written.as_deref()));
+        let compared = [
+            names("firstName", &self.first_name),
+            names("lastName", &self.last_name),
+            ("phoneNumber", has_phone),
+        ];
+        let others = compared.into_iter().filter(|(_, agrees)| !agrees);
+        Ok(others.map(|(attribute, _)| attribute).collect())
     }
 }
 
@@ -361,7 +346,8 @@ impl Anypoint {
     }
 
     /// Changes an account; what is absent from `changes` stays as it is. A phone number that Anypoint
-    /// refuses, or does not take although it was sent twice, is left out.
+    /// refuses is left out; so is a name or phone number that it shows otherwise although it was sent twice: it may keep
+    /// its own spelling.
     pub async fn update_account(
         &self,
         account: &AccountId,
@@ -387,12 +373,13 @@ impl Anypoint {
                 );
                 Ok(())
             }
-            Ok(Taken::ButThePhone) => {
-                let again = self.update_account_once(account, changes, deadline).await?;
-                if again == Taken::ButThePhone {
+            Ok(others) if !others.is_empty() => {
+                let others = self.update_account_once(account, changes, deadline).await?;
+                if !others.is_empty() {
                     tracing::warn!(
                         anypoint.account = %account,
-                        "Anypoint did not take the phone number"
+                        attributes = others.join(", "),
+                        "Anypoint did not take what was written"
                     );
                 }
                 Ok(())
@@ -406,7 +393,7 @@ impl Anypoint {
         account: &AccountId,
         changes: &AccountChanges,
         deadline: Deadline,
-    ) -> Result<Taken, CallError> {
+    ) -> Result<NotTaken, CallError> {
         let path = format!("/users/{}", segment(account.as_str()));
         let call = self
             .organization_call("update the account", Method::PUT, &path, &[])

@@ -13,7 +13,7 @@ pub(crate) fn next_link(headers: &HeaderMap) -> Result<Option<String>, &'static 
     for header in headers.get_all(LINK) {
         let text = header
             .to_str()
-            .map_err(|_| "a Link header that is no text")?;
+            .map_err(|_| "a Link header that is not text")?;
         for link in links(text)? {
             if !link
                 .relations

@@ -63,7 +63,7 @@ pub struct Explanation {
     pub plan: Result<Vec<Planned>, Failure>,
     /// What Okta did not show, and what is not believed yet.
     pub doubts: Vec<Doubt>,
-    /// What is wrong with values of the profile that are no texts.
+    /// What is wrong with values of the profile that are not text.
     pub unread: Option<Failure>,
 }
 

@@ -87,7 +87,7 @@ impl AppUser {
         self.profile.get(name.as_str())
     }
 
-    /// Whether an attribute of the app profile holds something that is no text.
+    /// Whether an attribute of the app profile holds something that is not text.
     pub fn is_unread(&self, name: &AttributeName) -> bool {
         self.profile.is_unread(name.as_str())
     }

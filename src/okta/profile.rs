@@ -86,7 +86,7 @@ pub(super) fn said(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-/// Attributes that hold something: their texts, `None` where it is no text.
+/// Attributes that hold something: their texts, `None` where it is not text.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Texts(BTreeMap<String, Option<String>>);
 
@@ -95,7 +95,7 @@ impl Texts {
         said(self.0.get(name)?.as_deref()?)
     }
 
-    /// Whether an attribute holds something that is no text.
+    /// Whether an attribute holds something that is not text.
     pub(super) fn is_unread(&self, name: &str) -> bool {
         matches!(self.0.get(name), Some(None))
     }
@@ -122,7 +122,7 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// A user's own profile. Okta may leave any attribute out or null; one that is no text counts as missing, and is
+/// A user's own profile. Okta may leave any attribute out or null; one that is not text counts as missing, and is
 /// named in `unread` if it is one of those below.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Profile {
@@ -201,7 +201,7 @@ impl Profile {
         known.as_deref().and_then(said)
     }
 
-    /// Whether an attribute holds something that is no text.
+    /// Whether an attribute holds something that is not text.
     pub fn is_unread(&self, name: &str) -> bool {
         self.unread.contains(&name) || self.others.is_unread(name)
     }

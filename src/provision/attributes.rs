@@ -39,8 +39,8 @@ impl Target {
     }
 }
 
-/// Which attribute of which profile is asked first. What is not there, or is no text, is taken from the user's own
-/// profile, as everything is by default. An attribute there that is no text gives no value.
+/// Which attribute of which profile is asked first. What is not there, or is not text, is taken from the user's own
+/// profile, as everything is by default. An attribute there that is not text gives no value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attributes(BTreeMap<Target, Source>);
 
@@ -132,7 +132,7 @@ impl Attributes {
         found
     }
 
-    /// Whether a target has no value because Okta's is no text.
+    /// Whether a target has no value because Okta's is not text.
     pub fn is_unread(&self, target: Target, user: &User, app_user: Option<&AppUser>) -> bool {
         let mut base = target.base().iter();
         self.take(target, user, app_user).is_none() && base.any(|name| user.profile.is_unread(name))
@@ -162,16 +162,16 @@ fn is_missing(profile: &Profile, name: &str) -> bool {
     profile.text(name).is_none() && !profile.is_unread(name)
 }
 
-/// What is wrong with a user of whom these attributes are no texts. Nothing, if there are none.
+/// What is wrong with a user of whom these attributes are not text. Nothing, if there are none.
 pub fn unread_attributes(attributes: &[String]) -> Option<Failure> {
     let failure = || {
         let what = format!(
-            "the profile has values that are no texts: {}; they are not taken over",
+            "the profile has values that are not text: {}; they are left out",
             attributes.join(", ")
         );
         Failure::retryable(Side::Okta, what)
             .because(Cause::Unreadable)
-            .advising("Make each of them a text in Okta.")
+            .advising("Change them to text in Okta.")
     };
     (!attributes.is_empty()).then(failure)
 }
@@ -266,7 +266,7 @@ mod tests {
         // A value that is not asked for does not matter.
         let fine = user(json!({"mobilePhone": "555-1", "primaryPhone": 7, "email": 7}));
         assert!(attributes.unread(&fine, None).is_empty());
-        // A mapped text comes first; where it is no text, the own profile stands in.
+        // A mapped text comes first; where it is not text, the own profile stands in.
         for (target, source) in [
             (Target::FirstName, "app.givenName"),
             (Target::LastName, "user.nickName"),

@@ -21,7 +21,7 @@ pub struct Person {
     pub email: Option<String>,
     /// Phone number.
     pub phone: Option<String>,
-    /// The attributes of Okta's profiles that are no texts: nothing is taken from them.
+    /// The attributes of Okta's profiles that are not text: nothing is taken from them.
     pub unread: Vec<String>,
 }
 

@@ -38,7 +38,7 @@ fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
         return;
     };
     for attribute in &person.unread {
-        tracing::warn!(%user, attribute, "a value of the profile is no text; it is not taken over");
+        tracing::warn!(%user, attribute, "a profile value is not text; it is left out");
     }
 }
 
@@ -141,12 +141,13 @@ impl Look<'_> {
             anypoint.list_teams_of_account(account, self.deadline),
         )?;
         let Some(account) = found else {
+            // An empty list says nothing: perhaps nobody's list is empty, too.
             return match teams {
-                Some(_) => Err(contradiction(
+                Some(listed) if !listed.items.is_empty() => Err(contradiction(
                     Side::Anypoint,
                     "there is no such account, and it has teams",
                 )),
-                None => Ok(None),
+                _ => Ok(None),
             };
         };
         let Some(listed) = teams.map(Listed::telling) else {

@@ -54,7 +54,7 @@ async fn the_app_profile_wins_and_the_base_profile_stands_in() {
         .await;
     assert_eq!(world.account("ann"), "Mapped Family 555-0101 enabled");
 
-    // What is no text is not there.
+    // What is not text is not there.
     map_to(
         &world,
         &ann,

@@ -234,7 +234,7 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
 async fn one_entry_that_cannot_be_read_is_its_own_problem() {
     let org = org(5, Some(2)).await;
     let odd = &org.users[3];
-    // An attribute that is no text: the user counts, without it.
+    // An attribute that is not text: the user counts, without it.
     let fault = Fault::changed("/users", Some(odd), "/profile/lastName", json!(["a", "b"]));
     let fault = org.sim.traffic().inject(fault);
     let members = org

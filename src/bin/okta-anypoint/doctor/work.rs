@@ -80,7 +80,7 @@ fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
         group.wrong(
             "changes",
             text,
-            "Restart `serve` with the setting of here, or give commands the settings of `serve`.",
+            "Restart `serve` with this setting, or run commands with the settings of `serve`.",
         );
     }
     let planned = standing.planned_only.len();
