@@ -2,6 +2,7 @@
 
 use super::asked::who_asked;
 use super::words::states;
+use crate::counted::counted;
 use crate::event::Change;
 use crate::failure::Failure;
 use crate::ledger::{
@@ -95,11 +96,16 @@ pub(super) fn audit(
             ..AuditEntry::new(lease, action, now_ms)
         }
     };
-    let interrupted = (lease.took_over() && progress.planned.is_none()).then(|| {
-        let found = match progress.applied.len() {
+    let interrupted = lease.took_over().then(|| {
+        let planned = progress.planned.as_ref().map_or(0, Vec::len);
+        let found = match progress.applied.len().max(planned) {
             _ if changes.is_empty() => "no event of the subject was open".to_owned(),
             0 => "the subject was in sync, or could not be looked at".to_owned(),
-            steps => format!("{steps} steps were still to be done"),
+            steps => counted(
+                steps,
+                "step was still to be done",
+                "steps were still to be done",
+            ),
         };
         AuditEntry {
             why: Some(found),

@@ -9,7 +9,7 @@ use super::view::{Membership, UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
-use crate::ledger::{Conclusion, Leased, SUBJECT_WAIT, lease_within};
+use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, SUBJECT_WAIT, lease_within};
 use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::policy::ResetEmail;
@@ -318,8 +318,24 @@ impl Work<'_> {
             return Err(busy(&subject));
         };
         let unlinked = ports.store.unlink_user(&lease, owner).await;
-        ports.ledger.conclude(lease, Conclusion::default()).await?;
+        self.give_back(lease).await?;
         unlinked
+    }
+
+    /// Gives a second lease back. If the run that had it before was cut off, that is told here: the next owner cannot
+    /// know.
+    async fn give_back(&self, lease: Lease) -> Result<(), Failure> {
+        let ports = self.ports();
+        let found = "a user's run that needed the subject found an earlier run of it cut off";
+        let interrupted = AuditEntry::of_interrupted(&lease, found, ports.clock.now_ms());
+        let audit: Vec<AuditEntry> = interrupted.into_iter().collect();
+        audit.iter().for_each(AuditEntry::log);
+        let conclusion = Conclusion {
+            audit,
+            ..Conclusion::default()
+        };
+        ports.ledger.conclude(lease, conclusion).await?;
+        Ok(())
     }
 
     /// Puts the account into the team of a group, which is made or adopted first if it has none.
@@ -394,7 +410,7 @@ impl Work<'_> {
         let result = look
             .ensure_team(&wanted.group, &wanted.group_name, &lease, self.progress)
             .await;
-        ports.ledger.conclude(lease, Conclusion::default()).await?;
+        self.give_back(lease).await?;
         let result = result?;
         for next in &result.moved {
             self.progress

@@ -325,6 +325,45 @@ async fn the_successor_of_a_run_that_was_cut_off_says_so() {
     world.done();
 }
 
+/// A dry run changes nothing, and still knows that the run before it may have.
+#[tokio::test]
+async fn a_dry_run_tells_of_the_run_that_was_cut_off_before_it() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let subject = format!("user#{ann}");
+    let before = history(&world, &subject).await.len();
+    drop(lease(&*world.table.ledger, &ann, Duration::from_millis(1)).await);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut ports = world.ports.clone();
+    ports.policy = Arc::new(Policy {
+        changes: Changes::Report,
+        ..Policy::default()
+    });
+    let user = Subject::User(OktaUserId::parse(ann).unwrap());
+    look_at(&worker(&ports), user).await;
+    let entries = history(&world, &subject).await;
+    assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
+    world.done();
+}
+
+/// A user's run takes the lease on a group whose team it needs, after a run of the group that was cut off.
+#[tokio::test]
+async fn who_takes_a_second_lease_tells_of_the_run_before() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &devs));
+    let subject = format!("group#{devs}");
+    let cut_off = world.table.ledger.lease(&subject, Duration::from_millis(1));
+    drop(cut_off.await.unwrap());
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann");
+    let entries = history(&world, &subject).await;
+    assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED]);
+    world.done();
+}
+
 #[tokio::test]
 async fn a_change_whose_answer_is_lost_has_an_entry_too() {
     let time = Duration::from_millis(1_200);
