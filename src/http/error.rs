@@ -102,9 +102,9 @@ impl CallError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether the service itself saw a conflict.
+    /// Whether it is a conflict. Who looks for its cause afterwards need not ask who sent it.
     pub fn is_conflict(&self) -> bool {
-        self.status() == Some(StatusCode::CONFLICT) && self.is_final()
+        self.status() == Some(StatusCode::CONFLICT)
     }
 
     fn is_final(&self) -> bool {

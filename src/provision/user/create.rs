@@ -44,7 +44,7 @@ impl Work<'_> {
         mail: ResetEmail,
     ) -> Result<Option<UserLink>, Failure> {
         self.intend(&person.username).await?;
-        let (mut unsure, mut refused) = (0, 0);
+        let (mut unsure, mut refused, mut conflicts) = (0, 0, 0);
         let account = loop {
             match self.attempt(person).await? {
                 Attempt::Created(account) => break account,
@@ -75,6 +75,11 @@ impl Work<'_> {
                             )
                             .because(Cause::Overtaken));
                         }
+                        // How Anypoint's own 409 looks is not documented, and a gateway may have sent one: the second in
+                        // a row is no accident.
+                        None if conflicts == 0 && conflict.class() == Class::Retryable => {
+                            conflicts += 1;
+                        }
                         None => {
                             self.memory.intent = None;
                             self.keep_memory();
@@ -82,10 +87,7 @@ impl Work<'_> {
                             if !anypoint.shows_accounts(self.look.deadline).await? {
                                 return Err(accounts_hidden());
                             }
-                            return Err(match conflict.class() {
-                                Class::Permanent => name_taken(),
-                                Class::Retryable => conflict.into(),
-                            });
+                            return Err(name_taken());
                         }
                     }
                 }
@@ -143,9 +145,7 @@ impl Work<'_> {
                     Failure::retryable(Side::Anypoint, "the new account does not show yet")
                 })
             }
-            Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
-                Ok(Attempt::NameTaken(error))
-            }
+            Err(error) if error.is_conflict() => Ok(Attempt::NameTaken(error)),
             // Asking again soon would not change it. The intent stays for what an earlier attempt did.
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {

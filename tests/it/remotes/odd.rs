@@ -209,3 +209,22 @@ async fn the_services_own_refusal_of_a_value_is_permanent() {
         world.done();
     }
 }
+
+/// The opposite: how Anypoint's own 409 looks is not documented, so one that stays is believed whatever it says.
+#[tokio::test]
+async fn a_lasting_conflict_of_a_creation_is_a_taken_name() {
+    for body in ["", "Conflict", r#"{"message":"taken"}"#, OWN[0]] {
+        let world = World::new().await;
+        // Somebody is there, so that the scope is not in doubt.
+        world.assigned_user("ben").await;
+        let taken = Fault::status("/users", 409, body).on(Method::POST);
+        world.anypoint.traffic().inject(taken);
+        let ann = world.user("ann");
+        let events = world.okta_does(|okta| okta.assign(APP, &ann));
+        assert_eq!(world.deliver(&events).await, 204, "{body}");
+        let record = world.record(&events[0]).await;
+        assert_eq!(record.error_class, Some(Class::Permanent), "{body}");
+        assert_eq!(record.error_code.as_deref(), Some("username_taken"));
+        world.done();
+    }
+}
