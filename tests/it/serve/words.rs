@@ -130,6 +130,22 @@ async fn nothing_personal_shows_at_any_level() {
         }
     }
 
+    // A failure for good: the name is somebody else's.
+    let taken = "planted_taken";
+    let mail = "xaveria@planted.example";
+    let made = remotes
+        .anypoint
+        .world()
+        .add_user(taken, "Xaveria", "Plantedname", mail);
+    made.unwrap();
+    let events = remotes.assign(&person(taken));
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("a failure for good", || {
+        let file = Connection::open(remotes.data()).unwrap();
+        rows(&file, "events").contains("adoption_refused")
+    })
+    .await;
+
     // Requests that are none.
     for (secret, body) in [
         ("planted-secret", "{}"),
