@@ -4,7 +4,7 @@
 //!
 //! | module | plays |
 //! |---|---|
-//! | [`ids`], [`failure`], [`deadline`], [`clock`] | the words that everything uses |
+//! | [`ids`], [`failure`], [`deadline`], [`clock`], `backoff` | the words that everything uses |
 //! | [`event`] | what Okta sends, and which subject it is about; pure |
 //! | [`receiver`] | a request in, its changes made durable, an answer out |
 //! | [`ledger`] | the idempotent claim: each change is done by one owner at a time |
@@ -23,6 +23,7 @@
 
 pub mod anypoint;
 pub mod aws;
+mod backoff;
 pub mod clock;
 pub mod counted;
 pub mod deadline;

@@ -14,6 +14,7 @@ use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Target, explain};
+use crate::backoff::Backoff;
 use crate::failure::{Cause, Failure, Side};
 
 /// An item's attributes by name.
@@ -27,9 +28,8 @@ const KEYS_A_CALL: usize = 100;
 const BATCHES_AT_ONCE: usize = 8;
 /// How often the keys of a batch are asked for, when it leaves some out.
 const MAX_ROUNDS: u32 = 10;
-/// The pause after a call that was not carried out whole; it doubles from round to round.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const MAX_PAUSE: Duration = Duration::from_secs(3);
+/// After a call that was not carried out whole, or that others were in the way of.
+pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
 
 /// A call on the table, for messages.
 pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> Target<'a> {
@@ -93,13 +93,6 @@ pub(crate) fn built<T>(item: Result<T, aws_sdk_dynamodb::error::BuildError>) -> 
     })
 }
 
-/// Lets others go first, until the next round of a call that they were in the way of.
-pub(crate) async fn pause(round: u32) {
-    let longest = FIRST_PAUSE * 2_u32.saturating_pow(round);
-    let longest = longest.min(MAX_PAUSE);
-    tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))).await;
-}
-
 /// The table, with the calls that more than one adapter makes.
 #[derive(Clone)]
 pub(crate) struct DynamoDbTable {
@@ -149,7 +142,8 @@ impl DynamoDbTable {
     /// A batch may leave keys out when it throttles or its answer gets too big; they are asked for again.
     async fn get_hundred(&self, mut keys: Vec<String>) -> Result<Vec<(String, Item)>, Failure> {
         let mut found = Vec::with_capacity(keys.len());
-        for round in 0..MAX_ROUNDS {
+        let mut backoff = BACKOFF;
+        for _ in 0..MAX_ROUNDS {
             let wanted = built(
                 KeysAndAttributes::builder()
                     .consistent_read(true)
@@ -183,7 +177,7 @@ impl DynamoDbTable {
             if keys.is_empty() {
                 return Ok(found);
             }
-            pause(round).await;
+            backoff.wait().await;
         }
         Err(Failure::retryable(
             Side::Table,

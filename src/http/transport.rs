@@ -14,16 +14,15 @@ use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for, quota, until_the_minute_ends};
 use super::network::Network;
 use super::tls::is_about_certificate;
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Side;
 
 /// The longest one attempt may take, whatever the deadline.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
-/// The first pause between two attempts; it doubles up to [`LONGEST_BACK_OFF`].
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-/// The longest pause that is not asked for by the remote.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// Between two attempts, beside what the remote asks for.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// Attempts at one call at the most, however long the deadline.
 const MOST_ATTEMPTS: usize = 6;
 /// An answer larger than this is refused (a page of 500 Anypoint users is a few megabytes).
@@ -108,7 +107,7 @@ impl HttpClient {
         signer: &dyn Signer,
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
-        let mut back_off = FIRST_BACK_OFF;
+        let mut backoff = BACKOFF;
         let mut attempt = 1;
         let mut server_faults = 0;
         loop {
@@ -122,11 +121,11 @@ impl HttpClient {
                 error.retry_after = self.presumed_pause(&error, server_faults);
             }
             let is_presumed = error.retry_after.is_some() && server_faults > 0;
-            let jittered = back_off.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            let mut pause = error.retry_after.unwrap_or_default() + jittered;
+            let own_pause = backoff.pause();
+            let mut pause = error.retry_after.unwrap_or_default() + own_pause;
             if is_presumed && deadline.remaining() <= pause {
                 // Only presumed: who cannot wait that long asks again soon.
-                pause = jittered;
+                pause = own_pause;
             }
             if error.is_throttling() {
                 self.gate
@@ -148,7 +147,6 @@ impl HttpClient {
                 error.kind
             );
             tokio::time::sleep(pause).await;
-            back_off = (back_off * 2).min(LONGEST_BACK_OFF);
             attempt += 1;
         }
     }

@@ -11,14 +11,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Claim, Ledger, Recorded};
+use crate::backoff::Backoff;
 use crate::clock::{Clock, later};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
 
 /// How long a run waits for a subject that another run works on, before it gives its changes back.
 pub const SUBJECT_WAIT: Duration = Duration::from_secs(5);
-/// The pause between two tries. It grows to eight times this.
-const FIRST_TRY_PAUSE: Duration = Duration::from_millis(25);
+/// Between two tries.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_millis(200));
 
 /// The exclusive right to work on one subject. Made only by [`Ledger::lease`], consumed by
 /// [`Ledger::conclude`]. Every function that writes at Anypoint, or writes a link, asks for it.
@@ -163,14 +164,13 @@ pub async fn lease_within(
     patience: Duration,
 ) -> Result<Leased, Failure> {
     let until = deadline.or_within(patience);
-    let mut pause = FIRST_TRY_PAUSE;
+    let mut backoff = BACKOFF;
     loop {
         let leased = ledger.lease(subject, deadline.lease()).await?;
-        if matches!(leased, Leased::Ours(_)) || until.remaining() < pause {
+        if matches!(leased, Leased::Ours(_)) || until.remaining() < backoff.limit() {
             return Ok(leased);
         }
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        pause = (pause * 2).min(FIRST_TRY_PAUSE * 8);
+        backoff.wait().await;
     }
 }
 

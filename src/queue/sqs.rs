@@ -9,10 +9,11 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata as _;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::future::try_join_all;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Queue, Redelivery};
 use crate::aws::{Target, explain};
+use crate::backoff::Backoff;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::Subject;
@@ -21,8 +22,7 @@ use crate::ids::Subject;
 const ENTRIES_A_CALL: usize = 10;
 /// Batches that are on their way at the same time; those of one subject follow one another.
 const LANES: usize = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(40);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 /// The longest a message can be hidden (SQS API reference, `ChangeMessageVisibility`).
 const LONGEST_DELAY: Duration = Duration::from_secs(12 * 60 * 60);
 /// What SQS says when a message is not out under this receipt any more.
@@ -98,7 +98,7 @@ impl SqsQueue {
             .enumerate()
             .map(|(index, change)| entry(index, change))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = BACKOFF;
         loop {
             let call = self
                 .client
@@ -122,11 +122,10 @@ impl SqsQueue {
             if left.is_empty() {
                 return Ok(());
             }
-            if Instant::now() + pause >= deadline {
+            if Instant::now() + backoff.limit() >= deadline {
                 return Err(self.too_late(left.len()));
             }
-            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff.wait().await;
         }
     }
 

@@ -7,7 +7,6 @@
 //! minute) when the other side refuses what we have. A rotation therefore needs no new deployment,
 //! and a Secrets Manager that is out of reach stops nothing that already runs.
 
-mod credentials;
 mod hook;
 mod manager;
 mod renewable;
@@ -18,7 +17,6 @@ use secrecy::SecretString;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 
-pub use credentials::CredentialsSecret;
 pub use hook::{HOOK_SECRET, hook_secrets, is_hook_secret};
 pub use manager::SecretsManager;
 pub use renewable::{Budget, Renewable, Source};

@@ -6,11 +6,12 @@ use futures_util::future::OptionFuture;
 use secrecy::SecretString;
 
 use super::Reader;
+use super::secret::CredentialsSecret;
 use crate::anypoint::ConnectedApp;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::okta::{Credentials, PrivateKey};
-use crate::secrets::{CredentialsSecret, Renewable, SecretStore, hook_secrets};
+use crate::secrets::{Renewable, SecretStore, hook_secrets};
 
 const PRIVATE_KEY: &str = "the service app's private key: PEM (PKCS#8, PKCS#1 or SEC1) or JWK with \
      all private parts, RSA of 2048 bits or more, or EC P-256; line breaks may be written as `\\n`";

@@ -20,6 +20,7 @@
 mod credentials;
 mod parse;
 mod reader;
+mod secret;
 
 use std::iter;
 
@@ -35,7 +36,7 @@ use crate::provision::{Changes, Policy, share_of};
 use crate::secrets::{HOOK_SECRET, Renewable};
 
 pub use credentials::Needs;
-pub(crate) use credentials::{anypoint_app, okta_credentials};
+use credentials::{anypoint_app, okta_credentials};
 pub use parse::is_loopback;
 pub use reader::{Problem, Reader, SettingsError};
 

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{CURRENT, DynamoDbStore, FORMER};
-use crate::aws::table::{Item, Sent, built, pause, refused, string, text};
+use crate::aws::table::{BACKOFF, Item, Sent, built, refused, string, text};
 use crate::failure::Failure;
 use crate::ledger::{Lease, Memo, lease_pk};
 use crate::store::Linked;
@@ -75,7 +75,8 @@ impl DynamoDbStore {
     ) -> Result<Linked<String>, Failure> {
         attributes.insert("pk".to_owned(), text(pair.pk()));
         let mut left = before.filter(|before| *before != target);
-        for round in 0..MAX_ROUNDS {
+        let mut backoff = BACKOFF;
+        for _ in 0..MAX_ROUNDS {
             let mut items = vec![self.held(lease, memo)?, self.put_reverse(pair, target)?];
             if let Some(left) = left {
                 items.push(self.leave(pair, left)?);
@@ -100,7 +101,7 @@ impl DynamoDbStore {
                 // The object linked before belongs to another by now: that entry is not ours.
                 left = None;
             } else {
-                pause(round).await;
+                backoff.wait().await;
             }
         }
         Err(self.table.contended())
@@ -114,7 +115,8 @@ impl DynamoDbStore {
         let target =
             string(&link, pair.target_attribute).ok_or_else(|| self.unreadable(&pair.pk()))?;
         let mut is_foreign = false;
-        for round in 0..MAX_ROUNDS {
+        let mut backoff = BACKOFF;
+        for _ in 0..MAX_ROUNDS {
             let mut items = vec![self.held(lease, &Memo::Keep)?];
             if !is_foreign {
                 items.push(self.delete_reverse(pair, target)?);
@@ -126,7 +128,7 @@ impl DynamoDbStore {
                     return Err(lease.lost());
                 }
                 Sent::Refused(reasons) if refused(&reasons, REVERSE).is_some() => is_foreign = true,
-                Sent::Refused(_) => pause(round).await,
+                Sent::Refused(_) => backoff.wait().await,
             }
         }
         Err(self.table.contended())
@@ -140,7 +142,8 @@ impl DynamoDbStore {
         memo: &Memo,
     ) -> Result<(), Failure> {
         let mut is_there = false;
-        for round in 0..MAX_ROUNDS {
+        let mut backoff = BACKOFF;
+        for _ in 0..MAX_ROUNDS {
             let mut items = vec![self.held(lease, memo)?];
             if !is_there {
                 let put = Put::builder()
@@ -156,7 +159,7 @@ impl DynamoDbStore {
                     return Err(lease.lost());
                 }
                 Sent::Refused(reasons) if refused(&reasons, REVERSE).is_some() => is_there = true,
-                Sent::Refused(_) => pause(round).await,
+                Sent::Refused(_) => backoff.wait().await,
             }
         }
         Err(self.table.contended())

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Renewable, SecretStore, Source, Stage};
+use super::{Reader, anypoint_app, okta_credentials};
 use crate::anypoint::ConnectedApp;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::okta::Credentials;
-use crate::settings::{Reader, anypoint_app, okta_credentials};
+use crate::secrets::{Renewable, SecretStore, Source, Stage};
 
 const SETTING: &str = "CREDENTIALS_SECRET_ARN";
 const OKTA_TOKEN: &str = "OKTA_API_TOKEN";

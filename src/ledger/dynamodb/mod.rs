@@ -1,0 +1,348 @@
+//! The ledger on DynamoDB: items `event#<id>`, `lease#<subject>` and `audit#<subject>#<month>`, every
+//! change conditional.
+//!
+//! The SDK sends a call again when its answer was lost; the first may have been carried out. Such a
+//! repetition is refused by its own effect, so a refusal looks at who wrote the item: `owner` stays on
+//! a record when the work is done or failed.
+
+mod claim;
+mod conclude;
+mod trail;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use futures_util::future::try_join_all;
+
+use self::claim::Claiming;
+use super::lease::Found;
+use super::times::{Times, warn_superseded};
+use super::{
+    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Outcome, Reason, Record,
+    Recorded, Status, Work,
+};
+use crate::aws::explain;
+use crate::aws::table::{DynamoDbTable, Item, integer, number, scan, string, text};
+use crate::clock::{Clock, later};
+use crate::failure::{Failure, Side};
+
+const PREFIX: &str = "event#";
+const LEASE_PREFIX: &str = "lease#";
+const EXPIRED: &str = "expires_at <= :now_s";
+const LEASE_OVER: &str = "(#status = :in_progress AND lease_until_ms <= :now_ms)";
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct DynamoDbLedger {
+    table: DynamoDbTable,
+    times: Times,
+}
+
+/// What a conditional update came to.
+enum Updated {
+    /// Done; the item as it was before.
+    Made(Item),
+    /// The condition does not hold for this item.
+    Refused(Item),
+}
+
+impl DynamoDbLedger {
+    /// A ledger in `table` whose records are kept for `ttl_days`.
+    pub fn new(
+        client: Client,
+        table: impl Into<String>,
+        ttl_days: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let name = table.into();
+        Self {
+            table: DynamoDbTable { client, name },
+            times: Times::new(clock, ttl_days),
+        }
+    }
+
+    /// The same ledger, with audit entries kept for `days`.
+    #[must_use]
+    pub fn keeping_audit(mut self, days: u32) -> Self {
+        self.times = self.times.keeping_audit(days);
+        self
+    }
+
+    fn update(&self, pk: String) -> UpdateItemFluentBuilder {
+        self.table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .key("pk", text(pk))
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    fn update_record(&self, id: &str) -> UpdateItemFluentBuilder {
+        self.update(format!("{PREFIX}{id}"))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
+    }
+
+    async fn send(&self, update: UpdateItemFluentBuilder) -> Result<Updated, Failure> {
+        match update.send().await {
+            Ok(made) => Ok(Updated::Made(made.attributes.unwrap_or_default())),
+            Err(error) => {
+                if let Some(UpdateItemError::ConditionalCheckFailedException(refusal)) =
+                    error.as_service_error()
+                {
+                    return Ok(Updated::Refused(refusal.item.clone().unwrap_or_default()));
+                }
+                Err(explain(self.table.target("dynamodb:UpdateItem"), &error))
+            }
+        }
+    }
+
+    async fn renew_claim(&self, claim: &Claim, until_ms: i64) -> Result<Recorded, Failure> {
+        let update = self
+            .update_record(&claim.id)
+            .condition_expression("#owner = :owner AND #status = :in_progress")
+            .update_expression("SET lease_until_ms = :until_ms")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(&claim.owner))
+            .expression_attribute_values(":until_ms", number(until_ms));
+        Ok(recorded(&self.send(update).await?))
+    }
+}
+
+pub(crate) fn lease_pk(subject: &str) -> String {
+    format!("{LEASE_PREFIX}{subject}")
+}
+
+fn recorded(updated: &Updated) -> Recorded {
+    match updated {
+        Updated::Made(_) => Recorded::Written,
+        Updated::Refused(_) => Recorded::Superseded,
+    }
+}
+
+#[async_trait]
+impl Ledger for DynamoDbLedger {
+    async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure> {
+        let now = self.times.now();
+        let owner = uuid::Uuid::new_v4().to_string();
+        let update = self
+            .update(lease_pk(subject))
+            .condition_expression("attribute_not_exists(#owner) OR lease_until_ms <= :now_ms")
+            .update_expression(
+                "SET #owner = :owner, lease_until_ms = :until_ms, updated_at_ms = :now_ms, \
+                 expires_at = :expires_at",
+            )
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(&owner))
+            .expression_attribute_values(":until_ms", number(later(now.ms, time)))
+            .expression_attribute_values(":now_ms", number(now.ms))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
+        let (item, took_over) = match self.send(update).await? {
+            Updated::Made(before) => {
+                let held = before.contains_key("owner");
+                (before, held)
+            }
+            // The first answer was lost, this is the repetition.
+            Updated::Refused(item) if string(&item, "owner") == Some(&owner) => (item, false),
+            Updated::Refused(item) => {
+                return Ok(Leased::Busy {
+                    until_ms: integer(&item, "lease_until_ms").unwrap_or(now.ms),
+                });
+            }
+        };
+        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
+        let before = string(&item, "memo");
+        let memo = before.filter(|_| lasts).map(str::to_owned);
+        let is_outdated = before.is_some() && memo.is_none();
+        let found = Found { memo, took_over };
+        let clock = self.times.clock();
+        let lease = Lease::new(subject, owner, found, now.ms, time, clock);
+        if is_outdated {
+            // The item lasts another week from now; the old memo must not last with it.
+            self.write_memo(&lease, None).await?;
+        }
+        Ok(Leased::Ours(lease))
+    }
+
+    async fn renew(
+        &self,
+        lease: &Lease,
+        claims: &[&Claim],
+        time: Duration,
+    ) -> Result<Recorded, Failure> {
+        let now = self.times.now();
+        let until_ms = later(now.ms, time);
+        let update = self
+            .update(lease_pk(lease.subject()))
+            .condition_expression("#owner = :owner")
+            .update_expression("SET lease_until_ms = :until_ms, expires_at = :expires_at")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":until_ms", number(until_ms))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
+        let mut renewals = Vec::with_capacity(claims.len());
+        for claim in claims {
+            renewals.push(self.renew_claim(claim, until_ms));
+        }
+        let written = recorded(&self.send(update).await?);
+        let claims = try_join_all(renewals).await?;
+        if written == Recorded::Superseded || claims.contains(&Recorded::Superseded) {
+            return Ok(Recorded::Superseded);
+        }
+        lease.extend(now.ms, time);
+        Ok(Recorded::Written)
+    }
+
+    async fn memo(&self, subject: &str) -> Result<Option<String>, Failure> {
+        let now = self.times.now();
+        let item = self
+            .table
+            .get(&lease_pk(subject))
+            .await?
+            .unwrap_or_default();
+        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
+        Ok(string(&item, "memo").filter(|_| lasts).map(str::to_owned))
+    }
+
+    async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure> {
+        let now = self.times.now();
+        let mut update = self
+            .update(lease_pk(lease.subject()))
+            .condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
+        update = match memo {
+            Some(memo) => update
+                .update_expression("SET memo = :memo, expires_at = :expires_at")
+                .expression_attribute_values(":memo", text(memo)),
+            None => update.update_expression("SET expires_at = :expires_at REMOVE memo"),
+        };
+        Ok(recorded(&self.send(update).await?))
+    }
+
+    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
+        let keys: HashSet<String> = subjects.iter().map(|subject| lease_pk(subject)).collect();
+        let found = self.table.get_batch(keys).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(pk, item)| {
+                let subject = pk.strip_prefix(LEASE_PREFIX)?.to_owned();
+                Some((subject, integer(&item, "updated_at_ms")?))
+            })
+            .collect())
+    }
+
+    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure> {
+        let first = self.claim_as(&work.id, work, lease, reason).await?;
+        if let Claiming::Settled(outcome) = first {
+            return Ok(outcome);
+        }
+        let own = work.own_key();
+        match self.claim_as(&own, work, lease, reason).await? {
+            Claiming::Settled(outcome) => Ok(outcome),
+            Claiming::OfAnotherSubject => Err(unreadable(&self.table.name)),
+        }
+    }
+
+    async fn conclude(
+        &self,
+        lease: Lease,
+        conclusion: Conclusion,
+    ) -> Result<Vec<Recorded>, Failure> {
+        self.conclude_all(&lease, &conclusion).await
+    }
+
+    async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure> {
+        let refusal = match self.reject_as(&work.id, work, failure).await? {
+            Updated::Made(_) => return Ok(Recorded::Written),
+            Updated::Refused(item) => item,
+        };
+        let is_of_another = string(&refusal, "subject") != Some(&work.subject);
+        if is_of_another
+            && let Updated::Made(_) = self.reject_as(&work.own_key(), work, failure).await?
+        {
+            return Ok(Recorded::Written);
+        }
+        warn_superseded(&work.id, Status::Failed);
+        Ok(Recorded::Superseded)
+    }
+
+    async fn record(&self, id: &str) -> Result<Option<Record>, Failure> {
+        let Some(item) = self.table.get(&format!("{PREFIX}{id}")).await? else {
+            return Ok(None);
+        };
+        let record = record(item).ok_or_else(|| unreadable(&self.table.name))?;
+        let now = self.times.now();
+        Ok((record.expires_at > now.s).then_some(record))
+    }
+
+    async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure> {
+        let mut condition = "begins_with(pk, :prefix) AND expires_at > :now_s".to_owned();
+        let mut request = self
+            .table
+            .client
+            .scan()
+            .table_name(&self.table.name)
+            .expression_attribute_values(":prefix", text(PREFIX))
+            .expression_attribute_values(":now_s", number(self.times.now().s));
+        if let Some(status) = filter.status {
+            condition.push_str(" AND #status = :status");
+            request = request
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":status", text(status.as_str()));
+        }
+        if let Some(subject) = &filter.subject {
+            condition.push_str(" AND subject = :subject");
+            request = request.expression_attribute_values(":subject", text(subject));
+        }
+        if let Some(since) = filter.updated_since_ms {
+            condition.push_str(" AND updated_at_ms >= :since");
+            request = request.expression_attribute_values(":since", number(since));
+        }
+        let items = scan(
+            &request.filter_expression(condition),
+            self.table.target("dynamodb:Scan"),
+        )
+        .await?;
+        let mut records = items
+            .into_iter()
+            .map(|item| record(item).ok_or_else(|| unreadable(&self.table.name)))
+            .collect::<Result<Vec<_>, _>>()?;
+        records.sort_by(|a, b| {
+            b.updated_at_ms
+                .cmp(&a.updated_at_ms)
+                .then_with(|| a.id.cmp(&b.id))
+        });
+        Ok(records)
+    }
+
+    async fn history(&self, subject: &str, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        self.entries(subject, since_ms).await
+    }
+
+    async fn whole_history(&self, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        self.all_entries(since_ms).await
+    }
+}
+
+fn record(mut item: Item) -> Option<Record> {
+    let id = string(&item, "pk")?.strip_prefix(PREFIX)?.to_owned();
+    item.insert("id".to_owned(), text(id));
+    serde_dynamo::from_item(item).ok()
+}
+
+fn unreadable(table: &str) -> Failure {
+    Failure::permanent(
+        Side::Table,
+        format!("an event record in {table} lacks an attribute or has one of another type"),
+        "if it was written by hand, correct or delete it; otherwise report this as a bug",
+    )
+}

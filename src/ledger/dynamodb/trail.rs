@@ -1,0 +1,120 @@
+//! The audit trail: items `audit#<subject>#<month>`, and `#2` and on where one is full.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+
+use super::DynamoDbLedger;
+use super::conclude::texts;
+use crate::aws::table::{Item, built, number, scan, text};
+use crate::failure::Failure;
+use crate::ledger::times::Now;
+use crate::ledger::{AuditEntry, month_of, months};
+
+const PREFIX: &str = "audit#";
+/// An item that has more bytes of entries is full (DynamoDB takes 400 KB).
+const FULL_BYTES: usize = 250_000;
+/// Items of one month that are read at once.
+const PARTS: u32 = 3;
+
+impl DynamoDbLedger {
+    /// Audit entries, as an item of a transaction. It is refused when that part of the month is full.
+    pub(super) fn append(
+        &self,
+        subject: &str,
+        entries: &[AuditEntry],
+        part: u32,
+        now: Now,
+    ) -> Result<TransactWriteItem, Failure> {
+        let entries: Vec<String> = entries
+            .iter()
+            .filter_map(|entry| serde_json::to_string(entry).ok())
+            .collect();
+        let bytes: usize = entries.iter().map(String::len).sum();
+        let update = Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", text(audit_pk(subject, &month_of(now.ms), part)))
+            .condition_expression("attribute_not_exists(#bytes) OR #bytes < :full")
+            .update_expression(
+                "SET entries = list_append(if_not_exists(entries, :none), :entries), \
+                 #bytes = if_not_exists(#bytes, :zero) + :bytes, expires_at = :expires_at",
+            )
+            .expression_attribute_names("#bytes", "bytes")
+            .expression_attribute_values(":full", number(FULL_BYTES))
+            .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
+            .expression_attribute_values(":entries", texts(&entries))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":bytes", number(bytes))
+            .expression_attribute_values(":expires_at", number(now.audit_expires_at));
+        Ok(TransactWriteItem::builder()
+            .update(built(update.build())?)
+            .build())
+    }
+
+    /// The entries of one subject.
+    pub(super) async fn entries(
+        &self,
+        subject: &str,
+        since_ms: i64,
+    ) -> Result<Vec<AuditEntry>, Failure> {
+        let months = months(since_ms, self.times.now().ms);
+        let mut first = 1;
+        let mut entries = Vec::new();
+        loop {
+            let keys: HashSet<String> = months
+                .iter()
+                .flat_map(|month| (first..first + PARTS).map(move |part| (month, part)))
+                .map(|(month, part)| audit_pk(subject, month, part))
+                .collect();
+            let asked = keys.len();
+            let found = self.table.get_batch(keys).await?;
+            entries.extend(found.values().flat_map(entries_of));
+            first += PARTS;
+            // Nearly always: a month with more parts than are read at once is rare.
+            if found.len() < asked.min(PARTS as usize) {
+                return Ok(in_order(entries, since_ms));
+            }
+        }
+    }
+
+    /// The entries of everybody.
+    pub(super) async fn all_entries(&self, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
+        let request = self
+            .table
+            .client
+            .scan()
+            .table_name(&self.table.name)
+            .filter_expression("begins_with(pk, :prefix)")
+            .expression_attribute_values(":prefix", text(PREFIX));
+        let items = scan(&request, self.table.target("dynamodb:Scan")).await?;
+        Ok(in_order(
+            items.iter().flat_map(entries_of).collect(),
+            since_ms,
+        ))
+    }
+}
+
+fn audit_pk(subject: &str, month: &str, part: u32) -> String {
+    match part {
+        1 => format!("{PREFIX}{subject}#{month}"),
+        part => format!("{PREFIX}{subject}#{month}#{part}"),
+    }
+}
+
+/// The entries of an audit item; one that cannot be read is left out.
+fn entries_of(item: &Item) -> Vec<AuditEntry> {
+    let entries = item.get("entries").and_then(|list| list.as_l().ok());
+    let texts = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|text| text.as_s().ok());
+    texts
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect()
+}
+
+fn in_order(mut entries: Vec<AuditEntry>, since_ms: i64) -> Vec<AuditEntry> {
+    entries.retain(|entry| entry.at_ms >= since_ms);
+    entries.sort_by_key(|entry| entry.at_ms);
+    entries
+}
