@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::finality::Finality;
+use super::finality::{Finality, is_about_state, is_busy};
 use crate::failure::{Cause, Class, Failure, Side};
 
 /// A call that got no usable answer.
@@ -312,18 +312,6 @@ impl CallError {
         };
         Some(Cow::Owned(format!("{text} {COMES_BACK}")))
     }
-}
-
-/// Whether Okta refused because of the object: it is not in the right state, or the attribute is mapped or
-/// read-only (Okta, "Error codes").
-pub(super) fn is_about_state(code: &str) -> bool {
-    matches!(code, "E0000038" | "E0000075" | "E0000111")
-}
-
-/// Whether Okta will take the same call soon: a user that is still activating, a conflict, a running
-/// reconciliation (Okta, "Error codes").
-pub(super) fn is_busy(code: &str) -> bool {
-    matches!(code, "E0000112" | "E0000195" | "E0000239")
 }
 
 const BETWEEN_US_AND_OKTA: &str =

@@ -3,8 +3,6 @@
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::call::Call;
-use super::error::{is_about_state, is_busy};
 use crate::failure::Side;
 
 /// What an error status says about the same call, sent again later.
@@ -18,20 +16,20 @@ pub enum Finality {
 }
 
 impl Finality {
-    /// What `status` and `body` say about `call`. A read has no value that could be refused.
-    pub(super) fn of(call: &Call, status: StatusCode, body: &[u8]) -> Self {
+    /// What `status` and `body` say about a call to `side`. A read has no value that could be refused.
+    pub(super) fn of(side: Side, method: &Method, status: StatusCode, body: &[u8]) -> Self {
         let is_about_values = match status {
             StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
                 true
             }
-            StatusCode::FORBIDDEN => call.side == Side::Okta,
+            StatusCode::FORBIDDEN => side == Side::Okta,
             _ => false,
         };
-        if call.method == Method::GET || !is_about_values {
+        if *method == Method::GET || !is_about_values {
             return Self::Passing;
         }
         let is_refused = match serde_json::from_slice(body) {
-            Ok(body) if call.side == Side::Okta => okta_refuses(status, &body),
+            Ok(body) if side == Side::Okta => okta_refuses(status, &body),
             Ok(body) => anypoint_refuses(status, &body),
             Err(_) => false,
         };
@@ -62,6 +60,18 @@ fn anypoint_refuses(status: StatusCode, body: &Value) -> bool {
     by_validation || by_rule
 }
 
+/// Whether Okta refused because of the object: it is not in the right state, or the attribute is mapped or
+/// read-only (Okta, "Error codes").
+pub(super) fn is_about_state(code: &str) -> bool {
+    matches!(code, "E0000038" | "E0000075" | "E0000111")
+}
+
+/// Whether Okta will take the same call soon: a user that is still activating, a conflict, a running
+/// reconciliation (Okta, "Error codes").
+pub(super) fn is_busy(code: &str) -> bool {
+    matches!(code, "E0000112" | "E0000195" | "E0000239")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,13 +80,8 @@ mod tests {
     const VALIDATION: &str = r#"{"errors":[{"type":"json","message":"must be a string"}]}"#;
 
     fn finality(side: Side, method: Method, status: u16, body: &str) -> Finality {
-        let url = "https://acme.example/".parse().unwrap();
-        let call = Call::new(side, "test", method, url);
-        Finality::of(
-            &call,
-            StatusCode::from_u16(status).unwrap(),
-            body.as_bytes(),
-        )
+        let status = StatusCode::from_u16(status).unwrap();
+        Finality::of(side, &method, status, body.as_bytes())
     }
 
     #[test]

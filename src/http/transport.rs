@@ -227,7 +227,7 @@ impl HttpClient {
         if status == StatusCode::NOT_FOUND && !is_the_services(call.side, code.as_deref(), &body) {
             return Err(call.error(CallErrorKind::NotTheServices404));
         }
-        let finality = Finality::of(call, status, &body);
+        let finality = Finality::of(call.side, &call.method, status, &body);
         let mut error = call.error(CallErrorKind::Status {
             status,
             code,

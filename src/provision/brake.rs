@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::provisioner::Work;
+use super::ports::Ports;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::store::{Documents, Stored};
@@ -49,13 +49,16 @@ struct Lifted {
     until_ms: i64,
 }
 
-impl Work<'_> {
+impl Brake {
     /// Asks whether these people may lose their access now. `Some`: why not.
-    pub(super) async fn held(&self, people: &[String]) -> Result<Option<String>, Failure> {
-        if self.brake == Brake::Passes || people.is_empty() {
+    pub(super) async fn holds(
+        self,
+        ports: &Ports,
+        people: &[String],
+    ) -> Result<Option<String>, Failure> {
+        if self == Self::Passes || people.is_empty() {
             return Ok(None);
         }
-        let ports = self.ports();
         let limit = ports.policy.removals;
         if limit.allowed(0).is_none() {
             return Ok(None);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::event::{Change, RECONCILE_EVENT_TYPE};
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::provision::policy::GroupSelection;
+use crate::provision::selection::GroupSelection;
 
 /// A first look older than this is forgotten, in milliseconds.
 const MAX_AGE_MS: i64 = 60 * 60 * 1000;

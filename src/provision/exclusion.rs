@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::policy::matches;
+use super::selection::matches;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::{Group, User};

@@ -19,10 +19,13 @@ mod evidence;
 mod exclusion;
 mod group;
 mod left_alone;
+mod names;
 mod pause;
 mod policy;
+mod ports;
 mod preview;
 mod provisioner;
+mod selection;
 mod shadow;
 mod step;
 mod team;
@@ -39,15 +42,16 @@ pub use group::{
     GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
     WantedMembers, plan_group,
 };
+pub use names::{TeamNamePolicy, UsernamePolicy};
 pub use pause::{note_changes, noted_changes, pause_changes, paused_since};
 pub use policy::{
-    Adopt, Changes, ConfirmAfter, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail,
-    Selected, SuspendedUsers, TeamNamePolicy, TeamRemoval, UsernamePolicy, share_of,
+    Adopt, Changes, ConfirmAfter, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
+    TeamRemoval, share_of,
 };
+pub use ports::Ports;
 pub use preview::{Doubt, GroupPreview, UserPreview};
-pub use provisioner::{
-    FollowUp, Known, Look, Ports, Progress, Provisioner, SecondLook, Turn, Wait,
-};
+pub use provisioner::{FollowUp, Known, Look, Progress, Provisioner, SecondLook, Turn, Wait};
+pub use selection::{GroupSelection, Selected};
 pub use shadow::{Shadow, dry_runs, dry_runs_taken_up};
 pub(crate) use step::action;
 pub use step::{Applied, Step};

@@ -5,7 +5,6 @@
 //! next, what the next run has to know, and what the changes still wait for.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -13,41 +12,18 @@ use http::StatusCode;
 
 use super::brake::{Brake, Held};
 use super::evidence::{Announced, Evidence, Finding};
-use super::policy::Policy;
+use super::ports::Ports;
 use super::step::{Applied, Step};
 use crate::anypoint::Anypoint;
-use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::http::CallError;
-use crate::ids::{OktaAppId, OktaGroupId, OktaUserId, Subject};
-use crate::ledger::{Lease, Ledger, Recorded};
-use crate::okta::Okta;
-use crate::store::{Documents, Memory, Recalled, Store};
+use crate::ids::{OktaGroupId, OktaUserId, Subject};
+use crate::ledger::{Lease, Recorded};
+use crate::store::{Memory, Recalled};
 
 /// How long after a first read the second one follows, where there is no queue to wait in.
 pub(super) const REREAD_AFTER: Duration = Duration::from_millis(500);
-
-/// Both remotes, the table and the rules: what wiring hands to each part. Cheap to clone.
-#[derive(Clone)]
-pub struct Ports {
-    /// Okta.
-    pub okta: Okta,
-    /// Anypoint.
-    pub anypoint: Anypoint,
-    /// Links.
-    pub store: Arc<dyn Store>,
-    /// Claims and leases.
-    pub ledger: Arc<dyn Ledger>,
-    /// Cursors, reports and marks.
-    pub documents: Arc<dyn Documents>,
-    /// The rules.
-    pub policy: Arc<Policy>,
-    /// The app instance whose assignments decide.
-    pub app: OktaAppId,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
 
 /// Where a second look happens, when one is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,6 +289,11 @@ impl<'a> Work<'a> {
     pub(super) fn anypoint(&self) -> Result<&'a Anypoint, Failure> {
         self.lease.check()?;
         Ok(&self.look.ports.anypoint)
+    }
+
+    /// Asks whether these people may lose their access now. `Some`: why not.
+    pub(super) async fn held(&self, people: &[String]) -> Result<Option<String>, Failure> {
+        self.brake.holds(self.ports(), people).await
     }
 
     pub(super) fn applied(&mut self, what: Applied) {

@@ -15,7 +15,7 @@ use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::Late;
 
-use super::status::Figures;
+use super::numbers::Figures;
 
 /// In front of every name.
 const PREFIX: &str = "okta_anypoint";

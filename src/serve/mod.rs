@@ -17,6 +17,7 @@ mod connections;
 mod figures;
 mod http;
 mod lock;
+mod numbers;
 mod recovery;
 mod schedules;
 mod status;

@@ -8,8 +8,8 @@ use super::plan::{name_taken, two_groups};
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
-use crate::provision::policy::Selected;
 use crate::provision::provisioner::{Look, Progress};
+use crate::provision::selection::Selected;
 
 /// A name that a group wants, who has it, and on which team.
 pub(super) struct Held<'h> {

@@ -16,8 +16,9 @@ use crate::http::Listed;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Assignment, Group, User, UserStatus};
 use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
-use crate::provision::policy::{GroupSelection, Selected, TeamRemoval};
+use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::Look;
+use crate::provision::selection::{GroupSelection, Selected};
 use crate::provision::wanted::{Unwanted, Wanted, wanted};
 use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure};
 

@@ -30,7 +30,7 @@ use std::borrow::Cow;
 use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
-use super::reconcile::{Counted, check_people, read::Gate};
+use super::reconcile::{Counted, check_people, gate::Gate};
 use super::summary::{Difference, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;

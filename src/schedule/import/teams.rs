@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::TeamRemoval;
 use crate::schedule::Scheduler;
-use crate::schedule::reconcile::read::Gate;
+use crate::schedule::reconcile::gate::Gate;
 
 /// The accounts that are to be linked, each with its Okta user if there is one yet.
 type Newcomers<'a> = HashMap<&'a AccountId, Option<&'a OktaUserId>>;

@@ -4,28 +4,36 @@
 //! stops if the side itself is at fault: it refuses a call about nobody in particular, or every such list
 //! failed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::read::{Gate, Members, PushedGroup, ReadAlone};
+use super::gate::{Gate, ReadAlone};
+use super::snapshot::{Members, PushedGroup};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::{CallError, Listed};
 use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{Group, User};
 
-/// What became of the lists of one side.
-#[derive(Default)]
-pub(super) struct Tally {
-    answered: usize,
-    failed: Vec<Failure>,
-}
-
-/// The lists that were asked for, by side.
-pub(super) type Tallies = BTreeMap<Side, Tally>;
-
 impl Gate<'_> {
+    /// Reads one object. That it is not what the API describes, or is refused while everything else is
+    /// not, is a problem of its own.
+    pub(super) async fn alone<T>(
+        &self,
+        read: impl Future<Output = Result<Option<T>, CallError>>,
+    ) -> Result<ReadAlone<T>, Failure> {
+        match read.await {
+            Ok(found) => Ok(Ok(found)),
+            Err(error) if error.is_refusal() => {
+                self.check(Side::Okta).await?;
+                Ok(Err(error.into()))
+            }
+            Err(error) if error.is_about_the_object() => Ok(Err(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The members of a group; `None` when Okta has no such group.
     ///
     /// # Errors

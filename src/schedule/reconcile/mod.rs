@@ -23,9 +23,11 @@
 //! largest organization that Anypoint allows (10,000 users, 1,000 teams). What slows it down are the
 //! remotes' rate limits: each pause that they ask for is waited out, within the time-out.
 
+pub(super) mod gate;
 mod lists;
 mod plan;
-pub(super) mod read;
+mod read;
+mod snapshot;
 pub(super) mod unread;
 mod world;
 
@@ -49,12 +51,13 @@ use crate::provision::{
 };
 use crate::store::{Memory, UserLink};
 
+use gate::Gate;
 use plan::{Plan, Planned};
-use read::{Gate, Snapshot};
+use snapshot::Snapshot;
 use unread::{Source, Unread};
 use world::World;
 
-pub use read::READS_AT_ONCE;
+pub use gate::READS_AT_ONCE;
 
 impl Scheduler {
     pub(super) async fn reconcile(

@@ -299,7 +299,7 @@ fn settled(
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::read::Snapshot;
+    use super::super::snapshot::Snapshot;
     use super::*;
     use crate::provision::Policy;
 

@@ -4,27 +4,22 @@
 //! the other, because each names the next.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{try_join, try_join_all, try_join4};
-use tokio::sync::Semaphore;
 
-use crate::anypoint::{Account, Member, Team};
+use crate::anypoint::{Account, Team};
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Side};
-use crate::http::{CallError, Extent};
+use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
 use crate::provision::{GroupSelection, Policy, Selected};
 use crate::schedule::Scheduler;
 use crate::store::{TeamLink, UserLink};
 
-use super::lists::{Tallies, listed_and_gone};
-use super::unread::Unread;
+use super::gate::{Gate, ReadAlone};
+use super::lists::listed_and_gone;
+use super::snapshot::{Members, PushedGroup, Snapshot};
 
-/// Requests to both remotes at the same time, together.
-pub const READS_AT_ONCE: usize = 8;
 /// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
 const PAGES_AT_ONCE: u32 = 4;
 
@@ -38,117 +33,8 @@ pub(in crate::schedule) type AppUsers = (
     HashMap<OktaUserId, AppUser>,
     HashMap<OktaUserId, Option<User>>,
 );
-/// The members of teams.
-pub(super) type Members = HashMap<TeamId, Vec<Member>>;
 
-/// A group that becomes a team.
-pub(crate) struct PushedGroup {
-    pub(crate) group: Group,
-    pub(crate) members: Vec<OktaUserId>,
-    /// Members of whom the list shows the id only: they stay as they are.
-    pub(crate) unread: HashSet<OktaUserId>,
-    /// Whether the list holds everybody.
-    pub(crate) extent: Extent,
-}
-
-/// Both sides and the links, as they were read.
-pub(crate) struct Snapshot {
-    pub(crate) user_links: HashMap<OktaUserId, UserLink>,
-    pub(crate) team_links: HashMap<OktaGroupId, TeamLink>,
-    pub(crate) app_users: HashMap<OktaUserId, AppUser>,
-    /// Users that the list of app users did not carry, read one by one.
-    pub(crate) late_users: HashMap<OktaUserId, Option<User>>,
-    pub(crate) accounts: HashMap<AccountId, Account>,
-    pub(crate) teams: Vec<Team>,
-    pub(crate) groups: Vec<PushedGroup>,
-    /// Linked groups that `EXCLUDE_GROUPS` names: nothing is decided about their teams.
-    pub(crate) excluded_groups: HashSet<OktaGroupId>,
-    /// What is there and could not be read.
-    pub(in crate::schedule) unread: Unread,
-    /// The members of every linked team, and of those that a group may adopt by their name.
-    pub(crate) members: HashMap<TeamId, Vec<Member>>,
-}
-
-impl Snapshot {
-    /// The Okta user of an app user.
-    pub(crate) fn user_of<'a>(&'a self, app_user: &'a AppUser) -> Option<&'a User> {
-        app_user
-            .user()
-            .or_else(|| self.late_users.get(&app_user.id).and_then(Option::as_ref))
-    }
-}
-
-/// Lets a bounded number of requests through and counts them for the progress.
-pub(in crate::schedule) struct Gate<'a> {
-    pub(super) scheduler: &'a Scheduler,
-    pub(in crate::schedule) deadline: Deadline,
-    permits: Semaphore,
-    unread: Mutex<Unread>,
-    tallies: Mutex<Tallies>,
-    begun: AtomicUsize,
-    done: AtomicUsize,
-}
-
-impl<'a> Gate<'a> {
-    pub(in crate::schedule) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
-        Self {
-            scheduler,
-            deadline,
-            permits: Semaphore::new(READS_AT_ONCE),
-            unread: Mutex::default(),
-            tallies: Mutex::default(),
-            begun: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
-        }
-    }
-
-    pub(in crate::schedule) fn unread(&self) -> MutexGuard<'_, Unread> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn tallies(&self) -> MutexGuard<'_, Tallies> {
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What was there and could not be read, so far.
-    pub(in crate::schedule) fn take_unread(&self) -> Unread {
-        std::mem::take(&mut *self.unread())
-    }
-
-    /// Waits for its turn, then for `read`.
-    pub(in crate::schedule) async fn pass<T, E: Into<Failure>>(
-        &self,
-        weight: u32,
-        read: impl Future<Output = Result<T, E>> + Send,
-    ) -> Result<T, Failure> {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        let permit = self.permits.acquire_many(weight).await;
-        let found = read.await.map_err(Into::into)?;
-        drop(permit);
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let begun = self.begun.load(Ordering::Relaxed);
-        self.scheduler
-            .progress("reading both sides", done, Some(begun));
-        Ok(found)
-    }
-
-    /// Reads one object. That it is not what the API describes, or is refused while everything else is
-    /// not, is a problem of its own.
-    async fn alone<T>(
-        &self,
-        read: impl Future<Output = Result<Option<T>, CallError>>,
-    ) -> Result<ReadAlone<T>, Failure> {
-        match read.await {
-            Ok(found) => Ok(Ok(found)),
-            Err(error) if error.is_refusal() => {
-                self.check(Side::Okta).await?;
-                Ok(Err(error.into()))
-            }
-            Err(error) if error.is_about_the_object() => Ok(Err(error.into())),
-            Err(error) => Err(error.into()),
-        }
-    }
-
+impl Gate<'_> {
     /// The assignments to the app, each with its user.
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
@@ -438,6 +324,3 @@ fn adoptable(
         })
         .collect()
 }
-
-/// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
-pub(in crate::schedule) type ReadAlone<T> = Result<Option<T>, Failure>;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::read::{PushedGroup, Snapshot};
+use super::snapshot::{PushedGroup, Snapshot};
 use super::unread::Source;
 use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::data::{Overview, Situation};
-use super::page::Frame;
+use super::frame::Frame;
 use super::text::{Escaped, count, shell_word, span, subject_link, time, to_f64};
 use super::verdict;
 use crate::failure::Class;

@@ -7,6 +7,7 @@
 
 mod data;
 mod failures;
+mod frame;
 mod page;
 mod plot;
 mod series;
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::figures::Totals;
+use super::numbers;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::provision::Ports;
@@ -34,12 +36,12 @@ use crate::sqlite::Database;
 
 use super::connections::{Held, Pressure};
 use super::{Door, Intervals};
+use data::Names;
 use data::{Filter, Probe, Search, Situation};
-use page::{Frame, Names};
+use frame::Frame;
 use series::WINDOWS;
 use subject::Dossier;
 
-pub use data::Figures;
 pub use text::shell_word;
 
 /// An answer.
@@ -234,7 +236,7 @@ impl Status {
     async fn metrics(&self) -> Reply {
         let now_ms = self.clock().now_ms();
         let source = &self.shared.source;
-        let figures = data::figures(&source.ports, &source.reads, now_ms);
+        let figures = numbers::figures(&source.ports, &source.reads, now_ms);
         match timeout(PROBE, figures).await {
             Ok(Ok(figures)) => reply(
                 200,

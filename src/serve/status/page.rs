@@ -7,33 +7,13 @@ use crate::ledger::DRY_RUN;
 use crate::okta::{Outlook, RENEWAL};
 use crate::schedule::NotedCredential;
 
-use super::data::{Event, Filter, Link, Overview, Search, Situation};
+use super::data::{Event, Filter, Link, Names, Overview, Search, Situation};
 use super::failures::tasks;
+use super::frame::Frame;
 use super::plot;
 use super::series::{WINDOWS, Window};
 use super::text::{Escaped, count, span, subject_link, time, to_f64};
 use super::verdict::verdict;
-
-/// Seconds after which the overview is loaded again by itself.
-const REFRESH: u32 = 10;
-
-/// Whether names are shown: to a browser on this machine only, which no other site sent here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
-    /// Usernames and team names.
-    Shown,
-    /// Opaque ids only.
-    Hidden,
-}
-/// What every page needs.
-pub struct Frame<'a> {
-    /// The database file, as it was given.
-    pub data: &'a str,
-    /// The present time.
-    pub now_ms: i64,
-    /// When the program started.
-    pub started_ms: i64,
-}
 
 impl Frame<'_> {
     /// The overview.
@@ -186,41 +166,6 @@ impl Frame<'_> {
     pub fn trouble(&self, text: &str) -> String {
         let main = format!("<p class=\"card failure\">{}</p>", Escaped(text));
         self.page("Trouble", "", &main)
-    }
-
-    /// Puts the frame around what is shown.
-    pub fn page(&self, title: &str, here: &str, main: &str) -> String {
-        let mut nav = String::new();
-        for (address, name) in [
-            ("/", "Overview"),
-            ("/events", "Events"),
-            ("/links", "Links"),
-        ] {
-            let current = if address == here {
-                " aria-current=\"page\""
-            } else {
-                ""
-            };
-            let _ = write!(nav, "<a href=\"{address}\"{current}>{name}</a>");
-        }
-        // Not where somebody may be typing.
-        let refresh = match here {
-            "/" => format!("<meta http-equiv=\"refresh\" content=\"{REFRESH}\">"),
-            _ => String::new(),
-        };
-        format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-             {refresh}<title>{title} · okta-anypoint</title><link rel=\"stylesheet\" href=\"/style.css\">\
-             </head><body><header><h1>okta-anypoint</h1><nav>{nav}</nav>\
-             <span class=\"when\">{} UTC, up for {}</span></header><main>{main}</main>\
-             <footer>{} · version {} · reads only · <a href=\"/status.json\">status.json</a>\
-             </footer></body></html>",
-            Escaped(time(self.now_ms)),
-            span(to_f64(self.now_ms - self.started_ms)),
-            Escaped(self.data),
-            env!("CARGO_PKG_VERSION"),
-        )
     }
 }
 

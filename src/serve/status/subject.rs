@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::page::{Frame, Names};
+use super::data::Names;
+use super::frame::Frame;
 use super::text::{Escaped, shell_word, time};
 use crate::deadline::Deadline;
 use crate::failure::Failure;

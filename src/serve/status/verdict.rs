@@ -1,11 +1,12 @@
 //! The first line of the page: how it all stands.
 
-use super::data::{Queued, Situation};
+use super::data::Situation;
 use super::text::{count, span, time, to_f64};
 use crate::failure::Class;
 use crate::insight::{Health, LastRun, Standing};
 use crate::provision::Changes;
 use crate::schedule::{Mode, Task};
+use crate::serve::numbers::Queued;
 
 /// How it stands, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

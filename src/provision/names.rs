@@ -1,0 +1,200 @@
+//! `USERNAME_POLICY` and `TEAM_NAME_POLICY`: the names that Anypoint gets. Pure.
+
+use crate::failure::{Cause, Failure, Side};
+use crate::ids::OktaGroupId;
+
+/// `USERNAME_POLICY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsernamePolicy {
+    /// The app username must be valid in Anypoint as it is.
+    #[default]
+    Strict,
+    /// Invalid characters become `_`.
+    Sanitize,
+}
+
+/// `TEAM_NAME_POLICY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TeamNamePolicy {
+    /// Characters that Anypoint refuses become `-`.
+    #[default]
+    Sanitize,
+    /// The group's name must be valid as it is.
+    Strict,
+}
+
+/// The shortest username that Anypoint takes ("Managing your account": at least three characters;
+/// letters, digits, dash, underscore).
+const SHORTEST_USERNAME: usize = 3;
+/// So much of a group's id tells teams apart.
+const ID_CHARS: usize = 6;
+/// The longest team name (Access Management API, `team_name`).
+const LONGEST_TEAM_NAME: usize = 255;
+
+impl UsernamePolicy {
+    /// The Anypoint username for an app username.
+    ///
+    /// # Errors
+    /// Permanent, when the policy cannot make a valid name of it. The name itself is not repeated.
+    pub fn apply(self, app_username: &str) -> Result<String, Failure> {
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name: String = match self {
+            Self::Sanitize => app_username
+                .chars()
+                .map(|c| if is_valid(c) { c } else { '_' })
+                .collect(),
+            Self::Strict if app_username.chars().all(is_valid) => app_username.to_owned(),
+            Self::Strict => {
+                return Err(Failure::permanent(
+                    Side::Okta,
+                    "the app username has characters that Anypoint does not take in a username.",
+                    "In the Okta app, map the username to letters, digits, dashes and underscores \
+                     (for example the part before the @), or set USERNAME_POLICY=sanitize.",
+                )
+                .because(Cause::UsernameInvalid));
+            }
+        };
+        if name.len() < SHORTEST_USERNAME {
+            return Err(Failure::permanent(
+                Side::Okta,
+                "the app username is shorter than the three characters that Anypoint asks for.",
+                "Give the user a longer username in the Okta app.",
+            )
+            .because(Cause::UsernameInvalid));
+        }
+        Ok(name)
+    }
+}
+
+impl TeamNamePolicy {
+    /// The name of the team of `group`. Names without a Latin letter or digit would all become dashes, so
+    /// the end of the group's id tells them apart; a team that is linked as `present` keeps that name.
+    ///
+    /// # Errors
+    /// As [`TeamNamePolicy::apply`].
+    pub fn team_name(
+        self,
+        group: &OktaGroupId,
+        group_name: &str,
+        present: Option<&str>,
+    ) -> Result<String, Failure> {
+        let name = self.apply(group_name)?;
+        let is_told_apart =
+            name == group_name || name.contains(|c: char| c.is_ascii_alphanumeric());
+        if is_told_apart || present == Some(&name) {
+            return Ok(name);
+        }
+        let id = group.as_str();
+        let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
+        let kept: String = name
+            .chars()
+            .take(LONGEST_TEAM_NAME - ID_CHARS - 1)
+            .collect();
+        Ok(format!("{kept} {end}"))
+    }
+
+    /// The team name for a group's display name.
+    ///
+    /// # Errors
+    /// Permanent, when the policy cannot make a valid name of it.
+    pub fn apply(self, group_name: &str) -> Result<String, Failure> {
+        let is_valid =
+            |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c.is_ascii_whitespace();
+        let refused = |message: &str| {
+            Failure::permanent(
+                Side::Okta,
+                message,
+                "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize.",
+            )
+            .because(Cause::TeamNameInvalid)
+        };
+        let valid = group_name.chars().all(is_valid) && group_name.len() <= LONGEST_TEAM_NAME;
+        let name: String = match self {
+            Self::Strict if valid => group_name.to_owned(),
+            Self::Strict => {
+                return Err(refused(
+                    "the group's name is too long, or has characters that Anypoint does not take in a \
+                     team name.",
+                ));
+            }
+            Self::Sanitize => group_name
+                .chars()
+                .map(|c| if is_valid(c) { c } else { '-' })
+                .take(LONGEST_TEAM_NAME)
+                .collect(),
+        };
+        if name.trim().is_empty() {
+            return Err(refused("the group's name is empty."));
+        }
+        Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames_follow_the_policy() {
+        let strict = UsernamePolicy::Strict;
+        for good in ["ada_lovelace", "ann-lee", "abc", "A1_"] {
+            assert_eq!(strict.apply(good).unwrap(), good);
+        }
+        for bad in ["ann@acme.example", "ann.lee", "ab", "", "änn", "a b c"] {
+            let failure = strict.apply(bad).unwrap_err();
+            assert!(!failure.is_retryable());
+            assert!(bad.is_empty() || bad.len() < 4 || !failure.to_string().contains(bad));
+        }
+        let sanitize = UsernamePolicy::Sanitize;
+        assert_eq!(
+            sanitize.apply("ann.lee@acme.example").unwrap(),
+            "ann_lee_acme_example"
+        );
+        assert_eq!(sanitize.apply("ann-lee").unwrap(), "ann-lee");
+        assert_eq!(sanitize.apply("änn").unwrap(), "_nn");
+        assert!(sanitize.apply("ab").is_err());
+    }
+
+    #[test]
+    fn team_names_follow_the_policy() {
+        assert_eq!(
+            TeamNamePolicy::Sanitize.apply("R&D (EU), all").unwrap(),
+            "R-D -EU-- all"
+        );
+        assert_eq!(
+            TeamNamePolicy::Sanitize
+                .apply(&"x".repeat(300))
+                .unwrap()
+                .len(),
+            255
+        );
+        assert_eq!(
+            TeamNamePolicy::Strict.apply("Ops_1 - a").unwrap(),
+            "Ops_1 - a"
+        );
+        assert!(TeamNamePolicy::Strict.apply("R&D").is_err());
+        assert!(TeamNamePolicy::Sanitize.apply(" ").is_err());
+    }
+
+    #[test]
+    fn team_names_without_a_latin_letter_are_told_apart() {
+        let name = |policy: TeamNamePolicy, id: &str, name: &str, present| {
+            policy.team_name(&OktaGroupId::parse(id).unwrap(), name, present)
+        };
+        let sanitize = TeamNamePolicy::Sanitize;
+        let one = name(sanitize, "00gaaaaa000001", "日本", None).unwrap();
+        let other = name(sanitize, "00gaaaaa000002", "中国", None).unwrap();
+        assert_eq!((one.as_str(), other.as_str()), ("-- 000001", "-- 000002"));
+        // An existing link keeps its name, and names that say something stay as they were.
+        assert_eq!(name(sanitize, "00g1", "日本", Some("--")).unwrap(), "--");
+        assert_eq!(
+            name(sanitize, "00g1", "日本", Some("Devs")).unwrap(),
+            "-- 00g1"
+        );
+        assert_eq!(name(sanitize, "00g1", "R&D", None).unwrap(), "R-D");
+        assert_eq!(name(sanitize, "00g1", "--", None).unwrap(), "--");
+        let long = name(sanitize, "00g1", &"日".repeat(300), None).unwrap();
+        assert!(long.len() <= 255 && long.ends_with(" 00g1"));
+        assert!(name(TeamNamePolicy::Strict, "00g1", "日本", None).is_err());
+    }
+}

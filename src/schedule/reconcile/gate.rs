@@ -1,0 +1,83 @@
+//! The requests of a run: how many go out at the same time, and what could not be read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::unread::Unread;
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Side};
+use crate::schedule::Scheduler;
+
+/// Requests to both remotes at the same time, together.
+pub const READS_AT_ONCE: usize = 8;
+
+/// What became of the lists of one side.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) answered: usize,
+    pub(super) failed: Vec<Failure>,
+}
+
+/// The lists that were asked for, by side.
+pub(super) type Tallies = BTreeMap<Side, Tally>;
+
+/// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
+pub(in crate::schedule) type ReadAlone<T> = Result<Option<T>, Failure>;
+
+/// Lets a bounded number of requests through and counts them for the progress.
+pub(in crate::schedule) struct Gate<'a> {
+    pub(super) scheduler: &'a Scheduler,
+    pub(in crate::schedule) deadline: Deadline,
+    permits: Semaphore,
+    unread: Mutex<Unread>,
+    tallies: Mutex<Tallies>,
+    begun: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl<'a> Gate<'a> {
+    pub(in crate::schedule) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
+        Self {
+            scheduler,
+            deadline,
+            permits: Semaphore::new(READS_AT_ONCE),
+            unread: Mutex::default(),
+            tallies: Mutex::default(),
+            begun: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+        }
+    }
+
+    pub(in crate::schedule) fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was there and could not be read, so far.
+    pub(in crate::schedule) fn take_unread(&self) -> Unread {
+        std::mem::take(&mut *self.unread())
+    }
+
+    /// Waits for its turn, then for `read`.
+    pub(in crate::schedule) async fn pass<T, E: Into<Failure>>(
+        &self,
+        weight: u32,
+        read: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, Failure> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let permit = self.permits.acquire_many(weight).await;
+        let found = read.await.map_err(Into::into)?;
+        drop(permit);
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let begun = self.begun.load(Ordering::Relaxed);
+        self.scheduler
+            .progress("reading both sides", done, Some(begun));
+        Ok(found)
+    }
+}

@@ -1,0 +1,176 @@
+//! What the file says in numbers, for the status page and for `/metrics`.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::{Failure, Side};
+use crate::provision::{Changes, Ports, paused_since};
+use crate::queue::depth;
+use crate::schedule::{CREDENTIAL, NotedCredential};
+use crate::sqlite::Database;
+
+/// Records by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct States {
+    /// Claimed, and not reported on yet.
+    pub in_progress: i64,
+    /// Done.
+    pub done: i64,
+    /// Dry runs: planned only.
+    pub dry_run: i64,
+    /// Failed; tried again by itself.
+    pub failed_retryable: i64,
+    /// Failed for good.
+    pub failed_permanent: i64,
+    /// Held by the brake.
+    pub held: i64,
+    /// Looked at once; a second look is due.
+    pub waiting: i64,
+}
+
+/// How full the queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Queued {
+    /// Messages that wait, postponed ones included.
+    pub waiting: i64,
+    /// Of these, the postponed ones.
+    pub postponed: i64,
+    /// Messages that are being worked on.
+    pub in_flight: i64,
+    /// Dead letters.
+    pub dead: i64,
+    /// The age of the oldest that is no dead letter.
+    pub oldest_age_ms: Option<i64>,
+}
+
+/// How many links of one kind came to be in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkCount {
+    /// `user` or `group`.
+    pub kind: String,
+    /// How they came to be.
+    pub origin: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// What the file says in numbers.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// When this was read.
+    pub at_ms: i64,
+    /// Records by state.
+    pub events: States,
+    /// The queue.
+    pub queue: Queued,
+    /// Links.
+    pub links: Vec<LinkCount>,
+    /// The last report of each scheduled task.
+    pub reports: Vec<Value>,
+    /// What Okta last said about the end of our credential.
+    pub credential: Option<NotedCredential>,
+    /// Whether the setting `CHANGES` pauses changes.
+    pub paused_by_setting: bool,
+    /// Whether an operator has paused changes.
+    pub paused_by_command: bool,
+}
+
+/// Reads the numbers.
+pub async fn figures(ports: &Ports, database: &Database, now_ms: i64) -> Result<Figures, Failure> {
+    let paused_by_setting = ports.policy.changes == Changes::Pause;
+    let paused_by_command = paused_since(&*ports.documents).await?.is_some();
+    database
+        .read(Side::Table, move |c| {
+            Ok(Figures {
+                at_ms: now_ms,
+                events: states(c)?,
+                queue: queue(c, now_ms)?,
+                links: link_counts(c)?,
+                reports: reports(c)?,
+                credential: credential(c)?,
+                paused_by_setting,
+                paused_by_command,
+            })
+        })
+        .await
+}
+
+pub(super) fn states(connection: &Connection) -> rusqlite::Result<States> {
+    connection.query_row(
+        "SELECT COALESCE(SUM(status = 'in_progress'), 0), \
+         COALESCE(SUM(status = 'done' AND dry_run IS NULL), 0), \
+         COALESCE(SUM(status = 'failed' AND error_class = 'retryable'), 0), \
+         COALESCE(SUM(status = 'failed' AND error_class <> 'retryable'), 0), \
+         COALESCE(SUM(status = 'held'), 0), COALESCE(SUM(status = 'waiting'), 0), \
+         COALESCE(SUM(status = 'done' AND dry_run = 1), 0) FROM events",
+        [],
+        |row| {
+            Ok(States {
+                in_progress: row.get(0)?,
+                done: row.get(1)?,
+                failed_retryable: row.get(2)?,
+                failed_permanent: row.get(3)?,
+                held: row.get(4)?,
+                waiting: row.get(5)?,
+                dry_run: row.get(6)?,
+            })
+        },
+    )
+}
+
+pub(super) fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
+    let depth = depth(connection, now_ms)?;
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(Queued {
+        waiting: signed(depth.waiting),
+        postponed: signed(depth.postponed),
+        in_flight: signed(depth.in_flight),
+        dead: signed(depth.dead),
+        oldest_age_ms: depth
+            .oldest_age
+            .map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
+    })
+}
+
+pub(super) fn link_counts(connection: &Connection) -> rusqlite::Result<Vec<LinkCount>> {
+    connection
+        .prepare_cached(
+            "SELECT 'user', origin, COUNT(*) FROM user_links GROUP BY origin UNION ALL \
+             SELECT 'group', origin, COUNT(*) FROM team_links GROUP BY origin",
+        )?
+        .query_map([], |row| {
+            Ok(LinkCount {
+                kind: row.get(0)?,
+                origin: row.get(1)?,
+                count: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn reports(connection: &Connection) -> rusqlite::Result<Vec<Value>> {
+    let mut reports = Vec::new();
+    for task in ["catch_up", "reconcile", "import"] {
+        let json: Option<String> = connection
+            .query_row(
+                "SELECT json FROM documents WHERE name = ?1",
+                [format!("report#{task}")],
+                |row| row.get(0),
+            )
+            .optional()?;
+        reports.extend(json.and_then(|json| serde_json::from_str(&json).ok()));
+    }
+    Ok(reports)
+}
+
+pub(super) fn credential(connection: &Connection) -> rusqlite::Result<Option<NotedCredential>> {
+    let json: Option<String> = connection
+        .query_row(
+            "SELECT json FROM documents WHERE name = ?1",
+            [CREDENTIAL],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+}
