@@ -54,7 +54,8 @@ pub struct Scheduler {
     /// Okta with the right to read the System Log as well; a token of its own, because a service app
     /// that lacks it can still do the rest.
     log: Okta,
-    /// Okta with the right to make users and assign them; asked for by an import that creates only.
+    /// Okta with the right to make users and assign them, for the writes of an import that creates; a token of its
+    /// own as well.
     people: Okta,
     queue: Arc<dyn Queue>,
     settings: ScheduleSettings,
@@ -203,8 +204,7 @@ impl Scheduler {
                 let is_off = self.settings.import == ImportMode::Off;
                 let shadow = (self.is_shadow() && !is_off).then_some(Mode::Report);
                 let mode = shadow.or(mode);
-                let with_rights = self.with_import_rights();
-                with_rights.import(mode, lease, deadline, summary).await
+                self.import(mode, lease, deadline, summary).await
             }
         }
     }
@@ -225,17 +225,6 @@ impl Scheduler {
 
     fn is_shadow(&self) -> bool {
         self.ports.policy.changes == Changes::Report
-    }
-
-    /// The same scheduler, with the right to write to Okta if imports create: a token of its own, so
-    /// that a service app that lacks the right can still do the rest.
-    fn with_import_rights(&self) -> Self {
-        let mut this = self.clone();
-        if self.settings.import == ImportMode::Create {
-            let scopes = Scopes::default().with_import();
-            this.ports.okta = this.ports.okta.with_scopes(scopes);
-        }
-        this
     }
 
     /// Whether the run may change anything.

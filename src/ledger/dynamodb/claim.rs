@@ -140,7 +140,8 @@ impl DynamoDbLedger {
                  published = :published, updated_at_ms = :now_ms, expires_at = :expires_at, \
                  attempts = if_not_exists(attempts, :zero), \
                  #error = :error, error_class = :permanent, error_code = :code \
-                 REMOVE #owner, lease_until_ms, waits_until_ms, waits_for",
+                 REMOVE #owner, lease_until_ms, waits_until_ms, waits_for, dry_run, planned, held_for, \
+                 resolved_by",
             )
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#error", "error")

@@ -21,7 +21,7 @@ use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{
     AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, keep, lease_within,
 };
-use crate::okta::{AppUser, Assignment, NewUser};
+use crate::okta::{AppUser, Assignment, NewUser, Okta};
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Outcome, Problem, Summary};
 use crate::store::{AgreedProfile, Linked, Origin, ResetMail, UserLink};
@@ -93,7 +93,7 @@ impl Scheduler {
             if refused > 0 {
                 // The right to write may be missing although the app can be read.
                 let everybody = refused == AT_ONCE;
-                stop = self.check_okta(deadline).await.err();
+                stop = self.check_okta(&self.people, deadline).await.err();
                 if everybody && let Some((_, Err(Halt::Refused(failure)))) = ends.first() {
                     stop.get_or_insert(failure.clone());
                 }
@@ -125,10 +125,13 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether Okta answers a call about nobody in particular.
-    pub(in crate::schedule) async fn check_okta(&self, deadline: Deadline) -> Result<(), Failure> {
-        let app = &self.ports.app;
-        Ok(self.people.check_app(app, deadline).await?)
+    /// Whether Okta answers a call about nobody in particular, with the rights of `okta`.
+    pub(in crate::schedule) async fn check_okta(
+        &self,
+        okta: &Okta,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        Ok(okta.check_app(&self.ports.app, deadline).await?)
     }
 
     async fn act(

@@ -20,6 +20,9 @@ use crate::schedule::Scheduler;
 const CUT_OFF: &str =
     "an import was cut off, or kept out by another run, after it may have created this user";
 
+/// So far back the audit trail is searched for a creation that is on record. The memo lasts a week.
+const TOLD_WITHIN_MS: i64 = 31 * 86_400_000;
+
 /// The accounts whose Okta users may have been created without an audit entry.
 pub(super) struct Begun<'r> {
     /// The lease on the task.
@@ -98,7 +101,7 @@ impl Scheduler {
             let account = accounts.get(id);
             let email = account.and_then(pair::email_of);
             let user = match email {
-                Some(email) => self.people.user_by_login(email, deadline).await?,
+                Some(email) => self.ports.okta.user_by_login(email, deadline).await?,
                 None => None,
             };
             let is_settled = match (account, user) {
@@ -125,7 +128,8 @@ impl Scheduler {
             Leased::Ours(lease) => lease,
             Leased::Busy { .. } => return Ok(false),
         };
-        let history = ledger.history(&subject, 0).await?;
+        let since_ms = self.clock().now_ms() - TOLD_WITHIN_MS;
+        let history = ledger.history(&subject, since_ms).await?;
         let is_told = |entry: &AuditEntry| {
             entry.action == action::CREATE_USER || entry.why.as_deref() == Some(CUT_OFF)
         };

@@ -266,7 +266,7 @@ impl Scheduler {
             match asked.await {
                 Ok(asked) => Ok(Ok(asked)),
                 Err(error) if error.is_refusal() => {
-                    self.check_okta(deadline).await?;
+                    self.check_okta(okta, deadline).await?;
                     Ok(Err(error.into()))
                 }
                 Err(error) if error.is_about_this_call() => Ok(Err(error.into())),

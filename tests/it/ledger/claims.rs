@@ -23,6 +23,7 @@ on_every_ledger!(
     an_owner_reports_late_but_first,
     an_expired_record_counts_as_absent,
     a_rejected_message_is_on_record,
+    rejecting_leaves_nothing_of_an_expired_dry_run,
     rejecting_leaves_owned_and_done_work_alone,
     rejecting_leaves_waiting_work_alone,
     rejecting_leaves_the_record_of_another_subject_alone,
@@ -249,6 +250,18 @@ async fn a_rejected_message_is_on_record(world: World) {
         Outcome::AlreadyFailed
     ));
     assert_eq!(on_record(&world, "e2").await.attempts, 1);
+}
+
+async fn rejecting_leaves_nothing_of_an_expired_dry_run(world: World) {
+    let run = claimed(claim(&world, "e1").await);
+    let steps = vec!["create_account".to_owned()];
+    conclude(&*world.ledger, run, ending(EndState::Planned { steps })).await;
+    assert!(on_record(&world, "e1").await.is_dry_run());
+    world.clock.advance(31 * 86_400_000);
+    world.ledger.reject(&work("e1"), &refused()).await.unwrap();
+    let record = on_record(&world, "e1").await;
+    assert_eq!(record.status, Status::Failed);
+    assert_eq!((record.dry_run, record.planned), (None, None));
 }
 
 async fn rejecting_leaves_owned_and_done_work_alone(world: World) {

@@ -1,13 +1,18 @@
 //! Who is paired with whom, what is created, and what is left alone.
 
+use std::sync::Arc;
+
+use okta_anypoint::clock::SystemClock;
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
 use okta_anypoint::provision::UsernamePolicy;
-use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
+use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::okta::{NewUser, UserStatus};
 use okta_anypoint::store::Origin;
 use rstest::rstest;
 
-use super::{APP, Stage};
+use super::{APP, Stage, long};
 
 pub async fn stage(mode: ImportMode) -> Stage {
     let mut stage = Stage::new().await;
@@ -302,5 +307,41 @@ async fn what_would_be_undone_or_guessed_is_reported(
     assert_eq!(stage.okta.world().users.len(), users, "{situation}");
     assert_eq!(stage.writes(), Vec::<String>::new(), "{situation}");
     no_personal_data(&summary);
+    stage.end();
+}
+
+/// A service app without the right to write can still report.
+#[tokio::test]
+async fn a_report_asks_for_no_right_to_write() {
+    let stage = stage(ImportMode::Create).await;
+    stage.native("ann");
+    let key = PrivateKey::generate().unwrap();
+    let read = ["okta.users.read", "okta.apps.read", "okta.groups.read"];
+    let (client, key_id) = ("0oaSERVICE", "key-1");
+    let public = key.public_jwk();
+    stage
+        .okta
+        .world()
+        .add_service_app(client, key_id, public, &read);
+    let mut ports = stage.ports();
+    ports.okta = Okta::new(
+        HttpClient::new(Arc::new(SystemClock)).unwrap(),
+        stage.okta.base_url().parse().unwrap(),
+        Credentials::ServiceApp {
+            client_id: client.to_owned(),
+            key,
+            key_id: key_id.to_owned(),
+        },
+    );
+    let metrics = stage.metrics.clone();
+    let scheduler = Scheduler::new(ports, stage.inline(), stage.settings, metrics);
+    let reported = scheduler
+        .run(Task::Import, Some(Mode::Report), long())
+        .await;
+    assert_eq!(reported.unwrap().outcome, Outcome::Completed);
+    // What writes asks for it.
+    let imported = scheduler.run(Task::Import, None, long()).await;
+    let failure = imported.unwrap_err().to_string();
+    assert!(failure.contains("manage"), "{failure}");
     stage.end();
 }
