@@ -126,10 +126,7 @@ impl Inbox {
     /// # Errors
     /// When the table fails.
     pub async fn read(ledger: &dyn Ledger) -> Result<Self, Failure> {
-        let of = |status| Filter {
-            status: Some(status),
-            ..Filter::default()
-        };
+        let of = Filter::with_status;
         let (failed, held) = (of(Status::Failed), of(Status::Held));
         let (failed, held) =
             futures_util::try_join!(ledger.records(&failed), ledger.records(&held))?;

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::console::{Console, Tone, Verdict};
 use crate::csv::{Form, row};
 use crate::duration::duration;
+use crate::table::Access;
 use crate::{names, table};
 
 /// Events in a list for people, unless more are asked for.
@@ -94,7 +95,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         subject: subject.map(|subject| subject.to_string()),
         updated_since_ms: since,
     };
-    let table = args.table.open_table().await?;
+    let table = args.table.open_table(Access::Read).await?;
     let mut records = table.ledger.records(&filter).await?;
     match args.status {
         Some(State::DryRun) => records.retain(Record::is_dry_run),

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::console::{Console, Verdict};
 use crate::csv::{Form, row};
 use crate::duration::duration;
+use crate::table::Access;
 use crate::{names, table};
 
 /// How far back it goes by default.
@@ -48,7 +49,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let since = args.since.unwrap_or(DAY * DEFAULT_DAYS);
     let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let since_ms = table::clock().now_ms().saturating_sub(since_ms);
-    let ledger = args.table.open_table().await?.ledger;
+    let ledger = args.table.open_table(Access::Read).await?.ledger;
     let entries = match &subject {
         Some(subject) => ledger.history(&subject.to_string(), since_ms).await?,
         None => ledger.whole_history(since_ms).await?,

@@ -111,11 +111,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
 }
 
 async fn settings() -> anyhow::Result<Settings> {
-    let needs = Needs {
-        hook: true,
-        credentials: true,
-    };
-    let mut reader = wiring::reader(aws::load, needs, SECRETS_TIME).await?;
+    let mut reader = wiring::reader(aws::load, Needs::BOTH, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);

@@ -84,22 +84,13 @@ impl Args {
         }
     }
 
-    /// The table alone, to read it; nothing else has to be set.
-    pub async fn open_table(&self) -> Result<Table> {
+    /// The table alone; nothing else has to be set.
+    pub async fn open_table(&self, access: Access) -> Result<Table> {
         let mut reader = Reader::of_environment();
         let kept = Kept::read(&mut reader);
         let place = self.place(&mut reader);
         let (kept, place) = reader.finish(kept.zip(place))?;
-        Ok(open(place, Access::Read, kept, &clock()).await?.0)
-    }
-
-    /// The table alone, to write it.
-    pub async fn open_table_to_write(&self) -> Result<Table> {
-        let mut reader = Reader::of_environment();
-        let kept = Kept::read(&mut reader);
-        let place = self.place(&mut reader);
-        let (kept, place) = reader.finish(kept.zip(place))?;
-        Ok(open(place, Access::Write, kept, &clock()).await?.0)
+        Ok(open(place, access, kept, &clock()).await?.0)
     }
 
     /// The table, both remotes and the rules, to work with them.
@@ -113,7 +104,7 @@ impl Args {
     }
 
     async fn open_with(&self, access: Access) -> Result<Operator> {
-        let mut reader = reader(false).await?;
+        let mut reader = reader(Needs::CREDENTIALS).await?;
         let engine = EngineSettings::read(&mut reader);
         let place = self.place(&mut reader);
         let (engine, place) = reader.finish(engine.zip(place))?;
@@ -122,7 +113,7 @@ impl Args {
 
     /// As [`Args::open`], with what the scheduled tasks may do.
     pub async fn open_schedule(&self, access: Access) -> Result<ScheduleAccess> {
-        let mut reader = reader(false).await?;
+        let mut reader = reader(Needs::CREDENTIALS).await?;
         let engine = EngineSettings::read(&mut reader);
         let settings = ScheduleSettings::read(&mut reader);
         let place = self.place(&mut reader);
@@ -158,13 +149,8 @@ impl Args {
     }
 }
 
-/// The settings of this process, with the secrets that `CREDENTIALS_SECRET_ARN` and, if the hook's
-/// is needed, `HOOK_SECRET_ARN` name.
-pub async fn reader(hook: bool) -> Result<Reader<'static>> {
-    let needs = Needs {
-        hook,
-        credentials: true,
-    };
+/// The settings of this process, with the secrets that it needs of those that are named.
+pub async fn reader(needs: Needs) -> Result<Reader<'static>> {
     Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
 }
 

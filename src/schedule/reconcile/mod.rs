@@ -138,10 +138,7 @@ impl Scheduler {
 
     /// The subjects of dry runs that do not differ, or whose plan says nothing of them: they are looked at once more.
     async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
-        let filter = Filter {
-            status: Some(Status::Done),
-            ..Filter::default()
-        };
+        let filter = Filter::with_status(Status::Done);
         let records = self.ports.ledger.records(&filter).await?;
         let planned: HashSet<&Subject> = plan
             .users
@@ -160,10 +157,7 @@ impl Scheduler {
 
     /// The subjects that the brake holds.
     async fn held(&self) -> Result<HashSet<Subject>, Failure> {
-        let filter = Filter {
-            status: Some(Status::Held),
-            ..Filter::default()
-        };
+        let filter = Filter::with_status(Status::Held);
         let records = self.ports.ledger.records(&filter).await?;
         Ok(records
             .into_iter()

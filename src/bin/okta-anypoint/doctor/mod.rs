@@ -13,7 +13,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::{CallError, CallErrorKind, Listed};
 use okta_anypoint::settings::{
-    EngineSettings, HookSettings, Reader, ScheduleSettings, SettingsError,
+    EngineSettings, HookSettings, Needs, Reader, ScheduleSettings, SettingsError,
 };
 use okta_anypoint::wiring;
 use serde::Serialize;
@@ -159,7 +159,7 @@ impl Group {
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let mut settings = Group::new("settings");
-    let mut reader = match reader(true).await {
+    let mut reader = match reader(Needs::BOTH).await {
         Ok(reader) => reader,
         Err(error) => {
             let failure = error.downcast::<Failure>()?;
