@@ -12,7 +12,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Record, Status};
 use crate::okta::{AppUser, Assignment, Group};
 use crate::provision::{
-    Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Step, UserView, Wanted,
+    Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Seen, Step, UserView, Wanted,
     unread_attributes,
 };
 use crate::store::{TeamLink, UserLink};
@@ -92,12 +92,18 @@ impl Explanation {
 
 /// A doubt, for people.
 pub fn doubt_in_words(doubt: &Doubt) -> String {
-    format!(
-        "{}, seen once at {}; will be believed after {}",
-        doubt.finding.in_words(),
-        rfc3339(doubt.first_seen_ms),
-        rfc3339(doubt.believed_after_ms)
-    )
+    let (finding, at) = (doubt.finding.in_words(), rfc3339(doubt.first_seen_ms));
+    match doubt.seen {
+        Seen::ByRun => format!(
+            "{finding}, seen once at {at}; will be believed after {}",
+            rfc3339(doubt.believed_after_ms)
+        ),
+        // The time would move with every look like this one.
+        Seen::Here => format!(
+            "{finding}, seen once at {at} and by no run yet; will be believed after two runs that are CONFIRM_SECONDS \
+             apart, or when an event announces it"
+        ),
+    }
 }
 
 /// Who is left alone is read on neither side.

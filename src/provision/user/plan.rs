@@ -501,7 +501,7 @@ fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
 fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
-        disable: account.is_enabled().then(|| AccountChanges::disabled()),
+        disable: account.is_enabled().then(AccountChanges::disabled),
         leave: ours(teams).map(|team| team.team.clone()).collect(),
         reason,
     }

@@ -7,8 +7,7 @@ use super::data::{Overview, Situation};
 use super::frame::Frame;
 use super::text::{Escaped, count, shell_word, span, subject_link, time, to_f64};
 use super::verdict;
-use crate::failure::Class;
-use crate::insight::{Health, LastRun, SameCause};
+use crate::insight::{Health, LastRun, Next, SameCause};
 
 /// Subjects of one cause that are listed.
 const SUBJECTS: usize = 20;
@@ -47,7 +46,7 @@ impl Frame<'_> {
     }
 
     fn same_cause(&self, main: &mut String, same: &SameCause, next_try_ms: Option<i64>) {
-        let is_again = same.error_class == Class::Retryable;
+        let is_again = same.next == Next::Retry;
         let _ = write!(
             main,
             "<article class=\"card failure{}\"><p><b>{}</b> <span class=\"soft\">{} event{}, newest {} \

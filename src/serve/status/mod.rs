@@ -157,7 +157,8 @@ impl Status {
         Ok(match path {
             "/" => {
                 let overview = data::overview(&source.reads, now_ms, window).await?;
-                let situation = Situation::read(&source.ports, source.intervals, now_ms).await?;
+                let situation =
+                    Situation::read(&source.ports, &source.reads, source.intervals, now_ms).await?;
                 html(200, self.frame().overview(&overview, &situation, window))
             }
             "/events" => {
@@ -184,7 +185,8 @@ impl Status {
             "/status.json" => {
                 let overview = data::overview(&source.reads, now_ms, window).await?;
                 let (events, more) = data::events(&source.reads, filter, now_ms).await?;
-                let situation = Situation::read(&source.ports, source.intervals, now_ms).await?;
+                let situation =
+                    Situation::read(&source.ports, &source.reads, source.intervals, now_ms).await?;
                 let (_, said) = verdict::verdict(&situation, &overview.queue, now_ms);
                 let status = json!({
                     "verdict": said, "causes": situation.inbox.failures, "held": situation.inbox.held,

@@ -2,8 +2,7 @@
 
 use super::data::Situation;
 use super::text::{count, span, time, to_f64};
-use crate::failure::Class;
-use crate::insight::{Health, LastRun, Standing};
+use crate::insight::{Health, LastRun, Next, Standing};
 use crate::provision::Changes;
 use crate::schedule::{Mode, Task};
 use crate::serve::numbers::Queued;
@@ -62,7 +61,7 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
     if let Some(text) = situation.runs.iter().find_map(reported) {
         say(Tone::Soft, text);
     }
-    let again = situation.inbox.failed(Class::Retryable);
+    let again = situation.inbox.failed(Next::Retry);
     if let Some(who) = who(again.into_iter()) {
         let again = if who.0 == 1 {
             "is tried again by itself"
