@@ -32,7 +32,7 @@ const SECRETS_TIME: Duration = Duration::from_secs(10);
     ANYPOINT_ORG_ID, ANYPOINT_CLIENT_ID, ANYPOINT_CLIENT_SECRET; the rest has defaults.\n\n\
     Ctrl-C or SIGTERM stops in good order. Any other end loses nothing either.\n\n\
     Examples:\n  \
-    okta-anypoint serve --data /var/lib/okta-anypoint.db\n  \
+    okta-anypoint serve --data /var/lib/okta-anypoint/okta-anypoint.db\n  \
     okta-anypoint serve --url https://hooks.acme.example/okta\n  \
     curl -f http://127.0.0.1:8088/ready"
 )]
