@@ -88,6 +88,12 @@ impl Explanation {
         let is_certain = self.doubts.is_empty() && self.unread.is_none();
         !self.excluded && is_certain && self.plan.as_ref().is_ok_and(Vec::is_empty)
     }
+
+    /// Whether Okta does not know the user or group, and nothing is linked to it.
+    pub fn is_unknown(&self) -> bool {
+        let is_missing = self.okta.first() == Some(&("exists", json!(false)));
+        is_missing && self.link.is_null() && self.is_in_sync()
+    }
 }
 
 /// A doubt, for people.
@@ -374,7 +380,11 @@ pub fn words(value: &Value) -> String {
             (Some(Value::String(name)), Some(Value::String(id))) => format!("{name} ({id})"),
             _ => fields
                 .iter()
-                .map(|(name, value)| format!("{} {}", name.replace('_', " "), words(value)))
+                .map(|(name, value)| match (name.as_str(), value.as_str()) {
+                    ("tenure", Some("current")) => "linked now".to_owned(),
+                    ("tenure", Some("former")) => "linked before".to_owned(),
+                    _ => format!("{} {}", name.replace('_', " "), words(value)),
+                })
                 .collect::<Vec<_>>()
                 .join(", "),
         },
