@@ -60,7 +60,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     }
     console.emit(&json!({"entries": entries, "since_ms": since_ms}))?;
     for entry in &entries {
-        console.say(line(entry))?;
+        console.say_behind("", 4, what(entry))?;
+        console.say_wrapped(2, why(entry))?;
     }
     let more = "--since 90d looks further back";
     match (args.since, entries.is_empty()) {
@@ -77,8 +78,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-/// One entry for people.
-fn line(entry: &AuditEntry) -> String {
+/// What was changed, for people.
+fn what(entry: &AuditEntry) -> String {
     let mut line = format!(
         "{}  {}  {}",
         rfc3339(entry.at_ms.div_euclid(1000) * 1000),
@@ -100,6 +101,11 @@ fn line(entry: &AuditEntry) -> String {
     if let Some(people) = entry.people() {
         line.push_str(&format!(" {people}"));
     }
+    line
+}
+
+/// Why, and who asked for it.
+fn why(entry: &AuditEntry) -> String {
     let asked = [
         entry.why.as_deref().map(str::to_owned),
         entry
@@ -113,7 +119,7 @@ fn line(entry: &AuditEntry) -> String {
             .map(|reason| format!("reason: {reason}")),
     ];
     let asked: Vec<String> = asked.into_iter().flatten().collect();
-    format!("{line}\n  {}", asked.join("; "))
+    asked.join("; ")
 }
 
 const COLUMNS: &str =

@@ -77,9 +77,9 @@ impl Frame<'_> {
             main,
             "<p>{}: <code>{}</code></p>",
             if is_again {
-                "To do it again now"
+                "To retry it now"
             } else {
-                "Then do it again"
+                "Then replay it"
             },
             Escaped(format!(
                 "okta-anypoint replay {which} --data {}",

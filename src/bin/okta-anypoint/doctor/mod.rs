@@ -24,6 +24,8 @@ use crate::table::{Args as TableArgs, clock, reader};
 
 /// A side that does not answer within this is out of reach.
 const TIME: Duration = Duration::from_secs(15);
+/// Where the text of a check begins.
+const MARGIN: usize = 11;
 
 /// Check settings, credentials, scopes, table, queue, event hook, open failures and the last run of each task.
 ///
@@ -241,9 +243,10 @@ fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
                 State::Failed => console.paint(Tone::Bad, "FAILED "),
                 State::NotChecked => console.paint(Tone::Quiet, "unknown"),
             };
-            console.say(format!("  {mark}  {}: {}", check.check, check.found))?;
+            let lead = format!("  {mark}  ");
+            console.say_behind(lead, MARGIN, format!("{}: {}", check.check, check.found))?;
             if let Some(fix) = &check.fix {
-                console.say(format!("           {fix}"))?;
+                console.say_wrapped(MARGIN, fix)?;
             }
         }
     }
