@@ -118,8 +118,8 @@ impl Frame<'_> {
         let is_named = search.names == Names::Shown;
         let what = if is_named { "Id or name" } else { "Id" };
         let mut main = format!(
-            "<h2>Links</h2><p class=\"soft\">Which Okta object belongs to which Anypoint object. Linked objects \
-             are changed, as are those about to be linked, and former accounts. No others are.{}</p><form method=\"get\" action=\"/links\"><label>{what}\
+            "<h2>Links</h2><p class=\"soft\">Which Okta object belongs to which Anypoint object. Only linked \
+             objects, those about to be linked, and former accounts are ever changed.{}</p><form method=\"get\" action=\"/links\"><label>{what}\
              <input name=\"q\" value=\"{}\"></label><button>Search</button> <a href=\"/links\">Clear</a></form>",
             if is_named {
                 ""
