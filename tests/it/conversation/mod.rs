@@ -8,6 +8,7 @@ mod evidence;
 mod evidence_queued;
 mod faults;
 mod groups;
+mod joins;
 mod meanwhile;
 mod members;
 mod names;
