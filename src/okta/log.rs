@@ -50,7 +50,7 @@ impl Okta {
         self.owns(url) && url.path() == LOG
     }
 
-    /// Reads the page at `url`, which came from an earlier page.
+    /// Reads the page at `url`, which came from an earlier page; a shorter one if Okta cannot answer it whole.
     pub async fn log_page(&self, url: &Url, deadline: Deadline) -> Result<LogPage, CallError> {
         let mut call = self.call("read the System Log", Method::GET, LOG, &[]);
         if !self.owns(url) {
@@ -58,7 +58,7 @@ impl Okta {
             return Err(call.error(CallErrorKind::Unreadable(what)));
         }
         call.url = url.clone();
-        let answer = self.send(&call, deadline).await?;
+        let answer = self.send_for_page(&mut call, deadline).await?;
         let events = answer.json(&call)?;
         let next = self.next_page(&call, &answer.headers)?;
         Ok(LogPage { events, next })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use okta_anypoint::clock::Clock;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::simulator::fault::FaultKind;
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::{Value, json};
 
@@ -308,6 +309,19 @@ async fn a_quiet_log_does_not_leave_the_cursor_behind() {
     let lag_ms =
         stage.clock.now_ms() - cursor(&stage).await.unwrap()["newest_ms"].as_i64().unwrap();
     assert!((3_600_000..3_660_000).contains(&lag_ms), "{lag_ms}");
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_log_that_fails_in_large_pages_is_read_in_smaller_ones() {
+    let mut stage = Stage::new().await;
+    let recorder = stage.record();
+    let ann = stage.assigned("ann");
+    let fault = Fault::new("/logs", FaultKind::PagesAbove(100));
+    stage.okta.traffic().inject(fault);
+    let summary = stage.run(Task::CatchUp).await;
+    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
     stage.end();
 }
 
