@@ -9,6 +9,7 @@
 //!      next is empty: begin a pass at newest_ms − 5 minutes
 //!   each page: events → queue, then cursor := { newest time seen, link to the next page }
 //!   empty page: the pass is over, cursor := { newest time seen, no link }
+//!   a page or link that was there before: an error, cursor := { newest time seen, no link }
 //! ```
 //!
 //! An event that Okta writes down up to five minutes late is behind the links of a running pass, or
@@ -21,6 +22,8 @@
 //! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -68,6 +71,24 @@ struct Cursor {
     open: Vec<Change>,
 }
 
+/// What a run has met: links, and what was on the pages, which may come under another link.
+#[derive(Default)]
+struct Met(HashSet<u64>);
+
+impl Met {
+    /// Whether this is new.
+    fn is_new(&mut self, met: impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        met.hash(&mut hasher);
+        self.0.insert(hasher.finish())
+    }
+
+    fn is_new_page(&mut self, page: &LogPage) -> bool {
+        let texts: Vec<&str> = page.events.iter().map(|event| event.get()).collect();
+        self.is_new(texts)
+    }
+}
+
 impl Scheduler {
     pub(super) async fn catch_up(
         &self,
@@ -87,12 +108,19 @@ impl Scheduler {
             });
         let kept = std::mem::take(&mut cursor.open);
         cursor.open = self.send_again(kept, deadline, summary).await?;
+        let mut met = Met::default();
+        if let Some(next) = &cursor.next {
+            met.is_new(next.as_str());
+        }
         let mut page = self.first_page(&cursor, started_ms, deadline).await?;
         summary.set("events", 0);
         loop {
             self.progress("reading the System Log", summary.count("events"), None);
             if page.events.is_empty() {
                 break;
+            }
+            if !met.is_new_page(&page) {
+                return Err(self.circle(cursor, version, summary.mode).await);
             }
             summary.add("pages", 1);
             summary.add("events", page.events.len());
@@ -113,11 +141,8 @@ impl Scheduler {
             let Some(next) = page.next.filter(|_| !caught_up) else {
                 break;
             };
-            if cursor.next.as_deref() == Some(next.as_str()) {
-                return Err(Failure::retryable(
-                    Side::Okta,
-                    "the System Log's next page is the page itself",
-                ));
+            if !met.is_new(next.as_str()) {
+                return Err(self.circle(cursor, version, summary.mode).await);
             }
             cursor.next = Some(next.to_string());
             self.move_cursor(&cursor, &mut version, summary.mode)
@@ -131,6 +156,20 @@ impl Scheduler {
         cursor.next = None;
         cursor.newest_ms = cursor.newest_ms.max(self.clock().now_ms() - QUIET_MS);
         self.move_cursor(&cursor, &mut version, summary.mode).await
+    }
+
+    /// The end of a run whose pages come again. The next one begins a pass, outside the circle.
+    async fn circle(&self, mut cursor: Cursor, mut version: u64, mode: Mode) -> Failure {
+        cursor.next = None;
+        match self.move_cursor(&cursor, &mut version, mode).await {
+            Ok(()) => Failure::retryable(
+                Side::Okta,
+                "the System Log leads to a page that was there before; the next run begins anew at the newest \
+                 event that was read",
+            )
+            .because(Cause::Unreadable),
+            Err(failure) => failure,
+        }
     }
 
     async fn first_page(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use okta_anypoint::clock::Clock;
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Cause;
 use okta_anypoint::schedule::{Mode, Outcome, Task};
 use okta_anypoint::simulator::fault::FaultKind;
 use okta_anypoint::simulator::traffic::Fault;
@@ -13,6 +14,18 @@ use serde_json::{Value, json};
 use super::{APP, Stage};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the System Log was read.
+fn reads(stage: &Stage) -> usize {
+    stage.okta.traffic().count(&http::Method::GET, "/logs")
+}
+
+/// Moves what was written since the log had `from` entries by this much.
+fn publish_at(stage: &Stage, from: usize, by_ms: i64) {
+    for event in &mut stage.okta.world().log[from..] {
+        event.published_ms += by_ms;
+    }
+}
 
 async fn cursor(stage: &Stage) -> Option<Value> {
     let found = stage
@@ -310,6 +323,50 @@ async fn a_quiet_log_does_not_leave_the_cursor_behind() {
         stage.clock.now_ms() - cursor(&stage).await.unwrap()["newest_ms"].as_i64().unwrap();
     assert!((3_600_000..3_660_000).contains(&lag_ms), "{lag_ms}");
     stage.end();
+}
+
+/// An answer with this event and a link to the page `after`.
+fn page(stage: &Stage, event: &Value, after: &str) -> Fault {
+    let next = format!("{}/api/v1/logs?after={after}", stage.okta.base_url());
+    let link = ("link".to_owned(), format!("<{next}>; rel=\"next\""));
+    let kind = FaultKind::Status {
+        code: 200,
+        headers: vec![link],
+        body: json!([event]).to_string(),
+    };
+    Fault::new("/logs", kind).once()
+}
+
+/// Pages that come again, under links that come again, or one of both.
+#[tokio::test]
+async fn a_page_or_a_link_that_was_there_before_ends_the_run_and_the_pass() {
+    for (pages, links, reads_at_most) in [(2, 2, 3), (20, 2, 3), (1, 20, 2)] {
+        let mut stage = Stage::new().await;
+        let recorder = stage.record();
+        let ann = stage.assigned("ann");
+        // Older than the run, which reads to the end.
+        publish_at(&stage, 0, -60_000);
+        let event = stage.okta.world().log.last().unwrap().to_json();
+        for n in 0..20 {
+            let mut event = event.clone();
+            event["uuid"] = json!(format!("0000-{}", n % pages));
+            let next = format!("page-{}", n % links);
+            stage.okta.traffic().inject(page(&stage, &event, &next));
+        }
+        let failure = stage.try_run(Task::CatchUp, None).await.unwrap_err();
+        assert_eq!(failure.cause, Cause::Unreadable, "{failure}");
+        assert!(failure.is_retryable());
+        assert_eq!(reads(&stage), reads_at_most, "{pages} {links}");
+        let stored = cursor(&stage).await.unwrap();
+        assert_eq!(stored["next"], Value::Null, "{stored}");
+
+        // The next run begins a pass of its own.
+        recorder.take();
+        stage.okta.traffic().remove_all_faults();
+        stage.run(Task::CatchUp).await;
+        assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
+        assert_eq!(stage.okta.traffic().unexpected(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]
