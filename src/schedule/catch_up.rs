@@ -12,6 +12,10 @@
 //!   a page or link that was there before: an error, cursor := { newest time seen, no link }
 //! ```
 //!
+//! An empty page may be wrong. While the log is quiet the cursor follows the clock, but only to where the run before
+//! found the log quiet as well: it takes two runs, not one answer, to leave a part of the log behind. A cursor that is
+//! ahead of the clock is as good as none.
+//!
 //! An event that Okta writes down up to five minutes late is behind the links of a running pass, or
 //! within the overlap of the next one. A page that could not be read or queued does not move the
 //! cursor. Events come again within the overlap; the ledger knows those that are done.
@@ -50,7 +54,7 @@ const OVERLAP_MS: i64 = 5 * 60 * 1000;
 const FIRST_RUN_MS: i64 = 24 * 60 * 60 * 1000;
 /// Okta keeps the log for 90 days.
 const OLDEST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
-/// While the log is quiet the cursor follows our clock at this distance, so that a wrong clock does
+/// While the log is quiet the cursor follows the clock at this distance, so that a wrong clock does
 /// not hide events and no run has to search weeks of log.
 const QUIET_MS: i64 = 60 * 60 * 1000;
 /// A page is not begun with less than this left: its events have to be sent as well.
@@ -65,10 +69,54 @@ struct Cursor {
     /// Where the pass goes on, if it was not finished.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     next: Option<String>,
+    /// Up to where the last pass, which brought nothing newer, found the log quiet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    quiet_ms: Option<i64>,
     /// Changes of pages behind the cursor that are not done yet. Only without a queue, which keeps them
     /// otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     open: Vec<Change>,
+}
+
+impl Cursor {
+    /// The cursor of a first run.
+    fn at_first(started_ms: i64) -> Self {
+        Self {
+            newest_ms: started_ms - FIRST_RUN_MS + OVERLAP_MS,
+            next: None,
+            quiet_ms: None,
+            open: Vec::new(),
+        }
+    }
+
+    /// This cursor, if the clock has come to it. A clock that was ahead moved any other one. Nobody knows what passed
+    /// unread meanwhile, so that it counts as lost, but for the changes beside it.
+    fn reached_by(self, started_ms: i64) -> Self {
+        if self.newest_ms <= started_ms {
+            return self;
+        }
+        tracing::warn!("the System Log's cursor is ahead of the clock; the last day is read again");
+        Self {
+            open: self.open,
+            ..Self::at_first(started_ms)
+        }
+    }
+
+    /// An event that was published then is durable.
+    fn reach(&mut self, published_ms: i64) {
+        if published_ms > self.newest_ms {
+            self.newest_ms = published_ms;
+            self.quiet_ms = None;
+        }
+    }
+
+    /// The pass is over, and the log quiet up to `quiet_ms`: as far as two passes agree, the cursor follows.
+    fn end_pass(&mut self, quiet_ms: i64) {
+        self.next = None;
+        if let Some(before_ms) = self.quiet_ms.replace(quiet_ms) {
+            self.newest_ms = self.newest_ms.max(before_ms.min(quiet_ms));
+        }
+    }
 }
 
 /// What a run has met: links, and what was on the pages, which may come under another link.
@@ -100,12 +148,9 @@ impl Scheduler {
         let mut version = found.as_ref().map_or(0, |found| found.version);
         // A cursor that cannot be read counts as lost.
         let mut cursor = found
-            .and_then(|found| serde_json::from_str(&found.json).ok())
-            .unwrap_or(Cursor {
-                newest_ms: started_ms - FIRST_RUN_MS + OVERLAP_MS,
-                next: None,
-                open: Vec::new(),
-            });
+            .and_then(|found| serde_json::from_str::<Cursor>(&found.json).ok())
+            .unwrap_or_else(|| Cursor::at_first(started_ms))
+            .reached_by(started_ms);
         let kept = std::mem::take(&mut cursor.open);
         cursor.open = self.send_again(kept, deadline, summary).await?;
         let mut met = Met::default();
@@ -133,12 +178,11 @@ impl Scheduler {
             }
             let times = Times::of(&page.events);
             if let Some(newest) = times.newest_ms {
-                let newest = newest.min(self.clock().now_ms());
-                cursor.newest_ms = cursor.newest_ms.max(newest);
+                cursor.reach(newest.min(self.clock().now_ms()));
             }
             // A page of events that are all younger than this run: the rest is the next run's.
             let caught_up = times.oldest_ms.is_some_and(|oldest| oldest > started_ms);
-            let Some(next) = page.next.filter(|_| !caught_up) else {
+            let Some(next) = page.next.clone().filter(|_| !caught_up) else {
                 break;
             };
             if !met.is_new(next.as_str()) {
@@ -153,8 +197,10 @@ impl Scheduler {
             }
             page = self.log.log_page(&next, deadline).await?;
         }
-        cursor.next = None;
-        cursor.newest_ms = cursor.newest_ms.max(self.clock().now_ms() - QUIET_MS);
+        // Of two clocks the earlier one leaves less behind.
+        let now_ms = self.clock().now_ms();
+        let now_ms = page.answered_ms.map_or(now_ms, |okta| okta.min(now_ms));
+        cursor.end_pass(now_ms - QUIET_MS);
         self.move_cursor(&cursor, &mut version, summary.mode).await
     }
 
