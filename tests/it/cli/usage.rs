@@ -52,6 +52,14 @@ async fn wrong_usage_and_settings_end_with_2() {
 }
 
 #[tokio::test]
+async fn reconcile_says_that_a_report_mode_is_for_the_scheduled_one() {
+    run(&Default::default(), &["reconcile", "--help"])
+        .await
+        .expect(0)
+        .says("RECONCILE_MODE=report");
+}
+
+#[tokio::test]
 async fn failures_are_json_as_well() {
     let desk = Desk::new().await;
     let ran = desk
