@@ -47,7 +47,8 @@ use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Status};
 use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{
-    KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, note_linked_users,
+    KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
+    note_linked_users,
 };
 use crate::store::{Memory, UserLink};
 
@@ -96,6 +97,7 @@ impl Scheduler {
         drop(read);
         let now_ms = self.clock().now_ms();
         note_linked_users(&**self.documents(), linked).await?;
+        end_lift_from_ahead(&**self.documents(), now_ms).await?;
         let dry_runs = dry_runs(&**self.documents()).await?;
         let planned_only = match dry_runs {
             Some(_) => self.planned_only(&plan).await?,
