@@ -1,5 +1,6 @@
 //! What every command shares: where text goes, and how a command ends.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::RangeBounds;
@@ -316,18 +317,33 @@ pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// Whether a word of a command line that cannot be understood asks for JSON: `--json`, also with a value that it does
+/// not take, and misspelt at its end. No other option begins so.
+fn asks_for_json(word: &OsStr) -> bool {
+    word.as_encoded_bytes().starts_with(b"--js")
+}
+
 /// The exit code of a command line that cannot be understood, or asks for help. With `--json` in it, the
 /// error comes as JSON as well.
 pub fn misused(error: &clap::Error) -> ExitCode {
-    // The exit code shows the failure if this cannot be written.
-    let _ = error.print();
+    let text = error.render().to_string();
+    let quotes_what_acts = |word: OsString| {
+        let word = word.to_string_lossy();
+        visible_line(&word) != word
+    };
+    if std::env::args_os().any(quotes_what_acts) {
+        eprint!("{}", visible_lines(&text));
+    } else {
+        // The exit code shows the failure if this cannot be written.
+        let _ = error.print();
+    }
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
-    if error.use_stderr() && words.any(|word| word == "--json") {
+    if error.use_stderr() && words.any(|word| asks_for_json(&word)) {
         let text = match error.kind() {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 "a command is missing; --help shows them".to_owned()
             }
-            _ => error.render().to_string(),
+            _ => text,
         };
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         let _ = Console::new(true).emit(&json!({"error": text}));
