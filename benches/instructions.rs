@@ -69,7 +69,6 @@ fn view(n: usize) -> UserView {
                 .collect(),
         ),
         named: None,
-        end: None,
         groups: GroupsSeen::Whole(teams.clone().map(group).collect()),
         teams: teams
             .map(|k| WantedTeam {

@@ -29,7 +29,7 @@ pub struct WantedMembers {
     /// Accounts that stay if they are members, until their users have another one.
     pub kept: Vec<AccountId>,
     /// The accounts of members that lost their assignment: they stay until their user's own look.
-    pub unassigned: HashMap<AccountId, OktaUserId>,
+    pub unassigned: Vec<(AccountId, OktaUserId)>,
     /// Members that are wanted and have no account of their own yet.
     pub later: Vec<OktaUserId>,
     /// Members of the group of whom no account is wanted, because Okta says so.
@@ -45,7 +45,7 @@ impl WantedMembers {
         match wanted {
             MemberWanted::No => {}
             MemberWanted::Unassigned(account) => {
-                self.unassigned.insert(account, user.clone());
+                self.unassigned.push((account, user.clone()));
             }
             MemberWanted::Account(account) => self.accounts.push(account),
             MemberWanted::Stuck(old) => self.kept.extend(old),
@@ -200,11 +200,16 @@ impl GroupPlan {
         reads: Reads,
         evidence: &Evidence,
     ) {
-        let kept = wanted.kept.iter().chain(wanted.unassigned.keys());
+        let unassigned: HashMap<&AccountId, &OktaUserId> = wanted
+            .unassigned
+            .iter()
+            .map(|(account, user)| (account, user))
+            .collect();
+        let kept = wanted.kept.iter().chain(unassigned.keys().copied());
         let stay: HashSet<&AccountId> = wanted.accounts.iter().chain(kept).collect();
         let members = found.iter().filter(|found| found.can_end());
-        let unassigned = members.filter_map(|found| wanted.unassigned.get(&found.account));
-        self.later.extend(unassigned.cloned());
+        let leaving = members.filter_map(|found| unassigned.get(&found.account));
+        self.later.extend(leaving.copied().cloned());
         let is_sure = |found: &&MemberFound| reads == Reads::Present || !found.plain;
         let present: HashSet<&AccountId> = found
             .iter()
