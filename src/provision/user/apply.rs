@@ -176,6 +176,13 @@ impl Work<'_> {
         let mut refused = None;
         for team in &plan.join {
             match self.join(view, &account, team).await {
+                // The name of a team is its group's matter: the account is done, and the group's own look says why.
+                // Once the group has a team, its look puts its members in.
+                Err(failure) if failure.cause.is_about_team_name() => {
+                    let group = Subject::Group(team.group.clone());
+                    tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
+                    self.progress.follow(FollowUp::Subject(group));
+                }
                 // One team that cannot be had must not keep the person out of the others.
                 Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
                     refused.get_or_insert(failure);
