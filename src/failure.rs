@@ -215,6 +215,11 @@ impl Cause {
         matches!(self, Self::RefusedCredentials | Self::RefusedRights)
     }
 
+    /// Whether a group's name cannot be its team's.
+    pub fn is_about_team_name(self) -> bool {
+        matches!(self, Self::TeamNameTaken | Self::TeamNameInvalid)
+    }
+
     /// What a failure has when nobody named a cause.
     fn assumed(side: Side, class: Class) -> Self {
         match (class, side) {

@@ -26,7 +26,7 @@ pub enum Finding {
     NotAssigned,
     /// Of a user: not among the user's groups.
     NotInGroup(OktaGroupId),
-    /// Of a user: the Okta user who has the wanted account does not exist.
+    /// Of a user: the Okta user who has the wanted account does not exist, or is not assigned.
     OwnerGone(OktaUserId),
     /// Of a group: it does not exist, or `PUSH_GROUPS` does not select it.
     NotPushed,
@@ -57,7 +57,9 @@ impl Finding {
             Self::NotInGroup(group) => {
                 format!("Okta does not show group {group} among the user's groups")
             }
-            Self::OwnerGone(user) => format!("Okta shows no user {user}, who has the account"),
+            Self::OwnerGone(user) => {
+                format!("Okta does not show that user {user}, who has the account, is assigned")
+            }
             Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
             Self::NotMember(user) => format!("Okta does not show user {user} in the group"),
         }

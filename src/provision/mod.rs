@@ -61,7 +61,8 @@ pub use step::{Applied, Step};
 pub use team::{Pairing, TeamPlan, plan_team, team_unread};
 pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
 pub use user::{
-    AccountPlan, FormerOwner, FoundTeam, GroupsSeen, Membership, NamedAccount, NewPerson, Retire,
-    TeamsFound, UserKnown, UserLook, UserPlan, UserView, WantedTeam, plan_user,
+    AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
+    Release, Retire, Taking, TeamsFound, UserKnown, UserLook, UserPlan, UserView, WantedTeam,
+    freed_from, plan_user,
 };
 pub use wanted::{MemberWanted, Person, Unwanted, Wanted, standing, wanted};

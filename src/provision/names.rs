@@ -68,7 +68,8 @@ impl UsernamePolicy {
 
 impl TeamNamePolicy {
     /// The name of the team of `group`. Names without a Latin letter or digit would all become dashes, so
-    /// the end of the group's id tells them apart; a team that is linked as `present` keeps that name.
+    /// the end of the group's id tells them apart; a team that is linked as `present` keeps that name, also
+    /// one that it got by [`TeamNamePolicy::apart`].
     ///
     /// # Errors
     /// As [`TeamNamePolicy::apply`].
@@ -79,18 +80,29 @@ impl TeamNamePolicy {
         present: Option<&str>,
     ) -> Result<String, Failure> {
         let name = self.apply(group_name)?;
+        let apart = with_id(&name, group);
         let is_told_apart =
             name == group_name || name.contains(|c: char| c.is_ascii_alphanumeric());
-        if is_told_apart || present == Some(&name) {
+        let keeps_apart = present == Some(&apart);
+        if (is_told_apart && !keeps_apart) || present == Some(&name) {
             return Ok(name);
         }
-        let id = group.as_str();
-        let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
-        let kept: String = name
-            .chars()
-            .take(LONGEST_TEAM_NAME - ID_CHARS - 1)
-            .collect();
-        Ok(format!("{kept} {end}"))
+        Ok(apart)
+    }
+
+    /// The name of the team of `group` when the team of another group, which is called `other`, keeps
+    /// `name`. `None` when both groups are called so: only an administrator can tell them apart.
+    pub fn apart(
+        self,
+        group: &OktaGroupId,
+        group_name: &str,
+        other: &str,
+        name: &str,
+    ) -> Option<String> {
+        let apart = with_id(&self.apply(group_name).ok()?, group);
+        let is_made_of = |called: &str| !called.eq_ignore_ascii_case(name);
+        let can_be = (is_made_of(group_name) || is_made_of(other)) && apart != name;
+        can_be.then_some(apart)
     }
 
     /// The team name for a group's display name.
@@ -128,6 +140,17 @@ impl TeamNamePolicy {
         }
         Ok(name)
     }
+}
+
+/// The name with the end of the group's id.
+fn with_id(name: &str, group: &OktaGroupId) -> String {
+    let id = group.as_str();
+    let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
+    let kept: String = name
+        .chars()
+        .take(LONGEST_TEAM_NAME - ID_CHARS - 1)
+        .collect();
+    format!("{kept} {end}")
 }
 
 #[cfg(test)]
@@ -204,5 +227,36 @@ mod tests {
         let long = name(sanitize, "00g1", &"日".repeat(300), None).unwrap();
         assert!(long.len() <= 255 && long.ends_with(" 00g1"));
         assert!(name(TeamNamePolicy::Strict, "00g1", "日本", None).is_err());
+    }
+
+    #[test]
+    fn names_that_sanitize_to_one_are_told_apart_and_stay_so() {
+        let policy = TeamNamePolicy::Sanitize;
+        let group = OktaGroupId::parse("00gaaaaa000002").unwrap();
+        let apart = |called, other| policy.apart(&group, called, other, "A-B");
+        for (called, other) in [
+            ("A:B", "A/B"),
+            ("A:B", "A-B"),
+            ("A-B", "A/B"),
+            ("a/b", "A-B"),
+        ] {
+            let found = apart(called, other).unwrap();
+            assert!(
+                found.ends_with("-B 000002") || found == "a-b 000002",
+                "{found}"
+            );
+            let kept = policy.team_name(&group, called, Some(&found));
+            assert_eq!(kept.unwrap(), found, "{called}");
+        }
+        // Both are called so: nothing was made of their names.
+        for (called, other) in [("A-B", "A-B"), ("a-b", "A-B")] {
+            assert_eq!(apart(called, other), None);
+        }
+        // Another group's team has that name, too.
+        let taken = policy.apart(&group, "A:B", "x", "A-B 000002");
+        assert_eq!(taken, None);
+        // A new name begins anew.
+        let renamed = policy.team_name(&group, "C/D", Some("A-B 000002"));
+        assert_eq!(renamed.unwrap(), "C-D");
     }
 }

@@ -41,6 +41,15 @@ pub enum FollowUp {
     Member(OktaUserId, OktaGroupId),
     /// A subject as a whole.
     Subject(Subject),
+    /// A user whose account became another user's. Only the run that took it knows of it.
+    Freed(OktaUserId),
+}
+
+impl FollowUp {
+    /// Whether the next run would not find it again.
+    fn is_known_here_only(&self) -> bool {
+        matches!(self, Self::Freed(_))
+    }
 }
 
 /// What a change still waits for.
@@ -128,6 +137,16 @@ impl Progress {
         if !self.follow_ups.contains(&next) {
             self.follow_ups.push(next);
         }
+    }
+
+    /// Who has to be looked at next after a run that ended so. A run that failed comes again, and finds most of them
+    /// again.
+    pub fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
+        let follow_ups = self.follow_ups.iter();
+        follow_ups
+            .filter(|next| result.is_ok() || next.is_known_here_only())
+            .cloned()
+            .collect()
     }
 
     /// Notes that the look has to be repeated at `until_ms`, because of what it saw.

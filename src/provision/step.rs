@@ -152,6 +152,7 @@ pub(crate) mod action {
     pub(crate) const DISABLE_ACCOUNT: &str = "disable_account";
     pub(crate) const MAIL_RESET: &str = "mail_reset";
     pub(crate) const LINK: &str = "link";
+    pub(crate) const UNLINK: &str = "unlink";
     pub(crate) const JOIN_TEAM: &str = "join_team";
     pub(crate) const LEAVE_TEAM: &str = "leave_team";
     pub(crate) const CREATE_TEAM: &str = "create_team";

@@ -381,14 +381,15 @@ impl Worker {
         let mut audit = record::audit(&lease, &mine, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
         let mut lease = lease;
-        if result.is_ok() && !progress.follow_ups.is_empty() {
+        let next = progress.next(&result);
+        if !next.is_empty() {
             match self
-                .follow_up(&progress.follow_ups, lease, &memo, &mut audit, deadline)
+                .follow_up(&next, lease, &memo, &mut audit, deadline)
                 .await
             {
                 Ok((ours, followed)) => {
                     lease = ours;
-                    result = followed;
+                    result = result.and(followed);
                 }
                 // The claims stay until their lease is over; then the next run does the rest.
                 Err(failure) => {
@@ -581,6 +582,7 @@ impl Worker {
             .iter()
             .map(|next| match next {
                 FollowUp::Subject(subject) => Change::found(subject.clone(), now_ms),
+                FollowUp::Freed(user) => Change::found(Subject::User(user.clone()), now_ms),
                 FollowUp::Member(user, group) => {
                     Change::found(Subject::User(user.clone()), now_ms).in_group(group.clone())
                 }

@@ -67,6 +67,7 @@ impl Look<'_> {
         let mut past = Past::OfNoOther;
         // A team that this run asked for is this program's, also if the answer was lost.
         let mut asked_for = false;
+        let mut taken_by = None;
         for _ in 0..MAX_ROUNDS {
             let (plan, link, name) = self.team(group, &group_name).await?;
             if let (TeamPlan::Keep(_), Some(link)) = (&plan, &link)
@@ -152,20 +153,24 @@ impl Look<'_> {
                 .store
                 .link_team(lease, group, &written, link.as_ref())
                 .await?;
-            return match linked {
+            match linked {
                 Linked::Written => {
                     let linked = done.map(|done| Applied::on(done, &written.team_id));
                     progress.applied.extend(linked);
-                    Ok(EnsuredTeam {
+                    return Ok(EnsuredTeam {
                         link: written,
                         moved,
                         past,
-                    })
+                    });
                 }
-                Linked::TakenBy(other) => Err(two_groups(&other)),
-            };
+                // Another group linked the team meanwhile. Perhaps the names of the two can be told apart.
+                Linked::TakenBy(other) => {
+                    asked_for = false;
+                    taken_by = Some(other);
+                }
+            }
         }
-        Err(name_taken())
+        Err(taken_by.map_or_else(name_taken, |other| two_groups(&other)))
     }
 
     /// Whether the team has the name now; not, when the name was taken meanwhile.

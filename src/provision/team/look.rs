@@ -1,6 +1,8 @@
 //! Looks at the team of a group. Reads only.
 
+use super::names::{Held, Holder};
 use super::plan::{TeamPlan, check_team_read, plan_team};
+use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::provision::provisioner::Look;
@@ -41,13 +43,47 @@ impl Look<'_> {
             .policy
             .team_names
             .team_name(group, group_name, present)?;
+        let plan = self.plan_named(group, &name, link.as_ref(), &teams).await?;
+        if let TeamPlan::HeldBy {
+            group: by,
+            team,
+            own,
+        } = &plan
+        {
+            let name = &name;
+            let other = match self.holder(Held { name, by, team }).await? {
+                Holder::LeftAlone => Some(name.clone()),
+                Holder::Keeps(other) => Some(other.name().to_owned()),
+                // A group that has a team takes over no second one: the other's stays, with its name.
+                Holder::Unpushed if own.is_some() => Some(name.clone()),
+                Holder::Renamed(_) | Holder::Unpushed => None,
+            };
+            let policy = ports.policy.team_names;
+            if let Some(apart) =
+                other.and_then(|other| policy.apart(group, group_name, &other, name))
+            {
+                let plan = self
+                    .plan_named(group, &apart, link.as_ref(), &teams)
+                    .await?;
+                return Ok((plan, link, apart));
+            }
+        }
+        Ok((plan, link, name))
+    }
+
+    async fn plan_named(
+        &self,
+        group: &OktaGroupId,
+        name: &str,
+        link: Option<&TeamLink>,
+        teams: &[Team],
+    ) -> Result<TeamPlan, Failure> {
         let bearers: Vec<TeamId> = teams
             .iter()
-            .filter(|team| team.name.eq_ignore_ascii_case(&name))
+            .filter(|team| team.name.eq_ignore_ascii_case(name))
             .map(|team| team.id.clone())
             .collect();
-        let owners = ports.store.team_owners(&bearers).await?;
-        let plan = plan_team(group, &name, link.as_ref(), &teams, &owners)?;
-        Ok((plan, link, name))
+        let owners = self.ports.store.team_owners(&bearers).await?;
+        plan_team(group, name, link, teams, &owners)
     }
 }

@@ -2,9 +2,81 @@
 
 use super::view::{NamedAccount, UserView};
 use crate::failure::{Cause, Failure, Side};
-use crate::provision::policy::{Adopt, Policy};
-use crate::provision::wanted::Person;
+use crate::ids::OktaUserId;
+use crate::okta::{AppUser, Assignment, User};
+use crate::provision::evidence::Finding;
+use crate::provision::policy::{Adopt, Policy, SuspendedUsers};
+use crate::provision::wanted::{Person, Unwanted, standing};
 use crate::store::{Origin, Tenure};
+
+/// The user whose link names an account, and who is to have it no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freed {
+    /// That user.
+    pub owner: OktaUserId,
+    /// Why.
+    pub by: Release,
+}
+
+/// Why the account of an owner is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Okta says that the owner has another app username.
+    Renamed,
+    /// The owner is not assigned to the app, or does not exist.
+    Ended(Unwanted),
+}
+
+impl Freed {
+    /// Whether the owner's end has such a reason.
+    pub(super) fn is_end(&self, reason: impl FnOnce(Unwanted) -> bool) -> bool {
+        matches!(self.by, Release::Ended(ended) if reason(ended))
+    }
+
+    /// What it rests on; `None` when Okta says it outright.
+    pub fn finding(&self) -> Option<Finding> {
+        match self.by {
+            Release::Renamed => None,
+            Release::Ended(reason) => {
+                let finding = reason.finding();
+                finding.map(|_| Finding::OwnerGone(self.owner.clone()))
+            }
+        }
+    }
+}
+
+/// Whether the account `username`, which the link of `owner` names, is free for another user. Okta's present
+/// state decides. Reconcile and the live look both go by this.
+///
+/// An owner who still has that app username keeps the account, suspended or not. So does one whose app
+/// username cannot be read or used, and one who is left alone.
+pub fn freed_from(
+    owner: &OktaUserId,
+    user: Option<&User>,
+    app_user: Option<&AppUser>,
+    username: &str,
+    policy: &Policy,
+) -> Option<Freed> {
+    let excluded = &policy.excluded;
+    if excluded.users.ids.contains(owner) || user.is_some_and(|user| excluded.user(user)) {
+        return None;
+    }
+    let freed = |by| {
+        let owner = owner.clone();
+        Some(Freed { owner, by })
+    };
+    let assigned = app_user.filter(|found| found.assignment() == Assignment::Assigned);
+    if let Some(app_user) = assigned {
+        let theirs = policy.usernames.apply(app_user.username()?).ok()?;
+        return match theirs.eq_ignore_ascii_case(username) {
+            true => None,
+            false => freed(Release::Renamed),
+        };
+    }
+    // A suspension alone gives no name away.
+    let reason = standing(user, app_user, SuspendedUsers::Keep).err()?;
+    freed(Release::Ended(reason))
+}
 
 /// On which grounds an existing account may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,5 +139,109 @@ pub(super) fn may_take(
              another app username in Okta.",
         )
         .because(Cause::AdoptionRefused)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provision::UsernamePolicy;
+
+    /// What becomes of account "the_name" of an owner with that status and that app user.
+    fn freed(status: &str, app_user: Option<(&str, &str)>, policy: &Policy) -> Option<Release> {
+        let owner = OktaUserId::parse("00u2").unwrap();
+        let user =
+            json!({"id": "00u2", "status": status, "profile": {"login": "bob@acme.example"}});
+        let user: Option<User> =
+            (!status.is_empty()).then(|| serde_json::from_value(user).unwrap());
+        let app_user = app_user.map(|(status, name)| {
+            let found = json!({"id": "00u2", "status": status, "credentials": {"userName": name}});
+            serde_json::from_value::<AppUser>(found).unwrap()
+        });
+        let found = freed_from(&owner, user.as_ref(), app_user.as_ref(), "The_name", policy);
+        found.map(|freed| freed.by)
+    }
+
+    #[test]
+    fn only_an_owner_with_another_name_or_no_assignment_gives_the_account_up() {
+        let ended = |reason| Some(Release::Ended(reason));
+        let policy = Policy::default();
+        for (status, app_user, expected) in [
+            ("ACTIVE", Some(("ACTIVE", "the_name")), None),
+            ("ACTIVE", Some(("ACTIVE", "THE_NAME")), None),
+            ("ACTIVE", Some(("ACTIVE", "not valid")), None),
+            ("ACTIVE", Some(("ACTIVE", "")), None),
+            ("SUSPENDED", Some(("ACTIVE", "the_name")), None),
+            ("DEPROVISIONED", Some(("ACTIVE", "the_name")), None),
+            ("ACTIVE", Some(("ACTIVE", "other")), Some(Release::Renamed)),
+            (
+                "SUSPENDED",
+                Some(("ACTIVE", "other")),
+                Some(Release::Renamed),
+            ),
+            ("ACTIVE", None, ended(Unwanted::NotAssigned)),
+            ("SUSPENDED", None, ended(Unwanted::NotAssigned)),
+            (
+                "ACTIVE",
+                Some(("DEPROVISIONED", "the_name")),
+                ended(Unwanted::AssignmentEnded),
+            ),
+            ("DEPROVISIONED", None, ended(Unwanted::Deprovisioned)),
+            ("", None, ended(Unwanted::NoUser)),
+        ] {
+            let found = freed(status, app_user, &policy);
+            assert_eq!(found, expected, "{status} {app_user:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_compared_as_anypoint_gets_them() {
+        let policy = Policy {
+            usernames: UsernamePolicy::Sanitize,
+            ..Policy::default()
+        };
+        let of = |name| freed("ACTIVE", Some(("ACTIVE", name)), &policy);
+        assert_eq!(of("the.name"), None);
+        assert_eq!(of("the-name"), Some(Release::Renamed));
+    }
+
+    #[test]
+    fn who_is_left_alone_keeps_the_account() {
+        let mut by_id = Policy::default();
+        by_id
+            .excluded
+            .users
+            .ids
+            .insert(OktaUserId::parse("00u2").unwrap());
+        let mut by_login = Policy::default();
+        by_login.excluded.users.logins.push("bob@*".to_owned());
+        for policy in [by_id, by_login] {
+            assert_eq!(freed("ACTIVE", Some(("ACTIVE", "other")), &policy), None);
+            assert_eq!(freed("ACTIVE", None, &policy), None);
+        }
+    }
+
+    #[test]
+    fn an_end_that_okta_does_not_say_is_a_finding() {
+        let finding = |by| {
+            let owner = OktaUserId::parse("00u2").unwrap();
+            Freed { owner, by }
+                .finding()
+                .map(|finding| finding.to_string())
+        };
+        for (by, expected) in [
+            (Release::Renamed, None),
+            (Release::Ended(Unwanted::Deprovisioned), None),
+            (Release::Ended(Unwanted::AssignmentEnded), None),
+            (
+                Release::Ended(Unwanted::NotAssigned),
+                Some("owner_gone:00u2"),
+            ),
+            (Release::Ended(Unwanted::NoUser), Some("owner_gone:00u2")),
+        ] {
+            assert_eq!(finding(by).as_deref(), expected, "{by:?}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Settles what a dead run left, looks, plans and carries the plan out. Each step is safe to do twice.
 //!
 //! No other run works on the user meanwhile: this one holds the lease. A step that needs a second subject (the
-//! missing team of a group, the link of a deleted user) takes the lease on that subject, too.
+//! missing team of a group, the account of another user: `take.rs`) takes the lease on that subject, too.
 
 use super::look::UserKnown;
-use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_name};
+use super::plan::{AccountPlan, Retire, UserPlan, plan_user, update_name};
 use super::view::{Membership, UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
@@ -42,7 +42,7 @@ fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
     match &plan.account {
         AccountPlan::Nothing => view.link.as_ref().map(|link| link.username.clone()),
         AccountPlan::Keep { username, .. } => Some(username.clone()),
-        AccountPlan::Take { link, .. } => Some(link.username.clone()),
+        AccountPlan::Take(taking) => Some(taking.link.username.clone()),
         AccountPlan::Create { person, .. } => Some(person.username.clone()),
     }
 }
@@ -165,25 +165,11 @@ impl Work<'_> {
                 }
                 Some(account.clone())
             }
-            AccountPlan::Take {
-                account,
-                changes,
-                link,
-                mail,
-                was_theirs,
-                freed_from,
-            } => {
-                if changes.enabled == Some(true) && *was_theirs == FormerOwner::ThisUser {
-                    self.intend(&link.username).await?;
+            AccountPlan::Take(taking) => {
+                if let End::LookAgain = self.take(view, taking, plan.retire.as_ref()).await? {
+                    return Ok(End::LookAgain);
                 }
-                self.update(account, changes).await?;
-                self.mail_reset(&link.username, *mail).await?;
-                self.retire(plan.retire.as_ref()).await?;
-                if let Some(owner) = freed_from {
-                    self.free(owner).await?;
-                }
-                self.link(view, link).await?;
-                Some(account.clone())
+                Some(taking.account.clone())
             }
             AccountPlan::Create { person, mail } => {
                 let Some(link) = self.create(person, *mail).await? else {
@@ -204,6 +190,13 @@ impl Work<'_> {
         let (mut refused, mut joined) = (None, Vec::new());
         for team in &plan.join {
             match self.join(view, &account, team, began_ms).await {
+                // The name of a team is its group's matter: the account is done, and the group's own look says why.
+                // Once the group has a team, its look puts its members in.
+                Err(failure) if failure.cause.is_about_team_name() => {
+                    let group = Subject::Group(team.group.clone());
+                    tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
+                    self.progress.follow(FollowUp::Subject(group));
+                }
                 // One team that cannot be had must not keep the person out of the others.
                 Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
                     refused.get_or_insert(failure);
@@ -270,7 +263,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn retire(&mut self, retire: Option<&Retire>) -> Result<(), Failure> {
+    pub(super) async fn retire(&mut self, retire: Option<&Retire>) -> Result<(), Failure> {
         let Some(retire) = retire else { return Ok(()) };
         if let Some(changes) = &retire.disable {
             self.update(&retire.account, changes).await?;
@@ -300,7 +293,7 @@ impl Work<'_> {
     }
 
     /// Writes the link; the intent goes with it.
-    async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
+    pub(super) async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
         self.memory.intent = None;
         let memo = self.memory.to_memo();
         let store = &self.ports().store;
@@ -323,23 +316,9 @@ impl Work<'_> {
         }
     }
 
-    /// Takes the link of a deleted Okta user away, whose account becomes this user's. Nobody waits for
-    /// another user: if a run works on the other one now, this one goes back.
-    async fn free(&self, owner: &OktaUserId) -> Result<(), Failure> {
-        let ports = self.ports();
-        let subject = Subject::User(owner.clone()).to_string();
-        let time = self.look.deadline.lease();
-        let Leased::Ours(lease) = ports.ledger.lease(&subject, time).await? else {
-            return Err(busy(&subject));
-        };
-        let unlinked = ports.store.unlink_user(&lease, owner).await;
-        self.give_back(lease, &[]).await?;
-        unlinked
-    }
-
     /// Gives a second lease back, with what was `done` under it: the subject's own trail tells it, too. If the run that
     /// had the lease before was cut off, that is told here: the next owner cannot know.
-    async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
+    pub(super) async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
         let ports = self.ports();
         let now_ms = ports.clock.now_ms();
         let found = "a user's run that needed the subject found an earlier run of it cut off";
@@ -493,7 +472,7 @@ impl Work<'_> {
     }
 }
 
-fn busy(subject: &str) -> Failure {
+pub(super) fn busy(subject: &str) -> Failure {
     Failure::retryable(
         Side::Program,
         format!("another run works on {subject}; this one goes back"),

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::{OptionFuture, try_join};
 use futures_util::try_join;
 
+use super::adopt::{Freed, freed_from};
 use super::view::{
     FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
 };
@@ -16,10 +17,10 @@ use crate::http::Listed;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Assignment, Group, User, UserStatus};
 use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
-use crate::provision::policy::TeamRemoval;
+use crate::provision::policy::{SuspendedUsers, TeamRemoval};
 use crate::provision::provisioner::Look;
 use crate::provision::selection::{GroupSelection, Selected};
-use crate::provision::wanted::{Unwanted, Wanted, wanted};
+use crate::provision::wanted::{Unwanted, Wanted, standing, wanted};
 use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink};
 
 /// The document that says that links which `TEAM_REMOVAL=keep` gives up have been given up.
@@ -266,12 +267,8 @@ impl Look<'_> {
         if let Some(owner) = &owner
             && owner.okta_user != *user
             && owner.tenure == Tenure::Current
-            && !ports.policy.excluded.users.ids.contains(&owner.okta_user)
-            && ports.okta.user(&owner.okta_user, deadline).await?.is_none()
         {
-            // A deleted Okta user never comes back under its id: its account is free for a user who may
-            // adopt it, such as the same person hired again.
-            freed_from = Some(owner.okta_user.clone());
+            freed_from = self.freed_from(&owner.okta_user, &person.username).await?;
         }
         let Some((account, teams)) = whole else {
             return Err(listed_and_gone());
@@ -283,6 +280,35 @@ impl Look<'_> {
             teams: TeamsFound::default(),
         };
         Ok(Some((named, teams)))
+    }
+
+    /// Whether the account `username` of another user is free, by what Okta says of that user now.
+    pub(super) async fn freed_from(
+        &self,
+        owner: &OktaUserId,
+        username: &str,
+    ) -> Result<Option<Freed>, Failure> {
+        let ports = self.ports;
+        if ports.policy.excluded.users.ids.contains(owner) {
+            return Ok(None);
+        }
+        let (user, app_user) = self.owner(owner).await?;
+        let (user, app_user) = (user.as_ref(), app_user.as_ref());
+        if user.is_none() && app_user.is_some_and(is_assigned) {
+            return Err(contradiction(
+                Side::Okta,
+                "there is no such user as the account's owner, and that user is assigned to the app",
+            ));
+        }
+        Ok(freed_from(owner, user, app_user, username, &ports.policy))
+    }
+
+    async fn owner(&self, owner: &OktaUserId) -> Result<(Option<User>, Option<AppUser>), Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
+        let app_user = ports.okta.app_user(&ports.app, owner, deadline);
+        try_join(ports.okta.user(owner, deadline), app_user)
+            .await
+            .map_err(Failure::from)
     }
 
     /// The groups of the user that become teams.
@@ -455,7 +481,12 @@ impl Look<'_> {
         let (ports, deadline) = (self.ports, self.deadline);
         Ok(match finding {
             Finding::NoUser => ports.okta.user(user, deadline).await?.is_none(),
-            Finding::OwnerGone(owner) => ports.okta.user(owner, deadline).await?.is_none(),
+            Finding::OwnerGone(owner) => {
+                let (user, app_user) = self.owner(owner).await?;
+                let kept = SuspendedUsers::Keep;
+                let standing = standing(user.as_ref(), app_user.as_ref(), kept);
+                standing.is_err_and(|reason| reason.finding().is_some())
+            }
             Finding::NotAssigned => {
                 let found = ports.okta.app_user(&ports.app, user, deadline).await?;
                 found.is_none_or(|app_user| app_user.assignment() == Assignment::Ended)
@@ -510,10 +541,13 @@ fn groups_seen(okta: &OktaSide) -> GroupsSeen {
     }
 }
 
+fn is_assigned(app_user: &AppUser) -> bool {
+    app_user.assignment() == Assignment::Assigned
+}
+
 /// Answers of one look that cannot both be true. What an event announced outweighs them.
 fn check_contradictions(okta: &OktaSide, evidence: &Evidence) -> Result<(), Failure> {
-    let assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
-    let is_assigned = okta.app_user.as_ref().is_some_and(assigned);
+    let is_assigned = okta.app_user.as_ref().is_some_and(is_assigned);
     if okta.user.is_some() || evidence.user_ended() {
         return Ok(());
     }
@@ -546,7 +580,7 @@ fn unshown(okta: &OktaSide, evidence: &Evidence) -> Option<i64> {
     let status = okta.user.as_ref().map(|user| &user.status);
     let active = !matches!(status, None | Some(UserStatus::Deprovisioned));
     let app_user = okta.app_user.as_ref();
-    let assigned = app_user.is_some_and(|user| user.assignment() == Assignment::Assigned);
+    let assigned = app_user.is_some_and(is_assigned);
     let mut until = vec![
         evidence.too_young(&Fact::Active, holds(active)),
         // A deactivated or deleted user is neither assigned nor suspended any more.

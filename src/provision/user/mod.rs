@@ -7,10 +7,12 @@ mod look;
 mod orphans;
 mod plan;
 mod profile;
+mod take;
 mod view;
 
+pub use adopt::{Freed, Release, freed_from};
 pub(crate) use look::KEPT_TEAMS_GIVEN_UP;
 pub(in crate::provision) use look::contradiction;
 pub use look::{UserKnown, UserLook};
-pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, UserPlan, plan_user};
+pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, Taking, UserPlan, plan_user};
 pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam};

@@ -4,14 +4,14 @@
 //! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::adopt::{Grounds, may_take};
+use super::adopt::{Freed, Grounds, may_take};
 use super::profile::{agreed_after, changes};
 use super::view::{
     FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
 };
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, OktaUserId, TeamId};
+use crate::ids::{AccountId, TeamId};
 use crate::provision::evidence::{Evidence, Finding, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::step::{Step, action};
@@ -58,21 +58,7 @@ pub enum AccountPlan {
         mail: ResetEmail,
     },
     /// One that is there and becomes the user's.
-    Take {
-        /// The account.
-        account: AccountId,
-        /// What changes.
-        changes: AccountChanges,
-        /// The link that is written.
-        link: UserLink,
-        /// Whether the reset mail is to be asked for.
-        mail: ResetEmail,
-        /// Whether the account was the user's before: a run that dies between enabling and linking it
-        /// must be able to find it.
-        was_theirs: FormerOwner,
-        /// The deleted Okta user who still has it.
-        freed_from: Option<OktaUserId>,
-    },
+    Take(Taking),
     /// A new one.
     Create {
         /// Whose.
@@ -80,6 +66,24 @@ pub enum AccountPlan {
         /// Whether the reset mail is to be asked for.
         mail: ResetEmail,
     },
+}
+
+/// An account that is there and becomes the user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taking {
+    /// The account.
+    pub account: AccountId,
+    /// What changes.
+    pub changes: AccountChanges,
+    /// The link that is written.
+    pub link: UserLink,
+    /// Whether the reset mail is to be asked for.
+    pub mail: ResetEmail,
+    /// Whether the account was the user's before: a run that dies between enabling and linking it
+    /// must be able to find it.
+    pub was_theirs: FormerOwner,
+    /// The user whose link still names it.
+    pub freed_from: Option<Freed>,
 }
 
 /// Whose an account was that is taken.
@@ -191,8 +195,8 @@ impl UserPlan {
             Some(named) => {
                 self.account = take(view, named, person, policy)?;
                 self.why = "the account is taken over";
-                if let Some(owner) = &named.freed_from
-                    && !self.believe(&Finding::OwnerGone(owner.clone()), evidence)
+                if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
+                    && !self.believe(&finding, evidence)
                 {
                     self.account = AccountPlan::Nothing;
                     return Ok(());
@@ -272,17 +276,28 @@ impl UserPlan {
         self.join = view.teams.iter().filter(missing).cloned().collect();
     }
 
-    /// Whom the brake counts: the user, who loses an enabled account because of an unassignment.
+    /// Whom the brake counts: the user who loses an enabled account because of an unassignment. It is the
+    /// account's owner when another user takes it.
     pub fn removes(&self, view: &UserView) -> Vec<String> {
-        let is_unassigned = matches!(
-            view.wanted,
-            Wanted::Nothing(Unwanted::NotAssigned | Unwanted::AssignmentEnded)
-        );
+        let is_unassigned =
+            |reason| matches!(reason, Unwanted::NotAssigned | Unwanted::AssignmentEnded);
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
-        if is_unassigned && is_disabled {
-            vec![view.user.to_string()]
-        } else {
-            Vec::new()
+        let is_open = || {
+            let named = view.named.as_ref();
+            named.is_some_and(|named| named.account.is_enabled())
+        };
+        let freed = match &self.account {
+            AccountPlan::Take(taking) => taking.freed_from.as_ref(),
+            _ => None,
+        };
+        match (&view.wanted, freed) {
+            (Wanted::Nothing(reason), _) if is_unassigned(*reason) && is_disabled => {
+                vec![view.user.to_string()]
+            }
+            (_, Some(freed)) if freed.is_end(is_unassigned) && is_open() => {
+                vec![freed.owner.to_string()]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -310,13 +325,13 @@ impl UserPlan {
                     .as_ref()
                     .map(|link| (link, "what the link remembers changed"));
             }
-            AccountPlan::Take {
+            AccountPlan::Take(Taking {
                 account,
                 changes,
                 link: written,
                 mail,
                 ..
-            } => {
+            }) => {
                 steps.extend(update_step(account, changes, self.why));
                 let why = "an earlier run created the account and may not have asked for the mail";
                 steps.extend(mail_step(*mail, why));
@@ -449,7 +464,7 @@ fn take(
         .owner
         .as_ref()
         .is_some_and(|owner| owner.okta_user == view.user);
-    Ok(AccountPlan::Take {
+    Ok(AccountPlan::Take(Taking {
         account: account.id.clone(),
         changes: changes(account, person, None, policy),
         link: UserLink {
@@ -472,7 +487,7 @@ fn take(
             FormerOwner::Other
         },
         freed_from: named.freed_from.clone(),
-    })
+    }))
 }
 
 fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::event::Change;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
-use crate::provision::{Adopt, Announced, ImportedNames};
+use crate::provision::{Adopt, Announced, ImportedNames, Release};
 use crate::store::{AccountOwner, AgreedProfile, Tenure, UserLink};
 
 const USER: &str = "00u1";
@@ -170,7 +170,7 @@ fn plan_on(view: &UserView, evidence: &Evidence) -> UserPlan {
 fn written(plan: &UserPlan) -> Option<(UserLink, ResetEmail)> {
     match &plan.account {
         AccountPlan::Keep { link, mail, .. } => Some((link.clone()?, *mail)),
-        AccountPlan::Take { link, mail, .. } => Some((link.clone(), *mail)),
+        AccountPlan::Take(Taking { link, mail, .. }) => Some((link.clone(), *mail)),
         AccountPlan::Nothing | AccountPlan::Create { .. } => None,
     }
 }
@@ -408,7 +408,7 @@ fn adoption_needs_grounds() {
     assert_eq!(link_of(ours), created);
     // This user's account of earlier, whatever the setting.
     let former = owned(USER, Tenure::Former, None).unwrap();
-    let AccountPlan::Take { was_theirs, .. } = former.account else {
+    let AccountPlan::Take(Taking { was_theirs, .. }) = former.account else {
         panic!("{:?}", former.account)
     };
     assert_eq!(was_theirs, FormerOwner::ThisUser);
@@ -593,6 +593,10 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
     view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
     in_groups(&mut view, &[1]);
     let gone = OktaUserId::parse("00u2").unwrap();
+    let freed = Freed {
+        owner: gone.clone(),
+        by: Release::Ended(Unwanted::NoUser),
+    };
     view.named = Some(NamedAccount {
         account: account("a2", "ann", false),
         owner: Some(AccountOwner {
@@ -600,7 +604,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
             tenure: Tenure::Current,
             origin: None,
         }),
-        freed_from: Some(gone.clone()),
+        freed_from: Some(freed.clone()),
         teams: TeamsFound::default(),
     });
     let finding = Finding::OwnerGone(gone.clone());
@@ -624,15 +628,15 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         ]
     );
     assert_eq!(plan.believed, [finding]);
-    let AccountPlan::Take {
+    let AccountPlan::Take(Taking {
         freed_from,
         was_theirs,
         ..
-    } = plan.account
+    }) = plan.account
     else {
         panic!("{:?}", plan.account)
     };
-    assert_eq!((freed_from, was_theirs), (Some(gone), FormerOwner::Other));
+    assert_eq!((freed_from, was_theirs), (Some(freed), FormerOwner::Other));
     // A gone owner is no ground for an adoption that the setting refuses.
     let never = Policy {
         adopt: Adopt::Never,
@@ -640,6 +644,54 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
     };
     let failure = plan_user(&view, &never, &Evidence::first_look()).unwrap_err();
     assert_eq!(failure.cause, Cause::AdoptionRefused);
+}
+
+/// An account "ann" of user 00u2, who gave it up.
+fn freed_by(by: Release) -> UserView {
+    let owner = OktaUserId::parse("00u2").unwrap();
+    let mut view = view(Wanted::Account(person()));
+    view.named = Some(NamedAccount {
+        account: account("a2", "ann", true),
+        owner: Some(AccountOwner {
+            okta_user: owner.clone(),
+            tenure: Tenure::Current,
+            origin: None,
+        }),
+        freed_from: Some(Freed { owner, by }),
+        teams: TeamsFound::default(),
+    });
+    view
+}
+
+#[test]
+fn what_okta_says_of_an_owner_needs_no_second_look() {
+    for by in [
+        Release::Renamed,
+        Release::Ended(Unwanted::Deprovisioned),
+        Release::Ended(Unwanted::AssignmentEnded),
+    ] {
+        let plan = plan_on(&freed_by(by), &first_look());
+        assert_eq!(steps(&plan), ["link a2"], "{by:?}");
+        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn the_brake_counts_an_unassigned_owner_whose_open_account_another_user_takes() {
+    for (by, expected) in [
+        (Release::Ended(Unwanted::NotAssigned), vec!["00u2"]),
+        (Release::Ended(Unwanted::AssignmentEnded), vec!["00u2"]),
+        (Release::Ended(Unwanted::Deprovisioned), vec![]),
+        (Release::Renamed, vec![]),
+    ] {
+        let gone = Finding::OwnerGone(OktaUserId::parse("00u2").unwrap());
+        let evidence = seen(&[(gone, 20)]);
+        let mut view = freed_by(by);
+        assert_eq!(plan_on(&view, &evidence).removes(&view), expected, "{by:?}");
+        let named = view.named.as_mut().unwrap();
+        named.account = account("a2", "ann", false);
+        assert_eq!(plan_on(&view, &evidence).removes(&view), [""; 0]);
+    }
 }
 
 fn imported(agreed: (&str, &str), anypoint: (&str, &str), okta: (&str, &str)) -> UserView {

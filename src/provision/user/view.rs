@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::adopt::Freed;
 use crate::anypoint::Account;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::wanted::Wanted;
@@ -51,8 +52,8 @@ pub struct NamedAccount {
     pub account: Account,
     /// To whom it belongs or belonged.
     pub owner: Option<AccountOwner>,
-    /// The present owner, when Okta has no such user any more: the account is free.
-    pub freed_from: Option<OktaUserId>,
+    /// The present owner, when that user is to have it no more: the account is free.
+    pub freed_from: Option<Freed>,
     /// Its linked teams.
     pub teams: TeamsFound,
 }

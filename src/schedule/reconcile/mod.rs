@@ -190,9 +190,8 @@ impl Scheduler {
             reads.push(gate.late_user(owner));
         }
         let owners = try_join_all(reads).await?.into_iter();
-        world.gone = owners
-            .filter(|(_, user)| matches!(user, Ok(None)))
-            .map(|(id, _)| id)
+        world.unlisted = owners
+            .filter_map(|(id, user)| Some((id, user.ok()?)))
             .collect();
         let plan = world.plan(&HashMap::new());
         if plan.doubtful.is_empty() {

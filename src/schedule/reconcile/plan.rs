@@ -1,6 +1,6 @@
 //! Plans every subject of a snapshot with the planners that the worker uses. Pure.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::world::World;
 use crate::failure::{Cause, Failure, Side};
@@ -34,6 +34,12 @@ pub(super) struct Planned {
     pub(super) subject: Subject,
     pub(super) steps: Vec<Step>,
     pub(super) not_shown: Vec<String>,
+}
+
+/// A pushed group: what Okta calls it, and how its team is to be named.
+struct Named<'a> {
+    called: &'a str,
+    team: String,
 }
 
 /// Stands for a removal that Okta says outright. It was counted against `MAX_DEACTIVATIONS`, so the brake passes it.
@@ -154,9 +160,13 @@ impl World<'_> {
     fn plan_groups(&self, evidence: &Evidence, plan: &mut Plan) {
         let mut groups: Vec<_> = self.read.groups.iter().collect();
         groups.sort_by_key(|pushed| &pushed.group.id);
-        let names: HashMap<&OktaGroupId, String> = groups
+        let names: HashMap<&OktaGroupId, Named<'_>> = groups
             .iter()
-            .filter_map(|pushed| Some((&pushed.group.id, self.team_name(&pushed.group).ok()?)))
+            .filter_map(|pushed| {
+                let team = self.team_name(&pushed.group).ok()?;
+                let called = pushed.group.name();
+                Some((&pushed.group.id, Named { called, team }))
+            })
             .collect();
         let lacks_members = |team: &TeamId| self.read.unread.lacks_members(team);
         for pushed in &groups {
@@ -170,11 +180,7 @@ impl World<'_> {
                 if let Some(link) = link {
                     self.check_team_read(&link.team_id)?;
                 }
-                let team = plan_team(group, &name, link, &self.read.teams, &self.team_owners)?;
-                Ok((
-                    settled(team, &name, &names, &self.read.excluded_groups)?,
-                    name,
-                ))
+                self.named_team(&pushed.group, name, &names)
             });
             match planned {
                 // Reported with everything that could not be read.
@@ -230,6 +236,41 @@ impl World<'_> {
         }
     }
 
+    /// What has to happen to the team of a group, and its name. One that another group's team keeps is told apart, as
+    /// the live look does it.
+    fn named_team(
+        &self,
+        group: &Group,
+        name: String,
+        names: &HashMap<&OktaGroupId, Named<'_>>,
+    ) -> Result<(TeamPlan, String), Failure> {
+        let link = self.read.team_links.get(&group.id);
+        let plan =
+            |name: &str| plan_team(&group.id, name, link, &self.read.teams, &self.team_owners);
+        let team = plan(&name)?;
+        let TeamPlan::HeldBy {
+            group: other, own, ..
+        } = &team
+        else {
+            return Ok((team, name));
+        };
+        let is_unpushed = !self.is_pushed(other) && !self.read.unread.groups.contains_key(other);
+        let wants = |named: &&Named<'_>| named.team.eq_ignore_ascii_case(&name);
+        let (called, refused) = if self.read.excluded_groups.contains(other) {
+            (name.as_str(), held_by_excluded(other))
+        } else if let Some(named) = names.get(other).filter(wants) {
+            (named.called, held_by_pushed(other))
+        } else if is_unpushed && own.is_some() {
+            (name.as_str(), held_by_unpushed(other))
+        } else {
+            return Ok((team, name));
+        };
+        let policy = self.policy.team_names;
+        let apart = policy.apart(&group.id, group.name(), called, &name);
+        let apart = apart.ok_or(refused)?;
+        Ok((plan(&apart)?, apart))
+    }
+
     /// A team that is there and could not be read is not made again.
     fn check_team_read(&self, team: &TeamId) -> Result<(), Failure> {
         let is_read = self.read.teams.iter().any(|found| found.id == *team);
@@ -262,36 +303,31 @@ impl Plan {
     }
 }
 
-/// A name that another pushed group wants as well can only be settled in Okta.
-fn settled(
-    team: TeamPlan,
-    name: &str,
-    names: &HashMap<&OktaGroupId, String>,
-    excluded: &HashSet<OktaGroupId>,
-) -> Result<TeamPlan, Failure> {
-    if let TeamPlan::HeldBy { group, .. } = &team
-        && excluded.contains(group)
-    {
-        return Err(Failure::permanent(
-            Side::Anypoint,
-            format!("the team of group {group}, which is excluded, has the team name."),
-            "Rename one of the two groups in Okta.",
-        )
-        .because(Cause::TeamNameTaken));
-    }
-    if let TeamPlan::HeldBy { group, .. } = &team
-        && names
-            .get(group)
-            .is_some_and(|other| other.eq_ignore_ascii_case(name))
-    {
-        return Err(Failure::permanent(
-            Side::Okta,
-            format!("group {group} has the same team name, and a name belongs to one team."),
-            "Rename one of the two groups in Okta.",
-        )
-        .because(Cause::TeamNameTaken));
-    }
-    Ok(team)
+fn held_by_excluded(other: &OktaGroupId) -> Failure {
+    Failure::permanent(
+        Side::Anypoint,
+        format!("the team of group {other}, which is excluded, has the team name."),
+        "Rename one of the two groups in Okta.",
+    )
+    .because(Cause::TeamNameTaken)
+}
+
+fn held_by_unpushed(other: &OktaGroupId) -> Failure {
+    Failure::permanent(
+        Side::Anypoint,
+        format!("the team of group {other}, which is not pushed any more, has the team name."),
+        "Rename one of the two, the group in Okta or the team in Anypoint.",
+    )
+    .because(Cause::TeamNameTaken)
+}
+
+fn held_by_pushed(other: &OktaGroupId) -> Failure {
+    Failure::permanent(
+        Side::Okta,
+        format!("group {other} has the same team name, and a name belongs to one team."),
+        "Rename one of the two groups in Okta.",
+    )
+    .because(Cause::TeamNameTaken)
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::okta::User;
 use crate::provision::{
-    FoundTeam, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
+    FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
     NamedAccount, Owner, Policy, Reads, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
-    UserView, Wanted, WantedMembers, WantedTeam, plan_team, wanted,
+    UserView, Wanted, WantedMembers, WantedTeam, freed_from, plan_team, wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
@@ -34,8 +35,8 @@ pub(super) struct World<'a> {
     pushed: HashSet<&'a OktaGroupId>,
     /// Who had accounts that no link names today; see [`World::doubtful_accounts`].
     pub(super) former: HashMap<AccountId, AccountOwner>,
-    /// Owners of wanted accounts that Okta has no user of any more; see [`World::doubtful_owners`].
-    pub(super) gone: HashSet<OktaUserId>,
+    /// Owners of wanted accounts whom the app does not list; see [`World::doubtful_owners`].
+    pub(super) unlisted: HashMap<OktaUserId, Option<User>>,
     /// Subjects that the brake holds: they are neither planned nor counted.
     pub(super) held: HashSet<Subject>,
     /// The teams that pushed groups without one would adopt.
@@ -154,7 +155,7 @@ impl<'a> World<'a> {
             pushed: read.groups.iter().map(|pushed| &pushed.group.id).collect(),
             adopted,
             former: HashMap::new(),
-            gone: HashSet::new(),
+            unlisted: HashMap::new(),
             held: HashSet::new(),
         }
     }
@@ -285,13 +286,12 @@ impl<'a> World<'a> {
             linked: linked.map(seen),
             named: named.map(|account| {
                 let owner = self.owner_of(&account.id);
-                let is_gone = |owner: &AccountOwner| self.gone.contains(&owner.okta_user);
                 NamedAccount {
                     account: seen(account),
                     freed_from: owner
                         .as_ref()
-                        .filter(|o| is_gone(o))
-                        .map(|o| o.okta_user.clone()),
+                        .filter(|owner| owner.tenure == Tenure::Current && owner.okta_user != *user)
+                        .and_then(|owner| self.freed_from(&owner.okta_user, account)),
                     owner: owner.or_else(|| self.intended_owner(user, account, intended)),
                     teams: found(&account.id),
                 }
@@ -317,6 +317,22 @@ impl<'a> World<'a> {
             memberships: HashMap::new(),
             wanted,
         }
+    }
+
+    /// As the live look has it: [`freed_from`] decides.
+    fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Option<Freed> {
+        let app_user = self.read.app_users.get(owner);
+        let user = match app_user {
+            Some(_) if self.read.unread.users.contains_key(owner) => return None,
+            Some(app_user) => self.read.user_of(app_user),
+            None => self.unlisted.get(owner)?.as_ref(),
+        };
+        // On a list that does not hold everybody, nobody is missing.
+        let is_whole = self.read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
+        if app_user.is_none() && user.is_some() && !is_whole {
+            return None;
+        }
+        freed_from(owner, user, app_user, &account.username, self.policy)
     }
 
     fn owner_of(&self, account: &AccountId) -> Option<AccountOwner> {
@@ -487,6 +503,11 @@ impl<'a> World<'a> {
             .into_iter()
             .map(|user| Problem::of(Subject::User((*user).clone()), &failure))
             .collect()
+    }
+
+    /// Whether a group becomes a team.
+    pub(super) fn is_pushed(&self, group: &OktaGroupId) -> bool {
+        self.pushed.contains(group)
     }
 
     /// Whether nothing changes for the user.

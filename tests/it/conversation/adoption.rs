@@ -1,11 +1,19 @@
 //! Contract §4, "User": which accounts that are there already a user may get, and which names are somebody else's.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
 use okta_anypoint::failure::Class;
-use okta_anypoint::ledger::Status;
+use okta_anypoint::ledger::{Conclusion, Filter, Status};
 use okta_anypoint::provision::{Adopt, Policy};
+use okta_anypoint::simulator::okta::LogEvent;
+use okta_anypoint::simulator::traffic::{Absence, Fault};
 use okta_anypoint::store::Origin;
 
-use crate::world::{APP, World};
+use okta_anypoint::worker::Pace;
+
+use crate::world::{APP, World, lease};
 
 async fn adoption(adopt: Adopt, email: &str) -> (World, String, u16) {
     let world = World::with(Policy {
@@ -139,5 +147,254 @@ async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
     // A new username heals it.
     world.rename(&ann, "ann_2").await;
     assert_eq!(world.account("ann_2"), "ann Example - enabled");
+    world.done();
+}
+
+/// Two people, in the order of their ids, and one world where ADOPT is `username`.
+async fn two_people(adopt: Adopt) -> (World, String, String) {
+    let world = World::with(Policy {
+        adopt,
+        ..Policy::default()
+    })
+    .await;
+    let ann = world.assigned_user("ann").await;
+    let bob = world.assigned_user("bob").await;
+    assert!(ann < bob);
+    (world, ann, bob)
+}
+
+/// Okta gives `user` another app username, and writes that in two events that a hook delivers.
+fn moves(world: &World, user: &str, username: &str) -> Vec<LogEvent> {
+    let mut events = world.okta_does(|okta| okta.unassign(APP, user));
+    events.extend(world.okta_does(|okta| okta.assign_with_username(APP, user, username)));
+    events
+}
+
+/// Delivers, and once more what Okta delivers again.
+async fn delivered(world: &World, events: &[LogEvent]) {
+    if world.deliver(events).await != 204 {
+        assert_eq!(world.deliver(events).await, 204);
+    }
+    let records = world.table.ledger.records(&Filter::default()).await;
+    for record in records.unwrap() {
+        let is_settled = matches!(record.status, Status::Done | Status::Resolved);
+        assert!(is_settled, "{record:?}");
+    }
+}
+
+/// Whose account it is, if it is enabled.
+async fn has(world: &World, user: &str, username: &str) {
+    let state = world.account(username);
+    assert!(state.ends_with("enabled"), "{username}: {state}");
+    let link = world.user_link(user).await.unwrap();
+    assert_eq!(link.anypoint_id.as_str(), world.account_id(username));
+}
+
+#[tokio::test]
+async fn a_name_moves_to_another_person_in_whatever_order_it_is_heard() {
+    for heard_first in ["ann", "bob", "both"] {
+        let (world, ann, bob) = two_people(Adopt::Username).await;
+        let group = world.pushed_group("Devs").await;
+        world.when(|okta| okta.add_member(&group, &bob)).await;
+        let of_bob = moves(&world, &bob, "bob_z");
+        let of_ann = moves(&world, &ann, "bob");
+        match heard_first {
+            "ann" => {
+                delivered(&world, &of_ann).await;
+                // Bob is looked at without an event of his own.
+                has(&world, &bob, "bob_z").await;
+                delivered(&world, &of_bob).await;
+            }
+            "bob" => {
+                delivered(&world, &of_bob).await;
+                delivered(&world, &of_ann).await;
+            }
+            _ => delivered(&world, &[of_bob, of_ann].concat()).await,
+        }
+        has(&world, &ann, "bob").await;
+        has(&world, &bob, "bob_z").await;
+        assert_eq!(world.account("ann"), "ann Example - disabled");
+        assert_eq!(world.account("bob"), "ann Example - enabled");
+        assert_eq!(world.team("Devs"), "bob_z", "{heard_first}");
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn names_that_go_round_end_with_the_people_whom_okta_gives_them() {
+    let (world, ann, bob) = two_people(Adopt::Username).await;
+    let cid = world.assigned_user("cid").await;
+    let accounts = ["ann", "bob", "cid"].map(|name| world.account_id(name));
+    let mut events = moves(&world, &ann, "bob");
+    events.extend(moves(&world, &bob, "ann"));
+    delivered(&world, &events).await;
+    has(&world, &ann, "bob").await;
+    has(&world, &bob, "ann").await;
+    let mut events = moves(&world, &ann, "cid");
+    events.extend(moves(&world, &bob, "bob"));
+    events.extend(moves(&world, &cid, "ann"));
+    // Each of them needs the account of the next: what is open is delivered again.
+    for _ in 0..4 {
+        if world.deliver(&events).await == 204 {
+            break;
+        }
+    }
+    delivered(&world, &events).await;
+    has(&world, &ann, "cid").await;
+    has(&world, &bob, "bob").await;
+    has(&world, &cid, "ann").await;
+    assert_eq!(
+        accounts,
+        ["ann", "bob", "cid"].map(|name| world.account_id(name))
+    );
+    world.done();
+}
+
+#[tokio::test]
+async fn a_name_goes_to_a_successor_whose_predecessor_is_not_assigned() {
+    for deactivated in [false, true] {
+        let (world, ann, bob) = two_people(Adopt::Username).await;
+        world
+            .when(|okta| match deactivated {
+                true => okta.deactivate(&bob),
+                false => okta.unassign(APP, &bob),
+            })
+            .await;
+        assert_eq!(world.account("bob"), "bob Example - disabled");
+        let events = moves(&world, &ann, "bob");
+        delivered(&world, &events).await;
+        has(&world, &ann, "bob").await;
+        assert!(world.user_link(&bob).await.is_none());
+        world.done();
+    }
+}
+
+/// One strange answer about the owner is not believed.
+#[tokio::test]
+async fn an_owner_whom_okta_once_does_not_show_as_assigned_keeps_the_account() {
+    let (world, ann, bob) = two_people(Adopt::Username).await;
+    let path = format!("/api/v1/apps/{APP}/users/{bob}");
+    let gone = Fault::not_found(&path, Absence::Service).on(Method::GET);
+    let gone = world.okta.traffic().inject(gone.once());
+    let events = moves(&world, &ann, "bob");
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.okta.traffic().fired(gone), 1);
+    has(&world, &bob, "bob").await;
+    assert!(world.record(&events[1]).await.error.unwrap().contains(&bob));
+    world.done();
+}
+
+/// Nobody who still has the app username loses the account: suspended, or with a name that cannot be used.
+#[tokio::test]
+async fn an_owner_who_still_has_the_name_keeps_the_account() {
+    for what in ["assigned", "suspended", "invalid"] {
+        let (world, ann, bob) = two_people(Adopt::Username).await;
+        match what {
+            "suspended" => world.when(|okta| okta.suspend(&bob)).await,
+            "invalid" => {
+                let _ = world.okta_does(|okta| okta.set_app_username(APP, &bob, "not valid"));
+            }
+            _ => {}
+        }
+        let before = world.account_id("bob");
+        let events = moves(&world, &ann, "bob");
+        assert_eq!(world.deliver(&events).await, 204);
+        let record = world.record(events.last().unwrap()).await;
+        assert_eq!(
+            record.error_code.as_deref(),
+            Some("username_taken"),
+            "{what}"
+        );
+        let link = world.user_link(&bob).await.unwrap();
+        assert_eq!(link.anypoint_id.as_str(), before, "{what}");
+        assert!(world.account("bob").starts_with("bob Example"), "{what}");
+        // Ann keeps hers until then.
+        has(&world, &ann, "ann").await;
+        world.done();
+    }
+}
+
+#[tokio::test]
+async fn a_freed_account_is_taken_only_as_adopt_allows() {
+    let (world, ann, bob) = two_people(Adopt::UsernameAndEmail).await;
+    let _ = moves(&world, &bob, "bob_z");
+    let events = moves(&world, &ann, "bob");
+    assert_eq!(world.deliver(&events).await, 204);
+    let record = world.record(events.last().unwrap()).await;
+    assert_eq!(record.error_code.as_deref(), Some("adoption_refused"));
+    has(&world, &bob, "bob").await;
+    has(&world, &ann, "ann").await;
+    world.done();
+}
+
+/// The look at the owner comes before the lease on the owner; Okta's word is asked for once more under it.
+#[tokio::test]
+async fn an_owner_who_gets_the_name_back_meanwhile_keeps_the_account() {
+    let (world, ann, bob) = two_people(Adopt::Username).await;
+    let world = Arc::new(world);
+    world.okta_does(|okta| okta.set_app_username(APP, &bob, "bob_z"));
+    let events = moves(&world, &ann, "bob");
+    world.forget_traffic();
+    let (seen, of_bob) = (Arc::downgrade(&world), format!("/users/{bob}"));
+    let owner = bob.clone();
+    world.okta.traffic().on_request(move |call| {
+        if call.path.contains("/apps/") && call.path.ends_with(&of_bob) {
+            let world = seen.upgrade().unwrap();
+            world.okta_does(|okta| okta.set_app_username(APP, &owner, "bob"));
+        }
+    });
+    assert_eq!(world.deliver(&events).await, 204);
+    let record = world.record(events.last().unwrap()).await;
+    assert_eq!(record.error_code.as_deref(), Some("username_taken"));
+    has(&world, &bob, "bob").await;
+    has(&world, &ann, "ann").await;
+    assert_eq!(world.writes(), 0, "{:?}", world.calls());
+    Arc::into_inner(world).unwrap().done();
+}
+
+/// Only the run that took the account knows that its owner has none now.
+#[tokio::test]
+async fn the_owner_is_looked_at_although_the_run_that_took_the_account_failed() {
+    let (world, ann, bob) = two_people(Adopt::Username).await;
+    let group = world.pushed_group("Devs").await;
+    world.okta_does(|okta| okta.add_member(&group, &ann));
+    world.okta_does(|okta| okta.set_app_username(APP, &bob, "bob_z"));
+    let fault = Fault::status("/members", 400, "{}");
+    let fault = world.anypoint.traffic().inject(fault.on(Method::PATCH));
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "bob"));
+    let events = world.hint(&ann);
+    assert_eq!(world.deliver(&events).await, 503);
+    assert!(world.anypoint.traffic().fired(fault) > 0);
+    world.anypoint.traffic().remove_all_faults();
+    has(&world, &ann, "bob").await;
+    has(&world, &bob, "bob_z").await;
+    delivered(&world, &events).await;
+    assert_eq!(world.team("Devs"), "bob");
+    world.done();
+}
+
+/// A run that needs the account of a user whom another run works on goes back, and has changed nothing.
+#[tokio::test]
+async fn an_account_is_not_taken_while_another_run_works_on_its_owner() {
+    let policy = Policy {
+        adopt: Adopt::Username,
+        ..Policy::default()
+    };
+    let world = World::with_pace(policy, Pace::INLINE, Duration::from_secs(60)).await;
+    let ann = world.assigned_user("ann").await;
+    let bob = world.assigned_user("bob").await;
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_z"));
+    world.okta_does(|okta| okta.set_app_username(APP, &bob, "ann"));
+    let held = lease(&*world.table.ledger, &ann, Duration::from_secs(60)).await;
+    let events = world.hint(&bob);
+    assert_eq!(world.deliver(&events).await, 503);
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("busy"));
+    has(&world, &bob, "bob").await;
+    let ledger = &world.table.ledger;
+    ledger.conclude(held, Conclusion::default()).await.unwrap();
+    delivered(&world, &events).await;
+    has(&world, &bob, "ann").await;
+    has(&world, &ann, "ann_z").await;
     world.done();
 }

@@ -1,8 +1,14 @@
 //! Team names that are handed on from group to group, and where that ends.
 
-use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
+use std::sync::Arc;
 
-use crate::world::{APP, World};
+use http::Method;
+use okta_anypoint::ledger::{Filter, Status};
+use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
+use okta_anypoint::simulator::okta::LogEvent;
+
+use super::meanwhile::{done, meanwhile};
+use crate::world::{APP, World, look_at_group, worker};
 
 /// Two pushed groups, "One" and "T-wo". The first gets a name that makes the second's team name of it, and
 /// nobody hears of that.
@@ -20,10 +26,13 @@ async fn push_one(world: &World, one: &str) {
     let group = world.okta.world().create_group("One").unwrap().id;
     world.when(|okta| okta.assign_group(APP, &group)).await;
     assert_eq!(world.team_link(&group).await.unwrap().team_name, "One");
-    assert_eq!(
-        world.anypoint().teams[aside.as_str()].name,
-        format!("One {aside}")
-    );
+    let name = world.anypoint().teams[aside.as_str()].name.clone();
+    assert_eq!(name, told_apart("T-wo", one));
+}
+
+/// A team name that another group's team has, with the end of the group's id.
+fn told_apart(name: &str, group: &str) -> String {
+    format!("{name} {}", &group[group.len() - 6..])
 }
 
 #[tokio::test]
@@ -63,5 +72,120 @@ async fn who_is_in_a_group_whose_name_is_selected_no_more_stays_in_a_team_that_i
     world.when(|okta| okta.rename_group(&group, "Devs")).await;
     world.look_again(&ann).await;
     assert_eq!(world.team("AnyDevs"), "ann");
+    world.done();
+}
+
+#[tokio::test]
+async fn groups_whose_names_become_one_get_a_team_each() {
+    for order in [["A/B", "A:B", "A-B"], ["A-B", "A:B", "A/B"]] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let groups = order.map(|name| world.okta.world().create_group(name).unwrap().id);
+        for group in &groups {
+            let mut events = world.okta_does(|okta| okta.assign_group(APP, group));
+            events.extend(world.okta_does(|okta| okta.add_member(group, &ann)));
+            delivered(&world, &events).await;
+        }
+        let first = world.team_link(&groups[0]).await.unwrap().team_name;
+        assert_eq!(first, "A-B", "{order:?}");
+        for group in &groups[1..] {
+            let link = world.team_link(group).await.unwrap();
+            assert_eq!(link.team_name, told_apart("A-B", group), "{order:?}");
+            assert_eq!(world.team(&link.team_name), "ann");
+        }
+        // They stay so, also when the plain name is free.
+        world
+            .when(|okta| okta.rename_group(&groups[0], "Else"))
+            .await;
+        world.forget_traffic();
+        for group in &groups[1..] {
+            look_at_group(&worker(&world.ports), group).await;
+        }
+        assert_eq!(world.writes(), 0, "{:?}", world.calls());
+        world.done();
+    }
+}
+
+/// All at once, two runs can come to one team: the one that links it keeps it.
+#[tokio::test]
+async fn groups_whose_names_become_one_get_a_team_each_in_one_delivery() {
+    let world = World::new().await;
+    let groups =
+        ["A/B", "A:B", "A B", "A?B"].map(|name| world.okta.world().create_group(name).unwrap().id);
+    let mut events = Vec::new();
+    for group in &groups {
+        events.extend(world.okta_does(|okta| okta.assign_group(APP, group)));
+    }
+    delivered(&world, &events).await;
+    let mut teams = std::collections::HashSet::new();
+    for group in &groups {
+        teams.insert(world.team_link(group).await.unwrap().team_id);
+    }
+    assert_eq!(teams.len(), 4);
+    world.done();
+}
+
+/// Between the creation of a team and its link, the run of the other group adopts it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_another_group_links_first_is_left_to_it() {
+    let world = Arc::new(World::new().await);
+    let [first, second] =
+        ["A/B", "A:B"].map(|name| world.okta.world().create_group(name).unwrap().id);
+    world.okta_does(|okta| okta.assign_group(APP, &second));
+    let events = world.okta_does(|okta| okta.assign_group(APP, &first));
+    let other = second.clone();
+    let linked = meanwhile(
+        &world,
+        Method::POST,
+        "/teams",
+        async move |world: Arc<World>| {
+            look_at_group(&worker(&world.ports), &other).await;
+        },
+    );
+    delivered(&world, &events).await;
+    linked.recv().unwrap();
+    let name = async |group| world.team_link(group).await.unwrap().team_name;
+    assert_eq!(name(&second).await, "A-B");
+    assert_eq!(name(&first).await, told_apart("A-B", &first));
+    done(world);
+}
+
+/// Delivers, and once more what Okta delivers again; nothing may have failed.
+async fn delivered(world: &World, events: &[LogEvent]) {
+    for _ in 0..3 {
+        if world.deliver(events).await == 204 {
+            break;
+        }
+    }
+    let failed = Filter::with_status(Status::Failed);
+    let failed = world.table.ledger.records(&failed).await.unwrap();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// A team that cannot be had is its group's failure. When the group has a team after all, its members are in it.
+#[tokio::test]
+async fn a_team_that_cannot_be_had_fails_for_its_group_and_not_for_its_members() {
+    let world = World::new().await;
+    let ops = world.pushed_group("Ops").await;
+    let ann = world.user("ann");
+    let taken = world.okta.world().create_group("OPS").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &taken));
+    world.okta_does(|okta| okta.add_member(&taken, &ann));
+    world.okta_does(|okta| okta.add_member(&ops, &ann));
+    let events = world.hint(&ann);
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.record(&events[0]).await.status, Status::Done);
+    assert_eq!(world.team("Ops"), "ann");
+    let failed = Filter::with_status(Status::Failed);
+    let failed = world.table.ledger.records(&failed).await.unwrap();
+    let [of_group] = &failed[..] else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(of_group.subject, format!("group#{taken}"));
+    assert_eq!(of_group.error_code.as_deref(), Some("team_name_taken"));
+    world.when(|okta| okta.rename_group(&taken, "Others")).await;
+    assert_eq!(world.team("Others"), "ann");
+    let failed = Filter::with_status(Status::Failed);
+    assert_eq!(world.table.ledger.records(&failed).await.unwrap(), []);
     world.done();
 }

@@ -1,7 +1,7 @@
 //! Groups and their teams in a reconcile.
 
 use okta_anypoint::provision::{GroupSelection, TeamRemoval};
-use okta_anypoint::schedule::Task;
+use okta_anypoint::schedule::{Mode, Task};
 use okta_anypoint::simulator::anypoint::Member;
 
 use super::{APP, Stage, actions};
@@ -146,11 +146,44 @@ async fn an_existing_team_is_adopted_with_its_members_compared() {
 #[tokio::test]
 async fn two_groups_with_one_team_name_are_a_problem() {
     let stage = Stage::new().await;
-    stage.pushed_group("R&D", &[]);
-    stage.settle().await;
     stage.pushed_group("R-D", &[]);
+    stage.settle().await;
+    stage.pushed_group("r-d", &[]);
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems.len(), 1);
     assert_eq!(summary.differences, []);
+    stage.end();
+}
+
+/// Of names that become one, a reconcile tells the later ones apart, and finds nothing afterwards.
+#[tokio::test]
+async fn names_that_become_one_are_told_apart_by_a_reconcile() {
+    let stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    let first = stage.pushed_group("R&D", &[]);
+    stage.settle().await;
+    let later = ["R-D", "R/D"].map(|name| stage.pushed_group(name, &[&ann]));
+    let plan = stage
+        .try_run(Task::Reconcile, Some(Mode::Report))
+        .await
+        .unwrap();
+    assert_eq!(plan.problems, []);
+    for group in &later {
+        let group = actions(&plan, &format!("group#{group}"));
+        assert_eq!(group, ["create_team", "add_members"]);
+    }
+    stage.settle().await;
+    for group in &later {
+        let name = format!("R-D {}", &group[group.len() - 6..]);
+        assert_eq!(stage.members(&name), ["ann"]);
+    }
+    // The team that was there first keeps its name, and the others keep theirs when it is free.
+    assert_eq!(stage.members("R-D"), [""; 0]);
+    stage.okta.world().rename_group(&first, "Research").unwrap();
+    stage.settle().await;
+    for group in &later {
+        let name = format!("R-D {}", &group[group.len() - 6..]);
+        assert_eq!(stage.members(&name), ["ann"]);
+    }
     stage.end();
 }

@@ -39,7 +39,11 @@ impl<'a> Model<'a> {
                 None => {
                     names.insert(group, TeamName::Refused(&["the group's name is"]));
                 }
-                Some(name) if self.team_of(group).is_some_and(|team| team.name == name) => {
+                Some(name)
+                    if self.team_of(group).is_some_and(|team| {
+                        team.name == name || team.name == told_apart(&name, group)
+                    }) =>
+                {
                     names.insert(group, TeamName::Right);
                 }
                 Some(_) => waiting.push(found),
@@ -97,7 +101,10 @@ impl<'a> Model<'a> {
             .team_name(other)
             .is_some_and(|theirs| theirs.eq_ignore_ascii_case(&name))
         {
-            return Some(&["has the same team name"]);
+            // What was made of another name is told apart.
+            let is_called = |group: &OktaGroup| group.name().eq_ignore_ascii_case(&name);
+            let same: &[_] = &["has the same team name"];
+            return (is_called(group) && is_called(other)).then_some(same);
         }
         match known.get(owner) {
             Some(TeamName::Refused(_)) => Some(&[
@@ -199,4 +206,9 @@ impl<'a> Model<'a> {
             }
         }
     }
+}
+
+/// A team name with the end of the group's id.
+fn told_apart(name: &str, group: &str) -> String {
+    format!("{name} {}", &group[group.len().saturating_sub(6)..])
 }

@@ -1,0 +1,94 @@
+//! Takes an account that is there: nobody's, one that the user had before, or one that another user gives up.
+//!
+//! The link of another user goes only under the lease on that user, and only if Okta then still says that
+//! the account is free. That user is looked at next.
+
+use super::adopt::Freed;
+use super::apply::{End, busy};
+use super::plan::{FormerOwner, Retire, Taking};
+use super::view::UserView;
+use crate::failure::Failure;
+use crate::ids::{OktaUserId, Subject};
+use crate::ledger::{Lease, Leased};
+use crate::provision::provisioner::{FollowUp, Work};
+use crate::provision::step::{Applied, action};
+use crate::store::{AccountOwner, Tenure};
+
+impl Work<'_> {
+    pub(super) async fn take(
+        &mut self,
+        view: &UserView,
+        taking: &Taking,
+        retire: Option<&Retire>,
+    ) -> Result<End, Failure> {
+        let Some(freed) = &taking.freed_from else {
+            self.make_ready(taking, retire).await?;
+            self.link(view, &taking.link).await?;
+            return Ok(End::Done);
+        };
+        let lease = self.lease_owner(&freed.owner).await?;
+        let mut done = Vec::new();
+        let taken = self
+            .take_from(view, taking, retire, freed, &lease, &mut done)
+            .await;
+        self.give_back(lease, &done).await?;
+        taken
+    }
+
+    async fn make_ready(
+        &mut self,
+        taking: &Taking,
+        retire: Option<&Retire>,
+    ) -> Result<(), Failure> {
+        let enables = taking.changes.enabled == Some(true);
+        if enables && taking.was_theirs == FormerOwner::ThisUser {
+            self.intend(&taking.link.username).await?;
+        }
+        self.update(&taking.account, &taking.changes).await?;
+        self.mail_reset(&taking.link.username, taking.mail).await?;
+        self.retire(retire).await
+    }
+
+    /// Nobody waits for another user: if a run works on the owner now, this one goes back.
+    async fn lease_owner(&self, owner: &OktaUserId) -> Result<Lease, Failure> {
+        let subject = Subject::User(owner.clone()).to_string();
+        let time = self.look.deadline.lease();
+        match self.ports().ledger.lease(&subject, time).await? {
+            Leased::Ours(lease) => Ok(lease),
+            Leased::Busy { .. } => Err(busy(&subject)),
+        }
+    }
+
+    async fn take_from(
+        &mut self,
+        view: &UserView,
+        taking: &Taking,
+        retire: Option<&Retire>,
+        freed: &Freed,
+        lease: &Lease,
+        done: &mut Vec<Applied>,
+    ) -> Result<End, Failure> {
+        // A run of the owner may have ended since the look.
+        if !self.is_still_free(taking, freed).await? {
+            return Ok(End::LookAgain);
+        }
+        self.make_ready(taking, retire).await?;
+        self.ports().store.unlink_user(lease, &freed.owner).await?;
+        done.push(Applied::on(action::UNLINK, &taking.account));
+        self.progress.follow(FollowUp::Freed(freed.owner.clone()));
+        self.link(view, &taking.link).await?;
+        Ok(End::Done)
+    }
+
+    async fn is_still_free(&self, taking: &Taking, freed: &Freed) -> Result<bool, Failure> {
+        let accounts = std::slice::from_ref(&taking.account);
+        let mut owners = self.ports().store.account_owners(accounts).await?;
+        let is_theirs =
+            |owner: AccountOwner| owner.okta_user == freed.owner && owner.tenure == Tenure::Current;
+        if !owners.remove(&taking.account).is_some_and(is_theirs) {
+            return Ok(false);
+        }
+        let found = self.look.freed_from(&freed.owner, &taking.link.username);
+        Ok(found.await?.as_ref() == Some(freed))
+    }
+}
