@@ -25,4 +25,5 @@ mod schema;
 mod serve;
 mod servers;
 mod store;
+mod tenant;
 mod world;

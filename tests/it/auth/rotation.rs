@@ -349,28 +349,17 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     let client = manager().await;
     let world = World::new().await;
     let key = key(RSA_PEM);
-    let (id, connected_secret, organization) = {
-        let anypoint = world.anypoint.world();
-        (
-            anypoint.client_id.clone(),
-            anypoint.client_secret.clone(),
-            anypoint.org_id.clone(),
-        )
-    };
-    let user = {
+    let user = world.person("lin@acme.example", "Lin", "Example");
+    let events = {
         let mut okta = world.okta.world();
         okta.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &READ);
         okta.oauth.apps.get_mut(CLIENT).unwrap().require_dpop = true;
-        let mail = "lin@acme.example";
-        okta.create_user(mail, "Lin", "Example", mail, None)
+        okta.assign_with_username(crate::world::APP, &user, "lin-example")
             .unwrap()
-            .id
     };
-    let app = crate::world::APP;
-    let events = {
-        let mut okta = world.okta.world();
-        okta.assign_with_username(app, &user, "lin-example")
-            .unwrap()
+    let (id, connected_secret) = {
+        let anypoint = world.anypoint.world();
+        (anypoint.client_id.clone(), anypoint.client_secret.clone())
     };
     let hook_arn = secret(&client, "the-first-value").await;
     let credentials = json!({
@@ -379,25 +368,19 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     });
     let credentials_arn = secret(&client, &credentials.to_string()).await;
     let (_, table) = servers::table().await;
-    let lambda = Lambda::start(
-        Function::Hook,
-        &[
-            ("HOOK_SECRET_ARN", &hook_arn),
-            ("CREDENTIALS_SECRET_ARN", &credentials_arn),
-            ("OKTA_ORG_URL", world.okta.base_url()),
-            ("OKTA_APP_ID", app),
-            ("ANYPOINT_BASE_URL", world.anypoint.base_url()),
-            ("ANYPOINT_ORG_ID", &organization),
-            ("TABLE_NAME", &table),
-            ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", servers::moto_url()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("RUST_LOG", "trace"),
-        ],
-    )
-    .await;
+    let mut environment = world.environment();
+    environment
+        .retain(|(name, _)| *name != "OKTA_API_TOKEN" && !name.starts_with("ANYPOINT_CLIENT_"));
+    let more = [
+        ("HOOK_SECRET_ARN", hook_arn.as_str()),
+        ("CREDENTIALS_SECRET_ARN", &credentials_arn),
+        ("TABLE_NAME", &table),
+        ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", servers::moto_url()),
+        ("RUST_LOG", "trace"),
+    ];
+    environment.extend(more.map(|(name, value)| (name, value.to_owned())));
+    let lambda = Lambda::start(Function::Hook, &environment).await;
     lambda.ready(Duration::from_secs(20)).await.unwrap();
 
     let body = world.okta.world().delivery(&events).to_string();

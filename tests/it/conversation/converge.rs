@@ -69,7 +69,6 @@ async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
             refusal(&world, &events[0]).await;
             assert_eq!(world.account("ann"), "ann Example - disabled");
         }
-        world.done();
     }
 }
 
@@ -94,7 +93,6 @@ async fn three_groups_pass_their_names_round() {
     deliver_until_done(&world, &events).await;
     assert_eq!(team_id(&world, "Three"), teams[1]);
     assert_eq!(team_id(&world, "One"), teams[2]);
-    world.done();
 }
 
 /// The group that has the name is to give it up, and its own event was lost.
@@ -116,7 +114,6 @@ async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
         world.team_link(&one).await.unwrap().team_id.as_str(),
         link(&world, "Three")
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -136,7 +133,6 @@ async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
         world.anypoint().teams[aside.as_str()].name,
         format!("One {aside}")
     );
-    world.done();
 }
 
 /// A search that shows the past must not make a stranger's account ours.
@@ -161,7 +157,6 @@ async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
     assert_eq!(world.account("ann"), "Other Name - enabled");
     assert!(world.user_link(&ann).await.is_none());
     assert_eq!(world.account_id("ann"), theirs);
-    world.done();
 }
 
 /// An answer that was lost is no reason to create twice, nor to take the account for a stranger's.
@@ -179,7 +174,6 @@ async fn a_creation_whose_answer_is_lost_is_found_again() {
     let link = world.user_link(&ann).await.unwrap();
     assert_eq!(link.origin, Origin::Created);
     assert_eq!(world.anypoint().mails.len(), 1);
-    world.done();
 }
 
 /// What a run that was cut off leaves behind: a note, and an account that nobody has.
@@ -208,7 +202,6 @@ async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
         assert_eq!(new, format!("{name} Example - enabled"));
     }
     assert_eq!(world.account("bob"), "bob Example - disabled");
-    world.done();
 }
 
 /// A note of an account that never came to be must not keep its user from another one.
@@ -228,7 +221,6 @@ async fn a_note_without_an_account_is_in_nobodys_way() {
         (link.username.as_str(), link.origin),
         ("ann_new", Origin::Adopted)
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -243,7 +235,6 @@ async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
     let asked = log.iter().flat_map(|request| &request.query);
     let searches = asked.filter(|(name, value)| name == "search" && value == "ann_new");
     assert_eq!(searches.count(), 1, "one search for it is enough");
-    world.done();
 }
 
 #[tokio::test]
@@ -257,7 +248,6 @@ async fn an_account_that_was_left_behind_is_closed_when_the_new_name_cannot_be_h
         left_behind(&world, &ann, "ann").await;
         world.rename(&ann, username).await;
         assert_eq!(world.account("ann"), "Left Behind - disabled", "{username}");
-        world.done();
     }
 }
 
@@ -277,7 +267,6 @@ async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
     world.anypoint().delete_user(&ann).unwrap();
     world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
     assert_eq!(world.team("Devs2"), "bob");
-    world.done();
 }
 
 #[tokio::test]
@@ -299,7 +288,6 @@ async fn a_new_username_that_cannot_be_had_costs_no_team() {
         world.deliver(&events).await;
         world.when(|okta| okta.rename_group(&devs, "Devs3")).await;
         assert_eq!(world.team("Devs3"), "", "{username}");
-        world.done();
     }
 }
 
@@ -328,7 +316,6 @@ async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
         (world.team("Ops").as_str(), world.team("Devs").as_str()),
         ("", "ann")
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -346,7 +333,6 @@ async fn who_left_and_became_a_maintainer_stays_one() {
         .membership_type
         .clone();
     assert_eq!(kind, "maintainer");
-    world.done();
 }
 
 #[tokio::test]
@@ -367,7 +353,6 @@ async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_on
         .membership_type
         .clone();
     assert_eq!(kind, "maintainer");
-    world.done();
 }
 
 /// The membership was ended and is wanted again, and the read in between shows the past.
@@ -386,7 +371,6 @@ async fn a_membership_that_ended_moments_ago_is_written_again() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.anypoint.traffic().fired(stale), 1);
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }
 
 #[tokio::test]
@@ -409,7 +393,6 @@ async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
     let text = refusal(&world, &events[0]).await;
     assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
     assert_eq!(world.team("Devs"), "bob");
-    world.done();
 }
 
 /// Two runs of one user, each with another username: both look before either of them writes.
@@ -434,5 +417,4 @@ async fn of_two_usernames_at_once_one_account_is_open() {
     world.look_again(&ann).await;
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.account("ann"), "ann Example - disabled");
-    world.done();
 }

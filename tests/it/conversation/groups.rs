@@ -56,7 +56,6 @@ async fn an_assigned_group_becomes_a_team_below_the_root_whatever_its_name() {
         (devs.id.as_str(), devs.ancestors),
         (link.team_id.as_str(), vec![root])
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -65,7 +64,6 @@ async fn a_group_that_is_not_selected_becomes_none() {
     let events = world.okta.world().create_group("Devs").unwrap().events;
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.team("Devs"), "none");
-    world.done();
 }
 
 #[tokio::test]
@@ -87,7 +85,6 @@ async fn every_form_of_the_selection() {
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.team("AnyDevs") != "none", anydevs);
         assert_eq!(world.team("Others") != "none", others);
-        world.done();
     }
 }
 
@@ -113,7 +110,6 @@ async fn chosen_ids_become_teams_and_no_others() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_ne!(world.team("Listed"), "none");
     assert_eq!(world.team("Other"), "none");
-    world.done();
 }
 
 #[tokio::test]
@@ -141,7 +137,6 @@ async fn a_name_leads_into_the_selection_and_out_of_it() {
     world.when(|okta| okta.rename_group(&group, "AnyOne")).await;
     assert_eq!(world.team("AnyOne"), "ann", "the same team again");
     assert_eq!(world.team("AnyDevs"), "none");
-    world.done();
 }
 
 #[tokio::test]
@@ -152,7 +147,6 @@ async fn a_rename_renames_in_place() {
     assert_eq!(team_id(&world, "R-D"), id);
     assert_eq!(world.team("R-D"), "ann");
     assert_eq!(world.team_link(&devs).await.unwrap().team_name, "R-D");
-    world.done();
 }
 
 #[tokio::test]
@@ -170,7 +164,6 @@ async fn strict_names_are_refused_with_advice() {
             .await
             .contains("TEAM_NAME_POLICY")
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -192,7 +185,6 @@ async fn an_existing_team_is_adopted_and_its_strangers_stay() {
         (team.as_str(), Origin::Adopted)
     );
     assert_eq!(world.team("Devs"), "bob");
-    world.done();
 }
 
 #[tokio::test]
@@ -209,7 +201,6 @@ async fn a_name_taken_elsewhere_is_a_clear_permanent_failure() {
             .contains("another team of the organization has the team name")
     );
     assert!(world.team_link(&group).await.is_none());
-    world.done();
 }
 
 #[tokio::test]
@@ -225,7 +216,6 @@ async fn of_two_groups_with_one_team_name_the_second_fails_clearly() {
     world.when(|okta| okta.unassign_group(APP, &second)).await;
     world.when(|okta| okta.assign_group(APP, &second)).await;
     assert!(world.team_link(&second).await.is_some());
-    world.done();
 }
 
 #[tokio::test]
@@ -245,7 +235,6 @@ async fn two_groups_can_swap_their_names() {
     }
     assert_eq!(team_id(&world, "Two"), team_one);
     assert_eq!(team_id(&world, "One"), team_two);
-    world.done();
 }
 
 #[tokio::test]
@@ -255,7 +244,6 @@ async fn a_team_deleted_by_hand_is_made_again() {
     world.anypoint().delete_team(&id).unwrap();
     world.look_again(&ann).await;
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }
 
 #[tokio::test]
@@ -300,7 +288,6 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
                 expected,
                 "{removal:?} by {way}, after a look"
             );
-            world.done();
         }
     }
 }
@@ -327,5 +314,4 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         "",
         "nobody keeps access because of that"
     );
-    world.done();
 }

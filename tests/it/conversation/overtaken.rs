@@ -10,6 +10,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
 use okta_anypoint::worker::Pace;
 
+use super::meanwhile::done;
 use crate::world::{APP, World};
 
 /// How long the slower run is held up. A machine so slow that the faster one needs longer shows
@@ -54,7 +55,6 @@ async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
     let (emptied, ()) = tokio::join!(world.deliver(&left), taken_over);
     assert_eq!(emptied, 204);
     assert_eq!(world.team("Red"), "ann");
-    world.done();
 }
 
 /// Delivers until the events are taken.
@@ -89,7 +89,6 @@ async fn an_account_that_is_enabled_too_late_is_closed_again() {
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.team("Devs"), "ann_new");
-    world.done();
 }
 
 /// The same, and the slower run is killed as soon as the account is open: what it noted is enough for
@@ -118,13 +117,13 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
     });
     struck(&world, slow).await;
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
-    for events in [world.hint(&ann), back] {
+    for events in [vec![world.hint(&ann)], back] {
         taken(&world, &events).await;
     }
     assert!(killed.await.unwrap_err().is_cancelled());
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
-    Arc::into_inner(world).unwrap().done();
+    done(world);
 }
 
 /// The team is deleted by hand between a run's look and its write.
@@ -152,6 +151,5 @@ async fn a_team_that_is_deleted_under_a_run_is_made_again() {
         let (first, ()) = tokio::join!(world.deliver(&events), deleted);
         assert_eq!(first, 204);
         assert_eq!(world.team(name), "ann");
-        world.done();
     }
 }

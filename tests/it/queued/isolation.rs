@@ -231,7 +231,6 @@ async fn a_panic_in_the_work_on_a_subject_is_its_own() {
         .await;
     assert_eq!(verdicts, [Verdict::Settled; 3]);
     assert_eq!(world.account("bob"), "bob Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -242,7 +241,6 @@ async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
         let ledger = Fails(format!("user#{bob}"), way, world.table.ledger.clone());
         let (broken, _) = worker(&world, Arc::new(ledger), world.table.store.clone());
         only_the_bad_one_goes_back(&world, &broken, &changes, time).await;
-        world.done();
     }
 }
 
@@ -295,5 +293,4 @@ async fn a_late_result_is_refused_and_counted() {
         .run(&changes, Reason::Delivery, Deadline::within(TIME))
         .await;
     assert_eq!(verdicts, [Verdict::Settled]);
-    world.done();
 }

@@ -171,7 +171,6 @@ async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
         world.okta.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "ann Example - enabled");
-        world.done();
     }
 }
 
@@ -208,7 +207,6 @@ async fn anypoints_refusals_are_asked_once_more_and_come_back() {
         anypoint.check_organization(soon()).await.unwrap();
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "Anna Example - disabled");
-        world.done();
     }
 }
 

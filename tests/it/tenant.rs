@@ -1,0 +1,149 @@
+//! What every world of these tests stands on: both simulators, with one app in Okta. The load bench
+//! shares it.
+
+use std::sync::Arc;
+
+use okta_anypoint::anypoint::Anypoint;
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::http::HttpClient;
+use okta_anypoint::ids::{OktaAppId, OrganizationId};
+use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::provision::{Policy, Ports};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
+use okta_anypoint::simulator::traffic::RecordedRequest;
+use okta_anypoint::wiring::Table;
+
+pub const APP: &str = "0oaAPP1";
+
+/// Both simulators. Dropping them ends the test: neither may have seen a request that its vendor does
+/// not document.
+pub struct Tenant {
+    pub okta: OktaSimulator,
+    pub anypoint: AnypointSimulator,
+    /// The API token that Okta accepts.
+    token: String,
+}
+
+impl Tenant {
+    pub async fn start(okta: OktaOptions, anypoint: AnypointOptions) -> Self {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let token = okta.tokens[0].clone();
+        let okta = OktaSimulator::start(free, okta).await.unwrap();
+        okta.world().add_app(APP, "Anypoint");
+        let anypoint = AnypointSimulator::start(free, anypoint).await.unwrap();
+        Self {
+            okta,
+            anypoint,
+            token,
+        }
+    }
+
+    pub fn ports(&self, table: &Table, policy: Policy, clock: Arc<dyn Clock>) -> Ports {
+        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+        let url = self.okta.base_url().parse().unwrap();
+        let token = Credentials::ApiToken(self.token.clone().into());
+        let world = self.anypoint.world();
+        Ports {
+            okta: Okta::new(http.clone(), url, token),
+            anypoint: Anypoint::new(
+                http,
+                self.anypoint.base_url().parse().unwrap(),
+                OrganizationId::parse(world.org_id.clone()).unwrap(),
+                world.client_id.clone(),
+                world.client_secret.clone().into(),
+            ),
+            store: table.store.clone(),
+            ledger: table.ledger.clone(),
+            documents: table.documents.clone(),
+            policy: Arc::new(policy),
+            app: OktaAppId::parse(APP).unwrap(),
+            clock,
+        }
+    }
+
+    /// The settings that name the simulators.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let world = self.anypoint.world();
+        vec![
+            ("OKTA_ORG_URL", self.okta.base_url().to_owned()),
+            ("OKTA_APP_ID", APP.to_owned()),
+            ("OKTA_API_TOKEN", self.token.clone()),
+            ("ANYPOINT_BASE_URL", self.anypoint.base_url().to_owned()),
+            ("ANYPOINT_ORG_ID", world.org_id.clone()),
+            ("ANYPOINT_CLIENT_ID", world.client_id.clone()),
+            ("ANYPOINT_CLIENT_SECRET", world.client_secret.clone()),
+        ]
+    }
+
+    /// An active Okta user `name` (login `name@acme.example`), nothing delivered; gives the id.
+    pub fn user(&self, name: &str) -> String {
+        self.person(&format!("{name}@acme.example"), name, "Example")
+    }
+
+    /// An active Okta user with this login; gives the id.
+    pub fn person(&self, login: &str, first: &str, last: &str) -> String {
+        let mut okta = self.okta.world();
+        let made = okta.create_user(login, first, last, login, None);
+        made.unwrap().id
+    }
+
+    /// An event that only says: look at this user again.
+    pub fn hint(&self, user: &str) -> LogEvent {
+        let target = Target {
+            id: user.to_owned(),
+            kind: "User".to_owned(),
+            alternate_id: "xaveria@planted.example".to_owned(),
+            display_name: "Xaveria Plantedname".to_owned(),
+        };
+        let mut okta = self.okta.world();
+        okta.write_event("user.account.update_profile", vec![target], &[])
+    }
+
+    pub fn account_id(&self, username: &str) -> String {
+        let world = self.anypoint.world();
+        let account = world.user_by_username(username).expect("an account");
+        account.id.clone()
+    }
+
+    /// `METHOD path` of every call to both since the last time, without token calls.
+    pub fn calls(&self) -> Vec<String> {
+        let (okta, anypoint) = (self.okta.traffic().log(), self.anypoint.traffic().log());
+        let calls = okta.iter().chain(&anypoint);
+        calls
+            .filter(|call| !call.path.ends_with("/token"))
+            .map(said)
+            .collect()
+    }
+
+    /// The same of the calls that ask for a change.
+    pub fn writes(&self) -> Vec<String> {
+        let (okta, anypoint) = (self.okta.traffic(), self.anypoint.traffic());
+        let writes = [okta.writes(), anypoint.writes()].concat();
+        writes.iter().map(said).collect()
+    }
+
+    /// Counts the calls from now on.
+    pub fn forget_traffic(&self) {
+        self.assert_nothing_unexpected();
+        self.okta.traffic().clear();
+        self.anypoint.traffic().clear();
+    }
+
+    fn assert_nothing_unexpected(&self) {
+        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
+        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_nothing_unexpected();
+        }
+    }
+}
+
+fn said(call: &RecordedRequest) -> String {
+    format!("{} {}", call.method, call.path)
+}
