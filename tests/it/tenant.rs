@@ -106,6 +106,31 @@ impl Tenant {
         account.id.clone()
     }
 
+    /// Whether an account of that name is enabled; `None` where there is none.
+    pub fn enabled(&self, username: &str) -> Option<bool> {
+        let world = self.anypoint.world();
+        Some(world.user_by_username(username)?.enabled)
+    }
+
+    pub fn is_enabled(&self, username: &str) -> bool {
+        self.enabled(username).expect("an account")
+    }
+
+    pub fn has_account(&self, username: &str) -> bool {
+        self.enabled(username).is_some()
+    }
+
+    pub fn team_id(&self, name: &str) -> String {
+        let world = self.anypoint.world();
+        world.team_by_name(name).expect("a team").id.clone()
+    }
+
+    /// The usernames in a team.
+    pub fn members(&self, team: &str) -> Vec<String> {
+        let world = self.anypoint.world();
+        world.members_of(&world.team_by_name(team).expect("a team").id)
+    }
+
     /// `METHOD path` of every call to both since the last time, without token calls.
     pub fn calls(&self) -> Vec<String> {
         let (okta, anypoint) = (self.okta.traffic().log(), self.anypoint.traffic().log());
@@ -125,21 +150,23 @@ impl Tenant {
 
     /// Counts the calls from now on.
     pub fn forget_traffic(&self) {
-        self.assert_nothing_unexpected();
-        self.okta.traffic().clear();
-        self.anypoint.traffic().clear();
+        assert_eq!(self.take_unexpected(), Vec::<String>::new());
     }
 
-    fn assert_nothing_unexpected(&self) {
-        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
-        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
+    /// The requests so far that a vendor does not document, for a test that means them.
+    pub fn take_unexpected(&self) -> Vec<String> {
+        let (okta, anypoint) = (self.okta.traffic(), self.anypoint.traffic());
+        let unexpected = [okta.unexpected(), anypoint.unexpected()].concat();
+        okta.clear();
+        anypoint.clear();
+        unexpected
     }
 }
 
 impl Drop for Tenant {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.assert_nothing_unexpected();
+            self.forget_traffic();
         }
     }
 }

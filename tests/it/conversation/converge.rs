@@ -29,10 +29,6 @@ async fn deliver_until_done(world: &World, events: &[LogEvent]) {
     panic!("the events stay open");
 }
 
-fn team_id(world: &World, name: &str) -> String {
-    world.anypoint().team_by_name(name).unwrap().id.clone()
-}
-
 /// Somebody is deleted in Okta and hired again: a new Okta user with the old name.
 #[tokio::test]
 async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
@@ -79,7 +75,7 @@ async fn three_groups_pass_their_names_round() {
     for name in ["One", "Two", "Three"] {
         groups.push(world.pushed_group(name).await);
     }
-    let teams = ["One", "Two", "Three"].map(|name| team_id(&world, name));
+    let teams = ["One", "Two", "Three"].map(|name| world.team_id(name));
     let mut events = Vec::new();
     for (group, name) in groups.iter().zip(["A", "B", "C"]) {
         world.okta_does(|okta| okta.rename_group(group, name));
@@ -89,10 +85,10 @@ async fn three_groups_pass_their_names_round() {
     }
     // The event of one of them is enough.
     deliver_until_done(&world, &events[..1]).await;
-    assert_eq!(team_id(&world, "Two"), teams[0]);
+    assert_eq!(world.team_id("Two"), teams[0]);
     deliver_until_done(&world, &events).await;
-    assert_eq!(team_id(&world, "Three"), teams[1]);
-    assert_eq!(team_id(&world, "One"), teams[2]);
+    assert_eq!(world.team_id("Three"), teams[1]);
+    assert_eq!(world.team_id("One"), teams[2]);
 }
 
 /// The group that has the name is to give it up, and its own event was lost.
@@ -105,15 +101,10 @@ async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
     );
     world.okta_does(|okta| okta.rename_group(&one, "Three"));
     world.when(|okta| okta.rename_group(&two, "One")).await;
-    let link = |world: &World, name| team_id(world, name);
-    assert_eq!(
-        world.team_link(&two).await.unwrap().team_id.as_str(),
-        link(&world, "One")
-    );
-    assert_eq!(
-        world.team_link(&one).await.unwrap().team_id.as_str(),
-        link(&world, "Three")
-    );
+    for (group, name) in [(&two, "One"), (&one, "Three")] {
+        let link = world.team_link(group).await.unwrap();
+        assert_eq!(link.team_id.as_str(), world.team_id(name));
+    }
 }
 
 #[tokio::test]
@@ -262,7 +253,7 @@ async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
         users.push(user);
     }
     let (ann, bob) = (world.account_id("ann"), world.account_id("bob"));
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     world.anypoint().remove_member(&team, &bob).unwrap();
     world.anypoint().delete_user(&ann).unwrap();
     world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
@@ -325,7 +316,7 @@ async fn who_left_and_became_a_maintainer_stays_one() {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.when(|okta| okta.remove_member(&devs, &ann)).await;
-    let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+    let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
     let made = world.anypoint().add_member(&team, &account, "maintainer");
     made.unwrap();
     world.when(|okta| okta.add_member(&devs, &ann)).await;

@@ -12,15 +12,6 @@ pub fn team_by_hand(world: &World, name: &str) -> String {
     world.anypoint().add_team(name, None).unwrap()
 }
 
-pub fn team_id(world: &World, name: &str) -> String {
-    world
-        .anypoint()
-        .team_by_name(name)
-        .expect("a team")
-        .id
-        .clone()
-}
-
 /// A pushed group "Devs" with one member, ann, who has an account.
 pub async fn devs_with_ann(policy: Policy) -> (World, String, String) {
     let world = World::with(policy).await;
@@ -142,9 +133,9 @@ async fn a_name_leads_into_the_selection_and_out_of_it() {
 #[tokio::test]
 async fn a_rename_renames_in_place() {
     let (world, devs, _) = devs_with_ann(Policy::default()).await;
-    let id = team_id(&world, "Devs");
+    let id = world.team_id("Devs");
     world.when(|okta| okta.rename_group(&devs, "R&D")).await;
-    assert_eq!(team_id(&world, "R-D"), id);
+    assert_eq!(world.team_id("R-D"), id);
     assert_eq!(world.team("R-D"), "ann");
     assert_eq!(world.team_link(&devs).await.unwrap().team_name, "R-D");
 }
@@ -223,7 +214,7 @@ async fn two_groups_can_swap_their_names() {
     let world = World::new().await;
     let one = world.pushed_group("One").await;
     let two = world.pushed_group("Two").await;
-    let (team_one, team_two) = (team_id(&world, "One"), team_id(&world, "Two"));
+    let (team_one, team_two) = (world.team_id("One"), world.team_id("Two"));
     let mut events = world.okta_does(|okta| okta.rename_group(&one, "Tmp"));
     events.extend(world.okta_does(|okta| okta.rename_group(&two, "One")));
     events.extend(world.okta_does(|okta| okta.rename_group(&one, "Two")));
@@ -233,14 +224,14 @@ async fn two_groups_can_swap_their_names() {
             break;
         }
     }
-    assert_eq!(team_id(&world, "Two"), team_one);
-    assert_eq!(team_id(&world, "One"), team_two);
+    assert_eq!(world.team_id("Two"), team_one);
+    assert_eq!(world.team_id("One"), team_two);
 }
 
 #[tokio::test]
 async fn a_team_deleted_by_hand_is_made_again() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
-    let id = team_id(&world, "Devs");
+    let id = world.team_id("Devs");
     world.anypoint().delete_team(&id).unwrap();
     world.look_again(&ann).await;
     assert_eq!(world.team("Devs"), "ann");
@@ -259,7 +250,7 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
                 .anypoint()
                 .add_user("bob", "Bob", "Hand", "bob@acme.example")
                 .unwrap();
-            let team = team_id(&world, "Devs");
+            let team = world.team_id("Devs");
             world.anypoint().add_member(&team, &bob, "member").unwrap();
             let events = world.okta_does(|okta| match way {
                 "delete" => okta.delete_group(&devs),
@@ -299,7 +290,7 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         ..Policy::default()
     };
     let (world, devs, _) = devs_with_ann(policy).await;
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     world.anypoint().add_team("Child", Some(&team)).unwrap();
     let events = world.okta_does(|okta| okta.delete_group(&devs));
     assert_eq!(world.deliver(&events).await, 204);

@@ -8,7 +8,7 @@ use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use okta_anypoint::worker::Pace;
 
-use super::groups::{devs_with_ann, team_by_hand, team_id};
+use super::groups::{devs_with_ann, team_by_hand};
 use crate::world::{APP, World, look_at_group, worker};
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_membership_costs_the_same_in_a_group_of_any_size() {
 #[tokio::test]
 async fn nobody_elses_memberships_are_touched() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     let boss = world.assigned_user("boss").await;
     let mapped = world.assigned_user("mapped").await;
     let linked = world.assigned_user("linked").await;
@@ -220,7 +220,7 @@ async fn a_maintainer_whom_an_empty_list_lacks_stays_one() {
     for of_team in [true, false] {
         let (world, devs, ann) = devs_with_ann(Policy::default()).await;
         let ben = world.assigned_user("ben").await;
-        let (team, boss) = (team_id(&world, "Devs"), world.account_id("ann"));
+        let (team, boss) = (world.team_id("Devs"), world.account_id("ann"));
         {
             let mut anypoint = world.anypoint();
             anypoint.add_member(&team, &boss, "maintainer").unwrap();
@@ -351,7 +351,7 @@ async fn reads_that_lag_behind_writes_end_in_agreement() {
     assert_eq!(world.team("Devs"), "ann");
     // A look at the group sees its own writes late and goes on until it does.
     let account = world.account_id("bob");
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     world
         .anypoint()
         .add_member(&team, &account, "member")
@@ -389,7 +389,7 @@ async fn a_large_group_is_written_in_batches_of_a_hundred() {
     }
     assert_eq!(answers.last(), Some(&204), "{answers:?}");
     // Then all are taken out, and one look puts them back.
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     let members: Vec<String> = world.anypoint().members_of(&team);
     assert_eq!(members.len(), 250);
     for username in &members {
@@ -442,7 +442,7 @@ async fn five_thousand_members_are_one_piece_of_work() {
     world.okta_does(|okta| okta.assign_group(APP, &group));
     world.forget_traffic();
     look_at_group(&worker(&world.ports), &group).await;
-    let team = team_id(&world, "Everybody");
+    let team = world.team_id("Everybody");
     assert_eq!(world.anypoint().members_of(&team).len(), MEMBERS);
     let calls = world.calls();
     let of = |method: &str| calls.iter().filter(|call| call.starts_with(method)).count();

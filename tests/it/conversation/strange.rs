@@ -14,7 +14,7 @@ use okta_anypoint::simulator::traffic::{Absence, Fault};
 use rstest::rstest;
 use serde_json::json;
 
-use super::groups::{devs_with_ann, team_id};
+use super::groups::devs_with_ann;
 use crate::world::{APP, World, lease};
 
 const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
@@ -35,7 +35,7 @@ struct Stage {
 impl Stage {
     async fn new(policy: Policy) -> Self {
         let (world, devs, ann) = devs_with_ann(policy).await;
-        let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+        let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
         // A minute later: what was written just now is remembered.
         let ledger = &*world.table.ledger;
         let lease = lease(ledger, &ann, Duration::from_secs(60)).await;
@@ -162,7 +162,7 @@ async fn a_team_that_a_list_lacks_is_not_made_again() {
     stage
         .play(lie, |okta| okta.rename_group(&devs, "Ops"))
         .await;
-    assert_eq!(team_id(&stage.world, "Ops"), stage.team, "renamed in place");
+    assert_eq!(stage.world.team_id("Ops"), stage.team, "renamed in place");
     assert_eq!(stage.role().as_deref(), Some("member"));
 }
 

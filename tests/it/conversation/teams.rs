@@ -21,7 +21,7 @@ async fn devs_with_ann(policy: Policy) -> (World, [String; 3]) {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
-    let team = world.anypoint().team_by_name("Devs").unwrap().id.clone();
+    let team = world.team_id("Devs");
     (world, [devs, ann, team])
 }
 

@@ -32,11 +32,6 @@ fn done(world: Arc<World>) {
     drop(Arc::into_inner(world).expect("nobody else has it"));
 }
 
-fn team_id(world: &World, name: &str) -> String {
-    let anypoint = world.anypoint();
-    anypoint.team_by_name(name).expect("a team").id.clone()
-}
-
 #[tokio::test]
 async fn a_name_that_is_taken_between_look_and_rename_is_told_as_taken() {
     let world = Arc::new(World::new().await);
@@ -62,6 +57,6 @@ async fn a_team_whose_creations_answer_is_lost_counts_as_created() {
     let devs = world.pushed_group("Devs").await;
     assert_eq!(world.anypoint.traffic().fired(lost), 1);
     let link = world.team_link(&devs).await.unwrap();
-    assert_eq!(link.team_id.as_str(), team_id(&world, "Devs"));
+    assert_eq!(link.team_id.as_str(), world.team_id("Devs"));
     assert_eq!(link.origin, Origin::Created);
 }

@@ -73,7 +73,6 @@ async fn every_step_of_an_import_has_its_entry() {
     let count = entries.len();
     stage.run(Task::Import).await;
     assert_eq!(history(&stage, &id).await.len(), count);
-    stage.end();
 }
 
 #[tokio::test]
@@ -86,13 +85,12 @@ async fn a_link_alone_has_its_entry() {
     assert_eq!(actions(&entries), ["link"]);
     let why = "the app username is the account's username";
     assert_eq!(entries[0].why.as_deref(), Some(why));
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_user_whom_another_run_works_on_is_not_changed() {
     let stage = stage_of(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     stage.native("ann");
     let ledger = &*stage.table.ledger;
     let other = crate::world::lease(ledger, &ann, Duration::from_secs(60)).await;
@@ -104,7 +102,6 @@ async fn a_user_whom_another_run_works_on_is_not_changed() {
     );
     assert_eq!(stage.writes(), Vec::<String>::new());
     drop(other);
-    stage.end();
 }
 
 /// Runs an import until `is_done`, and drops it there. The next run's clock is past every lease.
@@ -141,7 +138,6 @@ async fn the_successor_of_an_import_that_was_cut_off_says_so() {
     stage.run(Task::Import).await;
     let entries = history(&stage, &id).await;
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
-    stage.end();
 }
 
 /// Before Okta answers there is no user to lease: the note of the task says what was about to be created.
@@ -165,7 +161,6 @@ async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
     // It is told once.
     stage.run(Task::Import).await;
     assert_eq!(history(&stage, &id).await.len(), 3);
-    stage.end();
 }
 
 /// The note is about what was created: a run that was cut off before leaves nothing to tell.
@@ -183,7 +178,6 @@ async fn a_user_who_was_not_created_is_not_told_of() {
         actions(&history(&stage, &id).await),
         ["create_okta_user", "assign_app", "link"]
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -218,13 +212,12 @@ async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_imp
         actions(&history(&stage, &id).await),
         [AuditEntry::INTERRUPTED, "assign_app", "link"]
     );
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_is_missing_may_have_been_done() {
     let stage = stage_of(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     stage.native("ann");
     let fault = Fault::status("/api/v1/apps/", 501, "{}").on(Method::POST);
     stage.okta.traffic().inject(fault.once().after_effect());
@@ -235,5 +228,4 @@ async fn a_write_whose_answer_is_missing_may_have_been_done() {
     stage.run(Task::Import).await;
     let entries = history(&stage, &ann).await;
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
-    stage.end();
 }

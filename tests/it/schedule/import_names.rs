@@ -15,7 +15,7 @@ async fn imported() -> (Stage, String, String) {
     stage.run(Task::Import).await;
     stage.run(Task::CatchUp).await;
     stage.finds_nothing().await;
-    stage.forget();
+    stage.forget_traffic();
     let user = {
         let world = stage.okta.world();
         world.find_user("ann@acme.example").unwrap().id.clone()
@@ -58,7 +58,6 @@ async fn a_name_that_okta_does_not_take_stops_nobody_else() {
         names(&stage, &user, &account).await,
         ["Anna", "Anna", "Anna"]
     );
-    stage.end();
 }
 
 /// First names in Okta, in Anypoint, and as agreed.
@@ -76,7 +75,7 @@ async fn rest(stage: &Stage) -> Summary {
     let first = stage.run(Task::Import).await;
     stage.run(Task::CatchUp).await;
     stage.run(Task::Reconcile).await;
-    stage.forget();
+    stage.forget_traffic();
     let last = stage.run(Task::Import).await;
     stage.run(Task::CatchUp).await;
     stage.finds_nothing().await;
@@ -98,7 +97,6 @@ async fn a_change_in_anypoint_is_left_by_push_and_brought_by_import() {
         names(&stage, &user, &account).await,
         ["Anna", "Anna", "Anna"]
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -113,7 +111,6 @@ async fn a_change_in_okta_is_left_by_import_and_pushed() {
         names(&stage, &user, &account).await,
         ["Annie", "Annie", "Annie"]
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -129,7 +126,6 @@ async fn anypoint_wins_what_changed_on_both_sides_and_it_is_reported() {
         names(&stage, &user, &account).await,
         ["Anna", "Anna", "Anna"]
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -137,7 +133,7 @@ async fn the_same_change_on_both_sides_is_agreed_without_a_write_to_okta() {
     let (stage, user, account) = imported().await;
     change_in_okta(&stage, &user, "Anna");
     change_in_anypoint(&stage, &account, "Anna");
-    stage.forget();
+    stage.forget_traffic();
     let summary = stage.run(Task::Import).await;
     assert_eq!(
         (summary.count("agreed"), summary.count("names_updated")),
@@ -149,7 +145,6 @@ async fn the_same_change_on_both_sides_is_agreed_without_a_write_to_okta() {
         names(&stage, &user, &account).await,
         ["Anna", "Anna", "Anna"]
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -171,7 +166,6 @@ async fn a_write_whose_record_was_cut_off_converges() {
         names(&stage, &user, &account).await,
         ["Anna", "Anna", "Anna"]
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -189,7 +183,6 @@ async fn a_name_that_okta_may_not_change_is_a_problem_of_that_person() {
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("refused"), 1);
     assert_eq!(names(&stage, &user, &account).await[2], "ann");
-    stage.end();
 }
 
 #[tokio::test]
@@ -206,7 +199,6 @@ async fn outside_create_okta_owns_the_names_of_imported_people() {
     // Back in create: what was agreed still stands.
     stage.import_mode(ImportMode::Create);
     rest(&stage).await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -218,28 +210,26 @@ async fn names_of_created_and_adopted_people_are_never_brought() {
     let ben = stage.assigned("ben");
     stage.run(Task::Reconcile).await;
     for name in ["ann", "ben"] {
-        change_in_anypoint(&stage, &stage.account(name), "Changed");
+        change_in_anypoint(&stage, &stage.account_id(name), "Changed");
     }
-    stage.forget();
+    stage.forget_traffic();
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.differences, []);
     assert_eq!(stage.writes(), Vec::<String>::new());
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
     assert!(stage.link(&ann).await.is_some() && stage.link(&ben).await.is_some());
-    stage.end();
 }
 
 #[tokio::test]
 async fn names_that_never_agreed_are_pushed_from_okta() {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     let account = stage.native("ann");
     change_in_anypoint(&stage, &account, "Other");
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("names_updated"), 0);
     rest(&stage).await;
     assert_eq!(names(&stage, &ann, &account).await, ["ann", "ann", "ann"]);
-    stage.end();
 }
