@@ -2,6 +2,7 @@
 //! shares it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
@@ -100,6 +101,20 @@ impl Tenant {
         okta.write_event("user.account.update_profile", vec![target], &[])
     }
 
+    /// `first last phone enabled|disabled` of an account, or `none`.
+    pub fn account(&self, username: &str) -> String {
+        match self.anypoint.world().user_by_username(username) {
+            None => "none".to_owned(),
+            Some(user) => format!(
+                "{} {} {} {}",
+                user.first_name,
+                user.last_name,
+                user.phone_number.as_deref().unwrap_or("-"),
+                if user.enabled { "enabled" } else { "disabled" }
+            ),
+        }
+    }
+
     pub fn account_id(&self, username: &str) -> String {
         let world = self.anypoint.world();
         let account = world.user_by_username(username).expect("an account");
@@ -123,6 +138,17 @@ impl Tenant {
     pub fn team_id(&self, name: &str) -> String {
         let world = self.anypoint.world();
         world.team_by_name(name).expect("a team").id.clone()
+    }
+
+    /// The usernames in a team, sorted, or `none`.
+    pub fn team(&self, name: &str) -> String {
+        let world = self.anypoint.world();
+        let Some(team) = world.team_by_name(name) else {
+            return "none".to_owned();
+        };
+        let mut members = world.members_of(&team.id);
+        members.sort();
+        members.join(" ")
     }
 
     /// The usernames in a team.
@@ -168,6 +194,16 @@ impl Drop for Tenant {
         if !std::thread::panicking() {
             self.forget_traffic();
         }
+    }
+}
+
+/// Waits until `holds`, for a bounded time: far longer than anything here needs, so that a slow machine
+/// does not decide.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
