@@ -22,6 +22,7 @@ use okta_anypoint::store::{AccountOwner, Linked, Recalled, Store, TeamLink, Team
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
 
+use crate::tenant::eventually;
 use crate::world::{APP, World, embedded};
 
 const TIME: Duration = Duration::from_secs(20);
@@ -264,7 +265,7 @@ async fn a_late_result_is_refused_and_counted() {
     let slow = world.anypoint.traffic().inject(slow);
 
     let takes_over = async {
-        super::until("the first is at it", async || {
+        eventually("the first is at it", || {
             world.anypoint.traffic().fired(slow) == 1
         })
         .await;
