@@ -19,4 +19,5 @@ mod safely;
 mod status;
 mod words;
 
-pub use rig::{APP, LONG, Remotes, SECRET, Serve, eventually};
+pub use rig::{APP, LONG, Remotes, SECRET, Serve, tenant};
+pub use tenant::eventually;
