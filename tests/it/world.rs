@@ -151,31 +151,6 @@ impl World {
         self.anypoint.world()
     }
 
-    /// `first last phone enabled|disabled` of an account, or `none`.
-    pub fn account(&self, username: &str) -> String {
-        match self.anypoint.world().user_by_username(username) {
-            None => "none".to_owned(),
-            Some(user) => format!(
-                "{} {} {} {}",
-                user.first_name,
-                user.last_name,
-                user.phone_number.as_deref().unwrap_or("-"),
-                if user.enabled { "enabled" } else { "disabled" }
-            ),
-        }
-    }
-
-    /// The usernames in a team, sorted, or `none`.
-    pub fn team(&self, name: &str) -> String {
-        let world = self.anypoint.world();
-        let Some(team) = world.team_by_name(name) else {
-            return "none".to_owned();
-        };
-        let mut members = world.members_of(&team.id);
-        members.sort();
-        members.join(" ")
-    }
-
     pub async fn user_link(&self, user: &str) -> Option<okta_anypoint::store::UserLink> {
         self.table
             .store

@@ -10,6 +10,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::Origin;
 
+use crate::tenant::eventually;
 use crate::world::{APP, World};
 
 /// Why an event failed for good.
@@ -398,9 +399,8 @@ async fn of_two_usernames_at_once_one_account_is_open() {
         .inject(slow.on(Method::POST).once());
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
     let later = async {
-        while world.anypoint.traffic().fired(slow) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let strikes = || world.anypoint.traffic().fired(slow) > 0;
+        eventually("the first run comes to its write", strikes).await;
         world.rename(&ann, "ann_new").await;
     };
     let (first, ()) = tokio::join!(world.deliver(&assigned), later);

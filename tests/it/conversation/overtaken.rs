@@ -11,6 +11,7 @@ use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
 use okta_anypoint::worker::Pace;
 
 use super::meanwhile::done;
+use crate::tenant::eventually;
 use crate::world::{APP, World};
 
 /// How long the slower run is held up. A machine so slow that the faster one needs longer shows
@@ -19,13 +20,8 @@ const HELD_UP: Duration = Duration::from_millis(800);
 
 /// Waits until a fault strikes.
 async fn struck(world: &World, fault: FaultId) {
-    let strikes = async {
-        while world.anypoint.traffic().fired(fault) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let bounded = tokio::time::timeout(Duration::from_secs(20), strikes);
-    bounded.await.expect("the slow run comes to its write");
+    let strikes = || world.anypoint.traffic().fired(fault) > 0;
+    eventually("the slow run comes to its write", strikes).await;
 }
 
 /// One group gives a name and its team away, another takes both, and reads of members lag.

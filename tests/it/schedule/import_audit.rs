@@ -10,6 +10,7 @@ use okta_anypoint::simulator::fault::{Fault, FaultKind};
 
 use super::import::stage as stage_of;
 use super::{APP, Stage};
+use crate::tenant::eventually;
 
 pub async fn history(stage: &Stage, user: &str) -> Vec<AuditEntry> {
     let subject = format!("user#{user}");
@@ -109,18 +110,9 @@ async fn cut_off(stage: &Stage, path: &str, is_done: impl Fn() -> bool) {
     let fault = Fault::new(path, FaultKind::Delay(Duration::from_secs(60)));
     let fault = fault.on(Method::POST).once().after_effect();
     stage.okta.traffic().inject(fault);
-    let done = async {
-        for _ in 0..600 {
-            if is_done() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("Okta was never written to");
-    };
     tokio::select! {
         _ = stage.run(Task::Import) => panic!("the import was to be cut off"),
-        () = done => {}
+        () = eventually("Okta is written to", is_done) => {}
     }
     stage.okta.traffic().remove_all_faults();
     stage.clock.advance(Duration::from_secs(200));
