@@ -4,6 +4,27 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+/// Each of these tests of a module for each of the adapters: `module [adapters] test, …`. A function of
+/// the module makes the world of an adapter.
+macro_rules! on_every {
+    ($module:ident [$($adapter:ident),+] $($test:ident),+ $(,)?) => {
+        on_every!(@ $module [$($adapter),+] [$($test),+]);
+    };
+    (@ $module:ident [$($adapter:ident),+] $tests:tt) => {
+        $(on_every!(@@ $module $adapter $tests);)+
+    };
+    (@@ $module:ident $adapter:ident [$($test:ident),+]) => {
+        mod $adapter {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    super::$test(crate::$module::$adapter().await).await;
+                }
+            )+
+        }
+    };
+}
+
 mod audited;
 mod auth;
 mod aws;
