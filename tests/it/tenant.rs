@@ -40,15 +40,26 @@ impl Tenant {
         }
     }
 
+    /// A client of Okta.
+    pub fn client(&self, credentials: Credentials) -> Okta {
+        self.client_at(credentials, Arc::new(SystemClock))
+    }
+
+    pub fn client_at(&self, credentials: Credentials, clock: Arc<dyn Clock>) -> Okta {
+        let http = HttpClient::new(clock).unwrap();
+        Okta::new(http, self.okta.base_url().parse().unwrap(), credentials)
+    }
+
+    pub fn api_token(&self) -> Credentials {
+        Credentials::ApiToken(self.token.clone().into())
+    }
+
     pub fn ports(&self, table: &Table, policy: Policy, clock: Arc<dyn Clock>) -> Ports {
-        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-        let url = self.okta.base_url().parse().unwrap();
-        let token = Credentials::ApiToken(self.token.clone().into());
         let world = self.anypoint.world();
         Ports {
-            okta: Okta::new(http.clone(), url, token),
+            okta: self.client(self.api_token()),
             anypoint: Anypoint::new(
-                http,
+                HttpClient::new(Arc::new(SystemClock)).unwrap(),
                 self.anypoint.base_url().parse().unwrap(),
                 OrganizationId::parse(world.org_id.clone()).unwrap(),
                 world.client_id.clone(),

@@ -177,6 +177,18 @@ impl World {
     }
 }
 
+/// More time than any call here takes.
+pub fn soon() -> Deadline {
+    Deadline::within(Duration::from_secs(30))
+}
+
+/// Lets time pass at once for a test on a current-thread runtime.
+pub async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// Another worker on the same table, for other settings.
 pub fn worker(ports: &Ports) -> Worker {
     let metrics = Arc::new(Metrics::new("test"));

@@ -289,7 +289,7 @@ async fn credentials_are_read_again_when_they_are_refused() {
     let arn = secret(&client, &stored(RSA_PEM, KEY_ID)).await;
     let variables = [
         ("CREDENTIALS_SECRET_ARN", arn.as_str()),
-        ("OKTA_ORG_URL", org.sim.base_url()),
+        ("OKTA_ORG_URL", org.okta.base_url()),
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
@@ -301,19 +301,19 @@ async fn credentials_are_read_again_when_they_are_refused() {
     // The key is replaced on both sides, and the tokens of the old one end.
     let new = key(P256_JWK);
     rotate(&client, &arn, &stored(P256_JWK, "key-2")).await;
-    org.sim
+    org.okta
         .world()
         .add_service_app(CLIENT, "key-2", new.public_jwk(), &READ);
-    org.sim.world().revoke_tokens();
-    org.sim.traffic().clear();
+    org.okta.world().revoke_tokens();
+    org.okta.traffic().clear();
     org.look(&okta).await.unwrap();
     // The old token, the old key, the new key, the call.
     assert_eq!(org.statuses(), [401, 401, 200, 200]);
 
     // Within the same minute there is no third attempt.
-    org.sim.world().oauth.apps.clear();
-    org.sim.world().revoke_tokens();
-    org.sim.traffic().clear();
+    org.okta.world().oauth.apps.clear();
+    org.okta.world().revoke_tokens();
+    org.okta.traffic().clear();
     let error = org.look(&okta).await.unwrap_err();
     assert!(error.is_about_credentials(), "{error}");
     assert_eq!(org.statuses(), [401, 401]);
@@ -330,7 +330,7 @@ async fn an_api_token_is_read_again_when_it_is_refused() {
     let arn = secret(&client, &stored("revoked")).await;
     let variables = [
         ("CREDENTIALS_SECRET_ARN", arn.as_str()),
-        ("OKTA_ORG_URL", org.sim.base_url()),
+        ("OKTA_ORG_URL", org.okta.base_url()),
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
@@ -354,7 +354,7 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
         let mut okta = world.okta.world();
         okta.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &READ);
         okta.oauth.apps.get_mut(CLIENT).unwrap().require_dpop = true;
-        okta.assign_with_username(crate::world::APP, &user, "lin-example")
+        okta.assign_with_username(APP, &user, "lin-example")
             .unwrap()
     };
     let (id, connected_secret) = {

@@ -10,7 +10,7 @@ use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::Origin;
 use okta_anypoint::worker::Pace;
 
-use crate::world::{APP, World};
+use crate::world::{APP, World, pass};
 
 fn status(code: u16, headers: &[(&str, &str)]) -> FaultKind {
     FaultKind::Status {
@@ -147,7 +147,7 @@ async fn refused_credentials_are_named_and_heal() {
     assert!(!error.contains("simulated-secret"), "{error}");
     // The same event heals as soon as the secret is right again, without a replay by hand.
     world.anypoint().client_secret = "simulated-secret".to_owned();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    pass(Duration::from_secs(5)).await;
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("ann"), "ann Example - enabled");
 }

@@ -7,7 +7,7 @@ use http::Method;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
-use okta_anypoint::ledger::{AuditEntry, Filter, Reason, Record, Status};
+use okta_anypoint::ledger::{AuditEntry, Filter, Leased, Reason, Record, Status};
 use okta_anypoint::provision::{
     Changes, ExcludedGroups, ExcludedUsers, Exclusions, Policy, RemovalLimit, dry_runs,
 };
@@ -16,7 +16,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::worker::{Pace, Worker};
 
 use super::evidence::{denied, truth};
-use crate::world::{APP, World, lease, look_at, look_at_group, worker};
+use crate::world::{APP, World, look_at, look_at_group, worker};
 
 async fn history(world: &World, subject: &str) -> Vec<AuditEntry> {
     world.table.ledger.history(subject, 0).await.unwrap()
@@ -302,16 +302,22 @@ async fn a_change_is_put_down_to_the_event_that_asked_for_it() {
     assert_eq!(events.iter().find(by_uuid).unwrap().event_type, unassigned);
 }
 
+/// Leaves the lease of a run that was cut off, which is over.
+async fn cut_off(world: &World, subject: &str) {
+    let lease = world.table.ledger.lease(subject, Duration::from_millis(1));
+    assert!(matches!(lease.await.unwrap(), Leased::Ours(_)));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
 #[tokio::test]
 async fn the_successor_of_a_run_that_was_cut_off_says_so() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
-    let before = history(&world, &format!("user#{ann}")).await.len();
-    let cut_off = lease(&*world.table.ledger, &ann, Duration::from_millis(1)).await;
-    drop(cut_off);
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    let subject = format!("user#{ann}");
+    let before = history(&world, &subject).await.len();
+    cut_off(&world, &subject).await;
     world.look_again(&ann).await;
-    let entries = history(&world, &format!("user#{ann}")).await;
+    let entries = history(&world, &subject).await;
     assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
 }
 
@@ -322,8 +328,7 @@ async fn a_dry_run_tells_of_the_run_that_was_cut_off_before_it() {
     let ann = world.assigned_user("ann").await;
     let subject = format!("user#{ann}");
     let before = history(&world, &subject).await.len();
-    drop(lease(&*world.table.ledger, &ann, Duration::from_millis(1)).await);
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    cut_off(&world, &subject).await;
     let mut ports = world.ports.clone();
     ports.policy = Arc::new(Policy {
         changes: Changes::Report,
@@ -343,9 +348,7 @@ async fn who_takes_a_second_lease_tells_of_the_run_before() {
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     world.okta_does(|okta| okta.assign_group(APP, &devs));
     let subject = format!("group#{devs}");
-    let cut_off = world.table.ledger.lease(&subject, Duration::from_millis(1));
-    drop(cut_off.await.unwrap());
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    cut_off(&world, &subject).await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
     let entries = history(&world, &subject).await;

@@ -1,9 +1,6 @@
 //! A 404 is an absence only when the service itself gave it.
 
-use std::time::Duration;
-
 use http::Method;
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class, Failure};
 use okta_anypoint::ids::{AccountId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
@@ -11,11 +8,7 @@ use okta_anypoint::simulator::okta::Target;
 use okta_anypoint::simulator::traffic::Fault;
 
 use super::GATEWAYS_404;
-use crate::world::{APP, World};
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(10))
-}
+use crate::world::{APP, World, soon};
 
 /// Before, each of these disabled the account and the event was done.
 #[tokio::test]

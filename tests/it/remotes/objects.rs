@@ -1,9 +1,6 @@
 //! An answer about another object, or one that does not show what was written, is no answer.
 
-use std::time::Duration;
-
 use http::Method;
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
@@ -12,7 +9,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Traffic};
 use serde_json::{Value, json};
 
-use crate::world::{APP, World};
+use crate::world::{APP, World, soon};
 
 const NO_JSON: &str = "<html>Sign in</html>";
 
@@ -29,10 +26,6 @@ async fn unreadable(world: &World, traffic: &Traffic, fault: FaultId, events: &[
         "{:?}",
         record.error
     );
-}
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(10))
 }
 
 fn page(body: &str) -> FaultKind {
