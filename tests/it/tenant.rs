@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Method;
 use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::http::HttpClient;
@@ -12,7 +13,7 @@ use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
-use okta_anypoint::simulator::traffic::RecordedRequest;
+use okta_anypoint::simulator::traffic::{Fault, Hold, Moment, RecordedRequest};
 use okta_anypoint::wiring::Table;
 
 pub const APP: &str = "0oaAPP1";
@@ -166,6 +167,15 @@ impl Tenant {
     pub fn members(&self, team: &str) -> Vec<String> {
         let world = self.anypoint.world();
         world.members_of(&world.team_by_name(team).expect("a team").id)
+    }
+
+    /// Holds up the next call of this method to Anypoint.
+    pub fn held(&self, method: Method, path: &str, moment: Moment) -> Hold {
+        let hold = Hold::default();
+        let mut fault = Fault::held(path, &hold).on(method);
+        fault.moment = moment;
+        self.anypoint.traffic().inject(fault);
+        hold
     }
 
     /// `METHOD path` of every call to both since the last time, without token calls.

@@ -1,16 +1,14 @@
 //! Situations in which two sides, two runs or two subjects get in each other's way. Each was found by
 //! a random history (`properties`) and ends in agreement.
 
-use std::time::Duration;
-
 use http::Method;
 use okta_anypoint::failure::Class;
 use okta_anypoint::provision::{Adopt, Policy, TeamNamePolicy};
 use okta_anypoint::simulator::okta::LogEvent;
-use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
 use okta_anypoint::store::Origin;
 
-use crate::tenant::eventually;
+use super::overtaken::goes_on;
 use crate::world::{APP, World};
 
 /// Why an event failed for good.
@@ -392,16 +390,11 @@ async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
 async fn of_two_usernames_at_once_one_account_is_open() {
     let world = World::new().await;
     let ann = world.user("ann");
-    let slow = Fault::new("/users", FaultKind::Delay(Duration::from_millis(600)));
-    let slow = world
-        .anypoint
-        .traffic()
-        .inject(slow.on(Method::POST).once());
+    let slow = world.held(Method::POST, "/users", Moment::BeforeEffect);
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
     let later = async {
-        let strikes = || world.anypoint.traffic().fired(slow) > 0;
-        eventually("the first run comes to its write", strikes).await;
-        world.rename(&ann, "ann_new").await;
+        slow.reached().await;
+        tokio::join!(world.rename(&ann, "ann_new"), goes_on(&slow));
     };
     let (first, ()) = tokio::join!(world.deliver(&assigned), later);
     assert_eq!(first, 204);

@@ -7,21 +7,16 @@ use std::time::{Duration, Instant};
 use http::Method;
 use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::simulator::okta::LogEvent;
-use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
+use okta_anypoint::simulator::traffic::{Hold, Moment};
 use okta_anypoint::worker::Pace;
 
 use super::meanwhile::done;
-use crate::tenant::eventually;
 use crate::world::{APP, World};
 
-/// How long the slower run is held up. A machine so slow that the faster one needs longer shows
-/// nothing, and breaks nothing.
-const HELD_UP: Duration = Duration::from_millis(800);
-
-/// Waits until a fault strikes.
-async fn struck(world: &World, fault: FaultId) {
-    let strikes = || world.anypoint.traffic().fired(fault) > 0;
-    eventually("the slow run comes to its write", strikes).await;
+/// Lets it go on when another run is on its way. Where that one is late, it looks after the slower one.
+pub async fn goes_on(slow: &Hold) {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    slow.release();
 }
 
 /// One group gives a name and its team away, another takes both, and reads of members lag.
@@ -42,11 +37,11 @@ async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
     let new = world.okta.world().create_group("Red").unwrap();
     world.okta_does(|okta| okta.add_member(&new.id, &ann));
     world.anypoint().member_read_lag = 4;
-    let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::DELETE);
-    let slow = world.anypoint.traffic().inject(slow.after_effect().once());
+    let slow = world.held(Method::DELETE, "/members", Moment::AfterEffect);
     let taken_over = async {
-        struck(&world, slow).await;
+        slow.reached().await;
         assert_eq!(world.deliver(&new.events).await, 204);
+        slow.release();
     };
     let (emptied, ()) = tokio::join!(world.deliver(&left), taken_over);
     assert_eq!(emptied, 204);
@@ -72,13 +67,12 @@ async fn an_account_that_is_enabled_too_late_is_closed_again() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.when(|okta| okta.suspend(&ann)).await;
     let path = format!("/users/{}", world.account_id("ann"));
-    let slow = Fault::new(&path, FaultKind::Delay(HELD_UP)).on(Method::PUT);
-    let slow = world.anypoint.traffic().inject(slow.once());
+    let slow = world.held(Method::PUT, &path, Moment::BeforeEffect);
 
     let back = world.okta_does(|okta| okta.unsuspend(&ann));
     let renamed = async {
-        struck(&world, slow).await;
-        world.rename(&ann, "ann_new").await;
+        slow.reached().await;
+        tokio::join!(world.rename(&ann, "ann_new"), goes_on(&slow));
     };
     let (first, ()) = tokio::join!(world.deliver(&back), renamed);
     assert_eq!(first, 204);
@@ -97,8 +91,7 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.suspend(&ann)).await;
     let path = format!("/users/{}", world.account_id("ann"));
-    let slow = Fault::new(&path, FaultKind::Delay(HELD_UP)).on(Method::PUT);
-    let slow = world.anypoint.traffic().inject(slow.once());
+    let slow = world.held(Method::PUT, &path, Moment::BeforeEffect);
 
     let back = world.okta_does(|okta| okta.unsuspend(&ann));
     let killed = tokio::spawn({
@@ -111,8 +104,9 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
             kill.abort();
         }
     });
-    struck(&world, slow).await;
+    slow.reached().await;
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    slow.release();
     for events in [vec![world.hint(&ann)], back] {
         taken(&world, &events).await;
     }
@@ -136,13 +130,12 @@ async fn a_team_that_is_deleted_under_a_run_is_made_again() {
             let renamed = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
             ("Ops", renamed)
         };
-        let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::PATCH);
-        let slow = world.anypoint.traffic().inject(slow.once());
+        let slow = world.held(Method::PATCH, "/members", Moment::BeforeEffect);
         let deleted = async {
-            struck(&world, slow).await;
-            let mut anypoint = world.anypoint();
-            let team = anypoint.team_by_name(name).unwrap().id.clone();
-            anypoint.delete_team(&team).unwrap();
+            slow.reached().await;
+            let team = world.team_id(name);
+            world.anypoint().delete_team(&team).unwrap();
+            slow.release();
         };
         let (first, ()) = tokio::join!(world.deliver(&events), deleted);
         assert_eq!(first, 204);

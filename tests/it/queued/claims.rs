@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::Method;
 use okta_anypoint::ledger::Ledger as _;
 use okta_anypoint::ledger::Status;
-use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
+use okta_anypoint::simulator::traffic::Moment;
 use serde_json::json;
 
 use super::{LONG, Message, Scene, batch_event, failed_of};
@@ -14,12 +14,6 @@ use crate::tenant::eventually;
 
 /// The time of an invocation that is cut off; the least that a worker begins work with is less.
 const SHORT: Duration = Duration::from_secs(7);
-
-fn slow_creation(time: Duration) -> Fault {
-    Fault::new("/users", FaultKind::Delay(time))
-        .on(Method::POST)
-        .once()
-}
 
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -53,16 +47,10 @@ async fn killed_in_a_create(moment: Moment) {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (ann, batch) = one_message(&scene, 9).await;
-    let mut fault = slow_creation(Duration::from_secs(120));
-    fault.moment = moment;
-    let fault = scene.anypoint.traffic().inject(fault);
+    let creation = scene.held(Method::POST, "/users", moment);
     let began_ms = now_ms();
-    let begun = || match moment {
-        Moment::BeforeEffect => scene.anypoint.traffic().fired(fault) == 1,
-        Moment::AfterEffect => scene.accounts("ann").0 == 1,
-    };
     let killed = async {
-        eventually("the account is being created", begun).await;
+        creation.reached().await;
         first.kill9();
     };
     let (cut_off, ()) = tokio::join!(scene.work(&first, &batch, SHORT), killed);
@@ -125,15 +113,9 @@ async fn a_visibility_that_ends_in_the_middle() {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (_, batch) = one_message(&scene, 1).await;
-    let fault = scene
-        .anypoint
-        .traffic()
-        .inject(slow_creation(Duration::from_secs(12)));
+    let slow = scene.held(Method::POST, "/users", Moment::BeforeEffect);
     let second_run = async {
-        eventually("the first is at it", || {
-            scene.anypoint.traffic().fired(fault) == 1
-        })
-        .await;
+        slow.reached().await;
         let again = scene.received(1).await;
         assert_eq!(
             (again[0].id.as_str(), again[0].count()),
@@ -152,6 +134,7 @@ async fn a_visibility_that_ends_in_the_middle() {
         let set = scene.sqs.of("ChangeMessageVisibility");
         let pause = set[0]["VisibilityTimeout"].as_i64().unwrap();
         assert!((50..=150).contains(&pause), "{pause} s");
+        slow.release();
         again
     };
     let answer = first.invoke(batch_event(&batch), LONG);

@@ -16,13 +16,12 @@ use okta_anypoint::ledger::{
     Recorded, Status, Work,
 };
 use okta_anypoint::provision::{Policy, Ports};
-use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::simulator::traffic::Moment;
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{AccountOwner, Linked, Recalled, Store, TeamLink, TeamPairs, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
 
-use crate::tenant::eventually;
 use crate::world::{APP, World, embedded};
 
 const TIME: Duration = Duration::from_secs(20);
@@ -260,15 +259,10 @@ async fn a_late_result_is_refused_and_counted() {
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
     let changes = [change(&ann)];
-    let slow = FaultKind::Delay(Duration::from_secs(3));
-    let slow = Fault::new("/users", slow).on(Method::POST).once();
-    let slow = world.anypoint.traffic().inject(slow);
+    let slow = world.held(Method::POST, "/users", Moment::BeforeEffect);
 
     let takes_over = async {
-        eventually("the first is at it", || {
-            world.anypoint.traffic().fired(slow) == 1
-        })
-        .await;
+        slow.reached().await;
         let verdicts = other
             .run(&changes, Reason::Delivery, Deadline::within(TIME))
             .await;
@@ -276,6 +270,7 @@ async fn a_late_result_is_refused_and_counted() {
         let uuid = changes[0].uuid.as_str();
         let record = there.ledger.record(uuid).await.unwrap().unwrap();
         assert_eq!((record.status, record.attempts), (Status::Done, 2));
+        slow.release();
     };
     let run = late.run(&changes, Reason::Delivery, Deadline::within(TIME));
     let (verdicts, ()) = tokio::join!(run, takes_over);

@@ -6,7 +6,7 @@ use http::Method;
 use okta_anypoint::ledger::{AuditEntry, Conclusion};
 use okta_anypoint::schedule::Task;
 use okta_anypoint::settings::ImportMode;
-use okta_anypoint::simulator::fault::{Fault, FaultKind};
+use okta_anypoint::simulator::fault::{Fault, FaultKind, Hold};
 
 use super::import::stage as stage_of;
 use super::{APP, Stage};
@@ -176,23 +176,16 @@ async fn a_user_who_was_not_created_is_not_told_of() {
 async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_import() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
-    let slow = FaultKind::Delay(Duration::from_millis(500));
-    let fault = Fault::new("/api/v1/users", slow).on(Method::POST).once();
+    let slow = Hold::default();
+    let fault = Fault::held("/api/v1/users", &slow).on(Method::POST);
     stage.okta.traffic().inject(fault.after_effect());
     let ledger = &*stage.table.ledger;
     let other = async {
-        loop {
-            let found = {
-                let world = stage.okta.world();
-                world
-                    .find_user("ann@acme.example")
-                    .map(|user| user.id.clone())
-            };
-            match found {
-                Some(id) => return crate::world::lease(ledger, &id, Duration::from_secs(60)).await,
-                None => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
+        slow.reached().await;
+        let id = user(&stage, "ann@acme.example");
+        let lease = crate::world::lease(ledger, &id, Duration::from_secs(60)).await;
+        slow.release();
+        lease
     };
     let (summary, other) = tokio::join!(stage.run(Task::Import), other);
     assert_eq!(summary.problems.len(), 1, "{:?}", summary.problems);
