@@ -28,6 +28,10 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    pub async fn new() -> Self {
+        Self::start(OktaOptions::default(), AnypointOptions::default()).await
+    }
+
     pub async fn start(okta: OktaOptions, anypoint: AnypointOptions) -> Self {
         let free = "127.0.0.1:0".parse().unwrap();
         let token = okta.tokens[0].clone();
@@ -56,11 +60,13 @@ impl Tenant {
     }
 
     pub fn ports(&self, table: &Table, policy: Policy, clock: Arc<dyn Clock>) -> Ports {
+        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
+        let url = self.okta.base_url().parse().unwrap();
         let world = self.anypoint.world();
         Ports {
-            okta: self.client(self.api_token()),
+            okta: Okta::new(http.clone(), url, self.api_token()),
             anypoint: Anypoint::new(
-                HttpClient::new(Arc::new(SystemClock)).unwrap(),
+                http,
                 self.anypoint.base_url().parse().unwrap(),
                 OrganizationId::parse(world.org_id.clone()).unwrap(),
                 world.client_id.clone(),

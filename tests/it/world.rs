@@ -16,8 +16,8 @@ use okta_anypoint::ledger::{
 };
 use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::receiver::{Gate, Receiver};
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointWorld};
-use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaWorld, Refusal};
+use okta_anypoint::simulator::anypoint::AnypointWorld;
+use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{Intent, Linked, Memory, SqliteStore, UserLink};
 use okta_anypoint::telemetry::Metrics;
@@ -66,18 +66,9 @@ impl World {
     /// A world on the given table.
     pub async fn on(table: Table, policy: Policy, pace: Pace, time: Duration) -> Self {
         crate::planted::watch();
-        let tenant = Tenant::start(OktaOptions::default(), AnypointOptions::default()).await;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ports = tenant.ports(&table, policy, clock.clone());
-        let metrics = Arc::new(Metrics::new("test"));
-        let worker = Arc::new(Worker::new(ports.clone(), None, metrics.clone(), pace));
-        let queue = Arc::new(InlineQueue::new(worker.clone(), time));
-        let gate = Gate::new(
-            "authorization".parse().unwrap(),
-            &[SECRET.to_owned().into()],
-        );
-        let app = ports.app.clone();
-        let receiver = Receiver::new(gate.unwrap(), app, queue, clock, metrics);
+        let tenant = Tenant::new().await;
+        let ports = tenant.ports(&table, policy, Arc::new(SystemClock));
+        let (receiver, _) = process(&ports, pace, time);
         Self {
             tenant,
             table,
@@ -187,6 +178,20 @@ pub async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
+}
+
+/// A receiver, and the worker to which it hands events in place.
+pub fn process(ports: &Ports, pace: Pace, time: Duration) -> (Receiver, Arc<Worker>) {
+    let metrics = Arc::new(Metrics::new("test"));
+    let worker = Arc::new(Worker::new(ports.clone(), None, metrics.clone(), pace));
+    let queue = Arc::new(InlineQueue::new(worker.clone(), time));
+    let gate = Gate::new(
+        "authorization".parse().unwrap(),
+        &[SECRET.to_owned().into()],
+    );
+    let (app, clock) = (ports.app.clone(), ports.clock.clone());
+    let receiver = Receiver::new(gate.unwrap(), app, queue, clock, metrics);
+    (receiver, worker)
 }
 
 /// Another worker on the same table, for other settings.

@@ -14,8 +14,6 @@ use okta_anypoint::clock::{Clock, ManualClock, SystemClock};
 use okta_anypoint::http::{CallError, HttpClient};
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
-use okta_anypoint::simulator::anypoint::AnypointOptions;
-use okta_anypoint::simulator::okta::OktaOptions;
 use okta_anypoint::simulator::traffic::RecordedRequest;
 use serde_json::Value;
 
@@ -59,7 +57,7 @@ impl Deref for Org {
 
 impl Org {
     async fn new(key: &PrivateKey) -> Self {
-        let tenant = Tenant::start(OktaOptions::default(), AnypointOptions::default()).await;
+        let tenant = Tenant::new().await;
         let key = key.public_jwk();
         let mut world = tenant.okta.world();
         world.add_service_app(CLIENT, KEY_ID, key, &READ);

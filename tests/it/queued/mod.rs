@@ -21,8 +21,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::ledger::{DynamoDbLedger, Filter, Ledger, Record};
-use okta_anypoint::simulator::anypoint::AnypointOptions;
-use okta_anypoint::simulator::okta::{LogEvent, OktaOptions};
+use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::store::{DynamoDbStore, Store, UserLink};
 use serde_json::{Map, Value, json};
 
@@ -82,7 +81,7 @@ impl Scene {
         let (database, table) = servers::table().await;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Self {
-            tenant: Tenant::start(OktaOptions::default(), AnypointOptions::default()).await,
+            tenant: Tenant::new().await,
             sqs: Between::start(servers::moto_url()).await,
             dynamodb: Between::start(servers::dynamodb_url()).await,
             ledger: DynamoDbLedger::new(database.clone(), &table, 30, clock.clone()),
