@@ -30,7 +30,7 @@ mod auth;
 mod aws;
 mod cli;
 mod conversation;
-mod faults;
+mod dynamodb_faults;
 mod harness;
 mod hook;
 mod ledger;

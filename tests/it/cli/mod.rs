@@ -1,5 +1,6 @@
 //! The real command line against simulators: each command and its opposite, exit codes, JSON.
 
+mod brake;
 mod demo;
 mod doctor;
 mod dry_run;
@@ -13,7 +14,6 @@ mod operate;
 mod output;
 mod pausing;
 mod readme;
-mod safely;
 mod schedule;
 mod simulate;
 mod terminal;

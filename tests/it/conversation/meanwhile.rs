@@ -13,7 +13,7 @@ use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::converge::refusal;
+use super::conflicts::refusal;
 use crate::world::{APP, World, intend};
 
 /// The request for a password reset mail.

@@ -1,8 +1,8 @@
 //! The real `hook` binary under the Runtime API, without a queue: DynamoDB Local and both simulators
 //! behind it. Contract §3, §4 and §5 from the outside.
 
+mod failures;
 mod shapes;
-mod trouble;
 
 use std::collections::HashMap;
 use std::time::Duration;

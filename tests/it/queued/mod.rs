@@ -4,14 +4,14 @@
 
 pub mod between;
 mod claims;
+mod failures;
 mod isolation;
-mod late;
+mod late_removals;
+mod output;
 mod path;
 pub mod queue;
 mod scheduled;
 mod sending;
-mod trouble;
-mod words;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -20,8 +20,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::company::{Company, Did, integrity};
 use super::file::ran;
+use super::other_processes::{Company, Did, integrity};
 use super::{APP, LONG, Remotes};
 use crate::audited::{Subjects, unaccounted};
 

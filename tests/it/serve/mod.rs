@@ -4,20 +4,20 @@
 mod attributes;
 mod back_off;
 mod clients;
-mod company;
 mod crowd;
 mod deliveries;
 mod exhausted;
 mod file;
+mod first_run;
 mod kills;
 mod load;
 mod measure;
 mod metrics;
+mod other_processes;
+mod output;
 mod process;
 mod rig;
-mod safely;
 mod status;
-mod words;
 
 pub use rig::{APP, LONG, Remotes, SECRET, Serve, tenant};
 pub use tenant::eventually;

@@ -2,7 +2,7 @@
 
 mod dynamodb_items;
 mod links;
-mod lost;
+mod lost_leases;
 mod many;
 mod memory;
 mod sqlite_rows;

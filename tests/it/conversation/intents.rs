@@ -7,7 +7,7 @@ use okta_anypoint::ledger::Conclusion;
 use okta_anypoint::provision::Adopt;
 use okta_anypoint::simulator::traffic::Fault;
 
-use super::converge::refusal;
+use super::conflicts::refusal;
 use super::meanwhile::{LONG, account_by_hand, done, meanwhile, policy};
 use crate::world::{APP, World, intend, intent, lease};
 

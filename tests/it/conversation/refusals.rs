@@ -6,7 +6,7 @@ use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, TeamNamePolicy};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 
-use super::converge::{left_behind, refusal};
+use super::conflicts::{left_behind, refusal};
 use crate::world::{APP, World, look_at, worker};
 
 /// Whichever comes first: one of the two teams that cannot be had comes before the one that can.

@@ -245,7 +245,7 @@ fn a_panic_does_not_say_its_own_words() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "serve::words::a_panic_does_not_say_its_own_words",
+                "serve::output::a_panic_does_not_say_its_own_words",
                 "--nocapture",
             ])
             .env(PANICS, who)
@@ -254,7 +254,7 @@ fn a_panic_does_not_say_its_own_words() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         assert!(
-            said.contains("panicked") && said.contains("words.rs"),
+            said.contains("panicked") && said.contains("output.rs"),
             "{said}"
         );
         check("a panic", &said, &[]);

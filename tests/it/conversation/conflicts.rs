@@ -8,7 +8,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
 use okta_anypoint::store::Origin;
 
-use super::overtaken::goes_on;
+use super::late_writes::goes_on;
 use crate::world::{APP, World};
 
 /// Why an event failed for good.
