@@ -4,8 +4,8 @@
 //! threads. (nextest gives every test a process, and with it a Java machine.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
-/// Each of these tests of a module for each of the adapters: `module [adapters] test, …`. A function of
-/// the module makes the world of an adapter.
+/// Runs each test of a module on each adapter: `module [adapter, …] test, …`. The module has a function of
+/// that name, which makes the adapter's world.
 macro_rules! on_every {
     ($module:ident [$($adapter:ident),+] $($test:ident),+ $(,)?) => {
         on_every!(@ $module [$($adapter),+] [$($test),+]);

@@ -224,8 +224,7 @@ impl Drop for Tenant {
     }
 }
 
-/// Waits until `holds`, for a bounded time: far longer than anything here needs, so that a slow machine
-/// does not decide.
+/// Waits until `holds` is true. The bound is far longer than anything here needs.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

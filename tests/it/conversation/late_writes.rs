@@ -13,7 +13,7 @@ use okta_anypoint::worker::Pace;
 use super::meanwhile::done;
 use crate::world::{APP, World};
 
-/// Lets it go on when another run is on its way. Where that one is late, it looks after the slower one.
+/// Lets the slower run go on while another run waits for it. Should that one be late, it looks afterwards.
 pub async fn goes_on(slow: &Hold) {
     tokio::time::sleep(Duration::from_millis(50)).await;
     slow.release();
