@@ -171,10 +171,10 @@ pub struct AccountChanges {
 }
 
 impl AccountChanges {
-    /// Nothing but "can sign in" or "cannot".
-    pub fn enabled(enabled: bool) -> Self {
+    /// Nothing but "cannot sign in".
+    pub fn disabled() -> Self {
         Self {
-            enabled: Some(enabled),
+            enabled: Some(false),
             ..Self::default()
         }
     }

@@ -42,9 +42,9 @@ async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::of_lambda("hook"));
 
-    let needs = Needs {
-        hook: true,
-        credentials: Reader::of_environment().optional("QUEUE_URL").is_none(),
+    let needs = match Reader::of_environment().optional("QUEUE_URL") {
+        Some(_) => Needs::HOOK,
+        None => Needs::BOTH,
     };
     let mut reader = wiring::reader(of_lambda, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);

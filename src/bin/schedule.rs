@@ -34,11 +34,7 @@ async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::of_lambda("schedule"));
 
-    let needs = Needs {
-        hook: false,
-        credentials: true,
-    };
-    let mut reader = wiring::reader(of_lambda, needs, AWS_TIME).await?;
+    let mut reader = wiring::reader(of_lambda, Needs::CREDENTIALS, AWS_TIME).await?;
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
     let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");

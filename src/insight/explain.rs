@@ -12,7 +12,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Record, Status};
 use crate::okta::{AppUser, Assignment, Group};
 use crate::provision::{
-    Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Step, UserView, Wanted,
+    Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Seen, Step, UserView, Wanted,
     unread_attributes,
 };
 use crate::store::{TeamLink, UserLink};
@@ -88,16 +88,28 @@ impl Explanation {
         let is_certain = self.doubts.is_empty() && self.unread.is_none();
         !self.excluded && is_certain && self.plan.as_ref().is_ok_and(Vec::is_empty)
     }
+
+    /// Whether Okta does not know the user or group, and nothing is linked to it.
+    pub fn is_unknown(&self) -> bool {
+        let is_missing = self.okta.first() == Some(&("exists", json!(false)));
+        is_missing && self.link.is_null() && self.is_in_sync()
+    }
 }
 
 /// A doubt, for people.
 pub fn doubt_in_words(doubt: &Doubt) -> String {
-    format!(
-        "{}, seen once at {}; will be believed after {}",
-        doubt.finding.in_words(),
-        rfc3339(doubt.first_seen_ms),
-        rfc3339(doubt.believed_after_ms)
-    )
+    let (finding, at) = (doubt.finding.in_words(), rfc3339(doubt.first_seen_ms));
+    match doubt.seen {
+        Seen::ByRun => format!(
+            "{finding}, seen once at {at}; will be believed after {}",
+            rfc3339(doubt.believed_after_ms)
+        ),
+        // The time would move with every look like this one.
+        Seen::Here => format!(
+            "{finding}, seen once at {at} and by no run yet; will be believed after two runs that are CONFIRM_SECONDS \
+             apart, or when an event announces it"
+        ),
+    }
 }
 
 /// Who is left alone is read on neither side.
@@ -368,7 +380,11 @@ pub fn words(value: &Value) -> String {
             (Some(Value::String(name)), Some(Value::String(id))) => format!("{name} ({id})"),
             _ => fields
                 .iter()
-                .map(|(name, value)| format!("{} {}", name.replace('_', " "), words(value)))
+                .map(|(name, value)| match (name.as_str(), value.as_str()) {
+                    ("tenure", Some("current")) => "linked now".to_owned(),
+                    ("tenure", Some("former")) => "linked before".to_owned(),
+                    _ => format!("{} {}", name.replace('_', " "), words(value)),
+                })
                 .collect::<Vec<_>>()
                 .join(", "),
         },

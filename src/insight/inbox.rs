@@ -6,11 +6,24 @@ use serde::Serialize;
 
 use crate::failure::{Class, Failure};
 use crate::ledger::{Filter, Ledger, Record, Status};
+use crate::queue::DeadLetters;
 
 /// How advice is marked in a recorded failure.
 const ADVICE: &str = " What to do: ";
 /// The cause of a record that an older program wrote.
 pub const UNKNOWN_CAUSE: &str = "unknown";
+
+/// What happens next to a failed change. Those for a person come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// Nothing: it failed for good.
+    Person,
+    /// Nothing: its message used up its receives.
+    DeadLetter,
+    /// It is retried.
+    Retry,
+}
 
 /// Open failures of one cause, of one class, on one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,6 +32,8 @@ pub struct SameCause {
     pub cause: String,
     /// Whether they are tried again by themselves.
     pub error_class: Class,
+    /// What happens next to them.
+    pub next: Next,
     /// How many events failed for it.
     pub count: usize,
     /// When the newest was recorded, milliseconds since the epoch.
@@ -35,10 +50,11 @@ pub struct SameCause {
 }
 
 impl SameCause {
-    fn of(record: &Record, at: &Place<'_>) -> Self {
+    fn of(record: &Record, at: &Place<'_>, next: Next) -> Self {
         Self {
             cause: at.cause.to_owned(),
             error_class: at.class,
+            next,
             count: 0,
             newest_at_ms: record.updated_at_ms,
             error: at.what.to_owned(),
@@ -54,7 +70,7 @@ impl SameCause {
     }
 
     /// Groups failed records. Those that wait for a person come first, then the newest.
-    pub fn group(records: &[Record]) -> Vec<Self> {
+    pub fn group(records: &[Record], dead: &DeadLetters) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         let mut failed: Vec<&Record> = records
             .iter()
@@ -63,13 +79,16 @@ impl SameCause {
         failed.sort_by_key(|record| std::cmp::Reverse(record.updated_at_ms));
         for record in failed {
             let at = Place::of(record);
+            let next = match at.class {
+                Class::Permanent => Next::Person,
+                Class::Retryable if dead.contains(record) => Next::DeadLetter,
+                Class::Retryable => Next::Retry,
+            };
             let found = groups.iter().position(|group| {
-                group.cause == at.cause
-                    && group.error_class == at.class
-                    && group.side() == side(at.what)
+                group.cause == at.cause && group.next == next && group.side() == side(at.what)
             });
             let position = found.unwrap_or_else(|| {
-                groups.push(Self::of(record, &at));
+                groups.push(Self::of(record, &at, next));
                 groups.len() - 1
             });
             if let Some(group) = groups.get_mut(position) {
@@ -78,7 +97,7 @@ impl SameCause {
                 group.ids.push(record.id.clone());
             }
         }
-        groups.sort_by_key(|group| std::cmp::Reverse(group.error_class));
+        groups.sort_by_key(|group| group.next);
         groups
     }
 }
@@ -125,34 +144,29 @@ impl Inbox {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn read(ledger: &dyn Ledger) -> Result<Self, Failure> {
-        let of = |status| Filter {
-            status: Some(status),
-            ..Filter::default()
-        };
+    pub async fn read(ledger: &dyn Ledger, dead: &DeadLetters) -> Result<Self, Failure> {
+        let of = Filter::with_status;
         let (failed, held) = (of(Status::Failed), of(Status::Held));
         let (failed, held) =
             futures_util::try_join!(ledger.records(&failed), ledger.records(&held))?;
         Ok(Self {
-            failures: SameCause::group(&failed),
+            failures: SameCause::group(&failed, dead),
             held: held.into_iter().map(|record| record.subject).collect(),
         })
     }
 
-    /// The users and groups with failures of this class.
-    pub fn failed(&self, class: Class) -> BTreeSet<&str> {
-        let of_class = self
-            .failures
-            .iter()
-            .filter(|group| group.error_class == class);
-        of_class
+    /// The users and groups with failures to which this happens next.
+    pub fn failed(&self, next: Next) -> BTreeSet<&str> {
+        let of_these = self.failures.iter().filter(|group| group.next == next);
+        of_these
             .flat_map(|group| group.subjects.iter().map(String::as_str))
             .collect()
     }
 
     /// The users and groups that wait for a person.
     pub fn waiting(&self) -> BTreeSet<&str> {
-        let mut all = self.failed(Class::Permanent);
+        let mut all = self.failed(Next::Person);
+        all.extend(self.failed(Next::DeadLetter));
         all.extend(self.held.iter().map(String::as_str));
         all
     }
@@ -202,7 +216,7 @@ mod tests {
             record("e5", "user#4", 4, (Permanent, "rejected", "Anypoint: no")),
             settled,
         ];
-        let groups = SameCause::group(&records);
+        let groups = SameCause::group(&records, &DeadLetters::default());
         let seen: Vec<_> = groups
             .iter()
             .map(|group| (group.cause.as_str(), group.count, group.subjects.len()))
@@ -226,6 +240,6 @@ mod tests {
             held: ["user#4".to_owned(), "user#9".to_owned()].into(),
         };
         assert_eq!(inbox.waiting(), ["user#2", "user#4", "user#9"].into());
-        assert_eq!(inbox.failed(Retryable), ["user#1"].into());
+        assert_eq!(inbox.failed(Next::Retry), ["user#1"].into());
     }
 }

@@ -11,7 +11,7 @@ pub use explain::{
     Explanation, Facts, Planned, doubt_in_words, held_in_words, held_of, what_became, words, would,
     would_do,
 };
-pub use inbox::{Inbox, SameCause, UNKNOWN_CAUSE};
+pub use inbox::{Inbox, Next, SameCause, UNKNOWN_CAUSE};
 pub use names::names_of;
 pub use runs::{Health, LastRun, last_runs, usual_interval};
 pub use standing::Standing;

@@ -55,10 +55,7 @@ impl Standing {
 
 /// The subjects whose last finished record is a dry run.
 async fn planned_only(ledger: &dyn Ledger) -> Result<BTreeSet<String>, Failure> {
-    let filter = Filter {
-        status: Some(Status::Done),
-        ..Filter::default()
-    };
+    let filter = Filter::with_status(Status::Done);
     let (mut seen, mut planned) = (BTreeSet::new(), BTreeSet::new());
     // The newest come first.
     for record in ledger.records(&filter).await? {

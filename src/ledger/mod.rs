@@ -427,6 +427,16 @@ pub struct Filter {
     pub updated_since_ms: Option<i64>,
 }
 
+impl Filter {
+    /// All records in a state.
+    pub fn with_status(status: Status) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
+    }
+}
+
 /// The port. Adapters: DynamoDB and SQLite; both pass the same suite.
 ///
 /// Every method fails with a [`Failure`] of side `Table`: retryable when the table is out of reach

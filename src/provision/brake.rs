@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ports::Ports;
 use crate::counted::counted;
 use crate::failure::Failure;
-use crate::store::{Documents, Stored};
+use crate::store::{Documents, overwrite, read};
 
 /// Whether the brake counts what a run takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,7 +101,7 @@ impl Brake {
 /// # Errors
 /// When the table fails.
 pub async fn note_linked_users(documents: &dyn Documents, count: usize) -> Result<(), Failure> {
-    write(documents, LINKED_USERS, &LinkedUsers { count }).await
+    overwrite(documents, LINKED_USERS, &LinkedUsers { count }).await
 }
 
 /// Lets everything pass until `until_ms` (milliseconds since the epoch).
@@ -109,7 +109,7 @@ pub async fn note_linked_users(documents: &dyn Documents, count: usize) -> Resul
 /// # Errors
 /// When the table fails.
 pub async fn lift_brake(documents: &dyn Documents, until_ms: i64) -> Result<(), Failure> {
-    write(documents, LIFTED, &Lifted { until_ms }).await
+    overwrite(documents, LIFTED, &Lifted { until_ms }).await
 }
 
 /// Lets the brake hold again, before the time is over for which it was lifted.
@@ -133,14 +133,6 @@ pub async fn brake_off_until(
     Ok(until_ms.filter(|until_ms| now_ms < *until_ms))
 }
 
-pub(super) async fn read<T: serde::de::DeserializeOwned>(
-    documents: &dyn Documents,
-    name: &str,
-) -> Result<Option<T>, Failure> {
-    let found = documents.document(name).await?;
-    Ok(found.and_then(|found| serde_json::from_str(&found.json).ok()))
-}
-
 /// What the last reconcile that only reported had counted.
 async fn reported(documents: &dyn Documents) -> Result<usize, Failure> {
     let report: Option<serde_json::Value> = read(documents, "report#reconcile").await?;
@@ -148,22 +140,4 @@ async fn reported(documents: &dyn Documents) -> Result<usize, Failure> {
     Ok(counted
         .and_then(|count| usize::try_from(count).ok())
         .unwrap_or(0))
-}
-
-/// Writes a document whose last writer wins.
-pub(super) async fn write<T: Serialize>(
-    documents: &dyn Documents,
-    name: &str,
-    value: &T,
-) -> Result<(), Failure> {
-    let Ok(json) = serde_json::to_string(value) else {
-        return Ok(());
-    };
-    loop {
-        let found = documents.document(name).await?;
-        let version = found.map_or(0, |found| found.version);
-        if documents.put_document(name, &json, version).await? == Stored::Written {
-            return Ok(());
-        }
-    }
 }

@@ -321,6 +321,11 @@ impl Evidence {
 
     /// When a finding of this look was seen first, in milliseconds since the epoch.
     pub fn first_seen(&self, finding: &Finding) -> i64 {
+        self.recorded(finding).unwrap_or(self.now_ms)
+    }
+
+    /// When an earlier look recorded a finding, in milliseconds since the epoch.
+    pub fn recorded(&self, finding: &Finding) -> Option<i64> {
         let seen = |finding: &Finding| self.first_seen.get(&finding.to_string()).copied();
         // A user who does not show is not assigned either (a look that says otherwise contradicts
         // itself), so a look without the user and one without the assignment agree.
@@ -329,8 +334,7 @@ impl Evidence {
             Finding::NotAssigned => seen(&Finding::NoUser),
             _ => None,
         };
-        let first = seen(finding).into_iter().chain(also).min();
-        first.unwrap_or(self.now_ms)
+        seen(finding).into_iter().chain(also).min()
     }
 
     /// When a finding that was seen once will be believed, in milliseconds since the epoch.

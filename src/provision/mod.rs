@@ -49,7 +49,7 @@ pub use policy::{
     TeamRemoval, share_of,
 };
 pub use ports::Ports;
-pub use preview::{Doubt, GroupPreview, UserPreview};
+pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
 pub use provisioner::{FollowUp, Known, Look, Progress, Provisioner, SecondLook, Turn, Wait};
 pub use selection::{GroupSelection, Selected};
 pub use shadow::{Shadow, dry_runs, dry_runs_taken_up};

@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::brake::{read, write};
 use super::policy::Changes;
 use crate::failure::Failure;
-use crate::store::Documents;
+use crate::store::{Documents, overwrite, read};
 
 const NAME: &str = "paused";
 
@@ -29,7 +28,7 @@ struct Noted {
 /// # Errors
 /// When the table fails.
 pub async fn note_changes(documents: &dyn Documents, changes: Changes) -> Result<(), Failure> {
-    write(documents, SETTING, &Noted { changes }).await
+    overwrite(documents, SETTING, &Noted { changes }).await
 }
 
 /// The setting `CHANGES` of the last `serve` on this file.
@@ -58,5 +57,5 @@ pub async fn pause_changes(
     documents: &dyn Documents,
     since_ms: Option<i64>,
 ) -> Result<(), Failure> {
-    write(documents, NAME, &Paused { since_ms }).await
+    overwrite(documents, NAME, &Paused { since_ms }).await
 }

@@ -42,8 +42,19 @@ pub struct Doubt {
     pub finding: Finding,
     /// When it was not shown first, in milliseconds since the epoch.
     pub first_seen_ms: i64,
+    /// Whether an earlier look recorded that. A preview records nothing.
+    pub seen: Seen,
     /// When it is believed, if a second look agrees, in milliseconds since the epoch.
     pub believed_after_ms: i64,
+}
+
+/// Who saw first what Okta did not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A run, which recorded it.
+    ByRun,
+    /// This preview alone.
+    Here,
 }
 
 fn doubts(findings: &[Finding], evidence: &Evidence) -> Vec<Doubt> {
@@ -54,6 +65,10 @@ fn doubts(findings: &[Finding], evidence: &Evidence) -> Vec<Doubt> {
             Doubt {
                 finding: finding.clone(),
                 first_seen_ms: evidence.first_seen(finding),
+                seen: match evidence.recorded(finding) {
+                    Some(_) => Seen::ByRun,
+                    None => Seen::Here,
+                },
                 believed_after_ms: evidence.believed_after(weight),
             }
         })

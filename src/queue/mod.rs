@@ -20,9 +20,9 @@ use crate::ledger::Work;
 
 pub use pause::pause;
 #[cfg(feature = "local")]
-pub(crate) use sqlite::depth;
+pub use sqlite::{DeadLetters, Depth, MAX_WAITING, Received, SqliteQueue, Taken, Unreadable};
 #[cfg(feature = "local")]
-pub use sqlite::{Depth, MAX_WAITING, Received, SqliteQueue, Taken, Unreadable};
+pub(crate) use sqlite::{dead_letters, depth};
 pub use sqs::SqsQueue;
 
 /// How a message that nobody can read is recorded, so that it can leave its queue: the `id` and `subject` that

@@ -9,6 +9,7 @@ mod back_off;
 mod by_subject;
 mod times;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::clock::{Clock, later};
 use crate::event::Change;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::EventUuid;
+use crate::ledger::Record;
 use crate::sqlite::Database;
 
 /// How long a uuid is remembered (SQS developer guide, "FIFO queues").
@@ -148,6 +150,11 @@ impl SqliteQueue {
         .await
     }
 
+    /// The changes whose messages used up their receives.
+    pub async fn dead_letters(&self) -> Result<DeadLetters, Failure> {
+        self.database.read(Side::Queue, dead_letters).await
+    }
+
     /// How full the queue is.
     pub async fn depth(&self) -> Result<Depth, Failure> {
         let now_ms = self.clock.now_ms();
@@ -155,6 +162,31 @@ impl SqliteQueue {
             .read(Side::Queue, move |connection| depth(connection, now_ms))
             .await
     }
+}
+
+/// The changes whose messages used up their receives: nobody tries them again but an operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadLetters(HashSet<(String, String)>);
+
+impl DeadLetters {
+    /// Whether the change of this record is one.
+    pub fn contains(&self, record: &Record) -> bool {
+        let uuid = record.id.split('#').next().unwrap_or_default();
+        self.0.contains(&(uuid.to_owned(), record.subject.clone()))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The changes whose messages used up their receives.
+pub(crate) fn dead_letters(connection: &Connection) -> rusqlite::Result<DeadLetters> {
+    let mut statement =
+        connection.prepare_cached("SELECT uuid, subject FROM messages WHERE dead = 1")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(DeadLetters(rows.collect::<rusqlite::Result<_>>()?))
 }
 
 /// How full the queue is. Looks at no message that only waits.

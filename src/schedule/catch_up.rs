@@ -223,7 +223,7 @@ impl Scheduler {
     }
 
     /// The changes that are neither done nor failed for good.
-    async fn open(&self, changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
+    pub(super) async fn open(&self, changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
         let mut open = Vec::new();
         for change in changes {
             let record = self.ports.ledger.record_of(&change.work()).await?;

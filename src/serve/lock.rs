@@ -7,8 +7,10 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::failure::{Failure, Side};
+use crate::sqlite::owned_like;
 
 /// The lock; it is held until this is dropped.
 #[derive(Debug)]
@@ -24,24 +26,32 @@ impl OnlyOne {
     pub fn take(data: &Path) -> Result<Self, Failure> {
         // The same file by another name has the same lock.
         let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-        let mut name = data.clone().into_os_string();
-        name.push(".lock");
-        let path = PathBuf::from(name);
+        let path = side_file(&data);
         let unusable = |_| {
             Failure::permanent(
                 Side::Table,
                 format!("{} cannot be made or written", path.display()),
-                "name a data file in a folder that this user may write to",
+                "run it as the user who owns the data file and may write to its folder",
             )
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         private(&mut options);
+        let is_new = !path.exists();
         let mut file = options.open(&path).map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut file)),
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        if is_new {
+            owned_like(&path, &data);
+        }
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // Somebody may be asking just now whether it is held.
+                Err(TryLockError::WouldBlock) if tries < 5 => std::thread::sleep(RETRY),
+                Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut file)),
+                Err(TryLockError::Error(error)) => return Err(unusable(error)),
+            }
+            tries += 1;
         }
         // An earlier version made it for everybody to read.
         private_from_now_on(&file).map_err(unusable)?;
@@ -50,6 +60,24 @@ impl OnlyOne {
         write!(file, "{}", std::process::id()).map_err(unusable)?;
         Ok(Self { file })
     }
+}
+
+/// Between two tries to take the lock.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Whether a process serves the database file `data` now.
+pub fn is_served(data: &Path) -> bool {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let Ok(file) = File::open(side_file(&data)) else {
+        return false;
+    };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+fn side_file(data: &Path) -> PathBuf {
+    let mut name = data.to_owned().into_os_string();
+    name.push(".lock");
+    PathBuf::from(name)
 }
 
 impl Drop for OnlyOne {
@@ -109,7 +137,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.db");
         File::create(&data).unwrap();
+        assert!(!is_served(&data));
         let held = OnlyOne::take(&data).unwrap();
+        assert!(is_served(&data));
         let other_name = folder.path().join(".").join("data.db");
         let refused = OnlyOne::take(&other_name).unwrap_err().to_string();
         let pid = std::process::id();
@@ -118,6 +148,7 @@ mod tests {
             "{refused}"
         );
         drop(held);
+        assert!(!is_served(&data));
         OnlyOne::take(&data).unwrap();
     }
 

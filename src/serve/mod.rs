@@ -23,6 +23,7 @@ mod schedules;
 mod status;
 mod work;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ use crate::receiver::{Answer, Deliveries, Gate, Gated};
 use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::{Database, make_if_missing};
-use crate::store::SqliteStore;
+use crate::store::{SqliteStore, overwrite, read};
 use crate::telemetry::{Metric, Metrics};
 use crate::wiring::{self, Table};
 use crate::worker::{Pace, Worker};
@@ -58,7 +59,7 @@ use self::figures::Totals;
 use self::http::{Limits, serve};
 use self::status::{Source, Status};
 
-pub use self::lock::OnlyOne;
+pub use self::lock::{OnlyOne, is_served};
 pub use self::status::shell_word;
 use self::work::Dispatcher;
 
@@ -101,6 +102,8 @@ pub struct Options {
     pub data: PathBuf,
     /// How often the tasks run.
     pub intervals: Intervals,
+    /// The settings that decide what is changed, for the commands that work on the file meanwhile.
+    pub deciding: BTreeMap<String, String>,
 }
 
 /// How often the scheduled tasks run; `None` is never.
@@ -133,6 +136,18 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// For the scheduled tasks.
     pub schedule: ScheduleSettings,
+}
+
+/// The document with the settings that `serve` was started with.
+const DECIDING: &str = "settings";
+
+/// The settings that the `serve` which works on `database` now was started with.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn deciding(database: &Database) -> Result<BTreeMap<String, String>, Failure> {
+    let documents = SqliteStore::new(database.clone());
+    Ok(read(&documents, DECIDING).await?.unwrap_or_default())
 }
 
 /// The queue of this program in its file.
@@ -182,6 +197,7 @@ impl Ready {
             store,
         };
         note_changes(&*table.documents, settings.engine.policy.changes).await?;
+        overwrite(&*table.documents, DECIDING, &options.deciding).await?;
         let queue = queue(&database, &clock);
 
         let gate = Gate::new(

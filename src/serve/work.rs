@@ -179,19 +179,13 @@ impl Dispatcher {
     /// counts that, and a change that waits for a second look has not failed.
     async fn failed_last(&self, change: &Change) -> bool {
         let work = change.work();
-        // The second key is that of an event whose uuid another subject had first.
-        for key in [work.id.clone(), format!("{}#{}", work.id, work.subject)] {
-            match self.ledger.record(&key).await {
-                Ok(Some(record)) if record.subject == work.subject => {
-                    return record.status == Status::Failed;
-                }
-                Ok(_) => {}
-                Err(failure) => {
-                    tracing::error!(event = %work.id, "could not read the record of a message: {failure}");
-                }
+        match self.ledger.record_of(&work).await {
+            Ok(record) => record.is_some_and(|record| record.status == Status::Failed),
+            Err(failure) => {
+                tracing::error!(event = %work.id, "could not read the record of a message: {failure}");
+                false
             }
         }
-        false
     }
 
     /// A message that nobody can read is recorded as failed for good, and leaves the queue.

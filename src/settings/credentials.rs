@@ -25,6 +25,24 @@ pub struct Needs {
     pub credentials: bool,
 }
 
+impl Needs {
+    /// The one Okta sends.
+    pub const HOOK: Self = Self {
+        hook: true,
+        credentials: false,
+    };
+    /// Those we send.
+    pub const CREDENTIALS: Self = Self {
+        hook: false,
+        credentials: true,
+    };
+    /// All of them.
+    pub const BOTH: Self = Self {
+        hook: true,
+        credentials: true,
+    };
+}
+
 /// Secrets that were read from elsewhere.
 #[derive(Default)]
 pub(super) struct Sources {

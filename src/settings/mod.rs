@@ -22,6 +22,7 @@ mod parse;
 mod reader;
 mod secret;
 
+use std::collections::BTreeMap;
 use std::iter;
 
 use http::HeaderName;
@@ -187,6 +188,35 @@ impl HookAuth {
             header: header?,
         })
     }
+}
+
+/// The settings that decide what is changed, and for whom. `serve` notes those that are set, so that the commands beside
+/// it on its file can follow them. `DEFAULT_PHONE` is a person's or an office's: it is not noted.
+pub const DECIDING: [&str; 18] = [
+    "ADOPT",
+    "ATTRIBUTES",
+    "AUDIT_DAYS",
+    "CHANGES",
+    "CONFIRM_SECONDS",
+    "EVENT_TTL_DAYS",
+    "EXCLUDE_GROUPS",
+    "EXCLUDE_USERS",
+    "IMPORT_MODE",
+    "MAX_DEACTIVATIONS",
+    "MAX_REMOVALS_PER_HOUR",
+    "PUSH_GROUPS",
+    "RECONCILE_MODE",
+    "RESET_EMAIL",
+    "SUSPENDED_USERS",
+    "TEAM_NAME_POLICY",
+    "TEAM_REMOVAL",
+    "USERNAME_POLICY",
+];
+
+/// Those of [`DECIDING`] that are set, with their values.
+pub fn deciding(reader: &Reader<'_>) -> BTreeMap<String, String> {
+    let set = DECIDING.map(|name| Some((name.to_owned(), reader.optional(name)?)));
+    set.into_iter().flatten().collect()
 }
 
 /// Reads what becomes of changes (`CHANGES`).

@@ -53,7 +53,10 @@ pub(super) enum Rights {
 /// When it cannot be made.
 pub fn make_if_missing(path: &Path) -> Result<(), Failure> {
     match new_file(path) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            owned_like(path, folder_of(path));
+            Ok(())
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(_) => Err(Failure::permanent(
             Side::Table,
@@ -70,6 +73,30 @@ pub(super) fn new_file(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().unwrap_or(path);
+    match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    }
+}
+
+/// Gives a new file the owner of `model`, as far as this user may: what root makes in the folder of a service user is
+/// that user's.
+pub(crate) fn owned_like(path: &Path, model: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        if let [Ok(is), Ok(wanted)] = [path, model].map(std::fs::metadata)
+            && (is.uid(), is.gid()) != (wanted.uid(), wanted.gid())
+        {
+            let _ = chown(path, Some(wanted.uid()), Some(wanted.gid()));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, model);
 }
 
 /// The names of a database file and of the files that SQLite keeps beside it, whether they are there or not.

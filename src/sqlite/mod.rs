@@ -21,6 +21,7 @@ use file::{Nature, Rights, Unfit, refused, unread};
 use held::{Held, Identity, Still};
 
 pub use copy::{backup, check_copy, restore};
+pub(crate) use file::owned_like;
 pub use file::{files, make_if_missing};
 pub use held::Loss;
 

@@ -1,6 +1,7 @@
 //! Named JSON documents (cursors, reports, marks), and the tally of people who lost access.
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -39,6 +40,33 @@ pub trait Documents: Send + Sync {
 
     /// Takes people off the tally again, who keep their access after all.
     async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure>;
+}
+
+/// Reads a document; one that cannot be read counts as absent.
+pub(crate) async fn read<T: DeserializeOwned>(
+    documents: &dyn Documents,
+    name: &str,
+) -> Result<Option<T>, Failure> {
+    let found = documents.document(name).await?;
+    Ok(found.and_then(|found| serde_json::from_str(&found.json).ok()))
+}
+
+/// Writes a document whose last writer wins.
+pub(crate) async fn overwrite<T: Serialize>(
+    documents: &dyn Documents,
+    name: &str,
+    value: &T,
+) -> Result<(), Failure> {
+    let Ok(json) = serde_json::to_string(value) else {
+        return Ok(());
+    };
+    loop {
+        let found = documents.document(name).await?;
+        let version = found.map_or(0, |found| found.version);
+        if documents.put_document(name, &json, version).await? == Stored::Written {
+            return Ok(());
+        }
+    }
 }
 
 /// Who lost access by an event within the last hour.

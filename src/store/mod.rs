@@ -28,6 +28,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::ledger::{Lease, Memo};
 
 pub use documents::{Document, Documents, Stored, Tally};
+pub(crate) use documents::{overwrite, read};
 pub use dynamodb::DynamoDbStore;
 pub use memory::{FreshWrite, Intent, LastWrite, Memory};
 #[cfg(feature = "local")]

@@ -18,7 +18,7 @@ use crate::table::existing;
 With --json: {\"data\", \"copy\", \"bytes\"}.
 
 Examples:
-  okta-anypoint backup /backups/okta-anypoint-$(date +%F).db --data /var/lib/okta-anypoint.db")]
+  okta-anypoint backup /backups/okta-anypoint-$(date +%F).db --data /var/lib/okta-anypoint/okta-anypoint.db")]
 pub struct BackupArgs {
     /// The copy; a new file.
     copy: PathBuf,
@@ -41,7 +41,7 @@ pub struct BackupArgs {
 With --json: {\"data\", \"copy\", \"bytes\"}.
 
 Examples:
-  okta-anypoint restore /backups/okta-anypoint-2026-03-01.db --data /var/lib/okta-anypoint.db")]
+  okta-anypoint restore /backups/okta-anypoint-2026-03-01.db --data /var/lib/okta-anypoint/okta-anypoint.db")]
 pub struct RestoreArgs {
     /// A copy that `backup` made.
     copy: PathBuf,

@@ -8,13 +8,15 @@ use clap::ValueEnum;
 use comfy_table::{Cell, ColumnConstraint, Table};
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::failure::Class;
-use okta_anypoint::insight::{SameCause, names_of, would_do};
+use okta_anypoint::insight::{Next, SameCause, names_of, would_do};
 use okta_anypoint::ledger::{DRY_RUN, Filter, Record, Status};
+use okta_anypoint::queue::DeadLetters;
 use serde_json::json;
 
 use crate::console::{Console, Tone, Verdict};
 use crate::csv::{Form, row};
 use crate::duration::duration;
+use crate::table::Access;
 use crate::{names, table};
 
 /// Events in a list for people, unless more are asked for.
@@ -94,7 +96,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         subject: subject.map(|subject| subject.to_string()),
         updated_since_ms: since,
     };
-    let table = args.table.open_table().await?;
+    let table = args.table.open_table(Access::Read).await?;
     let mut records = table.ledger.records(&filter).await?;
     match args.status {
         Some(State::DryRun) => records.retain(Record::is_dry_run),
@@ -111,13 +113,15 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         let events = newest(&records, args.limit);
         let mut result = json!({"events": events});
         if args.failed {
-            result["groups"] = json!(SameCause::group(&records));
+            let dead = args.table.dead_letters().await?;
+            result["groups"] = json!(SameCause::group(&records, &dead));
         }
         console.emit(&result)?;
     } else if records.is_empty() {
         console.say("no such events")?;
     } else if args.failed && !args.wide {
-        by_cause(&records, args, console)?;
+        let dead = args.table.dead_letters().await?;
+        by_cause(&records, &dead, args, console)?;
     } else {
         let shown = newest(&records, Some(args.limit.unwrap_or(SHOWN)));
         let names = names_of(&*table.store, subjects(shown)).await?;
@@ -138,17 +142,16 @@ fn subjects(records: &[Record]) -> impl Iterator<Item = &str> {
 }
 
 /// Failures as an inbox: what failed and what to do, once for all that failed alike.
-fn by_cause(records: &[Record], args: &Args, console: &Console) -> Result<()> {
+fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Console) -> Result<()> {
     let option = args.table.option();
     let most = args.limit.unwrap_or(SHOWN);
     let now_ms = table::clock().now_ms();
-    let groups = SameCause::group(records);
+    let groups = SameCause::group(records, dead);
     for group in &groups {
-        let is_again = group.error_class == Class::Retryable;
-        let (tone, what_next) = if is_again {
-            (Tone::Quiet, "tried again by itself")
-        } else {
-            (Tone::Bad, "waits for you")
+        let (tone, what_next) = match group.next {
+            Next::Retry => (Tone::Quiet, "retried by itself"),
+            Next::DeadLetter => (Tone::Bad, "retried as often as allowed: waits for you"),
+            Next::Person => (Tone::Bad, "waits for you"),
         };
         console.say(format!(
             "{}  {} {}, newest {} ago, {what_next}",

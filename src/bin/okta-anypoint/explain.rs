@@ -103,18 +103,15 @@ fn show(
             console.say(format!("\n{}", heading(side)))?;
         }
         for (name, value) in facts {
-            console.say(format!("  {name:<24}{}", words(value)))?;
+            console.say_behind(format!("  {name:<24}"), 26, words(value))?;
         }
     }
-    console.say(format!(
-        "\n{}\n  {}",
-        heading("Link"),
-        words(&explanation.link)
-    ))?;
+    console.say(format!("\n{}", heading("Link")))?;
+    console.say_wrapped(2, words(&explanation.link))?;
     console.say(format!("\n{}", heading("What would follow")))?;
     if let Some(held) = held {
         let subject = &explanation.subject;
-        console.say(console.paint(Tone::Bad, format!("  {}", held_in_words(held))))?;
+        console.say_wrapped(2, console.paint(Tone::Bad, held_in_words(held)))?;
         console.say(format!(
             "  If Okta is right, approve it:\n    okta-anypoint approve {}{option}\n  Then:",
             subject.okta_id()
@@ -122,7 +119,7 @@ fn show(
     }
     match &explanation.plan {
         _ if explanation.excluded => {
-            console.say(format!("  {}", Exclusions::in_words(&explanation.subject)))
+            console.say_wrapped(2, Exclusions::in_words(&explanation.subject))
         }
         Ok(_) if explanation.is_in_sync() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
@@ -130,24 +127,24 @@ fn show(
         Ok(actions) => {
             for action in actions {
                 let reason = console.paint(Tone::Quiet, format!("({})", action.reason));
-                console.say(format!("  {} {reason}", action.what))?;
+                console.say_behind("  ", 4, format!("{} {reason}", action.what))?;
             }
             Ok(())
         }
-        Err(failure) => console.say(console.paint(Tone::Bad, format!("  {failure}"))),
+        Err(failure) => console.say_wrapped(2, console.paint(Tone::Bad, failure)),
     }?;
     for doubt in &explanation.doubts {
-        console.say(format!("  {}", doubt_in_words(doubt)))?;
+        console.say_wrapped(2, doubt_in_words(doubt))?;
     }
     if let Some(failure) = &explanation.unread {
-        console.say(console.paint(Tone::Bad, format!("  {failure}")))?;
+        console.say_wrapped(2, console.paint(Tone::Bad, failure))?;
     }
     if events.is_empty() {
         return Ok(());
     }
     console.say(format!("\n{}", heading("Last events")))?;
     for event in events {
-        console.say(format!("  {}", event_line(event)))?;
+        console.say_behind("  ", 4, event_line(event))?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::console::{Console, Tone, Usage, Verdict};
 use crate::csv::{Form, row};
 use crate::duration::duration;
+use crate::table::Access;
 use crate::{names, replay, table};
 
 /// List the users and groups that the brake holds, with what would be done.
@@ -70,10 +71,7 @@ pub struct ApproveArgs {
 
 /// The newest held record of each subject, those that were held first in front.
 async fn of_subjects(ledger: &dyn Ledger) -> Result<Vec<Record>> {
-    let filter = Filter {
-        status: Some(Status::Held),
-        ..Filter::default()
-    };
+    let filter = Filter::with_status(Status::Held);
     let mut newest: BTreeMap<String, Record> = BTreeMap::new();
     for record in ledger.records(&filter).await? {
         newest.entry(record.subject.clone()).or_insert(record);
@@ -84,7 +82,7 @@ async fn of_subjects(ledger: &dyn Ledger) -> Result<Vec<Record>> {
 }
 
 pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
-    let table = args.table.open_table().await?;
+    let table = args.table.open_table(Access::Read).await?;
     let records = of_subjects(&*table.ledger).await?;
     if args.form.is_csv() {
         console.say(csv(&records))?;
@@ -143,7 +141,7 @@ fn csv(records: &[Record]) -> String {
 
 pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
     if args.end {
-        let table = args.table.open_table_to_write().await?;
+        let table = args.table.open_table(Access::Write).await?;
         end_lifted_brake(&*table.documents).await?;
         console.emit(&json!({"brake_off_until": null}))?;
         console.say("the brake holds again")?;

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::console::{Console, Verdict};
 use crate::csv::{Form, row};
 use crate::duration::duration;
+use crate::table::Access;
 use crate::{names, table};
 
 /// How far back it goes by default.
@@ -48,7 +49,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let since = args.since.unwrap_or(DAY * DEFAULT_DAYS);
     let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let since_ms = table::clock().now_ms().saturating_sub(since_ms);
-    let ledger = args.table.open_table().await?.ledger;
+    let ledger = args.table.open_table(Access::Read).await?.ledger;
     let entries = match &subject {
         Some(subject) => ledger.history(&subject.to_string(), since_ms).await?,
         None => ledger.whole_history(since_ms).await?,
@@ -59,7 +60,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     }
     console.emit(&json!({"entries": entries, "since_ms": since_ms}))?;
     for entry in &entries {
-        console.say(line(entry))?;
+        console.say_behind("", 4, what(entry))?;
+        console.say_wrapped(2, why(entry))?;
     }
     let more = "--since 90d looks further back";
     match (args.since, entries.is_empty()) {
@@ -76,8 +78,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-/// One entry for people.
-fn line(entry: &AuditEntry) -> String {
+/// What was changed, for people.
+fn what(entry: &AuditEntry) -> String {
     let mut line = format!(
         "{}  {}  {}",
         rfc3339(entry.at_ms.div_euclid(1000) * 1000),
@@ -99,6 +101,11 @@ fn line(entry: &AuditEntry) -> String {
     if let Some(people) = entry.people() {
         line.push_str(&format!(" {people}"));
     }
+    line
+}
+
+/// Why, and who asked for it.
+fn why(entry: &AuditEntry) -> String {
     let asked = [
         entry.why.as_deref().map(str::to_owned),
         entry
@@ -112,7 +119,7 @@ fn line(entry: &AuditEntry) -> String {
             .map(|reason| format!("reason: {reason}")),
     ];
     let asked: Vec<String> = asked.into_iter().flatten().collect();
-    format!("{line}\n  {}", asked.join("; "))
+    asked.join("; ")
 }
 
 const COLUMNS: &str =

@@ -18,11 +18,11 @@ pub fn say_next(
                 "The next event, or `okta-anypoint push {id}`, would:"
             ))?;
             for action in actions {
-                console.say(format!("  {} ({})", action.what, action.reason))?;
+                console.say_behind("  ", 4, format!("{} ({})", action.what, action.reason))?;
             }
             Ok(())
         }
-        Err(failure) => console.say(format!("The next look would fail: {failure}")),
+        Err(failure) => console.say_wrapped(0, format!("The next look would fail: {failure}")),
     }
 }
 

@@ -50,7 +50,7 @@ pub struct ResumeArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"paused\", \"paused_since\", \"changes\": \"apply\" | \"report\" | \"pause\", \
-\"changes_here\", \"queued\", \"failed\", \"held\", \"waiting\", \"planned_only\", \"brake_off_until\"}.
+\"changes_here\", \"queued\", \"dead_letters\", \"failed\", \"held\", \"waiting\", \"planned_only\", \"brake_off_until\"}.
 
 Examples:
   okta-anypoint status --data okta-anypoint.db")]
@@ -105,7 +105,8 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     let now_ms = table::clock().now_ms();
     let here = table::changes()?;
     let standing = Standing::read(&*table.ledger, &*table.documents, here, now_ms).await?;
-    let queued = queue.depth().await?.waiting;
+    let depth = queue.depth().await?;
+    let (queued, dead) = (depth.waiting, depth.dead);
     let mut counts = Vec::new();
     for status in [Status::Failed, Status::Held, Status::Waiting] {
         let filter = Filter {
@@ -123,6 +124,7 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
         "changes": standing.changes,
         "changes_here": here,
         "queued": queued,
+        "dead_letters": dead,
         "failed": failed,
         "held": held,
         "waiting": waiting,
@@ -131,6 +133,13 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     }))?;
     let option = format!(" --data {}", shell_word(&args.data.display().to_string()));
     say_standing(&standing, &option, console)?;
+    if dead > 0 {
+        let letters = counted(usize::try_from(dead)?, "dead letter", "dead letters");
+        let text = format!(
+            "{letters}: retried as often as allowed. `okta-anypoint events --failed{option}`"
+        );
+        console.say(console.paint(Tone::Bad, text))?;
+    }
     console.say(format!(
         "{} queued, {failed} failed, {held} held by the brake, {} for a second look",
         counted(usize::try_from(queued)?, "change is", "changes are"),

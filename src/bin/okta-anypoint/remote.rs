@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{Okta, Scopes};
-use okta_anypoint::settings::{HookSettings, OktaSettings, app_id};
+use okta_anypoint::settings::{HookSettings, Needs, OktaSettings, app_id};
 use secrecy::SecretString;
 
 use crate::table::{clock, reader};
@@ -25,7 +25,7 @@ impl HookAccess {
 
 /// Okta, how it proves itself to the hook, and whose events the hook sends.
 pub async fn hook_access() -> Result<HookAccess> {
-    let mut reader = reader(true).await?;
+    let mut reader = reader(Needs::BOTH).await?;
     let okta = OktaSettings::read(&mut reader);
     let hook = HookSettings::read(&mut reader);
     let (okta, hook) = reader.finish(okta.zip(hook))?;
@@ -37,7 +37,7 @@ pub async fn hook_access() -> Result<HookAccess> {
 
 /// Okta, and the app whose events matter.
 pub async fn hook_and_app() -> Result<(Okta, OktaAppId)> {
-    let mut reader = reader(false).await?;
+    let mut reader = reader(Needs::CREDENTIALS).await?;
     let okta = OktaSettings::read(&mut reader);
     let app = app_id(&mut reader);
     let (okta, app) = reader.finish(okta.zip(app))?;
@@ -46,7 +46,7 @@ pub async fn hook_and_app() -> Result<(Okta, OktaAppId)> {
 
 /// Okta alone.
 pub async fn hook_reader() -> Result<Okta> {
-    let mut reader = reader(false).await?;
+    let mut reader = reader(Needs::CREDENTIALS).await?;
     let okta = OktaSettings::read(&mut reader);
     client(&reader.finish(okta)?)
 }

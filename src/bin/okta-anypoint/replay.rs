@@ -16,7 +16,7 @@ use okta_anypoint::provision::{Exclusions, Provisioner};
 use serde_json::{Value, json};
 
 use crate::console::{Console, Tone, Usage, Verdict};
-use crate::table::Operator;
+use crate::table::{Access, Operator};
 use crate::{names, table};
 
 /// Do events again, whatever became of them: failed for good, failed for now, or done.
@@ -105,7 +105,7 @@ async fn recorded(ledger: &dyn Ledger, uuids: &[String]) -> Result<Vec<Record>> 
 }
 
 pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
-    let ledger = args.table.open_table_to_write().await?.ledger;
+    let ledger = args.table.open_table(Access::Write).await?.ledger;
     let mut dismissed = Vec::new();
     let mut problems = Vec::new();
     for record in recorded(&*ledger, &args.uuids).await? {
@@ -166,10 +166,7 @@ pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
     let named = recorded(&*operator.table.ledger, &args.uuids).await?;
     let mut changes = named.iter().map(change).collect::<Result<Vec<_>>>()?;
     if args.failed {
-        let filter = Filter {
-            status: Some(Status::Failed),
-            ..Filter::default()
-        };
+        let filter = Filter::with_status(Status::Failed);
         let mut failed = operator.table.ledger.records(&filter).await?;
         if let Some(cause) = &args.cause {
             failed.retain(|record| record.error_code.as_deref().unwrap_or(UNKNOWN_CAUSE) == cause);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use comfy_table::ColumnConstraint;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::aws;
 use okta_anypoint::counted::{counted, users_and_groups};
@@ -176,14 +177,12 @@ async fn finish(
     if failed.is_empty() {
         return Ok(verdict(&summary));
     }
-    console.say(console.paint(
-        Tone::Bad,
-        format!(
-            "{} failed; `okta-anypoint events --failed{}` says why",
-            counted(failed.len(), "change", "changes"),
-            table.option()
-        ),
-    ))?;
+    let text = format!(
+        "{} failed; `okta-anypoint events --failed{}` says why",
+        counted(failed.len(), "change", "changes"),
+        table.option()
+    );
+    console.say_wrapped(0, console.paint(Tone::Bad, text))?;
     Ok(Verdict::Problem)
 }
 
@@ -295,19 +294,20 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
                 table.add_row([who, step.in_short().as_str(), &step.reason]);
             }
         }
+        // Ids are never split.
+        if let Some(who) = table.column_mut(0) {
+            who.set_constraint(ColumnConstraint::ContentWidth);
+        }
         console.say(table)?;
         console.say("")?;
     }
     for problem in &summary.problems {
         let who = who(problem.subject.as_ref(), problem.account.as_ref());
-        console.say(format!(
-            "{} {who}: {}",
-            console.paint(Tone::Bad, "!!"),
-            problem.text
-        ))?;
+        let lead = format!("{} ", console.paint(Tone::Bad, "!!"));
+        console.say_behind(lead, 3, format!("{who}: {}", problem.text))?;
     }
     for subject in &summary.excluded {
-        console.say(format!("-- {subject}: excluded, left as it is"))?;
+        console.say_behind("-- ", 3, format!("{subject}: excluded, left as it is"))?;
     }
     let counts: Vec<String> = summary
         .counts
@@ -316,7 +316,7 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
         .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
         .collect();
     if !counts.is_empty() {
-        console.say(counts.join(", "))?;
+        console.say_wrapped(0, counts.join(", "))?;
     }
     if let Some(message) = &summary.message {
         console.say_wrapped(0, message)?;

@@ -1,12 +1,15 @@
 //! The whole product without AWS.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use okta_anypoint::aws;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, ScheduleSettings, is_loopback};
+use okta_anypoint::settings::{
+    self, EngineSettings, HookSettings, Needs, ScheduleSettings, is_loopback,
+};
 use okta_anypoint::telemetry::start_logging;
 use okta_anypoint::wiring;
 use serde_json::json;
@@ -29,7 +32,7 @@ const SECRETS_TIME: Duration = Duration::from_secs(10);
     ANYPOINT_ORG_ID, ANYPOINT_CLIENT_ID, ANYPOINT_CLIENT_SECRET; the rest has defaults.\n\n\
     Ctrl-C or SIGTERM stops in good order. Any other end loses nothing either.\n\n\
     Examples:\n  \
-    okta-anypoint serve --data /var/lib/okta-anypoint.db\n  \
+    okta-anypoint serve --data /var/lib/okta-anypoint/okta-anypoint.db\n  \
     okta-anypoint serve --url https://hooks.acme.example/okta\n  \
     curl -f http://127.0.0.1:8088/ready"
 )]
@@ -85,7 +88,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
         ))
         .into());
     }
-    let settings = settings().await?;
+    let (settings, deciding) = settings().await?;
     start_logging();
     if is_exposed {
         tracing::warn!("the status page has no password, and other machines can reach its address");
@@ -99,6 +102,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
             reconcile: args.reconcile_every.0,
             import: args.import_every.unwrap_or_else(import_interval).0,
         },
+        deciding,
     };
     // From here on a signal ends the program in good order.
     let told_to_stop = told_to_stop()?;
@@ -110,12 +114,9 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-async fn settings() -> anyhow::Result<Settings> {
-    let needs = Needs {
-        hook: true,
-        credentials: true,
-    };
-    let mut reader = wiring::reader(aws::load, needs, SECRETS_TIME).await?;
+async fn settings() -> anyhow::Result<(Settings, BTreeMap<String, String>)> {
+    let mut reader = wiring::reader(aws::load, Needs::BOTH, SECRETS_TIME).await?;
+    let deciding = settings::deciding(&reader);
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
@@ -125,7 +126,7 @@ async fn settings() -> anyhow::Result<Settings> {
         engine,
         schedule,
     });
-    Ok(reader.finish(settings)?)
+    Ok((reader.finish(settings)?, deciding))
 }
 
 /// An import is for those who ask for one.

@@ -15,7 +15,7 @@ use okta_anypoint::ledger::{
     lease_within,
 };
 use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
-use okta_anypoint::queue::SqliteQueue;
+use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{self, EngineSettings, Kept, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
@@ -84,22 +84,32 @@ impl Args {
         }
     }
 
-    /// The table alone, to read it; nothing else has to be set.
-    pub async fn open_table(&self) -> Result<Table> {
-        let mut reader = Reader::of_environment();
-        let kept = Kept::read(&mut reader);
-        let place = self.place(&mut reader);
-        let (kept, place) = reader.finish(kept.zip(place))?;
-        Ok(open(place, Access::Read, kept, &clock()).await?.0)
+    /// While `serve` works on the file, what decides about changes and is unset here is as `serve` has it: a shell
+    /// that lacks EXCLUDE_USERS must not change what `serve` leaves alone.
+    pub async fn beside_serve(&self, reader: Reader<'static>) -> Result<Reader<'static>> {
+        let Some(file) = self.data.as_ref().filter(|file| serve::is_served(file)) else {
+            return Ok(reader);
+        };
+        let deciding = serve::deciding(&Database::open_to_read(file)?).await?;
+        Ok(reader.or_else(move |name| deciding.get(name).cloned()))
     }
 
-    /// The table alone, to write it.
-    pub async fn open_table_to_write(&self) -> Result<Table> {
-        let mut reader = Reader::of_environment();
+    /// The dead letters of `serve`'s file. Those of SQS are in a queue of their own.
+    pub async fn dead_letters(&self) -> Result<DeadLetters> {
+        let Some(file) = &self.data else {
+            return Ok(DeadLetters::default());
+        };
+        let database = Database::open_to_read(file)?;
+        Ok(serve::queue(&database, &clock()).dead_letters().await?)
+    }
+
+    /// The table alone; nothing else has to be set.
+    pub async fn open_table(&self, access: Access) -> Result<Table> {
+        let mut reader = self.beside_serve(Reader::of_environment()).await?;
         let kept = Kept::read(&mut reader);
         let place = self.place(&mut reader);
         let (kept, place) = reader.finish(kept.zip(place))?;
-        Ok(open(place, Access::Write, kept, &clock()).await?.0)
+        Ok(open(place, access, kept, &clock()).await?.0)
     }
 
     /// The table, both remotes and the rules, to work with them.
@@ -113,7 +123,7 @@ impl Args {
     }
 
     async fn open_with(&self, access: Access) -> Result<Operator> {
-        let mut reader = reader(false).await?;
+        let mut reader = self.beside_serve(reader(Needs::CREDENTIALS).await?).await?;
         let engine = EngineSettings::read(&mut reader);
         let place = self.place(&mut reader);
         let (engine, place) = reader.finish(engine.zip(place))?;
@@ -122,7 +132,7 @@ impl Args {
 
     /// As [`Args::open`], with what the scheduled tasks may do.
     pub async fn open_schedule(&self, access: Access) -> Result<ScheduleAccess> {
-        let mut reader = reader(false).await?;
+        let mut reader = self.beside_serve(reader(Needs::CREDENTIALS).await?).await?;
         let engine = EngineSettings::read(&mut reader);
         let settings = ScheduleSettings::read(&mut reader);
         let place = self.place(&mut reader);
@@ -158,13 +168,8 @@ impl Args {
     }
 }
 
-/// The settings of this process, with the secrets that `CREDENTIALS_SECRET_ARN` and, if the hook's
-/// is needed, `HOOK_SECRET_ARN` name.
-pub async fn reader(hook: bool) -> Result<Reader<'static>> {
-    let needs = Needs {
-        hook,
-        credentials: true,
-    };
+/// The settings of this process, with the secrets that it needs of those that are named.
+pub async fn reader(needs: Needs) -> Result<Reader<'static>> {
     Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
 }
 

@@ -376,7 +376,7 @@ impl Work<'_> {
         plan: &GroupPlan,
         began_ms: i64,
     ) -> Result<(), Failure> {
-        let GroupWanted::Team(_) = &view.wanted else {
+        let GroupWanted::Team(wanted) = &view.wanted else {
             return self.verify_unpushed(group, view, plan).await;
         };
         let written: Vec<AccountId> = plan.add.iter().chain(&plan.remove).cloned().collect();
@@ -409,12 +409,8 @@ impl Work<'_> {
             let read = members.items.into_iter().map(|member| member.id);
             read.chain(unread).collect()
         };
-        let ended = match &view.wanted {
-            GroupWanted::Team(wanted) => &wanted.ended,
-            GroupWanted::Nothing(_) | GroupWanted::Excluded => return Ok(()),
-        };
         for (user, was_added) in &users {
-            let belongs = inside.contains(user) && !ended.contains(user);
+            let belongs = inside.contains(user) && !wanted.ended.contains(user);
             if belongs != *was_added {
                 wrong.insert(user.clone());
             }

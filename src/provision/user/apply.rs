@@ -318,18 +318,25 @@ impl Work<'_> {
             return Err(busy(&subject));
         };
         let unlinked = ports.store.unlink_user(&lease, owner).await;
-        self.give_back(lease).await?;
+        self.give_back(lease, &[]).await?;
         unlinked
     }
 
-    /// Gives a second lease back. If the run that had it before was cut off, that is told here: the next owner cannot
-    /// know.
-    async fn give_back(&self, lease: Lease) -> Result<(), Failure> {
+    /// Gives a second lease back, with what was `done` under it: the subject's own trail tells it, too. If the run that
+    /// had the lease before was cut off, that is told here: the next owner cannot know.
+    async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
         let ports = self.ports();
+        let now_ms = ports.clock.now_ms();
         let found = "a user's run that needed the subject found an earlier run of it cut off";
-        let interrupted = AuditEntry::of_interrupted(&lease, found, ports.clock.now_ms());
-        let audit: Vec<AuditEntry> = interrupted.into_iter().collect();
-        audit.iter().for_each(AuditEntry::log);
+        let interrupted = AuditEntry::of_interrupted(&lease, found, now_ms);
+        interrupted.iter().for_each(AuditEntry::log);
+        let why = format!("a run of {} needed it", self.lease.subject());
+        let done = done.iter().map(|applied| AuditEntry {
+            id: applied.id.clone(),
+            why: Some(why.clone()),
+            ..AuditEntry::new(&lease, applied.action, now_ms)
+        });
+        let audit = interrupted.into_iter().chain(done).collect();
         let conclusion = Conclusion {
             audit,
             ..Conclusion::default()
@@ -407,10 +414,12 @@ impl Work<'_> {
             return Err(busy(&subject));
         };
         let look = self.look;
+        let before = self.progress.applied.len();
         let result = look
             .ensure_team(&wanted.group, &wanted.group_name, &lease, self.progress)
             .await;
-        self.give_back(lease).await?;
+        let done = self.progress.applied.get(before..).unwrap_or_default();
+        self.give_back(lease, done).await?;
         let result = result?;
         for next in &result.moved {
             self.progress

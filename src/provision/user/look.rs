@@ -357,10 +357,6 @@ impl Look<'_> {
         Ok(UserView {
             memberships: of_linked.chain(of_named).flatten().collect(),
             user: user.clone(),
-            end: match &wanted {
-                Wanted::Nothing(reason) => reason.finding(),
-                Wanted::Account(_) | Wanted::Excluded => None,
-            },
             linked_teams: found(linked_teams),
             named: named.as_ref().map(|(named, teams)| NamedAccount {
                 teams: found(teams),

@@ -43,7 +43,7 @@ impl Work<'_> {
                 .is_none_or(|owner| owner.okta_user == *user && owner.tenure == Tenure::Former);
             if is_orphaned {
                 if account.is_enabled() {
-                    let disable = AccountChanges::enabled(false);
+                    let disable = AccountChanges::disabled();
                     let why = "a run that was cut off left the account without a link";
                     self.progress
                         .reasons

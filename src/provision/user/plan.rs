@@ -161,8 +161,9 @@ impl UserPlan {
         if retire.disable.is_none() && retire.leave.is_empty() {
             return;
         }
-        if let Some(finding) = &view.end
-            && !self.believe(finding, evidence)
+        // What the end rests on, when Okta did not say it outright.
+        if let Some(finding) = reason.finding()
+            && !self.believe(&finding, evidence)
         {
             return;
         }
@@ -500,7 +501,7 @@ fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
 fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
-        disable: account.is_enabled().then(|| AccountChanges::enabled(false)),
+        disable: account.is_enabled().then(AccountChanges::disabled),
         leave: ours(teams).map(|team| team.team.clone()).collect(),
         reason,
     }

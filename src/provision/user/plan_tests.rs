@@ -44,10 +44,6 @@ fn link(id: &str, username: &str) -> UserLink {
 fn view(wanted: Wanted) -> UserView {
     UserView {
         user: OktaUserId::parse(USER).unwrap(),
-        end: match &wanted {
-            Wanted::Nothing(reason) => reason.finding(),
-            Wanted::Account(_) | Wanted::Excluded => None,
-        },
         wanted,
         link: None,
         linked: None,

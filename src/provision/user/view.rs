@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::anypoint::Account;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::provision::evidence::Finding;
 use crate::provision::wanted::Wanted;
 use crate::store::{AccountOwner, LastWrite, UserLink};
 
@@ -87,8 +86,6 @@ pub struct UserView {
     pub user: OktaUserId,
     /// What Okta wants.
     pub wanted: Wanted,
-    /// What a plan that ends the account rests on, when Okta did not say it outright.
-    pub end: Option<Finding>,
     /// The link.
     pub link: Option<UserLink>,
     /// The linked account; `None` when there is no link or the account is gone.

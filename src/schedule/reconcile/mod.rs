@@ -36,12 +36,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::future::try_join_all;
 
 use super::Scheduler;
-use super::summary::{Outcome, Summary};
+use super::summary::{Outcome, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::{Failure, Side};
+use crate::failure::{Class, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Status};
@@ -119,12 +119,20 @@ impl Scheduler {
             .collect();
         let sent = self.send(&changes, deadline).await;
         summary.set("queued", sent.count);
-        if let Some(failure) = sent.failure {
-            return Err(failure);
+        let is_whole = sent.failure.is_none();
+        match sent.failure {
+            Some(failure) if failure.side == Side::Queue => return Err(failure),
+            // Without a queue a change fails on its own, and is that subject's problem.
+            Some(_) => {
+                let open = self.open(changes).await?;
+                summary.set("open", open.len());
+                summary.problems.extend(open.into_iter().map(not_done));
+            }
+            None => {}
         }
         if sent.out_of_time {
             summary.outcome = Outcome::Continues;
-        } else if let Some(version) = dry_runs {
+        } else if let Some(version) = dry_runs.filter(|_| is_whole) {
             dry_runs_taken_up(&**self.documents(), version).await?;
         }
         if plan.given_up == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
@@ -138,10 +146,7 @@ impl Scheduler {
 
     /// The subjects of dry runs that do not differ, or whose plan says nothing of them: they are looked at once more.
     async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
-        let filter = Filter {
-            status: Some(Status::Done),
-            ..Filter::default()
-        };
+        let filter = Filter::with_status(Status::Done);
         let records = self.ports.ledger.records(&filter).await?;
         let planned: HashSet<&Subject> = plan
             .users
@@ -160,10 +165,7 @@ impl Scheduler {
 
     /// The subjects that the brake holds.
     async fn held(&self) -> Result<HashSet<Subject>, Failure> {
-        let filter = Filter {
-            status: Some(Status::Held),
-            ..Filter::default()
-        };
+        let filter = Filter::with_status(Status::Held);
         let records = self.ports.ledger.records(&filter).await?;
         Ok(records
             .into_iter()
@@ -238,6 +240,17 @@ impl Scheduler {
                 ),
             )
         })
+    }
+}
+
+fn not_done(change: Change) -> Problem {
+    Problem {
+        subject: Some(change.subject),
+        account: None,
+        class: Class::Retryable,
+        text: "not done: `okta-anypoint events --failed` says why. The next reconcile finds it again, unless it is in \
+               sync by then."
+            .to_owned(),
     }
 }
 

@@ -296,10 +296,6 @@ impl<'a> World<'a> {
                     teams: found(&account.id),
                 }
             }),
-            end: match &wanted {
-                Wanted::Nothing(reason) => reason.finding(),
-                Wanted::Account(_) | Wanted::Excluded => None,
-            },
             groups: GroupsSeen::Whole(groups),
             teams: teams
                 .iter()

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::failure::{Failure, Side};
 use crate::insight::{Inbox, LastRun, Standing, last_runs, usual_interval};
 use crate::provision::Ports;
+use crate::queue::dead_letters;
 use crate::schedule::NotedCredential;
 use crate::serve::Intervals;
 use crate::sqlite::Database;
@@ -138,14 +139,20 @@ impl Situation {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn read(ports: &Ports, intervals: Intervals, now_ms: i64) -> Result<Self, Failure> {
+    pub async fn read(
+        ports: &Ports,
+        database: &Database,
+        intervals: Intervals,
+        now_ms: i64,
+    ) -> Result<Self, Failure> {
+        let dead = database.read(Side::Queue, dead_letters).await?;
         let interval = |task| {
             let every = intervals.each().into_iter().find(|(each, _)| *each == task);
             let every = every.and_then(|(_, every)| every)?;
             Some(every.saturating_mul(2).max(usual_interval(task)?))
         };
         Ok(Self {
-            inbox: Inbox::read(&*ports.ledger).await?,
+            inbox: Inbox::read(&*ports.ledger, &dead).await?,
             runs: last_runs(&*ports.documents, interval, now_ms).await?,
             standing: Standing::read(
                 &*ports.ledger,
@@ -312,9 +319,16 @@ fn select(
     Ok(events)
 }
 
+/// The dead letters, oldest first, with what their records say.
 fn dead(connection: &Connection) -> rusqlite::Result<Vec<Event>> {
+    let sql = "SELECT m.uuid, 'dead letter', \
+               COALESCE(CASE WHEN json_valid(body) THEN json_extract(body, '$.event_type') END, 'unreadable'), m.subject, \
+               COALESCE(CASE WHEN json_valid(body) THEN json_extract(body, '$.published') END, ''), receive_count, \
+               COALESCE(e.updated_at_ms, sent_at_ms), e.error_class, e.error, NULL, 1, NULL FROM messages AS m \
+               LEFT JOIN events AS e ON e.subject = m.subject AND e.id IN (m.uuid, m.uuid || '#' || m.subject) \
+               WHERE m.dead = 1 ORDER BY m.seq LIMIT ?1";
     connection
-        .prepare_cached(&format!("{QUEUED} WHERE dead = 1 ORDER BY seq LIMIT ?1"))?
+        .prepare_cached(sql)?
         .query_map([DEAD], event)?
         .collect()
 }

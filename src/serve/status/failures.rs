@@ -7,8 +7,8 @@ use super::data::{Overview, Situation};
 use super::frame::Frame;
 use super::text::{Escaped, count, shell_word, span, subject_link, time, to_f64};
 use super::verdict;
-use crate::failure::Class;
-use crate::insight::{Health, LastRun, SameCause};
+use crate::insight::{Health, LastRun, Next, SameCause};
+use crate::schedule::{Mode, Outcome, Task};
 
 /// Subjects of one cause that are listed.
 const SUBJECTS: usize = 20;
@@ -47,7 +47,7 @@ impl Frame<'_> {
     }
 
     fn same_cause(&self, main: &mut String, same: &SameCause, next_try_ms: Option<i64>) {
-        let is_again = same.error_class == Class::Retryable;
+        let is_again = same.next == Next::Retry;
         let _ = write!(
             main,
             "<article class=\"card failure{}\"><p><b>{}</b> <span class=\"soft\">{} event{}, newest {} \
@@ -65,7 +65,7 @@ impl Frame<'_> {
         if let Some(at_ms) = next_try_ms {
             let _ = write!(
                 main,
-                "<p>Tried again by itself in {}.</p>",
+                "<p>Retried in {}.</p>",
                 span(to_f64(at_ms - self.now_ms))
             );
         }
@@ -77,9 +77,9 @@ impl Frame<'_> {
             main,
             "<p>{}: <code>{}</code></p>",
             if is_again {
-                "To do it again now"
+                "To retry it now"
             } else {
-                "Then do it again"
+                "Then replay it"
             },
             Escaped(format!(
                 "okta-anypoint replay {which} --data {}",
@@ -130,7 +130,7 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
             Health::Overdue => ("failed", "overdue"),
             Health::Problems => ("failed", "left problems"),
             Health::Good | Health::Never => match summary.outcome {
-                crate::schedule::Outcome::Continues => ("queued", "goes on"),
+                Outcome::Continues => ("queued", "goes on"),
                 _ => ("done", "completed"),
             },
         };
@@ -138,9 +138,11 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
             Some(at_ms) => (time(at_ms), format!("{} ago", span(to_f64(now_ms - at_ms)))),
             None => (summary.started_at.clone(), String::new()),
         };
-        let mode = match summary.mode {
-            crate::schedule::Mode::Report => "report",
-            crate::schedule::Mode::Apply => "apply",
+        let mode = match (run.task, summary.mode) {
+            // The worker decides what becomes of what it queues: CHANGES counts there.
+            (Task::CatchUp, _) => "queues events",
+            (_, Mode::Report) => "report",
+            (_, Mode::Apply) => "apply",
         };
         let _ = write!(
             main,

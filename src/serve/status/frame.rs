@@ -17,6 +17,16 @@ pub struct Frame<'a> {
     pub started_ms: i64,
 }
 
+/// A page for somebody who may not even learn what the file is called.
+pub fn bare(text: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>Refused · okta-anypoint</title></head><body><p>{}</p></body></html>",
+        Escaped(text)
+    )
+}
+
 impl Frame<'_> {
     /// Puts the frame around what is shown.
     pub fn page(&self, title: &str, here: &str, main: &str) -> String {

@@ -38,7 +38,7 @@ use super::connections::{Held, Pressure};
 use super::{Door, Intervals};
 use data::Names;
 use data::{Filter, Probe, Search, Situation};
-use frame::Frame;
+use frame::{Frame, bare};
 use series::WINDOWS;
 use subject::Dossier;
 
@@ -117,7 +117,7 @@ impl Status {
             _ => {}
         }
         if !names_this_machine(&request) {
-            return plain(403, "open this page by its address, or as localhost\n");
+            return html(403, bare("Open this page by its address, or as localhost."));
         }
         let query: HashMap<String, String> =
             url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
@@ -157,7 +157,8 @@ impl Status {
         Ok(match path {
             "/" => {
                 let overview = data::overview(&source.reads, now_ms, window).await?;
-                let situation = Situation::read(&source.ports, source.intervals, now_ms).await?;
+                let situation =
+                    Situation::read(&source.ports, &source.reads, source.intervals, now_ms).await?;
                 html(200, self.frame().overview(&overview, &situation, window))
             }
             "/events" => {
@@ -179,13 +180,17 @@ impl Status {
                     let dossier = Dossier::read(&source.ports, subject, names).await?;
                     html(200, self.frame().subject(&dossier))
                 }
-                Err(_) => plain(404, "name a user or group: /subject?id=user%2300u...\n"),
+                Err(_) => {
+                    let text = "Name a user or group: /subject?id=user%2300u…";
+                    html(404, self.frame().not_found(text))
+                }
             },
             "/status.json" => {
                 let overview = data::overview(&source.reads, now_ms, window).await?;
                 let (events, more) = data::events(&source.reads, filter, now_ms).await?;
-                let situation = Situation::read(&source.ports, source.intervals, now_ms).await?;
-                let (_, said) = verdict::verdict(&situation, &overview.queue, now_ms);
+                let situation =
+                    Situation::read(&source.ports, &source.reads, source.intervals, now_ms).await?;
+                let (_, said) = verdict::verdict(&situation, &overview, now_ms);
                 let status = json!({
                     "verdict": said, "causes": situation.inbox.failures, "held": situation.inbox.held,
                     "overview": overview, "events": events, "more_events": more, "door": source.door.figures(),
@@ -195,7 +200,7 @@ impl Status {
                 reply(200, "application/json", status.to_string())
             }
             "/style.css" => reply(200, "text/css; charset=utf-8", include_str!("style.css")),
-            _ => plain(404, "there is no such page\n"),
+            _ => html(404, self.frame().not_found("There is no such page.")),
         })
     }
 

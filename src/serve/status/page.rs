@@ -12,13 +12,13 @@ use super::failures::tasks;
 use super::frame::Frame;
 use super::plot;
 use super::series::{WINDOWS, Window};
-use super::text::{Escaped, count, span, subject_link, time, to_f64};
+use super::text::{Escaped, count, sentence, span, subject_link, time, to_f64};
 use super::verdict::verdict;
 
 impl Frame<'_> {
     /// The overview.
     pub fn overview(&self, overview: &Overview, situation: &Situation, window: Window) -> String {
-        let (tone, text) = verdict(situation, &overview.queue, self.now_ms);
+        let (tone, text) = verdict(situation, overview, self.now_ms);
         let mut main = format!(
             "<p class=\"card verdict {}\"><b>{}</b></p>",
             tone.class(),
@@ -93,7 +93,11 @@ impl Frame<'_> {
             Escaped(&filter.subject)
         );
         if events.is_empty() {
-            main.push_str("<p class=\"card empty\">No events match.</p>");
+            let is_filtered = !filter.state.is_empty() || !filter.subject.is_empty();
+            main.push_str(match is_filtered || filter.page > 0 {
+                true => "<p class=\"card empty\">No events match.</p>",
+                false => "<p class=\"card empty\">No event has arrived yet.</p>",
+            });
         } else {
             table(&mut main, events);
         }
@@ -105,7 +109,7 @@ impl Frame<'_> {
                 .finish();
             format!("/events?{query}")
         };
-        pager(&mut main, filter.page, more, address);
+        pager(&mut main, "Newer", filter.page, more, address);
         self.page("Events", "/events", &main)
     }
 
@@ -114,8 +118,8 @@ impl Frame<'_> {
         let is_named = search.names == Names::Shown;
         let what = if is_named { "Id or name" } else { "Id" };
         let mut main = format!(
-            "<h2>Links</h2><p class=\"soft\">Which Okta object belongs to which Anypoint object. Only \
-             linked objects are ever changed.{}</p><form method=\"get\" action=\"/links\"><label>{what}\
+            "<h2>Links</h2><p class=\"soft\">Which Okta object belongs to which Anypoint object. Only linked \
+             objects, those about to be linked, and former accounts are ever changed.{}</p><form method=\"get\" action=\"/links\"><label>{what}\
              <input name=\"q\" value=\"{}\"></label><button>Search</button> <a href=\"/links\">Clear</a></form>",
             if is_named {
                 ""
@@ -158,7 +162,7 @@ impl Frame<'_> {
                 .finish();
             format!("/links?{query}")
         };
-        pager(&mut main, search.page, more, address);
+        pager(&mut main, "Back", search.page, more, address);
         self.page("Links", "/links", &main)
     }
 
@@ -166,6 +170,12 @@ impl Frame<'_> {
     pub fn trouble(&self, text: &str) -> String {
         let main = format!("<p class=\"card failure\">{}</p>", Escaped(text));
         self.page("Trouble", "", &main)
+    }
+
+    /// What is shown when there is no such page.
+    pub fn not_found(&self, text: &str) -> String {
+        let main = format!("<p class=\"card empty\">{}</p>", Escaped(text));
+        self.page("Not found", "", &main)
     }
 }
 
@@ -211,7 +221,7 @@ fn tiles(overview: &Overview) -> String {
         "/events?state=failed",
         tone(again, "warn"),
         again,
-        "failed, tried again",
+        "failed, retried",
     );
     tile(
         "/events?state=failed",
@@ -226,13 +236,23 @@ fn tiles(overview: &Overview) -> String {
         "held by the brake",
     );
     tile(
-        "/#dead",
-        tone(queue.dead, "bad"),
-        queue.dead,
-        "dead letters",
+        "/events?state=waiting",
+        "",
+        events.waiting,
+        "waiting for a second look",
     );
-    tile("/links", "", links("user"), "linked users");
-    tile("/links", "", links("group"), "linked teams");
+    let one_or_many = |number: i64, one: &'static str, many| if number == 1 { one } else { many };
+    let (dead, users, teams) = (queue.dead, links("user"), links("group"));
+    tile(
+        "/#dead",
+        tone(dead, "bad"),
+        dead,
+        one_or_many(dead, "dead letter", "dead letters"),
+    );
+    let text = one_or_many(users, "linked user", "linked users");
+    tile("/links", "", users, text);
+    let text = one_or_many(teams, "linked team", "linked teams");
+    tile("/links", "", teams, text);
     html.push_str("</div>");
     html
 }
@@ -271,11 +291,11 @@ fn table(main: &mut String, events: &[Event]) {
     main.push_str("</tbody></table></div>");
 }
 
-fn pager(main: &mut String, page: u32, more: bool, address: impl Fn(u32) -> String) {
+fn pager(main: &mut String, back: &str, page: u32, more: bool, address: impl Fn(u32) -> String) {
     if page > 0 {
         let _ = write!(
             main,
-            "<p><a href=\"{}\">Newer</a></p>",
+            "<p><a href=\"{}\">{back}</a></p>",
             Escaped(address(page - 1))
         );
     }
@@ -294,7 +314,7 @@ fn credential(main: &mut String, noted: &NotedCredential, now_ms: i64) {
     let _ = write!(
         main,
         "<h2>Credential at Okta</h2><div class=\"{card}\"><p>{}</p>",
-        Escaped(text)
+        Escaped(sentence(&text))
     );
     if !advice.is_empty() {
         let _ = write!(main, "<p>What to do: {}</p>", Escaped(advice));

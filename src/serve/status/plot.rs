@@ -177,7 +177,7 @@ mod tests {
         let svg = throughput(&[bar(5, 5), bar(0, 0)]);
         assert_eq!(svg.matches("height=\"70.0\"").count(), 2, "{svg}");
         assert!(svg.contains("5 done, 5 failed"));
-        assert!(lag(&[bar(1, 0)]).contains("mean 500 ms, longest 1.0 s"));
+        assert!(lag(&[bar(1, 0)]).contains("mean 500 ms, longest 1 s"));
         assert!(throughput(&[]).ends_with("</svg>"));
     }
 }

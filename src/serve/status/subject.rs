@@ -166,6 +166,16 @@ fn explained(main: &mut String, explanation: &Explanation) {
             let why = Exclusions::in_words(&explanation.subject);
             let _ = write!(main, "<p class=\"card\">{}</p>", Escaped(why));
         }
+        Ok(_) if explanation.is_unknown() => {
+            let what = match explanation.subject {
+                Subject::User(_) => "user",
+                Subject::Group(_) => "group",
+            };
+            let _ = write!(
+                main,
+                "<p class=\"card\">Okta does not know this {what}, and nothing is linked.</p>"
+            );
+        }
         Ok(_) if explanation.is_in_sync() => {
             main.push_str("<p class=\"card good\"><b>Nothing: both sides are in sync.</b></p>");
         }

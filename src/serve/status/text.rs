@@ -58,11 +58,11 @@ pub fn span(ms: f64) -> String {
         ms if ms < 172_800_000.0 => (ms / 3_600_000.0, "h"),
         ms => (ms / 86_400_000.0, "d"),
     };
-    if value < 10.0 && unit != "ms" {
-        format!("{value:.1} {unit}")
-    } else {
-        format!("{value:.0} {unit}")
-    }
+    let number = match value {
+        value if value < 10.0 && unit != "ms" => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    };
+    format!("{} {unit}", number.strip_suffix(".0").unwrap_or(&number))
 }
 
 /// `12,345`.
@@ -76,6 +76,13 @@ pub fn count(number: i64) -> String {
         text.push(digit);
     }
     if number < 0 { format!("-{text}") } else { text }
+}
+
+/// Text as the beginning of a sentence.
+pub fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(characters).collect()
 }
 
 /// Milliseconds for [`span`].
@@ -125,9 +132,16 @@ mod tests {
         assert_eq!(count(-999), "-999");
         assert_eq!(span(850.4), "850 ms");
         assert_eq!(span(1_500.0), "1.5 s");
-        assert_eq!(span(300_000.0), "5.0 min");
+        assert_eq!(span(300_000.0), "5 min");
         assert_eq!(span(864_000_000.0), "10 d");
         assert_eq!(time(1_790_000_000_123), "2026-09-21 14:13:20");
+    }
+
+    #[test]
+    fn a_sentence_begins_with_a_capital() {
+        assert_eq!(sentence("an API token"), "An API token");
+        assert_eq!(sentence("Okta"), "Okta");
+        assert_eq!(sentence(""), "");
     }
 
     #[test]

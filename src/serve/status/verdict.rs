@@ -1,12 +1,11 @@
 //! The first line of the page: how it all stands.
 
-use super::data::Situation;
+use super::data::{Overview, Situation};
 use super::text::{count, span, time, to_f64};
-use crate::failure::Class;
-use crate::insight::{Health, LastRun, Standing};
+use crate::insight::{Health, LastRun, Next, Standing};
 use crate::provision::Changes;
 use crate::schedule::{Mode, Task};
-use crate::serve::numbers::Queued;
+use crate::serve::numbers::{Queued, States};
 
 /// How it stands, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +30,16 @@ impl Tone {
 }
 
 /// The verdict in one line, what needs a person in front.
-pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, String) {
+pub fn verdict(situation: &Situation, overview: &Overview, now_ms: i64) -> (Tone, String) {
+    of_numbers(situation, &overview.queue, &overview.events, now_ms)
+}
+
+fn of_numbers(
+    situation: &Situation,
+    queue: &Queued,
+    events: &States,
+    now_ms: i64,
+) -> (Tone, String) {
     let mut said: Vec<(Tone, String)> = Vec::new();
     let mut say = |tone, text: String| said.push((tone, text));
     if let Some(who) = who(situation.inbox.waiting().iter().copied()) {
@@ -51,7 +59,11 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
             Health::Overdue => say(Tone::Bad, format!("The {} is overdue.", name(run.task))),
             Health::Problems => say(
                 Tone::Bad,
-                format!("The last {} left {} to you.", name(run.task), problems(run)),
+                format!(
+                    "The last {} left {} for you.",
+                    name(run.task),
+                    problems(run)
+                ),
             ),
             Health::Never | Health::Good => {}
         }
@@ -62,17 +74,24 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
     if let Some(text) = situation.runs.iter().find_map(reported) {
         say(Tone::Soft, text);
     }
-    let again = situation.inbox.failed(Class::Retryable);
-    if let Some(who) = who(again.into_iter()) {
-        let again = if who.0 == 1 {
-            "is tried again by itself"
-        } else {
-            "are tried again by themselves"
-        };
-        say(Tone::Soft, format!("{} {again}.", who.1));
+    let again = situation.inbox.failed(Next::Retry);
+    let retried = who(again.into_iter());
+    if let Some((_, who)) = &retried {
+        say(Tone::Soft, format!("Changes of {who} are retried."));
     }
-    match queue.waiting + queue.in_flight {
+    let second_looks = events.waiting.min(queue.postponed);
+    if second_looks > 0 {
+        let wait = wait(second_looks);
+        say(Tone::Soft, format!("{wait} for a second look."));
+    }
+    // Whose changes they are is said already where a failure is recorded.
+    let retries = queue.postponed - second_looks;
+    if retries > 0 && retried.is_none() {
+        say(Tone::Soft, format!("{} for a retry.", wait(retries)));
+    }
+    match queue.waiting - queue.postponed + queue.in_flight {
         0 => {}
+        some if situation.standing.is_paused() => say(Tone::Soft, format!("{}.", wait(some))),
         some => say(Tone::Soft, format!("{} on the way.", changes(some))),
     }
     said.sort_by_key(|(tone, _)| std::cmp::Reverse(*tone));
@@ -85,7 +104,7 @@ pub fn verdict(situation: &Situation, queue: &Queued, now_ms: i64) -> (Tone, Str
     if said.is_empty() {
         let text = match compared {
             true => "All in sync.",
-            false => "Nothing is open. Both sides have not been compared yet.",
+            false => "Nothing is open. The two sides have not been compared yet.",
         };
         return (tone, text.to_owned());
     }
@@ -159,6 +178,13 @@ fn changes(number: i64) -> String {
     }
 }
 
+fn wait(number: i64) -> String {
+    match number {
+        1 => "1 change waits".to_owned(),
+        _ => format!("{} changes wait", count(number)),
+    }
+}
+
 fn problems(run: &LastRun) -> String {
     match run
         .summary
@@ -182,7 +208,8 @@ pub fn name(task: Task) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::insight::Inbox;
+    use crate::failure::Class;
+    use crate::insight::{Inbox, SameCause};
 
     fn run(task: Task, health: Health) -> LastRun {
         LastRun {
@@ -194,7 +221,7 @@ mod tests {
     }
 
     fn said(situation: &Situation, queue: Queued) -> (Tone, String) {
-        verdict(situation, &queue, 3_600_000)
+        of_numbers(situation, &queue, &States::default(), 3_600_000)
     }
 
     #[test]
@@ -229,7 +256,47 @@ mod tests {
         assert_eq!(
             text,
             "2 people and 1 group wait for you. The catch-up is overdue. The last reconcile was stopped. \
-             Changes have been paused for 60 min. 1 change is on the way."
+             Changes have been paused for 60 min. 1 change waits."
+        );
+    }
+
+    #[test]
+    fn what_waits_for_its_time_is_not_on_the_way() {
+        let situation = Situation::default();
+        let queue = Queued {
+            waiting: 9,
+            postponed: 8,
+            ..Queued::default()
+        };
+        let of = |waiting| {
+            let events = States {
+                waiting,
+                ..States::default()
+            };
+            of_numbers(&situation, &queue, &events, 0).1
+        };
+        assert_eq!(of(0), "8 changes wait for a retry. 1 change is on the way.");
+        assert_eq!(
+            of(7),
+            "7 changes wait for a second look. 1 change waits for a retry. 1 change is on the way."
+        );
+        let failed = SameCause {
+            cause: "throttled".to_owned(),
+            error_class: Class::Retryable,
+            next: Next::Retry,
+            count: 8,
+            newest_at_ms: 0,
+            error: String::new(),
+            advice: None,
+            subjects: ["user#1", "user#2"].map(str::to_owned).into(),
+            ids: Vec::new(),
+        };
+        let mut situation = situation.clone();
+        situation.inbox.failures.push(failed);
+        let (_, text) = of_numbers(&situation, &queue, &States::default(), 0);
+        assert_eq!(
+            text,
+            "Changes of 2 people are retried. 1 change is on the way."
         );
     }
 

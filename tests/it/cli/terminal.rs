@@ -179,6 +179,38 @@ async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
     }
 }
 
+/// Texts are wrapped at their words. Only one word may be longer: an id, a name, or a command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_texts_fit_a_terminal_of_eighty_columns() {
+    let desk = Desk::new().await;
+    let name = "ada_of_the_integration_engineers_of_the_northern_region";
+    let ada = desk.assigned("ada", name);
+    let kim = desk.assigned("kim", "kim x");
+    desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &ada]).await.expect(0);
+    desk.on_file(&["push", &kim]).await.expect(1);
+    let explain = [format!("explain {ada}"), format!("explain {kim}")];
+    let explain = explain.each_ref().map(String::as_str);
+    for arguments in ["doctor", "plan", "history", explain[0], explain[1]] {
+        // Without the progress bar.
+        let arguments = format!("{arguments} 2>/dev/null");
+        let (_, shown) = Terminal::start(&desk, &arguments).ended();
+        let plain = without_colour(&shown).replace('\r', "");
+        assert!(plain.lines().count() > 5, "{shown}");
+        for line in plain.lines() {
+            let columns = line.chars().count();
+            let is_one_word = !line.trim_start().contains(' ') || line.contains("  `");
+            let is_name = line.ends_with(name);
+            let fits = columns <= 80 || is_one_word || is_name;
+            assert!(fits, "{columns}, {arguments}: {line:?}");
+        }
+    }
+    // In a pipe nothing is wrapped.
+    let piped = desk.on_file(&["explain", &kim]).await;
+    let longest = piped.out.lines().map(|line| line.chars().count()).max();
+    assert!(longest > Some(120), "{}", piped.out);
+}
+
 /// The plan that a question is about is no last word.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_is_asked_before_anything_is_said_to_be_over() {

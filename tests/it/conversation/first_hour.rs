@@ -27,10 +27,7 @@ fn actions(entries: &[AuditEntry]) -> Vec<&str> {
 }
 
 async fn held(world: &World) -> Vec<Record> {
-    let filter = Filter {
-        status: Some(Status::Held),
-        ..Filter::default()
-    };
+    let filter = Filter::with_status(Status::Held);
     world.table.ledger.records(&filter).await.unwrap()
 }
 

@@ -13,6 +13,7 @@ mod import_names;
 mod import_teams;
 mod limits;
 mod members_unread;
+mod partly;
 mod reconcile;
 mod runs;
 mod short_runs;

@@ -285,7 +285,7 @@ async fn ask_anypoint(world: &World) {
         phone_number: Some("+49 30 555-0100".to_owned()),
         enabled: Some(true),
     };
-    for changes in [everything, AccountChanges::enabled(false)] {
+    for changes in [everything, AccountChanges::disabled()] {
         anypoint
             .update_account(account, &changes, soon())
             .await

@@ -132,7 +132,7 @@ async fn a_browser_shows_states_failures_and_plots() {
         "{overview}"
     );
     assert!(
-        overview.contains("<b>1</b><span>failed, tried again</span>"),
+        overview.contains("<b>1</b><span>failed, retried</span>"),
         "{overview}"
     );
     assert!(overview.contains("What to do: "), "{overview}");
@@ -140,9 +140,9 @@ async fn a_browser_shows_states_failures_and_plots() {
         overview.contains("okta-anypoint replay ") && overview.contains("--data "),
         "{overview}"
     );
-    assert!(overview.contains("Tried again by itself in"), "{overview}");
+    assert!(overview.contains("Retried in"), "{overview}");
     assert!(
-        overview.contains("1 person waits for you. 1 person is tried again by itself."),
+        overview.contains("1 person waits for you. Changes of 1 person are retried."),
         "{overview}"
     );
     let order = ["wait", "Scheduled tasks", "Failures", "Over time"];
@@ -188,6 +188,8 @@ async fn a_browser_shows_states_failures_and_plots() {
 async fn nothing_gets_into_a_page_but_text() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
+    let empty = serve.get(&remotes, "/events").await.1;
+    assert!(empty.contains("No event has arrived yet."), "{empty}");
     let page = in_browser(
         "/events?subject=%22%3E%3Cscript%3Edocument.title%3D%27owned%27%3C/script%3E",
         &serve,
@@ -245,7 +247,18 @@ async fn it_only_reads_and_only_for_this_machine() {
             );
         }
     }
-    assert_eq!(serve.get(&remotes, "/nowhere").await.0, 404);
+    let missing = serve.get(&remotes, "/nowhere").await;
+    let refused = remotes
+        .http
+        .get(&serve.status)
+        .header("host", "evil.example");
+    let refused = refused.send().await.unwrap().text().await.unwrap();
+    assert_eq!(missing.0, 404);
+    for page in [&missing.1, &refused] {
+        assert!(page.contains("<meta name=\"viewport\""), "{page}");
+    }
+    // Another site's name learns nothing.
+    assert!(!refused.contains(".db"), "{refused}");
     assert_eq!(
         serve
             .get(&remotes, "/events?page=x&state=%27%3B--&subject=%27")
@@ -325,6 +338,8 @@ async fn a_subject_has_a_page_with_both_sides_and_its_history() {
     }
     let unknown = serve.get(&remotes, "/subject?id=user%2300uNOBODY").await;
     assert!(unknown.0 == 200 && unknown.1.contains("No event is recorded."));
+    let text = "Okta does not know this user, and nothing is linked.";
+    assert!(unknown.1.contains(text), "{}", unknown.1);
 }
 
 /// A page of another site can send a browser here, but it learns no name and has nobody called.

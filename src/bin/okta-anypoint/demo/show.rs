@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use okta_anypoint::counted::counted;
 use serde_json::{Value, json};
 
 use super::check::Played;
@@ -50,10 +51,7 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
     console.say(format!("{}{}", label("sent"), list(&played.sent)))?;
     for (subject, plan) in &played.planned {
         if plan.is_empty() {
-            console.say(format!(
-                "{}{subject}: nothing, both sides agree",
-                label("plan")
-            ))?;
+            console.say(format!("{}{subject}: in sync", label("plan")))?;
         }
         for planned in plan {
             console.say(format!(
@@ -112,9 +110,9 @@ fn anypoint(console: &Console, played: &Played, label: &str) -> Result<()> {
     };
     let mut lines = Vec::new();
     if played.changed.is_empty() && played.is_ok() && !played.accounts.is_empty() {
-        let (accounts, teams) = (played.accounts.len(), played.teams.len());
-        let text = format!("{label}as before ({accounts} accounts, {teams} teams)");
-        return console.say(text);
+        let accounts = counted(played.accounts.len(), "account", "accounts");
+        let teams = counted(played.teams.len(), "team", "teams");
+        return console.say(format!("{label}as before ({accounts}, {teams})"));
     }
     for (username, name, enabled) in &played.accounts {
         let state = if *enabled { "enabled" } else { "disabled" };

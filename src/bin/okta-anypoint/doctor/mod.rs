@@ -13,7 +13,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::{CallError, CallErrorKind, Listed};
 use okta_anypoint::settings::{
-    EngineSettings, HookSettings, Reader, ScheduleSettings, SettingsError,
+    EngineSettings, HookSettings, Needs, Reader, ScheduleSettings, SettingsError,
 };
 use okta_anypoint::wiring;
 use serde::Serialize;
@@ -24,6 +24,8 @@ use crate::table::{Args as TableArgs, clock, reader};
 
 /// A side that does not answer within this is out of reach.
 const TIME: Duration = Duration::from_secs(15);
+/// Where the text of a check begins.
+const MARGIN: usize = 11;
 
 /// Check settings, credentials, scopes, table, queue, event hook, open failures and the last run of each task.
 ///
@@ -159,7 +161,7 @@ impl Group {
 
 pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     let mut settings = Group::new("settings");
-    let mut reader = match reader(true).await {
+    let mut reader = match reader(Needs::BOTH).await {
         Ok(reader) => reader,
         Err(error) => {
             let failure = error.downcast::<Failure>()?;
@@ -241,9 +243,10 @@ fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
                 State::Failed => console.paint(Tone::Bad, "FAILED "),
                 State::NotChecked => console.paint(Tone::Quiet, "unknown"),
             };
-            console.say(format!("  {mark}  {}: {}", check.check, check.found))?;
+            let lead = format!("  {mark}  ");
+            console.say_behind(lead, MARGIN, format!("{}: {}", check.check, check.found))?;
             if let Some(fix) = &check.fix {
-                console.say(format!("           {fix}"))?;
+                console.say_wrapped(MARGIN, fix)?;
             }
         }
     }

@@ -18,9 +18,11 @@ pub async fn check(group: &mut Group, place: Option<&Place>, queue: Option<&str>
         Some(Place::DynamoDb(name)) => dynamodb(group, name).await,
     }
     match (queue, place) {
-        (None, _) | (_, Some(Place::File(_))) => {
-            group.ok("queue", "none: the program applies events itself");
-        }
+        (_, Some(Place::File(_))) => group.ok(
+            "queue",
+            "in the file; commands on it apply changes themselves",
+        ),
+        (None, _) => group.ok("queue", "none: the program applies events itself"),
         (Some(url), _) => sqs(group, url).await,
     }
 }

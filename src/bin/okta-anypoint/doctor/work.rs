@@ -2,8 +2,7 @@
 
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::counted::{counted, users_and_groups};
-use okta_anypoint::failure::Class;
-use okta_anypoint::insight::{Health, Inbox, LastRun, Standing, last_runs, usual_interval};
+use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::schedule::{Mode, Task};
 use okta_anypoint::wiring::Table;
@@ -27,8 +26,9 @@ pub async fn check(
         Ok(table) => table,
         Err(error) => return group.not_checked("open failures", error.to_string()),
     };
+    let dead = args.dead_letters().await.unwrap_or_default();
     // The inbox reads the whole table.
-    match tokio::time::timeout(TIME, Inbox::read(&*table.ledger)).await {
+    match tokio::time::timeout(TIME, Inbox::read(&*table.ledger, &dead)).await {
         Ok(Ok(inbox)) => open(group, &inbox, args),
         Ok(Err(failure)) => group.failure("open failures", &failure),
         Err(_) => group.not_checked("open failures", TOO_LARGE),
@@ -110,31 +110,40 @@ fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
 
 fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
     let option = args.option();
-    let causes = |class| {
-        let of_class = inbox
-            .failures
-            .iter()
-            .filter(move |same| same.error_class == class);
-        let words: Vec<String> = of_class
+    let causes = |next| {
+        let of_these = inbox.failures.iter().filter(move |same| same.next == next);
+        let words: Vec<String> = of_these
             .map(|same| format!("{} ({})", same.cause, same.count))
             .collect();
         words.join(", ")
     };
-    match inbox.failed(Class::Permanent).len() {
+    match inbox.failed(Next::Person).len() {
         0 => group.ok("open failures", "none"),
         some => group.wrong(
             "open failures",
-            format!("{}: {}", users_and_groups(some), causes(Class::Permanent)),
+            format!("{}: {}", users_and_groups(some), causes(Next::Person)),
             format!(
                 "Run `okta-anypoint events --failed{option}`: it says what to fix. Then replay or dismiss them."
             ),
         ),
     }
-    match inbox.failed(Class::Retryable).len() {
+    match inbox.failed(Next::DeadLetter).len() {
+        0 => {}
+        some => group.wrong(
+            "dead letters",
+            format!(
+                "{}, retried as often as allowed: {}",
+                users_and_groups(some),
+                causes(Next::DeadLetter)
+            ),
+            format!("When the cause is fixed, run `okta-anypoint replay --failed{option}`."),
+        ),
+    }
+    match inbox.failed(Next::Retry).len() {
         0 => {}
         some => group.ok(
             "failures that are retried",
-            format!("{}: {}", users_and_groups(some), causes(Class::Retryable)),
+            format!("{}: {}", users_and_groups(some), causes(Next::Retry)),
         ),
     }
     match inbox.held.len() {

@@ -164,10 +164,7 @@ impl Rig {
 
     /// What the brake holds, what was held first in front.
     pub(super) async fn held(&self) -> Vec<Record> {
-        let filter = Filter {
-            status: Some(Status::Held),
-            ..Filter::default()
-        };
+        let filter = Filter::with_status(Status::Held);
         let mut held = self.world.table.ledger.records(&filter).await.unwrap();
         held.sort_by_key(|record| record.updated_at_ms);
         held
