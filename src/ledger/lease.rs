@@ -29,6 +29,7 @@ pub struct Lease {
     owner: String,
     memo: Option<String>,
     took_over: bool,
+    last_held_ms: Option<i64>,
     clock: Arc<dyn Clock>,
     end: Mutex<End>,
 }
@@ -56,6 +57,7 @@ pub enum Leased {
 pub(super) struct Found {
     pub(super) memo: Option<String>,
     pub(super) took_over: bool,
+    pub(super) last_held_ms: Option<i64>,
 }
 
 impl Lease {
@@ -73,6 +75,7 @@ impl Lease {
             owner,
             memo: found.memo,
             took_over: found.took_over,
+            last_held_ms: found.last_held_ms,
             clock,
             end: Mutex::new(end),
         }
@@ -86,6 +89,11 @@ impl Lease {
     /// Whether the owner before never gave it back: what it did must be verified.
     pub fn took_over(&self) -> bool {
         self.took_over
+    }
+
+    /// When the owner before took it or gave it back, in milliseconds since the epoch.
+    pub fn last_held_ms(&self) -> Option<i64> {
+        self.last_held_ms
     }
 
     /// What the owner before left to be known.

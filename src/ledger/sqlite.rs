@@ -321,20 +321,21 @@ fn take(
         "DELETE FROM leases WHERE expires_at <= ?1 AND subject <> ?2",
         (now.s, subject),
     )?;
-    let before: Option<(Option<i64>, Option<String>)> = connection
+    let before: Option<(Option<i64>, Option<String>, Option<i64>)> = connection
         .query_row(
-            "SELECT owner, lease_until_ms, memo, expires_at FROM leases WHERE subject = ?1",
+            "SELECT owner, lease_until_ms, memo, expires_at, updated_at_ms FROM leases WHERE subject = ?1",
             [subject],
             |row| {
                 let owner: Option<String> = row.get(0)?;
                 let until_ms: Option<i64> = row.get(1)?;
                 let memo: Option<String> = row.get(2)?;
                 let lasts = row.get::<_, i64>(3)? > now.s;
-                Ok((owner.and(until_ms), memo.filter(|_| lasts)))
+                let updated_at_ms: Option<i64> = row.get(4)?;
+                Ok((owner.and(until_ms), memo.filter(|_| lasts), updated_at_ms))
             },
         )
         .optional()?;
-    let (held_until, memo) = before.unwrap_or_default();
+    let (held_until, memo, last_held_ms) = before.unwrap_or_default();
     if let Some(held) = held_until.filter(|held| *held > now.ms) {
         let cut = held.min(later(now.ms, MAX_LEASE));
         if cut < held {
@@ -361,6 +362,7 @@ fn take(
     Ok(Ok(Found {
         memo,
         took_over: held_until.is_some(),
+        last_held_ms,
     }))
 }
 

@@ -132,8 +132,23 @@ impl Okta {
         answer.map(|answer| answer.json(call)).transpose()
     }
 
-    /// Reads a list to its last page, following `rel="next"`. A page that is answered 5xx again and again
-    /// is asked for with half the `limit`.
+    /// Asks for the page at the call's address. A page that is answered 5xx again and again is asked for with half
+    /// the `limit`; the call then has the address that was answered.
+    pub(super) async fn send_for_page(
+        &self,
+        call: &mut Call,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
+        while let Some(smaller) = halved(&call.url) {
+            match self.send(&call.clone().twice(), deadline).await {
+                Err(error) if error.is_server_fault() => call.url = smaller,
+                answer => return answer,
+            }
+        }
+        self.send(call, deadline).await
+    }
+
+    /// Reads a list to its last page, following `rel="next"`.
     pub(super) async fn read_list<T: Entry>(
         &self,
         first: Call,
@@ -154,18 +169,7 @@ impl Okta {
         let mut seen = HashSet::from([place_of(&first.url)]);
         let mut call = first.clone();
         loop {
-            let smaller = halved(&call.url);
-            let asked = match &smaller {
-                Some(_) => call.clone().twice(),
-                None => call.clone(),
-            };
-            let answer = match (self.send(&asked, deadline).await, smaller) {
-                (Err(error), Some(smaller)) if error.is_server_fault() => {
-                    call.url = smaller;
-                    continue;
-                }
-                (answer, _) => answer?,
-            };
+            let answer = self.send_for_page(&mut call, deadline).await?;
             let mut page = Page::read(&answer.body).map_err(|error| call.unreadable(&error))?;
             page.for_each(&change);
             let is_full = Some(page.len()) == limit_of(&call.url);

@@ -1,12 +1,13 @@
 //! The System Log. Source: Okta, "System Log query".
 
 use http::Method;
+use http::header::DATE;
 use serde_json::value::RawValue;
 use url::Url;
 
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, CallErrorKind};
+use crate::http::{CallError, CallErrorKind, parse_http_date};
 
 const LOG: &str = "/api/v1/logs";
 
@@ -17,6 +18,8 @@ pub struct LogPage {
     pub events: Vec<Box<RawValue>>,
     /// Where the next page is; in polling mode there always is one.
     pub next: Option<Url>,
+    /// Okta's own time when it answered, in milliseconds since the epoch.
+    pub answered_ms: Option<i64>,
 }
 
 impl Okta {
@@ -50,7 +53,7 @@ impl Okta {
         self.owns(url) && url.path() == LOG
     }
 
-    /// Reads the page at `url`, which came from an earlier page.
+    /// Reads the page at `url`, which came from an earlier page; a shorter one if Okta cannot answer it whole.
     pub async fn log_page(&self, url: &Url, deadline: Deadline) -> Result<LogPage, CallError> {
         let mut call = self.call("read the System Log", Method::GET, LOG, &[]);
         if !self.owns(url) {
@@ -58,9 +61,14 @@ impl Okta {
             return Err(call.error(CallErrorKind::Unreadable(what)));
         }
         call.url = url.clone();
-        let answer = self.send(&call, deadline).await?;
+        let answer = self.send_for_page(&mut call, deadline).await?;
         let events = answer.json(&call)?;
         let next = self.next_page(&call, &answer.headers)?;
-        Ok(LogPage { events, next })
+        let date = answer.headers.get(DATE).and_then(|at| at.to_str().ok());
+        Ok(LogPage {
+            events,
+            next,
+            answered_ms: date.and_then(parse_http_date).map(|at_s| at_s * 1000),
+        })
     }
 }

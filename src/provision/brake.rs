@@ -8,9 +8,12 @@
 //! What is beyond the limit is *held*: its record says so, and its message is acknowledged. Each later event of the
 //! subject looks afresh, and so does an operator's approval. Time alone releases nothing.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::ports::Ports;
+use crate::clock::later;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::store::{Documents, overwrite, read};
@@ -44,9 +47,42 @@ struct LinkedUsers {
     count: usize,
 }
 
+/// The longest that the brake may be lifted.
+pub const MAX_LIFT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far apart the clocks of two machines may be.
+const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Lifted {
+    /// Since when. Earlier builds noted only the end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    since_ms: Option<i64>,
     until_ms: i64,
+}
+
+impl Lifted {
+    /// Whether a clock noted this that was ahead: its end would come much later than it was given for.
+    fn is_from_ahead(&self, now_ms: i64) -> bool {
+        let latest_ms = later(now_ms, MAX_SKEW);
+        self.since_ms.is_some_and(|since_ms| latest_ms < since_ms)
+    }
+
+    fn counts_at(&self, now_ms: i64) -> bool {
+        now_ms < self.until_ms && !self.is_from_ahead(now_ms)
+    }
+
+    /// It must not count again when its time has come.
+    async fn end_if_from_ahead(
+        &self,
+        documents: &dyn Documents,
+        now_ms: i64,
+    ) -> Result<(), Failure> {
+        if !self.is_from_ahead(now_ms) {
+            return Ok(());
+        }
+        tracing::warn!("the brake was lifted under a clock that was ahead; it holds again");
+        end_lifted_brake(documents).await
+    }
 }
 
 impl Brake {
@@ -65,13 +101,15 @@ impl Brake {
         }
         let now_ms = ports.clock.now_ms();
         let documents = &*ports.documents;
-        let (linked, off_until) = futures_util::future::try_join(
+        let (linked, lifted) = futures_util::future::try_join(
             read::<LinkedUsers>(documents, LINKED_USERS),
-            brake_off_until(documents, now_ms),
+            read::<Lifted>(documents, LIFTED),
         )
         .await?;
-        if off_until.is_some() {
-            return Ok(None);
+        match lifted {
+            Some(lifted) if lifted.counts_at(now_ms) => return Ok(None),
+            Some(lifted) => lifted.end_if_from_ahead(documents, now_ms).await?,
+            None => {}
         }
         let linked = match linked {
             Some(linked) => linked.count,
@@ -104,12 +142,21 @@ pub async fn note_linked_users(documents: &dyn Documents, count: usize) -> Resul
     overwrite(documents, LINKED_USERS, &LinkedUsers { count }).await
 }
 
-/// Lets everything pass until `until_ms` (milliseconds since the epoch).
+/// Lets everything pass from now on for this long; gives until when, in milliseconds since the epoch.
 ///
 /// # Errors
 /// When the table fails.
-pub async fn lift_brake(documents: &dyn Documents, until_ms: i64) -> Result<(), Failure> {
-    overwrite(documents, LIFTED, &Lifted { until_ms }).await
+pub async fn lift_brake(
+    documents: &dyn Documents,
+    now_ms: i64,
+    time: Duration,
+) -> Result<i64, Failure> {
+    let lifted = Lifted {
+        since_ms: Some(now_ms),
+        until_ms: later(now_ms, time),
+    };
+    overwrite(documents, LIFTED, &lifted).await?;
+    Ok(lifted.until_ms)
 }
 
 /// Lets the brake hold again, before the time is over for which it was lifted.
@@ -117,7 +164,22 @@ pub async fn lift_brake(documents: &dyn Documents, until_ms: i64) -> Result<(), 
 /// # Errors
 /// When the table fails.
 pub async fn end_lifted_brake(documents: &dyn Documents) -> Result<(), Failure> {
-    lift_brake(documents, 0).await
+    let ended = Lifted {
+        since_ms: None,
+        until_ms: 0,
+    };
+    overwrite(documents, LIFTED, &ended).await
+}
+
+/// Ends the lift that a clock noted which was ahead.
+pub(crate) async fn end_lift_from_ahead(
+    documents: &dyn Documents,
+    now_ms: i64,
+) -> Result<(), Failure> {
+    match read::<Lifted>(documents, LIFTED).await? {
+        Some(lifted) => lifted.end_if_from_ahead(documents, now_ms).await,
+        None => Ok(()),
+    }
 }
 
 /// Until when everything passes, in milliseconds since the epoch; `None`: the brake holds.
@@ -129,8 +191,8 @@ pub async fn brake_off_until(
     now_ms: i64,
 ) -> Result<Option<i64>, Failure> {
     let lifted: Option<Lifted> = read(documents, LIFTED).await?;
-    let until_ms = lifted.map(|lifted| lifted.until_ms);
-    Ok(until_ms.filter(|until_ms| now_ms < *until_ms))
+    let lifted = lifted.filter(|lifted| lifted.counts_at(now_ms));
+    Ok(lifted.map(|lifted| lifted.until_ms))
 }
 
 /// What the last reconcile that only reported had counted.

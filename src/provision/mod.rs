@@ -33,7 +33,10 @@ mod user;
 mod wanted;
 
 pub use attributes::{Attributes, Place, Taken, Target, unread_attributes};
-pub use brake::{Brake, Held, brake_off_until, end_lifted_brake, lift_brake, note_linked_users};
+pub(crate) use brake::end_lift_from_ahead;
+pub use brake::{
+    Brake, Held, MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake, note_linked_users,
+};
 pub use evidence::{
     Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,
 };

@@ -160,6 +160,9 @@ fn no_username(app_user: &AppUser) -> Failure {
 pub enum MemberWanted {
     /// Nothing: no account is wanted.
     No,
+    /// The user lost the assignment, and has this account. Their own look ends the membership with the account: it
+    /// knows the evidence, and the brake counts it.
+    Unassigned(AccountId),
     /// This account is a member.
     Account(AccountId),
     /// The account that is wanted is not there yet: the user is looked at next. Until then the
@@ -176,6 +179,9 @@ impl MemberWanted {
     pub fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
         let linked = link.map(|link| link.anypoint_id.clone());
         match wanted {
+            Ok(Wanted::Nothing(Unwanted::NotAssigned | Unwanted::AssignmentEnded)) => {
+                linked.map_or(Self::No, Self::Unassigned)
+            }
             Ok(Wanted::Nothing(_)) => Self::No,
             // An excluded member is neither put in nor taken out.
             Err(_) | Ok(Wanted::Excluded) => Self::Stuck(linked),

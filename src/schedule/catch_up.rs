@@ -9,7 +9,12 @@
 //!      next is empty: begin a pass at newest_ms − 5 minutes
 //!   each page: events → queue, then cursor := { newest time seen, link to the next page }
 //!   empty page: the pass is over, cursor := { newest time seen, no link }
+//!   a page or link that was there before: an error, cursor := { newest time seen, no link }
 //! ```
+//!
+//! An empty page may be wrong. While the log is quiet the cursor follows the clock, but only to where the run before
+//! found the log quiet as well: it takes two runs, not one answer, to leave a part of the log behind. A cursor that is
+//! ahead of the clock is as good as none.
 //!
 //! An event that Okta writes down up to five minutes late is behind the links of a running pass, or
 //! within the overlap of the next one. A page that could not be read or queued does not move the
@@ -21,6 +26,8 @@
 //! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -47,7 +54,7 @@ const OVERLAP_MS: i64 = 5 * 60 * 1000;
 const FIRST_RUN_MS: i64 = 24 * 60 * 60 * 1000;
 /// Okta keeps the log for 90 days.
 const OLDEST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
-/// While the log is quiet the cursor follows our clock at this distance, so that a wrong clock does
+/// While the log is quiet the cursor follows the clock at this distance, so that a wrong clock does
 /// not hide events and no run has to search weeks of log.
 const QUIET_MS: i64 = 60 * 60 * 1000;
 /// A page is not begun with less than this left: its events have to be sent as well.
@@ -62,10 +69,72 @@ struct Cursor {
     /// Where the pass goes on, if it was not finished.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     next: Option<String>,
+    /// Up to where the last pass, which brought nothing newer, found the log quiet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    quiet_ms: Option<i64>,
     /// Changes of pages behind the cursor that are not done yet. Only without a queue, which keeps them
     /// otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     open: Vec<Change>,
+}
+
+impl Cursor {
+    /// The cursor of a first run.
+    fn at_first(started_ms: i64) -> Self {
+        Self {
+            newest_ms: started_ms - FIRST_RUN_MS + OVERLAP_MS,
+            next: None,
+            quiet_ms: None,
+            open: Vec::new(),
+        }
+    }
+
+    /// This cursor, if the clock has come to it. A clock that was ahead moved any other one. Nobody knows what passed
+    /// unread meanwhile, so that it counts as lost, but for the changes beside it.
+    fn reached_by(self, started_ms: i64) -> Self {
+        if self.newest_ms <= started_ms {
+            return self;
+        }
+        tracing::warn!("the System Log's cursor is ahead of the clock; the last day is read again");
+        Self {
+            open: self.open,
+            ..Self::at_first(started_ms)
+        }
+    }
+
+    /// An event that was published then is durable.
+    fn reach(&mut self, published_ms: i64) {
+        if published_ms > self.newest_ms {
+            self.newest_ms = published_ms;
+            self.quiet_ms = None;
+        }
+    }
+
+    /// The pass is over, and the log quiet up to `quiet_ms`: as far as two passes agree, the cursor follows.
+    fn end_pass(&mut self, quiet_ms: i64) {
+        self.next = None;
+        if let Some(before_ms) = self.quiet_ms.replace(quiet_ms) {
+            self.newest_ms = self.newest_ms.max(before_ms.min(quiet_ms));
+        }
+    }
+}
+
+/// What a run has met: links, and what was on the pages, which may come under another link.
+#[derive(Default)]
+struct Met(HashSet<u64>);
+
+impl Met {
+    /// Whether this is new.
+    fn is_new(&mut self, met: impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        met.hash(&mut hasher);
+        self.0.insert(hasher.finish())
+    }
+
+    fn is_new_page(&mut self, page: &LogPage) -> bool {
+        let texts: Vec<&str> = page.events.iter().map(|event| event.get()).collect();
+        self.is_new(texts)
+    }
 }
 
 impl Scheduler {
@@ -79,20 +148,24 @@ impl Scheduler {
         let mut version = found.as_ref().map_or(0, |found| found.version);
         // A cursor that cannot be read counts as lost.
         let mut cursor = found
-            .and_then(|found| serde_json::from_str(&found.json).ok())
-            .unwrap_or(Cursor {
-                newest_ms: started_ms - FIRST_RUN_MS + OVERLAP_MS,
-                next: None,
-                open: Vec::new(),
-            });
+            .and_then(|found| serde_json::from_str::<Cursor>(&found.json).ok())
+            .unwrap_or_else(|| Cursor::at_first(started_ms))
+            .reached_by(started_ms);
         let kept = std::mem::take(&mut cursor.open);
         cursor.open = self.send_again(kept, deadline, summary).await?;
+        let mut met = Met::default();
+        if let Some(next) = &cursor.next {
+            met.is_new(next.as_str());
+        }
         let mut page = self.first_page(&cursor, started_ms, deadline).await?;
         summary.set("events", 0);
         loop {
             self.progress("reading the System Log", summary.count("events"), None);
             if page.events.is_empty() {
                 break;
+            }
+            if !met.is_new_page(&page) {
+                return Err(self.circle(cursor, version, summary.mode).await);
             }
             summary.add("pages", 1);
             summary.add("events", page.events.len());
@@ -105,19 +178,15 @@ impl Scheduler {
             }
             let times = Times::of(&page.events);
             if let Some(newest) = times.newest_ms {
-                let newest = newest.min(self.clock().now_ms());
-                cursor.newest_ms = cursor.newest_ms.max(newest);
+                cursor.reach(newest.min(self.clock().now_ms()));
             }
             // A page of events that are all younger than this run: the rest is the next run's.
             let caught_up = times.oldest_ms.is_some_and(|oldest| oldest > started_ms);
-            let Some(next) = page.next.filter(|_| !caught_up) else {
+            let Some(next) = page.next.clone().filter(|_| !caught_up) else {
                 break;
             };
-            if cursor.next.as_deref() == Some(next.as_str()) {
-                return Err(Failure::retryable(
-                    Side::Okta,
-                    "the System Log's next page is the page itself",
-                ));
+            if !met.is_new(next.as_str()) {
+                return Err(self.circle(cursor, version, summary.mode).await);
             }
             cursor.next = Some(next.to_string());
             self.move_cursor(&cursor, &mut version, summary.mode)
@@ -128,9 +197,25 @@ impl Scheduler {
             }
             page = self.log.log_page(&next, deadline).await?;
         }
-        cursor.next = None;
-        cursor.newest_ms = cursor.newest_ms.max(self.clock().now_ms() - QUIET_MS);
+        // Of two clocks the earlier one leaves less behind.
+        let now_ms = self.clock().now_ms();
+        let now_ms = page.answered_ms.map_or(now_ms, |okta| okta.min(now_ms));
+        cursor.end_pass(now_ms - QUIET_MS);
         self.move_cursor(&cursor, &mut version, summary.mode).await
+    }
+
+    /// The end of a run whose pages come again. The next one begins a pass, outside the circle.
+    async fn circle(&self, mut cursor: Cursor, mut version: u64, mode: Mode) -> Failure {
+        cursor.next = None;
+        match self.move_cursor(&cursor, &mut version, mode).await {
+            Ok(()) => Failure::retryable(
+                Side::Okta,
+                "the System Log leads to a page that was there before; the next run begins anew at the newest \
+                 event that was read",
+            )
+            .because(Cause::Unreadable),
+            Err(failure) => failure,
+        }
     }
 
     async fn first_page(

@@ -94,8 +94,8 @@ impl Reader<'static> {
 
 /// The token if there is one; else all three parts of the service app.
 pub(crate) fn okta_credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
-    if let Some(token) = reader.optional_secret("OKTA_API_TOKEN") {
-        return Some(Credentials::ApiToken(token));
+    if reader.optional("OKTA_API_TOKEN").is_some() {
+        return reader.secret("OKTA_API_TOKEN").map(Credentials::ApiToken);
     }
     let names = ["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"];
     if names.iter().all(|name| reader.optional(name).is_none()) {

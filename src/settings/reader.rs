@@ -94,14 +94,17 @@ impl<'a> Reader<'a> {
             .filter(|value| !value.is_empty())
     }
 
-    /// A secret that may be unset.
-    pub fn optional_secret(&self, name: &str) -> Option<SecretString> {
-        self.optional(name).map(SecretString::from)
-    }
-
-    /// A secret that must be set.
+    /// A secret that must be set, and that a header or a form can carry: pasted with a line break inside, it would
+    /// only be refused.
     pub fn secret(&mut self, name: &str) -> Option<SecretString> {
-        self.text(name, "a secret").map(SecretString::from)
+        self.with(
+            name,
+            "a secret without line breaks or other control characters",
+            |text| {
+                let is_plain = !text.contains(char::is_control);
+                is_plain.then(|| SecretString::from(text))
+            },
+        )
     }
 
     /// Text that must be set.

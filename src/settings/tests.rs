@@ -66,6 +66,32 @@ fn one_message_names_every_variable_at_fault_and_no_value() {
     assert!(!message.contains("secret-"), "{message}");
 }
 
+/// The service would only say that it refuses them.
+#[test]
+fn a_secret_with_a_control_character_inside_is_malformed() {
+    for name in ["OKTA_API_TOKEN", "ANYPOINT_CLIENT_SECRET"] {
+        for value in [
+            "planted\nvalue",
+            "planted\rvalue",
+            "planted\tvalue",
+            "planted\u{7f}value",
+        ] {
+            let mut variables = complete();
+            variables.insert(name, value);
+            let message = read(&variables, EngineSettings::read)
+                .unwrap_err()
+                .to_string();
+            let expected = format!("{name} is malformed: expected a secret without line breaks");
+            assert!(message.contains(&expected), "{message}");
+            assert!(!message.contains("planted"), "{message}");
+        }
+        // What is around it is no part of it.
+        let mut variables = complete();
+        variables.insert(name, " planted-value\r\n");
+        read(&variables, EngineSettings::read).unwrap();
+    }
+}
+
 #[test]
 fn secrets_do_not_show_in_debug() {
     let engine = read(&complete(), EngineSettings::read).unwrap();

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ArgGroup;
-use okta_anypoint::clock::{later, rfc3339};
+use okta_anypoint::clock::rfc3339;
 use okta_anypoint::insight::would_do;
 use okta_anypoint::ledger::{Filter, Ledger, Reason, Record, Status};
-use okta_anypoint::provision::{brake_off_until, end_lifted_brake, lift_brake};
+use okta_anypoint::provision::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
 use serde_json::json;
 
 use crate::console::{Console, Tone, Usage, Verdict};
@@ -59,14 +59,23 @@ pub struct ApproveArgs {
     /// All of them.
     #[arg(long)]
     all: bool,
-    /// Also let everything pass from now on, for this long: 90s, 30m, 12h.
-    #[arg(long = "for", value_name = "TIME", requires = "all", value_parser = duration)]
+    /// Also let everything pass from now on, for this long: 90s, 30m, 12h. At most 24h.
+    #[arg(long = "for", value_name = "TIME", requires = "all", value_parser = lift)]
     lift: Option<Duration>,
     /// Approve nothing, and end `--all --for` now: the brake holds again.
     #[arg(long, conflicts_with_all = ["names", "count", "all", "lift"])]
     end: bool,
     #[command(flatten)]
     table: table::Args,
+}
+
+/// For how long the brake may be lifted.
+fn lift(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() || time > MAX_LIFT {
+        return Err("expected a time from 1s to 24h".to_owned());
+    }
+    Ok(time)
 }
 
 /// The newest held record of each subject, those that were held first in front.
@@ -165,8 +174,8 @@ pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
     records.truncate(args.count.unwrap_or(usize::MAX));
     if let Some(time) = args.lift {
         operator.refuse_while_paused().await?;
-        let until_ms = later(operator.clock.now_ms(), time);
-        lift_brake(&*operator.ports.documents, until_ms).await?;
+        let now_ms = operator.clock.now_ms();
+        let until_ms = lift_brake(&*operator.ports.documents, now_ms, time).await?;
         console.say(format!(
             "the brake is off until {}. To end that earlier: okta-anypoint approve --end{}",
             rfc3339(until_ms),

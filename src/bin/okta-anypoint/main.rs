@@ -28,10 +28,12 @@ mod simulate;
 mod stop;
 mod table;
 
+use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use okta_anypoint::telemetry::start_logging_for_people;
 
 use console::{Console, Verdict, misused, report};
@@ -99,7 +101,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = without_empty_variables(Cli::command())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -123,6 +128,19 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(run(cli.command, &console));
     report(outcome, &console)
+}
+
+/// An empty variable counts as unset, for options as for settings.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| {
+            let value = argument.get_env().and_then(env::var_os);
+            match value.is_some_and(|value| value.to_string_lossy().trim().is_empty()) {
+                true => argument.env(Resettable::Reset),
+                false => argument,
+            }
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {

@@ -150,7 +150,11 @@ impl Ledger for DynamoDbLedger {
                 (before, held)
             }
             // The first answer was lost, this is the repetition.
-            Updated::Refused(item) if string(&item, "owner") == Some(&owner) => (item, false),
+            Updated::Refused(mut item) if string(&item, "owner") == Some(&owner) => {
+                // That is our own time.
+                item.remove("updated_at_ms");
+                (item, false)
+            }
             Updated::Refused(item) => {
                 return Ok(Leased::Busy {
                     until_ms: integer(&item, "lease_until_ms").unwrap_or(now.ms),
@@ -161,7 +165,12 @@ impl Ledger for DynamoDbLedger {
         let before = string(&item, "memo");
         let memo = before.filter(|_| lasts).map(str::to_owned);
         let is_outdated = before.is_some() && memo.is_none();
-        let found = Found { memo, took_over };
+        let last_held_ms = integer(&item, "updated_at_ms");
+        let found = Found {
+            memo,
+            took_over,
+            last_held_ms,
+        };
         let clock = self.times.clock();
         let lease = Lease::new(subject, owner, found, now.ms, time, clock);
         if is_outdated {

@@ -19,7 +19,7 @@ use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{EnsuredTeam, Past};
+use crate::provision::team::{EnsuredTeam, NamedBy, Past};
 use crate::provision::user::contradiction;
 use crate::store::Tenure;
 
@@ -149,7 +149,7 @@ impl Work<'_> {
     ) -> Result<EnsuredTeam, Failure> {
         let look = self.look;
         let ensured = look
-            .ensure_team(group, name, self.lease, self.progress)
+            .ensure_team(group, name, NamedBy::Owner, self.lease, self.progress)
             .await?;
         for next in &ensured.moved {
             self.progress
@@ -387,14 +387,26 @@ impl Work<'_> {
         let added: HashSet<&AccountId> = plan.add.iter().collect();
         let mut users = Vec::new();
         let mut wrong = HashSet::new();
+        let mut former = Vec::new();
         for account in &written {
             let Some(owner) = owners.get(account) else {
                 continue;
             };
             if added.contains(account) && owner.tenure == Tenure::Former {
                 wrong.insert(owner.okta_user.clone());
+                former.push(account.clone());
             }
             users.push((owner.okta_user.clone(), added.contains(account)));
+        }
+        // Their users got another account meanwhile, and look at that alone from now on.
+        if let Some(team) = plan.team.as_ref().filter(|_| !former.is_empty()) {
+            let anypoint = self.anypoint()?;
+            let what = Applied::on(action::REMOVE_MEMBERS, team).about(&former);
+            self.progress.begin(what);
+            let removed = anypoint
+                .remove_members(team, &former, self.look.deadline)
+                .await;
+            self.progress.settle(removed)?;
         }
         let ids: Vec<OktaUserId> = users.iter().map(|(user, _)| user.clone()).collect();
         let inside = if ids.len() <= VERIFIED_ONE_BY_ONE {

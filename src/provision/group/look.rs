@@ -405,6 +405,37 @@ impl Look<'_> {
         Ok(found)
     }
 
+    /// The present display name of a group, if it becomes a team.
+    pub(in crate::provision) async fn name_if_pushed(
+        &self,
+        group: &OktaGroupId,
+    ) -> Result<Option<String>, Failure> {
+        let (ports, deadline) = (self.ports, self.deadline);
+        let Some(found) = ports.okta.group(group, deadline).await? else {
+            return Ok(None);
+        };
+        let is_pushed = match ports.policy.groups.selects(&found) {
+            _ if ports.policy.excluded.group(&found) => false,
+            Selected::Yes => true,
+            Selected::No => false,
+            Selected::IfAssigned => ports.okta.is_app_group(&ports.app, group, deadline).await?,
+        };
+        Ok(is_pushed.then(|| found.name().to_owned()))
+    }
+
+    /// Whether a user is in a group that becomes a team, as Okta says now.
+    pub(in crate::provision) async fn belongs(
+        &self,
+        user: &OktaUserId,
+        group: &OktaGroupId,
+    ) -> Result<bool, Failure> {
+        if self.name_if_pushed(group).await?.is_none() {
+            return Ok(false);
+        }
+        let inside = self.in_group(group, std::slice::from_ref(user)).await?;
+        Ok(inside.contains(user))
+    }
+
     /// The users of these who are in the group, by their own groups.
     pub(super) async fn in_group(
         &self,

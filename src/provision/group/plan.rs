@@ -1,6 +1,6 @@
 //! The planner for groups: a pure function of what was seen and of the evidence.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
@@ -28,6 +28,8 @@ pub struct WantedMembers {
     pub accounts: Vec<AccountId>,
     /// Accounts that stay if they are members, until their users have another one.
     pub kept: Vec<AccountId>,
+    /// The accounts of members that lost their assignment: they stay until their user's own look.
+    pub unassigned: HashMap<AccountId, OktaUserId>,
     /// Members that are wanted and have no account of their own yet.
     pub later: Vec<OktaUserId>,
     /// Members of the group of whom no account is wanted, because Okta says so.
@@ -42,6 +44,9 @@ impl WantedMembers {
         self.listed.insert(user.clone());
         match wanted {
             MemberWanted::No => {}
+            MemberWanted::Unassigned(account) => {
+                self.unassigned.insert(account, user.clone());
+            }
             MemberWanted::Account(account) => self.accounts.push(account),
             MemberWanted::Stuck(old) => self.kept.extend(old),
             MemberWanted::Later(old) => {
@@ -195,7 +200,11 @@ impl GroupPlan {
         reads: Reads,
         evidence: &Evidence,
     ) {
-        let stay: HashSet<&AccountId> = wanted.accounts.iter().chain(&wanted.kept).collect();
+        let kept = wanted.kept.iter().chain(wanted.unassigned.keys());
+        let stay: HashSet<&AccountId> = wanted.accounts.iter().chain(kept).collect();
+        let members = found.iter().filter(|found| found.can_end());
+        let unassigned = members.filter_map(|found| wanted.unassigned.get(&found.account));
+        self.later.extend(unassigned.cloned());
         let is_sure = |found: &&MemberFound| reads == Reads::Present || !found.plain;
         let present: HashSet<&AccountId> = found
             .iter()

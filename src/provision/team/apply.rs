@@ -2,7 +2,7 @@
 
 use super::names::Settled;
 use super::plan::{TeamPlan, name_taken, two_groups};
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
 use crate::provision::provisioner::{Look, Progress};
@@ -21,6 +21,15 @@ pub(in crate::provision) struct EnsuredTeam {
     pub(in crate::provision) moved: Vec<OktaGroupId>,
     /// Whose team it was until now.
     pub(in crate::provision) past: Past,
+}
+
+/// How far the name that a group is given can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::provision) enum NamedBy {
+    /// The group was read under its lease.
+    Owner,
+    /// A look without that lease saw it, which began then, in milliseconds since the epoch.
+    LookAt(i64),
 }
 
 /// Whose a team was when a run came to it.
@@ -42,18 +51,36 @@ impl Look<'_> {
         &self,
         group: &OktaGroupId,
         group_name: &str,
+        named_by: NamedBy,
         lease: &Lease,
         progress: &mut Progress,
     ) -> Result<EnsuredTeam, Failure> {
         let ports = self.ports;
+        let mut group_name = group_name.to_owned();
+        let mut is_current = match named_by {
+            NamedBy::Owner => true,
+            NamedBy::LookAt(at_ms) => lease.last_held_ms().is_none_or(|held_ms| held_ms < at_ms),
+        };
         // Before anything is read: a name that cannot be had fails at once.
-        ports.policy.team_names.apply(group_name)?;
+        ports.policy.team_names.apply(&group_name)?;
         let mut moved = Vec::new();
         let mut past = Past::OfNoOther;
         // A team that this run asked for is this program's, also if the answer was lost.
         let mut asked_for = false;
         for _ in 0..MAX_ROUNDS {
-            let (plan, link, name) = self.team(group, group_name).await?;
+            let (plan, link, name) = self.team(group, &group_name).await?;
+            if let (TeamPlan::Keep(_), Some(link)) = (&plan, &link)
+                && link.team_name == name
+            {
+                let link = link.clone();
+                return Ok(EnsuredTeam { link, moved, past });
+            }
+            if !is_current {
+                // The group was worked on since the look: what is done now follows its present state.
+                group_name = self.name_if_pushed(group).await?.ok_or_else(overtaken)?;
+                is_current = true;
+                continue;
+            }
             progress.because_of(plan.step(&name, link.as_ref()).as_slice());
             let kept = link.as_ref().map_or(Origin::Adopted, |link| link.origin);
             let adopted = if asked_for {
@@ -62,13 +89,7 @@ impl Look<'_> {
                 Origin::Adopted
             };
             let (team_id, origin, done) = match plan {
-                TeamPlan::Keep(team) => match &link {
-                    Some(link) if link.team_name == name => {
-                        let link = link.clone();
-                        return Ok(EnsuredTeam { link, moved, past });
-                    }
-                    _ => (team, kept, Some(action::LINK_TEAM)),
-                },
+                TeamPlan::Keep(team) => (team, kept, Some(action::LINK_TEAM)),
                 TeamPlan::Rename(team) => {
                     if !self.rename(&team, &name, lease, progress).await? {
                         continue;
@@ -168,4 +189,14 @@ impl Look<'_> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The group was worked on while a user's run made its team or put somebody in.
+pub(in crate::provision) fn overtaken() -> Failure {
+    Failure::retryable(
+        Side::Okta,
+        "the group was worked on since the look, and does not become a team, or not with this user; the next look \
+         follows what is there",
+    )
+    .because(Cause::Overtaken)
 }

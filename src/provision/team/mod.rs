@@ -8,6 +8,6 @@ mod names;
 mod pair;
 mod plan;
 
-pub(in crate::provision) use apply::{EnsuredTeam, Past};
+pub(in crate::provision) use apply::{EnsuredTeam, NamedBy, Past, overtaken};
 pub use pair::Pairing;
 pub use plan::{TeamPlan, plan_team, team_unread};

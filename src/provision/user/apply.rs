@@ -8,14 +8,14 @@ use super::plan::{AccountPlan, FormerOwner, Retire, UserPlan, plan_user, update_
 use super::view::{Membership, UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, SUBJECT_WAIT, lease_within};
 use crate::provision::brake::Held;
 use crate::provision::evidence::Finding;
 use crate::provision::policy::ResetEmail;
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{EnsuredTeam, Past};
+use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
 use crate::store::{Intent, LastWrite, Linked, Recalled, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
@@ -27,6 +27,14 @@ pub(super) enum End {
     Done,
     /// An account of the wanted name appeared since the look.
     LookAgain,
+}
+
+/// A membership that this run made.
+struct Joined {
+    group: OktaGroupId,
+    team: TeamId,
+    /// The group was looked at then, in milliseconds since the epoch.
+    as_of_ms: i64,
 }
 
 /// The app username that a plan is about.
@@ -57,6 +65,7 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         self.settle(user, &recalled).await?;
         for _ in 0..MAX_LOOKS {
+            let began_ms = self.ports().clock.now_ms();
             let distrusted = std::mem::take(&mut self.distrusted);
             let known = UserKnown {
                 recalled: &recalled,
@@ -96,7 +105,7 @@ impl Work<'_> {
                 self.progress.held = Some(Held { steps, why });
                 return Ok(());
             }
-            match self.carry_out(&looked.view, &plan).await? {
+            match self.carry_out(&looked.view, &plan, began_ms).await? {
                 End::LookAgain => {}
                 End::Done if looked.view.misses_groups() => {
                     return Err(groups_not_whole());
@@ -134,7 +143,12 @@ impl Work<'_> {
         }
     }
 
-    async fn carry_out(&mut self, view: &UserView, plan: &UserPlan) -> Result<End, Failure> {
+    async fn carry_out(
+        &mut self,
+        view: &UserView,
+        plan: &UserPlan,
+        began_ms: i64,
+    ) -> Result<End, Failure> {
         let account = match &plan.account {
             AccountPlan::Nothing => None,
             AccountPlan::Keep {
@@ -187,16 +201,17 @@ impl Work<'_> {
         for team in &plan.leave {
             self.leave(&account, team).await?;
         }
-        let mut refused = None;
+        let (mut refused, mut joined) = (None, Vec::new());
         for team in &plan.join {
-            match self.join(view, &account, team).await {
+            match self.join(view, &account, team, began_ms).await {
                 // One team that cannot be had must not keep the person out of the others.
                 Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
                     refused.get_or_insert(failure);
                 }
-                other => other?,
+                other => joined.extend(other?),
             }
         }
+        self.verify_joins(&view.user, &account, joined).await?;
         refused.map_or(Ok(End::Done), Err)
     }
 
@@ -351,7 +366,13 @@ impl Work<'_> {
         view: &UserView,
         account: &AccountId,
         wanted: &WantedTeam,
-    ) -> Result<(), Failure> {
+        began_ms: i64,
+    ) -> Result<Option<Joined>, Failure> {
+        let joined = |team: &TeamId, as_of_ms| Joined {
+            group: wanted.group.clone(),
+            team: team.clone(),
+            as_of_ms,
+        };
         if let Some(team) = &wanted.team {
             let made_now = |done: &Applied| done.action == action::CREATE_ACCOUNT;
             let is_expected = self.evidence.announces_joining(&wanted.group)
@@ -359,31 +380,64 @@ impl Work<'_> {
             // Nobody announced it, so the account's list may lack a team, and to put a maintainer in again makes a
             // plain member of them.
             if !is_expected && self.look.is_in_team(team, account).await? {
-                return Ok(());
+                return Ok(None);
             }
             // A team that was deleted by hand is made again.
             if self.add(account, team).await? {
-                return Ok(());
+                return Ok(Some(joined(team, began_ms)));
             }
         }
-        let EnsuredTeam { link, past, .. } = self.team_of(wanted).await?;
+        let EnsuredTeam { link, past, .. } = self.team_of(wanted, began_ms).await?;
+        // From here on, another run's time is later than our own of giving the lease back.
+        let as_of_ms = self.ports().clock.now_ms() + 1;
         let membership = (account.clone(), link.team_id.clone());
         // The team was there and became the group's just now: who is in it stays what they are. A list may show as
         // plain members people whom the run of the group before took out.
         let left = view.fresh.get(&link.team_id) == Some(&LastWrite::Left);
         match view.memberships.get(&membership) {
-            Some(Membership::Special) => return Ok(()),
-            Some(Membership::Ours) if past == Past::OfNoOther && !left => return Ok(()),
+            Some(Membership::Special) => return Ok(None),
+            Some(Membership::Ours) if past == Past::OfNoOther && !left => return Ok(None),
             _ => {}
         }
         if self.add(account, &link.team_id).await? {
-            return Ok(());
+            return Ok(Some(joined(&link.team_id, as_of_ms)));
         }
         Err(Failure::retryable(
             Side::Anypoint,
             "the team was deleted since it was found; the next look makes it again",
         )
         .because(Cause::Overtaken))
+    }
+
+    /// A membership has two subjects, and this run has leased one. Whom it put into the team of a group that was worked
+    /// on since the look, and who does not belong there any more, it takes out again.
+    async fn verify_joins(
+        &mut self,
+        user: &OktaUserId,
+        account: &AccountId,
+        joined: Vec<Joined>,
+    ) -> Result<(), Failure> {
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let subject = |joined: &Joined| Subject::Group(joined.group.clone()).to_string();
+        let subjects: Vec<String> = joined.iter().map(subject).collect();
+        let held = self.ports().ledger.last_held(&subjects).await?;
+        let mut is_overtaken = false;
+        for joined in joined {
+            let meanwhile = held.get(&subject(&joined));
+            if meanwhile.is_none_or(|at_ms| *at_ms < joined.as_of_ms)
+                || self.look.belongs(user, &joined.group).await?
+            {
+                continue;
+            }
+            self.leave(account, &joined.team).await?;
+            is_overtaken = true;
+        }
+        match is_overtaken {
+            true => Err(overtaken()),
+            false => Ok(()),
+        }
     }
 
     /// Whether the team is there; then the account is in it.
@@ -405,7 +459,11 @@ impl Work<'_> {
     }
 
     /// The team of a group, made first if it is missing, under a lease on the group.
-    async fn team_of(&mut self, wanted: &WantedTeam) -> Result<EnsuredTeam, Failure> {
+    async fn team_of(
+        &mut self,
+        wanted: &WantedTeam,
+        began_ms: i64,
+    ) -> Result<EnsuredTeam, Failure> {
         let ports = self.ports();
         let subject = Subject::Group(wanted.group.clone()).to_string();
         let deadline = self.look.deadline;
@@ -416,7 +474,13 @@ impl Work<'_> {
         let look = self.look;
         let before = self.progress.applied.len();
         let result = look
-            .ensure_team(&wanted.group, &wanted.group_name, &lease, self.progress)
+            .ensure_team(
+                &wanted.group,
+                &wanted.group_name,
+                NamedBy::LookAt(began_ms),
+                &lease,
+                self.progress,
+            )
             .await;
         let done = self.progress.applied.get(before..).unwrap_or_default();
         self.give_back(lease, done).await?;

@@ -20,7 +20,7 @@ use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::Look;
 use crate::provision::selection::{GroupSelection, Selected};
 use crate::provision::wanted::{Unwanted, Wanted, wanted};
-use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure};
+use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink};
 
 /// The document that says that links which `TEAM_REMOVAL=keep` gives up have been given up.
 pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
@@ -41,6 +41,13 @@ fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
     for attribute in &person.unread {
         tracing::warn!(%user, attribute, "a profile value is not text; it is left out");
     }
+}
+
+fn listed_and_gone() -> Failure {
+    contradiction(
+        Side::Anypoint,
+        "there is no such account, and the list of accounts shows it",
+    )
 }
 
 /// An account with the teams it is in.
@@ -77,8 +84,7 @@ impl Look<'_> {
         let ports = self.ports;
         let link = known.recalled.link.as_ref();
         let okta = self.okta_side(user);
-        let linked =
-            OptionFuture::from(link.map(|link| self.account_with_teams(&link.anypoint_id)));
+        let linked = OptionFuture::from(link.map(|link| self.linked_account(link)));
         let (okta, linked) = try_join(okta, async { linked.await.transpose() }).await?;
         let linked = linked.flatten();
         check_contradictions(&okta, known.evidence)?;
@@ -133,6 +139,25 @@ impl Look<'_> {
                 listed.items.into_iter().chain(unread).collect()
             }),
         })
+    }
+
+    /// The linked account. Anypoint marks its own 404 by nothing, and a gateway's look the same: the list of accounts
+    /// has to lack it, too.
+    async fn linked_account(&self, link: &UserLink) -> Result<Option<WithTeams>, Failure> {
+        let found = self.account_with_teams(&link.anypoint_id).await?;
+        if found.is_none() {
+            let anypoint = &self.ports.anypoint;
+            let shown = anypoint
+                .account_named(&link.username, self.deadline)
+                .await?;
+            if shown
+                .account
+                .is_some_and(|shown| shown.id == link.anypoint_id)
+            {
+                return Err(listed_and_gone());
+            }
+        }
+        Ok(found)
     }
 
     async fn account_with_teams(&self, account: &AccountId) -> Result<Option<WithTeams>, Failure> {
@@ -248,15 +273,16 @@ impl Look<'_> {
             // adopt it, such as the same person hired again.
             freed_from = Some(owner.okta_user.clone());
         }
-        Ok(whole.map(|(account, teams)| {
-            let named = NamedAccount {
-                account,
-                owner,
-                freed_from,
-                teams: TeamsFound::default(),
-            };
-            (named, teams)
-        }))
+        let Some((account, teams)) = whole else {
+            return Err(listed_and_gone());
+        };
+        let named = NamedAccount {
+            account,
+            owner,
+            freed_from,
+            teams: TeamsFound::default(),
+        };
+        Ok(Some((named, teams)))
     }
 
     /// The groups of the user that become teams.

@@ -47,7 +47,8 @@ use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Status};
 use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{
-    KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, note_linked_users,
+    KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
+    note_linked_users,
 };
 use crate::store::{Memory, UserLink};
 
@@ -96,6 +97,7 @@ impl Scheduler {
         drop(read);
         let now_ms = self.clock().now_ms();
         note_linked_users(&**self.documents(), linked).await?;
+        end_lift_from_ahead(&**self.documents(), now_ms).await?;
         let dry_runs = dry_runs(&**self.documents()).await?;
         let planned_only = match dry_runs {
             Some(_) => self.planned_only(&plan).await?,
@@ -122,9 +124,13 @@ impl Scheduler {
         let is_whole = sent.failure.is_none();
         match sent.failure {
             Some(failure) if failure.side == Side::Queue => return Err(failure),
-            // Without a queue a change fails on its own, and is that subject's problem.
-            Some(_) => {
+            // Without a queue a change fails on its own, and is that subject's problem; unless all do.
+            Some(failure) => {
+                let total = changes.len();
                 let open = self.open(changes).await?;
+                if open.len() == total {
+                    return Err(failure);
+                }
                 summary.set("open", open.len());
                 summary.problems.extend(open.into_iter().map(not_done));
             }

@@ -134,10 +134,9 @@ impl World<'_> {
         let steps = planned.steps();
         // Memberships alone are settled by the group's own look, many people at a time.
         let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
-        if steps
-            .iter()
-            .all(|step| memberships.contains(&step.action.as_ref()))
-        {
+        let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
+        // But not those of somebody who lost the assignment: they leave in their own look.
+        if planned.retire.is_none() && steps.iter().all(is_membership) {
             return;
         }
         let subject = Subject::User(user.clone());

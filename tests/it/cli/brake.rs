@@ -97,6 +97,22 @@ async fn a_lifted_brake_lets_everything_pass() {
 }
 
 #[tokio::test]
+async fn the_brake_is_lifted_for_a_second_to_a_day() {
+    let (desk, _) = with_brake().await;
+    for time in ["0s", "0d", "86401s", "25h", "999d"] {
+        let ran = desk.on_file(&["approve", "--all", "--for", time]).await;
+        ran.expect(2).says("expected a time from 1s to 24h");
+    }
+    let held = desk.on_file(&["held", "--json"]).await.expect(0).json();
+    assert_eq!(held["held"].as_array().unwrap().len(), 1, "{held}");
+    assert_eq!(held["brake_off_until"], json!(null));
+    desk.on_file(&["approve", "--all", "--for", "24h"])
+        .await
+        .expect(0)
+        .says("the brake is off until");
+}
+
+#[tokio::test]
 async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
     let (desk, user) = with_brake().await;
     let approve = format!(

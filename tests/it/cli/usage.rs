@@ -51,6 +51,41 @@ async fn wrong_usage_and_settings_end_with_2() {
     assert!(!std::path::Path::new("/no/such").exists());
 }
 
+/// As an empty setting does.
+#[tokio::test]
+async fn an_empty_variable_counts_as_unset() {
+    let desk = Desk::new().await;
+    for empty in ["", " "] {
+        let set = [("DATA_FILE", empty)];
+        desk.run_with(&set, &["events"])
+            .await
+            .expect(2)
+            .says("TABLE_NAME is missing");
+        desk.run_with(&set, &["events", "--data", desk.data.to_str().unwrap()])
+            .await
+            .expect(0);
+        // Where there is a default, it stands; where there is none, the option is asked for.
+        desk.run_with(&set, &["backup", "/no/such/folder/copy.db"])
+            .await
+            .says("okta-anypoint.db");
+        desk.run_with(&set, &["status"])
+            .await
+            .expect(2)
+            .says("--data <FILE>");
+    }
+    let data = desk.data.to_str().unwrap();
+    let set = [("DATA_FILE", data)];
+    desk.run_with(&set, &["events"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn reconcile_says_that_a_report_mode_is_for_the_scheduled_one() {
+    run(&Default::default(), &["reconcile", "--help"])
+        .await
+        .expect(0)
+        .says("RECONCILE_MODE=report");
+}
+
 #[tokio::test]
 async fn failures_are_json_as_well() {
     let desk = Desk::new().await;

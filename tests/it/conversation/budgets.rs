@@ -152,7 +152,7 @@ async fn a_change_with_nothing_to_do_writes_its_claim_and_its_completion() {
     let calls = table_calls(&world, &counter, &entered).await;
     assert_eq!(world.team("Devs"), "ann");
     let expected = [
-        ("BatchGetItem many", 2),
+        ("BatchGetItem many", 3),
         ("TransactWriteItems many", 2),
         ("UpdateItem event", 1),
         ("UpdateItem lease", 2),

@@ -9,7 +9,8 @@ use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::{AuditEntry, Filter, Leased, Reason, Record, Status};
 use okta_anypoint::provision::{
-    Changes, ExcludedGroups, ExcludedUsers, Exclusions, Policy, RemovalLimit, dry_runs,
+    Changes, ExcludedGroups, ExcludedUsers, Exclusions, Policy, RemovalLimit, brake_off_until,
+    dry_runs, lift_brake,
 };
 use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::simulator::okta::LogEvent;
@@ -152,6 +153,40 @@ async fn the_brake_holds_what_is_beyond_the_limit_and_nothing_else() {
     assert_eq!(world.account("cid"), "cid Example - disabled");
     assert_eq!(held(&world).await.len(), 0);
     assert_eq!(world.record(&third[0]).await.status, Status::Resolved);
+}
+
+/// An operator lifted the brake for an hour while the clock was a day ahead; by now the clock is right.
+#[tokio::test]
+async fn a_brake_lifted_by_a_clock_that_was_ahead_holds_now_and_a_day_later() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let world = with_limit(RemovalLimit::Count(0)).await;
+    let documents = &*world.table.documents;
+    let now_ms = world.ports.clock.now_ms();
+    let until = async |at_ms| brake_off_until(documents, at_ms).await.unwrap();
+
+    // Clocks differ a little.
+    let end = lift_brake(documents, now_ms + 60_000, HOUR).await.unwrap();
+    assert_eq!(until(now_ms).await, Some(end));
+    assert_eq!(until(end).await, None);
+
+    lift_brake(documents, now_ms + DAY_MS, HOUR).await.unwrap();
+    assert!(until(now_ms + DAY_MS).await.is_some());
+    assert_eq!(until(now_ms).await, None);
+    let ann = world.assigned_user("ann").await;
+    let left = unassign(&world, &ann);
+    assert_eq!(world.deliver(&left).await, 204);
+    assert_eq!(world.record(&left[0]).await.status, Status::Held);
+    assert_eq!(until(now_ms + DAY_MS).await, None);
+
+    // A note of an earlier build has only its end.
+    let found = documents.document("brake_lifted").await.unwrap().unwrap();
+    let old = format!(r#"{{"until_ms":{}}}"#, now_ms + DAY_MS);
+    documents
+        .put_document("brake_lifted", &old, found.version)
+        .await
+        .unwrap();
+    assert_eq!(until(now_ms).await, Some(now_ms + DAY_MS));
 }
 
 #[tokio::test]
@@ -349,7 +384,8 @@ async fn who_takes_a_second_lease_tells_of_the_run_before() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
     let entries = history(&world, &subject).await;
-    assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED]);
+    // And of the team that it made: that is the group's, too.
+    assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "create_team"]);
 }
 
 #[tokio::test]

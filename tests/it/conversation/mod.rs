@@ -10,6 +10,7 @@ mod faults;
 mod first_hour;
 mod groups;
 mod intents;
+mod joins;
 mod late_writes;
 mod meanwhile;
 mod members;

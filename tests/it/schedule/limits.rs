@@ -1,6 +1,10 @@
 //! `MAX_DEACTIVATIONS` as a count and as a share.
 
+use std::time::Duration;
+
+use okta_anypoint::clock::Clock as _;
 use okta_anypoint::failure::Class;
+use okta_anypoint::provision::{brake_off_until, lift_brake};
 use okta_anypoint::schedule::{Mode, Outcome, Task};
 use okta_anypoint::settings::DeactivationLimit;
 use rstest::rstest;
@@ -96,4 +100,22 @@ async fn unassigning_every_group_is_caught_by_the_limit() {
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
     assert_eq!(stage.members("Devs").len(), 3);
     assert!(stage.writes().is_empty());
+}
+
+/// A brake that was lifted by a clock that was ahead would be off again when that time has come.
+#[tokio::test]
+async fn a_reconcile_ends_what_a_clock_lifted_that_was_ahead() {
+    let stage = Stage::new().await;
+    let documents = &*stage.table.documents;
+    let hour = Duration::from_secs(60 * 60);
+    let now_ms = stage.clock.now_ms();
+    let end_ms = lift_brake(documents, now_ms, hour).await.unwrap();
+    stage.settle().await;
+    let until = brake_off_until(documents, now_ms).await.unwrap();
+    assert_eq!(until, Some(end_ms));
+
+    let ahead_ms = now_ms + 24 * 60 * 60 * 1000;
+    lift_brake(documents, ahead_ms, hour).await.unwrap();
+    stage.settle().await;
+    assert_eq!(brake_off_until(documents, ahead_ms).await.unwrap(), None);
 }

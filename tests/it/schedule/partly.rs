@@ -1,9 +1,12 @@
-//! A reconcile that works inline, and one of whose changes fails.
+//! A reconcile of which a part has to wait: one change fails, or the brake holds somebody.
 
+use okta_anypoint::ledger::{Filter, Status};
+use okta_anypoint::provision::{GroupSelection, RemovalLimit};
 use okta_anypoint::schedule::{Outcome, Task};
+use okta_anypoint::settings::DeactivationLimit;
 use okta_anypoint::simulator::traffic::Fault;
 
-use super::Stage;
+use super::{APP, Stage};
 
 #[tokio::test]
 async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
@@ -30,4 +33,28 @@ async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
         (Outcome::Completed, 0)
     );
     assert!(stage.link(&bob).await.is_some());
+}
+
+#[tokio::test]
+async fn a_held_person_is_neither_planned_nor_counted() {
+    let mut stage = Stage::new().await;
+    stage.policy.removals = RemovalLimit::Count(0);
+    stage.policy.groups = GroupSelection::All;
+    let ada = stage.assigned("ada");
+    {
+        let mut okta = stage.okta.world();
+        let group = okta.create_group("Devs").unwrap().id;
+        okta.add_member(&group, &ada).unwrap();
+    }
+    stage.settle().await;
+    stage.run(Task::CatchUp).await;
+    stage.okta.world().unassign(APP, &ada).unwrap();
+    stage.run(Task::CatchUp).await;
+    let held = Filter::with_status(Status::Held);
+    assert_eq!(stage.table.ledger.records(&held).await.unwrap().len(), 1);
+    stage.settings.limit = DeactivationLimit::Count(0);
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.outcome, Outcome::Completed, "{:?}", summary.message);
+    assert_eq!(summary.differences, []);
+    assert_eq!(stage.members("Devs").len(), 1);
 }

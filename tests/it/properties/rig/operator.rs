@@ -239,7 +239,8 @@ impl Rig {
             self.problems.push(format!("held for ever: {held:#?}"));
         }
         let documents = &*self.world.table.documents;
-        lift_brake(documents, i64::MAX).await.unwrap();
+        let now_ms = SystemClock.now_ms();
+        lift_brake(documents, now_ms, Duration::MAX).await.unwrap();
     }
 
     /// Until an operator let it pass, no more people lost access than the brake allows.
