@@ -9,13 +9,12 @@ use okta_anypoint::aws::of_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
-use okta_anypoint::lambda::{self, sqs::BatchHandler, sqs::SqsEvent};
+use okta_anypoint::lambda::{self, Payload, sqs::BatchHandler, sqs::SqsEvent};
 use okta_anypoint::queue::{Queue, Redelivery, SqsQueue};
 use okta_anypoint::settings::{EngineSettings, Needs};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
 use okta_anypoint::worker::{Pace, Worker};
-use serde_json::Value;
 
 /// One AWS call, retries included.
 const AWS_TIME: Duration = Duration::from_secs(10);
@@ -60,9 +59,9 @@ async fn run() -> Result<(), Error> {
         metrics.clone(),
     );
 
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
         let deadline = lambda::deadline(&event.context, clock.as_ref())?.earlier_by(MARGIN);
-        let batch: SqsEvent = lambda::event(event.payload, "a batch of SQS messages")?;
+        let batch: SqsEvent = event.payload.read("a batch of SQS messages")?;
         let answer = handler.handle(&batch, deadline).await;
         metrics.flush(clock.now_ms());
         Ok::<_, Failure>(answer)

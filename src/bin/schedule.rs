@@ -8,19 +8,20 @@ use std::time::Duration;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use okta_anypoint::aws::of_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
-use okta_anypoint::lambda;
+use okta_anypoint::lambda::{self, Payload};
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Invocation, Scheduler};
 use okta_anypoint::settings::{EngineSettings, Needs, ScheduleSettings};
 use okta_anypoint::telemetry::{Metrics, start_logging};
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
-use serde_json::Value;
 
 /// One AWS call, retries included.
 const AWS_TIME: Duration = Duration::from_secs(20);
 /// Left for the answer itself.
 const MARGIN: Duration = Duration::from_secs(1);
+/// What the function is invoked with.
+const EXPECTED: &str = "a task, such as {\"task\":\"catch_up\"}";
 /// One page of changes that are applied in place because there is no queue.
 const INLINE_TIME: Duration = Duration::from_secs(600);
 
@@ -50,10 +51,10 @@ async fn run() -> Result<(), Error> {
     };
     let scheduler = Scheduler::new(ports, queue, schedule, metrics.clone());
 
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
         let deadline = lambda::deadline(&event.context, clock.as_ref())?.earlier_by(MARGIN);
         let result = async {
-            let invocation = Invocation::parse(&event.payload)?;
+            let invocation = Invocation::parse(&event.payload.read(EXPECTED)?)?;
             scheduler
                 .run(invocation.task, invocation.mode, deadline)
                 .await

@@ -48,9 +48,11 @@ pub enum HttpEvent {
 }
 
 impl<'de> Deserialize<'de> for HttpEvent {
-    /// Never fails for JSON: what is no request is [`HttpEvent::Unknown`].
+    /// Never fails: what is no request is [`HttpEvent::Unknown`].
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let event = <&RawValue>::deserialize(deserializer)?.get();
+        let Ok(event) = <&RawValue>::deserialize(deserializer).map(RawValue::get) else {
+            return Ok(Self::Unknown("not JSON".to_owned()));
+        };
         Ok(match serde_json::from_str(event) {
             Ok(request) => Self::Request(Box::new(request)),
             Err(_) => Self::Unknown(telling_fields(event)),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lambda_runtime::{Context, Diagnostic, Error};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -55,18 +56,34 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// What a function was invoked with, as `T`.
+/// What a function was invoked with, as it came; `None` when it is no JSON.
 ///
-/// # Errors
-/// When it is something else. The error quotes nothing of it.
-pub fn event<T: DeserializeOwned>(payload: Value, expected: &str) -> Result<T, Failure> {
-    serde_json::from_value(payload).map_err(|_| {
-        Failure::permanent(
-            Side::Program,
-            "the function was invoked with an event that it does not know",
-            format!("invoke it with {expected}"),
-        )
-    })
+/// Taking it never fails. `lambda_runtime` 1.5.0 answers for a payload that it cannot read, and the error's type is then
+/// the name of a Rust type. One text that cannot be read, such as half of a surrogate pair, is enough for that.
+#[derive(Debug)]
+pub struct Payload(Option<Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Box::deserialize(deserializer).ok()))
+    }
+}
+
+impl Payload {
+    /// The event, as `T`.
+    ///
+    /// # Errors
+    /// When it is something else. The error quotes nothing of it.
+    pub fn read<T: DeserializeOwned>(&self, expected: &str) -> Result<T, Failure> {
+        let event = self.0.as_deref().map_or("", RawValue::get);
+        serde_json::from_str(event).map_err(|_| {
+            Failure::permanent(
+                Side::Program,
+                "the function was invoked with an event that it does not know",
+                format!("invoke it with {expected}"),
+            )
+        })
+    }
 }
 
 /// The exit code of a program that ended so; its error is logged in words.

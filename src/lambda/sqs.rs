@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
@@ -40,7 +40,7 @@ struct Message {
 
 /// Every record that has an id: what else is odd about it is its own problem.
 fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, D::Error> {
-    let records = Vec::<Value>::deserialize(deserializer)?;
+    let records = Vec::<Box<RawValue>>::deserialize(deserializer)?;
     let messages = records.iter().filter_map(|record| {
         let message = Message::read(record);
         if message.is_none() {
@@ -52,18 +52,31 @@ fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, 
 }
 
 impl Message {
-    fn read(record: &Value) -> Option<Self> {
-        let text = |name: &str| record[name].as_str().map(str::to_owned);
-        let attributes = record["attributes"].as_object().into_iter().flatten();
-        let attributes =
-            attributes.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    /// Reads each field for itself: one that cannot be read is as good as missing.
+    fn read(record: &RawValue) -> Option<Self> {
+        let record: Fields<'_> = serde_json::from_str(record.get()).ok()?;
+        let field = |name: &str| record.get(name).copied();
+        let attributes = field("attributes").map(RawValue::get);
+        let attributes: Fields<'_> = attributes
+            .and_then(|fields| serde_json::from_str(fields).ok())
+            .unwrap_or_default();
+        let attributes = attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, text(value)?)));
         Some(Self {
-            message_id: text("messageId")?,
-            receipt_handle: text("receiptHandle"),
-            body: text("body"),
+            message_id: field("messageId").and_then(text)?,
+            receipt_handle: field("receiptHandle").and_then(text),
+            body: field("body").and_then(text),
             attributes: attributes.collect(),
         })
     }
+}
+
+/// The fields of an object, not read yet.
+type Fields<'f> = HashMap<String, &'f RawValue>;
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
 }
 
 /// The messages that go back to the queue.
@@ -266,6 +279,7 @@ fn read(message: &Message) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use serde_json::value::to_raw_value;
 
     use super::*;
 
@@ -298,7 +312,8 @@ mod tests {
     #[test]
     fn extra_fields_of_a_body_do_no_harm() {
         let body = r#"{"uuid":"u","event_type":"t","subject":"user#00u1","published":"2026-03-02T09:15:04Z","more":1}"#;
-        let message = Message::read(&json!({"messageId": "m", "body": body})).unwrap();
+        let record = to_raw_value(&json!({"messageId": "m", "body": body})).unwrap();
+        let message = Message::read(&record).unwrap();
         assert_eq!(read(&message).unwrap().subject.to_string(), "user#00u1");
     }
 
@@ -310,12 +325,20 @@ mod tests {
             json!({"messageId": "3", "attributes": {"ApproximateReceiveCount": 2, "MessageGroupId": "user#a"}}),
             json!({"messageId": 4}),
             json!(null),
-        ];
-        let event: SqsEvent = serde_json::from_value(json!({"Records": odd})).unwrap();
+        ]
+        .map(|record| record.to_string());
+        let records = odd.join(",")
+            + r#",{"messageId":"4","body":"\ud800","attributes":{"MessageGroupId":"user#a","x":"\ud800"}}"#
+            + r#",{"messageId":"\ud800","body":"{}"},{"messageId":"5","x":"\ud800"}"#;
+        let event: SqsEvent =
+            serde_json::from_str(&format!(r#"{{"Records":[{records}],"x":"\ud800"}}"#)).unwrap();
         let ids = event.records.iter().map(|m| m.message_id.as_str());
-        assert_eq!(ids.collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(ids.collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
         assert!(event.records.iter().all(|message| read(message).is_none()));
-        assert_eq!(event.records[2].attributes["MessageGroupId"], "user#a");
-        assert!(serde_json::from_value::<SqsEvent>(json!({"task": "import"})).is_err());
+        for record in &event.records[2..4] {
+            assert_eq!(record.attributes["MessageGroupId"], "user#a");
+            assert_eq!(record.attributes.len(), 1);
+        }
+        assert!(serde_json::from_str::<SqsEvent>(r#"{"task": "import"}"#).is_err());
     }
 }

@@ -98,8 +98,8 @@ impl TeamNamePolicy {
     /// # Errors
     /// Permanent, when the policy cannot make a valid name of it.
     pub fn apply(self, group_name: &str) -> Result<String, Failure> {
-        let is_valid =
-            |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c.is_ascii_whitespace();
+        // Anypoint's own rule lets other white space pass. A line break in a name serves nobody.
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' ');
         let refused = |message: &str| {
             Failure::permanent(
                 Side::Okta,
@@ -172,7 +172,15 @@ mod tests {
             TeamNamePolicy::Strict.apply("Ops_1 - a").unwrap(),
             "Ops_1 - a"
         );
-        assert!(TeamNamePolicy::Strict.apply("R&D").is_err());
+        assert_eq!(
+            TeamNamePolicy::Sanitize
+                .apply("A\r\nB\tC\u{c}D E\u{a0}F")
+                .unwrap(),
+            "A--B-C-D E-F"
+        );
+        for bad in ["R&D", "A\nB", "A\rB", "A\tB", "A\u{c}B"] {
+            assert!(TeamNamePolicy::Strict.apply(bad).is_err(), "{bad:?}");
+        }
         assert!(TeamNamePolicy::Sanitize.apply(" ").is_err());
     }
 

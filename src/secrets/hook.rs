@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::{Budget, Renewable, SecretStore, Source, Stage};
 use crate::deadline::Deadline;
@@ -18,13 +19,32 @@ const BUDGET: Budget = Budget {
     burst: 3,
 };
 const MIN_SECRET_CHARACTERS: usize = 8;
+/// API Gateway takes 10,240 bytes of request line and headers, and the secret is one header of many.
+const MAX_SECRET_CHARACTERS: usize = 8 * 1024;
 /// What a hook secret has to be.
 pub const HOOK_SECRET: &str = "the value that Okta sends: at least 8 letters, digits or other visible ASCII characters in one line; 32 random ones are better";
 
-/// Whether Okta can send `text` as the value of a header, and nobody guesses it.
-pub fn is_hook_secret(text: &str) -> bool {
+/// `text` as the secret that Okta sends as the value of a header, and that nobody guesses.
+///
+/// # Errors
+/// What is wrong with it. Nothing of it is repeated.
+pub fn hook_secret(text: &str) -> Result<SecretString, &'static str> {
     let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-    text.len() >= MIN_SECRET_CHARACTERS && text.bytes().all(is_visible) && text.trim() == text
+    match serde_json::from_str(text) {
+        Ok(Value::Object(_)) => return Err("is JSON, as the console stores keys and values"),
+        Ok(Value::String(_)) => return Err("is JSON, a text in quotes"),
+        _ => {}
+    }
+    if !text.bytes().all(is_visible) || text.trim() != text {
+        return Err("is of no use: no header can carry it");
+    }
+    if text.len() < MIN_SECRET_CHARACTERS {
+        return Err("is too short for a secret");
+    }
+    if text.len() > MAX_SECRET_CHARACTERS {
+        return Err("is too long: no header can carry it");
+    }
+    Ok(text.into())
 }
 
 /// The values of the secret `id` that are accepted from Okta.
@@ -82,14 +102,10 @@ impl HookSource {
         if text.is_empty() {
             return Ok(None);
         }
-        if serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(text).is_ok() {
-            let what = "is JSON, as the console stores keys and values";
-            return Err(self.unusable(what));
+        match hook_secret(text) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(what) => Err(self.unusable(what)),
         }
-        if !is_hook_secret(text) {
-            return Err(self.unusable("is too short for a secret, or no header can carry it"));
-        }
-        Ok(Some(SecretString::from(text)))
     }
 
     fn unusable(&self, what: &str) -> Failure {
@@ -107,19 +123,33 @@ mod tests {
 
     #[test]
     fn a_secret_is_what_a_header_can_carry_and_nobody_guesses() {
-        for good in ["12345678", "Basic b2t0YTpzZWNyZXQ=", "a long random value"] {
-            assert!(is_hook_secret(good), "{good}");
-        }
-        for bad in [
-            "",
-            "short",
-            "two\nlines of it",
-            "tab\tinside",
-            "gehei\u{df}nis!",
-            " padded ",
-            "nul\0inside",
+        let longest = "x".repeat(MAX_SECRET_CHARACTERS);
+        for good in [
+            "12345678",
+            "Basic b2t0YTpzZWNyZXQ=",
+            "a long random value",
+            "{not JSON}",
+            "say \"please\"",
+            &longest,
         ] {
-            assert!(!is_hook_secret(bad), "{bad:?}");
+            assert!(hook_secret(good).is_ok(), "{good}");
+        }
+        let too_long = format!("{longest}x");
+        for (bad, why) in [
+            ("", "short"),
+            ("short", "short"),
+            ("two\nlines of it", "header"),
+            ("tab\tinside", "header"),
+            ("gehei\u{df}nis!", "header"),
+            (" padded ", "header"),
+            ("nul\0inside", "header"),
+            (&too_long, "too long"),
+            (r#"{"a":"bbbbbbbbb"}"#, "keys and values"),
+            ("{\n \"a\": \"bbbbbbbbb\"\n}", "keys and values"),
+            (r#""in quotes""#, "in quotes"),
+        ] {
+            let fault = hook_secret(bad).unwrap_err();
+            assert!(fault.contains(why), "{bad:?}: {fault}");
         }
     }
 }

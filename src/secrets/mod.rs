@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 
-pub use hook::{HOOK_SECRET, hook_secrets, is_hook_secret};
+pub use hook::{HOOK_SECRET, hook_secret, hook_secrets};
 pub use manager::SecretsManager;
 pub use renewable::{Budget, Renewable, Source};
 

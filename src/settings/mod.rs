@@ -34,7 +34,7 @@ use crate::http::HttpClient;
 use crate::ids::{OktaAppId, OrganizationId};
 use crate::okta::{Credentials, Okta, Scopes};
 use crate::provision::{Changes, Policy, share_of};
-use crate::secrets::{HOOK_SECRET, Renewable};
+use crate::secrets::Renewable;
 
 pub use credentials::Needs;
 use credentials::{anypoint_app, okta_credentials};
@@ -164,12 +164,10 @@ impl HookAuth {
         let secrets = match reader.sources.hook.clone() {
             Some(secrets) => Some(secrets),
             None => {
-                let secret = reader.with("HOOK_SECRET", HOOK_SECRET, parse::hook_secret);
+                let secret = parse::hook_secret(reader, "HOOK_SECRET");
                 let previous = match reader.optional("HOOK_SECRET_PREVIOUS") {
                     None => Some(None),
-                    Some(_) => reader
-                        .with("HOOK_SECRET_PREVIOUS", HOOK_SECRET, parse::hook_secret)
-                        .map(Some),
+                    Some(_) => parse::hook_secret(reader, "HOOK_SECRET_PREVIOUS").map(Some),
                 };
                 secret.zip(previous).map(|(secret, previous)| {
                     let both: Vec<_> = iter::once(secret).chain(previous).collect();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderName, header};
+use http::HeaderName;
 use secrecy::SecretString;
 use url::{Host, Url};
 
@@ -14,7 +14,7 @@ use crate::provision::{
     GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, Target,
     TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
-use crate::secrets::is_hook_secret;
+use crate::secrets::{self, HOOK_SECRET};
 
 pub(super) const APP_ID: &str = "the id of the Okta app instance (`0oa…`)";
 pub(super) const ORG_URL: &str =
@@ -36,41 +36,118 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-pub(super) fn hook_secret(text: &str) -> Option<SecretString> {
-    is_hook_secret(text).then(|| text.into())
+pub(super) fn hook_secret(reader: &mut Reader<'_>, name: &str) -> Option<SecretString> {
+    let text = reader.text(name, HOOK_SECRET)?;
+    match secrets::hook_secret(&text) {
+        Ok(secret) => Some(secret),
+        Err(fault) => {
+            reader.report(name, fault, HOOK_SECRET);
+            None
+        }
+    }
 }
 
-/// A header that reaches us as it was sent: not one that clients, proxies and gateways set or take away.
+/// A header that reaches us as it was sent: not one that HTTP gives a meaning, or that browsers, proxies, gateways and
+/// content delivery networks set, change or take away.
 pub(super) fn auth_header(text: &str) -> Option<HeaderName> {
-    const TAKEN: [HeaderName; 18] = [
-        header::ACCEPT,
-        header::ACCEPT_ENCODING,
-        header::CONNECTION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::COOKIE,
-        header::DATE,
-        header::EXPECT,
-        header::FORWARDED,
-        header::HOST,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::USER_AGENT,
-        header::VIA,
+    // RFC 9110 to 9114 and their extensions, without `authorization`.
+    const OF_HTTP: &[&str] = &[
+        "accept",
+        "age",
+        "allow",
+        "alt-svc",
+        "alt-used",
+        "cache-control",
+        "cdn-loop",
+        "connection",
+        "cookie",
+        "cookie2",
+        "date",
+        "early-data",
+        "etag",
+        "expect",
+        "expires",
+        "forwarded",
+        "from",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "last-modified",
+        "link",
+        "location",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "prefer",
+        "priority",
+        "range",
+        "referer",
+        "retry-after",
+        "server",
+        "set-cookie",
+        "strict-transport-security",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "vary",
+        "via",
+        "warning",
+        "www-authenticate",
     ];
-    const PREFIXES: [&str; 3] = ["x-amz", "x-forwarded-", "proxy-"];
-    const ALSO_TAKEN: [&str; 2] = ["keep-alive", "x-okta-verification-challenge"];
-    let name: HeaderName = text.parse().ok()?;
-    let is_taken = TAKEN.contains(&name)
-        || ALSO_TAKEN.contains(&name.as_str())
-        || PREFIXES
-            .iter()
-            .any(|prefix| name.as_str().starts_with(prefix));
-    (!is_taken).then_some(name)
+    const OF_OTHERS: &[&str] = &[
+        // Browsers.
+        "dnt",
+        "purpose",
+        "save-data",
+        "upgrade-insecure-requests",
+        "x-requested-with",
+        // Proxies and content delivery networks.
+        "client-ip",
+        "fastly-client-ip",
+        "front-end-https",
+        "true-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-correlation-id",
+        "x-real-ip",
+        "x-request-id",
+        "x-rewrite-url",
+        "x-scheme",
+        // Traces.
+        "b3",
+        "baggage",
+        "traceparent",
+        "tracestate",
+        "x-cloud-trace-context",
+        // Okta's verification.
+        "x-okta-verification-challenge",
+    ];
+    const PREFIXES: &[&str] = &[
+        "accept-",
+        "access-control-",
+        "content-",
+        "if-",
+        "proxy-",
+        "sec-",
+        "cf-",
+        "cloudfront-",
+        "x-akamai-",
+        "x-amz",
+        "x-azure-",
+        "x-b3-",
+        "x-envoy-",
+        "x-forwarded-",
+        "x-http-method",
+        "x-original-",
+    ];
+    let header: HeaderName = text.parse().ok()?;
+    let name = header.as_str();
+    let is_taken = OF_HTTP.contains(&name)
+        || OF_OTHERS.contains(&name)
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    (!is_taken).then_some(header)
 }
 
 /// An address without path, query or credentials. Plain HTTP could show tokens to the network, so it

@@ -235,11 +235,40 @@ fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
 
 #[test]
 fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
+    let too_long: &'static str = "planted".repeat(10_000).leak();
+    for (name, value, fault) in [
+        ("HOOK_SECRET", "short", "is too short"),
+        (
+            "HOOK_SECRET",
+            "two lines\nof planted text",
+            "no header can carry it",
+        ),
+        (
+            "HOOK_SECRET",
+            "gehei\u{df}nis-planted",
+            "no header can carry it",
+        ),
+        ("HOOK_SECRET", too_long, "no header can carry it"),
+        ("HOOK_SECRET", r#"{"a":"planted-value"}"#, "is JSON"),
+        ("HOOK_SECRET", r#""planted-value""#, "in quotes"),
+        ("HOOK_SECRET_PREVIOUS", "short", "is too short"),
+        ("HOOK_SECRET_PREVIOUS", r#"{"a":"planted"}"#, "is JSON"),
+    ] {
+        let mut variables = complete();
+        variables.insert(name, value);
+        let message = read(&variables, HookSettings::read)
+            .unwrap_err()
+            .to_string();
+        let line = message.lines().find(|line| line.contains(name)).unwrap();
+        assert!(line.contains(fault), "{message}");
+        assert!(line.contains("the value that Okta sends"), "{message}");
+        assert!(!message.contains("planted"), "{message}");
+    }
+}
+
+#[test]
+fn a_header_that_others_set_or_take_away_carries_no_secret() {
     for (name, value) in [
-        ("HOOK_SECRET", "short"),
-        ("HOOK_SECRET", "two lines\nof planted text"),
-        ("HOOK_SECRET", "gehei\u{df}nis-planted"),
-        ("HOOK_SECRET_PREVIOUS", "short"),
         ("HOOK_AUTH_HEADER", "not a header"),
         ("HOOK_AUTH_HEADER", "Host"),
         ("HOOK_AUTH_HEADER", "Content-Length"),
@@ -247,6 +276,20 @@ fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
         ("HOOK_AUTH_HEADER", "X-Forwarded-For"),
         ("HOOK_AUTH_HEADER", "x-amzn-trace-id"),
         ("HOOK_AUTH_HEADER", "X-Okta-Verification-Challenge"),
+        ("HOOK_AUTH_HEADER", "range"),
+        ("HOOK_AUTH_HEADER", "If-None-Match"),
+        ("HOOK_AUTH_HEADER", "max-forwards"),
+        ("HOOK_AUTH_HEADER", "http2-settings"),
+        ("HOOK_AUTH_HEADER", "Referer"),
+        ("HOOK_AUTH_HEADER", "origin"),
+        ("HOOK_AUTH_HEADER", "accept-language"),
+        ("HOOK_AUTH_HEADER", "cache-control"),
+        ("HOOK_AUTH_HEADER", "Sec-Fetch-Site"),
+        ("HOOK_AUTH_HEADER", "X-Real-IP"),
+        ("HOOK_AUTH_HEADER", "CF-Connecting-IP"),
+        ("HOOK_AUTH_HEADER", "true-client-ip"),
+        ("HOOK_AUTH_HEADER", "x-request-id"),
+        ("HOOK_AUTH_HEADER", "traceparent"),
     ] {
         let mut variables = complete();
         variables.insert(name, value);
@@ -259,7 +302,13 @@ fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
         );
         assert!(!message.contains("planted"), "{message}");
     }
-    for header in ["X-Okta-Secret", "authorization", "x-api-key"] {
+    for header in [
+        "X-Okta-Secret",
+        "authorization",
+        "x-api-key",
+        "X-Acme-Hook",
+        "secret",
+    ] {
         let mut variables = complete();
         variables.insert("HOOK_AUTH_HEADER", header);
         read(&variables, HookSettings::read).unwrap();

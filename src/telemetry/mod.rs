@@ -9,4 +9,4 @@ mod visible;
 pub use log::{LogFormat, catch_panic, start_logging, start_logging_for_people};
 pub use metrics::{Metric, Metrics};
 pub use tally::Tally;
-pub use visible::visible;
+pub use visible::{Shown, painted, visible_line, visible_lines};

@@ -2,23 +2,17 @@
 //!
 //! Names come from Okta and Anypoint, and people choose them: an escape sequence in one could move the cursor, colour
 //! or hide what stands beside it, or begin a line of its own. Every command prints, and every program logs, through
-//! here.
+//! here. A line that a command prints is one line, whatever is in it, and its colours are behind a mark that no value
+//! can hold: nobody who writes a message has to remember which parts of it are names.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Display};
 use std::io;
+use std::sync::LazyLock;
 
-/// The colours that commands and their tables use; nothing else that begins with an escape passes.
-const COLOURS: [&str; 8] = [
-    "\u{1b}[0m",
-    "\u{1b}[1m",
-    "\u{1b}[2m",
-    "\u{1b}[31;1m",
-    "\u{1b}[32m",
-    "\u{1b}[38;5;1m",
-    "\u{1b}[38;5;2m",
-    "\u{1b}[39m",
-];
+/// In front of each colour of a text that is not printed yet. It differs from process to process, and no terminal shows
+/// it: a name cannot hold it.
+static MARK: LazyLock<String> = LazyLock::new(|| format!("\u{1b}{:032x};", rand::random::<u128>()));
 
 /// Whether a terminal, or a reader, would act upon the character instead of showing it: control characters, and
 /// those that change the direction of text.
@@ -27,25 +21,37 @@ fn acts(character: char) -> bool {
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn replaced<'t>(text: &'t str, passes: impl Fn(&str) -> Option<usize>) -> Cow<'t, str> {
+/// As JSON writes what acts, so that JSON stays JSON; everything else as it is.
+fn show(character: char, shown: &mut impl fmt::Write) -> fmt::Result {
+    if !acts(character) {
+        return shown.write_char(character);
+    }
+    let mut units = [0; 2];
+    for unit in character.encode_utf16(&mut units) {
+        write!(shown, "\\u{unit:04x}")?;
+    }
+    Ok(())
+}
+
+/// What stands for the beginning of a text that acts, and how long that beginning is.
+struct Passes<'t> {
+    shown: Cow<'t, str>,
+    taken: usize,
+}
+
+fn replaced<'t>(text: &'t str, passes: impl Fn(&'t str) -> Option<Passes<'t>>) -> Cow<'t, str> {
     if !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
-        let taken = if !acts(character) {
-            shown.push(character);
-            character.len_utf8()
-        } else if let Some(length) = passes(rest) {
-            shown.push_str(&rest[..length]);
-            length
+        let passed = Some(rest).filter(|_| acts(character)).and_then(&passes);
+        let taken = if let Some(passed) = passed {
+            shown.push_str(&passed.shown);
+            passed.taken
         } else {
-            // As JSON writes it, so that JSON stays JSON.
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                let _ = write!(shown, "\\u{unit:04x}");
-            }
+            let _ = show(character, &mut shown);
             character.len_utf8()
         };
         rest = &rest[taken..];
@@ -53,20 +59,53 @@ fn replaced<'t>(text: &'t str, passes: impl Fn(&str) -> Option<usize>) -> Cow<'t
     Cow::Owned(shown)
 }
 
-/// Text of a command: line breaks and the commands' own colours pass, everything else that acts is shown as `\u….`.
-pub fn visible(text: &str) -> Cow<'_, str> {
-    replaced(text, |rest| {
-        if rest.starts_with('\n') {
-            return Some(1);
-        }
-        let colour = COLOURS.iter().find(|colour| rest.starts_with(**colour));
-        colour.map(|colour| colour.len())
+fn line_break(rest: &str) -> Option<Passes<'_>> {
+    rest.starts_with('\n').then_some(Passes {
+        shown: Cow::Borrowed("\n"),
+        taken: 1,
     })
+}
+
+/// A value in one line: everything that acts is shown as `\u….`, a line break as well.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<T>(pub T);
+
+impl<T: Display> Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .to_string()
+            .chars()
+            .try_for_each(|character| show(character, f))
+    }
+}
+
+/// `text` in the colour of this code (ECMA-48, SGR), for [`visible_line`].
+pub fn painted(code: &'static str, text: impl Display) -> String {
+    let mark = &*MARK;
+    format!("{mark}{code}m{text}{mark}0m")
+}
+
+/// A line of a command. Only what [`painted`] coloured passes, everything else that acts is shown as `\u….`.
+pub fn visible_line(text: &str) -> Cow<'_, str> {
+    let mark = &*MARK;
+    replaced(text, |rest| {
+        let (code, _) = rest.strip_prefix(mark)?.split_once('m')?;
+        Some(Passes {
+            shown: format!("\u{1b}[{code}m").into(),
+            taken: mark.len() + code.len() + 1,
+        })
+    })
+}
+
+/// Text whose form says where values end, such as JSON: its line breaks pass, everything else that acts is shown as
+/// `\u….`.
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
+    replaced(text, line_break)
 }
 
 /// One entry of a log: its last line break passes, and no other: an entry stays one line.
 fn one_line(text: &str) -> Cow<'_, str> {
-    replaced(text, |rest| (rest == "\n").then_some(1))
+    replaced(text, |rest| line_break(rest).filter(|_| rest == "\n"))
 }
 
 /// A log's output. The log writes an entry at a time.
@@ -92,12 +131,34 @@ mod tests {
 
     #[test]
     fn what_acts_is_shown_and_nothing_else_changes() {
-        assert_eq!(visible("Zoë \"Ü\" 日本 🙂\n"), "Zoë \"Ü\" 日本 🙂\n");
-        assert_eq!(visible("a\u{1b}]0;title\u{7}b"), "a\\u001b]0;title\\u0007b");
-        assert_eq!(visible("a\u{1b}[2Jb\rc\td"), "a\\u001b[2Jb\\u000dc\\u0009d");
-        assert_eq!(visible("x\u{9b}31my\u{7f}"), "x\\u009b31my\\u007f");
-        assert_eq!(visible("user\u{202e}gnp.exe"), "user\\u202egnp.exe");
-        assert_eq!(visible("\u{1b}[32mok\u{1b}[0m"), "\u{1b}[32mok\u{1b}[0m");
+        let ways: [fn(&str) -> String; 2] = [
+            |text| visible_line(text).into_owned(),
+            |text| Shown(text).to_string(),
+        ];
+        for shown in ways {
+            assert_eq!(shown("Zoë \"Ü\" 日本 🙂"), "Zoë \"Ü\" 日本 🙂");
+            assert_eq!(shown("a\u{1b}]0;title\u{7}b"), "a\\u001b]0;title\\u0007b");
+            assert_eq!(shown("a\u{1b}[2Jb\rc\td"), "a\\u001b[2Jb\\u000dc\\u0009d");
+            assert_eq!(shown("x\u{9b}31my\u{7f}"), "x\\u009b31my\\u007f");
+            assert_eq!(shown("user\u{202e}gnp.exe"), "user\\u202egnp.exe");
+            assert_eq!(shown("a\u{85}b\u{2028}c\nd"), "a\\u0085b\\u2028c\\u000ad");
+        }
+    }
+
+    #[test]
+    fn no_value_makes_a_line_or_a_colour_of_ours() {
+        let name = "A\n\u{1b}[32m  ok       forged\u{1b}[0m";
+        let line = format!("{} {name}", painted("31;1", format!("FAILED {name}")));
+        let inert = "A\\u000a\\u001b[32m  ok       forged\\u001b[0m";
+        assert_eq!(
+            visible_line(&line),
+            format!("\u{1b}[31;1mFAILED {inert}\u{1b}[0m {inert}")
+        );
+        // A mark of another process is text.
+        let other = format!("\u{1b}{:032x};32mok", 7_u128);
+        assert!(!visible_line(&other).contains('\u{1b}'));
+        // What was printed cannot be printed again.
+        assert!(!visible_line(&visible_line(&painted("32", "ok"))).contains('\u{1b}'));
     }
 
     #[test]
@@ -113,7 +174,7 @@ mod tests {
     fn json_stays_json() {
         let value = serde_json::json!({"name": "a\u{9b}b\u{202e}c\u{1b}\n"});
         let text = serde_json::to_string_pretty(&value).unwrap();
-        let shown = visible(&text);
+        let shown = visible_lines(&text);
         assert!(!shown.contains(['\u{9b}', '\u{202e}', '\u{1b}']));
         let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(read, value);

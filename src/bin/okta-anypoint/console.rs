@@ -1,15 +1,17 @@
 //! What every command shares: where text goes, and how a command ends.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::ops::RangeBounds;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, presets};
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
-use okta_anypoint::telemetry::visible;
+use okta_anypoint::telemetry::{Shown, painted, visible_line, visible_lines};
 use serde::Serialize;
 use serde_json::json;
 
@@ -67,7 +69,9 @@ impl Console {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_terminal = io::stdout().is_terminal();
         // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
-        let width = Table::new().width().filter(|width| *width >= NARROWEST);
+        let width = comfy_table::Table::new()
+            .width()
+            .filter(|width| *width >= NARROWEST);
         Self {
             json,
             colour: !json && !no_color && is_terminal,
@@ -96,27 +100,52 @@ impl Console {
             Tone::Quiet => "2",
             Tone::Strong => "1",
         };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        painted(code, text)
     }
 
     /// A cell in a colour. The table counts its width without the colour.
     pub fn cell(&self, tone: Tone, text: impl Display) -> Cell {
-        let cell = Cell::new(text);
-        match tone {
+        let Cell(cell) = Cell::new(text);
+        Cell(match tone {
             _ if !self.colour => cell,
             Tone::Good => cell.fg(Color::DarkGreen),
             Tone::Bad => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
             Tone::Quiet => cell.add_attribute(Attribute::Dim),
             Tone::Strong => cell.add_attribute(Attribute::Bold),
-        }
+        })
     }
 
-    /// One line for people; nothing with `--json`.
+    /// One line for people; nothing with `--json`. A line break in it came from a value, and is shown.
     pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
+        self.say_text(&visible_line(&line.to_string()))
+    }
+
+    /// Several lines for people.
+    pub fn say_lines<L: Display>(&self, lines: impl IntoIterator<Item = L>) -> anyhow::Result<()> {
+        lines.into_iter().try_for_each(|line| self.say(line))
+    }
+
+    /// An empty line for people.
+    pub fn say_gap(&self) -> anyhow::Result<()> {
+        self.say("")
+    }
+
+    /// A table for people.
+    pub fn say_table(&self, table: &Table) -> anyhow::Result<()> {
+        self.say_text(&table.0.to_string())
+    }
+
+    /// Comma-separated values: line breaks stand between rows and in quoted cells.
+    pub fn say_csv(&self, rows: &[String]) -> anyhow::Result<()> {
+        self.say_text(&visible_lines(&rows.join("\n")))
+    }
+
+    /// Text that nothing acts in but what the program means to.
+    fn say_text(&self, text: &str) -> anyhow::Result<()> {
         if self.json {
             return Ok(());
         }
-        print(&format!("{line}\n"))
+        write(format!("{text}\n").as_bytes())
     }
 
     /// A text for people, wrapped at its words to the terminal's width; each line begins with `indent` spaces. In a
@@ -134,7 +163,9 @@ impl Console {
     ) -> anyhow::Result<()> {
         let width = self.width.unwrap_or(usize::MAX);
         let (lead, text) = (lead.to_string(), text.to_string());
-        self.say(wrapped(&lead, indent, &text, width))
+        // Widths count what is shown, and a line that is made here is meant.
+        let lines = wrapped(&visible_line(&lead), indent, &visible_line(&text), width);
+        lines.iter().try_for_each(|line| self.say_text(line))
     }
 
     /// The result for machines; nothing without `--json`.
@@ -144,7 +175,7 @@ impl Console {
         }
         let mut text = serde_json::to_string_pretty(result)?;
         text.push('\n');
-        print(&text)
+        write(visible_lines(&text).as_bytes())
     }
 
     /// One of many results for machines, on a line of its own; nothing without `--json`.
@@ -154,12 +185,12 @@ impl Console {
         }
         let mut text = serde_json::to_string(result)?;
         text.push('\n');
-        print(&text)
+        write(visible_lines(&text).as_bytes())
     }
 
     /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
     pub fn table(&self, headings: &[&str]) -> Table {
-        let mut table = Table::new();
+        let mut table = comfy_table::Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         if self.width.is_some() {
             table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -168,7 +199,7 @@ impl Console {
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
         let headings = headings.iter().map(|text| {
-            let cell = Cell::new(text);
+            let cell = comfy_table::Cell::new(text);
             if self.colour {
                 cell.add_attribute(Attribute::Bold)
             } else {
@@ -176,13 +207,14 @@ impl Console {
             }
         });
         table.set_header(headings);
-        table
+        Table(table)
     }
 
     /// Leaves two spaces between the columns of a table, and nothing else beside what they hold.
     pub fn pack(&self, table: &mut Table) {
         // Where there are lines between rows, each column leaves a place for their junctions.
         let gap = if self.width.is_some() { 1 } else { 2 };
+        let Table(table) = table;
         let last = table.column_count().saturating_sub(1);
         for (position, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, if position < last { gap } else { 0 }));
@@ -190,9 +222,38 @@ impl Console {
     }
 }
 
+/// A cell of a table. Its text is in one line, and nothing in it acts.
+pub struct Cell(comfy_table::Cell);
+
+impl Cell {
+    /// A cell without a colour.
+    pub fn new(text: impl Display) -> Self {
+        Self(comfy_table::Cell::new(Shown(text)))
+    }
+}
+
+/// A table of such cells.
+pub struct Table(comfy_table::Table);
+
+impl Table {
+    /// Adds a row.
+    pub fn add_row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.0.add_row(cells.into_iter().map(|Cell(cell)| cell));
+    }
+
+    /// Never splits what is in a cell of these columns.
+    pub fn keep_whole(&mut self, columns: impl RangeBounds<usize>) {
+        for (position, column) in self.0.column_iter_mut().enumerate() {
+            if columns.contains(&position) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+    }
+}
+
 /// `text` in lines of at most `width` characters, the first behind `lead`, each other one behind `indent` spaces. A word
 /// that is longer stays whole.
-fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> String {
+fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> Vec<String> {
     let margin = " ".repeat(indent);
     let mut lines: Vec<String> = Vec::new();
     let mut column = 0;
@@ -217,7 +278,7 @@ fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> String {
             }
         }
     }
-    lines.join("\n")
+    lines
 }
 
 /// The words of a text. A command between backticks is one, so that it can be copied.
@@ -242,13 +303,12 @@ fn columns(text: &str) -> usize {
     first + others.sum::<usize>()
 }
 
-/// Writes text to standard output, without what a terminal would act upon. That nobody reads any more (`| head`) is
-/// no failure.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    write(visible(text).as_bytes())
+/// One line on standard error.
+pub fn note(line: impl Display) {
+    eprintln!("{}", visible_line(&line.to_string()));
 }
 
-/// Writes bytes to standard output as they are: for scripts.
+/// Writes bytes to standard output as they are: for scripts. That nobody reads any more (`| head`) is no failure.
 pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -257,18 +317,33 @@ pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// Whether a word of a command line that cannot be understood asks for JSON: `--json`, also with a value that it does
+/// not take, and misspelt at its end. No other option begins so.
+fn asks_for_json(word: &OsStr) -> bool {
+    word.as_encoded_bytes().starts_with(b"--js")
+}
+
 /// The exit code of a command line that cannot be understood, or asks for help. With `--json` in it, the
 /// error comes as JSON as well.
 pub fn misused(error: &clap::Error) -> ExitCode {
-    // The exit code shows the failure if this cannot be written.
-    let _ = error.print();
+    let text = error.render().to_string();
+    let quotes_what_acts = |word: OsString| {
+        let word = word.to_string_lossy();
+        visible_line(&word) != word
+    };
+    if std::env::args_os().any(quotes_what_acts) {
+        eprint!("{}", visible_lines(&text));
+    } else {
+        // The exit code shows the failure if this cannot be written.
+        let _ = error.print();
+    }
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
-    if error.use_stderr() && words.any(|word| word == "--json") {
+    if error.use_stderr() && words.any(|word| asks_for_json(&word)) {
         let text = match error.kind() {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 "a command is missing; --help shows them".to_owned()
             }
-            _ => error.render().to_string(),
+            _ => text,
         };
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         let _ = Console::new(true).emit(&json!({"error": text}));
@@ -289,7 +364,13 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
         },
     };
     let usage = error.is::<Usage>() || error.is::<SettingsError>();
-    eprintln!("{}", visible(&format!("error: {error:#}")));
+    let text = format!("error: {error:#}");
+    if error.is::<SettingsError>() {
+        // A line for each variable; no values are in them.
+        eprintln!("{}", visible_lines(&text));
+    } else {
+        note(text);
+    }
     // The exit code shows the failure if this cannot be written.
     let _ = console.emit(&json!({"error": format!("{error:#}")}));
     ExitCode::from(if usage { 2 } else { 1 })
@@ -301,12 +382,14 @@ mod tests {
 
     #[test]
     fn texts_are_wrapped_at_their_words() {
-        let both = |indent: usize, text, width| wrapped(&" ".repeat(indent), indent, text, width);
+        let both = |indent: usize, text, width| {
+            wrapped(&" ".repeat(indent), indent, text, width).join("\n")
+        };
         assert_eq!(both(2, "one two three", 9), "  one two\n  three");
         assert_eq!(both(2, "one two three", 8), "  one\n  two\n  three");
         assert_eq!(both(0, "a-long-word b", 5), "a-long-word\nb");
         assert_eq!(both(2, "one  two", usize::MAX), "  one  two");
-        assert_eq!(wrapped("!! ", 1, "one two", 6), "!! one\n two");
+        assert_eq!(wrapped("!! ", 1, "one two", 6), ["!! one", " two"]);
         assert_eq!(both(0, "one  two", 4), "one\ntwo");
         assert_eq!(both(0, "one  two", 3), "one\ntwo");
     }
@@ -326,7 +409,7 @@ mod tests {
         assert_eq!(columns(red), 3);
         assert_eq!(
             wrapped(red, 2, " two three", 8),
-            format!("{red} two\n  three")
+            [format!("{red} two"), "  three".to_owned()]
         );
     }
 }

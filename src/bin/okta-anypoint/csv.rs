@@ -37,7 +37,9 @@ pub fn row(cells: &[String]) -> String {
 /// A cell; a spreadsheet must not take it for a formula.
 fn quoted(cell: &str) -> String {
     let cell = match cell.chars().next() {
-        Some('=' | '+' | '-' | '@') => format!("'{cell}"),
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
+            format!("'{cell}")
+        }
         _ => cell.to_owned(),
     };
     if cell.contains([',', '"', '\n', '\r']) {
@@ -56,6 +58,10 @@ mod tests {
         assert_eq!(quoted("a,b"), "\"a,b\"");
         assert_eq!(quoted("a \"b\""), "\"a \"\"b\"\"\"");
         assert_eq!(quoted("=1+1"), "'=1+1");
+        // Some spreadsheets skip what stands in front, or read the full-width form.
+        assert_eq!(quoted("\t=1+1"), "'\t=1+1");
+        assert_eq!(quoted("\n=1+1"), "\"'\n=1+1\"");
+        assert_eq!(quoted("＝1+1"), "'＝1+1");
         assert_eq!(quoted("plain"), "plain");
     }
 }

@@ -14,7 +14,7 @@ use std::{env, fs, io};
 
 use anyhow::anyhow;
 
-use crate::console::Usage;
+use crate::console::{Usage, note};
 
 const OPTION: &str = "--env-file";
 
@@ -45,10 +45,10 @@ fn read(file: &Path) -> Result<BTreeMap<String, String>, String> {
     let in_words = |error: io::Error| format!("the file cannot be read ({})", error.kind());
     let mode = fs::metadata(file).map_err(in_words)?.permissions().mode();
     if mode & 0o007 != 0 {
-        eprintln!(
+        note(format!(
             "warning: everybody on this machine may read {0}; make it yours alone: chmod 600 {0}",
             file.display()
-        );
+        ));
     }
     parse(&fs::read_to_string(file).map_err(in_words)?)
 }

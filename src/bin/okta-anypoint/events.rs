@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{Cell, ColumnConstraint, Table};
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::failure::Class;
 use okta_anypoint::insight::{Next, SameCause, names_of, would_do};
@@ -13,7 +12,7 @@ use okta_anypoint::ledger::{DRY_RUN, Filter, Record, Status};
 use okta_anypoint::queue::DeadLetters;
 use serde_json::json;
 
-use crate::console::{Console, Tone, Verdict};
+use crate::console::{Cell, Console, Table, Tone, Verdict};
 use crate::csv::{Form, row};
 use crate::duration::duration;
 use crate::table::Access;
@@ -106,7 +105,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     if args.form.is_csv() {
         let shown = newest(&records, args.limit);
         let names = names_of(&*table.store, subjects(shown)).await?;
-        console.say(csv(shown, &names))?;
+        console.say_csv(&csv(shown, &names))?;
         return Ok(Verdict::Done);
     }
     if console.json {
@@ -180,7 +179,9 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
                 group.cause
             ),
         };
-        console.say(format!("  When the cause is fixed:\n    {again}\n"))?;
+        console.say("  When the cause is fixed:")?;
+        console.say(format!("    {again}"))?;
+        console.say_gap()?;
     }
     let (events, causes) = (records.len(), groups.len());
     console.say(format!(
@@ -197,20 +198,22 @@ fn list(
     args: &Args,
     console: &Console,
 ) -> Result<()> {
-    console.say(if args.wide {
+    console.say_table(&if args.wide {
         wide(records, names, console)
     } else {
         short(records, console)
     })?;
     if all > records.len() {
+        console.say_gap()?;
         console.say(format!(
-            "\n{} of {all}: --limit {all} shows all",
+            "{} of {all}: --limit {all} shows all",
             records.len()
         ))?;
     }
     let planned: Vec<&Record> = records.iter().filter(|r| r.is_dry_run()).collect();
     if !planned.is_empty() && !args.wide {
-        console.say("\nDry runs: nothing was done.")?;
+        console.say_gap()?;
+        console.say("Dry runs: nothing was done.")?;
         for record in planned {
             console.say_wrapped(2, format!("{} {}", record.subject, would_do(record)))?;
         }
@@ -221,12 +224,15 @@ fn list(
         .collect();
     for record in &failed {
         let error = record.error.as_deref().unwrap_or("no reason is recorded");
-        console.say(format!("\n{}", record.id))?;
+        console.say_gap()?;
+        console.say(&record.id)?;
         console.say_wrapped(2, error)?;
     }
     if let Some(first) = failed.first() {
+        console.say_gap()?;
+        console.say("When the cause is fixed:")?;
         console.say(format!(
-            "\nWhen the cause is fixed:\n  okta-anypoint replay {}{}",
+            "  okta-anypoint replay {}{}",
             first.id,
             args.table.option()
         ))?;
@@ -236,7 +242,7 @@ fn list(
 
 const COLUMNS: &str = "changed,state,error_class,error_code,event_type,subject,name,published,attempts,id,applied,error,dry_run,planned";
 
-fn csv(records: &[Record], names: &HashMap<String, String>) -> String {
+fn csv(records: &[Record], names: &HashMap<String, String>) -> Vec<String> {
     let mut rows = vec![COLUMNS.to_owned()];
     for record in records {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -257,7 +263,7 @@ fn csv(records: &[Record], names: &HashMap<String, String>) -> String {
             record.planned.as_deref().unwrap_or_default().join(" "),
         ]));
     }
-    rows.join("\n")
+    rows
 }
 
 /// What fits into 80 columns: a group of 20 characters, a uuid, two spaces between columns. Ids are never split.
@@ -277,9 +283,7 @@ fn short(records: &[Record], console: &Console) -> Table {
             Cell::new(&record.id),
         ]);
     }
-    for column in table.column_iter_mut() {
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
+    table.keep_whole(..);
     console.pack(&mut table);
     table
 }
@@ -301,9 +305,7 @@ fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) 
             Cell::new(what(record)),
         ]);
     }
-    for column in table.column_iter_mut() {
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
+    table.keep_whole(..);
     table
 }
 

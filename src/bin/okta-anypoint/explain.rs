@@ -100,22 +100,27 @@ fn show(
     ] {
         // Who is excluded is not read at Anypoint.
         if !facts.is_empty() {
-            console.say(format!("\n{}", heading(side)))?;
+            console.say_gap()?;
+            console.say(heading(side))?;
         }
         for (name, value) in facts {
             console.say_behind(format!("  {name:<24}"), 26, words(value))?;
         }
     }
-    console.say(format!("\n{}", heading("Link")))?;
+    console.say_gap()?;
+    console.say(heading("Link"))?;
     console.say_wrapped(2, words(&explanation.link))?;
-    console.say(format!("\n{}", heading("What would follow")))?;
+    console.say_gap()?;
+    console.say(heading("What would follow"))?;
     if let Some(held) = held {
         let subject = &explanation.subject;
         console.say_wrapped(2, console.paint(Tone::Bad, held_in_words(held)))?;
+        console.say("  If Okta is right, approve it:")?;
         console.say(format!(
-            "  If Okta is right, approve it:\n    okta-anypoint approve {}{option}\n  Then:",
+            "    okta-anypoint approve {}{option}",
             subject.okta_id()
         ))?;
+        console.say("  Then:")?;
     }
     match &explanation.plan {
         _ if explanation.excluded => {
@@ -142,7 +147,8 @@ fn show(
     if events.is_empty() {
         return Ok(());
     }
-    console.say(format!("\n{}", heading("Last events")))?;
+    console.say_gap()?;
+    console.say(heading("Last events"))?;
     for event in events {
         console.say_behind("  ", 4, event_line(event))?;
     }

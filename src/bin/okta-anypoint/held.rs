@@ -94,7 +94,7 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
     let table = args.table.open_table(Access::Read).await?;
     let records = of_subjects(&*table.ledger).await?;
     if args.form.is_csv() {
-        console.say(csv(&records))?;
+        console.say_csv(&csv(&records))?;
         return Ok(Verdict::Done);
     }
     let off_until = brake_off_until(&*table.documents, table::clock().now_ms()).await?;
@@ -123,8 +123,9 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
         console.say_wrapped(2, would_do(record))?;
         console.say_wrapped(2, why)?;
     }
+    console.say_gap()?;
     console.say(format!(
-        "\nIf Okta is right: okta-anypoint approve --all{0}, or name users and groups. \
+        "If Okta is right: okta-anypoint approve --all{0}, or name users and groups. \
          If not, undo the change in Okta.",
         args.table.option()
     ))?;
@@ -133,7 +134,7 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
 
 const COLUMNS: &str = "since,subject,planned,held_for,published,id";
 
-fn csv(records: &[Record]) -> String {
+fn csv(records: &[Record]) -> Vec<String> {
     let mut rows = vec![COLUMNS.to_owned()];
     for record in records {
         rows.push(row(&[
@@ -145,7 +146,7 @@ fn csv(records: &[Record]) -> String {
             record.id.clone(),
         ]));
     }
-    rows.join("\n")
+    rows
 }
 
 pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {

@@ -55,7 +55,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         None => ledger.whole_history(since_ms).await?,
     };
     if args.form.is_csv() {
-        console.say(csv(&entries))?;
+        console.say_csv(&csv(&entries))?;
         return Ok(Verdict::Done);
     }
     console.emit(&json!({"entries": entries, "since_ms": since_ms}))?;
@@ -68,7 +68,10 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         (None, true) => console.say(format!(
             "nothing was changed in the last {DEFAULT_DAYS} days; {more}"
         ))?,
-        (None, false) => console.say(format!("\nthe last {DEFAULT_DAYS} days; {more}"))?,
+        (None, false) => {
+            console.say_gap()?;
+            console.say(format!("the last {DEFAULT_DAYS} days; {more}"))?;
+        }
         (Some(_), true) => {
             let since = rfc3339(since_ms.div_euclid(1000) * 1000);
             console.say(format!("nothing was changed since {since}"))?;
@@ -125,7 +128,7 @@ fn why(entry: &AuditEntry) -> String {
 const COLUMNS: &str =
     "at,subject,action,id,username,before,after,fields,count,ids,why,event,event_type,actor,reason";
 
-fn csv(entries: &[AuditEntry]) -> String {
+fn csv(entries: &[AuditEntry]) -> Vec<String> {
     let mut rows = vec![COLUMNS.to_owned()];
     for entry in entries {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -151,5 +154,5 @@ fn csv(entries: &[AuditEntry]) -> String {
         ];
         rows.push(row(&cells));
     }
-    rows.join("\n")
+    rows
 }

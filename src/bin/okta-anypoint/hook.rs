@@ -175,7 +175,8 @@ async fn status(
     let judged = judge(hook, app);
     show(hook, &judged, console)?;
     if let Some(advice) = &judged.advice {
-        console.say(format!("\n{advice}"))?;
+        console.say_gap()?;
+        console.say(advice)?;
     }
     console.emit(&machine(hook, &judged))?;
     Ok(if judged.problems.is_empty() {
@@ -193,19 +194,23 @@ fn show(hook: &EventHook, judged: &Judgement, console: &Console) -> Result<()> {
             console.paint(Tone::Bad, no)
         }
     };
-    console.say(format!(
-        "  id        {}\n  name      {}\n  url       {}\n  header    {}\n  state     {}, {}\n  events    \
-         {} of the {} that are needed\n  filter    {}",
-        hook.id,
-        hook.name,
-        hook.url(),
-        hook.auth_header().unwrap_or("none"),
-        state(hook.is_active(), "ACTIVE", "INACTIVE"),
-        state(hook.is_verified(), "VERIFIED", "UNVERIFIED"),
-        HOOK_EVENT_TYPES.len() - differences(hook).0.len(),
-        HOOK_EVENT_TYPES.len(),
-        filter_text(&judged.filtering),
-    ))?;
+    console.say_lines([
+        format!("  id        {}", hook.id),
+        format!("  name      {}", hook.name),
+        format!("  url       {}", hook.url()),
+        format!("  header    {}", hook.auth_header().unwrap_or("none")),
+        format!(
+            "  state     {}, {}",
+            state(hook.is_active(), "ACTIVE", "INACTIVE"),
+            state(hook.is_verified(), "VERIFIED", "UNVERIFIED")
+        ),
+        format!(
+            "  events    {} of the {} that are needed",
+            HOOK_EVENT_TYPES.len() - differences(hook).0.len(),
+            HOOK_EVENT_TYPES.len()
+        ),
+        format!("  filter    {}", filter_text(&judged.filtering)),
+    ])?;
     for problem in &judged.problems {
         console.say(console.paint(Tone::Bad, format!("  !! {problem}")))?;
     }

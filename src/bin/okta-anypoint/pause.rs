@@ -179,21 +179,22 @@ fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<
         0 => {}
         some => {
             console.say(format!(
-                "{} in dry runs, for the first reconcile under CHANGES=apply. To run it:\n  \
-                 okta-anypoint reconcile{option}",
+                "{} in dry runs, for the first reconcile under CHANGES=apply. To run it:",
                 counted(
                     some,
                     "user or group waits, planned",
                     "users and groups wait, planned"
                 )
             ))?;
+            console.say(format!("  okta-anypoint reconcile{option}"))?;
         }
     }
     if let Some(until_ms) = standing.brake_off_until_ms {
         console.say(format!(
-            "the brake is off until {}. To end that now:\n  okta-anypoint approve --end{option}",
+            "the brake is off until {}. To end that now:",
             rfc3339(until_ms)
         ))?;
+        console.say(format!("  okta-anypoint approve --end{option}"))?;
     }
     Ok(())
 }

@@ -265,7 +265,8 @@ async fn leave_alone(
             ));
         }
         let mark = console.paint(Tone::Bad, "excluded");
-        console.say(format!("{mark}  {}\n  {why}", change.subject))?;
+        console.say(format!("{mark}  {}", change.subject))?;
+        console.say(format!("  {why}"))?;
         results.push(json!({
             "uuid": open.map(|open| open.id),
             "subject": change.subject,

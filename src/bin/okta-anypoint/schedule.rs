@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use comfy_table::ColumnConstraint;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use okta_anypoint::aws;
 use okta_anypoint::counted::{counted, users_and_groups};
@@ -20,7 +19,7 @@ use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
 use serde_json::json;
 
-use crate::console::{Console, Tone, Verdict};
+use crate::console::{Cell, Console, Tone, Verdict, note};
 use crate::table::{self, AWS_TIME, Access, ScheduleAccess};
 
 /// A run by hand may take long: a reconcile of ten thousand users does.
@@ -122,7 +121,7 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdic
         let subjects = users_and_groups(planned.differences.len());
         if !confirmed(&format!("Change {subjects}?"))? {
             emit(&planned, &[], console)?;
-            eprintln!("nothing was changed");
+            note("nothing was changed");
             return Ok(Verdict::Problem);
         }
     }
@@ -292,15 +291,13 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
             let who = who(difference.subject.as_ref(), difference.account.as_ref());
             for (position, step) in difference.actions.iter().enumerate() {
                 let who = if position == 0 { who.as_str() } else { "" };
-                table.add_row([who, step.in_short().as_str(), &step.reason]);
+                table.add_row([who, step.in_short().as_str(), &step.reason].map(Cell::new));
             }
         }
         // Ids are never split.
-        if let Some(who) = table.column_mut(0) {
-            who.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        console.say(table)?;
-        console.say("")?;
+        table.keep_whole(0..1);
+        console.say_table(&table)?;
+        console.say_gap()?;
     }
     for problem in &summary.problems {
         let who = who(problem.subject.as_ref(), problem.account.as_ref());

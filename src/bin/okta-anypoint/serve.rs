@@ -151,21 +151,22 @@ fn announce(
     // A simulated Okta on this machine calls plain HTTP, too.
     let both_here = is_loopback(org) && Url::parse(register).is_ok_and(|url| is_loopback(&url));
     let reachable = register.starts_with("https://") || both_here;
-    console.say(format!(
-        "data     {}\nlistens  {listens}\nstatus   {}\nregister {register}",
-        options.data.display(),
-        status.as_deref().unwrap_or("off")
-    ))?;
+    console.say_lines([
+        format!("data     {}", options.data.display()),
+        format!("listens  {listens}"),
+        format!("status   {}", status.as_deref().unwrap_or("off")),
+        format!("register {register}"),
+    ])?;
     if reachable {
         console.say(format!(
             "         okta-anypoint hook register --url {register}"
         ))?;
     } else {
-        console.say(console.paint(
-            Tone::Bad,
-            "         Okta cannot call this address: it calls https:// only. Put a proxy that \
-             terminates TLS in front,\n         and name its address with --url https://….",
-        ))?;
+        let lines = [
+            "         Okta cannot call this address: it calls https:// only. Put a proxy that terminates TLS in front,",
+            "         and name its address with --url https://….",
+        ];
+        console.say_lines(lines.map(|line| console.paint(Tone::Bad, line)))?;
     }
     console.emit(&json!({
         "data": options.data,

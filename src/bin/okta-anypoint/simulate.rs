@@ -244,10 +244,11 @@ fn opening(console: &Console, okta: &OktaSimulator, anypoint: &AnypointSimulator
         .collect();
     console.emit_line(&json!({"settings": values}))?;
     console.say(format!(
-        "A simulated Okta at {}, a simulated Anypoint at {}. Settings to talk to them:\n",
+        "A simulated Okta at {}, a simulated Anypoint at {}. Settings to talk to them:",
         okta.base_url(),
         anypoint.base_url()
     ))?;
+    console.say_gap()?;
     for (name, value) in &settings {
         console.say(format!("export {name}={value}"))?;
     }
@@ -255,12 +256,14 @@ fn opening(console: &Console, okta: &OktaSimulator, anypoint: &AnypointSimulator
         let world = okta.world();
         (world.users.len(), world.groups.len())
     };
+    console.say_gap()?;
     console.say(format!(
-        "\nOkta has {users} users and {groups} groups; Anypoint has {} users and {} teams besides the \
-         root team.\nHow to change them: okta-anypoint simulate --help. Ctrl-C stops.\n",
+        "Okta has {users} users and {groups} groups; Anypoint has {} users and {} teams besides the root team.",
         world.users.len(),
         world.teams.len().saturating_sub(1)
-    ))
+    ))?;
+    console.say("How to change them: okta-anypoint simulate --help. Ctrl-C stops.")?;
+    console.say_gap()
 }
 
 /// Shows requests as they come. With no reader left there is nobody to show them to.

@@ -20,11 +20,11 @@ use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{self, EngineSettings, Kept, Needs, Reader, ScheduleSettings};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
-use okta_anypoint::telemetry::{Metrics, visible};
+use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::{self, Table};
 use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
 
-use crate::console::Usage;
+use crate::console::{Usage, note};
 
 /// One AWS call, retries included.
 pub const AWS_TIME: Duration = Duration::from_secs(10);
@@ -241,11 +241,10 @@ fn open_file(file: &Path, access: Access) -> Result<Database> {
     let could_be_made = folder.is_none_or(Path::is_dir) && !file.try_exists().unwrap_or(true);
     if access == Access::Plan && could_be_made {
         // A first look comes before there is anything to keep.
-        let note = format!(
+        note(format!(
             "there is no file {} yet: this is the plan of a first run, and makes none",
             file.display()
-        );
-        eprintln!("{}", visible(&note));
+        ));
         return Ok(Database::in_memory()?);
     }
     existing(file)?;

@@ -6,6 +6,7 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::clock::rfc3339;
 use crate::ids::Subject;
+use crate::telemetry::Shown;
 
 /// A subject that leads to its page; other text as it is.
 pub fn subject_link(subject: &str) -> String {
@@ -19,12 +20,12 @@ pub fn subject_link(subject: &str) -> String {
     }
 }
 
-/// Shows text so that it is text in HTML, also inside a quoted attribute.
+/// Shows text so that it is text in HTML, also inside a quoted attribute, and nothing in it acts on a reader.
 pub struct Escaped<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.to_string().chars() {
+        for character in Shown(&self.0).to_string().chars() {
             match character {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
@@ -113,6 +114,10 @@ mod tests {
         assert_eq!(
             Escaped("<script>\"'&").to_string(),
             "&lt;script&gt;&quot;&#39;&amp;"
+        );
+        assert_eq!(
+            Escaped("Zoë 日本 🙂\u{1b}[32m\u{9b}a\u{202e}b\nc").to_string(),
+            "Zoë 日本 🙂\\u001b[32m\\u009ba\\u202eb\\u000ac"
         );
     }
 

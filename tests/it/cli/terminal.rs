@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{Desk, MOST, PROGRAM};
+use super::{APP, Desk, MOST, PROGRAM};
 
 /// The program on a terminal of its own.
 struct Terminal {
@@ -248,4 +248,72 @@ fn without_colour(text: &str) -> String {
         plain.push_str(part.split_once('m').map_or("", |(_, rest)| rest));
     }
     plain
+}
+
+/// What a name holds that would look like a line of ours, in a colour of ours.
+const FORGED: &str = "\n  ok       forged\n\u{1b}[32m  ok       forged\u{1b}[0m\u{1b}[38;5;2mX";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_makes_no_line_and_no_colour_of_ours() {
+    let desk = Desk::new().await;
+    let name = |kind: &str| format!("{kind}{FORGED}");
+    let (lin, kim) = (
+        desk.assigned("lin", "lin_example"),
+        desk.assigned("kim", &name("kim")),
+    );
+    let [group, other] = ["Engineers", "Designers"].map(|kind| desk.pushed_group(kind, &lin));
+    desk.on_file(&["push", &lin, &group, &other])
+        .await
+        .expect(0);
+    desk.on_file(&["push", &kim]).await.expect(1);
+    let linked = {
+        let mut okta = desk.okta.world();
+        okta.apps.get_mut(APP).unwrap().label = name("App");
+        okta.rename_group(&group, &name("Group")).unwrap();
+        let mut anypoint = desk.anypoint.world();
+        anypoint.org_name = name("Organization");
+        let free = anypoint.add_team("Free", None).unwrap();
+        for team in anypoint.teams.values_mut() {
+            if ["Designers", "Free"].contains(&&*team.name) {
+                team.name.push_str(FORGED);
+            }
+        }
+        free
+    };
+    // As if an earlier look had taken such names.
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    for (table, column) in [("user_links", "username"), ("team_links", "team_name")] {
+        let sql = format!("UPDATE {table} SET {column} = {column} || ?1");
+        file.execute(&sql, [FORGED]).unwrap();
+    }
+    drop(file);
+    desk.on_file(&["unlink-group", &other]).await.expect(0);
+    for (arguments, code) in [
+        ("doctor", 1),
+        (&*format!("explain {lin}"), 0),
+        (&format!("explain {group}"), 0),
+        (&format!("explain {kim}"), 1),
+        ("plan", 1),
+        ("events --wide", 0),
+        ("history", 0),
+        (&format!("link-group {other} {linked}"), 0),
+        (&format!("explain {other}"), 0),
+        ("reconcile --yes", 1),
+        ("history", 0),
+    ] {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let piped = desk.on_file(&words).await;
+        let (_, shown) = Terminal::start(&desk, arguments).ended();
+        assert_eq!(piped.code, code, "{arguments}: {}{}", piped.out, piped.err);
+        for text in [piped.out + &piped.err, shown] {
+            assert!(
+                !text.contains("\u{1b}[32m  ok       forged"),
+                "{arguments}: {text}"
+            );
+            assert!(!text.contains("\u{1b}[38;5;2mX"), "{arguments}: {text}");
+            let plain = without_colour(&text).replace('\r', "");
+            let is_forged = |line: &str| line.starts_with("  ok       forged");
+            assert!(!plain.lines().any(is_forged), "{arguments}: {plain}");
+        }
+    }
 }

@@ -12,11 +12,21 @@ async fn wrong_usage_and_settings_end_with_2() {
         &["--json", "explain"],
         &["events", "--json", "--no-such-option"],
         &["--json", "hook", "register", "--url", "ftp://x"],
+        &["events", "--json=true"],
+        &["--json=no", "events"],
+        &["--jso", "events"],
+        &["events", "--jsonl"],
     ] {
         let error = run(&nothing, wrong).await.expect(2).json();
         let text = error["error"].as_str().unwrap();
         assert!(!text.is_empty() && !text.starts_with("error"), "{text}");
     }
+    // A wrong word is quoted without what a terminal acts upon.
+    let ran = run(&nothing, &["--json", "\u{1b}[2Jno\rsuch"])
+        .await
+        .expect(2);
+    assert!(!ran.err.contains(['\u{1b}', '\r']), "{}", ran.err);
+    assert!(ran.err.contains("no\\u000dsuch"), "{}", ran.err);
     // What comes behind `--` is a name.
     let ran = run(&nothing, &["explain", "--no-such-option", "--", "--json"]).await;
     assert_eq!(ran.expect(2).out, "");

@@ -171,12 +171,26 @@ async fn nobody_can_make_the_function_fail() {
         let status = answer["statusCode"].as_u64().unwrap();
         assert!((400..500).contains(&status), "{shown}: {answer}");
     }
+    for payload in [
+        &b"hello"[..],
+        b"",
+        b"\"\xff\"",
+        br#"{"body":"\ud800","headers":{}}"#,
+    ] {
+        let answered = hook
+            .lambda
+            .invoke_with(payload.to_vec(), Duration::from_secs(10));
+        assert_eq!(answered.await.unwrap()["statusCode"], 400, "{payload:?}");
+    }
     // Whom it asked for nothing, it told nothing; and what is no request is named.
     assert_eq!(hook.world.calls(), Vec::<String>::new());
     let log = hook.lambda.output();
     assert!(!log.contains("a defect"), "{log}");
     let named = |fields: &str| log.contains(&format!("\"fields\":\"{fields}\""));
-    assert!(named("Records") && named("task"), "{log}");
+    assert!(
+        named("Records") && named("task") && named("not JSON"),
+        "{log}"
+    );
     assert!(
         named("headers=null requestContext body=null"),
         "nulls are named: {log}"

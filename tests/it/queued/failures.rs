@@ -125,6 +125,30 @@ async fn a_permanent_failure_is_recorded_with_advice_and_leaves_the_queue() {
     assert_eq!(scene.record(&event.uuid).await.attempts, 1);
 }
 
+/// It is JSON all the same, and Lambda hands it on.
+#[tokio::test]
+async fn half_a_surrogate_pair_is_the_problem_of_its_message_alone() {
+    let scene = Scene::new().await;
+    let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
+    let (_, event) = scene.assigned("ann");
+    assert_eq!(scene.deliver(&hook, &[event]).await, 204);
+    scene.send_raw("user#00uODD", "odd", "half").await;
+    let mut batch = scene.received(60).await;
+    while batch.len() < 2 {
+        batch.extend(scene.received(60).await);
+    }
+    let payload = batch_event(&batch).to_string();
+    let payload = payload.replace("\"half\"", r#""\ud800""#);
+    let answer = worker.invoke_with(payload.into_bytes(), LONG).await;
+    assert_eq!(answer.unwrap(), json!({"batchItemFailures": []}));
+    let record = scene.record("odd").await;
+    assert_eq!(
+        (record.status, record.error_class),
+        (Status::Failed, Some(Class::Permanent))
+    );
+    assert_eq!(scene.accounts("ann"), (1, 1));
+}
+
 #[tokio::test]
 async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
     let scene = Scene::new().await;

@@ -92,6 +92,23 @@ async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
         assert!(message.contains(words), "{event}: {message}");
         assert!(!message.contains("planted"), "{message}");
     }
+    for payload in [
+        &b"hello"[..],
+        b"",
+        b"{",
+        b"\"\xff\"",
+        br#"{"task":"\ud800"}"#,
+    ] {
+        for function in [&schedule, &worker] {
+            let failed = function.invoke_with(payload.to_vec(), LONG).await;
+            let Err(Failed::Function(error)) = failed else {
+                panic!("{payload:?}: {failed:?}");
+            };
+            assert_eq!(error["errorType"], "ProgramFailure", "{payload:?}");
+            let message = error["errorMessage"].as_str().unwrap();
+            assert!(message.contains("invoke it with"), "{payload:?}: {message}");
+        }
+    }
     assert_eq!(scene.depth().await, (0, 0));
 
     // The next run starts afresh.

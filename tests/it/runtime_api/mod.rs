@@ -185,12 +185,17 @@ impl Lambda {
 
     /// Hands one event to the function and waits for its answer, at most until `deadline` from now.
     pub async fn invoke(&self, event: Value, deadline: Duration) -> Result<Value, Failed> {
+        self.invoke_with(event.to_string().into_bytes(), deadline)
+            .await
+    }
+
+    /// The same with any payload.
+    pub async fn invoke_with(&self, payload: Vec<u8>, deadline: Duration) -> Result<Value, Failed> {
         let id = uuid::Uuid::new_v4().to_string();
         let (answer, answered) = oneshot::channel();
         locked(&self.service.answers).insert(id.clone(), answer);
         let until = SystemTime::now() + deadline;
         let deadline_ms = until.duration_since(UNIX_EPOCH).unwrap().as_millis();
-        let payload = event.to_string().into_bytes();
         self.events
             .send(Event {
                 id,

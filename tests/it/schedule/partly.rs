@@ -41,6 +41,7 @@ async fn a_held_person_is_neither_planned_nor_counted() {
     stage.policy.removals = RemovalLimit::Count(0);
     stage.policy.groups = GroupSelection::All;
     let ada = stage.assigned("ada");
+    stage.assigned("bob");
     {
         let mut okta = stage.okta.world();
         let group = okta.create_group("Devs").unwrap().id;

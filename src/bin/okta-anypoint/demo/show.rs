@@ -23,17 +23,22 @@ What next:
   CHANGES=report okta-anypoint serve --data okta-anypoint.db
       watches and records what it would do, and writes nothing at Okta or Anypoint";
 
+/// What a step shows.
+const OPENING: &str = "\
+Every sample of events/ goes through the real receiver and worker; after each, Anypoint must look as events/README.md says.
+
+plan: what the worker says it would do, and why. read, wrote: its calls. applied: what it did.
+* marks what the step changed in Anypoint, !! what is not as expected.";
+
 pub fn opening(console: &Console, stage: &Stage) -> Result<()> {
+    console.say(console.paint(Tone::Strong, "From Okta to Anypoint, step by step"))?;
+    console.say_gap()?;
     console.say(format!(
-        "{}\n\nA simulated Okta at {}, a simulated Anypoint at {}, an embedded store in memory.\n\
-         Every sample of events/ goes through the real receiver and worker; after each, Anypoint \
-         must look as events/README.md says.\n\n\
-         plan: what the worker says it would do, and why. read, wrote: its calls. applied: what it did.\n\
-         * marks what the step changed in Anypoint, !! what is not as expected.",
-        console.paint(Tone::Strong, "From Okta to Anypoint, step by step"),
+        "A simulated Okta at {}, a simulated Anypoint at {}, an embedded store in memory.",
         stage.okta.base_url(),
         stage.anypoint.base_url()
-    ))
+    ))?;
+    console.say_lines(OPENING.lines())
 }
 
 pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
@@ -42,8 +47,9 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
     } else {
         console.paint(Tone::Bad, "NOT AS EXPECTED")
     };
+    console.say_gap()?;
     console.say(format!(
-        "\n{}  {mark}",
+        "{}  {mark}",
         console.paint(Tone::Strong, format!("{number:>2}. {}", played.sample))
     ))?;
     let label = |name: &str| console.paint(Tone::Quiet, format!("    {name:<10}"));
@@ -148,9 +154,10 @@ pub fn ending(console: &Console, played: &[Played], took: Duration) -> Result<()
     } else {
         Tone::Bad
     };
-    console.say(format!("\n{}", console.paint(tone, summary)))?;
+    console.say_gap()?;
+    console.say(console.paint(tone, summary))?;
     if good == played.len() {
-        console.say(NEXT)?;
+        console.say_lines(NEXT.lines())?;
     }
     console.emit(&json!({
         "ok": good == played.len(),

@@ -256,11 +256,12 @@ fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
         .filter(|check| check.state == State::Failed)
         .count();
     console.emit(&json!({"ok": failed == 0, "checks": checks}))?;
+    console.say_gap()?;
     if failed == 0 {
-        console.say(console.paint(Tone::Good, "\nnothing is wrong"))?;
+        console.say(console.paint(Tone::Good, "nothing is wrong"))?;
         Ok(Verdict::Done)
     } else {
-        let text = format!("\n{failed} of {} checks failed", checks.len());
+        let text = format!("{failed} of {} checks failed", checks.len());
         console.say(console.paint(Tone::Bad, text))?;
         Ok(Verdict::Problem)
     }

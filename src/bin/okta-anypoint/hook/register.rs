@@ -56,13 +56,16 @@ pub async fn register(
     let no_filter =
         (judged.filtering == Filtering::EveryApp).then(|| without_filter(refused_filter));
     if let Some(text) = &no_filter {
-        console.say(format!("\n{text}"))?;
+        console.say_gap()?;
+        console.say(text)?;
     }
     if let Some(failure) = &refused {
-        console.say(format!("\nOkta says: {}", failure.message))?;
+        console.say_gap()?;
+        console.say(format!("Okta says: {}", failure.message))?;
     }
     if !hook.is_verified() {
-        console.say(console.paint(Tone::Bad, unverified_advice()))?;
+        let lines = unverified_advice().lines();
+        console.say_lines(lines.map(|line| console.paint(Tone::Bad, line)))?;
     }
     let ok = judged.problems.is_empty() && refused.is_none();
     let mut result = machine(&hook, &judged);
