@@ -21,11 +21,13 @@
 //! this: those set after it do not see the request. [`Traffic::fired`](super::traffic::Traffic::fired) counts the answers
 //! that a fault really changed: an empty list that is emptied again is no lie, and costs none of its `times`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 /// What a fault does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub enum FaultKind {
     /// Waits this long; the answer is the usual one.
     #[serde(rename = "delay_ms", with = "millis")]
     Delay(Duration),
+    /// Waits until the test lets the request go on; the answer is the usual one. JSON has no word for it.
+    #[serde(skip)]
+    Held(Hold),
     /// Sends the headers and half of the body, then closes the connection.
     TruncatedBody,
     /// Sends the headers and half of the body, waits this long, and sends the rest; the answer is the usual one.
@@ -111,6 +116,40 @@ pub enum FaultKind {
     },
 }
 
+/// Where a struck request waits. A test learns that it is there, changes the world, and lets it go on: a race that comes
+/// out the same on any machine. It holds one request; clones hold the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Hold(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    reached: Notify,
+    released: Notify,
+}
+
+impl Hold {
+    /// Waits until the request is held.
+    pub async fn reached(&self) {
+        self.0.reached.notified().await;
+    }
+
+    /// Lets the request go on, also one that is not there yet.
+    pub fn release(&self) {
+        self.0.released.notify_one();
+    }
+
+    pub(super) async fn wait(&self) {
+        self.0.reached.notify_one();
+        self.0.released.notified().await;
+    }
+}
+
+impl PartialEq for Hold {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// Whose 404 it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,7 +210,7 @@ pub enum Links {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
-    /// The world is not touched (`Delay` waits first and then goes on as usual).
+    /// The world is not touched (`Delay` and `Held` wait first and then go on as usual).
     #[default]
     BeforeEffect,
     /// The world is changed as asked, only the answer suffers.
@@ -260,6 +299,11 @@ impl Fault {
     /// An object that lists still name is 404 itself, and what is below it too.
     pub fn gone(id: &str) -> Self {
         Self::not_found("", Absence::Service).about(id)
+    }
+
+    /// One request waits until it is let go: [`FaultKind::Held`].
+    pub fn held(path_contains: &str, hold: &Hold) -> Self {
+        Self::new(path_contains, FaultKind::Held(hold.clone())).once()
     }
 
     /// Callers are refused: [`FaultKind::Refused`].
@@ -449,6 +493,7 @@ impl FaultKind {
             Self::Status { .. } => "status",
             Self::DropConnection => "drop_connection",
             Self::Delay(_) => "delay_ms",
+            Self::Held(_) => "held",
             Self::TruncatedBody => "truncated_body",
             Self::SlowBody(_) => "slow_body_ms",
             Self::WrongJson => "wrong_json",

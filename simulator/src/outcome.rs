@@ -96,6 +96,7 @@ async fn prepare(strike: &Strike, call: &mut Call) {
         FaultKind::Delay(pause) if strike.moment == Moment::BeforeEffect => {
             tokio::time::sleep(*pause).await;
         }
+        FaultKind::Held(hold) if strike.moment == Moment::BeforeEffect => hold.wait().await,
         _ => {}
     }
 }
@@ -122,6 +123,12 @@ async fn bend<M: Model>(model: &M, strike: Strike, call: &Call, reply: &mut Repl
         FaultKind::Delay(pause) => {
             if strike.moment == Moment::AfterEffect {
                 tokio::time::sleep(pause).await;
+            }
+            true
+        }
+        FaultKind::Held(hold) => {
+            if strike.moment == Moment::AfterEffect {
+                hold.wait().await;
             }
             true
         }

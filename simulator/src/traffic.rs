@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::fault::Request;
-pub use super::fault::{Absence, Fault, FaultId, FaultKind, Links, Moment, RateHeaders, Refused};
+pub use super::fault::{
+    Absence, Fault, FaultId, FaultKind, Hold, Links, Moment, RateHeaders, Refused,
+};
 
 /// One request as it came in, with the status that went out.
 #[derive(Clone, Debug, Serialize)]

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::runtime_api::{Failed, Lambda, Request, hook_samples, sample};
+use crate::tenant::eventually;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -19,15 +20,10 @@ async fn function(script: &str) -> (Lambda, String) {
         &format!("echo api=$AWS_LAMBDA_RUNTIME_API=; {script}"),
     ]);
     let lambda = Lambda::run(command, "hook", &[]).await;
-    let until = Instant::now() + SOON;
-    loop {
-        let output = lambda.output();
-        if let Some(address) = output.split('=').nth(1) {
-            return (lambda, format!("http://{address}/2018-06-01/runtime"));
-        }
-        assert!(Instant::now() < until, "nothing was printed: {output}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let output = || lambda.output();
+    eventually("the address is printed", || output().contains('=')).await;
+    let address = output().split('=').nth(1).unwrap().to_owned();
+    (lambda, format!("http://{address}/2018-06-01/runtime"))
 }
 
 /// Asks for the next event once and answers it at `ending`.

@@ -237,5 +237,4 @@ async fn a_function_takes_the_proxy_to_both_sides_and_to_aws() {
     all.sort();
     assert_eq!(proxy.asked(), all);
     assert!(!hook.output().contains("planted-password"));
-    scene.done();
 }

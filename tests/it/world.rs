@@ -2,26 +2,22 @@
 //! embedded store. Tests change Okta with its verbs, deliver the events that it writes, and state
 //! what Anypoint must look like.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
-use okta_anypoint::http::HttpClient;
-use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId, OrganizationId, Subject};
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
 use okta_anypoint::ledger::{
     Conclusion, Lease, Leased, Ledger, Memo, Reason, Record, SqliteLedger,
 };
-use okta_anypoint::okta::{Credentials, Okta};
 use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::receiver::{Gate, Receiver};
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator, AnypointWorld};
-use okta_anypoint::simulator::okta::{
-    LogEvent, OktaOptions, OktaSimulator, OktaWorld, Refusal, Target,
-};
+use okta_anypoint::simulator::anypoint::AnypointWorld;
+use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{Intent, Linked, Memory, SqliteStore, UserLink};
 use okta_anypoint::telemetry::Metrics;
@@ -29,18 +25,27 @@ use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Verdict, Worker};
 use serde_json::{Value, json};
 
-pub const APP: &str = "0oaAPP1";
+pub use crate::tenant::APP;
+use crate::tenant::Tenant;
+
 pub const SECRET: &str = "hook-secret";
 /// How long a delivery may take in these tests: far more than needed, so that a slow machine does not
 /// decide. The real bound has tests of its own.
 const TIME: Duration = Duration::from_secs(20);
 
 pub struct World {
-    pub okta: OktaSimulator,
-    pub anypoint: AnypointSimulator,
+    tenant: Tenant,
     pub table: Table,
     pub ports: Ports,
     pub receiver: Receiver,
+}
+
+impl Deref for World {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
 }
 
 impl World {
@@ -61,56 +66,11 @@ impl World {
     /// A world on the given table.
     pub async fn on(table: Table, policy: Policy, pace: Pace, time: Duration) -> Self {
         crate::planted::watch();
-        let free = "127.0.0.1:0".parse().unwrap();
-        let okta = OktaSimulator::start(free, OktaOptions::default())
-            .await
-            .unwrap();
-        okta.world().add_app(APP, "Anypoint");
-        let anypoint = AnypointSimulator::start(free, AnypointOptions::default())
-            .await
-            .unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let http = HttpClient::new(clock.clone()).unwrap();
-        let (organization, client_id, client_secret) = {
-            let world = anypoint.world();
-            (
-                world.org_id.clone(),
-                world.client_id.clone(),
-                world.client_secret.clone(),
-            )
-        };
-        let ports = Ports {
-            okta: Okta::new(
-                http.clone(),
-                okta.base_url().parse().unwrap(),
-                Credentials::ApiToken("simulated-okta-token".to_owned().into()),
-            ),
-            anypoint: Anypoint::new(
-                http,
-                anypoint.base_url().parse().unwrap(),
-                OrganizationId::parse(organization).unwrap(),
-                client_id,
-                client_secret.into(),
-            ),
-            store: table.store.clone(),
-            ledger: table.ledger.clone(),
-            documents: table.documents.clone(),
-            policy: Arc::new(policy),
-            app: OktaAppId::parse(APP).unwrap(),
-            clock: clock.clone(),
-        };
-        let metrics = Arc::new(Metrics::new("test"));
-        let worker = Arc::new(Worker::new(ports.clone(), None, metrics.clone(), pace));
-        let queue = Arc::new(InlineQueue::new(worker.clone(), time));
-        let gate = Gate::new(
-            "authorization".parse().unwrap(),
-            &[SECRET.to_owned().into()],
-        );
-        let app = ports.app.clone();
-        let receiver = Receiver::new(gate.unwrap(), app, queue, clock, metrics);
+        let tenant = Tenant::new().await;
+        let ports = tenant.ports(&table, policy, Arc::new(SystemClock));
+        let (receiver, _) = process(&ports, pace, time);
         Self {
-            okta,
-            anypoint,
+            tenant,
             table,
             ports,
             receiver,
@@ -134,23 +94,9 @@ impl World {
         assert_eq!(self.deliver(&events).await, 204);
     }
 
-    /// An event that only says: look at this user again.
-    pub fn hint(&self, user: &str) -> Vec<LogEvent> {
-        let target = Target {
-            id: user.to_owned(),
-            kind: "User".to_owned(),
-            alternate_id: "unknown".to_owned(),
-            display_name: "unknown".to_owned(),
-        };
-        let event_type = "user.account.update_profile";
-        let event = self.okta.world().write_event(event_type, vec![target], &[]);
-        vec![event]
-    }
-
     /// Delivers such an event, and expects a 204.
     pub async fn look_again(&self, user: &str) {
-        let hint = self.hint(user);
-        assert_eq!(self.deliver(&hint).await, 204);
+        assert_eq!(self.deliver(&[self.hint(user)]).await, 204);
     }
 
     /// Changes a user's app username; Okta writes that to the System Log only.
@@ -178,16 +124,7 @@ impl World {
         answer["statusCode"].as_u64().unwrap() as u16
     }
 
-    /// An active Okta user `name` (login `name@acme.example`), nothing delivered; gives the id.
-    pub fn user(&self, name: &str) -> String {
-        let mut okta = self.okta.world();
-        let login = format!("{name}@acme.example");
-        okta.create_user(&login, name, "Example", &login, None)
-            .unwrap()
-            .id
-    }
-
-    /// The same, assigned to the app as `name`, and delivered.
+    /// An active Okta user, assigned to the app as `name`, and delivered.
     pub async fn assigned_user(&self, name: &str) -> String {
         let id = self.user(name);
         self.when(|okta| okta.assign(APP, &id)).await;
@@ -201,42 +138,8 @@ impl World {
         id
     }
 
-    pub fn anypoint(&self) -> impl std::ops::DerefMut<Target = AnypointWorld> + '_ {
+    pub fn anypoint(&self) -> impl DerefMut<Target = AnypointWorld> + '_ {
         self.anypoint.world()
-    }
-
-    /// `first last phone enabled|disabled` of an account, or `none`.
-    pub fn account(&self, username: &str) -> String {
-        match self.anypoint.world().user_by_username(username) {
-            None => "none".to_owned(),
-            Some(user) => format!(
-                "{} {} {} {}",
-                user.first_name,
-                user.last_name,
-                user.phone_number.as_deref().unwrap_or("-"),
-                if user.enabled { "enabled" } else { "disabled" }
-            ),
-        }
-    }
-
-    pub fn account_id(&self, username: &str) -> String {
-        self.anypoint
-            .world()
-            .user_by_username(username)
-            .expect("an account")
-            .id
-            .clone()
-    }
-
-    /// The usernames in a team, sorted, or `none`.
-    pub fn team(&self, name: &str) -> String {
-        let world = self.anypoint.world();
-        let Some(team) = world.team_by_name(name) else {
-            return "none".to_owned();
-        };
-        let mut members = world.members_of(&team.id);
-        members.sort();
-        members.join(" ")
     }
 
     pub async fn user_link(&self, user: &str) -> Option<okta_anypoint::store::UserLink> {
@@ -263,37 +166,32 @@ impl World {
             .unwrap()
             .expect("a record")
     }
+}
 
-    /// Calls of both simulators since the last time.
-    pub fn forget_traffic(&self) {
-        self.okta.traffic().clear();
-        self.anypoint.traffic().clear();
-    }
+/// More time than any call here takes.
+pub fn soon() -> Deadline {
+    Deadline::within(Duration::from_secs(30))
+}
 
-    /// `METHOD path` of every call to both since the last time, without token calls.
-    pub fn calls(&self) -> Vec<String> {
-        let okta = self.okta.traffic().log();
-        let anypoint = self.anypoint.traffic().log();
-        okta.iter()
-            .chain(&anypoint)
-            .filter(|call| !call.path.ends_with("/oauth2/token"))
-            .map(|call| format!("{} {}", call.method, call.path))
-            .collect()
-    }
+/// Lets time pass at once for a test on a current-thread runtime.
+pub async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
 
-    /// Calls that were no reads.
-    pub fn writes(&self) -> usize {
-        self.calls()
-            .iter()
-            .filter(|call| !call.starts_with("GET "))
-            .count()
-    }
-
-    /// Ends a test: neither simulator saw a request that the vendor does not document.
-    pub fn done(self) {
-        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
-        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
-    }
+/// A receiver, and the worker to which it hands events in place.
+pub fn process(ports: &Ports, pace: Pace, time: Duration) -> (Receiver, Arc<Worker>) {
+    let metrics = Arc::new(Metrics::new("test"));
+    let worker = Arc::new(Worker::new(ports.clone(), None, metrics.clone(), pace));
+    let queue = Arc::new(InlineQueue::new(worker.clone(), time));
+    let gate = Gate::new(
+        "authorization".parse().unwrap(),
+        &[SECRET.to_owned().into()],
+    );
+    let (app, clock) = (ports.app.clone(), ports.clock.clone());
+    let receiver = Receiver::new(gate.unwrap(), app, queue, clock, metrics);
+    (receiver, worker)
 }
 
 /// Another worker on the same table, for other settings.

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::traffic::{Fault, FaultKind};
+use crate::traffic::{Fault, FaultKind, Hold, Moment};
 
 #[tokio::test]
 async fn a_status_strikes_as_often_as_told() {
@@ -152,4 +152,33 @@ async fn a_stopped_server_frees_its_port() {
     OktaSimulator::start(addr, OktaOptions::default())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_held_request_waits_until_it_is_let_go() {
+    let okta = Okta::start(OktaOptions::default()).await;
+    let ann = okta.user("ann");
+    let path = format!("/api/v1/users/{ann}");
+    let first_name = || {
+        let world = okta.sim.world();
+        world.users[&ann].attribute("firstName").to_owned()
+    };
+    for (moment, name, seen) in [
+        (Moment::BeforeEffect, "Anna", "ann"),
+        (Moment::AfterEffect, "Annie", "Annie"),
+    ] {
+        let hold = Hold::default();
+        let mut fault = Fault::held(&path, &hold).on(Method::POST);
+        fault.moment = moment;
+        okta.sim.traffic().inject(fault);
+        let looks = async {
+            hold.reached().await;
+            assert_eq!(first_name(), seen);
+            hold.release();
+        };
+        let change = json!({"profile": {"firstName": name}});
+        let (answer, ()) = tokio::join!(okta.send(Method::POST, &path, change), looks);
+        assert_eq!((answer.status, first_name()), (200, name.to_owned()));
+    }
+    okta.nothing_unexpected();
 }

@@ -18,16 +18,15 @@ async fn the_nonce_dance_is_danced_once() {
         assert_eq!(header(api, "authorization"), Some("DPoP [redacted]"));
 
         // The next token takes one request, until the nonce changes.
-        org.sim.world().revoke_tokens();
-        org.sim.traffic().clear();
+        org.okta.world().revoke_tokens();
+        org.okta.traffic().clear();
         org.look(&okta).await.unwrap();
         assert_eq!(org.statuses(), [401, 200, 200]);
-        org.sim.world().revoke_tokens();
-        org.sim.world().change_nonces();
-        org.sim.traffic().clear();
+        org.okta.world().revoke_tokens();
+        org.okta.world().change_nonces();
+        org.okta.traffic().clear();
         org.look(&okta).await.unwrap();
         assert_eq!(org.statuses(), [401, 400, 200, 200]);
-        org.nothing_unexpected();
     }
 }
 
@@ -37,15 +36,15 @@ async fn every_call_page_and_retry_has_its_own_proof() {
     let org = Org::with_dpop(&key).await;
     for n in 0..5 {
         let mail = format!("user{n}@acme.example");
-        let user = org.sim.world().create_user(&mail, "A", "B", &mail, None);
+        let user = org.okta.world().create_user(&mail, "A", "B", &mail, None);
         let user = user.unwrap().id;
-        org.sim.world().assign(APP, &user).unwrap();
+        org.okta.world().assign(APP, &user).unwrap();
     }
     let okta = org.client(service_app(&key));
     // Two lost answers, and pages of two.
     let lost = Fault::status("/users", 503, "{}").after_effect().times(2);
-    org.sim.traffic().inject(lost);
-    org.sim.traffic().inject(Fault::new(
+    org.okta.traffic().inject(lost);
+    org.okta.traffic().inject(Fault::new(
         "/users",
         okta_anypoint::simulator::traffic::FaultKind::ShortPage(2),
     ));
@@ -60,19 +59,18 @@ async fn every_call_page_and_retry_has_its_own_proof() {
     assert_eq!(ids.len(), 5);
     for (request, proof) in requests.iter().zip(&proofs) {
         assert_eq!(proof["htm"], "GET");
-        let url = format!("{}{}", org.sim.base_url(), request.path);
+        let url = format!("{}{}", org.okta.base_url(), request.path);
         assert_eq!(proof["htu"], url);
         assert_eq!(proof["ath"].as_str().unwrap().len(), 43);
     }
     assert!(requests.iter().any(|r| !r.query.is_empty()));
-    org.nothing_unexpected();
 }
 
 #[tokio::test]
 async fn an_api_that_wants_a_nonce_gets_it() {
     let key = key(P256_PEM);
     let org = Org::with_dpop(&key).await;
-    org.sim.world().oauth.api_wants_nonce = true;
+    org.okta.world().oauth.api_wants_nonce = true;
     let okta = org.client(service_app(&key));
     org.look(&okta).await.unwrap();
     org.look(&okta).await.unwrap();
@@ -141,7 +139,7 @@ impl<'a> Thief<'a> {
             proof_key: fresh(),
             http: reqwest::Client::new(),
         };
-        let mut world = org.sim.world();
+        let mut world = org.okta.world();
         let app = world.oauth.apps.get_mut(CLIENT).unwrap();
         assert_eq!(app.keys[0]["x"], registered.public_jwk()["x"]);
         let mut second = jwk(&thief.app_key);
@@ -164,7 +162,7 @@ impl<'a> Thief<'a> {
         shift_s: i64,
         nonce: Option<&str>,
     ) -> String {
-        let url = format!("{}{path}", self.org.sim.base_url());
+        let url = format!("{}{path}", self.org.okta.base_url());
         let mut claims = serde_json::json!({
             "htm": method, "htu": url, "iat": now_s() + shift_s, "jti": uuid::Uuid::new_v4().to_string(),
         });
@@ -191,7 +189,7 @@ impl<'a> Thief<'a> {
     }
 
     async fn ask(&self, nonce: Option<&str>, jti: &str) -> (u16, Value, Option<String>) {
-        let url = format!("{}/oauth2/v1/token", self.org.sim.base_url());
+        let url = format!("{}/oauth2/v1/token", self.org.okta.base_url());
         let claims = serde_json::json!({
             "iss": CLIENT, "sub": CLIENT, "aud": url, "jti": jti, "exp": now_s() + 60,
         });
@@ -217,7 +215,7 @@ impl<'a> Thief<'a> {
     }
 
     async fn get(&self, path: &str, kind: &str, token: &str, proof: Option<String>) -> u16 {
-        let url = format!("{}{path}", self.org.sim.base_url());
+        let url = format!("{}{path}", self.org.okta.base_url());
         let request = self
             .http
             .get(url)

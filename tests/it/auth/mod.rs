@@ -6,21 +6,22 @@ mod refusals;
 mod rotation;
 mod service_app;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use okta_anypoint::clock::{Clock, ManualClock, SystemClock};
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::http::{CallError, HttpClient};
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
-use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::simulator::traffic::RecordedRequest;
 use serde_json::Value;
 
+use crate::tenant::{APP, Tenant};
+use crate::world::soon;
+
 const CLIENT: &str = "0oaSERVICE";
 const KEY_ID: &str = "key-1";
-const APP: &str = "0oaANYPOINT";
 const READ: [&str; 3] = ["okta.users.read", "okta.apps.read", "okta.groups.read"];
 
 const RSA_PEM: &str = include_str!("../data/test-only-rsa.pkcs8.pem");
@@ -30,10 +31,6 @@ const P256_JWK: &str = include_str!("../data/test-only-p256.jwk.json");
 
 fn key(text: &str) -> PrivateKey {
     PrivateKey::parse(&text.to_owned().into()).unwrap()
-}
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(10))
 }
 
 fn service_app(key: &PrivateKey) -> Credentials {
@@ -46,48 +43,39 @@ fn service_app(key: &PrivateKey) -> Credentials {
 
 /// An org with one user and one service app whose key is `key`.
 struct Org {
-    sim: OktaSimulator,
+    tenant: Tenant,
     user: OktaUserId,
+}
+
+impl Deref for Org {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
 }
 
 impl Org {
     async fn new(key: &PrivateKey) -> Self {
-        let free = "127.0.0.1:0".parse().unwrap();
-        let sim = OktaSimulator::start(free, OktaOptions::default())
-            .await
-            .unwrap();
-        let user = {
-            let mut world = sim.world();
-            world.add_app(APP, "Anypoint");
-            world.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &READ);
-            let mail = "lin@acme.example";
-            world
-                .create_user(mail, "Lin", "Example", mail, None)
-                .unwrap()
-                .id
-        };
+        let tenant = Tenant::new().await;
+        let key = key.public_jwk();
+        let mut world = tenant.okta.world();
+        world.add_service_app(CLIENT, KEY_ID, key, &READ);
+        drop(world);
+        let user = tenant.person("lin@acme.example", "Lin", "Example");
         Self {
-            sim,
             user: OktaUserId::parse(user).unwrap(),
+            tenant,
         }
     }
 
     /// The same, whose app demands DPoP.
     async fn with_dpop(key: &PrivateKey) -> Self {
         let org = Self::new(key).await;
-        let mut world = org.sim.world();
+        let mut world = org.okta.world();
         world.oauth.apps.get_mut(CLIENT).unwrap().require_dpop = true;
         drop(world);
         org
-    }
-
-    fn client(&self, credentials: Credentials) -> Okta {
-        self.client_at(credentials, Arc::new(SystemClock))
-    }
-
-    fn client_at(&self, credentials: Credentials, clock: Arc<dyn Clock>) -> Okta {
-        let http = HttpClient::new(clock).unwrap();
-        Okta::new(http, self.sim.base_url().parse().unwrap(), credentials)
     }
 
     /// Reads the user; it must be there.
@@ -98,24 +86,20 @@ impl Org {
     }
 
     fn token_requests(&self) -> Vec<RecordedRequest> {
-        let mut log = self.sim.traffic().log();
+        let mut log = self.okta.traffic().log();
         log.retain(|request| request.path == "/oauth2/v1/token");
         log
     }
 
     fn api_requests(&self) -> Vec<RecordedRequest> {
-        let mut log = self.sim.traffic().log();
+        let mut log = self.okta.traffic().log();
         log.retain(|request| request.path.starts_with("/api/"));
         log
     }
 
     fn statuses(&self) -> Vec<u16> {
-        let log = self.sim.traffic().log();
+        let log = self.okta.traffic().log();
         log.iter().map(|request| request.status).collect()
-    }
-
-    fn nothing_unexpected(&self) {
-        assert_eq!(self.sim.traffic().unexpected(), Vec::<String>::new());
     }
 }
 

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::ids::OrganizationId;
 use okta_anypoint::settings::{Reader, RemoteSettings};
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 
 use super::*;
+use crate::world::World;
 
 /// Every request a tiny server got: method, path, `authorization`.
 type Seen = Arc<Mutex<Vec<(Method, String, Option<String>)>>>;
@@ -157,29 +157,27 @@ async fn a_next_page_on_another_host_gets_no_token() {
 
 #[tokio::test]
 async fn two_planes_have_two_tokens() {
-    let free = || "127.0.0.1:0".parse().unwrap();
-    let mut planes = Vec::new();
-    for _ in 0..2 {
-        let plane = AnypointSimulator::start(free(), AnypointOptions::default());
-        planes.push(plane.await.unwrap());
-    }
+    let planes = [World::new().await, World::new().await];
     for plane in &planes {
-        let (organization, id, secret) = {
-            let world = plane.world();
-            (
-                OrganizationId::parse(world.org_id.clone()).unwrap(),
-                world.client_id.clone(),
-                world.client_secret.clone(),
-            )
-        };
-        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-        let base = plane.base_url().parse().unwrap();
-        let anypoint = Anypoint::new(http, base, organization, id, secret.into());
+        let anypoint = &plane.ports.anypoint;
         anypoint.list_accounts(soon()).await.unwrap();
         anypoint.list_teams(soon()).await.unwrap();
     }
     for plane in &planes {
-        assert_eq!(plane.traffic().count(&Method::POST, "/oauth2/token"), 1);
-        assert!(plane.traffic().log().iter().all(|r| r.status == 200));
+        assert_eq!(
+            plane
+                .anypoint
+                .traffic()
+                .count(&Method::POST, "/oauth2/token"),
+            1
+        );
+        assert!(
+            plane
+                .anypoint
+                .traffic()
+                .log()
+                .iter()
+                .all(|r| r.status == 200)
+        );
     }
 }

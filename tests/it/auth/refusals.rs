@@ -22,7 +22,7 @@ fn has(text: &str, words: &[&str]) {
 async fn a_wrong_key() {
     let org = Org::new(&PrivateKey::generate().unwrap()).await;
     for other in [PrivateKey::generate().unwrap(), key(RSA_PEM)] {
-        org.sim.traffic().clear();
+        org.okta.traffic().clear();
         let okta = org.client(service_app(&other));
         let text = refused(&org, &okta).await;
         has(&text, &["OKTA_PRIVATE_KEY", "OKTA_KEY_ID", "key pair"]);
@@ -47,7 +47,7 @@ async fn an_unknown_key_id() {
 async fn an_app_that_is_not_there_or_not_active() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
-    org.sim.world().oauth.apps.get_mut(CLIENT).unwrap().active = false;
+    org.okta.world().oauth.apps.get_mut(CLIENT).unwrap().active = false;
     let okta = org.client(service_app(&key));
     has(&refused(&org, &okta).await, &["OKTA_CLIENT_ID", "active"]);
 }
@@ -58,7 +58,7 @@ async fn a_missing_scope() {
     let org = Org::new(&key).await;
     let okta = org.client(service_app(&key));
     let scope = "okta.groups.read";
-    org.sim
+    org.okta
         .world()
         .oauth
         .apps

@@ -289,7 +289,7 @@ async fn credentials_are_read_again_when_they_are_refused() {
     let arn = secret(&client, &stored(RSA_PEM, KEY_ID)).await;
     let variables = [
         ("CREDENTIALS_SECRET_ARN", arn.as_str()),
-        ("OKTA_ORG_URL", org.sim.base_url()),
+        ("OKTA_ORG_URL", org.okta.base_url()),
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
@@ -301,19 +301,19 @@ async fn credentials_are_read_again_when_they_are_refused() {
     // The key is replaced on both sides, and the tokens of the old one end.
     let new = key(P256_JWK);
     rotate(&client, &arn, &stored(P256_JWK, "key-2")).await;
-    org.sim
+    org.okta
         .world()
         .add_service_app(CLIENT, "key-2", new.public_jwk(), &READ);
-    org.sim.world().revoke_tokens();
-    org.sim.traffic().clear();
+    org.okta.world().revoke_tokens();
+    org.okta.traffic().clear();
     org.look(&okta).await.unwrap();
     // The old token, the old key, the new key, the call.
     assert_eq!(org.statuses(), [401, 401, 200, 200]);
 
     // Within the same minute there is no third attempt.
-    org.sim.world().oauth.apps.clear();
-    org.sim.world().revoke_tokens();
-    org.sim.traffic().clear();
+    org.okta.world().oauth.apps.clear();
+    org.okta.world().revoke_tokens();
+    org.okta.traffic().clear();
     let error = org.look(&okta).await.unwrap_err();
     assert!(error.is_about_credentials(), "{error}");
     assert_eq!(org.statuses(), [401, 401]);
@@ -330,7 +330,7 @@ async fn an_api_token_is_read_again_when_it_is_refused() {
     let arn = secret(&client, &stored("revoked")).await;
     let variables = [
         ("CREDENTIALS_SECRET_ARN", arn.as_str()),
-        ("OKTA_ORG_URL", org.sim.base_url()),
+        ("OKTA_ORG_URL", org.okta.base_url()),
     ];
     let settings = remotes(&client, &variables).await.unwrap();
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
@@ -349,28 +349,17 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     let client = manager().await;
     let world = World::new().await;
     let key = key(RSA_PEM);
-    let (id, connected_secret, organization) = {
-        let anypoint = world.anypoint.world();
-        (
-            anypoint.client_id.clone(),
-            anypoint.client_secret.clone(),
-            anypoint.org_id.clone(),
-        )
-    };
-    let user = {
+    let user = world.person("lin@acme.example", "Lin", "Example");
+    let events = {
         let mut okta = world.okta.world();
         okta.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &READ);
         okta.oauth.apps.get_mut(CLIENT).unwrap().require_dpop = true;
-        let mail = "lin@acme.example";
-        okta.create_user(mail, "Lin", "Example", mail, None)
+        okta.assign_with_username(APP, &user, "lin-example")
             .unwrap()
-            .id
     };
-    let app = crate::world::APP;
-    let events = {
-        let mut okta = world.okta.world();
-        okta.assign_with_username(app, &user, "lin-example")
-            .unwrap()
+    let (id, connected_secret) = {
+        let anypoint = world.anypoint.world();
+        (anypoint.client_id.clone(), anypoint.client_secret.clone())
     };
     let hook_arn = secret(&client, "the-first-value").await;
     let credentials = json!({
@@ -379,25 +368,19 @@ async fn the_lambda_takes_its_secrets_from_secrets_manager() {
     });
     let credentials_arn = secret(&client, &credentials.to_string()).await;
     let (_, table) = servers::table().await;
-    let lambda = Lambda::start(
-        Function::Hook,
-        &[
-            ("HOOK_SECRET_ARN", &hook_arn),
-            ("CREDENTIALS_SECRET_ARN", &credentials_arn),
-            ("OKTA_ORG_URL", world.okta.base_url()),
-            ("OKTA_APP_ID", app),
-            ("ANYPOINT_BASE_URL", world.anypoint.base_url()),
-            ("ANYPOINT_ORG_ID", &organization),
-            ("TABLE_NAME", &table),
-            ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", servers::moto_url()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("RUST_LOG", "trace"),
-        ],
-    )
-    .await;
+    let mut environment = world.environment();
+    environment
+        .retain(|(name, _)| *name != "OKTA_API_TOKEN" && !name.starts_with("ANYPOINT_CLIENT_"));
+    let more = [
+        ("HOOK_SECRET_ARN", hook_arn.as_str()),
+        ("CREDENTIALS_SECRET_ARN", &credentials_arn),
+        ("TABLE_NAME", &table),
+        ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", servers::moto_url()),
+        ("RUST_LOG", "trace"),
+    ];
+    environment.extend(more.map(|(name, value)| (name, value.to_owned())));
+    let lambda = Lambda::start(Function::Hook, &environment).await;
     lambda.ready(Duration::from_secs(20)).await.unwrap();
 
     let body = world.okta.world().delivery(&events).to_string();

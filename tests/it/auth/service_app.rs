@@ -21,7 +21,6 @@ async fn every_kind_of_key_gets_a_token_and_uses_it_for_all_calls() {
             assert_eq!(header(&request, "authorization"), Some("Bearer [redacted]"));
             assert_eq!(header(&request, "dpop"), None);
         }
-        org.nothing_unexpected();
     }
 }
 
@@ -45,7 +44,7 @@ async fn scopes_are_asked_for_just_as_needed() {
         (Scopes::default().with_import(), "okta.users.manage"),
         (Scopes::default().with_import(), "okta.apps.manage"),
     ] {
-        org.sim.traffic().clear();
+        org.okta.traffic().clear();
         let okta = okta.clone().with_scopes(scopes);
         let error = org.look(&okta).await.unwrap_err();
         assert!(error.to_string().contains(extra), "{error}");
@@ -60,8 +59,8 @@ async fn a_refused_token_is_renewed_once_by_one_of_many() {
     let org = Org::new(&key).await;
     let okta = org.client(service_app(&key));
     org.look(&okta).await.unwrap();
-    org.sim.world().revoke_tokens();
-    org.sim.traffic().clear();
+    org.okta.world().revoke_tokens();
+    org.okta.traffic().clear();
     let looks = (0..5).map(|_| org.look(&okta));
     for look in futures_util::future::join_all(looks).await {
         look.unwrap();
@@ -70,17 +69,17 @@ async fn a_refused_token_is_renewed_once_by_one_of_many() {
 
     // A token that is refused again at once is not asked for in a loop.
     let refuses = Fault::status("/api/v1/users", 401, r#"{"errorCode":"E0000011"}"#);
-    let fault = org.sim.traffic().inject(refuses);
-    org.sim.traffic().clear();
+    let fault = org.okta.traffic().inject(refuses);
+    org.okta.traffic().clear();
     let error = org.look(&okta).await.unwrap_err();
     assert!(error.is_about_credentials(), "{error}");
     assert_eq!(org.statuses(), [401, 200, 401]);
-    org.sim.traffic().remove_fault(fault);
+    org.okta.traffic().remove_fault(fault);
 
     // A missing permission is no matter of tokens.
     let denies = Fault::status("/api/v1/users", 401, r#"{"errorCode":"E0000015"}"#);
-    org.sim.traffic().inject(denies);
-    org.sim.traffic().clear();
+    org.okta.traffic().inject(denies);
+    org.okta.traffic().clear();
     let error = org.look(&okta).await.unwrap_err();
     assert!(error.to_string().contains("E0000015"), "{error}");
     assert_eq!(org.statuses(), [401, 401]);
@@ -91,7 +90,7 @@ async fn a_token_is_renewed_before_it_ends() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     // Of two seconds the last fifth is kept off.
-    org.sim.world().oauth.token_lifetime_s = 2;
+    org.okta.world().oauth.token_lifetime_s = 2;
     let okta = org.client(service_app(&key));
     let begun = std::time::Instant::now();
     while begun.elapsed() < Duration::from_secs(3) {
@@ -108,7 +107,7 @@ async fn a_retried_token_request_carries_a_new_assertion() {
     let org = Org::new(&key).await;
     // The first is taken and used up, but its answer is lost.
     let lost = Fault::status("/oauth2/v1/token", 503, "{}").after_effect();
-    org.sim.traffic().inject(lost.times(2));
+    org.okta.traffic().inject(lost.times(2));
     let okta = org.client(service_app(&key));
     org.look(&okta).await.unwrap();
     assert_eq!(org.statuses(), [503, 503, 200, 200]);

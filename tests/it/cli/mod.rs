@@ -1,5 +1,6 @@
 //! The real command line against simulators: each command and its opposite, exit codes, JSON.
 
+mod brake;
 mod demo;
 mod doctor;
 mod dry_run;
@@ -13,27 +14,29 @@ mod operate;
 mod output;
 mod pausing;
 mod readme;
-mod safely;
 mod schedule;
 mod simulate;
 mod terminal;
 mod usage;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
-use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::anypoint::AnypointOptions;
+use okta_anypoint::simulator::okta::OktaOptions;
 use okta_anypoint::sqlite::Database;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use crate::tenant::APP;
+use crate::tenant::Tenant;
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_okta-anypoint");
-pub const APP: &str = "0oaCLI0000000001";
 pub const TOKEN: &str = "okta-token-that-nobody-may-see";
 pub const CLIENT_SECRET: &str = "anypoint-secret-that-nobody-may-see";
 pub const HOOK_SECRET: &str = "hook-secret-that-nobody-may-see";
@@ -74,48 +77,40 @@ impl Ran {
 
 /// An operator's desk: both simulators, a database file, and the settings.
 pub struct Desk {
-    pub okta: OktaSimulator,
-    pub anypoint: AnypointSimulator,
+    tenant: Tenant,
     pub environment: BTreeMap<String, String>,
     pub data: PathBuf,
     folder: TempDir,
     said: Mutex<String>,
 }
 
+impl Deref for Desk {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
 impl Desk {
     pub async fn new() -> Self {
-        let free = "127.0.0.1:0".parse().unwrap();
         let okta = OktaOptions {
             tokens: vec![TOKEN.to_owned()],
             ..OktaOptions::default()
         };
-        let okta = OktaSimulator::start(free, okta).await.unwrap();
-        okta.world().add_app(APP, "Anypoint");
         let mut anypoint = AnypointOptions::default();
         anypoint.world.client_secret = CLIENT_SECRET.to_owned();
-        let anypoint = AnypointSimulator::start(free, anypoint).await.unwrap();
+        let tenant = Tenant::start(okta, anypoint).await;
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.db");
         drop(Database::open(&data).unwrap());
-        let (organization, client) = {
-            let world = anypoint.world();
-            (world.org_id.clone(), world.client_id.clone())
-        };
-        let environment = [
-            ("OKTA_ORG_URL", okta.base_url()),
-            ("OKTA_APP_ID", APP),
-            ("OKTA_API_TOKEN", TOKEN),
-            ("ANYPOINT_BASE_URL", anypoint.base_url()),
-            ("ANYPOINT_ORG_ID", &organization),
-            ("ANYPOINT_CLIENT_ID", &client),
-            ("ANYPOINT_CLIENT_SECRET", CLIENT_SECRET),
-            ("HOOK_SECRET", HOOK_SECRET),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let mut environment: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in tenant.environment() {
+            environment.insert(name.to_owned(), value);
+        }
+        environment.insert("HOOK_SECRET".to_owned(), HOOK_SECRET.to_owned());
         Self {
-            okta,
-            anypoint,
+            tenant,
             environment,
             data,
             folder,
@@ -159,11 +154,7 @@ impl Desk {
 
     /// An active user.
     pub fn user(&self, name: &str) -> String {
-        let login = format!("{name}@acme.example");
-        let mut okta = self.okta.world();
-        okta.create_user(&login, "Given", "Family", &login, None)
-            .unwrap()
-            .id
+        self.person(&format!("{name}@acme.example"), "Given", "Family")
     }
 
     /// A group, with this user in it, that is assigned to the app.
@@ -177,12 +168,8 @@ impl Desk {
 
     /// Whether anything was written to either side. Forgets what was asked.
     pub fn wrote(&self) -> bool {
-        let mut wrote = false;
-        for traffic in [self.okta.traffic(), self.anypoint.traffic()] {
-            wrote |= !traffic.writes().is_empty();
-            assert_eq!(traffic.unexpected(), Vec::<String>::new());
-            traffic.clear();
-        }
+        let wrote = !self.writes().is_empty();
+        self.forget_traffic();
         wrote
     }
 }

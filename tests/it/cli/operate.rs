@@ -125,9 +125,7 @@ async fn a_push_in_an_emergency_records_its_reason() {
     ];
     let pushed = desk.on_file(&now).await.expect(0).json();
     assert_eq!(pushed["results"][0]["status"], "done");
-    let world = desk.anypoint.world();
-    assert!(!world.user_by_username("lin_example").unwrap().enabled);
-    drop(world);
+    assert!(!desk.is_enabled("lin_example"));
     let explained = desk
         .on_file(&["explain", &user, "--json"])
         .await

@@ -75,12 +75,7 @@ impl Terminal {
 async fn a_reconcile_asks_before_it_changes_anything() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
-    let has_account = || {
-        desk.anypoint
-            .world()
-            .user_by_username("lin_example")
-            .is_some()
-    };
+    let has_account = || desk.has_account("lin_example");
     // Enter alone, something else, and the end of input are no "yes"; neither does --json mean one.
     for (arguments, keys) in [
         ("reconcile", "n\n"),

@@ -15,7 +15,7 @@ use okta_anypoint::worker::Pace;
 
 use crate::world::{APP, World, lease};
 
-async fn adoption(adopt: Adopt, email: &str) -> (World, String, u16) {
+async fn adoption(adopt: Adopt, email: &str) -> (String, u16) {
     let world = World::with(Policy {
         adopt,
         ..Policy::default()
@@ -46,7 +46,7 @@ async fn adoption(adopt: Adopt, email: &str) -> (World, String, u16) {
         assert!(record.error.unwrap().contains("What to do"));
         assert!(world.user_link(&ann).await.is_none());
     }
-    (world, state, status)
+    (state, status)
 }
 
 #[tokio::test]
@@ -69,13 +69,12 @@ async fn adoption_follows_the_setting() {
         ),
         (Adopt::Never, "ann@acme.example", "Other Name - disabled"),
     ] {
-        let (world, state, status) = adoption(adopt, email).await;
+        let (state, status) = adoption(adopt, email).await;
         assert_eq!(
             (state.as_str(), status),
             (expected, 204),
             "{adopt:?} {email}"
         );
-        world.done();
     }
 }
 
@@ -92,7 +91,6 @@ async fn an_account_of_another_user_is_never_taken() {
     assert_eq!(world.deliver(&events).await, 204);
     assert!(world.record(&events[0]).await.error.unwrap().contains(&ann));
     assert!(world.user_link(&other).await.is_none());
-    world.done();
 }
 
 #[tokio::test]
@@ -119,7 +117,6 @@ async fn single_sign_on_users_of_the_same_name_are_left_alone() {
         ("Sso", false)
     );
     drop(world_now);
-    world.done();
 }
 
 #[tokio::test]
@@ -147,7 +144,6 @@ async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
     // A new username heals it.
     world.rename(&ann, "ann_2").await;
     assert_eq!(world.account("ann_2"), "ann Example - enabled");
-    world.done();
 }
 
 /// Two people, in the order of their ids, and one world where ADOPT is `username`.

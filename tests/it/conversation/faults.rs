@@ -10,7 +10,7 @@ use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::Origin;
 use okta_anypoint::worker::Pace;
 
-use crate::world::{APP, World};
+use crate::world::{APP, World, pass};
 
 fn status(code: u16, headers: &[(&str, &str)]) -> FaultKind {
     FaultKind::Status {
@@ -108,7 +108,6 @@ async fn short_faults_are_ridden_out_within_one_delivery() {
             .inject(Fault::new("/users", kind.clone()).once());
         world.when(|okta| okta.assign(APP, &ann)).await;
         assert_eq!(world.account("ann"), "ann Example - enabled", "{kind:?}");
-        world.done();
     }
 }
 
@@ -134,7 +133,6 @@ async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_told() {
     let record = world.record(&events[0]).await;
     assert_eq!(record.error_class, Some(Class::Retryable));
     assert!(record.error.unwrap().contains("Access Controls Admin"));
-    world.done();
 }
 
 #[tokio::test]
@@ -149,7 +147,7 @@ async fn refused_credentials_are_named_and_heal() {
     assert!(!error.contains("simulated-secret"), "{error}");
     // The same event heals as soon as the secret is right again, without a replay by hand.
     world.anypoint().client_secret = "simulated-secret".to_owned();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    pass(Duration::from_secs(5)).await;
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("ann"), "ann Example - enabled");
 }
@@ -169,7 +167,6 @@ async fn a_lost_answer_to_a_create_makes_no_second_account() {
     assert_eq!(world.anypoint().users.len(), 1);
     assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Created);
     assert_eq!(world.anypoint().mails.len(), 1);
-    world.done();
 }
 
 /// ADOPT=never would refuse the account that a cut-off run created; the intent says that it is ours.
@@ -201,7 +198,6 @@ async fn a_run_cut_off_between_create_and_record_is_finished_by_the_next() {
         assert_eq!(world.anypoint().mails.len(), 1);
         let record = world.record(&events[0]).await;
         assert_eq!((record.status, record.attempts), (Status::Done, 2));
-        world.done();
     }
 }
 
@@ -222,7 +218,6 @@ async fn an_account_of_a_cut_off_run_does_not_stay_open_for_a_user_who_left() {
     world.when(|okta| okta.unassign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert!(world.user_link(&ann).await.is_none(), "nobody has it now");
-    world.done();
 }
 
 /// The run that created the account was cut off before the mail, and the account was closed before
@@ -250,9 +245,8 @@ async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
         assert_eq!(world.anypoint().mails.len(), mails);
         world.forget_traffic();
         world.look_again(&ann).await;
-        assert_eq!(world.writes(), 0, "nothing is owed any more");
+        assert_eq!(world.writes().len(), 0, "nothing is owed any more");
         assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Created);
-        world.done();
     }
 }
 
@@ -269,7 +263,6 @@ async fn work_that_ends_lets_the_next_one_create_at_once() {
     assert_eq!(world.deliver(&first).await, 204);
     world.when(|okta| okta.assign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
 
     // Failed after the account was made.
     let world = World::new().await;
@@ -283,7 +276,6 @@ async fn work_that_ends_lets_the_next_one_create_at_once() {
     world.look_again(&ann).await;
     assert!(world.user_link(&ann).await.is_some());
     assert_eq!(world.anypoint().mails.len(), 1);
-    world.done();
 }
 
 #[tokio::test]
@@ -312,8 +304,7 @@ async fn an_incomplete_list_is_never_taken_for_a_whole_one() {
         world.record(&events[0]).await.error_class,
         Some(Class::Retryable)
     );
-    assert_eq!(world.writes(), 0);
-    world.done();
+    assert_eq!(world.writes().len(), 0);
 }
 
 #[tokio::test]
@@ -349,5 +340,4 @@ async fn one_bad_subject_stops_no_other_of_the_same_delivery() {
         world.calls()
     );
     assert_eq!(world.account("eve"), "eve Example - enabled");
-    world.done();
 }

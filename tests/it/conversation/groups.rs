@@ -12,15 +12,6 @@ pub fn team_by_hand(world: &World, name: &str) -> String {
     world.anypoint().add_team(name, None).unwrap()
 }
 
-pub fn team_id(world: &World, name: &str) -> String {
-    world
-        .anypoint()
-        .team_by_name(name)
-        .expect("a team")
-        .id
-        .clone()
-}
-
 /// A pushed group "Devs" with one member, ann, who has an account.
 pub async fn devs_with_ann(policy: Policy) -> (World, String, String) {
     let world = World::with(policy).await;
@@ -56,7 +47,6 @@ async fn an_assigned_group_becomes_a_team_below_the_root_whatever_its_name() {
         (devs.id.as_str(), devs.ancestors),
         (link.team_id.as_str(), vec![root])
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -65,7 +55,6 @@ async fn a_group_that_is_not_selected_becomes_none() {
     let events = world.okta.world().create_group("Devs").unwrap().events;
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.team("Devs"), "none");
-    world.done();
 }
 
 #[tokio::test]
@@ -87,7 +76,6 @@ async fn every_form_of_the_selection() {
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.team("AnyDevs") != "none", anydevs);
         assert_eq!(world.team("Others") != "none", others);
-        world.done();
     }
 }
 
@@ -113,7 +101,6 @@ async fn chosen_ids_become_teams_and_no_others() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_ne!(world.team("Listed"), "none");
     assert_eq!(world.team("Other"), "none");
-    world.done();
 }
 
 #[tokio::test]
@@ -141,18 +128,16 @@ async fn a_name_leads_into_the_selection_and_out_of_it() {
     world.when(|okta| okta.rename_group(&group, "AnyOne")).await;
     assert_eq!(world.team("AnyOne"), "ann", "the same team again");
     assert_eq!(world.team("AnyDevs"), "none");
-    world.done();
 }
 
 #[tokio::test]
 async fn a_rename_renames_in_place() {
     let (world, devs, _) = devs_with_ann(Policy::default()).await;
-    let id = team_id(&world, "Devs");
+    let id = world.team_id("Devs");
     world.when(|okta| okta.rename_group(&devs, "R&D")).await;
-    assert_eq!(team_id(&world, "R-D"), id);
+    assert_eq!(world.team_id("R-D"), id);
     assert_eq!(world.team("R-D"), "ann");
     assert_eq!(world.team_link(&devs).await.unwrap().team_name, "R-D");
-    world.done();
 }
 
 #[tokio::test]
@@ -170,7 +155,6 @@ async fn strict_names_are_refused_with_advice() {
             .await
             .contains("TEAM_NAME_POLICY")
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -192,7 +176,6 @@ async fn an_existing_team_is_adopted_and_its_strangers_stay() {
         (team.as_str(), Origin::Adopted)
     );
     assert_eq!(world.team("Devs"), "bob");
-    world.done();
 }
 
 #[tokio::test]
@@ -209,7 +192,6 @@ async fn a_name_taken_elsewhere_is_a_clear_permanent_failure() {
             .contains("another team of the organization has the team name")
     );
     assert!(world.team_link(&group).await.is_none());
-    world.done();
 }
 
 #[tokio::test]
@@ -225,7 +207,6 @@ async fn of_two_groups_with_one_team_name_the_second_fails_clearly() {
     world.when(|okta| okta.unassign_group(APP, &second)).await;
     world.when(|okta| okta.assign_group(APP, &second)).await;
     assert!(world.team_link(&second).await.is_some());
-    world.done();
 }
 
 #[tokio::test]
@@ -233,7 +214,7 @@ async fn two_groups_can_swap_their_names() {
     let world = World::new().await;
     let one = world.pushed_group("One").await;
     let two = world.pushed_group("Two").await;
-    let (team_one, team_two) = (team_id(&world, "One"), team_id(&world, "Two"));
+    let (team_one, team_two) = (world.team_id("One"), world.team_id("Two"));
     let mut events = world.okta_does(|okta| okta.rename_group(&one, "Tmp"));
     events.extend(world.okta_does(|okta| okta.rename_group(&two, "One")));
     events.extend(world.okta_does(|okta| okta.rename_group(&one, "Two")));
@@ -243,19 +224,17 @@ async fn two_groups_can_swap_their_names() {
             break;
         }
     }
-    assert_eq!(team_id(&world, "Two"), team_one);
-    assert_eq!(team_id(&world, "One"), team_two);
-    world.done();
+    assert_eq!(world.team_id("Two"), team_one);
+    assert_eq!(world.team_id("One"), team_two);
 }
 
 #[tokio::test]
 async fn a_team_deleted_by_hand_is_made_again() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
-    let id = team_id(&world, "Devs");
+    let id = world.team_id("Devs");
     world.anypoint().delete_team(&id).unwrap();
     world.look_again(&ann).await;
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }
 
 #[tokio::test]
@@ -271,7 +250,7 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
                 .anypoint()
                 .add_user("bob", "Bob", "Hand", "bob@acme.example")
                 .unwrap();
-            let team = team_id(&world, "Devs");
+            let team = world.team_id("Devs");
             world.anypoint().add_member(&team, &bob, "member").unwrap();
             let events = world.okta_does(|okta| match way {
                 "delete" => okta.delete_group(&devs),
@@ -300,7 +279,6 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
                 expected,
                 "{removal:?} by {way}, after a look"
             );
-            world.done();
         }
     }
 }
@@ -312,7 +290,7 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         ..Policy::default()
     };
     let (world, devs, _) = devs_with_ann(policy).await;
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     world.anypoint().add_team("Child", Some(&team)).unwrap();
     let events = world.okta_does(|okta| okta.delete_group(&devs));
     assert_eq!(world.deliver(&events).await, 204);
@@ -327,5 +305,4 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         "",
         "nobody keeps access because of that"
     );
-    world.done();
 }

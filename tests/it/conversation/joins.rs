@@ -113,7 +113,6 @@ async fn a_held_person_stays_in_the_team() {
     world.when(|okta| okta.rename_group(&group, "Ops")).await;
     assert_eq!(world.team("Ops"), "ann");
     assert!(world.account("ann").ends_with("enabled"));
-    world.done();
 }
 
 /// The old account comes into the team while its user gets another one.

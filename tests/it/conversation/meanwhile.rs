@@ -13,7 +13,7 @@ use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::converge::refusal;
+use super::conflicts::refusal;
 use crate::world::{APP, World, intend};
 
 /// The request for a password reset mail.
@@ -49,7 +49,7 @@ pub fn meanwhile<T: Send + 'static>(
 
 /// Ends a test; nothing may be left that was to happen in its world.
 pub fn done(world: Arc<World>) {
-    Arc::into_inner(world).unwrap().done();
+    drop(Arc::into_inner(world).expect("nobody else has it"));
 }
 
 pub fn policy(adopt: Adopt) -> Policy {
@@ -91,7 +91,7 @@ async fn a_second_run_waits_for_the_first_and_goes_back() {
             let subject = format!("user#{ann}");
             let leased = world.table.ledger.lease(&subject, LONG).await.unwrap();
             assert!(matches!(leased, Leased::Busy { .. }), "an operator");
-            let hint = world.hint(&ann);
+            let hint = [world.hint(&ann)];
             (world.deliver(&hint).await, hint)
         }
     });
@@ -115,7 +115,7 @@ async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
     link_by_hand(&world, &ann, &account, ResetMail::Owed).await;
     let faster = meanwhile(&world, Method::GET, &account, {
         let ann = ann.clone();
-        async move |world: Arc<World>| world.deliver(&world.hint(&ann)).await
+        async move |world: Arc<World>| world.deliver(&[world.hint(&ann)]).await
     });
     world.look_again(&ann).await;
     assert_eq!(faster.try_recv(), Ok(503));
@@ -159,5 +159,4 @@ async fn a_note_does_not_close_the_account_of_another_user() {
     world.look_again(&ann).await;
     assert_eq!(world.account("bob"), "bob Example - enabled");
     assert!(world.user_link(&ann).await.is_none());
-    world.done();
 }

@@ -39,7 +39,6 @@ fn told_apart(name: &str, group: &str) -> String {
 async fn a_team_whose_new_name_another_group_keeps_moves_aside() {
     let (world, one, _) = one_wants_the_name_of_two().await;
     push_one(&world, &one).await;
-    world.done();
 }
 
 /// The team of a group that is not pushed any more stays as it was left.
@@ -53,7 +52,6 @@ async fn a_team_whose_new_name_an_unpushed_group_keeps_moves_aside() {
         }
         push_one(&world, &one).await;
         assert_eq!(world.team("T-wo"), "", "{renamed:?}");
-        world.done();
     }
 }
 
@@ -72,7 +70,6 @@ async fn who_is_in_a_group_whose_name_is_selected_no_more_stays_in_a_team_that_i
     world.when(|okta| okta.rename_group(&group, "Devs")).await;
     world.look_again(&ann).await;
     assert_eq!(world.team("AnyDevs"), "ann");
-    world.done();
 }
 
 #[tokio::test]

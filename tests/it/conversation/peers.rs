@@ -35,7 +35,6 @@ async fn the_same_delivery_twice_at_once_has_one_effect() {
         if creates != 1 || world.anypoint().mails.len() != 1 {
             doubled += 1;
         }
-        world.done();
     }
     assert_eq!(doubled, 0, "of {TRIALS} trials");
 }
@@ -60,7 +59,6 @@ async fn two_events_of_one_user_at_once_make_one_account() {
             doubled += 1;
         }
         assert_eq!(world.account("ann"), "Anna Example - enabled");
-        world.done();
     }
     assert_eq!(doubled, 0, "of {TRIALS} trials");
 }
@@ -84,7 +82,6 @@ async fn a_failed_event_is_applied_by_the_retry() {
         if world.account("ann") != "ann Example - enabled" {
             lost += 1;
         }
-        world.done();
     }
     assert_eq!(lost, 0, "of {TRIALS} trials");
 }
@@ -107,7 +104,6 @@ async fn a_bad_event_takes_no_good_one_along() {
         assert_ne!(world.account(&one), "none");
         assert_ne!(world.account(&two), "none");
     }
-    world.done();
 }
 
 /// An older suspend after a newer unsuspend does not win.
@@ -123,7 +119,6 @@ async fn an_older_event_does_not_undo_a_newer_one() {
         assert_eq!(world.deliver(&suspended).await, 204);
         assert!(world.account(&name).ends_with("enabled"), "trial {trial}");
     }
-    world.done();
 }
 
 /// A create and a group membership of one user in one delivery keep the membership.
@@ -143,7 +138,6 @@ async fn create_and_membership_in_one_delivery_keep_the_membership() {
             "trial {trial}"
         );
     }
-    world.done();
 }
 
 /// A target that takes 4 s does not make the answer take 4 s.
@@ -167,7 +161,6 @@ async fn a_slow_target_does_not_make_the_answer_slow() {
     world.anypoint.traffic().remove_all_faults();
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
 }
 
 /// A run that is killed between claim and effect blocks its event no longer than its lease.
@@ -222,5 +215,4 @@ async fn a_killed_run_is_taken_over_after_its_lease() {
         let record = ledger.record(&event.uuid).await.unwrap().unwrap();
         assert_eq!((record.status, record.attempts), (Status::Done, 2));
     }
-    world.done();
 }

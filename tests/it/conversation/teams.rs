@@ -21,7 +21,7 @@ async fn devs_with_ann(policy: Policy) -> (World, [String; 3]) {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
-    let team = world.anypoint().team_by_name("Devs").unwrap().id.clone();
+    let team = world.team_id("Devs");
     (world, [devs, ann, team])
 }
 
@@ -69,7 +69,6 @@ async fn a_closed_former_account_leaves_the_team_and_one_that_was_opened_again_s
         world.when(|okta| okta.rename_group(&devs, name)).await;
         assert_eq!(world.team(name), members);
     }
-    world.done();
 }
 
 /// Okta tells of a changed username in the System Log only; a look at a group of the user finds it.
@@ -81,7 +80,6 @@ async fn a_look_at_the_group_finds_a_changed_username_of_a_member() {
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.team("Ops"), "ann_new");
-    world.done();
 }
 
 /// A team that has to be emptied because it cannot be deleted keeps whoever is not ours.
@@ -104,7 +102,6 @@ async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
     }
     world.when(|okta| okta.delete_group(&devs)).await;
     assert_eq!(world.team("Devs"), "bob boss");
-    world.done();
 }
 
 /// The links that operators see name the team as it is called now, whoever renamed it.
@@ -118,7 +115,6 @@ async fn a_team_that_was_renamed_by_hand_before_is_linked_by_its_new_name() {
     world.when(|okta| okta.rename_group(&devs, "Ops")).await;
     assert_eq!(world.anypoint.traffic().fired(refused), 0);
     assert_eq!(world.team_link(&devs).await.unwrap().team_name, "Ops");
-    world.done();
 }
 
 /// A write that Anypoint refuses is tried once more, and not taken for something else.
@@ -150,7 +146,6 @@ async fn a_refused_write_of_a_team_is_told_as_it_is() {
         assert!(error.contains("403") && error.contains("scopes"), "{error}");
         assert_eq!(world.anypoint.traffic().fired(refused), 2, "{error}");
         assert!(world.user_link(&ann).await.is_some());
-        world.done();
     }
 }
 
@@ -165,7 +160,6 @@ async fn a_refused_creation_of_a_team_is_told_as_it_is() {
     let error = world.record(&events[0]).await.error.unwrap();
     assert!(error.contains("403") && error.contains("scopes"), "{error}");
     assert_eq!(world.anypoint.traffic().fired(refused), 2, "{error}");
-    world.done();
 }
 
 /// What may heal is waited for; only a name that cannot be had stops no member.
@@ -187,5 +181,4 @@ async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.team("Ops"), "ann");
     assert!(world.user_link(&ann).await.is_some());
-    world.done();
 }

@@ -1,47 +1,20 @@
 //! What happens between two calls of a look at a group: other runs, people, lost answers.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 
 use http::Method;
 use okta_anypoint::failure::Class;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::Origin;
 
+use super::meanwhile::{done, meanwhile};
 use crate::world::World;
 
-/// Does `what` after the first call of this method and of a path that ends so, before it is answered.
-fn meanwhile(
-    world: &Arc<World>,
-    method: Method,
-    path: &str,
-    what: impl FnOnce(&World) + Send + 'static,
-) {
-    let (seen, path) = (Arc::downgrade(world), path.to_owned());
-    let what = Mutex::new(Some(what));
-    world.anypoint.traffic().on_request(move |call| {
-        if call.method == method && call.path.ends_with(&path) {
-            let what = what.lock().unwrap().take();
-            if let (Some(what), Some(world)) = (what, Weak::upgrade(&seen)) {
-                what(&world);
-            }
-        }
-    });
-}
-
-fn done(world: Arc<World>) {
-    Arc::into_inner(world).expect("nobody else has it").done();
-}
-
-fn team_id(world: &World, name: &str) -> String {
-    let anypoint = world.anypoint();
-    anypoint.team_by_name(name).expect("a team").id.clone()
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_taken_between_look_and_rename_is_told_as_taken() {
     let world = Arc::new(World::new().await);
     let devs = world.pushed_group("Devs").await;
-    meanwhile(&world, Method::GET, "/teams", |world| {
+    meanwhile(&world, Method::GET, "/teams", async |world: Arc<World>| {
         world.anypoint().add_team("Ops", None).unwrap();
     });
     let events = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
@@ -62,7 +35,6 @@ async fn a_team_whose_creations_answer_is_lost_counts_as_created() {
     let devs = world.pushed_group("Devs").await;
     assert_eq!(world.anypoint.traffic().fired(lost), 1);
     let link = world.team_link(&devs).await.unwrap();
-    assert_eq!(link.team_id.as_str(), team_id(&world, "Devs"));
+    assert_eq!(link.team_id.as_str(), world.team_id("Devs"));
     assert_eq!(link.origin, Origin::Created);
-    world.done();
 }

@@ -30,7 +30,6 @@ async fn an_assigned_user_gets_an_account_with_a_mail() {
         world.anypoint().user_by_username("ann").unwrap().email,
         "ann@acme.example"
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -51,8 +50,7 @@ async fn a_user_who_is_not_assigned_gets_none() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("ann"), "none");
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
-    assert_eq!(world.writes(), 0);
-    world.done();
+    assert_eq!(world.writes().len(), 0);
 }
 
 #[tokio::test]
@@ -72,7 +70,6 @@ async fn a_staged_user_who_is_assigned_gets_an_account() {
     };
     world.when(|okta| okta.assign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "Ann Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -99,8 +96,7 @@ async fn profile_changes_follow_and_the_address_does_not() {
     );
     world.forget_traffic();
     world.look_again(&ann).await;
-    assert_eq!(world.writes(), 0, "nothing that we push has changed");
-    world.done();
+    assert_eq!(world.writes().len(), 0, "nothing that we push has changed");
 }
 
 #[tokio::test]
@@ -115,7 +111,6 @@ async fn a_change_made_in_anypoint_is_repaired_by_the_next_look() {
     world.anypoint().disable(&id).unwrap();
     world.look_again(&ann).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -137,7 +132,6 @@ async fn a_changed_username_closes_one_account_and_opens_another() {
         world.user_link(&ann).await.unwrap().anypoint_id.as_str(),
         old
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -146,8 +140,7 @@ async fn a_change_of_case_is_no_change_of_username() {
     let ann = world.assigned_user("ann").await;
     world.forget_traffic();
     world.rename(&ann, "ANN").await;
-    assert_eq!(world.writes(), 0);
-    world.done();
+    assert_eq!(world.writes().len(), 0);
 }
 
 #[tokio::test]
@@ -166,7 +159,7 @@ async fn every_way_out_disables_and_every_way_back_enables_the_same_account() {
         assert_eq!(world.account("ann"), "ann Example - disabled", "{round}");
         world.forget_traffic();
         world.look_again(&ann).await;
-        assert_eq!(world.writes(), 0, "{round}: already disabled");
+        assert_eq!(world.writes().len(), 0, "{round}: already disabled");
         world
             .when(|okta| match round {
                 "unassign" => okta.assign(APP, &ann),
@@ -186,7 +179,6 @@ async fn every_way_out_disables_and_every_way_back_enables_the_same_account() {
     world.when(|okta| okta.delete_user(&ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert!(world.anypoint().deleted_users.is_empty());
-    world.done();
 }
 
 #[tokio::test]
@@ -199,7 +191,6 @@ async fn suspended_users_stay_when_the_setting_says_so() {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.suspend(&ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -215,8 +206,7 @@ async fn settings_of_creation() {
     assert!(world.anypoint().mails.is_empty());
     world.forget_traffic();
     world.look_again(&ann).await;
-    assert_eq!(world.writes(), 0, "the default phone is no drift");
-    world.done();
+    assert_eq!(world.writes().len(), 0, "the default phone is no drift");
 }
 
 #[tokio::test]
@@ -229,7 +219,6 @@ async fn a_rename_that_fails_leaves_the_old_account_open() {
         .insert("taken".to_owned());
     world.rename(&ann, "taken").await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -250,7 +239,6 @@ async fn usernames_follow_the_policy() {
         assert_eq!(world.account("ann_acme_example"), expected);
         let failed = world.record(&events[0]).await.status == Status::Failed;
         assert_eq!(failed, usernames == UsernamePolicy::Strict);
-        world.done();
     }
 }
 
@@ -269,7 +257,6 @@ async fn an_account_deleted_in_anypoint_is_told_of() {
     assert!(error.contains("deleted account keeps its name"), "{error}");
     // Not wanted any more: what should vanish has vanished.
     world.when(|okta| okta.unassign(APP, &ann)).await;
-    world.done();
 }
 
 #[tokio::test]
@@ -286,7 +273,6 @@ async fn native_accounts_switched_off_is_told_with_advice_and_heals() {
     world.anypoint().native_accounts = true;
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("ann"), "ann Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -302,7 +288,6 @@ async fn duplicates_and_late_events_converge_on_the_present() {
     }
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.anypoint().mails.len(), 1);
-    world.done();
 }
 
 #[tokio::test]
@@ -331,8 +316,7 @@ async fn many_events_of_one_user_in_one_delivery_are_one_look() {
         "the user and the app user, once each: {:?}",
         world.calls()
     );
-    assert_eq!(world.writes(), 1);
-    world.done();
+    assert_eq!(world.writes().len(), 1);
 }
 
 #[tokio::test]
@@ -353,8 +337,7 @@ async fn an_unchanged_user_costs_six_reads_and_a_new_one_eight_calls() {
     world.forget_traffic();
     world.look_again(&ann).await;
     assert!(world.calls().len() <= 6, "{:#?}", world.calls());
-    assert_eq!(world.writes(), 0);
-    world.done();
+    assert_eq!(world.writes().len(), 0);
 }
 
 #[tokio::test]

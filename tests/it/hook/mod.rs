@@ -1,13 +1,14 @@
 //! The real `hook` binary under the Runtime API, without a queue: DynamoDB Local and both simulators
 //! behind it. Contract §3, §4 and §5 from the outside.
 
+mod failures;
 mod shapes;
-mod trouble;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::Value;
 
@@ -22,42 +23,31 @@ struct Hook {
     table: String,
 }
 
-fn environment(world: &World, table: &str) -> Vec<(String, String)> {
-    let anypoint = world.anypoint.world();
-    [
+fn environment(world: &World, table: &str) -> Vec<(&'static str, String)> {
+    let mut environment = world.environment();
+    let more = [
         ("HOOK_SECRET", SECRET),
         ("HOOK_SECRET_PREVIOUS", "previous-secret"),
-        ("OKTA_ORG_URL", world.okta.base_url()),
-        ("OKTA_APP_ID", APP),
-        ("OKTA_API_TOKEN", "simulated-okta-token"),
-        ("ANYPOINT_BASE_URL", world.anypoint.base_url()),
-        ("ANYPOINT_ORG_ID", &anypoint.org_id),
-        ("ANYPOINT_CLIENT_ID", &anypoint.client_id),
-        ("ANYPOINT_CLIENT_SECRET", &anypoint.client_secret),
         ("TABLE_NAME", table),
         ("AWS_ENDPOINT_URL_DYNAMODB", servers::dynamodb_url()),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
         ("RUST_LOG", "trace"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    ];
+    environment.extend(more.map(|(name, value)| (name, value.to_owned())));
+    environment
 }
 
-async fn start(environment: &[(String, String)]) -> Lambda {
-    let environment: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    Lambda::start(Function::Hook, &environment).await
+/// A request of Okta's hook.
+fn delivery(world: &World, events: &[LogEvent]) -> Value {
+    let body = world.okta.world().delivery(events).to_string();
+    let request = Request::new("POST", "/okta").header("authorization", SECRET);
+    request.body(body).http_api()
 }
 
 impl Hook {
     async fn new() -> Self {
         let world = World::new().await;
         let (client, table) = servers::table().await;
-        let lambda = start(&environment(&world, &table)).await;
+        let lambda = Lambda::start(Function::Hook, &environment(&world, &table)).await;
         lambda.ready(Duration::from_secs(20)).await.unwrap();
         Self {
             world,
@@ -76,12 +66,13 @@ impl Hook {
         (answer["statusCode"].as_u64().unwrap(), answer)
     }
 
-    async fn deliver(&self, events: &[okta_anypoint::simulator::okta::LogEvent]) -> u64 {
-        let body = self.world.okta.world().delivery(events).to_string();
-        let request = Request::new("POST", "/okta")
-            .header("authorization", SECRET)
-            .body(body);
-        self.ask(request.http_api()).await.0
+    async fn deliver(&self, events: &[LogEvent]) -> u64 {
+        self.ask(delivery(&self.world, events)).await.0
+    }
+
+    async fn record(&self, event: &LogEvent) -> HashMap<String, AttributeValue> {
+        let record = self.item(&format!("event#{}", event.uuid)).await;
+        record.unwrap()
     }
 
     async fn item(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
@@ -95,6 +86,11 @@ impl Hook {
             .await;
         answer.unwrap().item
     }
+}
+
+/// The status of a record, and what it says about this.
+fn status_and(record: &HashMap<String, AttributeValue>, name: &str) -> [String; 2] {
+    [text(record, "status"), text(record, name)]
 }
 
 fn text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
@@ -119,10 +115,7 @@ async fn a_delivery_leaves_what_the_contract_says() {
         ("ann".into(), "created".into())
     );
 
-    let record = hook
-        .item(&format!("event#{}", events[0].uuid))
-        .await
-        .unwrap();
+    let record = hook.record(&events[0]).await;
     assert_eq!(text(&record, "status"), "done");
     assert_eq!(
         text(&record, "event_type"),
@@ -147,14 +140,8 @@ async fn a_delivery_leaves_what_the_contract_says() {
     let bob = hook.world.user("bob");
     let events = hook.world.okta_does(|okta| okta.assign(APP, &bob));
     assert_eq!(hook.deliver(&events).await, 204);
-    let record = hook
-        .item(&format!("event#{}", events[0].uuid))
-        .await
-        .unwrap();
-    assert_eq!(
-        (text(&record, "status"), text(&record, "error_class")),
-        ("failed".into(), "permanent".into())
-    );
+    let record = hook.record(&events[0]).await;
+    assert_eq!(status_and(&record, "error_class"), ["failed", "permanent"]);
     assert!(text(&record, "error").contains("What to do"));
     assert!(hook.item(&format!("user#{bob}")).await.is_none());
 
@@ -166,24 +153,12 @@ async fn a_delivery_leaves_what_the_contract_says() {
         .traffic()
         .inject(Fault::status("/users", 503, ""));
     assert_eq!(hook.deliver(&events).await, 503);
-    let record = hook
-        .item(&format!("event#{}", events[0].uuid))
-        .await
-        .unwrap();
-    assert_eq!(
-        (text(&record, "status"), text(&record, "error_class")),
-        ("failed".into(), "retryable".into())
-    );
+    let record = hook.record(&events[0]).await;
+    assert_eq!(status_and(&record, "error_class"), ["failed", "retryable"]);
     hook.world.anypoint.traffic().remove_all_faults();
     assert_eq!(hook.deliver(&events).await, 204);
-    let record = hook
-        .item(&format!("event#{}", events[0].uuid))
-        .await
-        .unwrap();
-    assert_eq!(
-        (text(&record, "status"), text(&record, "attempts")),
-        ("done".into(), "2".into())
-    );
+    let record = hook.record(&events[0]).await;
+    assert_eq!(status_and(&record, "attempts"), ["done", "2"]);
     assert!(!record.contains_key("error"));
 
     // Groups as well.
@@ -215,7 +190,6 @@ async fn a_delivery_leaves_what_the_contract_says() {
             .collect();
         assert!(leaks.is_empty(), "{planted}: {leaks:#?}");
     }
-    hook.world.done();
 }
 
 fn now_s() -> i64 {

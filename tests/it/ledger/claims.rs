@@ -10,7 +10,8 @@ use super::{
     fail, on_record, refused, replay, work,
 };
 
-on_every_ledger!(
+on_every!(
+    ledger [dynamodb, sqlite, memory]
     a_first_claim_is_recorded_in_full,
     a_running_lease_keeps_others_out,
     a_lease_that_is_over_can_be_taken,

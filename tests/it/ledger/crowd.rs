@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ledger::{
-    Conclusion, EndState, Filter, Lease, Leased, Memo, Outcome, Reason, Recorded, Status, Work,
-    lease_within,
+    Conclusion, EndState, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Recorded, Status,
+    Work, lease_within,
 };
+
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 
 use super::{
     Asked, LEASE, Run, START_MS, World, ask, claim, claimed, complete, conclude, ending, fail,
     ours, refused, work,
 };
 
-on_every_ledger!(
+on_every!(
+    ledger [dynamodb, sqlite, memory]
     fifty_at_once_make_one_owner,
     fifty_at_once_take_one_lease_over,
     fifty_at_once_make_one_owner_of_a_subject,
@@ -24,45 +28,43 @@ on_every_ledger!(
     lists_are_filtered_and_newest_first,
 );
 
-/// Lets fifty tasks claim the same work at the same instant, through every connection.
-async fn storm(world: &World, id: &str) -> Vec<Asked> {
-    let ledgers: Vec<_> = world
-        .others
-        .iter()
-        .chain([&world.ledger])
-        .cloned()
-        .collect();
-    let gate = Arc::new(tokio::sync::Barrier::new(50));
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..50 {
-        let (ledger, gate, work) = (ledgers[n % ledgers.len()].clone(), gate.clone(), work(id));
+/// The ledgers of every connection, in turn.
+fn connections(world: &World) -> impl Iterator<Item = Arc<dyn Ledger>> {
+    let ledgers = [&world.others[..], std::slice::from_ref(&world.ledger)].concat();
+    ledgers.into_iter().cycle()
+}
+
+/// Lets fifty tasks do this at the same instant, through every connection.
+async fn storm<T, F>(world: &World, ask: impl Fn(Arc<dyn Ledger>) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let gate = Arc::new(Barrier::new(50));
+    let mut tasks = JoinSet::new();
+    for ledger in connections(world).take(50) {
+        let (gate, asked) = (gate.clone(), ask(ledger));
         tasks.spawn(async move {
             gate.wait().await;
-            ask(&*ledger, &work, Reason::Delivery, LEASE).await
+            asked.await
         });
     }
     tasks.join_all().await
 }
 
-/// Lets fifty tasks ask for the same lease at the same instant, through every connection.
-async fn lease_storm(world: &World, subject: &str) -> Vec<Leased> {
-    let ledgers: Vec<_> = world
-        .others
-        .iter()
-        .chain([&world.ledger])
-        .cloned()
-        .collect();
-    let gate = Arc::new(tokio::sync::Barrier::new(50));
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..50 {
-        let (ledger, gate) = (ledgers[n % ledgers.len()].clone(), gate.clone());
-        let subject = subject.to_owned();
-        tasks.spawn(async move {
-            gate.wait().await;
-            ledger.lease(&subject, LEASE).await.unwrap()
-        });
-    }
-    tasks.join_all().await
+/// Fifty claims of the same work.
+async fn claims(world: &World, id: &str) -> Vec<Asked> {
+    let claim = |ledger: Arc<dyn Ledger>| {
+        let work = work(id);
+        async move { ask(&*ledger, &work, Reason::Delivery, LEASE).await }
+    };
+    storm(world, claim).await
+}
+
+/// Fifty requests for the lease of one subject.
+async fn leases(world: &World) -> Vec<Leased> {
+    let lease = async |ledger: Arc<dyn Ledger>| ledger.lease("user#00u1", LEASE).await.unwrap();
+    storm(world, lease).await
 }
 
 #[track_caller]
@@ -83,7 +85,7 @@ async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
     let mut lost = Vec::new();
     for round in 0..4 {
         // Taken for the first time, then from an owner that never gave it back.
-        let lease = one_lease(lease_storm(&world, "user#00u1").await, due_ms);
+        let lease = one_lease(leases(&world).await, due_ms);
         assert_eq!(lease.took_over(), round > 0);
         assert_eq!(lease.until_ms(), due_ms);
         lost.push(lease);
@@ -99,21 +101,14 @@ async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
     assert_eq!(writes(&last).await, Recorded::Written);
     let given_back = world.ledger.conclude(last, Conclusion::default()).await;
     assert_eq!(given_back.unwrap(), []);
-    let lease = one_lease(lease_storm(&world, "user#00u1").await, due_ms);
+    let lease = one_lease(leases(&world).await, due_ms);
     assert!(!lease.took_over());
 }
 
 /// Each takes the lease, changes what it guards, and gives it back: nothing is lost.
 async fn owners_take_turns(world: World) {
-    let ledgers: Vec<_> = world
-        .others
-        .iter()
-        .chain([&world.ledger])
-        .cloned()
-        .collect();
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..20 {
-        let ledger = ledgers[n % ledgers.len()].clone();
+    let mut tasks = JoinSet::new();
+    for ledger in connections(&world).take(20) {
         tasks.spawn(async move {
             let time = Deadline::within(Duration::from_secs(60));
             let leased = lease_within(&*ledger, "user#00u1", time, time.remaining()).await;
@@ -149,10 +144,10 @@ fn one_owner(answers: Vec<Asked>) -> Run {
 async fn fifty_at_once_make_one_owner(world: World) {
     for round in 0..5 {
         let id = format!("e{round}");
-        let run = one_owner(storm(&world, &id).await);
+        let run = one_owner(claims(&world, &id).await);
         assert_eq!(run.claim.attempts, 1);
         assert_eq!(complete(&world, run).await, Recorded::Written);
-        let after = storm(&world, &id).await;
+        let after = claims(&world, &id).await;
         let mut outcomes = after.iter().map(|asked| &asked.outcome);
         assert!(outcomes.all(|outcome| matches!(outcome, Outcome::AlreadyDone)));
     }
@@ -161,12 +156,12 @@ async fn fifty_at_once_make_one_owner(world: World) {
 async fn fifty_at_once_take_one_lease_over(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
-    let claim = one_owner(storm(&world, "e1").await).claim;
+    let claim = one_owner(claims(&world, "e1").await).claim;
     assert_eq!((claim.attempts, claim.took_over), (2, true));
 }
 
 async fn many_works_do_not_mix(world: World) {
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for n in 0..60 {
         let ledger = world.ledger.clone();
         tasks.spawn(async move {

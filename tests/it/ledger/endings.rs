@@ -10,7 +10,8 @@ use super::{
     ending, fail, on_record, ours, refused, replay, work,
 };
 
-on_every_ledger!(
+on_every!(
+    ledger [dynamodb, sqlite, memory]
     waiting_work_is_claimed_again_only_when_due,
     a_replay_does_not_wait,
     what_was_done_adds_up_until_a_replay,

@@ -8,7 +8,8 @@ use okta_anypoint::ledger::{
 
 use super::{DAY_MS, LEASE, START_MS, World, claim, claim_under, ending, on_record, ours};
 
-on_every_ledger!(
+on_every!(
+    ledger [dynamodb, sqlite, memory]
     a_lease_has_one_owner,
     a_lease_is_over_by_itself_and_then_taken_over_with_the_memo,
     a_lease_is_given_back,

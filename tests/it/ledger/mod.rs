@@ -1,24 +1,6 @@
 //! What every ledger owes its callers: [`claims`] and [`leases`] one by one, a [`crowd`] at once, any
 //! order at all in [`model`].
 
-macro_rules! on_every_ledger {
-    ($($test:ident),+ $(,)?) => {
-        on_every_ledger!(@ dynamodb: $($test),+);
-        on_every_ledger!(@ sqlite: $($test),+);
-        on_every_ledger!(@ memory: $($test),+);
-    };
-    (@ $adapter:ident: $($test:ident),+) => {
-        mod $adapter {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $test() {
-                    super::$test(crate::ledger::$adapter().await).await;
-                }
-            )+
-        }
-    };
-}
-
 mod claims;
 mod crowd;
 mod endings;

@@ -19,13 +19,13 @@ use serde_json::{Value, json};
 use super::counts::{Counts, Remote};
 use super::killing::{Counted, HOSTS, Traps};
 use super::lies::CONFIRM_SECONDS;
-use super::secrets::{OKTA_TOKEN, PRIVATE_KEY, Secrets};
+use super::secrets::{PRIVATE_KEY, Secrets};
 use crate::queued::between::Between;
 use crate::queued::queue::TestQueue;
 use crate::queued::{Message, batch_event, failed_of};
 use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
-use crate::world::{APP, SECRET, World};
+use crate::world::{SECRET, World};
 
 /// The service app with which some histories read Okta.
 const CLIENT: &str = "0oaSERVICE";
@@ -83,25 +83,20 @@ impl Lambdas {
         let traps = Traps::lay(world, &dynamodb, &sqs);
         let queue = TestQueue::create().await;
         let mut env = settings(policy);
-        {
-            let anypoint = world.anypoint.world();
-            env.extend([
-                ("OKTA_ORG_URL", world.okta.base_url().to_owned()),
-                ("OKTA_APP_ID", APP.to_owned()),
-                ("ANYPOINT_BASE_URL", world.anypoint.base_url().to_owned()),
-                ("ANYPOINT_ORG_ID", anypoint.org_id.clone()),
-                ("ANYPOINT_CLIENT_ID", anypoint.client_id.clone()),
-                ("ANYPOINT_CLIENT_SECRET", anypoint.client_secret.clone()),
-                ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
-                ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
-                ("QUEUE_URL", queue.url.clone()),
-                ("TABLE_NAME", table.to_owned()),
-                ("HOOK_SECRET", SECRET.to_owned()),
-                ("MAX_DEACTIVATIONS", "1000".to_owned()),
-                ("CONFIRM_SECONDS", CONFIRM_SECONDS.to_string()),
-            ]);
+        env.extend(world.environment());
+        if seed.is_multiple_of(2) {
+            env.retain(|(name, _)| *name != "OKTA_API_TOKEN");
+            env.extend(service_app(world));
         }
-        env.extend(okta_credentials(world, seed));
+        env.extend([
+            ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
+            ("QUEUE_URL", queue.url.clone()),
+            ("TABLE_NAME", table.to_owned()),
+            ("HOOK_SECRET", SECRET.to_owned()),
+            ("MAX_DEACTIVATIONS", "1000".to_owned()),
+            ("CONFIRM_SECONDS", CONFIRM_SECONDS.to_string()),
+        ]);
         let mut env_of_hook = env.clone();
         let queue_of_hook = env_of_hook
             .iter_mut()
@@ -323,14 +318,11 @@ fn env_of(at: usize, env: &[(&'static str, String)]) -> Vec<(&'static str, Strin
 }
 
 /// Every second history reads Okta as a service app, whose token can be revoked.
-fn okta_credentials(world: &World, seed: u64) -> Vec<(&'static str, String)> {
-    if seed % 2 == 1 {
-        return vec![("OKTA_API_TOKEN", OKTA_TOKEN.to_owned())];
-    }
+fn service_app(world: &World) -> [(&'static str, String); 3] {
     let key = PrivateKey::parse(&PRIVATE_KEY.to_owned().into()).unwrap();
     let mut okta = world.okta.world();
     okta.add_service_app(CLIENT, KEY_ID, key.public_jwk(), &SCOPES);
-    vec![
+    [
         ("OKTA_CLIENT_ID", CLIENT.to_owned()),
         ("OKTA_KEY_ID", KEY_ID.to_owned()),
         ("OKTA_PRIVATE_KEY", PRIVATE_KEY.to_owned()),
@@ -338,8 +330,7 @@ fn okta_credentials(world: &World, seed: u64) -> Vec<(&'static str, String)> {
 }
 
 async fn start(function: Function, env: &[(&'static str, String)]) -> Lambda {
-    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let lambda = Lambda::start(function, &env).await;
+    let lambda = Lambda::start(function, env).await;
     lambda.ready(PATIENCE).await.unwrap();
     lambda
 }

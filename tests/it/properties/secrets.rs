@@ -3,7 +3,7 @@
 
 use crate::world::{SECRET, World};
 
-pub const OKTA_TOKEN: &str = "simulated-okta-token";
+const OKTA_TOKEN: &str = "simulated-okta-token";
 pub const PRIVATE_KEY: &str = include_str!("../data/test-only-p256.sec1.pem");
 
 /// How every signed assertion begins, whichever field of its header comes first.

@@ -156,27 +156,8 @@ impl World for Sqlite {
     }
 }
 
-macro_rules! on_every_queue {
-    ($($test:ident),+ $(,)?) => {
-        mod every {
-            $(
-                mod $test {
-                    #[tokio::test]
-                    async fn sqs() {
-                        crate::queue::$test(&crate::queue::sqs().await).await;
-                    }
-
-                    #[tokio::test]
-                    async fn sqlite() {
-                        crate::queue::$test(&crate::queue::sqlite().await).await;
-                    }
-                }
-            )+
-        }
-    };
-}
-
-on_every_queue!(
+on_every!(
+    queue [sqs, sqlite]
     what_is_sent_is_received,
     nothing_is_fine,
     order_is_kept_within_a_subject,
@@ -207,7 +188,7 @@ fn received(messages: &[Received]) -> Vec<String> {
     uuids(messages.iter().map(|message| &message.change))
 }
 
-async fn what_is_sent_is_received(world: &dyn World) {
+async fn what_is_sent_is_received(world: impl World) {
     let sent = change("user#00u1", 1);
     world
         .queue()
@@ -222,12 +203,12 @@ async fn what_is_sent_is_received(world: &dyn World) {
     assert!(world.receive(10).await.is_empty());
 }
 
-async fn nothing_is_fine(world: &dyn World) {
+async fn nothing_is_fine(world: impl World) {
     world.queue().send(&[]).await.unwrap();
     assert!(world.receive(10).await.is_empty());
 }
 
-async fn order_is_kept_within_a_subject(world: &dyn World) {
+async fn order_is_kept_within_a_subject(world: impl World) {
     let subjects = ["user#00u1", "user#00u2", "group#00g1"];
     let sent: Vec<_> = (0..25).map(|n| change(subjects[n % 3], n)).collect();
     world.queue().send(&sent).await.unwrap();
@@ -253,7 +234,7 @@ async fn order_is_kept_within_a_subject(world: &dyn World) {
     }
 }
 
-async fn a_message_that_is_out_holds_its_subject_back(world: &dyn World) {
+async fn a_message_that_is_out_holds_its_subject_back(world: impl World) {
     let sent = [
         change("user#00u1", 1),
         change("user#00u1", 2),
@@ -269,7 +250,7 @@ async fn a_message_that_is_out_holds_its_subject_back(world: &dyn World) {
     assert_eq!(received(&world.receive(10).await), uuids([&sent[1]]));
 }
 
-async fn a_postponed_message_holds_its_subject_back(world: &dyn World) {
+async fn a_postponed_message_holds_its_subject_back(world: impl World) {
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     world.queue().send(&sent).await.unwrap();
     let first = world.receive(1).await;
@@ -282,7 +263,7 @@ async fn a_postponed_message_holds_its_subject_back(world: &dyn World) {
     assert!(world.receive(10).await.is_empty());
 }
 
-async fn a_postponed_message_can_come_back_at_once(world: &dyn World) {
+async fn a_postponed_message_can_come_back_at_once(world: impl World) {
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     world.queue().send(&sent).await.unwrap();
     let first = world.receive(1).await;
@@ -296,7 +277,7 @@ async fn a_postponed_message_can_come_back_at_once(world: &dyn World) {
     assert_eq!((again[0].receive_count, again[1].receive_count), (2, 1));
 }
 
-async fn a_uuid_is_delivered_once(world: &dyn World) {
+async fn a_uuid_is_delivered_once(world: impl World) {
     let sent = change("user#00u1", 1);
     let twice = [sent.clone(), sent.clone()];
     world.queue().send(&twice).await.unwrap();
@@ -307,7 +288,7 @@ async fn a_uuid_is_delivered_once(world: &dyn World) {
     assert!(world.receive(10).await.is_empty());
 }
 
-async fn more_than_a_batch_all_arrive(world: &dyn World) {
+async fn more_than_a_batch_all_arrive(world: impl World) {
     let sent: Vec<_> = (0..105)
         .map(|n| change(&format!("user#00u{}", n % 40), n))
         .collect();

@@ -5,20 +5,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::Method;
 use okta_anypoint::ledger::Ledger as _;
 use okta_anypoint::ledger::Status;
-use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
+use okta_anypoint::simulator::traffic::Moment;
 use serde_json::json;
 
-use super::{LONG, Message, Scene, batch_event, failed_of, until};
+use super::{LONG, Message, Scene, batch_event, failed_of};
 use crate::runtime_api::Failed;
+use crate::tenant::eventually;
 
 /// The time of an invocation that is cut off; the least that a worker begins work with is less.
 const SHORT: Duration = Duration::from_secs(7);
-
-fn slow_creation(time: Duration) -> Fault {
-    Fault::new("/users", FaultKind::Delay(time))
-        .on(Method::POST)
-        .once()
-}
 
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -52,16 +47,10 @@ async fn killed_in_a_create(moment: Moment) {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (ann, batch) = one_message(&scene, 9).await;
-    let mut fault = slow_creation(Duration::from_secs(120));
-    fault.moment = moment;
-    let fault = scene.anypoint.traffic().inject(fault);
+    let creation = scene.held(Method::POST, "/users", moment);
     let began_ms = now_ms();
-    let begun = || match moment {
-        Moment::BeforeEffect => scene.anypoint.traffic().fired(fault) == 1,
-        Moment::AfterEffect => scene.accounts("ann").0 == 1,
-    };
     let killed = async {
-        until("the account is being created", async || begun()).await;
+        creation.reached().await;
         first.kill9();
     };
     let (cut_off, ()) = tokio::join!(scene.work(&first, &batch, SHORT), killed);
@@ -74,12 +63,12 @@ async fn killed_in_a_create(moment: Moment) {
     assert!((7_000..=17_000).contains(&lease_ms), "{lease_ms} ms");
 
     // Before it is over, nobody does it, nor what comes after it.
-    scene.forget_calls();
+    scene.forget_traffic();
     let later = later_message(&ann, &batch[0]);
     let event = batch_event(&[batch[0].clone(), later.clone()]);
     let answer = second.invoke(event, SHORT).await.unwrap();
     let both = vec![batch[0].id.clone(), later.id.clone()];
-    assert_eq!((failed_of(&answer), scene.calls()), (both, 0));
+    assert_eq!((failed_of(&answer), scene.calls().len()), (both, 0));
     let later = scene.ledger.record(&later.uuid()).await.unwrap();
     assert_eq!(
         later, None,
@@ -87,8 +76,8 @@ async fn killed_in_a_create(moment: Moment) {
     );
     // That set the message's time-out; here the nine seconds go on instead.
     let show = async {
-        let lease_over = async || now_ms() > record.lease_until_ms.unwrap();
-        until("the lease is over", lease_over).await;
+        let lease_over = || now_ms() > record.lease_until_ms.unwrap();
+        eventually("the lease is over", lease_over).await;
         scene.show(&batch[0]).await;
         scene.received(60).await
     };
@@ -100,18 +89,11 @@ async fn killed_in_a_create(moment: Moment) {
     assert!(scene.work(&second, &again, LONG).await.unwrap().is_empty());
 
     assert_eq!(scene.accounts("ann").0, 1);
-    let id = scene
-        .anypoint
-        .world()
-        .user_by_username("ann")
-        .unwrap()
-        .id
-        .clone();
+    let id = scene.account_id("ann");
     assert_eq!(scene.link(&ann).await.unwrap().anypoint_id.as_str(), id);
     let record = scene.record(&batch[0].uuid()).await;
     assert_eq!((record.status, record.attempts), (Status::Done, 2));
     assert_eq!(scene.depth().await, (0, 0));
-    scene.done();
 }
 
 #[tokio::test]
@@ -131,15 +113,9 @@ async fn a_visibility_that_ends_in_the_middle() {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (_, batch) = one_message(&scene, 1).await;
-    let fault = scene
-        .anypoint
-        .traffic()
-        .inject(slow_creation(Duration::from_secs(12)));
+    let slow = scene.held(Method::POST, "/users", Moment::BeforeEffect);
     let second_run = async {
-        until("the first is at it", async || {
-            scene.anypoint.traffic().fired(fault) == 1
-        })
-        .await;
+        slow.reached().await;
         let again = scene.received(1).await;
         assert_eq!(
             (again[0].id.as_str(), again[0].count()),
@@ -158,6 +134,7 @@ async fn a_visibility_that_ends_in_the_middle() {
         let set = scene.sqs.of("ChangeMessageVisibility");
         let pause = set[0]["VisibilityTimeout"].as_i64().unwrap();
         assert!((50..=150).contains(&pause), "{pause} s");
+        slow.release();
         again
     };
     let answer = first.invoke(batch_event(&batch), LONG);
@@ -165,18 +142,17 @@ async fn a_visibility_that_ends_in_the_middle() {
     assert_eq!(failed_of(&answer.unwrap()), Vec::<String>::new());
     assert_eq!(scene.accounts("ann"), (1, 1));
     // The first one's receipt is not the last: its deletion may come to nothing, and the message back.
-    scene.forget_calls();
+    scene.forget_traffic();
     scene.show(&again[0]).await;
     let later = scene.received(60).await;
     assert!(scene.work(&second, &later, LONG).await.unwrap().is_empty());
     assert_eq!(
-        scene.calls(),
+        scene.calls().len(),
         0,
         "what is done is acknowledged, nobody is asked"
     );
     assert_eq!(scene.record(&batch[0].uuid()).await.attempts, 1);
     assert_eq!(scene.depth().await, (0, 0));
-    scene.done();
 }
 
 /// The same message at two workers at the same instant.
@@ -194,7 +170,7 @@ async fn two_workers_on_one_message_have_one_effect() {
         let (user, event) = scene.assigned(&name);
         assert_eq!(scene.deliver(&hook, &[event]).await, 204);
         let batch = scene.received(60).await;
-        scene.forget_calls();
+        scene.forget_traffic();
         let (one, other) = tokio::join!(
             first.invoke(batch_event(&batch), LONG),
             second.invoke(batch_event(&batch), LONG)
@@ -216,5 +192,4 @@ async fn two_workers_on_one_message_have_one_effect() {
         assert_eq!((record.status, record.attempts), (Status::Done, 1));
     }
     assert_eq!(scene.anypoint.world().mails.len(), 8);
-    scene.done();
 }

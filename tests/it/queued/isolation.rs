@@ -16,7 +16,7 @@ use okta_anypoint::ledger::{
     Recorded, Status, Work,
 };
 use okta_anypoint::provision::{Policy, Ports};
-use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::simulator::traffic::Moment;
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{AccountOwner, Linked, Recalled, Store, TeamLink, TeamPairs, UserLink};
 use okta_anypoint::telemetry::Metrics;
@@ -231,7 +231,6 @@ async fn a_panic_in_the_work_on_a_subject_is_its_own() {
         .await;
     assert_eq!(verdicts, [Verdict::Settled; 3]);
     assert_eq!(world.account("bob"), "bob Example - enabled");
-    world.done();
 }
 
 #[tokio::test]
@@ -242,7 +241,6 @@ async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
         let ledger = Fails(format!("user#{bob}"), way, world.table.ledger.clone());
         let (broken, _) = worker(&world, Arc::new(ledger), world.table.store.clone());
         only_the_bad_one_goes_back(&world, &broken, &changes, time).await;
-        world.done();
     }
 }
 
@@ -261,15 +259,10 @@ async fn a_late_result_is_refused_and_counted() {
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
     let changes = [change(&ann)];
-    let slow = FaultKind::Delay(Duration::from_secs(3));
-    let slow = Fault::new("/users", slow).on(Method::POST).once();
-    let slow = world.anypoint.traffic().inject(slow);
+    let slow = world.held(Method::POST, "/users", Moment::BeforeEffect);
 
     let takes_over = async {
-        super::until("the first is at it", async || {
-            world.anypoint.traffic().fired(slow) == 1
-        })
-        .await;
+        slow.reached().await;
         let verdicts = other
             .run(&changes, Reason::Delivery, Deadline::within(TIME))
             .await;
@@ -277,6 +270,7 @@ async fn a_late_result_is_refused_and_counted() {
         let uuid = changes[0].uuid.as_str();
         let record = there.ledger.record(uuid).await.unwrap().unwrap();
         assert_eq!((record.status, record.attempts), (Status::Done, 2));
+        slow.release();
     };
     let run = late.run(&changes, Reason::Delivery, Deadline::within(TIME));
     let (verdicts, ()) = tokio::join!(run, takes_over);
@@ -295,5 +289,4 @@ async fn a_late_result_is_refused_and_counted() {
         .run(&changes, Reason::Delivery, Deadline::within(TIME))
         .await;
     assert_eq!(verdicts, [Verdict::Settled]);
-    world.done();
 }

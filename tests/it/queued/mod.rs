@@ -4,15 +4,16 @@
 
 pub mod between;
 mod claims;
+mod failures;
 mod isolation;
-mod late;
+mod late_removals;
+mod output;
 mod path;
 pub mod queue;
 mod scheduled;
 mod sending;
-mod trouble;
-mod words;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,17 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::ledger::{DynamoDbLedger, Filter, Ledger, Record};
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
-use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
+use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::store::{DynamoDbStore, Store, UserLink};
 use serde_json::{Map, Value, json};
 
 use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
+pub use crate::tenant::APP;
+use crate::tenant::{Tenant, eventually};
 use between::Between;
 use queue::TestQueue;
 
-pub const APP: &str = "0oaAPP1";
 pub const HOOK_SECRET: &str = "planted-hook-secret";
 /// How long an invocation of the worker may run, where the test does not care.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -38,8 +39,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(40);
 
 pub struct Scene {
-    pub okta: OktaSimulator,
-    pub anypoint: AnypointSimulator,
+    tenant: Tenant,
     pub sqs: Between,
     pub dynamodb: Between,
     pub ledger: DynamoDbLedger,
@@ -68,20 +68,20 @@ impl Message {
     }
 }
 
+impl Deref for Scene {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
 impl Scene {
     pub async fn new() -> Self {
-        let free = "127.0.0.1:0".parse().unwrap();
-        let okta = OktaSimulator::start(free, OktaOptions::default())
-            .await
-            .unwrap();
-        okta.world().add_app(APP, "Anypoint");
-        let options = AnypointOptions::default();
-        let anypoint = AnypointSimulator::start(free, options).await.unwrap();
         let (database, table) = servers::table().await;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Self {
-            okta,
-            anypoint,
+            tenant: Tenant::new().await,
             sqs: Between::start(servers::moto_url()).await,
             dynamodb: Between::start(servers::dynamodb_url()).await,
             ledger: DynamoDbLedger::new(database.clone(), &table, 30, clock.clone()),
@@ -92,22 +92,16 @@ impl Scene {
     }
 
     fn remotes(&self) -> Vec<(&'static str, String)> {
-        let world = self.anypoint.world();
-        vec![
-            ("OKTA_ORG_URL", self.okta.base_url().to_owned()),
-            ("OKTA_APP_ID", APP.to_owned()),
-            ("OKTA_API_TOKEN", "simulated-okta-token".to_owned()),
-            ("ANYPOINT_BASE_URL", self.anypoint.base_url().to_owned()),
-            ("ANYPOINT_ORG_ID", world.org_id.clone()),
-            ("ANYPOINT_CLIENT_ID", world.client_id.clone()),
-            ("ANYPOINT_CLIENT_SECRET", world.client_secret.clone()),
+        let mut env = self.environment();
+        env.extend([
             ("AWS_ENDPOINT_URL_SQS", self.sqs.url().to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.url().to_owned()),
             ("QUEUE_URL", self.queue.url.clone()),
             // The most that can be asked for; nothing personal may show even then.
             ("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()),
             ("RUST_LOG", "trace".to_owned()),
-        ]
+        ]);
+        env
     }
 
     /// The receiver, with a queue and no table.
@@ -116,7 +110,7 @@ impl Scene {
         env.push(("HOOK_SECRET", HOOK_SECRET.to_owned()));
         let hook = start(Function::Hook, &env).await;
         let is_warm = || !self.sqs.of("SendMessageBatch").is_empty();
-        until("the hook opens its connection", async || is_warm()).await;
+        eventually("the hook opens its connection", is_warm).await;
         hook
     }
 
@@ -165,25 +159,11 @@ impl Scene {
 
     /// An active user with a planted name, assigned to the app; gives the id and the event.
     pub fn assigned(&self, username: &str) -> (String, LogEvent) {
-        let mut okta = self.okta.world();
         let login = format!("{username}@planted.example");
-        let user = okta
-            .create_user(&login, "Xaveria", "Plantedname", &login, None)
-            .unwrap();
-        let events = okta.assign_with_username(APP, &user.id, username).unwrap();
-        (user.id, events[0].clone())
-    }
-
-    /// An event that only says: look at this user again.
-    pub fn hint(&self, user: &str) -> LogEvent {
-        let target = Target {
-            id: user.to_owned(),
-            kind: "User".to_owned(),
-            alternate_id: "xaveria@planted.example".to_owned(),
-            display_name: "Xaveria Plantedname".to_owned(),
-        };
+        let user = self.person(&login, "Xaveria", "Plantedname");
         let mut okta = self.okta.world();
-        okta.write_event("user.account.update_profile", vec![target], &[])
+        let events = okta.assign_with_username(APP, &user, username).unwrap();
+        (user, events[0].clone())
     }
 
     /// A dead-letter queue, to which a message goes after it was received `most_receives` times in vain.
@@ -322,40 +302,12 @@ impl Scene {
             .filter(|c| c.method == "POST" && is_creation(&c.path));
         (named.count(), asked.count())
     }
-
-    /// Calls of both remotes, without tokens.
-    pub fn calls(&self) -> usize {
-        let (okta, anypoint) = (self.okta.traffic().log(), self.anypoint.traffic().log());
-        let all = okta.iter().chain(&anypoint);
-        all.filter(|call| !call.path.ends_with("/token")).count()
-    }
-
-    pub fn forget_calls(&self) {
-        self.okta.traffic().clear();
-        self.anypoint.traffic().clear();
-    }
-
-    /// Ends a test: no request that a vendor does not document.
-    pub fn done(self) {
-        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
-        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
-    }
 }
 
 async fn start(function: Function, env: &[(&str, String)]) -> Lambda {
-    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let lambda = Lambda::start(function, &env).await;
+    let lambda = Lambda::start(function, env).await;
     lambda.ready(PATIENCE).await.unwrap();
     lambda
-}
-
-/// Waits for a condition.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The event that Lambda makes of a batch.

@@ -31,7 +31,6 @@ async fn a_delivery_waits_in_the_queue_and_then_reaches_anypoint() {
     assert_eq!((record.status, record.attempts), (Status::Done, 1));
     assert_eq!(record.subject, format!("user#{ann}"));
     assert_eq!(scene.link(&ann).await.unwrap().username, "ann");
-    scene.done();
 }
 
 /// Contract §6: "Messages of one subject in one batch are served by one look".
@@ -51,7 +50,6 @@ async fn ten_changes_of_a_user_are_one_look() {
     for event in &events {
         assert_eq!(scene.record(&event.uuid).await.status, Status::Done);
     }
-    scene.done();
 }
 
 /// One subject that cannot be served goes back whole and in order; the others of the batch are done.
@@ -105,7 +103,6 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
     assert!(scene.work(&worker, &again, LONG).await.unwrap().is_empty());
     assert_eq!(scene.accounts("ann"), (1, 2));
     assert_eq!(scene.record(&first.uuid).await.attempts, 2);
-    scene.done();
 }
 
 /// Work that a group finds for its members is queued as `reconcile`, under fresh uuids, and recorded.
@@ -160,7 +157,6 @@ async fn the_members_of_a_group_follow_through_the_queue() {
         let team = world.team_by_name("Planted Group").unwrap();
         assert_eq!(world.members_of(&team.id).len(), 3);
     }
-    scene.done();
 }
 
 /// Anypoint takes the writes of an organization one after the other; a worker does not press it.
@@ -181,5 +177,4 @@ async fn a_few_subjects_are_worked_on_at_a_time() {
     assert_eq!(scene.drain(&worker).await, [10]);
     let (_, writes) = scene.anypoint.traffic().peak_concurrency();
     assert_eq!(writes, 4);
-    scene.done();
 }

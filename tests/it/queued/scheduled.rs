@@ -52,7 +52,6 @@ async fn what_the_tasks_find_goes_through_the_queue() {
         (&json!("completed"), &json!("report"))
     );
     assert_eq!(scene.depth().await, (0, 0));
-    scene.done();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,5 +116,4 @@ async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
     run(&schedule, json!({"task": "reconcile"})).await;
     scene.drain(&worker).await;
     assert_eq!(enabled(&scene, "ann"), [true]);
-    scene.done();
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use okta_anypoint::simulator::okta::LogEvent;
 
 use super::between::Mood;
-use super::{Message, Scene, until};
+use super::{Message, Scene};
+use crate::tenant::eventually;
 
 /// Contract §3: "An answer comes within 2.5 s always".
 const ANSWER: Duration = Duration::from_millis(2_500);
@@ -44,9 +45,8 @@ async fn ten_events_take_one_call_and_nothing_else() {
     assert_eq!(names, ["SendMessageBatch"]);
     assert_eq!(calls[0].body["Entries"].as_array().unwrap().len(), 10);
     assert!(scene.dynamodb.calls().is_empty());
-    assert_eq!(scene.calls(), 0);
+    assert_eq!(scene.calls().len(), 0);
     assert_eq!(scene.anypoint.traffic().log().len(), 0, "not even a token");
-    scene.done();
 }
 
 #[tokio::test]
@@ -65,7 +65,6 @@ async fn without_sqs_the_answer_is_503_and_the_retry_loses_nothing() {
     assert_eq!(scene.deliver(&hook, &events).await, 204);
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
-    scene.done();
 }
 
 #[tokio::test]
@@ -88,7 +87,6 @@ async fn a_partly_taken_batch_is_completed() {
     );
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
-    scene.done();
 }
 
 #[tokio::test]
@@ -104,7 +102,6 @@ async fn a_batch_that_stays_incomplete_is_a_503_and_the_retry_completes_it() {
     assert_eq!(scene.deliver(&hook, &events).await, 204);
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
-    scene.done();
 }
 
 /// Without a queue the table and Anypoint are what the first delivery waits for.
@@ -112,12 +109,11 @@ async fn a_batch_that_stays_incomplete_is_a_503_and_the_retry_completes_it() {
 async fn an_inline_hook_opens_its_connections_before_the_first_delivery() {
     let scene = Scene::new().await;
     let _hook = scene.inline_hook().await;
-    let is_warm = async || {
+    let is_warm = || {
         let has_token = !scene.anypoint.traffic().log().is_empty();
         has_token && scene.dynamodb.calls().len() == 1
     };
-    until("table and token were asked for", is_warm).await;
+    eventually("table and token were asked for", is_warm).await;
     assert_eq!(scene.dynamodb.calls()[0].operation, "GetItem");
     assert!(scene.sqs.calls().is_empty());
-    scene.done();
 }

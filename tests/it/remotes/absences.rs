@@ -1,9 +1,6 @@
 //! A 404 is an absence only when the service itself gave it.
 
-use std::time::Duration;
-
 use http::Method;
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class, Failure};
 use okta_anypoint::ids::{AccountId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
@@ -11,11 +8,7 @@ use okta_anypoint::simulator::okta::Target;
 use okta_anypoint::simulator::traffic::Fault;
 
 use super::GATEWAYS_404;
-use crate::world::{APP, World};
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(10))
-}
+use crate::world::{APP, World, soon};
 
 /// Before, each of these disabled the account and the event was done.
 #[tokio::test]
@@ -25,7 +18,7 @@ async fn a_gateways_404_in_place_of_okta_disables_nobody() {
         let devs = world.pushed_group("Devs").await;
         let ann = world.assigned_user("ann").await;
         world.when(|okta| okta.add_member(&devs, &ann)).await;
-        let hint = world.hint(&ann);
+        let hint = [world.hint(&ann)];
         let fault = Fault::status("/api/v1/", 404, body);
         let fault = world.okta.traffic().inject(fault);
         assert_eq!(world.deliver(&hint).await, 503, "{body}");
@@ -36,7 +29,6 @@ async fn a_gateways_404_in_place_of_okta_disables_nobody() {
         assert_eq!(world.team("Devs"), "ann", "{body}");
         world.okta.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&hint).await, 204, "{body}");
-        world.done();
     }
 }
 
@@ -47,7 +39,7 @@ async fn a_gateways_404_does_not_show_what_an_event_announced() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
-        let mut forged = world.hint(&ann);
+        let mut forged = vec![world.hint(&ann)];
         forged[0].event_type = "application.user_membership.remove".to_owned();
         forged[0].targets.push(Target {
             id: APP.to_owned(),
@@ -82,7 +74,6 @@ async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
         world.anypoint.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&events).await, 204, "{body}");
         assert_eq!(world.account("ann"), "ann Example - disabled", "{body}");
-        world.done();
     }
 }
 
@@ -163,5 +154,4 @@ async fn an_account_deleted_by_hand_is_made_again() {
         .await;
     world.look_again(&ann).await;
     assert_eq!(world.account("ann_two"), "ann Example - enabled");
-    world.done();
 }

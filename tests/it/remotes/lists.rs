@@ -1,27 +1,22 @@
 //! Lists end only where they say so.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use http::Method;
-use okta_anypoint::clock::SystemClock;
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Failure};
-use okta_anypoint::http::{Extent, HttpClient};
+use okta_anypoint::http::Extent;
 use okta_anypoint::ids::{OktaAppId, OktaGroupId};
-use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::okta::Okta;
+use okta_anypoint::simulator::anypoint::AnypointOptions;
 use okta_anypoint::simulator::fault::{Fault, FaultKind, Links};
-use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::okta::{LogEvent, OktaOptions};
+use okta_anypoint::simulator::traffic::Traffic;
 use serde_json::json;
 
-use crate::world::{APP, World};
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(30))
-}
+use crate::tenant::Tenant;
+use crate::world::{APP, World, soon};
 
 struct Org {
-    sim: OktaSimulator,
+    _tenant: Tenant,
+    traffic: Traffic,
     okta: Okta,
     group: OktaGroupId,
     app: OktaAppId,
@@ -34,32 +29,23 @@ async fn org(people: usize, page: Option<usize>) -> Org {
         page_cap: page,
         ..OktaOptions::default()
     };
-    let sim = OktaSimulator::start("127.0.0.1:0".parse().unwrap(), options)
-        .await
-        .unwrap();
-    let mut users = Vec::new();
+    let tenant = Tenant::start(options, AnypointOptions::default()).await;
+    let person = |n| tenant.person(&format!("user{n}@acme.example"), "U", "Example");
+    let users: Vec<String> = (0..people).map(person).collect();
     let group = {
-        let mut world = sim.world();
-        world.add_app(APP, "Anypoint");
+        let mut world = tenant.okta.world();
         let group = world.create_group("Devs").unwrap().id;
-        for n in 0..people {
-            let mail = format!("user{n}@acme.example");
-            let user = world
-                .create_user(&mail, "U", "Example", &mail, None)
-                .unwrap()
-                .id;
-            world.add_member(&group, &user).unwrap();
-            world.assign(APP, &user).unwrap();
-            users.push(user);
+        for user in &users {
+            world.add_member(&group, user).unwrap();
+            world.assign(APP, user).unwrap();
         }
         OktaGroupId::parse(group).unwrap()
     };
-    let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-    let token = Credentials::ApiToken("simulated-okta-token".to_owned().into());
     Org {
-        okta: Okta::new(http, sim.base_url().parse().unwrap(), token),
+        okta: tenant.client(tenant.api_token()),
         app: OktaAppId::parse(APP).unwrap(),
-        sim,
+        traffic: tenant.okta.traffic().clone(),
+        _tenant: tenant,
         group,
         users,
     }
@@ -78,18 +64,17 @@ async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
     let org = org(5, Some(2)).await;
     for links in [Links::RawByte, Links::NoBracket] {
         let fault = org
-            .sim
-            .traffic()
+            .traffic
             .inject(Fault::new("/users", FaultKind::Links(links)));
         let failure = org.members().await.unwrap_err();
         assert!(
             failure.is_retryable() && failure.cause == Cause::Unreadable,
             "{failure}"
         );
-        org.sim.traffic().remove_fault(fault);
+        org.traffic.remove_fault(fault);
     }
     let two = Fault::new("/users", FaultKind::Links(Links::TwoRelations));
-    org.sim.traffic().inject(two);
+    org.traffic.inject(two);
     assert_eq!(org.members().await.unwrap(), 5);
 }
 
@@ -97,12 +82,11 @@ async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
 #[tokio::test]
 async fn a_circle_is_an_error_at_its_first_repetition() {
     let org = org(5, Some(2)).await;
-    org.sim
-        .traffic()
+    org.traffic
         .inject(Fault::new("/users", FaultKind::Links(Links::Circle)));
-    org.sim.traffic().clear();
+    org.traffic.clear();
     assert!(org.members().await.unwrap_err().is_retryable());
-    assert!(org.sim.traffic().count(&Method::GET, "/users") <= 4);
+    assert!(org.traffic.count(&Method::GET, "/users") <= 4);
 
     let world = World::new().await;
     for n in 0..3 {
@@ -160,8 +144,7 @@ async fn a_list_that_ends_badly_takes_nobody_out_of_a_team() {
 #[tokio::test]
 async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
     let org = org(5, Some(2)).await;
-    org.sim
-        .traffic()
+    org.traffic
         .inject(Fault::new("/users", FaultKind::Links(Links::DropExpand)));
     let users = org
         .okta
@@ -178,8 +161,7 @@ async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
 async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
     let org = org(120, None).await;
     let fault = org
-        .sim
-        .traffic()
+        .traffic
         .inject(Fault::new("/users", FaultKind::PagesAbove(50)));
     assert_eq!(org.members().await.unwrap(), 120);
     assert_eq!(
@@ -193,16 +175,16 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
     );
     // The small page that works is kept: 200 and 100 twice each, then three pages of 50; for the app 500,
     // 250, 125 and 62, then 31.
-    org.sim.traffic().clear();
+    org.traffic.clear();
     assert_eq!(org.members().await.unwrap(), 120);
-    assert_eq!(org.sim.traffic().count(&Method::GET, "/users"), 7);
-    org.sim.traffic().remove_fault(fault);
+    assert_eq!(org.traffic.count(&Method::GET, "/users"), 7);
+    org.traffic.remove_fault(fault);
     // What is 500 in every size ends as what it is.
-    org.sim.traffic().inject(Fault::status("/users", 500, "{}"));
-    org.sim.traffic().clear();
+    org.traffic.inject(Fault::status("/users", 500, "{}"));
+    org.traffic.clear();
     let failure = org.members().await.unwrap_err();
     assert_eq!(failure.cause, Cause::Unavailable);
-    assert!(org.sim.traffic().count(&Method::GET, "/users") <= 14);
+    assert!(org.traffic.count(&Method::GET, "/users") <= 14);
 
     let world = World::new().await;
     for n in 0..150 {
@@ -236,7 +218,7 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
     let odd = &org.users[3];
     // An attribute that is not text: the user counts, without it.
     let fault = Fault::changed("/users", Some(odd), "/profile/lastName", json!(["a", "b"]));
-    let fault = org.sim.traffic().inject(fault);
+    let fault = org.traffic.inject(fault);
     let members = org
         .okta
         .list_group_members(&org.group, soon())
@@ -257,11 +239,11 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
         ),
         (None, Some("U"))
     );
-    org.sim.traffic().remove_fault(fault);
+    org.traffic.remove_fault(fault);
 
     // Something that is needed: known by its id, and the others are there.
     let fault = Fault::changed("/users", Some(odd), "/status", json!(7));
-    let fault = org.sim.traffic().inject(fault);
+    let fault = org.traffic.inject(fault);
     let members = org
         .okta
         .list_group_members(&org.group, soon())
@@ -272,11 +254,11 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
     assert_eq!(members.unread[0].id, *odd);
     let failure = org.members().await.unwrap_err();
     assert!(failure.to_string().contains(odd.as_str()), "{failure}");
-    org.sim.traffic().remove_fault(fault);
+    org.traffic.remove_fault(fault);
 
     // No id: the list is not complete.
     let fault = Fault::removed("/users", Some(odd), "/id");
-    org.sim.traffic().inject(fault);
+    org.traffic.inject(fault);
     let members = org
         .okta
         .list_group_members(&org.group, soon())

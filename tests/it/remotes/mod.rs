@@ -1,9 +1,9 @@
 //! Okta and Anypoint when they do not answer as their documentation says.
 
 mod absences;
+mod client_errors;
 mod lists;
 mod objects;
-mod odd;
 mod refusals;
 mod throttling;
 mod values;

@@ -1,9 +1,6 @@
 //! An answer about another object, or one that does not show what was written, is no answer.
 
-use std::time::Duration;
-
 use http::Method;
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
@@ -12,7 +9,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind, Traffic};
 use serde_json::{Value, json};
 
-use crate::world::{APP, World};
+use crate::world::{APP, World, soon};
 
 const NO_JSON: &str = "<html>Sign in</html>";
 
@@ -29,10 +26,6 @@ async fn unreadable(world: &World, traffic: &Traffic, fault: FaultId, events: &[
         "{:?}",
         record.error
     );
-}
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(10))
 }
 
 fn page(body: &str) -> FaultKind {
@@ -72,7 +65,7 @@ async fn an_answer_about_another_object_is_unreadable() {
         };
         let crossed = Fault::changed(&path, None, pointer, json!(id));
         let fault = traffic.inject(crossed.on(Method::GET));
-        let events = world.hint(&ann);
+        let events = [world.hint(&ann)];
         unreadable(&world, traffic, fault, &events).await;
         traffic.remove_fault(fault);
         assert_eq!(world.deliver(&events).await, 204);
@@ -94,7 +87,6 @@ async fn an_answer_about_another_object_is_unreadable() {
     let team = TeamId::parse(team).unwrap();
     let read = world.ports.anypoint.team(&team, soon()).await;
     assert!(read.unwrap_err().is_unreadable());
-    world.done();
 }
 
 /// Before: any JSON counted as "assigned".
@@ -116,7 +108,6 @@ async fn the_assignment_of_a_group_is_an_object_with_its_id() {
             .await
             .unwrap()
     );
-    world.done();
 }
 
 /// Before: the link named the stranger's account, and unassigning disabled the stranger.
@@ -148,7 +139,6 @@ async fn a_creation_that_is_answered_with_another_account_is_not_linked_to_it() 
     world.when(|okta| okta.unassign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ernie"), "Ernie Extern - enabled");
-    world.done();
 }
 
 /// What the answers to writes may look like.
@@ -180,7 +170,6 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
         assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "ann Example - disabled", "{body}");
-        world.done();
     }
     // What is not shown is not contradicted.
     for body in [
@@ -198,7 +187,6 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
             Status::Done,
             "{body}"
         );
-        world.done();
     }
 }
 
@@ -246,7 +234,6 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(traffic.fired(fault), 2);
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
-    world.done();
 }
 
 /// Memberships and teams: a sign-in page confirms nothing.
@@ -281,7 +268,6 @@ async fn a_page_in_place_of_a_confirmation_changes_nothing() {
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.team(name), "", "{body}");
     }
-    world.done();
 }
 
 /// The writes of an import, at Okta.
@@ -332,7 +318,6 @@ async fn oktas_answers_to_writes_confirm_them_or_fail() {
         assert!(created.unwrap_err().is_unreadable(), "{body}");
     }
     okta.create_staged_user(&new, soon()).await.unwrap();
-    world.done();
 }
 
 /// Before: `permanent username_invalid`. What is missing is not what Okta says; an empty name is.
@@ -350,7 +335,7 @@ async fn an_app_user_without_a_username_passes_and_an_empty_one_is_permanent() {
     ] {
         let what = format!("{missing:?}");
         let fault = traffic.inject(missing.on(Method::GET));
-        let events = world.hint(&ann);
+        let events = [world.hint(&ann)];
         assert_eq!(world.deliver(&events).await, 503, "{what}");
         let record = world.record(&events[0]).await;
         assert_eq!(record.error_class, Some(Class::Retryable), "{what}");
@@ -363,12 +348,11 @@ async fn an_app_user_without_a_username_passes_and_an_empty_one_is_permanent() {
     for name in ["", "  ", "not valid"] {
         let empty = Fault::changed(&path, None, "/credentials/userName", json!(name));
         let fault = traffic.inject(empty.on(Method::GET));
-        let events = world.hint(&ann);
+        let events = [world.hint(&ann)];
         assert_eq!(world.deliver(&events).await, 204, "{name:?}");
         let record = world.record(&events[0]).await;
         let kept = (record.status, record.error_class);
         assert_eq!(kept, (Status::Failed, Some(Class::Permanent)), "{name:?}");
         traffic.remove_fault(fault);
     }
-    world.done();
 }

@@ -3,63 +3,49 @@
 use std::time::Duration;
 
 use http::Method;
-use okta_anypoint::clock::SystemClock;
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Class, Failure, Side};
-use okta_anypoint::http::HttpClient;
 use okta_anypoint::ids::{OktaAppId, OktaGroupId, OktaUserId};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
-use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::anypoint::AnypointOptions;
+use okta_anypoint::simulator::okta::OktaOptions;
 use okta_anypoint::simulator::traffic::{Fault, Traffic};
 
-use crate::world::{APP, World};
+use crate::tenant::Tenant;
+use crate::world::{APP, World, pass, soon};
 
 const CLIENT: &str = "0oaSERVICE";
 const READ: [&str; 3] = ["okta.users.read", "okta.apps.read", "okta.groups.read"];
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(20))
-}
 
 fn refusal(path: &str, status: u16, code: &str) -> Fault {
     Fault::status(path, status, &format!(r#"{{"errorCode":"{code}"}}"#))
 }
 
 /// An org with a group of five, and a client of each kind of credentials.
-async fn org() -> (OktaSimulator, OktaGroupId, [Okta; 2]) {
+async fn org() -> (Tenant, OktaGroupId, [Okta; 2]) {
     let options = OktaOptions {
         page_cap: Some(2),
         ..OktaOptions::default()
     };
-    let free = "127.0.0.1:0".parse().unwrap();
-    let sim = OktaSimulator::start(free, options).await.unwrap();
+    let tenant = Tenant::start(options, AnypointOptions::default()).await;
     let key = PrivateKey::generate().unwrap();
+    let users = [0, 1, 2, 3, 4].map(|n| tenant.user(&format!("user{n}")));
     let group = {
-        let mut world = sim.world();
-        world.add_app(APP, "Anypoint");
+        let mut world = tenant.okta.world();
         world.add_service_app(CLIENT, "key-1", key.public_jwk(), &READ);
         let group = world.create_group("Devs").unwrap().id;
-        for n in 0..5 {
-            let mail = format!("user{n}@acme.example");
-            let user = world
-                .create_user(&mail, "U", "Example", &mail, None)
-                .unwrap();
-            world.add_member(&group, &user.id).unwrap();
+        for user in &users {
+            world.add_member(&group, user).unwrap();
         }
         OktaGroupId::parse(group).unwrap()
     };
-    let token = Credentials::ApiToken("simulated-okta-token".to_owned().into());
     let app = Credentials::ServiceApp {
         client_id: CLIENT.to_owned(),
         key,
         key_id: "key-1".to_owned(),
     };
-    let clients = [token, app].map(|credentials| {
-        let http = HttpClient::new(std::sync::Arc::new(SystemClock)).unwrap();
-        Okta::new(http, sim.base_url().parse().unwrap(), credentials)
-    });
-    (sim, group, clients)
+    let clients = [tenant.api_token(), app].map(|credentials| tenant.client(credentials));
+    (tenant, group, clients)
 }
 
 fn tokens(traffic: &Traffic) -> usize {
@@ -69,7 +55,7 @@ fn tokens(traffic: &Traffic) -> usize {
 /// Before: failed for good at the first 403, and at the first 401 of an API token.
 #[tokio::test]
 async fn one_refusal_that_passes_is_survived_on_every_page() {
-    let (sim, group, clients) = org().await;
+    let (org, group, clients) = org().await;
     for okta in &clients {
         for (status, code) in [
             (401, "E0000011"),
@@ -79,10 +65,10 @@ async fn one_refusal_that_passes_is_survived_on_every_page() {
         ] {
             for page in 0..3 {
                 let fault = refusal("/users", status, code).skipping(page).once();
-                let fault = sim.traffic().inject(fault);
+                let fault = org.okta.traffic().inject(fault);
                 let members = okta.list_group_members(&group, soon()).await.unwrap();
                 assert_eq!(members.unwrap().items.len(), 5, "{status} {code} {page}");
-                assert_eq!(sim.traffic().fired(fault), 1);
+                assert_eq!(org.okta.traffic().fired(fault), 1);
             }
         }
     }
@@ -91,13 +77,20 @@ async fn one_refusal_that_passes_is_survived_on_every_page() {
 /// Before: the token was used to its own end.
 #[tokio::test]
 async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
-    let (sim, group, [_, okta]) = org().await;
+    let (org, group, [_, okta]) = org().await;
     okta.list_group_members(&group, soon()).await.unwrap();
-    sim.traffic().clear();
-    sim.traffic()
+    org.okta.traffic().clear();
+    org.okta
+        .traffic()
         .inject(refusal("/users", 403, "E0000005").skipping(1).once());
     okta.list_group_members(&group, soon()).await.unwrap();
-    let statuses: Vec<u16> = sim.traffic().log().iter().map(|call| call.status).collect();
+    let statuses: Vec<u16> = org
+        .okta
+        .traffic()
+        .log()
+        .iter()
+        .map(|call| call.status)
+        .collect();
     assert_eq!(
         statuses,
         [200, 403, 200, 200, 200],
@@ -114,10 +107,10 @@ async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
         (403, "E0000005", Cause::RefusedCredentials),
         (403, "E0000006", Cause::RefusedRights),
     ] {
-        let (sim, _, clients) = org().await;
-        sim.traffic().inject(refusal("/api/v1", status, code));
+        let (org, _, clients) = org().await;
+        org.okta.traffic().inject(refusal("/api/v1", status, code));
         for okta in &clients {
-            sim.traffic().clear();
+            org.okta.traffic().clear();
             let nobody = OktaUserId::parse("00u1").unwrap();
             for _ in 0..4 {
                 let failure = Failure::from(okta.user(&nobody, soon()).await.unwrap_err());
@@ -125,12 +118,12 @@ async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
                 assert_eq!(found, (Class::Retryable, cause, Side::Okta), "{code}");
                 assert!(failure.advice.is_some(), "{failure}");
             }
-            let asked = sim.traffic().count(&Method::GET, "/api/v1/users/");
+            let asked = org.okta.traffic().count(&Method::GET, "/api/v1/users/");
             assert_eq!(asked, 8, "each call once more");
             assert!(
-                tokens(sim.traffic()) <= 2,
+                tokens(org.okta.traffic()) <= 2,
                 "{} tokens",
-                tokens(sim.traffic())
+                tokens(org.okta.traffic())
             );
             // The side's own question is refused as well: it is not about that user.
             let app = OktaAppId::parse(APP).unwrap();
@@ -142,8 +135,9 @@ async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
 /// A right that is missing for one user says nothing about the side.
 #[tokio::test]
 async fn a_refusal_about_one_user_leaves_the_side_in_order() {
-    let (sim, _, clients) = org().await;
-    sim.traffic()
+    let (org, _, clients) = org().await;
+    org.okta
+        .traffic()
         .inject(refusal("/api/v1/users/00u1", 403, "E0000006"));
     for okta in &clients {
         let user = OktaUserId::parse("00u1").unwrap();
@@ -171,7 +165,6 @@ async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
         world.okta.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "ann Example - enabled");
-        world.done();
     }
 }
 
@@ -208,7 +201,6 @@ async fn anypoints_refusals_are_asked_once_more_and_come_back() {
         anypoint.check_organization(soon()).await.unwrap();
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "Anna Example - disabled");
-        world.done();
     }
 }
 
@@ -227,7 +219,7 @@ async fn a_refused_sign_in_is_not_tried_in_a_loop() {
     assert_eq!(tokens(world.anypoint.traffic()), 2);
     // Then it is tried again, and heals by itself.
     world.anypoint().client_secret = "simulated-secret".to_owned();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    pass(Duration::from_secs(5)).await;
     anypoint.check_organization(soon()).await.unwrap();
 }
 

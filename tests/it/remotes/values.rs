@@ -28,7 +28,6 @@ async fn a_phone_that_anypoint_refuses_is_left_out() {
     assert_eq!(world.account("ann"), "Anna Example - disabled");
     world.when(|okta| okta.unsuspend(&ann)).await;
     assert_eq!(world.account("ann"), "Anna Example - enabled");
-    world.done();
 }
 
 /// A refusal that is not the phone's fault stays one, and a phone that is taken is kept.

@@ -101,8 +101,9 @@ struct Service {
 
 impl Lambda {
     /// Starts `function` with just `env`, the variables that Lambda sets, and made-up AWS credentials.
-    pub async fn start(function: Function, env: &[(&str, &str)]) -> Self {
-        Self::start_binary(&function.binary(), env).await
+    pub async fn start(function: Function, env: &[(&str, impl AsRef<str>)]) -> Self {
+        let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_ref())).collect();
+        Self::start_binary(&function.binary(), &env).await
     }
 
     /// The same with any binary. The function is named after it.

@@ -55,7 +55,6 @@ async fn a_reconcile_and_a_look_take_the_same() {
     assert_eq!(found.differences.len(), 1, "{:?}", found.differences);
     assert_eq!(first_name(&stage, &account), "Again");
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -73,7 +72,7 @@ async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
     stage.run(Task::Import).await;
     assert_eq!(first_name(&stage, &account), "Mapped");
     stage.finds_nothing().await;
-    stage.forget();
+    stage.forget_traffic();
 
     let mut world = stage.anypoint.world();
     world
@@ -89,7 +88,7 @@ async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
         ["names_left", "names_updated"].map(|count| first.count(count)),
         [1, 1]
     );
-    stage.forget();
+    stage.forget_traffic();
     let again = stage.run(Task::Import).await;
     let left: Vec<&str> = again.differences[0]
         .actions
@@ -120,5 +119,4 @@ async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
     set_app_profile(&stage, &user, json!({"firstName": "Changed"}));
     stage.run(Task::Import).await;
     assert_eq!(stage.run(Task::Import).await.differences, []);
-    stage.end();
 }

@@ -75,7 +75,6 @@ async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
         stage.run(Task::Reconcile).await;
         assert_eq!((asked(&stage), measured(&stage)), (1, vec![9]));
     }
-    stage.end();
 }
 
 #[tokio::test]

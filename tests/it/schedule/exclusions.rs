@@ -61,7 +61,6 @@ async fn an_excluded_id_is_not_read() {
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 #[rstest]
@@ -98,7 +97,6 @@ async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
     assert_eq!(summary.outcome, Outcome::Completed);
     assert_eq!(summary.count("excluded"), 1);
     assert!(stage.is_enabled("ann"));
-    stage.end();
 }
 
 #[tokio::test]
@@ -107,11 +105,10 @@ async fn an_account_of_an_excluded_user_is_not_missed() {
     let ann = stage.assigned("ann");
     stage.settle().await;
     stage.exclude(By::Id, "ann", &ann);
-    let account = stage.account("ann");
+    let account = stage.account_id("ann");
     stage.anypoint.world().delete_user(&account).unwrap();
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.outcome, Outcome::Completed);
-    stage.end();
 }
 
 #[rstest]
@@ -127,7 +124,7 @@ async fn an_import_leaves_an_excluded_user_alone_who_is_linked_and_not_assigned(
     assert_eq!(stage.run(Task::Import).await.count("linked"), 2);
     stage.okta.world().unassign(APP, &ann).unwrap();
     stage.exclude(by, "ann", &ann);
-    stage.forget();
+    stage.forget_traffic();
     let summary = stage.run(Task::Import).await;
     assert_eq!(
         ["excluded", "in_agreement"].map(|name| summary.count(name)),
@@ -135,7 +132,6 @@ async fn an_import_leaves_an_excluded_user_alone_who_is_linked_and_not_assigned(
     );
     assert_eq!(summary.excluded[0].to_string(), format!("user#{ann}"));
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 #[tokio::test]
@@ -155,5 +151,4 @@ async fn an_excluded_user_with_the_accounts_address_is_no_problem() {
     assert_eq!(summary.problems, []);
     assert_eq!(summary.excluded[0].to_string(), format!("user#{service}"));
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }

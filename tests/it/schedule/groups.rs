@@ -17,8 +17,8 @@ async fn maintainers_and_members_from_external_groups_stay() {
     stage.pushed_group("Devs", &[&ann]);
     stage.settle().await;
     {
-        let devs = stage.team("Devs");
-        let (ben, cat) = (stage.account("ben"), stage.account("cat"));
+        let devs = stage.team_id("Devs");
+        let (ben, cat) = (stage.account_id("ben"), stage.account_id("cat"));
         let mut world = stage.anypoint.world();
         world.add_member(&devs, &ben, "maintainer").unwrap();
         world.mark_external(&devs, &cat).unwrap();
@@ -34,7 +34,6 @@ async fn maintainers_and_members_from_external_groups_stay() {
             .collect()
     };
     assert_eq!(kinds.len(), 3);
-    stage.end();
 }
 
 #[tokio::test]
@@ -56,7 +55,6 @@ async fn a_group_that_leaves_the_selection_follows_the_setting() {
         assert_eq!(team.map(|team| team.members.len()), members, "{removal:?}");
         assert_eq!(summary.count("deactivations"), lost, "{removal:?}");
         stage.finds_nothing().await;
-        stage.end();
     }
 }
 
@@ -67,7 +65,7 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
     let ann = stage.assigned("ann");
     let devs = stage.pushed_group("Devs", &[&ann]);
     stage.settle().await;
-    let team = stage.team("Devs");
+    let team = stage.team_id("Devs");
     stage
         .anypoint
         .world()
@@ -81,7 +79,6 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
     let again = stage.run(Task::Reconcile).await;
     assert_eq!((again.differences.len(), again.problems.len()), (0, 1));
     assert!(stage.anypoint.world().teams.contains_key(&team));
-    stage.end();
 }
 
 #[tokio::test]
@@ -113,7 +110,6 @@ async fn every_selection_of_groups_is_read() {
             assert_eq!(stage.members("Devs"), ["ann"], "{selection}");
         }
         stage.finds_nothing().await;
-        stage.end();
     }
 }
 
@@ -123,7 +119,7 @@ async fn an_existing_team_is_adopted_with_its_members_compared() {
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
     stage.settle().await;
     {
-        let (ben, mut world) = (stage.account("ben"), stage.anypoint.world());
+        let (ben, mut world) = (stage.account_id("ben"), stage.anypoint.world());
         let team = world.add_team("devs", None).unwrap();
         world.add_member(&team, &ben, "member").unwrap();
     }
@@ -140,7 +136,6 @@ async fn an_existing_team_is_adopted_with_its_members_compared() {
     assert_eq!(stage.members("Devs"), ["ann"]);
     stage.finds_nothing().await;
     let _ = ben;
-    stage.end();
 }
 
 #[tokio::test]
@@ -152,7 +147,6 @@ async fn two_groups_with_one_team_name_are_a_problem() {
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems.len(), 1);
     assert_eq!(summary.differences, []);
-    stage.end();
 }
 
 /// Of names that become one, a reconcile tells the later ones apart, and finds nothing afterwards.

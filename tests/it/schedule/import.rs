@@ -25,7 +25,7 @@ pub async fn import_and_rest(stage: &Stage) -> Summary {
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.outcome, Outcome::Completed);
     assert!(stage.anypoint.traffic().writes().is_empty());
-    stage.forget();
+    stage.forget_traffic();
     let again = stage.run(Task::Import).await;
     assert_eq!(again.differences, [], "a second import finds something");
     stage.run(Task::CatchUp).await;
@@ -61,21 +61,19 @@ async fn link_pairs_assigned_users_by_username_and_writes_links_only() {
     assert_eq!(link.origin, Origin::Imported);
     assert_eq!(link.agreed.unwrap().last_name, "Example");
     no_personal_data(&summary);
-    stage.end();
 }
 
 #[tokio::test]
 async fn link_reports_the_rest() {
     let stage = stage(ImportMode::Link).await;
     stage.native("nobody");
-    let known = stage.unassigned("known");
+    let known = stage.user("known");
     stage.native("known");
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("unpaired"), 2);
     assert_eq!(stage.writes(), Vec::<String>::new());
     assert!(stage.link(&known).await.is_none());
     no_personal_data(&summary);
-    stage.end();
 }
 
 #[rstest]
@@ -105,7 +103,6 @@ async fn without_leave_nothing_is_written(#[case] setting: ImportMode, #[case] m
     }
     assert_eq!(stage.writes(), Vec::<String>::new());
     assert!(stage.link(&ann).await.is_none());
-    stage.end();
 }
 
 #[tokio::test]
@@ -147,7 +144,6 @@ async fn create_makes_staged_users_assigns_and_links() {
         (account.as_str(), Origin::Imported)
     );
     no_personal_data(&summary);
-    stage.end();
 }
 
 #[tokio::test]
@@ -162,13 +158,12 @@ async fn only_active_native_accounts_are_imported() {
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("active_native_accounts"), 0);
     assert!(stage.okta.world().users.is_empty());
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_user_that_has_the_login_is_paired_and_never_doubled() {
     let stage = stage(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     stage.native("ann");
     let summary = import_and_rest(&stage).await;
     assert_eq!(
@@ -177,7 +172,6 @@ async fn a_user_that_has_the_login_is_paired_and_never_doubled() {
     );
     assert_eq!(stage.okta.world().users.len(), 1);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Imported);
-    stage.end();
 }
 
 #[tokio::test]
@@ -205,7 +199,6 @@ async fn a_user_with_the_address_under_another_login_is_paired_if_it_is_the_only
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("unpaired"), 1);
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 /// Each makes one account (or more) that must not be paired in either mode.
@@ -230,7 +223,7 @@ async fn what_would_be_undone_or_guessed_is_reported(
     let mut expected = 1;
     match situation {
         "other_name" => {
-            let ann = stage.unassigned("ann");
+            let ann = stage.user("ann");
             let mut world = stage.okta.world();
             world.assign_with_username(APP, &ann, "someone").unwrap();
             drop(world);
@@ -242,13 +235,13 @@ async fn what_would_be_undone_or_guessed_is_reported(
             stage.native("ann");
         }
         "deactivated" => {
-            let ann = stage.unassigned("ann");
+            let ann = stage.user("ann");
             stage.okta.world().deactivate(&ann).unwrap();
             stage.native("ann");
         }
         "two_app_usernames" => {
             stage.assigned("ann");
-            let other = stage.unassigned("other");
+            let other = stage.user("other");
             let mut world = stage.okta.world();
             world.assign_with_username(APP, &other, "ANN").unwrap();
             drop(world);
@@ -260,7 +253,7 @@ async fn what_would_be_undone_or_guessed_is_reported(
                 world.add_user(name, "A", "B", "same@acme.example").unwrap();
             }
             drop(world);
-            let same = stage.unassigned("same");
+            let same = stage.user("same");
             let mut world = stage.okta.world();
             world.assign_with_username(APP, &same, "three").unwrap();
             expected = 2;
@@ -297,7 +290,7 @@ async fn what_would_be_undone_or_guessed_is_reported(
                 .unwrap();
         }
     }
-    stage.forget();
+    stage.forget_traffic();
     let links = stage.table.store.all_user_links().await.unwrap();
     let users = stage.okta.world().users.len();
     let summary = stage.run(Task::Import).await;
@@ -307,7 +300,6 @@ async fn what_would_be_undone_or_guessed_is_reported(
     assert_eq!(stage.okta.world().users.len(), users, "{situation}");
     assert_eq!(stage.writes(), Vec::<String>::new(), "{situation}");
     no_personal_data(&summary);
-    stage.end();
 }
 
 /// A service app without the right to write can still report.
@@ -343,5 +335,4 @@ async fn a_report_asks_for_no_right_to_write() {
     let imported = scheduler.run(Task::Import, None, long()).await;
     let failure = imported.unwrap_err().to_string();
     assert!(failure.contains("manage"), "{failure}");
-    stage.end();
 }

@@ -6,10 +6,11 @@ use http::Method;
 use okta_anypoint::ledger::{AuditEntry, Conclusion};
 use okta_anypoint::schedule::Task;
 use okta_anypoint::settings::ImportMode;
-use okta_anypoint::simulator::fault::{Fault, FaultKind};
+use okta_anypoint::simulator::fault::{Fault, FaultKind, Hold};
 
 use super::import::stage as stage_of;
 use super::{APP, Stage};
+use crate::tenant::eventually;
 
 pub async fn history(stage: &Stage, user: &str) -> Vec<AuditEntry> {
     let subject = format!("user#{user}");
@@ -73,7 +74,6 @@ async fn every_step_of_an_import_has_its_entry() {
     let count = entries.len();
     stage.run(Task::Import).await;
     assert_eq!(history(&stage, &id).await.len(), count);
-    stage.end();
 }
 
 #[tokio::test]
@@ -86,13 +86,12 @@ async fn a_link_alone_has_its_entry() {
     assert_eq!(actions(&entries), ["link"]);
     let why = "the app username is the account's username";
     assert_eq!(entries[0].why.as_deref(), Some(why));
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_user_whom_another_run_works_on_is_not_changed() {
     let stage = stage_of(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     stage.native("ann");
     let ledger = &*stage.table.ledger;
     let other = crate::world::lease(ledger, &ann, Duration::from_secs(60)).await;
@@ -104,7 +103,6 @@ async fn a_user_whom_another_run_works_on_is_not_changed() {
     );
     assert_eq!(stage.writes(), Vec::<String>::new());
     drop(other);
-    stage.end();
 }
 
 /// Runs an import until `is_done`, and drops it there. The next run's clock is past every lease.
@@ -112,18 +110,9 @@ async fn cut_off(stage: &Stage, path: &str, is_done: impl Fn() -> bool) {
     let fault = Fault::new(path, FaultKind::Delay(Duration::from_secs(60)));
     let fault = fault.on(Method::POST).once().after_effect();
     stage.okta.traffic().inject(fault);
-    let done = async {
-        for _ in 0..600 {
-            if is_done() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("Okta was never written to");
-    };
     tokio::select! {
         _ = stage.run(Task::Import) => panic!("the import was to be cut off"),
-        () = done => {}
+        () = eventually("Okta is written to", is_done) => {}
     }
     stage.okta.traffic().remove_all_faults();
     stage.clock.advance(Duration::from_secs(200));
@@ -141,7 +130,6 @@ async fn the_successor_of_an_import_that_was_cut_off_says_so() {
     stage.run(Task::Import).await;
     let entries = history(&stage, &id).await;
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
-    stage.end();
 }
 
 /// Before Okta answers there is no user to lease: the note of the task says what was about to be created.
@@ -165,7 +153,6 @@ async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
     // It is told once.
     stage.run(Task::Import).await;
     assert_eq!(history(&stage, &id).await.len(), 3);
-    stage.end();
 }
 
 /// The note is about what was created: a run that was cut off before leaves nothing to tell.
@@ -183,30 +170,22 @@ async fn a_user_who_was_not_created_is_not_told_of() {
         actions(&history(&stage, &id).await),
         ["create_okta_user", "assign_app", "link"]
     );
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_import() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
-    let slow = FaultKind::Delay(Duration::from_millis(500));
-    let fault = Fault::new("/api/v1/users", slow).on(Method::POST).once();
+    let slow = Hold::default();
+    let fault = Fault::held("/api/v1/users", &slow).on(Method::POST);
     stage.okta.traffic().inject(fault.after_effect());
     let ledger = &*stage.table.ledger;
     let other = async {
-        loop {
-            let found = {
-                let world = stage.okta.world();
-                world
-                    .find_user("ann@acme.example")
-                    .map(|user| user.id.clone())
-            };
-            match found {
-                Some(id) => return crate::world::lease(ledger, &id, Duration::from_secs(60)).await,
-                None => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
+        slow.reached().await;
+        let id = user(&stage, "ann@acme.example");
+        let lease = crate::world::lease(ledger, &id, Duration::from_secs(60)).await;
+        slow.release();
+        lease
     };
     let (summary, other) = tokio::join!(stage.run(Task::Import), other);
     assert_eq!(summary.problems.len(), 1, "{:?}", summary.problems);
@@ -218,13 +197,12 @@ async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_imp
         actions(&history(&stage, &id).await),
         [AuditEntry::INTERRUPTED, "assign_app", "link"]
     );
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_is_missing_may_have_been_done() {
     let stage = stage_of(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     stage.native("ann");
     let fault = Fault::status("/api/v1/apps/", 501, "{}").on(Method::POST);
     stage.okta.traffic().inject(fault.once().after_effect());
@@ -235,5 +213,4 @@ async fn a_write_whose_answer_is_missing_may_have_been_done() {
     stage.run(Task::Import).await;
     let entries = history(&stage, &ann).await;
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
-    stage.end();
 }

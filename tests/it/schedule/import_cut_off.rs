@@ -34,7 +34,6 @@ async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[cas
     };
     assert_eq!(count, 1, "never doubled");
     assert_eq!(stage.link(&id).await.unwrap().origin, Origin::Imported);
-    stage.end();
 }
 
 #[tokio::test]
@@ -49,7 +48,6 @@ async fn an_answer_that_got_lost_does_not_double_anybody() {
     );
     import_and_rest(&stage).await;
     assert_eq!(stage.okta.world().users.len(), 1);
-    stage.end();
 }
 
 #[tokio::test]
@@ -78,7 +76,6 @@ async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
         8,
         "those at work end, each asked twice, no more are begun"
     );
-    stage.end();
 }
 
 /// An address that Okta answers 405 to, a person whom the role may not see: theirs is the problem.
@@ -108,12 +105,11 @@ async fn an_address_that_okta_does_not_answer_is_that_accounts_problem() {
         );
         stage.okta.traffic().remove_all_faults();
         import_and_rest(&stage).await;
-        stage.end();
     }
 }
 
 #[rstest]
-#[case::app_users(true, "/apps/0oaANYPOINT/users", Method::GET)]
+#[case::app_users(true, "/apps/0oaAPP1/users", Method::GET)]
 #[case::by_login(true, "/api/v1/users/", Method::GET)]
 #[case::by_address(true, "/api/v1/users", Method::GET)]
 #[case::accounts(false, "0000000000aa/users", Method::GET)]
@@ -152,7 +148,6 @@ async fn a_source_that_fails_stops_the_import(
         assert!(run.is_err(), "{path}");
         assert_eq!(stage.writes(), Vec::<String>::new());
         assert!(stage.table.store.all_user_links().await.unwrap().is_empty());
-        stage.end();
     }
 }
 
@@ -162,18 +157,17 @@ async fn an_empty_app_is_not_believed_while_people_are_linked() {
     stage.assigned("ann");
     stage.run(Task::Reconcile).await;
     stage.native("ben");
-    stage.forget();
+    stage.forget_traffic();
     let fault = Fault::status(&format!("/apps/{APP}/users"), 200, "[]").once();
     stage.okta.traffic().inject(fault);
     assert!(stage.try_run(Task::Import, None).await.is_err());
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_mapping_that_overrules_the_username_leaves_no_link() {
     let stage = stage_of(ImportMode::Create).await;
-    let ann = stage.unassigned("ann");
+    let ann = stage.user("ann");
     stage.native("ann");
     let overruled = serde_json::json!({"id": ann, "status": "ACTIVE",
         "credentials": {"userName": "ann@acme.example"}});
@@ -186,5 +180,4 @@ async fn a_mapping_that_overrules_the_username_leaves_no_link() {
     assert_eq!((summary.count("refused"), summary.count("linked")), (1, 0));
     assert!(stage.link(&ann).await.is_none());
     assert_eq!(stage.writes().len(), 1);
-    stage.end();
 }

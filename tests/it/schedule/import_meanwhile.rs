@@ -35,7 +35,7 @@ fn link_to(account: &str, origin: Origin) -> UserLink {
 async fn stage() -> (Stage, String, String) {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
-    let (ann, account) = (stage.unassigned("ann"), stage.native("ann"));
+    let (ann, account) = (stage.user("ann"), stage.native("ann"));
     (stage, ann, account)
 }
 
@@ -55,7 +55,6 @@ async fn a_link_to_another_account_is_left_and_reported() {
     // What was done before stands in the audit trail.
     let entries = super::import_audit::history(&stage, &ann).await;
     assert_eq!(super::import_audit::actions(&entries), ["assign_app"]);
-    stage.end();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,5 +64,4 @@ async fn an_account_that_a_look_created_meanwhile_stays_created() {
     let summary = import_while_linking(&stage, &ann, link.clone()).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.link(&ann).await, Some(link));
-    stage.end();
 }

@@ -1,5 +1,7 @@
 //! Names of imported people: the last change decides, and nobody plays ping-pong.
 
+use std::ops::Deref;
+
 use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::traffic::Fault;
@@ -7,180 +9,177 @@ use serde_json::json;
 
 use super::Stage;
 
-/// Ann, created in Okta by an import and at rest. Gives the ids of both sides.
-async fn imported() -> (Stage, String, String) {
-    let mut stage = Stage::new().await;
-    stage.import_mode(ImportMode::Create);
-    let account = stage.native("ann");
-    stage.run(Task::Import).await;
-    stage.run(Task::CatchUp).await;
-    stage.finds_nothing().await;
-    stage.forget();
-    let user = {
-        let world = stage.okta.world();
-        world.find_user("ann@acme.example").unwrap().id.clone()
-    };
-    (stage, user, account)
+/// Ann, created in Okta by an import and at rest, with the ids of both sides.
+struct Imported {
+    stage: Stage,
+    user: String,
+    account: String,
 }
 
-fn change_in_anypoint(stage: &Stage, account: &str, first: &str) {
-    let mut world = stage.anypoint.world();
-    world
-        .edit_user(account, |user| user.first_name = first.to_owned())
-        .unwrap();
+impl Imported {
+    async fn new() -> Self {
+        let mut stage = Stage::new().await;
+        stage.import_mode(ImportMode::Create);
+        let account = stage.native("ann");
+        stage.run(Task::Import).await;
+        stage.run(Task::CatchUp).await;
+        stage.finds_nothing().await;
+        stage.forget_traffic();
+        let user = {
+            let world = stage.okta.world();
+            world.find_user("ann@acme.example").unwrap().id.clone()
+        };
+        Self {
+            stage,
+            user,
+            account,
+        }
+    }
+
+    /// Changes the first name in Anypoint.
+    fn in_anypoint(&self, first: &str) {
+        let mut world = self.anypoint.world();
+        world
+            .edit_user(&self.account, |user| user.first_name = first.to_owned())
+            .unwrap();
+    }
+
+    /// Changes the first name in Okta.
+    fn in_okta(&self, first: &str) {
+        let mut world = self.okta.world();
+        world
+            .update_profile(&self.user, &[("firstName", json!(first))])
+            .unwrap();
+    }
+
+    /// First names in Okta, in Anypoint, and as agreed.
+    async fn names(&self) -> [String; 3] {
+        let agreed = self.link(&self.user).await.unwrap().agreed.unwrap();
+        let okta = self.okta.world().users[&self.user]
+            .attribute("firstName")
+            .to_owned();
+        let anypoint = self.anypoint.world().users[&self.account]
+            .first_name
+            .clone();
+        [okta, anypoint, agreed.first_name]
+    }
+
+    /// Import, push, import: then nothing is written any more.
+    async fn rests(&self) -> Summary {
+        let first = self.run(Task::Import).await;
+        self.run(Task::CatchUp).await;
+        self.run(Task::Reconcile).await;
+        self.forget_traffic();
+        let last = self.run(Task::Import).await;
+        self.run(Task::CatchUp).await;
+        self.finds_nothing().await;
+        assert_eq!(last.differences, []);
+        assert_eq!(self.writes(), Vec::<String>::new());
+        first
+    }
 }
 
-fn change_in_okta(stage: &Stage, user: &str, first: &str) {
-    let mut world = stage.okta.world();
-    world
-        .update_profile(user, &[("firstName", json!(first))])
-        .unwrap();
+impl Deref for Imported {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
 }
 
 /// Okta takes the call and keeps the name it has: that is this person's problem.
 #[tokio::test]
 async fn a_name_that_okta_does_not_take_stops_nobody_else() {
-    let (stage, user, account) = imported().await;
-    change_in_anypoint(&stage, &account, "Anna");
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
     stage.native("ben");
-    let kept = json!({"id": user, "profile": {"firstName": "ann"}}).to_string();
-    let path = format!("/api/v1/users/{user}");
+    let kept = json!({"id": stage.user, "profile": {"firstName": "ann"}}).to_string();
+    let path = format!("/api/v1/users/{}", stage.user);
     let kept = Fault::status(&path, 200, &kept).on(http::Method::POST);
     let fault = stage.okta.traffic().inject(kept);
     let summary = stage.run(Task::Import).await;
     assert_eq!(stage.okta.traffic().fired(fault), 1);
     assert_eq!((summary.count("refused"), summary.count("linked")), (1, 1));
     assert!(summary.problems[0].text.contains("firstName"));
-    assert_eq!(names(&stage, &user, &account).await, ["ann", "Anna", "ann"]);
+    assert_eq!(stage.names().await, ["ann", "Anna", "ann"]);
     stage.okta.traffic().remove_fault(fault);
-    rest(&stage).await;
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Anna", "Anna", "Anna"]
-    );
-    stage.end();
-}
-
-/// First names in Okta, in Anypoint, and as agreed.
-async fn names(stage: &Stage, user: &str, account: &str) -> [String; 3] {
-    let agreed = stage.link(user).await.unwrap().agreed.unwrap();
-    let okta = stage.okta.world().users[user]
-        .attribute("firstName")
-        .to_owned();
-    let anypoint = stage.anypoint.world().users[account].first_name.clone();
-    [okta, anypoint, agreed.first_name]
-}
-
-/// Import, push, import: then nothing is written any more.
-async fn rest(stage: &Stage) -> Summary {
-    let first = stage.run(Task::Import).await;
-    stage.run(Task::CatchUp).await;
-    stage.run(Task::Reconcile).await;
-    stage.forget();
-    let last = stage.run(Task::Import).await;
-    stage.run(Task::CatchUp).await;
-    stage.finds_nothing().await;
-    assert_eq!(last.differences, []);
-    assert_eq!(stage.writes(), Vec::<String>::new());
-    first
+    stage.rests().await;
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
 }
 
 #[tokio::test]
 async fn a_change_in_anypoint_is_left_by_push_and_brought_by_import() {
-    let (stage, user, account) = imported().await;
-    change_in_anypoint(&stage, &account, "Anna");
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
     stage.finds_nothing().await;
-    assert_eq!(names(&stage, &user, &account).await, ["ann", "Anna", "ann"]);
-    let summary = rest(&stage).await;
+    assert_eq!(stage.names().await, ["ann", "Anna", "ann"]);
+    let summary = stage.rests().await;
     assert_eq!(summary.count("names_updated"), 1);
     assert_eq!(summary.count("conflicts"), 0);
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Anna", "Anna", "Anna"]
-    );
-    stage.end();
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
 }
 
 #[tokio::test]
 async fn a_change_in_okta_is_left_by_import_and_pushed() {
-    let (stage, user, account) = imported().await;
-    change_in_okta(&stage, &user, "Annie");
+    let stage = Imported::new().await;
+    stage.in_okta("Annie");
     let import = stage.run(Task::Import).await;
     assert_eq!(import.differences, []);
     assert_eq!(stage.writes(), Vec::<String>::new());
-    rest(&stage).await;
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Annie", "Annie", "Annie"]
-    );
-    stage.end();
+    stage.rests().await;
+    assert_eq!(stage.names().await, ["Annie", "Annie", "Annie"]);
 }
 
 #[tokio::test]
 async fn anypoint_wins_what_changed_on_both_sides_and_it_is_reported() {
-    let (stage, user, account) = imported().await;
-    change_in_okta(&stage, &user, "Annie");
-    change_in_anypoint(&stage, &account, "Anna");
-    let summary = rest(&stage).await;
+    let stage = Imported::new().await;
+    stage.in_okta("Annie");
+    stage.in_anypoint("Anna");
+    let summary = stage.rests().await;
     assert_eq!(summary.count("conflicts"), 1);
     let text = serde_json::to_string(&summary).unwrap();
     assert!(text.contains("changed on both sides") && !text.contains("Anna"));
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Anna", "Anna", "Anna"]
-    );
-    stage.end();
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
 }
 
 #[tokio::test]
 async fn the_same_change_on_both_sides_is_agreed_without_a_write_to_okta() {
-    let (stage, user, account) = imported().await;
-    change_in_okta(&stage, &user, "Anna");
-    change_in_anypoint(&stage, &account, "Anna");
-    stage.forget();
+    let stage = Imported::new().await;
+    stage.in_okta("Anna");
+    stage.in_anypoint("Anna");
+    stage.forget_traffic();
     let summary = stage.run(Task::Import).await;
     assert_eq!(
         (summary.count("agreed"), summary.count("names_updated")),
         (1, 0)
     );
     assert!(stage.okta.traffic().writes().is_empty());
-    rest(&stage).await;
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Anna", "Anna", "Anna"]
-    );
-    stage.end();
+    stage.rests().await;
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
 }
 
 #[tokio::test]
 async fn a_write_whose_record_was_cut_off_converges() {
-    let (stage, user, account) = imported().await;
-    change_in_anypoint(&stage, &account, "Anna");
-    let lost = Fault::status(&format!("/users/{user}"), 501, "{}")
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
+    let lost = Fault::status(&format!("/users/{}", stage.user), 501, "{}")
         .on(http::Method::POST)
         .once()
         .after_effect();
     stage.okta.traffic().inject(lost);
     assert!(stage.try_run(Task::Import, None).await.is_err());
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Anna", "Anna", "ann"]
-    );
-    rest(&stage).await;
-    assert_eq!(
-        names(&stage, &user, &account).await,
-        ["Anna", "Anna", "Anna"]
-    );
-    stage.end();
+    assert_eq!(stage.names().await, ["Anna", "Anna", "ann"]);
+    stage.rests().await;
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
 }
 
 #[tokio::test]
 async fn a_name_that_okta_may_not_change_is_a_problem_of_that_person() {
-    let (stage, user, account) = imported().await;
-    change_in_anypoint(&stage, &account, "Anna");
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
     stage.okta.traffic().inject(
         Fault::status(
-            &format!("/users/{user}"),
+            &format!("/users/{}", stage.user),
             403,
             r#"{"errorCode":"E0000075"}"#,
         )
@@ -188,25 +187,23 @@ async fn a_name_that_okta_may_not_change_is_a_problem_of_that_person() {
     );
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("refused"), 1);
-    assert_eq!(names(&stage, &user, &account).await[2], "ann");
-    stage.end();
+    assert_eq!(stage.names().await[2], "ann");
 }
 
 #[tokio::test]
 async fn outside_create_okta_owns_the_names_of_imported_people() {
-    let (mut stage, user, account) = imported().await;
+    let mut stage = Imported::new().await;
     for mode in [ImportMode::Link, ImportMode::Report] {
-        stage.import_mode(mode);
-        change_in_anypoint(&stage, &account, "Anna");
+        stage.stage.import_mode(mode);
+        stage.in_anypoint("Anna");
         stage.run(Task::Import).await;
         assert!(stage.okta.traffic().writes().is_empty());
         stage.run(Task::Reconcile).await;
-        assert_eq!(names(&stage, &user, &account).await[..2], ["ann", "ann"]);
+        assert_eq!(stage.names().await[..2], ["ann", "ann"]);
     }
     // Back in create: what was agreed still stands.
-    stage.import_mode(ImportMode::Create);
-    rest(&stage).await;
-    stage.end();
+    stage.stage.import_mode(ImportMode::Create);
+    stage.rests().await;
 }
 
 #[tokio::test]
@@ -218,28 +215,32 @@ async fn names_of_created_and_adopted_people_are_never_brought() {
     let ben = stage.assigned("ben");
     stage.run(Task::Reconcile).await;
     for name in ["ann", "ben"] {
-        change_in_anypoint(&stage, &stage.account(name), "Changed");
+        let account = stage.account_id(name);
+        let mut world = stage.anypoint.world();
+        let edited = world.edit_user(&account, |user| user.first_name = "Changed".to_owned());
+        edited.unwrap();
     }
-    stage.forget();
+    stage.forget_traffic();
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.differences, []);
     assert_eq!(stage.writes(), Vec::<String>::new());
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
     assert!(stage.link(&ann).await.is_some() && stage.link(&ben).await.is_some());
-    stage.end();
 }
 
 #[tokio::test]
 async fn names_that_never_agreed_are_pushed_from_okta() {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
-    let ann = stage.unassigned("ann");
-    let account = stage.native("ann");
-    change_in_anypoint(&stage, &account, "Other");
-    let summary = stage.run(Task::Import).await;
+    let ann = Imported {
+        user: stage.user("ann"),
+        account: stage.native("ann"),
+        stage,
+    };
+    ann.in_anypoint("Other");
+    let summary = ann.run(Task::Import).await;
     assert_eq!(summary.count("names_updated"), 0);
-    rest(&stage).await;
-    assert_eq!(names(&stage, &ann, &account).await, ["ann", "ann", "ann"]);
-    stage.end();
+    ann.rests().await;
+    assert_eq!(ann.names().await, ["ann", "ann", "ann"]);
 }

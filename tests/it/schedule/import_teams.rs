@@ -14,7 +14,7 @@ async fn crowded_team(mode: ImportMode) -> (Stage, [String; 4]) {
     let ben = stage.assigned("ben");
     let group = stage.pushed_group("Devs", &[&ben]);
     stage.settle().await;
-    let devs = stage.team("Devs");
+    let devs = stage.team_id("Devs");
     let people = ["ann", "cat", "dan", "gil"].map(|name| stage.assigned(name));
     stage.okta.world().add_member(&group, &people[1]).unwrap();
     for (name, role) in [
@@ -30,7 +30,7 @@ async fn crowded_team(mode: ImportMode) -> (Stage, [String; 4]) {
             world.add_member(&devs, &account, role).unwrap();
         }
     }
-    stage.forget();
+    stage.forget_traffic();
     (stage, people)
 }
 
@@ -70,7 +70,6 @@ async fn whoever_leaves_a_team_by_being_linked_is_named_beforehand(
         assert!(members.contains(&stays.to_owned()), "{members:?}");
     }
     assert!(stage.is_enabled("ann"));
-    stage.end();
 }
 
 #[tokio::test]
@@ -87,5 +86,4 @@ async fn nobody_is_named_where_the_team_keeps_its_members() {
     let members = stage.members("Devs").len();
     stage.run(Task::Reconcile).await;
     assert_eq!(stage.members("Devs").len(), members);
-    stage.end();
 }

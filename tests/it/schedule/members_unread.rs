@@ -70,7 +70,7 @@ impl Scene {
     fn path(&self, remote: Remote) -> String {
         match remote {
             Remote::Okta => format!("/api/v1/groups/{}/users", self.ops),
-            Remote::Anypoint => format!("/teams/{}/members", self.stage.team("Ops")),
+            Remote::Anypoint => format!("/teams/{}/members", self.stage.team_id("Ops")),
         }
     }
 
@@ -128,7 +128,6 @@ async fn one_list_that_cannot_be_read_stops_nobody_else(
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
     assert_eq!(stage.members("Ops"), ["ann", "ben", "grace"]);
-    scene.stage.end();
 }
 
 /// An account that has to be made joins no team that nobody could look into, as far as the report says.
@@ -142,7 +141,7 @@ async fn nobody_is_said_to_join_a_team_that_was_not_read() {
     // A second group, which would adopt a team by its name.
     let adopted = scene.stage.anypoint.world().add_team("QA", None).unwrap();
     let qa = scene.stage.pushed_group("QA", &[&eve]);
-    for (group, team) in [(ops, scene.stage.team("Ops")), (qa, adopted)] {
+    for (group, team) in [(ops, scene.stage.team_id("Ops")), (qa, adopted)] {
         let path = format!("/teams/{team}/members");
         let fault = Fault::new(&path, Answer::Broken.kind());
         let fault = scene.stage.anypoint.traffic().inject(fault);
@@ -154,7 +153,6 @@ async fn nobody_is_said_to_join_a_team_that_was_not_read() {
         assert!(actions(&summary, &format!("group#{group}")).is_empty());
         scene.stage.anypoint.traffic().remove_fault(fault);
     }
-    scene.stage.end();
 }
 
 /// The only list of its kind that fails is still the problem of its group.
@@ -178,7 +176,6 @@ async fn the_only_list_of_members_is_its_groups_problem(#[case] remote: Remote) 
     assert_eq!(about(&summary), [format!("group#{group}")]);
     assert!(stage.is_enabled("eve"));
     assert_eq!(stage.members("Devs"), ["ben"]);
-    stage.end();
 }
 
 /// All lists of one kind fail: no group is to blame.
@@ -197,7 +194,6 @@ async fn a_run_stops_when_every_list_of_members_fails(
     let failure = stage.try_run(Task::Reconcile, None).await.unwrap_err();
     assert!(failure.to_string().contains("members"), "{failure}");
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 /// A call about nobody in particular fails as well: the side is at fault, and not the group.
@@ -226,7 +222,6 @@ async fn a_run_stops_when_the_side_is_at_fault(#[case] remote: Remote) {
     let report = stage.try_run(Task::Reconcile, Some(Mode::Report)).await;
     report.unwrap_err();
     assert_eq!(stage.writes(), Vec::<String>::new());
-    scene.stage.end();
 }
 
 /// A group whose second or third page fails is not planned from the first one.
@@ -257,7 +252,6 @@ async fn no_group_is_planned_from_a_part_of_its_members(
     stage.run(Task::Reconcile).await;
     assert!(!stage.is_enabled("ann") && stage.is_enabled("ben"));
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -276,7 +270,6 @@ async fn a_team_that_goes_away_while_reading_is_not_taken_for_empty() {
     assert!(actions(&summary, group).is_empty());
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
-    stage.end();
 }
 
 /// An import says of one team less, and links the same people.
@@ -292,7 +285,7 @@ async fn an_import_goes_on_beside_a_list_of_members(#[case] remote: Remote) {
     stage.assigned("fay");
     let account = stage.native("fay");
     for team in ["Devs", "Ops"] {
-        let team = stage.team(team);
+        let team = stage.team_id(team);
         let mut world = stage.anypoint.world();
         world.add_member(&team, &account, "member").unwrap();
     }
@@ -305,7 +298,7 @@ async fn an_import_goes_on_beside_a_list_of_members(#[case] remote: Remote) {
     // All of them: then the import stops before it links anybody.
     let account = stage.native("gil");
     for team in ["Devs", "Ops"] {
-        let team = stage.team(team);
+        let team = stage.team_id(team);
         let mut world = stage.anypoint.world();
         world.add_member(&team, &account, "member").unwrap();
     }
@@ -318,5 +311,4 @@ async fn an_import_goes_on_beside_a_list_of_members(#[case] remote: Remote) {
         .traffic(stage)
         .inject(Fault::new(path, Answer::Refused.kind()));
     stage.try_run(Task::Import, None).await.unwrap_err();
-    scene.stage.end();
 }

@@ -20,34 +20,30 @@ mod short_runs;
 mod sources;
 mod unread;
 
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use okta_anypoint::anypoint::Anypoint;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::{Failure, Side};
-use okta_anypoint::http::HttpClient;
-use okta_anypoint::ids::{OktaAppId, OktaUserId, OrganizationId};
-use okta_anypoint::okta::{Credentials, Okta};
+use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::provision::{ImportedNames, Policy, Ports};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
-use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::anypoint::AnypointOptions;
+use okta_anypoint::simulator::okta::OktaOptions;
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::UserLink;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Worker};
-use secrecy::SecretString;
 
-const APP: &str = "0oaANYPOINT";
+use crate::tenant::{APP, Tenant};
 
 /// The real clock, moved by a test.
 #[derive(Default)]
@@ -99,8 +95,7 @@ impl Queue for Recorder {
 
 /// Both simulators, a table, and how the product is set up.
 pub struct Stage {
-    pub okta: OktaSimulator,
-    pub anypoint: AnypointSimulator,
+    tenant: Tenant,
     pub clock: Arc<MovedClock>,
     pub table: Table,
     pub policy: Policy,
@@ -108,6 +103,14 @@ pub struct Stage {
     pub metrics: Arc<Metrics>,
     /// `None`: changes are applied in place.
     pub recorder: Option<Arc<Recorder>>,
+}
+
+impl Deref for Stage {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
 }
 
 impl Stage {
@@ -126,20 +129,16 @@ impl Stage {
 
     pub async fn on(table: Table, clock: Arc<MovedClock>, page_cap: Option<usize>) -> Self {
         crate::planted::watch();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = OktaOptions {
+        let okta = OktaOptions {
             page_cap,
             ..OktaOptions::default()
         };
-        let okta = OktaSimulator::start(any, options).await.unwrap();
-        okta.world().add_app(APP, "Anypoint");
-        let options = AnypointOptions {
+        let anypoint = AnypointOptions {
             page_cap,
             ..AnypointOptions::default()
         };
         Self {
-            okta,
-            anypoint: AnypointSimulator::start(any, options).await.unwrap(),
+            tenant: Tenant::start(okta, anypoint).await,
             clock,
             table,
             policy: Policy::default(),
@@ -154,28 +153,8 @@ impl Stage {
     }
 
     pub fn ports(&self) -> Ports {
-        let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
-        let url = |text: &str| text.parse().unwrap();
-        Ports {
-            okta: Okta::new(
-                http.clone(),
-                url(self.okta.base_url()),
-                Credentials::ApiToken(SecretString::from("simulated-okta-token")),
-            ),
-            anypoint: Anypoint::new(
-                http,
-                url(self.anypoint.base_url()),
-                OrganizationId::parse(self.anypoint.world().org_id.clone()).unwrap(),
-                "simulated-client".to_owned(),
-                SecretString::from("simulated-secret"),
-            ),
-            store: self.table.store.clone(),
-            ledger: self.table.ledger.clone(),
-            documents: self.table.documents.clone(),
-            policy: Arc::new(self.policy.clone()),
-            app: OktaAppId::parse(APP).unwrap(),
-            clock: self.clock.clone(),
-        }
+        let clock = self.clock.clone();
+        self.tenant.ports(&self.table, self.policy.clone(), clock)
     }
 
     pub fn inline(&self) -> Arc<dyn Queue> {
@@ -213,14 +192,7 @@ impl Stage {
         let first = self.run(Task::Reconcile).await;
         assert_eq!(first.outcome, Outcome::Completed);
         self.finds_nothing().await;
-        self.forget();
-    }
-
-    pub fn forget(&self) {
-        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
-        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
-        self.okta.traffic().clear();
-        self.anypoint.traffic().clear();
+        self.forget_traffic();
     }
 
     /// A reconcile that has nothing to do.
@@ -236,37 +208,12 @@ impl Stage {
         assert_eq!(self.writes(), before);
     }
 
-    /// The requests that ask for a change, at both remotes.
-    pub fn writes(&self) -> Vec<String> {
-        let of = |traffic: &okta_anypoint::simulator::traffic::Traffic| {
-            traffic
-                .writes()
-                .iter()
-                .map(|request| format!("{} {}", request.method, request.path))
-                .collect::<Vec<_>>()
-        };
-        let mut writes = of(self.okta.traffic());
-        writes.extend(of(self.anypoint.traffic()));
-        writes
-    }
-
     /// An active Okta user `<name>@acme.example`, assigned under `<name>`.
     pub fn assigned(&self, name: &str) -> String {
-        let id = self.unassigned(name);
-        self.okta
-            .world()
-            .assign_with_username(APP, &id, name)
-            .unwrap();
+        let id = self.user(name);
+        let mut okta = self.okta.world();
+        okta.assign_with_username(APP, &id, name).unwrap();
         id
-    }
-
-    pub fn unassigned(&self, name: &str) -> String {
-        let email = format!("{name}@acme.example");
-        let mut world = self.okta.world();
-        world
-            .create_user(&email, name, "Example", &email, None)
-            .unwrap()
-            .id
     }
 
     /// A group with members, assigned to the app.
@@ -296,35 +243,9 @@ impl Stage {
         world.add_user(name, name, "Example", &email).unwrap()
     }
 
-    pub fn team(&self, name: &str) -> String {
-        let world = self.anypoint.world();
-        let team = world.team_by_name(name);
-        team.unwrap_or_else(|| panic!("no team {name}")).id.clone()
-    }
-
-    pub fn members(&self, team: &str) -> Vec<String> {
-        let world = self.anypoint.world();
-        world.members_of(&world.team_by_name(team).unwrap().id)
-    }
-
-    pub fn account(&self, username: &str) -> String {
-        let world = self.anypoint.world();
-        world.user_by_username(username).unwrap().id.clone()
-    }
-
-    pub fn is_enabled(&self, username: &str) -> bool {
-        let world = self.anypoint.world();
-        world.user_by_username(username).unwrap().enabled
-    }
-
     pub async fn link(&self, user: &str) -> Option<UserLink> {
         let user = OktaUserId::parse(user).unwrap();
         self.table.store.user_link(&user).await.unwrap()
-    }
-
-    /// Nothing was asked that the vendors do not document.
-    pub fn end(&self) {
-        self.forget();
     }
 }
 

@@ -33,7 +33,6 @@ async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
         (Outcome::Completed, 0)
     );
     assert!(stage.link(&bob).await.is_some());
-    stage.end();
 }
 
 #[tokio::test]
@@ -59,5 +58,4 @@ async fn a_held_person_is_neither_planned_nor_counted() {
     assert_eq!(summary.outcome, Outcome::Completed, "{:?}", summary.message);
     assert_eq!(summary.differences, []);
     assert_eq!(stage.members("Devs").len(), 1);
-    stage.end();
 }

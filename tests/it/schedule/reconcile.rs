@@ -26,7 +26,6 @@ async fn a_first_reconcile_builds_everything_and_a_second_finds_nothing() {
     assert_eq!(stage.members("Devs"), ["ann", "ben"]);
     assert_eq!(stage.members("Ops"), ["cat"]);
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -40,11 +39,11 @@ async fn drift_of_every_kind_is_repaired_once() {
     let devs = stage.pushed_group("Devs", &[&ann, &ben]);
     stage.settle().await;
     {
-        let team = stage.team("Devs");
+        let team = stage.team_id("Devs");
         let (ann, ben, cat) = (
-            stage.account("ann"),
-            stage.account("ben"),
-            stage.account("cat"),
+            stage.account_id("ann"),
+            stage.account_id("ben"),
+            stage.account_id("cat"),
         );
         let mut world = stage.anypoint.world();
         world.disable(&ben).unwrap();
@@ -93,7 +92,6 @@ async fn drift_of_every_kind_is_repaired_once() {
     assert_eq!(first_name, "ann");
     stage.finds_nothing().await;
     let _ = cat;
-    stage.end();
 }
 
 #[tokio::test]
@@ -111,7 +109,6 @@ async fn report_mode_says_the_same_and_changes_nothing() {
     assert_eq!(plan.differences, done.differences);
     assert!(!done.differences.is_empty());
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -144,7 +141,6 @@ async fn whoever_left_okta_is_disabled_and_stays_linked() {
         0,
         "who is out is not counted again"
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -163,8 +159,8 @@ async fn what_nobody_linked_is_listed_and_left_alone() {
     };
     stage.settle().await;
     {
-        let devs = stage.team("Devs");
-        let ann = stage.account("ann");
+        let devs = stage.team_id("Devs");
+        let ann = stage.account_id("ann");
         let mut world = stage.anypoint.world();
         world.add_member(&devs, &guest, "member").unwrap();
         world.add_member(&team, &ann, "member").unwrap();
@@ -185,14 +181,13 @@ async fn what_nobody_linked_is_listed_and_left_alone() {
     assert_eq!(ids, [team.as_str()]);
     assert_eq!(stage.members("Devs"), ["ann", "guest"]);
     assert!(stage.writes().is_empty());
-    stage.end();
 }
 
 #[tokio::test]
 async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
     let stage = Stage::new().await;
     let (bad, theirs, good) = (
-        stage.unassigned("bad"),
+        stage.user("bad"),
         stage.assigned("theirs"),
         stage.assigned("good"),
     );
@@ -224,7 +219,6 @@ async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
     let again = stage.run(Task::Reconcile).await;
     assert_eq!(again.differences, []);
     assert_eq!(again.problems.len(), 2);
-    stage.end();
 }
 
 #[tokio::test]
@@ -243,7 +237,6 @@ async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Created);
-    stage.end();
 }
 
 #[tokio::test]
@@ -261,7 +254,6 @@ async fn a_changed_app_username_counts_as_a_deactivation() {
     assert_eq!(summary.count("deactivations"), 1);
     assert!(!stage.is_enabled("ann") && stage.is_enabled("ann_lee"));
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -285,7 +277,6 @@ async fn users_missing_from_the_list_are_read_one_by_one() {
     );
     assert!(stage.is_enabled("ann"));
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -304,7 +295,6 @@ async fn phone_numbers_are_no_difference() {
     stage.settle().await;
     stage.finds_nothing().await;
     assert!(stage.link(&id).await.is_some());
-    stage.end();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -346,7 +336,6 @@ async fn the_whole_way_works_on_dynamodb() {
         .await
         .unwrap();
     assert!(report.unwrap().json.contains("\"outcome\":\"completed\""));
-    stage.end();
 }
 
 /// A reconcile plans as the live look does: a name that Okta gave to another person moves with its account.

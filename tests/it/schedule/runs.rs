@@ -27,7 +27,6 @@ async fn two_runs_of_one_task_do_not_overlap() {
     assert!(created > 0);
     // The lease was given back: the next run is not skipped.
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -39,7 +38,6 @@ async fn runs_of_different_tasks_do_not_wait_for_each_other() {
     );
     assert_eq!(one.unwrap().outcome, Outcome::Completed);
     assert_eq!(other.unwrap().outcome, Outcome::Completed);
-    stage.end();
 }
 
 #[tokio::test]
@@ -54,7 +52,6 @@ async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
     assert!(stage.okta.traffic().log().is_empty());
     stage.clock.advance(Duration::from_secs(61));
     assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
-    stage.end();
 }
 
 #[tokio::test]
@@ -87,7 +84,6 @@ async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
     assert_eq!(kept, done);
     let lines = stage.metrics.take_lines(0).join("\n");
     assert!(lines.contains("\"RunCompleted\":1") && lines.contains("\"RunStopped\":1"));
-    stage.end();
 }
 
 #[tokio::test]
@@ -124,7 +120,6 @@ async fn the_invocation_overrides_the_setting() {
         .unwrap();
     assert_eq!((applied.mode, applied.count("queued")), (Mode::Apply, 1));
     assert!(stage.is_enabled("ann"));
-    stage.end();
 }
 
 #[tokio::test]
@@ -149,7 +144,6 @@ async fn progress_is_told() {
             .iter()
             .any(|(phase, ..)| *phase == "reading both sides")
     );
-    stage.end();
 }
 
 #[tokio::test]
@@ -167,5 +161,4 @@ async fn a_plan_takes_no_lease_and_keeps_no_report() {
     let report = stage.table.documents.document("report#reconcile");
     assert!(report.await.unwrap().is_none());
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }

@@ -59,7 +59,6 @@ async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later
     stage.anypoint.traffic().set_latency(Duration::ZERO);
     stage.finds_nothing().await;
     assert_eq!(stage.members("Team 19").len(), 10);
-    stage.end();
 }
 
 /// The claim of a change that is worked on in place ends with the caller's time, not with that of the
@@ -88,7 +87,6 @@ async fn what_cannot_be_done_in_the_callers_time_is_given_back_within_it() {
     stage.okta.traffic().set_latency(Duration::ZERO);
     stage.inline().send(&[change]).await.unwrap();
     assert!(stage.is_enabled("ann"));
-    stage.end();
 }
 
 /// A queue that works in place, and in which every portion has somebody who cannot be done now.
@@ -115,5 +113,4 @@ async fn without_a_queue_failing_subjects_do_not_keep_later_portions_back() {
     let failure = scheduler.run(Task::Reconcile, None, long()).await;
     assert!(failure.unwrap_err().to_string().contains("sent again"));
     assert_eq!(troubled.0.load(Ordering::SeqCst), 401);
-    stage.end();
 }

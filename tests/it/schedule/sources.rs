@@ -37,14 +37,14 @@ pub async fn busy() -> Stage {
     }
     stage.settle().await;
     stage.okta.world().deactivate(&people[0]).unwrap();
-    let ben = stage.account("ben");
+    let ben = stage.account_id("ben");
     stage.anypoint.world().disable(&ben).unwrap();
     stage
 }
 
 #[rstest]
-#[case::app_users(Remote::Okta, "/apps/0oaANYPOINT/users", 1)]
-#[case::app_groups(Remote::Okta, "/apps/0oaANYPOINT/groups", 1)]
+#[case::app_users(Remote::Okta, "/apps/0oaAPP1/users", 1)]
+#[case::app_groups(Remote::Okta, "/apps/0oaAPP1/groups", 1)]
 #[case::accounts(Remote::Anypoint, "0000000000aa/users", 2)]
 #[case::teams(Remote::Anypoint, "0000000000aa/teams", 1)]
 #[case::token(Remote::Anypoint, "/oauth2/token", 0)]
@@ -81,14 +81,13 @@ async fn every_page_that_fails_stops_the_run(
     stage.run(Task::Reconcile).await;
     assert!(!stage.is_enabled("ann") && stage.is_enabled("ben"));
     stage.finds_nothing().await;
-    stage.end();
 }
 
 /// A group that is listed and gone is a problem of its own; its team stays as it is.
 #[tokio::test]
 async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
     let stage = busy().await;
-    let members = stage.team("Devs");
+    let members = stage.team_id("Devs");
     let members = stage.anypoint.world().members_of(&members).len();
     let gone = r#"{"errorCode":"E0000007"}"#;
     let fault = Fault::status("/api/v1/groups/", 404, gone);
@@ -99,18 +98,17 @@ async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
         assert!(summary.problems[0].subject.is_some(), "by id");
     }
     stage.okta.traffic().remove_fault(fault);
-    let team = stage.team("Devs");
+    let team = stage.team_id("Devs");
     assert!(
         stage.anypoint.world().members_of(&team).len() + 1 >= members,
         "ann has left"
     );
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[rstest]
-#[case::app_users(Remote::Okta, "/apps/0oaANYPOINT/users", "[]", "OKTA_APP_ID")]
+#[case::app_users(Remote::Okta, "/apps/0oaAPP1/users", "[]", "OKTA_APP_ID")]
 #[case::accounts(
     Remote::Anypoint,
     "0000000000aa/users",
@@ -137,7 +135,6 @@ async fn an_empty_list_where_it_was_not_stops_the_run(
     let failure = stage.try_run(Task::Reconcile, None).await.unwrap_err();
     assert!(failure.to_string().contains(advice), "{failure}");
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 #[tokio::test]
@@ -153,7 +150,6 @@ async fn an_incomplete_list_of_accounts_stops_the_run() {
     stage.anypoint.traffic().inject(fault);
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 #[tokio::test]
@@ -162,7 +158,6 @@ async fn a_wrong_app_is_no_statement_about_its_users() {
     stage.okta.world().apps.remove(APP);
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
     assert_eq!(stage.writes(), Vec::<String>::new());
-    stage.end();
 }
 
 #[tokio::test]
@@ -170,7 +165,6 @@ async fn an_app_without_assignments_is_fine_while_nobody_is_linked() {
     let stage = Stage::new().await;
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
-    stage.end();
 }
 
 #[tokio::test]
@@ -188,7 +182,6 @@ async fn throttling_slows_a_run_down_and_does_not_stop_it() {
         .inject(Fault::new("/api/v1/groups/", limited).times(2));
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
-    stage.end();
 }
 
 /// One of many concurrent reads is told to wait a second; the others wait with it instead of being
@@ -228,5 +221,4 @@ async fn a_pause_that_one_read_is_asked_for_is_kept_by_all(
     assert!(meanwhile <= 8, "{meanwhile} requests during the pause");
     assert!(after >= 40, "{after} requests after the pause");
     stage.finds_nothing().await;
-    stage.end();
 }

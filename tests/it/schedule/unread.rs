@@ -56,8 +56,8 @@ impl Scene {
         match list {
             List::AppUsers | List::Members => self.ben.clone(),
             List::Groups => self.devs.clone(),
-            List::Accounts | List::TeamMembers => self.stage.account("ben"),
-            List::Teams => self.stage.team("Devs"),
+            List::Accounts | List::TeamMembers => self.stage.account_id("ben"),
+            List::Teams => self.stage.team_id("Devs"),
         }
     }
 
@@ -140,7 +140,6 @@ impl Scene {
         assert_eq!(self.stage.members("Devs"), ["ben"]);
         assert_eq!(self.stage.members("Ops"), ["ben"]);
         assert!(!self.stage.is_enabled("dan") && self.stage.is_enabled("eve"));
-        self.stage.end();
     }
 }
 
@@ -218,7 +217,6 @@ async fn nothing_is_deleted_for_what_was_not_read(#[case] list: List) {
     scene.stage.okta.world().delete_group(&devs).unwrap();
     scene.stage.run(Task::Reconcile).await;
     assert!(scene.stage.anypoint.world().team_by_name("Devs").is_none());
-    scene.stage.end();
 }
 
 #[rstest]
@@ -245,7 +243,6 @@ async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
         assert!(names(&summary, &scene.id(list)), "{:?}", summary.problems);
     }
     scene.mend();
-    scene.stage.end();
 }
 
 /// A value of another kind is reported by its user's id, and never shown; the account keeps what it has.
@@ -273,7 +270,7 @@ async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd:
     assert!(problem.text.contains("user.firstName"), "{}", problem.text);
     assert!(!problem.text.contains("Odd"), "{}", problem.text);
     let names = |scene: &Scene| {
-        let id = scene.stage.account("ben");
+        let id = scene.stage.account_id("ben");
         let account = scene.stage.anypoint.world().users[&id].clone();
         (account.first_name, account.last_name)
     };
@@ -300,7 +297,7 @@ async fn an_import_overwrites_no_value_that_it_cannot_read() {
     let fay = scene.stage.assigned("fay");
     let account = scene.stage.native("fay");
     scene.stage.run(Task::Import).await;
-    scene.stage.forget();
+    scene.stage.forget_traffic();
     let rename = |name: &str| {
         let mut world = scene.stage.anypoint.world();
         world.users.get_mut(&account).unwrap().first_name = name.to_owned();
@@ -317,7 +314,6 @@ async fn an_import_overwrites_no_value_that_it_cannot_read() {
     // The opposite: now it is read, and brought.
     scene.stage.run(Task::Import).await;
     assert_eq!(scene.stage.writes().len(), 1);
-    scene.stage.end();
 }
 
 /// An entry of the System Log that names nobody is told by its id.
@@ -336,5 +332,4 @@ async fn a_log_entry_that_names_nobody_is_told() {
     scene.mend();
     scene.stage.run(Task::Reconcile).await;
     assert!(!scene.stage.is_enabled("cat"));
-    scene.stage.end();
 }

@@ -5,7 +5,7 @@
 //! Where `OPENAPI_DIR` names the folder of the files, each request is checked against them as well.
 
 mod document;
-mod drive;
+mod every_call;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -318,7 +318,7 @@ const DISPUTED: &str = "the list was derived from an example; MuleSoft's own cli
 
 #[tokio::test]
 async fn every_request_is_one_that_the_vendors_describe() {
-    let traffic = drive::everything().await;
+    let traffic = every_call::everything().await;
     let mut problems = traffic.unexpected;
     let mut seen = BTreeSet::new();
     for (vendor, request) in &traffic.requests {
@@ -368,11 +368,14 @@ fn every_method_of_the_clients_is_called() {
             }
         }
     }
-    let called: BTreeSet<String> = drive::METHODS
+    let called: BTreeSet<String> = every_call::METHODS
         .iter()
         .map(|name| (*name).to_owned())
         .collect();
-    assert_eq!(found, called, "left: in the source; right: in drive.rs");
+    assert_eq!(
+        found, called,
+        "left: in the source; right: in every_call.rs"
+    );
 }
 
 fn named(request: &RecordedRequest) -> String {

@@ -14,27 +14,18 @@ async fn a_change_of_the_app_profile_is_announced_and_pushed() {
 
     let ada = remotes.user("ada");
     remotes.assign(&ada);
-    let name = || {
-        let world = remotes.anypoint.world();
-        let user = world.user_by_username("ada")?;
-        Some(format!("{} {}", user.first_name, user.last_name))
-    };
-    eventually("an account with the name of the user's profile", || {
-        name().as_deref() == Some("ada Example")
-    })
-    .await;
+    let is = |account: &str| remotes.account("ada") == account;
+    let unmapped = || is("ada Example - enabled");
+    eventually("an account with the name of the user's profile", unmapped).await;
 
     let changes = [("givenName".to_owned(), "Mapped".into())];
     let mut okta = remotes.okta.world();
     okta.update_app_profile(APP, &ada, changes.into_iter().collect())
         .unwrap();
     drop(okta);
-    eventually("the name of the app profile", || {
-        name().as_deref() == Some("Mapped Example")
-    })
-    .await;
+    let mapped = || is("Mapped Example - enabled");
+    eventually("the name of the app profile", mapped).await;
 
     assert!(remotes.okta.delivered(LONG).await);
     serve.settled(&remotes).await;
-    remotes.nothing_unexpected();
 }

@@ -31,24 +31,9 @@ async fn okta_delivers_until_anypoint_agrees() {
         }
         okta.assign(APP, &kim).unwrap();
     }
-    let account = |name: &str| {
-        let world = remotes.anypoint.world();
-        world
-            .user_by_username(name)
-            .map(|user| (user.enabled, user.last_name.clone()))
-    };
-    let team = || {
-        let world = remotes.anypoint.world();
-        let id = world
-            .team_by_name("Integrators")
-            .map(|team| team.id.clone());
-        id.map(|id| world.members_of(&id)).unwrap_or_default()
-    };
     eventually("three accounts and a team of two", || {
-        ["ada", "lin", "kim"]
-            .iter()
-            .all(|name| account(name).is_some_and(|(enabled, _)| enabled))
-            && team().len() == 2
+        ["ada", "lin", "kim"].map(|name| remotes.enabled(name)) == [Some(true); 3]
+            && remotes.team("Integrators") == "ada lin"
     })
     .await;
 
@@ -60,10 +45,9 @@ async fn okta_delivers_until_anypoint_agrees() {
         okta.unassign(APP, &kim).unwrap();
     }
     eventually("the name follows, who left is disabled", || {
-        account("ada") == Some((true, "Lovelace".to_owned()))
-            && account("lin").is_some_and(|(enabled, _)| !enabled)
-            && account("kim").is_some_and(|(enabled, _)| !enabled)
-            && team().len() == 1
+        remotes.account("ada") == "ada Lovelace - enabled"
+            && ["lin", "kim"].map(|name| remotes.is_enabled(name)) == [false; 2]
+            && remotes.team("Integrators") == "ada"
     })
     .await;
 
@@ -81,7 +65,6 @@ async fn okta_delivers_until_anypoint_agrees() {
     let events = &serve.overview(&remotes).await["events"];
     assert_eq!(events["failed_permanent"], 0, "{events}");
     assert_eq!(events["failed_retryable"], 0, "{events}");
-    remotes.nothing_unexpected();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,14 +73,10 @@ async fn what_happened_before_the_start_is_caught_up() {
     let user = remotes.user("ada");
     remotes.assign(&user);
     let serve = remotes.serve(&["--reconcile-every", "off"]);
-    eventually("the account", || {
-        remotes.anypoint.world().user_by_username("ada").is_some()
-    })
-    .await;
+    eventually("the account", || remotes.has_account("ada")).await;
     serve.settled(&remotes).await;
     let reports = serve.overview(&remotes).await["reports"].clone();
     assert_eq!(reports[0]["task"], "catch_up", "{reports}");
-    remotes.nothing_unexpected();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,10 +86,7 @@ async fn a_reconcile_finds_what_no_event_told() {
     remotes.assign(&user);
     remotes.okta.world().log.clear();
     let serve = remotes.serve(&["--catch-up-every", "off", "--reconcile-every", "1s"]);
-    eventually("the account", || {
-        remotes.anypoint.world().user_by_username("ada").is_some()
-    })
-    .await;
+    eventually("the account", || remotes.has_account("ada")).await;
     let reports = serve.overview(&remotes).await["reports"].clone();
     assert_eq!(reports[0]["task"], "reconcile", "{reports}");
 }
@@ -137,10 +113,7 @@ async fn what_nobody_can_read_is_recorded_and_stops_nothing() {
     let serve = remotes.serve_deliveries_only();
     let events = remotes.assign(&user);
     assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
-    eventually("the account", || {
-        remotes.anypoint.world().user_by_username("ada").is_some()
-    })
-    .await;
+    eventually("the account", || remotes.has_account("ada")).await;
     for uuid in ["bad-1", "bad-2"] {
         let record = || {
             let sql = "SELECT status || ' ' || error_class || ' ' || event_type FROM events \

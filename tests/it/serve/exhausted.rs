@@ -50,7 +50,7 @@ async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
     traffic.set_latency(Duration::ZERO);
     let (code, text) = ran(&remotes, &["replay", uuid]);
     assert_eq!(code, 0, "{text}");
-    assert!(remotes.anypoint.world().user_by_username("ada").is_some());
+    assert!(remotes.has_account("ada"));
     assert_eq!(serve.overview(&remotes).await["queue"]["dead"], 0);
 }
 
@@ -121,10 +121,7 @@ async fn what_was_postponed_before_the_clock_went_back_does_not_wait_for_it() {
     .unwrap();
     remotes.anypoint.traffic().set_latency(Duration::ZERO);
     let serve = remotes.serve_deliveries_only();
-    eventually("the account", || {
-        remotes.anypoint.world().user_by_username("ada").is_some()
-    })
-    .await;
+    eventually("the account", || remotes.has_account("ada")).await;
     serve.settled(&remotes).await;
     assert!(
         serve.log().contains("the clock went back"),

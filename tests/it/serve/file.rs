@@ -107,8 +107,7 @@ async fn stops_when(take_away: fn(&Path), word: &str) {
         "{text}"
     );
     // It does not come back by itself: what became of the file is for people to find out.
-    let anypoint = remotes.anypoint.world();
-    assert!(anypoint.user_by_username("user0").is_none());
+    assert!(!remotes.has_account("user0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,46 +1,53 @@
 //! Both simulators and the running program. The tests and the load bench share it.
 
+#[path = "../tenant.rs"]
+pub mod tenant;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
-use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator};
+use okta_anypoint::simulator::anypoint::AnypointOptions;
+use okta_anypoint::simulator::okta::{LogEvent, OktaOptions};
 use serde_json::{Value, json};
 
-pub const APP: &str = "0oaAPP1";
+pub use tenant::APP;
+use tenant::{Tenant, eventually};
+
 pub const SECRET: &str = "hook-secret-7f3a";
 /// Far more than anything here needs, so that a slow machine does not decide.
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// Both simulators, and a folder for the data file.
 pub struct Remotes {
-    pub okta: OktaSimulator,
-    pub anypoint: AnypointSimulator,
+    tenant: Tenant,
     pub folder: tempfile::TempDir,
     /// Settings beside those that name the simulators.
     pub settings: Vec<(&'static str, &'static str)>,
     pub http: reqwest::Client,
 }
 
+impl Deref for Remotes {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
 impl Remotes {
     pub async fn start() -> Self {
-        let free = "127.0.0.1:0".parse().unwrap();
         let options = OktaOptions {
             deliver: true,
             batch_window: Duration::from_millis(20),
             ..OktaOptions::default()
         };
-        let okta = OktaSimulator::start(free, options).await.unwrap();
-        okta.world().add_app(APP, "Anypoint");
-        let anypoint = AnypointSimulator::start(free, AnypointOptions::default());
-        let anypoint = anypoint.await.unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            okta,
-            anypoint,
+            tenant: Tenant::start(options, AnypointOptions::default()).await,
             folder: tempfile::tempdir().unwrap(),
             settings: Vec::new(),
             http: reqwest::Client::builder().timeout(LONG).build().unwrap(),
@@ -51,14 +58,6 @@ impl Remotes {
         self.folder.path().join("data.db")
     }
 
-    /// An active Okta user, nothing delivered; gives the id.
-    pub fn user(&self, name: &str) -> String {
-        let login = format!("{name}@acme.example");
-        let mut okta = self.okta.world();
-        let made = okta.create_user(&login, name, "Example", &login, None);
-        made.unwrap().id
-    }
-
     /// Assigns a user; gives the events.
     pub fn assign(&self, user: &str) -> Vec<LogEvent> {
         self.okta.world().assign(APP, user).unwrap()
@@ -67,19 +66,10 @@ impl Remotes {
     /// The program with the settings for these simulators, not started yet.
     pub fn command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
-        let anypoint = self.anypoint.world();
         command
             .env_clear()
-            .envs([
-                ("HOOK_SECRET", SECRET),
-                ("OKTA_APP_ID", APP),
-                ("OKTA_API_TOKEN", "simulated-okta-token"),
-                ("OKTA_ORG_URL", self.okta.base_url()),
-                ("ANYPOINT_BASE_URL", self.anypoint.base_url()),
-                ("ANYPOINT_ORG_ID", &anypoint.org_id),
-                ("ANYPOINT_CLIENT_ID", &anypoint.client_id),
-                ("ANYPOINT_CLIENT_SECRET", &anypoint.client_secret),
-            ])
+            .envs(self.environment())
+            .env("HOOK_SECRET", SECRET)
             .envs(self.settings.iter().copied())
             .args(["--json", "serve", "--listen", "127.0.0.1:0"])
             .arg("--data")
@@ -138,11 +128,6 @@ impl Remotes {
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
         answer.json().await.unwrap()
-    }
-
-    pub fn nothing_unexpected(&self) {
-        assert_eq!(self.okta.traffic().unexpected(), Vec::<String>::new());
-        assert_eq!(self.anypoint.traffic().unexpected(), Vec::<String>::new());
     }
 }
 
@@ -278,14 +263,5 @@ impl Drop for Serve {
         if let (false, Ok(said)) = (std::thread::panicking(), std::fs::read_to_string(&self.log)) {
             crate::planted::check("the log of serve", &said, &[]);
         }
-    }
-}
-
-/// Waits until `holds`, for a bounded time.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONG, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -8,7 +8,8 @@ use okta_anypoint::store::{AgreedProfile, Linked, Origin, TeamLink, Tenure, User
 use super::{World, account, group, link_to, subject, team_link, user};
 use crate::ledger::DAY_MS;
 
-on_every_store!(
+on_every!(
+    store [dynamodb, sqlite]
     a_link_is_read_as_written,
     an_account_belongs_to_one_user,
     a_refused_link_changes_nothing,

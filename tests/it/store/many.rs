@@ -8,7 +8,8 @@ use okta_anypoint::store::{Linked, Stored, Tenure};
 
 use super::{World, account, group, link_to, team_link, user};
 
-on_every_store!(
+on_every!(
+    store [dynamodb, sqlite]
     hundreds_of_keys_in_one_question,
     lists_hold_their_kind_only,
     lists_go_on_past_a_page,

@@ -9,7 +9,8 @@ use okta_anypoint::store::{
 use super::{World, account, link_to, subject, team, user};
 use crate::ledger::{DAY_MS, START_MS};
 
-on_every_store!(
+on_every!(
+    store [dynamodb, sqlite]
     an_intent_goes_with_the_link,
     an_intent_is_there_for_the_next_owner,
     an_intent_does_not_last,

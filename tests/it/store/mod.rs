@@ -1,25 +1,8 @@
 //! What every store owes its callers, and how DynamoDB spells it.
 
-macro_rules! on_every_store {
-    ($($test:ident),+ $(,)?) => {
-        on_every_store!(@ dynamodb: $($test),+);
-        on_every_store!(@ sqlite: $($test),+);
-    };
-    (@ $adapter:ident: $($test:ident),+) => {
-        mod $adapter {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $test() {
-                    super::$test(crate::store::$adapter().await).await;
-                }
-            )+
-        }
-    };
-}
-
 mod dynamodb_items;
 mod links;
-mod lost;
+mod lost_leases;
 mod many;
 mod memory;
 mod sqlite_rows;

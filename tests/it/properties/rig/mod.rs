@@ -31,9 +31,10 @@ use super::history::{History, Kinds, Step};
 use super::lambdas::Lambdas;
 use super::lies::Times;
 use super::wronged::Wanted;
+use crate::schedule::MovedClock;
 use crate::world::{SECRET, World};
 use operator::Operator;
-use processes::{INLINE_TIME, MovedClock, dynamodb_table, memory_table, second_process};
+use processes::{INLINE_TIME, dynamodb_table, memory_table, second_process};
 
 pub use findings::End;
 

@@ -1,7 +1,6 @@
 //! Brings a history to rest: what is open is sent again, and every subject is looked at.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use okta_anypoint::clock::Clock as _;
@@ -46,7 +45,7 @@ impl Rig {
             self.land().await;
             self.watch().await;
             // Leases of runs that were cut off end.
-            self.clock.0.fetch_add(10_000, Ordering::SeqCst);
+            self.clock.advance(Duration::from_secs(10));
         }
         let mut stuck = Vec::new();
         for event in &self.open {
@@ -118,6 +117,6 @@ impl Rig {
 
     /// Moves the clock past every lease and every note about fresh writes.
     pub fn let_time_pass(&self) {
-        self.clock.0.fetch_add(120_000, Ordering::SeqCst);
+        self.clock.advance(Duration::from_secs(120));
     }
 }

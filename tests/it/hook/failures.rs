@@ -5,14 +5,14 @@ use std::time::Duration;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use serde_json::Value;
 
-use super::{Hook, environment, now_s, start, text};
-use crate::runtime_api::{Failed, Function, Lambda, Request};
-use crate::world::{APP, SECRET, World};
+use super::{Hook, delivery, environment, now_s, status_and, text};
+use crate::runtime_api::{Failed, Function, Lambda};
+use crate::world::{APP, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sandboxes_with_one_event_make_one_account_in_dynamodb() {
     let hook = Hook::new().await;
-    let other = start(&environment(&hook.world, &hook.table)).await;
+    let other = Lambda::start(Function::Hook, &environment(&hook.world, &hook.table)).await;
     other.ready(Duration::from_secs(20)).await.unwrap();
     hook.world
         .anypoint
@@ -21,11 +21,7 @@ async fn two_sandboxes_with_one_event_make_one_account_in_dynamodb() {
     for trial in 0..10 {
         let user = hook.world.user(&format!("user_{trial}"));
         let events = hook.world.okta_does(|okta| okta.assign(APP, &user));
-        let body = hook.world.okta.world().delivery(&events).to_string();
-        let event = Request::new("POST", "/")
-            .header("authorization", SECRET)
-            .body(body)
-            .http_api();
+        let event = delivery(&hook.world, &events);
         let (one, two) = tokio::join!(
             hook.lambda.invoke(event.clone(), Duration::from_secs(10)),
             other.invoke(event.clone(), Duration::from_secs(10)),
@@ -41,7 +37,6 @@ async fn two_sandboxes_with_one_event_make_one_account_in_dynamodb() {
         assert_eq!(hook.ask(event).await.0, 204);
     }
     assert_eq!(hook.world.anypoint().mails.len(), 10);
-    hook.world.done();
 }
 
 /// Killed between Anypoint's create and our record, the next sandbox finishes the work.
@@ -56,11 +51,7 @@ async fn a_kill_between_create_and_record_makes_no_second_account() {
         .after_effect()
         .once();
     hook.world.anypoint.traffic().inject(fault);
-    let body = hook.world.okta.world().delivery(&events).to_string();
-    let event = Request::new("POST", "/")
-        .header("authorization", SECRET)
-        .body(body)
-        .http_api();
+    let event = delivery(&hook.world, &events);
     let delivery = hook.lambda.invoke(event.clone(), Duration::from_secs(10));
     let kill = async {
         while hook.world.anypoint.world().users.is_empty() {
@@ -70,10 +61,7 @@ async fn a_kill_between_create_and_record_makes_no_second_account() {
     };
     let (answer, ()) = tokio::join!(delivery, kill);
     assert!(matches!(answer, Err(Failed::Exited(_))), "{answer:?}");
-    let record = hook
-        .item(&format!("event#{}", events[0].uuid))
-        .await
-        .unwrap();
+    let record = hook.record(&events[0]).await;
     assert_eq!(text(&record, "status"), "in_progress");
     let lease_left = text(&record, "lease_until_ms").parse::<i64>().unwrap() - now_s() * 1000;
     assert!(
@@ -81,7 +69,7 @@ async fn a_kill_between_create_and_record_makes_no_second_account() {
         "a lease of {lease_left} ms outlives the invocation by too much"
     );
 
-    let next = start(&environment(&hook.world, &hook.table)).await;
+    let next = Lambda::start(Function::Hook, &environment(&hook.world, &hook.table)).await;
     next.ready(Duration::from_secs(20)).await.unwrap();
     let mut statuses = Vec::new();
     let began = std::time::Instant::now();
@@ -96,29 +84,18 @@ async fn a_kill_between_create_and_record_makes_no_second_account() {
     assert_eq!(statuses.last(), Some(&204));
     assert_eq!(hook.world.anypoint().users.len(), 1);
     assert!(hook.item(&format!("user#{ann}")).await.is_some());
-    let record = hook
-        .item(&format!("event#{}", events[0].uuid))
-        .await
-        .unwrap();
-    assert_eq!(
-        (text(&record, "status"), text(&record, "attempts")),
-        ("done".into(), "2".into())
-    );
-    hook.world.done();
+    let record = hook.record(&events[0]).await;
+    assert_eq!(status_and(&record, "attempts"), ["done", "2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_out_of_reach_is_a_503_in_time() {
     let world = World::new().await;
     let mut environment = environment(&world, "no-such-table");
-    let lambda = start(&environment).await;
+    let lambda = Lambda::start(Function::Hook, &environment).await;
     let ann = world.user("ann");
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
-    let body = world.okta.world().delivery(&events).to_string();
-    let event = Request::new("POST", "/")
-        .header("authorization", SECRET)
-        .body(body)
-        .http_api();
+    let event = delivery(&world, &events);
     let answer = lambda
         .invoke(event.clone(), Duration::from_secs(10))
         .await
@@ -129,11 +106,11 @@ async fn a_table_out_of_reach_is_a_503_in_time() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
     for (name, value) in &mut environment {
-        if name == "AWS_ENDPOINT_URL_DYNAMODB" {
+        if *name == "AWS_ENDPOINT_URL_DYNAMODB" {
             value.clone_from(&address);
         }
     }
-    let lambda = start(&environment).await;
+    let lambda = Lambda::start(Function::Hook, &environment).await;
     lambda.ready(Duration::from_secs(20)).await.unwrap();
     let began = std::time::Instant::now();
     let answer = lambda.invoke(event, Duration::from_secs(10)).await.unwrap();

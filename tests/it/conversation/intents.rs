@@ -7,7 +7,7 @@ use okta_anypoint::ledger::Conclusion;
 use okta_anypoint::provision::Adopt;
 use okta_anypoint::simulator::traffic::Fault;
 
-use super::converge::refusal;
+use super::conflicts::refusal;
 use super::meanwhile::{LONG, account_by_hand, done, meanwhile, policy};
 use crate::world::{APP, World, intend, intent, lease};
 
@@ -26,7 +26,6 @@ async fn an_intent_closes_the_former_account_and_never_the_present_one() {
         assert_eq!(world.account(name), format!("ann Example - {stays}"));
         world.rename(&ann, "ann_new").await;
     }
-    world.done();
 }
 
 /// A closed account of an earlier username is noted before it is opened: a run that is killed then leaves
@@ -63,7 +62,6 @@ async fn nothing_is_done_while_another_run_has_the_lease() {
     assert_eq!(world.deliver(&assigned).await, 204);
     let link = world.user_link(&ann).await.unwrap();
     assert_eq!(link.anypoint_id.as_str(), account);
-    world.done();
 }
 
 /// The intent of one name says nothing of an account of another.
@@ -78,7 +76,6 @@ async fn an_intent_of_another_name_makes_nobodys_account_ours() {
     let text = refusal(&world, &assigned[0]).await;
     assert!(text.contains("ADOPT=never"), "{text}");
     assert_eq!(world.user_link(&ann).await, None);
-    world.done();
 }
 
 /// The team is gone, and gone again as soon as it is made.
@@ -94,5 +91,4 @@ async fn a_team_that_goes_away_twice_is_looked_for_again() {
     assert_eq!(world.anypoint.traffic().fired(gone), 2);
     assert_eq!(world.deliver(&joined).await, 204);
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }

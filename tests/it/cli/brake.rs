@@ -19,11 +19,6 @@ async fn with_brake() -> (Desk, String) {
     (desk, user)
 }
 
-fn is_enabled(desk: &Desk) -> bool {
-    let world = desk.anypoint.world();
-    world.user_by_username("lin_example").unwrap().enabled
-}
-
 #[tokio::test]
 async fn what_the_brake_holds_is_listed_and_approved() {
     let (desk, user) = with_brake().await;
@@ -34,7 +29,7 @@ async fn what_the_brake_holds_is_listed_and_approved() {
         .await
         .expect(0)
         .says("would do: disable_account:");
-    assert!(is_enabled(&desk));
+    assert!(desk.is_enabled("lin_example"));
     desk.on_file(&["approve"]).await.expect(2);
     desk.on_file(&["approve", "00uNOBODY00000001"])
         .await
@@ -46,7 +41,7 @@ async fn what_the_brake_holds_is_listed_and_approved() {
     assert_eq!(planned["differences"], json!([]));
 
     desk.on_file(&["approve", &user]).await.expect(0);
-    assert!(!is_enabled(&desk));
+    assert!(!desk.is_enabled("lin_example"));
     desk.on_file(&["held"])
         .await
         .expect(0)
@@ -60,17 +55,17 @@ async fn a_lifted_brake_lets_everything_pass() {
         .await
         .expect(0)
         .says("the brake is off until");
-    assert!(!is_enabled(&desk));
+    assert!(!desk.is_enabled("lin_example"));
     desk.okta.world().assign(APP, &user).unwrap();
     desk.okta
         .world()
         .set_app_username(APP, &user, "lin_example")
         .unwrap();
     desk.on_file(&["push", &user]).await.expect(0);
-    assert!(is_enabled(&desk));
+    assert!(desk.is_enabled("lin_example"));
     desk.okta.world().unassign(APP, &user).unwrap();
     desk.on_file(&["push", &user]).await.expect(0);
-    assert!(!is_enabled(&desk));
+    assert!(!desk.is_enabled("lin_example"));
 
     // Everybody can see that the brake is off, and end that.
     let end = format!("okta-anypoint approve --end --data {}", desk.data.display());
@@ -243,7 +238,7 @@ async fn a_push_in_a_dry_run_says_what_it_would_do() {
 
     // The first reconcile that applies takes it up.
     desk.on_file(&["reconcile", "--yes"]).await.expect(0);
-    assert!(is_enabled(&desk));
+    assert!(desk.is_enabled("lin_example"));
 }
 
 #[tokio::test]
@@ -283,16 +278,16 @@ async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
         }
         assert!(!desk.wrote());
     }
-    assert!(is_enabled(&desk));
+    assert!(desk.is_enabled("lin_example"));
 
     // Another subject of the same command is worked on.
     let kim = desk.assigned("kim", "kim_example");
     let push = ["push", &user, &kim, "--json", "--data", file];
     let pushed = desk.run_with(&[("EXCLUDE_USERS", &user)], &push).await;
     assert_eq!(pushed.expect(1).json()["results"][1]["status"], "done");
-    assert!(is_enabled(&desk));
+    assert!(desk.is_enabled("lin_example"));
     desk.on_file(&["push", &user]).await.expect(0);
-    assert!(!is_enabled(&desk));
+    assert!(!desk.is_enabled("lin_example"));
 }
 
 #[tokio::test]
@@ -300,10 +295,7 @@ async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
-    let account = {
-        let world = desk.anypoint.world();
-        world.user_by_username("lin_example").unwrap().id.clone()
-    };
+    let account = desk.account_id("lin_example");
     desk.wrote();
     let file = desk.data.to_str().unwrap();
     let reset: &[&str] = &["reset-email", &user, "--data", file];

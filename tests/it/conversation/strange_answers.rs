@@ -14,7 +14,7 @@ use okta_anypoint::simulator::traffic::{Absence, Fault};
 use rstest::rstest;
 use serde_json::json;
 
-use super::groups::{devs_with_ann, team_id};
+use super::groups::devs_with_ann;
 use crate::world::{APP, World, lease};
 
 const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
@@ -35,7 +35,7 @@ struct Stage {
 impl Stage {
     async fn new(policy: Policy) -> Self {
         let (world, devs, ann) = devs_with_ann(policy).await;
-        let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+        let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
         // A minute later: what was written just now is remembered.
         let ledger = &*world.table.ledger;
         let lease = lease(ledger, &ann, Duration::from_secs(60)).await;
@@ -69,7 +69,7 @@ impl Stage {
                 .iter()
                 .all(|e| e.event_type.contains("change_username"))
         {
-            events = self.world.hint(&self.ann);
+            events = vec![self.world.hint(&self.ann)];
         }
         let set = self.world.anypoint.traffic().inject(fault.once());
         let first = self.world.deliver(&events).await;
@@ -92,7 +92,6 @@ async fn an_account_that_is_404_and_has_teams_is_there() {
     suspended.play(lie, |okta| okta.suspend(&ann)).await;
     assert_eq!(suspended.world.account("ann"), "ann Example - disabled");
     assert_eq!(suspended.role(), None);
-    suspended.world.done();
 
     let renamed = Stage::new(Policy::default()).await;
     let (lie, ann) = (renamed.gone(ACCOUNT), renamed.ann.clone());
@@ -102,7 +101,6 @@ async fn an_account_that_is_404_and_has_teams_is_there() {
     assert_eq!(renamed.world.account("ann"), "ann Example - disabled");
     assert_eq!(renamed.world.account("ann_new"), "ann Example - enabled");
     assert_eq!(renamed.world.team("Devs"), "ann_new");
-    renamed.world.done();
 }
 
 #[tokio::test]
@@ -111,7 +109,6 @@ async fn a_team_that_is_there_has_members() {
     let (lie, devs) = (stage.gone(MEMBERS), stage.devs.clone());
     stage.play(lie, |okta| okta.delete_group(&devs)).await;
     assert_eq!(stage.role(), None);
-    stage.world.done();
 }
 
 #[rstest]
@@ -126,7 +123,6 @@ async fn who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
         .play(lie(&stage), |okta| okta.remove_member(&devs, &ann))
         .await;
     assert_eq!(stage.role(), None);
-    stage.world.done();
 }
 
 #[rstest]
@@ -143,7 +139,6 @@ async fn who_is_said_to_be_no_member_and_is_one_is_taken_out(#[case] status: u16
         })
         .await;
     assert_eq!(stage.role(), None);
-    stage.world.done();
 }
 
 #[tokio::test]
@@ -157,7 +152,6 @@ async fn a_team_that_is_said_to_be_gone_and_is_there_is_deleted() {
     let devs = stage.devs.clone();
     stage.play(lie, |okta| okta.delete_group(&devs)).await;
     assert!(stage.world.anypoint().team_by_name("Devs").is_none());
-    stage.world.done();
 }
 
 #[tokio::test]
@@ -168,9 +162,8 @@ async fn a_team_that_a_list_lacks_is_not_made_again() {
     stage
         .play(lie, |okta| okta.rename_group(&devs, "Ops"))
         .await;
-    assert_eq!(team_id(&stage.world, "Ops"), stage.team, "renamed in place");
+    assert_eq!(stage.world.team_id("Ops"), stage.team, "renamed in place");
     assert_eq!(stage.role().as_deref(), Some("member"));
-    stage.world.done();
 }
 
 /// Opposite: what really is gone is made again.
@@ -184,7 +177,6 @@ async fn a_team_that_was_deleted_by_hand_is_made_again() {
         .when(|okta| okta.rename_group(&devs, "Ops"))
         .await;
     assert_eq!(stage.world.team("Ops"), "ann");
-    stage.world.done();
 }
 
 #[rstest]
@@ -214,5 +206,4 @@ async fn a_maintainer_stays_one(#[case] lie: fn(&Stage) -> Fault) {
         stage.play(lie, |_| Ok(Vec::new())).await;
     }
     assert_eq!(stage.role().as_deref(), Some("maintainer"));
-    stage.world.done();
 }

@@ -6,7 +6,8 @@ use okta_anypoint::store::{Store, TeamLink, Tenure};
 
 use super::{LEASE, World, account, group, link_to, subject, team_link, user};
 
-on_every_store!(
+on_every!(
+    store [dynamodb, sqlite]
     a_lost_lease_changes_nothing,
     a_lease_that_was_given_back_changes_nothing,
     a_lease_that_is_over_and_nobody_elses_still_writes,

@@ -6,7 +6,7 @@ use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, TeamNamePolicy};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 
-use super::converge::{left_behind, refusal};
+use super::conflicts::{left_behind, refusal};
 use crate::world::{APP, World, look_at, worker};
 
 /// Whichever comes first: one of the two teams that cannot be had comes before the one that can.
@@ -28,7 +28,6 @@ async fn a_team_that_cannot_be_had_keeps_nobody_out_of_the_next() {
     let text = refusal(&world, &events[0]).await;
     assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }
 
 #[tokio::test]
@@ -39,12 +38,11 @@ async fn an_account_that_is_refused_costs_nobody_the_one_they_have() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.anypoint().native_accounts = false;
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
-    assert_eq!(world.deliver(&world.hint(&ann)).await, 503);
+    assert_eq!(world.deliver(&[world.hint(&ann)]).await, 503);
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.team("Devs"), "ann");
     let mails = world.anypoint.traffic().count(&Method::POST, "/recover");
     assert_eq!(mails, 1, "there is no new account to mail about");
-    world.done();
 }
 
 #[tokio::test]
@@ -60,7 +58,6 @@ async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
     assert!(world.user_link(&ann).await.is_some());
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }
 
 /// Anypoint answers nothing that can be relied on: four attempts, then the work goes back.
@@ -76,7 +73,6 @@ async fn a_creation_without_a_clear_answer_is_tried_four_times() {
     assert!(look_at(&worker, subject).await.is_retry());
     let tries = world.anypoint.traffic().count(&Method::POST, "/users");
     assert_eq!(tries, 4);
-    world.done();
 }
 
 /// Anypoint asks for two seconds, and no more than these are left for the answer to Okta: the event goes
@@ -98,7 +94,6 @@ async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it(
     assert!(text.contains("503"), "{text}");
     let tries = world.anypoint.traffic().count(&Method::POST, "/users");
     assert_eq!(tries, 1);
-    world.done();
 }
 
 /// What a dead run left is settled before the look, also if that look then fails.
@@ -111,14 +106,13 @@ async fn what_a_dead_run_left_is_settled_before_the_look() {
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "in valid"));
     let down = Fault::status(&format!("/users/{ann}/groups"), 503, "{}");
     let down = world.okta.traffic().inject(down);
-    let hint = world.hint(&ann);
+    let hint = [world.hint(&ann)];
     assert_eq!(world.deliver(&hint).await, 503);
     assert_eq!(world.account("ann"), "Left Behind - disabled");
-    assert_eq!(world.writes(), 1);
+    assert_eq!(world.writes().len(), 1);
     world.okta.traffic().remove_fault(down);
     assert_eq!(world.deliver(&hint).await, 204);
-    assert_eq!(world.writes(), 1);
-    world.done();
+    assert_eq!(world.writes().len(), 1);
 }
 
 /// Also where the team has to be made first.
@@ -142,6 +136,5 @@ async fn a_membership_that_is_refused_for_good_is_written_once() {
         let tries = world.anypoint.traffic().count(&Method::PATCH, "/members");
         assert_eq!(tries, 1);
         assert_eq!(world.team("Devs"), "");
-        world.done();
     }
 }

@@ -119,8 +119,7 @@ async fn nothing_personal_shows_at_any_level() {
             events.extend(suspended.unwrap_or_default());
             assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
             eventually("somebody looked", || {
-                ids.iter().any(|(traffic, id)| traffic.fired(*id) > 0)
-                    || remotes.anypoint.world().user_by_username(&name).is_some()
+                ids.iter().any(|(traffic, id)| traffic.fired(*id) > 0) || remotes.has_account(&name)
             })
             .await;
             for (traffic, id) in ids {
@@ -246,7 +245,7 @@ fn a_panic_does_not_say_its_own_words() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "serve::words::a_panic_does_not_say_its_own_words",
+                "serve::output::a_panic_does_not_say_its_own_words",
                 "--nocapture",
             ])
             .env(PANICS, who)
@@ -255,7 +254,7 @@ fn a_panic_does_not_say_its_own_words() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         assert!(
-            said.contains("panicked") && said.contains("words.rs"),
+            said.contains("panicked") && said.contains("output.rs"),
             "{said}"
         );
         check("a panic", &said, &[]);

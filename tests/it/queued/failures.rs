@@ -5,8 +5,9 @@ use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use serde_json::{Value, json};
 
-use super::{APP, LONG, Message, Scene, batch_event, failed_of, until};
+use super::{APP, LONG, Message, Scene, batch_event, failed_of};
 use crate::runtime_api::Lambda;
+use crate::tenant::eventually;
 
 /// Every call about a user is refused with 429 and this `Retry-After`.
 fn refuse(scene: &Scene, user: &str, retry_after: &str) {
@@ -76,7 +77,6 @@ async fn a_retryable_failure_waits_longer_each_time() {
         message = scene.received(5).await.remove(0);
     }
     assert_eq!(scene.accounts("ann"), (0, 0));
-    scene.done();
 }
 
 #[tokio::test]
@@ -88,7 +88,6 @@ async fn what_the_remote_asked_for_is_honoured() {
     let batch = [message];
     assert_eq!(scene.work(&worker, &batch, LONG).await.unwrap().len(), 1);
     assert_eq!(pauses(&scene), [300]);
-    scene.done();
 }
 
 #[tokio::test]
@@ -120,11 +119,10 @@ async fn a_permanent_failure_is_recorded_with_advice_and_leaves_the_queue() {
     assert!(scene.anypoint.traffic().writes().is_empty());
 
     // Delivered again by SQS, it is acknowledged; nobody is asked.
-    scene.forget_calls();
+    scene.forget_traffic();
     let answer = worker.invoke(batch_event(&batch), LONG).await.unwrap();
-    assert_eq!((failed_of(&answer), scene.calls()), (Vec::new(), 0));
+    assert_eq!((failed_of(&answer), scene.calls().len()), (Vec::new(), 0));
     assert_eq!(scene.record(&event.uuid).await.attempts, 1);
-    scene.done();
 }
 
 /// It is JSON all the same, and Lambda hands it on.
@@ -149,7 +147,6 @@ async fn half_a_surrogate_pair_is_the_problem_of_its_message_alone() {
         (Status::Failed, Some(Class::Permanent))
     );
     assert_eq!(scene.accounts("ann"), (1, 1));
-    scene.done();
 }
 
 #[tokio::test]
@@ -180,8 +177,7 @@ async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
         );
         assert_eq!(record.subject, "user#00uODD");
     }
-    assert_eq!(scene.calls(), 0);
-    scene.done();
+    assert_eq!(scene.calls().len(), 0);
 }
 
 /// Contract §6: what goes back is exactly what a retry may heal, and any later message of the same
@@ -213,7 +209,6 @@ async fn only_what_comes_after_a_failure_goes_back_with_it() {
         assert_eq!(failed_of(&answer), back);
     }
     assert_eq!(scene.record(&done.uuid()).await.status, Status::Done);
-    scene.done();
 }
 
 /// Out of reach of the table nothing is done and everything goes back, in time to say so.
@@ -222,11 +217,9 @@ async fn without_the_table_everything_goes_back_in_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (_, message) = one_message(&scene, &hook).await;
-    until("the worker is warm", async || {
-        !scene.dynamodb.calls().is_empty()
-    })
-    .await;
-    scene.forget_calls();
+    let is_warm = || !scene.dynamodb.calls().is_empty();
+    eventually("the worker is warm", is_warm).await;
+    scene.forget_traffic();
     scene.dynamodb.set(super::between::Mood::Hangs);
     let odd = Message {
         id: "odd".to_owned(),
@@ -243,8 +236,7 @@ async fn without_the_table_everything_goes_back_in_time() {
     back.sort();
     let mut due = vec![message.id, "odd".to_owned()];
     due.sort();
-    assert_eq!((back, scene.calls()), (due, 0));
-    scene.done();
+    assert_eq!((back, scene.calls().len()), (due, 0));
 }
 
 #[tokio::test]
@@ -288,5 +280,4 @@ async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
     scene.drain(&worker).await;
     assert_eq!(scene.record(&message.uuid()).await.status, Status::Done);
     assert_eq!(scene.accounts("ann"), (1, 1));
-    scene.done();
 }

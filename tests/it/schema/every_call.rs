@@ -1,10 +1,7 @@
 //! Calls every method of both clients, alone and in a conversation.
 
-use std::time::Duration;
-
 use okta_anypoint::anypoint::{AccountChanges, NewAccount};
 use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::okta::{HookFilter, HookSpec, NewUser, Readable};
@@ -14,7 +11,7 @@ use okta_anypoint::simulator::traffic::{Fault, FaultKind, RecordedRequest};
 use serde_json::json;
 
 use super::Vendor;
-use crate::world::{APP, World};
+use crate::world::{APP, World, soon};
 
 /// What is called below; a method of the clients that is missing here fails a test.
 pub const METHODS: &[&str] = &[
@@ -93,10 +90,6 @@ impl Traffic {
         }
         self
     }
-}
-
-fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(30))
 }
 
 pub async fn everything() -> Traffic {

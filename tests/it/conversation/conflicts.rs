@@ -1,15 +1,14 @@
 //! Situations in which two sides, two runs or two subjects get in each other's way. Each was found by
 //! a random history (`properties`) and ends in agreement.
 
-use std::time::Duration;
-
 use http::Method;
 use okta_anypoint::failure::Class;
 use okta_anypoint::provision::{Adopt, Policy, TeamNamePolicy};
 use okta_anypoint::simulator::okta::LogEvent;
-use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::simulator::traffic::{Fault, FaultKind, Moment};
 use okta_anypoint::store::Origin;
 
+use super::late_writes::goes_on;
 use crate::world::{APP, World};
 
 /// Why an event failed for good.
@@ -27,10 +26,6 @@ async fn deliver_until_done(world: &World, events: &[LogEvent]) {
         }
     }
     panic!("the events stay open");
-}
-
-fn team_id(world: &World, name: &str) -> String {
-    world.anypoint().team_by_name(name).unwrap().id.clone()
 }
 
 /// Somebody is deleted in Okta and hired again: a new Okta user with the old name.
@@ -69,7 +64,6 @@ async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
             refusal(&world, &events[0]).await;
             assert_eq!(world.account("ann"), "ann Example - disabled");
         }
-        world.done();
     }
 }
 
@@ -80,7 +74,7 @@ async fn three_groups_pass_their_names_round() {
     for name in ["One", "Two", "Three"] {
         groups.push(world.pushed_group(name).await);
     }
-    let teams = ["One", "Two", "Three"].map(|name| team_id(&world, name));
+    let teams = ["One", "Two", "Three"].map(|name| world.team_id(name));
     let mut events = Vec::new();
     for (group, name) in groups.iter().zip(["A", "B", "C"]) {
         world.okta_does(|okta| okta.rename_group(group, name));
@@ -90,11 +84,10 @@ async fn three_groups_pass_their_names_round() {
     }
     // The event of one of them is enough.
     deliver_until_done(&world, &events[..1]).await;
-    assert_eq!(team_id(&world, "Two"), teams[0]);
+    assert_eq!(world.team_id("Two"), teams[0]);
     deliver_until_done(&world, &events).await;
-    assert_eq!(team_id(&world, "Three"), teams[1]);
-    assert_eq!(team_id(&world, "One"), teams[2]);
-    world.done();
+    assert_eq!(world.team_id("Three"), teams[1]);
+    assert_eq!(world.team_id("One"), teams[2]);
 }
 
 /// The group that has the name is to give it up, and its own event was lost.
@@ -107,16 +100,10 @@ async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
     );
     world.okta_does(|okta| okta.rename_group(&one, "Three"));
     world.when(|okta| okta.rename_group(&two, "One")).await;
-    let link = |world: &World, name| team_id(world, name);
-    assert_eq!(
-        world.team_link(&two).await.unwrap().team_id.as_str(),
-        link(&world, "One")
-    );
-    assert_eq!(
-        world.team_link(&one).await.unwrap().team_id.as_str(),
-        link(&world, "Three")
-    );
-    world.done();
+    for (group, name) in [(&two, "One"), (&one, "Three")] {
+        let link = world.team_link(group).await.unwrap();
+        assert_eq!(link.team_id.as_str(), world.team_id(name));
+    }
 }
 
 #[tokio::test]
@@ -136,7 +123,6 @@ async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
         world.anypoint().teams[aside.as_str()].name,
         format!("One {aside}")
     );
-    world.done();
 }
 
 /// A search that shows the past must not make a stranger's account ours.
@@ -161,7 +147,6 @@ async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
     assert_eq!(world.account("ann"), "Other Name - enabled");
     assert!(world.user_link(&ann).await.is_none());
     assert_eq!(world.account_id("ann"), theirs);
-    world.done();
 }
 
 /// An answer that was lost is no reason to create twice, nor to take the account for a stranger's.
@@ -179,7 +164,6 @@ async fn a_creation_whose_answer_is_lost_is_found_again() {
     let link = world.user_link(&ann).await.unwrap();
     assert_eq!(link.origin, Origin::Created);
     assert_eq!(world.anypoint().mails.len(), 1);
-    world.done();
 }
 
 /// What a run that was cut off leaves behind: a note, and an account that nobody has.
@@ -208,7 +192,6 @@ async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
         assert_eq!(new, format!("{name} Example - enabled"));
     }
     assert_eq!(world.account("bob"), "bob Example - disabled");
-    world.done();
 }
 
 /// A note of an account that never came to be must not keep its user from another one.
@@ -228,7 +211,6 @@ async fn a_note_without_an_account_is_in_nobodys_way() {
         (link.username.as_str(), link.origin),
         ("ann_new", Origin::Adopted)
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -243,7 +225,6 @@ async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
     let asked = log.iter().flat_map(|request| &request.query);
     let searches = asked.filter(|(name, value)| name == "search" && value == "ann_new");
     assert_eq!(searches.count(), 1, "one search for it is enough");
-    world.done();
 }
 
 #[tokio::test]
@@ -257,7 +238,6 @@ async fn an_account_that_was_left_behind_is_closed_when_the_new_name_cannot_be_h
         left_behind(&world, &ann, "ann").await;
         world.rename(&ann, username).await;
         assert_eq!(world.account("ann"), "Left Behind - disabled", "{username}");
-        world.done();
     }
 }
 
@@ -272,12 +252,11 @@ async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
         users.push(user);
     }
     let (ann, bob) = (world.account_id("ann"), world.account_id("bob"));
-    let team = team_id(&world, "Devs");
+    let team = world.team_id("Devs");
     world.anypoint().remove_member(&team, &bob).unwrap();
     world.anypoint().delete_user(&ann).unwrap();
     world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
     assert_eq!(world.team("Devs2"), "bob");
-    world.done();
 }
 
 #[tokio::test]
@@ -299,7 +278,6 @@ async fn a_new_username_that_cannot_be_had_costs_no_team() {
         world.deliver(&events).await;
         world.when(|okta| okta.rename_group(&devs, "Devs3")).await;
         assert_eq!(world.team("Devs3"), "", "{username}");
-        world.done();
     }
 }
 
@@ -328,7 +306,6 @@ async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
         (world.team("Ops").as_str(), world.team("Devs").as_str()),
         ("", "ann")
     );
-    world.done();
 }
 
 #[tokio::test]
@@ -338,7 +315,7 @@ async fn who_left_and_became_a_maintainer_stays_one() {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.when(|okta| okta.remove_member(&devs, &ann)).await;
-    let (team, account) = (team_id(&world, "Devs"), world.account_id("ann"));
+    let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
     let made = world.anypoint().add_member(&team, &account, "maintainer");
     made.unwrap();
     world.when(|okta| okta.add_member(&devs, &ann)).await;
@@ -346,7 +323,6 @@ async fn who_left_and_became_a_maintainer_stays_one() {
         .membership_type
         .clone();
     assert_eq!(kind, "maintainer");
-    world.done();
 }
 
 #[tokio::test]
@@ -367,7 +343,6 @@ async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_on
         .membership_type
         .clone();
     assert_eq!(kind, "maintainer");
-    world.done();
 }
 
 /// The membership was ended and is wanted again, and the read in between shows the past.
@@ -386,7 +361,6 @@ async fn a_membership_that_ended_moments_ago_is_written_again() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.anypoint.traffic().fired(stale), 1);
     assert_eq!(world.team("Devs"), "ann");
-    world.done();
 }
 
 #[tokio::test]
@@ -409,7 +383,6 @@ async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
     let text = refusal(&world, &events[0]).await;
     assert!(text.contains("TEAM_NAME_POLICY"), "{text}");
     assert_eq!(world.team("Devs"), "bob");
-    world.done();
 }
 
 /// Two runs of one user, each with another username: both look before either of them writes.
@@ -417,22 +390,15 @@ async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
 async fn of_two_usernames_at_once_one_account_is_open() {
     let world = World::new().await;
     let ann = world.user("ann");
-    let slow = Fault::new("/users", FaultKind::Delay(Duration::from_millis(600)));
-    let slow = world
-        .anypoint
-        .traffic()
-        .inject(slow.on(Method::POST).once());
+    let slow = world.held(Method::POST, "/users", Moment::BeforeEffect);
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
     let later = async {
-        while world.anypoint.traffic().fired(slow) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        world.rename(&ann, "ann_new").await;
+        slow.reached().await;
+        tokio::join!(world.rename(&ann, "ann_new"), goes_on(&slow));
     };
     let (first, ()) = tokio::join!(world.deliver(&assigned), later);
     assert_eq!(first, 204);
     world.look_again(&ann).await;
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.account("ann"), "ann Example - disabled");
-    world.done();
 }

@@ -71,7 +71,6 @@ async fn an_odd_status_of_a_read_or_a_write_passes() {
             assert_eq!(world.team("Devs"), "ann", "{code}");
         }
     }
-    world.done();
 }
 
 /// Before: permanent; and a 409 to a removal was taken for "not a member".
@@ -99,7 +98,6 @@ async fn an_odd_status_of_a_membership_passes() {
         survives(&world, anypoint, odd, &events).await;
         assert_eq!(world.team("Devs"), "", "{code} {body}");
     }
-    world.done();
 }
 
 /// Before: `username_taken`, for good.
@@ -121,7 +119,6 @@ async fn an_odd_status_of_a_creation_passes() {
         survives(&world, anypoint, odd, &events).await;
         assert_eq!(world.team(&name), "");
     }
-    world.done();
 }
 
 /// What is optional is not given up for one odd answer either.
@@ -149,7 +146,6 @@ async fn an_odd_status_costs_neither_phone_nor_mail() {
         assert_eq!(world.account(&name), account);
     }
     assert_eq!(world.anypoint().mails.len(), 2);
-    world.done();
 }
 
 /// Before: a 404 that passed was taken for "gone", and the team stayed.
@@ -173,7 +169,6 @@ async fn a_404_of_a_removal_is_confirmed_by_a_read() {
     assert_eq!(deleted.unwrap_err().class(), Class::Retryable);
     anypoint.delete_team(&team, soon()).await.unwrap();
     anypoint.delete_team(&team, soon()).await.unwrap();
-    world.done();
 }
 
 /// The opposite: the service itself refuses a value. A read has none.
@@ -198,7 +193,7 @@ async fn the_services_own_refusal_of_a_value_is_permanent() {
 
         let refused = Fault::status("", 400, body).about(&account);
         let fault = world.anypoint.traffic().inject(refused.on(Method::GET));
-        let events = world.hint(&ann);
+        let events = [world.hint(&ann)];
         assert_eq!(world.deliver(&events).await, 503);
         let record = world.record(&events[0]).await;
         assert_eq!(record.error_class, Some(Class::Retryable), "{body}");
@@ -206,7 +201,6 @@ async fn the_services_own_refusal_of_a_value_is_permanent() {
         world.anypoint.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "Anna Example - enabled");
-        world.done();
     }
 }
 
@@ -225,6 +219,5 @@ async fn a_lasting_conflict_of_a_creation_is_a_taken_name() {
         let record = world.record(&events[0]).await;
         assert_eq!(record.error_class, Some(Class::Permanent), "{body}");
         assert_eq!(record.error_code.as_deref(), Some("username_taken"));
-        world.done();
     }
 }

@@ -7,24 +7,16 @@ use std::time::{Duration, Instant};
 use http::Method;
 use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::simulator::okta::LogEvent;
-use okta_anypoint::simulator::traffic::{Fault, FaultId, FaultKind};
+use okta_anypoint::simulator::traffic::{Hold, Moment};
 use okta_anypoint::worker::Pace;
 
+use super::meanwhile::done;
 use crate::world::{APP, World};
 
-/// How long the slower run is held up. A machine so slow that the faster one needs longer shows
-/// nothing, and breaks nothing.
-const HELD_UP: Duration = Duration::from_millis(800);
-
-/// Waits until a fault strikes.
-async fn struck(world: &World, fault: FaultId) {
-    let strikes = async {
-        while world.anypoint.traffic().fired(fault) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let bounded = tokio::time::timeout(Duration::from_secs(20), strikes);
-    bounded.await.expect("the slow run comes to its write");
+/// Lets the slower run go on while another run waits for it. Should that one be late, it looks afterwards.
+pub async fn goes_on(slow: &Hold) {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    slow.release();
 }
 
 /// One group gives a name and its team away, another takes both, and reads of members lag.
@@ -45,16 +37,15 @@ async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
     let new = world.okta.world().create_group("Red").unwrap();
     world.okta_does(|okta| okta.add_member(&new.id, &ann));
     world.anypoint().member_read_lag = 4;
-    let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::DELETE);
-    let slow = world.anypoint.traffic().inject(slow.after_effect().once());
+    let slow = world.held(Method::DELETE, "/members", Moment::AfterEffect);
     let taken_over = async {
-        struck(&world, slow).await;
+        slow.reached().await;
         assert_eq!(world.deliver(&new.events).await, 204);
+        slow.release();
     };
     let (emptied, ()) = tokio::join!(world.deliver(&left), taken_over);
     assert_eq!(emptied, 204);
     assert_eq!(world.team("Red"), "ann");
-    world.done();
 }
 
 /// Delivers until the events are taken.
@@ -76,20 +67,18 @@ async fn an_account_that_is_enabled_too_late_is_closed_again() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.when(|okta| okta.suspend(&ann)).await;
     let path = format!("/users/{}", world.account_id("ann"));
-    let slow = Fault::new(&path, FaultKind::Delay(HELD_UP)).on(Method::PUT);
-    let slow = world.anypoint.traffic().inject(slow.once());
+    let slow = world.held(Method::PUT, &path, Moment::BeforeEffect);
 
     let back = world.okta_does(|okta| okta.unsuspend(&ann));
     let renamed = async {
-        struck(&world, slow).await;
-        world.rename(&ann, "ann_new").await;
+        slow.reached().await;
+        tokio::join!(world.rename(&ann, "ann_new"), goes_on(&slow));
     };
     let (first, ()) = tokio::join!(world.deliver(&back), renamed);
     assert_eq!(first, 204);
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.team("Devs"), "ann_new");
-    world.done();
 }
 
 /// The same, and the slower run is killed as soon as the account is open: what it noted is enough for
@@ -102,8 +91,7 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
     let ann = world.assigned_user("ann").await;
     world.when(|okta| okta.suspend(&ann)).await;
     let path = format!("/users/{}", world.account_id("ann"));
-    let slow = Fault::new(&path, FaultKind::Delay(HELD_UP)).on(Method::PUT);
-    let slow = world.anypoint.traffic().inject(slow.once());
+    let slow = world.held(Method::PUT, &path, Moment::BeforeEffect);
 
     let back = world.okta_does(|okta| okta.unsuspend(&ann));
     let killed = tokio::spawn({
@@ -116,15 +104,16 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
             kill.abort();
         }
     });
-    struck(&world, slow).await;
+    slow.reached().await;
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
-    for events in [world.hint(&ann), back] {
+    slow.release();
+    for events in [vec![world.hint(&ann)], back] {
         taken(&world, &events).await;
     }
     assert!(killed.await.unwrap_err().is_cancelled());
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
-    Arc::into_inner(world).unwrap().done();
+    done(world);
 }
 
 /// The team is deleted by hand between a run's look and its write.
@@ -141,17 +130,15 @@ async fn a_team_that_is_deleted_under_a_run_is_made_again() {
             let renamed = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
             ("Ops", renamed)
         };
-        let slow = Fault::new("/members", FaultKind::Delay(HELD_UP)).on(Method::PATCH);
-        let slow = world.anypoint.traffic().inject(slow.once());
+        let slow = world.held(Method::PATCH, "/members", Moment::BeforeEffect);
         let deleted = async {
-            struck(&world, slow).await;
-            let mut anypoint = world.anypoint();
-            let team = anypoint.team_by_name(name).unwrap().id.clone();
-            anypoint.delete_team(&team).unwrap();
+            slow.reached().await;
+            let team = world.team_id(name);
+            world.anypoint().delete_team(&team).unwrap();
+            slow.release();
         };
         let (first, ()) = tokio::join!(world.deliver(&events), deleted);
         assert_eq!(first, 204);
         assert_eq!(world.team(name), "ann");
-        world.done();
     }
 }
