@@ -179,5 +179,4 @@ async fn names_that_become_one_are_told_apart_by_a_reconcile() {
         let name = format!("R-D {}", &group[group.len() - 6..]);
         assert_eq!(stage.members(&name), ["ann"]);
     }
-    stage.end();
 }

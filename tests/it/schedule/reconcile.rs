@@ -375,7 +375,6 @@ async fn names_that_moved_between_people_are_found_and_settled() {
         let link = stage.table.store.user_link(&user).await.unwrap().unwrap();
         assert_eq!(link.anypoint_id.as_str(), account);
     }
-    stage.end();
 }
 
 #[tokio::test]
@@ -396,5 +395,4 @@ async fn an_owner_who_still_has_the_name_keeps_it_in_a_reconcile() {
     assert!(problem.text.contains(&ben), "{}", problem.text);
     let id = OktaUserId::parse(ben.as_str()).unwrap();
     assert!(stage.table.store.user_link(&id).await.unwrap().is_some());
-    stage.end();
 }
