@@ -157,7 +157,6 @@ pub fn queue(database: &Database, clock: &Arc<dyn Clock>) -> SqliteQueue {
 
 /// Everything is open and listens; nothing works yet.
 pub struct Ready {
-    lock: OnlyOne,
     listener: TcpListener,
     status: Option<(TcpListener, Status)>,
     hook: Gated<Attending<ConcurrencyLimit<Deliveries>>>,
@@ -183,7 +182,7 @@ impl Ready {
         // The file must be there to have one lock under all its names.
         make_if_missing(&options.data)?;
         let lock = OnlyOne::take(&options.data)?;
-        let database = Database::open(&options.data)?;
+        let database = Database::open_locked(&options.data, lock)?;
 
         let kept = settings.engine.kept;
         let ledger = SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
@@ -273,7 +272,6 @@ impl Ready {
             }
         };
         Ok(Self {
-            lock,
             listener: listen(options.listen, "--listen")?,
             status,
             hook,
@@ -323,7 +321,6 @@ impl Ready {
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), Failure> {
         recovery::free(&self.database, MARK, self.clock.now_ms()).await?;
         let Self {
-            lock,
             listener,
             status,
             hook,
@@ -379,9 +376,7 @@ impl Ready {
         stopper.send_replace(true);
         parts.join_all().await;
         // Nothing runs any more: what was cut off is free for the next start.
-        let given_back = recovery::free(&database, MARK, clock.now_ms()).await;
-        drop(lock);
-        given_back
+        recovery::free(&database, MARK, clock.now_ms()).await
     }
 }
 
