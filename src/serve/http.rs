@@ -124,6 +124,8 @@ async fn connection<S, B>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(HEAD_BYTES)
+        // A client may say that it sends no more and wait for its answer. Without this, hyper drops the request.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let over = Instant::now() + limits.life;
     let mut is_first_turn = true;
