@@ -18,6 +18,7 @@ mod figures;
 mod http;
 mod lock;
 mod numbers;
+mod open_files;
 mod recovery;
 mod schedules;
 mod status;
@@ -49,7 +50,7 @@ use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::{Database, make_if_missing};
 use crate::store::{SqliteStore, overwrite, read};
-use crate::telemetry::{Metric, Metrics};
+use crate::telemetry::Metrics;
 use crate::wiring::{self, Table};
 use crate::worker::{Pace, Worker};
 
@@ -79,8 +80,7 @@ const MAX_DELIVERIES: usize = 32;
 /// Connections that the kernel keeps until they are accepted; the system may allow fewer. Without a place there, a client
 /// tries again a second later.
 const BACKLOG: u32 = 4096;
-/// Connections at once, of Okta and of everybody else.
-const HOOK_CONNECTIONS: usize = 512;
+/// Connections at once. How many the hook's address may have is in `open_files`.
 const STATUS_CONNECTIONS: usize = 32;
 const HOOK_LIMITS: Limits = Limits {
     head: Duration::from_secs(5),
@@ -176,6 +176,7 @@ impl Ready {
     /// # Errors
     /// What is in the way, in words.
     pub async fn new(options: &Options, settings: &Settings) -> Result<Self, Failure> {
+        let places = open_files::places()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("serve"));
         let totals = Arc::new(Totals::new(metrics.clone(), clock.now_ms()));
@@ -243,7 +244,7 @@ impl Ready {
 
         let (stopper, stop) = watch::channel(false);
         let door = Door {
-            connections: Connections::new(HOOK_CONNECTIONS),
+            connections: Connections::new(places),
             gate,
         };
         let status = match options.status {
@@ -417,24 +418,23 @@ async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
     }
 }
 
-/// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`.
+/// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`. Logs what happened at
+/// the hook's address.
 async fn drain(totals: Arc<Totals>, door: Door, mut stop: watch::Receiver<bool>) {
-    let mut before = DoorFigures::default();
+    let mut evicted_before = 0;
     loop {
         let stopped = tokio::time::timeout(METRICS_EVERY, stopped(&mut stop)).await;
-        let now = door.figures();
         door.gate.refusals().say_rest();
-        let evicted = now.connections.evicted - before.connections.evicted;
+        let now = door.figures().connections;
+        let evicted = now.evicted - evicted_before;
         if evicted > 0 {
             tracing::warn!(
                 connections = evicted,
-                "idle connections were closed for new ones: more than {HOOK_CONNECTIONS} at once"
+                places = now.max,
+                "idle connections were closed for new ones"
             );
         }
-        let metrics = totals.metrics();
-        metrics.count_some(Metric::Refused, now.refused - before.refused);
-        metrics.count_some(Metric::Evicted, evicted);
-        before = now;
+        evicted_before = now.evicted;
         totals.collect();
         if stopped.is_ok() {
             return;

@@ -206,9 +206,17 @@ impl Status {
         if *self.shared.source.stop.borrow() {
             return plain(503, "stopping\n");
         }
-        let pressure = self.shared.source.door.connections.pressure();
-        if pressure == Pressure::Full {
-            return plain(503, "all connections are in use\n");
+        let source = &self.shared.source;
+        let pressure = source.door.connections.pressure();
+        match pressure {
+            Pressure::Full => return plain(503, "all connections are in use\n"),
+            Pressure::Refused => {
+                return plain(
+                    503,
+                    "the system gives no more connections: too many open files\n",
+                );
+            }
+            Pressure::None | Pressure::Evicting => {}
         }
         let probe = match is_from_here(request) {
             true => Probe::Write,
@@ -243,7 +251,7 @@ impl Status {
             Ok(Ok(figures)) => reply(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
-                self.shared.source.totals.text(&figures),
+                source.totals.text(&figures, &source.door.figures()),
             ),
             Ok(Err(failure)) => {
                 tracing::error!("the metrics cannot be read: {failure}");
