@@ -266,6 +266,7 @@ impl Ready {
                     intervals: options.intervals,
                     data: options.data.display().to_string(),
                     door: door.clone(),
+                    queue: queue.clone(),
                     totals: totals.clone(),
                     stop: stop.clone(),
                 });

@@ -185,6 +185,28 @@ async fn without_file_descriptors_idle_connections_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_the_queue_is_full_it_is_not_ready() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
+    let file = Connection::open(remotes.data()).unwrap();
+    let wait = |messages: u32| {
+        let sql = "UPDATE queue_length SET live = ?1";
+        file.execute(sql, [messages]).unwrap();
+    };
+    for (messages, ready) in [(299_999, 200), (300_000, 503), (0, 200)] {
+        wait(messages);
+        let (status, text) = serve.get(&remotes, "/ready").await;
+        assert_eq!(status, ready, "{messages}: {text}");
+        if ready == 503 {
+            assert_eq!(text, "the queue is full\n");
+            let events = remotes.assign(&remotes.user("ada"));
+            assert_eq!(remotes.deliver(&serve, &events).await, Some(503));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_all_connections_are_used_it_is_not_ready() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
