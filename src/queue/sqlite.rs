@@ -155,6 +155,15 @@ impl SqliteQueue {
         self.database.read(Side::Queue, dead_letters).await
     }
 
+    /// Fails, as [`Queue::send`] would, when not one more change fits.
+    pub async fn has_room(&self) -> Result<(), Failure> {
+        let live = self.database.read(Side::Queue, live).await?;
+        match live < i64::from(self.max_waiting) {
+            true => Ok(()),
+            false => Err(full(self.max_waiting)),
+        }
+    }
+
     /// How full the queue is.
     pub async fn depth(&self) -> Result<Depth, Failure> {
         let now_ms = self.clock.now_ms();
@@ -197,10 +206,7 @@ pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<De
             .query_row([now_ms], |row| row.get(0));
         count.map(i64::unsigned_abs)
     };
-    let live = connection
-        .prepare_cached("SELECT live FROM queue_length")?
-        .query_row([], |row| row.get(0))
-        .map(i64::unsigned_abs)?;
+    let live = live(connection)?.unsigned_abs();
     let in_flight = count(
         "SELECT COUNT(*) FROM messages INDEXED BY messages_out \
          WHERE dead = 0 AND postponed = 0 AND receipt IS NOT NULL AND visible_at_ms > ?1",
@@ -231,6 +237,12 @@ pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<De
     })
 }
 
+/// The messages that are no dead letters.
+fn live(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT live FROM queue_length")?;
+    statement.query_row([], |row| row.get(0))
+}
+
 /// Whether there was room.
 enum Room {
     Enough,
@@ -247,9 +259,7 @@ impl Queue for SqliteQueue {
         let changes = changes.to_vec();
         let room = self
             .write(move |connection| {
-                let waiting: i64 = connection
-                    .prepare_cached("SELECT live FROM queue_length")?
-                    .query_row([], |row| row.get(0))?;
+                let waiting = live(connection)?;
                 let more = i64::try_from(changes.len()).unwrap_or(i64::MAX);
                 if waiting.saturating_add(more) > max_waiting {
                     return Ok(Room::None);

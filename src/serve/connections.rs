@@ -3,8 +3,10 @@
 //! A connection is *busy* while it carries a request that was let in, and *idle* otherwise: before its first request,
 //! between two, and while it sends without the secret. Busy ones are never closed for others. When there is no room, the
 //! address with the most idle connections loses the one that was idle longest. So a caller who opens many closes their own.
+//!
+//! A place is free once its socket is closed, so there are never more open sockets than places.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// A connection that has just come, or has just had its answer, is left alone for so long: its request may be on the way.
-const MIN_IDLE: Duration = Duration::from_millis(200);
+/// An address over its share has no such right, so a crowd that comes back at once cannot keep others waiting.
+const MIN_IDLE: Duration = Duration::from_millis(20);
 /// For so long after a connection was closed for another one, connections count as running out.
 const PRESSURE: Duration = Duration::from_secs(60);
 
@@ -31,9 +34,14 @@ struct Shared {
 struct Open {
     next: u64,
     places: HashMap<u64, Place>,
-    /// Closed for others, since the beginning.
+    networks: HashMap<IpAddr, Network>,
+    /// Told to leave, and not gone yet.
+    leaving: usize,
     evicted: u64,
     evicted_at: Option<Instant>,
+    unreadable: u64,
+    accept_failures: u64,
+    accepting: Accepting,
 }
 
 struct Place {
@@ -42,12 +50,38 @@ struct Place {
     leave: Arc<Notify>,
 }
 
-#[derive(Clone, Copy)]
+/// The places of one address.
+#[derive(Default)]
+struct Network {
+    places: usize,
+    idle: BTreeSet<(Instant, u64)>,
+    sender: Sender,
+}
+
+/// Whether one of an address's open connections has carried a request that was let in.
+#[derive(Default, PartialEq, Eq)]
+enum Sender {
+    #[default]
+    Stranger,
+    /// It has the secret, so it is Okta, or the proxy in front of this program.
+    LetIn,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It had no turn yet to show its request.
     New,
     Idle(Instant),
     Busy,
+    Leaving,
+}
+
+/// Whether the system accepted the last connection.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Accepting {
+    #[default]
+    Works,
+    Fails,
 }
 
 /// How close the connections are to running out.
@@ -59,6 +93,8 @@ pub enum Pressure {
     Evicting,
     /// All are busy: another one has to wait.
     Full,
+    /// The system gives no more connections, most likely for want of file descriptors.
+    Refused,
 }
 
 /// What an operator sees of a listener.
@@ -70,6 +106,10 @@ pub struct Figures {
     pub max: usize,
     /// Closed for new ones since the start.
     pub evicted: u64,
+    /// Connections since the start that sent no readable HTTP/1 request.
+    pub unreadable: u64,
+    /// How often the system did not give a connection, since the start.
+    pub accept_failures: u64,
 }
 
 /// A place that a connection holds until this is dropped. Clones are the same place.
@@ -110,24 +150,22 @@ impl Connections {
 
     fn try_enter(&self, from: IpAddr) -> Option<Held> {
         let mut open = self.0.open();
+        open.accepting = Accepting::Works;
         if open.places.len() >= self.0.max {
-            let now = Instant::now();
-            let longest = open.dispensable(now)?;
-            if let Some(place) = open.places.remove(&longest) {
-                place.leave.notify_one();
-            }
-            open.evicted += 1;
-            open.evicted_at = Some(now);
+            open.evict_one(self.0.max);
+            return None;
         }
         let id = open.next;
         open.next += 1;
         let leave = Arc::new(Notify::new());
+        let network = network(from);
         let place = Place {
-            network: network(from),
+            network,
             state: State::New,
             leave: Arc::clone(&leave),
         };
         open.places.insert(id, place);
+        open.networks.entry(network).or_default().places += 1;
         let shared = Arc::clone(&self.0);
         Some(Held(Arc::new(Token {
             id,
@@ -135,6 +173,18 @@ impl Connections {
             leave,
             shared,
         })))
+    }
+
+    /// The system did not give a connection: closes an idle one, and waits until one is gone, at most for `at_most`.
+    pub async fn make_room(&self, at_most: Duration) {
+        let changed = self.0.changed.notified();
+        self.0.open().accept_failed(self.0.max);
+        let _ = timeout(at_most, changed).await;
+    }
+
+    /// A connection sent something that is no HTTP/1 request.
+    pub fn count_unreadable(&self) {
+        self.0.open().unreadable += 1;
     }
 
     /// Waits until no connection is open.
@@ -151,10 +201,13 @@ impl Connections {
     /// How close they are to running out.
     pub fn pressure(&self) -> Pressure {
         let open = self.0.open();
+        if open.accepting == Accepting::Fails {
+            return Pressure::Refused;
+        }
         let mut states = open.places.values().map(|place| place.state);
         let is_full = open.places.len() >= self.0.max;
         match open.evicted_at {
-            _ if is_full && states.all(|state| matches!(state, State::Busy)) => Pressure::Full,
+            _ if is_full && states.all(|state| state == State::Busy) => Pressure::Full,
             Some(at) if at.elapsed() < PRESSURE => Pressure::Evicting,
             _ => Pressure::None,
         }
@@ -167,6 +220,8 @@ impl Connections {
             open: open.places.len(),
             max: self.0.max,
             evicted: open.evicted,
+            unreadable: open.unreadable,
+            accept_failures: open.accept_failures,
         }
     }
 }
@@ -178,24 +233,79 @@ impl Shared {
 }
 
 impl Open {
+    fn accept_failed(&mut self, max: usize) {
+        self.accept_failures += 1;
+        self.accepting = Accepting::Fails;
+        self.evict_one(max);
+    }
+
+    /// Tells one connection to leave, if one may go and none is leaving already.
+    fn evict_one(&mut self, max: usize) {
+        if self.leaving > 0 {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(id) = self.dispensable(max, now) {
+            if let Some(place) = self.places.get(&id) {
+                place.leave.notify_one();
+            }
+            self.change(id, |_| State::Leaving);
+            self.evicted += 1;
+            self.evicted_at = Some(now);
+        }
+    }
+
     /// The connection that may go: of the address that has the most idle ones, the one idle longest.
-    fn dispensable(&self, now: Instant) -> Option<u64> {
-        let mut of_address: HashMap<IpAddr, (usize, Instant, u64)> = HashMap::new();
-        for (id, place) in &self.places {
-            let idle = match place.state {
-                State::Idle(since) if now - since >= MIN_IDLE => since,
-                _ => continue,
-            };
-            let (count, longest, which) = of_address.entry(place.network).or_insert((0, idle, *id));
-            *count += 1;
-            if idle < *longest {
-                (*longest, *which) = (idle, *id);
+    fn dispensable(&self, max: usize, now: Instant) -> Option<u64> {
+        let share = max / self.networks.len().max(1);
+        let may_go = self.networks.values().filter_map(|network| {
+            let (since, id) = *network.idle.first()?;
+            let is_over = network.sender == Sender::Stranger && network.places > share;
+            let may_go = is_over || now - since >= MIN_IDLE;
+            may_go.then_some((network.idle.len(), std::cmp::Reverse(since), id))
+        });
+        may_go.max().map(|(_, _, id)| id)
+    }
+
+    fn change(&mut self, id: u64, change: impl FnOnce(State) -> State) {
+        let Some(place) = self.places.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut place.state, State::Leaving);
+        let after = match before {
+            // Nothing keeps a connection that was told to leave.
+            State::Leaving => State::Leaving,
+            before => change(before),
+        };
+        place.state = after;
+        let network = self.networks.entry(place.network).or_default();
+        if let State::Idle(since) = before {
+            network.idle.remove(&(since, id));
+        }
+        match after {
+            State::Idle(since) => drop(network.idle.insert((since, id))),
+            State::Busy => network.sender = Sender::LetIn,
+            State::Leaving if before != State::Leaving => self.leaving += 1,
+            State::New | State::Leaving => {}
+        }
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(place) = self.places.remove(&id) else {
+            return;
+        };
+        if place.state == State::Leaving {
+            self.leaving -= 1;
+        }
+        if let Some(network) = self.networks.get_mut(&place.network) {
+            if let State::Idle(since) = place.state {
+                network.idle.remove(&(since, id));
+            }
+            network.places -= 1;
+            if network.places == 0 {
+                self.networks.remove(&place.network);
             }
         }
-        let most = of_address
-            .into_values()
-            .max_by_key(|(count, longest, _)| (*count, std::cmp::Reverse(*longest)));
-        most.map(|(_, _, id)| id)
     }
 }
 
@@ -225,9 +335,8 @@ impl Held {
     }
 
     fn change(&self, change: impl FnOnce(State) -> State) {
-        if let Some(place) = self.0.shared.open().places.get_mut(&self.0.id) {
-            place.state = change(place.state);
-        }
+        self.0.shared.open().change(self.0.id, change);
+        self.0.shared.changed.notify_waiters();
     }
 }
 
@@ -239,7 +348,7 @@ impl Drop for Busy {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        self.shared.open().places.remove(&self.id);
+        self.shared.open().remove(self.id);
         self.shared.changed.notify_waiters();
     }
 }
@@ -257,7 +366,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -265,24 +374,33 @@ mod tests {
         [10, 0, 0, last].into()
     }
 
-    async fn is_told(held: &Held) -> bool {
-        timeout(Duration::ZERO, held.told_to_leave()).await.is_ok()
+    /// A connection that had its turn, and leaves when it is told to.
+    async fn idle(connections: &Connections, from: u8) -> JoinHandle<()> {
+        let held = connections.enter(address(from)).await;
+        held.had_a_turn();
+        tokio::spawn(async move { held.told_to_leave().await })
+    }
+
+    fn gone(connections: &[JoinHandle<()>]) -> Vec<usize> {
+        let ended = connections.iter().enumerate();
+        let ended = ended.filter(|(_, connection)| connection.is_finished());
+        ended.map(|(position, _)| position).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_address_with_the_most_idle_ones_loses_its_oldest() {
         let connections = Connections::new(4);
-        let mut held = Vec::new();
-        for from in [1, 2, 2, 2] {
-            held.push(connections.enter(address(from)).await);
-            held.last().unwrap().had_a_turn();
+        let mut idle_ones = vec![idle(&connections, 1).await];
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let held = connections.enter(address(2)).await;
+        let busy = held.busy();
+        for _ in 0..2 {
             tokio::time::advance(Duration::from_secs(1)).await;
+            idle_ones.push(idle(&connections, 2).await);
         }
         assert_eq!(connections.pressure(), Pressure::None);
-        let busy = held[1].busy();
         let _fifth = connections.enter(address(3)).await;
-        let told = [0, 1, 2, 3].map(|n| is_told(&held[n]).now_or_never());
-        assert_eq!(told, [false, false, true, false].map(Some));
+        assert_eq!(gone(&idle_ones), [1]);
         assert_eq!(connections.pressure(), Pressure::Evicting);
         drop(busy);
         tokio::time::advance(PRESSURE).await;
@@ -293,28 +411,118 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn busy_and_new_ones_are_waited_for() {
         let connections = Connections::new(2);
-        let (one, two) = (
-            connections.enter(address(1)).await,
-            connections.enter(address(1)).await,
-        );
+        let one = connections.enter(address(1)).await;
+        let two = connections.enter(address(2)).await;
         let busy = one.busy();
+        let evicted = || connections.figures().evicted;
         // Not served yet, then for a moment only.
-        assert!(connections.try_enter(address(2)).is_none());
+        assert!(connections.try_enter(address(3)).is_none());
         two.had_a_turn();
-        assert!(connections.try_enter(address(2)).is_none());
+        assert!(connections.try_enter(address(3)).is_none());
         let also_busy = two.busy();
         assert_eq!(connections.pressure(), Pressure::Full);
         drop(also_busy);
         assert_eq!(connections.pressure(), Pressure::None);
+        assert_eq!(evicted(), 0);
         let began = Instant::now();
-        let _third = connections.enter(address(2)).await;
+        let two = tokio::spawn(async move { two.told_to_leave().await });
+        let third = connections.enter(address(3)).await;
         assert!(began.elapsed() <= MIN_IDLE * 2);
-        assert!(is_told(&two).await);
+        two.await.unwrap();
         assert_eq!(connections.pressure(), Pressure::Evicting);
         // What left by itself makes room as well.
-        drop((busy, one, two));
+        drop((busy, one));
         assert_eq!(connections.figures().open, 1);
         assert!(connections.try_enter(address(2)).is_some());
+        assert_eq!(evicted(), 1);
+        drop(third);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_free_once_its_connection_is_gone() {
+        let connections = Connections::new(1);
+        let slow = connections.enter(address(1)).await;
+        slow.had_a_turn();
+        tokio::time::advance(MIN_IDLE).await;
+        for _ in 0..3 {
+            assert!(connections.try_enter(address(2)).is_none());
+        }
+        let figures = connections.figures();
+        assert_eq!((figures.open, figures.evicted), (1, 1));
+        // Its request came at the last moment. It was told to leave all the same.
+        drop(slow.busy());
+        assert!(connections.try_enter(address(2)).is_none());
+        assert_eq!(connections.figures().evicted, 1);
+        drop(slow);
+        assert!(connections.try_enter(address(2)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_address_over_its_share_gets_no_time() {
+        let connections = Connections::new(4);
+        let mut crowd = Vec::new();
+        for _ in 0..3 {
+            crowd.push(idle(&connections, 1).await);
+        }
+        let _other = idle(&connections, 2).await;
+        let began = Instant::now();
+        let okta = connections.enter(address(3)).await;
+        assert_eq!((began.elapsed(), gone(&crowd).len()), (Duration::ZERO, 1));
+        // With one place each, nobody is over it.
+        let connections = Connections::new(4);
+        for from in 0..4 {
+            idle(&connections, from).await;
+        }
+        let _fifth = connections.enter(address(9)).await;
+        assert!(began.elapsed() >= MIN_IDLE, "{:?}", began.elapsed());
+        drop(okta);
+    }
+
+    /// What is not accepted in time is lost. So a crowd from as many addresses as there are places must not wait long.
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_comes_back_is_let_in_as_fast_as_it_comes() {
+        let connections = Connections::new(100);
+        let began = Instant::now();
+        for n in 0..2_000 {
+            idle(&connections, (n % 200) as u8).await;
+        }
+        let a_second = 2_000.0 / began.elapsed().as_secs_f64();
+        assert!(a_second > 4_000.0, "{a_second}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_with_the_secret_has_no_share() {
+        let connections = Connections::new(4);
+        let proxy = connections.enter(address(1)).await;
+        drop(proxy.busy());
+        let proxy = tokio::spawn(async move { proxy.told_to_leave().await });
+        for from in [1, 1, 2] {
+            idle(&connections, from).await;
+        }
+        let began = Instant::now();
+        let _fifth = connections.enter(address(1)).await;
+        assert!(began.elapsed() >= MIN_IDLE, "{:?}", began.elapsed());
+        assert!(proxy.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_file_descriptors_idle_ones_make_room_below_the_limit_too() {
+        let connections = Connections::new(9);
+        let crowd = [
+            idle(&connections, 1).await,
+            idle(&connections, 1).await,
+            idle(&connections, 2).await,
+        ];
+        tokio::time::advance(MIN_IDLE).await;
+        let began = Instant::now();
+        connections.make_room(Duration::from_secs(1)).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(gone(&crowd), [0]);
+        assert_eq!(connections.pressure(), Pressure::Refused);
+        let figures = connections.figures();
+        assert_eq!((figures.evicted, figures.accept_failures), (1, 1));
+        let _next = connections.enter(address(3)).await;
+        assert_eq!(connections.pressure(), Pressure::Evicting);
     }
 
     #[test]

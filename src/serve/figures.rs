@@ -15,6 +15,7 @@ use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::Late;
 
+use super::DoorFigures;
 use super::numbers::Figures;
 
 /// In front of every name.
@@ -81,11 +82,6 @@ impl Totals {
         }
     }
 
-    /// Where things are counted.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
     /// Adds what was gathered since the last time, so that it does not pile up.
     pub fn collect(&self) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,8 +108,8 @@ impl Totals {
         *counted.answers.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Everything as text, with `now` from the file.
-    pub fn text(&self, now: &Figures) -> String {
+    /// Everything as text, with `now` from the file and `door` from the hook's address.
+    pub fn text(&self, now: &Figures, door: &DoorFigures) -> String {
         self.collect();
         let mut page = Page::default();
         page.family("build_info", "gauge", "The version that runs.");
@@ -123,6 +119,7 @@ impl Totals {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.write(&mut page);
         drop(counted);
+        write_door(door, &mut page);
         write_figures(now, &mut page);
         page.0
     }
@@ -192,6 +189,54 @@ impl Counted {
                 count,
             );
         }
+    }
+}
+
+/// Read when somebody asks, so there from the start and never late.
+fn write_door(door: &DoorFigures, page: &mut Page) {
+    let connections = &door.connections;
+    let open = u64::try_from(connections.open).unwrap_or(u64::MAX);
+    let places = u64::try_from(connections.max).unwrap_or(u64::MAX);
+    for (name, kind, value, help) in [
+        (
+            "connections",
+            "gauge",
+            open,
+            "Open connections to the hook's address.",
+        ),
+        (
+            "connection_places",
+            "gauge",
+            places,
+            "How many connections the hook's address may have at once.",
+        ),
+        (
+            "evicted_total",
+            "counter",
+            connections.evicted,
+            "Idle connections that were closed for new ones.",
+        ),
+        (
+            "accept_failures_total",
+            "counter",
+            connections.accept_failures,
+            "How often the system did not give a connection: too many open files.",
+        ),
+        (
+            "unreadable_requests_total",
+            "counter",
+            connections.unreadable,
+            "Connections that ended with something that is no HTTP/1 request; answered with 400, 414 or 431.",
+        ),
+        (
+            "refused_total",
+            "counter",
+            door.refused,
+            "Requests without the secret.",
+        ),
+    ] {
+        page.family(name, kind, help);
+        page.line(name, &[], value);
     }
 }
 
@@ -351,7 +396,7 @@ mod tests {
         metrics.count(Metric::Received, 2);
         assert!(
             totals
-                .text(&Figures::default())
+                .text(&Figures::default(), &DoorFigures::default())
                 .contains("okta_anypoint_received_total 2\n")
         );
         metrics.count(Metric::Received, 3);
@@ -359,7 +404,7 @@ mod tests {
         metrics.measure(Metric::AgeMs, 4_200);
         metrics.measure(Metric::AgeMs, 90_000_000);
         totals.answered(StatusCode::NO_CONTENT);
-        let text = totals.text(&Figures::default());
+        let text = totals.text(&Figures::default(), &DoorFigures::default());
         for line in [
             "okta_anypoint_received_total 5",
             "okta_anypoint_failed_total{class=\"permanent\"} 0",

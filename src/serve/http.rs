@@ -18,7 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 use tower::util::{MapRequest, MapResponse};
 
@@ -36,6 +36,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// and the client would not see the refusal.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The answer to a client that begins with HTTP/2.
+const NO_HTTP_2: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// The time that one client may take.
 #[derive(Debug, Clone, Copy)]
@@ -81,19 +85,23 @@ pub async fn serve<S, B>(
         match next {
             Ok((stream, held)) => {
                 let (service, stop) = (service.clone(), stopping.clone());
+                let counted = connections.clone();
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = connection(stream, &held, limits, stop, service) => {}
+                        ended = connection(stream, &held, limits, stop, service) => {
+                            if let Ended::Unreadable = ended {
+                                counted.count_unreadable();
+                            }
+                        }
                         () = held.told_to_leave() => {}
                     }
                 });
             }
             Err(error) => {
                 if let Some(times) = not_accepted.one_more() {
-                    let kind = error.kind();
-                    tracing::warn!(times, "connections could not be accepted: {kind}");
+                    tracing::warn!(times, "connections could not be accepted: {error}");
                 }
-                sleep(ACCEPT_PAUSE).await;
+                connections.make_room(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -109,7 +117,8 @@ async fn connection<S, B>(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     service: S,
-) where
+) -> Ended
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Unpin,
     S::Future: Unpin,
     B: Body + 'static,
@@ -124,6 +133,8 @@ async fn connection<S, B>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(HEAD_BYTES)
+        // A client may say that it sends no more and wait for its answer. Without this, hyper drops the request.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let over = Instant::now() + limits.life;
     let mut is_first_turn = true;
@@ -145,23 +156,39 @@ async fn connection<S, B>(
             let finished = poll_fn(|cx| connection.poll_without_shutdown(cx));
             match timeout(LAST_WORDS, finished).await {
                 Ok(ended) => ended,
-                Err(_) => return,
+                Err(_) => return Ended::Readable,
             }
         }
     };
-    let unreadable = match ended {
-        Ok(()) => false,
+    let mut stream = connection.into_parts().io.into_inner();
+    let ended = match ended {
+        Ok(()) => Ended::Readable,
         Err(error) => {
             // Clients go away; that is their right.
             tracing::debug!("a connection ended early: {error}");
-            error.is_parse()
+            if error.is_parse_version_h2() {
+                // The only request that hyper leaves without an answer. A client that is gone misses nothing.
+                let _ = stream.write_all(NO_HTTP_2).await;
+            }
+            match error.is_parse() {
+                true => Ended::Unreadable,
+                false => Ended::Readable,
+            }
         }
     };
-    let mut stream = connection.into_parts().io.into_inner();
     let said_goodbye = stream.shutdown().await.is_ok();
-    if said_goodbye && (unreadable || refused.load(Ordering::Relaxed)) {
+    if said_goodbye && (ended == Ended::Unreadable || refused.load(Ordering::Relaxed)) {
         linger(stream).await;
     }
+    ended
+}
+
+/// What a connection carried.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    Readable,
+    /// Something that is no HTTP/1 request. It was answered with 400, 414 or 431.
+    Unreadable,
 }
 
 /// Tells the service which connection a request came on.

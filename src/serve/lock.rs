@@ -1,8 +1,17 @@
 //! One process at a time serves a database file.
 //!
-//! The lock is one of the operating system on a side file; it goes away with the process, however the
-//! process ends. It is not on the database itself: SQLite's own locks live there, and the commands
-//! that work on the file while it is served must not be shut out.
+//! There are two locks of the operating system. Both go away with the process, however the process ends.
+//!
+//! - The lock on a side file names the process, and commands ask it whether the file is served. But the side file can be
+//!   removed, and a hard link to the database has another one.
+//! - The lock on the database itself (`flock`) has neither gap. SQLite locks the same file with `fcntl`, and nothing may
+//!   disturb that. So it is taken only where the two kinds are independent, which is tried out on the side file. They are
+//!   not on NFS, SMB and macOS: there the side file is all there is.
+//!
+//! Closing any descriptor of the database drops SQLite's locks in this process. So the lock is kept until
+//! the last connection is closed ([`Database::open_locked`]), and [`is_served`] never opens the database.
+//!
+//! [`Database::open_locked`]: crate::sqlite::Database::open_locked
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -15,11 +24,13 @@ use crate::sqlite::owned_like;
 /// The lock; it is held until this is dropped.
 #[derive(Debug)]
 pub struct OnlyOne {
-    file: File,
+    side: File,
+    /// Locked, where that does not disturb SQLite.
+    _database: Option<File>,
 }
 
 impl OnlyOne {
-    /// Takes the lock of the database file `data`, which must exist.
+    /// Takes the lock of the database file `data`, which must exist and which this process does not have open.
     ///
     /// # Errors
     /// When another process holds it, or the side file cannot be made.
@@ -38,28 +49,73 @@ impl OnlyOne {
         options.read(true).write(true).create(true).truncate(false);
         private(&mut options);
         let is_new = !path.exists();
-        let mut file = options.open(&path).map_err(unusable)?;
+        let mut side = options.open(&path).map_err(unusable)?;
         if is_new {
             owned_like(&path, &data);
         }
         let mut tries = 0;
         loop {
-            match file.try_lock() {
+            match side.try_lock() {
                 Ok(()) => break,
                 // Somebody may be asking just now whether it is held.
                 Err(TryLockError::WouldBlock) if tries < 5 => std::thread::sleep(RETRY),
-                Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut file)),
+                Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut side)),
                 Err(TryLockError::Error(error)) => return Err(unusable(error)),
             }
             tries += 1;
         }
+        let database = match leaves_fcntl_alone(&path) {
+            true => lock_database(&data)?,
+            false => None,
+        };
         // An earlier version made it for everybody to read.
-        private_from_now_on(&file).map_err(unusable)?;
-        file.set_len(0).map_err(unusable)?;
-        file.rewind().map_err(unusable)?;
-        write!(file, "{}", std::process::id()).map_err(unusable)?;
-        Ok(Self { file })
+        private_from_now_on(&side).map_err(unusable)?;
+        side.set_len(0).map_err(unusable)?;
+        side.rewind().map_err(unusable)?;
+        write!(side, "{}", std::process::id()).map_err(unusable)?;
+        Ok(Self {
+            side,
+            _database: database,
+        })
     }
+}
+
+/// Locks the database file itself. `None`: it cannot be opened or locked, and opening the database says why.
+fn lock_database(data: &Path) -> Result<Option<File>, Failure> {
+    // Opening a pipe would wait for somebody to write.
+    if !data.is_file() {
+        return Ok(None);
+    }
+    let Ok(file) = File::open(data) else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(Failure::permanent(
+            Side::Table,
+            format!(
+                "another process serves {} already, under another name or after its lock file was removed",
+                data.display()
+            ),
+            "stop that process first (`fuser` with the file's name shows it), or name another file with --data",
+        )),
+    }
+}
+
+/// Whether a file of this folder can be locked with `fcntl`, as SQLite does, while it is locked with `flock`. The caller
+/// has locked the side file `path` that way.
+#[cfg(unix)]
+fn leaves_fcntl_alone(path: &Path) -> bool {
+    use rustix::fs::{FlockOperation, fcntl_lock};
+    let other = OpenOptions::new().read(true).write(true).open(path);
+    other.is_ok_and(|other| fcntl_lock(&other, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
+/// The locks of other systems keep others from reading.
+#[cfg(not(unix))]
+fn leaves_fcntl_alone(_: &Path) -> bool {
+    false
 }
 
 /// Between two tries to take the lock.
@@ -84,7 +140,7 @@ impl Drop for OnlyOne {
     /// A process that is gone is not named. If this fails, or the process is killed, nobody holds the lock, and the next
     /// one writes its own number.
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
+        let _ = self.side.set_len(0);
     }
 }
 
@@ -150,6 +206,56 @@ mod tests {
         drop(held);
         assert!(!is_served(&data));
         OnlyOne::take(&data).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn one_at_a_time_also_without_the_side_file_and_through_a_hard_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data.db");
+        File::create(&data).unwrap();
+        let held = OnlyOne::take(&data).unwrap();
+        std::fs::remove_file(folder.path().join("data.db.lock")).unwrap();
+        let refused = OnlyOne::take(&data).unwrap_err().to_string();
+        assert!(refused.contains("lock file was removed"), "{refused}");
+        let link = folder.path().join("link.db");
+        std::fs::hard_link(&data, &link).unwrap();
+        let refused = OnlyOne::take(&link).unwrap_err().to_string();
+        assert!(refused.contains("under another name"), "{refused}");
+        drop(held);
+        OnlyOne::take(&link).unwrap();
+    }
+
+    /// As on NFS, where `flock` is a lock of `fcntl` on the whole file.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_database_is_not_locked_where_that_would_disturb_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data.db");
+        File::create(&data).unwrap();
+        let side = folder.path().join("data.db.lock");
+        File::create(&side).unwrap();
+        assert!(leaves_fcntl_alone(&side));
+        // Another process, because such locks belong to a whole process.
+        let lock = "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.read()";
+        let mut other = std::process::Command::new("python3")
+            .args(["-c", lock])
+            .arg(&side)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        other
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 6])
+            .unwrap();
+        let held = OnlyOne::take(&data).unwrap();
+        assert!(held._database.is_none());
+        assert!(is_served(&data));
+        drop(other.stdin.take());
+        other.wait().unwrap();
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod figures;
 mod http;
 mod lock;
 mod numbers;
+mod open_files;
 mod recovery;
 mod schedules;
 mod status;
@@ -49,7 +50,7 @@ use crate::schedule::{Scheduler, Task};
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 use crate::sqlite::{Database, make_if_missing};
 use crate::store::{SqliteStore, overwrite, read};
-use crate::telemetry::{Metric, Metrics};
+use crate::telemetry::Metrics;
 use crate::wiring::{self, Table};
 use crate::worker::{Pace, Worker};
 
@@ -79,8 +80,7 @@ const MAX_DELIVERIES: usize = 32;
 /// Connections that the kernel keeps until they are accepted; the system may allow fewer. Without a place there, a client
 /// tries again a second later.
 const BACKLOG: u32 = 4096;
-/// Connections at once, of Okta and of everybody else.
-const HOOK_CONNECTIONS: usize = 512;
+/// Connections at once. How many the hook's address may have is in `open_files`.
 const STATUS_CONNECTIONS: usize = 32;
 const HOOK_LIMITS: Limits = Limits {
     head: Duration::from_secs(5),
@@ -157,7 +157,6 @@ pub fn queue(database: &Database, clock: &Arc<dyn Clock>) -> SqliteQueue {
 
 /// Everything is open and listens; nothing works yet.
 pub struct Ready {
-    lock: OnlyOne,
     listener: TcpListener,
     status: Option<(TcpListener, Status)>,
     hook: Gated<Attending<ConcurrencyLimit<Deliveries>>>,
@@ -177,13 +176,14 @@ impl Ready {
     /// # Errors
     /// What is in the way, in words.
     pub async fn new(options: &Options, settings: &Settings) -> Result<Self, Failure> {
+        let places = open_files::places()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("serve"));
         let totals = Arc::new(Totals::new(metrics.clone(), clock.now_ms()));
         // The file must be there to have one lock under all its names.
         make_if_missing(&options.data)?;
         let lock = OnlyOne::take(&options.data)?;
-        let database = Database::open(&options.data)?;
+        let database = Database::open_locked(&options.data, lock)?;
 
         let kept = settings.engine.kept;
         let ledger = SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
@@ -244,7 +244,7 @@ impl Ready {
 
         let (stopper, stop) = watch::channel(false);
         let door = Door {
-            connections: Connections::new(HOOK_CONNECTIONS),
+            connections: Connections::new(places),
             gate,
         };
         let status = match options.status {
@@ -266,6 +266,7 @@ impl Ready {
                     intervals: options.intervals,
                     data: options.data.display().to_string(),
                     door: door.clone(),
+                    queue: queue.clone(),
                     totals: totals.clone(),
                     stop: stop.clone(),
                 });
@@ -273,7 +274,6 @@ impl Ready {
             }
         };
         Ok(Self {
-            lock,
             listener: listen(options.listen, "--listen")?,
             status,
             hook,
@@ -323,7 +323,6 @@ impl Ready {
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), Failure> {
         recovery::free(&self.database, MARK, self.clock.now_ms()).await?;
         let Self {
-            lock,
             listener,
             status,
             hook,
@@ -379,9 +378,7 @@ impl Ready {
         stopper.send_replace(true);
         parts.join_all().await;
         // Nothing runs any more: what was cut off is free for the next start.
-        let given_back = recovery::free(&database, MARK, clock.now_ms()).await;
-        drop(lock);
-        given_back
+        recovery::free(&database, MARK, clock.now_ms()).await
     }
 }
 
@@ -422,24 +419,23 @@ async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
     }
 }
 
-/// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`.
+/// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`. Logs what happened at
+/// the hook's address.
 async fn drain(totals: Arc<Totals>, door: Door, mut stop: watch::Receiver<bool>) {
-    let mut before = DoorFigures::default();
+    let mut evicted_before = 0;
     loop {
         let stopped = tokio::time::timeout(METRICS_EVERY, stopped(&mut stop)).await;
-        let now = door.figures();
         door.gate.refusals().say_rest();
-        let evicted = now.connections.evicted - before.connections.evicted;
+        let now = door.figures().connections;
+        let evicted = now.evicted - evicted_before;
         if evicted > 0 {
             tracing::warn!(
                 connections = evicted,
-                "idle connections were closed for new ones: more than {HOOK_CONNECTIONS} at once"
+                places = now.max,
+                "idle connections were closed for new ones"
             );
         }
-        let metrics = totals.metrics();
-        metrics.count_some(Metric::Refused, now.refused - before.refused);
-        metrics.count_some(Metric::Evicted, evicted);
-        before = now;
+        evicted_before = now.evicted;
         totals.collect();
         if stopped.is_ok() {
             return;

@@ -3,7 +3,7 @@
 //! SQLite's locks on a file belong to the whole process: closing any other descriptor of the file, even one that
 //! only read it, drops them all (SQLite, "How To Corrupt An SQLite Database File", 2.2). Another program that closes
 //! the file then takes itself for the last one, and deletes the write-ahead log under us. So a missing
-//! file is made before the first connection, and after that only SQLite opens it.
+//! file is made, and `serve`'s lock on it taken, before the first connection, and after that only SQLite opens it.
 #![allow(
     clippy::disallowed_methods,
     reason = "this is the place that opens databases"

@@ -8,6 +8,7 @@ mod copy;
 mod file;
 mod held;
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,16 +42,27 @@ const MIGRATIONS: &[&str] = &[
 /// An open database. Clones share one connection.
 #[derive(Debug, Clone)]
 pub struct Database {
-    connection: Arc<Mutex<Connection>>,
+    connection: Arc<Mutex<Opened>>,
     place: Arc<Place>,
+}
+
+/// A connection. It is closed before its place is given up, because fields are dropped in order.
+#[derive(Debug)]
+struct Opened {
+    connection: Connection,
+    _place: Arc<Place>,
 }
 
 /// Where a database is, and what has to stay as it is there.
 #[derive(Debug)]
 enum Place {
     Memory,
-    /// Open to write.
-    Held(PathBuf, Held),
+    /// Open to write, with the lock that the opener holds meanwhile.
+    Held(
+        PathBuf,
+        Held,
+        #[expect(dead_code, reason = "it is held, not read")] Box<dyn Any + Send + Sync>,
+    ),
     /// Open to read, by SQLite's own locks.
     Shared,
     /// Open to read while nobody else has it open, without locks.
@@ -63,6 +75,12 @@ impl Database {
     /// The file holds names: only its owner can read a new one. A file of another program is refused and left as it
     /// was. [`Database::another`] gives a second connection to the same file.
     pub fn open(path: &Path) -> Result<Self, Failure> {
+        Self::open_locked(path, ())
+    }
+
+    /// The same, and keeps `lock` until the last connection to the file is closed. A lock on the file itself must live so
+    /// long: closing its descriptor drops SQLite's locks.
+    pub fn open_locked(path: &Path, lock: impl Any + Send + Sync) -> Result<Self, Failure> {
         make_if_missing(path)?;
         let before = std::fs::metadata(path).map(|found| Identity::of(&found));
         let before = before.map_err(|_| Unfit::Unreadable.of(path))?;
@@ -80,13 +98,14 @@ impl Database {
             .and_then(|()| migrate(&mut connection))
             .map_err(refused(path))?;
         let held = Held::new(path, &before)?;
-        Ok(Self::of(connection, Place::Held(path.to_owned(), held)))
+        let place = Place::Held(path.to_owned(), held, Box::new(lock));
+        Ok(Self::of(connection, Arc::new(place)))
     }
 
     /// Another connection to the same file, for those who are not to wait for this one.
     pub fn another(&self) -> Result<Self, Failure> {
         let path = match &*self.place {
-            Place::Held(path, held) => {
+            Place::Held(path, held, _) => {
                 held.check()?;
                 path
             }
@@ -95,10 +114,7 @@ impl Database {
         };
         let mut connection = file::connect(path, Rights::Write).map_err(refused(path))?;
         set_up(&mut connection).map_err(refused(path))?;
-        Ok(Self {
-            connection: Arc::new(Mutex::new(connection)),
-            place: self.place.clone(),
-        })
+        Ok(Self::of(connection, self.place.clone()))
     }
 
     /// Opens an existing file to read it: nothing is made, brought to another version, or marked. A file of an
@@ -108,7 +124,7 @@ impl Database {
             return Self::snapshot(path);
         }
         let (connection, place) = open_reading(path)?;
-        Ok(Self::of(connection, place))
+        Ok(Self::of(connection, Arc::new(place)))
     }
 
     /// A copy of an existing file, in memory and of the present version. Writes to it do not reach the file.
@@ -120,7 +136,7 @@ impl Database {
         copy::copy_pages(&source, &mut memory, BUSY_TIMEOUT)
             .and_then(|()| migrate(&mut memory))
             .map_err(refused(path))?;
-        Ok(Self::of(memory, Place::Memory))
+        Ok(Self::of(memory, Arc::new(Place::Memory)))
     }
 
     /// A database that is gone when the last clone is dropped.
@@ -132,20 +148,24 @@ impl Database {
             Ok(connection)
         });
         let connection = made.map_err(|error| explain(Side::Table, &error))?;
-        Ok(Self::of(connection, Place::Memory))
+        Ok(Self::of(connection, Arc::new(Place::Memory)))
     }
 
-    fn of(connection: Connection, place: Place) -> Self {
+    fn of(connection: Connection, place: Arc<Place>) -> Self {
+        let opened = Opened {
+            connection,
+            _place: Arc::clone(&place),
+        };
         Self {
-            connection: Arc::new(Mutex::new(connection)),
-            place: Arc::new(place),
+            connection: Arc::new(Mutex::new(opened)),
+            place,
         }
     }
 
     /// What became of the file, if it was taken away from this process. Every later read and write fails.
     pub fn loss(&self) -> Option<Loss> {
         match &*self.place {
-            Place::Held(_, held) => held.loss(),
+            Place::Held(_, held, _) => held.loss(),
             Place::Memory | Place::Shared | Place::Still(..) => None,
         }
     }
@@ -197,10 +217,10 @@ impl Database {
     {
         let place = Arc::clone(&self.place);
         // Waiting for the connection takes no thread.
-        let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        let mut opened = Arc::clone(&self.connection).lock_owned().await;
         let outcome = tokio::task::spawn_blocking(move || {
             place.check()?;
-            let result = work(&mut connection).map_err(|error| explain(side, &error))?;
+            let result = work(&mut opened.connection).map_err(|error| explain(side, &error))?;
             // A commit into a deleted file is not durable.
             place.check()?;
             Ok(result)
@@ -218,7 +238,7 @@ impl Place {
     fn check(&self) -> Result<(), Failure> {
         match self {
             Self::Memory | Self::Shared => Ok(()),
-            Self::Held(_, held) => held.check(),
+            Self::Held(_, held, _) => held.check(),
             Self::Still(path, still) if Still::of(path).as_ref() == Some(still) => Ok(()),
             Self::Still(..) => Err(Failure::retryable(
                 Side::Table,
@@ -356,6 +376,34 @@ mod tests {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
         assert_eq!(version, newer);
+    }
+
+    /// SQLite removes its log when the last connection is closed, if it still has its locks then.
+    #[tokio::test]
+    async fn a_lock_is_kept_until_the_last_connection_is_closed() {
+        struct Lock(PathBuf, std::sync::mpsc::Sender<bool>);
+        impl Drop for Lock {
+            fn drop(&mut self) {
+                self.1.send(self.0.exists()).unwrap();
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let [log, _, _] = file::companions(&path);
+        let (sender, dropped) = std::sync::mpsc::channel();
+        let one = Database::open_locked(&path, Lock(log.clone(), sender)).unwrap();
+        let two = one.another().unwrap();
+        let clone = one.clone();
+        drop(one);
+        let read = two.read(Side::Table, |_| Ok(())).await;
+        read.unwrap();
+        drop(clone);
+        assert!(log.exists() && dropped.try_recv().is_err());
+        // As when the last statement runs on after everybody dropped the database.
+        let Database { connection, place } = two;
+        drop(place);
+        drop(connection);
+        assert_eq!(dropped.try_recv(), Ok(false));
     }
 
     /// Root reads everything, so one of SQLite's own files is a link to itself here.

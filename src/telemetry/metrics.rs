@@ -40,10 +40,6 @@ pub enum Metric {
     Superseded,
     /// From an event's publication until it was applied, in milliseconds.
     AgeMs,
-    /// Requests without the right secret (`serve`).
-    Refused,
-    /// Idle connections that were closed for new ones (`serve`).
-    Evicted,
     /// Days until our credential ends (`Side`); a reconcile writes it where the side tells.
     CredentialEndsInDays(Side),
     /// Scheduled runs that ended well (`Task`).
@@ -67,8 +63,6 @@ impl Metric {
             Self::RemovalLate(_) => "RemovalLate",
             Self::Superseded => "Superseded",
             Self::AgeMs => "AgeMs",
-            Self::Refused => "Refused",
-            Self::Evicted => "Evicted",
             Self::CredentialEndsInDays(_) => "CredentialEndsInDays",
             Self::RunCompleted(_) => "RunCompleted",
             Self::RunStopped(_) => "RunStopped",
@@ -94,9 +88,7 @@ impl Metric {
             | Self::Superseded
             | Self::Waiting
             | Self::Held
-            | Self::AgeMs
-            | Self::Refused
-            | Self::Evicted => Vec::new(),
+            | Self::AgeMs => Vec::new(),
         }
     }
 
@@ -118,8 +110,6 @@ impl Metric {
             Self::RemovalLate(_) => {
                 "Announced removals that are not done although their event is old."
             }
-            Self::Refused => "Requests without the secret.",
-            Self::Evicted => "Idle connections that were closed for new ones.",
             Self::Superseded => "Results that came too late, because another owner had taken over.",
             Self::AgeMs => "From an event's publication until it was applied.",
             Self::CredentialEndsInDays(_) => {
@@ -170,13 +160,6 @@ impl Metrics {
         match counts.first_mut() {
             Some(sum) => *sum += count,
             None => counts.push(count),
-        }
-    }
-
-    /// The same, unless nothing happened.
-    pub fn count_some(&self, metric: Metric, count: u64) {
-        if count > 0 {
-            self.count(metric, usize::try_from(count).unwrap_or(usize::MAX));
         }
     }
 

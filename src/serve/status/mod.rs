@@ -17,6 +17,7 @@ mod verdict;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,9 @@ use tokio::time::timeout;
 use super::figures::Totals;
 use super::numbers;
 use crate::clock::Clock;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::provision::Ports;
+use crate::queue::SqliteQueue;
 use crate::sqlite::Database;
 
 use super::connections::{Held, Pressure};
@@ -80,6 +82,8 @@ pub struct Source {
     pub data: String,
     /// The hook's.
     pub door: Door,
+    /// Where deliveries are queued.
+    pub queue: SqliteQueue,
     /// What was counted.
     pub totals: Arc<Totals>,
     /// Whether it is time to stop.
@@ -204,31 +208,46 @@ impl Status {
         })
     }
 
-    /// Whether a delivery would be taken: the file can be written, and nobody asked to stop.
+    /// Whether a delivery would be taken: there are connections, the file can be written, the queue has room, and nobody
+    /// asked to stop.
     async fn ready<B>(&self, request: &Request<B>) -> Reply {
         if *self.shared.source.stop.borrow() {
             return plain(503, "stopping\n");
         }
-        let pressure = self.shared.source.door.connections.pressure();
-        if pressure == Pressure::Full {
-            return plain(503, "all connections are in use\n");
+        let source = &self.shared.source;
+        let pressure = source.door.connections.pressure();
+        match pressure {
+            Pressure::Full => return plain(503, "all connections are in use\n"),
+            Pressure::Refused => {
+                return plain(
+                    503,
+                    "the system gives no more connections: too many open files\n",
+                );
+            }
+            Pressure::None | Pressure::Evicting => {}
         }
         let probe = match is_from_here(request) {
             true => Probe::Write,
             false => Probe::Lock,
         };
-        match timeout(PROBE, data::probe(&self.shared.source.writes, probe)).await {
+        let probed = timeout(PROBE, async {
+            data::probe(&source.writes, probe).await?;
+            source.queue.has_room().await
+        });
+        match probed.await {
             Ok(Ok(())) if pressure == Pressure::Evicting => plain(
                 200,
                 "ready, but connections run out: idle ones were closed for new ones in the last minute\n",
             ),
             Ok(Ok(())) => plain(200, "ready\n"),
-            Ok(Err(failure)) => match self.shared.source.writes.loss() {
+            Ok(Err(failure)) => match source.writes.loss() {
                 // The log says so once.
                 Some(loss) => {
                     let text = format!("the data file was {}\n", loss.as_str());
                     reply(503, PLAIN, text)
                 }
+                // Every delivery that it costs is logged.
+                None if failure.cause == Cause::LimitReached => plain(503, "the queue is full\n"),
                 None => {
                     tracing::error!("not ready: {failure}");
                     plain(503, "the database cannot be written\n")
@@ -246,7 +265,7 @@ impl Status {
             Ok(Ok(figures)) => reply(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
-                self.shared.source.totals.text(&figures),
+                source.totals.text(&figures, &source.door.figures()),
             ),
             Ok(Err(failure)) => {
                 tracing::error!("the metrics cannot be read: {failure}");
@@ -298,8 +317,10 @@ fn is_local_name(host: &[u8]) -> bool {
     is_port(port) && (name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost"))
 }
 
+/// 1 to 65535, as every browser writes it.
 fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+    let port = text.parse::<NonZeroU16>();
+    port.is_ok_and(|port| port.to_string() == text)
 }
 
 fn html(status: u16, body: String) -> Reply {
@@ -362,6 +383,9 @@ mod tests {
             "127.0.0.1:8088:evil.example",
             "127.0.0.1:+80",
             "127.0.0.1:65536",
+            "127.0.0.1:00080",
+            "localhost:0",
+            "[::1]:0",
             "[::1]evil.example",
             "[::1]:",
             "[::1]:evil.example",

@@ -72,6 +72,82 @@ async fn nobody_holds_a_connection_by_being_slow() {
     serve.settled(&remotes).await;
 }
 
+/// A sender may close its half after the request, and wait for the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_no_more_still_gets_an_answer() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let mut uuids = Vec::new();
+    for n in 0..10 {
+        let events = remotes.assign(&remotes.user(&format!("user{n}")));
+        let body = remotes.okta.world().delivery(&events).to_string();
+        uuids.extend(events.into_iter().map(|event| event.uuid));
+        let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
+        let length = body.len();
+        let request = format!("{head}content-length: {length}\r\n\r\n{body}");
+        let mut stream = say(&serve, &request).await;
+        stream.shutdown().await.unwrap();
+        let (answer, took) = until_closed(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{n}: {answer}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    serve.settled(&remotes).await;
+    let (_, status) = serve.get(&remotes, "/status.json").await;
+    for uuid in uuids {
+        assert!(status.contains(&uuid), "{uuid}: {status}");
+    }
+    // The status page is a server of its own.
+    let address = serve
+        .status
+        .trim_start_matches("http://")
+        .trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let page = "GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+    stream.write_all(page.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let (answer, _) = until_closed(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Nobody holds a connection that way.
+    let half_body = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\ncontent-length: 900\r\n\r\n{{"
+    );
+    for text in ["", "POST / HTTP/1.1\r\nhost: x\r\nauthor", &half_body] {
+        let mut stream = say(&serve, text).await;
+        stream.shutdown().await.unwrap();
+        let (answer, took) = until_closed(stream).await;
+        assert!(!answer.contains(" 204 "), "{answer}");
+        assert!(took < Duration::from_secs(2), "{text}: {took:?}");
+    }
+}
+
+/// hyper closes on the preface of HTTP/2 without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_1_is_answered_and_counted() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let header = "x".repeat(200 * 1024);
+    let long = format!("GET / HTTP/1.1\r\nx-large: {header}\r\n\r\n");
+    for (text, status) in [
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1} this is TLS \r\n\r\n", 400),
+        (&long, 431),
+    ] {
+        let (answer, _) = until_closed(say(&serve, text).await).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    let begun = Instant::now();
+    loop {
+        let (_, metrics) = serve.get(&remotes, "/metrics").await;
+        if metrics.contains("okta_anypoint_unreadable_requests_total 3\n") {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "{metrics}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_is_refused_early() {
     let remotes = Remotes::start().await;

@@ -1,6 +1,7 @@
 //! Many connections, and many requests without the secret.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -8,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::file::ended;
 use super::{Remotes, SECRET, Serve};
 
 /// More than the program serves at once.
@@ -52,16 +54,8 @@ async fn who_opens_many_connections_does_not_shut_okta_out() {
             assert!(full.elapsed() < super::LONG, "never full");
         }
         for n in 0..8 {
-            let user = remotes.user(&format!("user{n}x{}", text.len()));
-            // Okta opens a connection for each.
-            let okta = reqwest::Client::builder()
-                .timeout(Duration::from_secs(3))
-                .build();
-            let events = remotes.assign(&user);
-            let body = remotes.okta.world().delivery(&events);
-            let request = okta.unwrap().post(&serve.hook).json(&body);
-            let answer = request.header("authorization", SECRET).send().await;
-            assert_eq!(answer.unwrap().status(), 204, "{text} {n}");
+            let status = delivered(&serve, &remotes, &format!("user{n}x{}", text.len())).await;
+            assert_eq!(status, 204, "{text} {n}");
         }
         let ready = serve.get(&remotes, "/ready").await;
         assert_eq!(ready.0, 200);
@@ -69,6 +63,147 @@ async fn who_opens_many_connections_does_not_shut_okta_out() {
         drop(crowd);
     }
     serve.settled(&remotes).await;
+}
+
+/// The program as it starts after `ulimit` with these arguments.
+fn under_ulimit(remotes: &Remotes, arguments: &str) -> Command {
+    let serve = remotes.command(&["--catch-up-every", "off", "--reconcile-every", "off"]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!("ulimit {arguments}; exec \"$0\" \"$@\"")])
+        .arg(serve.get_program())
+        .args(serve.get_args())
+        .env_clear()
+        .stdin(std::process::Stdio::null());
+    for (name, value) in serve.get_envs() {
+        limited.env(name, value.unwrap());
+    }
+    limited
+}
+
+/// A delivery on a connection of its own, as Okta's.
+async fn delivered(serve: &Serve, remotes: &Remotes, name: &str) -> u16 {
+    let okta = reqwest::Client::builder().timeout(Duration::from_secs(3));
+    let events = remotes.assign(&remotes.user(name));
+    let body = remotes.okta.world().delivery(&events);
+    let request = okta.build().unwrap().post(&serve.hook).json(&body);
+    let answer = request.header("authorization", SECRET).send().await;
+    answer.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_open_files_leave_fewer_places_and_shut_nobody_out() {
+    // The soft limit is raised. Under a low hard one there are fewer places.
+    for (limit, places) in [("-Sn 256", 512), ("-n 256", 128)] {
+        let remotes = Remotes::start().await;
+        let serve = Serve::start(under_ulimit(&remotes, limit), remotes.folder.path());
+        assert_eq!(
+            door(&serve, &remotes).await["connections"]["max"],
+            places,
+            "{limit}"
+        );
+        let crowd = crowd(&serve, "");
+        let full = Instant::now();
+        while door(&serve, &remotes).await["connections"]["evicted"] == 0 {
+            assert!(full.elapsed() < super::LONG, "never full");
+        }
+        for n in 0..8 {
+            let status = delivered(&serve, &remotes, &format!("user{n}")).await;
+            assert_eq!(status, 204, "{limit} {n}");
+        }
+        let connections = door(&serve, &remotes).await["connections"].take();
+        assert_eq!(connections["accept_failures"], 0, "{limit}");
+        assert!(connections["open"].as_u64() <= connections["max"].as_u64());
+        let ready = serve.get(&remotes, "/ready").await;
+        assert!(ready.1.contains("connections run out"), "{ready:?}");
+        drop(crowd);
+        serve.settled(&remotes).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_open_files_are_reported_at_the_start() {
+    let remotes = Remotes::start().await;
+    let (code, said) = ended(under_ulimit(&remotes, "-n 100")).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("only 100 files") && said.contains("LimitNOFILE"),
+        "{said}"
+    );
+}
+
+/// Other parts of the program, or other programs, have used up the descriptors.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_file_descriptors_idle_connections_make_room() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    // This keeps a connection to the status page open.
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
+    let limit_to = |files: u64| {
+        let pid = rustix::process::Pid::from_raw(serve.pid() as i32);
+        let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        limit.current = Some(files);
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    limit_to(100);
+    let began = Instant::now();
+    let silent = crowd(&serve, "");
+    while door(&serve, &remotes).await["connections"]["accept_failures"] == 0 {
+        assert!(began.elapsed() < super::LONG, "never refused");
+    }
+    for n in 0..8 {
+        let status = delivered(&serve, &remotes, &format!("user{n}")).await;
+        assert_eq!(status, 204, "{n}");
+    }
+    drop(silent);
+    // With nobody to close, it is not ready.
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\ncontent-length: 9\r\n\r\n{{"
+    );
+    let busy = crowd(&serve, head.leak());
+    let refused = "the system gives no more connections: too many open files\n";
+    while serve.get(&remotes, "/ready").await != (503, refused.to_owned()) {
+        assert!(began.elapsed() < super::LONG, "always ready");
+    }
+    let (_, metrics) = serve.get(&remotes, "/metrics").await;
+    let none = "okta_anypoint_accept_failures_total 0\n";
+    assert!(
+        metrics.contains("okta_anypoint_accept_failures_total ") && !metrics.contains(none),
+        "{metrics}"
+    );
+    drop(busy);
+    limit_to(1_000);
+    while serve.get(&remotes, "/ready").await.0 != 200 {
+        let _ = delivered(
+            &serve,
+            &remotes,
+            &format!("late{}", began.elapsed().as_nanos()),
+        )
+        .await;
+        assert!(began.elapsed() < super::LONG, "{}", serve.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_queue_is_full_it_is_not_ready() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
+    let file = Connection::open(remotes.data()).unwrap();
+    let wait = |messages: u32| {
+        let sql = "UPDATE queue_length SET live = ?1";
+        file.execute(sql, [messages]).unwrap();
+    };
+    for (messages, ready) in [(299_999, 200), (300_000, 503), (0, 200)] {
+        wait(messages);
+        let (status, text) = serve.get(&remotes, "/ready").await;
+        assert_eq!(status, ready, "{messages}: {text}");
+        if ready == 503 {
+            assert_eq!(text, "the queue is full\n");
+            let events = remotes.assign(&remotes.user("ada"));
+            assert_eq!(remotes.deliver(&serve, &events).await, Some(503));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

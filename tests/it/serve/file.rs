@@ -6,10 +6,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Remotes, Serve};
+use super::{LONG, Remotes, Serve};
 
 /// A command on the file of these remotes, with their settings.
 pub fn command(remotes: &Remotes, arguments: &[&str]) -> Command {
@@ -32,6 +33,18 @@ fn said(output: Output) -> (i32, String) {
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8(text).unwrap();
     (output.status.code().unwrap_or(-1), text)
+}
+
+/// What a `serve` said that is to end by itself. One that does not is killed.
+pub async fn ended(mut command: Command) -> (i32, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() && begun.elapsed() < LONG {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _ = child.kill();
+    said(child.wait_with_output().unwrap())
 }
 
 /// Every file of a folder, with its length and a hash of what is in it.
@@ -78,6 +91,40 @@ async fn it_holds_the_lock_of_its_file() {
         by && on && fields[1] == "POSIX"
     });
     assert!(held, "no lock of {} on {inode}:\n{locks}", serve.pid());
+}
+
+/// A second `serve` would take the first one's work for that of a dead process.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_serve_at_a_time_whatever_became_of_the_lock_file() {
+    let remotes = Remotes::start().await;
+    let serve = remotes.serve_deliveries_only();
+    let second = |data: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
+        command.env_clear();
+        for (name, value) in remotes.command(&[]).get_envs() {
+            command.env(name, value.unwrap());
+        }
+        command.args(["serve", "--listen", "127.0.0.1:0", "--no-status", "--data"]);
+        command.arg(data).stdin(Stdio::null());
+        command
+    };
+    let elsewhere = tempfile::tempdir_in(remotes.folder.path()).unwrap();
+    let link = elsewhere.path().join("link.db");
+    std::fs::hard_link(remotes.data(), &link).unwrap();
+    std::fs::remove_file(remotes.data().with_extension("db.lock")).unwrap();
+    for data in [&remotes.data(), &link] {
+        let (code, text) = ended(second(data)).await;
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("another process serves"), "{text}");
+    }
+    assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
+    serve.settled(&remotes).await;
+    // In good order, and then the next one may.
+    serve.terminate();
+    assert_eq!(serve.ended().await.code(), Some(0));
+    drop(elsewhere);
+    let serve = remotes.serve_deliveries_only();
+    assert_eq!(one_more(&remotes, &serve, "lin").await.0, Some(204));
 }
 
 /// After the file was taken away: no delivery is taken, and one line says why.

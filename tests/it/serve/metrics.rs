@@ -96,6 +96,12 @@ async fn metrics_say_what_became_of_the_events() {
         "okta_anypoint_http_answers_total{code=\"204\"} 1",
         "okta_anypoint_http_answers_total{code=\"401\"} 1",
         "okta_anypoint_age_seconds_count 1",
+        // As soon as it happened.
+        "okta_anypoint_refused_total 1",
+        "okta_anypoint_evicted_total 0",
+        "okta_anypoint_accept_failures_total 0",
+        "okta_anypoint_unreadable_requests_total 0",
+        "okta_anypoint_connection_places 512",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
