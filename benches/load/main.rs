@@ -37,6 +37,9 @@ mod runtime_api;
 mod servers;
 #[path = "../sheet.rs"]
 mod sheet;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/tenant.rs"]
+mod tenant;
 mod waiting;
 
 use std::time::Duration;

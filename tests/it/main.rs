@@ -46,7 +46,7 @@ mod schema;
 mod serve;
 mod servers;
 mod store;
+mod tenant;
 mod world;
 
-// The load bench takes `serve/rig.rs` alone, so that the module is declared there.
 use serve::tenant;

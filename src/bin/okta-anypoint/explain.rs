@@ -166,5 +166,10 @@ fn doubt_json(doubt: &Doubt) -> Value {
 /// What one event did, and why.
 fn event_line(event: &Record) -> String {
     let at = rfc3339(event.updated_at_ms.div_euclid(1000) * 1000);
-    format!("{at}  {}  {}", event.event_type, what_became(event))
+    format!(
+        "{at}  {}  {}  {}",
+        event.id,
+        event.event_type,
+        what_became(event)
+    )
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ArgGroup;
 use okta_anypoint::clock::rfc3339;
-use okta_anypoint::insight::would_do;
+use okta_anypoint::insight::{names_of, would_do};
 use okta_anypoint::ledger::{Filter, Ledger, Reason, Record, Status};
 use okta_anypoint::provision::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
 use serde_json::json;
@@ -110,14 +110,17 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
         console.say("the brake holds nothing")?;
         return Ok(Verdict::Done);
     }
+    let subjects = records.iter().map(|record| record.subject.as_str());
+    let names = names_of(&*table.store, subjects).await?;
     for record in &records {
+        let name = names.get(&record.subject).map_or("", String::as_str);
         let subject = console.paint(Tone::Bad, &record.subject);
         let why = record
             .held_for
             .as_deref()
             .unwrap_or("no reason is recorded");
         console.say(format!(
-            "{subject}  since {}",
+            "{subject} {name}  since {}",
             rfc3339(record.updated_at_ms)
         ))?;
         console.say_wrapped(2, would_do(record))?;

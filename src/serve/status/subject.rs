@@ -234,12 +234,14 @@ fn events(main: &mut String, events: &[Record], key: &str) {
     for event in events {
         let _ = write!(
             main,
-            "<tr><td class=\"time\">{}<td class=\"state state-{4}\">{1}<td>{2}<td>{3}</tr>",
+            "<tr><td class=\"time\">{}<td class=\"state state-{4}\">{1}<td>{2}\
+             <code class=\"uuid\">{5}</code><td>{3}</tr>",
             Escaped(time(event.updated_at_ms)),
             event.state(),
             Escaped(&event.event_type),
             Escaped(what_became(event)),
             event.state().replace([' ', '_'], "-"),
+            Escaped(&event.id),
         );
     }
     main.push_str("</tbody></table></div>");

@@ -1,8 +1,5 @@
 //! Both simulators and the running program. The tests and the load bench share it.
 
-#[path = "../tenant.rs"]
-pub mod tenant;
-
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
@@ -14,8 +11,8 @@ use okta_anypoint::simulator::anypoint::AnypointOptions;
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions};
 use serde_json::{Value, json};
 
-pub use tenant::APP;
-use tenant::{Tenant, eventually};
+pub use crate::tenant::APP;
+use crate::tenant::{Tenant, eventually};
 
 pub const SECRET: &str = "hook-secret-7f3a";
 /// Far more than anything here needs, so that a slow machine does not decide.
