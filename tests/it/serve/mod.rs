@@ -20,5 +20,5 @@ mod process;
 mod rig;
 mod status;
 
+pub use crate::tenant::eventually;
 pub use rig::{APP, LONG, Remotes, SECRET, Serve};
-pub use tenant::eventually;
