@@ -48,5 +48,3 @@ mod servers;
 mod store;
 mod tenant;
 mod world;
-
-use serve::tenant;
