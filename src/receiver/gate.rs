@@ -135,7 +135,7 @@ impl Gate {
     pub async fn admit<B>(&self, request: Request<B>, deadline: Deadline) -> Option<Admitted<B>> {
         let given = request.headers().get(&self.0.header).cloned();
         let given = given.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-        let secrets = self.0.secrets.current();
+        let secrets = self.0.secrets.fresh(Deadline::within(RENEWAL_TIME)).await;
         let mut is_accepted = self.0.accepts(&secrets, given);
         if !is_accepted && !given.is_empty() {
             let renewal = Deadline::within(RENEWAL_TIME);

@@ -13,7 +13,9 @@ use crate::deadline::Deadline;
 use crate::failure::Failure;
 
 /// A value older than this is read again behind the request that uses it.
-const GOOD_FOR: Duration = Duration::from_secs(5 * 60);
+const GOOD_FOR: Duration = Duration::from_secs(4 * 60);
+/// A value older than this is read again before the request that uses it, where that matters.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 /// The least time between two reads that no refused value asks for.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long a read in the background may take.
@@ -47,7 +49,8 @@ pub trait Source<T>: Send + Sync {
 pub struct Renewable<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
-    current: RwLock<Arc<T>>,
+    /// The value, and when it was read.
+    current: RwLock<(Arc<T>, Instant)>,
     renewal: Option<Renewal<T>>,
 }
 
@@ -59,9 +62,8 @@ struct Renewal<T> {
     arranged: AtomicBool,
 }
 
-/// When the value was read, when that was last tried again, and when the budget is whole again.
+/// When reading the value was last tried again, and when the budget is whole again.
 struct Reads {
-    succeeded: Instant,
     repeated: Option<Instant>,
     whole: Instant,
 }
@@ -82,7 +84,7 @@ impl<T> From<T> for Renewable<T> {
     /// A value that stays.
     fn from(value: T) -> Self {
         Self(Arc::new(Shared {
-            current: RwLock::new(Arc::new(value)),
+            current: RwLock::new((Arc::new(value), Instant::now())),
             renewal: None,
         }))
     }
@@ -110,12 +112,11 @@ impl<T: Send + Sync + 'static> Renewable<T> {
     pub fn with_budget(value: T, source: impl Source<T> + 'static, budget: Budget) -> Self {
         let now = Instant::now();
         Self(Arc::new(Shared {
-            current: RwLock::new(Arc::new(value)),
+            current: RwLock::new((Arc::new(value), now)),
             renewal: Some(Renewal {
                 source: Box::new(source),
                 budget,
                 reads: Mutex::new(Reads {
-                    succeeded: now,
                     repeated: None,
                     whole: now,
                 }),
@@ -128,6 +129,20 @@ impl<T: Send + Sync + 'static> Renewable<T> {
     pub fn current(&self) -> Arc<T> {
         self.refresh_early();
         self.0.held()
+    }
+
+    /// The value, read again first if it is more than five minutes old: a caller with a value that was withdrawn
+    /// must not be let in because nobody called for an hour. If it cannot be read by `deadline`, the old one serves on.
+    pub async fn fresh(&self, deadline: Deadline) -> Arc<T> {
+        if let Some(renewal) = &self.0.renewal
+            && self.0.age() >= MAX_AGE
+            && let Ok(reads) = timeout_at(deadline.instant(), renewal.reads.lock()).await
+            && self.0.age() >= MAX_AGE
+            && reads.may_repeat()
+        {
+            self.0.read(renewal, reads, deadline).await;
+        }
+        self.current()
     }
 
     /// A value in place of `refused`: one that came in the meantime, or one read now. `None` when
@@ -178,7 +193,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
         let old = renewal
             .reads
             .try_lock()
-            .is_ok_and(|reads| reads.succeeded.elapsed() >= GOOD_FOR && reads.may_repeat());
+            .is_ok_and(|reads| self.0.age() >= GOOD_FOR && reads.may_repeat());
         if !old || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
@@ -219,7 +234,13 @@ impl Reads {
 
 impl<T> Shared<T> {
     fn held(&self) -> Arc<T> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        let held = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&held.0)
+    }
+
+    fn age(&self) -> Duration {
+        let held = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        held.1.elapsed()
     }
 
     async fn read(
@@ -243,8 +264,8 @@ impl<T> Shared<T> {
                 return None;
             }
         };
-        reads.succeeded = Instant::now();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&value);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) =
+            (Arc::clone(&value), Instant::now());
         Some(value)
     }
 }
@@ -300,6 +321,29 @@ mod tests {
         assert_eq!(*value.current(), 1);
         settle().await;
         assert_eq!(source.reads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_that_nobody_asked_for_long_is_read_again_first() {
+        let source = Counter::default();
+        let value = Renewable::new(0, source.clone());
+        tokio::time::advance(MAX_AGE - Duration::from_secs(1)).await;
+        assert_eq!(*value.fresh(soon()).await, 0);
+        settle().await;
+        tokio::time::advance(MAX_AGE).await;
+        assert_eq!(*value.fresh(soon()).await, 2);
+        // Out of reach: the old one serves on, and one try a minute costs no other caller time.
+        source.down.store(2, Ordering::SeqCst);
+        tokio::time::advance(MAX_AGE).await;
+        let began = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(*value.fresh(soon()).await, 2);
+        }
+        assert!(
+            began.elapsed() <= Duration::from_secs(1),
+            "{:?}",
+            began.elapsed()
+        );
     }
 
     #[tokio::test(start_paused = true)]

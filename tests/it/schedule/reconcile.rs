@@ -346,7 +346,7 @@ async fn names_that_moved_between_people_are_found_and_settled() {
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
     let (cat, dan) = (stage.assigned("cat"), stage.assigned("dan"));
     stage.settle().await;
-    let accounts = ["ann", "ben", "cat"].map(|name| stage.account(name));
+    let accounts = ["ann", "ben", "cat"].map(|name| stage.account_id(name));
     {
         // Ann and Ben swap; Dan gets the name of Cat, who is not assigned any more.
         let mut okta = stage.okta.world();

@@ -5,7 +5,7 @@ use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::okta::{HookFilter, HookSpec, NewUser, Readable};
-use okta_anypoint::provision::{GroupSelection, Policy, TeamRemoval};
+use okta_anypoint::provision::{GroupSelection, Policy, RemovalLimit, TeamRemoval};
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind, RecordedRequest};
 use serde_json::json;
@@ -107,6 +107,8 @@ pub async fn everything() -> Traffic {
         groups: GroupSelection::All,
         team_removal: TeamRemoval::Delete,
         default_phone: Some("555-0100".to_owned()),
+        // More people lose their assignment than the brake lets by.
+        removals: RemovalLimit::Off,
         ..Policy::default()
     })
     .await;
