@@ -3,13 +3,15 @@
 //! The link of another user goes only under the lease on that user, and only if Okta then still says that
 //! the account is free. That user is looked at next.
 
+use std::time::Duration;
+
 use super::adopt::Freed;
 use super::apply::{End, busy};
 use super::plan::{FormerOwner, Retire, Taking};
 use super::view::UserView;
 use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
-use crate::ledger::{Lease, Leased};
+use crate::ledger::{Lease, Leased, SUBJECT_WAIT, lease_within};
 use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
 use crate::store::{AccountOwner, Tenure};
@@ -26,7 +28,7 @@ impl Work<'_> {
             self.link(view, &taking.link).await?;
             return Ok(End::Done);
         };
-        let lease = self.lease_owner(&freed.owner).await?;
+        let lease = self.lease_owner(&view.user, &freed.owner).await?;
         let mut done = Vec::new();
         let taken = self
             .take_from(view, taking, retire, freed, &lease, &mut done)
@@ -49,11 +51,17 @@ impl Work<'_> {
         self.retire(retire).await
     }
 
-    /// Nobody waits for another user: if a run works on the owner now, this one goes back.
-    async fn lease_owner(&self, owner: &OktaUserId) -> Result<Lease, Failure> {
+    /// Two users can each want the other's account. The run of the smaller id waits, the other one goes
+    /// back at once, so no two runs wait for each other, and one of them gets on.
+    async fn lease_owner(&self, user: &OktaUserId, owner: &OktaUserId) -> Result<Lease, Failure> {
         let subject = Subject::User(owner.clone()).to_string();
-        let time = self.look.deadline.lease();
-        match self.ports().ledger.lease(&subject, time).await? {
+        let patience = if user < owner {
+            SUBJECT_WAIT
+        } else {
+            Duration::ZERO
+        };
+        let ledger = &*self.ports().ledger;
+        match lease_within(ledger, &subject, self.look.deadline, patience).await? {
             Leased::Ours(lease) => Ok(lease),
             Leased::Busy { .. } => Err(busy(&subject)),
         }

@@ -124,13 +124,9 @@ impl Scheduler {
         let is_whole = sent.failure.is_none();
         match sent.failure {
             Some(failure) if failure.side == Side::Queue => return Err(failure),
-            // Without a queue a change fails on its own, and is that subject's problem; unless all do.
-            Some(failure) => {
-                let total = changes.len();
+            // Without a queue a change fails on its own, and is that subject's problem.
+            Some(_) => {
                 let open = self.open(changes).await?;
-                if open.len() == total {
-                    return Err(failure);
-                }
                 summary.set("open", open.len());
                 summary.problems.extend(open.into_iter().map(not_done));
             }
