@@ -47,8 +47,8 @@ const WAYS: [(u64, Duration); 3] = [
 ];
 /// Time of one long run as a multiple of the pages' own: they cannot be read at once. Memory in MiB, for
 /// any length of log and any number of runs.
-const MOST_TIMES: f64 = 1.3;
-const MOST_MIB: f64 = 32.0;
+const MAX_TIMES: f64 = 1.3;
+const MAX_MIB: f64 = 32.0;
 /// Events of this many users.
 const USERS: u64 = 10_000;
 /// Between one event and the next.
@@ -243,10 +243,10 @@ fn main() -> Result<(), OverBudget> {
             format!("{:.1} s", cost.cpu.as_secs_f64()),
             format!("{:.1} MiB", cost.peak_mib),
         ];
-        let memory = Limit::at_most(cost.peak_mib, MOST_MIB, "MiB");
+        let memory = Limit::at_most(cost.peak_mib, MAX_MIB, "MiB");
         let mut limits = vec![memory];
         if runs == 1 {
-            limits.insert(0, Limit::at_most(ratio, MOST_TIMES, "x bound"));
+            limits.insert(0, Limit::at_most(ratio, MAX_TIMES, "x bound"));
         }
         sheet.row(&events.to_string(), numbers, &limits);
     }

@@ -22,7 +22,7 @@ const EVENTS: usize = 100;
 const TURNS: usize = 400;
 const NOW: &str = "2026-03-02T09:15:14Z";
 /// The budgets: time as a multiple of serde_json's, and for a hostile body.
-const MOST_TIMES: f64 = 1.3;
+const MAX_TIMES: f64 = 1.3;
 const HOSTILE_MS: f64 = 100.0;
 
 #[derive(Deserialize)]
@@ -157,7 +157,7 @@ fn main() -> Result<(), OverBudget> {
         format!("{:.0}", rate(ours)),
         format!("{:.0}", rate(peer)),
     ];
-    let limit = Limit::at_most(ratio, MOST_TIMES, "x serde_json");
+    let limit = Limit::at_most(ratio, MAX_TIMES, "x serde_json");
     sheet.row("an assignment each", numbers, &[limit]);
     let normal = sheet.print();
 

@@ -41,9 +41,9 @@ const LATENCY: Duration = Duration::from_millis(25);
 /// Every so many accounts one has another first name than its Okta user.
 const ONE_DIFFERS_IN: usize = 100;
 /// The budgets, the last from so many users on.
-const MOST_MIB: f64 = 256.0;
-const MOST_PLANNING_S: f64 = 0.2;
-const MOST_TIMES: f64 = 1.3;
+const MAX_MIB: f64 = 256.0;
+const MAX_PLANNING_S: f64 = 0.2;
+const MAX_TIMES: f64 = 1.3;
 const MANY_USERS: usize = 10_000;
 /// Users, teams, members of each team.
 const SIZES: [(usize, usize, usize); 4] = [
@@ -269,12 +269,12 @@ fn main() -> Result<(), OverBudget> {
             format!("{planning:.3} s"),
         ];
         let mut limits = vec![
-            Limit::at_most(found.cost.peak_mib, MOST_MIB, "MiB"),
-            Limit::at_most(planning, MOST_PLANNING_S, "s planning"),
+            Limit::at_most(found.cost.peak_mib, MAX_MIB, "MiB"),
+            Limit::at_most(planning, MAX_PLANNING_S, "s planning"),
         ];
         // In a small organization the first calls, which wait for one another, are most of the time.
         if size.0 >= MANY_USERS {
-            limits.push(Limit::at_most(time / bound, MOST_TIMES, "x bound"));
+            limits.push(Limit::at_most(time / bound, MAX_TIMES, "x bound"));
         }
         sheet.row(&size.0.to_string(), numbers, &limits);
     }

@@ -40,7 +40,7 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Long enough for every call's own time to vanish beside it: counts the calls that wait for another.
 const PROBE: Duration = Duration::from_millis(250);
 /// The budget: time as a multiple of the bound.
-const MOST_TIMES: f64 = 1.2;
+const MAX_TIMES: f64 = 1.2;
 const CHANGES_A_USER: usize = 10;
 /// The most messages that SQS FIFO hands out at once.
 const BATCH: usize = 10;
@@ -399,8 +399,8 @@ async fn main() -> Result<(), OverBudget> {
             run.peak.1.to_string(),
             run.peak.2.to_string(),
         ];
-        let mut limit = Limit::at_most(of_bound, MOST_TIMES, "x bound");
-        if of_real_bound <= MOST_TIMES {
+        let mut limit = Limit::at_most(of_bound, MAX_TIMES, "x bound");
+        if of_real_bound <= MAX_TIMES {
             limit = limit.unless(|| format!("a call took {call_ms:.1} ms, not 20"));
         }
         sheet.row(run.name, numbers, &[limit]);

@@ -82,7 +82,7 @@ pub async fn reader(
     let environment = |name: &str| std::env::var(name).ok();
     let mut reader =
         Reader::with_secrets(environment, store, needs, Deadline::within(time)).await?;
-    if let Err(error) = Network::of_process() {
+    if let Err(error) = Network::for_process() {
         reader.report(error.variable, "is malformed", &error.expected);
     }
     if let Err(expected) = LogFormat::asked() {

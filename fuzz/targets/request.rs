@@ -42,7 +42,7 @@ static HOOK: LazyLock<(Runtime, Receiver)> = LazyLock::new(|| {
     let header = "authorization".parse().expect("a header name");
     let gate = Gate::new(header, secret).expect("a gate");
     let app = OktaAppId::parse("0oaANYPOINT1demo").expect("an id");
-    let metrics = Arc::new(Metrics::of_lambda("hook"));
+    let metrics = Arc::new(Metrics::for_lambda("hook"));
     let receiver = Receiver::new(gate, app, Arc::new(Taken), Arc::new(SystemClock), metrics);
     (runtime, receiver)
 });

@@ -117,7 +117,7 @@ fn is_refused_value(error: &CallError) -> bool {
 }
 
 /// Whether a gateway may have refused the call. What it carried is not given up for one such answer.
-fn may_be_a_gateways<T>(result: &Result<T, CallError>) -> bool {
+fn may_be_from_gateway<T>(result: &Result<T, CallError>) -> bool {
     matches!(result, Err(error) if error.is_about_this_call() && error.class() == Class::Retryable)
 }
 
@@ -299,7 +299,7 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<Option<AccountId>, CallError> {
         let mut created = self.create_account_once(new, deadline).await;
-        if new.phone.is_some() && may_be_a_gateways(&created) {
+        if new.phone.is_some() && may_be_from_gateway(&created) {
             created = self.create_account_once(new, deadline).await;
         }
         match created {
@@ -355,7 +355,7 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<(), CallError> {
         let mut updated = self.update_account_once(account, changes, deadline).await;
-        if changes.phone_number.is_some() && may_be_a_gateways(&updated) {
+        if changes.phone_number.is_some() && may_be_from_gateway(&updated) {
             updated = self.update_account_once(account, changes, deadline).await;
         }
         match updated {
@@ -436,7 +436,7 @@ impl Anypoint {
             .json(json!({"username": username}))
             .only_if_refused();
         let mut asked = self.send_anonymously(&call, deadline).await;
-        if may_be_a_gateways(&asked) {
+        if may_be_from_gateway(&asked) {
             asked = self.send_anonymously(&call, deadline).await;
         }
         asked.map(|_| ())

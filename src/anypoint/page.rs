@@ -14,9 +14,9 @@ use crate::deadline::Deadline;
 use crate::http::{Call, CallError, CallErrorKind, Entry, Gathering, Listed, Page};
 
 /// The largest page that the service takes.
-const LARGEST_PAGE: usize = 500;
+const MAX_PAGE: usize = 500;
 /// A page is not asked for with a smaller `limit` than this.
-const SMALLEST_PAGE: usize = 25;
+const MIN_PAGE: usize = 25;
 /// Pages of one list that are read at once.
 const AT_ONCE: usize = 4;
 
@@ -43,10 +43,10 @@ impl Anypoint {
         first: &Call,
         deadline: Deadline,
     ) -> Result<Listed<T>, CallError> {
-        let mut limit = LARGEST_PAGE;
+        let mut limit = MAX_PAGE;
         let mut was_short = false;
         loop {
-            let smaller = Some(limit / 2).filter(|limit| *limit >= SMALLEST_PAGE);
+            let smaller = Some(limit / 2).filter(|limit| *limit >= MIN_PAGE);
             let asked = match smaller {
                 Some(_) => first.clone().twice(),
                 None => first.clone(),

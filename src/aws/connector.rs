@@ -51,7 +51,7 @@ struct Connector {
 
 impl Connector {
     fn new(settings: HttpConnectorSettings) -> Self {
-        let client = Network::of_process()
+        let client = Network::for_process()
             .map_err(|error| error.to_string())
             .and_then(Network::client_builder)
             .and_then(|mut builder| {

@@ -55,11 +55,11 @@ impl Limits {
     }
 }
 
-/// Where a program's AWS configuration comes from: [`load`] or [`of_lambda`].
+/// Where a program's AWS configuration comes from: [`load`] or [`for_lambda`].
 pub type Source = fn(Limits) -> BoxFuture<'static, SdkConfig>;
 
 /// What all AWS clients of a Lambda function share: what the SDK's variables say, and nothing else.
-pub fn of_lambda(limits: Limits) -> BoxFuture<'static, SdkConfig> {
+pub fn for_lambda(limits: Limits) -> BoxFuture<'static, SdkConfig> {
     std::future::ready(environment::configuration(limits)).boxed()
 }
 

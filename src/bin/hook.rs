@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::Error;
-use okta_anypoint::aws::of_lambda;
+use okta_anypoint::aws::for_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::lambda::{self, http::Function};
@@ -40,13 +40,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::of_lambda("hook"));
+    let metrics = Arc::new(Metrics::for_lambda("hook"));
 
-    let needs = match Reader::of_environment().optional("QUEUE_URL") {
+    let needs = match Reader::from_env().optional("QUEUE_URL") {
         Some(_) => Needs::HOOK,
         None => Needs::BOTH,
     };
-    let mut reader = wiring::reader(of_lambda, needs, SECRETS_TIME).await?;
+    let mut reader = wiring::reader(for_lambda, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
     let target = match reader.optional("QUEUE_URL") {
         Some(url) => Some(Target::Queue(url)),
@@ -71,7 +71,7 @@ async fn run() -> Result<(), Error> {
     };
     let (hook, target) = reader.finish(hook.zip(target))?;
 
-    let sdk = wiring::aws(of_lambda, TIME).await;
+    let sdk = wiring::aws(for_lambda, TIME).await;
     let queue: Arc<dyn Queue> = match target {
         Target::Queue(url) => {
             let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use okta_anypoint::aws::of_lambda;
+use okta_anypoint::aws::for_lambda;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::lambda::{self, Payload};
 use okta_anypoint::queue::{Queue, SqsQueue};
@@ -33,16 +33,16 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::of_lambda("schedule"));
+    let metrics = Arc::new(Metrics::for_lambda("schedule"));
 
-    let mut reader = wiring::reader(of_lambda, Needs::CREDENTIALS, AWS_TIME).await?;
+    let mut reader = wiring::reader(for_lambda, Needs::CREDENTIALS, AWS_TIME).await?;
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
     let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
     let queue_url = reader.optional("QUEUE_URL");
     let ((engine, schedule), table) = reader.finish(engine.zip(schedule).zip(table))?;
 
-    let sdk = wiring::aws(of_lambda, AWS_TIME).await;
+    let sdk = wiring::aws(for_lambda, AWS_TIME).await;
     let table = wiring::dynamodb_table(&sdk, &table, engine.kept, &clock);
     let ports = wiring::ports(&engine, &table, &clock)?;
     let queue: Arc<dyn Queue> = match queue_url {

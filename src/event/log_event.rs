@@ -228,7 +228,7 @@ impl<'a> LogEvent<'a> {
 /// Whether a text is a point in time and nothing else: the parser takes annotations behind it, of any length
 /// (RFC 9557), and the text is stored and shown as it is.
 /// How far Okta's clock may be ahead of this machine's.
-const MOST_AHEAD: Duration = Duration::from_mins(5);
+const MAX_AHEAD: Duration = Duration::from_mins(5);
 
 /// Whether it is a time at which an event can have been published that is here `now`.
 fn is_time(text: &str, now: &str) -> bool {
@@ -237,7 +237,7 @@ fn is_time(text: &str, now: &str) -> bool {
     let (true, Some(at)) = (text.bytes().all(plain) && text.len() <= 40, time(text)) else {
         return false;
     };
-    time(now).is_none_or(|now| at <= now + MOST_AHEAD)
+    time(now).is_none_or(|now| at <= now + MAX_AHEAD)
 }
 
 /// A value that may be missing, null, or of a type that nobody expected: then it is `None`.

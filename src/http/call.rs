@@ -60,7 +60,7 @@ pub struct Call {
     /// Whether it may be sent again blindly.
     pub repeat: Repeat,
     /// After how many 5xx it ends, when its caller has another way to ask.
-    pub(super) most_server_faults: usize,
+    pub(super) max_server_faults: usize,
 }
 
 impl Call {
@@ -74,14 +74,14 @@ impl Call {
             headers: HeaderMap::new(),
             body: None,
             repeat: Repeat::Always,
-            most_server_faults: usize::MAX,
+            max_server_faults: usize::MAX,
         }
     }
 
     /// The same call, not sent again after a second 5xx.
     #[must_use]
     pub(crate) fn twice(mut self) -> Self {
-        self.most_server_faults = 2;
+        self.max_server_faults = 2;
         self
     }
 

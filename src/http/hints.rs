@@ -8,7 +8,7 @@ use serde_json::Value;
 /// So few calls, or a tenth of all, are nearly none: others may use them first.
 const FEW_CALLS: u64 = 20;
 /// The longest pause a hint can ask for; beyond that it is taken for a mistake and cut.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// How long the remote asks to be left alone, at the local time `now_ms` (milliseconds since the
 /// epoch).
@@ -34,7 +34,7 @@ pub(super) fn pause_asked_for(
         })
         .min();
     if let Some(seconds) = asked {
-        return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
+        return Some(Duration::from_secs(seconds).min(MAX_PAUSE));
     }
     let quota = quota(headers, now_ms);
     if status != StatusCode::TOO_MANY_REQUESTS && quota.remaining != Some(0) {
@@ -96,7 +96,7 @@ pub(super) fn quota(headers: &HeaderMap, now_ms: i64) -> Quota {
         remaining: smallest(&["x-rate-limit-remaining", "x-ratelimit-remaining"]),
         reset: reset.map(|seconds| {
             let seconds = u64::try_from(seconds).unwrap_or_default() + 1;
-            Duration::from_secs(seconds).min(LONGEST_PAUSE)
+            Duration::from_secs(seconds).min(MAX_PAUSE)
         }),
     }
 }

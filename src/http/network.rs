@@ -81,7 +81,7 @@ impl Network {
     ///
     /// # Errors
     /// The variable at fault.
-    pub fn of_process() -> Result<&'static Self, NetworkError> {
+    pub fn for_process() -> Result<&'static Self, NetworkError> {
         static NETWORK: OnceLock<Result<Network, NetworkError>> = OnceLock::new();
         let network = NETWORK.get_or_init(|| Self::read(|name| std::env::var(name).ok()));
         network.as_ref().map_err(Clone::clone)

@@ -20,13 +20,13 @@ use crate::deadline::Deadline;
 use crate::failure::Side;
 
 /// The longest one attempt may take, whatever the deadline.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
+const MAX_ATTEMPT: Duration = Duration::from_secs(15);
 /// Between two attempts, beside what the remote asks for.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// Attempts at one call at the most, however long the deadline.
-const MOST_ATTEMPTS: usize = 6;
+const MAX_ATTEMPTS: usize = 6;
 /// An answer larger than this is refused (a page of 500 Anypoint users is a few megabytes).
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Makes each attempt's own copy of a call, and sees what comes back.
 ///
@@ -67,7 +67,7 @@ impl HttpClient {
     /// # Errors
     /// The variable of the network that is at fault.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let network = Network::of_process().map_err(|error| error.to_string())?;
+        let network = Network::for_process().map_err(|error| error.to_string())?;
         let inner = network
             .client_builder()?
             .connect_timeout(Duration::from_secs(5))
@@ -134,8 +134,8 @@ impl HttpClient {
             // What one more attempt needs to be worth it.
             let worth_it = deadline.remaining() > pause + Duration::from_millis(50);
             let has_another_way =
-                error.is_server_fault() && server_faults >= call.most_server_faults;
-            if attempt >= MOST_ATTEMPTS || has_another_way || !may_repeat(call, &error) || !worth_it
+                error.is_server_fault() && server_faults >= call.max_server_faults;
+            if attempt >= MAX_ATTEMPTS || has_another_way || !may_repeat(call, &error) || !worth_it
             {
                 return Err(error);
             }
@@ -171,7 +171,7 @@ impl HttpClient {
         signer: &dyn Signer,
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
-        let time = deadline.remaining().min(LONGEST_ATTEMPT);
+        let time = deadline.remaining().min(MAX_ATTEMPT);
         if time.is_zero() {
             return Err(call.error(CallErrorKind::OutOfTime));
         }
@@ -207,7 +207,7 @@ impl HttpClient {
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| lost(call, &error))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(call.error(CallErrorKind::Unreadable("too large".to_owned())));
             }
             body.extend_from_slice(&chunk);
@@ -224,7 +224,7 @@ impl HttpClient {
             });
         }
         let code = error_code(&headers, &body);
-        if status == StatusCode::NOT_FOUND && !is_the_services(call.side, code.as_deref(), &body) {
+        if status == StatusCode::NOT_FOUND && !is_from_service(call.side, code.as_deref(), &body) {
             return Err(call.error(CallErrorKind::NotTheServices404));
         }
         let finality = Finality::of(call.side, &call.method, status, &body);
@@ -243,7 +243,7 @@ impl HttpClient {
 /// Whether a 404 can be the service's own word about the object asked for. Okta's names the error. Of
 /// Anypoint's no mark is documented: a page in HTML is none, and of any other the client asks for
 /// the organization before it believes that something is absent.
-fn is_the_services(side: Side, code: Option<&str>, body: &[u8]) -> bool {
+fn is_from_service(side: Side, code: Option<&str>, body: &[u8]) -> bool {
     match side {
         Side::Okta => code == Some("E0000007"),
         _ => !body.trim_ascii_start().starts_with(b"<"),

@@ -75,11 +75,11 @@ impl Explanation {
     pub async fn of(ports: &Ports, subject: Subject, deadline: Deadline) -> Result<Self, Failure> {
         let provisioner = Provisioner::new(ports.clone());
         if Box::pin(provisioner.excludes(&subject, deadline)).await? {
-            return of_excluded(ports, subject).await;
+            return explain_excluded(ports, subject).await;
         }
         match subject {
-            Subject::User(user) => Box::pin(of_user(ports, user, deadline)).await,
-            Subject::Group(group) => Box::pin(of_group(ports, group, deadline)).await,
+            Subject::User(user) => Box::pin(explain_user(ports, user, deadline)).await,
+            Subject::Group(group) => Box::pin(explain_group(ports, group, deadline)).await,
         }
     }
 
@@ -113,7 +113,7 @@ pub fn doubt_in_words(doubt: &Doubt) -> String {
 }
 
 /// Who is left alone is read on neither side.
-async fn of_excluded(ports: &Ports, subject: Subject) -> Result<Explanation, Failure> {
+async fn explain_excluded(ports: &Ports, subject: Subject) -> Result<Explanation, Failure> {
     let link = match &subject {
         Subject::User(user) => user_link(ports.store.user_link(user).await?.as_ref()),
         Subject::Group(group) => json!(ports.store.team_link(group).await?),
@@ -138,7 +138,7 @@ fn user_link(link: Option<&UserLink>) -> Value {
     })))
 }
 
-async fn of_user(
+async fn explain_user(
     ports: &Ports,
     user: OktaUserId,
     deadline: Deadline,
@@ -149,7 +149,7 @@ async fn of_user(
             let app_user = ports.okta.app_user(&ports.app, &user, deadline);
             Ok(app_user.await?)
         },
-        async { Ok(ports.okta.list_groups_of_user(&user, deadline).await?) },
+        async { Ok(ports.okta.list_groups_explain_user(&user, deadline).await?) },
         ports.store.user_link(&user),
     )
     .await?;
@@ -242,7 +242,7 @@ async fn account_facts(
     ])
 }
 
-async fn of_group(
+async fn explain_group(
     ports: &Ports,
     group: OktaGroupId,
     deadline: Deadline,

@@ -77,7 +77,7 @@ impl AuditEntry {
     }
 
     /// What a run writes whose lease the owner before never gave back; it leaves `found` to be said.
-    pub fn of_interrupted(lease: &Lease, found: &str, now_ms: i64) -> Option<Self> {
+    pub fn for_interrupted(lease: &Lease, found: &str, now_ms: i64) -> Option<Self> {
         lease.took_over().then(|| Self {
             why: Some(found.to_owned()),
             ..Self::new(lease, Self::INTERRUPTED, now_ms)

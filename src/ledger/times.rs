@@ -79,10 +79,10 @@ impl Now {
 
 /// The failure's text, short enough for a record.
 pub(super) fn error_text(failure: &crate::failure::Failure) -> String {
-    const MOST: usize = 2_000;
+    const MAX_CHARS: usize = 2_000;
     let mut text = failure.to_string();
-    if text.len() > MOST {
-        let cut = (0..=MOST).rev().find(|at| text.is_char_boundary(*at));
+    if text.len() > MAX_CHARS {
+        let cut = (0..=MAX_CHARS).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(cut.unwrap_or(0));
         text.push('…');
     }

@@ -228,7 +228,7 @@ impl Okta {
 }
 
 /// A page is not asked for with a smaller `limit` than this.
-const SMALLEST_PAGE: usize = 10;
+const MIN_PAGE: usize = 10;
 
 fn limit_of(url: &Url) -> Option<usize> {
     let limit = url.query_pairs().find(|(name, _)| name == "limit")?;
@@ -238,7 +238,7 @@ fn limit_of(url: &Url) -> Option<usize> {
 /// The same page, half as long; `None` when it has no length or would be too short.
 fn halved(url: &Url) -> Option<Url> {
     let limit = limit_of(url)? / 2;
-    if limit < SMALLEST_PAGE {
+    if limit < MIN_PAGE {
         return None;
     }
     Some(with_query(url, |name, value| match name {

@@ -25,11 +25,11 @@ pub enum TeamNamePolicy {
 
 /// The shortest username that Anypoint takes ("Managing your account": at least three characters;
 /// letters, digits, dash, underscore).
-const SHORTEST_USERNAME: usize = 3;
+const MIN_USERNAME: usize = 3;
 /// So much of a group's id tells teams apart.
 const ID_CHARS: usize = 6;
 /// The longest team name (Access Management API, `team_name`).
-const LONGEST_TEAM_NAME: usize = 255;
+const MAX_TEAM_NAME: usize = 255;
 
 impl UsernamePolicy {
     /// The Anypoint username for an app username.
@@ -54,7 +54,7 @@ impl UsernamePolicy {
                 .because(Cause::UsernameInvalid));
             }
         };
-        if name.len() < SHORTEST_USERNAME {
+        if name.len() < MIN_USERNAME {
             return Err(Failure::permanent(
                 Side::Okta,
                 "the app username is shorter than the three characters that Anypoint asks for.",
@@ -120,7 +120,7 @@ impl TeamNamePolicy {
             )
             .because(Cause::TeamNameInvalid)
         };
-        let valid = group_name.chars().all(is_valid) && group_name.len() <= LONGEST_TEAM_NAME;
+        let valid = group_name.chars().all(is_valid) && group_name.len() <= MAX_TEAM_NAME;
         let name: String = match self {
             Self::Strict if valid => group_name.to_owned(),
             Self::Strict => {
@@ -132,7 +132,7 @@ impl TeamNamePolicy {
             Self::Sanitize => group_name
                 .chars()
                 .map(|c| if is_valid(c) { c } else { '-' })
-                .take(LONGEST_TEAM_NAME)
+                .take(MAX_TEAM_NAME)
                 .collect(),
         };
         if name.trim().is_empty() {
@@ -146,10 +146,7 @@ impl TeamNamePolicy {
 fn with_id(name: &str, group: &OktaGroupId) -> String {
     let id = group.as_str();
     let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
-    let kept: String = name
-        .chars()
-        .take(LONGEST_TEAM_NAME - ID_CHARS - 1)
-        .collect();
+    let kept: String = name.chars().take(MAX_TEAM_NAME - ID_CHARS - 1).collect();
     format!("{kept} {end}")
 }
 

@@ -24,7 +24,7 @@ const ENTRIES_A_CALL: usize = 10;
 const LANES: usize = 8;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 /// The longest a message can be hidden (SQS API reference, `ChangeMessageVisibility`).
-const LONGEST_DELAY: Duration = Duration::from_secs(12 * 60 * 60);
+const MAX_DELAY: Duration = Duration::from_secs(12 * 60 * 60);
 /// What SQS says when a message is not out under this receipt any more.
 const GONE: &[&str] = &[
     "AWS.SimpleQueueService.MessageNotInflight",
@@ -154,7 +154,7 @@ impl Queue for SqsQueue {
 #[async_trait]
 impl Redelivery for SqsQueue {
     async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure> {
-        let seconds = delay.min(LONGEST_DELAY).as_secs();
+        let seconds = delay.min(MAX_DELAY).as_secs();
         let sent = self
             .client
             .change_message_visibility()

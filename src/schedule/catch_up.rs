@@ -53,12 +53,12 @@ const OVERLAP_MS: i64 = 5 * 60 * 1000;
 /// How far the first run looks back, and one whose cursor was lost.
 const FIRST_RUN_MS: i64 = 24 * 60 * 60 * 1000;
 /// Okta keeps the log for 90 days.
-const OLDEST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+const MAX_AGE_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 /// While the log is quiet the cursor follows the clock at this distance, so that a wrong clock does
 /// not hide events and no run has to search weeks of log.
 const QUIET_MS: i64 = 60 * 60 * 1000;
 /// A page is not begun with less than this left: its events have to be sent as well.
-const LEAST: Duration = Duration::from_secs(8);
+const MIN_TIME: Duration = Duration::from_secs(8);
 /// Open changes that are kept beside the cursor; with more of them, something larger is wrong.
 const MAX_OPEN: usize = 500;
 
@@ -191,7 +191,7 @@ impl Scheduler {
             cursor.next = Some(next.to_string());
             self.move_cursor(&cursor, &mut version, summary.mode)
                 .await?;
-            if deadline.remaining() < LEAST {
+            if deadline.remaining() < MIN_TIME {
                 summary.outcome = Outcome::Continues;
                 return Ok(());
             }
@@ -243,7 +243,7 @@ impl Scheduler {
                 other => return other.map_err(Failure::from),
             }
         }
-        let since_ms = (cursor.newest_ms - OVERLAP_MS).max(started_ms - OLDEST_MS);
+        let since_ms = (cursor.newest_ms - OVERLAP_MS).max(started_ms - MAX_AGE_MS);
         let types: Vec<&str> = HOOK_EVENT_TYPES
             .into_iter()
             .chain(LOG_EVENT_TYPES)

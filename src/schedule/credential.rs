@@ -16,7 +16,7 @@ pub const CREDENTIAL: &str = "credential#okta";
 /// Okta is asked again after this long; before, if the credential is about to end.
 const ASKED_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
 /// With less time left nothing is asked, and the next run does it.
-const LEAST: Duration = Duration::from_secs(8);
+const MIN_TIME: Duration = Duration::from_secs(8);
 
 /// What Okta said about the end of our credential, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ impl NotedCredential {
 impl Scheduler {
     /// Asks for the end of the credential if the last answer is a day old, and measures it.
     pub(super) async fn note_credential(&self, deadline: Deadline) {
-        if deadline.remaining() < LEAST {
+        if deadline.remaining() < MIN_TIME {
             return;
         }
         let now_ms = self.clock().now_ms();

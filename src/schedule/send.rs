@@ -14,11 +14,11 @@ use crate::failure::{Failure, Side};
 /// Changes in one portion.
 const PORTION: usize = 100;
 /// A portion is not begun with less than this left: the worker asks for five seconds to begin a subject.
-const LEAST: Duration = Duration::from_secs(7);
+const MIN_TIME: Duration = Duration::from_secs(7);
 /// A portion ends this long before the run has to, so that the run can say how far it came.
 const SPARE: Duration = Duration::from_secs(1);
 /// Portions that the queue may refuse one after the other before it counts as out of reach.
-const MOST_FAILURES: usize = 3;
+const MAX_FAILURES: usize = 3;
 
 /// What became of the changes.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Scheduler {
         let mut sent = Sent::default();
         let mut failures = 0;
         for portion in changes.chunks(PORTION) {
-            if deadline.remaining() < LEAST {
+            if deadline.remaining() < MIN_TIME {
                 sent.out_of_time = true;
                 return sent;
             }
@@ -49,7 +49,7 @@ impl Scheduler {
                 }
                 Err(failure) => {
                     tracing::warn!(changes = portion.len(), "not all were taken: {failure}");
-                    if deadline.remaining() < LEAST {
+                    if deadline.remaining() < MIN_TIME {
                         sent.out_of_time = true;
                         return sent;
                     }
@@ -57,7 +57,7 @@ impl Scheduler {
                         failures += 1;
                     }
                     sent.failure.get_or_insert(failure);
-                    if failures >= MOST_FAILURES {
+                    if failures >= MAX_FAILURES {
                         return sent;
                     }
                 }

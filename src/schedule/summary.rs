@@ -116,7 +116,7 @@ pub struct Summary {
 }
 
 /// The largest report that is kept (DynamoDB takes 400 KB an item).
-const LARGEST_KEPT: usize = 300 * 1024;
+const MAX_KEPT_BYTES: usize = 300 * 1024;
 
 impl Summary {
     pub(super) fn new(task: Task, mode: Mode, started_at: String) -> Self {
@@ -201,7 +201,7 @@ impl Summary {
         let mut most = usize::MAX;
         loop {
             let json = serde_json::to_string(&self.shortened(most)).unwrap_or_default();
-            if json.len() <= LARGEST_KEPT || most == 0 {
+            if json.len() <= MAX_KEPT_BYTES || most == 0 {
                 return json;
             }
             most = if most == usize::MAX { 1000 } else { most / 2 };
@@ -250,7 +250,7 @@ mod tests {
             })
             .collect();
         let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
-        assert!(summary.to_kept_json().len() <= LARGEST_KEPT);
+        assert!(summary.to_kept_json().len() <= MAX_KEPT_BYTES);
         assert_eq!(kept.differences.len() + kept.omitted, 10_000);
         assert!(kept.differences.len() >= 500);
         summary.differences.truncate(3);

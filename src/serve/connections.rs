@@ -311,7 +311,7 @@ impl Open {
 
 impl Held {
     /// The connection was polled: if its request was there, it is busy by now.
-    pub fn had_a_turn(&self) {
+    pub fn was_polled(&self) {
         self.change(|state| match state {
             State::New => State::Idle(Instant::now()),
             other => other,
@@ -377,7 +377,7 @@ mod tests {
     /// A connection that had its turn, and leaves when it is told to.
     async fn idle(connections: &Connections, from: u8) -> JoinHandle<()> {
         let held = connections.enter(address(from)).await;
-        held.had_a_turn();
+        held.was_polled();
         tokio::spawn(async move { held.told_to_leave().await })
     }
 
@@ -417,7 +417,7 @@ mod tests {
         let evicted = || connections.figures().evicted;
         // Not served yet, then for a moment only.
         assert!(connections.try_enter(address(3)).is_none());
-        two.had_a_turn();
+        two.was_polled();
         assert!(connections.try_enter(address(3)).is_none());
         let also_busy = two.busy();
         assert_eq!(connections.pressure(), Pressure::Full);
@@ -442,7 +442,7 @@ mod tests {
     async fn a_place_is_free_once_its_connection_is_gone() {
         let connections = Connections::new(1);
         let slow = connections.enter(address(1)).await;
-        slow.had_a_turn();
+        slow.was_polled();
         tokio::time::advance(MIN_IDLE).await;
         for _ in 0..3 {
             assert!(connections.try_enter(address(2)).is_none());

@@ -142,7 +142,7 @@ where
         ended = poll_fn(|cx| {
             let polled = connection.poll_without_shutdown(cx);
             if std::mem::take(&mut is_first_turn) {
-                held.had_a_turn();
+                held.was_polled();
             }
             polled
         }) => Some(ended),

@@ -44,7 +44,7 @@ pub struct Repeated {
 }
 
 /// The longest a run may take.
-const LONGEST_RUN: Duration = Duration::from_secs(30 * 60);
+const MAX_RUN: Duration = Duration::from_secs(30 * 60);
 /// Until the first run of a task that never ran: time to think again.
 const FIRST: Duration = Duration::from_secs(60);
 
@@ -93,7 +93,7 @@ pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Durat
         run: Arc::new(move || {
             let scheduler = scheduler.clone();
             Box::pin(async move {
-                let deadline = Deadline::within(LONGEST_RUN.min(every.max(FIRST)));
+                let deadline = Deadline::within(MAX_RUN.min(every.max(FIRST)));
                 match scheduler.run(task, None, deadline).await {
                     Ok(summary) if summary.outcome == Outcome::Skipped => Ended::Skipped,
                     Ok(_) => Ended::AsUsual,

@@ -51,7 +51,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of the process's environment.
-    pub fn of_environment() -> Self {
+    pub fn from_env() -> Self {
         Self::new(|name| std::env::var(name).ok())
     }
 

@@ -29,7 +29,7 @@ const LOG: &str = "-wal";
 const INDEX: &str = "-shm";
 const JOURNAL: &str = "-journal";
 /// The smallest page of a database.
-const SMALLEST: u64 = 512;
+const MIN_BYTES: u64 = 512;
 
 /// What a file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +161,7 @@ pub(super) fn examine(path: &Path) -> Result<Nature, Unfit> {
     let length = std::fs::metadata(path)
         .map_err(|_| Unfit::Unreadable)?
         .len();
-    if length < SMALLEST {
+    if length < MIN_BYTES {
         let [log, ..] = companions(&real(path));
         let waits = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
         return match length {

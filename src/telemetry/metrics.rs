@@ -147,7 +147,7 @@ impl Metrics {
 
     /// Metrics of a Lambda function: under the name that it has on AWS, which the alarms of the
     /// template watch and which keeps two deployments apart; elsewhere under its program's name.
-    pub fn of_lambda(program: &str) -> Self {
+    pub fn for_lambda(program: &str) -> Self {
         let name = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
         Self::new(name.unwrap_or_else(|_| program.to_owned()))
     }

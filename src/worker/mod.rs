@@ -369,7 +369,7 @@ impl Worker {
         }
         if let Err(failure) = &result
             && failure.cause.is_refusal()
-            && self.surroundings.is_everybodys(failure, deadline).await
+            && self.surroundings.affects_everybody(failure, deadline).await
         {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(side = %failure.side, "the side refuses everybody: {failure}");

@@ -53,7 +53,7 @@ impl Surroundings {
     }
 
     /// Whether a refusal about one subject is everybody's; then the side is out of order.
-    pub(super) async fn is_everybodys(&self, refusal: &Failure, deadline: Deadline) -> bool {
+    pub(super) async fn affects_everybody(&self, refusal: &Failure, deadline: Deadline) -> bool {
         if !matches!(refusal.side, Side::Okta | Side::Anypoint) {
             return false;
         }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use okta_anypoint::aws::{Limits, load, of_lambda};
+use okta_anypoint::aws::{Limits, for_lambda, load};
 use okta_anypoint::clock::SystemClock;
 use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason};
 
@@ -36,7 +36,7 @@ fn output(command: &mut Command) -> String {
 /// Claims an event with a Lambda's variables and nothing else.
 async fn claim_in(table: String) {
     let begun = Instant::now();
-    let config = of_lambda(Limits::within(Duration::from_secs(5))).await;
+    let config = for_lambda(Limits::within(Duration::from_secs(5))).await;
     let client = aws_sdk_dynamodb::Client::new(&config);
     let loaded = begun.elapsed();
     let ledger = DynamoDbLedger::new(client, table, 30, Arc::new(SystemClock));
@@ -75,7 +75,7 @@ async fn the_environment_is_enough() {
 
 /// Reads a record without credentials, and prints why that failed: an answer, not a wait and not a retry.
 async fn read_as_nobody(table: String) {
-    for source in [load, of_lambda] {
+    for source in [load, for_lambda] {
         let config = source(Limits::within(Duration::from_secs(5))).await;
         let client = aws_sdk_dynamodb::Client::new(&config);
         let ledger = DynamoDbLedger::new(client, &table, 30, Arc::new(SystemClock));

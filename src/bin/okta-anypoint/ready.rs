@@ -12,7 +12,7 @@ use crate::console::{Console, Verdict};
 /// A program that does not answer within this is not ready.
 const TIME: Duration = Duration::from_secs(3);
 /// The most that is read of an answer.
-const LARGEST: u64 = 4096;
+const MAX_BYTES: u64 = 4096;
 
 /// Ask a running `serve` whether it takes deliveries.
 ///
@@ -48,6 +48,6 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     let request = format!("GET /ready HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.take(LARGEST).read_to_string(&mut answer)?;
+    stream.take(MAX_BYTES).read_to_string(&mut answer)?;
     Ok(answer)
 }

@@ -126,7 +126,7 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
             by: BY_OPERATOR.to_owned(),
         };
         let now_ms = table::clock().now_ms();
-        let interrupted = AuditEntry::of_interrupted(&lease, table::FOUND_CUT_OFF, now_ms);
+        let interrupted = AuditEntry::for_interrupted(&lease, table::FOUND_CUT_OFF, now_ms);
         let conclusion = Conclusion {
             resolved: vec![resolved],
             audit: interrupted.into_iter().collect(),

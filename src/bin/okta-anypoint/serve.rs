@@ -131,7 +131,7 @@ async fn settings() -> anyhow::Result<(Settings, BTreeMap<String, String>)> {
 
 /// An import is for those who ask for one.
 fn import_interval() -> Every {
-    let mode = okta_anypoint::settings::Reader::of_environment().optional("IMPORT_MODE");
+    let mode = okta_anypoint::settings::Reader::from_env().optional("IMPORT_MODE");
     let asked_for = mode.is_some_and(|mode| mode != "off");
     Every(asked_for.then_some(Duration::from_secs(24 * 60 * 60)))
 }

@@ -105,7 +105,7 @@ impl Args {
 
     /// The table alone; nothing else has to be set.
     pub async fn open_table(&self, access: Access) -> Result<Table> {
-        let mut reader = self.beside_serve(Reader::of_environment()).await?;
+        let mut reader = self.beside_serve(Reader::from_env()).await?;
         let kept = Kept::read(&mut reader);
         let place = self.place(&mut reader);
         let (kept, place) = reader.finish(kept.zip(place))?;
@@ -219,14 +219,14 @@ pub async fn to_read(place: Place) -> Result<Table> {
 
 /// What `CHANGES` says to this process.
 pub fn changes() -> Result<Changes> {
-    let mut reader = Reader::of_environment();
+    let mut reader = Reader::from_env();
     let changes = settings::changes(&mut reader);
     Ok(reader.finish(changes)?)
 }
 
 /// `serve`'s file alone.
 pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQueue>)> {
-    let mut reader = Reader::of_environment();
+    let mut reader = Reader::from_env();
     let kept = Kept::read(&mut reader);
     let kept = reader.finish(kept)?;
     open(Place::File(file.to_owned()), access, kept, &clock()).await
@@ -309,7 +309,7 @@ impl Operator {
 
     /// Gives a lease back, with what the operator changed under it for the audit trail.
     pub async fn release(&self, lease: Lease, change: Option<AuditEntry>) -> Result<()> {
-        let interrupted = AuditEntry::of_interrupted(&lease, FOUND_CUT_OFF, self.clock.now_ms());
+        let interrupted = AuditEntry::for_interrupted(&lease, FOUND_CUT_OFF, self.clock.now_ms());
         let conclusion = Conclusion {
             audit: interrupted.into_iter().chain(change).collect(),
             ..Conclusion::default()

@@ -10,7 +10,7 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use http::StatusCode;
 
-use super::look::{GroupState, went_away};
+use super::look::{GroupState, went_away_failure};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
@@ -65,7 +65,7 @@ impl Work<'_> {
                 End::More => {}
             }
         }
-        Err(went_away("the team"))
+        Err(went_away_failure("the team"))
     }
 
     async fn look_and_carry_out(&mut self, group: &OktaGroupId) -> Result<End, Failure> {
@@ -416,7 +416,7 @@ impl Work<'_> {
             let members = okta
                 .list_group_members(group, deadline)
                 .await?
-                .ok_or_else(|| went_away("the group"))?;
+                .ok_or_else(|| went_away_failure("the group"))?;
             let unread: Vec<OktaUserId> = members.ids_unread().collect();
             let read = members.items.into_iter().map(|member| member.id);
             read.chain(unread).collect()

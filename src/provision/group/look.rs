@@ -364,7 +364,7 @@ impl Look<'_> {
                             "the group's members lack user {user}, whose groups name the group"
                         )));
                     }
-                    Ok((!groups.is_all_of_a_user()).then(|| {
+                    Ok((!groups.is_complete_for_user()).then(|| {
                         format!(
                             "the groups of user {user} lack the built-in group that every user is in"
                         )
@@ -459,7 +459,7 @@ impl Look<'_> {
 }
 
 /// Something went away while it was worked on.
-pub(super) fn went_away(what: &str) -> Failure {
+pub(super) fn went_away_failure(what: &str) -> Failure {
     Failure::retryable(
         Side::Program,
         format!("{what} went away while it was worked on; the next look finds that"),

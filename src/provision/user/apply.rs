@@ -322,7 +322,7 @@ impl Work<'_> {
         let ports = self.ports();
         let now_ms = ports.clock.now_ms();
         let found = "a user's run that needed the subject found an earlier run of it cut off";
-        let interrupted = AuditEntry::of_interrupted(&lease, found, now_ms);
+        let interrupted = AuditEntry::for_interrupted(&lease, found, now_ms);
         interrupted.iter().for_each(AuditEntry::log);
         let why = format!("a run of {} needed it", self.lease.subject());
         let done = done.iter().map(|applied| AuditEntry {

@@ -493,7 +493,7 @@ impl Look<'_> {
             }
             Finding::NotInGroup(group) => {
                 let groups = ports.okta.list_groups_of_user(user, deadline).await?;
-                groups.is_some_and(|groups| groups.is_all_of_a_user() && !groups.names(group))
+                groups.is_some_and(|groups| groups.is_complete_for_user() && !groups.names(group))
             }
             Finding::NotPushed | Finding::NotMember(_) => false,
         })
@@ -534,7 +534,7 @@ fn groups_seen(okta: &OktaSide) -> GroupsSeen {
     };
     let read = groups.items.iter().map(|group| group.id.clone());
     let ids = read.chain(groups.ids_unread()).collect();
-    if groups.is_all_of_a_user() {
+    if groups.is_complete_for_user() {
         GroupsSeen::Whole(ids)
     } else {
         GroupsSeen::Incomplete(ids)

@@ -29,7 +29,7 @@ use crate::store::{AgreedProfile, Linked, Origin, ResetMail, UserLink};
 /// Accounts that are worked on at the same time.
 const AT_ONCE: usize = 4;
 /// Accounts are not begun with less than this left.
-const LEAST: Duration = Duration::from_secs(3);
+const MIN_TIME: Duration = Duration::from_secs(3);
 
 /// A lease lasts at least this long: enough to write the link.
 const LINK_TIME: Duration = Duration::from_secs(15);
@@ -72,7 +72,7 @@ impl Scheduler {
     ) -> Result<(), Failure> {
         let total = work.len();
         for (position, portion) in work.chunks(AT_ONCE).enumerate() {
-            if deadline.remaining() < LEAST {
+            if deadline.remaining() < MIN_TIME {
                 summary.outcome = Outcome::Continues;
                 return Ok(());
             }
@@ -271,7 +271,7 @@ impl Scheduler {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok((user.id, Names::of_new_pair(account).agreed))
+        Ok((user.id, Names::for_new_pair(account).agreed))
     }
 
     /// Assigns the app under the account's username, and makes sure that this is what Okta has.

@@ -186,7 +186,7 @@ impl Scheduler {
                     .and_then(|app_user| index.user(app_user))
                     .map(|_| Work::Link {
                         account: account.clone(),
-                        names: Names::of_new_pair(account),
+                        names: Names::for_new_pair(account),
                         user,
                         by,
                     })),
@@ -292,7 +292,7 @@ impl Scheduler {
             Some((user, by)) => Ok(Work::Assign {
                 account: account.clone(),
                 user: user.id.clone(),
-                names: Names::of_new_pair(account),
+                names: Names::for_new_pair(account),
                 by,
             }),
             None if only_links => Err(Refused::new(

@@ -32,7 +32,7 @@ const LAST: &str = "last name";
 
 impl Names {
     /// The names of a new pair: Okta's are pushed, as for every other new pair.
-    pub(super) fn of_new_pair(account: &Account) -> Self {
+    pub(super) fn for_new_pair(account: &Account) -> Self {
         let text = |name: &Option<String>| name.clone().unwrap_or_default();
         Self {
             first: None,
@@ -54,7 +54,7 @@ impl Names {
         agreed: Option<&AgreedProfile>,
     ) -> Self {
         let Some(agreed) = agreed else {
-            return Self::of_new_pair(account);
+            return Self::for_new_pair(account);
         };
         let compare = |target, anypoint: &Option<String>, agreed: &str| {
             if attributes.is_unread(target, user, Some(app_user)) {

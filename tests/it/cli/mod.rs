@@ -42,7 +42,7 @@ pub const CLIENT_SECRET: &str = "anypoint-secret-that-nobody-may-see";
 pub const HOOK_SECRET: &str = "hook-secret-that-nobody-may-see";
 
 /// The longest that a command may take.
-const MOST: Duration = Duration::from_secs(90);
+const MAX_TIME: Duration = Duration::from_secs(90);
 
 /// What a command came to.
 pub struct Ran {
@@ -203,7 +203,7 @@ pub async fn run(environment: &BTreeMap<String, String>, arguments: &[&str]) -> 
         let (sender, ended) = std::sync::mpsc::channel::<()>();
         // A command that does not end must not hold the tests up.
         let watch = std::thread::spawn(move || {
-            if ended.recv_timeout(MOST) == Err(RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(MAX_TIME) == Err(RecvTimeoutError::Timeout) {
                 let _ = Command::new("kill").arg(id.to_string()).status();
             }
         });

@@ -285,7 +285,7 @@ async fn what_was_done_without_a_claim_is_in_the_history(world: World) {
     let mut written = Vec::new();
     for action in ["link", "unlink"] {
         let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
-        assert_eq!(AuditEntry::of_interrupted(&lease, "", START_MS), None);
+        assert_eq!(AuditEntry::for_interrupted(&lease, "", START_MS), None);
         let entry = AuditEntry::new(&lease, action, START_MS);
         let conclusion = Conclusion {
             audit: vec![entry.clone()],
@@ -304,7 +304,7 @@ async fn a_lost_lease_leaves_no_history(world: World) {
     let lost = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
     world.clock.advance(10_000);
     let later = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
-    let found = AuditEntry::of_interrupted(&later, "cut off", START_MS);
+    let found = AuditEntry::for_interrupted(&later, "cut off", START_MS);
     assert_eq!(found.unwrap().action, AuditEntry::INTERRUPTED);
     let conclusion = Conclusion {
         audit: vec![AuditEntry::new(&lost, "link", START_MS)],

@@ -37,9 +37,9 @@ const SCOPES: [&str; 4] = [
     "okta.logs.read",
 ];
 /// A worker that is to be killed is killed at one of so many calls.
-const MOST_CALLS: u32 = 30;
+const MAX_CALLS: u32 = 30;
 /// The same where only writes to Anypoint count.
-const MOST_WRITES: u32 = 2;
+const MAX_WRITES: u32 = 2;
 /// The time of a worker's invocation while workers are killed: little, so that the lease of one that
 /// was killed ends soon.
 const INVOCATION: Duration = Duration::from_secs(7);
@@ -188,8 +188,8 @@ impl Lambdas {
         let worker = self.workers[at].lock().unwrap().clone();
         if self.one_in(3) {
             let (counted, most) = match self.dice.lock().unwrap().random() {
-                true => (Counted::WritesToAnypoint, MOST_WRITES),
-                false => (Counted::All, MOST_CALLS),
+                true => (Counted::WritesToAnypoint, MAX_WRITES),
+                false => (Counted::All, MAX_CALLS),
             };
             let call = self.dice.lock().unwrap().random_range(1..=most);
             self.traps.set(at, worker.clone(), counted, call);

@@ -31,9 +31,9 @@ use history::{FaultsPlayed, History, Kinds, history};
 use rig::Rig;
 
 /// Histories that are played in any case, always the same ones unless a time is given.
-const LEAST: u64 = 6;
+const MIN_HISTORIES: u64 = 6;
 /// The same of those that go through the binaries, which take longer.
-const LEAST_BINARIES: u64 = 2;
+const MIN_BINARIES: u64 = 2;
 /// Histories that are played at once.
 const AT_ONCE: usize = 2;
 /// How long one history may take, on a slow machine.
@@ -122,9 +122,9 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
         trace();
     }
     let least = if kinds.binaries {
-        LEAST_BINARIES
+        MIN_BINARIES
     } else {
-        LEAST
+        MIN_HISTORIES
     };
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or_default());
     let next = AtomicU64::new(0);
@@ -164,7 +164,7 @@ fn property(name: &str, kinds: Kinds, tame: fn(&mut Policy)) {
 }
 
 fn steps(seed: u64) -> usize {
-    let is_fixed = seed <= LEAST;
+    let is_fixed = seed <= MIN_HISTORIES;
     if !is_fixed && seed.is_multiple_of(4) {
         LONG_STEPS
     } else {

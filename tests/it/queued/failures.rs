@@ -242,9 +242,9 @@ async fn without_the_table_everything_goes_back_in_time() {
 #[tokio::test]
 async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
     /// Fewer than `maxReceiveCount` in `template.yaml`, to be quicker.
-    const MOST_RECEIVES: usize = 10;
+    const MAX_RECEIVES: usize = 10;
     let scene = Scene::new().await;
-    let dead_letters = scene.dead_letters(MOST_RECEIVES).await;
+    let dead_letters = scene.dead_letters(MAX_RECEIVES).await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, mut message) = one_message(&scene, &hook).await;
     let kind = FaultKind::Status {
@@ -254,11 +254,11 @@ async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
     };
     let path = format!("/api/v1/users/{ann}");
     let fault = scene.okta.traffic().inject(Fault::new(&path, kind));
-    for receive in 1..=MOST_RECEIVES {
+    for receive in 1..=MAX_RECEIVES {
         let batch = [message.clone()];
         assert_eq!(scene.work(&worker, &batch, LONG).await.unwrap().len(), 1);
         scene.show(&message).await;
-        if receive < MOST_RECEIVES {
+        if receive < MAX_RECEIVES {
             message = scene.received(5).await.remove(0);
         }
     }
@@ -269,7 +269,7 @@ async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
     let record = scene.record(&message.uuid()).await;
     assert_eq!(
         (record.status, record.error_class, record.attempts as usize),
-        (Status::Failed, Some(Class::Retryable), MOST_RECEIVES)
+        (Status::Failed, Some(Class::Retryable), MAX_RECEIVES)
     );
 
     // The cause is gone; the message is moved back, as "start DLQ redrive" does.

@@ -12,7 +12,7 @@ use super::{Answer, base, known_fields, no_such_endpoint, object, render};
 use crate::call::{Call, Reply};
 
 /// At most this many active hooks in an org.
-const MOST_ACTIVE: usize = 25;
+const MAX_ACTIVE: usize = 25;
 
 /// Event types a hook may subscribe to, by Okta's catalogue of May 2026 and its later release notes.
 const ELIGIBLE: &str = include_str!("eligible.txt");
@@ -47,7 +47,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
         ("POST", []) => {
             let mut hook = read(call, None, world.hook_filters)?;
             let active = world.hooks.values().filter(|hook| hook.active).count();
-            if active >= MOST_ACTIVE {
+            if active >= MAX_ACTIVE {
                 return Err(Refusal::invalid(
                     "eventHook",
                     "The maximum number of active event hooks is reached",

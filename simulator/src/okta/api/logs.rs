@@ -13,7 +13,7 @@ use crate::clock::{iso, parse_iso};
 const DEFAULT_SPAN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// How far back `since` may be.
-const LARGEST_SPAN_MS: i64 = 180 * 24 * 60 * 60 * 1000;
+const MAX_SPAN_MS: i64 = 180 * 24 * 60 * 60 * 1000;
 
 pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     call.documented_query(&[
@@ -28,7 +28,7 @@ pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     let now = world.clock.now_ms();
     let since = time(call, "since")?.unwrap_or(now - DEFAULT_SPAN_MS);
     let until = time(call, "until")?;
-    if since < now - LARGEST_SPAN_MS {
+    if since < now - MAX_SPAN_MS {
         return Err(Refusal::invalid("since", "since: more than 180 days ago").outside());
     }
     let filter = call

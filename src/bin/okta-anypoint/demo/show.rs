@@ -11,7 +11,7 @@ use super::stage::Stage;
 use crate::console::{Console, Tone};
 
 /// Requests of one kind that are shown in a step; the JSON form has all.
-const MOST_REQUESTS: usize = 6;
+const MAX_REQUESTS: usize = 6;
 
 /// Where a person goes from here.
 const NEXT: &str = "
@@ -78,7 +78,7 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
             if !of_kind.is_empty() {
                 let shown = of_kind
                     .iter()
-                    .take(MOST_REQUESTS)
+                    .take(MAX_REQUESTS)
                     .copied()
                     .collect::<Vec<_>>();
                 let more = match of_kind.len() - shown.len() {

@@ -166,7 +166,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         Err(error) => {
             let failure = error.downcast::<Failure>()?;
             settings.failure("secrets", &failure);
-            Reader::of_environment()
+            Reader::from_env()
         }
     };
     let hook = HookSettings::read(&mut reader);

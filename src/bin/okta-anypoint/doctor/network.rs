@@ -7,7 +7,7 @@ use super::Group;
 
 /// The variables of the network are checked with the others; a fault among them leaves nothing to say here.
 pub fn check(group: &mut Group, engine: Option<&EngineSettings>) {
-    let Ok(network) = Network::of_process() else {
+    let Ok(network) = Network::for_process() else {
         return group.not_checked("way", "its settings are not complete");
     };
     if let Some(engine) = engine {

@@ -28,7 +28,7 @@ pub enum Reason {
 }
 
 pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Verdict> {
-    let reader = Reader::of_environment();
+    let reader = Reader::from_env();
     let id = match (reader.optional("HOOK_SECRET"), reader.optional(SETTING)) {
         (None, Some(id)) => id,
         (Some(_), _) => {

@@ -23,7 +23,7 @@ use crate::properties::model::Wish;
 use crate::world::{APP, World};
 
 /// Rounds of approval that have to be enough when all is quiet.
-const MOST_ROUNDS: usize = 12;
+const MAX_ROUNDS: usize = 12;
 /// Why people lose access whom the brake counts.
 const COUNTED: [&str; 2] = [
     "the Okta user is not assigned to the app",
@@ -218,7 +218,7 @@ impl Rig {
                     .push(format!("held, and nothing to be done: {record:?}"));
             }
         }
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let filter = Filter::default();
             let records = self.world.table.ledger.records(&filter).await.unwrap();
             let is_open = |record: &Record| {

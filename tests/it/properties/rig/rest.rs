@@ -18,7 +18,7 @@ use super::Rig;
 use super::findings::settled;
 
 /// Rounds of redelivery, and of looks, that have to be enough.
-const MOST_ROUNDS: usize = 12;
+const MAX_ROUNDS: usize = 12;
 
 impl Rig {
     /// Faults end; what is open is sent again until nothing is.
@@ -32,7 +32,7 @@ impl Rig {
         let mut dice = StdRng::seed_from_u64(self.counts.steps as u64);
         let pool = std::mem::take(&mut self.pool);
         self.open.extend(pool);
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let mut open = std::mem::take(&mut self.open);
             if open.is_empty() {
                 self.settle().await;
@@ -74,7 +74,7 @@ impl Rig {
             if open.is_empty() && wrote == 0 && round >= least {
                 return records;
             }
-            if round > MOST_ROUNDS {
+            if round > MAX_ROUNDS {
                 self.problems.push(format!(
                     "looks do not come to rest: {wrote} writes in the last round, open: {open:#?}"
                 ));
