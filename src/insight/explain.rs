@@ -149,7 +149,7 @@ async fn explain_user(
             let app_user = ports.okta.app_user(&ports.app, &user, deadline);
             Ok(app_user.await?)
         },
-        async { Ok(ports.okta.list_groups_explain_user(&user, deadline).await?) },
+        async { Ok(ports.okta.list_groups_of_user(&user, deadline).await?) },
         ports.store.user_link(&user),
     )
     .await?;

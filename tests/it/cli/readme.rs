@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{MOST, PROGRAM, Ran};
+use super::{MAX_TIME, PROGRAM, Ran};
 
 const SECTION: &str = "## Try it without AWS";
 
@@ -122,7 +122,7 @@ impl Reader {
             if ran.code == code && texts.iter().all(|text| ran.out.contains(text)) {
                 return ran;
             }
-            let late = begun.elapsed() > MOST;
+            let late = begun.elapsed() > MAX_TIME;
             assert!(
                 !late,
                 "{lines}ended with {}: {}{}",

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{APP, Desk, MOST, PROGRAM};
+use super::{APP, Desk, MAX_TIME, PROGRAM};
 
 /// The program on a terminal of its own.
 struct Terminal {
@@ -48,7 +48,7 @@ impl Terminal {
     /// Waits for the question.
     fn asked(&mut self) {
         while !self.seen.contains("[y/N] ") {
-            let Ok(more) = self.shown.recv_timeout(MOST) else {
+            let Ok(more) = self.shown.recv_timeout(MAX_TIME) else {
                 panic!("nothing was asked: {}", self.seen);
             };
             self.seen.push_str(&String::from_utf8_lossy(&more));
@@ -63,7 +63,7 @@ impl Terminal {
 
     /// The exit code, and everything that was shown.
     fn ended(mut self) -> (i32, String) {
-        while let Ok(more) = self.shown.recv_timeout(MOST) {
+        while let Ok(more) = self.shown.recv_timeout(MAX_TIME) {
             self.seen.push_str(&String::from_utf8_lossy(&more));
         }
         let code = self.script.wait().unwrap().code().unwrap_or(-1);
