@@ -77,6 +77,30 @@ async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
     }
 }
 
+/// As above, while the organization can be read: Anypoint marks its own 404 by nothing, so the list of accounts has to
+/// agree.
+#[tokio::test]
+async fn a_404_for_an_account_that_is_listed_does_not_end_a_suspension() {
+    for body in GATEWAYS_404 {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let account = world.account_id("ann");
+        let events = world.okta_does(|okta| okta.suspend(&ann));
+        let fault = Fault::status(&format!("/users/{account}"), 404, body);
+        let fault = world.anypoint.traffic().inject(fault);
+        assert_eq!(world.deliver(&events).await, 503, "{body}");
+        let record = world.record(&events[0]).await;
+        assert_eq!(
+            record.error_code.as_deref(),
+            Some("contradiction"),
+            "{body}"
+        );
+        world.anypoint.traffic().remove_fault(fault);
+        assert_eq!(world.deliver(&events).await, 204, "{body}");
+        assert_eq!(world.account("ann"), "ann Example - disabled", "{body}");
+    }
+}
+
 /// "Gone" is a success of a delete and of a removal only when Anypoint itself says so.
 #[tokio::test]
 async fn a_gateways_404_of_a_write_is_no_success() {

@@ -222,9 +222,14 @@ impl Serve {
     }
 
     pub async fn get(&self, remotes: &Remotes, path: &str) -> (u16, String) {
+        self.try_get(remotes, path).await.unwrap()
+    }
+
+    /// `None`: there was no answer.
+    pub async fn try_get(&self, remotes: &Remotes, path: &str) -> Option<(u16, String)> {
         let url = format!("{}{}", self.status.trim_end_matches('/'), path);
-        let answer = remotes.http.get(url).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        let answer = remotes.http.get(url).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
     pub async fn overview(&self, remotes: &Remotes) -> Value {
