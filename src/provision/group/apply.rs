@@ -10,7 +10,7 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use http::StatusCode;
 
-use super::look::{GroupState, went_away_failure};
+use super::look::{GroupState, ONE_BY_ONE, went_away_failure};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
@@ -198,6 +198,13 @@ impl Work<'_> {
         let GroupWanted::Team(wanted) = &view.wanted else {
             return Ok(0);
         };
+        if wanted.listed.len() > ONE_BY_ONE {
+            // A list said who is not assigned.
+            let lost = wanted.unassigned.iter().map(|(_, user)| user);
+            let in_team = lost.filter(|user| plan.later.contains(user));
+            let asked: Vec<OktaUserId> = in_team.take(MAX_LEAVERS).cloned().collect();
+            self.look.ask_leavers(group, &asked, &wanted.listed).await?;
+        }
         let leavers: Vec<OktaUserId> = plan.believed.iter().filter_map(leaver).collect();
         let now = &leavers[..leavers.len().min(MAX_LEAVERS)];
         self.look.ask_leavers(group, now, &wanted.listed).await?;

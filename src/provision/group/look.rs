@@ -19,7 +19,7 @@ use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
 
 /// Up to this many members, their assignments are read one by one; above, the app's whole list is.
-const ONE_BY_ONE: usize = 20;
+pub(super) const ONE_BY_ONE: usize = 20;
 /// People that are read at once.
 const AT_ONCE: usize = 5;
 

@@ -297,9 +297,8 @@ async fn an_app_user_list_that_lacks_somebody_whose_app_user_is_there_is_not_bel
     let (devs, users) = devs_with(&world, 22).await;
     let looks = worker(&world.ports);
     lie(&world, Fault::lacking(APP_USERS, &[&users[3]]));
-    // Whether somebody is assigned is decided by their own look, which reads their app user.
     let verdict = look_at(&looks, group(&devs)).await;
-    assert_eq!(verdict, Verdict::Settled);
+    assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
     assert_eq!(in_team(&world), 22);
     truth(&world);
     // Whoever is really not assigned leaves.
