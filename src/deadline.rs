@@ -45,7 +45,7 @@ impl Deadline {
 
     /// Whichever comes first: this deadline or `time` from now.
     #[must_use]
-    pub fn or_within(self, time: Duration) -> Self {
+    pub(crate) fn or_within(self, time: Duration) -> Self {
         self.min(Self::within(time))
     }
 }

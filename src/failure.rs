@@ -216,7 +216,7 @@ impl Cause {
     }
 
     /// Whether a group's name cannot be its team's.
-    pub fn is_about_team_name(self) -> bool {
+    pub(crate) fn is_about_team_name(self) -> bool {
         matches!(self, Self::TeamNameTaken | Self::TeamNameInvalid)
     }
 
@@ -289,7 +289,7 @@ impl Failure {
 
     /// The same failure, with something that an operator can do about it.
     #[must_use]
-    pub fn advising(mut self, advice: impl Into<String>) -> Self {
+    pub(crate) fn advising(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }

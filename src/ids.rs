@@ -21,7 +21,7 @@ pub struct InvalidId {
 ///
 /// SQS takes at most 128 characters as group or deduplication id (SQS API reference,
 /// `MessageDeduplicationId`).
-pub const MAX_LENGTH: usize = 120;
+pub(crate) const MAX_LENGTH: usize = 120;
 
 fn check(value: &str, kind: &'static str) -> Result<(), InvalidId> {
     let fits = !value.is_empty()

@@ -94,12 +94,12 @@ impl Account {
 
     /// Whether the person can surely sign in: an answer that does not say counts as no. Asked where an
     /// enabled account is wanted.
-    pub fn is_surely_enabled(&self) -> bool {
+    pub(crate) fn is_surely_enabled(&self) -> bool {
         self.enabled == Some(true)
     }
 
     /// Whether the account was deleted (softly: the name stays taken).
-    pub fn is_deleted(&self) -> bool {
+    pub(crate) fn is_deleted(&self) -> bool {
         self.deleted.unwrap_or(false)
     }
 

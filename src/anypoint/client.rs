@@ -60,7 +60,7 @@ impl Anypoint {
     }
 
     /// The same with a connected app that may be renewed.
-    pub fn with_app(
+    pub(crate) fn with_app(
         http: HttpClient,
         base_url: Url,
         organization: OrganizationId,

@@ -13,7 +13,7 @@ use crate::http::{
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
-pub const MEMBERS_PER_CALL: usize = 100;
+pub(crate) const MEMBERS_PER_CALL: usize = 100;
 /// Members that one call asks about: each id stands in the address.
 const ASKED_PER_CALL: usize = 50;
 
@@ -53,7 +53,7 @@ impl Team {
     }
 
     /// Whether it hangs directly below `parent`.
-    pub fn is_child_of(&self, parent: &TeamId) -> bool {
+    pub(crate) fn is_child_of(&self, parent: &TeamId) -> bool {
         self.ancestors.last() == Some(parent)
     }
 }
@@ -116,7 +116,7 @@ impl Member {
 
     /// Whether it is a plain membership made by hand or by a program: the only kind that is ours to
     /// end. Memberships from external group mappings are recomputed at sign-in.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         is_plain(self.kind, self.is_assigned_via_external_groups)
     }
 }
@@ -142,7 +142,7 @@ impl Entry for TeamOfAccount {
 
 impl TeamOfAccount {
     /// The same membership, as the team's list shows it.
-    pub fn of_member(id: TeamId, member: &Member) -> Self {
+    pub(crate) fn of_member(id: TeamId, member: &Member) -> Self {
         Self {
             id,
             kind: member.kind,
@@ -160,7 +160,7 @@ impl TeamOfAccount {
     }
 
     /// As [`Member::is_plain`].
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         is_plain(self.kind, self.is_assigned_via_external_groups)
     }
 }

@@ -6,7 +6,7 @@ use crate::ids::{ActorId, EventUuid, OktaGroupId, Subject};
 use crate::ledger::Work;
 
 /// The event type of work that the program finds itself (reconcile, follow-up, an operator's push).
-pub const RECONCILE_EVENT_TYPE: &str = "reconcile";
+pub(crate) const RECONCILE_EVENT_TYPE: &str = "reconcile";
 
 /// One change, ready to be queued. Its JSON form is the body of a queue message; it holds opaque
 /// identifiers only, no names or addresses.
@@ -14,7 +14,7 @@ pub const RECONCILE_EVENT_TYPE: &str = "reconcile";
 pub struct Change {
     /// The event's uuid: the key of idempotence.
     pub uuid: EventUuid,
-    /// Okta's event type, or [`RECONCILE_EVENT_TYPE`].
+    /// Okta's event type, or `reconcile`.
     pub event_type: String,
     /// What has to be looked at.
     pub subject: Subject,
@@ -52,7 +52,7 @@ impl Change {
     /// The same change, about the user's membership in `group`: what is read of that membership may be
     /// the past.
     #[must_use]
-    pub fn in_group(mut self, group: OktaGroupId) -> Self {
+    pub(crate) fn in_group(mut self, group: OktaGroupId) -> Self {
         self.group = Some(group);
         self
     }

@@ -26,9 +26,13 @@ mod delivery;
 mod log_event;
 mod types;
 
-pub use change::{Change, RECONCILE_EVENT_TYPE};
+pub use change::Change;
+
+pub(crate) use change::RECONCILE_EVENT_TYPE;
 pub use delivery::{NotADelivery, read_delivery};
-pub use log_event::{Ignored, Reading, read_log_events};
+pub use log_event::read_log_events;
+pub use log_event::{Ignored, Reading};
+pub(crate) use types::LOG_EVENT_TYPES;
 #[cfg(feature = "local")]
 pub use types::app_event_types;
-pub use types::{Asks, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, asks};
+pub use types::{Asks, HOOK_EVENT_TYPES, asks};

@@ -123,7 +123,7 @@ const OF_THE_LOG: &[Row] = &[
 pub const HOOK_EVENT_TYPES: [&str; OF_HOOKS.len()] = names(OF_HOOKS);
 
 /// The event types that act when the System Log shows them, beside [`HOOK_EVENT_TYPES`].
-pub const LOG_EVENT_TYPES: [&str; OF_THE_LOG.len()] = names(OF_THE_LOG);
+pub(crate) const LOG_EVENT_TYPES: [&str; OF_THE_LOG.len()] = names(OF_THE_LOG);
 
 /// Those of [`HOOK_EVENT_TYPES`] that carry an app: only events about our own app act.
 #[cfg(feature = "local")]

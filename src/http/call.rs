@@ -108,7 +108,7 @@ impl Call {
 
     /// The same call, repeated only when it was refused.
     #[must_use]
-    pub fn only_if_refused(mut self) -> Self {
+    pub(crate) fn only_if_refused(mut self) -> Self {
         self.repeat = Repeat::OnlyIfRefused;
         self
     }
@@ -163,7 +163,7 @@ impl Answer {
 
 /// One path segment of a URL, escaped. Parsers of URLs take `.` and `..` for steps, also as `%2E`. So their escape is
 /// escaped again, and the remote finds nothing of that name.
-pub fn segment(value: &str) -> String {
+pub(crate) fn segment(value: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'_')

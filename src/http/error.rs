@@ -72,7 +72,7 @@ pub enum CallErrorKind {
 ///
 /// # Errors
 /// Every other error, as it is.
-pub fn if_found<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
+pub(crate) fn if_found<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -98,12 +98,12 @@ impl CallError {
     }
 
     /// Whether the object does not exist.
-    pub fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
     /// Whether it is a conflict. Who looks for its cause afterwards need not ask who sent it.
-    pub fn is_conflict(&self) -> bool {
+    pub(crate) fn is_conflict(&self) -> bool {
         self.status() == Some(StatusCode::CONFLICT)
     }
 
@@ -150,7 +150,7 @@ impl CallError {
     }
 
     /// Whether the service could not make the answer, and asked for no pause.
-    pub fn is_server_fault(&self) -> bool {
+    pub(crate) fn is_server_fault(&self) -> bool {
         let fault = self.status().is_some_and(|status| status.is_server_error());
         fault && self.retry_after.is_none()
     }
@@ -203,7 +203,7 @@ impl CallError {
 
     /// Whether the answer refuses this one call: another call may fare better at the same moment. It says
     /// nothing about whether the same call may succeed later ([`CallError::class`]).
-    pub fn is_about_this_call(&self) -> bool {
+    pub(crate) fn is_about_this_call(&self) -> bool {
         const ABOUT_OTHERS: [StatusCode; 6] = [
             StatusCode::UNAUTHORIZED,
             StatusCode::FORBIDDEN,
@@ -219,7 +219,7 @@ impl CallError {
     }
 
     /// Whether it is a fault of the one object that was asked for by its id: nobody else will fare so.
-    pub fn is_about_the_object(&self) -> bool {
+    pub(crate) fn is_about_the_object(&self) -> bool {
         self.is_unreadable() || self.is_about_this_call()
     }
 

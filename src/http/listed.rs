@@ -12,7 +12,7 @@ use super::error::{CallError, CallErrorKind};
 use crate::failure::{Cause, Failure, Side};
 
 /// An object of a list.
-pub trait Entry: DeserializeOwned {
+pub(crate) trait Entry: DeserializeOwned {
     /// The name of the attribute with its id.
     const ID: &'static str;
 
@@ -41,7 +41,7 @@ pub enum Extent {
 impl Extent {
     /// Whose list it is, if it does not hold everybody.
     #[must_use]
-    pub fn fault_of(self, side: Side) -> Option<Side> {
+    pub(crate) fn fault_of(self, side: Side) -> Option<Side> {
         (self == Self::Incomplete).then_some(side)
     }
 
@@ -82,7 +82,7 @@ impl<T> Listed<T> {
 
     /// The same list; a warning in the log names the entries that could not be read.
     #[must_use]
-    pub fn telling(self) -> Self {
+    pub(crate) fn telling(self) -> Self {
         if let Some(fault) = self.fault() {
             tracing::warn!(error = %fault, "an entry of a list cannot be read; the others count");
         }
@@ -113,7 +113,7 @@ impl<T> Listed<T> {
     }
 
     /// The ids of the entries that could not be read.
-    pub fn ids_unread<Id: FromStr>(&self) -> impl Iterator<Item = Id> {
+    pub(crate) fn ids_unread<Id: FromStr>(&self) -> impl Iterator<Item = Id> {
         self.unread
             .iter()
             .filter_map(|unread| unread.id.parse().ok())
@@ -153,7 +153,7 @@ impl<T> Listed<T> {
 
     /// The same list without items that do not count.
     #[must_use]
-    pub fn retaining(mut self, keep: impl FnMut(&T) -> bool) -> Self {
+    pub(crate) fn retaining(mut self, keep: impl FnMut(&T) -> bool) -> Self {
         self.items.retain(keep);
         self
     }

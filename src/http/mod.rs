@@ -22,15 +22,22 @@ mod session;
 mod tls;
 mod transport;
 
-pub use call::{Answer, Call, Payload, Repeat, segment};
-pub use error::{CallError, CallErrorKind, if_found};
+pub use call::{Answer, Call, Payload, Repeat};
+
+pub(crate) use call::segment;
+pub(crate) use error::if_found;
+pub use error::{CallError, CallErrorKind};
 pub use finality::Finality;
 pub(crate) use hints::parse_http_date;
 pub(crate) use link::next_link;
-pub use listed::{Entry, Extent, Listed, Unread};
+pub(crate) use listed::Entry;
+pub use listed::{Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
 pub(crate) use object::{Shown, another_object, not_as_written};
-pub use session::{Fetched, Session, Token, TokenScheme, lifetime};
+pub(crate) use session::lifetime;
+pub use session::{Fetched, Session, Token, TokenScheme};
 
-pub use transport::{HttpClient, Signer};
+pub use transport::HttpClient;
+
+pub(crate) use transport::Signer;

@@ -319,7 +319,7 @@ impl Signer for WithToken<'_> {
 }
 
 /// `expires_in` is a number in some sources, text in others, and missing in one.
-pub fn lifetime(expires_in: &Value) -> Duration {
+pub(crate) fn lifetime(expires_in: &Value) -> Duration {
     let seconds = expires_in
         .as_f64()
         .or_else(|| {

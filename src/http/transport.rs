@@ -32,7 +32,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// Proofs that a remote takes only once (a client assertion, a DPoP proof) must not be sent again by
 /// a retry; so signing belongs to the attempt, not to the call.
-pub trait Signer: Sync {
+pub(crate) trait Signer: Sync {
     /// The call as it is sent this time.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// The last error, with the pause that the remote asked for.
-    pub async fn send_signed(
+    pub(crate) async fn send_signed(
         &self,
         call: &Call,
         signer: &dyn Signer,

@@ -18,7 +18,7 @@ use crate::provision::{
 use crate::store::{TeamLink, UserLink};
 
 /// What is known of one side, by name.
-pub type Facts = Vec<(&'static str, Value)>;
+pub(crate) type Facts = Vec<(&'static str, Value)>;
 
 /// One thing that would be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Planned {
 
 impl Planned {
     /// A step for people.
-    pub fn from_step(step: &Step) -> Self {
+    pub(crate) fn from_step(step: &Step) -> Self {
         Self {
             action: step.action.to_string(),
             what: step.what.clone(),

@@ -8,9 +8,11 @@ mod runs;
 mod standing;
 
 pub use explain::{
-    Explanation, Facts, Planned, doubt_in_words, held_in_words, held_of, what_became, words, would,
+    Explanation, Planned, doubt_in_words, held_in_words, held_of, what_became, words, would,
     would_do,
 };
+
+pub(crate) use explain::Facts;
 pub use inbox::{Inbox, Next, SameCause, UNKNOWN_CAUSE};
 pub use names::names_of;
 pub use runs::{Health, LastRun, last_runs, usual_interval};

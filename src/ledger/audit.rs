@@ -64,7 +64,7 @@ impl AuditEntry {
     /// The state after a change whose answer did not arrive: it may have been done.
     pub const NOT_KNOWN: &str = "not known";
     /// Ids in one entry at the most.
-    pub const MAX_IDS: usize = 100;
+    pub(crate) const MAX_IDS: usize = 100;
 
     /// An entry about the subject of a lease.
     pub fn new(lease: &Lease, action: &str, now_ms: i64) -> Self {
@@ -112,12 +112,12 @@ impl AuditEntry {
 }
 
 /// The month of a moment, `yyyy-mm`: audit items are kept by month.
-pub fn month_of(epoch_ms: i64) -> String {
+pub(crate) fn month_of(epoch_ms: i64) -> String {
     rfc3339(epoch_ms).chars().take(7).collect()
 }
 
 /// The months from one moment to another, both included.
-pub fn months(since_ms: i64, until_ms: i64) -> Vec<String> {
+pub(crate) fn months(since_ms: i64, until_ms: i64) -> Vec<String> {
     const DAY_MS: i64 = 86_400_000;
     let mut months = Vec::new();
     let mut at_ms = since_ms.min(until_ms);

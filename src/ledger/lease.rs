@@ -92,7 +92,7 @@ impl Lease {
     }
 
     /// When the owner before took it or gave it back, in milliseconds since the epoch.
-    pub fn last_held_ms(&self) -> Option<i64> {
+    pub(crate) fn last_held_ms(&self) -> Option<i64> {
         self.last_held_ms
     }
 

@@ -92,7 +92,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Class, Failure};
 
-pub use audit::{AuditEntry, month_of, months};
+pub use audit::AuditEntry;
+
+pub(crate) use audit::{month_of, months};
 pub use dynamodb::DynamoDbLedger;
 pub(crate) use dynamodb::lease_pk;
 pub use lease::{Lease, Leased, SUBJECT_WAIT, keep, lease_within};
@@ -310,7 +312,7 @@ impl Status {
     }
 
     /// The state of that word; `None` for any other word.
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         [
             Self::InProgress,
             Self::Done,

@@ -67,7 +67,7 @@ pub enum Assignment {
 
 impl AppUser {
     /// Whether the answer says what the username in the app is, be it an empty one.
-    pub fn shows_username(&self) -> bool {
+    pub(crate) fn shows_username(&self) -> bool {
         let credentials = self.credentials.as_ref();
         credentials.is_some_and(|credentials| credentials.user_name.is_some())
     }
@@ -88,7 +88,7 @@ impl AppUser {
     }
 
     /// Whether an attribute of the app profile holds something that is not text.
-    pub fn is_unread(&self, name: &AttributeName) -> bool {
+    pub(crate) fn is_unread(&self, name: &AttributeName) -> bool {
         self.profile.is_unread(name.as_str())
     }
 

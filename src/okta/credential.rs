@@ -48,7 +48,7 @@ pub struct TokenLife {
 
 impl TokenLife {
     /// Whole days until it ends; 0 when it has ended.
-    pub fn days_left(&self, now_ms: i64) -> u64 {
+    pub(crate) fn days_left(&self, now_ms: i64) -> u64 {
         u64::try_from((self.ends_ms - now_ms).div_euclid(DAY_MS)).unwrap_or(0)
     }
 

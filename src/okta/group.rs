@@ -69,7 +69,7 @@ impl Listed<Group> {
     }
 
     /// Whether the list can be believed to hold all groups of the user: every user is in a built-in one.
-    pub fn is_complete_for_user(&self) -> bool {
+    pub(crate) fn is_complete_for_user(&self) -> bool {
         let is_built_in = |group: &Group| group.kind == GroupKind::BuiltIn;
         self.is_complete() && self.items.iter().any(is_built_in)
     }

@@ -49,7 +49,7 @@ impl Okta {
     }
 
     /// Whether `url` is a page of this org's log: a stored link may be of another org.
-    pub fn is_log_page(&self, url: &Url) -> bool {
+    pub(crate) fn is_log_page(&self, url: &Url) -> bool {
         self.owns(url) && url.path() == LOG
     }
 

@@ -202,7 +202,7 @@ impl Profile {
     }
 
     /// Whether an attribute holds something that is not text.
-    pub fn is_unread(&self, name: &str) -> bool {
+    pub(crate) fn is_unread(&self, name: &str) -> bool {
         self.unread.contains(&name) || self.others.is_unread(name)
     }
 

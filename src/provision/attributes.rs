@@ -133,7 +133,12 @@ impl Attributes {
     }
 
     /// Whether a target has no value because Okta's is not text.
-    pub fn is_unread(&self, target: Target, user: &User, app_user: Option<&AppUser>) -> bool {
+    pub(crate) fn is_unread(
+        &self,
+        target: Target,
+        user: &User,
+        app_user: Option<&AppUser>,
+    ) -> bool {
         let mut base = target.base().iter();
         self.take(target, user, app_user).is_none() && base.any(|name| user.profile.is_unread(name))
     }
@@ -163,7 +168,7 @@ fn is_missing(profile: &Profile, name: &str) -> bool {
 }
 
 /// What is wrong with a user of whom these attributes are not text. Nothing, if there are none.
-pub fn unread_attributes(attributes: &[String]) -> Option<Failure> {
+pub(crate) fn unread_attributes(attributes: &[String]) -> Option<Failure> {
     let failure = || {
         let what = format!(
             "the profile has values that are not text: {}; they are left out",

@@ -138,7 +138,10 @@ impl Brake {
 ///
 /// # Errors
 /// When the table fails.
-pub async fn note_linked_users(documents: &dyn Documents, count: usize) -> Result<(), Failure> {
+pub(crate) async fn note_linked_users(
+    documents: &dyn Documents,
+    count: usize,
+) -> Result<(), Failure> {
     overwrite(documents, LINKED_USERS, &LinkedUsers { count }).await
 }
 

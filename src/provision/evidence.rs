@@ -94,7 +94,7 @@ impl Unpushed {
 
 /// What an event can announce.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fact {
+pub(crate) enum Fact {
     /// The user is assigned to the app.
     Assigned,
     /// The user is suspended.
@@ -113,7 +113,7 @@ pub enum Fact {
 
 /// Whether an announced fact holds or no longer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sense {
+pub(crate) enum Sense {
     /// It holds now.
     Holds,
     /// It holds no more.
@@ -224,7 +224,7 @@ fn announcement(change: &Change) -> Option<(Fact, Sense)> {
 }
 
 /// Whether an event announces that somebody loses an account or a membership.
-pub fn announces_removal(change: &Change) -> bool {
+pub(crate) fn announces_removal(change: &Change) -> bool {
     matches!(
         announcement(change),
         Some(
@@ -254,7 +254,7 @@ pub enum Weight {
 
 impl Weight {
     /// Whether a removal may follow.
-    pub fn is_enough(self) -> bool {
+    pub(crate) fn is_enough(self) -> bool {
         !matches!(self, Self::SeenOnce(_))
     }
 }
@@ -299,7 +299,7 @@ impl Evidence {
     }
 
     /// How sure a finding of this look is.
-    pub fn weigh(&self, finding: &Finding) -> Weight {
+    pub(crate) fn weigh(&self, finding: &Finding) -> Weight {
         if self.announced.announces(finding) {
             return Weight::Announced;
         }
@@ -314,7 +314,7 @@ impl Evidence {
     }
 
     /// How sure it is that a group is not pushed.
-    pub fn weigh_end(&self, why: Unpushed, selection: &GroupSelection) -> Weight {
+    pub(crate) fn weigh_end(&self, why: Unpushed, selection: &GroupSelection) -> Weight {
         if self.announced.ends_team(why, selection) {
             return Weight::Announced;
         }
@@ -353,7 +353,7 @@ impl Evidence {
     }
 
     /// What to remember of a look with these findings. Contrary looks are forgotten.
-    pub fn remember<'a>(
+    pub(crate) fn remember<'a>(
         &self,
         findings: impl IntoIterator<Item = &'a Finding>,
     ) -> BTreeMap<String, i64> {
@@ -363,7 +363,7 @@ impl Evidence {
 
     /// Until when an announcement of `fact` that the look contradicts is too young to be overruled, in
     /// milliseconds since the epoch. `None`: nothing contrary was announced, or the look stands.
-    pub fn too_young(&self, fact: &Fact, shown: Sense) -> Option<i64> {
+    pub(crate) fn too_young(&self, fact: &Fact, shown: Sense) -> Option<i64> {
         let (sense, published_ms) = self.announced.last(fact)?;
         let until_ms = published_ms
             .min(self.now_ms)
@@ -374,12 +374,12 @@ impl Evidence {
     }
 
     /// A second read, in this run, did not show what was announced either.
-    pub fn agree_with_the_look(&mut self) {
+    pub(crate) fn agree_with_the_look(&mut self) {
         self.reread.insert(REREAD_FACTS.to_owned());
     }
 
     /// The groups that the user is announced to have joined or left.
-    pub fn announced_groups(&self) -> impl Iterator<Item = &OktaGroupId> {
+    pub(crate) fn announced_groups(&self) -> impl Iterator<Item = &OktaGroupId> {
         self.announced.facts.keys().filter_map(|fact| match fact {
             Fact::InGroup(group) => Some(group),
             _ => None,
@@ -387,13 +387,13 @@ impl Evidence {
     }
 
     /// The groups that the user is announced to have left.
-    pub fn left_groups(&self) -> impl Iterator<Item = &OktaGroupId> {
+    pub(crate) fn left_groups(&self) -> impl Iterator<Item = &OktaGroupId> {
         self.announced_groups()
             .filter(|group| self.announced.ended(&Fact::InGroup((*group).clone())))
     }
 
     /// Whether an event announced that the user comes into this group's team.
-    pub fn announces_joining(&self, group: &OktaGroupId) -> bool {
+    pub(crate) fn announces_joining(&self, group: &OktaGroupId) -> bool {
         let holds = |fact: &Fact, sense: Sense| {
             let last = self.announced.last(fact);
             last.is_some_and(|(last, _)| last == sense)
@@ -405,12 +405,12 @@ impl Evidence {
     }
 
     /// Whether an event announced that the Okta user is deactivated or deleted.
-    pub fn user_ended(&self) -> bool {
+    pub(crate) fn user_ended(&self) -> bool {
         self.announced.ended(&Fact::Active)
     }
 
     /// Whether an event, or an operator, announced that the group is deleted.
-    pub fn group_ended(&self) -> bool {
+    pub(crate) fn group_ended(&self) -> bool {
         self.announced.everything || self.announced.ended(&Fact::GroupExists)
     }
 

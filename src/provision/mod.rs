@@ -32,37 +32,43 @@ mod team;
 mod user;
 mod wanted;
 
-pub use attributes::{Attributes, Place, Taken, Target, unread_attributes};
-pub(crate) use brake::end_lift_from_ahead;
-pub use brake::{
-    Brake, Held, MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake, note_linked_users,
-};
-pub use evidence::{
-    Announced, Evidence, Fact, Finding, Sense, Unpushed, Weight, announces_removal,
-};
+pub use attributes::{Attributes, Place, Taken, Target};
+
+pub(crate) use attributes::unread_attributes;
+pub use brake::{Brake, Held, MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
+pub(crate) use brake::{end_lift_from_ahead, note_linked_users};
+pub(crate) use evidence::announces_removal;
+pub use evidence::{Announced, Evidence, Finding, Unpushed, Weight};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
+pub(crate) use group::plan_group;
 pub use group::{
-    GroupPlan, GroupState, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd,
-    WantedMembers, plan_group,
+    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers,
 };
 pub use names::{TeamNamePolicy, UsernamePolicy};
-pub use pause::{note_changes, noted_changes, pause_changes, paused_since};
+#[cfg(feature = "local")]
+pub(crate) use pause::note_changes;
+pub use pause::{noted_changes, pause_changes, paused_since};
+pub(crate) use policy::share_of;
 pub use policy::{
     Adopt, Changes, ConfirmAfter, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
-    TeamRemoval, share_of,
+    TeamRemoval,
 };
 pub use ports::Ports;
 pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
 pub use provisioner::{FollowUp, Known, Look, Progress, Provisioner, SecondLook, Turn, Wait};
-pub use selection::{GroupSelection, Selected};
-pub use shadow::{Shadow, dry_runs, dry_runs_taken_up};
+pub use selection::GroupSelection;
+pub(crate) use selection::Selected;
+pub use shadow::dry_runs;
+pub(crate) use shadow::{Shadow, dry_runs_taken_up};
 pub(crate) use step::action;
 pub use step::{Applied, Step};
-pub use team::{Pairing, TeamPlan, plan_team, team_unread};
+pub use team::{Pairing, TeamPlan};
+pub(crate) use team::{plan_team, team_unread};
 pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
+pub(crate) use user::freed_from;
 pub use user::{
     AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
     Release, Retire, Taking, TeamsFound, UserKnown, UserLook, UserPlan, UserView, WantedTeam,
-    freed_from, plan_user,
+    plan_user,
 };
 pub use wanted::{MemberWanted, Person, Unwanted, Wanted, standing, wanted};

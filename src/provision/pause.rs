@@ -27,7 +27,11 @@ struct Noted {
 ///
 /// # Errors
 /// When the table fails.
-pub async fn note_changes(documents: &dyn Documents, changes: Changes) -> Result<(), Failure> {
+#[cfg(feature = "local")]
+pub(crate) async fn note_changes(
+    documents: &dyn Documents,
+    changes: Changes,
+) -> Result<(), Failure> {
     overwrite(documents, SETTING, &Noted { changes }).await
 }
 

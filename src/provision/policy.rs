@@ -137,7 +137,7 @@ impl RemovalLimit {
     clippy::cast_sign_loss,
     reason = "10,000 users at the most, and a share between 0 and 100"
 )]
-pub fn share_of(percent: f64, users: usize) -> usize {
+pub(crate) fn share_of(percent: f64, users: usize) -> usize {
     (users as f64 * percent / 100.0).floor() as usize
 }
 

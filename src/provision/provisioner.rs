@@ -121,7 +121,7 @@ impl Progress {
     }
 
     /// What may have been done: the answers did not arrive.
-    pub fn in_doubt(&self) -> impl Iterator<Item = &Applied> {
+    pub(crate) fn in_doubt(&self) -> impl Iterator<Item = &Applied> {
         self.unconfirmed.iter().chain(&self.under_way)
     }
 
@@ -211,7 +211,7 @@ impl Provisioner {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn recall(&self, subject: &Subject) -> Result<Known, Failure> {
+    pub(crate) async fn recall(&self, subject: &Subject) -> Result<Known, Failure> {
         Ok(match subject {
             Subject::User(user) => Known::User(self.ports.store.recall_user(user).await?),
             Subject::Group(_) => Known::Group,

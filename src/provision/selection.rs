@@ -21,7 +21,7 @@ pub enum GroupSelection {
 
 /// Whether a group is selected, or what is still to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selected {
+pub(crate) enum Selected {
     /// It becomes a team.
     Yes,
     /// It does not.
@@ -32,7 +32,7 @@ pub enum Selected {
 
 impl GroupSelection {
     /// Whether `group` is selected.
-    pub fn selects(&self, group: &Group) -> Selected {
+    pub(crate) fn selects(&self, group: &Group) -> Selected {
         let yes_if = |condition| {
             if condition {
                 Selected::Yes

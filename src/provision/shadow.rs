@@ -32,7 +32,7 @@ async fn put(documents: &dyn Documents, open: bool, version: u64) -> Result<Stor
 
 /// Notes once in each process that it plans only.
 #[derive(Debug, Default)]
-pub struct Shadow {
+pub(crate) struct Shadow {
     is_noted: AtomicBool,
 }
 
@@ -67,6 +67,9 @@ pub async fn dry_runs(documents: &dyn Documents) -> Result<Option<u64>, Failure>
 ///
 /// # Errors
 /// When the table fails.
-pub async fn dry_runs_taken_up(documents: &dyn Documents, version: u64) -> Result<(), Failure> {
+pub(crate) async fn dry_runs_taken_up(
+    documents: &dyn Documents,
+    version: u64,
+) -> Result<(), Failure> {
     put(documents, false, version).await.map(|_| ())
 }

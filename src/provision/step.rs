@@ -76,7 +76,7 @@ impl Step {
 
     /// The same step, in words.
     #[must_use]
-    pub fn saying(mut self, what: impl Into<String>) -> Self {
+    pub(crate) fn saying(mut self, what: impl Into<String>) -> Self {
         self.what = what.into();
         self
     }

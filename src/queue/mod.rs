@@ -20,7 +20,7 @@ use crate::ledger::Work;
 
 pub use pause::pause;
 #[cfg(feature = "local")]
-pub use sqlite::{DeadLetters, Depth, MAX_WAITING, Received, SqliteQueue, Taken, Unreadable};
+pub use sqlite::{DeadLetters, Depth, Received, SqliteQueue, Taken, Unreadable};
 #[cfg(feature = "local")]
 pub(crate) use sqlite::{dead_letters, depth};
 pub use sqs::SqsQueue;

@@ -30,7 +30,7 @@ use crate::sqlite::Database;
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
 
 /// Messages that may wait or be out; more are refused. It bounds the file at about 170 MB.
-pub const MAX_WAITING: u32 = 300_000;
+pub(crate) const MAX_WAITING: u32 = 300_000;
 
 /// See the module.
 #[derive(Clone)]
@@ -156,7 +156,7 @@ impl SqliteQueue {
     }
 
     /// Fails, as [`Queue::send`] would, when not one more change fits.
-    pub async fn has_room(&self) -> Result<(), Failure> {
+    pub(crate) async fn has_room(&self) -> Result<(), Failure> {
         let live = self.database.read(Side::Queue, live).await?;
         match live < i64::from(self.max_waiting) {
             true => Ok(()),

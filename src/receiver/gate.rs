@@ -63,7 +63,8 @@ impl Refusals {
     }
 
     /// Logs those that were not logged yet, when it is time.
-    pub fn say_rest(&self) {
+    #[cfg(feature = "local")]
+    pub(crate) fn say_rest(&self) {
         Self::say(self.unsaid.rest());
     }
 
@@ -92,12 +93,13 @@ impl<B> Admitted<B> {
     }
 
     /// What the server attached to the request.
-    pub fn extensions(&self) -> &http::Extensions {
+    #[cfg(feature = "local")]
+    pub(crate) fn extensions(&self) -> &http::Extensions {
         self.request.extensions()
     }
 
     /// The body, unread.
-    pub fn into_body(self) -> B {
+    pub(crate) fn into_body(self) -> B {
         self.request.into_body()
     }
 

@@ -219,7 +219,8 @@ impl Scheduler {
     }
 
     /// Whether a run that nobody asks for may change anything.
-    pub fn usual_mode(&self, task: Task) -> Mode {
+    #[cfg(feature = "local")]
+    pub(crate) fn usual_mode(&self, task: Task) -> Mode {
         self.mode(task, None)
     }
 

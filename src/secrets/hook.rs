@@ -51,7 +51,7 @@ pub fn hook_secret(text: &str) -> Result<SecretString, &'static str> {
 ///
 /// # Errors
 /// When the value in force could not be read. A missing previous value is normal.
-pub async fn hook_secrets(
+pub(crate) async fn hook_secrets(
     store: Arc<dyn SecretStore>,
     id: String,
     deadline: Deadline,

@@ -17,9 +17,12 @@ use secrecy::SecretString;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 
-pub use hook::{HOOK_SECRET, hook_secret, hook_secrets};
+pub use hook::{HOOK_SECRET, hook_secret};
+
+pub(crate) use hook::hook_secrets;
 pub use manager::SecretsManager;
-pub use renewable::{Budget, Renewable, Source};
+pub(crate) use renewable::Budget;
+pub use renewable::{Renewable, Source};
 
 /// Which version of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

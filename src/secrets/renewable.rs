@@ -23,7 +23,7 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 
 /// How often a refused value may cause a read: wrong secrets from outside must not become calls to AWS without end.
 #[derive(Debug, Clone, Copy)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// One more every so often.
     pub every: Duration,
     /// At once, when there were none for long.
@@ -32,7 +32,7 @@ pub struct Budget {
 
 impl Budget {
     /// For values that only the other side refuses.
-    pub const ONE_A_MINUTE: Self = Self {
+    pub(crate) const ONE_A_MINUTE: Self = Self {
         every: PAUSE,
         burst: 1,
     };
@@ -109,7 +109,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
     }
 
     /// The same; refused values cause reads within `budget`.
-    pub fn with_budget(value: T, source: impl Source<T> + 'static, budget: Budget) -> Self {
+    pub(crate) fn with_budget(value: T, source: impl Source<T> + 'static, budget: Budget) -> Self {
         let now = Instant::now();
         Self(Arc::new(Shared {
             current: RwLock::new((Arc::new(value), now)),

@@ -11,7 +11,7 @@ use crate::receiver::{Admitted, Answer};
 
 /// Stands between the gate and `S`: from here until the answer, waiting for `S` included, the connection is busy.
 #[derive(Clone)]
-pub struct Attending<S>(pub S);
+pub(crate) struct Attending<S>(pub S);
 
 impl<S, B> Service<Admitted<B>> for Attending<S>
 where

@@ -86,7 +86,7 @@ enum Accepting {
 
 /// How close the connections are to running out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pressure {
+pub(crate) enum Pressure {
     /// There is room.
     None,
     /// Idle connections were closed for new ones within the last minute.
@@ -137,7 +137,7 @@ impl Connections {
     }
 
     /// A place for a connection from `from`, when there is room or an idle one can be closed for it.
-    pub async fn enter(&self, from: IpAddr) -> Held {
+    pub(crate) async fn enter(&self, from: IpAddr) -> Held {
         loop {
             let changed = self.0.changed.notified();
             if let Some(held) = self.try_enter(from.to_canonical()) {
@@ -176,19 +176,19 @@ impl Connections {
     }
 
     /// The system did not give a connection: closes an idle one, and waits until one is gone, at most for `at_most`.
-    pub async fn make_room(&self, at_most: Duration) {
+    pub(crate) async fn make_room(&self, at_most: Duration) {
         let changed = self.0.changed.notified();
         self.0.open().accept_failed(self.0.max);
         let _ = timeout(at_most, changed).await;
     }
 
     /// A connection sent something that is no HTTP/1 request.
-    pub fn count_unreadable(&self) {
+    pub(crate) fn count_unreadable(&self) {
         self.0.open().unreadable += 1;
     }
 
     /// Waits until no connection is open.
-    pub async fn all_gone(&self) {
+    pub(crate) async fn all_gone(&self) {
         loop {
             let changed = self.0.changed.notified();
             if self.0.open().places.is_empty() {
@@ -199,7 +199,7 @@ impl Connections {
     }
 
     /// How close they are to running out.
-    pub fn pressure(&self) -> Pressure {
+    pub(crate) fn pressure(&self) -> Pressure {
         let open = self.0.open();
         if open.accepting == Accepting::Fails {
             return Pressure::Refused;
@@ -311,7 +311,7 @@ impl Open {
 
 impl Held {
     /// The connection was polled: if its request was there, it is busy by now.
-    pub fn was_polled(&self) {
+    pub(crate) fn was_polled(&self) {
         self.change(|state| match state {
             State::New => State::Idle(Instant::now()),
             other => other,
@@ -330,7 +330,7 @@ impl Held {
     }
 
     /// Waits until the connection has to go for another one.
-    pub async fn told_to_leave(&self) {
+    pub(crate) async fn told_to_leave(&self) {
         self.0.leave.notified().await;
     }
 

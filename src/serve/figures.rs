@@ -50,7 +50,7 @@ const BY_CAUSE: &str = "failed_by_cause_total";
 
 /// What was counted since the start.
 #[derive(Debug)]
-pub struct Totals {
+pub(crate) struct Totals {
     metrics: Arc<Metrics>,
     started_ms: i64,
     counted: Mutex<Counted>,

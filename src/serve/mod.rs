@@ -384,14 +384,14 @@ impl Ready {
 
 /// Who comes to the hook's address.
 #[derive(Clone)]
-pub struct Door {
+pub(crate) struct Door {
     connections: Connections,
     gate: Gate,
 }
 
 /// What an operator sees of it.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub struct DoorFigures {
+pub(crate) struct DoorFigures {
     connections: connections::Figures,
     /// Requests without the right secret, since the start.
     refused: u64,

@@ -12,7 +12,7 @@ use crate::sqlite::Database;
 
 /// Records by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct States {
+pub(crate) struct States {
     /// Claimed, and not reported on yet.
     pub in_progress: i64,
     /// Done.
@@ -46,7 +46,7 @@ pub struct Queued {
 
 /// How many links of one kind came to be in one way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LinkCount {
+pub(crate) struct LinkCount {
     /// `user` or `group`.
     pub kind: String,
     /// How they came to be.

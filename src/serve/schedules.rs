@@ -18,7 +18,7 @@ use crate::store::Documents;
 
 /// How a run ended, as far as the schedule has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The next run is due as usual.
     AsUsual,
     /// Another run was at work: try again soon.
@@ -32,7 +32,7 @@ pub type Run = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Ended> + Send>> + Sen
 
 /// A task and when it runs.
 #[derive(Clone)]
-pub struct Repeated {
+pub(crate) struct Repeated {
     /// Its name, for the log.
     pub name: &'static str,
     /// Until the first run.

@@ -39,7 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Serves the queue.
-pub struct Dispatcher {
+pub(crate) struct Dispatcher {
     /// What is served.
     pub queue: SqliteQueue,
     /// Who does the work.

@@ -190,7 +190,7 @@ impl HookAuth {
 
 /// The settings that decide what is changed, and for whom. `serve` notes those that are set, so that the commands beside
 /// it on its file can follow them. `DEFAULT_PHONE` is a person's or an office's: it is not noted.
-pub const DECIDING: [&str; 18] = [
+pub(crate) const DECIDING: [&str; 18] = [
     "ADOPT",
     "ATTRIBUTES",
     "AUDIT_DAYS",
@@ -211,7 +211,7 @@ pub const DECIDING: [&str; 18] = [
     "USERNAME_POLICY",
 ];
 
-/// Those of [`DECIDING`] that are set, with their values.
+/// Those of the settings in `DECIDING` that are set, with their values.
 pub fn deciding(reader: &Reader<'_>) -> BTreeMap<String, String> {
     let set = DECIDING.map(|name| Some((name.to_owned(), reader.optional(name)?)));
     set.into_iter().flatten().collect()

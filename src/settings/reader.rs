@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A value that `parse` must take when it is set.
-    pub fn with_default<T>(
+    pub(crate) fn with_default<T>(
         &mut self,
         name: &str,
         expected: &str,

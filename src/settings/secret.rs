@@ -27,7 +27,7 @@ type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// The variables choose the kind of Okta credentials: with a token among them the secret's service app
 /// is not looked at, and with any part of a service app among them its token is not.
 #[derive(Clone)]
-pub struct CredentialsSecret {
+pub(crate) struct CredentialsSecret {
     store: Arc<dyn SecretStore>,
     id: String,
     environment: Environment,

@@ -80,7 +80,7 @@ impl Database {
 
     /// The same, and keeps `lock` until the last connection to the file is closed. A lock on the file itself must live so
     /// long: closing its descriptor drops SQLite's locks.
-    pub fn open_locked(path: &Path, lock: impl Any + Send + Sync) -> Result<Self, Failure> {
+    pub(crate) fn open_locked(path: &Path, lock: impl Any + Send + Sync) -> Result<Self, Failure> {
         make_if_missing(path)?;
         let before = std::fs::metadata(path).map(|found| Identity::of(&found));
         let before = before.map_err(|_| Unfit::Unreadable.of(path))?;

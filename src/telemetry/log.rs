@@ -23,7 +23,7 @@ const OURS: &str = "okta_anypoint";
 
 /// How log entries look (`LOG_FORMAT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// For machines.
@@ -111,7 +111,7 @@ thread_local! {
 
 /// The result of `work`, which calls code of others that panics at bad input; `None` when it did. Such a panic is
 /// no defect of this program, and is not logged as one.
-pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     CATCHING.set(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(false);

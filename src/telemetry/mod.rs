@@ -6,7 +6,9 @@ mod metrics;
 mod tally;
 mod visible;
 
-pub use log::{LogFormat, catch_panic, start_logging, start_logging_for_people};
+pub use log::{start_logging, start_logging_for_people};
+
+pub(crate) use log::{LogFormat, catch_panic};
 pub use metrics::{Metric, Metrics};
 pub use tally::Tally;
 pub use visible::{Shown, painted, visible_line, visible_lines};

@@ -15,7 +15,7 @@ const OLD: Duration = Duration::from_secs(10 * 60);
 
 /// Why a removal is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Late {
+pub(crate) enum Late {
     /// It waits for a second look, or for another run.
     Waiting,
     /// Answers contradict each other.
@@ -30,7 +30,8 @@ pub enum Late {
 
 impl Late {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    #[cfg(feature = "local")]
+    pub(crate) const ALL: [Self; 5] = [
         Self::Waiting,
         Self::Contradiction,
         Self::Refused,

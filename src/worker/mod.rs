@@ -53,7 +53,7 @@ use crate::store::{Documents, Memory};
 use crate::telemetry::{Metric, Metrics};
 
 pub use inline::InlineQueue;
-pub use late::Late;
+pub(crate) use late::Late;
 
 use surroundings::Surroundings;
 

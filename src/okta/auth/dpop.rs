@@ -32,12 +32,17 @@ impl Prover {
 
     /// A prover with the same key and a nonce of its own: the token endpoint and the API give out
     /// different ones (RFC 9449, 8.2).
-    pub fn sibling(&self) -> Self {
+    pub(crate) fn sibling(&self) -> Self {
         Self::new(self.key.clone())
     }
 
     /// The call with a new proof in its `DPoP` header; `token` when there is one already.
-    pub fn prove(&self, call: Call, now_s: i64, token: Option<&str>) -> Result<Call, BadKey> {
+    pub(crate) fn prove(
+        &self,
+        call: Call,
+        now_s: i64,
+        token: Option<&str>,
+    ) -> Result<Call, BadKey> {
         let mut claims = json!({
             "htm": call.method.as_str(),
             "htu": target(&call.url),

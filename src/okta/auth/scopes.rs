@@ -43,7 +43,7 @@ impl Scopes {
     }
 
     /// As the token request spells them.
-    pub fn as_text(&self) -> String {
+    pub(crate) fn as_text(&self) -> String {
         self.0.iter().copied().collect::<Vec<_>>().join(" ")
     }
 }

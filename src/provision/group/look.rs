@@ -25,7 +25,7 @@ const AT_ONCE: usize = 5;
 
 /// A group as Okta has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GroupState {
+pub(crate) enum GroupState {
     /// It exists and is selected.
     Pushed(Group),
     /// It does not become a team, and why.
@@ -54,7 +54,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When Okta does not answer, or its answers contradict each other.
-    pub async fn group_state(
+    pub(crate) async fn group_state(
         &self,
         group: &OktaGroupId,
         evidence: &Evidence,
@@ -121,7 +121,11 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When anything could not be read whole.
-    pub async fn remains(&self, group: &OktaGroupId, why: Unpushed) -> Result<GroupView, Failure> {
+    pub(crate) async fn remains(
+        &self,
+        group: &OktaGroupId,
+        why: Unpushed,
+    ) -> Result<GroupView, Failure> {
         let link = self.ports.store.team_link(group).await?;
         let (found, mut extent) = self.found_members(link.as_ref()).await?;
         let deletes = self.ports.policy.team_removal == TeamRemoval::Delete;
@@ -291,7 +295,10 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When the links or such an account could not be read.
-    pub async fn members_found(&self, members: Vec<Member>) -> Result<Vec<MemberFound>, Failure> {
+    pub(crate) async fn members_found(
+        &self,
+        members: Vec<Member>,
+    ) -> Result<Vec<MemberFound>, Failure> {
         let accounts: Vec<AccountId> = members.iter().map(|member| member.id.clone()).collect();
         let mut owners = self.ports.store.account_owners(&accounts).await?;
         let users: Vec<OktaUserId> = owners

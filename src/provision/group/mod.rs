@@ -4,8 +4,8 @@ mod apply;
 mod look;
 mod plan;
 
-pub use look::GroupState;
+pub(crate) use look::GroupState;
+pub(crate) use plan::plan_group;
 pub use plan::{
     GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers,
-    plan_group,
 };

@@ -83,7 +83,7 @@ pub enum Owner {
 
 impl MemberFound {
     /// Whether the membership is ours to end.
-    pub fn can_end(&self) -> bool {
+    pub(crate) fn can_end(&self) -> bool {
         self.plain && !matches!(self.owner, Owner::Unknown | Owner::Excluded)
     }
 }
@@ -151,7 +151,7 @@ pub struct GroupPlan {
 ///
 /// Maintainers, memberships from external groups, people without a link and child teams are never
 /// part of a plan.
-pub fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
+pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
     let mut plan = GroupPlan::default();
     if let GroupWanted::Team(wanted) = &view.wanted {
         plan.later = wanted.later.clone();
@@ -296,7 +296,7 @@ impl GroupPlan {
     }
 
     /// Whom the brake counts: the people who leave the team because the group left the selection.
-    pub fn removes(&self, view: &GroupView) -> Vec<String> {
+    pub(crate) fn removes(&self, view: &GroupView) -> Vec<String> {
         let GroupWanted::Nothing(why) = &view.wanted else {
             return Vec::new();
         };
@@ -316,7 +316,8 @@ impl GroupPlan {
     }
 
     /// Whether there is nothing to write at Anypoint.
-    pub fn writes_nothing(&self) -> bool {
+    #[cfg(test)]
+    fn writes_nothing(&self) -> bool {
         self.remove.is_empty() && self.add.is_empty() && self.end.is_none()
     }
 

@@ -10,10 +10,10 @@ use crate::provision::user::contradiction;
 use crate::store::TeamLink;
 
 impl Look<'_> {
-    /// Reads what [`plan_team`] needs, and plans; with the name that the team is to have. Changes nothing.
+    /// Reads what `plan_team` needs, and plans; with the name that the team is to have. Changes nothing.
     ///
     /// # Errors
-    /// As [`plan_team`], and when a remote or the table does not answer.
+    /// As `plan_team`, and when a remote or the table does not answer.
     pub async fn team(
         &self,
         group: &OktaGroupId,

@@ -10,4 +10,5 @@ mod plan;
 
 pub(in crate::provision) use apply::{EnsuredTeam, NamedBy, Past, overtaken};
 pub use pair::Pairing;
-pub use plan::{TeamPlan, plan_team, team_unread};
+pub use plan::TeamPlan;
+pub(crate) use plan::{plan_team, team_unread};

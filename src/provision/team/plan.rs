@@ -92,7 +92,7 @@ impl TeamPlan {
 /// # Errors
 /// Permanent, when the name is taken by a team that cannot become the group's; retryable, when no
 /// root team shows.
-pub fn plan_team(
+pub(crate) fn plan_team(
     group: &OktaGroupId,
     name: &str,
     link: Option<&TeamLink>,
@@ -149,7 +149,7 @@ pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<()
 }
 
 /// That a linked team could not be read.
-pub fn team_unread(team: &TeamId) -> Failure {
+pub(crate) fn team_unread(team: &TeamId) -> Failure {
     let what = format!("the linked team {team} could not be read; nothing was changed");
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }

@@ -50,7 +50,7 @@ impl Freed {
 ///
 /// An owner who still has that app username keeps the account, suspended or not. So does one whose app
 /// username cannot be read or used, and one who is left alone.
-pub fn freed_from(
+pub(crate) fn freed_from(
     owner: &OktaUserId,
     user: Option<&User>,
     app_user: Option<&AppUser>,

@@ -10,7 +10,9 @@ mod profile;
 mod take;
 mod view;
 
-pub use adopt::{Freed, Release, freed_from};
+pub use adopt::{Freed, Release};
+
+pub(crate) use adopt::freed_from;
 pub(crate) use look::KEPT_TEAMS_GIVEN_UP;
 pub(in crate::provision) use look::contradiction;
 pub use look::{UserKnown, UserLook};

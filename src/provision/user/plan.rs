@@ -278,7 +278,7 @@ impl UserPlan {
 
     /// Whom the brake counts: the user who loses an enabled account because of an unassignment. It is the
     /// account's owner when another user takes it.
-    pub fn removes(&self, view: &UserView) -> Vec<String> {
+    pub(crate) fn removes(&self, view: &UserView) -> Vec<String> {
         let is_unassigned =
             |reason| matches!(reason, Unwanted::NotAssigned | Unwanted::AssignmentEnded);
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
@@ -302,7 +302,7 @@ impl UserPlan {
     }
 
     /// Whether somebody loses an account or a team by it.
-    pub fn takes_away(&self) -> bool {
+    pub(crate) fn takes_away(&self) -> bool {
         self.retire.is_some() || !self.leave.is_empty()
     }
 

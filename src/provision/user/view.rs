@@ -110,7 +110,7 @@ pub struct UserView {
 
 impl UserView {
     /// Whether teams may be missing, because the list of the user's groups is not whole.
-    pub fn misses_groups(&self) -> bool {
+    pub(crate) fn misses_groups(&self) -> bool {
         let is_wanted = matches!(self.wanted, Wanted::Account(_));
         is_wanted && matches!(self.groups, GroupsSeen::Incomplete(_))
     }

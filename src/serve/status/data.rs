@@ -19,7 +19,7 @@ use crate::serve::numbers::{
 };
 
 /// Records on one page.
-pub const PAGE: u32 = 100;
+pub(crate) const PAGE: u32 = 100;
 /// Failures on the overview.
 const FAILURES: u32 = 20;
 /// Dead letters that are listed.
@@ -102,7 +102,7 @@ pub struct Link {
 
 /// Everything on the overview.
 #[derive(Debug, Clone, Serialize)]
-pub struct Overview {
+pub(crate) struct Overview {
     /// When this was read.
     pub at_ms: i64,
     /// Records by state.
@@ -125,7 +125,7 @@ pub struct Overview {
 
 /// What the verdict is about.
 #[derive(Debug, Clone, Default)]
-pub struct Situation {
+pub(crate) struct Situation {
     /// What is open.
     pub inbox: Inbox,
     /// The last run of each task.
@@ -249,7 +249,7 @@ pub async fn links(database: &Database, search: Search) -> Result<(Vec<Link>, bo
 
 /// How to find out whether the file can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// Write something.
     Write,
     /// Take the lock of those who write, and write nothing.

@@ -8,7 +8,7 @@ use super::text::{Escaped, span, time, to_f64};
 const REFRESH: u32 = 10;
 
 /// What every page needs.
-pub struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     /// The database file, as it was given.
     pub data: &'a str,
     /// The present time.

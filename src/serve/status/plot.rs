@@ -14,7 +14,7 @@ const BELOW: f64 = 22.0;
 const ABOVE: f64 = 10.0;
 
 /// Events by time: done, and failed on top.
-pub fn throughput(bars: &[Bar]) -> String {
+pub(crate) fn throughput(bars: &[Bar]) -> String {
     let largest = bars.iter().map(|bar| bar.done + bar.failed).max();
     let top = nice(to_f64(largest.unwrap_or(0)).max(4.0));
     let mut svg = begin("Events done and failed over time", bars);

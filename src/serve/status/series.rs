@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// How much of the past the plots show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     /// Its name in addresses.
     pub name: &'static str,
     /// The width of one bar, milliseconds.
@@ -16,7 +16,7 @@ pub struct Window {
 }
 
 /// The windows there are; the first is the default.
-pub const WINDOWS: [Window; 3] = [
+pub(crate) const WINDOWS: [Window; 3] = [
     Window {
         name: "1h",
         step_ms: 60_000,
@@ -36,7 +36,7 @@ pub const WINDOWS: [Window; 3] = [
 
 /// One bar of the plots.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// When it begins, milliseconds since the epoch.
     pub at_ms: i64,
     /// Events done.
@@ -50,7 +50,11 @@ pub struct Bar {
 }
 
 /// The bars of a window that ends now.
-pub fn series(connection: &Connection, now_ms: i64, window: Window) -> rusqlite::Result<Vec<Bar>> {
+pub(crate) fn series(
+    connection: &Connection,
+    now_ms: i64,
+    window: Window,
+) -> rusqlite::Result<Vec<Bar>> {
     let first = now_ms.div_euclid(window.step_ms) - window.steps + 1;
     let mut bars: Vec<Bar> = (first..first + window.steps)
         .map(|step| Bar {

@@ -22,7 +22,7 @@ const EVENTS: usize = 20;
 const ENTRIES: usize = 100;
 
 /// Everything on the page of a subject.
-pub struct Dossier {
+pub(crate) struct Dossier {
     subject: Subject,
     link: Option<Linked>,
     /// `None`: nobody may have Okta and Anypoint asked.

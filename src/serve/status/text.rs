@@ -9,7 +9,7 @@ use crate::ids::Subject;
 use crate::telemetry::Shown;
 
 /// A subject that leads to its page; other text as it is.
-pub fn subject_link(subject: &str) -> String {
+pub(crate) fn subject_link(subject: &str) -> String {
     let code = format!("<code>{}</code>", Escaped(subject));
     match subject.parse::<Subject>() {
         Ok(_) => {
@@ -21,7 +21,7 @@ pub fn subject_link(subject: &str) -> String {
 }
 
 /// Shows text so that it is text in HTML, also inside a quoted attribute, and nothing in it acts on a reader.
-pub struct Escaped<T>(pub T);
+pub(crate) struct Escaped<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,7 +46,7 @@ pub fn time(at_ms: i64) -> String {
 }
 
 /// `09:15`, in UTC.
-pub fn clock_time(at_ms: i64) -> String {
+pub(crate) fn clock_time(at_ms: i64) -> String {
     time(at_ms).get(11..16).unwrap_or_default().to_owned()
 }
 
@@ -91,7 +91,7 @@ pub fn sentence(text: &str) -> String {
     clippy::cast_precision_loss,
     reason = "shown with three digits at most"
 )]
-pub fn to_f64(ms: i64) -> f64 {
+pub(crate) fn to_f64(ms: i64) -> f64 {
     ms.max(0) as f64
 }
 
