@@ -3,7 +3,7 @@
   pack.py zip BUILT.zip PACKED.zip                     a Lambda zip, with fixed times
   pack.py tar FOLDER PACKED.tar.gz                     a folder under its own name
   pack.py template FILE ARCHITECTURE VERSION PACKED    a SAM template that takes the zips beside it
-  pack.py bom FILE...                                  bills of materials without what is drawn by chance
+  pack.py bom FILE...                                  bills of materials without random values
 """
 
 import gzip

@@ -1,8 +1,7 @@
 """Runs the samples of events/ through `sam local` and checks the answers and the simulated Anypoint; see tools/sam-local.
 
-What stands in for AWS: DynamoDB Local, moto (SQS and Secrets Manager), and this program for the event source between
-queue and worker. What stands in for Okta and Anypoint: `okta-anypoint simulate`. Okta's state is changed through its own
-API, Anypoint's is read through its own.
+DynamoDB Local, moto (SQS and Secrets Manager) and this program, as the event source between queue and worker, stand in for AWS.
+`okta-anypoint simulate` stands in for Okta and Anypoint. This program changes Okta's state and reads Anypoint's through their APIs.
 """
 
 import argparse

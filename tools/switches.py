@@ -6,7 +6,7 @@ A function that has changes gets its body once more for each of them:
     17 => {...the body with change 17...}
     _ => {...the body as it was...} } }
 
-Constant functions, and functions inside other functions, cannot be written so: their changes are set aside.
+Constant functions, and functions inside other functions, cannot be written this way. Their changes are left out here.
 """
 
 import collections

@@ -1,6 +1,6 @@
-"""Which parameters a deployment of template.yaml takes, and which are refused before anything is made; for template-check.
+"""Which parameters a deployment of template.yaml accepts, and which it refuses before it makes anything; for template-check.
 
-Judged as CloudFormation does: allowed patterns and values, bounds of numbers, and the template's rules.
+It judges as CloudFormation does: allowed patterns and values, bounds of numbers, and the template's rules.
 """
 
 import re

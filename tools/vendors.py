@@ -1,4 +1,4 @@
-"""The simulated Okta and Anypoint (`okta-anypoint simulate`), as their administrators use them; for sam_local and deploy_local."""
+"""Uses the simulated Okta and Anypoint (`okta-anypoint simulate`) as their administrators do; for sam_local and deploy_local."""
 
 import json
 import urllib.error

@@ -1,7 +1,7 @@
-"""What the alarms would say, from the metric lines that the functions really wrote.
+"""Evaluates the alarms on the metric lines that the functions really wrote.
 
-The emulator takes alarms and knows no metrics of functions. This reads the lines as CloudWatch does (embedded metric format) and
-evaluates an alarm as CloudWatch does (statistic by period, datapoints to alarm, missing data).
+The emulator accepts alarms and knows no metrics of functions. So this reads the lines as CloudWatch does (embedded metric format),
+and evaluates an alarm as CloudWatch does (statistic by period, datapoints to alarm, missing data).
 """
 
 import collections

@@ -1,7 +1,7 @@
 """The emulator's template: the built one, with one edit for each thing that the emulator cannot do or does otherwise.
 
-Each edit names its gap. One that finds nothing to edit fails; whether the gap is still there is asked in the play, so that an
-edit goes when the emulator has learned it. Nothing else is changed.
+Each edit names its gap, and fails when it finds nothing to edit. The play checks that the gap is still there, so that an edit
+goes when the emulator no longer needs it. Nothing else changes.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""The emulator, the simulated vendors, and what talks to them. Everything that is started here is ended here."""
+"""Starts the emulator and the simulated vendors, talks to them, and ends everything that it started."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the functions really asked for, against what their roles allow."""
+"""Compares the actions that the functions really used with those that their roles allow."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from lab import ROOT, STACK, now_ms, request, until
 from vendors import ADA, APP, INTEGRATORS
 
 ROLES = {"HookRole": "hook", "ProvisionRole": "provision", "ScheduleRole": "schedule"}
-# Asked for by Lambda and its event source in a role's name, which the emulator does without asking.
+# Lambda and its event source use these in a role's name. The emulator does so without asking IAM.
 BY_THE_PLATFORM = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 GAP = "sqs:SendMessageBatch"
 

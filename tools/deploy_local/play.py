@@ -1,4 +1,4 @@
-"""The play: what an operator does with the stack, in order, and what has to become of it."""
+"""The play: what an operator does with the stack, in order, and what has to follow."""
 
 import json
 import re

@@ -1,8 +1,8 @@
-"""ministack, with a record of every permission that was asked for; run by the emulator's own Python.
+"""Runs ministack with a record of every IAM decision; the emulator's own Python runs it.
 
     recorder.py FILE      one JSON line a decision: who asked, for which action on what, and whether it was allowed
 
-The emulator's CloudTrail knows the newest fifty calls and no decisions. This stands at the one place where all are made.
+The emulator's CloudTrail keeps the newest fifty calls and no decisions. This records at the one place that makes all of them.
 """
 
 import json
