@@ -10,7 +10,7 @@ use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
 use crate::failure::Class;
 use crate::http::{
-    Call, CallError, Entry, Listed, Shown, another_object, if_found, not_as_written, segment,
+    Call, CallError, Entry, Listed, Shown, another_object, if_found, not_as_written,
 };
 use crate::ids::AccountId;
 
@@ -74,7 +74,6 @@ impl std::fmt::Debug for Account {
 }
 
 impl Entry for Account {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -243,8 +242,7 @@ impl Anypoint {
         account: &AccountId,
         deadline: Deadline,
     ) -> Result<Option<Account>, CallError> {
-        let path = format!("/users/{}", segment(account.as_str()));
-        let call = self.organization_call("read the account", Method::GET, &path, &[]);
+        let call = self.get("read the account", &["users", account.as_str()]);
         let found: Option<Account> = self.read(&call, account.as_str(), deadline).await?;
         Ok(found.filter(|account| !account.is_deleted()))
     }
@@ -257,12 +255,9 @@ impl Anypoint {
         username: &str,
         deadline: Deadline,
     ) -> Result<Search, CallError> {
-        let call = self.organization_call(
-            "find the account by username",
-            Method::GET,
-            "/users",
-            &[("search", username)],
-        );
+        let call = self
+            .get("find the account by username", &["users"])
+            .query(&[("search", username)]);
         let found: Listed<Account> = self.read_list(&call, deadline).await?;
         let fault = found.fault();
         let mut matching: Vec<Account> = found
@@ -284,7 +279,7 @@ impl Anypoint {
 
     /// All accounts of the organization (not deleted ones), 500 a page.
     pub async fn list_accounts(&self, deadline: Deadline) -> Result<Listed<Account>, CallError> {
-        let call = self.organization_call("list the accounts", Method::GET, "/users", &[]);
+        let call = self.get("list the accounts", &["users"]);
         let accounts: Listed<Account> = self.read_list(&call, deadline).await?;
         Ok(accounts.retaining(|account| !account.is_deleted()))
     }
@@ -335,7 +330,7 @@ impl Anypoint {
             body["phoneNumber"] = json!(phone);
         }
         let call = self
-            .organization_call("create the account", Method::POST, "/users", &[])
+            .call("create the account", Method::POST, &["users"])
             .json(body)
             .once();
         let shown = self.send(&call, deadline).await?.shown();
@@ -394,9 +389,9 @@ impl Anypoint {
         changes: &AccountChanges,
         deadline: Deadline,
     ) -> Result<NotTaken, CallError> {
-        let path = format!("/users/{}", segment(account.as_str()));
+        let path = ["users", account.as_str()];
         let call = self
-            .organization_call("update the account", Method::PUT, &path, &[])
+            .call("update the account", Method::PUT, &path)
             .json(json!(changes));
         // Nothing in it has to be unique: a 409 is another change at work.
         let answer = self.send(&call, deadline).await;
@@ -412,8 +407,8 @@ impl Anypoint {
         struct Page {
             data: Vec<Value>,
         }
-        let query = [("limit", "1")];
-        let call = self.organization_call("list the accounts", Method::GET, "/users", &query);
+        let call = self.get("list the accounts", &["users"]);
+        let call = call.query(&[("limit", "1")]);
         let answer = self.send(&call, deadline).await?;
         let page: Page = answer.json(&call)?;
         Ok(!page.data.is_empty())
@@ -426,13 +421,9 @@ impl Anypoint {
         username: &str,
         deadline: Deadline,
     ) -> Result<(), CallError> {
+        let path = ["recover", "password"];
         let call = self
-            .call(
-                "mail a password reset link",
-                Method::POST,
-                "/recover/password",
-                &[],
-            )
+            .outer_call("mail a password reset link", Method::POST, &path)
             .json(json!({"username": username}))
             .only_if_refused();
         let mut asked = self.send_anonymously(&call, deadline).await;
@@ -448,8 +439,8 @@ impl Anypoint {
         account: &AccountId,
         deadline: Deadline,
     ) -> Result<Option<Listed<TeamOfAccount>>, CallError> {
-        let path = format!("/users/{}/teams", segment(account.as_str()));
-        let call = self.organization_call("list the account's teams", Method::GET, &path, &[]);
+        let path = ["users", account.as_str(), "teams"];
+        let call = self.get("list the account's teams", &path);
         if_found(self.read_list(&call, deadline).await)
     }
 }

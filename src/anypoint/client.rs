@@ -14,7 +14,7 @@ use super::token::{ConnectedApp, ConnectedAppTokens};
 use crate::deadline::Deadline;
 use crate::failure::Side;
 use crate::http::{
-    Answer, Call, CallError, CallErrorKind, Entry, HttpClient, Session, if_found, segment,
+    Answer, Call, CallError, CallErrorKind, Entry, HttpClient, Session, address, if_found,
 };
 use crate::ids::OrganizationId;
 use crate::secrets::Renewable;
@@ -66,15 +66,13 @@ impl Anypoint {
         organization: OrganizationId,
         app: impl Into<Renewable<ConnectedApp>>,
     ) -> Self {
-        let mut token_url = base_url.clone();
-        token_url.set_path("/accounts/api/v2/oauth2/token");
         let tokens = ConnectedAppTokens {
             http: http.clone(),
-            url: token_url,
+            url: address(&base_url, &["accounts", "api", "v2", "oauth2", "token"]),
             app: app.into(),
         };
         Self {
-            session: Session::new(http.clone(), &base_url, Arc::new(tokens)),
+            session: Session::new(http.clone(), Side::Anypoint, &base_url, Arc::new(tokens)),
             http,
             base_url,
             organization,
@@ -82,35 +80,27 @@ impl Anypoint {
         }
     }
 
-    /// A call below `/accounts/api`; `path` is already escaped.
-    pub(super) fn call(
+    /// A call below `/accounts/api`.
+    pub(super) fn outer_call(
         &self,
         operation: &'static str,
         method: Method,
-        path: &str,
-        query: &[(&str, &str)],
+        path: &[&str],
     ) -> Call {
-        let mut url = self.base_url.clone();
-        url.set_path(&format!("/accounts/api{path}"));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
+        let path = [&["accounts", "api"], path].concat();
+        let url = address(&self.base_url, &path);
         Call::new(Side::Anypoint, operation, method, url)
     }
 
     /// A call below the organization.
-    pub(super) fn organization_call(
-        &self,
-        operation: &'static str,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Call {
-        let path = format!(
-            "/organizations/{}{path}",
-            segment(self.organization.as_str())
-        );
-        self.call(operation, method, &path, query)
+    pub(super) fn call(&self, operation: &'static str, method: Method, path: &[&str]) -> Call {
+        let path = [&["organizations", self.organization.as_str()], path].concat();
+        self.outer_call(operation, method, &path)
+    }
+
+    /// A read below the organization.
+    pub(super) fn get(&self, operation: &'static str, path: &[&str]) -> Call {
+        self.call(operation, Method::GET, path)
     }
 
     /// Fetches a token ahead of need, so that the first call does not wait for it.
@@ -118,12 +108,10 @@ impl Anypoint {
         self.session.warm_up(deadline).await;
     }
 
-    /// Fetches a token, or has one already.
+    /// Fetches a token, to see whether the connected app is accepted.
     #[cfg(feature = "local")]
-    pub(super) async fn token(&self, deadline: Deadline) -> Result<(), CallError> {
-        let call = self.call("fetch a token", Method::POST, "/v2/oauth2/token", &[]);
-        let signed_in = self.session.sign_in(deadline).await;
-        signed_in.unwrap_or_else(|| Err(call.error(CallErrorKind::OutOfTime)))
+    pub async fn probe_token(&self, deadline: Deadline) -> Result<(), CallError> {
+        self.session.sign_in(deadline).await
     }
 
     /// Sends a call with the current token. A 401 means an expired token or a missing permission:
@@ -147,17 +135,13 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
         let answer = self.session.send(call, deadline).await;
-        let answer = answer.map_err(|error| match error.status() {
+        answer.map_err(|error| match error.status() {
             Some(StatusCode::UNAUTHORIZED) => {
                 let what = "401 after a fresh token: a scope is missing".to_owned();
                 call.error(CallErrorKind::Unauthorized(what))
             }
             _ => error,
-        })?;
-        if call.method != Method::GET {
-            answer.check_written(call)?;
-        }
-        Ok(answer)
+        })
     }
 
     /// Makes sure that the 404 of `call` was Anypoint's own. One read of the organization counts for all
@@ -184,7 +168,7 @@ impl Anypoint {
     /// # Errors
     /// When the organization cannot be read.
     pub async fn check_organization(&self, deadline: Deadline) -> Result<(), CallError> {
-        let call = self.organization_call("read the organization", Method::GET, "", &[]);
+        let call = self.get("read the organization", &[]);
         let answer = self.send_unconfirmed(&call, deadline).await?;
         let found: Organization = answer.json(&call)?;
         let is_it = match &found.id {

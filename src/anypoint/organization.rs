@@ -1,6 +1,5 @@
 //! The organization itself, for checks. Source of shapes: Access Management API.
 
-use http::Method;
 use serde::Deserialize;
 
 use super::account::NATIVE;
@@ -49,17 +48,12 @@ struct IdentityProviderSettings {
 }
 
 impl Anypoint {
-    /// Fetches a token, to see whether the connected app is accepted.
-    pub async fn probe_token(&self, deadline: Deadline) -> Result<(), CallError> {
-        self.token(deadline).await
-    }
-
     /// The organization; `None` when it does not exist or does not show.
     pub async fn organization(
         &self,
         deadline: Deadline,
     ) -> Result<Option<Organization>, CallError> {
-        let call = self.organization_call("read the organization", Method::GET, "", &[]);
+        let call = self.get("read the organization", &[]);
         let answer = if_found(self.send_unconfirmed(&call, deadline).await)?;
         answer.map(|answer| answer.json(&call)).transpose()
     }
@@ -69,27 +63,11 @@ impl Anypoint {
         &self,
         deadline: Deadline,
     ) -> Result<Option<bool>, CallError> {
-        let path = "/identityProviderSettings";
-        let call = self.organization_call(
-            "read the identity provider settings",
-            Method::GET,
-            path,
-            &[],
-        );
+        let path = ["identityProviderSettings"];
+        let call = self.get("read the identity provider settings", &path);
         let answer = self.send(&call, deadline).await?;
         let settings: IdentityProviderSettings = answer.json(&call)?;
         Ok(settings.allow_new_non_sso_users)
-    }
-
-    /// Reads one account, to see whether accounts may be read.
-    pub async fn probe_accounts(&self, deadline: Deadline) -> Result<(), CallError> {
-        let call = self.organization_call(
-            "list the accounts",
-            Method::GET,
-            "/users",
-            &[("limit", "1")],
-        );
-        self.send(&call, deadline).await.map(|_| ())
     }
 }
 

@@ -8,7 +8,6 @@ use super::client::Anypoint;
 use crate::deadline::Deadline;
 use crate::http::{
     Call, CallError, CallErrorKind, Entry, Listed, another_object, if_found, not_as_written,
-    segment,
 };
 use crate::ids::{AccountId, TeamId};
 
@@ -97,7 +96,6 @@ pub struct Member {
 }
 
 impl Entry for Member {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -172,14 +170,13 @@ fn is_plain(kind: MembershipKind, via_external_groups: Option<bool>) -> bool {
 impl Anypoint {
     /// All teams of the organization, 500 a page.
     pub async fn list_teams(&self, deadline: Deadline) -> Result<Listed<Team>, CallError> {
-        let call = self.organization_call("list the teams", Method::GET, "/teams", &[]);
+        let call = self.get("list the teams", &["teams"]);
         self.read_list(&call, deadline).await
     }
 
     /// Reads a team; `None` when it does not exist.
     pub async fn team(&self, team: &TeamId, deadline: Deadline) -> Result<Option<Team>, CallError> {
-        let path = format!("/teams/{}", segment(team.as_str()));
-        let call = self.organization_call("read the team", Method::GET, &path, &[]);
+        let call = self.get("read the team", &["teams", team.as_str()]);
         self.read(&call, team.as_str(), deadline).await
     }
 
@@ -191,7 +188,7 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<Option<TeamId>, CallError> {
         let call = self
-            .organization_call("create the team", Method::POST, "/teams", &[])
+            .call("create the team", Method::POST, &["teams"])
             .json(json!({"parent_team_id": parent, "team_name": name, "team_type": "internal"}));
         let shown = self.send(&call, deadline).await?.shown();
         if !shown.agrees("team_name", Some(name)) {
@@ -207,9 +204,9 @@ impl Anypoint {
         name: &str,
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let path = format!("/teams/{}", segment(team.as_str()));
+        let path = ["teams", team.as_str()];
         let call = self
-            .organization_call("rename the team", Method::PATCH, &path, &[])
+            .call("rename the team", Method::PATCH, &path)
             .json(json!({"team_name": name}));
         let shown = self.send(&call, deadline).await?.shown();
         shown.check_id(&call, Team::ID, team.as_str())?;
@@ -222,8 +219,8 @@ impl Anypoint {
     /// Deletes a team **and every team below it**. The caller has made sure that there is none.
     /// A team that is gone already is fine: when the answer says so, the team is read.
     pub async fn delete_team(&self, team: &TeamId, deadline: Deadline) -> Result<(), CallError> {
-        let path = format!("/teams/{}", segment(team.as_str()));
-        let call = self.organization_call("delete the team", Method::DELETE, &path, &[]);
+        let path = ["teams", team.as_str()];
+        let call = self.call("delete the team", Method::DELETE, &path);
         match self.send(&call, deadline).await {
             Err(error) if error.is_not_found() => match self.team(team, deadline).await? {
                 Some(_) => Err(denied(&call, "the team is gone, and it is there")),
@@ -271,8 +268,8 @@ impl Anypoint {
         query: &[(&str, &str)],
         deadline: Deadline,
     ) -> Result<Option<Listed<Member>>, CallError> {
-        let path = format!("/teams/{}/members", segment(team.as_str()));
-        let call = self.organization_call("list the team's members", Method::GET, &path, query);
+        let path = ["teams", team.as_str(), "members"];
+        let call = self.get("list the team's members", &path).query(query);
         let members: Option<Listed<Member>> = if_found(self.read_list(&call, deadline).await)?;
         // A misspelt or unknown filter is dropped silently by the service, so look again here.
         let is_user = |member: &Member| {
@@ -291,14 +288,14 @@ impl Anypoint {
         accounts: &[AccountId],
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let path = format!("/teams/{}/members", segment(team.as_str()));
+        let path = ["teams", team.as_str(), "members"];
         for batch in accounts.chunks(MEMBERS_PER_CALL) {
             let body: Vec<_> = batch
                 .iter()
                 .map(|account| json!({"id": account, "membership_type": "member"}))
                 .collect();
             let call = self
-                .organization_call("add the team's members", Method::PATCH, &path, &[])
+                .call("add the team's members", Method::PATCH, &path)
                 .json(json!(body));
             let added = self.send(&call, deadline).await;
             added.map_err(CallError::passing_conflict)?;
@@ -326,9 +323,9 @@ impl Anypoint {
         batch: &[AccountId],
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let path = format!("/teams/{}/members", segment(team.as_str()));
+        let path = ["teams", team.as_str(), "members"];
         let call = self
-            .organization_call("remove the team's members", Method::DELETE, &path, &[])
+            .call("remove the team's members", Method::DELETE, &path)
             .json(json!(batch));
         match self.send(&call, deadline).await {
             Err(error) if is_absent(&error) && batch.len() > 1 => {

@@ -5,13 +5,12 @@ use std::fmt;
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use crate::deadline::Deadline;
 use crate::failure::Side;
-use crate::http::{Call, CallError, CallErrorKind, Fetched, HttpClient, TokenScheme, lifetime};
+use crate::http::{Call, CallError, CallErrorKind, Fetched, HttpClient, TokenAnswer, TokenScheme};
 use crate::secrets::Renewable;
 
 /// The connected app's id and secret.
@@ -34,13 +33,6 @@ pub(super) struct ConnectedAppTokens {
     pub http: HttpClient,
     pub url: Url,
     pub app: Renewable<ConnectedApp>,
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    #[serde(default)]
-    expires_in: Value,
 }
 
 #[async_trait]
@@ -94,10 +86,6 @@ impl ConnectedAppTokens {
                     _ => error,
                 })?;
         let answer: TokenAnswer = answer.json(&call)?;
-        Ok(Fetched {
-            value: answer.access_token.into(),
-            kind: "Bearer",
-            lifetime: lifetime(&answer.expires_in),
-        })
+        Ok(answer.into_fetched("Bearer"))
     }
 }

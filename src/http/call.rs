@@ -99,6 +99,13 @@ impl Call {
         self
     }
 
+    /// The same call with a query.
+    #[must_use]
+    pub(crate) fn query(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.url.query_pairs_mut().extend_pairs(pairs);
+        self
+    }
+
     /// The same call with one more header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -161,9 +168,17 @@ impl Answer {
     }
 }
 
+/// The address with this path, whose segments are escaped here.
+pub(crate) fn address(base: &Url, path: &[&str]) -> Url {
+    let segments: Vec<String> = path.iter().map(|part| segment(part)).collect();
+    let mut url = base.clone();
+    url.set_path(&segments.join("/"));
+    url
+}
+
 /// One path segment of a URL, escaped. Parsers of URLs take `.` and `..` for steps, also as `%2E`. So their escape is
 /// escaped again, and the remote finds nothing of that name.
-pub(crate) fn segment(value: &str) -> String {
+fn segment(value: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'_')
@@ -184,9 +199,10 @@ mod tests {
         assert_eq!(segment("00u1-A_b"), "00u1-A_b");
         assert_eq!(segment("a/b?c#d"), "a%2Fb%3Fc%23d");
         for dots in [".", ".."] {
-            let address = format!("https://acme.example/users/{}/groups", segment(dots));
-            let read = Url::parse(&address).unwrap();
-            assert_eq!(read.as_str(), address, "it was taken for a step");
+            let base = Url::parse("https://acme.example").unwrap();
+            let found = address(&base, &["users", dots, "groups"]);
+            let expected = format!("https://acme.example/users/{}/groups", segment(dots));
+            assert_eq!(found.as_str(), expected, "it was taken for a step");
         }
         assert_eq!(segment("ann@acme.example"), "ann%40acme.example");
     }

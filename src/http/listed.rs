@@ -14,7 +14,7 @@ use crate::failure::{Cause, Failure, Side};
 /// An object of a list.
 pub(crate) trait Entry: DeserializeOwned {
     /// The name of the attribute with its id.
-    const ID: &'static str;
+    const ID: &'static str = "id";
 
     /// Its id, which tells it from the others of the list.
     fn id(&self) -> &str;
@@ -288,7 +288,6 @@ mod tests {
     }
 
     impl Entry for Thing {
-        const ID: &'static str = "id";
         fn id(&self) -> &str {
             &self.id
         }

@@ -24,7 +24,7 @@ mod transport;
 
 pub use call::{Answer, Call, Payload, Repeat};
 
-pub(crate) use call::segment;
+pub(crate) use call::address;
 pub(crate) use error::if_found;
 pub use error::{CallError, CallErrorKind};
 pub use finality::Finality;
@@ -35,7 +35,7 @@ pub use listed::{Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
 pub(crate) use object::{Shown, another_object, not_as_written};
-pub(crate) use session::lifetime;
+pub(crate) use session::TokenAnswer;
 pub use session::{Fetched, Session, Token, TokenScheme};
 
 pub use transport::HttpClient;

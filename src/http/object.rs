@@ -108,7 +108,6 @@ mod tests {
     }
 
     impl Entry for Thing {
-        const ID: &'static str = "id";
         fn id(&self) -> &str {
             &self.id
         }

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +23,7 @@ use super::call::{Answer, Call};
 use super::error::{CallError, CallErrorKind};
 use super::transport::{HttpClient, Signer};
 use crate::deadline::Deadline;
+use crate::failure::Side;
 
 /// What is assumed when the answer does not say how long the token lasts.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(55 * 60);
@@ -95,6 +97,7 @@ impl fmt::Debug for Token {
 #[derive(Clone)]
 pub struct Session {
     http: HttpClient,
+    side: Side,
     origin: Origin,
     scheme: Arc<dyn TokenScheme>,
     current: Arc<Mutex<Current>>,
@@ -102,9 +105,10 @@ pub struct Session {
 
 impl Session {
     /// A session with the remote at `base_url`; its tokens go nowhere else.
-    pub fn new(http: HttpClient, base_url: &Url, scheme: Arc<dyn TokenScheme>) -> Self {
+    pub fn new(http: HttpClient, side: Side, base_url: &Url, scheme: Arc<dyn TokenScheme>) -> Self {
         Self {
             http,
+            side,
             origin: base_url.origin(),
             scheme,
             current: Arc::default(),
@@ -114,15 +118,15 @@ impl Session {
     /// Fetches a token ahead of need, so that the first call does not wait for it. The result does
     /// not matter: the first call will find out.
     pub async fn warm_up(&self, deadline: Deadline) {
-        if let Some(Err(error)) = self.sign_in(deadline).await {
+        if let Err(error) = self.sign_in(deadline).await {
             tracing::debug!("no token yet: {error}");
         }
     }
 
-    /// Fetches a token unless there is one; `None` when others kept the door until `deadline`.
-    pub async fn sign_in(&self, deadline: Deadline) -> Option<Result<(), CallError>> {
-        let current = self.lock(deadline).await.ok()?;
-        Some(self.token(current, deadline).await.map(|_| ()))
+    /// Fetches a token unless there is one.
+    pub(crate) async fn sign_in(&self, deadline: Deadline) -> Result<(), CallError> {
+        let current = self.lock("fetch a token", deadline).await?;
+        self.token(current, deadline).await.map(|_| ())
     }
 
     /// Sends a call with the current token. A refusal (401, 403) is not believed at once: after a pause
@@ -133,15 +137,14 @@ impl Session {
             let what = "a token for another host".to_owned();
             return Err(call.error(CallErrorKind::Unreadable(what)));
         }
-        let late = |Late| call.error(CallErrorKind::OutOfTime);
-        let current = self.lock(deadline).await.map_err(late)?;
+        let current = self.lock(call.operation, deadline).await?;
         let was_unhelpful = current.unhelpful.contains_key(call.operation);
         let token = self.token(current, deadline).await?;
         let refused = match self.send_as(call, &token, deadline).await {
             Err(error) if error.is_refusal() => error,
             other => {
                 if was_unhelpful && other.is_ok() {
-                    let mut current = self.lock(deadline).await.map_err(late)?;
+                    let mut current = self.lock(call.operation, deadline).await?;
                     current.unhelpful.remove(call.operation);
                 }
                 return other;
@@ -152,7 +155,7 @@ impl Session {
         }
         let mut newer = None;
         if self.scheme.is_expiry(&refused) {
-            let current = self.lock(deadline).await.map_err(late)?;
+            let current = self.lock(call.operation, deadline).await?;
             newer = self
                 .successor(current, &token, call, &refused, deadline)
                 .await?;
@@ -163,7 +166,7 @@ impl Session {
         if let (Err(error), Some(newer)) = (&answer, &newer)
             && error.is_refusal()
         {
-            let mut current = self.lock(deadline).await.map_err(late)?;
+            let mut current = self.lock(call.operation, deadline).await?;
             current.helped_nothing(newer, call, error);
         }
         answer
@@ -179,18 +182,28 @@ impl Session {
             scheme: &*self.scheme,
             token,
         };
-        match self.http.send_signed(call, &signer, deadline).await {
-            Err(error) if error.code() == Some("use_dpop_nonce") => {
-                self.http.send_signed(call, &signer, deadline).await
-            }
-            other => other,
+        let mut answer = self.http.send_signed(call, &signer, deadline).await;
+        if matches!(&answer, Err(error) if error.code() == Some("use_dpop_nonce")) {
+            answer = self.http.send_signed(call, &signer, deadline).await;
         }
+        if call.method != Method::GET {
+            answer.as_ref().map_err(Clone::clone)?.check_written(call)?;
+        }
+        answer
     }
 
-    async fn lock(&self, deadline: Deadline) -> Result<MutexGuard<'_, Current>, Late> {
-        timeout_at(deadline.instant(), self.current.lock())
-            .await
-            .map_err(|_| Late)
+    async fn lock(
+        &self,
+        operation: &'static str,
+        deadline: Deadline,
+    ) -> Result<MutexGuard<'_, Current>, CallError> {
+        let locked = timeout_at(deadline.instant(), self.current.lock()).await;
+        locked.map_err(|_| CallError {
+            side: self.side,
+            operation,
+            kind: CallErrorKind::OutOfTime,
+            retry_after: None,
+        })
     }
 
     /// The current token, or a new one. A refused sign-in is tried once more after a pause, and then
@@ -248,8 +261,6 @@ impl Session {
         Ok(fetched.map(|fetched| current.keep(fetched, asked_at)))
     }
 }
-
-struct Late;
 
 /// What all callers share.
 #[derive(Default)]
@@ -318,8 +329,29 @@ impl Signer for WithToken<'_> {
     }
 }
 
+/// What a token endpoint answers (RFC 6749, 5.1).
+#[derive(Deserialize)]
+pub(crate) struct TokenAnswer {
+    access_token: String,
+    #[serde(default)]
+    pub(crate) token_type: String,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+impl TokenAnswer {
+    /// The token, to be shown behind the word `kind`.
+    pub(crate) fn into_fetched(self, kind: &'static str) -> Fetched {
+        Fetched {
+            value: self.access_token.into(),
+            kind,
+            lifetime: lifetime(&self.expires_in),
+        }
+    }
+}
+
 /// `expires_in` is a number in some sources, text in others, and missing in one.
-pub(crate) fn lifetime(expires_in: &Value) -> Duration {
+fn lifetime(expires_in: &Value) -> Duration {
     let seconds = expires_in
         .as_f64()
         .or_else(|| {
@@ -333,12 +365,10 @@ pub(crate) fn lifetime(expires_in: &Value) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
     use serde_json::json;
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::failure::Side;
 
     /// A scheme that must not be asked.
     struct Untouched;
@@ -354,7 +384,7 @@ mod tests {
     async fn a_call_to_another_origin_gets_no_token() {
         let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
         let base = "https://eu1.anypoint.mulesoft.com".parse().unwrap();
-        let session = Session::new(http, &base, Arc::new(Untouched));
+        let session = Session::new(http, Side::Anypoint, &base, Arc::new(Untouched));
         for url in [
             "https://anypoint.mulesoft.com/accounts",
             "https://eu1.anypoint.mulesoft.com.example.com/",

@@ -10,7 +10,7 @@ use super::group::Group;
 use super::profile::{AttributeName, Source, Texts};
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, segment};
+use crate::http::{CallError, Entry, Listed};
 use crate::ids::{OktaAppId, OktaGroupId, OktaUserId};
 
 /// The assignment of one user to the app. Its `Debug` form shows no personal data.
@@ -50,7 +50,6 @@ impl std::fmt::Debug for AppUser {
 }
 
 impl Entry for AppUser {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -131,7 +130,6 @@ struct AppGroup {
 }
 
 impl Entry for AppGroup {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -150,12 +148,8 @@ impl Okta {
         user: &OktaUserId,
         deadline: Deadline,
     ) -> Result<Option<AppUser>, CallError> {
-        let path = format!(
-            "/api/v1/apps/{}/users/{}",
-            segment(app.as_str()),
-            segment(user.as_str())
-        );
-        let call = self.call("read the app user", Method::GET, &path, &[]);
+        let path = ["apps", app.as_str(), "users", user.as_str()];
+        let call = self.get("read the app user", &path);
         self.read_object(&call, user.as_str(), deadline).await
     }
 
@@ -167,14 +161,10 @@ impl Okta {
         kept: &[&Source],
         deadline: Deadline,
     ) -> Result<Listed<AppUser>, CallError> {
-        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
-        let query = [("limit", "500"), ("expand", "user")];
-        let call = self.call(
-            "list the app's users (OKTA_APP_ID)",
-            Method::GET,
-            &path,
-            &query,
-        );
+        let path = ["apps", app.as_str(), "users"];
+        let call = self
+            .get("list the app's users (OKTA_APP_ID)", &path)
+            .query(&[("limit", "500"), ("expand", "user")]);
         let keep = |app_user: &mut AppUser| app_user.keep(kept);
         self.read_list_changing(call, keep, deadline).await
     }
@@ -182,15 +172,9 @@ impl Okta {
     /// Reads the first app user only: fails when the app itself cannot be read. Asked before the
     /// absence of an assignment may disable an account.
     pub async fn check_app(&self, app: &OktaAppId, deadline: Deadline) -> Result<(), CallError> {
-        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
-        let call = self.call(
-            "read the app (OKTA_APP_ID)",
-            Method::GET,
-            &path,
-            &[("limit", "1")],
-        );
-        let answer = self.send(&call, deadline).await?;
-        answer.json::<Vec<serde_json::Value>>(&call).map(|_| ())
+        let path = ["apps", app.as_str(), "users"];
+        let call = self.get("read the app (OKTA_APP_ID)", &path);
+        self.check_list(call, deadline).await
     }
 
     /// The groups assigned to the app, 200 a page.
@@ -199,13 +183,9 @@ impl Okta {
         app: &OktaAppId,
         deadline: Deadline,
     ) -> Result<Listed<OktaGroupId>, CallError> {
-        let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
-        let call = self.call(
-            "list the app's groups (OKTA_APP_ID)",
-            Method::GET,
-            &path,
-            &[("limit", "200")],
-        );
+        let path = ["apps", app.as_str(), "groups"];
+        let call = self.get("list the app's groups (OKTA_APP_ID)", &path);
+        let call = call.query(&[("limit", "200")]);
         let groups: Listed<AppGroup> = self.read_list(call, deadline).await?;
         Ok(groups.map(|group| group.id))
     }
@@ -217,9 +197,9 @@ impl Okta {
         app: &OktaAppId,
         deadline: Deadline,
     ) -> Result<Listed<(OktaGroupId, Option<Group>)>, CallError> {
-        let path = format!("/api/v1/apps/{}/groups", segment(app.as_str()));
+        let path = ["apps", app.as_str(), "groups"];
         let query = [("limit", "200"), ("expand", "group")];
-        let call = self.call("list the app's groups", Method::GET, &path, &query);
+        let call = self.get("list the app's groups", &path).query(&query);
         let groups: Listed<AppGroup> = self.read_list(call, deadline).await?;
         Ok(groups.map(|app_group| {
             let group = app_group.embedded.and_then(|embedded| embedded.group);
@@ -235,12 +215,8 @@ impl Okta {
         group: &OktaGroupId,
         deadline: Deadline,
     ) -> Result<bool, CallError> {
-        let path = format!(
-            "/api/v1/apps/{}/groups/{}",
-            segment(app.as_str()),
-            segment(group.as_str())
-        );
-        let call = self.call("read the app's group", Method::GET, &path, &[]);
+        let path = ["apps", app.as_str(), "groups", group.as_str()];
+        let call = self.get("read the app's group", &path);
         let found: Option<AppGroup> = self.read_object(&call, group.as_str(), deadline).await?;
         Ok(found.is_some())
     }
@@ -254,9 +230,9 @@ impl Okta {
         username: &str,
         deadline: Deadline,
     ) -> Result<Option<AppUser>, CallError> {
-        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
+        let path = ["apps", app.as_str(), "users"];
         let call = self
-            .call("assign the app", Method::POST, &path, &[])
+            .call("assign the app", Method::POST, &path)
             .json(json!({
                 "id": user,
                 "scope": "USER",

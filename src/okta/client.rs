@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::LINK;
 use http::{HeaderMap, Method, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use url::Url;
 
 use super::auth::{Credentials, OktaTokens, Scopes};
@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::failure::Side;
 use crate::http::{
     Answer, Call, CallError, CallErrorKind, Entry, Gathering, HttpClient, Listed, Page, Session,
-    if_found, next_link,
+    address, if_found, next_link,
 };
 use crate::secrets::Renewable;
 
@@ -52,7 +52,7 @@ impl Okta {
     ) -> Self {
         let tokens = OktaTokens::new(http.clone(), &org_url, credentials.clone(), scopes);
         Self {
-            session: Session::new(http.clone(), &org_url, Arc::new(tokens)),
+            session: Session::new(http.clone(), Side::Okta, &org_url, Arc::new(tokens)),
             http,
             org_url,
             credentials,
@@ -64,31 +64,22 @@ impl Okta {
         self.session.warm_up(deadline).await;
     }
 
-    /// The address of `path`, which starts with `/` and is already escaped.
-    pub(super) fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
-        let mut url = self.org_url.clone();
-        url.set_path(path);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        url
+    /// A call below `/api/v1`.
+    pub(super) fn call(&self, operation: &'static str, method: Method, path: &[&str]) -> Call {
+        let path = [&["api", "v1"], path].concat();
+        let url = address(&self.org_url, &path);
+        Call::new(Side::Okta, operation, method, url)
     }
 
-    /// A call that is not signed yet.
-    pub(super) fn call(
-        &self,
-        operation: &'static str,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Call {
-        Call::new(Side::Okta, operation, method, self.url(path, query))
+    /// A read below `/api/v1`.
+    pub(super) fn get(&self, operation: &'static str, path: &[&str]) -> Call {
+        self.call(operation, Method::GET, path)
     }
 
     /// Signs and sends a call.
     pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
         let answer = self.session.send(call, deadline).await;
-        let answer = answer.map_err(|error| match (error.status(), error.code()) {
+        answer.map_err(|error| match (error.status(), error.code()) {
             (Some(StatusCode::UNAUTHORIZED), Some("E0000015")) => {
                 call.error(CallErrorKind::SignIn {
                     cause: "Okta has no permission or feature for this (E0000015)".to_owned(),
@@ -104,11 +95,7 @@ impl Okta {
                 call.error(CallErrorKind::Unauthorized(code))
             }
             _ => error,
-        })?;
-        if call.method != Method::GET {
-            answer.check_written(call)?;
-        }
-        Ok(answer)
+        })
     }
 
     /// Reads the object with this id; `None` when it does not exist.
@@ -130,6 +117,13 @@ impl Okta {
     ) -> Result<Option<T>, CallError> {
         let answer = if_found(self.send(call, deadline).await)?;
         answer.map(|answer| answer.json(call)).transpose()
+    }
+
+    /// Reads the first item of a list: fails when the list cannot be read.
+    pub(super) async fn check_list(&self, call: Call, deadline: Deadline) -> Result<(), CallError> {
+        let call = call.query(&[("limit", "1")]);
+        let answer = self.send(&call, deadline).await?;
+        answer.json::<Vec<IgnoredAny>>(&call).map(|_| ())
     }
 
     /// Asks for the page at the call's address. A page that is answered 5xx again and again is asked for with half

@@ -4,7 +4,7 @@
 //! An API token dies after 30 days (its window) without a call. Okta lists tokens to who may see them, by user and
 //! without their value, and has no call that tells which one is ours. The keys of a service app have no end there.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::client::Okta;
@@ -156,7 +156,6 @@ struct ApiToken {
 }
 
 impl Entry for ApiToken {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         &self.id
     }
@@ -204,12 +203,12 @@ impl Okta {
                 false => Err(error),
             }
         };
-        let who = self.call("read its own user", Method::GET, "/api/v1/users/me", &[]);
+        let who = self.get("read its own user", &["users", "me"]);
         let me: Me = match self.send(&who, deadline).await {
             Ok(answer) => answer.json(&who)?,
             Err(error) => return refused(error),
         };
-        let list = self.call("list API tokens", Method::GET, "/api/v1/api-tokens", &[]);
+        let list = self.get("list API tokens", &["api-tokens"]);
         let listed = match self.read_list::<ApiToken>(list, deadline).await {
             Ok(listed) => listed.whole()?,
             Err(error) => return refused(error),

@@ -1,12 +1,11 @@
 //! Groups. Source of shapes: Okta API, "Groups".
 
-use http::Method;
 use serde::{Deserialize, Deserializer};
 
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found, segment};
+use crate::http::{CallError, Entry, Listed, if_found};
 use crate::ids::{OktaGroupId, OktaUserId};
 
 /// Who manages a group.
@@ -47,7 +46,6 @@ struct GroupProfile {
 }
 
 impl Entry for Group {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -82,19 +80,14 @@ impl Okta {
         group: &OktaGroupId,
         deadline: Deadline,
     ) -> Result<Option<Group>, CallError> {
-        let path = format!("/api/v1/groups/{}", segment(group.as_str()));
-        let call = self.call("read the group", Method::GET, &path, &[]);
+        let call = self.get("read the group", &["groups", group.as_str()]);
         self.read_object(&call, group.as_str(), deadline).await
     }
 
     /// All groups of the org, 200 a page.
     pub async fn list_groups(&self, deadline: Deadline) -> Result<Listed<Group>, CallError> {
-        let call = self.call(
-            "list the groups",
-            Method::GET,
-            "/api/v1/groups",
-            &[("limit", "200")],
-        );
+        let call = self.get("list the groups", &["groups"]);
+        let call = call.query(&[("limit", "200")]);
         self.read_list(call, deadline).await
     }
 
@@ -104,12 +97,8 @@ impl Okta {
         name: &str,
         deadline: Deadline,
     ) -> Result<Vec<Group>, CallError> {
-        let call = self.call(
-            "find the group",
-            Method::GET,
-            "/api/v1/groups",
-            &[("q", name)],
-        );
+        let call = self.get("find the group", &["groups"]);
+        let call = call.query(&[("q", name)]);
         self.read_list(call, deadline).await?.whole()
     }
 
@@ -120,13 +109,9 @@ impl Okta {
         group: &OktaGroupId,
         deadline: Deadline,
     ) -> Result<Option<Listed<User>>, CallError> {
-        let path = format!("/api/v1/groups/{}/users", segment(group.as_str()));
-        let call = self.call(
-            "list the group's members",
-            Method::GET,
-            &path,
-            &[("limit", "200")],
-        );
+        let path = ["groups", group.as_str(), "users"];
+        let call = self.get("list the group's members", &path);
+        let call = call.query(&[("limit", "200")]);
         let keep = |user: &mut User| user.keep(&[]);
         if_found(self.read_list_changing(call, keep, deadline).await)
     }
@@ -137,8 +122,8 @@ impl Okta {
         user: &OktaUserId,
         deadline: Deadline,
     ) -> Result<Option<Listed<Group>>, CallError> {
-        let path = format!("/api/v1/users/{}/groups", segment(user.as_str()));
-        let call = self.call("read the user's groups", Method::GET, &path, &[]);
+        let path = ["users", user.as_str(), "groups"];
+        let call = self.get("read the user's groups", &path);
         if_found(self.read_list(call, deadline).await)
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 use super::client::Okta;
 use super::hook_filter::{Filtering, HookFilter};
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, segment};
+use crate::http::{CallError, Entry};
 use crate::ids::OktaAppId;
 
 /// An event hook as Okta has it. The secret is never part of an answer.
@@ -62,7 +62,6 @@ struct AuthScheme {
 }
 
 impl Entry for EventHook {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         &self.id
     }
@@ -120,12 +119,7 @@ pub struct HookSpec<'a> {
 impl Okta {
     /// All event hooks of the org; there are 25 active ones at the most.
     pub async fn event_hooks(&self, deadline: Deadline) -> Result<Vec<EventHook>, CallError> {
-        let call = self.call(
-            "list the event hooks",
-            Method::GET,
-            "/api/v1/eventHooks",
-            &[],
-        );
+        let call = self.get("list the event hooks", &["eventHooks"]);
         self.read_list(call, deadline).await?.whole()
     }
 
@@ -136,12 +130,7 @@ impl Okta {
         deadline: Deadline,
     ) -> Result<EventHook, CallError> {
         let call = self
-            .call(
-                "create the event hook",
-                Method::POST,
-                "/api/v1/eventHooks",
-                &[],
-            )
+            .call("create the event hook", Method::POST, &["eventHooks"])
             .json(body(spec, None));
         self.send(&call, deadline).await?.json(&call)
     }
@@ -154,9 +143,9 @@ impl Okta {
         spec: &HookSpec<'_>,
         deadline: Deadline,
     ) -> Result<EventHook, CallError> {
-        let path = format!("/api/v1/eventHooks/{}", segment(&hook.id));
+        let path = ["eventHooks", &hook.id];
         let call = self
-            .call("update the event hook", Method::PUT, &path, &[])
+            .call("update the event hook", Method::PUT, &path)
             .json(body(spec, Some(hook)));
         self.send(&call, deadline).await?.object(&call, &hook.id)
     }
@@ -183,8 +172,8 @@ impl Okta {
 
     /// Deletes a hook. Okta refuses it for an active one.
     pub async fn delete_event_hook(&self, id: &str, deadline: Deadline) -> Result<(), CallError> {
-        let path = format!("/api/v1/eventHooks/{}", segment(id));
-        let call = self.call("delete the event hook", Method::DELETE, &path, &[]);
+        let path = ["eventHooks", id];
+        let call = self.call("delete the event hook", Method::DELETE, &path);
         self.send(&call, deadline).await.map(|_| ())
     }
 
@@ -205,11 +194,8 @@ impl Okta {
         verb: &str,
         deadline: Deadline,
     ) -> Result<EventHook, CallError> {
-        let path = format!("/api/v1/eventHooks/{}/lifecycle/{verb}", segment(id));
-        // Okta answers 411 to a POST without a length, so an empty object is sent.
-        let call = self
-            .call(operation, Method::POST, &path, &[])
-            .json(json!({}));
+        let path = ["eventHooks", id, "lifecycle", verb];
+        let call = self.call(operation, Method::POST, &path);
         self.send(&call, deadline).await?.object(&call, id)
     }
 }

@@ -1,15 +1,12 @@
 //! The System Log. Source: Okta, "System Log query".
 
-use http::Method;
 use http::header::DATE;
 use serde_json::value::RawValue;
 use url::Url;
 
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, CallErrorKind, parse_http_date};
-
-const LOG: &str = "/api/v1/logs";
+use crate::http::{Call, CallError, CallErrorKind, parse_http_date};
 
 /// One page of the System Log.
 #[derive(Debug)]
@@ -42,20 +39,22 @@ impl Okta {
             ("limit", "1000"),
             ("filter", &filter),
         ];
-        let url = self
-            .call("read the System Log", Method::GET, LOG, &query)
-            .url;
+        let url = self.log_call().query(&query).url;
         self.log_page(&url, deadline).await
     }
 
     /// Whether `url` is a page of this org's log: a stored link may be of another org.
     pub(crate) fn is_log_page(&self, url: &Url) -> bool {
-        self.owns(url) && url.path() == LOG
+        self.owns(url) && url.path() == self.log_call().url.path()
+    }
+
+    fn log_call(&self) -> Call {
+        self.get("read the System Log", &["logs"])
     }
 
     /// Reads the page at `url`, which came from an earlier page; a shorter one if Okta cannot answer it whole.
     pub async fn log_page(&self, url: &Url, deadline: Deadline) -> Result<LogPage, CallError> {
-        let mut call = self.call("read the System Log", Method::GET, LOG, &[]);
+        let mut call = self.log_call();
         if !self.owns(url) {
             let what = "a stored cursor of another org".to_owned();
             return Err(call.error(CallErrorKind::Unreadable(what)));

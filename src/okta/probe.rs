@@ -1,12 +1,11 @@
 //! Reads that only find out whether something may be read, and what the app is.
 
-use http::Method;
 use serde::Deserialize;
 
 use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, segment};
+use crate::http::{CallError, Entry};
 use crate::ids::OktaAppId;
 
 /// The app instance. Source of shape: Okta API, "Applications".
@@ -54,7 +53,6 @@ impl Readable {
 }
 
 impl Entry for App {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -63,8 +61,7 @@ impl Entry for App {
 impl Okta {
     /// The app instance; `None` when there is none.
     pub async fn app(&self, app: &OktaAppId, deadline: Deadline) -> Result<Option<App>, CallError> {
-        let path = format!("/api/v1/apps/{}", segment(app.as_str()));
-        let call = self.call("read the app", Method::GET, &path, &[]);
+        let call = self.get("read the app", &["apps", app.as_str()]);
         self.read_object(&call, app.as_str(), deadline).await
     }
 
@@ -75,27 +72,21 @@ impl Okta {
         most: usize,
         deadline: Deadline,
     ) -> Result<Vec<AppUser>, CallError> {
-        let path = format!("/api/v1/apps/{}/users", segment(app.as_str()));
-        let most = most.to_string();
-        let call = self.call(
-            "list some of the app's users",
-            Method::GET,
-            &path,
-            &[("limit", &most)],
-        );
+        let path = ["apps", app.as_str(), "users"];
+        let call = self.get("list some of the app's users", &path);
+        let call = call.query(&[("limit", &most.to_string())]);
         self.send(&call, deadline).await?.json(&call)
     }
 
     /// Reads one item of a kind, to see whether it may be read.
     pub async fn probe(&self, what: Readable, deadline: Deadline) -> Result<(), CallError> {
         let (operation, path) = match what {
-            Readable::Users => ("list the users", "/api/v1/users"),
-            Readable::Groups => ("list the groups", "/api/v1/groups"),
-            Readable::Apps => ("list the apps", "/api/v1/apps"),
-            Readable::Log => ("read the System Log", "/api/v1/logs"),
+            Readable::Users => ("list the users", "users"),
+            Readable::Groups => ("list the groups", "groups"),
+            Readable::Apps => ("list the apps", "apps"),
+            Readable::Log => ("read the System Log", "logs"),
         };
-        let call = self.call(operation, Method::GET, path, &[("limit", "1")]);
-        let answer = self.send(&call, deadline).await?;
-        answer.json::<Vec<serde_json::Value>>(&call).map(|_| ())
+        let call = self.get(operation, &[path]);
+        self.check_list(call, deadline).await
     }
 }

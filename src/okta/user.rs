@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::Okta;
 use super::profile::{Profile, Source};
 use crate::deadline::Deadline;
-use crate::http::{Call, CallError, Entry, another_object, not_as_written, segment};
+use crate::http::{Call, CallError, Entry, another_object, not_as_written};
 use crate::ids::OktaUserId;
 
 /// Where a user stands in Okta.
@@ -62,7 +62,6 @@ impl std::fmt::Debug for User {
 }
 
 impl Entry for User {
-    const ID: &'static str = "id";
     fn id(&self) -> &str {
         self.id.as_str()
     }
@@ -114,18 +113,13 @@ impl Okta {
         let escaped = email.replace('\\', "\\\\").replace('"', "\\\"");
         let filter = format!("profile.email eq \"{escaped}\"");
         let query = [("filter", filter.as_str()), ("limit", "200")];
-        let call = self.call(
-            "find users by e-mail address",
-            Method::GET,
-            "/api/v1/users",
-            &query,
-        );
+        let call = self.get("find users by e-mail address", &["users"]);
+        let call = call.query(&query);
         self.read_list(call, deadline).await?.whole()
     }
 
     fn user_call(&self, key: &str) -> Call {
-        let path = format!("/api/v1/users/{}", segment(key));
-        self.call("read the user", Method::GET, &path, &[])
+        self.get("read the user", &["users", key])
     }
 
     /// Creates a user in the state `STAGED` (`activate=false`).
@@ -135,12 +129,8 @@ impl Okta {
         deadline: Deadline,
     ) -> Result<User, CallError> {
         let call = self
-            .call(
-                "create the user",
-                Method::POST,
-                "/api/v1/users",
-                &[("activate", "false")],
-            )
+            .call("create the user", Method::POST, &["users"])
+            .query(&[("activate", "false")])
             .json(json!({"profile": {
                 "login": new.login,
                 "email": new.email,
@@ -162,13 +152,13 @@ impl Okta {
         last_name: Option<&str>,
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let path = format!("/api/v1/users/{}", segment(user.as_str()));
+        let path = ["users", user.as_str()];
         let mut profile = serde_json::Map::new();
         for (key, value) in [("firstName", first_name), ("lastName", last_name)] {
             profile.extend(value.map(|value| (key.to_owned(), json!(value))));
         }
         let call = self
-            .call("update the user's names", Method::POST, &path, &[])
+            .call("update the user's names", Method::POST, &path)
             .json(json!({"profile": profile}));
         let shown = self.send(&call, deadline).await?.shown();
         shown.check_id(&call, User::ID, user.as_str())?;

@@ -11,9 +11,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::jws;
-use super::key::base64url;
-use super::key::{BadKey, PrivateKey};
+use super::key::{BadKey, PrivateKey, base64url};
 use crate::http::Call;
 
 /// Makes proofs, and remembers the nonce that the other side last gave.
@@ -58,7 +56,7 @@ impl Prover {
             claims["nonce"] = Value::from(nonce);
         }
         let header = json!({"typ": "dpop+jwt", "jwk": self.key.public_jwk()});
-        let proof = jws::sign(&self.key, header, &claims).ok_or(BadKey)?;
+        let proof = self.key.sign_jwt(header, &claims)?;
         let proof = HeaderValue::try_from(proof).map_err(|_| BadKey)?;
         Ok(call.header(http::HeaderName::from_static("dpop"), proof))
     }

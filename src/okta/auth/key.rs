@@ -94,7 +94,19 @@ impl PrivateKey {
         }
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    /// `claims` under `header`, signed, in the compact form (RFC 7515, 7.1); `header` gets its `alg` here.
+    ///
+    /// # Errors
+    /// When the key does not work. For RSA that can show only now: its parts may contradict each other.
+    pub(super) fn sign_jwt(&self, mut header: Value, claims: &Value) -> Result<String, BadKey> {
+        header["alg"] = Value::from(self.algorithm());
+        let signed = [header.to_string(), claims.to_string()].map(base64url);
+        let signed = signed.join(".");
+        let signature = self.sign(signed.as_bytes()).ok_or(BadKey)?;
+        Ok(format!("{signed}.{}", base64url(signature)))
+    }
+
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &*self.0 {
             Kind::Rsa(pair) => {

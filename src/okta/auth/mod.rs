@@ -2,12 +2,11 @@
 //! and, when the app demands it, DPoP.
 //!
 //! The two kinds of JWT that this needs are signed with ring, which TLS already brings along, and the
-//! compact form of JWS (RFC 7515, 7.1) is a few lines in [`jws`]. The usual crate, `jsonwebtoken`, was
+//! compact form of JWS is [`PrivateKey::sign_jwt`]. The usual crate, `jsonwebtoken`, was
 //! weighed: it wants aws-lc-rs or the RustCrypto stack as a second crypto provider, or a provider
 //! written by us, which would be this code plus its traits, a second `sha2` and a second `base64`.
 
 mod dpop;
-mod jws;
 mod key;
 mod refusal;
 mod scopes;

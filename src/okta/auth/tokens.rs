@@ -6,19 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::dpop::Prover;
 use super::key::{BadKey, PrivateKey};
 use super::refusal::Refusal;
-use super::{Credentials, Scopes, jws};
+use super::{Credentials, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
 use crate::http::{
-    Answer, Call, CallError, CallErrorKind, Fetched, HttpClient, Signer, Token, TokenScheme,
-    lifetime,
+    Answer, Call, CallError, CallErrorKind, Fetched, HttpClient, Signer, Token, TokenAnswer,
+    TokenScheme, address,
 };
 use crate::secrets::Renewable;
 
@@ -44,15 +43,6 @@ struct Provers {
     api: Prover,
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    #[serde(default)]
-    token_type: String,
-    #[serde(default)]
-    expires_in: Value,
-}
-
 impl OktaTokens {
     pub fn new(
         http: HttpClient,
@@ -60,11 +50,9 @@ impl OktaTokens {
         credentials: Renewable<Credentials>,
         scopes: Scopes,
     ) -> Self {
-        let mut url = org_url.clone();
-        url.set_path("/oauth2/v1/token");
         Self {
             http,
-            url,
+            url: address(org_url, &["oauth2", "v1", "token"]),
             credentials,
             scopes,
             provers: OnceLock::new(),
@@ -215,11 +203,7 @@ impl TokenRequest<'_> {
             true => DPOP,
             false => "Bearer",
         };
-        Ok(Fetched {
-            value: answer.access_token.into(),
-            kind,
-            lifetime: lifetime(&answer.expires_in),
-        })
+        Ok(answer.into_fetched(kind))
     }
 
     async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
@@ -256,8 +240,8 @@ impl Signer for TokenRequest<'_> {
             "jti": uuid::Uuid::new_v4().to_string(),
         });
         let refused = unsignable(&call);
-        let assertion = jws::sign(self.key, json!({"kid": self.key_id}), &claims);
-        let assertion = assertion.ok_or(BadKey).map_err(&refused)?;
+        let assertion = self.key.sign_jwt(json!({"kid": self.key_id}), &claims);
+        let assertion = assertion.map_err(&refused)?;
         let text = |text: &str| SecretString::from(text.to_owned());
         let call = call.form(vec![
             ("grant_type", text("client_credentials")),

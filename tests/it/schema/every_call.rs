@@ -28,7 +28,6 @@ pub const METHODS: &[&str] = &[
     "anypoint.list_members",
     "anypoint.members_among",
     "anypoint.organization",
-    "anypoint.probe_accounts",
     "anypoint.probe_token",
     "anypoint.remove_members",
     "anypoint.rename_team",
@@ -255,7 +254,6 @@ async fn ask_anypoint(world: &World) {
     let anypoint = &world.ports.anypoint;
     anypoint.warm_up(soon()).await;
     anypoint.probe_token(soon()).await.unwrap();
-    anypoint.probe_accounts(soon()).await.unwrap();
     anypoint.organization(soon()).await.unwrap();
     anypoint.check_organization(soon()).await.unwrap();
     anypoint.shows_accounts(soon()).await.unwrap();

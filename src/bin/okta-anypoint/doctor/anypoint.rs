@@ -13,7 +13,7 @@ pub async fn check(group: &mut Group, anypoint: &Anypoint, deadline: Deadline) {
     group.ok("token", "the connected app is accepted");
     let (organization, accounts, teams, native) = futures_util::join!(
         anypoint.organization(deadline),
-        anypoint.probe_accounts(deadline),
+        anypoint.shows_accounts(deadline),
         anypoint.list_teams(deadline),
         anypoint.allows_native_accounts(deadline),
     );
@@ -45,7 +45,7 @@ pub async fn check(group: &mut Group, anypoint: &Anypoint, deadline: Deadline) {
         ),
     }
     match accounts {
-        Ok(()) => group.ok("reads accounts", "View Users in a particular organization"),
+        Ok(_) => group.ok("reads accounts", "View Users in a particular organization"),
         Err(error) => group.refused(
             "reads accounts",
             error,
