@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fault::FaultId;
 
@@ -117,16 +117,22 @@ impl Call {
         self.notes.push(note);
     }
 
-    /// Notes each query parameter that is not in the list.
-    pub fn documented_query(&mut self, names: &[&str]) {
-        let unknown: Vec<String> = self
-            .query
-            .iter()
-            .map(|(key, _)| key.clone())
-            .filter(|key| !names.contains(&key.as_str()))
-            .collect();
-        for key in unknown {
-            self.note(format!("undocumented query parameter `{key}`"));
+    /// Notes each query parameter that is not among `names`, which blanks separate.
+    pub fn documented_query(&mut self, names: &str) {
+        let keys: Vec<String> = self.query.iter().map(|(key, _)| key.clone()).collect();
+        self.note_others("query parameter", keys, names);
+    }
+
+    /// Notes each field of a body that is not among `names`, which blanks separate.
+    pub fn documented_fields(&mut self, body: &Map<String, Value>, names: &str) {
+        self.note_others("body field", body.keys().cloned(), names);
+    }
+
+    fn note_others(&mut self, what: &str, keys: impl IntoIterator<Item = String>, names: &str) {
+        for key in keys {
+            if !names.split(' ').any(|name| name == key) {
+                self.note(format!("undocumented {what} `{key}`"));
+            }
         }
     }
 

@@ -74,7 +74,7 @@ impl OktaWorld {
         let template = self.app(app_id)?.username_template;
         let user_name = match username {
             Some(username) => username.to_owned(),
-            None => template.apply(self.user(user_id)?),
+            None => template.apply(self.user(user_id)?).to_owned(),
         };
         let assignment = AppUser {
             assignment_id: self.new_id("0ua"),
@@ -105,16 +105,18 @@ impl OktaWorld {
         by_job: bool,
     ) -> Result<LogEvent, Refusal> {
         let (app, user) = (self.app(app_id)?, self.user(user_id)?);
-        let assignment = app
-            .users
-            .get(user_id)
-            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        let assignment = Refusal::unless_found(app.users.get(user_id), "AppUser", user_id)?;
         let targets = vec![
             Target::app_user(assignment, user),
             Target::app(app),
             Target::user(user),
         ];
         Ok(self.write(event, targets, debug, by_job))
+    }
+
+    fn app_user_mut(&mut self, app_id: &str, user_id: &str) -> Result<&mut AppUser, Refusal> {
+        let found = self.app_mut(app_id)?.users.get_mut(user_id);
+        Refusal::unless_found(found, "AppUser", user_id)
     }
 
     fn revoke(&mut self, app_id: &str, user_id: &str, by_job: bool) -> Result<LogEvent, Refusal> {
@@ -136,11 +138,7 @@ impl OktaWorld {
     /// If there is no such assignment, or only a group made it.
     pub fn unassign(&mut self, app_id: &str, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
         let through_group = self.group_grants(app_id, user_id)?;
-        let assignment = self
-            .app_mut(app_id)?
-            .users
-            .get_mut(user_id)
-            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        let assignment = self.app_user_mut(app_id, user_id)?;
         if !assignment.individual && through_group {
             return Err(Refusal::new(
                 403,
@@ -166,11 +164,7 @@ impl OktaWorld {
         username: &str,
     ) -> Result<Vec<LogEvent>, Refusal> {
         let now = self.clock.tick();
-        let assignment = self
-            .app_mut(app_id)?
-            .users
-            .get_mut(user_id)
-            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        let assignment = self.app_user_mut(app_id, user_id)?;
         if assignment.user_name == username {
             return Ok(Vec::new());
         }
@@ -197,11 +191,7 @@ impl OktaWorld {
         changes: Profile,
     ) -> Result<Vec<LogEvent>, Refusal> {
         let now = self.clock.tick();
-        let assignment = self
-            .app_mut(app_id)?
-            .users
-            .get_mut(user_id)
-            .ok_or_else(|| Refusal::not_found("AppUser", user_id))?;
+        let assignment = self.app_user_mut(app_id, user_id)?;
         let names: Vec<&str> = changes.keys().map(String::as_str).collect();
         let names = names.join(",");
         assignment.profile.extend(changes);
@@ -276,10 +266,8 @@ impl OktaWorld {
         let group_target = Target::group(self.group(group_id)?);
         let members: Vec<String> = self.group(group_id)?.members.iter().cloned().collect();
         let app = self.app_mut(app_id)?;
-        let gone = app
-            .groups
-            .remove(group_id)
-            .ok_or_else(|| Refusal::not_found("ApplicationGroupAssignment", group_id))?;
+        let kind = "ApplicationGroupAssignment";
+        let gone = Refusal::unless_found(app.groups.remove(group_id), kind, group_id)?;
         let targets = vec![group_target, Target::app(app)];
         let debug = [("groupAppAssignmentId", gone.assignment_id.as_str())];
         let mut events =
@@ -302,16 +290,11 @@ impl OktaWorld {
     /// Makes the group-made assignments of a user agree with the groups.
     pub(super) fn settle_assignments(&mut self, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
         let may_have = self.user(user_id)?.status != UserStatus::Deprovisioned;
-        let apps: Vec<String> = self.apps.keys().cloned().collect();
         let mut events = Vec::new();
-        for app in apps {
+        for app in self.apps_with(|_| true) {
             let granted = may_have && self.group_grants(&app, user_id)?;
-            match self
-                .app(&app)?
-                .users
-                .get(user_id)
-                .map(|assignment| assignment.individual)
-            {
+            let assignment = self.app(&app)?.users.get(user_id);
+            match assignment.map(|assignment| assignment.individual) {
                 None if granted => events.extend(self.grant(&app, user_id, false, None)?),
                 Some(false) if !granted => events.push(self.revoke(&app, user_id, true)?),
                 _ => {}
@@ -322,14 +305,8 @@ impl OktaWorld {
 
     /// Ends all assignments to active apps, as a deactivation does.
     pub(super) fn drop_assignments(&mut self, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
-        let holds: Vec<String> = self
-            .apps
-            .values()
-            .filter(|app| app.active && app.users.contains_key(user_id))
-            .map(|app| app.id.clone())
-            .collect();
         let mut events = Vec::new();
-        for app_id in holds {
+        for app_id in self.apps_with(|app| app.active && app.users.contains_key(user_id)) {
             let app = self.app_mut(&app_id)?;
             if app.stored_credentials
                 && let Some(assignment) = app.users.get(user_id).cloned()
@@ -343,14 +320,8 @@ impl OktaWorld {
 
     /// Brings back, as individual ones, the assignments that apps with stored credentials kept.
     pub(super) fn restore_set_aside(&mut self, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
-        let apps: Vec<String> = self
-            .apps
-            .values()
-            .filter(|app| app.set_aside.contains_key(user_id))
-            .map(|app| app.id.clone())
-            .collect();
         let mut events = Vec::new();
-        for app_id in apps {
+        for app_id in self.apps_with(|app| app.set_aside.contains_key(user_id)) {
             let app = self.app_mut(&app_id)?;
             if let Some(mut assignment) = app.set_aside.remove(user_id) {
                 assignment.individual = true;

@@ -50,20 +50,15 @@ impl OktaWorld {
     }
 
     fn group_name_free(&self, profile: &Profile, own_id: Option<&str>) -> Result<(), Refusal> {
-        let name = profile
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let name = profile.get("name").and_then(Value::as_str);
+        let name = name.unwrap_or_default();
         if name.is_empty() {
-            return Err(Refusal::invalid("name", "name: The field cannot be left blank").outside());
+            return Err(Refusal::blank("name").outside());
         }
         let taken = |group: &OktaGroup| group.name() == name && Some(group.id.as_str()) != own_id;
         match self.groups.values().any(taken) {
             false => Ok(()),
-            true => Err(Refusal::invalid(
-                "name",
-                "name: An object with this field already exists in the current organization",
-            )),
+            true => Err(Refusal::taken("name")),
         }
     }
 
@@ -116,13 +111,7 @@ impl OktaWorld {
     pub fn delete_group(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
         let target = Target::group(self.group(id)?);
         let mut events = Vec::new();
-        let assigned: Vec<String> = self
-            .apps
-            .values()
-            .filter(|app| app.groups.contains_key(id))
-            .map(|app| app.id.clone())
-            .collect();
-        for app in assigned {
+        for app in self.apps_with(|app| app.groups.contains_key(id)) {
             events.extend(self.unassign_group(&app, id)?);
         }
         self.groups.remove(id);
@@ -135,7 +124,14 @@ impl OktaWorld {
     /// # Errors
     /// If group or user do not exist.
     pub fn add_member(&mut self, group_id: &str, user_id: &str) -> Result<Vec<LogEvent>, Refusal> {
-        self.change_member(group_id, user_id, true)
+        let user_target = Target::user(self.user(user_id)?);
+        let now = self.clock.tick();
+        let group = self.group_mut(group_id)?;
+        if !group.members.insert(user_id.to_owned()) {
+            return Ok(Vec::new());
+        }
+        group.joined.insert(user_id.to_owned(), now);
+        self.member_changed(group_id, user_target, now, "group.user_membership.add")
     }
 
     /// Takes a user out of a group; assignments that rest on it end.
@@ -147,39 +143,30 @@ impl OktaWorld {
         group_id: &str,
         user_id: &str,
     ) -> Result<Vec<LogEvent>, Refusal> {
-        self.change_member(group_id, user_id, false)
-    }
-
-    fn change_member(
-        &mut self,
-        group_id: &str,
-        user_id: &str,
-        add: bool,
-    ) -> Result<Vec<LogEvent>, Refusal> {
         let user_target = Target::user(self.user(user_id)?);
         let now = self.clock.tick();
         let group = self.group_mut(group_id)?;
-        let changed = match add {
-            true => group.members.insert(user_id.to_owned()),
-            false => group.members.remove(user_id),
-        };
-        if !changed {
+        if !group.members.remove(user_id) {
             return Ok(Vec::new());
         }
-        match add {
-            true => group.joined.insert(user_id.to_owned(), now),
-            false => group.joined.remove(user_id),
-        };
+        group.joined.remove(user_id);
+        self.member_changed(group_id, user_target, now, "group.user_membership.remove")
+    }
+
+    fn member_changed(
+        &mut self,
+        group_id: &str,
+        user: Target,
+        now: i64,
+        event: &str,
+    ) -> Result<Vec<LogEvent>, Refusal> {
+        let user_id = user.id.clone();
+        let group = self.group_mut(group_id)?;
         group.last_membership_updated = now;
-        let targets = vec![user_target, Target::group(group)];
-        let event = if add {
-            "group.user_membership.add"
-        } else {
-            "group.user_membership.remove"
-        };
+        let targets = vec![user, Target::group(group)];
         let uri = format!("/api/v1/groups/{group_id}/users/{user_id}");
         let mut events = vec![self.write(event, targets, &[("requestUri", &uri)], false)];
-        events.extend(self.settle_assignments(user_id)?);
+        events.extend(self.settle_assignments(&user_id)?);
         Ok(events)
     }
 }

@@ -74,6 +74,11 @@ impl OktaUser {
         self.attribute("login")
     }
 
+    /// What stands before the `@` of the login.
+    pub(super) fn login_prefix(&self) -> &str {
+        self.login().split('@').next().unwrap_or_default()
+    }
+
     /// First and last name.
     pub fn full_name(&self) -> String {
         format!(
@@ -130,16 +135,11 @@ pub enum UsernameTemplate {
 }
 
 impl UsernameTemplate {
-    pub(super) fn apply(self, user: &OktaUser) -> String {
+    pub(super) fn apply(self, user: &OktaUser) -> &str {
         match self {
-            Self::LoginPrefix => user
-                .login()
-                .split('@')
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-            Self::Login => user.login().to_owned(),
-            Self::Email => user.attribute("email").to_owned(),
+            Self::LoginPrefix => user.login_prefix(),
+            Self::Login => user.login(),
+            Self::Email => user.attribute("email"),
         }
     }
 }

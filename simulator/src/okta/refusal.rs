@@ -53,6 +53,33 @@ impl Refusal {
         )
     }
 
+    /// What was found, or that there is no such thing.
+    pub(super) fn unless_found<T>(found: Option<T>, kind: &str, id: &str) -> Result<T, Self> {
+        found.ok_or_else(|| Self::not_found(kind, id))
+    }
+
+    pub(super) fn invalid_token() -> Self {
+        Self::new(401, "E0000011", "Invalid token provided")
+    }
+
+    pub(super) fn invalid_session() -> Self {
+        Self::new(403, "E0000005", "Invalid session")
+    }
+
+    pub(super) fn no_permission() -> Self {
+        let text = "You do not have permission to perform the requested action";
+        Self::new(403, "E0000006", text)
+    }
+
+    pub(super) fn blank(field: &str) -> Self {
+        Self::invalid(field, format!("{field}: The field cannot be left blank"))
+    }
+
+    pub(super) fn taken(field: &str) -> Self {
+        let text = "An object with this field already exists in the current organization";
+        Self::invalid(field, format!("{field}: {text}"))
+    }
+
     pub(super) fn invalid(field: &str, cause: impl Into<String>) -> Self {
         let mut refusal = Self::new(400, "E0000001", format!("Api validation failed: {field}"));
         refusal.causes.push(cause.into());

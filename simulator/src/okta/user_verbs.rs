@@ -47,6 +47,18 @@ impl NewUser {
     }
 }
 
+/// The attributes that every user has.
+const REQUIRED: [&str; 4] = ["login", "email", "firstName", "lastName"];
+
+fn check_required(profile: &Profile) -> Result<(), Refusal> {
+    let text = |field: &str| profile.get(field).and_then(Value::as_str);
+    let is_blank = |field: &&str| text(field).is_none_or(str::is_empty);
+    match REQUIRED.into_iter().find(is_blank) {
+        None => Ok(()),
+        Some(field) => Err(Refusal::blank(field)),
+    }
+}
+
 impl OktaWorld {
     /// Creates an active user with a password. `phone` becomes `primaryPhone`.
     ///
@@ -68,20 +80,7 @@ impl OktaWorld {
     /// # Errors
     /// If the login is taken, a required attribute is missing, or a group does not exist.
     pub fn create_user_from(&mut self, new: NewUser) -> Result<Created, Refusal> {
-        for field in ["login", "email", "firstName", "lastName"] {
-            if new
-                .profile
-                .get(field)
-                .and_then(Value::as_str)
-                .is_none_or(str::is_empty)
-            {
-                return Err(Refusal::invalid(
-                    field,
-                    format!("{field}: The field cannot be left blank"),
-                )
-                .outside());
-            }
-        }
+        check_required(&new.profile).map_err(Refusal::outside)?;
         self.login_free(new.profile.get("login"), None)?;
         for group in &new.group_ids {
             self.group(group)?;
@@ -105,16 +104,11 @@ impl OktaWorld {
             has_password: new.has_password,
             profile,
         };
-        let mut events = vec![];
         let target = Target::user(&user);
         self.logins.added(Some(user.login()), &id);
         self.users.insert(id.clone(), user);
-        events.push(self.write(
-            "user.lifecycle.create",
-            vec![target],
-            &[("requestUri", "/api/v1/users")],
-            false,
-        ));
+        let debug = [("requestUri", "/api/v1/users")];
+        let mut events = vec![self.write("user.lifecycle.create", vec![target], &debug, false)];
         if new.activate {
             events.extend(self.activate(&id)?);
         }
@@ -128,14 +122,11 @@ impl OktaWorld {
         let Some(login) = login.and_then(Value::as_str) else {
             return Ok(());
         };
-        match self
+        let owner = self
             .logins
-            .owner(login, &self.users, |user| Some(user.login()))
-        {
-            Some(id) if Some(id) != own_id => Err(Refusal::invalid(
-                "login",
-                "login: An object with this field already exists in the current organization",
-            )),
+            .owner(login, &self.users, |user| Some(user.login()));
+        match owner {
+            Some(id) if Some(id) != own_id => Err(Refusal::taken("login")),
             _ => Ok(()),
         }
     }
@@ -192,14 +183,12 @@ impl OktaWorld {
     /// # Errors
     /// If the user does not exist or has another status.
     pub fn reactivate(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
-        match self.user(id)?.status {
-            UserStatus::Provisioned | UserStatus::Recovery => Ok(vec![self.set_status(
-                id,
-                UserStatus::Provisioned,
-                "user.lifecycle.reactivate",
-            )?]),
-            _ => Err(Refusal::status_forbids()),
+        let status = self.user(id)?.status;
+        if !matches!(status, UserStatus::Provisioned | UserStatus::Recovery) {
+            return Err(Refusal::status_forbids());
         }
+        let event = self.set_status(id, UserStatus::Provisioned, "user.lifecycle.reactivate")?;
+        Ok(vec![event])
     }
 
     /// Lets a PROVISIONED user set a password and become ACTIVE. Writes no event of interest here.
@@ -228,17 +217,12 @@ impl OktaWorld {
     /// # Errors
     /// If the user does not exist or is not ACTIVE.
     pub fn suspend(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
-        match self.user(id)?.status {
-            UserStatus::Active => Ok(vec![self.set_status(
-                id,
-                UserStatus::Suspended,
-                "user.lifecycle.suspend",
-            )?]),
-            _ => Err(Refusal::invalid(
-                "suspendUser",
-                "Cannot suspend a user that is not active",
-            )),
+        if self.user(id)?.status != UserStatus::Active {
+            let cause = "Cannot suspend a user that is not active";
+            return Err(Refusal::invalid("suspendUser", cause));
         }
+        let event = self.set_status(id, UserStatus::Suspended, "user.lifecycle.suspend")?;
+        Ok(vec![event])
     }
 
     /// Ends a suspension.
@@ -246,17 +230,12 @@ impl OktaWorld {
     /// # Errors
     /// If the user does not exist or is not SUSPENDED.
     pub fn unsuspend(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
-        match self.user(id)?.status {
-            UserStatus::Suspended => Ok(vec![self.set_status(
-                id,
-                UserStatus::Active,
-                "user.lifecycle.unsuspend",
-            )?]),
-            _ => Err(Refusal::invalid(
-                "unsuspendUser",
-                "Cannot unsuspend a user that is not suspended",
-            )),
+        if self.user(id)?.status != UserStatus::Suspended {
+            let cause = "Cannot unsuspend a user that is not suspended";
+            return Err(Refusal::invalid("unsuspendUser", cause));
         }
+        let event = self.set_status(id, UserStatus::Active, "user.lifecycle.unsuspend")?;
+        Ok(vec![event])
     }
 
     /// Deactivates: every assignment to an active app goes (their events come first), the password goes, the groups stay.
@@ -320,18 +299,7 @@ impl OktaWorld {
         if self.user(id)?.status == UserStatus::Deprovisioned {
             return Err(Refusal::status_forbids());
         }
-        for field in ["login", "email", "firstName", "lastName"] {
-            if profile
-                .get(field)
-                .and_then(Value::as_str)
-                .is_none_or(str::is_empty)
-            {
-                return Err(Refusal::invalid(
-                    field,
-                    format!("{field}: The field cannot be left blank"),
-                ));
-            }
-        }
+        check_required(&profile)?;
         self.login_free(profile.get("login"), Some(id))?;
         let user = self.user(id)?;
         let mut changed: Vec<&str> = profile

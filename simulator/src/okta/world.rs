@@ -144,19 +144,11 @@ impl OktaWorld {
         if let Some(user) = self.users.get(key) {
             return Some(user);
         }
-        if let Some(user) = self
-            .users
-            .values()
-            .find(|user| user.login().eq_ignore_ascii_case(key))
-        {
+        let is_login = |user: &&OktaUser| user.login().eq_ignore_ascii_case(key);
+        if let Some(user) = self.users.values().find(is_login) {
             return Some(user);
         }
-        let short = |user: &&OktaUser| {
-            user.login()
-                .split('@')
-                .next()
-                .is_some_and(|s| s.eq_ignore_ascii_case(key))
-        };
+        let short = |user: &&OktaUser| user.login_prefix().eq_ignore_ascii_case(key);
         let mut found = self.users.values().filter(short);
         match (found.next(), found.next()) {
             (Some(user), None) => Some(user),
@@ -170,15 +162,11 @@ impl OktaWorld {
     }
 
     pub(super) fn user(&self, id: &str) -> Result<&OktaUser, Refusal> {
-        self.users
-            .get(id)
-            .ok_or_else(|| Refusal::not_found("User", id))
+        Refusal::unless_found(self.users.get(id), "User", id)
     }
 
     pub(super) fn user_mut(&mut self, id: &str) -> Result<&mut OktaUser, Refusal> {
-        self.users
-            .get_mut(id)
-            .ok_or_else(|| Refusal::not_found("User", id))
+        Refusal::unless_found(self.users.get_mut(id), "User", id)
     }
 
     /// The built-in group that every user is in. It is no part of `groups`, and nobody can be put into it or taken out.
@@ -202,26 +190,24 @@ impl OktaWorld {
     }
 
     pub(super) fn group(&self, id: &str) -> Result<&OktaGroup, Refusal> {
-        self.groups
-            .get(id)
-            .ok_or_else(|| Refusal::not_found("UserGroup", id))
+        Refusal::unless_found(self.groups.get(id), "UserGroup", id)
     }
 
     pub(super) fn group_mut(&mut self, id: &str) -> Result<&mut OktaGroup, Refusal> {
-        self.groups
-            .get_mut(id)
-            .ok_or_else(|| Refusal::not_found("UserGroup", id))
+        Refusal::unless_found(self.groups.get_mut(id), "UserGroup", id)
     }
 
     pub(super) fn app(&self, id: &str) -> Result<&OktaApp, Refusal> {
-        self.apps
-            .get(id)
-            .ok_or_else(|| Refusal::not_found("AppInstance", id))
+        Refusal::unless_found(self.apps.get(id), "AppInstance", id)
+    }
+
+    /// The ids of the apps that fit.
+    pub(super) fn apps_with(&self, fits: impl Fn(&OktaApp) -> bool) -> Vec<String> {
+        let fitting = self.apps.values().filter(|app| fits(app));
+        fitting.map(|app| app.id.clone()).collect()
     }
 
     pub(super) fn app_mut(&mut self, id: &str) -> Result<&mut OktaApp, Refusal> {
-        self.apps
-            .get_mut(id)
-            .ok_or_else(|| Refusal::not_found("AppInstance", id))
+        Refusal::unless_found(self.apps.get_mut(id), "AppInstance", id)
     }
 }

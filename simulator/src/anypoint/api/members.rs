@@ -161,18 +161,9 @@ impl Item<'_> {
 }
 
 fn list_members(world: &mut AnypointWorld, call: &mut Call, team_id: &str) -> Answer {
-    let known = [
-        "membership_type",
-        "identity_type",
-        "member_ids",
-        "search",
-        "displayUserDetails",
-        "sort",
-        "ascending",
-        "limit",
-        "offset",
-    ];
-    call.documented_query(&known);
+    call.documented_query(
+        "membership_type identity_type member_ids search displayUserDetails sort ascending limit offset",
+    );
     let membership = word(call, "membership_type", &["member", "maintainer"])?;
     let identity = word(call, "identity_type", &["user", "team"])?;
     let sort = word(call, "sort", &["identity_type", "name"])?;

@@ -111,18 +111,9 @@ pub(super) fn sort_teams<T>(
 }
 
 fn list_teams(world: &AnypointWorld, call: &mut Call) -> Answer {
-    let known = [
-        "ancestor_team_id",
-        "parent_team_id",
-        "team_id",
-        "team_type",
-        "search",
-        "sort",
-        "ascending",
-        "limit",
-        "offset",
-    ];
-    call.documented_query(&known);
+    call.documented_query(
+        "ancestor_team_id parent_team_id team_id team_type search sort ascending limit offset",
+    );
     let ancestors = list(call, "ancestor_team_id");
     let parents = list(call, "parent_team_id");
     let ids = list(call, "team_id");

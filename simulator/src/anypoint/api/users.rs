@@ -52,14 +52,7 @@ pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) 
 }
 
 fn list_users(world: &AnypointWorld, call: &mut Call) -> Answer {
-    call.documented_query(&[
-        "type",
-        "search",
-        "deleted",
-        "mfaVerificationExcluded",
-        "limit",
-        "offset",
-    ]);
+    call.documented_query("type search deleted mfaVerificationExcluded limit offset");
     let kind = word(call, "type", &["host", "proxy", "all"])?.unwrap_or("host");
     let deleted = flag(call, "deleted")?.unwrap_or(false);
     let excluded = flag(call, "mfaVerificationExcluded")?;
@@ -275,18 +268,9 @@ fn update_many(world: &mut AnypointWorld, call: &mut Call) -> Answer {
 }
 
 fn teams_of(world: &AnypointWorld, call: &mut Call, id: &str) -> Answer {
-    let known = [
-        "ancestor_team_id",
-        "parent_team_id",
-        "membership_type",
-        "team_type",
-        "search",
-        "sort",
-        "ascending",
-        "limit",
-        "offset",
-    ];
-    call.documented_query(&known);
+    call.documented_query(
+        "ancestor_team_id parent_team_id membership_type team_type search sort ascending limit offset",
+    );
     let user = world.user(id)?;
     let ancestors = list(call, "ancestor_team_id");
     let parents = list(call, "parent_team_id");

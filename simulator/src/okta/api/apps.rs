@@ -2,50 +2,44 @@
 
 use serde_json::{Value, json};
 
-use super::super::expression::Expression;
-use super::super::objects::{AppUser, OktaApp, OktaUser};
+use super::super::objects::{AppGroup, AppUser, OktaApp, OktaGroup, OktaUser, Profile};
 use super::super::refusal::Refusal;
 use super::super::world::OktaWorld;
-use super::paging::{after, cut, limit, page};
-use super::{Answer, base, known_fields, no_such_endpoint, object, render};
+use super::{
+    Answer, Start, base, expression, no_such_endpoint, object, ok, paging, render, text_of,
+};
 use crate::call::{Call, Reply};
 
 pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> Answer {
     let method = call.method.clone();
     match (method.as_str(), rest) {
         ("GET", []) => list(world, call),
-        ("GET", [id]) => Ok(Reply::json(
-            200,
-            render::app(world.app(id)?, &base(world, call)),
-        )),
+        ("GET", [id]) => ok(render::app(world.app(id)?, &base(world, call))),
         ("GET", [id, "users"]) => users(world, call, id),
         ("POST", [id, "users"]) => assign(world, call, id),
         ("GET", [id, "users", user]) => {
-            call.documented_query(&["expand"]);
+            call.documented_query("expand");
             app_user(world, call, id, user)
         }
         ("POST", [id, "users", user]) => update(world, call, id, user),
         ("DELETE", [id, "users", user]) => {
-            call.documented_query(&["sendEmail"]);
+            call.documented_query("sendEmail");
             world.unassign(id, user)?;
             Ok(Reply::empty(204))
         }
         ("GET", [id, "groups"]) => groups(world, call, id),
         ("GET", [id, "groups", group]) => {
-            call.documented_query(&["expand"]);
+            call.documented_query("expand");
             app_group(world, call, id, group)
         }
         ("PUT", [id, "groups", group]) => {
-            let body = if call.body.is_empty() {
-                serde_json::Map::new()
-            } else {
-                object(call)?
+            let body = match call.body.is_empty() {
+                true => Profile::new(),
+                false => object(call)?,
             };
-            known_fields(call, &body, &["priority", "profile"]);
-            let priority = body
-                .get("priority")
-                .and_then(Value::as_u64)
-                .and_then(|p| u32::try_from(p).ok());
+            call.documented_fields(&body, "priority profile");
+            let priority = body.get("priority").and_then(Value::as_u64);
+            let priority = priority.and_then(|priority| u32::try_from(priority).ok());
             let profile = body.get("profile").and_then(Value::as_object).cloned();
             world.assign_group_as(id, group, priority, profile)?;
             app_group(world, call, id, group)
@@ -59,126 +53,82 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
 }
 
 fn list(world: &OktaWorld, call: &mut Call) -> Answer {
-    call.documented_query(&["q", "after", "limit", "filter", "expand"]);
-    let filter = call
-        .query("filter")
-        .map(Expression::parse)
-        .transpose()
-        .map_err(Refusal::bad_search)?;
+    call.documented_query("q after limit filter expand");
+    let known = "user.id id status name group.id";
+    let filter = expression(call.query("filter"), known)?;
     let of_user = filter
         .as_ref()
-        .and_then(|filter| filter.only_equals("user.id"))
-        .map(str::to_owned);
-    if let Some(unknown) = filter
-        .iter()
-        .flat_map(Expression::attributes)
-        .find(|name| !matches!(*name, "user.id" | "id" | "status" | "name" | "group.id"))
-    {
-        return Err(Refusal::bad_search(format!("unknown attribute {unknown}")));
-    }
+        .and_then(|filter| filter.only_equals("user.id"));
     let attribute = |app: &OktaApp, name: &str| match name {
         "id" => Some(app.id.clone()),
         "name" => Some(app.name.clone()),
         "status" => Some(if app.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
         _ => None,
     };
-    let starts = call.query("q").map(str::to_lowercase);
-    let matches = |app: &OktaApp| {
-        let kept = match (&of_user, &filter) {
+    let start = Start::of(call);
+    let is_shown = |app: &OktaApp| {
+        let is_chosen = match (of_user, &filter) {
             (Some(user), _) => app.users.contains_key(user),
             (None, Some(filter)) => filter.matches(&|name| attribute(app, name)),
             (None, None) => true,
         };
-        kept && starts
-            .as_ref()
-            .is_none_or(|starts| app.label.to_lowercase().starts_with(starts))
+        is_chosen && start.fits(&[&app.label])
     };
-    let limit = limit(call, 20, 1, 200)?;
-    let after = after(call)?;
-    let (found, next) = cut(
-        call,
-        world.apps.iter().filter(|(_, app)| matches(app)),
-        after.as_deref(),
-        limit,
-    );
+    let apps = world.apps.iter().filter(|(_, app)| is_shown(app));
     let base = base(world, call);
     let embedded = call
         .query("expand")
-        .and_then(|expand| expand.strip_prefix("user/"))
-        .map(str::to_owned);
+        .and_then(|expand| expand.strip_prefix("user/"));
+    let embedded = embedded.and_then(|id| world.users.get(id));
     let render = |app: &OktaApp| {
         let mut value = render::app(app, &base);
-        if let Some(user) = embedded.as_ref().and_then(|id| world.users.get(id))
+        if let Some(user) = embedded
             && let Some(assignment) = app.users.get(&user.id)
         {
-            value["_embedded"] =
-                json!({"user": render::app_user(app, assignment, user, false, &base)});
+            let user = render::app_user(app, assignment, user, false, &base);
+            value["_embedded"] = json!({"user": user});
         }
         value
     };
-    Ok(page(
-        call,
-        &base,
-        found.into_iter().map(render).collect(),
-        next,
-    ))
+    paging::list(call, &base, (20, 1..=200), apps, render)
 }
 
 fn users(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
-    call.documented_query(&["q", "after", "limit", "expand"]);
+    call.documented_query("q after limit expand");
     let app = world.app(id)?;
-    let limit = limit(call, 50, 1, 500)?;
-    let after = after(call)?;
-    let starts = call.query("q").map(str::to_lowercase);
-    let matches = |assignment: &AppUser, user: &OktaUser| {
-        let Some(starts) = &starts else { return true };
-        let names = [
-            user.attribute("firstName"),
-            user.attribute("lastName"),
-            user.attribute("email"),
-        ];
-        names
-            .iter()
-            .chain([&assignment.user_name.as_str()])
-            .any(|name| name.to_lowercase().starts_with(starts))
-    };
+    let start = Start::of(call);
     let assigned = app.users.iter().filter_map(|(id, assignment)| {
         let user = world.users.get(id)?;
-        matches(assignment, user).then_some((id, (assignment, user)))
+        let [first, last, email] =
+            ["firstName", "lastName", "email"].map(|name| user.attribute(name));
+        let names = [first, last, email, &assignment.user_name];
+        start.fits(&names).then_some((id, (assignment, user)))
     });
-    let (found, next) = cut(call, assigned, after.as_deref(), limit);
     let base = base(world, call);
     let embed = call.query("expand") == Some("user");
-    let items = found
-        .into_iter()
-        .map(|(assignment, user)| render::app_user(app, assignment, user, embed, &base));
-    Ok(page(call, &base, items.collect(), next))
+    let render = |(assignment, user): (&AppUser, &OktaUser)| {
+        render::app_user(app, assignment, user, embed, &base)
+    };
+    paging::list(call, &base, (50, 1..=500), assigned, render)
 }
 
 fn app_user(world: &OktaWorld, call: &Call, id: &str, user: &str) -> Answer {
     let app = world.app(id)?;
     let found = app.users.get(user).zip(world.users.get(user));
-    let (assignment, user) = found.ok_or_else(|| Refusal::not_found("AppUser", user))?;
+    let (assignment, user) = Refusal::unless_found(found, "AppUser", user)?;
     let embed = call.query("expand") == Some("user");
-    Ok(Reply::json(
-        200,
-        render::app_user(app, assignment, user, embed, &base(world, call)),
-    ))
+    let base = base(world, call);
+    ok(render::app_user(app, assignment, user, embed, &base))
 }
 
-fn username(body: &serde_json::Map<String, Value>) -> Option<String> {
-    body.get("credentials")?
-        .get("userName")?
-        .as_str()
-        .map(str::to_owned)
+fn username(body: &Profile) -> Option<String> {
+    text_of(body.get("credentials")?.as_object()?, "userName")
 }
 
 fn assign(world: &mut OktaWorld, call: &mut Call, id: &str) -> Answer {
     let body = object(call)?;
-    known_fields(call, &body, &["id", "scope", "credentials", "profile"]);
-    let Some(user) = body.get("id").and_then(Value::as_str).map(str::to_owned) else {
-        return Err(Refusal::invalid("id", "id: The field cannot be left blank").outside());
-    };
+    call.documented_fields(&body, "id scope credentials profile");
+    let user = text_of(&body, "id").ok_or_else(|| Refusal::blank("id").outside())?;
     let profile = body.get("profile").and_then(Value::as_object).cloned();
     world.assign_as(id, &user, username(&body).as_deref(), profile)?;
     app_user(world, call, id, &user)
@@ -186,7 +136,7 @@ fn assign(world: &mut OktaWorld, call: &mut Call, id: &str) -> Answer {
 
 fn update(world: &mut OktaWorld, call: &mut Call, id: &str, user: &str) -> Answer {
     let body = object(call)?;
-    known_fields(call, &body, &["credentials", "profile"]);
+    call.documented_fields(&body, "credentials profile");
     let profile = body.get("profile").and_then(Value::as_object).cloned();
     match (username(&body), profile) {
         (Some(_), Some(_)) => call.note("profile and credentials in one update"),
@@ -198,35 +148,28 @@ fn update(world: &mut OktaWorld, call: &mut Call, id: &str, user: &str) -> Answe
 }
 
 fn groups(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
-    call.documented_query(&["q", "after", "limit", "expand"]);
+    call.documented_query("q after limit expand");
     let app = world.app(id)?;
-    let limit = limit(call, 20, 20, 200)?;
-    let after = after(call)?;
-    let starts = call.query("q").map(str::to_lowercase);
+    let start = Start::of(call);
     let assigned = app.groups.iter().filter_map(|(id, assignment)| {
         let group = world.groups.get(id)?;
-        let kept = starts
-            .as_ref()
-            .is_none_or(|starts| group.name().to_lowercase().starts_with(starts));
-        kept.then_some((id, (assignment, group)))
+        start
+            .fits(&[group.name()])
+            .then_some((id, (assignment, group)))
     });
-    let (found, next) = cut(call, assigned, after.as_deref(), limit);
     let base = base(world, call);
     let embed = call.query("expand") == Some("group");
-    let items = found
-        .into_iter()
-        .map(|(assignment, group)| render::app_group(app, assignment, group, embed, &base));
-    Ok(page(call, &base, items.collect(), next))
+    let render = |(assignment, group): (&AppGroup, &OktaGroup)| {
+        render::app_group(app, assignment, group, embed, &base)
+    };
+    paging::list(call, &base, (20, 20..=200), assigned, render)
 }
 
 fn app_group(world: &OktaWorld, call: &Call, id: &str, group: &str) -> Answer {
     let app = world.app(id)?;
     let found = app.groups.get(group).zip(world.groups.get(group));
-    let (assignment, group) =
-        found.ok_or_else(|| Refusal::not_found("ApplicationGroupAssignment", group))?;
+    let (assignment, group) = Refusal::unless_found(found, "ApplicationGroupAssignment", group)?;
     let embed = call.query("expand") == Some("group");
-    Ok(Reply::json(
-        200,
-        render::app_group(app, assignment, group, embed, &base(world, call)),
-    ))
+    let base = base(world, call);
+    ok(render::app_group(app, assignment, group, embed, &base))
 }

@@ -8,7 +8,7 @@ use super::super::filter::Condition;
 use super::super::objects::{EventHook, HookFilters};
 use super::super::refusal::Refusal;
 use super::super::world::OktaWorld;
-use super::{Answer, base, known_fields, no_such_endpoint, object, render};
+use super::{Answer, base, no_such_endpoint, object, ok, render};
 use crate::call::{Call, Reply};
 
 /// At most this many active hooks in an org.
@@ -37,12 +37,8 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
     let base = base(world, call);
     match (method.as_str(), rest) {
         ("GET", []) => {
-            let hooks = world
-                .hooks
-                .values()
-                .map(|hook| render::hook(hook, &base))
-                .collect();
-            Ok(Reply::json(200, Value::Array(hooks)))
+            let hooks = world.hooks.values();
+            ok(hooks.map(|hook| render::hook(hook, &base)).collect())
         }
         ("POST", []) => {
             let mut hook = read(call, None, world.hook_filters)?;
@@ -59,9 +55,9 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
             hook.last_updated = now;
             let answer = render::hook(&hook, &base);
             world.hooks.insert(hook.id.clone(), hook);
-            Ok(Reply::json(200, answer))
+            ok(answer)
         }
-        ("GET", [id]) => Ok(Reply::json(200, render::hook(find(world, id)?, &base))),
+        ("GET", [id]) => ok(render::hook(find(world, id)?, &base)),
         ("PUT", [id]) => {
             let now = world.clock.tick();
             let old = find(world, id)?.clone();
@@ -74,7 +70,7 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
             hook.last_updated = now;
             let answer = render::hook(&hook, &base);
             world.hooks.insert(hook.id.clone(), hook);
-            Ok(Reply::json(200, answer))
+            ok(answer)
         }
         ("DELETE", [id]) => {
             if find(world, id)?.active {
@@ -88,23 +84,17 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
         }
         ("POST", [id, "lifecycle", verb @ ("activate" | "deactivate")]) => {
             let now = world.clock.tick();
-            let hook = world
-                .hooks
-                .get_mut(*id)
-                .ok_or_else(|| Refusal::not_found("Webhook", id))?;
+            let hook = Refusal::unless_found(world.hooks.get_mut(*id), "Webhook", id)?;
             hook.active = *verb == "activate";
             hook.last_updated = now;
-            Ok(Reply::json(200, render::hook(hook, &base)))
+            ok(render::hook(hook, &base))
         }
         _ => no_such_endpoint(),
     }
 }
 
 fn find<'a>(world: &'a OktaWorld, id: &str) -> Result<&'a EventHook, Refusal> {
-    world
-        .hooks
-        .get(id)
-        .ok_or_else(|| Refusal::not_found("Webhook", id))
+    Refusal::unless_found(world.hooks.get(id), "Webhook", id)
 }
 
 /// A hook from a request body. A secret that is left out stays as it was.
@@ -114,27 +104,12 @@ fn read(
     filters: HookFilters,
 ) -> Result<EventHook, Refusal> {
     let body = object(call)?;
-    let read_only = [
-        "id",
-        "status",
-        "verificationStatus",
-        "created",
-        "createdBy",
-        "lastUpdated",
-        "_links",
-    ];
-    known_fields(
-        call,
+    let read_only = "id status verificationStatus created createdBy lastUpdated _links";
+    call.documented_fields(
         &body,
-        &[
-            &read_only[..],
-            &["name", "description", "events", "channel"],
-        ]
-        .concat(),
+        &format!("{read_only} name description events channel"),
     );
-    let blank = |field: &str| {
-        Refusal::invalid(field, format!("{field}: The field cannot be left blank")).outside()
-    };
+    let blank = |field: &str| Refusal::blank(field).outside();
     let text = |value: &Value, path: &str| {
         value
             .pointer(path)

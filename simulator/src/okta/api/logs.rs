@@ -1,11 +1,10 @@
 //! `/api/v1/logs` (Okta API, System Log): polling and bounded requests.
 
-use super::super::expression::Expression;
 use super::super::log::{ACTOR, LogEvent, Target};
 use super::super::refusal::Refusal;
 use super::super::world::OktaWorld;
 use super::paging::{after, limit, page};
-use super::{Answer, base};
+use super::{Answer, base, expression};
 use crate::call::Call;
 use crate::clock::{iso, parse_iso};
 
@@ -16,46 +15,16 @@ const DEFAULT_SPAN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 const MAX_SPAN_MS: i64 = 180 * 24 * 60 * 60 * 1000;
 
 pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
-    call.documented_query(&[
-        "since",
-        "until",
-        "after",
-        "filter",
-        "q",
-        "limit",
-        "sortOrder",
-    ]);
+    call.documented_query("since until after filter q limit sortOrder");
     let now = world.clock.now_ms();
     let since = time(call, "since")?.unwrap_or(now - DEFAULT_SPAN_MS);
     let until = time(call, "until")?;
     if since < now - MAX_SPAN_MS {
         return Err(Refusal::invalid("since", "since: more than 180 days ago").outside());
     }
-    let filter = call
-        .query("filter")
-        .map(Expression::parse)
-        .transpose()
-        .map_err(Refusal::bad_search)?;
-    let known = |name: &&str| {
-        matches!(
-            *name,
-            "eventType"
-                | "uuid"
-                | "outcome.result"
-                | "published"
-                | "actor.id"
-                | "target.id"
-                | "target.type"
-        )
-    };
-    if let Some(unknown) = filter
-        .iter()
-        .flat_map(Expression::attributes)
-        .find(|name| !known(name))
-    {
-        return Err(Refusal::bad_search(format!("unknown attribute {unknown}")));
-    }
-    let limit = limit(call, 100, 0, 1000)?;
+    let known = "eventType uuid outcome.result published actor.id target.id target.type";
+    let filter = expression(call.query("filter"), known)?;
+    let limit = limit(call, 100, 0..=1000)?;
     let newest_first = match call.query("sortOrder") {
         None | Some("ASCENDING") => false,
         Some("DESCENDING") => true,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::deliver;
+use super::expression::Expression;
 use super::oauth;
 use super::objects::Profile;
 use super::refusal::Refusal;
@@ -59,14 +60,9 @@ impl Model for Okta {
 
     fn refused(&self, _: &Call, refused: Refused) -> Reply {
         let reply = match refused {
-            Refused::Credentials => Refusal::new(401, "E0000011", "Invalid token provided").reply(),
-            Refused::Session => Refusal::new(403, "E0000005", "Invalid session").reply(),
-            Refused::Right => Refusal::new(
-                403,
-                "E0000006",
-                "You do not have permission to perform the requested action",
-            )
-            .reply(),
+            Refused::Credentials => Refusal::invalid_token().reply(),
+            Refused::Session => Refusal::invalid_session().reply(),
+            Refused::Right => Refusal::no_permission().reply(),
             Refused::SignIn => Reply::json(
                 401,
                 json!({"error": "invalid_client",
@@ -137,10 +133,7 @@ impl Okta {
             .map(str::trim_start);
         match token {
             Some(token) if self.tokens.iter().any(|known| known == token) => Ok(()),
-            Some(_) => {
-                let refusal = Refusal::new(401, "E0000011", "Invalid token provided");
-                Err(Box::new(refusal.reply()))
-            }
+            Some(_) => Err(Box::new(Refusal::invalid_token().reply())),
             None => oauth::admit(world, call, &base),
         }
     }
@@ -167,24 +160,19 @@ impl Okta {
     }
 
     async fn verify(&self, id: &str) -> Answer {
-        let hook = self
-            .cell
-            .guard()
-            .hooks
-            .get(id)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found("Webhook", id))?;
-        let ok = deliver::verify(&self.client, &hook).await;
+        let hook = self.cell.guard().hooks.get(id).cloned();
+        let hook = Refusal::unless_found(hook, "Webhook", id)?;
+        let is_verified = deliver::verify(&self.client, &hook).await;
         let mut world = self.cell.guard();
         let hook = world
             .hooks
             .get_mut(id)
             .filter(|now| now.uri == hook.uri && now.auth_value == hook.auth_value);
         match hook {
-            Some(hook) if ok => {
+            Some(hook) if is_verified => {
                 hook.verified = true;
                 let hook = hook.clone();
-                Ok(Reply::json(200, render::hook(&hook, &world.base_url)))
+                ok(render::hook(&hook, &world.base_url))
             }
             _ => Err(Refusal::invalid(
                 "eventHook",
@@ -224,31 +212,28 @@ pub(super) fn administer(world: &mut OktaWorld, mut call: Call) -> Result<(), Re
 fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {
     let method = call.method.clone();
     match (method.as_str(), segments) {
-        ("GET", [".well-known", "okta-organization"]) => Ok(Reply::json(
-            200,
+        ("GET", [".well-known", "okta-organization"]) => ok(
             json!({"id": world.org_id, "_links": {"organization": {"href": base(world, call)}}, "pipeline": "idx"}),
-        )),
-        ("GET", ["api", "v1", "org"]) => Ok(Reply::json(
-            200,
+        ),
+        ("GET", ["api", "v1", "org"]) => ok(
             json!({"id": world.org_id, "companyName": "Acme", "status": "ACTIVE", "subdomain": "acme",
                    "_links": {"self": {"href": base(world, call)}}}),
-        )),
+        ),
         ("GET", ["api", "v1", "api-tokens"]) => {
             let (base, now_ms) = (base(world, call), world.clock.now_ms());
             let tokens = world.api_tokens.values();
             let tokens = tokens.map(|token| render::api_token(token, now_ms, &base));
-            Ok(Reply::json(200, tokens.collect()))
+            ok(tokens.collect())
         }
         ("GET", ["api", "v1", "logs"]) => logs::list(world, call),
         (_, ["api", "v1", "users", rest @ ..]) => users::answer(world, call, rest),
         (_, ["api", "v1", "groups", rest @ ..]) => groups::answer(world, call, rest),
         (_, ["api", "v1", "apps", rest @ ..]) => apps::answer(world, call, rest),
         (_, ["api", "v1", "eventHooks", rest @ ..]) => hooks::answer(world, call, rest),
-        _ => Err(Refusal::new(
-            404,
-            "E0000022",
-            "The endpoint does not support the provided HTTP method",
-        )
+        _ => Err(Refusal {
+            status: 404,
+            ..wrong_method()
+        }
         .outside()),
     }
 }
@@ -278,6 +263,43 @@ fn base(world: &OktaWorld, call: &Call) -> String {
     }
 }
 
+fn ok(value: Value) -> Answer {
+    Ok(Reply::json(200, value))
+}
+
+/// A parsed `filter` or `search` over the attributes `known`, which blanks separate. A name that ends with a dot stands for
+/// all that begin with it.
+fn expression(text: Option<&str>, known: &str) -> Result<Option<Expression>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let parsed = Expression::parse(text).map_err(Refusal::bad_search)?;
+    let is_unknown = |name: &&str| {
+        let is_it = |known: &str| known == *name || known.ends_with('.') && name.starts_with(known);
+        !known.split(' ').any(is_it)
+    };
+    if let Some(unknown) = parsed.attributes().into_iter().find(is_unknown) {
+        return Err(Refusal::bad_search(format!("unknown attribute {unknown}")));
+    }
+    Ok(Some(parsed))
+}
+
+/// The `q` of a call: what one of an object's names has to begin with.
+struct Start(Option<String>);
+
+impl Start {
+    fn of(call: &Call) -> Self {
+        Self(call.query("q").map(str::to_lowercase))
+    }
+
+    fn fits(&self, names: &[&str]) -> bool {
+        let begins = |start: &String| {
+            names
+                .iter()
+                .any(|name| name.to_lowercase().starts_with(start))
+        };
+        self.0.as_ref().is_none_or(begins)
+    }
+}
+
 fn object(call: &Call) -> Result<Profile, Refusal> {
     match call.json() {
         Some(Value::Object(fields)) => Ok(fields),
@@ -285,12 +307,13 @@ fn object(call: &Call) -> Result<Profile, Refusal> {
     }
 }
 
-fn known_fields(call: &mut Call, body: &Profile, known: &[&str]) {
-    let unknown: Vec<&String> = body
-        .keys()
-        .filter(|key| !known.contains(&key.as_str()))
-        .collect();
-    for key in unknown {
-        call.note(format!("undocumented body field `{key}`"));
+fn profile_of(body: &mut Profile) -> Result<Profile, Refusal> {
+    match body.remove("profile") {
+        Some(Value::Object(profile)) => Ok(profile),
+        _ => Err(Refusal::malformed()),
     }
+}
+
+fn text_of(fields: &Profile, name: &str) -> Option<String> {
+    fields.get(name).and_then(Value::as_str).map(str::to_owned)
 }

@@ -1,19 +1,22 @@
 //! Pages: `limit`, an opaque `after`, and one `Link` header a relation (Okta API, pagination).
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::super::refusal::Refusal;
+use super::Answer;
 use crate::call::{Call, Reply};
 
 /// The page size asked for. More than the largest is taken for the largest, though no document says so.
 pub(super) fn limit(
     call: &mut Call,
     default: usize,
-    smallest: usize,
-    largest: usize,
+    sizes: RangeInclusive<usize>,
 ) -> Result<usize, Refusal> {
+    let (smallest, largest) = sizes.into_inner();
     let asked = match call.query("limit") {
         None => default,
         Some(text) => match text.parse::<usize>() {
@@ -77,27 +80,30 @@ fn link(call: &Call, base: &str, after: Option<&str>, relation: &str) -> String 
     format!("<{base}{}{mark}{query}>; rel=\"{relation}\"", call.path)
 }
 
-/// Cuts a list, ordered by key, down to one page.
-pub(super) fn cut<'a, T: 'a>(
+/// The page that the call asks for of a list, which is ordered by id.
+pub(super) fn list<'a, T: 'a>(
     call: &mut Call,
+    base: &str,
+    (default, sizes): (usize, RangeInclusive<usize>),
     items: impl Iterator<Item = (&'a String, T)>,
-    after: Option<&str>,
-    limit: usize,
-) -> (Vec<T>, Option<String>) {
-    let mut taken = Vec::new();
+    render: impl Fn(T) -> Value,
+) -> Answer {
+    let limit = limit(call, default, sizes)?;
+    let after = after(call)?;
+    let is_behind = |id: &String| after.as_ref().is_none_or(|after| id > after);
+    let mut shown = Vec::new();
     let mut last: Option<&String> = None;
-    for (key, item) in items {
-        if after.is_some_and(|after| key.as_str() <= after) {
+    let mut next = None;
+    for (id, item) in items {
+        if !is_behind(id) || !call.shows(id) {
             continue;
         }
-        if !call.shows(key) {
-            continue;
+        if shown.len() == limit {
+            next = last.cloned();
+            break;
         }
-        if taken.len() == limit {
-            return (taken, last.cloned());
-        }
-        last = Some(key);
-        taken.push(item);
+        last = Some(id);
+        shown.push(render(item));
     }
-    (taken, None)
+    Ok(page(call, base, shown, next))
 }

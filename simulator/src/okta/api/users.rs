@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::expression::Expression;
-use super::super::objects::{OktaUser, Profile, UserStatus};
+use super::super::objects::{OktaGroup, OktaUser, Profile, UserStatus};
 use super::super::refusal::Refusal;
 use super::super::user_verbs::NewUser;
 use super::super::world::{EVERYONE, OktaWorld};
 use super::groups::with_everyone;
-use super::paging::{after, cut, limit, page};
-use super::{Answer, base, known_fields, no_such_endpoint, object, render, wrong_method};
+use super::{
+    Answer, Start, base, expression, no_such_endpoint, object, ok, paging, profile_of, render,
+    text_of, wrong_method,
+};
 use crate::call::{Call, Reply};
 use crate::clock::iso;
 
@@ -22,20 +23,15 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
     match (method.as_str(), rest) {
         ("GET", []) => list(world, call),
         ("POST", []) => create(world, call),
-        ("GET", ["me"]) => Ok(Reply::json(
-            200,
-            render::user(&administrator(), &base(world, call)),
-        )),
+        ("GET", ["me"]) => ok(render::user(&administrator(), &base(world, call))),
         ("GET", [key]) => {
-            call.documented_query(&["expand", "fields"]);
-            let user = world
-                .find_user(key)
-                .ok_or_else(|| Refusal::not_found("User", key))?;
-            Ok(Reply::json(200, render::user(user, &base(world, call))))
+            call.documented_query("expand fields");
+            let user = Refusal::unless_found(world.find_user(key), "User", key)?;
+            ok(render::user(user, &base(world, call)))
         }
         ("POST" | "PUT", [key]) => update(world, call, key),
         ("DELETE", [key]) => {
-            call.documented_query(&["sendEmail"]);
+            call.documented_query("sendEmail");
             let id = id_of(world, key)?;
             match world.user(&id)?.status {
                 UserStatus::Deprovisioned => world.delete_user(&id)?,
@@ -51,21 +47,13 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
 }
 
 fn id_of(world: &OktaWorld, key: &str) -> Result<String, Refusal> {
-    world
-        .find_user(key)
-        .map(|user| user.id.clone())
-        .ok_or_else(|| Refusal::not_found("User", key))
+    let found = world.find_user(key).map(|user| user.id.clone());
+    Refusal::unless_found(found, "User", key)
 }
 
 fn administrator() -> OktaUser {
-    let profile = NewUser::active(
-        "admin@acme.example",
-        "Ada",
-        "Admin",
-        "admin@acme.example",
-        None,
-    )
-    .profile;
+    let login = "admin@acme.example";
+    let profile = NewUser::active(login, "Ada", "Admin", login, None).profile;
     OktaUser {
         id: "00usimadmin000000001".to_owned(),
         status: UserStatus::Active,
@@ -86,83 +74,34 @@ fn attribute(user: &OktaUser, name: &str) -> Option<String> {
         "lastUpdated" => Some(iso(user.last_updated)),
         "statusChanged" => user.status_changed.map(iso),
         "activated" => user.activated.map(iso),
-        _ => user
-            .profile
-            .get(name.strip_prefix("profile.")?)
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        _ => text_of(&user.profile, name.strip_prefix("profile.")?),
     }
 }
 
 fn list(world: &OktaWorld, call: &mut Call) -> Answer {
-    call.documented_query(&[
-        "search",
-        "filter",
-        "q",
-        "after",
-        "limit",
-        "sortBy",
-        "sortOrder",
-        "fields",
-        "expand",
-    ]);
-    let expression = match (call.query("search"), call.query("filter")) {
-        (Some(text), None) | (None, Some(text)) => {
-            Some(Expression::parse(text).map_err(Refusal::bad_search)?)
-        }
-        (None, None) => None,
+    call.documented_query("search filter q after limit sortBy sortOrder fields expand");
+    let text = match (call.query("search"), call.query("filter")) {
         (Some(_), Some(_)) => {
             return Err(Refusal::bad_search("search and filter cannot be combined"));
         }
+        (search, filter) => search.or(filter),
     };
-    if let Some(unknown) = expression
-        .iter()
-        .flat_map(Expression::attributes)
-        .find(|name| {
-            !matches!(
-                *name,
-                "id" | "status" | "created" | "lastUpdated" | "statusChanged" | "activated"
-            ) && !name.starts_with("profile.")
-        })
-    {
-        return Err(Refusal::bad_search(format!("unknown attribute {unknown}")));
-    }
-    let starts = call.query("q").map(str::to_lowercase);
-    let limit = limit(call, if starts.is_some() { 10 } else { 200 }, 1, 200)?;
-    let matches = |user: &OktaUser| match (&expression, &starts) {
-        (Some(expression), _) => expression.matches(&|name| attribute(user, name)),
-        (None, Some(starts)) => {
-            user.status != UserStatus::Deprovisioned
-                && ["firstName", "lastName", "email", "login"]
-                    .iter()
-                    .any(|name| user.attribute(name).to_lowercase().starts_with(starts))
+    let known = "id status created lastUpdated statusChanged activated profile.";
+    let expression = expression(text, known)?;
+    let start = Start::of(call);
+    let is_shown = |user: &OktaUser| match &expression {
+        Some(expression) => expression.matches(&|name| attribute(user, name)),
+        None => {
+            let names =
+                ["firstName", "lastName", "email", "login"].map(|name| user.attribute(name));
+            user.status != UserStatus::Deprovisioned && start.fits(&names)
         }
-        (None, None) => user.status != UserStatus::Deprovisioned,
     };
-    let after = after(call)?;
-    let (found, next) = cut(
-        call,
-        world.users.iter().filter(|(_, user)| matches(user)),
-        after.as_deref(),
-        limit,
-    );
+    let users = world.users.iter().filter(|(_, user)| is_shown(user));
+    let default = if start.0.is_some() { 10 } else { 200 };
     let base = base(world, call);
-    Ok(page(
-        call,
-        &base,
-        found
-            .into_iter()
-            .map(|user| render::user(user, &base))
-            .collect(),
-        next,
-    ))
-}
-
-fn profile_of(body: &mut Profile) -> Result<Profile, Refusal> {
-    match body.remove("profile") {
-        Some(Value::Object(profile)) => Ok(profile),
-        _ => Err(Refusal::malformed()),
-    }
+    let render = |user: &OktaUser| render::user(user, &base);
+    paging::list(call, &base, (default, 1..=200), users, render)
 }
 
 /// Logins and addresses must look like e-mail addresses, as in the default schema.
@@ -184,13 +123,9 @@ fn check_addresses(profile: &Profile) -> Result<(), Refusal> {
 }
 
 fn create(world: &mut OktaWorld, call: &mut Call) -> Answer {
-    call.documented_query(&["activate", "provider", "nextLogin"]);
+    call.documented_query("activate provider nextLogin");
     let mut body = object(call)?;
-    known_fields(
-        call,
-        &body,
-        &["profile", "credentials", "groupIds", "type", "realmId"],
-    );
+    call.documented_fields(&body, "profile credentials groupIds type realmId");
     let profile = profile_of(&mut body)?;
     check_addresses(&profile)?;
     let group_ids = body
@@ -212,17 +147,14 @@ fn create(world: &mut OktaWorld, call: &mut Call) -> Answer {
             .collect(),
     };
     let created = world.create_user_from(new)?;
-    Ok(Reply::json(
-        200,
-        render::user(world.user(&created.id)?, &base(world, call)),
-    ))
+    ok(render::user(world.user(&created.id)?, &base(world, call)))
 }
 
 fn update(world: &mut OktaWorld, call: &mut Call, key: &str) -> Answer {
-    call.documented_query(&["strict"]);
+    call.documented_query("strict");
     let id = id_of(world, key)?;
     let mut body = object(call)?;
-    known_fields(call, &body, &["profile", "credentials", "type", "realmId"]);
+    call.documented_fields(&body, "profile credentials type realmId");
     let changes = profile_of(&mut body)?;
     check_addresses(&changes)?;
     let mut profile = world.user(&id)?.profile.clone();
@@ -231,31 +163,18 @@ fn update(world: &mut OktaWorld, call: &mut Call, key: &str) -> Answer {
     }
     profile.extend(changes);
     world.set_profile(&id, profile)?;
-    Ok(Reply::json(
-        200,
-        render::user(world.user(&id)?, &base(world, call)),
-    ))
+    ok(render::user(world.user(&id)?, &base(world, call)))
 }
 
 fn groups_of(world: &OktaWorld, call: &mut Call, key: &str) -> Answer {
-    call.documented_query(&["after", "limit"]);
+    call.documented_query("after limit");
     let id = id_of(world, key)?;
-    let limit = limit(call, 200, 1, 200)?;
-    let after = after(call)?;
     let everyone = world.everyone();
-    let holds = with_everyone(&world.groups, &everyone)
+    let groups = with_everyone(&world.groups, &everyone)
         .filter(|(group_id, group)| *group_id == EVERYONE || group.members.contains(&id));
-    let (found, next) = cut(call, holds, after.as_deref(), limit);
     let base = base(world, call);
-    Ok(page(
-        call,
-        &base,
-        found
-            .into_iter()
-            .map(|group| render::group(group, &base))
-            .collect(),
-        next,
-    ))
+    let render = |group: &OktaGroup| render::group(group, &base);
+    paging::list(call, &base, (200, 1..=200), groups, render)
 }
 
 /// What the user sees in the dashboard: one link for each app.
@@ -280,11 +199,11 @@ fn app_links(world: &OktaWorld, call: &Call, key: &str) -> Answer {
                 "sortOrder": 0,
             })
         });
-    Ok(Reply::json(200, Value::Array(links.collect())))
+    ok(links.collect())
 }
 
 fn lifecycle(world: &mut OktaWorld, call: &mut Call, key: &str, verb: &str) -> Answer {
-    call.documented_query(&["sendEmail"]);
+    call.documented_query("sendEmail");
     let id = id_of(world, key)?;
     match verb {
         "activate" => world.activate(&id)?,
@@ -294,5 +213,5 @@ fn lifecycle(world: &mut OktaWorld, call: &mut Call, key: &str, verb: &str) -> A
         "unsuspend" => world.unsuspend(&id)?,
         _ => return no_such_endpoint(),
     };
-    Ok(Reply::json(200, json!({})))
+    ok(json!({}))
 }

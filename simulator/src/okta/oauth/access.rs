@@ -12,8 +12,7 @@ pub(in crate::okta) fn admit(
     base: &str,
 ) -> Result<(), Box<Reply>> {
     if call.header("authorization").is_none() {
-        let refusal = Refusal::new(403, "E0000005", "Invalid session");
-        return Err(Box::new(refusal.reply()));
+        return Err(Box::new(Refusal::invalid_session().reply()));
     }
     let (kind, value) = call
         .header("authorization")
@@ -46,8 +45,7 @@ pub(in crate::okta) fn admit(
     }
     match needed(call) {
         Some(any) if !any.iter().any(|&scope| token.scopes.contains(scope)) => {
-            let text = "You do not have permission to perform the requested action";
-            let reply = Refusal::new(403, "E0000006", text).reply();
+            let reply = Refusal::no_permission().reply();
             Err(Box::new(reply.with(
                 "www-authenticate",
                 "Bearer error=\"insufficient_scope\"",
@@ -58,7 +56,7 @@ pub(in crate::okta) fn admit(
 }
 
 fn invalid(kind: &str, error: &str) -> Box<Reply> {
-    let reply = Refusal::new(401, "E0000011", "Invalid token provided").reply();
+    let reply = Refusal::invalid_token().reply();
     let kind = if kind == "DPoP" { kind } else { "Bearer" };
     Box::new(reply.with("www-authenticate", format!("{kind} error=\"{error}\"")))
 }
