@@ -50,38 +50,33 @@ impl Refusal {
         }
     }
 
+    fn errors(
+        status: u16,
+        (kind, keyword): (&'static str, &'static str),
+        path: String,
+        message: impl Into<String>,
+    ) -> Self {
+        let shape = Shape::Errors {
+            kind,
+            keyword,
+            path,
+        };
+        Self::new(status, message, shape)
+    }
+
     /// A field of the body breaks a rule of the API description.
     pub(super) fn field(path: &str, keyword: &'static str, message: impl Into<String>) -> Self {
-        let shape = Shape::Errors {
-            kind: "json",
-            keyword,
-            path: format!(".{path}"),
-        };
-        Self {
-            undocumented: true,
-            ..Self::new(400, message, shape)
-        }
+        Self::errors(400, ("json", keyword), format!(".{path}"), message).outside()
     }
 
     /// A query parameter breaks a rule of the API description.
     pub(super) fn parameter(name: &str, keyword: &'static str, message: impl Into<String>) -> Self {
-        let shape = Shape::Errors {
-            kind: "query",
-            keyword,
-            path: format!(".{name}"),
-        };
-        Self {
-            undocumented: true,
-            ..Self::new(400, message, shape)
-        }
+        Self::errors(400, ("query", keyword), format!(".{name}"), message).outside()
     }
 
     pub(super) fn body() -> Self {
-        Self::field(
-            "",
-            "type",
-            "Request failed to validate against RAML definition",
-        )
+        let message = "Request failed to validate against RAML definition";
+        Self::field("", "type", message)
     }
 
     /// A business rule: 400 with status and message.
@@ -89,22 +84,29 @@ impl Refusal {
         Self::new(400, message, Shape::Message)
     }
 
+    pub(super) fn not_in_organization(user: &str) -> Self {
+        Self::rule(format!("User {user} is not in the organization"))
+    }
+
+    /// A field of the body is none of the words that it may be.
+    pub(super) fn not_allowed(field: &str) -> Self {
+        let message = "must be equal to one of the allowed values";
+        Self::field(field, "enum", message)
+    }
+
+    /// The body has a field that its description does not know.
+    pub(super) fn additional(field: &str) -> Self {
+        let message = "must NOT have additional properties";
+        Self::field(field, "additionalProperties", message)
+    }
+
     pub(super) fn missing(what: &str) -> Self {
-        let shape = Shape::Errors {
-            kind: "json",
-            keyword: "exists",
-            path: String::new(),
-        };
-        Self::new(404, format!("{what} not found"), shape)
+        let message = format!("{what} not found");
+        Self::errors(404, ("json", "exists"), String::new(), message)
     }
 
     pub(super) fn conflict(message: impl Into<String>) -> Self {
-        let shape = Shape::Errors {
-            kind: "json",
-            keyword: "unique",
-            path: String::new(),
-        };
-        Self::new(409, message, shape)
+        Self::errors(409, ("json", "unique"), String::new(), message)
     }
 
     pub(super) fn wrong_method(message: impl Into<String>) -> Self {

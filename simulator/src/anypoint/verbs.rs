@@ -1,7 +1,5 @@
 //! What can happen in an organization, by API call or by an administrator in the user interface.
 
-use std::collections::BTreeMap;
-
 use super::refusal::Refusal;
 use super::world::{AnypointUser, AnypointWorld, Lag, Member, NATIVE, Team};
 
@@ -25,11 +23,8 @@ impl AnypointWorld {
         last: &str,
         email: &str,
     ) -> Result<String, Refusal> {
-        let here = self
-            .usernames
-            .owner(username, &self.users, native_name)
-            .is_some();
-        if here || self.taken_elsewhere(username) {
+        let owner = self.usernames.owner(username, &self.users, native_name);
+        if owner.is_some() || self.taken_elsewhere(username) {
             return Err(Refusal::conflict("User with that username already exists"));
         }
         Ok(self.insert_user(username, first, last, email, NATIVE))
@@ -107,10 +102,8 @@ impl AnypointWorld {
         edit: impl FnOnce(&mut AnypointUser),
     ) -> Result<(), Refusal> {
         let now = self.clock.tick();
-        let user = self
-            .users
-            .get_mut(id)
-            .ok_or_else(|| Refusal::missing("User"))?;
+        let user = self.users.get_mut(id);
+        let user = user.ok_or_else(|| Refusal::missing("User"))?;
         edit(user);
         user.updated_at = now;
         Ok(())
@@ -137,10 +130,8 @@ impl AnypointWorld {
     /// # Errors
     /// If the user does not exist.
     pub fn delete_user(&mut self, id: &str) -> Result<(), Refusal> {
-        let mut user = self
-            .users
-            .remove(id)
-            .ok_or_else(|| Refusal::missing("User"))?;
+        let user = self.users.remove(id);
+        let mut user = user.ok_or_else(|| Refusal::missing("User"))?;
         user.enabled = false;
         user.updated_at = self.clock.tick();
         for team in self.teams.values_mut() {
@@ -155,22 +146,17 @@ impl AnypointWorld {
     }
 
     fn team_mut(&mut self, id: &str) -> Result<&mut Team, Refusal> {
-        self.teams
-            .get_mut(id)
-            .ok_or_else(|| Refusal::missing("Team"))
+        let team = self.teams.get_mut(id);
+        team.ok_or_else(|| Refusal::missing("Team"))
     }
 
     fn team_name_free(&self, name: &str, own_id: Option<&str>) -> Result<(), Refusal> {
-        match self
-            .teams
-            .values()
-            .any(|team| team.name == name && Some(team.id.as_str()) != own_id)
-        {
-            false => Ok(()),
-            true => Err(Refusal::conflict(format!(
-                "A team named '{name}' already exists"
-            ))),
+        let taken = |team: &Team| team.name == name && Some(team.id.as_str()) != own_id;
+        if self.teams.values().any(taken) {
+            let message = format!("A team named '{name}' already exists");
+            return Err(Refusal::conflict(message));
         }
+        Ok(())
     }
 
     /// Adds an internal team under a parent; `None` means under the root team.
@@ -192,26 +178,15 @@ impl AnypointWorld {
         self.team_name_free(name, None)?;
         let id = self.new_id();
         let now = self.clock.tick();
-        let team = Team {
-            id: id.clone(),
-            name: name.to_owned(),
-            team_type: team_type.to_owned(),
-            ancestors,
-            created_at: now,
-            updated_at: now,
-            members: BTreeMap::new(),
-            lag: None,
-        };
+        let team = Team::new(&id, name, team_type, ancestors, now);
         self.teams.insert(id.clone(), team);
         Ok(id)
     }
 
     /// The ancestors of a team under this parent.
     fn below(&self, parent: &str) -> Result<Vec<String>, Refusal> {
-        let parent = self
-            .teams
-            .get(parent)
-            .ok_or_else(|| Refusal::conflict("No team for the parent_team_id"))?;
+        let parent = self.teams.get(parent);
+        let parent = parent.ok_or_else(|| Refusal::conflict("No team for the parent_team_id"))?;
         let mut ancestors = parent.ancestors.clone();
         ancestors.push(parent.id.clone());
         match ancestors.len() < DEEPEST {
@@ -292,18 +267,11 @@ impl AnypointWorld {
         }
         let now = self.clock.tick();
         self.keep_old_members(team_id);
-        let team = self.team_mut(team_id)?;
-        let fresh = Member {
-            membership_type: membership_type.to_owned(),
-            external: false,
-            created_at: now,
-            updated_at: now,
-        };
-        let member = team.members.entry(user_id.to_owned()).or_insert(fresh);
-        if member.membership_type != membership_type {
-            member.membership_type = membership_type.to_owned();
-            member.updated_at = now;
-        }
+        let members = &mut self.team_mut(team_id)?.members;
+        let member = members.entry(user_id.to_owned());
+        let member = member.or_insert_with(|| Member::new(membership_type, now));
+        member.membership_type = membership_type.to_owned();
+        member.updated_at = now;
         Ok(())
     }
 

@@ -65,6 +65,18 @@ pub struct Member {
     pub updated_at: i64,
 }
 
+impl Member {
+    /// A membership that began at `at`, by hand or by a program.
+    pub(super) fn new(membership_type: &str, at: i64) -> Self {
+        Self {
+            membership_type: membership_type.to_owned(),
+            external: false,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
 /// A team. Times are epoch milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Team {
@@ -84,6 +96,27 @@ pub struct Team {
     pub members: BTreeMap<String, Member>,
     #[serde(skip)]
     pub(super) lag: Option<Lag>,
+}
+
+impl Team {
+    pub(super) fn new(
+        id: &str,
+        name: &str,
+        team_type: &str,
+        ancestors: Vec<String>,
+        at: i64,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            team_type: team_type.to_owned(),
+            ancestors,
+            created_at: at,
+            updated_at: at,
+            members: BTreeMap::new(),
+            lag: None,
+        }
+    }
 }
 
 /// Old members still shown for some reads.
@@ -163,10 +196,7 @@ impl Default for AnypointWorld {
             org_name: "Acme".to_owned(),
             client_id: "simulated-client".to_owned(),
             client_secret: "simulated-secret".to_owned(),
-            scopes: USUAL_SCOPES
-                .iter()
-                .map(|scope| (*scope).to_owned())
-                .collect(),
+            scopes: USUAL_SCOPES.map(str::to_owned).into(),
             users: BTreeMap::new(),
             deleted_users: BTreeMap::new(),
             teams: BTreeMap::new(),
@@ -187,16 +217,8 @@ impl Default for AnypointWorld {
         };
         world.root_team_id = world.new_id();
         let now = world.clock.tick();
-        let root = Team {
-            id: world.root_team_id.clone(),
-            name: format!("Everyone at {}", world.org_name),
-            team_type: "internal".to_owned(),
-            ancestors: Vec::new(),
-            created_at: now,
-            updated_at: now,
-            members: BTreeMap::new(),
-            lag: None,
-        };
+        let name = format!("Everyone at {}", world.org_name);
+        let root = Team::new(&world.root_team_id, &name, "internal", Vec::new(), now);
         world.teams.insert(root.id.clone(), root);
         world
     }
@@ -239,20 +261,11 @@ impl AnypointWorld {
 
     /// The usernames in a team, sorted; empty if there is no such team. The root team holds everybody.
     pub fn members_of(&self, team_id: &str) -> Vec<String> {
-        let mut names: Vec<String> = match self.teams.get(team_id) {
-            None => Vec::new(),
-            Some(_) if team_id == self.root_team_id => self
-                .users
-                .values()
-                .map(|user| user.username.clone())
-                .collect(),
-            Some(team) => team
-                .members
-                .keys()
-                .filter_map(|id| self.users.get(id))
-                .map(|user| user.username.clone())
-                .collect(),
-        };
+        let team = self.teams.get(team_id);
+        let is_root = team_id == self.root_team_id;
+        let is_in = |id: &String| team.is_some_and(|team| is_root || team.members.contains_key(id));
+        let members = self.users.values().filter(|user| is_in(&user.id));
+        let mut names: Vec<String> = members.map(|user| user.username.clone()).collect();
         names.sort();
         names
     }
@@ -260,12 +273,8 @@ impl AnypointWorld {
     /// The names of the teams a user was put into, sorted; the root team left out.
     pub fn teams_of(&self, user_id: &str) -> Vec<String> {
         let holds = |team: &&Team| team.members.contains_key(user_id);
-        let mut names: Vec<String> = self
-            .teams
-            .values()
-            .filter(holds)
-            .map(|team| team.name.clone())
-            .collect();
+        let teams = self.teams.values().filter(holds);
+        let mut names: Vec<String> = teams.map(|team| team.name.clone()).collect();
         names.sort();
         names
     }

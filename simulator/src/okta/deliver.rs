@@ -1,7 +1,7 @@
 //! Sending events to hooks, and the verification call. Both as Okta does it: 3 s, one more try on no answer or 5xx.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, RootCertStore};
@@ -48,18 +48,17 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    fn with<T>(&self, f: impl FnOnce(&mut Shared) -> T) -> T {
-        let result = f(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Shared)) {
+        change(&mut self.shared());
         self.moved.notify_waiters();
-        result
     }
 
     pub fn list(&self) -> Vec<DeliveryRecord> {
-        self.shared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .sent
-            .clone()
+        self.shared().sent.clone()
     }
 
     pub async fn wait_until_idle(&self, cell: &WorldCell<OktaWorld>, limit: Duration) -> bool {
@@ -67,14 +66,8 @@ impl Deliveries {
             loop {
                 let moved = self.moved.notified();
                 // The deliverer sets `busy` while it still holds the world, so that the two cannot both look idle.
-                let empty = cell.guard().outbox.is_empty();
-                if empty
-                    && !self
-                        .shared
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .busy
-                {
+                let is_empty = cell.guard().outbox.is_empty();
+                if is_empty && !self.shared().busy {
                     return;
                 }
                 moved.await;
@@ -151,7 +144,7 @@ pub(super) fn spawn(
                 let mut world = cell.guard();
                 let world = world.quietly();
                 let events = std::mem::take(&mut world.outbox);
-                deliveries.with(|shared| shared.busy = !events.is_empty());
+                deliveries.change(|shared| shared.busy = !events.is_empty());
                 let wanting = world
                     .hooks
                     .values()
@@ -171,30 +164,21 @@ pub(super) fn spawn(
                     .collect();
                 for batch in wanted.chunks(BATCH) {
                     let record = send(&client, &base_url, hook, batch).await;
-                    if !record
-                        .status
-                        .is_some_and(|status| (200..300).contains(&status))
-                    {
+                    let is_success = |status| (200..300).contains(&status);
+                    if !record.status.is_some_and(is_success) {
                         let target = Target::new("EventHook", &hook.id, "unknown", &hook.name);
                         let mut world = cell.guard();
-                        let mut failure =
-                            world
-                                .quietly()
-                                .write("event_hook.delivery", vec![target], &[], true);
-                        failure.outcome = "FAILURE".to_owned();
-                        if let Some(last) = world
-                            .quietly()
-                            .log
-                            .last_mut()
-                            .filter(|e| e.uuid == failure.uuid)
-                        {
-                            last.outcome = failure.outcome;
+                        let world = world.quietly();
+                        let failure = world.write("event_hook.delivery", vec![target], &[], true);
+                        let last = world.log.last_mut();
+                        if let Some(last) = last.filter(|last| last.uuid == failure.uuid) {
+                            last.outcome = "FAILURE".to_owned();
                         }
                     }
-                    deliveries.with(|shared| shared.sent.push(record));
+                    deliveries.change(|shared| shared.sent.push(record));
                 }
             }
-            deliveries.with(|shared| shared.busy = false);
+            deliveries.change(|shared| shared.busy = false);
             if cell.guard().outbox.is_empty() {
                 changed.notified().await;
                 tokio::time::sleep(window).await;

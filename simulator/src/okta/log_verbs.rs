@@ -48,16 +48,10 @@ impl OktaWorld {
 
     /// The envelope Okta would send for these events, from the first hook of the org (or an invented one).
     pub fn delivery(&self, events: &[LogEvent]) -> Value {
-        let hook = self
-            .hooks
-            .keys()
-            .next()
-            .map_or("whosim00000000000000", String::as_str);
-        delivery(
-            &format!("{}/api/v1/eventHooks/{hook}", self.base_url),
-            self.clock.now_ms(),
-            events,
-        )
+        let first = self.hooks.keys().next();
+        let hook = first.map_or("whosim00000000000000", String::as_str);
+        let source = format!("{}/api/v1/eventHooks/{hook}", self.base_url);
+        delivery(&source, self.clock.now_ms(), events)
     }
 
     /// From now on new entries stay out of the readable System Log (they are still delivered): a slow log.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::refusal::Refusal;
 use super::super::world::{AnypointUser, AnypointWorld, Member, Team};
 use super::query::{contains, flag, list, page, word};
+use super::teams::only;
 use super::{Answer, array, object, render, required_text, wrong_method};
 use crate::call::{Call, Reply};
 
@@ -32,22 +33,10 @@ pub(super) fn answer(
                 let Value::Object(body) = item else {
                     return Err(Refusal::body());
                 };
-                if let Some(other) = body
-                    .keys()
-                    .find(|key| !["id", "membership_type"].contains(&key.as_str()))
-                {
-                    return Err(Refusal::field(
-                        other,
-                        "additionalProperties",
-                        "must NOT have additional properties",
-                    ));
-                }
+                only(&body, &["id", "membership_type"])?;
                 let id = required_text(&body, "id")?.to_owned();
                 check_user(world, &id)?;
-                changes.push((
-                    id,
-                    membership_type(required_text(&body, "membership_type")?)?,
-                ));
+                changes.push((id, membership_type(&body)?));
             }
             for (id, kind) in changes {
                 world.add_member(team, &id, kind)?;
@@ -78,8 +67,7 @@ pub(super) fn answer(
         ("PUT", [id]) => {
             check_single(world, id)?;
             let body = object(call)?;
-            let kind = membership_type(required_text(&body, "membership_type")?)?;
-            world.add_member(team, id, kind)?;
+            world.add_member(team, id, membership_type(&body)?)?;
             Ok(Reply::empty(204))
         }
         ("DELETE", [id]) => {
@@ -99,15 +87,11 @@ fn batch(call: &Call) -> Result<Vec<Value>, Refusal> {
     }
 }
 
-fn membership_type(text: &str) -> Result<&'static str, Refusal> {
-    match text {
+fn membership_type(body: &Map<String, Value>) -> Result<&'static str, Refusal> {
+    match required_text(body, "membership_type")? {
         "member" => Ok("member"),
         "maintainer" => Ok("maintainer"),
-        _ => Err(Refusal::field(
-            "membership_type",
-            "enum",
-            "must be equal to one of the allowed values",
-        )),
+        _ => Err(Refusal::not_allowed("membership_type")),
     }
 }
 
@@ -117,19 +101,16 @@ fn check_user(world: &AnypointWorld, id: &str) -> Result<(), Refusal> {
     }
     match world.users.contains_key(id) {
         true => Ok(()),
-        false => Err(Refusal::rule(format!(
-            "User {id} is not in the organization"
-        ))),
+        false => Err(Refusal::not_in_organization(id)),
     }
 }
 
 fn check_single(world: &AnypointWorld, id: &str) -> Result<(), Refusal> {
-    match world.teams.contains_key(id) {
-        true => {
-            Err(Refusal::wrong_method("Cannot change a child team using this endpoint").outside())
-        }
-        false => Ok(()),
+    if world.teams.contains_key(id) {
+        let message = "Cannot change a child team using this endpoint";
+        return Err(Refusal::wrong_method(message).outside());
     }
+    Ok(())
 }
 
 enum Item<'a> {
@@ -176,11 +157,12 @@ fn list_members(world: &mut AnypointWorld, call: &mut Call, team_id: &str) -> An
     let users = members
         .iter()
         .filter_map(|(id, member)| Some(Item::User(world.users.get(id)?, member)));
-    let children = world.teams.values().filter(|team| {
+    let is_child = |team: &&Team| {
         team.ancestors
             .last()
             .is_some_and(|parent| parent == team_id)
-    });
+    };
+    let children = world.teams.values().filter(is_child);
     let mut found: Vec<Item> = users
         .chain(children.map(Item::Team))
         .filter(|item| {
@@ -190,12 +172,8 @@ fn list_members(world: &mut AnypointWorld, call: &mut Call, team_id: &str) -> An
             };
             identity.is_none_or(|identity| item.kind() == identity)
                 && membership.is_none_or(|membership| kind == membership)
-                && ids
-                    .as_ref()
-                    .is_none_or(|ids| ids.iter().any(|id| id == item.id()))
-                && search
-                    .as_ref()
-                    .is_none_or(|part| contains(&item.name(), part))
+                && (ids.as_ref()).is_none_or(|ids| ids.iter().any(|id| id == item.id()))
+                && (search.as_ref()).is_none_or(|part| contains(&item.name(), part))
         })
         .collect();
     match sort {
@@ -215,17 +193,9 @@ fn list_members(world: &mut AnypointWorld, call: &mut Call, team_id: &str) -> An
 /// The members a read sees now: the old ones while a lag lasts, everybody for the root team.
 fn shown_members(world: &mut AnypointWorld, team_id: &str) -> BTreeMap<String, Member> {
     if team_id == world.root_team_id {
-        let everybody = |user: &AnypointUser| Member {
-            membership_type: "member".to_owned(),
-            external: false,
-            created_at: user.created_at,
-            updated_at: user.created_at,
-        };
-        return world
-            .users
-            .values()
-            .map(|user| (user.id.clone(), everybody(user)))
-            .collect();
+        let users = world.users.values();
+        let members = users.map(|user| (user.id.clone(), Member::new("member", user.created_at)));
+        return members.collect();
     }
     let Some(team) = world.teams.get_mut(team_id) else {
         return BTreeMap::new();

@@ -114,7 +114,7 @@ fn answer(world: &mut AnypointWorld, call: &mut Call) -> Answer {
         ("POST", ["recover", "password"]) => return recover(world, call),
         ("GET", ["username", name]) => {
             return match world.username_taken(name) {
-                true => Ok(Reply::json(200, json!({}))),
+                true => ok(json!({})),
                 false => Err(Refusal::missing("Username")),
             };
         }
@@ -122,8 +122,8 @@ fn answer(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     }
     authenticate(world, call)?;
     match (method.as_str(), rest) {
-        ("GET", ["me"]) => Ok(Reply::json(200, render::me(world))),
-        ("GET", ["users", "me"]) => Ok(Reply::json(200, render::creator(world))),
+        ("GET", ["me"]) => ok(render::me(world)),
+        ("GET", ["users", "me"]) => ok(render::creator(world)),
         (_, ["organizations", org, rest @ ..]) => {
             if *org != world.org_id {
                 return Err(Refusal::missing("Organization"));
@@ -137,51 +137,46 @@ fn answer(world: &mut AnypointWorld, call: &mut Call) -> Answer {
 pub(super) fn administer(world: &mut AnypointWorld, mut call: Call) -> Result<(), Refusal> {
     let segments = call.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    match segments.as_slice() {
-        ["users", rest @ ..] => users::answer(world, &mut call, rest),
-        ["teams", team, "members", rest @ ..] => members::answer(world, &mut call, team, rest),
-        ["teams", rest @ ..] => teams::answer(world, &mut call, rest),
-        _ => unknown(),
-    }
-    .map(drop)
+    people_and_teams(world, &mut call, &segments).map(drop)
 }
 
 fn in_organization(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) -> Answer {
     let read = call.method == "GET";
     let has = |scope: &str| world.scopes.contains(scope) || world.scopes.contains("full");
     match rest {
-        [] if read => match has("read:organization") {
-            true => Ok(Reply::json(200, render::whole_organization(world))),
-            false => Err(Refusal::forbidden()),
-        },
-        ["environments"] if read => match has("read:organization") {
-            true => Ok(Reply::json(200, render::environments(world))),
-            false => Err(Refusal::forbidden()),
-        },
-        ["identityProviderSettings"] if read => match has("read:organization") {
-            true => Ok(Reply::json(
-                200,
-                json!({"allow_new_non_sso_users": world.native_accounts, "bypass_expiration": false}),
-            )),
-            false => Err(Refusal::forbidden()),
-        },
-        ["users", rest @ ..] => match has("edit:orgusers") || (read && has("read:orgusers")) {
-            true => users::answer(world, call, rest),
-            false => Err(Refusal::forbidden()),
-        },
-        ["teams", rest @ ..] => {
-            match has("admin:access_controls") || (read && has("view:access_controls")) {
-                true => match rest {
-                    [team, "members", rest @ ..] => members::answer(world, call, team, rest),
-                    _ => teams::answer(world, call, rest),
-                },
-                false if read => Err(Refusal::forbidden()),
-                // Documented for writes on teams: 401, not 403, for a missing permission.
-                false => Err(Refusal::unauthorized()),
-            }
+        ["users", ..] if has("edit:orgusers") || (read && has("read:orgusers")) => {}
+        ["teams", ..] if has("admin:access_controls") => {}
+        ["teams", ..] if read && has("view:access_controls") => {}
+        // Documented for writes on teams: 401, not 403, for a missing permission.
+        ["teams", ..] if !read => return Err(Refusal::unauthorized()),
+        [] | ["environments" | "identityProviderSettings"] if !read => return unknown(),
+        [] | ["environments" | "identityProviderSettings"] if has("read:organization") => {}
+        [] | ["users" | "teams", ..] | ["environments" | "identityProviderSettings"] => {
+            return Err(Refusal::forbidden());
         }
+        _ => {}
+    }
+    match rest {
+        [] => ok(render::whole_organization(world)),
+        ["environments"] => ok(render::environments(world)),
+        ["identityProviderSettings"] => ok(
+            json!({"allow_new_non_sso_users": world.native_accounts, "bypass_expiration": false}),
+        ),
+        _ => people_and_teams(world, call, rest),
+    }
+}
+
+fn people_and_teams(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) -> Answer {
+    match rest {
+        ["users", rest @ ..] => users::answer(world, call, rest),
+        ["teams", team, "members", rest @ ..] => members::answer(world, call, team, rest),
+        ["teams", rest @ ..] => teams::answer(world, call, rest),
         _ => unknown(),
     }
+}
+
+fn ok(value: Value) -> Answer {
+    Ok(Reply::json(200, value))
 }
 
 fn unknown() -> Answer {
@@ -228,7 +223,7 @@ fn token(world: &mut AnypointWorld, call: &mut Call) -> Answer {
         .saturating_add(lifetime.saturating_mul(1000));
     world.tokens.insert(token.clone(), ends);
     let answer = json!({"access_token": token, "expires_in": world.token_lifetime_s, "token_type": "bearer"});
-    Ok(Reply::json(200, answer))
+    ok(answer)
 }
 
 fn recover(world: &mut AnypointWorld, call: &mut Call) -> Answer {
@@ -277,10 +272,9 @@ fn required_text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str
         Some(Value::String(text)) if !text.is_empty() => Ok(text),
         Some(Value::String(_)) => Err(Refusal::field(name, "minLength", "must not be empty")),
         Some(_) => Err(Refusal::field(name, "type", "must be a string")),
-        None => Err(Refusal::field(
-            name,
-            "required",
-            format!("must have required property '{name}'"),
-        )),
+        None => {
+            let message = format!("must have required property '{name}'");
+            Err(Refusal::field(name, "required", message))
+        }
     }
 }

@@ -23,11 +23,8 @@ pub(super) fn page<T>(
 ) -> Result<Reply, Refusal> {
     let limit = number(call, "limit", 25)?;
     if !(1..=500).contains(&limit) {
-        return Err(Refusal::parameter(
-            "limit",
-            "maximum",
-            "must be between 1 and 500",
-        ));
+        let message = "must be between 1 and 500";
+        return Err(Refusal::parameter("limit", "maximum", message));
     }
     let offset = number(call, "offset", 0)?;
     let limit = limit.min(call.page_cap.unwrap_or(limit));
@@ -56,11 +53,10 @@ pub(super) fn word<'a>(
     words: &[&str],
 ) -> Result<Option<&'a str>, Refusal> {
     match call.query(name) {
-        Some(text) if !words.contains(&text) => Err(Refusal::parameter(
-            name,
-            "enum",
-            format!("must be one of {}", words.join(", ")),
-        )),
+        Some(text) if !words.contains(&text) => {
+            let message = format!("must be one of {}", words.join(", "));
+            Err(Refusal::parameter(name, "enum", message))
+        }
         other => Ok(other),
     }
 }

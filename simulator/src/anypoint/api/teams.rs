@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::super::refusal::Refusal;
 use super::super::world::{AnypointWorld, Team};
 use super::query::{contains, flag, list, page, word};
-use super::{Answer, object, render, required_text, wrong_method};
+use super::{Answer, object, ok, render, required_text, wrong_method};
 use crate::call::{Call, Reply};
 
 /// The types of teams that can be created.
@@ -26,7 +26,7 @@ pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) 
             let id = world.add_team_of_type(name, parent, kind)?;
             Ok(Reply::json(201, render::team(world, world.team(&id)?)))
         }
-        ("GET", [id]) => Ok(Reply::json(200, render::team(world, world.team(id)?))),
+        ("GET", [id]) => ok(render::team(world, world.team(id)?)),
         ("PATCH", [id]) => {
             world.team(id)?;
             let body = object(call)?;
@@ -56,91 +56,97 @@ pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) 
     }
 }
 
-fn only(body: &Map<String, Value>, known: &[&str]) -> Result<(), Refusal> {
+pub(super) fn only(body: &Map<String, Value>, known: &[&str]) -> Result<(), Refusal> {
     match body.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => Err(Refusal::field(
-            key,
-            "additionalProperties",
-            "must NOT have additional properties",
-        )),
+        Some(key) => Err(Refusal::additional(key)),
     }
 }
 
 fn team_name(body: &Map<String, Value>) -> Result<&str, Refusal> {
     let name = required_text(body, "team_name")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c.is_whitespace();
-    match name.chars().count() <= 255 && name.chars().all(allowed) {
-        true => Ok(name),
-        false => Err(Refusal::field(
-            "team_name",
-            "pattern",
-            "must match pattern \"^[a-zA-Z\\d\\-_\\s]+$\"",
-        )),
+    if name.chars().count() > 255 || !name.chars().all(allowed) {
+        let message = "must match pattern \"^[a-zA-Z\\d\\-_\\s]+$\"";
+        return Err(Refusal::field("team_name", "pattern", message));
     }
+    Ok(name)
 }
 
 fn team_type(body: &Map<String, Value>) -> Result<&str, Refusal> {
     let kind = required_text(body, "team_type")?;
     match TYPES.contains(&kind) {
         true => Ok(kind),
-        false => Err(Refusal::field(
-            "team_type",
-            "enum",
-            "must be equal to one of the allowed values",
-        )),
+        false => Err(Refusal::not_allowed("team_type")),
     }
 }
 
-/// Sorts by what `sort` names.
-pub(super) fn sort_teams<T>(
-    items: &mut [T],
-    team: impl Fn(&T) -> &Team,
-    sort: &str,
+/// Which teams a list shows, and in which order.
+pub(super) struct TeamQuery {
+    ancestors: Option<Vec<String>>,
+    parents: Option<Vec<String>>,
+    ids: Option<Vec<String>>,
+    kinds: Option<Vec<String>>,
+    search: Option<String>,
+    order: fn(&Team, &Team) -> Ordering,
     ascending: bool,
-) {
-    items.sort_by(|a, b| {
-        let (a, b) = (team(a), team(b));
-        let order: Ordering = match sort {
-            "created_at" => a.created_at.cmp(&b.created_at),
-            "team_id" => a.id.cmp(&b.id),
-            _ => a.name.cmp(&b.name),
+}
+
+impl TeamQuery {
+    pub fn read(call: &Call) -> Result<Self, Refusal> {
+        let sort = word(call, "sort", &["team_name", "created_at", "team_id"])?;
+        Ok(Self {
+            ancestors: list(call, "ancestor_team_id"),
+            parents: list(call, "parent_team_id"),
+            ids: list(call, "team_id"),
+            kinds: list(call, "team_type"),
+            search: call.query("search").map(str::to_lowercase),
+            order: match sort {
+                Some("created_at") => |a, b| a.created_at.cmp(&b.created_at),
+                Some("team_id") => |a, b| a.id.cmp(&b.id),
+                _ => |a, b| a.name.cmp(&b.name),
+            },
+            ascending: flag(call, "ascending")?.unwrap_or(true),
+        })
+    }
+
+    pub fn fits(&self, team: &Team) -> bool {
+        let among = |wanted: &Option<Vec<String>>, found: &[String]| {
+            let is_wanted = |wanted: &Vec<String>| found.iter().any(|found| wanted.contains(found));
+            wanted.as_ref().is_none_or(is_wanted)
         };
-        if ascending { order } else { order.reverse() }
-    });
+        let parent = team.ancestors.last().map(std::slice::from_ref);
+        let part = self.search.as_ref();
+        among(&self.ancestors, &team.ancestors)
+            && among(&self.parents, parent.unwrap_or_default())
+            && among(&self.ids, std::slice::from_ref(&team.id))
+            && among(&self.kinds, std::slice::from_ref(&team.team_type))
+            && part.is_none_or(|part| contains(&team.name, part))
+    }
+
+    pub fn sort<T>(&self, items: &mut [T], team: impl Fn(&T) -> &Team) {
+        items.sort_by(|a, b| {
+            let order = (self.order)(team(a), team(b));
+            if self.ascending {
+                order
+            } else {
+                order.reverse()
+            }
+        });
+    }
 }
 
 fn list_teams(world: &AnypointWorld, call: &mut Call) -> Answer {
     call.documented_query(
         "ancestor_team_id parent_team_id team_id team_type search sort ascending limit offset",
     );
-    let ancestors = list(call, "ancestor_team_id");
-    let parents = list(call, "parent_team_id");
-    let ids = list(call, "team_id");
-    let kinds = list(call, "team_type");
-    let sort = word(call, "sort", &["team_name", "created_at", "team_id"])?.unwrap_or("team_name");
-    let ascending = flag(call, "ascending")?.unwrap_or(true);
-    let search = call.query("search").map(str::to_lowercase);
+    let query = TeamQuery::read(call)?;
     let mut found: Vec<&Team> = world
         .teams
         .values()
-        .filter(|team| {
-            ancestors
-                .as_ref()
-                .is_none_or(|ids| team.ancestors.iter().any(|id| ids.contains(id)))
-                && parents
-                    .as_ref()
-                    .is_none_or(|ids| team.ancestors.last().is_some_and(|id| ids.contains(id)))
-                && ids.as_ref().is_none_or(|ids| ids.contains(&team.id))
-                && kinds
-                    .as_ref()
-                    .is_none_or(|kinds| kinds.contains(&team.team_type))
-                && search
-                    .as_ref()
-                    .is_none_or(|part| contains(&team.name, part))
-        })
+        .filter(|team| query.fits(team))
         .collect();
-    sort_teams(&mut found, |team| team, sort, ascending);
+    query.sort(&mut found, |team| team);
     page(
         call,
         found,

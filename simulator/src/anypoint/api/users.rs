@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::super::refusal::Refusal;
 use super::super::world::{AnypointUser, AnypointWorld, Member, NATIVE, Team};
-use super::query::{contains, flag, list, page, word};
-use super::{Answer, array, object, render, required_text, wrong_method};
+use super::query::{contains, flag, page, word};
+use super::teams::TeamQuery;
+use super::{Answer, array, object, ok, render, required_text, wrong_method};
 use crate::call::{Call, Reply};
 
 pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) -> Answer {
@@ -15,27 +16,24 @@ pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) 
         ("POST", []) => create(world, call),
         ("PUT", []) => update_many(world, call),
         ("DELETE", []) => {
-            let ids: Vec<String> = array(call)?
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect();
+            let ids = array(call)?;
+            let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
             for id in &ids {
                 world.user(id)?;
             }
-            for id in &ids {
+            for id in ids {
                 world.delete_user(id)?;
             }
             Ok(Reply::empty(204))
         }
-        ("GET", [id]) => Ok(Reply::json(200, render::user(world, world.user(id)?))),
+        ("GET", [id]) => ok(render::user(world, world.user(id)?)),
         ("PUT", [id]) => {
             world.user(id)?;
             let body = object(call)?;
             apply(world, call, id, &body)?;
             match world.terse {
                 true => Ok(Reply::empty(204)),
-                false => Ok(Reply::json(200, render::user(world, world.user(id)?))),
+                false => ok(render::user(world, world.user(id)?)),
             }
         }
         ("DELETE", [id]) => {
@@ -43,7 +41,7 @@ pub(super) fn answer(world: &mut AnypointWorld, call: &mut Call, rest: &[&str]) 
             world.delete_user(id)?;
             match world.terse {
                 true => Ok(Reply::empty(204)),
-                false => Ok(Reply::json(200, before)),
+                false => ok(before),
             }
         }
         ("GET", [id, "teams"]) => teams_of(world, call, id),
@@ -61,20 +59,18 @@ fn list_users(world: &AnypointWorld, call: &mut Call) -> Answer {
         (kind == "all" || user.kind == kind)
             && excluded.is_none_or(|excluded| user.mfa_excluded == excluded)
             && search.as_ref().is_none_or(|part| {
-                [
+                let names = [
                     &user.username,
                     &user.first_name,
                     &user.last_name,
                     &user.email,
-                ]
-                .iter()
-                .any(|text| contains(text, part))
+                ];
+                names.iter().any(|text| contains(text, part))
             })
     };
-    let source = if deleted {
-        &world.deleted_users
-    } else {
-        &world.users
+    let source = match deleted {
+        true => &world.deleted_users,
+        false => &world.users,
     };
     let found: Vec<&AnypointUser> = source.values().filter(matches).collect();
     let organization = render::organization(world);
@@ -93,14 +89,14 @@ fn check_email(email: &str) -> Result<(), Refusal> {
         }
         _ => false,
     };
-    match good && !email.contains(char::is_whitespace) {
-        true => Ok(()),
-        false => Err(Refusal::field(
+    if !good || email.contains(char::is_whitespace) {
+        return Err(Refusal::field(
             "email",
             "format",
             "must match format \"email\"",
-        )),
+        ));
     }
+    Ok(())
 }
 
 fn check_phone(world: &AnypointWorld, phone: &str) -> Result<(), Refusal> {
@@ -118,30 +114,19 @@ fn check_password(password: &str) -> Result<(), Refusal> {
         && has(char::is_ascii_uppercase)
         && has(char::is_ascii_lowercase)
         && has(char::is_ascii_digit);
-    match good {
-        true => Ok(()),
-        false => Err(Refusal::field(
-            "password",
-            "pattern",
-            "does not meet the password rules",
-        )),
+    if !good {
+        let message = "does not meet the password rules";
+        return Err(Refusal::field("password", "pattern", message));
     }
+    Ok(())
 }
 
 fn create(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     let body = object(call)?;
-    let known = [
-        "username",
-        "firstName",
-        "lastName",
-        "email",
-        "phoneNumber",
-        "password",
-        "mfaVerificationExcluded",
-    ];
-    if let Some(other) = body.keys().find(|key| !known.contains(&key.as_str())) {
-        call.note(format!("undocumented body field `{other}`"));
-    }
+    call.documented_fields(
+        &body,
+        "username firstName lastName email phoneNumber password mfaVerificationExcluded",
+    );
     let username = required_text(&body, "username")?;
     let first = required_text(&body, "firstName")?;
     let last = required_text(&body, "lastName")?;
@@ -159,16 +144,10 @@ fn create(world: &mut AnypointWorld, call: &mut Call) -> Answer {
         }
         Some(_) => return Err(Refusal::field("phoneNumber", "type", "must be a string")),
     };
-    if username.len() < 3
-        || !username
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-    {
-        return Err(Refusal::field(
-            "username",
-            "pattern",
-            "must match pattern \"^[A-Za-z0-9_-]{3,}$\"",
-        ));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if username.len() < 3 || !username.chars().all(is_plain) {
+        let message = "must match pattern \"^[A-Za-z0-9_-]{3,}$\"";
+        return Err(Refusal::field("username", "pattern", message));
     }
     check_email(email)?;
     check_password(password)?;
@@ -178,10 +157,7 @@ fn create(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     let id = world.add_user(username, first, last, email)?;
     world.edit_user(&id, |user| {
         user.phone_number = phone;
-        user.mfa_excluded = body
-            .get("mfaVerificationExcluded")
-            .and_then(Value::as_bool)
-            .unwrap_or(false);
+        user.mfa_excluded = body.get("mfaVerificationExcluded") == Some(&Value::Bool(true));
         user.updated_at = user.created_at;
     })?;
     match world.terse {
@@ -255,9 +231,7 @@ fn update_many(world: &mut AnypointWorld, call: &mut Call) -> Answer {
         };
         let id = required_text(&body, "id")?.to_owned();
         if !world.users.contains_key(&id) {
-            return Err(Refusal::rule(format!(
-                "User {id} is not in the organization"
-            )));
+            return Err(Refusal::not_in_organization(&id));
         }
         changes.push((id, body));
     }
@@ -272,43 +246,20 @@ fn teams_of(world: &AnypointWorld, call: &mut Call, id: &str) -> Answer {
         "ancestor_team_id parent_team_id membership_type team_type search sort ascending limit offset",
     );
     let user = world.user(id)?;
-    let ancestors = list(call, "ancestor_team_id");
-    let parents = list(call, "parent_team_id");
-    let kinds = list(call, "team_type");
+    let query = TeamQuery::read(call)?;
     let membership = word(call, "membership_type", &["member", "maintainer"])?;
-    let sort = word(call, "sort", &["team_name", "created_at", "team_id"])?.unwrap_or("team_name");
-    let ascending = flag(call, "ascending")?.unwrap_or(true);
-    let search = call.query("search").map(str::to_lowercase);
-    let everybody = Member {
-        membership_type: "member".to_owned(),
-        external: false,
-        created_at: user.created_at,
-        updated_at: user.created_at,
-    };
+    let everybody = Member::new("member", user.created_at);
     let mut found: Vec<(&Team, &Member)> = world
         .teams
         .values()
+        .filter(|team| query.fits(team))
         .filter_map(|team| {
             let root = team.id == world.root_team_id;
             Some((team, team.members.get(id).or(root.then_some(&everybody))?))
         })
-        .filter(|(team, member)| {
-            ancestors
-                .as_ref()
-                .is_none_or(|ids| team.ancestors.iter().any(|id| ids.contains(id)))
-                && parents
-                    .as_ref()
-                    .is_none_or(|ids| team.ancestors.last().is_some_and(|id| ids.contains(id)))
-                && kinds
-                    .as_ref()
-                    .is_none_or(|kinds| kinds.contains(&team.team_type))
-                && membership.is_none_or(|kind| member.membership_type == kind)
-                && search
-                    .as_ref()
-                    .is_none_or(|part| contains(&team.name, part))
-        })
+        .filter(|(_, member)| membership.is_none_or(|kind| member.membership_type == kind))
         .collect();
-    super::teams::sort_teams(&mut found, |(team, _)| team, sort, ascending);
+    query.sort(&mut found, |(team, _)| team);
     page(
         call,
         found,
