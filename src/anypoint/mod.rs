@@ -16,5 +16,5 @@ pub use account::{Account, AccountChanges, NewAccount};
 pub use client::Anypoint;
 #[cfg(feature = "local")]
 pub use organization::Organization;
-pub use team::{Member, MembershipKind, Team, TeamOfAccount};
+pub use team::{Member, Team, TeamOfAccount};
 pub use token::ConnectedApp;

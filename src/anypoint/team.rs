@@ -1,7 +1,7 @@
 //! Teams and their members. Source of shapes: Anypoint Access Management API, "Teams".
 
 use http::{Method, StatusCode};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Anypoint;
@@ -57,28 +57,27 @@ impl Team {
     }
 }
 
-/// What a member may do in a team.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MembershipKind {
-    /// A plain member.
-    Member,
-    /// `maintainer`, or any kind this program does not know: never ours to change.
-    Other,
+/// What a membership is, whichever side lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Membership {
+    /// `member`, `maintainer`, or a kind that this program does not know.
+    #[serde(default)]
+    membership_type: Option<String>,
+    #[serde(default)]
+    is_assigned_via_external_groups: Option<bool>,
 }
 
-impl<'de> Deserialize<'de> for MembershipKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        Ok(if text.as_deref() == Some("member") {
-            Self::Member
-        } else {
-            Self::Other
-        })
+impl Membership {
+    /// A membership of which nothing could be read: it is nobody's to end.
+    const UNREAD: Self = Self {
+        membership_type: None,
+        is_assigned_via_external_groups: None,
+    };
+
+    fn is_plain(&self) -> bool {
+        self.membership_type.as_deref() == Some("member")
+            && self.is_assigned_via_external_groups != Some(true)
     }
-}
-
-fn kind_unknown() -> MembershipKind {
-    MembershipKind::Other
 }
 
 /// One member of a team.
@@ -86,11 +85,8 @@ fn kind_unknown() -> MembershipKind {
 pub struct Member {
     /// The account's id.
     pub id: AccountId,
-    /// What the member may do.
-    #[serde(rename = "membership_type", default = "kind_unknown")]
-    pub kind: MembershipKind,
-    #[serde(default)]
-    is_assigned_via_external_groups: Option<bool>,
+    #[serde(flatten)]
+    membership: Membership,
     #[serde(default)]
     identity_type: Option<String>,
 }
@@ -102,12 +98,11 @@ impl Entry for Member {
 }
 
 impl Member {
-    /// A member of whom only the id could be read: the membership is nobody's to end.
+    /// A member of whom only the id could be read.
     pub fn unread(id: AccountId) -> Self {
         Self {
             id,
-            kind: MembershipKind::Other,
-            is_assigned_via_external_groups: None,
+            membership: Membership::UNREAD,
             identity_type: None,
         }
     }
@@ -115,7 +110,7 @@ impl Member {
     /// Whether it is a plain membership made by hand or by a program: the only kind that is ours to
     /// end. Memberships from external group mappings are recomputed at sign-in.
     pub(crate) fn is_plain(&self) -> bool {
-        is_plain(self.kind, self.is_assigned_via_external_groups)
+        self.membership.is_plain()
     }
 }
 
@@ -125,10 +120,8 @@ pub struct TeamOfAccount {
     /// The team's id.
     #[serde(rename = "team_id")]
     pub id: TeamId,
-    #[serde(rename = "membership_type", default = "kind_unknown")]
-    kind: MembershipKind,
-    #[serde(default)]
-    is_assigned_via_external_groups: Option<bool>,
+    #[serde(flatten)]
+    membership: Membership,
 }
 
 impl Entry for TeamOfAccount {
@@ -141,30 +134,20 @@ impl Entry for TeamOfAccount {
 impl TeamOfAccount {
     /// The same membership, as the team's list shows it.
     pub(crate) fn of_member(id: TeamId, member: &Member) -> Self {
-        Self {
-            id,
-            kind: member.kind,
-            is_assigned_via_external_groups: member.is_assigned_via_external_groups,
-        }
+        let membership = member.membership.clone();
+        Self { id, membership }
     }
 
-    /// A team of which only the id could be read: the membership is nobody's to end.
+    /// A team of which only the id could be read.
     pub fn unread(id: TeamId) -> Self {
-        Self {
-            id,
-            kind: MembershipKind::Other,
-            is_assigned_via_external_groups: None,
-        }
+        let membership = Membership::UNREAD;
+        Self { id, membership }
     }
 
     /// As [`Member::is_plain`].
     pub(crate) fn is_plain(&self) -> bool {
-        is_plain(self.kind, self.is_assigned_via_external_groups)
+        self.membership.is_plain()
     }
-}
-
-fn is_plain(kind: MembershipKind, via_external_groups: Option<bool>) -> bool {
-    kind == MembershipKind::Member && !via_external_groups.unwrap_or(false)
 }
 
 impl Anypoint {

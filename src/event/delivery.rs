@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::log_event::{LogEvent, Reading};
+use super::types::rule_for_hook;
 use crate::ids::OktaAppId;
 
 /// The body is not an event-hook delivery.
@@ -47,12 +48,12 @@ pub fn read_delivery(body: &[u8], app: &OktaAppId, now: &str) -> Result<Reading,
     let mut reading = Reading::default();
     if let Ok(envelope) = serde_json::from_str::<Envelope<LogEvent<'_>>>(body) {
         for event in envelope.events()? {
-            reading.add_hook_event(Ok(event), app, now);
+            reading.add(Ok(event), app, now, rule_for_hook);
         }
     } else {
         let envelope: Envelope<&RawValue> = serde_json::from_str(body).map_err(|_| NotADelivery)?;
         for event in envelope.events()? {
-            reading.add_hook_event(LogEvent::read_odd(event.get()), app, now);
+            reading.add(LogEvent::read_odd(event.get()), app, now, rule_for_hook);
         }
     }
     Ok(reading)
@@ -371,7 +372,7 @@ mod tests {
         ) {
             let mut alone = Reading::default();
             for event in &events {
-                alone.add_hook_event(LogEvent::read_odd(event), &app(), NOW);
+                alone.add(LogEvent::read_odd(event), &app(), NOW, rule_for_hook);
             }
             let together = read_texts(&events);
             prop_assert_eq!(together.as_ref(), Ok(&alone));

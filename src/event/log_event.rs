@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
 use super::change::Change;
-use super::types::{SubjectRule, rule_for_hook, rule_for_log};
+use super::types::{SubjectRule, rule_for_log};
 use crate::ids::{ActorId, EventUuid, OktaAppId, OktaGroupId, OktaUserId, Subject};
 
 /// Why an event is acknowledged and not acted upon.
@@ -67,17 +67,8 @@ pub fn read_log_events(events: &[Box<RawValue>], app: &OktaAppId, now: &str) -> 
 }
 
 impl Reading {
-    /// Adds an event of a delivery, if it is one.
-    pub(super) fn add_hook_event(
-        &mut self,
-        event: serde_json::Result<LogEvent<'_>>,
-        app: &OktaAppId,
-        now: &str,
-    ) {
-        self.add(event, app, now, rule_for_hook);
-    }
-
-    fn add(
+    /// Adds an event, if it is one.
+    pub(super) fn add(
         &mut self,
         event: serde_json::Result<LogEvent<'_>>,
         app: &OktaAppId,
@@ -225,12 +216,11 @@ impl<'a> LogEvent<'a> {
     }
 }
 
-/// Whether a text is a point in time and nothing else: the parser takes annotations behind it, of any length
-/// (RFC 9557), and the text is stored and shown as it is.
 /// How far Okta's clock may be ahead of this machine's.
 const MAX_AHEAD: Duration = Duration::from_mins(5);
 
-/// Whether it is a time at which an event can have been published that is here `now`.
+/// Whether `text` is a time at which an event can have been published that is here `now`, and nothing else: the parser
+/// takes annotations of any length behind a time (RFC 9557), and the text is stored and shown as it is.
 fn is_time(text: &str, now: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
     let time = |text: &str| text.parse::<jiff::Timestamp>().ok();

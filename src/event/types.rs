@@ -36,87 +36,42 @@ pub enum Asks {
     TeamName,
 }
 
+use Asks::*;
+use SubjectRule::*;
+
 type Row = (&'static str, SubjectRule, Asks);
 
 /// The types that Okta can deliver to a hook (Okta, "Event types", tag `event-hook-eligible`).
 const OF_HOOKS: &[Row] = &[
-    (
-        "application.user_membership.add",
-        SubjectRule::UserOfOurApp,
-        Asks::Access,
-    ),
-    (
-        "application.user_membership.remove",
-        SubjectRule::UserOfOurApp,
-        Asks::NoAccess,
-    ),
-    (
-        "application.user_membership.update",
-        SubjectRule::UserOfOurApp,
-        Asks::Username,
-    ),
-    ("user.lifecycle.create", SubjectRule::User, Asks::Access),
-    ("user.lifecycle.activate", SubjectRule::User, Asks::Access),
-    ("user.lifecycle.reactivate", SubjectRule::User, Asks::Access),
-    ("user.lifecycle.suspend", SubjectRule::User, Asks::NoAccess),
-    ("user.lifecycle.unsuspend", SubjectRule::User, Asks::Access),
-    (
-        "user.lifecycle.deactivate",
-        SubjectRule::User,
-        Asks::NoAccess,
-    ),
-    (
-        "user.lifecycle.delete.initiated",
-        SubjectRule::User,
-        Asks::NoAccess,
-    ),
-    (
-        "user.account.update_profile",
-        SubjectRule::User,
-        Asks::Profile,
-    ),
-    (
-        "group.user_membership.add",
-        SubjectRule::User,
-        Asks::Membership,
-    ),
-    (
-        "group.user_membership.remove",
-        SubjectRule::User,
-        Asks::NoMembership,
-    ),
-    ("group.lifecycle.create", SubjectRule::Group, Asks::Team),
-    ("group.lifecycle.delete", SubjectRule::Group, Asks::NoTeam),
-    ("group.profile.update", SubjectRule::Group, Asks::TeamName),
-    (
-        "group.application_assignment.add",
-        SubjectRule::GroupOfOurApp,
-        Asks::Team,
-    ),
-    (
-        "group.application_assignment.remove",
-        SubjectRule::GroupOfOurApp,
-        Asks::NoTeam,
-    ),
-    (
-        "group.application_assignment.update",
-        SubjectRule::GroupOfOurApp,
-        Asks::Team,
-    ),
+    ("application.user_membership.add", UserOfOurApp, Access),
+    ("application.user_membership.remove", UserOfOurApp, NoAccess),
+    ("application.user_membership.update", UserOfOurApp, Username),
+    ("user.lifecycle.create", User, Access),
+    ("user.lifecycle.activate", User, Access),
+    ("user.lifecycle.reactivate", User, Access),
+    ("user.lifecycle.suspend", User, NoAccess),
+    ("user.lifecycle.unsuspend", User, Access),
+    ("user.lifecycle.deactivate", User, NoAccess),
+    ("user.lifecycle.delete.initiated", User, NoAccess),
+    ("user.account.update_profile", User, Profile),
+    ("group.user_membership.add", User, Membership),
+    ("group.user_membership.remove", User, NoMembership),
+    ("group.lifecycle.create", Group, Team),
+    ("group.lifecycle.delete", Group, NoTeam),
+    ("group.profile.update", Group, TeamName),
+    ("group.application_assignment.add", GroupOfOurApp, Team),
+    ("group.application_assignment.remove", GroupOfOurApp, NoTeam),
+    ("group.application_assignment.update", GroupOfOurApp, Team),
 ];
 
 /// The types that only the System Log shows (not eligible for hooks).
 const OF_THE_LOG: &[Row] = &[
     (
         "application.user_membership.change_username",
-        SubjectRule::UserOfOurApp,
-        Asks::Username,
+        UserOfOurApp,
+        Username,
     ),
-    (
-        "application.user_membership.restore",
-        SubjectRule::UserOfOurApp,
-        Asks::Access,
-    ),
+    ("application.user_membership.restore", UserOfOurApp, Access),
 ];
 
 /// The event types that a hook can be sent and that act: what `hook register` subscribes to.
@@ -128,7 +83,7 @@ pub(crate) const LOG_EVENT_TYPES: [&str; OF_THE_LOG.len()] = names(OF_THE_LOG);
 /// Those of [`HOOK_EVENT_TYPES`] that carry an app: only events about our own app act.
 #[cfg(feature = "local")]
 pub fn app_event_types() -> impl Iterator<Item = &'static str> {
-    let of_an_app = |rule| matches!(rule, SubjectRule::UserOfOurApp | SubjectRule::GroupOfOurApp);
+    let of_an_app = |rule| matches!(rule, UserOfOurApp | GroupOfOurApp);
     let rows = OF_HOOKS.iter().filter(move |row| of_an_app(row.1));
     rows.map(|row| row.0)
 }

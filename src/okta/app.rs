@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::client::Okta;
 use super::group::Group;
-use super::profile::{AttributeName, Source, Texts};
+use super::profile::{AttributeName, Profile, Source, said};
 use super::user::User;
 use crate::deadline::Deadline;
 use crate::http::{CallError, Entry, Listed};
@@ -25,8 +25,8 @@ pub struct AppUser {
     #[serde(default)]
     credentials: Option<AppCredentials>,
     /// What the app keeps of the user, as Okta maps it.
-    #[serde(default)]
-    profile: Texts,
+    #[serde(default, deserialize_with = "Profile::of_app_user")]
+    profile: Profile,
     /// The user itself, when it was asked for with `expand=user`.
     #[serde(rename = "_embedded", default)]
     embedded: Option<Embedded>,
@@ -73,17 +73,12 @@ impl AppUser {
 
     /// The username in the app; `None` when it is empty, or when the answer does not say.
     pub fn username(&self) -> Option<&str> {
-        self.credentials
-            .as_ref()?
-            .user_name
-            .as_deref()
-            .map(str::trim)
-            .filter(|n| !n.is_empty())
+        said(self.credentials.as_ref()?.user_name.as_deref()?)
     }
 
     /// The text of an attribute of the app profile, if there is one.
     pub fn text(&self, name: &AttributeName) -> Option<&str> {
-        self.profile.get(name.as_str())
+        self.profile.text(name.as_str())
     }
 
     /// Whether an attribute of the app profile holds something that is not text.
@@ -93,11 +88,7 @@ impl AppUser {
 
     /// Forgets the attributes that nobody asked for: lists hold many people.
     fn keep(&mut self, kept: &[&Source]) {
-        self.profile.keep(|name| {
-            let is_it =
-                |source: &&Source| matches!(source, Source::App(kept) if kept.as_str() == name);
-            kept.iter().any(is_it)
-        });
+        self.profile.keep_of_app(kept);
         let embedded = self.embedded.as_mut();
         if let Some(user) = embedded.and_then(|embedded| embedded.user.as_mut()) {
             user.keep(kept);

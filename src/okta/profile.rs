@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -61,159 +60,78 @@ impl FromStr for Source {
     }
 }
 
-/// What an attribute holds.
-enum Held {
-    Text(String),
-    Nothing,
-    SomethingElse,
-}
-
-/// Numbers that no program can hold, and texts that are not Unicode, are something else as well: a raw value is not
-/// looked into.
-fn held(raw: &RawValue) -> Held {
-    let raw = raw.get();
-    match raw {
-        "null" => Held::Nothing,
-        _ if raw.starts_with('"') => {
-            serde_json::from_str(raw).map_or(Held::SomethingElse, Held::Text)
-        }
-        _ => Held::SomethingElse,
-    }
-}
-
 /// A text with something in it.
 pub(super) fn said(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-/// Attributes that hold something: their texts, `None` where it is not text.
+/// The attributes that hold something: their texts, `None` where it is not text.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub(super) struct Texts(BTreeMap<String, Option<String>>);
+pub struct Profile(Vec<(String, Option<String>)>);
 
-impl Texts {
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        said(self.0.get(name)?.as_deref()?)
-    }
+/// Attributes of a user that lists keep in any case.
+const ALWAYS_KEPT: [&str; 6] = [
+    "login",
+    "email",
+    "firstName",
+    "lastName",
+    "mobilePhone",
+    "primaryPhone",
+];
 
-    /// Whether an attribute holds something that is not text.
-    pub(super) fn is_unread(&self, name: &str) -> bool {
-        matches!(self.0.get(name), Some(None))
-    }
-
-    /// Forgets the others.
-    pub(super) fn keep(&mut self, is_kept: impl Fn(&str) -> bool) {
-        self.0.retain(|name, _| is_kept(name));
-    }
-}
-
-impl<'de> Deserialize<'de> for Texts {
+impl<'de> Deserialize<'de> for Profile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let attributes: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_str(raw.get()).unwrap_or_default();
-        let texts = attributes
+        let attributes = BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
+        let held = attributes
             .into_iter()
-            .filter_map(|(name, raw)| match held(&raw) {
-                Held::Text(text) => Some((name, Some(text))),
-                Held::SomethingElse => Some((name, None)),
-                Held::Nothing => None,
-            });
+            .filter(|(_, raw)| raw.get() != "null");
+        // Numbers that no program can hold, and texts that are not Unicode, are no text either: a raw value is not looked into.
+        let texts = held.map(|(name, raw)| (name, serde_json::from_str(raw.get()).ok()));
         Ok(Self(texts.collect()))
     }
 }
 
-/// A user's own profile. Okta may leave any attribute out or null; one that is not text counts as missing, and is
-/// named in `unread` if it is one of those below.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Profile {
-    /// The login.
-    pub login: Option<String>,
-    /// The primary e-mail address.
-    pub email: Option<String>,
-    /// First name.
-    pub first_name: Option<String>,
-    /// Last name.
-    pub last_name: Option<String>,
-    /// Mobile phone.
-    pub mobile_phone: Option<String>,
-    /// Primary phone.
-    pub primary_phone: Option<String>,
-    /// The attributes that have a value of another kind.
-    pub unread: Vec<&'static str>,
-    /// All other attributes. Lists keep only those that were asked for.
-    others: Texts,
-}
-
-impl<'de> Deserialize<'de> for Profile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ProfileVisitor)
-    }
-}
-
-struct ProfileVisitor;
-
-impl<'de> Visitor<'de> for ProfileVisitor {
-    type Value = Profile;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a profile")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut attributes: A) -> Result<Profile, A::Error> {
-        let mut profile = Profile::default();
-        while let Some((name, raw)) = attributes.next_entry::<String, Box<RawValue>>()? {
-            match (profile.known_mut(&name), held(&raw)) {
-                (Some((_, place)), Held::Text(text)) => *place = Some(text),
-                (Some((name, _)), Held::SomethingElse) => profile.unread.push(name),
-                (None, Held::Text(text)) => drop(profile.others.0.insert(name, Some(text))),
-                (None, Held::SomethingElse) => drop(profile.others.0.insert(name, None)),
-                (_, Held::Nothing) => {}
-            }
-        }
-        Ok(profile)
-    }
-}
-
 impl Profile {
-    fn known_mut(&mut self, name: &str) -> Option<(&'static str, &mut Option<String>)> {
-        Some(match name {
-            "login" => ("login", &mut self.login),
-            "email" => ("email", &mut self.email),
-            "firstName" => ("firstName", &mut self.first_name),
-            "lastName" => ("lastName", &mut self.last_name),
-            "mobilePhone" => ("mobilePhone", &mut self.mobile_phone),
-            "primaryPhone" => ("primaryPhone", &mut self.primary_phone),
-            _ => return None,
-        })
+    /// The profile of an app user, which may be anything: what is no profile is an empty one.
+    pub(super) fn of_app_user<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(from)?;
+        Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+    }
+
+    fn held(&self, name: &str) -> Option<&Option<String>> {
+        let mut attributes = self.0.iter();
+        attributes
+            .find(|(held, _)| held == name)
+            .map(|(_, text)| text)
     }
 
     /// The text of an attribute, if there is one.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let known = match name {
-            "login" => &self.login,
-            "email" => &self.email,
-            "firstName" => &self.first_name,
-            "lastName" => &self.last_name,
-            "mobilePhone" => &self.mobile_phone,
-            "primaryPhone" => &self.primary_phone,
-            _ => return self.others.get(name),
-        };
-        known.as_deref().and_then(said)
+        said(self.held(name)?.as_deref()?)
     }
 
     /// Whether an attribute holds something that is not text.
-    pub(crate) fn is_unread(&self, name: &str) -> bool {
-        self.unread.contains(&name) || self.others.is_unread(name)
+    pub fn is_unread(&self, name: &str) -> bool {
+        matches!(self.held(name), Some(None))
     }
 
-    /// Forgets the attributes that `kept` does not name.
-    pub(super) fn keep(&mut self, kept: &[&Source]) {
+    /// Forgets the attributes of an app user that `kept` does not name.
+    pub(super) fn keep_of_app(&mut self, kept: &[&Source]) {
         let is_kept = |name: &str| {
-            let is_it =
-                |source: &&Source| matches!(source, Source::User(kept) if kept.as_str() == name);
-            kept.iter().any(is_it)
+            let mut kept = kept.iter();
+            kept.any(|source| matches!(source, Source::App(kept) if kept.as_str() == name))
         };
-        self.others.keep(is_kept);
+        self.0.retain(|(name, _)| is_kept(name));
+    }
+
+    /// Forgets the attributes of a user that `kept` does not name.
+    pub(super) fn keep_of_user(&mut self, kept: &[&Source]) {
+        let is_kept = |name: &str| {
+            let mut kept = kept.iter();
+            kept.any(|source| matches!(source, Source::User(kept) if kept.as_str() == name))
+        };
+        self.0
+            .retain(|(name, _)| ALWAYS_KEPT.contains(&name.as_str()) || is_kept(name));
     }
 }
 
@@ -248,7 +166,6 @@ mod tests {
         let profile: Profile = serde_json::from_str(text).unwrap();
         assert_eq!(profile.text("firstName"), Some("Lin"));
         assert_eq!(profile.text("nickName"), Some("L"));
-        assert_eq!(profile.unread, ["lastName"]);
         for absent in [
             "lastName", "title", "login", "huge", "lone", "list", "map", "yes", "none",
         ] {
@@ -256,11 +173,10 @@ mod tests {
             let is_there = !["title", "login", "none"].contains(&absent);
             assert_eq!(profile.is_unread(absent), is_there, "{absent}");
         }
-        let texts: Texts = serde_json::from_str(text).unwrap();
-        assert_eq!(texts.get("firstName"), Some("Lin"));
-        assert_eq!(texts.get("lastName"), None);
         for odd in ["null", "7", "[]", "\"x\""] {
-            assert!(serde_json::from_str::<Texts>(odd).unwrap() == Texts::default());
+            assert!(serde_json::from_str::<Profile>(odd).is_err(), "{odd}");
+            let mut of_app = serde_json::Deserializer::from_str(odd);
+            assert!(Profile::of_app_user(&mut of_app).unwrap() == Profile::default());
         }
     }
 
@@ -269,7 +185,7 @@ mod tests {
         let text = r#"{"firstName": "Lin", "nickName": "L", "displayName": "Lin E."}"#;
         let mut profile: Profile = serde_json::from_str(text).unwrap();
         let (kept, of_app) = ("user.nickName".parse().unwrap(), "app.displayName".parse());
-        profile.keep(&[&kept, &of_app.unwrap()]);
+        profile.keep_of_user(&[&kept, &of_app.unwrap()]);
         assert_eq!(profile.text("nickName"), Some("L"));
         assert_eq!(profile.text("displayName"), None);
         assert_eq!(profile.text("firstName"), Some("Lin"));

@@ -177,15 +177,11 @@ impl Okta {
 impl User {
     /// Forgets the attributes that nobody asked for: lists hold many people.
     pub(super) fn keep(&mut self, kept: &[&Source]) {
-        self.profile.keep(kept);
+        self.profile.keep_of_user(kept);
     }
 
     /// The primary e-mail address, when there is one.
     pub fn email(&self) -> Option<&str> {
-        self.profile
-            .email
-            .as_deref()
-            .map(str::trim)
-            .filter(|email| !email.is_empty())
+        self.profile.text("email")
     }
 }

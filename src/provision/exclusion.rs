@@ -78,7 +78,7 @@ impl Exclusions {
 
     /// Whether a user that was read is excluded.
     pub fn user(&self, user: &User) -> bool {
-        let login = user.profile.login.as_deref().unwrap_or_default();
+        let login = user.profile.text("login").unwrap_or_default();
         self.users.ids.contains(&user.id) || self.login(login)
     }
 

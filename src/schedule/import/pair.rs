@@ -264,8 +264,8 @@ impl<'a> Index<'a> {
         by_email: &'u [User],
     ) -> Result<Holder<'u>, Refused> {
         // A short form of the login finds users, too; only the whole one counts.
-        let is_login = |login: &String| login.trim().to_lowercase() == email.to_lowercase();
-        let by_login = by_login.filter(|user| user.profile.login.as_ref().is_some_and(is_login));
+        let is_login = |login: &str| login.to_lowercase() == email.to_lowercase();
+        let by_login = by_login.filter(|user| user.profile.text("login").is_some_and(is_login));
         let (user, by) = match (by_login, by_email) {
             (Some(user), _) => (user, By::Login),
             (None, []) => return Ok(Holder::Nobody),

@@ -231,11 +231,11 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
         .iter()
         .find(|user| user.id.as_str() == odd)
         .unwrap();
-    assert_eq!(user.profile.unread, ["lastName"]);
+    assert!(user.profile.is_unread("lastName"));
     assert_eq!(
         (
-            user.profile.last_name.as_deref(),
-            user.profile.first_name.as_deref()
+            user.profile.text("lastName"),
+            user.profile.text("firstName")
         ),
         (None, Some("U"))
     );
