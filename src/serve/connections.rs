@@ -99,7 +99,7 @@ pub(crate) enum Pressure {
 
 /// What an operator sees of a listener.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub struct Figures {
+pub(super) struct Counts {
     /// Open now.
     pub open: usize,
     /// At the most.
@@ -214,9 +214,9 @@ impl Connections {
     }
 
     /// For operators.
-    pub fn figures(&self) -> Figures {
+    pub fn counts(&self) -> Counts {
         let open = self.0.open();
-        Figures {
+        Counts {
             open: open.places.len(),
             max: self.0.max,
             evicted: open.evicted,
@@ -405,7 +405,7 @@ mod tests {
         drop(busy);
         tokio::time::advance(PRESSURE).await;
         assert_eq!(connections.pressure(), Pressure::None);
-        assert_eq!(connections.figures().evicted, 1);
+        assert_eq!(connections.counts().evicted, 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -414,7 +414,7 @@ mod tests {
         let one = connections.enter(address(1)).await;
         let two = connections.enter(address(2)).await;
         let busy = one.busy();
-        let evicted = || connections.figures().evicted;
+        let evicted = || connections.counts().evicted;
         // Not served yet, then for a moment only.
         assert!(connections.try_enter(address(3)).is_none());
         two.was_polled();
@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(connections.pressure(), Pressure::Evicting);
         // What left by itself makes room as well.
         drop((busy, one));
-        assert_eq!(connections.figures().open, 1);
+        assert_eq!(connections.counts().open, 1);
         assert!(connections.try_enter(address(2)).is_some());
         assert_eq!(evicted(), 1);
         drop(third);
@@ -447,12 +447,12 @@ mod tests {
         for _ in 0..3 {
             assert!(connections.try_enter(address(2)).is_none());
         }
-        let figures = connections.figures();
-        assert_eq!((figures.open, figures.evicted), (1, 1));
+        let counts = connections.counts();
+        assert_eq!((counts.open, counts.evicted), (1, 1));
         // Its request came at the last moment. It was told to leave all the same.
         drop(slow.busy());
         assert!(connections.try_enter(address(2)).is_none());
-        assert_eq!(connections.figures().evicted, 1);
+        assert_eq!(connections.counts().evicted, 1);
         drop(slow);
         assert!(connections.try_enter(address(2)).is_some());
     }
@@ -519,8 +519,8 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert_eq!(gone(&crowd), [0]);
         assert_eq!(connections.pressure(), Pressure::Refused);
-        let figures = connections.figures();
-        assert_eq!((figures.evicted, figures.accept_failures), (1, 1));
+        let counts = connections.counts();
+        assert_eq!((counts.evicted, counts.accept_failures), (1, 1));
         let _next = connections.enter(address(3)).await;
         assert_eq!(connections.pressure(), Pressure::Evicting);
     }

@@ -14,11 +14,13 @@
 
 mod attending;
 mod connections;
-mod figures;
+mod door;
 mod http;
 mod lock;
 mod numbers;
 mod open_files;
+mod options;
+mod prometheus;
 mod recovery;
 mod schedules;
 mod status;
@@ -26,7 +28,6 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,8 +47,7 @@ use crate::ledger::{Ledger, SqliteLedger};
 use crate::provision::{Ports, note_changes};
 use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Answer, Deliveries, Gate, Gated};
-use crate::schedule::{Scheduler, Task};
-use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
+use crate::schedule::Scheduler;
 use crate::sqlite::{Database, make_if_missing};
 use crate::store::{SqliteStore, overwrite, read};
 use crate::telemetry::Metrics;
@@ -56,11 +56,13 @@ use crate::worker::{Pace, Worker};
 
 use self::attending::Attending;
 use self::connections::{Connections, Held};
-use self::figures::Totals;
+use self::door::Door;
 use self::http::{Limits, serve};
+use self::prometheus::Totals;
 use self::status::{Source, Status};
 
 pub use self::lock::{OnlyOne, is_served};
+pub use self::options::{Intervals, Options, Settings};
 pub use self::status::shell_word;
 use self::work::Dispatcher;
 
@@ -68,8 +70,6 @@ use self::work::Dispatcher;
 const MARK: &str = "serve:";
 /// What is under way may take this long after the program was told to stop. Docker kills after 10 s.
 const GRACE: Duration = Duration::from_secs(8);
-/// Measured values do not pile up for longer than this.
-const METRICS_EVERY: Duration = Duration::from_secs(60);
 /// Opening the connection to Anypoint ahead of the first event.
 const WARM_UP: Duration = Duration::from_secs(10);
 
@@ -90,53 +90,6 @@ const STATUS_LIMITS: Limits = Limits {
     head: Duration::from_secs(5),
     life: Duration::from_secs(60),
 };
-
-/// Where to listen and what to work on.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where Okta's deliveries come in.
-    pub listen: SocketAddr,
-    /// Where the status page is shown, if at all.
-    pub status: Option<SocketAddr>,
-    /// The database file; it is made if it is missing.
-    pub data: PathBuf,
-    /// How often the tasks run.
-    pub intervals: Intervals,
-    /// The settings that decide what is changed, for the commands that work on the file meanwhile.
-    pub deciding: BTreeMap<String, String>,
-}
-
-/// How often the scheduled tasks run; `None` is never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intervals {
-    /// Reading the System Log.
-    pub catch_up: Option<Duration>,
-    /// Comparing both sides.
-    pub reconcile: Option<Duration>,
-    /// Bringing people from Anypoint to Okta.
-    pub import: Option<Duration>,
-}
-
-impl Intervals {
-    fn each(self) -> [(Task, Option<Duration>); 3] {
-        [
-            (Task::CatchUp, self.catch_up),
-            (Task::Reconcile, self.reconcile),
-            (Task::Import, self.import),
-        ]
-    }
-}
-
-/// Every setting that serving needs.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// For the receiver.
-    pub hook: HookSettings,
-    /// For the worker.
-    pub engine: EngineSettings,
-    /// For the scheduled tasks.
-    pub schedule: ScheduleSettings,
-}
 
 /// The document with the settings that `serve` was started with.
 const DECIDING: &str = "settings";
@@ -243,10 +196,7 @@ impl Ready {
         ));
 
         let (stopper, stop) = watch::channel(false);
-        let door = Door {
-            connections: Connections::new(places),
-            gate,
-        };
+        let door = Door::new(Connections::new(places), gate);
         let status = match options.status {
             None => None,
             Some(address) => {
@@ -342,7 +292,7 @@ impl Ready {
             counted.answered(reply.status());
             reply
         });
-        let connections = door.connections.clone();
+        let connections = door.connections();
         parts.spawn(serve(
             listener,
             connections,
@@ -370,7 +320,7 @@ impl Ready {
         for task in tasks {
             parts.spawn(task.repeat(stop.clone(), GRACE));
         }
-        parts.spawn(drain(totals, door, stop.clone()));
+        parts.spawn(door.watch(totals, stop.clone()));
         parts.spawn(keep_working(dispatcher, stop));
 
         until.await;
@@ -379,30 +329,6 @@ impl Ready {
         parts.join_all().await;
         // Nothing runs any more: what was cut off is free for the next start.
         recovery::free(&database, MARK, clock.now_ms()).await
-    }
-}
-
-/// Who comes to the hook's address.
-#[derive(Clone)]
-pub(crate) struct Door {
-    connections: Connections,
-    gate: Gate,
-}
-
-/// What an operator sees of it.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub(crate) struct DoorFigures {
-    connections: connections::Figures,
-    /// Requests without the right secret, since the start.
-    refused: u64,
-}
-
-impl Door {
-    fn figures(&self) -> DoorFigures {
-        DoorFigures {
-            connections: self.connections.figures(),
-            refused: self.gate.refusals().total(),
-        }
     }
 }
 
@@ -415,30 +341,6 @@ async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
         if ended.is_err() {
             tracing::error!("the work loop panicked and begins anew");
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-/// Adds up what was counted, so that measured values do not pile up where nobody reads `/metrics`. Logs what happened at
-/// the hook's address.
-async fn drain(totals: Arc<Totals>, door: Door, mut stop: watch::Receiver<bool>) {
-    let mut evicted_before = 0;
-    loop {
-        let stopped = tokio::time::timeout(METRICS_EVERY, stopped(&mut stop)).await;
-        door.gate.refusals().say_rest();
-        let now = door.figures().connections;
-        let evicted = now.evicted - evicted_before;
-        if evicted > 0 {
-            tracing::warn!(
-                connections = evicted,
-                places = now.max,
-                "idle connections were closed for new ones"
-            );
-        }
-        evicted_before = now.evicted;
-        totals.collect();
-        if stopped.is_ok() {
-            return;
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::failure::{Failure, Side};
+use super::options::TASKS;
+use crate::failure::Failure;
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::depth;
 use crate::schedule::{CREDENTIAL, NotedCredential};
-use crate::sqlite::Database;
 
 /// Records by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -31,7 +32,7 @@ pub(crate) struct States {
 
 /// How full the queue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Queued {
+pub(crate) struct Queued {
     /// Messages that wait, postponed ones included.
     pub waiting: i64,
     /// Of these, the postponed ones.
@@ -56,8 +57,8 @@ pub(crate) struct LinkCount {
 }
 
 /// What the file says in numbers.
-#[derive(Debug, Clone, Default)]
-pub struct Figures {
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Numbers {
     /// When this was read.
     pub at_ms: i64,
     /// Records by state.
@@ -70,33 +71,46 @@ pub struct Figures {
     pub reports: Vec<Value>,
     /// What Okta last said about the end of our credential.
     pub credential: Option<NotedCredential>,
-    /// Whether the setting `CHANGES` pauses changes.
-    pub paused_by_setting: bool,
-    /// Whether an operator has paused changes.
-    pub paused_by_command: bool,
 }
 
-/// Reads the numbers.
-pub async fn figures(ports: &Ports, database: &Database, now_ms: i64) -> Result<Figures, Failure> {
-    let paused_by_setting = ports.policy.changes == Changes::Pause;
-    let paused_by_command = paused_since(&*ports.documents).await?.is_some();
-    database
-        .read(Side::Table, move |c| {
-            Ok(Figures {
-                at_ms: now_ms,
-                events: states(c)?,
-                queue: queue(c, now_ms)?,
-                links: link_counts(c)?,
-                reports: reports(c)?,
-                credential: credential(c)?,
-                paused_by_setting,
-                paused_by_command,
-            })
+impl Numbers {
+    /// Reads the numbers.
+    pub fn read(connection: &Connection, now_ms: i64) -> rusqlite::Result<Self> {
+        let mut reports = Vec::new();
+        for task in TASKS {
+            reports.extend(document(connection, &format!("report#{}", task.as_str()))?);
+        }
+        Ok(Self {
+            at_ms: now_ms,
+            events: states(connection)?,
+            queue: queue(connection, now_ms)?,
+            links: link_counts(connection)?,
+            reports,
+            credential: document(connection, CREDENTIAL)?,
         })
-        .await
+    }
 }
 
-pub(super) fn states(connection: &Connection) -> rusqlite::Result<States> {
+/// Who has paused changes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Paused {
+    /// The setting `CHANGES`.
+    pub by_setting: bool,
+    /// An operator.
+    pub by_command: bool,
+}
+
+impl Paused {
+    /// Reads what the settings and the table say.
+    pub async fn read(ports: &Ports) -> Result<Self, Failure> {
+        Ok(Self {
+            by_setting: ports.policy.changes == Changes::Pause,
+            by_command: paused_since(&*ports.documents).await?.is_some(),
+        })
+    }
+}
+
+fn states(connection: &Connection) -> rusqlite::Result<States> {
     connection.query_row(
         "SELECT COALESCE(SUM(status = 'in_progress'), 0), \
          COALESCE(SUM(status = 'done' AND dry_run IS NULL), 0), \
@@ -119,7 +133,7 @@ pub(super) fn states(connection: &Connection) -> rusqlite::Result<States> {
     )
 }
 
-pub(super) fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
+fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
     let depth = depth(connection, now_ms)?;
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     Ok(Queued {
@@ -133,7 +147,7 @@ pub(super) fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Qu
     })
 }
 
-pub(super) fn link_counts(connection: &Connection) -> rusqlite::Result<Vec<LinkCount>> {
+fn link_counts(connection: &Connection) -> rusqlite::Result<Vec<LinkCount>> {
     connection
         .prepare_cached(
             "SELECT 'user', origin, COUNT(*) FROM user_links GROUP BY origin UNION ALL \
@@ -149,28 +163,14 @@ pub(super) fn link_counts(connection: &Connection) -> rusqlite::Result<Vec<LinkC
         .collect()
 }
 
-pub(super) fn reports(connection: &Connection) -> rusqlite::Result<Vec<Value>> {
-    let mut reports = Vec::new();
-    for task in ["catch_up", "reconcile", "import"] {
-        let json: Option<String> = connection
-            .query_row(
-                "SELECT json FROM documents WHERE name = ?1",
-                [format!("report#{task}")],
-                |row| row.get(0),
-            )
-            .optional()?;
-        reports.extend(json.and_then(|json| serde_json::from_str(&json).ok()));
-    }
-    Ok(reports)
-}
-
-pub(super) fn credential(connection: &Connection) -> rusqlite::Result<Option<NotedCredential>> {
+/// A document, if it is there and can be read.
+fn document<T: DeserializeOwned>(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<T>> {
+    let sql = "SELECT json FROM documents WHERE name = ?1";
     let json: Option<String> = connection
-        .query_row(
-            "SELECT json FROM documents WHERE name = ?1",
-            [CREDENTIAL],
-            |row| row.get(0),
-        )
+        .query_row(sql, [name], |row| row.get(0))
         .optional()?;
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
 }

@@ -3,20 +3,16 @@
 
 use rusqlite::{Connection, Row, named_params};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::failure::{Failure, Side};
 use crate::insight::{Inbox, LastRun, Standing, last_runs, usual_interval};
 use crate::provision::Ports;
 use crate::queue::dead_letters;
-use crate::schedule::NotedCredential;
 use crate::serve::Intervals;
 use crate::sqlite::Database;
 
 use super::series::{Bar, Window, series};
-use crate::serve::numbers::{
-    LinkCount, Queued, States, credential, link_counts, queue, reports, states,
-};
+use crate::serve::numbers::Numbers;
 
 /// Records on one page.
 pub(crate) const PAGE: u32 = 100;
@@ -103,22 +99,13 @@ pub struct Link {
 /// Everything on the overview.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Overview {
-    /// When this was read.
-    pub at_ms: i64,
-    /// Records by state.
-    pub events: States,
-    /// The queue.
-    pub queue: Queued,
+    /// What the file says in numbers.
+    #[serde(flatten)]
+    pub numbers: Numbers,
     /// Failed events, newest first.
     pub failures: Vec<Event>,
     /// Dead letters, oldest first.
     pub dead_letters: Vec<Event>,
-    /// Links.
-    pub links: Vec<LinkCount>,
-    /// The last report of each scheduled task.
-    pub reports: Vec<Value>,
-    /// What Okta last said about the end of our credential.
-    pub credential: Option<NotedCredential>,
     /// Throughput and lag over time.
     pub series: Vec<Bar>,
 }
@@ -178,14 +165,9 @@ pub async fn overview(
     database
         .read(Side::Table, move |c| {
             Ok(Overview {
-                at_ms: now_ms,
-                events: states(c)?,
-                queue: queue(c, now_ms)?,
+                numbers: Numbers::read(c, now_ms)?,
                 failures: select(c, &failures, FAILURES, now_ms)?,
                 dead_letters: dead(c)?,
-                links: link_counts(c)?,
-                reports: reports(c)?,
-                credential: credential(c)?,
                 series: series(c, now_ms, window)?,
             })
         })
@@ -200,10 +182,8 @@ pub async fn events(
 ) -> Result<(Vec<Event>, bool), Failure> {
     database
         .read(Side::Table, move |connection| {
-            let mut found = select(connection, &filter, PAGE + 1, now_ms)?;
-            let more = found.len() > PAGE as usize;
-            found.truncate(PAGE as usize);
-            Ok((found, more))
+            let found = select(connection, &filter, PAGE + 1, now_ms)?;
+            Ok(one_page(found))
         })
         .await
 }
@@ -239,12 +219,16 @@ pub async fn links(database: &Database, search: Search) -> Result<(Vec<Link>, bo
                     })
                 },
             )?;
-            let mut found: Vec<Link> = rows.collect::<rusqlite::Result<_>>()?;
-            let more = found.len() > PAGE as usize;
-            found.truncate(PAGE as usize);
-            Ok((found, more))
+            Ok(one_page(rows.collect::<rusqlite::Result<_>>()?))
         })
         .await
+}
+
+/// The first page of what was found, and whether there is more.
+fn one_page<T>(mut found: Vec<T>) -> (Vec<T>, bool) {
+    let more = found.len() > PAGE as usize;
+    found.truncate(PAGE as usize);
+    (found, more)
 }
 
 /// How to find out whether the file can be written.

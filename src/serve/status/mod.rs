@@ -28,16 +28,17 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::figures::Totals;
-use super::numbers;
+use super::numbers::{Numbers, Paused};
+use super::prometheus::Totals;
 use crate::clock::Clock;
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Side};
 use crate::provision::Ports;
 use crate::queue::SqliteQueue;
 use crate::sqlite::Database;
 
+use super::Intervals;
 use super::connections::{Held, Pressure};
-use super::{Door, Intervals};
+use super::door::Door;
 use data::Names;
 use data::{Filter, Probe, Search, Situation};
 use frame::{Frame, bare};
@@ -194,10 +195,10 @@ impl Status {
                 let (events, more) = data::events(&source.reads, filter, now_ms).await?;
                 let situation =
                     Situation::read(&source.ports, &source.reads, source.intervals, now_ms).await?;
-                let (_, said) = verdict::verdict(&situation, &overview, now_ms);
+                let (_, said) = verdict::verdict(&situation, &overview.numbers);
                 let status = json!({
                     "verdict": said, "causes": situation.inbox.failures, "held": situation.inbox.held,
-                    "overview": overview, "events": events, "more_events": more, "door": source.door.figures(),
+                    "overview": overview, "events": events, "more_events": more, "door": source.door.counts(),
                     "paused": situation.standing.is_paused(), "planned_only": situation.standing.planned_only,
                     "brake_off_until_ms": situation.standing.brake_off_until_ms,
                 });
@@ -215,7 +216,7 @@ impl Status {
             return plain(503, "stopping\n");
         }
         let source = &self.shared.source;
-        let pressure = source.door.connections.pressure();
+        let pressure = source.door.pressure();
         match pressure {
             Pressure::Full => return plain(503, "all connections are in use\n"),
             Pressure::Refused => {
@@ -260,13 +261,14 @@ impl Status {
     async fn metrics(&self) -> Reply {
         let now_ms = self.clock().now_ms();
         let source = &self.shared.source;
-        let figures = numbers::figures(&source.ports, &source.reads, now_ms);
-        match timeout(PROBE, figures).await {
-            Ok(Ok(figures)) => reply(
-                200,
-                "text/plain; version=0.0.4; charset=utf-8",
-                source.totals.text(&figures, &source.door.figures()),
-            ),
+        let reading = async {
+            let paused = Paused::read(&source.ports).await?;
+            let numbers = move |connection: &_| Numbers::read(connection, now_ms);
+            let numbers = source.reads.read(Side::Table, numbers).await?;
+            Ok::<_, Failure>(source.totals.text(&numbers, paused, &source.door.counts()))
+        };
+        match timeout(PROBE, reading).await {
+            Ok(Ok(text)) => reply(200, "text/plain; version=0.0.4; charset=utf-8", text),
             Ok(Err(failure)) => {
                 tracing::error!("the metrics cannot be read: {failure}");
                 plain(503, "the database cannot be read\n")

@@ -6,6 +6,7 @@ use crate::insight::would;
 use crate::ledger::DRY_RUN;
 use crate::okta::{Outlook, RENEWAL};
 use crate::schedule::NotedCredential;
+use crate::serve::numbers::Numbers;
 
 use super::data::{Event, Filter, Link, Names, Overview, Search, Situation};
 use super::failures::tasks;
@@ -18,13 +19,13 @@ use super::verdict::verdict;
 impl Frame<'_> {
     /// The overview.
     pub fn overview(&self, overview: &Overview, situation: &Situation, window: Window) -> String {
-        let (tone, text) = verdict(situation, overview, self.now_ms);
+        let (tone, text) = verdict(situation, &overview.numbers);
         let mut main = format!(
             "<p class=\"card verdict {}\"><b>{}</b></p>",
             tone.class(),
             Escaped(text)
         );
-        main.push_str(&tiles(overview));
+        main.push_str(&tiles(&overview.numbers));
         tasks(&mut main, &situation.runs, self.now_ms);
         self.failures(&mut main, overview, situation);
         if !overview.dead_letters.is_empty() {
@@ -57,7 +58,7 @@ impl Frame<'_> {
             plot::throughput(&overview.series),
             plot::lag(&overview.series)
         );
-        if let Some(noted) = &overview.credential {
+        if let Some(noted) = &overview.numbers.credential {
             credential(&mut main, noted, self.now_ms);
         }
         self.page("Overview", "/", &main)
@@ -101,14 +102,8 @@ impl Frame<'_> {
         } else {
             table(&mut main, events);
         }
-        let address = |page: u32| {
-            let query: String = url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("state", &filter.state)
-                .append_pair("subject", &filter.subject)
-                .append_pair("page", &page.to_string())
-                .finish();
-            format!("/events?{query}")
-        };
+        let query = [("state", &*filter.state), ("subject", &*filter.subject)];
+        let address = |page| address("/events", &query, page);
         pager(&mut main, "Newer", filter.page, more, address);
         self.page("Events", "/events", &main)
     }
@@ -155,13 +150,7 @@ impl Frame<'_> {
             }
             main.push_str("</tbody></table></div>");
         }
-        let address = |page: u32| {
-            let query: String = url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("q", &search.text)
-                .append_pair("page", &page.to_string())
-                .finish();
-            format!("/links?{query}")
-        };
+        let address = |page| address("/links", &[("q", &*search.text)], page);
         pager(&mut main, "Back", search.page, more, address);
         self.page("Links", "/links", &main)
     }
@@ -179,80 +168,49 @@ impl Frame<'_> {
     }
 }
 
-fn tiles(overview: &Overview) -> String {
-    let (events, queue) = (&overview.events, &overview.queue);
+fn tiles(numbers: &Numbers) -> String {
+    let (events, queue) = (&numbers.events, &numbers.queue);
     let links = |kind: &str| -> i64 {
-        let of_kind = overview.links.iter().filter(|link| link.kind == kind);
+        let of_kind = numbers.links.iter().filter(|link| link.kind == kind);
         of_kind.map(|link| link.count).sum()
     };
-    let tone = |count: i64, tone: &'static str| if count > 0 { tone } else { "" };
     let waiting = match queue.oldest_age_ms {
         Some(age_ms) => format!("queued, oldest {}", span(to_f64(age_ms))),
         None => "queued".to_owned(),
     };
+    let one_or_many = |number: i64, one: &'static str, many| if number == 1 { one } else { many };
+    let (dead, users, teams) = (queue.dead, links("user"), links("group"));
+    let dead_letters = one_or_many(dead, "dead letter", "dead letters");
+    let linked_users = one_or_many(users, "linked user", "linked users");
+    let linked_teams = one_or_many(teams, "linked team", "linked teams");
+    let (retried, for_good) = (events.failed_retryable, events.failed_permanent);
+    let (planned_only, second_look) = ("planned only (dry run)", "waiting for a second look");
+    let state = |state: &str| format!("/events?state={state}");
     let mut html = String::from("<div class=\"tiles\">");
-    let mut tile = |address: &str, tone: &str, number: i64, text: &str| {
+    for (address, tone, number, text) in [
+        (state("queued"), "", queue.waiting, &*waiting),
+        (state("in_progress"), "", events.in_progress, "in progress"),
+        (state("done"), "good", events.done, "done"),
+        (state("dry+run"), "warn", events.dry_run, planned_only),
+        (state("failed"), "warn", retried, "failed, retried"),
+        (state("failed"), "bad", for_good, "failed for good"),
+        (state("held"), "bad", events.held, "held by the brake"),
+        (state("waiting"), "", events.waiting, second_look),
+        ("/#dead".to_owned(), "bad", dead, dead_letters),
+        ("/links".to_owned(), "", users, linked_users),
+        ("/links".to_owned(), "", teams, linked_teams),
+    ] {
+        if number == 0 && text == planned_only {
+            continue;
+        }
         let _ = write!(
             html,
-            "<a class=\"tile {tone}\" href=\"{address}\"><b>{}</b><span>{}</span></a>",
+            "<a class=\"tile {}\" href=\"{address}\"><b>{}</b><span>{}</span></a>",
+            if number > 0 { tone } else { "" },
             count(number),
             Escaped(text)
         );
-    };
-    tile("/events?state=queued", "", queue.waiting, &waiting);
-    tile(
-        "/events?state=in_progress",
-        "",
-        events.in_progress,
-        "in progress",
-    );
-    tile(
-        "/events?state=done",
-        tone(events.done, "good"),
-        events.done,
-        "done",
-    );
-    if events.dry_run > 0 {
-        let (address, warn) = ("/events?state=dry+run", "warn");
-        tile(address, warn, events.dry_run, "planned only (dry run)");
     }
-    let (again, good) = (events.failed_retryable, events.failed_permanent);
-    tile(
-        "/events?state=failed",
-        tone(again, "warn"),
-        again,
-        "failed, retried",
-    );
-    tile(
-        "/events?state=failed",
-        tone(good, "bad"),
-        good,
-        "failed for good",
-    );
-    tile(
-        "/events?state=held",
-        tone(events.held, "bad"),
-        events.held,
-        "held by the brake",
-    );
-    tile(
-        "/events?state=waiting",
-        "",
-        events.waiting,
-        "waiting for a second look",
-    );
-    let one_or_many = |number: i64, one: &'static str, many| if number == 1 { one } else { many };
-    let (dead, users, teams) = (queue.dead, links("user"), links("group"));
-    tile(
-        "/#dead",
-        tone(dead, "bad"),
-        dead,
-        one_or_many(dead, "dead letter", "dead letters"),
-    );
-    let text = one_or_many(users, "linked user", "linked users");
-    tile("/links", "", users, text);
-    let text = one_or_many(teams, "linked team", "linked teams");
-    tile("/links", "", teams, text);
     html.push_str("</div>");
     html
 }
@@ -289,6 +247,14 @@ fn table(main: &mut String, events: &[Event]) {
         }
     }
     main.push_str("</tbody></table></div>");
+}
+
+/// The address of another page of a list.
+fn address(path: &str, query: &[(&str, &str)], page: u32) -> String {
+    let mut text = url::form_urlencoded::Serializer::new(String::new());
+    text.extend_pairs(query);
+    text.append_pair("page", &page.to_string());
+    format!("{path}?{}", text.finish())
 }
 
 fn pager(main: &mut String, back: &str, page: u32, more: bool, address: impl Fn(u32) -> String) {

@@ -1,11 +1,11 @@
 //! The first line of the page: how it all stands.
 
-use super::data::{Overview, Situation};
+use super::data::Situation;
 use super::text::{count, span, time, to_f64};
 use crate::insight::{Health, LastRun, Next, Standing};
 use crate::provision::Changes;
 use crate::schedule::{Mode, Task};
-use crate::serve::numbers::{Queued, States};
+use crate::serve::numbers::Numbers;
 
 /// How it stands, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,16 +30,8 @@ impl Tone {
 }
 
 /// The verdict in one line, what needs a person in front.
-pub fn verdict(situation: &Situation, overview: &Overview, now_ms: i64) -> (Tone, String) {
-    of_numbers(situation, &overview.queue, &overview.events, now_ms)
-}
-
-fn of_numbers(
-    situation: &Situation,
-    queue: &Queued,
-    events: &States,
-    now_ms: i64,
-) -> (Tone, String) {
+pub fn verdict(situation: &Situation, numbers: &Numbers) -> (Tone, String) {
+    let (queue, events) = (&numbers.queue, &numbers.events);
     let mut said: Vec<(Tone, String)> = Vec::new();
     let mut say = |tone, text: String| said.push((tone, text));
     if let Some(who) = who(situation.inbox.waiting().iter().copied()) {
@@ -68,7 +60,7 @@ fn of_numbers(
             Health::Never | Health::Good => {}
         }
     }
-    for text in standing(&situation.standing, now_ms) {
+    for text in standing(&situation.standing, numbers.at_ms) {
         say(Tone::Soft, text);
     }
     if let Some(text) = situation.runs.iter().find_map(reported) {
@@ -210,6 +202,7 @@ mod tests {
     use super::*;
     use crate::failure::Class;
     use crate::insight::{Inbox, SameCause};
+    use crate::serve::numbers::{Queued, States};
 
     fn run(task: Task, health: Health) -> LastRun {
         LastRun {
@@ -221,7 +214,12 @@ mod tests {
     }
 
     fn said(situation: &Situation, queue: Queued) -> (Tone, String) {
-        of_numbers(situation, &queue, &States::default(), 3_600_000)
+        let numbers = Numbers {
+            at_ms: 3_600_000,
+            queue,
+            ..Numbers::default()
+        };
+        verdict(situation, &numbers)
     }
 
     #[test]
@@ -273,7 +271,12 @@ mod tests {
                 waiting,
                 ..States::default()
             };
-            of_numbers(&situation, &queue, &events, 0).1
+            let numbers = Numbers {
+                events,
+                queue,
+                ..Numbers::default()
+            };
+            verdict(&situation, &numbers).1
         };
         assert_eq!(of(0), "8 changes wait for a retry. 1 change is on the way.");
         assert_eq!(
@@ -293,7 +296,7 @@ mod tests {
         };
         let mut situation = situation.clone();
         situation.inbox.failures.push(failed);
-        let (_, text) = of_numbers(&situation, &queue, &States::default(), 0);
+        let (_, text) = said(&situation, queue);
         assert_eq!(
             text,
             "Changes of 2 people are retried. 1 change is on the way."

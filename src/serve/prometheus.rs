@@ -11,12 +11,12 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::failure::{Class, Side};
-use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::Late;
 
-use super::DoorFigures;
-use super::numbers::Figures;
+use super::door::DoorCounts;
+use super::numbers::{Numbers, Paused};
+use super::options::TASKS;
 
 /// In front of every name.
 const PREFIX: &str = "okta_anypoint";
@@ -109,7 +109,7 @@ impl Totals {
     }
 
     /// Everything as text, with `now` from the file and `door` from the hook's address.
-    pub fn text(&self, now: &Figures, door: &DoorFigures) -> String {
+    pub fn text(&self, now: &Numbers, paused: Paused, door: &DoorCounts) -> String {
         self.collect();
         let mut page = Page::default();
         page.family("build_info", "gauge", "The version that runs.");
@@ -120,7 +120,7 @@ impl Totals {
         counted.write(&mut page);
         drop(counted);
         write_door(door, &mut page);
-        write_figures(now, &mut page);
+        write_numbers(now, paused, &mut page);
         page.0
     }
 }
@@ -193,7 +193,7 @@ impl Counted {
 }
 
 /// Read when somebody asks, so there from the start and never late.
-fn write_door(door: &DoorFigures, page: &mut Page) {
+fn write_door(door: &DoorCounts, page: &mut Page) {
     let connections = &door.connections;
     let open = u64::try_from(connections.open).unwrap_or(u64::MAX);
     let places = u64::try_from(connections.max).unwrap_or(u64::MAX);
@@ -240,7 +240,7 @@ fn write_door(door: &DoorFigures, page: &mut Page) {
     }
 }
 
-fn write_figures(now: &Figures, page: &mut Page) {
+fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
     page.family("queue_messages", "gauge", "Changes in the queue, by state.");
     let queue = &now.queue;
     for (state, count) in [
@@ -264,8 +264,8 @@ fn write_figures(now: &Figures, page: &mut Page) {
         "Whether changes are paused: 1, else 0; by setting (CHANGES) or command (okta-anypoint pause).",
     );
     for (by, paused) in [
-        ("setting", now.paused_by_setting),
-        ("command", now.paused_by_command),
+        ("setting", paused.by_setting),
+        ("command", paused.by_command),
     ] {
         page.line("paused", &[("by", by)], i32::from(paused));
     }
@@ -306,7 +306,7 @@ fn write_figures(now: &Figures, page: &mut Page) {
 /// What of a task's last report can be a number.
 type OfRun = fn(&Value) -> Option<i64>;
 
-fn write_runs(now: &Figures, page: &mut Page) {
+fn write_runs(now: &Numbers, page: &mut Page) {
     let families: [(&str, &str, OfRun); 3] = [
         (
             "task_last_run_timestamp_seconds",
@@ -330,9 +330,8 @@ fn write_runs(now: &Figures, page: &mut Page) {
     for (name, help, value) in families {
         page.family(name, "gauge", help);
         for report in &now.reports {
-            let task = [Task::CatchUp, Task::Reconcile, Task::Import]
-                .into_iter()
-                .find(|task| report["task"] == task.as_str());
+            let mut tasks = TASKS.into_iter();
+            let task = tasks.find(|task| report["task"] == task.as_str());
             if let (Some(task), Some(value)) = (task, value(report)) {
                 page.line(name, &[("task", task.as_str())], value);
             }
@@ -393,18 +392,18 @@ mod tests {
     fn counts_grow_and_ages_fall_into_their_buckets() {
         let metrics = Arc::new(Metrics::new("serve"));
         let totals = Totals::new(Arc::clone(&metrics), 5_000);
+        let text = || {
+            let (numbers, door) = (Numbers::default(), DoorCounts::default());
+            totals.text(&numbers, Paused::default(), &door)
+        };
         metrics.count(Metric::Received, 2);
-        assert!(
-            totals
-                .text(&Figures::default(), &DoorFigures::default())
-                .contains("okta_anypoint_received_total 2\n")
-        );
+        assert!(text().contains("okta_anypoint_received_total 2\n"));
         metrics.count(Metric::Received, 3);
         metrics.count(Metric::Applied("create_account"), 1);
         metrics.measure(Metric::AgeMs, 4_200);
         metrics.measure(Metric::AgeMs, 90_000_000);
         totals.answered(StatusCode::NO_CONTENT);
-        let text = totals.text(&Figures::default(), &DoorFigures::default());
+        let text = text();
         for line in [
             "okta_anypoint_received_total 5",
             "okta_anypoint_failed_total{class=\"permanent\"} 0",
