@@ -13,6 +13,7 @@ mod control;
 mod index;
 mod model;
 mod outcome;
+mod strike;
 
 #[cfg(test)]
 mod tests;

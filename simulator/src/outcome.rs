@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::call::{Call, Content, Past, Reply};
 use super::fault::{Absence, FaultKind, Links, Moment, RateHeaders};
 use super::model::Model;
-use super::traffic::{Strike, Traffic};
+use super::strike::Strike;
+use super::traffic::Traffic;
 
-/// What is sent.
-pub(super) enum Outcome {
+/// What the server sends.
+pub(super) enum Sent {
     Reply(Reply),
     InHalves(Reply, Rest),
     Drop,
@@ -25,7 +26,7 @@ pub(super) enum Rest {
 }
 
 /// Asks the model, and plays the faults that strike this call.
-pub(super) async fn run<M: Model>(model: &M, traffic: &Traffic, call: &mut Call) -> Outcome {
+pub(super) async fn run<M: Model>(model: &M, traffic: &Traffic, call: &mut Call) -> Sent {
     let mut strikes = traffic.strike(call);
     for strike in &strikes {
         prepare(strike, call).await;
@@ -64,9 +65,9 @@ pub(super) async fn run<M: Model>(model: &M, traffic: &Traffic, call: &mut Call)
         }
     }
     match (dropped, rest) {
-        (true, _) => Outcome::Drop,
-        (false, Some(rest)) => Outcome::InHalves(reply, rest),
-        (false, None) => Outcome::Reply(reply),
+        (true, _) => Sent::Drop,
+        (false, Some(rest)) => Sent::InHalves(reply, rest),
+        (false, None) => Sent::Reply(reply),
     }
 }
 

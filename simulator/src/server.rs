@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use super::call::{Call, Content, Reply};
 use super::control;
 use super::model::Model;
-use super::outcome::{self, Outcome, Rest};
+use super::outcome::{self, Rest, Sent};
 use super::traffic::{RecordedRequest, Traffic};
 
 /// Bodies above this are refused with 413.
@@ -124,13 +124,13 @@ async fn handle<M: Model>(
         }
         Err(_) => {
             call.note("body too large or broken off");
-            Outcome::Reply(Reply::empty(413))
+            Sent::Reply(Reply::empty(413))
         }
     };
 
     let status = match &outcome {
-        Outcome::Reply(reply) | Outcome::InHalves(reply, _) => reply.status,
-        Outcome::Drop => 0,
+        Sent::Reply(reply) | Sent::InHalves(reply, _) => reply.status,
+        Sent::Drop => 0,
     };
     let record = RecordedRequest {
         at_ms: millis(arrived.duration_since(traffic.started())),
@@ -147,9 +147,9 @@ async fn handle<M: Model>(
     traffic.record(record);
 
     match outcome {
-        Outcome::Reply(reply) => respond(reply),
-        Outcome::InHalves(reply, rest) => respond_in_halves(reply, rest),
-        Outcome::Drop => {
+        Sent::Reply(reply) => respond(reply),
+        Sent::InHalves(reply, rest) => respond_in_halves(reply, rest),
+        Sent::Drop => {
             line.cut();
             Response::new(Body::empty())
         }

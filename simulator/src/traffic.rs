@@ -16,6 +16,7 @@ use super::fault::Request;
 pub use super::fault::{
     Absence, Fault, FaultId, FaultKind, Hold, Links, Moment, RateHeaders, Refused,
 };
+use super::strike::{SetFault, Strike};
 
 /// One request as it came in, with the status that went out.
 #[derive(Clone, Debug, Serialize)]
@@ -66,48 +67,6 @@ pub struct FaultReport {
     pub fired: u32,
     /// Whether it may strike again.
     pub set: bool,
-}
-
-struct SetFault {
-    id: FaultId,
-    fault: Fault,
-    /// When it was set, by [`Traffic::elapsed`].
-    since: Duration,
-    matched: u32,
-    fired: u32,
-    removed: bool,
-    /// The running window of a call budget, and the calls in it.
-    window: (u64, u32),
-    /// Tokens that died of it, as they were sent.
-    dead: Vec<String>,
-}
-
-impl SetFault {
-    fn may_strike(&self, elapsed: Duration) -> bool {
-        !self.removed
-            && self.fault.times.is_none_or(|times| self.fired < times)
-            && self
-                .fault
-                .lasts
-                .is_none_or(|lasts| elapsed.saturating_sub(self.since) < lasts)
-    }
-}
-
-/// A fault that strikes a request.
-pub(super) struct Strike {
-    pub id: FaultId,
-    pub kind: FaultKind,
-    pub moment: Moment,
-    /// What is left of a call budget.
-    pub allowance: Option<Allowance>,
-}
-
-/// What is left of a call budget after a call.
-pub(super) struct Allowance {
-    /// Calls left; `None` if this one was too many.
-    pub left: Option<u32>,
-    /// When the window ends, epoch seconds.
-    pub reset_s: u64,
 }
 
 type Watcher = Arc<dyn Fn(&RecordedRequest) + Send + Sync>;
@@ -230,16 +189,7 @@ impl Traffic {
         let since = self.elapsed();
         let mut state = self.state();
         let id = FaultId::from_number(state.faults.len() as u64);
-        state.faults.push(SetFault {
-            id,
-            fault,
-            since,
-            matched: 0,
-            fired: 0,
-            removed: false,
-            window: (0, 0),
-            dead: Vec::new(),
-        });
+        state.faults.push(SetFault::new(id, fault, since));
         id
     }
 
@@ -353,35 +303,12 @@ impl Traffic {
         let now_ms = self.epoch_ms();
         let mut strikes = Vec::new();
         for set in &mut state.faults {
-            let mut strike = Strike {
-                id: set.id,
-                kind: set.fault.kind.clone(),
-                moment: set.fault.moment,
-                allowance: None,
+            let Some(strike) = set.strike(&request, token, elapsed, now_ms) else {
+                continue;
             };
-            let is_dead = !set.removed && set.dead.iter().any(|dead| dead == token);
-            if !is_dead {
-                if !set.may_strike(elapsed) || !set.fault.matches(&request) {
-                    continue;
-                }
-                set.matched += 1;
-                if set.matched <= set.fault.skip {
-                    continue;
-                }
-                match set.fault.kind {
-                    FaultKind::CallBudget { calls, window } => {
-                        strike.allowance = Some(spend(&mut set.window, calls, window, now_ms));
-                    }
-                    FaultKind::TokenDies(_) => set.dead.push(token.to_owned()),
-                    _ => {}
-                }
-                let passes = strike.allowance.as_ref().is_some_and(|a| a.left.is_some());
-                set.fired += u32::from(!passes);
-            }
-            let ends = strike.kind.replaces()
-                || strike.allowance.as_ref().is_some_and(|a| a.left.is_none());
+            let is_last = strike.is_last();
             strikes.push(strike);
-            if ends {
+            if is_last {
                 break;
             }
         }
@@ -423,21 +350,6 @@ impl Traffic {
         if let Some(watcher) = watcher {
             watcher(&request);
         }
-    }
-}
-
-/// Takes one call from the budget of the window that it falls into.
-fn spend(window: &mut (u64, u32), calls: u32, length: Duration, now_ms: u64) -> Allowance {
-    let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
-    let number = now_ms / length;
-    if window.0 != number {
-        *window = (number, 0);
-    }
-    window.1 = window.1.saturating_add(1);
-    let reset_ms = number.saturating_add(1).saturating_mul(length);
-    Allowance {
-        left: calls.checked_sub(window.1),
-        reset_s: reset_ms.div_ceil(1000),
     }
 }
 

@@ -9,9 +9,7 @@ use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
 use crate::failure::Class;
-use crate::http::{
-    Call, CallError, Entry, Listed, Shown, another_object, if_found, not_as_written,
-};
+use crate::http::{Call, CallError, Echo, Entry, Listed, another_object, if_found, not_as_written};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -47,14 +45,14 @@ pub struct Account {
 }
 
 /// What a search for a username found.
-pub struct Search {
+pub struct NamedAccount {
     /// The account that bears the name, among those that could be read.
     pub account: Option<Account>,
     /// What could not be read: it may be the one.
     fault: Option<CallError>,
 }
 
-impl Search {
+impl NamedAccount {
     /// The account; `None` when there is none for sure.
     ///
     /// # Errors
@@ -203,17 +201,17 @@ type NotTaken = Vec<&'static str>;
 
 impl AccountChanges {
     /// Compares the change with what the answer shows of the account.
-    fn check(&self, call: &Call, shown: &Shown) -> Result<NotTaken, CallError> {
+    fn check(&self, call: &Call, echo: &Echo) -> Result<NotTaken, CallError> {
         let is_switched = self
             .enabled
-            .is_none_or(|written| shown.flag("enabled").is_none_or(|flag| flag == written));
+            .is_none_or(|written| echo.flag("enabled").is_none_or(|flag| flag == written));
         if !is_switched {
             return Err(not_as_written(call, &["enabled"]));
         }
         let written = self.phone_number.as_deref().map(digits);
-        let phone = shown.text("phoneNumber").map(digits);
+        let phone = echo.text("phoneNumber").map(digits);
         let has_phone = written.is_none() || phone.is_none() || phone == written;
-        let names = |name, written: &Option<String>| (name, shown.agrees(name, written.as_deref()));
+        let names = |name, written: &Option<String>| (name, echo.agrees(name, written.as_deref()));
         let compared = [
             names("firstName", &self.first_name),
             names("lastName", &self.last_name),
@@ -254,7 +252,7 @@ impl Anypoint {
         &self,
         username: &str,
         deadline: Deadline,
-    ) -> Result<Search, CallError> {
+    ) -> Result<NamedAccount, CallError> {
         let call = self
             .get("find the account by username", &["users"])
             .query(&[("search", username)]);
@@ -271,7 +269,7 @@ impl Anypoint {
             .collect();
         // Sources disagree on whether case matters; an exact match wins if both exist.
         matching.sort_by_key(|account| account.username != username);
-        Ok(Search {
+        Ok(NamedAccount {
             account: matching.into_iter().next(),
             fault,
         })
@@ -333,10 +331,10 @@ impl Anypoint {
             .call("create the account", Method::POST, &["users"])
             .json(body)
             .once();
-        let shown = self.send(&call, deadline).await?.shown();
-        match shown.text("username") {
+        let echo = self.send(&call, deadline).await?.echo();
+        match echo.text("username") {
             Some(other) if !other.eq_ignore_ascii_case(&new.username) => Err(another_object(&call)),
-            _ => Ok(shown.text("id").and_then(|id| AccountId::parse(id).ok())),
+            _ => Ok(echo.text("id").and_then(|id| AccountId::parse(id).ok())),
         }
     }
 
@@ -395,9 +393,9 @@ impl Anypoint {
             .json(json!(changes));
         // Nothing in it has to be unique: a 409 is another change at work.
         let answer = self.send(&call, deadline).await;
-        let shown = answer.map_err(CallError::passing_conflict)?.shown();
-        shown.check_id(&call, Account::ID, account.as_str())?;
-        changes.check(&call, &shown)
+        let echo = answer.map_err(CallError::passing_conflict)?.echo();
+        echo.check_id(&call, Account::ID, account.as_str())?;
+        changes.check(&call, &echo)
     }
 
     /// Whether the organization shows any user. It has at least one, its owner; without the scope View

@@ -173,11 +173,11 @@ impl Anypoint {
         let call = self
             .call("create the team", Method::POST, &["teams"])
             .json(json!({"parent_team_id": parent, "team_name": name, "team_type": "internal"}));
-        let shown = self.send(&call, deadline).await?.shown();
-        if !shown.agrees("team_name", Some(name)) {
+        let echo = self.send(&call, deadline).await?.echo();
+        if !echo.agrees("team_name", Some(name)) {
             return Err(another_object(&call));
         }
-        Ok(shown.text(Team::ID).and_then(|id| TeamId::parse(id).ok()))
+        Ok(echo.text(Team::ID).and_then(|id| TeamId::parse(id).ok()))
     }
 
     /// Renames a team in place.
@@ -191,9 +191,9 @@ impl Anypoint {
         let call = self
             .call("rename the team", Method::PATCH, &path)
             .json(json!({"team_name": name}));
-        let shown = self.send(&call, deadline).await?.shown();
-        shown.check_id(&call, Team::ID, team.as_str())?;
-        if !shown.agrees("team_name", Some(name)) {
+        let echo = self.send(&call, deadline).await?.echo();
+        echo.check_id(&call, Team::ID, team.as_str())?;
+        if !echo.agrees("team_name", Some(name)) {
             return Err(not_as_written(&call, &["team_name"]));
         }
         Ok(())

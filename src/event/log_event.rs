@@ -96,7 +96,7 @@ impl Reading {
 /// so it is left to [`LogEvent::read_odd`].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LogEvent<'a, Targets = Vec<Target<'a>>> {
+pub(super) struct LogEvent<'a, Targets = Vec<RawTarget<'a>>> {
     #[serde(borrow, default)]
     uuid: Text<'a>,
     #[serde(borrow, default)]
@@ -104,26 +104,26 @@ pub(super) struct LogEvent<'a, Targets = Vec<Target<'a>>> {
     #[serde(borrow, default)]
     published: Text<'a>,
     #[serde(borrow, default)]
-    outcome: Lenient<Outcome<'a>>,
+    outcome: Lenient<RawOutcome<'a>>,
     #[serde(borrow, default)]
-    actor: Lenient<Actor<'a>>,
+    actor: Lenient<RawActor<'a>>,
     target: Targets,
 }
 
 #[derive(Deserialize)]
-struct Actor<'a> {
+struct RawActor<'a> {
     #[serde(borrow, default)]
     id: Text<'a>,
 }
 
 #[derive(Deserialize)]
-struct Outcome<'a> {
+struct RawOutcome<'a> {
     #[serde(borrow, default)]
     result: Text<'a>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Target<'a> {
+pub(super) struct RawTarget<'a> {
     #[serde(borrow, default)]
     id: Text<'a>,
     #[serde(rename = "type", borrow, default)]
@@ -133,7 +133,7 @@ pub(super) struct Target<'a> {
 impl<'a> LogEvent<'a> {
     /// Reads an event with whatever may be in the place of targets: what is odd among them is left out.
     pub(super) fn read_odd(text: &'a str) -> serde_json::Result<Self> {
-        type AnyTargets<'a> = Option<Lenient<Vec<Lenient<Target<'a>>>>>;
+        type AnyTargets<'a> = Option<Lenient<Vec<Lenient<RawTarget<'a>>>>>;
         let event: LogEvent<'a, AnyTargets<'a>> = serde_json::from_str(text)?;
         let targets = event.target.and_then(|targets| targets.0);
         Ok(Self {

@@ -12,13 +12,13 @@
 mod call;
 mod error;
 mod finality;
-mod gate;
 mod hints;
 mod link;
 mod listed;
 mod network;
 mod object;
 mod session;
+mod throttle;
 mod tls;
 mod transport;
 
@@ -34,7 +34,7 @@ pub(crate) use listed::Entry;
 pub use listed::{Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
-pub(crate) use object::{Shown, another_object, not_as_written};
+pub(crate) use object::{Echo, another_object, not_as_written};
 pub(crate) use session::TokenAnswer;
 pub use session::{Fetched, Session, Token, TokenScheme};
 

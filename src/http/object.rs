@@ -33,16 +33,16 @@ impl Answer {
     }
 
     /// What the answer to a write shows of the object. An empty answer shows nothing.
-    pub(crate) fn shown(&self) -> Shown {
-        Shown(serde_json::from_slice(&self.body).unwrap_or_default())
+    pub(crate) fn echo(&self) -> Echo {
+        Echo(serde_json::from_slice(&self.body).unwrap_or_default())
     }
 }
 
 /// What the answer to a write shows of the object that was written. What it does not show agrees with
 /// everything.
-pub(crate) struct Shown(Map<String, Value>);
+pub(crate) struct Echo(Map<String, Value>);
 
-impl Shown {
+impl Echo {
     /// An attribute, when the answer has it as a text.
     pub(crate) fn text(&self, attribute: &str) -> Option<&str> {
         self.0.get(attribute)?.as_str()
@@ -54,17 +54,17 @@ impl Shown {
     }
 
     /// The attributes of an attribute.
-    pub(crate) fn inner(&self, attribute: &str) -> Shown {
+    pub(crate) fn inner(&self, attribute: &str) -> Echo {
         let inner = self.0.get(attribute).and_then(Value::as_object);
-        Shown(inner.cloned().unwrap_or_default())
+        Echo(inner.cloned().unwrap_or_default())
     }
 
     /// Whether a text is the one that was written. White space does not count.
     pub(crate) fn agrees(&self, attribute: &str, written: Option<&str>) -> bool {
-        let (Some(shown), Some(written)) = (self.text(attribute), written) else {
+        let (Some(echo), Some(written)) = (self.text(attribute), written) else {
             return true;
         };
-        shown.split_whitespace().eq(written.split_whitespace())
+        echo.split_whitespace().eq(written.split_whitespace())
     }
 
     /// Makes sure that the answer is about the object with this id.
@@ -73,7 +73,7 @@ impl Shown {
     /// When it shows another id.
     pub(crate) fn check_id(&self, call: &Call, attribute: &str, id: &str) -> Result<(), CallError> {
         match self.text(attribute) {
-            Some(shown) if shown != id => Err(another_object(call)),
+            Some(echo) if echo != id => Err(another_object(call)),
             _ => Ok(()),
         }
     }
@@ -160,13 +160,13 @@ mod tests {
     #[test]
     fn what_is_not_shown_agrees() {
         for body in ["", "[]", "null", "{}", r#"{"id":null,"name":7}"#] {
-            let shown = answer(body).shown();
-            assert!(shown.agrees("name", Some("Ann")), "{body}");
-            shown.check_id(&call(), "id", "00u1").unwrap();
+            let echo = answer(body).echo();
+            assert!(echo.agrees("name", Some("Ann")), "{body}");
+            echo.check_id(&call(), "id", "00u1").unwrap();
         }
-        let shown = answer(r#"{"id":"00u2","name":"Ann  Lee "}"#).shown();
-        assert!(shown.agrees("name", Some("Ann Lee")) && shown.agrees("name", None));
-        assert!(!shown.agrees("name", Some("Anna Lee")));
-        assert!(shown.check_id(&call(), "id", "00u1").is_err());
+        let echo = answer(r#"{"id":"00u2","name":"Ann  Lee "}"#).echo();
+        assert!(echo.agrees("name", Some("Ann Lee")) && echo.agrees("name", None));
+        assert!(!echo.agrees("name", Some("Anna Lee")));
+        assert!(echo.check_id(&call(), "id", "00u1").is_err());
     }
 }

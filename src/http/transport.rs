@@ -10,9 +10,9 @@ use secrecy::ExposeSecret;
 use super::call::{Answer, Call, Payload, Repeat};
 use super::error::{CallError, CallErrorKind};
 use super::finality::Finality;
-use super::gate::Gate;
 use super::hints::{error_code, pause_asked_for, quota, until_the_minute_ends};
 use super::network::Network;
+use super::throttle::Throttle;
 use super::tls::is_about_certificate;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -58,7 +58,7 @@ impl Signer for Unsigned {
 pub struct HttpClient {
     inner: reqwest::Client,
     clock: Arc<dyn Clock>,
-    gate: Gate,
+    throttle: Throttle,
 }
 
 impl HttpClient {
@@ -78,7 +78,7 @@ impl HttpClient {
         Ok(Self {
             inner,
             clock,
-            gate: Gate::default(),
+            throttle: Throttle::default(),
         })
     }
 
@@ -111,7 +111,7 @@ impl HttpClient {
         let mut attempt = 1;
         let mut server_faults = 0;
         loop {
-            self.gate.pass(call.side, deadline).await;
+            self.throttle.pass(call.side, deadline).await;
             let mut error = match self.attempt(call, signer, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -128,8 +128,8 @@ impl HttpClient {
                 pause = own_pause;
             }
             if error.is_throttling() {
-                self.gate
-                    .close(call.side, error.retry_after.unwrap_or(pause));
+                self.throttle
+                    .stop(call.side, error.retry_after.unwrap_or(pause));
             }
             // What one more attempt needs to be worth it.
             let worth_it = deadline.remaining() > pause + Duration::from_millis(50);
@@ -160,7 +160,7 @@ impl HttpClient {
             return None;
         }
         let minute = || until_the_minute_ends(&HeaderMap::new(), self.clock.now_ms());
-        self.gate
+        self.throttle
             .until_next_window(error.side)
             .or_else(|| (server_faults > 1).then(minute))
     }
@@ -214,7 +214,7 @@ impl HttpClient {
         }
         let headers = std::mem::take(response.headers_mut());
         signer.answered(status, &headers, &body);
-        self.gate
+        self.throttle
             .note(call.side, quota(&headers, self.clock.now_ms()));
         if status.is_success() {
             return Ok(Answer {

@@ -230,8 +230,8 @@ impl Okta {
                 "credentials": {"userName": username},
             }));
         let answer = self.send(&call, deadline).await?;
-        let shown = answer.shown();
-        shown.check_id(&call, AppUser::ID, user.as_str())?;
+        let echo = answer.echo();
+        echo.check_id(&call, AppUser::ID, user.as_str())?;
         Ok(serde_json::from_slice(&answer.body).ok())
     }
 }

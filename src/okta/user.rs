@@ -138,7 +138,7 @@ impl Okta {
                 "lastName": new.last_name,
             }}));
         let answer = self.send(&call, deadline).await?;
-        match answer.shown().inner("profile").text("login") {
+        match answer.echo().inner("profile").text("login") {
             Some(other) if !other.eq_ignore_ascii_case(&new.login) => Err(another_object(&call)),
             _ => answer.json(&call),
         }
@@ -160,12 +160,12 @@ impl Okta {
         let call = self
             .call("update the user's names", Method::POST, &path)
             .json(json!({"profile": profile}));
-        let shown = self.send(&call, deadline).await?.shown();
-        shown.check_id(&call, User::ID, user.as_str())?;
-        let shown = shown.inner("profile");
+        let echo = self.send(&call, deadline).await?.echo();
+        echo.check_id(&call, User::ID, user.as_str())?;
+        let echo = echo.inner("profile");
         let mut others = Vec::new();
         for (key, value) in [("firstName", first_name), ("lastName", last_name)] {
-            others.extend((!shown.agrees(key, value)).then_some(key));
+            others.extend((!echo.agrees(key, value)).then_some(key));
         }
         match others.is_empty() {
             true => Ok(()),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use tower::{Service, ServiceExt as _};
 
-use super::connections::Held;
+use super::connections::HeldPlace;
 use crate::receiver::{Admitted, Answer};
 
 /// Stands between the gate and `S`: from here until the answer, waiting for `S` included, the connection is busy.
@@ -28,7 +28,7 @@ where
     }
 
     fn call(&mut self, admitted: Admitted<B>) -> Self::Future {
-        let busy = admitted.extensions().get().map(Held::busy);
+        let busy = admitted.extensions().get().map(HeldPlace::busy);
         let inner = self.0.clone();
         Box::pin(async move {
             let answer = inner.oneshot(admitted).await;

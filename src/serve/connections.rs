@@ -114,7 +114,7 @@ pub(super) struct Counts {
 
 /// A place that a connection holds until this is dropped. Clones are the same place.
 #[derive(Clone)]
-pub struct Held(Arc<Token>);
+pub struct HeldPlace(Arc<Token>);
 
 struct Token {
     id: u64,
@@ -124,7 +124,7 @@ struct Token {
 }
 
 /// Keeps a connection from being closed for others.
-pub struct Busy(Held);
+pub struct Busy(HeldPlace);
 
 impl Connections {
     /// At most `max` at once.
@@ -137,7 +137,7 @@ impl Connections {
     }
 
     /// A place for a connection from `from`, when there is room or an idle one can be closed for it.
-    pub(crate) async fn enter(&self, from: IpAddr) -> Held {
+    pub(crate) async fn enter(&self, from: IpAddr) -> HeldPlace {
         loop {
             let changed = self.0.changed.notified();
             if let Some(held) = self.try_enter(from.to_canonical()) {
@@ -148,7 +148,7 @@ impl Connections {
         }
     }
 
-    fn try_enter(&self, from: IpAddr) -> Option<Held> {
+    fn try_enter(&self, from: IpAddr) -> Option<HeldPlace> {
         let mut open = self.0.open();
         open.accepting = Accepting::Works;
         if open.places.len() >= self.0.max {
@@ -167,7 +167,7 @@ impl Connections {
         open.places.insert(id, place);
         open.networks.entry(network).or_default().places += 1;
         let shared = Arc::clone(&self.0);
-        Some(Held(Arc::new(Token {
+        Some(HeldPlace(Arc::new(Token {
             id,
             from,
             leave,
@@ -309,7 +309,7 @@ impl Open {
     }
 }
 
-impl Held {
+impl HeldPlace {
     /// The connection was polled: if its request was there, it is busy by now.
     pub(crate) fn was_polled(&self) {
         self.change(|state| match state {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 use tower::util::{MapRequest, MapResponse};
 
-use super::connections::{Connections, Held};
+use super::connections::{Connections, HeldPlace};
 use super::stopped;
 use crate::telemetry::Tally;
 
@@ -113,7 +113,7 @@ pub async fn serve<S, B>(
 
 async fn connection<S, B>(
     stream: TcpStream,
-    held: &Held,
+    held: &HeldPlace,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     service: S,
@@ -192,7 +192,7 @@ enum Ended {
 }
 
 /// Tells the service which connection a request came on.
-fn held_by(held: Held) -> impl FnMut(Request<Incoming>) -> Request<Incoming> + Clone {
+fn held_by(held: HeldPlace) -> impl FnMut(Request<Incoming>) -> Request<Incoming> + Clone {
     move |mut request| {
         request.extensions_mut().insert(held.clone());
         request

@@ -55,11 +55,11 @@ use crate::wiring::{self, Table};
 use crate::worker::{Pace, Worker};
 
 use self::attending::Attending;
-use self::connections::{Connections, Held};
+use self::connections::{Connections, HeldPlace};
 use self::door::Door;
 use self::http::{Limits, serve};
 use self::prometheus::Totals;
-use self::status::{Source, Status};
+use self::status::{Status, StatusSource};
 
 pub use self::lock::{OnlyOne, is_served};
 pub use self::options::{Intervals, Options, Settings};
@@ -204,7 +204,7 @@ impl Ready {
                 let store = Arc::new(SqliteStore::new(reads.clone()));
                 let ledger = SqliteLedger::new(reads.clone(), kept.event_days, clock.clone())
                     .keeping_audit(kept.audit_days);
-                let page = Status::new(Source {
+                let page = Status::new(StatusSource {
                     ports: Ports {
                         ledger: Arc::new(ledger),
                         documents: store.clone(),
@@ -303,7 +303,7 @@ impl Ready {
         ));
         if let Some((listener, page)) = status {
             let page = service_fn(move |request: Request<Incoming>| {
-                let busy = request.extensions().get().map(Held::busy);
+                let busy = request.extensions().get().map(HeldPlace::busy);
                 let answer = page.clone().answer(request);
                 answer.map(|answer| (Ok(answer), drop(busy)).0).boxed()
             });

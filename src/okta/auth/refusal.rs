@@ -13,7 +13,7 @@ const SKEW_S: i64 = 60;
 
 /// What the last refusal of a token request said beyond its code.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Refusal {
+pub(super) struct TokenRefusal {
     /// How far our clock is ahead of Okta's.
     ahead_s: Option<i64>,
     hint: Hint,
@@ -28,7 +28,7 @@ enum Hint {
     Time,
 }
 
-impl Refusal {
+impl TokenRefusal {
     pub fn of(headers: &HeaderMap, body: &[u8], now_s: i64) -> Self {
         let date = headers.get("date").and_then(|value| value.to_str().ok());
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -113,7 +113,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("date", date.parse().unwrap());
         let body = serde_json::json!({"error": code, "error_description": description});
-        let refusal = Refusal::of(&headers, body.to_string().as_bytes(), now_s);
+        let refusal = TokenRefusal::of(&headers, body.to_string().as_bytes(), now_s);
         match refusal.explain(code, "okta.users.read") {
             CallErrorKind::SignIn { cause, fix } => (cause, fix),
             other => panic!("{other:?}"),

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::dpop::Prover;
 use super::key::{BadKey, PrivateKey};
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 use super::{Credentials, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
@@ -179,7 +179,7 @@ struct TokenRequest<'a> {
     client_id: &'a str,
     key: &'a PrivateKey,
     key_id: &'a str,
-    refusal: Mutex<Refusal>,
+    refusal: Mutex<TokenRefusal>,
 }
 
 impl TokenRequest<'_> {
@@ -260,7 +260,7 @@ impl Signer for TokenRequest<'_> {
             provers.token.answered(headers);
         }
         if !status.is_success() {
-            let refusal = Refusal::of(headers, body, self.tokens.now_s());
+            let refusal = TokenRefusal::of(headers, body, self.tokens.now_s());
             *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         }
     }

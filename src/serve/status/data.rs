@@ -61,7 +61,7 @@ pub struct Event {
 
 /// Which events to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct EventFilter {
     /// A state; all when empty.
     pub state: String,
     /// A subject, with or without its kind; all when empty.
@@ -72,7 +72,7 @@ pub struct Filter {
 
 /// Whose links to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search {
+pub struct LinkFilter {
     /// A part of an id, or of a name where names are shown; all when empty.
     pub text: String,
     /// Whether names are shown, and searched.
@@ -158,9 +158,9 @@ pub async fn overview(
     now_ms: i64,
     window: Window,
 ) -> Result<Overview, Failure> {
-    let failures = Filter {
+    let failures = EventFilter {
         state: "failed".to_owned(),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     database
         .read(Side::Table, move |c| {
@@ -177,7 +177,7 @@ pub async fn overview(
 /// Reads one page of events, and whether there is a next one.
 pub async fn events(
     database: &Database,
-    filter: Filter,
+    filter: EventFilter,
     now_ms: i64,
 ) -> Result<(Vec<Event>, bool), Failure> {
     database
@@ -189,7 +189,7 @@ pub async fn events(
 }
 
 /// Reads one page of links, and whether there is a next one.
-pub async fn links(database: &Database, search: Search) -> Result<(Vec<Link>, bool), Failure> {
+pub async fn links(database: &Database, filter: LinkFilter) -> Result<(Vec<Link>, bool), Failure> {
     database
         .read(Side::Table, move |connection| {
             let mut statement = connection.prepare_cached(
@@ -204,10 +204,10 @@ pub async fn links(database: &Database, search: Search) -> Result<(Vec<Link>, bo
             )?;
             let rows = statement.query_map(
                 named_params! {
-                    ":text": search.text,
-                    ":names": search.names == Names::Shown,
+                    ":text": filter.text,
+                    ":names": filter.names == Names::Shown,
                     ":limit": PAGE + 1,
-                    ":offset": search.page.saturating_mul(PAGE),
+                    ":offset": filter.page.saturating_mul(PAGE),
                 },
                 |row| {
                     Ok(Link {
@@ -265,7 +265,7 @@ const QUEUED: &str = "SELECT uuid, 'queued', \
 
 fn select(
     connection: &Connection,
-    filter: &Filter,
+    filter: &EventFilter,
     limit: u32,
     now_ms: i64,
 ) -> rusqlite::Result<Vec<Event>> {

@@ -37,10 +37,10 @@ use crate::queue::SqliteQueue;
 use crate::sqlite::Database;
 
 use super::Intervals;
-use super::connections::{Held, Pressure};
+use super::connections::{HeldPlace, Pressure};
 use super::door::Door;
 use data::Names;
-use data::{Filter, Probe, Search, Situation};
+use data::{EventFilter, LinkFilter, Probe, Situation};
 use frame::{Frame, bare};
 use series::WINDOWS;
 use subject::Dossier;
@@ -64,13 +64,13 @@ pub struct Status {
 }
 
 struct Shared {
-    source: Source,
+    source: StatusSource,
     looks: Semaphore,
     started_ms: i64,
 }
 
 /// What the page shows, and where it reads.
-pub struct Source {
+pub struct StatusSource {
     /// A connection of the page's own.
     pub reads: Database,
     /// The connection of those who work.
@@ -96,7 +96,7 @@ const LOOKS: usize = 2;
 
 impl Status {
     /// A status page of this source.
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: StatusSource) -> Self {
         Self {
             shared: Arc::new(Shared {
                 started_ms: source.ports.clock.now_ms(),
@@ -151,7 +151,7 @@ impl Status {
         let now_ms = self.clock().now_ms();
         let value = |name: &str| query.get(name).map_or("", |value| value.trim()).to_owned();
         let page = value("page").parse().unwrap_or(0);
-        let filter = Filter {
+        let filter = EventFilter {
             state: value("state"),
             subject: value("subject"),
             page,
@@ -171,13 +171,13 @@ impl Status {
                 html(200, self.frame().events(&events, &filter, more))
             }
             "/links" => {
-                let search = Search {
+                let filter = LinkFilter {
                     text: value("q"),
                     names,
                     page,
                 };
-                let (links, more) = data::links(&source.reads, search.clone()).await?;
-                html(200, self.frame().links(&links, &search, more))
+                let (links, more) = data::links(&source.reads, filter.clone()).await?;
+                html(200, self.frame().links(&links, &filter, more))
             }
             "/subject" => match value("id").parse() {
                 Ok(subject) => {
@@ -294,8 +294,8 @@ impl Status {
 fn is_from_here<B>(request: &Request<B>) -> bool {
     let site = request.headers().get("sec-fetch-site");
     let own_page = site.is_none_or(|site| site == "none" || site == "same-origin");
-    let held = request.extensions().get::<Held>();
-    own_page && names_this_machine(request) && held.is_some_and(Held::is_loopback)
+    let held = request.extensions().get::<HeldPlace>();
+    own_page && names_this_machine(request) && held.is_some_and(HeldPlace::is_loopback)
 }
 
 fn names_this_machine<B>(request: &Request<B>) -> bool {

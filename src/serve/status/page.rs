@@ -8,7 +8,7 @@ use crate::okta::{Outlook, RENEWAL};
 use crate::schedule::NotedCredential;
 use crate::serve::numbers::Numbers;
 
-use super::data::{Event, Filter, Link, Names, Overview, Search, Situation};
+use super::data::{Event, EventFilter, Link, LinkFilter, Names, Overview, Situation};
 use super::failures::tasks;
 use super::frame::Frame;
 use super::plot;
@@ -65,7 +65,7 @@ impl Frame<'_> {
     }
 
     /// A page of events.
-    pub fn events(&self, events: &[Event], filter: &Filter, more: bool) -> String {
+    pub fn events(&self, events: &[Event], filter: &EventFilter, more: bool) -> String {
         let mut main = String::from(
             "<form method=\"get\" action=\"/events\"><label>State<select name=\"state\">",
         );
@@ -109,8 +109,8 @@ impl Frame<'_> {
     }
 
     /// A page of links.
-    pub fn links(&self, links: &[Link], search: &Search, more: bool) -> String {
-        let is_named = search.names == Names::Shown;
+    pub fn links(&self, links: &[Link], filter: &LinkFilter, more: bool) -> String {
+        let is_named = filter.names == Names::Shown;
         let what = if is_named { "Id or name" } else { "Id" };
         let mut main = format!(
             "<h2>Links</h2><p class=\"soft\">Which Okta object belongs to which Anypoint object. Only linked \
@@ -121,10 +121,10 @@ impl Frame<'_> {
             } else {
                 " Names are shown only to a browser on the machine that serves this page."
             },
-            Escaped(&search.text)
+            Escaped(&filter.text)
         );
         if links.is_empty() {
-            main.push_str(if search.text.is_empty() {
+            main.push_str(if filter.text.is_empty() {
                 "<p class=\"card empty\">Nothing is linked yet.</p>"
             } else {
                 "<p class=\"card empty\">No link matches.</p>"
@@ -150,8 +150,8 @@ impl Frame<'_> {
             }
             main.push_str("</tbody></table></div>");
         }
-        let address = |page| address("/links", &[("q", &*search.text)], page);
-        pager(&mut main, "Back", search.page, more, address);
+        let address = |page| address("/links", &[("q", &*filter.text)], page);
+        pager(&mut main, "Back", filter.page, more, address);
         self.page("Links", "/links", &main)
     }
 

@@ -1,13 +1,12 @@
 //! One remote's pause, kept by all who call it.
 //!
-//! A remote that throttles one caller throttles the others as well, so a refused caller closes the
-//! gate for as long as the remote asked, and nobody who can wait begins a call meanwhile. Who cannot
-//! wait that long asks at once instead of giving up: Okta counts per kind of address (Okta, "Rate
-//! limits"), so the pause may not be about this call, and a wrong hint must not lock anybody out.
+//! A remote that throttles one caller throttles the others as well. So a refused caller stops them all for as
+//! long as the remote asked. A caller who cannot wait that long asks at once instead of giving up: Okta counts
+//! per kind of address (Okta, "Rate limits"), so the pause may not be about this call, and a wrong hint must
+//! not lock anybody out.
 //!
-//! The gate also remembers what the last answers said of the calls that are left. Anypoint refuses what is
-//! beyond them with a 503 that gives no reason (MuleSoft knowledge base, 001116018); then the
-//! remembered reset is the hint.
+//! The throttle also remembers how many calls the last answers left. Anypoint refuses further ones with a 503
+//! that gives no reason (MuleSoft knowledge base, 001116018). Then the remembered reset is the hint.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ use super::hints::Quota;
 use crate::deadline::Deadline;
 use crate::failure::Side;
 
-/// Those who waited set out within this time of one another, not all at once.
+/// Callers who waited go on within this time, not all at once.
 const SPREAD: Duration = Duration::from_millis(100);
 
 /// The longest time that is believed of a success which says when calls are counted afresh: both remotes
@@ -28,26 +27,26 @@ const WINDOW: Duration = Duration::from_secs(61);
 
 /// Until when each remote is left alone, and when its calls are counted afresh. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Gate(Arc<Mutex<HashMap<Side, State>>>);
+pub(super) struct Throttle(Arc<Mutex<HashMap<Side, State>>>);
 
 #[derive(Clone, Copy, Default)]
 struct State {
-    closed_until: Option<Instant>,
+    stopped_until: Option<Instant>,
     /// Of the last answer that told: the quota, and when the next window begins.
     quota: Option<(Quota, Instant)>,
 }
 
-impl Gate {
+impl Throttle {
     /// Leaves `side` alone for `pause`; a shorter pause does not cut a longer one.
-    pub(super) fn close(&self, side: Side, pause: Duration) {
+    pub(super) fn stop(&self, side: Side, pause: Duration) {
         let until = Instant::now() + pause;
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let closed = &mut states.entry(side).or_default().closed_until;
+        let closed = &mut states.entry(side).or_default().stopped_until;
         *closed = (*closed).max(Some(until));
     }
 
-    /// Remembers what an answer of `side` says of the calls that are left. When none is, the gate closes
-    /// until the next window.
+    /// Remembers how many calls an answer of `side` leaves. When it leaves none, all callers stop until the next
+    /// window.
     pub(super) fn note(&self, side: Side, quota: Quota) {
         let Some(reset) = quota.reset.map(|reset| reset.min(WINDOW)) else {
             return;
@@ -57,7 +56,7 @@ impl Gate {
         states.entry(side).or_default().quota = Some((quota, next));
         drop(states);
         if quota.remaining == Some(0) {
-            self.close(side, reset);
+            self.stop(side, reset);
         }
     }
 
@@ -71,7 +70,7 @@ impl Gate {
 
     /// Waits while `side` is to be left alone, unless that takes longer than until `deadline`.
     pub(super) async fn pass(&self, side: Side, deadline: Deadline) {
-        while let Some(until) = self.closed_until(side) {
+        while let Some(until) = self.stopped_until(side) {
             let at = until + SPREAD.mul_f64(rand::random::<f64>());
             if at >= deadline.instant() {
                 return;
@@ -80,9 +79,9 @@ impl Gate {
         }
     }
 
-    fn closed_until(&self, side: Side) -> Option<Instant> {
+    fn stopped_until(&self, side: Side) -> Option<Instant> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = states.get(&side)?.closed_until;
+        let until = states.get(&side)?.stopped_until;
         until.filter(|until| *until > Instant::now())
     }
 }
@@ -94,69 +93,75 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// How long a caller of `side` waits who has `time`.
-    async fn waits(gate: &Gate, side: Side, time: Duration) -> Duration {
+    async fn waits(throttle: &Throttle, side: Side, time: Duration) -> Duration {
         let begun = Instant::now();
-        gate.pass(side, Deadline::within(time)).await;
+        throttle.pass(side, Deadline::within(time)).await;
         begun.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_kept_by_all_callers_of_that_remote() {
-        let gate = Gate::default();
-        gate.close(Side::Okta, Duration::from_secs(7));
-        gate.close(Side::Okta, Duration::from_secs(1));
-        let clone = gate.clone();
+        let throttle = Throttle::default();
+        throttle.stop(Side::Okta, Duration::from_secs(7));
+        throttle.stop(Side::Okta, Duration::from_secs(1));
+        let clone = throttle.clone();
         let (one, other) = tokio::join!(
-            waits(&gate, Side::Okta, MINUTE),
+            waits(&throttle, Side::Okta, MINUTE),
             waits(&clone, Side::Okta, MINUTE)
         );
         for waited in [one, other] {
             assert!(waited >= Duration::from_secs(7), "{waited:?}");
             assert!(waited <= Duration::from_secs(7) + SPREAD * 2, "{waited:?}");
         }
-        assert_eq!(waits(&gate, Side::Okta, MINUTE).await, Duration::ZERO);
-        gate.close(Side::Okta, MINUTE);
-        assert_eq!(waits(&gate, Side::Anypoint, MINUTE).await, Duration::ZERO);
+        assert_eq!(waits(&throttle, Side::Okta, MINUTE).await, Duration::ZERO);
+        throttle.stop(Side::Okta, MINUTE);
+        assert_eq!(
+            waits(&throttle, Side::Anypoint, MINUTE).await,
+            Duration::ZERO
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_that_is_renewed_meanwhile_is_kept_to_its_new_end() {
-        let gate = Gate::default();
-        gate.close(Side::Okta, Duration::from_secs(2));
+        let throttle = Throttle::default();
+        throttle.stop(Side::Okta, Duration::from_secs(2));
         let later = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            gate.close(Side::Okta, Duration::from_secs(5));
+            throttle.stop(Side::Okta, Duration::from_secs(5));
         };
-        let (waited, ()) = tokio::join!(waits(&gate, Side::Okta, MINUTE), later);
+        let (waited, ()) = tokio::join!(waits(&throttle, Side::Okta, MINUTE), later);
         assert!(waited >= Duration::from_secs(6), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_last_call_of_a_window_closes_the_gate_until_the_next() {
-        let gate = Gate::default();
+        let throttle = Throttle::default();
         let quota = |remaining| Quota {
             limit: Some(500),
             remaining: Some(remaining),
             reset: Some(Duration::from_secs(12)),
         };
-        gate.note(Side::Anypoint, quota(400));
-        assert_eq!(gate.until_next_window(Side::Anypoint), None);
-        assert_eq!(waits(&gate, Side::Anypoint, MINUTE).await, Duration::ZERO);
-        gate.note(Side::Anypoint, quota(30));
-        let left = gate.until_next_window(Side::Anypoint);
+        throttle.note(Side::Anypoint, quota(400));
+        assert_eq!(throttle.until_next_window(Side::Anypoint), None);
+        assert_eq!(
+            waits(&throttle, Side::Anypoint, MINUTE).await,
+            Duration::ZERO
+        );
+        throttle.note(Side::Anypoint, quota(30));
+        let left = throttle.until_next_window(Side::Anypoint);
         assert_eq!(left, Some(Duration::from_secs(12)));
-        assert_eq!(gate.until_next_window(Side::Okta), None);
-        gate.note(Side::Anypoint, quota(0));
-        let waited = waits(&gate, Side::Anypoint, MINUTE).await;
+        assert_eq!(throttle.until_next_window(Side::Okta), None);
+        throttle.note(Side::Anypoint, quota(0));
+        let waited = waits(&throttle, Side::Anypoint, MINUTE).await;
         assert!(waited >= Duration::from_secs(12), "{waited:?}");
-        assert_eq!(gate.until_next_window(Side::Anypoint), None);
+        assert_eq!(throttle.until_next_window(Side::Anypoint), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_wait_that_long_does_not_wait_at_all() {
-        let gate = Gate::default();
-        gate.close(Side::Anypoint, Duration::from_secs(3));
-        let waited = waits(&gate, Side::Anypoint, Duration::from_millis(2300)).await;
+        let throttle = Throttle::default();
+        throttle.stop(Side::Anypoint, Duration::from_secs(3));
+        let waited = waits(&throttle, Side::Anypoint, Duration::from_millis(2300)).await;
         assert_eq!(waited, Duration::ZERO);
     }
 }
