@@ -1,4 +1,4 @@
-//! `/_simulator/…`: faults, the world, what was asked, and time, for who commands a simulator from outside.
+//! `/_simulator/…`: commands to a simulator from outside, about faults, the world, the requests so far, and time.
 
 use std::time::Duration;
 

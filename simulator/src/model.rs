@@ -10,7 +10,7 @@ use super::fault::Refused;
 
 /// What answers requests: a simulated vendor.
 pub(super) trait Model: Send + Sync + 'static {
-    /// Answers one request; what is outside the vendor's documents goes to `call.notes`.
+    /// Answers one request, and notes in `call.notes` how it leaves the vendor's documents.
     fn answer(&self, call: &mut Call) -> impl Future<Output = Reply> + Send;
 
     /// The answer of this service about an object that does not exist.

@@ -210,7 +210,7 @@ fn empty(reply: &mut Reply) -> bool {
     had
 }
 
-/// The last item of the list is left out; what is said about the list stays.
+/// Leaves out the last item of the list; its total stays.
 fn lose_last_item(reply: &mut Reply) -> bool {
     items(&mut reply.content).is_some_and(|items| items.pop().is_some())
 }

@@ -72,22 +72,13 @@ impl Server {
         })
     }
 
-    /// A server that is already stopped.
-    pub(super) fn stopped() -> Self {
-        Self {
-            addr: SocketAddr::from(([0, 0, 0, 0], 0)),
-            stop: None,
-            task: None,
-        }
-    }
-
     /// The address it listens on, with the real port if port 0 was asked for.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Stops and waits, at most some seconds, until answers under way are out and the port is free.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         self.stop.take();
         if let Some(task) = self.task.take() {
             let _ = tokio::time::timeout(STOP_LIMIT, task).await;

@@ -33,15 +33,6 @@ pub struct Anypoint {
 /// How long a read of the organization confirms 404s: about as long as one look.
 const CONFIRMATION_STANDS: Duration = Duration::from_secs(5);
 
-/// The organization, as far as it shows that Anypoint itself answers.
-#[derive(Deserialize)]
-struct Organization {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-}
-
 impl Anypoint {
     /// A client of `organization` on the control plane at `base_url`
     /// (`https://anypoint.mulesoft.com`).
@@ -168,9 +159,17 @@ impl Anypoint {
     /// # Errors
     /// When the organization cannot be read.
     pub async fn check_organization(&self, deadline: Deadline) -> Result<(), CallError> {
+        /// As far as it shows that Anypoint itself answers.
+        #[derive(Deserialize)]
+        struct Found {
+            #[serde(default)]
+            id: Option<String>,
+            #[serde(default)]
+            name: Option<String>,
+        }
         let call = self.get("read the organization", &[]);
         let answer = self.send_unconfirmed(&call, deadline).await?;
-        let found: Organization = answer.json(&call)?;
+        let found: Found = answer.json(&call)?;
         let is_it = match &found.id {
             Some(id) => id.eq_ignore_ascii_case(self.organization.as_str()),
             None => found.name.is_some(),

@@ -5,6 +5,7 @@
 //! existing account cannot be changed: [`AccountChanges`] has no such field.
 
 mod account;
+mod changes;
 mod client;
 #[cfg(feature = "local")]
 mod organization;
@@ -12,7 +13,8 @@ mod page;
 mod team;
 mod token;
 
-pub use account::{Account, AccountChanges, NewAccount};
+pub use account::{Account, NewAccount};
+pub use changes::AccountChanges;
 pub use client::Anypoint;
 #[cfg(feature = "local")]
 pub use organization::Organization;

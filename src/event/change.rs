@@ -49,8 +49,7 @@ impl Change {
         }
     }
 
-    /// The same change, about the user's membership in `group`: what is read of that membership may be
-    /// the past.
+    /// The same change, about the user's membership in `group`: a read of it may still show the past.
     #[must_use]
     pub(crate) fn in_group(mut self, group: OktaGroupId) -> Self {
         self.group = Some(group);

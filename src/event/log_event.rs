@@ -1,8 +1,8 @@
 //! One event, as Okta writes it in deliveries and in the System Log.
 //!
 //! Real payloads vary more than the documentation says: any of `target`, `actor`, `outcome` can be
-//! null or missing, previews write `Success`, values can be of other types. Whatever cannot be read
-//! makes *that* event ignored, never its neighbours.
+//! null or missing, previews write `Success`, values can be of other types. An event that cannot be read is
+//! ignored; its neighbours are not.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -131,7 +131,7 @@ pub(super) struct RawTarget<'a> {
 }
 
 impl<'a> LogEvent<'a> {
-    /// Reads an event with whatever may be in the place of targets: what is odd among them is left out.
+    /// Reads an event with anything in the place of its targets, and leaves out the odd ones.
     pub(super) fn read_odd(text: &'a str) -> serde_json::Result<Self> {
         type AnyTargets<'a> = Option<Lenient<Vec<Lenient<RawTarget<'a>>>>>;
         let event: LogEvent<'a, AnyTargets<'a>> = serde_json::from_str(text)?;

@@ -2,7 +2,7 @@
 //!
 //! An event is a hint to look again. Of each event only its id, type, time, outcome and the ids of
 //! its targets are read; everything that Anypoint will hold is re-read from Okta later. A delivery
-//! becomes a list of [`Change`]s; what does not concern us is counted by reason in [`Reading`].
+//! becomes a list of [`Change`]s. [`Reading`] counts the other events by reason.
 //!
 //! ```
 //! use okta_anypoint::event::read_delivery;

@@ -13,7 +13,7 @@ use url::Url;
 use super::error::{CallError, CallErrorKind};
 use crate::failure::Side;
 
-/// Whether a call may be sent again when nobody knows if it had an effect.
+/// Whether a call may be sent again when its effect is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
     /// Sending it twice does what sending it once does.

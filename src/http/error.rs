@@ -102,7 +102,7 @@ impl CallError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether it is a conflict. Who looks for its cause afterwards need not ask who sent it.
+    /// Whether it is a conflict.
     pub(crate) fn is_conflict(&self) -> bool {
         self.status() == Some(StatusCode::CONFLICT)
     }
@@ -135,8 +135,8 @@ impl CallError {
         )
     }
 
-    /// Whether the credentials or the rights were refused. Such a call had no effect. The fault may be
-    /// that of the surroundings and pass, whatever the answer says.
+    /// Whether the credentials or the rights were refused. Such a call had no effect. The cause may lie in the
+    /// surroundings, and pass.
     pub fn is_refusal(&self) -> bool {
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
         let is_refused = self

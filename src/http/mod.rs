@@ -1,10 +1,9 @@
 //! The one HTTP client that both remotes share: deadline, retries, rate limits, error classes.
 //!
-//! A [`Call`] is sent until it is answered for good or its deadline is near. What a retry may heal
-//! (throttling, 5xx, lost connections, time-outs) is retried here with jittered, growing pauses that
-//! honour what the remote asked for; nothing above retries inside one invocation. What one caller of a
-//! remote is told to wait, all of its callers wait. Redirects are never followed: a redirect could
-//! carry credentials to another host.
+//! The client sends a [`Call`] until the answer is final or the deadline is near. It retries throttling, 5xx,
+//! lost connections and time-outs, with jittered, growing pauses that honour the remote's own hint. Nothing
+//! above it retries inside one invocation. When a remote tells one caller to wait, all its callers wait. The
+//! client never follows a redirect: a redirect could carry credentials to another host.
 //!
 //! Not guaranteed: that a call whose answer was lost had no effect. Callers make every call safe to
 //! repeat, or mark it [`Repeat::OnlyIfRefused`].

@@ -17,25 +17,14 @@ use url::Url;
 use super::tls::{client_builder, web_roots};
 
 /// A variable at fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} is malformed: expected {expected}")]
 pub struct NetworkError {
     /// Its name.
     pub variable: &'static str,
     /// What is expected instead. Never the value: a proxy's address may hold a password.
     pub expected: String,
 }
-
-impl fmt::Display for NetworkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is malformed: expected {}",
-            self.variable, self.expected
-        )
-    }
-}
-
-impl std::error::Error for NetworkError {}
 
 /// The proxy and the trusted roots of this process.
 #[derive(Debug)]

@@ -38,8 +38,7 @@ impl Answer {
     }
 }
 
-/// What the answer to a write shows of the object that was written. What it does not show agrees with
-/// everything.
+/// What the answer to a write shows of the object. A missing attribute agrees with every value.
 pub(crate) struct Echo(Map<String, Value>);
 
 impl Echo {

@@ -1,8 +1,7 @@
 //! One token for all callers of a remote: fetched once, shared, renewed early.
 //!
-//! How a token is fetched and shown differs between remotes and is a [`TokenScheme`]; that one fetch
-//! runs at a time, that a refused token is renewed once, and that no token leaves for another host,
-//! is the same and is here.
+//! Remotes differ in how a token is fetched and shown: that is a [`TokenScheme`]. The rest is the same for all
+//! and is here. One fetch runs at a time, a refused token is renewed once, and no token goes to another host.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -34,7 +33,7 @@ const MARGIN: Duration = Duration::from_secs(120);
 const REFUSAL_PAUSE: Duration = Duration::from_millis(500);
 /// How long a refused sign-in stands for all callers.
 const REFUSAL_STANDS: Duration = Duration::from_secs(5);
-/// How long no new token is asked for by an operation after one that helped it nothing.
+/// How long an operation asks for no new token after one that did not help it.
 const TOKEN_STAYS: Duration = Duration::from_secs(60);
 
 /// What a fetch gave.
@@ -115,8 +114,8 @@ impl Session {
         }
     }
 
-    /// Fetches a token ahead of need, so that the first call does not wait for it. The result does
-    /// not matter: the first call will find out.
+    /// Fetches a token ahead of need, so that the first call does not wait for it. A failure shows at
+    /// that call.
     pub async fn warm_up(&self, deadline: Deadline) {
         if let Err(error) = self.sign_in(deadline).await {
             tracing::debug!("no token yet: {error}");
@@ -167,7 +166,7 @@ impl Session {
             && error.is_refusal()
         {
             let mut current = self.lock(call.operation, deadline).await?;
-            current.helped_nothing(newer, call, error);
+            current.note_unhelpful(newer, call, error);
         }
         answer
     }
@@ -237,9 +236,9 @@ impl Session {
         Ok(current.keep(fetched?, asked_at))
     }
 
-    /// A token other than `refused`. Of many callers whose token was refused, one fetches; and none
-    /// does soon after a new token helped nothing against the same refusal of the same operation: other
-    /// operations need other scopes, and their refusal may well be a token that has died since.
+    /// A token other than `refused`. Of many callers with a refused token, only one fetches. Nobody fetches soon
+    /// after a new token did not help the same operation against the same refusal. Other operations still may:
+    /// they need other scopes, and the token may have died since.
     async fn successor(
         &self,
         mut current: MutexGuard<'_, Current>,
@@ -268,8 +267,7 @@ struct Current {
     token: Option<Token>,
     /// The last refused sign-in, and until when it is not tried again.
     refusal: Option<(Instant, CallError)>,
-    /// By operation: until when, and against which status, no new token is asked for, because the last one
-    /// helped nothing.
+    /// By operation: until when, and against which status, a new token is known not to help.
     unhelpful: HashMap<&'static str, (Instant, Option<StatusCode>)>,
 }
 
@@ -286,8 +284,8 @@ impl Current {
         token
     }
 
-    /// The call was refused with `token`, too, which was fetched because of the refusal.
-    fn helped_nothing(&mut self, token: &Token, call: &Call, refusal: &CallError) {
+    /// Notes that `token`, fetched because of a refusal, did not help `call`.
+    fn note_unhelpful(&mut self, token: &Token, call: &Call, refusal: &CallError) {
         let is_current = |current: &Token| current.generation == token.generation;
         if self.token.as_ref().is_some_and(is_current) {
             let until = Instant::now() + TOKEN_STAYS;

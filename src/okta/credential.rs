@@ -14,9 +14,9 @@ use crate::http::{CallError, CallErrorKind, Entry};
 use crate::ids::OktaUserId;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Somebody is told this many days before a credential ends.
+/// The operator is warned this many days before a credential ends.
 const WARNING_DAYS: u64 = 14;
-/// How Okta calls tokens that people make for its API; agents have tokens under their user, too.
+/// Okta's name for tokens that people make for its API. Agents have tokens under their user, too.
 const OF_THE_API: &str = "Okta API";
 
 /// What Okta says about the end of our credential.

@@ -1,6 +1,6 @@
 //! Groups. Source of shapes: Okta API, "Groups".
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::client::Okta;
 use super::user::User;
@@ -8,35 +8,14 @@ use crate::deadline::Deadline;
 use crate::http::{CallError, Entry, Listed, if_found};
 use crate::ids::{OktaGroupId, OktaUserId};
 
-/// Who manages a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GroupKind {
-    /// People or rules (`OKTA_GROUP`), or an app or directory (`APP_GROUP`).
-    #[default]
-    Managed,
-    /// Okta itself (`BUILT_IN`), such as "Everyone".
-    BuiltIn,
-}
-
-impl<'de> Deserialize<'de> for GroupKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        Ok(if text.as_deref() == Some("BUILT_IN") {
-            Self::BuiltIn
-        } else {
-            Self::Managed
-        })
-    }
-}
-
 /// An Okta group, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Group {
     /// The group's id.
     pub id: OktaGroupId,
-    /// Who manages it.
+    /// `BUILT_IN` for a group that Okta itself manages, such as "Everyone".
     #[serde(rename = "type", default)]
-    pub kind: GroupKind,
+    kind: Option<String>,
     profile: GroupProfile,
 }
 
@@ -56,6 +35,11 @@ impl Group {
     pub fn name(&self) -> &str {
         &self.profile.name
     }
+
+    /// Whether Okta itself manages it. Others are managed by people, rules, apps or directories.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.kind.as_deref() == Some("BUILT_IN")
+    }
 }
 
 /// The groups of one user.
@@ -68,8 +52,7 @@ impl Listed<Group> {
 
     /// Whether the list can be believed to hold all groups of the user: every user is in a built-in one.
     pub(crate) fn is_complete_for_user(&self) -> bool {
-        let is_built_in = |group: &Group| group.kind == GroupKind::BuiltIn;
-        self.is_complete() && self.items.iter().any(is_built_in)
+        self.is_complete() && self.items.iter().any(Group::is_built_in)
     }
 }
 

@@ -22,7 +22,7 @@ pub use app::{AppUser, Assignment};
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
 pub use credential::{CredentialLife, Outlook, RENEWAL, TokenLife};
-pub use group::{Group, GroupKind};
+pub use group::Group;
 #[cfg(feature = "local")]
 pub use hook::{EventHook, HookSpec};
 #[cfg(feature = "local")]

@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Profile {
 }
 
 impl Profile {
-    /// The profile of an app user, which may be anything: what is no profile is an empty one.
+    /// The profile of an app user. Anything that is no profile counts as an empty one.
     pub(super) fn of_app_user<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(from)?;
         Ok(serde_json::from_str(raw.get()).unwrap_or_default())

@@ -1,7 +1,7 @@
 //! `PUSH_GROUPS`: which groups become teams, and the patterns of this and other settings. Pure.
 
 use crate::ids::OktaGroupId;
-use crate::okta::{Group, GroupKind};
+use crate::okta::Group;
 
 /// `PUSH_GROUPS`: which Okta groups become teams.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,11 +43,9 @@ impl GroupSelection {
         match self {
             Self::Assigned => Selected::IfAssigned,
             Self::None => Selected::No,
-            Self::All => yes_if(group.kind == GroupKind::Managed),
+            Self::All => yes_if(!group.is_built_in()),
             Self::Ids(ids) => yes_if(ids.contains(&group.id)),
-            Self::Named(pattern) => {
-                yes_if(group.kind == GroupKind::Managed && matches(pattern, group.name()))
-            }
+            Self::Named(pattern) => yes_if(!group.is_built_in() && matches(pattern, group.name())),
         }
     }
 }

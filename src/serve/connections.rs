@@ -6,115 +6,27 @@
 //!
 //! A place is free once its socket is closed, so there are never more open sockets than places.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// A connection that has just come, or has just had its answer, is left alone for so long: its request may be on the way.
-/// An address over its share has no such right, so a crowd that comes back at once cannot keep others waiting.
-const MIN_IDLE: Duration = Duration::from_millis(20);
-/// For so long after a connection was closed for another one, connections count as running out.
-const PRESSURE: Duration = Duration::from_secs(60);
+use super::places::{Counts, MIN_IDLE, Places, Pressure, State};
 
 /// The connections of one listener. Clones share them.
 #[derive(Clone)]
-pub struct Connections(Arc<Shared>);
+pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
-    max: usize,
-    open: Mutex<Open>,
+    places: Mutex<Places>,
     changed: Notify,
-}
-
-#[derive(Default)]
-struct Open {
-    next: u64,
-    places: HashMap<u64, Place>,
-    networks: HashMap<IpAddr, Network>,
-    /// Told to leave, and not gone yet.
-    leaving: usize,
-    evicted: u64,
-    evicted_at: Option<Instant>,
-    unreadable: u64,
-    accept_failures: u64,
-    accepting: Accepting,
-}
-
-struct Place {
-    network: IpAddr,
-    state: State,
-    leave: Arc<Notify>,
-}
-
-/// The places of one address.
-#[derive(Default)]
-struct Network {
-    places: usize,
-    idle: BTreeSet<(Instant, u64)>,
-    sender: Sender,
-}
-
-/// Whether one of an address's open connections has carried a request that was let in.
-#[derive(Default, PartialEq, Eq)]
-enum Sender {
-    #[default]
-    Stranger,
-    /// It has the secret, so it is Okta, or the proxy in front of this program.
-    LetIn,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It had no turn yet to show its request.
-    New,
-    Idle(Instant),
-    Busy,
-    Leaving,
-}
-
-/// Whether the system accepted the last connection.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Accepting {
-    #[default]
-    Works,
-    Fails,
-}
-
-/// How close the connections are to running out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pressure {
-    /// There is room.
-    None,
-    /// Idle connections were closed for new ones within the last minute.
-    Evicting,
-    /// All are busy: another one has to wait.
-    Full,
-    /// The system gives no more connections, most likely for want of file descriptors.
-    Refused,
-}
-
-/// What an operator sees of a listener.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub(super) struct Counts {
-    /// Open now.
-    pub open: usize,
-    /// At the most.
-    pub max: usize,
-    /// Closed for new ones since the start.
-    pub evicted: u64,
-    /// Connections since the start that sent no readable HTTP/1 request.
-    pub unreadable: u64,
-    /// How often the system did not give a connection, since the start.
-    pub accept_failures: u64,
 }
 
 /// A place that a connection holds until this is dropped. Clones are the same place.
 #[derive(Clone)]
-pub struct HeldPlace(Arc<Token>);
+pub(super) struct HeldPlace(Arc<Token>);
 
 struct Token {
     id: u64,
@@ -124,20 +36,19 @@ struct Token {
 }
 
 /// Keeps a connection from being closed for others.
-pub struct Busy(HeldPlace);
+pub(super) struct Busy(HeldPlace);
 
 impl Connections {
     /// At most `max` at once.
     pub fn new(max: usize) -> Self {
         Self(Arc::new(Shared {
-            max,
-            open: Mutex::default(),
+            places: Mutex::new(Places::new(max)),
             changed: Notify::new(),
         }))
     }
 
     /// A place for a connection from `from`, when there is room or an idle one can be closed for it.
-    pub(crate) async fn enter(&self, from: IpAddr) -> HeldPlace {
+    pub async fn enter(&self, from: IpAddr) -> HeldPlace {
         loop {
             let changed = self.0.changed.notified();
             if let Some(held) = self.try_enter(from.to_canonical()) {
@@ -149,23 +60,7 @@ impl Connections {
     }
 
     fn try_enter(&self, from: IpAddr) -> Option<HeldPlace> {
-        let mut open = self.0.open();
-        open.accepting = Accepting::Works;
-        if open.places.len() >= self.0.max {
-            open.evict_one(self.0.max);
-            return None;
-        }
-        let id = open.next;
-        open.next += 1;
-        let leave = Arc::new(Notify::new());
-        let network = network(from);
-        let place = Place {
-            network,
-            state: State::New,
-            leave: Arc::clone(&leave),
-        };
-        open.places.insert(id, place);
-        open.networks.entry(network).or_default().places += 1;
+        let (id, leave) = self.0.places().take(from)?;
         let shared = Arc::clone(&self.0);
         Some(HeldPlace(Arc::new(Token {
             id,
@@ -176,22 +71,22 @@ impl Connections {
     }
 
     /// The system did not give a connection: closes an idle one, and waits until one is gone, at most for `at_most`.
-    pub(crate) async fn make_room(&self, at_most: Duration) {
+    pub async fn make_room(&self, at_most: Duration) {
         let changed = self.0.changed.notified();
-        self.0.open().accept_failed(self.0.max);
+        self.0.places().accept_failed();
         let _ = timeout(at_most, changed).await;
     }
 
     /// A connection sent something that is no HTTP/1 request.
-    pub(crate) fn count_unreadable(&self) {
-        self.0.open().unreadable += 1;
+    pub fn count_unreadable(&self) {
+        self.0.places().count_unreadable();
     }
 
     /// Waits until no connection is open.
-    pub(crate) async fn all_gone(&self) {
+    pub async fn all_gone(&self) {
         loop {
             let changed = self.0.changed.notified();
-            if self.0.open().places.is_empty() {
+            if self.0.places().is_empty() {
                 return;
             }
             changed.await;
@@ -199,119 +94,25 @@ impl Connections {
     }
 
     /// How close they are to running out.
-    pub(crate) fn pressure(&self) -> Pressure {
-        let open = self.0.open();
-        if open.accepting == Accepting::Fails {
-            return Pressure::Refused;
-        }
-        let mut states = open.places.values().map(|place| place.state);
-        let is_full = open.places.len() >= self.0.max;
-        match open.evicted_at {
-            _ if is_full && states.all(|state| state == State::Busy) => Pressure::Full,
-            Some(at) if at.elapsed() < PRESSURE => Pressure::Evicting,
-            _ => Pressure::None,
-        }
+    pub fn pressure(&self) -> Pressure {
+        self.0.places().pressure()
     }
 
     /// For operators.
     pub fn counts(&self) -> Counts {
-        let open = self.0.open();
-        Counts {
-            open: open.places.len(),
-            max: self.0.max,
-            evicted: open.evicted,
-            unreadable: open.unreadable,
-            accept_failures: open.accept_failures,
-        }
+        self.0.places().counts()
     }
 }
 
 impl Shared {
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Open {
-    fn accept_failed(&mut self, max: usize) {
-        self.accept_failures += 1;
-        self.accepting = Accepting::Fails;
-        self.evict_one(max);
-    }
-
-    /// Tells one connection to leave, if one may go and none is leaving already.
-    fn evict_one(&mut self, max: usize) {
-        if self.leaving > 0 {
-            return;
-        }
-        let now = Instant::now();
-        if let Some(id) = self.dispensable(max, now) {
-            if let Some(place) = self.places.get(&id) {
-                place.leave.notify_one();
-            }
-            self.change(id, |_| State::Leaving);
-            self.evicted += 1;
-            self.evicted_at = Some(now);
-        }
-    }
-
-    /// The connection that may go: of the address that has the most idle ones, the one idle longest.
-    fn dispensable(&self, max: usize, now: Instant) -> Option<u64> {
-        let share = max / self.networks.len().max(1);
-        let may_go = self.networks.values().filter_map(|network| {
-            let (since, id) = *network.idle.first()?;
-            let is_over = network.sender == Sender::Stranger && network.places > share;
-            let may_go = is_over || now - since >= MIN_IDLE;
-            may_go.then_some((network.idle.len(), std::cmp::Reverse(since), id))
-        });
-        may_go.max().map(|(_, _, id)| id)
-    }
-
-    fn change(&mut self, id: u64, change: impl FnOnce(State) -> State) {
-        let Some(place) = self.places.get_mut(&id) else {
-            return;
-        };
-        let before = std::mem::replace(&mut place.state, State::Leaving);
-        let after = match before {
-            // Nothing keeps a connection that was told to leave.
-            State::Leaving => State::Leaving,
-            before => change(before),
-        };
-        place.state = after;
-        let network = self.networks.entry(place.network).or_default();
-        if let State::Idle(since) = before {
-            network.idle.remove(&(since, id));
-        }
-        match after {
-            State::Idle(since) => drop(network.idle.insert((since, id))),
-            State::Busy => network.sender = Sender::LetIn,
-            State::Leaving if before != State::Leaving => self.leaving += 1,
-            State::New | State::Leaving => {}
-        }
-    }
-
-    fn remove(&mut self, id: u64) {
-        let Some(place) = self.places.remove(&id) else {
-            return;
-        };
-        if place.state == State::Leaving {
-            self.leaving -= 1;
-        }
-        if let Some(network) = self.networks.get_mut(&place.network) {
-            if let State::Idle(since) = place.state {
-                network.idle.remove(&(since, id));
-            }
-            network.places -= 1;
-            if network.places == 0 {
-                self.networks.remove(&place.network);
-            }
-        }
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HeldPlace {
     /// The connection was polled: if its request was there, it is busy by now.
-    pub(crate) fn was_polled(&self) {
+    pub fn was_polled(&self) {
         self.change(|state| match state {
             State::New => State::Idle(Instant::now()),
             other => other,
@@ -330,12 +131,12 @@ impl HeldPlace {
     }
 
     /// Waits until the connection has to go for another one.
-    pub(crate) async fn told_to_leave(&self) {
+    pub async fn told_to_leave(&self) {
         self.0.leave.notified().await;
     }
 
     fn change(&self, change: impl FnOnce(State) -> State) {
-        self.0.shared.open().change(self.0.id, change);
+        self.0.shared.places().change(self.0.id, change);
         self.0.shared.changed.notify_waiters();
     }
 }
@@ -348,19 +149,8 @@ impl Drop for Busy {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        self.shared.open().remove(self.id);
+        self.shared.places().free(self.id);
         self.shared.changed.notify_waiters();
-    }
-}
-
-/// What one client can choose an address in: itself, or its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 
@@ -368,6 +158,7 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use tokio::task::JoinHandle;
 
+    use super::super::places::PRESSURE;
     use super::*;
 
     fn address(last: u8) -> IpAddr {
@@ -523,17 +314,5 @@ mod tests {
         assert_eq!((counts.evicted, counts.accept_failures), (1, 1));
         let _next = connections.enter(address(3)).await;
         assert_eq!(connections.pressure(), Pressure::Evicting);
-    }
-
-    #[test]
-    fn one_client_has_a_whole_network_of_version_6() {
-        let same = |one: &str, other: &str| {
-            let network = |text: &str| network(text.parse::<IpAddr>().unwrap().to_canonical());
-            network(one) == network(other)
-        };
-        assert!(same("2001:db8::1", "2001:db8::ffff:1"));
-        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
-        assert!(!same("10.0.0.1", "10.0.0.2"));
-        assert!(same("10.0.0.1", "::ffff:10.0.0.1"));
     }
 }

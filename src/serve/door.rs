@@ -1,4 +1,4 @@
-//! The hook's address: who comes to it, and what is logged about that.
+//! The hook's address: its connections, its gate, and the log lines about them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::connections::{self, Connections, Pressure};
+use super::connections::Connections;
+use super::places::{Counts, Pressure};
 use super::prometheus::Totals;
 use super::stopped;
 use crate::receiver::Gate;
@@ -24,7 +25,7 @@ pub(super) struct Door {
 /// What an operator sees of it.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub(super) struct DoorCounts {
-    pub connections: connections::Counts,
+    pub connections: Counts,
     /// Requests without the right secret, since the start.
     pub refused: u64,
 }

@@ -8,9 +8,8 @@
 //! ```
 //!
 //! Guaranteed: one process at a time serves a file; an event that was answered with 204 is in the
-//! file, and stays in the queue until the ledger says what became of it, whatever happens to the
-//! process. What a killed process was at is taken up at the next start, at once: its leases are ended
-//! because nobody else can hold them.
+//! file, and stays in the queue until the ledger has its result, even if the process dies. The next start
+//! takes up the work of a killed process at once: it ends the leases, which nobody else can hold.
 
 mod attending;
 mod connections;
@@ -20,6 +19,7 @@ mod lock;
 mod numbers;
 mod open_files;
 mod options;
+mod places;
 mod prometheus;
 mod recovery;
 mod schedules;
@@ -265,8 +265,8 @@ impl Ready {
             .transpose()
     }
 
-    /// Works until `until` is over, then stops in good order: no new connections, requests, looks and
-    /// runs under way finish, what does not finish in time is given back.
+    /// Works until `until` is over, then stops in good order. It takes no new connections, lets requests, looks
+    /// and runs finish, and gives back those that do not finish in time.
     ///
     /// # Errors
     /// When the work of an earlier process cannot be taken up.
@@ -327,7 +327,7 @@ impl Ready {
         tracing::info!("stopping: no new connections; what is under way finishes");
         stopper.send_replace(true);
         parts.join_all().await;
-        // Nothing runs any more: what was cut off is free for the next start.
+        // Nothing runs any more, so the next start may have the work that was cut off.
         recovery::free(&database, MARK, clock.now_ms()).await
     }
 }

@@ -241,16 +241,15 @@ fn write_door(door: &DoorCounts, page: &mut Page) {
 }
 
 fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
-    page.family("queue_messages", "gauge", "Changes in the queue, by state.");
     let queue = &now.queue;
-    for (state, count) in [
+    let by_state = [
         ("waiting", queue.waiting),
         ("postponed", queue.postponed),
         ("in_flight", queue.in_flight),
         ("dead", queue.dead),
-    ] {
-        page.line("queue_messages", &[("state", state)], count);
-    }
+    ];
+    let help = "Changes in the queue, by state.";
+    page.gauges("queue_messages", help, "state", &by_state);
     let name = "queue_oldest_age_seconds";
     page.family(
         name,
@@ -258,19 +257,13 @@ fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
         "The age of the oldest change in the queue; 0 when it is empty.",
     );
     page.line(name, &[], queue.oldest_age_ms.unwrap_or(0) / 1_000);
-    page.family(
-        "paused",
-        "gauge",
-        "Whether changes are paused: 1, else 0; by setting (CHANGES) or command (okta-anypoint pause).",
-    );
-    for (by, paused) in [
-        ("setting", paused.by_setting),
-        ("command", paused.by_command),
-    ] {
-        page.line("paused", &[("by", by)], i32::from(paused));
-    }
-    page.family("records", "gauge", "Records of events, by state.");
-    for (state, count) in [
+    let by = [
+        ("setting", i64::from(paused.by_setting)),
+        ("command", i64::from(paused.by_command)),
+    ];
+    let help = "Whether changes are paused: 1, else 0; by setting (CHANGES) or command (okta-anypoint pause).";
+    page.gauges("paused", help, "by", &by);
+    let by_state = [
         ("in_progress", now.events.in_progress),
         ("done", now.events.done),
         ("dry_run", now.events.dry_run),
@@ -278,9 +271,13 @@ fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
         ("failed_permanent", now.events.failed_permanent),
         ("held", now.events.held),
         ("waiting", now.events.waiting),
-    ] {
-        page.line("records", &[("state", state)], count);
-    }
+    ];
+    page.gauges(
+        "records",
+        "Records of events, by state.",
+        "state",
+        &by_state,
+    );
     page.family(
         "links",
         "gauge",
@@ -359,6 +356,14 @@ impl Page {
             self.0,
             "# HELP {PREFIX}_{name} {help}\n# TYPE {PREFIX}_{name} {kind}\n"
         );
+    }
+
+    /// A gauge for each value of a label.
+    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, i64)]) {
+        self.family(name, "gauge", help);
+        for (value, number) in values {
+            self.line(name, &[(label, value)], number);
+        }
     }
 
     fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {

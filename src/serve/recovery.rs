@@ -1,14 +1,14 @@
-//! What a process that is gone was at becomes free at once, instead of when its leases are over.
+//! Frees the work of a process that is gone at once, instead of when its leases end.
 //!
-//! That is safe because of the lock: only the one process that serves the file carries the mark, so
-//! every claim with the mark belongs to a process that is gone. Claims of other programs on the same
-//! file (an operator's `push`) carry no mark and are left alone.
+//! The lock makes that safe: only the process that serves the file carries the mark, so every claim with the
+//! mark belongs to a process that is gone. Claims of other programs on the same file (an operator's `push`)
+//! carry no mark and stay.
 
 use crate::failure::{Failure, Side};
 use crate::sqlite::Database;
 
-/// Ends the leases on subjects and the claims with `mark`; shows the messages again that were out. Receipts count: a message that ends the process again and again
-/// becomes a dead letter in the end.
+/// Ends the leases and claims with `mark`, and makes the messages visible that were out. Their receives still count: a
+/// message that ends the process again and again becomes a dead letter.
 pub async fn free(database: &Database, mark: &'static str, now_ms: i64) -> Result<(), Failure> {
     let (leases, messages) = database
         .write(Side::Table, move |connection| {

@@ -1,8 +1,7 @@
 //! From the queue to the worker, several subjects at once.
 //!
-//! A message leaves the queue only after the ledger says `done`, or `failed` for good. Whatever
-//! happens in between, the message comes back and the ledger knows what became of it. A message that failed
-//! each of [`MAX_RECEIVES`] times becomes a dead letter.
+//! A message leaves the queue only after the ledger says `done`, or `failed` for good. Until then it comes back.
+//! A message that failed each of [`MAX_RECEIVES`] times becomes a dead letter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +22,9 @@ use crate::store::Documents;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Pace, Verdict, Worker};
 
-/// One look at a subject may take this long; what is not done by then goes on in the next one.
+/// One look at a subject may take this long. The next one does the rest.
 const RUN: Duration = Duration::from_secs(110);
-/// A message that was taken out comes back after this, should nobody delete it.
+/// A received message comes back after this, unless it is deleted.
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Events of one subject that are served by one look.
 const EACH: usize = 50;
@@ -57,8 +56,8 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Works until `stop` says so; then lets what is under way finish, for at most `grace`. What does
-    /// not finish is cut off; its messages are still out and its claims still held.
+    /// Works until `stop` says so, then lets the runs finish, for at most `grace`. A run that does not is cut
+    /// off; its messages are still out and its claims still held.
     pub async fn run(&self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut under_way = JoinSet::new();
         let mut trouble = None;

@@ -98,7 +98,7 @@ impl AnypointSimulator {
     }
 
     /// Stops and waits until the port is free.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.server.stop().await;
     }
 }

@@ -171,8 +171,7 @@ impl OktaSimulator {
         if let Some(task) = self.deliverer.take() {
             task.abort();
         }
-        let free = std::mem::replace(&mut self.server, Server::stopped());
-        free.stop().await;
+        self.server.stop().await;
     }
 }
 

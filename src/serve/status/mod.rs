@@ -37,8 +37,9 @@ use crate::queue::SqliteQueue;
 use crate::sqlite::Database;
 
 use super::Intervals;
-use super::connections::{HeldPlace, Pressure};
+use super::connections::HeldPlace;
 use super::door::Door;
+use super::places::Pressure;
 use data::Names;
 use data::{EventFilter, LinkFilter, Probe, Situation};
 use frame::{Frame, bare};

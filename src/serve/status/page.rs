@@ -1,4 +1,4 @@
-//! The pages, as HTML made here. Whatever comes from outside goes through [`Escaped`].
+//! The pages, as HTML made here. Text from outside goes through [`Escaped`].
 
 use std::fmt::Write as _;
 

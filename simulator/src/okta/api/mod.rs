@@ -282,7 +282,7 @@ fn expression(text: Option<&str>, known: &str) -> Result<Option<Expression>, Ref
     Ok(Some(parsed))
 }
 
-/// The `q` of a call: what one of an object's names has to begin with.
+/// The `q` of a call: one of an object's names has to begin with it.
 struct Start(Option<String>);
 
 impl Start {
