@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,8 +101,7 @@ async fn handle<M: Model>(
     if control::is_meant(request.uri().path()) {
         return control(&shared, request).await;
     }
-    let write = request.method() != Method::GET;
-    let _running = traffic.begin(write);
+    let _running = traffic.begin(request.method());
 
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
@@ -160,44 +159,37 @@ async fn control<M: Model>(shared: &Shared<M>, request: Request) -> Response {
     respond(reply)
 }
 
-fn body_of(content: Content) -> (Option<&'static str>, Bytes) {
-    match content {
+/// The answer without its body, and the body.
+fn parts(reply: Reply) -> (Response, Bytes) {
+    let (kind, body) = match reply.content {
         Content::Empty => (None, Bytes::new()),
         Content::Json(value) => (Some("application/json"), Bytes::from(value.to_string())),
         Content::Text { kind, text } => (Some(kind), Bytes::from(text)),
-    }
-}
-
-fn head(status: u16, kind: Option<&str>, extra: &[(String, Vec<u8>)]) -> Response {
+    };
+    let status = StatusCode::from_u16(reply.status);
     let mut response = Response::new(Body::empty());
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    for (name, value) in extra {
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::try_from(name.as_str()),
-            HeaderValue::from_bytes(value),
-        ) {
+    for (name, value) in reply.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.append(name, value);
         }
     }
-    if let Some(kind) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
+    if let Some(kind) = kind.map(HeaderValue::from_static) {
         headers.entry(http::header::CONTENT_TYPE).or_insert(kind);
     }
-    response
+    (response, body)
 }
 
 fn respond(reply: Reply) -> Response {
-    let (kind, bytes) = body_of(reply.content);
-    let mut response = head(reply.status, kind, &reply.headers);
-    *response.body_mut() = Body::from(bytes);
+    let (mut response, body) = parts(reply);
+    *response.body_mut() = Body::from(body);
     response
 }
 
 /// Promises the whole body and sends half of it at once.
 fn respond_in_halves(reply: Reply, rest: Rest) -> Response {
-    let (kind, bytes) = body_of(reply.content);
-    let mut response = head(reply.status, kind, &reply.headers);
+    let (mut response, bytes) = parts(reply);
     let promised = match rest {
         Rest::Late(_) => bytes.len(),
         // Also of an empty body something has to be missing.

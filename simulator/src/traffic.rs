@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,17 +76,23 @@ struct State {
     unexpected: Vec<String>,
     faults: Vec<SetFault>,
     watcher: Option<Watcher>,
+    latency: Duration,
+    /// Time that passed without waiting for it.
+    advanced: Duration,
+    running: InWork,
+    peak: InWork,
+}
+
+/// Requests at the same time, and writes among them.
+#[derive(Clone, Copy, Default)]
+struct InWork {
+    all: usize,
+    writes: usize,
 }
 
 struct Shared {
     started: Instant,
     started_ms: i64,
-    advanced_ms: AtomicU64,
-    latency_us: AtomicU64,
-    running: AtomicUsize,
-    running_writes: AtomicUsize,
-    peak: AtomicUsize,
-    peak_writes: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -100,13 +105,7 @@ impl Default for Traffic {
         Self(Arc::new(Shared {
             started: Instant::now(),
             started_ms: Timestamp::now().as_millisecond(),
-            advanced_ms: AtomicU64::new(0),
-            latency_us: AtomicU64::new(0),
-            running: AtomicUsize::new(0),
-            running_writes: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
-            peak_writes: AtomicUsize::new(0),
-            state: Mutex::new(State::default()),
+            state: Mutex::default(),
         }))
     }
 }
@@ -161,22 +160,18 @@ impl Traffic {
         let mut state = self.state();
         state.log.clear();
         state.unexpected.clear();
-        self.0.peak.store(0, Ordering::Relaxed);
-        self.0.peak_writes.store(0, Ordering::Relaxed);
+        state.peak = InWork::default();
     }
 
     /// The most requests, and the most writes, that were in work at the same time.
     pub fn peak_concurrency(&self) -> (usize, usize) {
-        (
-            self.0.peak.load(Ordering::Relaxed),
-            self.0.peak_writes.load(Ordering::Relaxed),
-        )
+        let peak = self.state().peak;
+        (peak.all, peak.writes)
     }
 
     /// Every request waits this long before it is looked at.
     pub fn set_latency(&self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.0.latency_us.store(micros, Ordering::Relaxed);
+        self.state().latency = latency;
     }
 
     /// Calls `watcher` with each request once it is answered. Replaces an earlier watcher.
@@ -239,20 +234,17 @@ impl Traffic {
 
     /// Lets time pass for the faults that last a while, and for call budgets, without waiting for it.
     pub fn advance(&self, time: Duration) {
-        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.0.advanced_ms.fetch_add(millis, Ordering::Relaxed);
-    }
-
-    fn advanced(&self) -> Duration {
-        Duration::from_millis(self.0.advanced_ms.load(Ordering::Relaxed))
+        let advanced = &mut self.state().advanced;
+        *advanced = advanced.saturating_add(time);
     }
 
     fn elapsed(&self) -> Duration {
-        self.0.started.elapsed().saturating_add(self.advanced())
+        let advanced = self.state().advanced;
+        self.0.started.elapsed().saturating_add(advanced)
     }
 
     pub(super) fn latency(&self) -> Duration {
-        Duration::from_micros(self.0.latency_us.load(Ordering::Relaxed))
+        self.state().latency
     }
 
     pub(super) fn started(&self) -> Instant {
@@ -287,7 +279,7 @@ impl Traffic {
 
     /// The faults to play on this request, in the order they were set; counts them.
     pub(super) fn strike(&self, call: &Call) -> Vec<Strike> {
-        let elapsed = self.elapsed();
+        let (elapsed, now_ms) = (self.elapsed(), self.epoch_ms());
         let mut state = self.state();
         if state.faults.is_empty() {
             return Vec::new();
@@ -300,7 +292,6 @@ impl Traffic {
             segments: &segments,
             limit: call.query("limit").and_then(|limit| limit.parse().ok()),
         };
-        let now_ms = self.epoch_ms();
         let mut strikes = Vec::new();
         for set in &mut state.faults {
             let Some(strike) = set.strike(&request, token, elapsed, now_ms) else {
@@ -324,19 +315,20 @@ impl Traffic {
 
     fn epoch_ms(&self) -> u64 {
         let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-        now.saturating_add(self.0.advanced_ms.load(Ordering::Relaxed))
+        let advanced = self.state().advanced.as_millis();
+        now.saturating_add(u64::try_from(advanced).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn begin(&self, write: bool) -> Running {
-        let now = self.0.running.fetch_add(1, Ordering::Relaxed) + 1;
-        self.0.peak.fetch_max(now, Ordering::Relaxed);
-        if write {
-            let now = self.0.running_writes.fetch_add(1, Ordering::Relaxed) + 1;
-            self.0.peak_writes.fetch_max(now, Ordering::Relaxed);
-        }
+    pub(super) fn begin(&self, method: &Method) -> Running {
+        let writes = usize::from(method != Method::GET);
+        let mut state = self.state();
+        state.running.all += 1;
+        state.running.writes += writes;
+        state.peak.all = state.peak.all.max(state.running.all);
+        state.peak.writes = state.peak.writes.max(state.running.writes);
         Running {
-            shared: Arc::clone(&self.0),
-            write,
+            traffic: self.clone(),
+            writes,
         }
     }
 
@@ -355,15 +347,14 @@ impl Traffic {
 
 /// Counts a request as in work until dropped.
 pub(super) struct Running {
-    shared: Arc<Shared>,
-    write: bool,
+    traffic: Traffic,
+    writes: usize,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shared.running.fetch_sub(1, Ordering::Relaxed);
-        if self.write {
-            self.shared.running_writes.fetch_sub(1, Ordering::Relaxed);
-        }
+        let running = &mut self.traffic.state().running;
+        running.all -= 1;
+        running.writes -= self.writes;
     }
 }

@@ -195,23 +195,18 @@ impl<T: Entry> Gathering<T> {
         let had_entries = !page.is_empty();
         let mut added = false;
         for entry in page.0 {
+            let id = match &entry {
+                Ok(item) => Some(item.id()),
+                Err(unread) => unread.as_ref().map(|unread| &*unread.id),
+            };
+            if id.is_some_and(|id| !self.seen.insert(id.to_owned())) {
+                continue;
+            }
+            added = true;
             match entry {
-                Ok(item) => {
-                    if self.seen.insert(item.id().to_owned()) {
-                        self.listed.items.push(item);
-                        added = true;
-                    }
-                }
-                Err(Some(unread)) => {
-                    if self.seen.insert(unread.id.clone()) {
-                        self.listed.unread.push(unread);
-                        added = true;
-                    }
-                }
-                Err(None) => {
-                    self.listed.extent = Extent::Incomplete;
-                    added = true;
-                }
+                Ok(item) => self.listed.items.push(item),
+                Err(Some(unread)) => self.listed.unread.push(unread),
+                Err(None) => self.listed.extent = Extent::Incomplete,
             }
         }
         added || !had_entries

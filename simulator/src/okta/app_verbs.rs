@@ -222,7 +222,6 @@ impl OktaWorld {
         profile: Option<Profile>,
     ) -> Result<Vec<LogEvent>, Refusal> {
         let group_target = Target::group(self.group(group_id)?);
-        let members: Vec<String> = self.group(group_id)?.members.iter().cloned().collect();
         let fresh = self.new_id("0ga");
         let now = self.clock.tick();
         let app = self.app_mut(app_id)?;
@@ -248,9 +247,7 @@ impl OktaWorld {
             "group.application_assignment.add"
         };
         let mut events = vec![self.write(event, targets, &[("groupAppAssignmentId", &id)], true)];
-        for member in members {
-            events.extend(self.settle_assignments(&member)?);
-        }
+        events.extend(self.settle_members(group_id)?);
         Ok(events)
     }
 
@@ -264,7 +261,6 @@ impl OktaWorld {
         group_id: &str,
     ) -> Result<Vec<LogEvent>, Refusal> {
         let group_target = Target::group(self.group(group_id)?);
-        let members: Vec<String> = self.group(group_id)?.members.iter().cloned().collect();
         let app = self.app_mut(app_id)?;
         let kind = "ApplicationGroupAssignment";
         let gone = Refusal::unless_found(app.groups.remove(group_id), kind, group_id)?;
@@ -272,7 +268,13 @@ impl OktaWorld {
         let debug = [("groupAppAssignmentId", gone.assignment_id.as_str())];
         let mut events =
             vec![self.write("group.application_assignment.remove", targets, &debug, true)];
-        for member in members {
+        events.extend(self.settle_members(group_id)?);
+        Ok(events)
+    }
+
+    fn settle_members(&mut self, group_id: &str) -> Result<Vec<LogEvent>, Refusal> {
+        let mut events = Vec::new();
+        for member in self.group(group_id)?.members.clone() {
             events.extend(self.settle_assignments(&member)?);
         }
         Ok(events)

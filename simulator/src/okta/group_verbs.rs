@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::log::{LogEvent, Target};
-use super::objects::{OktaGroup, Profile};
+use super::objects::{OktaGroup, Profile, changed_attributes};
 use super::refusal::Refusal;
 use super::world::{Created, OktaWorld};
 
@@ -81,18 +81,10 @@ impl OktaWorld {
         self.group_name_free(&profile, Some(id))?;
         let now = self.clock.tick();
         let group = self.group_mut(id)?;
-        let is_new = |(name, value): &(&String, &Value)| {
-            group.profile.get(*name).unwrap_or(&Value::Null) != *value
-        };
-        let changed: Vec<&str> = profile
-            .iter()
-            .filter(is_new)
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let changed = changed_attributes(&group.profile, &profile);
         if changed.is_empty() {
             return Ok(Vec::new());
         }
-        let changed = changed.join(",");
         group.profile = profile;
         group.last_updated = now;
         let target = Target::group(group);

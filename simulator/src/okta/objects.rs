@@ -8,6 +8,17 @@ use serde_json::{Map, Value};
 /// Attribute names and values of a user, a group or an app user.
 pub type Profile = Map<String, Value>;
 
+/// The names of the attributes that differ, separated by commas; a missing one is null.
+pub(super) fn changed_attributes(old: &Profile, new: &Profile) -> String {
+    let value = |profile: &Profile, name: &str| profile.get(name).cloned().unwrap_or_default();
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    let differs = |name: &&String| value(old, name) != value(new, name);
+    let names: Vec<&str> = (new.keys().chain(gone).filter(differs))
+        .map(String::as_str)
+        .collect();
+    names.join(",")
+}
+
 /// Where a user is in the life cycle (Okta API, Users).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::log::{LogEvent, Target};
-use super::objects::{OktaUser, Profile, UserStatus};
+use super::objects::{OktaUser, Profile, UserStatus, changed_attributes};
 use super::refusal::Refusal;
 use super::world::{Created, OktaWorld};
 
@@ -301,22 +301,10 @@ impl OktaWorld {
         }
         check_required(&profile)?;
         self.login_free(profile.get("login"), Some(id))?;
-        let user = self.user(id)?;
-        let mut changed: Vec<&str> = profile
-            .iter()
-            .filter(|(name, value)| user.profile.get(*name).unwrap_or(&Value::Null) != *value)
-            .map(|(name, _)| name.as_str())
-            .collect();
-        changed.extend(
-            user.profile
-                .iter()
-                .filter(|(k, v)| !v.is_null() && !profile.contains_key(*k))
-                .map(|(k, _)| k.as_str()),
-        );
+        let changed = changed_attributes(&self.user(id)?.profile, &profile);
         if changed.is_empty() {
             return Ok(Vec::new());
         }
-        let changed = changed.join(",");
         let now = self.clock.tick();
         self.logins
             .named(profile.get("login").and_then(Value::as_str), id);
