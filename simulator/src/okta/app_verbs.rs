@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::log::{LogEvent, Target};
+use super::log::{By, LogEvent, Target};
 use super::objects::{AppGroup, AppUser, Profile, UserStatus};
 use super::refusal::Refusal;
 use super::world::OktaWorld;
@@ -42,7 +42,7 @@ impl OktaWorld {
         if status == UserStatus::Deprovisioned {
             return Err(Refusal::status_forbids());
         }
-        let mut events = self.grant(app_id, user_id, true, username)?;
+        let mut events = self.grant(app_id, user_id, By::Request, username)?;
         if let Some(profile) = profile
             && let Some(assignment) = self.app_mut(app_id)?.users.get_mut(user_id)
         {
@@ -56,13 +56,15 @@ impl OktaWorld {
         Ok(events)
     }
 
+    /// A request assigns a user by name, a job assigns one for a group.
     fn grant(
         &mut self,
         app_id: &str,
         user_id: &str,
-        individual: bool,
+        by: By,
         username: Option<&str>,
     ) -> Result<Vec<LogEvent>, Refusal> {
+        let individual = by == By::Request;
         let now = self.clock.tick();
         if let Some(assignment) = self.app_mut(app_id)?.users.get_mut(user_id) {
             if individual && !assignment.individual {
@@ -92,7 +94,7 @@ impl OktaWorld {
             app_id,
             user_id,
             &[],
-            !individual,
+            by,
         )?])
     }
 
@@ -102,7 +104,7 @@ impl OktaWorld {
         app_id: &str,
         user_id: &str,
         debug: &[(&str, &str)],
-        by_job: bool,
+        by: By,
     ) -> Result<LogEvent, Refusal> {
         let (app, user) = (self.app(app_id)?, self.user(user_id)?);
         let assignment = Refusal::unless_found(app.users.get(user_id), "AppUser", user_id)?;
@@ -111,7 +113,7 @@ impl OktaWorld {
             Target::app(app),
             Target::user(user),
         ];
-        Ok(self.write(event, targets, debug, by_job))
+        Ok(self.write(event, targets, debug, by))
     }
 
     fn app_user_mut(&mut self, app_id: &str, user_id: &str) -> Result<&mut AppUser, Refusal> {
@@ -119,13 +121,13 @@ impl OktaWorld {
         Refusal::unless_found(found, "AppUser", user_id)
     }
 
-    fn revoke(&mut self, app_id: &str, user_id: &str, by_job: bool) -> Result<LogEvent, Refusal> {
+    fn revoke(&mut self, app_id: &str, user_id: &str, by: By) -> Result<LogEvent, Refusal> {
         let event = self.assignment_event(
             "application.user_membership.remove",
             app_id,
             user_id,
             &[],
-            by_job,
+            by,
         )?;
         self.app_mut(app_id)?.users.remove(user_id);
         Ok(event)
@@ -149,7 +151,7 @@ impl OktaWorld {
         assignment.individual = false;
         match through_group {
             true => Ok(Vec::new()),
-            false => Ok(vec![self.revoke(app_id, user_id, false)?]),
+            false => Ok(vec![self.revoke(app_id, user_id, By::Request)?]),
         }
     }
 
@@ -176,7 +178,7 @@ impl OktaWorld {
             app_id,
             user_id,
             &[],
-            false,
+            By::Request,
         )?])
     }
 
@@ -202,7 +204,7 @@ impl OktaWorld {
             app_id,
             user_id,
             &[("changed_attributes", &names)],
-            false,
+            By::Request,
         )?])
     }
 
@@ -246,7 +248,8 @@ impl OktaWorld {
         } else {
             "group.application_assignment.add"
         };
-        let mut events = vec![self.write(event, targets, &[("groupAppAssignmentId", &id)], true)];
+        let mut events =
+            vec![self.write(event, targets, &[("groupAppAssignmentId", &id)], By::Job)];
         events.extend(self.settle_members(group_id)?);
         Ok(events)
     }
@@ -266,8 +269,12 @@ impl OktaWorld {
         let gone = Refusal::unless_found(app.groups.remove(group_id), kind, group_id)?;
         let targets = vec![group_target, Target::app(app)];
         let debug = [("groupAppAssignmentId", gone.assignment_id.as_str())];
-        let mut events =
-            vec![self.write("group.application_assignment.remove", targets, &debug, true)];
+        let mut events = vec![self.write(
+            "group.application_assignment.remove",
+            targets,
+            &debug,
+            By::Job,
+        )];
         events.extend(self.settle_members(group_id)?);
         Ok(events)
     }
@@ -297,8 +304,8 @@ impl OktaWorld {
             let granted = may_have && self.group_grants(&app, user_id)?;
             let assignment = self.app(&app)?.users.get(user_id);
             match assignment.map(|assignment| assignment.individual) {
-                None if granted => events.extend(self.grant(&app, user_id, false, None)?),
-                Some(false) if !granted => events.push(self.revoke(&app, user_id, true)?),
+                None if granted => events.extend(self.grant(&app, user_id, By::Job, None)?),
+                Some(false) if !granted => events.push(self.revoke(&app, user_id, By::Job)?),
                 _ => {}
             }
         }
@@ -315,7 +322,7 @@ impl OktaWorld {
             {
                 app.set_aside.insert(user_id.to_owned(), assignment);
             }
-            events.push(self.revoke(&app_id, user_id, true)?);
+            events.push(self.revoke(&app_id, user_id, By::Job)?);
         }
         Ok(events)
     }
@@ -333,7 +340,7 @@ impl OktaWorld {
                     &app_id,
                     user_id,
                     &[],
-                    true,
+                    By::Job,
                 )?);
             }
         }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::filter;
-use super::log::{LogEvent, Target, delivery};
+use super::log::{By, LogEvent, Target, delivery};
 use super::objects::EventHook;
 use super::world::OktaWorld;
 use crate::cell::WorldCell;
@@ -169,7 +169,8 @@ pub(super) fn spawn(
                         let target = Target::new("EventHook", &hook.id, "unknown", &hook.name);
                         let mut world = cell.guard();
                         let world = world.quietly();
-                        let failure = world.write("event_hook.delivery", vec![target], &[], true);
+                        let failure =
+                            world.write("event_hook.delivery", vec![target], &[], By::Job);
                         let last = world.log.last_mut();
                         if let Some(last) = last.filter(|last| last.uuid == failure.uuid) {
                             last.outcome = "FAILURE".to_owned();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::log::{LogEvent, Target};
+use super::log::{By, LogEvent, Target};
 use super::objects::{OktaGroup, Profile, changed_attributes};
 use super::refusal::Refusal;
 use super::world::{Created, OktaWorld};
@@ -45,7 +45,7 @@ impl OktaWorld {
         };
         let target = Target::group(&group);
         self.groups.insert(id.clone(), group);
-        let events = vec![self.write("group.lifecycle.create", vec![target], &[], false)];
+        let events = vec![self.write("group.lifecycle.create", vec![target], &[], By::Request)];
         Ok(Created { id, events })
     }
 
@@ -92,7 +92,7 @@ impl OktaWorld {
             "group.profile.update",
             vec![target],
             &[("changed_attributes", &changed)],
-            false,
+            By::Request,
         )])
     }
 
@@ -107,7 +107,7 @@ impl OktaWorld {
             events.extend(self.unassign_group(&app, id)?);
         }
         self.groups.remove(id);
-        events.push(self.write("group.lifecycle.delete", vec![target], &[], false));
+        events.push(self.write("group.lifecycle.delete", vec![target], &[], By::Request));
         Ok(events)
     }
 
@@ -157,7 +157,7 @@ impl OktaWorld {
         group.last_membership_updated = now;
         let targets = vec![user, Target::group(group)];
         let uri = format!("/api/v1/groups/{group_id}/users/{user_id}");
-        let mut events = vec![self.write(event, targets, &[("requestUri", &uri)], false)];
+        let mut events = vec![self.write(event, targets, &[("requestUri", &uri)], By::Request)];
         events.extend(self.settle_assignments(&user_id)?);
         Ok(events)
     }

@@ -57,6 +57,15 @@ impl Target {
     }
 }
 
+/// What did it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// An administrator's request.
+    Request,
+    /// A background job.
+    Job,
+}
+
 /// An entry of the System Log. [`LogEvent::to_json`] prints it in full, as the API and the deliveries do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogEvent {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::log::{LogEvent, Target, delivery};
+use super::log::{By, LogEvent, Target, delivery};
 use super::world::OktaWorld;
 
 impl OktaWorld {
@@ -14,7 +14,7 @@ impl OktaWorld {
         targets: Vec<Target>,
         debug: &[(&str, &str)],
     ) -> LogEvent {
-        self.write(event_type, targets, debug, false)
+        self.write(event_type, targets, debug, By::Request)
     }
 
     pub(super) fn write(
@@ -22,7 +22,7 @@ impl OktaWorld {
         event_type: &str,
         targets: Vec<Target>,
         debug: &[(&str, &str)],
-        by_job: bool,
+        by: By,
     ) -> LogEvent {
         let event = LogEvent {
             uuid: Uuid::new_v4().to_string(),
@@ -34,7 +34,7 @@ impl OktaWorld {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
-            by_job,
+            by_job: by == By::Job,
         };
         match self.hold_log {
             true => self.held.push(event.clone()),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::log::{LogEvent, Target};
+use super::log::{By, LogEvent, Target};
 use super::objects::{OktaUser, Profile, UserStatus, changed_attributes};
 use super::refusal::Refusal;
 use super::world::{Created, OktaWorld};
@@ -108,7 +108,8 @@ impl OktaWorld {
         self.logins.added(Some(user.login()), &id);
         self.users.insert(id.clone(), user);
         let debug = [("requestUri", "/api/v1/users")];
-        let mut events = vec![self.write("user.lifecycle.create", vec![target], &debug, false)];
+        let mut events =
+            vec![self.write("user.lifecycle.create", vec![target], &debug, By::Request)];
         if new.activate {
             events.extend(self.activate(&id)?);
         }
@@ -150,7 +151,7 @@ impl OktaWorld {
             "/api/v1/users/{id}/lifecycle/{}",
             event.rsplit('.').next().unwrap_or_default()
         );
-        Ok(self.write(event, vec![target], &[("requestUri", &uri)], false))
+        Ok(self.write(event, vec![target], &[("requestUri", &uri)], By::Request))
     }
 
     /// Activates a STAGED or DEPROVISIONED user: ACTIVE with a password, PROVISIONED without. Assignments through groups
@@ -270,7 +271,12 @@ impl OktaWorld {
             app.users.remove(id);
             app.set_aside.remove(id);
         }
-        events.push(self.write("user.lifecycle.delete.initiated", vec![target], &[], false));
+        events.push(self.write(
+            "user.lifecycle.delete.initiated",
+            vec![target],
+            &[],
+            By::Request,
+        ));
         Ok(events)
     }
 
@@ -321,7 +327,7 @@ impl OktaWorld {
             "user.account.update_profile",
             vec![target],
             &debug,
-            false,
+            By::Request,
         )])
     }
 }

@@ -174,22 +174,22 @@ pub async fn overview(
         .await
 }
 
-/// Reads one page of events, and whether there is a next one.
+/// Reads one page of events.
 pub async fn events(
     database: &Database,
     filter: EventFilter,
     now_ms: i64,
-) -> Result<(Vec<Event>, bool), Failure> {
+) -> Result<OnePage<Event>, Failure> {
     database
         .read(Side::Table, move |connection| {
             let found = select(connection, &filter, PAGE + 1, now_ms)?;
-            Ok(one_page(found))
+            Ok(OnePage::of(found))
         })
         .await
 }
 
-/// Reads one page of links, and whether there is a next one.
-pub async fn links(database: &Database, filter: LinkFilter) -> Result<(Vec<Link>, bool), Failure> {
+/// Reads one page of links.
+pub async fn links(database: &Database, filter: LinkFilter) -> Result<OnePage<Link>, Failure> {
     database
         .read(Side::Table, move |connection| {
             let mut statement = connection.prepare_cached(
@@ -219,16 +219,25 @@ pub async fn links(database: &Database, filter: LinkFilter) -> Result<(Vec<Link>
                     })
                 },
             )?;
-            Ok(one_page(rows.collect::<rusqlite::Result<_>>()?))
+            Ok(OnePage::of(rows.collect::<rusqlite::Result<_>>()?))
         })
         .await
 }
 
-/// The first page of what was found, and whether there is more.
-fn one_page<T>(mut found: Vec<T>) -> (Vec<T>, bool) {
-    let more = found.len() > PAGE as usize;
-    found.truncate(PAGE as usize);
-    (found, more)
+/// One page of a list.
+pub(crate) struct OnePage<T> {
+    pub rows: Vec<T>,
+    /// Whether there is a next page.
+    pub has_more: bool,
+}
+
+impl<T> OnePage<T> {
+    /// The page of these rows, of which one more was asked for than it has.
+    fn of(mut rows: Vec<T>) -> Self {
+        let has_more = rows.len() > PAGE as usize;
+        rows.truncate(PAGE as usize);
+        Self { rows, has_more }
+    }
 }
 
 /// How to find out whether the file can be written.

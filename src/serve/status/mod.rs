@@ -168,8 +168,8 @@ impl Status {
                 html(200, self.frame().overview(&overview, &situation, window))
             }
             "/events" => {
-                let (events, more) = data::events(&source.reads, filter.clone(), now_ms).await?;
-                html(200, self.frame().events(&events, &filter, more))
+                let events = data::events(&source.reads, filter.clone(), now_ms).await?;
+                html(200, self.frame().events(&events, &filter))
             }
             "/links" => {
                 let filter = LinkFilter {
@@ -177,8 +177,8 @@ impl Status {
                     names,
                     page,
                 };
-                let (links, more) = data::links(&source.reads, filter.clone()).await?;
-                html(200, self.frame().links(&links, &filter, more))
+                let links = data::links(&source.reads, filter.clone()).await?;
+                html(200, self.frame().links(&links, &filter))
             }
             "/subject" => match value("id").parse() {
                 Ok(subject) => {
@@ -193,13 +193,13 @@ impl Status {
             },
             "/status.json" => {
                 let overview = data::overview(&source.reads, now_ms, window).await?;
-                let (events, more) = data::events(&source.reads, filter, now_ms).await?;
+                let events = data::events(&source.reads, filter, now_ms).await?;
                 let situation =
                     Situation::read(&source.ports, &source.reads, source.intervals, now_ms).await?;
                 let (_, said) = verdict::verdict(&situation, &overview.numbers);
                 let status = json!({
                     "verdict": said, "causes": situation.inbox.failures, "held": situation.inbox.held,
-                    "overview": overview, "events": events, "more_events": more, "door": source.door.counts(),
+                    "overview": overview, "events": events.rows, "more_events": events.has_more, "door": source.door.counts(),
                     "paused": situation.standing.is_paused(), "planned_only": situation.standing.planned_only,
                     "brake_off_until_ms": situation.standing.brake_off_until_ms,
                 });

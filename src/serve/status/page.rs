@@ -8,7 +8,7 @@ use crate::okta::{Outlook, RENEWAL};
 use crate::schedule::NotedCredential;
 use crate::serve::numbers::Numbers;
 
-use super::data::{Event, EventFilter, Link, LinkFilter, Names, Overview, Situation};
+use super::data::{Event, EventFilter, Link, LinkFilter, Names, OnePage, Overview, Situation};
 use super::failures::tasks;
 use super::frame::Frame;
 use super::plot;
@@ -65,7 +65,7 @@ impl Frame<'_> {
     }
 
     /// A page of events.
-    pub fn events(&self, events: &[Event], filter: &EventFilter, more: bool) -> String {
+    pub fn events(&self, events: &OnePage<Event>, filter: &EventFilter) -> String {
         let mut main = String::from(
             "<form method=\"get\" action=\"/events\"><label>State<select name=\"state\">",
         );
@@ -93,23 +93,23 @@ impl Frame<'_> {
              placeholder=\"00u…\"></label><button>Filter</button> <a href=\"/events\">Clear</a></form>",
             Escaped(&filter.subject)
         );
-        if events.is_empty() {
+        if events.rows.is_empty() {
             let is_filtered = !filter.state.is_empty() || !filter.subject.is_empty();
             main.push_str(match is_filtered || filter.page > 0 {
                 true => "<p class=\"card empty\">No events match.</p>",
                 false => "<p class=\"card empty\">No event has arrived yet.</p>",
             });
         } else {
-            table(&mut main, events);
+            table(&mut main, &events.rows);
         }
         let query = [("state", &*filter.state), ("subject", &*filter.subject)];
         let address = |page| address("/events", &query, page);
-        pager(&mut main, "Newer", filter.page, more, address);
+        pager(&mut main, "Newer", filter.page, events, address);
         self.page("Events", "/events", &main)
     }
 
     /// A page of links.
-    pub fn links(&self, links: &[Link], filter: &LinkFilter, more: bool) -> String {
+    pub fn links(&self, links: &OnePage<Link>, filter: &LinkFilter) -> String {
         let is_named = filter.names == Names::Shown;
         let what = if is_named { "Id or name" } else { "Id" };
         let mut main = format!(
@@ -123,7 +123,7 @@ impl Frame<'_> {
             },
             Escaped(&filter.text)
         );
-        if links.is_empty() {
+        if links.rows.is_empty() {
             main.push_str(if filter.text.is_empty() {
                 "<p class=\"card empty\">Nothing is linked yet.</p>"
             } else {
@@ -135,7 +135,7 @@ impl Frame<'_> {
                 main.push_str("<th>Name");
             }
             main.push_str("<th>Okta<th>Anypoint<th>Origin</tr></thead><tbody>");
-            for link in links {
+            for link in &links.rows {
                 main.push_str("<tr>");
                 if is_named {
                     let _ = write!(main, "<td><b>{}</b>", Escaped(&link.name));
@@ -151,7 +151,7 @@ impl Frame<'_> {
             main.push_str("</tbody></table></div>");
         }
         let address = |page| address("/links", &[("q", &*filter.text)], page);
-        pager(&mut main, "Back", filter.page, more, address);
+        pager(&mut main, "Back", filter.page, links, address);
         self.page("Links", "/links", &main)
     }
 
@@ -257,7 +257,13 @@ fn address(path: &str, query: &[(&str, &str)], page: u32) -> String {
     format!("{path}?{}", text.finish())
 }
 
-fn pager(main: &mut String, back: &str, page: u32, more: bool, address: impl Fn(u32) -> String) {
+fn pager<T>(
+    main: &mut String,
+    back: &str,
+    page: u32,
+    shown: &OnePage<T>,
+    address: impl Fn(u32) -> String,
+) {
     if page > 0 {
         let _ = write!(
             main,
@@ -265,7 +271,7 @@ fn pager(main: &mut String, back: &str, page: u32, more: bool, address: impl Fn(
             Escaped(address(page - 1))
         );
     }
-    if more {
+    if shown.has_more {
         let next = address(page.saturating_add(1));
         let _ = write!(main, "<p><a href=\"{}\">More</a></p>", Escaped(next));
     }

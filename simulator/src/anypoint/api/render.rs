@@ -65,12 +65,8 @@ pub(super) fn environments(world: &AnypointWorld) -> Value {
     json!({"data": [environment(world)], "total": 1})
 }
 
-fn common(
-    world: &AnypointWorld,
-    user: &AnypointUser,
-    deleted: bool,
-    organization: &Value,
-) -> Value {
+/// A user in a list: without the phone number.
+pub(super) fn list_item(world: &AnypointWorld, user: &AnypointUser, organization: &Value) -> Value {
     json!({
         "id": user.id,
         "createdAt": iso(user.created_at),
@@ -82,7 +78,6 @@ fn common(
         "email_verified_at": user.email_verified_at.map(iso),
         "username": user.username,
         "enabled": user.enabled,
-        "deleted": deleted,
         "idprovider_id": user.idprovider_id,
         "lastLogin": user.last_login.map(iso),
         "mfaVerificationExcluded": user.mfa_excluded,
@@ -94,23 +89,10 @@ fn common(
     })
 }
 
-/// A user in a list: without the phone number.
-pub(super) fn list_item(
-    world: &AnypointWorld,
-    user: &AnypointUser,
-    deleted: bool,
-    organization: &Value,
-) -> Value {
-    let mut value = common(world, user, deleted, organization);
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("deleted");
-    }
-    value
-}
-
 /// A user on its own.
 pub(super) fn user(world: &AnypointWorld, user: &AnypointUser) -> Value {
-    let mut value = common(world, user, false, &organization(world));
+    let mut value = list_item(world, user, &organization(world));
+    value["deleted"] = Value::from(false);
     value["phoneNumber"] = json!(user.phone_number);
     value["previousLastLogin"] = Value::Null;
     value["ipAllowlistExcluded"] = Value::from(false);

@@ -78,7 +78,7 @@ fn list_users(world: &AnypointWorld, call: &mut Call) -> Answer {
         call,
         found,
         |user| &user.id,
-        |user| render::list_item(world, user, deleted, &organization),
+        |user| render::list_item(world, user, &organization),
     )
 }
 

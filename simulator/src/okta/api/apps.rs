@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::objects::{AppGroup, AppUser, OktaApp, OktaGroup, OktaUser, Profile};
 use super::super::refusal::Refusal;
 use super::super::world::OktaWorld;
+use super::render::Embed;
 use super::{
     Answer, Start, base, expression, no_such_endpoint, object, ok, paging, render, text_of,
 };
@@ -85,7 +86,7 @@ fn list(world: &OktaWorld, call: &mut Call) -> Answer {
         if let Some(user) = embedded
             && let Some(assignment) = app.users.get(&user.id)
         {
-            let user = render::app_user(app, assignment, user, false, &base);
+            let user = render::app_user(app, assignment, user, Embed::Nothing, &base);
             value["_embedded"] = json!({"user": user});
         }
         value
@@ -105,7 +106,7 @@ fn users(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
         start.fits(&names).then_some((id, (assignment, user)))
     });
     let base = base(world, call);
-    let embed = call.query("expand") == Some("user");
+    let embed = Embed::asked(call, "user");
     let render = |(assignment, user): (&AppUser, &OktaUser)| {
         render::app_user(app, assignment, user, embed, &base)
     };
@@ -116,7 +117,7 @@ fn app_user(world: &OktaWorld, call: &Call, id: &str, user: &str) -> Answer {
     let app = world.app(id)?;
     let found = app.users.get(user).zip(world.users.get(user));
     let (assignment, user) = Refusal::unless_found(found, "AppUser", user)?;
-    let embed = call.query("expand") == Some("user");
+    let embed = Embed::asked(call, "user");
     let base = base(world, call);
     ok(render::app_user(app, assignment, user, embed, &base))
 }
@@ -158,7 +159,7 @@ fn groups(world: &OktaWorld, call: &mut Call, id: &str) -> Answer {
             .then_some((id, (assignment, group)))
     });
     let base = base(world, call);
-    let embed = call.query("expand") == Some("group");
+    let embed = Embed::asked(call, "group");
     let render = |(assignment, group): (&AppGroup, &OktaGroup)| {
         render::app_group(app, assignment, group, embed, &base)
     };
@@ -169,7 +170,7 @@ fn app_group(world: &OktaWorld, call: &Call, id: &str, group: &str) -> Answer {
     let app = world.app(id)?;
     let found = app.groups.get(group).zip(world.groups.get(group));
     let (assignment, group) = Refusal::unless_found(found, "ApplicationGroupAssignment", group)?;
-    let embed = call.query("expand") == Some("group");
+    let embed = Embed::asked(call, "group");
     let base = base(world, call);
     ok(render::app_group(app, assignment, group, embed, &base))
 }

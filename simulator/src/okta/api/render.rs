@@ -3,7 +3,25 @@
 use serde_json::{Value, json};
 
 use super::super::objects::{ApiToken, AppGroup, AppUser, EventHook, OktaApp, OktaGroup, OktaUser};
+use crate::call::Call;
 use crate::clock::iso;
+
+/// What an assignment shows of the object that is assigned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Embed {
+    Nothing,
+    Object,
+}
+
+impl Embed {
+    /// As the call's `expand` asks.
+    pub fn asked(call: &Call, kind: &str) -> Self {
+        match call.query("expand") == Some(kind) {
+            true => Self::Object,
+            false => Self::Nothing,
+        }
+    }
+}
 
 fn time(ms: Option<i64>) -> Value {
     ms.map_or(Value::Null, |ms| Value::from(iso(ms)))
@@ -61,12 +79,11 @@ pub(super) fn app(app: &OktaApp, base: &str) -> Value {
     })
 }
 
-/// An app user; `embed` adds the user itself.
 pub(super) fn app_user(
     app: &OktaApp,
     assignment: &AppUser,
     of: &OktaUser,
-    embed: bool,
+    embed: Embed,
     base: &str,
 ) -> Value {
     let mut value = json!({
@@ -87,7 +104,7 @@ pub(super) fn app_user(
             "user": {"href": format!("{base}/api/v1/users/{}", of.id)},
         },
     });
-    if embed {
+    if embed == Embed::Object {
         value["_embedded"] = json!({"user": user(of, base)});
     }
     value
@@ -97,7 +114,7 @@ pub(super) fn app_group(
     app: &OktaApp,
     assignment: &AppGroup,
     of: &OktaGroup,
-    embed: bool,
+    embed: Embed,
     base: &str,
 ) -> Value {
     let mut value = json!({
@@ -111,7 +128,7 @@ pub(super) fn app_group(
             "self": {"href": format!("{base}/api/v1/apps/{}/groups/{}", app.id, of.id)},
         },
     });
-    if embed {
+    if embed == Embed::Object {
         value["_embedded"] = json!({"group": group(of, base)});
     }
     value
