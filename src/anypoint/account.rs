@@ -199,9 +199,9 @@ impl Anypoint {
     }
 
     /// Creates an account and gives its id; `None` when the answer had no body. A 409 means that the
-    /// name is taken by anyone on this control plane. Sent once: after an answer that says nothing, a
-    /// second attempt could not tell its own account from a stranger's. Only after a clear refusal
-    /// it is sent again without the phone number, if it had one.
+    /// name is taken by anyone on this control plane. It is sent once, because after an answer that says
+    /// nothing, a second attempt could not tell its own account from a stranger's. After a clear refusal
+    /// it is sent again without the phone number.
     pub async fn create_account(
         &self,
         new: &NewAccount,

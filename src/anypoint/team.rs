@@ -200,7 +200,7 @@ impl Anypoint {
     }
 
     /// Deletes a team **and every team below it**. The caller has made sure that there is none.
-    /// A team that is gone already is fine: when the answer says so, the team is read.
+    /// A team that is already gone is no error: if the answer says so, the client reads the team.
     pub async fn delete_team(&self, team: &TeamId, deadline: Deadline) -> Result<(), CallError> {
         let path = ["teams", team.as_str()];
         let call = self.call("delete the team", Method::DELETE, &path);
@@ -286,8 +286,8 @@ impl Anypoint {
         Ok(())
     }
 
-    /// Takes the accounts out of a team, `MEMBERS_PER_CALL` a call. Who is not in it, or a team
-    /// that is gone, is fine: when the answer says so, the membership is read.
+    /// Takes the accounts out of a team, `MEMBERS_PER_CALL` a call. An account that is not in it, or a team that is
+    /// gone, is no error: if the answer says so, the client reads the membership.
     pub async fn remove_members(
         &self,
         team: &TeamId,
@@ -312,8 +312,8 @@ impl Anypoint {
             .json(json!(batch));
         match self.send(&call, deadline).await {
             Err(error) if is_absent(&error) && batch.len() > 1 => {
-                // One who is no member may have failed the whole batch: whether it does is not
-                // documented, so each of them is taken out alone.
+                // One account that is no member may have failed the whole batch: that is not documented. So each
+                // is taken out alone.
                 for account in batch {
                     let one = std::slice::from_ref(account);
                     Box::pin(self.remove_batch(team, one, deadline)).await?;

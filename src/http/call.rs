@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use crate::failure::Side;
 
 /// Whether a call may be sent again when its effect is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
+pub(crate) enum Repeat {
     /// Sending it twice does what sending it once does.
     Always,
     /// Only when the remote said that it refused it (429, 503), or could not be reached at all.
@@ -26,7 +26,7 @@ pub enum Repeat {
 
 /// What is sent. Never shown: it can hold secrets and personal data.
 #[derive(Clone)]
-pub enum Payload {
+pub(crate) enum Payload {
     /// Sent as JSON.
     Json(Value),
     /// Sent as a form.
@@ -44,18 +44,16 @@ impl fmt::Debug for Payload {
 
 /// One request to a remote.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     /// Whom it goes to, for errors.
     pub side: Side,
     /// What it asks for, in words, for errors.
     pub operation: &'static str,
-    /// The method.
     pub method: Method,
     /// The whole address.
     pub url: Url,
-    /// Headers besides `Accept`.
+    /// Besides `Accept`.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Option<Payload>,
     /// Whether it may be sent again blindly.
     pub repeat: Repeat,
@@ -65,7 +63,7 @@ pub struct Call {
 
 impl Call {
     /// A call without a body that may be repeated.
-    pub fn new(side: Side, operation: &'static str, method: Method, url: Url) -> Self {
+    pub(crate) fn new(side: Side, operation: &'static str, method: Method, url: Url) -> Self {
         Self {
             side,
             operation,
@@ -87,14 +85,14 @@ impl Call {
 
     /// The same call with a JSON body.
     #[must_use]
-    pub fn json(mut self, body: Value) -> Self {
+    pub(crate) fn json(mut self, body: Value) -> Self {
         self.body = Some(Payload::Json(body));
         self
     }
 
     /// The same call with a form.
     #[must_use]
-    pub fn form(mut self, fields: Vec<(&'static str, SecretString)>) -> Self {
+    pub(crate) fn form(mut self, fields: Vec<(&'static str, SecretString)>) -> Self {
         self.body = Some(Payload::Form(fields));
         self
     }
@@ -108,7 +106,7 @@ impl Call {
 
     /// The same call with one more header.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
@@ -122,7 +120,7 @@ impl Call {
 
     /// The same call, sent once.
     #[must_use]
-    pub fn once(mut self) -> Self {
+    pub(crate) fn once(mut self) -> Self {
         self.repeat = Repeat::Never;
         self
     }
@@ -140,7 +138,7 @@ impl Call {
     }
 
     /// The error of this call.
-    pub fn error(&self, kind: CallErrorKind) -> CallError {
+    pub(crate) fn error(&self, kind: CallErrorKind) -> CallError {
         CallError {
             side: self.side,
             operation: self.operation,
@@ -152,18 +150,14 @@ impl Call {
 
 /// A successful answer (2xx). The body may be empty whatever the API says.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status, 200 to 299.
-    pub status: StatusCode,
-    /// All headers.
+pub(crate) struct Answer {
     pub headers: HeaderMap,
-    /// The raw body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
     /// Reads the body as JSON; the error names `call`.
-    pub fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
         serde_json::from_slice(&self.body).map_err(|error| call.unreadable(&error))
     }
 }

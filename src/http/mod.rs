@@ -21,9 +21,7 @@ mod throttle;
 mod tls;
 mod transport;
 
-pub use call::{Answer, Call, Payload, Repeat};
-
-pub(crate) use call::address;
+pub(crate) use call::{Answer, Call, address};
 pub(crate) use error::if_found;
 pub use error::{CallError, CallErrorKind};
 pub use finality::Finality;
@@ -34,9 +32,6 @@ pub use listed::{Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
 pub(crate) use object::{Echo, another_object, not_as_written};
-pub(crate) use session::TokenAnswer;
-pub use session::{Fetched, Session, Token, TokenScheme};
-
+pub(crate) use session::{Fetched, Session, Token, TokenAnswer, TokenScheme};
 pub use transport::HttpClient;
-
 pub(crate) use transport::Signer;

@@ -95,7 +95,7 @@ pub(crate) fn not_as_written(call: &Call, attributes: &[&str]) -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method, StatusCode};
+    use http::{HeaderMap, Method};
     use serde::Deserialize;
 
     use super::*;
@@ -119,7 +119,6 @@ mod tests {
 
     fn answer(body: &str) -> Answer {
         Answer {
-            status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: body.as_bytes().to_vec(),
         }

@@ -37,19 +37,16 @@ const REFUSAL_STANDS: Duration = Duration::from_secs(5);
 const TOKEN_STAYS: Duration = Duration::from_secs(60);
 
 /// What a fetch gave.
-pub struct Fetched {
-    /// The token.
+pub(crate) struct Fetched {
     pub value: SecretString,
     /// The word before it in `Authorization`.
     pub kind: &'static str,
-    /// How long it lasts.
     pub lifetime: Duration,
 }
 
 /// How one remote's tokens are fetched and shown.
 #[async_trait]
-pub trait TokenScheme: Send + Sync {
-    /// A token.
+pub(crate) trait TokenScheme: Send + Sync {
     async fn fetch(&self, deadline: Deadline) -> Result<Fetched, CallError>;
 
     /// A token in place of one that was refused; `None` when there can be no other.
@@ -77,8 +74,7 @@ pub trait TokenScheme: Send + Sync {
 
 /// A token, with a number that tells it from its predecessors.
 #[derive(Clone)]
-pub struct Token {
-    /// The token itself.
+pub(crate) struct Token {
     pub value: SecretString,
     /// The word before it in `Authorization`.
     pub kind: &'static str,
@@ -94,7 +90,7 @@ impl fmt::Debug for Token {
 
 /// Sends calls with the current token. Clones share it.
 #[derive(Clone)]
-pub struct Session {
+pub(crate) struct Session {
     http: HttpClient,
     side: Side,
     origin: Origin,
@@ -104,7 +100,12 @@ pub struct Session {
 
 impl Session {
     /// A session with the remote at `base_url`; its tokens go nowhere else.
-    pub fn new(http: HttpClient, side: Side, base_url: &Url, scheme: Arc<dyn TokenScheme>) -> Self {
+    pub(crate) fn new(
+        http: HttpClient,
+        side: Side,
+        base_url: &Url,
+        scheme: Arc<dyn TokenScheme>,
+    ) -> Self {
         Self {
             http,
             side,
@@ -116,7 +117,7 @@ impl Session {
 
     /// Fetches a token ahead of need, so that the first call does not wait for it. A failure shows at
     /// that call.
-    pub async fn warm_up(&self, deadline: Deadline) {
+    pub(crate) async fn warm_up(&self, deadline: Deadline) {
         if let Err(error) = self.sign_in(deadline).await {
             tracing::debug!("no token yet: {error}");
         }
@@ -131,7 +132,7 @@ impl Session {
     /// Sends a call with the current token. A refusal (401, 403) is not believed at once: after a pause
     /// the same call goes out once more, with a new token where there can be one. A demand for
     /// another nonce (RFC 9449, 8 and 9) is met once.
-    pub async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    pub(crate) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
         if call.url.origin() != self.origin {
             let what = "a token for another host".to_owned();
             return Err(call.error(CallErrorKind::Unreadable(what)));

@@ -83,7 +83,7 @@ impl HttpClient {
     }
 
     /// The present time, in milliseconds since the epoch.
-    pub fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now_ms()
     }
 
@@ -93,7 +93,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// The last error, with the pause that the remote asked for.
-    pub async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    pub(crate) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
         self.send_signed(call, &Unsigned, deadline).await
     }
 
@@ -217,11 +217,7 @@ impl HttpClient {
         self.throttle
             .note(call.side, quota(&headers, self.clock.now_ms()));
         if status.is_success() {
-            return Ok(Answer {
-                status,
-                headers,
-                body,
-            });
+            return Ok(Answer { headers, body });
         }
         let code = error_code(&headers, &body);
         if status == StatusCode::NOT_FOUND && !is_from_service(call.side, code.as_deref(), &body) {

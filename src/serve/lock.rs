@@ -57,7 +57,7 @@ impl OnlyOne {
         loop {
             match side.try_lock() {
                 Ok(()) => break,
-                // Somebody may be asking just now whether it is held.
+                // A command may be asking just now whether it is held.
                 Err(TryLockError::WouldBlock) if tries < 5 => std::thread::sleep(RETRY),
                 Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut side)),
                 Err(TryLockError::Error(error)) => return Err(unusable(error)),

@@ -39,15 +39,10 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Serves the queue.
 pub(crate) struct Dispatcher {
-    /// What is served.
     pub queue: SqliteQueue,
-    /// Who does the work.
     pub worker: Arc<Worker>,
-    /// Where messages are recorded that nobody can read.
     pub ledger: Arc<dyn Ledger>,
-    /// Where they are counted.
     pub metrics: Arc<Metrics>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether changes are worked on.
     pub changes: Changes,
@@ -108,7 +103,7 @@ impl Dispatcher {
                     LOOK_AGAIN
                 }
                 Err(failure) => {
-                    // Once, not every five seconds until somebody fixes it.
+                    // Logged once, not every five seconds.
                     if trouble.as_ref() != Some(&failure) {
                         tracing::error!("the queue cannot be read: {failure}");
                         trouble = Some(failure);

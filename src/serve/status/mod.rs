@@ -1,9 +1,9 @@
 //! The read-only status page, on an address of its own.
 //!
-//! It answers `GET` only, loads nothing from elsewhere and runs no script. Names are shown, and Okta and Anypoint
-//! are asked about a user or group, only for a browser on this machine; everybody else sees opaque ids. Its pages go to a browser that also visits other sites: a request that names a host which
-//! is not an address or `localhost` is refused, so that no site can have its own name point here and
-//! read (DNS rebinding).
+//! It answers `GET` only, loads nothing from elsewhere and runs no script. Only a browser on this machine sees names and
+//! may have Okta and Anypoint asked about a user or group; everybody else sees opaque ids. That browser also visits other
+//! sites. So a request whose `Host` is neither an address nor `localhost` is refused: no site can point its own name here
+//! and read (DNS rebinding).
 
 mod data;
 mod failures;
@@ -92,7 +92,7 @@ pub struct StatusSource {
     pub stop: watch::Receiver<bool>,
 }
 
-/// Looks at both sides at once: people wait for each other, and nobody who works waits for them.
+/// Looks at both sides at the same time. People wait for each other; the worker does not wait for them.
 const LOOKS: usize = 2;
 
 impl Status {
