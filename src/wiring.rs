@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::anypoint::Anypoint;
 use crate::aws::{Limits, Source};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::http::{HttpClient, Network};
@@ -14,7 +14,7 @@ use crate::okta::{Okta, Scopes};
 use crate::provision::Ports;
 use crate::queue::Queue;
 use crate::secrets::SecretsManager;
-use crate::settings::{EngineSettings, Kept, Needs, Reader, RemoteSettings};
+use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings, Retention};
 use crate::store::{Documents, DynamoDbStore, Store};
 use crate::telemetry::{LogFormat, Metrics};
 use crate::worker::{InlineQueue, Pace, Worker};
@@ -30,42 +30,69 @@ pub struct Table {
     pub documents: Arc<dyn Documents>,
 }
 
-impl Table {
-    /// Opens the connection ahead of need: reads an item that is not there. The result does not
-    /// matter: the first claim will find out.
-    pub async fn warm_up(&self) {
-        let _ = self.documents.document("warm-up").await;
-    }
-}
-
 /// The DynamoDB table `name`, through the SDK's own variables for endpoint, region and credentials.
 pub fn dynamodb_table(
     sdk: &aws_config::SdkConfig,
     name: &str,
-    kept: Kept,
+    retention: Retention,
     clock: &Arc<dyn Clock>,
 ) -> Table {
     let client = aws_sdk_dynamodb::Client::new(sdk);
     let store = Arc::new(DynamoDbStore::new(client.clone(), name, clock.clone()));
     Table {
         ledger: Arc::new(
-            DynamoDbLedger::new(client, name, kept.event_days, clock.clone())
-                .keeping_audit(kept.audit_days),
+            DynamoDbLedger::new(client, name, retention.event_days, clock.clone())
+                .keeping_audit(retention.audit_days),
         ),
         documents: store.clone(),
         store,
     }
 }
 
+/// The settings of a function that applies changes.
+pub struct WorkSettings {
+    /// Both remotes and the rules.
+    pub engine: EngineSettings,
+    /// `TABLE_NAME`.
+    pub table: String,
+}
+
+impl WorkSettings {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let engine = EngineSettings::read(reader);
+        let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
+        Some(Self {
+            engine: engine?,
+            table: table?,
+        })
+    }
+
+    /// Both remotes, the table and the rules.
+    ///
+    /// # Errors
+    /// As [`remotes`].
+    pub fn ports(&self, sdk: &aws_config::SdkConfig) -> Result<Ports, String> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let table = dynamodb_table(sdk, &self.table, self.engine.retention, &clock);
+        ports(&self.engine, &table, &clock)
+    }
+}
+
+/// Opens connections to Anypoint and the table ahead of need, in the background.
+pub fn warm_up(ports: &Ports, time: Duration) {
+    let (anypoint, documents) = (ports.anypoint.clone(), ports.documents.clone());
+    tokio::spawn(async move { anypoint.warm_up(Deadline::within(time)).await });
+    tokio::spawn(async move {
+        // The item is not there, and a failure does not matter: the first claim finds it out.
+        let _ = documents.document("warm-up").await;
+    });
+}
+
 /// The queue that is none: changes are applied before `send` returns, which has `time` for it.
 pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration) -> Arc<dyn Queue> {
     let worker = Worker::new(ports.clone(), None, metrics.clone(), pace);
     Arc::new(InlineQueue::new(Arc::new(worker), time))
-}
-
-/// What the AWS clients of a program share, from `source`, with calls bounded by `time`.
-pub async fn aws(source: Source, time: Duration) -> aws_config::SdkConfig {
-    source(Limits::within(time)).await
 }
 
 /// A reader of the environment that fills what it leaves unset from the secrets it names, which are

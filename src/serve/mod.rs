@@ -138,7 +138,7 @@ impl Ready {
         let lock = OnlyOne::take(&options.data)?;
         let database = Database::open_locked(&options.data, lock)?;
 
-        let kept = settings.engine.kept;
+        let kept = settings.engine.retention;
         let ledger = SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
             .keeping_audit(kept.audit_days)
             .marked(MARK);
@@ -153,10 +153,7 @@ impl Ready {
         overwrite(&*table.documents, DECIDING, &options.deciding).await?;
         let queue = queue(&database, &clock);
 
-        let gate = Gate::new(
-            settings.hook.auth.header.clone(),
-            &settings.hook.auth.secrets,
-        );
+        let gate = Gate::new(settings.hook.header.clone(), settings.hook.secrets.clone());
         let gate = gate.map_err(defect)?;
         let deliveries = Deliveries::new(
             settings.hook.app.clone(),

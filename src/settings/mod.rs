@@ -19,11 +19,11 @@
 
 mod credentials;
 mod parse;
+mod policy;
 mod reader;
 mod secret;
 
 use std::collections::BTreeMap;
-use std::iter;
 
 use http::HeaderName;
 use secrecy::SecretString;
@@ -41,20 +41,13 @@ use credentials::{anypoint_app, okta_credentials};
 pub use parse::is_loopback;
 pub use reader::{Problem, Reader, SettingsError};
 
-/// How Okta proves itself to us.
-#[derive(Debug, Clone)]
-pub struct HookAuth {
-    /// The values that are accepted: the current secret first, then the previous one.
-    pub secrets: Renewable<Vec<SecretString>>,
-    /// The header that carries it.
-    pub header: HeaderName,
-}
-
 /// What the receiver needs.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
-    /// How Okta proves itself.
-    pub auth: HookAuth,
+    /// The values by which Okta proves itself: the current secret first, then the previous one.
+    pub secrets: Renewable<Vec<SecretString>>,
+    /// The header that carries the secret.
+    pub header: HeaderName,
     /// The app instance whose events act.
     pub app: OktaAppId,
 }
@@ -145,47 +138,16 @@ pub struct EngineSettings {
     /// The rules.
     pub policy: Policy,
     /// `EVENT_TTL_DAYS` and `AUDIT_DAYS`.
-    pub kept: Kept,
+    pub retention: Retention,
 }
 
 /// How long the table keeps what it says of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct Retention {
     /// Records of events (`EVENT_TTL_DAYS`), in days.
     pub event_days: u32,
     /// Audit entries (`AUDIT_DAYS`), in days.
     pub audit_days: u32,
-}
-
-impl HookAuth {
-    /// Reads the secret and its header. `HOOK_SECRET` wins over a secret that the reader brought along
-    /// ([`Reader::with_secrets`]).
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let secrets = match reader.sources.hook.clone() {
-            Some(secrets) => Some(secrets),
-            None => {
-                let secret = parse::hook_secret(reader, "HOOK_SECRET");
-                let previous = match reader.optional("HOOK_SECRET_PREVIOUS") {
-                    None => Some(None),
-                    Some(_) => parse::hook_secret(reader, "HOOK_SECRET_PREVIOUS").map(Some),
-                };
-                secret.zip(previous).map(|(secret, previous)| {
-                    let both: Vec<_> = iter::once(secret).chain(previous).collect();
-                    Renewable::from(both)
-                })
-            }
-        };
-        let header = reader.with_default(
-            "HOOK_AUTH_HEADER",
-            parse::AUTH_HEADER,
-            "authorization",
-            parse::auth_header,
-        );
-        Some(Self {
-            secrets: secrets?,
-            header: header?,
-        })
-    }
 }
 
 /// The settings that decide what is changed, and for whom. `serve` notes those that are set, so that the commands beside
@@ -228,15 +190,35 @@ pub fn app_id(reader: &mut Reader<'_>) -> Option<OktaAppId> {
 }
 
 impl HookSettings {
-    /// Reads the receiver's settings.
+    /// Reads the receiver's settings. `HOOK_SECRET` wins over a secret that the reader brought along
+    /// ([`Reader::with_secrets`]).
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let auth = HookAuth::read(reader);
+        let secrets = match reader.sources.hook.clone() {
+            Some(secrets) => Some(secrets),
+            None => hook_secrets(reader),
+        };
+        let header = reader.with_default(
+            "HOOK_AUTH_HEADER",
+            parse::AUTH_HEADER,
+            "authorization",
+            parse::auth_header,
+        );
         let app = app_id(reader);
         Some(Self {
-            auth: auth?,
+            secrets: secrets?,
+            header: header?,
             app: app?,
         })
     }
+}
+
+fn hook_secrets(reader: &mut Reader<'_>) -> Option<Renewable<Vec<SecretString>>> {
+    let mut secrets = vec![parse::hook_secret(reader, "HOOK_SECRET")];
+    if reader.optional("HOOK_SECRET_PREVIOUS").is_some() {
+        secrets.push(parse::hook_secret(reader, "HOOK_SECRET_PREVIOUS"));
+    }
+    let secrets: Option<Vec<_>> = secrets.into_iter().collect();
+    secrets.map(Renewable::from)
 }
 
 impl OktaSettings {
@@ -315,17 +297,17 @@ impl EngineSettings {
     /// Reads what applying events needs.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let remotes = RemoteSettings::read(reader);
-        let policy = parse::policy(reader);
-        let kept = Kept::read(reader);
+        let policy = policy::policy(reader);
+        let retention = Retention::read(reader);
         Some(Self {
             remotes: remotes?,
             policy: policy?,
-            kept: kept?,
+            retention: retention?,
         })
     }
 }
 
-impl Kept {
+impl Retention {
     /// Reads how long the table keeps what it says of the past.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let event_days = reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days);

@@ -28,7 +28,10 @@ fn read<T>(
 fn defaults_are_those_of_the_documentation() {
     let engine = read(&complete(), EngineSettings::read).unwrap();
     assert_eq!(engine.policy, Policy::default());
-    assert_eq!((engine.kept.event_days, engine.kept.audit_days), (30, 400));
+    assert_eq!(
+        (engine.retention.event_days, engine.retention.audit_days),
+        (30, 400)
+    );
     assert_eq!(
         engine.remotes.anypoint_base_url.as_str(),
         "https://anypoint.mulesoft.com/"
@@ -38,8 +41,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(schedule.reconcile, ReconcileMode::Apply);
     assert_eq!(schedule.limit, DeactivationLimit::Percent(20.0));
     let hook = read(&complete(), HookSettings::read).unwrap();
-    assert_eq!(hook.auth.header, "authorization");
-    assert_eq!(hook.auth.secrets.current().len(), 1);
+    assert_eq!(hook.header, "authorization");
+    assert_eq!(hook.secrets.current().len(), 1);
 }
 
 #[test]

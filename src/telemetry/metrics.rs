@@ -13,60 +13,77 @@ const NAMESPACE: &str = "OktaAnypoint";
 /// Values in one array at the most (the format's limit).
 const VALUES_PER_LINE: usize = 100;
 
-/// What is counted or measured. The dimensions beside `Function`, if any, are in brackets.
+/// What is counted or measured, with its dimensions beside `Function`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    /// Events received.
+pub(crate) enum Metric {
     Received,
-    /// Deliveries that the queue did not take, answered with 503 (`Cause`).
     NotQueued(Cause),
-    /// Events acknowledged and not acted upon (`Reason`).
     Ignored(&'static str),
-    /// Events that were done, or had failed for good, before.
     Duplicate,
-    /// Actions carried out (`Action`).
     Applied(&'static str),
-    /// Events that failed (`Class` and `Cause`).
     Failed(Class, Cause),
-    /// Events that wait for a second look.
     Waiting,
-    /// Events that the brake held.
     Held,
-    /// Calls that a side refuses to everybody: the worker works on nothing, or a run ended by it (`Side`).
     SideRefuses(Side),
-    /// Announced removals that are not done although their event is old (`Cause`: why).
     RemovalLate(&'static str),
-    /// Results that came too late: another owner had taken over.
     Superseded,
-    /// From an event's publication until it was applied, in milliseconds.
+    /// In milliseconds.
     AgeMs,
-    /// Days until our credential ends (`Side`); a reconcile writes it where the side tells.
     CredentialEndsInDays(Side),
-    /// Scheduled runs that ended well (`Task`).
     RunCompleted(&'static str),
-    /// Scheduled runs that were stopped, by a limit or an unreadable source (`Task`).
     RunStopped(&'static str),
 }
 
 impl Metric {
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name, and what it is, for people who read the figures.
+    fn described(self) -> (&'static str, &'static str) {
         match self {
-            Self::Received => "Received",
-            Self::NotQueued(_) => "NotQueued",
-            Self::Ignored(_) => "Ignored",
-            Self::Duplicate => "Duplicate",
-            Self::Applied(_) => "Applied",
-            Self::Failed(..) => "Failed",
-            Self::Waiting => "Waiting",
-            Self::Held => "Held",
-            Self::SideRefuses(_) => "SideRefuses",
-            Self::RemovalLate(_) => "RemovalLate",
-            Self::Superseded => "Superseded",
-            Self::AgeMs => "AgeMs",
-            Self::CredentialEndsInDays(_) => "CredentialEndsInDays",
-            Self::RunCompleted(_) => "RunCompleted",
-            Self::RunStopped(_) => "RunStopped",
+            Self::Received => ("Received", "Events received."),
+            Self::NotQueued(_) => ("NotQueued", "Deliveries that could not be queued."),
+            Self::Ignored(_) => ("Ignored", "Events acknowledged and not acted upon."),
+            Self::Duplicate => (
+                "Duplicate",
+                "Events that were done, or had failed for good, before.",
+            ),
+            Self::Applied(_) => ("Applied", "Actions carried out."),
+            Self::Failed(..) => ("Failed", "Events that failed; class permanent: for good."),
+            Self::Waiting => ("Waiting", "Events that wait for a second look."),
+            Self::Held => (
+                "Held",
+                "Events that the brake held: people would lose access.",
+            ),
+            Self::SideRefuses(_) => (
+                "SideRefuses",
+                "Calls that a side refuses to everybody: credentials or rights.",
+            ),
+            Self::RemovalLate(_) => (
+                "RemovalLate",
+                "Announced removals that are not done although their event is old.",
+            ),
+            Self::Superseded => (
+                "Superseded",
+                "Results that came too late, because another owner had taken over.",
+            ),
+            Self::AgeMs => ("AgeMs", "From an event's publication until it was applied."),
+            Self::CredentialEndsInDays(_) => (
+                "CredentialEndsInDays",
+                "Days until the credential ends, where the side tells it.",
+            ),
+            Self::RunCompleted(_) => ("RunCompleted", "Scheduled runs that ended well."),
+            Self::RunStopped(_) => (
+                "RunStopped",
+                "Scheduled runs that a limit or an unreadable source stopped.",
+            ),
         }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.described().0
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn help(self) -> &'static str {
+        self.described().1
     }
 
     /// The dimensions beside `Function`; each is a set of its own.
@@ -89,34 +106,6 @@ impl Metric {
             | Self::Waiting
             | Self::Held
             | Self::AgeMs => Vec::new(),
-        }
-    }
-
-    /// What it is, for who reads the figures.
-    #[cfg(feature = "local")]
-    pub(crate) fn help(self) -> &'static str {
-        match self {
-            Self::Received => "Events received.",
-            Self::Ignored(_) => "Events acknowledged and not acted upon.",
-            Self::Duplicate => "Events that were done, or had failed for good, before.",
-            Self::Applied(_) => "Actions carried out.",
-            Self::Failed(..) => "Events that failed; class permanent: for good.",
-            Self::Waiting => "Events that wait for a second look.",
-            Self::Held => "Events that the brake held: people would lose access.",
-            Self::NotQueued(_) => "Deliveries that could not be queued.",
-            Self::SideRefuses(_) => {
-                "Calls that a side refuses to everybody: credentials or rights."
-            }
-            Self::RemovalLate(_) => {
-                "Announced removals that are not done although their event is old."
-            }
-            Self::Superseded => "Results that came too late, because another owner had taken over.",
-            Self::AgeMs => "From an event's publication until it was applied.",
-            Self::CredentialEndsInDays(_) => {
-                "Days until the credential ends, where the side tells it."
-            }
-            Self::RunCompleted(_) => "Scheduled runs that ended well.",
-            Self::RunStopped(_) => "Scheduled runs that a limit or an unreadable source stopped.",
         }
     }
 
@@ -152,8 +141,7 @@ impl Metrics {
         Self::new(name.unwrap_or_else(|_| program.to_owned()))
     }
 
-    /// Counts `count` of `metric`.
-    pub fn count(&self, metric: Metric, count: usize) {
+    pub(crate) fn count(&self, metric: Metric, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = values.entry(metric).or_default();
@@ -163,8 +151,7 @@ impl Metrics {
         }
     }
 
-    /// Notes one measured value.
-    pub fn measure(&self, metric: Metric, value: u64) {
+    pub(crate) fn measure(&self, metric: Metric, value: u64) {
         self.values
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -173,7 +160,7 @@ impl Metrics {
             .push(value);
     }
 
-    /// Takes everything gathered so far: of what is counted one sum, of what is measured each value.
+    /// Takes everything gathered so far: one sum of each count, and each measured value.
     pub(crate) fn take(&self) -> BTreeMap<Metric, Vec<u64>> {
         std::mem::take(&mut *self.values.lock().unwrap_or_else(PoisonError::into_inner))
     }

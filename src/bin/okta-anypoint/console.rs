@@ -7,7 +7,7 @@ use std::ops::RangeBounds;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
@@ -15,16 +15,28 @@ use okta_anypoint::telemetry::{Shown, painted, visible_line, visible_lines};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::wrap::wrapped;
+
 /// The narrowest terminal that tables are fitted into.
 const NARROWEST: u16 = 60;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Exit {
     /// It is done, and nothing is wrong.
     Done,
     /// It did its job and found a problem, or not everything worked.
     Problem,
+}
+
+impl Exit {
+    /// The end of a command that found so many problems.
+    pub fn with_problems(count: usize) -> Self {
+        match count {
+            0 => Self::Done,
+            _ => Self::Problem,
+        }
+    }
 }
 
 /// Wrong usage: exit code 2.
@@ -69,9 +81,7 @@ impl Console {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_terminal = io::stdout().is_terminal();
         // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
-        let width = comfy_table::Table::new()
-            .width()
-            .filter(|width| *width >= NARROWEST);
+        let width = Table::new().width().filter(|width| *width >= NARROWEST);
         Self {
             json,
             colour: !json && !no_color && is_terminal,
@@ -79,7 +89,7 @@ impl Console {
         }
     }
 
-    /// Whether a moving bar on standard error is seen by somebody.
+    /// Whether a person sees a progress bar on standard error.
     pub fn shows_progress(&self) -> bool {
         !self.json && io::stderr().is_terminal()
     }
@@ -115,8 +125,16 @@ impl Console {
         })
     }
 
-    /// One line for people; nothing with `--json`. A line break in it came from a value, and is shown.
+    /// A sentence or a heading for people; nothing with `--json`. On a terminal it is wrapped at its words, each line as far
+    /// to the right as the first. A line break in it came from a value, and is shown.
     pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
+        let line = line.to_string();
+        let margin = line.len() - line.trim_start_matches(' ').len();
+        self.say_behind("", margin, line)
+    }
+
+    /// One line for people that is never wrapped: a command to copy, an entry of a list.
+    pub fn say_whole(&self, line: impl Display) -> anyhow::Result<()> {
         self.say_text(&visible_line(&line.to_string()))
     }
 
@@ -128,11 +146,6 @@ impl Console {
     /// An empty line for people.
     pub fn say_gap(&self) -> anyhow::Result<()> {
         self.say("")
-    }
-
-    /// A table for people.
-    pub fn say_table(&self, table: &Table) -> anyhow::Result<()> {
-        self.say_text(&table.0.to_string())
     }
 
     /// Comma-separated values: line breaks stand between rows and in quoted cells.
@@ -148,9 +161,8 @@ impl Console {
         write(format!("{text}\n").as_bytes())
     }
 
-    /// A text for people, wrapped at its words to the terminal's width; each line begins with `indent` spaces. In a
-    /// pipe it is one line.
-    pub fn say_wrapped(&self, indent: usize, text: impl Display) -> anyhow::Result<()> {
+    /// The same, with `indent` spaces in front.
+    pub fn say_indented(&self, indent: usize, text: impl Display) -> anyhow::Result<()> {
         self.say_behind(" ".repeat(indent), indent, text)
     }
 
@@ -170,55 +182,53 @@ impl Console {
 
     /// The result for machines; nothing without `--json`.
     pub fn emit(&self, result: &impl Serialize) -> anyhow::Result<()> {
-        if !self.json {
-            return Ok(());
-        }
-        let mut text = serde_json::to_string_pretty(result)?;
-        text.push('\n');
-        write(visible_lines(&text).as_bytes())
+        self.emit_text(serde_json::to_string_pretty(result)?)
     }
 
     /// One of many results for machines, on a line of its own; nothing without `--json`.
     pub fn emit_line(&self, result: &impl Serialize) -> anyhow::Result<()> {
-        if !self.json {
-            return Ok(());
-        }
-        let mut text = serde_json::to_string(result)?;
-        text.push('\n');
-        write(visible_lines(&text).as_bytes())
+        self.emit_text(serde_json::to_string(result)?)
     }
 
-    /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
-    pub fn table(&self, headings: &[&str]) -> Table {
-        let mut table = comfy_table::Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        if self.width.is_some() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            table.load_style(presets::NOTHING);
-            table.set_content_arrangement(ContentArrangement::Disabled);
+    fn emit_text(&self, text: String) -> anyhow::Result<()> {
+        match self.json {
+            true => write(visible_lines(&format!("{text}\n")).as_bytes()),
+            false => Ok(()),
         }
-        let headings = headings.iter().map(|text| {
-            let cell = comfy_table::Cell::new(text);
-            if self.colour {
-                cell.add_attribute(Attribute::Bold)
-            } else {
-                cell
-            }
-        });
-        table.set_header(headings);
-        Table(table)
     }
 
-    /// Leaves two spaces between the columns of a table, and nothing else beside what they hold.
-    pub fn pack(&self, table: &mut Table) {
-        // Where there are lines between rows, each column leaves a place for their junctions.
-        let gap = if self.width.is_some() { 1 } else { 2 };
-        let Table(table) = table;
-        let last = table.column_count().saturating_sub(1);
+    /// A table for people: as wide as the terminal, plain and unwrapped when piped. What is in a cell of the `whole` columns
+    /// is never split.
+    pub fn say_table<const N: usize>(
+        &self,
+        headings: [&str; N],
+        whole: impl RangeBounds<usize>,
+        rows: impl IntoIterator<Item = [Cell; N]>,
+    ) -> anyhow::Result<()> {
+        let mut table = Table::new();
+        table.set_header(headings.map(|text| self.cell(Tone::Strong, text).0));
+        for row in rows {
+            table.add_row(row.map(|Cell(cell)| cell));
+        }
+        let (preset, arrangement, gap) = match self.width {
+            // Each column leaves a place for the junctions of the lines between rows.
+            Some(_) => (
+                presets::UTF8_HORIZONTAL_ONLY,
+                ContentArrangement::Dynamic,
+                1,
+            ),
+            None => (presets::NOTHING, ContentArrangement::Disabled, 2),
+        };
+        table
+            .load_style(preset)
+            .set_content_arrangement(arrangement);
         for (position, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, if position < last { gap } else { 0 }));
+            column.set_padding((0, if position + 1 < N { gap } else { 0 }));
+            if whole.contains(&position) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
+        self.say_text(&table.to_string())
     }
 }
 
@@ -230,77 +240,6 @@ impl Cell {
     pub fn new(text: impl Display) -> Self {
         Self(comfy_table::Cell::new(Shown(text)))
     }
-}
-
-/// A table of such cells.
-pub struct Table(comfy_table::Table);
-
-impl Table {
-    /// Adds a row.
-    pub fn add_row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        self.0.add_row(cells.into_iter().map(|Cell(cell)| cell));
-    }
-
-    /// Never splits what is in a cell of these columns.
-    pub fn keep_whole(&mut self, columns: impl RangeBounds<usize>) {
-        for (position, column) in self.0.column_iter_mut().enumerate() {
-            if columns.contains(&position) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-    }
-}
-
-/// `text` in lines of at most `width` characters, the first behind `lead`, each other one behind `indent` spaces. A word
-/// that is longer stays whole.
-fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> Vec<String> {
-    let margin = " ".repeat(indent);
-    let mut lines: Vec<String> = Vec::new();
-    let mut column = 0;
-    for word in words(text) {
-        let length = columns(word);
-        match lines.last_mut() {
-            Some(line) if column + 1 + length <= width => {
-                line.push(' ');
-                line.push_str(word);
-                column += 1 + length;
-            }
-            None => {
-                lines.push(format!("{lead}{word}"));
-                column = columns(lead) + length;
-            }
-            // Two spaces are two only where the line goes on.
-            Some(_) if word.is_empty() => {}
-            Some(line) => {
-                line.truncate(line.trim_end().len());
-                lines.push(format!("{margin}{word}"));
-                column = indent + length;
-            }
-        }
-    }
-    lines
-}
-
-/// The words of a text. A command between backticks is one, so that it can be copied.
-fn words(text: &str) -> Vec<&str> {
-    let is_paired = text.matches('`').count().is_multiple_of(2);
-    let mut is_open = false;
-    let split = text.split(|character| {
-        is_open ^= character == '`' && is_paired;
-        character == ' ' && !is_open
-    });
-    split.collect()
-}
-
-/// How wide a text is shown: colours have no width.
-fn columns(text: &str) -> usize {
-    let mut parts = text.split('\u{1b}');
-    let first = parts.next().unwrap_or_default().chars().count();
-    let others = parts.map(|part| match part.split_once('m') {
-        Some((_, shown)) => shown.chars().count(),
-        None => part.chars().count(),
-    });
-    first + others.sum::<usize>()
 }
 
 /// One line on standard error.
@@ -353,10 +292,10 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 
 /// The exit code of a command; its error in words on standard error, and with `--json` on standard
 /// output as well.
-pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
+pub fn report(outcome: anyhow::Result<Exit>, console: &Console) -> ExitCode {
     let error = match outcome {
-        Ok(Verdict::Done) => return ExitCode::SUCCESS,
-        Ok(Verdict::Problem) => return ExitCode::from(1),
+        Ok(Exit::Done) => return ExitCode::SUCCESS,
+        Ok(Exit::Problem) => return ExitCode::from(1),
         // A refused call says what to do about it.
         Err(error) => match error.downcast::<CallError>() {
             Ok(refused) => Failure::from(refused).into(),
@@ -374,42 +313,4 @@ pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
     // The exit code shows the failure if this cannot be written.
     let _ = console.emit(&json!({"error": format!("{error:#}")}));
     ExitCode::from(if usage { 2 } else { 1 })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{columns, words, wrapped};
-
-    #[test]
-    fn texts_are_wrapped_at_their_words() {
-        let both = |indent: usize, text, width| {
-            wrapped(&" ".repeat(indent), indent, text, width).join("\n")
-        };
-        assert_eq!(both(2, "one two three", 9), "  one two\n  three");
-        assert_eq!(both(2, "one two three", 8), "  one\n  two\n  three");
-        assert_eq!(both(0, "a-long-word b", 5), "a-long-word\nb");
-        assert_eq!(both(2, "one  two", usize::MAX), "  one  two");
-        assert_eq!(wrapped("!! ", 1, "one two", 6), ["!! one", " two"]);
-        assert_eq!(both(0, "one  two", 4), "one\ntwo");
-        assert_eq!(both(0, "one  two", 3), "one\ntwo");
-    }
-
-    #[test]
-    fn a_command_is_one_word() {
-        assert_eq!(
-            words("run `a b c`: it says"),
-            ["run", "`a b c`:", "it", "says"]
-        );
-        assert_eq!(words("one ` two"), ["one", "`", "two"]);
-    }
-
-    #[test]
-    fn colours_have_no_width() {
-        let red = "\u{1b}[31;1mone\u{1b}[0m";
-        assert_eq!(columns(red), 3);
-        assert_eq!(
-            wrapped(red, 2, " two three", 8),
-            [format!("{red} two"), "  three".to_owned()]
-        );
-    }
 }

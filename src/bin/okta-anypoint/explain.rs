@@ -3,16 +3,17 @@
 use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Failure;
 use okta_anypoint::insight::{
-    Explanation, doubt_in_words, held_in_words, held_of, what_became, words,
+    Explanation, Planned, doubt_in_words, held_in_words, held_of, what_became, words,
 };
 use okta_anypoint::ledger::{Filter, Record};
 use okta_anypoint::provision::{Doubt, Exclusions};
 use serde_json::{Value, json};
 
-use crate::console::{Console, Tone, Verdict};
-use crate::outlook;
-use crate::table::LOOK_TIME;
+use crate::console::{Console, Exit, Tone};
+use crate::table::{Access, LOOK_TIME};
+use crate::time::to_the_second;
 use crate::{names, table};
 
 /// Show Okta's state, Anypoint's state, the link, and the actions that would follow, with reasons.
@@ -43,8 +44,8 @@ pub struct Args {
 /// How many of a subject's last events are shown.
 const SHOWN_EVENTS: usize = 10;
 
-pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open_to_read().await?;
+pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Read).await?;
     let subject = names::subject(&operator, &args.name).await?;
     let deadline = Deadline::within(LOOK_TIME);
     let explanation = Explanation::of(&operator.ports, subject, deadline).await?;
@@ -52,15 +53,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         subject: Some(explanation.subject.to_string()),
         ..Filter::default()
     };
-    let mut events = operator.table.ledger.records(&filter).await?;
+    let mut events = operator.ports.ledger.records(&filter).await?;
     let held = held_of(&events).cloned();
     events.truncate(SHOWN_EVENTS);
     let option = args.table.option();
     show(&explanation, held.as_ref(), &events, &option, console)?;
-    Ok(match explanation.plan {
-        Ok(_) => Verdict::Done,
-        Err(_) => Verdict::Problem,
-    })
+    Ok(Exit::with_problems(usize::from(explanation.plan.is_err())))
 }
 
 fn show(
@@ -85,12 +83,12 @@ fn show(
         "link": explanation.link,
         "actions": explanation.plan.as_ref().ok(),
         "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
-        "unread": explanation.unread.as_ref().map(outlook::failure_json),
+        "unread": explanation.unread.as_ref().map(failure_json),
         "events": events,
         "held": held.map(|held| json!({
             "id": held.id, "held_for": held.held_for, "planned": held.planned,
         })),
-        "failure": explanation.plan.as_ref().err().map(outlook::failure_json),
+        "failure": explanation.plan.as_ref().err().map(failure_json),
     }))?;
     let heading = |text: &str| console.paint(Tone::Strong, text);
     console.say(heading(&explanation.subject.to_string()))?;
@@ -109,14 +107,14 @@ fn show(
     }
     console.say_gap()?;
     console.say(heading("Link"))?;
-    console.say_wrapped(2, words(&explanation.link))?;
+    console.say_indented(2, words(&explanation.link))?;
     console.say_gap()?;
     console.say(heading("What would follow"))?;
     if let Some(held) = held {
         let subject = &explanation.subject;
-        console.say_wrapped(2, console.paint(Tone::Bad, held_in_words(held)))?;
+        console.say_indented(2, console.paint(Tone::Bad, held_in_words(held)))?;
         console.say("  If Okta is right, approve it:")?;
-        console.say(format!(
+        console.say_whole(format!(
             "    okta-anypoint approve {}{option}",
             subject.okta_id()
         ))?;
@@ -124,7 +122,7 @@ fn show(
     }
     match &explanation.plan {
         _ if explanation.excluded => {
-            console.say_wrapped(2, Exclusions::in_words(&explanation.subject))
+            console.say_indented(2, Exclusions::in_words(&explanation.subject))
         }
         Ok(_) if explanation.is_in_sync() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
@@ -136,13 +134,13 @@ fn show(
             }
             Ok(())
         }
-        Err(failure) => console.say_wrapped(2, console.paint(Tone::Bad, failure)),
+        Err(failure) => console.say_indented(2, console.paint(Tone::Bad, failure)),
     }?;
     for doubt in &explanation.doubts {
-        console.say_wrapped(2, doubt_in_words(doubt))?;
+        console.say_indented(2, doubt_in_words(doubt))?;
     }
     if let Some(failure) = &explanation.unread {
-        console.say_wrapped(2, console.paint(Tone::Bad, failure))?;
+        console.say_indented(2, console.paint(Tone::Bad, failure))?;
     }
     if events.is_empty() {
         return Ok(());
@@ -165,11 +163,43 @@ fn doubt_json(doubt: &Doubt) -> Value {
 
 /// What one event did, and why.
 fn event_line(event: &Record) -> String {
-    let at = rfc3339(event.updated_at_ms.div_euclid(1000) * 1000);
+    let at = to_the_second(event.updated_at_ms);
     format!(
         "{at}  {}  {}  {}",
         event.id,
         event.event_type,
         what_became(event)
     )
+}
+
+/// Says what the next look at a subject would do.
+pub fn say_next(
+    console: &Console,
+    id: &str,
+    plan: &Result<Vec<Planned>, Failure>,
+) -> anyhow::Result<()> {
+    match plan {
+        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync."),
+        Ok(actions) => {
+            console.say(format!(
+                "The next event, or `okta-anypoint push {id}`, would:"
+            ))?;
+            for action in actions {
+                console.say_behind("  ", 4, format!("{} ({})", action.what, action.reason))?;
+            }
+            Ok(())
+        }
+        Err(failure) => console.say(format!("The next look would fail: {failure}")),
+    }
+}
+
+/// The fields that `explain` and `link` show.
+pub fn failure_json(failure: &Failure) -> Value {
+    json!({
+        "side": failure.side,
+        "class": failure.class,
+        "code": failure.cause,
+        "message": failure.message,
+        "advice": failure.advice,
+    })
 }

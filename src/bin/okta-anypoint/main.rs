@@ -6,7 +6,6 @@ mod console;
 mod csv;
 mod demo;
 mod doctor;
-mod duration;
 mod env_file;
 mod events;
 mod explain;
@@ -17,7 +16,7 @@ mod link;
 mod link_group;
 mod man;
 mod names;
-mod outlook;
+mod operator;
 mod pause;
 mod ready;
 mod remote;
@@ -25,8 +24,11 @@ mod replay;
 mod schedule;
 mod serve;
 mod simulate;
+mod standing;
 mod stop;
 mod table;
+mod time;
+mod wrap;
 
 use std::env;
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ use clap::builder::Resettable;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use okta_anypoint::telemetry::start_logging_for_people;
 
-use console::{Console, Verdict, misused, report};
+use console::{Console, Exit, misused, report};
 
 /// Provisions people and teams from Okta into MuleSoft Anypoint Platform.
 #[derive(Debug, Parser)]
@@ -143,7 +145,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_empty_variables)
 }
 
-async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
+async fn run(command: Command, console: &Console) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(demo::Args {}) => demo::run(console).await,
         Command::Simulate(args) => simulate::run(args, console).await,
@@ -183,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_are_put_together_rightly() {
+    fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
     }
 

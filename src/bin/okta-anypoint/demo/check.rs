@@ -4,45 +4,60 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use okta_anypoint::ids::Subject;
-use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::anypoint::AnypointWorld;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::stage::{Answer, Stage, body};
-use super::story::{Account, Records, Sent, Step};
+use super::stage::{Answer, Plan, Stage, body, messages};
+use super::story::{Records, Sent, Step};
 
-/// What must be true in Anypoint, gathered from step to step.
+/// What must be true in Anypoint, gathered from step to step: `account NAME` and `team NAME`.
 #[derive(Default)]
 pub struct Expected {
-    accounts: BTreeMap<&'static str, Account>,
-    teams: BTreeMap<&'static str, Vec<&'static str>>,
+    objects: BTreeMap<String, Value>,
     /// Ids as they were first seen: an account or team stays the same one.
-    account_ids: BTreeMap<String, String>,
-    team_ids: BTreeMap<String, String>,
+    ids: BTreeMap<String, String>,
 }
 
-/// How a step went.
+/// How a step went. With `--json` it is printed as it is.
+#[derive(Serialize)]
 pub struct Played {
     pub sample: &'static str,
+    #[serde(rename = "okta_before")]
     pub before: &'static str,
     pub sent: Vec<String>,
     pub status: Option<u16>,
     /// What a program without a status answered, in short.
+    #[serde(skip)]
     pub said: String,
     pub took_ms: u64,
-    /// Requests, and whether each only read.
-    pub okta: Vec<(bool, String)>,
-    pub anypoint: Vec<(bool, String)>,
-    pub planned: Vec<(Subject, Vec<Planned>)>,
+    #[serde(rename = "okta_requests")]
+    pub okta: Vec<String>,
+    #[serde(rename = "anypoint_requests")]
+    pub anypoint: Vec<String>,
+    pub planned: Vec<Plan>,
     pub applied: Vec<String>,
-    /// Username, name, enabled.
-    pub accounts: Vec<(String, String, bool)>,
-    /// Name, usernames of the members.
-    pub teams: Vec<(String, Vec<String>)>,
+    pub accounts: Vec<FoundAccount>,
+    pub teams: Vec<FoundTeam>,
     /// Names of accounts and teams that are other than before.
+    #[serde(skip)]
     pub changed: Vec<String>,
     pub problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub struct FoundAccount {
+    pub username: String,
+    pub name: String,
+    pub enabled: bool,
+}
+
+#[derive(Serialize)]
+pub struct FoundTeam {
+    pub name: String,
+    /// Usernames.
+    pub members: Vec<String>,
 }
 
 impl Played {
@@ -58,10 +73,10 @@ impl Played {
             .chain(teams)
             .map(|(id, name)| (id, format!("\"{name}\"")))
             .collect();
-        let plans = self.planned.iter_mut().flat_map(|(_, plan)| plan);
+        let plans = self.planned.iter_mut().flat_map(|plan| &mut plan.actions);
         let texts = plans
             .map(|planned| &mut planned.what)
-            .chain(self.anypoint.iter_mut().map(|(_, text)| text));
+            .chain(&mut self.anypoint);
         for text in texts {
             for (id, name) in &names {
                 *text = text.replace(id.as_str(), name);
@@ -91,7 +106,7 @@ pub fn types_of(sent: Sent, event: &Value) -> Vec<String> {
             None => vec!["GET with a challenge".to_owned()],
             Some(events) => texts(events, "eventType"),
         },
-        Sent::Batch => texts(messages(event), "event_type"),
+        Sent::Batch => texts(messages(event).collect(), "event_type"),
         Sent::Task => vec![event.to_string()],
     }
 }
@@ -99,15 +114,6 @@ pub fn types_of(sent: Sent, event: &Value) -> Vec<String> {
 fn delivered(event: &Value) -> Option<Vec<Value>> {
     let delivery: Value = serde_json::from_slice(&body(event)?).ok()?;
     delivery["data"]["events"].as_array().cloned()
-}
-
-fn messages(event: &Value) -> Vec<Value> {
-    event["Records"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|record| serde_json::from_str(record["body"].as_str()?).ok())
-        .collect()
 }
 
 /// What a worker or a run answered, for the narrative: counts without zeros, or the answer itself.
@@ -160,7 +166,7 @@ pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) 
 pub async fn records(stage: &Stage, step: &Step, event: &Value, played: &mut Played) -> Result<()> {
     let events = match step.sent {
         Sent::Hook(_) => delivered(event).unwrap_or_default(),
-        Sent::Batch => messages(event),
+        Sent::Batch => messages(event).collect(),
         Sent::Task => Vec::new(),
     };
     for event in events {
@@ -190,15 +196,14 @@ pub fn world(
     played: &mut Played,
 ) {
     let world = stage.anypoint.world();
-    expected.turn(step);
+    expected.follow(step);
     for account in &step.accounts {
         played.changed.push(account.username.to_owned());
     }
     for team in step.teams.keys() {
         played.changed.push((*team).to_owned());
     }
-    expected.compare_accounts(&world, played);
-    expected.compare_teams(&world, step, played);
+    expected.compare(&world, played);
     let mails: Vec<&str> = world
         .mails
         .iter()
@@ -226,11 +231,11 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
             .push("Okta or Anypoint was asked, and nobody had to be".to_owned());
     }
     // What was planned for one user is exactly what was done.
-    if let [(Subject::User(_), planned)] = played.planned.as_slice() {
-        let mut names: Vec<String> = planned
-            .iter()
-            .map(|planned| planned.action.clone())
-            .collect();
+    if let [plan] = played.planned.as_slice()
+        && let Subject::User(_) = plan.subject
+    {
+        let actions = plan.actions.iter();
+        let mut names: Vec<String> = actions.map(|planned| planned.action.clone()).collect();
         names.sort_unstable();
         let applied = played.applied.clone();
         played.expect("actions", names, applied);
@@ -238,106 +243,61 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
 }
 
 impl Expected {
-    fn turn(&mut self, step: &Step) {
+    fn follow(&mut self, step: &Step) {
         for account in &step.accounts {
-            self.accounts.insert(account.username, *account);
+            let state = json!([account.name, account.email, account.enabled]);
+            self.objects
+                .insert(format!("account {}", account.username), state);
         }
         if let Some((old, new)) = step.renamed {
-            self.teams.remove(old);
-            if let Some(id) = self.team_ids.remove(old) {
-                self.team_ids.insert(new.to_owned(), id);
+            self.objects.remove(&format!("team {old}"));
+            if let Some(id) = self.ids.remove(&format!("team {old}")) {
+                self.ids.insert(format!("team {new}"), id);
             }
         }
         for (name, members) in &step.teams {
-            self.teams.insert(name, members.clone());
+            self.objects.insert(format!("team {name}"), json!(members));
         }
     }
 
-    fn compare_accounts(&mut self, world: &AnypointWorld, played: &mut Played) {
+    fn compare(&mut self, world: &AnypointWorld, played: &mut Played) {
         let mut found = BTreeMap::new();
         for user in world.users.values() {
             let name = format!("{} {}", user.first_name, user.last_name);
-            played
-                .accounts
-                .push((user.username.clone(), name.clone(), user.enabled));
-            let first = self
-                .account_ids
-                .entry(user.username.clone())
-                .or_insert_with(|| user.id.clone())
-                .clone();
-            played.expect(
-                &format!("id of account {}", user.username),
-                first,
-                user.id.clone(),
-            );
-            found.insert(
-                user.username.clone(),
-                json!([name, user.email, user.enabled]),
-            );
+            let state = json!([name, user.email, user.enabled]);
+            found.insert(format!("account {}", user.username), (&user.id, state));
+            played.accounts.push(FoundAccount {
+                username: user.username.clone(),
+                name,
+                enabled: user.enabled,
+            });
         }
-        let expected: BTreeMap<String, Value> = self
-            .accounts
-            .values()
-            .map(|account| {
-                (
-                    account.username.to_owned(),
-                    json!([account.name, account.email, account.enabled]),
-                )
-            })
-            .collect();
-        differences("account", &expected, &found, played);
-        let deleted = world.deleted_users.len();
-        played.expect("deleted accounts", 0, deleted);
-    }
-
-    fn compare_teams(&mut self, world: &AnypointWorld, step: &Step, played: &mut Played) {
-        let mut found = BTreeMap::new();
         for team in world.teams.values() {
             if team.id == world.root_team_id {
                 continue;
             }
             let members = world.members_of(&team.id);
-            played.teams.push((team.name.clone(), members.clone()));
-            if team.ancestors != [world.root_team_id.clone()] {
-                played.problems.push(format!(
-                    "team {} is not directly below the root team",
-                    team.name
-                ));
-            }
-            let first = self
-                .team_ids
-                .entry(team.name.clone())
-                .or_insert_with(|| team.id.clone())
-                .clone();
-            let what = match step.renamed {
-                Some((old, new)) if new == team.name => format!("id of team {new}, before {old}"),
-                _ => format!("id of team {}", team.name),
-            };
-            played.expect(&what, first, team.id.clone());
-            found.insert(team.name.clone(), json!(members));
+            found.insert(format!("team {}", team.name), (&team.id, json!(members)));
+            let ancestors = team.ancestors.clone();
+            let what = format!("teams above team {}", team.name);
+            played.expect(&what, vec![world.root_team_id.clone()], ancestors);
+            played.teams.push(FoundTeam {
+                name: team.name.clone(),
+                members,
+            });
         }
-        let expected: BTreeMap<String, Value> = self
-            .teams
-            .iter()
-            .map(|(name, members)| ((*name).to_owned(), json!(members)))
-            .collect();
-        differences("team", &expected, &found, played);
-    }
-}
-
-fn differences(
-    what: &str,
-    expected: &BTreeMap<String, Value>,
-    found: &BTreeMap<String, Value>,
-    played: &mut Played,
-) {
-    for (name, expected) in expected {
-        let found = found.get(name).cloned().unwrap_or_else(|| "nothing".into());
-        played.expect(&format!("{what} {name}"), expected.clone(), found);
-    }
-    for name in found.keys().filter(|name| !expected.contains_key(*name)) {
-        played
-            .problems
-            .push(format!("{what} {name} is there and should not be"));
+        for (object, state) in &self.objects {
+            let found = found.get(object).map(|(_, state)| state.clone());
+            played.expect(object, Some(state.clone()), found);
+        }
+        for (object, (id, _)) in found {
+            if !self.objects.contains_key(&object) {
+                let problem = format!("{object} is there and should not be");
+                played.problems.push(problem);
+            }
+            let first = self.ids.entry(object.clone()).or_insert_with(|| id.clone());
+            played.expect(&format!("id of {object}"), first.clone(), id.clone());
+        }
+        played.expect("deleted accounts", 0, world.deleted_users.len());
     }
 }
