@@ -1,19 +1,21 @@
 //! What ledger and store share about the DynamoDB table: items, reads of many, transactions.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::{DeleteBuilder, PutBuilder, UpdateBuilder};
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem,
+    AttributeValue, CancellationReason, Delete, KeysAndAttributes, Put,
+    ReturnValuesOnConditionCheckFailure as OnRefusal, TransactWriteItem, Update,
 };
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Target, explain};
+use super::{AwsCall, explain};
 use crate::backoff::Backoff;
 use crate::failure::{Cause, Failure, Side};
 
@@ -28,12 +30,14 @@ const KEYS_A_CALL: usize = 100;
 const BATCHES_AT_ONCE: usize = 8;
 /// How often the keys of a batch are asked for, when it leaves some out.
 const MAX_ROUNDS: u32 = 10;
+/// How often a transaction is tried while others are in the way.
+const MAX_CONFLICTS: u32 = 8;
 /// After a call that was not carried out whole, or that others were in the way of.
-pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
 
 /// A call on the table, for messages.
-pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> Target<'a> {
-    Target {
+pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> AwsCall<'a> {
+    AwsCall {
         side: Side::Table,
         operation,
         resource: table,
@@ -66,24 +70,62 @@ pub(crate) fn key_of(item: &Item) -> Option<&str> {
     string(item, "pk")
 }
 
-/// What became of a transaction.
-pub(crate) enum Sent {
-    /// Every item was written.
-    Written,
-    /// Nothing was. One reason for each item of the transaction.
-    Refused(Vec<CancellationReason>),
+/// One write of a transaction.
+pub(crate) struct Write {
+    item: TransactWriteItem,
+    is_optional: bool,
 }
 
-/// The item that made the condition at `index` fail; empty when there is none.
-pub(crate) fn refused(reasons: &[CancellationReason], index: usize) -> Option<&Item> {
-    static NOTHING: std::sync::LazyLock<Item> = std::sync::LazyLock::new(Item::new);
-    let reason = reasons.get(index)?;
-    (reason.code() == Some("ConditionalCheckFailed"))
-        .then(|| reason.item().unwrap_or_else(|| &*NOTHING))
+/// The SDK's builders, as writes of a transaction.
+pub(crate) trait Writes: Sized {
+    /// The write itself.
+    fn item(self) -> Result<TransactWriteItem, BuildError>;
+
+    /// If its condition fails, nothing is written.
+    fn or_stop(self) -> Result<Write, Failure> {
+        let (item, is_optional) = (built(self.item())?, false);
+        Ok(Write { item, is_optional })
+    }
+
+    /// If its condition fails, the other writes go on without it.
+    fn or_leave_out(self) -> Result<Write, Failure> {
+        let (item, is_optional) = (built(self.item())?, true);
+        Ok(Write { item, is_optional })
+    }
+}
+
+impl Writes for PutBuilder {
+    fn item(self) -> Result<TransactWriteItem, BuildError> {
+        Ok(TransactWriteItem::builder().put(self.build()?).build())
+    }
+}
+
+impl Writes for UpdateBuilder {
+    fn item(self) -> Result<TransactWriteItem, BuildError> {
+        Ok(TransactWriteItem::builder().update(self.build()?).build())
+    }
+}
+
+impl Writes for DeleteBuilder {
+    fn item(self) -> Result<TransactWriteItem, BuildError> {
+        Ok(TransactWriteItem::builder().delete(self.build()?).build())
+    }
+}
+
+/// Why a transaction refuses an item, or does not (DynamoDB API reference, `CancellationReason`).
+const REFUSED: &[&str] = &["None", "ConditionalCheckFailed", "TransactionConflict"];
+const THROTTLED: &[&str] = &["ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// What became of a transaction.
+pub(crate) enum Transacted {
+    /// The writes at these positions were left out, all others were made.
+    Written { left_out: Vec<usize> },
+    /// Nothing was written. The condition at `position` failed for `item`, which is empty if there is none.
+    Refused { position: usize, item: Item },
 }
 
 /// The SDK's builders check required fields when they build; these are always there.
-pub(crate) fn built<T>(item: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, Failure> {
+fn built<T>(item: Result<T, BuildError>) -> Result<T, Failure> {
     item.map_err(|_| {
         Failure::permanent(
             Side::Program,
@@ -100,14 +142,8 @@ pub(crate) struct DynamoDbTable {
     pub(crate) name: String,
 }
 
-impl fmt::Debug for DynamoDbTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DynamoDbTable").field(&self.name).finish()
-    }
-}
-
 impl DynamoDbTable {
-    pub(crate) fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
+    pub(crate) fn target<'a>(&'a self, operation: &'a str) -> AwsCall<'a> {
         target(&self.name, operation)
     }
 
@@ -188,9 +224,73 @@ impl DynamoDbTable {
         ))
     }
 
-    /// Writes all items or none. The SDK sends a lost call again under the same token, which DynamoDB
-    /// takes for the same transaction.
-    pub(crate) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Sent, Failure> {
+    /// A put of a transaction.
+    pub(crate) fn put(&self, item: Item) -> PutBuilder {
+        Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// An update of a transaction.
+    pub(crate) fn update(&self, pk: impl Into<String>) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// A delete of a transaction.
+    pub(crate) fn delete(&self, pk: impl Into<String>) -> DeleteBuilder {
+        Delete::builder()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// Makes all writes in one transaction, or none. Tries again while others are in the way.
+    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, Failure> {
+        let mut kept: Vec<(usize, Write)> = writes.into_iter().enumerate().collect();
+        let mut left_out = Vec::new();
+        let mut backoff = BACKOFF;
+        let mut conflicts = 0;
+        while conflicts < MAX_CONFLICTS {
+            let items = kept.iter().map(|(_, write)| write.item.clone()).collect();
+            let Some(reasons) = self.send_transaction(items).await? else {
+                return Ok(Transacted::Written { left_out });
+            };
+            let mut refused = Vec::new();
+            for (index, ((position, write), reason)) in kept.iter().zip(reasons).enumerate() {
+                if reason.code() != Some("ConditionalCheckFailed") {
+                    continue;
+                }
+                if !write.is_optional {
+                    let (position, item) = (*position, reason.item.unwrap_or_default());
+                    return Ok(Transacted::Refused { position, item });
+                }
+                refused.push(index);
+            }
+            if refused.is_empty() {
+                conflicts += 1;
+                backoff.wait().await;
+            }
+            for index in refused.into_iter().rev() {
+                left_out.push(kept.remove(index).0);
+            }
+        }
+        Err(Failure::retryable(
+            Side::Table,
+            format!("others kept changing the same item in {}", self.name),
+        )
+        .because(Cause::Busy))
+    }
+
+    /// Sends a transaction once. If it was refused, the answer has one reason for each item. The SDK sends a lost
+    /// call again under the same token, which DynamoDB takes for the same transaction.
+    async fn send_transaction(
+        &self,
+        items: Vec<TransactWriteItem>,
+    ) -> Result<Option<Vec<CancellationReason>>, Failure> {
         let sent = self
             .client
             .transact_write_items()
@@ -198,30 +298,21 @@ impl DynamoDbTable {
             .send()
             .await;
         let error = match sent {
-            Ok(_) => return Ok(Sent::Written),
+            Ok(_) => return Ok(None),
             Err(error) => error,
         };
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
             error.as_service_error()
         {
             let reasons = cancelled.cancellation_reasons();
-            let expected = |reason: &CancellationReason| {
-                matches!(
-                    reason.code(),
-                    None | Some("None" | "ConditionalCheckFailed" | "TransactionConflict")
-                )
+            let are_all = |codes: &[&str]| {
+                let mut found = reasons.iter().filter_map(CancellationReason::code);
+                found.all(|code| REFUSED.contains(&code) || codes.contains(&code))
             };
-            if reasons.iter().all(expected) {
-                return Ok(Sent::Refused(reasons.to_vec()));
+            if are_all(&[]) {
+                return Ok(Some(reasons.to_vec()));
             }
-            let healing = |reason: &CancellationReason| {
-                expected(reason)
-                    || matches!(
-                        reason.code(),
-                        Some("ThrottlingError" | "ProvisionedThroughputExceeded")
-                    )
-            };
-            if reasons.iter().all(healing) {
+            if are_all(THROTTLED) {
                 return Err(Failure::retryable(
                     Side::Table,
                     format!("a transaction on {} was throttled", self.name),
@@ -236,37 +327,30 @@ impl DynamoDbTable {
         ))
     }
 
-    /// The failure of a write that others kept getting in the way of.
-    pub(crate) fn contended(&self) -> Failure {
-        Failure::retryable(
-            Side::Table,
-            format!("others kept changing the same item in {}", self.name),
-        )
-        .because(Cause::Busy)
-    }
-}
-
-/// Runs a scan to its last page, in several parts at once. All or nothing.
-pub(crate) async fn scan(
-    request: &ScanFluentBuilder,
-    target: Target<'_>,
-) -> Result<Vec<Item>, Failure> {
-    let parts = (0..SEGMENTS).map(|segment| {
-        let mut pages = request
-            .clone()
+    /// A scan of the items whose keys begin with `prefix`.
+    pub(crate) fn scan(&self, prefix: &str) -> ScanFluentBuilder {
+        self.client
+            .scan()
+            .table_name(&self.name)
             .consistent_read(true)
-            .segment(segment)
-            .total_segments(SEGMENTS)
-            .into_paginator()
-            .items()
-            .send();
-        async move {
-            let mut items = Vec::new();
-            while let Some(item) = pages.next().await {
-                items.push(item.map_err(|error| explain(target, &error))?);
+            .filter_expression("begins_with(pk, :prefix)")
+            .expression_attribute_values(":prefix", text(prefix))
+    }
+
+    /// Runs a scan to its last page, in several parts at once. All or nothing.
+    pub(crate) async fn all_of(&self, scan: ScanFluentBuilder) -> Result<Vec<Item>, Failure> {
+        let parts = (0..SEGMENTS).map(|segment| {
+            let scan = scan.clone().segment(segment).total_segments(SEGMENTS);
+            let mut pages = scan.into_paginator().items().send();
+            async move {
+                let mut items = Vec::new();
+                while let Some(item) = pages.next().await {
+                    let failed = |error| explain(self.target("dynamodb:Scan"), &error);
+                    items.push(item.map_err(failed)?);
+                }
+                Ok::<_, Failure>(items)
             }
-            Ok::<_, Failure>(items)
-        }
-    });
-    Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+        });
+        Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+    }
 }

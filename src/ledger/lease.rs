@@ -1,13 +1,15 @@
 //! The right to work on one subject.
 //!
 //! A lease is taken with one conditional write and ends by itself. It lasts as long as the run may still
-//! work, plus a margin, and never longer than two minutes; a longer run [keeps](keep) it by renewing it. The
+//! work, plus a margin, and never longer than two minutes; a longer run renews it ([`while_kept`]). The
 //! owner asks [`Lease::check`] before it writes at a remote. Writes of the table are conditional on the owner.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
 use super::{Claim, Ledger, Recorded};
@@ -25,16 +27,20 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_
 /// [`Ledger::conclude`]. Every function that writes at Anypoint, or writes a link, asks for it.
 #[must_use = "a lease that is dropped keeps others away until it is over"]
 pub struct Lease {
-    subject: String,
-    owner: String,
-    memo: Option<String>,
-    took_over: bool,
-    last_held_ms: Option<i64>,
+    key: LeaseKey,
+    found: Found,
     clock: Arc<dyn Clock>,
     end: Mutex<End>,
 }
 
-/// When a lease is over: by the clock that other machines share, and by one that nobody can set.
+/// One taking of a lease. The owner is fresh each time.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseKey {
+    pub(crate) subject: String,
+    pub(crate) owner: String,
+}
+
+/// When a lease is over: by the clock that other machines share, and by one that cannot be set.
 #[derive(Debug, Clone, Copy)]
 struct End {
     until_ms: i64,
@@ -57,52 +63,47 @@ pub enum Leased {
 pub(super) struct Found {
     pub(super) memo: Option<String>,
     pub(super) took_over: bool,
-    pub(super) last_held_ms: Option<i64>,
+    pub(super) last_leased_ms: Option<i64>,
 }
 
 impl Lease {
     pub(super) fn new(
-        subject: &str,
-        owner: String,
+        key: LeaseKey,
         found: Found,
         now_ms: i64,
         time: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let end = End::after(now_ms, time);
         Self {
-            subject: subject.to_owned(),
-            owner,
-            memo: found.memo,
-            took_over: found.took_over,
-            last_held_ms: found.last_held_ms,
+            key,
+            found,
             clock,
-            end: Mutex::new(end),
+            end: Mutex::new(End::after(now_ms, time)),
         }
     }
 
     /// What the lease is on.
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.key.subject
     }
 
     /// Whether the owner before never gave it back: what it did must be verified.
     pub fn took_over(&self) -> bool {
-        self.took_over
+        self.found.took_over
     }
 
     /// When the owner before took it or gave it back, in milliseconds since the epoch.
-    pub(crate) fn last_held_ms(&self) -> Option<i64> {
-        self.last_held_ms
+    pub(crate) fn last_leased_ms(&self) -> Option<i64> {
+        self.found.last_leased_ms
     }
 
     /// What the owner before left to be known.
     pub fn memo(&self) -> Option<&str> {
-        self.memo.as_deref()
+        self.found.memo.as_deref()
     }
 
-    pub(crate) fn owner(&self) -> &str {
-        &self.owner
+    pub(crate) fn key(&self) -> &LeaseKey {
+        &self.key
     }
 
     /// When it ends, in milliseconds since the epoch.
@@ -118,7 +119,7 @@ impl Lease {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the owner may still write. Compares clocks; asks nobody.
+    /// Whether the owner may still write. Compares clocks, without a call.
     ///
     /// # Errors
     /// Retryable, when the lease is over.
@@ -136,7 +137,7 @@ impl Lease {
             Side::Table,
             format!(
                 "the lease on {} is over; the next run goes on from what is there",
-                self.subject
+                self.subject()
             ),
         )
         .because(Cause::LostLease)
@@ -155,7 +156,7 @@ impl End {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("subject", &self.subject)
+            .field("subject", &self.key.subject)
             .finish_non_exhaustive()
     }
 }
@@ -185,13 +186,26 @@ pub async fn lease_within(
 /// A lease is renewed this long after it was taken or renewed last.
 const RENEW_AFTER: Duration = Duration::from_secs(40);
 
-/// Renews the lease and the claims under it for as long as it is polled. Ends when they are lost.
-pub async fn keep(
+/// Does `work`, and renews the lease and the claims under it meanwhile.
+///
+/// # Errors
+/// When they are lost: the work ends there.
+pub(crate) async fn while_kept<T>(
     ledger: &dyn Ledger,
     lease: &Lease,
     claims: &[Claim],
     until: Deadline,
-) -> Failure {
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let kept = pin!(keep(ledger, lease, claims, until));
+    match select(pin!(work), kept).await {
+        Either::Left((done, _)) => Ok(done),
+        Either::Right((lost, _)) => Err(lost),
+    }
+}
+
+/// Ends when the lease or a claim is lost.
+async fn keep(ledger: &dyn Ledger, lease: &Lease, claims: &[Claim], until: Deadline) -> Failure {
     let claims: Vec<&Claim> = claims.iter().collect();
     loop {
         tokio::time::sleep(RENEW_AFTER).await;

@@ -5,12 +5,10 @@
 //!
 //! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
 
-mod back_off;
 mod by_subject;
-mod times;
+mod pauses;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +16,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Notify;
 
-use super::{Queue, Redelivery};
-use crate::clock::{Clock, later};
+use super::Queue;
+use crate::clock::Clock;
 use crate::event::Change;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::EventUuid;
@@ -41,15 +39,7 @@ pub struct SqliteQueue {
     sent: Arc<Notify>,
 }
 
-impl fmt::Debug for SqliteQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteQueue")
-            .field("max_waiting", &self.max_waiting)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A message that is out: nobody else gets it before its time is over.
+/// A message that is out: no other worker gets it before its time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// What was sent.
@@ -60,7 +50,7 @@ pub struct Received {
     pub receive_count: u32,
 }
 
-/// A message that is out and that nobody can read: this program did not write it, or not this version.
+/// A message that is out and cannot be read: another program or version wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// The uuid it was sent under.
@@ -78,7 +68,7 @@ pub struct Unreadable {
 pub struct Taken {
     /// One group is one subject's messages, in order; none is empty.
     pub groups: Vec<Vec<Received>>,
-    /// What nobody can read, of any subject.
+    /// What cannot be read, of any subject.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -129,9 +119,8 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Forgets the message of `uuid` if it is a dead letter: its change was done in another
-    /// way. Nothing happens when there is none.
-    pub async fn discard_dead(&self, uuid: &EventUuid) -> Result<(), Failure> {
+    /// Removes the dead letter of `uuid`, if there is one: its change was done in another way.
+    pub async fn discard_dead_letter(&self, uuid: &EventUuid) -> Result<(), Failure> {
         let uuid = uuid.clone();
         self.write(move |connection| {
             let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1";
@@ -140,9 +129,8 @@ impl SqliteQueue {
         .await
     }
 
-    /// Sets the message of this receipt aside: it does not come back. Nothing happens when the receipt is not the
-    /// message's last one.
-    pub async fn set_aside(&self, receipt: String) -> Result<(), Failure> {
+    /// Makes the message of this receipt a dead letter. Nothing happens when the receipt is not the message's last one.
+    pub async fn make_dead_letter(&self, receipt: String) -> Result<(), Failure> {
         self.write(move |connection| {
             let sql = "UPDATE messages SET dead = 1 WHERE receipt = ?1";
             connection.execute(sql, [receipt]).map(|_| ())
@@ -150,7 +138,7 @@ impl SqliteQueue {
         .await
     }
 
-    /// The changes whose messages used up their receives.
+    /// The dead letters.
     pub async fn dead_letters(&self) -> Result<DeadLetters, Failure> {
         self.database.read(Side::Queue, dead_letters).await
     }
@@ -173,15 +161,15 @@ impl SqliteQueue {
     }
 }
 
-/// The changes whose messages used up their receives: nobody tries them again but an operator.
+/// The changes whose messages used up their receives. Only an operator replays them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetters(HashSet<(String, String)>);
 
 impl DeadLetters {
     /// Whether the change of this record is one.
     pub fn contains(&self, record: &Record) -> bool {
-        let uuid = record.id.split('#').next().unwrap_or_default();
-        self.0.contains(&(uuid.to_owned(), record.subject.clone()))
+        self.0
+            .contains(&(record.uuid().to_owned(), record.subject.clone()))
     }
 
     /// How many there are.
@@ -190,7 +178,6 @@ impl DeadLetters {
     }
 }
 
-/// The changes whose messages used up their receives.
 pub(crate) fn dead_letters(connection: &Connection) -> rusqlite::Result<DeadLetters> {
     let mut statement =
         connection.prepare_cached("SELECT uuid, subject FROM messages WHERE dead = 1")?;
@@ -243,12 +230,6 @@ fn live(connection: &Connection) -> rusqlite::Result<i64> {
     statement.query_row([], |row| row.get(0))
 }
 
-/// Whether there was room.
-enum Room {
-    Enough,
-    None,
-}
-
 #[async_trait]
 impl Queue for SqliteQueue {
     async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
@@ -257,18 +238,18 @@ impl Queue for SqliteQueue {
         }
         let (now_ms, max_waiting) = (self.clock.now_ms(), i64::from(self.max_waiting));
         let changes = changes.to_vec();
-        let room = self
+        let fits = self
             .write(move |connection| {
                 let waiting = live(connection)?;
                 let more = i64::try_from(changes.len()).unwrap_or(i64::MAX);
-                if waiting.saturating_add(more) > max_waiting {
-                    return Ok(Room::None);
+                let fits = waiting.saturating_add(more) <= max_waiting;
+                if fits {
+                    put(connection, &changes, now_ms)?;
                 }
-                put(connection, &changes, now_ms)?;
-                Ok(Room::Enough)
+                Ok(fits)
             })
             .await?;
-        if let Room::None = room {
+        if !fits {
             return Err(full(self.max_waiting));
         }
         self.sent.notify_one();
@@ -294,7 +275,7 @@ fn put(connection: &Connection, changes: &[Change], now_ms: i64) -> rusqlite::Re
         }
         let body = serde_json::to_string(change)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        back_off::cut(connection, &subject, now_ms)?;
+        pauses::cut(connection, &subject, now_ms)?;
         insert.execute((change.uuid.as_str(), &subject, body, now_ms))?;
     }
     Ok(())
@@ -307,20 +288,4 @@ fn full(max_waiting: u32) -> Failure {
     )
     .because(Cause::LimitReached)
     .advising("find out on the status page what holds the queue up; catch-up queues the rest later")
-}
-
-#[async_trait]
-impl Redelivery for SqliteQueue {
-    async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure> {
-        let until_ms = later(self.clock.now_ms(), delay);
-        let receipt = receipt_handle.to_owned();
-        self.write(move |connection| {
-            connection.execute(
-                "UPDATE messages SET visible_at_ms = ?2, postponed = 1 WHERE receipt = ?1 AND dead = 0",
-                (receipt, until_ms),
-            )?;
-            Ok(())
-        })
-        .await
-    }
 }

@@ -1,7 +1,6 @@
 //! The queue on SQS FIFO: message group = subject, deduplication id = event uuid, body = the change.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Queue, Redelivery};
-use crate::aws::{Target, explain};
+use crate::aws::{AwsCall, explain};
 use crate::backoff::Backoff;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
@@ -41,15 +40,6 @@ pub struct SqsQueue {
     bound: Duration,
 }
 
-impl fmt::Debug for SqsQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqsQueue")
-            .field("url", &self.url)
-            .field("bound", &self.bound)
-            .finish_non_exhaustive()
-    }
-}
-
 impl SqsQueue {
     /// The queue at `url`. Sending gives up after `bound`, whatever the SDK's own limits are.
     pub fn new(client: Client, url: impl Into<String>, bound: Duration) -> Self {
@@ -73,8 +63,8 @@ impl SqsQueue {
         let _ = call.send().await;
     }
 
-    fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
-        Target {
+    fn target<'a>(&'a self, operation: &'a str) -> AwsCall<'a> {
+        AwsCall {
             side: Side::Queue,
             operation,
             resource: &self.url,

@@ -36,7 +36,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Scheduler;
-use super::summary::{Outcome, Problem, Summary};
+use super::summary::{Problem, RunOutcome, Summary};
 use super::task::Mode;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
@@ -89,8 +89,8 @@ impl Cursor {
         }
     }
 
-    /// This cursor, if the clock has come to it. A clock that was ahead moved any other one. Nobody knows what passed
-    /// unread meanwhile, so that it counts as lost, but for the changes beside it.
+    /// This cursor, unless it is ahead of the clock. A wrong clock moved such a one, so it counts as lost. Its open
+    /// changes are kept.
     fn reached_by(self, started_ms: i64) -> Self {
         if self.newest_ms <= started_ms {
             return self;
@@ -119,7 +119,7 @@ impl Cursor {
     }
 }
 
-/// What a run has met: links, and what was on the pages, which may come under another link.
+/// The links and pages that a run has met. A page may come again under another link.
 #[derive(Default)]
 struct Met(HashSet<u64>);
 
@@ -173,10 +173,10 @@ impl Scheduler {
                 .queue_page(&page, &mut cursor, deadline, summary)
                 .await?
             {
-                summary.outcome = Outcome::Continues;
+                summary.outcome = RunOutcome::Continues;
                 return Ok(());
             }
-            let times = Times::of(&page.events);
+            let times = PublishedSpan::of(&page.events);
             if let Some(newest) = times.newest_ms {
                 cursor.reach(newest.min(self.clock().now_ms()));
             }
@@ -192,7 +192,7 @@ impl Scheduler {
             self.move_cursor(&cursor, &mut version, summary.mode)
                 .await?;
             if deadline.remaining() < MIN_TIME {
-                summary.outcome = Outcome::Continues;
+                summary.outcome = RunOutcome::Continues;
                 return Ok(());
             }
             page = self.log.log_page(&next, deadline).await?;
@@ -272,7 +272,7 @@ impl Scheduler {
         let sent = self.send(&reading.changes, deadline).await;
         summary.add("queued", sent.count);
         match sent.failure {
-            // Without a queue: what is not done yet is kept beside the cursor, and holds up nobody else.
+            // Without a queue: the cursor keeps what is not done yet, and the rest goes on.
             Some(failure) if failure.side != Side::Queue && !sent.out_of_time => {
                 let open = self.open(reading.changes).await?;
                 if cursor.open.len() + open.len() > MAX_OPEN {
@@ -287,7 +287,7 @@ impl Scheduler {
         }
     }
 
-    /// Does what earlier runs could not do; gives what is still open.
+    /// Sends what earlier runs could not do. Gives what is still open.
     async fn send_again(
         &self,
         kept: Vec<Change>,
@@ -353,12 +353,12 @@ impl Scheduler {
 
 /// When the events of a page were published.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Times {
+struct PublishedSpan {
     oldest_ms: Option<i64>,
     newest_ms: Option<i64>,
 }
 
-impl Times {
+impl PublishedSpan {
     fn of(events: &[Box<RawValue>]) -> Self {
         #[derive(Deserialize)]
         struct Event<'a> {
@@ -381,7 +381,7 @@ impl Times {
     }
 }
 
-/// An event that nobody will act upon.
+/// An event that no run can act on.
 fn unreadable(event: &EventUuid) -> Problem {
     let what = format!(
         "event {event} of the System Log has no usable type, user or group; the next reconcile finds its effect"
@@ -403,9 +403,9 @@ mod tests {
             raw("7"),
             raw(r#"{"published":"2026-03-02T09:15:03.000Z"}"#),
         ];
-        let times = Times::of(&events);
+        let times = PublishedSpan::of(&events);
         assert_eq!(times.newest_ms, Some(1_772_442_904_120));
         assert_eq!(times.oldest_ms, Some(1_772_442_903_000));
-        assert_eq!(Times::of(&events[1..4]), Times::default());
+        assert_eq!(PublishedSpan::of(&events[1..4]), PublishedSpan::default());
     }
 }

@@ -1,5 +1,5 @@
-//! Once a day a reconcile asks Okta when our credential there ends, and keeps the answer for the status page. It is no part
-//! of the run: nothing stops because of it. Anypoint does not say when the secret of a connected app ends.
+//! Once a day a reconcile asks Okta when our credential there ends, and keeps the answer for the status page. A
+//! failure does not stop the run. Anypoint does not say when the secret of a connected app ends.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use super::Scheduler;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::okta::{CredentialLife, Outlook};
+use crate::store::{overwrite, read};
 use crate::telemetry::Metric;
 
 /// The document that keeps the answer.
 pub const CREDENTIAL: &str = "credential#okta";
-/// Okta is asked again after this long; before, if the credential is about to end.
+/// How old the answer may get. If the credential is about to end, every run asks.
 const ASKED_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
-/// With less time left nothing is asked, and the next run does it.
+/// With less time left, the next run asks.
 const MIN_TIME: Duration = Duration::from_secs(8);
 
 /// What Okta said about the end of our credential, and when.
@@ -66,11 +67,8 @@ impl Scheduler {
         now_ms: i64,
         deadline: Deadline,
     ) -> Result<NotedCredential, Failure> {
-        let found = self.documents().document(CREDENTIAL).await?;
-        let version = found.as_ref().map_or(0, |found| found.version);
-        // One that cannot be read counts as absent.
-        let noted: Option<NotedCredential> =
-            found.and_then(|found| serde_json::from_str(&found.json).ok());
+        let documents = self.documents();
+        let noted: Option<NotedCredential> = read(documents, CREDENTIAL).await?;
         if let Some(noted) = noted.filter(|noted| noted.is_fresh(now_ms)) {
             return Ok(noted);
         }
@@ -79,13 +77,7 @@ impl Scheduler {
             checked_at_ms: now_ms,
             life,
         };
-        let json = serde_json::to_string(&noted).map_err(|error| {
-            Failure::retryable(Side::Program, format!("it cannot be written: {error}"))
-        })?;
-        // A conflict means that another run was quicker: its answer is as good.
-        self.documents()
-            .put_document(CREDENTIAL, &json, version)
-            .await?;
+        overwrite(documents, CREDENTIAL, &noted).await?;
         Ok(noted)
     }
 }

@@ -6,14 +6,15 @@
 //! | [`Task::Reconcile`] | both sides, whole | plans every subject, puts those that differ on the queue |
 //! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them; creates Okta users if it may |
 //!
-//! None of them writes to Anypoint. What a catch-up or reconcile finds goes the same way as an event,
-//! and is looked at again there; an import writes links, and to Okta, by itself. Guaranteed: no two runs of one task at a time; a source about
-//! everybody that could not be read whole stops a run before it changes anything. Not guaranteed: that a run sees what changes while it
-//! reads; the next one does.
+//! None of them writes to Anypoint. What a catch-up or reconcile finds goes the way of an event, and gets a look
+//! there. An import writes links, and to Okta, itself. Guaranteed: no two runs of one task at a time; a source
+//! about everybody that cannot be read whole stops a run before it changes anything. Not guaranteed: that a run
+//! sees what changes while it reads. The next one does.
 
 mod catch_up;
 mod credential;
 mod import;
+mod people;
 mod reconcile;
 mod send;
 mod summary;
@@ -22,29 +23,27 @@ mod task;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, select};
-
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
-use crate::ledger::{Conclusion, Lease, Leased, keep};
+use crate::ledger::{Conclusion, Lease, Leased, while_kept};
 use crate::okta::{Okta, Scopes};
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::Queue;
 use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
-use crate::store::{Documents, Store};
+use crate::store::{Documents, Store, overwrite};
 use crate::telemetry::{Metric, Metrics};
 
 pub use crate::provision::Step;
 pub use credential::{CREDENTIAL, NotedCredential};
 pub use reconcile::READS_AT_ONCE;
-pub use summary::{Difference, Outcome, Problem, Summary};
+pub use summary::{Difference, Problem, RunOutcome, Summary};
 pub use task::{Invocation, Mode, Task};
 
 /// Kept free at the end of a run for its report and its lease.
 const WRAP_UP: Duration = Duration::from_secs(2);
 
-/// Hears how far a run is: what it is at, how much of it is done, of how much if that is known.
+/// Hears how far a run is: its phase, how much of that is done, and of how much if that is known.
 pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync>;
 
 /// Runs the tasks. Cheap to clone.
@@ -110,7 +109,7 @@ impl Scheduler {
 
     /// Runs `task`, in `mode` when one is given, else as the settings say.
     ///
-    /// A run that finds another one at work ends at once with [`Outcome::Skipped`]. Every other run
+    /// A run that finds another one at work ends at once with [`RunOutcome::Skipped`]. Every other run
     /// is counted, logged, and kept as document `report#<task>`, also one that failed.
     ///
     /// # Errors
@@ -127,7 +126,7 @@ impl Scheduler {
         let is_asked_to_report = mode == Some(Mode::Report);
         if !is_asked_to_report && let Some(pause) = self.pause().await? {
             tracing::info!(task = task.as_str(), pause, "changes are paused");
-            summary.outcome = Outcome::Skipped;
+            summary.outcome = RunOutcome::Skipped;
             summary.message = Some(format!("changes are paused ({pause})"));
             return Ok(summary);
         }
@@ -138,7 +137,7 @@ impl Scheduler {
             Ok(Leased::Busy { until_ms }) => {
                 let until = rfc3339(until_ms);
                 tracing::info!(task = task.as_str(), until, "another run is at work");
-                summary.outcome = Outcome::Skipped;
+                summary.outcome = RunOutcome::Skipped;
                 summary.message = Some(format!(
                     "another run of this task is at work, until {until} at the latest"
                 ));
@@ -150,16 +149,10 @@ impl Scheduler {
             }
         };
         let until = deadline.earlier_by(WRAP_UP);
-        let work = async {
-            let work = Box::pin(self.work(task, mode, &lease, until, &mut summary));
-            let kept = Box::pin(keep(&**ledger, &lease, &[], until));
-            match select(work, kept).await {
-                Either::Left((result, _)) => result,
-                Either::Right((lost, _)) => Err(lost),
-            }
-        };
+        let work = self.work(task, mode, &lease, until, &mut summary);
+        let work = Box::pin(while_kept(&**ledger, &lease, &[], until, work));
         let result = match tokio::time::timeout_at(until.instant(), work).await {
-            Ok(result) => result,
+            Ok(result) => result.flatten(),
             Err(_) => Err(Failure::retryable(
                 Side::Program,
                 "the time of this run was up; nothing that was begun is half done, the next run looks \
@@ -170,10 +163,10 @@ impl Scheduler {
         summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Err(failure) = &result {
             self.note_refusal(failure);
-            summary.outcome = Outcome::Stopped;
+            summary.outcome = RunOutcome::Stopped;
             summary.message = Some(failure.to_string());
         }
-        self.conclude(&summary, result.is_ok()).await;
+        self.conclude(&summary, &result).await;
         if let Err(failure) = ledger.conclude(lease, Conclusion::default()).await {
             tracing::warn!(
                 task = task.as_str(),
@@ -214,11 +207,11 @@ impl Scheduler {
         if self.ports.policy.changes == Changes::Pause {
             return Ok(Some("CHANGES=pause"));
         }
-        let since = paused_since(&**self.documents()).await?;
+        let since = paused_since(self.documents()).await?;
         Ok(since.map(|_| "okta-anypoint pause"))
     }
 
-    /// Whether a run that nobody asks for may change anything.
+    /// Whether a run by schedule may change anything.
     #[cfg(feature = "local")]
     pub(crate) fn usual_mode(&self, task: Task) -> Mode {
         self.mode(task, None)
@@ -240,7 +233,7 @@ impl Scheduler {
         }
         match (asked, may) {
             (Some(Mode::Report), _) => Mode::Report,
-            // Which of its two ways of writing is meant, only IMPORT_MODE can say.
+            // Only IMPORT_MODE can say which of its two ways of writing is meant.
             (Some(Mode::Apply), false) if task == Task::Import => Mode::Report,
             (Some(Mode::Apply), _) | (None, true) => Mode::Apply,
             (None, false) => Mode::Report,
@@ -254,14 +247,14 @@ impl Scheduler {
         }
     }
 
-    async fn conclude(&self, summary: &Summary, ended_well: bool) {
+    async fn conclude(&self, summary: &Summary, result: &Result<(), Failure>) {
         let task = summary.task.as_str();
-        if ended_well {
-            self.metrics.count(Metric::RunCompleted(task), 1);
-        } else {
-            self.metrics.count(Metric::RunStopped(task), 1);
-        }
-        summary.log(ended_well);
+        let metric = match result {
+            Ok(()) => Metric::RunCompleted(task),
+            Err(_) => Metric::RunStopped(task),
+        };
+        self.metrics.count(metric, 1);
+        summary.log(result);
         if let Err(failure) = self.keep_report(summary).await {
             tracing::error!(task, "the report could not be kept: {failure}");
         }
@@ -269,13 +262,7 @@ impl Scheduler {
 
     async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {
         let name = format!("report#{}", summary.task.as_str());
-        let found = self.documents().document(&name).await?;
-        let version = found.map_or(0, |found| found.version);
-        // A conflict means that another run was quicker: its report is as good.
-        self.documents()
-            .put_document(&name, &summary.to_kept_json(), version)
-            .await
-            .map(|_| ())
+        overwrite(self.documents(), &name, &summary.to_kept()).await
     }
 
     fn progress(&self, phase: &'static str, done: usize, total: Option<usize>) {
@@ -284,15 +271,15 @@ impl Scheduler {
         }
     }
 
-    fn clock(&self) -> &Arc<dyn Clock> {
-        &self.ports.clock
+    fn clock(&self) -> &dyn Clock {
+        &*self.ports.clock
     }
 
-    fn documents(&self) -> &Arc<dyn Documents> {
-        &self.ports.documents
+    fn documents(&self) -> &dyn Documents {
+        &*self.ports.documents
     }
 
-    fn store(&self) -> &Arc<dyn Store> {
-        &self.ports.store
+    fn store(&self) -> &dyn Store {
+        &*self.ports.store
     }
 }

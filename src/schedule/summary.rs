@@ -15,7 +15,7 @@ use crate::provision::Step;
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// Everything was done.
     Completed,
     /// The time was up; the next run goes on from here.
@@ -40,7 +40,7 @@ pub struct Difference {
     pub actions: Vec<Step>,
 }
 
-/// What nobody but a person can settle.
+/// What a person has to settle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The Okta user or group, when there is one.
@@ -70,7 +70,7 @@ impl Problem {
         }
     }
 
-    /// One that is neither a subject's nor an account's.
+    /// One about no single subject or account.
     pub(super) fn general(failure: &Failure) -> Self {
         Self {
             subject: None,
@@ -89,7 +89,7 @@ pub struct Summary {
     /// Whether the run was allowed to change anything.
     pub mode: Mode,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// How long it took, milliseconds.
@@ -123,7 +123,7 @@ impl Summary {
         Self {
             task,
             mode,
-            outcome: Outcome::Completed,
+            outcome: RunOutcome::Completed,
             started_at,
             took_ms: 0,
             message: None,
@@ -151,7 +151,7 @@ impl Summary {
     }
 
     /// One entry in the log: what was counted as fields, and no lists.
-    pub(super) fn log(&self, ended_well: bool) {
+    pub(super) fn log(&self, result: &Result<(), Failure>) {
         let task = self.task.as_str();
         let count = |name: &str| self.counts.get(name).copied();
         macro_rules! entry {
@@ -189,22 +189,22 @@ impl Summary {
                 )
             };
         }
-        if ended_well {
-            entry!(info, "scheduled run ended");
-        } else {
-            entry!(error, "scheduled run stopped");
+        match result {
+            Ok(()) => entry!(info, "scheduled run ended"),
+            Err(_) => entry!(error, "scheduled run stopped"),
         }
     }
 
-    /// The JSON form that is kept: lists are cut until it fits.
-    pub(super) fn to_kept_json(&self) -> String {
+    /// The summary that is kept: lists are cut until it fits.
+    pub(super) fn to_kept(&self) -> Self {
         let mut most = usize::MAX;
         loop {
-            let json = serde_json::to_string(&self.shortened(most)).unwrap_or_default();
-            if json.len() <= MAX_KEPT_BYTES || most == 0 {
-                return json;
+            let kept = self.shortened(most);
+            let bytes = serde_json::to_vec(&kept).map_or(0, |json| json.len());
+            if bytes <= MAX_KEPT_BYTES || most == 0 {
+                return kept;
             }
-            most = if most == usize::MAX { 1000 } else { most / 2 };
+            most = (most / 2).min(1000);
         }
     }
 
@@ -249,12 +249,13 @@ mod tests {
                 actions: vec![Step::new("disable_account", "the Okta user is deactivated")],
             })
             .collect();
-        let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
-        assert!(summary.to_kept_json().len() <= MAX_KEPT_BYTES);
+        let kept = summary.to_kept();
+        assert!(serde_json::to_string(&kept).unwrap().len() <= MAX_KEPT_BYTES);
         assert_eq!(kept.differences.len() + kept.omitted, 10_000);
         assert!(kept.differences.len() >= 500);
         summary.differences.truncate(3);
-        let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
-        assert_eq!(kept, summary);
+        assert_eq!(summary.to_kept(), summary);
+        let json = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
     }
 }

@@ -32,7 +32,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, join, join_all, select};
+use futures_util::future::{BoxFuture, join, join_all};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::clock::Clock;
@@ -41,8 +41,8 @@ use crate::event::Change;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{
-    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason,
-    Recorded, SUBJECT_WAIT, Work, keep, lease_within,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo,
+    Reason, Recorded, SUBJECT_WAIT, Work, lease_within, while_kept,
 };
 use crate::provision::{
     Announced, Brake, Changes, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Shadow,
@@ -291,17 +291,19 @@ impl Worker {
         let mut claims = Vec::new();
         for (position, outcome) in outcomes.into_iter().enumerate() {
             verdicts.push(match outcome {
-                Ok(Outcome::Claimed(claim)) => {
+                Ok(ClaimOutcome::Claimed(claim)) => {
                     claims.push((position, claim));
                     Verdict::Settled
                 }
-                Ok(Outcome::AlreadyDone | Outcome::AlreadyFailed) => {
+                Ok(ClaimOutcome::AlreadyDone | ClaimOutcome::AlreadyFailed) => {
                     self.metrics.count(Metric::Duplicate, 1);
                     Verdict::Settled
                 }
-                Ok(Outcome::Busy { until_ms } | Outcome::Waiting { until_ms }) => Verdict::Wait {
-                    after: self.until(until_ms),
-                },
+                Ok(ClaimOutcome::Busy { until_ms } | ClaimOutcome::Waiting { until_ms }) => {
+                    Verdict::Wait {
+                        after: self.until(until_ms),
+                    }
+                }
                 Err(failure) => {
                     tracing::error!(%subject, "an event could not be claimed: {failure}");
                     Verdict::Retry {
@@ -539,12 +541,11 @@ impl Worker {
             return Box::pin(planned).await;
         }
         let work = AssertUnwindSafe(self.provisioner.provision(subject, turn, progress));
-        let kept = Box::pin(keep(&*self.ledger, lease, claims, until));
-        let kept_work = Box::pin(select(work.catch_unwind(), kept));
-        match tokio::time::timeout_at(until.instant(), kept_work).await {
-            Ok(Either::Left((Ok(result), _))) => result,
-            Ok(Either::Left((Err(_), _))) => Err(panicked()),
-            Ok(Either::Right((lost, _))) => Err(lost),
+        let kept_work = while_kept(&*self.ledger, lease, claims, until, work.catch_unwind());
+        match tokio::time::timeout_at(until.instant(), Box::pin(kept_work)).await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(_))) => Err(panicked()),
+            Ok(Err(lost)) => Err(lost),
             Err(_) => Err(out_of_time()),
         }
     }

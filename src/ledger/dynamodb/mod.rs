@@ -17,18 +17,18 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
 use futures_util::future::try_join_all;
 
-use self::claim::Claiming;
-use super::lease::Found;
-use super::times::{Times, warn_superseded};
+use super::lease::{Found, LeaseKey};
+use super::times::{Now, Times, warn_superseded};
 use super::{
-    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Outcome, Reason, Record,
-    Recorded, Status, Work,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Memo, Reason,
+    Record, Recorded, Status, Work,
 };
 use crate::aws::explain;
-use crate::aws::table::{DynamoDbTable, Item, integer, number, scan, string, text};
+use crate::aws::table::{DynamoDbTable, Item, integer, number, string, text};
 use crate::clock::{Clock, later};
 use crate::failure::{Failure, Side};
 
@@ -38,7 +38,7 @@ const EXPIRED: &str = "expires_at <= :now_s";
 const LEASE_OVER: &str = "(#status = :in_progress AND lease_until_ms <= :now_ms)";
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DynamoDbLedger {
     table: DynamoDbTable,
     times: Times,
@@ -116,8 +116,36 @@ impl DynamoDbLedger {
     }
 }
 
-pub(crate) fn lease_pk(subject: &str) -> String {
+fn lease_pk(subject: &str) -> String {
     format!("{LEASE_PREFIX}{subject}")
+}
+
+/// An update of the lease's item that fails if the lease is lost, for a transaction.
+fn of_lease(table: &DynamoDbTable, lease: &Lease) -> UpdateBuilder {
+    table
+        .update(lease_pk(lease.subject()))
+        .condition_expression("#owner = :owner")
+        .expression_attribute_names("#owner", "owner")
+        .expression_attribute_values(":owner", text(&lease.key().owner))
+}
+
+/// Makes a transaction depend on the lease, and writes its memo. A condition check would do for [`Memo::Keep`], but
+/// needs a right that the functions have no other use for.
+pub(crate) fn under_lease(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> UpdateBuilder {
+    let update = of_lease(table, lease);
+    match memo {
+        Memo::Keep => update.update_expression("SET #owner = :owner"),
+        Memo::Write(None) => update.update_expression("REMOVE memo"),
+        Memo::Write(Some(memo)) => update
+            .update_expression("SET memo = :memo")
+            .expression_attribute_values(":memo", text(memo)),
+    }
+}
+
+/// The memo of a lease's item, unless it has expired.
+fn memo_of(item: &Item, now: Now) -> Option<String> {
+    let lasts = integer(item, "expires_at").is_none_or(|at| at > now.s);
+    string(item, "memo").filter(|_| lasts).map(str::to_owned)
 }
 
 fn recorded(updated: &Updated) -> Recorded {
@@ -131,7 +159,10 @@ fn recorded(updated: &Updated) -> Recorded {
 impl Ledger for DynamoDbLedger {
     async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure> {
         let now = self.times.now();
-        let owner = uuid::Uuid::new_v4().to_string();
+        let key = LeaseKey {
+            subject: subject.to_owned(),
+            owner: uuid::Uuid::new_v4().to_string(),
+        };
         let update = self
             .update(lease_pk(subject))
             .condition_expression("attribute_not_exists(#owner) OR lease_until_ms <= :now_ms")
@@ -140,17 +171,17 @@ impl Ledger for DynamoDbLedger {
                  expires_at = :expires_at",
             )
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(&owner))
+            .expression_attribute_values(":owner", text(&key.owner))
             .expression_attribute_values(":until_ms", number(later(now.ms, time)))
             .expression_attribute_values(":now_ms", number(now.ms))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         let (item, took_over) = match self.send(update).await? {
             Updated::Made(before) => {
-                let held = before.contains_key("owner");
-                (before, held)
+                let took_over = before.contains_key("owner");
+                (before, took_over)
             }
             // The first answer was lost, this is the repetition.
-            Updated::Refused(mut item) if string(&item, "owner") == Some(&owner) => {
+            Updated::Refused(mut item) if string(&item, "owner") == Some(&key.owner) => {
                 // That is our own time.
                 item.remove("updated_at_ms");
                 (item, false)
@@ -161,18 +192,16 @@ impl Ledger for DynamoDbLedger {
                 });
             }
         };
-        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
-        let before = string(&item, "memo");
-        let memo = before.filter(|_| lasts).map(str::to_owned);
-        let is_outdated = before.is_some() && memo.is_none();
-        let last_held_ms = integer(&item, "updated_at_ms");
+        let memo = memo_of(&item, now);
+        let is_outdated = memo.is_none() && item.contains_key("memo");
+        let last_leased_ms = integer(&item, "updated_at_ms");
         let found = Found {
             memo,
             took_over,
-            last_held_ms,
+            last_leased_ms,
         };
         let clock = self.times.clock();
-        let lease = Lease::new(subject, owner, found, now.ms, time, clock);
+        let lease = Lease::new(key, found, now.ms, time, clock);
         if is_outdated {
             // The item lasts another week from now; the old memo must not last with it.
             self.write_memo(&lease, None).await?;
@@ -193,7 +222,7 @@ impl Ledger for DynamoDbLedger {
             .condition_expression("#owner = :owner")
             .update_expression("SET lease_until_ms = :until_ms, expires_at = :expires_at")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":owner", text(&lease.key().owner))
             .expression_attribute_values(":until_ms", number(until_ms))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         let mut renewals = Vec::with_capacity(claims.len());
@@ -216,8 +245,7 @@ impl Ledger for DynamoDbLedger {
             .get(&lease_pk(subject))
             .await?
             .unwrap_or_default();
-        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
-        Ok(string(&item, "memo").filter(|_| lasts).map(str::to_owned))
+        Ok(memo_of(&item, now))
     }
 
     async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure> {
@@ -226,7 +254,7 @@ impl Ledger for DynamoDbLedger {
             .update(lease_pk(lease.subject()))
             .condition_expression("#owner = :owner")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":owner", text(&lease.key().owner))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         update = match memo {
             Some(memo) => update
@@ -237,7 +265,7 @@ impl Ledger for DynamoDbLedger {
         Ok(recorded(&self.send(update).await?))
     }
 
-    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
+    async fn last_leased(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
         let keys: HashSet<String> = subjects.iter().map(|subject| lease_pk(subject)).collect();
         let found = self.table.get_batch(keys).await?;
         Ok(found
@@ -249,16 +277,17 @@ impl Ledger for DynamoDbLedger {
             .collect())
     }
 
-    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure> {
-        let first = self.claim_as(&work.id, work, lease, reason).await?;
-        if let Claiming::Settled(outcome) = first {
+    async fn claim(
+        &self,
+        work: &Work,
+        lease: &Lease,
+        reason: Reason,
+    ) -> Result<ClaimOutcome, Failure> {
+        if let Some(outcome) = self.claim_as(&work.id, work, lease, reason).await? {
             return Ok(outcome);
         }
-        let own = work.own_key();
-        match self.claim_as(&own, work, lease, reason).await? {
-            Claiming::Settled(outcome) => Ok(outcome),
-            Claiming::OfAnotherSubject => Err(unreadable(&self.table.name)),
-        }
+        let of_own_key = self.claim_as(&work.own_key(), work, lease, reason).await?;
+        of_own_key.ok_or_else(|| unreadable(&self.table.name))
     }
 
     async fn conclude(
@@ -295,32 +324,26 @@ impl Ledger for DynamoDbLedger {
 
     async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure> {
         let mut condition = "begins_with(pk, :prefix) AND expires_at > :now_s".to_owned();
-        let mut request = self
+        let mut scan = self
             .table
-            .client
-            .scan()
-            .table_name(&self.table.name)
-            .expression_attribute_values(":prefix", text(PREFIX))
+            .scan(PREFIX)
             .expression_attribute_values(":now_s", number(self.times.now().s));
         if let Some(status) = filter.status {
             condition.push_str(" AND #status = :status");
-            request = request
+            scan = scan
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":status", text(status.as_str()));
         }
         if let Some(subject) = &filter.subject {
             condition.push_str(" AND subject = :subject");
-            request = request.expression_attribute_values(":subject", text(subject));
+            scan = scan.expression_attribute_values(":subject", text(subject));
         }
         if let Some(since) = filter.updated_since_ms {
             condition.push_str(" AND updated_at_ms >= :since");
-            request = request.expression_attribute_values(":since", number(since));
+            scan = scan.expression_attribute_values(":since", number(since));
         }
-        let items = scan(
-            &request.filter_expression(condition),
-            self.table.target("dynamodb:Scan"),
-        )
-        .await?;
+        let scan = scan.filter_expression(condition);
+        let items = self.table.all_of(scan).await?;
         let mut records = items
             .into_iter()
             .map(|item| record(item).ok_or_else(|| unreadable(&self.table.name)))

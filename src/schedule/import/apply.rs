@@ -1,34 +1,34 @@
 //! Carries out an import, a few accounts at a time.
 //!
-//! What concerns one person is reported and stops nobody else. A right that is missing for everybody, or
-//! a remote that does not answer, stops the run. What was done stays done and is found again.
+//! A problem of one person is reported, and the others go on. A right that is missing for everybody, or a
+//! remote that does not answer, stops the run. The next run finds what this one did.
 
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::join_all;
 use http::StatusCode;
 
 use super::begun::Begun;
-use super::done::{Done, Tally, from_to};
-use super::names::Names;
+use super::done::{Done, from_to};
+use super::job::{Job, Kind, action};
+use super::names::{Names, names_of};
 use super::pair::OTHER_USERNAME;
-use super::{Work, action};
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{
-    AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, keep, lease_within,
+    AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within, while_kept,
 };
 use crate::okta::{AppUser, Assignment, NewUser, Okta};
 use crate::schedule::Scheduler;
-use crate::schedule::summary::{Outcome, Problem, Summary};
-use crate::store::{AgreedProfile, Linked, Origin, ResetMail, UserLink};
+use crate::schedule::summary::{Problem, RunOutcome, Summary};
+use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that are worked on at the same time.
 const AT_ONCE: usize = 4;
-/// Accounts are not begun with less than this left.
+/// No account is begun with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
 
 /// A lease lasts at least this long: enough to write the link.
@@ -36,11 +36,11 @@ const LINK_TIME: Duration = Duration::from_secs(15);
 
 /// Why the work on one account ended.
 enum Halt {
-    /// It concerns this one only.
+    /// It is about this account alone.
     Problem(Failure),
-    /// Credentials or rights were refused: of this one, or of everybody.
+    /// Credentials or rights were refused: for this account, or for all.
     Refused(Failure),
-    /// Nobody else will fare better.
+    /// The other accounts would fail, too.
     Stop(Failure),
 }
 
@@ -65,31 +65,32 @@ impl From<Failure> for Halt {
 impl Scheduler {
     pub(super) async fn carry_out(
         &self,
-        work: Vec<Work>,
-        begun: &Begun<'_>,
+        jobs: Vec<Job>,
+        begun: &mut Begun<'_>,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
-        let total = work.len();
-        for (position, portion) in work.chunks(AT_ONCE).enumerate() {
+        let total = jobs.len();
+        for (position, portion) in jobs.chunks(AT_ONCE).enumerate() {
             if deadline.remaining() < MIN_TIME {
-                summary.outcome = Outcome::Continues;
+                summary.outcome = RunOutcome::Continues;
                 return Ok(());
             }
             let to_create = portion
                 .iter()
-                .filter(|one| matches!(one, Work::Create { .. }))
-                .map(|one| one.account().id.clone());
-            self.note_begun(begun, to_create.collect()).await?;
+                .filter(|job| matches!(job.kind, Kind::Create { .. }))
+                .map(|job| job.account.id.clone());
+            begun.add(to_create);
+            begun.write(&*self.ports.ledger).await?;
             let mut running = Vec::with_capacity(portion.len());
-            for one in portion {
-                running.push(self.act(one, begun, deadline));
+            for job in portion {
+                running.push(self.act(job, deadline));
             }
             let mut stop = None;
             let ends = join_all(running).await;
             let is_refused =
-                |(_, end): &(Tally, Result<(), Halt>)| matches!(end, Err(Halt::Refused(_)));
-            let refused = ends.iter().filter(|end| is_refused(end)).count();
+                |end: &&(Done<'_>, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
+            let refused = ends.iter().filter(is_refused).count();
             if refused > 0 {
                 // The right to write may be missing although the app can be read.
                 let everybody = refused == AT_ONCE;
@@ -98,19 +99,21 @@ impl Scheduler {
                     stop.get_or_insert(failure.clone());
                 }
             }
-            for (one, (tally, end)) in portion.iter().zip(ends) {
-                for name in tally {
+            for (job, (done, end)) in portion.iter().zip(ends) {
+                for name in done.counts {
                     summary.add(name, 1);
+                }
+                if done.is_on_record {
+                    begun.settle(&job.account.id);
                 }
                 match end {
                     Ok(()) => {}
                     Err(Halt::Problem(failure) | Halt::Refused(failure)) => {
                         summary.add("refused", 1);
                         summary.problems.push(Problem {
-                            subject: one.user().cloned().map(Subject::User),
-                            account: Some(one.account().id.clone()),
-                            class: failure.class,
-                            text: failure.to_string(),
+                            subject: job.user().cloned().map(Subject::User),
+                            account: Some(job.account.id.clone()),
+                            ..Problem::general(&failure)
                         });
                     }
                     Err(Halt::Stop(failure)) => stop = stop.or(Some(failure)),
@@ -125,48 +128,33 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether Okta answers a call about nobody in particular, with the rights of `okta`.
-    pub(in crate::schedule) async fn check_okta(
-        &self,
-        okta: &Okta,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
+    /// Fails if Okta refuses `okta` also a call that is about no single person.
+    pub(crate) async fn check_okta(&self, okta: &Okta, deadline: Deadline) -> Result<(), Failure> {
         Ok(okta.check_app(&self.ports.app, deadline).await?)
     }
 
-    async fn act(
-        &self,
-        work: &Work,
-        begun: &Begun<'_>,
-        deadline: Deadline,
-    ) -> (Tally, Result<(), Halt>) {
-        let mut done = Done::nothing_of(work);
-        let end = Box::pin(self.act_counted(work, begun, deadline, &mut done)).await;
-        (done.tally, end)
+    async fn act<'j>(&self, job: &'j Job, deadline: Deadline) -> (Done<'j>, Result<(), Halt>) {
+        let mut done = Done::nothing_of(job);
+        let end = Box::pin(self.act_noting(job, deadline, &mut done)).await;
+        (done, end)
     }
 
-    async fn act_counted(
+    async fn act_noting(
         &self,
-        work: &Work,
-        begun: &Begun<'_>,
+        job: &Job,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        let (user, agreed) = match work {
-            Work::Create { account, email } => self.create(account, email, deadline, done).await?,
-            Work::Link { user, names, .. }
-            | Work::Assign { user, names, .. }
-            | Work::Agree { user, names, .. } => (user.clone(), names.agreed.clone()),
-        };
-        let lease = self.lease(&user, deadline).await?;
-        let end = {
-            let acting = self.act_leased(&lease, work, &user, &agreed, deadline, done);
-            let kept = keep(&*self.ports.ledger, &lease, &[], deadline);
-            match select(Box::pin(acting), Box::pin(kept)).await {
-                Either::Left((end, _)) => end,
-                Either::Right((lost, _)) => Err(lost.into()),
+        let user = match &job.kind {
+            Kind::Create { email } => self.create(&job.account, email, deadline, done).await?,
+            Kind::Link { user, .. } | Kind::Assign { user, .. } | Kind::Agree { user, .. } => {
+                user.clone()
             }
         };
+        let lease = self.lease(&user, deadline).await?;
+        let acting = Box::pin(self.act_leased(&lease, job, &user, deadline, done));
+        let kept = while_kept(&*self.ports.ledger, &lease, &[], deadline, acting).await;
+        let end = kept.unwrap_or_else(|lost| Err(lost.into()));
         let audit = done.audit(&lease, self.clock().now_ms());
         audit.iter().for_each(AuditEntry::log);
         let conclusion = Conclusion {
@@ -174,14 +162,14 @@ impl Scheduler {
             ..Conclusion::default()
         };
         self.ports.ledger.conclude(lease, conclusion).await?;
-        begun.settle(&work.account().id);
+        done.is_on_record = true;
         end
     }
 
-    /// From here to the link nobody else works on the user, and what was done is on record.
+    /// From here to the link no other run works on the user.
     async fn lease(&self, user: &OktaUserId, deadline: Deadline) -> Result<Lease, Halt> {
         let subject = Subject::User(user.clone()).to_string();
-        // What was assigned is linked, also when the run's time is up.
+        // Links what was assigned, even if the time of the run is up.
         let deadline = Deadline::within(deadline.remaining().max(LINK_TIME));
         match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
             Leased::Ours(lease) => Ok(lease),
@@ -195,19 +183,18 @@ impl Scheduler {
     async fn act_leased(
         &self,
         lease: &Lease,
-        work: &Work,
+        job: &Job,
         user: &OktaUserId,
-        agreed: &AgreedProfile,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        let account = work.account();
-        match work {
-            Work::Link { .. } => {}
-            Work::Assign { .. } | Work::Create { .. } => {
+        let account = &job.account;
+        match &job.kind {
+            Kind::Link { .. } => {}
+            Kind::Assign { .. } | Kind::Create { .. } => {
                 self.assign(lease, account, user, deadline, done).await?;
             }
-            Work::Agree { link, names, .. } => {
+            Kind::Agree { link, names, .. } => {
                 if !names.left.is_empty() {
                     done.count("names_left");
                 }
@@ -216,8 +203,8 @@ impl Scheduler {
                 }
                 self.bring_names(lease, user, names, deadline, done).await?;
                 let link = UserLink {
-                    agreed: Some(agreed.clone()),
-                    ..link.clone()
+                    agreed: Some(names.agreed.clone()),
+                    ..UserLink::clone(link)
                 };
                 self.write_link(lease, account, user, &link, done).await?;
                 done.count("agreed");
@@ -228,7 +215,7 @@ impl Scheduler {
             anypoint_id: account.id.clone(),
             username: account.username.clone(),
             origin: Origin::Imported,
-            agreed: Some(agreed.clone()),
+            agreed: Some(names_of(account)),
             reset_mail: ResetMail::default(),
         };
         self.write_link(lease, account, user, &link, done).await?;
@@ -236,14 +223,14 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Creates a staged user; one that has the login already (since we asked) is taken instead.
+    /// Creates a staged user. If one has the login by now, takes that one.
     async fn create(
         &self,
         account: &Account,
         email: &str,
         deadline: Deadline,
         done: &mut Done<'_>,
-    ) -> Result<(OktaUserId, AgreedProfile), Halt> {
+    ) -> Result<OktaUserId, Halt> {
         let okta = &self.people;
         let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
         let new = NewUser {
@@ -259,7 +246,7 @@ impl Scheduler {
                 from_to(entry, "no user", "staged");
                 user
             }
-            // Perhaps our own call, whose answer was lost.
+            // Our own call may have made that user, and its answer was lost.
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
                 match okta.user_by_login(email, deadline).await? {
                     Some(user) => {
@@ -271,10 +258,10 @@ impl Scheduler {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok((user.id, Names::for_new_pair(account).agreed))
+        Ok(user.id)
     }
 
-    /// Assigns the app under the account's username, and makes sure that this is what Okta has.
+    /// Assigns the app under the account's username, and checks that Okta has that name.
     async fn assign(
         &self,
         lease: &Lease,
@@ -349,7 +336,7 @@ impl Scheduler {
         link: &UserLink,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        // A look at the user may have linked it since both sides were read.
+        // Another run may have linked the user since both sides were read.
         let present = self.store().user_link(user).await?;
         if let Some(present) = &present {
             if present.anypoint_id != account.id {

@@ -1,104 +1,87 @@
 //! The Okta users that an import is about to create: a write-ahead note in the memo of the task's lease.
 //!
 //! Until Okta answers there is no user to lease, so a run that dies then leaves nothing in that user's audit trail.
-//! The note names the accounts, is written before the first of them is acted on, and keeps an account until its
-//! creation is on record. The next run settles what is left over before it does anything else. Not guaranteed:
-//! an entry for a run that died and was followed by no import for a week (the memo goes away then).
+//! The note names the accounts. It is written before the first of them is worked on, and keeps an account until its
+//! creation is on record. The next run settles the note before it does anything else. Not guaranteed: an entry, if
+//! the run died and no import follows for a week. The memo goes away then.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 
 use super::done::{IMPORT, from_to};
-use super::{action, pair};
+use super::job::action;
+use super::pair;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaUserId, Subject};
-use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, Recorded, SUBJECT_WAIT, lease_within};
+use crate::ledger::{
+    AuditEntry, Conclusion, Lease, Leased, Ledger, Recorded, SUBJECT_WAIT, lease_within,
+};
 use crate::schedule::Scheduler;
 
 const CUT_OFF: &str =
     "an import was cut off, or kept out by another run, after it may have created this user";
 
-/// So far back the audit trail is searched for a creation that is on record. The memo lasts a week.
+/// How far back the audit trail is searched for the creation. The memo lasts a week.
 const TOLD_WITHIN_MS: i64 = 31 * 86_400_000;
 
 /// The accounts whose Okta users may have been created without an audit entry.
 pub(super) struct Begun<'r> {
     /// The lease on the task.
     lease: &'r Lease,
-    accounts: Mutex<BTreeSet<AccountId>>,
+    accounts: BTreeSet<AccountId>,
     /// The memo as it stands in the table.
-    written: tokio::sync::Mutex<Option<String>>,
+    written: Option<String>,
 }
 
 impl<'r> Begun<'r> {
-    /// What the runs before left over. A memo that cannot be read counts as empty.
+    /// The note of the runs before. One that cannot be read counts as empty.
     pub(super) fn left_over(lease: &'r Lease) -> Self {
         let noted = lease
             .memo()
             .and_then(|memo| serde_json::from_str(memo).ok());
         Self {
             lease,
-            accounts: Mutex::new(noted.unwrap_or_default()),
-            written: tokio::sync::Mutex::new(lease.memo().map(str::to_owned)),
+            accounts: noted.unwrap_or_default(),
+            written: lease.memo().map(str::to_owned),
         }
     }
 
-    /// The creation is on record, or there was none.
-    pub(super) fn settle(&self, account: &AccountId) {
-        self.change(|accounts| accounts.remove(account));
+    /// Adds accounts whose Okta users are about to be created.
+    pub(super) fn add(&mut self, accounts: impl Iterator<Item = AccountId>) {
+        self.accounts.extend(accounts);
     }
 
-    /// Changes the set, and gives what it is then.
-    fn change<T>(&self, by: impl FnOnce(&mut BTreeSet<AccountId>) -> T) -> BTreeSet<AccountId> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        by(&mut accounts);
-        accounts.clone()
+    /// Takes out an account: its creation is on record, or there was none.
+    pub(super) fn settle(&mut self, account: &AccountId) {
+        self.accounts.remove(account);
+    }
+
+    /// Writes the note, if it has changed.
+    pub(super) async fn write(&mut self, ledger: &dyn Ledger) -> Result<(), Failure> {
+        let memo =
+            (!self.accounts.is_empty()).then(|| serde_json::json!(self.accounts).to_string());
+        if self.written == memo {
+            return Ok(());
+        }
+        match ledger.write_memo(self.lease, memo.clone()).await? {
+            Recorded::Written => self.written = memo,
+            Recorded::Superseded => return Err(self.lease.lost()),
+        }
+        Ok(())
     }
 }
 
 impl Scheduler {
-    /// Notes that these accounts' Okta users are about to be created.
-    pub(super) async fn note_begun(
-        &self,
-        begun: &Begun<'_>,
-        accounts: Vec<AccountId>,
-    ) -> Result<(), Failure> {
-        begun.change(|noted| noted.extend(accounts));
-        self.write_begun(begun).await
-    }
-
-    /// Writes the note, if it has changed.
-    pub(super) async fn write_begun(&self, begun: &Begun<'_>) -> Result<(), Failure> {
-        let accounts = begun.change(|_| ());
-        let memo = (!accounts.is_empty()).then(|| serde_json::json!(accounts).to_string());
-        let mut written = begun.written.lock().await;
-        if *written == memo {
-            return Ok(());
-        }
-        match self
-            .ports
-            .ledger
-            .write_memo(begun.lease, memo.clone())
-            .await?
-        {
-            Recorded::Written => *written = memo,
-            Recorded::Superseded => return Err(begun.lease.lost()),
-        }
-        Ok(())
-    }
-
-    /// Puts into the audit trails what the runs before may have created.
+    /// Puts into the audit trails the users that the runs before may have created.
     pub(super) async fn settle_begun(
         &self,
-        begun: &Begun<'_>,
+        begun: &mut Begun<'_>,
         accounts: &HashMap<AccountId, Account>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        let left_over = begun.change(|_| ());
-        for id in &left_over {
-            let account = accounts.get(id);
+        for id in begun.accounts.clone() {
+            let account = accounts.get(&id);
             let email = account.and_then(pair::email_of);
             let user = match email {
                 Some(email) => self.ports.okta.user_by_login(email, deadline).await?,
@@ -109,13 +92,13 @@ impl Scheduler {
                 _ => true,
             };
             if is_settled {
-                begun.settle(id);
+                begun.settle(&id);
             }
         }
         Ok(())
     }
 
-    /// Whether the audit trail of `user` says that an import created them, now or before.
+    /// Whether the audit trail of `user` says by now that an import may have created them.
     async fn settle_one(
         &self,
         account: &Account,

@@ -12,8 +12,8 @@
 //!
 //! Each step leaves a state in which the next run finds its place: a user without assignment is
 //! found by its login and assigned, an assigned user without link is found by its username and
-//! linked. The link comes last, because a link to somebody who is not assigned would be answered
-//! with a deactivation. Whom a link takes out of a team is said beforehand; see [`teams`].
+//! linked. The link comes last: the next look disables the account of a linked user who is not assigned.
+//! The report says beforehand who leaves a team because of a link; see [`teams`].
 //!
 //! Okta scopes: `okta.users.read`, `okta.apps.read` and, where groups are pushed, `okta.groups.read` in
 //! every mode; `okta.users.manage` and `okta.apps.manage` in mode `create` only.
@@ -21,17 +21,17 @@
 mod apply;
 mod begun;
 mod done;
+mod job;
 mod names;
 mod pair;
 mod teams;
 
-use std::borrow::Cow;
-
 use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
-use super::reconcile::{Counted, check_people, gate::Gate};
-use super::summary::{Difference, Problem, Summary};
+use super::people::People;
+use super::reconcile::{reader::SideReader, unread::Unread};
+use super::summary::{Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
 use crate::counted::counted;
@@ -42,47 +42,12 @@ use crate::ledger::Lease;
 use crate::okta::User;
 use crate::provision::{Step, standing, unread_attributes};
 use crate::settings::ImportMode;
-use crate::store::{Origin, UserLink};
+use crate::store::Origin;
 
 use begun::Begun;
+use job::{Job, Kind};
 use names::Names;
-use pair::{By, Holder, Index, Match, People, Refused};
-
-/// The names of what an import does, in reports and in the audit trail.
-mod action {
-    pub(super) const CREATE_USER: &str = "create_okta_user";
-    pub(super) const ASSIGN_APP: &str = "assign_app";
-    pub(super) const UPDATE_NAMES: &str = "update_okta_names";
-    pub(super) const LINK: &str = "link";
-}
-
-/// One thing to do for one account.
-#[derive(Debug, Clone)]
-enum Work {
-    /// Link it to an assigned user.
-    Link {
-        account: Account,
-        user: OktaUserId,
-        names: Names,
-        by: By,
-    },
-    /// Assign an Okta user under the account's username, then link.
-    Assign {
-        account: Account,
-        user: OktaUserId,
-        names: Names,
-        by: By,
-    },
-    /// Create an Okta user, assign it, link.
-    Create { account: Account, email: String },
-    /// Bring names to Okta, and remember what both sides agree on.
-    Agree {
-        account: Account,
-        user: OktaUserId,
-        link: UserLink,
-        names: Names,
-    },
-}
+use pair::{By, Holder, Index, Match, Refused};
 
 /// What Okta answered about an address.
 type Asked = (Option<User>, Vec<User>);
@@ -108,44 +73,43 @@ impl Scheduler {
             }
             _ => {}
         }
-        let gate = Gate::new(self, deadline);
-        let (links, (app_users, mut late_users), accounts) = try_join3(
+        let reader = SideReader::new(self, deadline);
+        let (links, (app_users, late_users), accounts) = try_join3(
             self.store().all_user_links(),
-            gate.app_users(),
-            gate.accounts(),
+            reader.app_users(),
+            reader.accounts(),
         )
         .await?;
-        late_users.extend(gate.unlisted_users(&links, &app_users, &accounts).await?);
-        let unread = gate.take_unread();
-        let counted = Counted::of(&self.ports.policy, &links, &app_users, &late_users);
-        check_people(&counted, &accounts, &unread)?;
-        summary.problems.extend(unread.problems());
-        let people = People {
+        let mut people = People {
             links,
             app_users,
             late_users,
             accounts,
-            unread_users: unread.users.into_keys().collect(),
         };
-        let work = self.plan_import(&people, &gate, summary).await?;
+        reader.add_unlisted(&mut people).await?;
+        let unread = reader.take_unread();
+        people.check(&unread, &self.ports.policy)?;
+        summary.problems.extend(unread.problems());
+        let jobs = self.plan_import(&people, &unread, &reader, summary).await?;
         if summary.mode == Mode::Report {
             return Ok(());
         }
-        let begun = Begun::left_over(lease);
-        self.settle_begun(&begun, &people.accounts, deadline)
+        let mut begun = Begun::left_over(lease);
+        self.settle_begun(&mut begun, &people.accounts, deadline)
             .await?;
         drop(people);
-        let end = self.carry_out(work, &begun, deadline, summary).await;
-        end.and(self.write_begun(&begun).await)
+        let end = self.carry_out(jobs, &mut begun, deadline, summary).await;
+        end.and(begun.write(&*self.ports.ledger).await)
     }
 
     async fn plan_import(
         &self,
         people: &People,
-        gate: &Gate<'_>,
+        unread: &Unread,
+        reader: &SideReader<'_>,
         summary: &mut Summary,
-    ) -> Result<Vec<Work>, Failure> {
-        let index = Index::new(people, &self.ports.policy);
+    ) -> Result<Vec<Job>, Failure> {
+        let index = Index::new(people, unread, &self.ports.policy);
         let mut active: Vec<&Account> = people
             .accounts
             .values()
@@ -162,15 +126,15 @@ impl Scheduler {
         for account in active {
             let place = index.find(account);
             if let Ok(Match::Ask { email }) = &place {
-                questions.push(self.ask(gate, email.clone()));
+                questions.push(self.ask(reader, email.clone()));
             }
             found.push((account, place));
         }
         let mut answers = try_join_all(questions).await?.into_iter();
 
-        let mut plan: Vec<(&Account, Result<Option<Work>, Refused>)> = Vec::new();
+        let mut plan: Vec<(&Account, Result<Option<Kind>, Refused>)> = Vec::new();
         for (account, place) in found {
-            let work = match place {
+            let kind = match place {
                 Err(refused) => Err(refused),
                 Ok(Match::Excluded(user)) => {
                     leave_alone(summary, user);
@@ -178,65 +142,61 @@ impl Scheduler {
                 }
                 Ok(Match::Linked(user)) => {
                     let problems = &mut summary.problems;
-                    Ok(self.agree(&index, people, account, user, problems))
+                    Ok(self.agree(people, account, user, problems))
                 }
-                Ok(Match::Assigned(user, by)) => Ok(people
-                    .app_users
-                    .get(&user)
-                    .and_then(|app_user| index.user(app_user))
-                    .map(|_| Work::Link {
-                        account: account.clone(),
-                        names: Names::for_new_pair(account),
-                        user,
-                        by,
-                    })),
+                Ok(Match::Assigned(user, by)) => Ok(Some(Kind::Link { user, by })),
                 Ok(Match::Ask { email }) => {
-                    match answers.next().unwrap_or_else(|| Ok(Asked::default())) {
-                        Err(failure) => Err(Refused::from(failure)),
+                    let asked = answers.next().unwrap_or_else(|| Ok(Asked::default()));
+                    let holder = match &asked {
+                        Err(failure) => Err(Refused::from(failure.clone())),
                         Ok((by_login, by_email)) => {
-                            match index.holder(&email, by_login.as_ref(), &by_email) {
-                                Ok(Holder::Excluded(user)) => {
-                                    leave_alone(summary, Some(user.clone()));
-                                    continue;
-                                }
-                                Ok(Holder::User(user, by)) => {
-                                    self.newcomer(account, email, Some((user, by))).map(Some)
-                                }
-                                Ok(Holder::Nobody) => self.newcomer(account, email, None).map(Some),
-                                Err(refused) => Err(refused),
-                            }
+                            index.holder(&email, by_login.as_ref(), by_email)
                         }
+                    };
+                    match holder {
+                        Ok(Holder::Excluded(user)) => {
+                            leave_alone(summary, Some(user.clone()));
+                            continue;
+                        }
+                        Ok(Holder::User(user, by)) => {
+                            self.newcomer(account, email, Some((user, by))).map(Some)
+                        }
+                        Ok(Holder::Nobody) => self.newcomer(account, email, None).map(Some),
+                        Err(refused) => Err(refused),
                     }
                 }
             };
-            plan.push((account, work));
+            plan.push((account, kind));
         }
-        let claims = plan.iter().filter_map(|(_, work)| match work {
-            Ok(Some(Work::Link { user, .. } | Work::Assign { user, .. })) => Some(user),
+        let claims = plan.iter().filter_map(|(_, kind)| match kind {
+            Ok(Some(Kind::Link { user, .. } | Kind::Assign { user, .. })) => Some(user),
             _ => None,
         });
         let twice = pair::claimed_twice(claims);
-        let mut all = Vec::new();
-        for (account, work) in plan {
-            match work {
+        let mut jobs = Vec::new();
+        for (account, kind) in plan {
+            match kind {
                 Ok(None) => summary.add("in_agreement", 1),
-                Ok(Some(Work::Link { user, .. } | Work::Assign { user, .. }))
+                Ok(Some(Kind::Link { user, .. } | Kind::Assign { user, .. }))
                     if twice.contains(&user) =>
                 {
                     let why =
                         "several accounts belong to that Okta user by username, login or e-mail";
-                    refuse(summary, account, &Refused::new(why, Some(&user)));
+                    refuse(summary, account, Refused::new(why, Some(&user)));
                 }
-                Ok(Some(work)) => all.push(work),
-                Err(refused) => refuse(summary, account, &refused),
+                Ok(Some(kind)) => jobs.push(Job {
+                    account: account.clone(),
+                    kind,
+                }),
+                Err(refused) => refuse(summary, account, refused),
             }
         }
-        let teams_left = self.teams_left(&all, gate).await?;
-        summary.problems.extend(gate.take_unread().problems());
-        for work in &all {
-            summary.add(work.count_name(), 1);
-            let mut difference = work.describe();
-            if let Some(teams) = teams_left.get(&work.account().id) {
+        let teams_left = self.teams_left(&jobs, reader).await?;
+        summary.problems.extend(reader.take_unread().problems());
+        for job in &jobs {
+            summary.add(job.count_name(), 1);
+            let mut difference = job.describe();
+            if let Some(teams) = teams_left.get(&job.account.id) {
                 summary.add("leaving_teams", 1);
                 let why = "once it is linked: the Okta user is not in the team's group";
                 difference
@@ -250,14 +210,18 @@ impl Scheduler {
                 .message
                 .get_or_insert(members_leave(teams_left.len()));
         }
-        Ok(all)
+        Ok(jobs)
     }
 
-    /// Asks Okta who has an address, as login or as e-mail address. What Okta does not answer about one
-    /// address is that account's own problem.
-    async fn ask(&self, gate: &Gate<'_>, email: String) -> Result<Result<Asked, Failure>, Failure> {
+    /// Asks Okta who has an address, as login or as e-mail address. A failure about one address is the problem of that
+    /// account alone.
+    async fn ask(
+        &self,
+        reader: &SideReader<'_>,
+        email: String,
+    ) -> Result<Result<Asked, Failure>, Failure> {
         let okta = &self.ports.okta;
-        let deadline = gate.deadline;
+        let deadline = reader.deadline;
         let asked = async {
             let asked = try_join(
                 okta.user_by_login(&email, deadline),
@@ -273,7 +237,7 @@ impl Scheduler {
                 Err(error) => Err(Failure::from(error)),
             }
         };
-        gate.pass(2, asked).await
+        reader.run(2, asked).await
     }
 
     /// An account that no assigned user fits.
@@ -282,17 +246,15 @@ impl Scheduler {
         account: &Account,
         email: String,
         holder: Option<(&User, By)>,
-    ) -> Result<Work, Refused> {
+    ) -> Result<Kind, Refused> {
         let only_links = self.settings.import == ImportMode::Link;
         match holder {
             Some((user, _)) if only_links => {
                 let why = "the Okta user of that address is not assigned to the app";
                 Err(Refused::new(why, Some(&user.id)))
             }
-            Some((user, by)) => Ok(Work::Assign {
-                account: account.clone(),
+            Some((user, by)) => Ok(Kind::Assign {
                 user: user.id.clone(),
-                names: Names::for_new_pair(account),
                 by,
             }),
             None if only_links => Err(Refused::new(
@@ -306,30 +268,25 @@ impl Scheduler {
                     let why = "the account has no first or no last name, and Okta asks for both";
                     return Err(Refused::new(why, None));
                 }
-                Ok(Work::Create {
-                    account: account.clone(),
-                    email,
-                })
+                Ok(Kind::Create { email })
             }
         }
     }
 
-    /// What a linked account's names ask for. Only imported links are compared, and only when the
-    /// import may write to Okta.
+    /// What a linked account's names ask for. Compares imported links only, and only if the import may write to Okta.
     fn agree(
         &self,
-        index: &Index<'_>,
         people: &People,
         account: &Account,
         user: OktaUserId,
         problems: &mut Vec<Problem>,
-    ) -> Option<Work> {
+    ) -> Option<Kind> {
         let link = people.links.get(&user)?;
         if link.origin != Origin::Imported || self.settings.import == ImportMode::Link {
             return None;
         }
         let app_user = people.app_users.get(&user)?;
-        let found = index.user(app_user)?;
+        let found = people.user_of(app_user)?;
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let attributes = &self.ports.policy.attributes;
@@ -338,9 +295,8 @@ impl Scheduler {
         let person = (found, app_user);
         let names = Names::compare(account, person, attributes, link.agreed.as_ref());
         let is_settled = names.is_agreed(link) && names.left.is_empty();
-        (!is_settled).then(|| Work::Agree {
-            account: account.clone(),
-            link: link.clone(),
+        (!is_settled).then(|| Kind::Agree {
+            link: Box::new(link.clone()),
             names,
             user,
         })
@@ -352,106 +308,17 @@ fn leave_alone(summary: &mut Summary, user: Option<OktaUserId>) {
     summary.excluded.extend(user.map(Subject::User));
 }
 
-fn refuse(summary: &mut Summary, account: &Account, refused: &Refused) {
+fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {
     summary.add("unpaired", 1);
     summary.problems.push(Problem {
-        subject: refused.user.clone().map(Subject::User),
+        subject: refused.user.map(Subject::User),
         account: Some(account.id.clone()),
         class: refused.class,
-        text: refused.why.clone().into_owned(),
+        text: refused.why.into_owned(),
     });
 }
 
-impl Work {
-    fn count_name(&self) -> &'static str {
-        match self {
-            Self::Link { .. } => "to_link",
-            Self::Assign { .. } => "to_assign",
-            Self::Create { .. } => "to_create",
-            Self::Agree { names, link, .. } if names.is_agreed(link) => "to_leave",
-            Self::Agree { .. } => "to_agree",
-        }
-    }
-
-    fn account(&self) -> &Account {
-        match self {
-            Self::Link { account, .. }
-            | Self::Assign { account, .. }
-            | Self::Create { account, .. }
-            | Self::Agree { account, .. } => account,
-        }
-    }
-
-    fn user(&self) -> Option<&OktaUserId> {
-        match self {
-            Self::Link { user, .. } | Self::Assign { user, .. } | Self::Agree { user, .. } => {
-                Some(user)
-            }
-            Self::Create { .. } => None,
-        }
-    }
-
-    /// Why a step of it is taken.
-    fn reason(&self, step: &str) -> Option<Cow<'static, str>> {
-        let steps = self.describe().actions;
-        let found = steps.into_iter().find(|found| found.action == step);
-        found.map(|found| found.reason)
-    }
-
-    fn describe(&self) -> Difference {
-        let assign = || Step::new(action::ASSIGN_APP, "under the account's username");
-        let link = |why| Step::new(action::LINK, why);
-        let actions = match self {
-            Self::Link { by, .. } => vec![link(by.as_str())],
-            Self::Assign { by, .. } => vec![assign(), link(by.as_str())],
-            Self::Create { .. } => vec![
-                Step::new(
-                    action::CREATE_USER,
-                    "nobody in Okta has that login or address",
-                ),
-                assign(),
-                link("the account belongs to the new user"),
-            ],
-            Self::Agree { names, link, .. } => describe_names(names, link),
-        };
-        Difference {
-            subject: self.user().cloned().map(Subject::User),
-            account: Some(self.account().id.clone()),
-            actions,
-        }
-    }
-}
-
-fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if !names.fields().is_empty() {
-        let mut bring = Step::new(
-            action::UPDATE_NAMES,
-            if names.conflict {
-                "changed on both sides since they agreed: Anypoint wins"
-            } else {
-                "changed in Anypoint since both sides agreed"
-            },
-        );
-        bring.fields = names.fields().into_iter().map(Into::into).collect();
-        steps.push(bring);
-    }
-    if !names.left.is_empty() {
-        let mut leave = Step::new(
-            "leave_names",
-            "changed in Anypoint, and ATTRIBUTES takes them from where an import does not write: change them \
-             there, or back in Anypoint",
-        );
-        leave.fields = names.left.iter().map(|name| (*name).into()).collect();
-        steps.push(leave);
-    }
-    if !names.is_agreed(link) {
-        let why = "the link remembers what both sides agree on";
-        steps.push(Step::new("agree", why));
-    }
-    steps
-}
-/// What an operator reads before people lose memberships by being linked.
+/// Warns an operator that people lose memberships once they are linked.
 fn members_leave(people: usize) -> String {
     let who = counted(people, "person to be linked is", "people to be linked are");
     format!(

@@ -1,18 +1,18 @@
-//! Whose first and last name counts, for imported links. Pure.
+//! Which side's names count, for imported links. Pure.
 //!
-//! The link keeps the names on which both sides agreed last. A name that changed in Anypoint since
-//! then is brought to Okta; one that changed in Okta is left to push; one that changed on both sides
-//! is won by Anypoint, and reported.
+//! The link keeps the names on which both sides agreed last. The import brings to Okta what changed in Anypoint
+//! since then. It leaves to push what changed in Okta. If a name changed on both sides, Anypoint wins, and the
+//! report says so.
 //!
-//! A name is brought to the user's own profile only. One that `ATTRIBUTES` takes from elsewhere is left as it is on both
-//! sides, and reported: Okta may map it, or take it from another system, so a write would not last.
+//! The import writes names to the user's own profile only. If `ATTRIBUTES` takes a name from elsewhere, both sides
+//! stay as they are, and the report says so: Okta may map that name, or take it from another system.
 
 use crate::anypoint::Account;
 use crate::okta::{AppUser, User};
 use crate::provision::{Attributes, Place, Target};
 use crate::store::{AgreedProfile, UserLink};
 
-/// What is to become of the names of one pair.
+/// What becomes of the names of one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// The first name that Okta is to get.
@@ -31,21 +31,6 @@ const FIRST: &str = "first name";
 const LAST: &str = "last name";
 
 impl Names {
-    /// The names of a new pair: Okta's are pushed, as for every other new pair.
-    pub(super) fn for_new_pair(account: &Account) -> Self {
-        let text = |name: &Option<String>| name.clone().unwrap_or_default();
-        Self {
-            first: None,
-            last: None,
-            agreed: AgreedProfile {
-                first_name: text(&account.first_name),
-                last_name: text(&account.last_name),
-            },
-            conflict: false,
-            left: Vec::new(),
-        }
-    }
-
     /// Compares the names of a linked pair, which has agreed before, or not yet.
     pub(super) fn compare(
         account: &Account,
@@ -54,11 +39,17 @@ impl Names {
         agreed: Option<&AgreedProfile>,
     ) -> Self {
         let Some(agreed) = agreed else {
-            return Self::for_new_pair(account);
+            return Self {
+                first: None,
+                last: None,
+                agreed: names_of(account),
+                conflict: false,
+                left: Vec::new(),
+            };
         };
         let compare = |target, anypoint: &Option<String>, agreed: &str| {
             if attributes.is_unread(target, user, Some(app_user)) {
-                // Nobody knows what Okta has, so nothing is brought there.
+                // It is not known what Okta has.
                 return One::nothing(agreed);
             }
             let taken = attributes.take(target, user, Some(app_user));
@@ -101,6 +92,15 @@ impl Names {
     }
 }
 
+/// The names that a new pair agrees on. Where Okta has others, push brings them to Anypoint.
+pub(super) fn names_of(account: &Account) -> AgreedProfile {
+    let text = |name: &Option<String>| name.clone().unwrap_or_default();
+    AgreedProfile {
+        first_name: text(&account.first_name),
+        last_name: text(&account.last_name),
+    }
+}
+
 struct One {
     to_okta: Option<String>,
     agreed: String,
@@ -123,7 +123,7 @@ fn one(anypoint: &str, okta: &str, place: Option<Place<'_>>, agreed: &str) -> On
     let same = |a: &str, b: &str| a.trim() == b.trim();
     let changed_there = !same(anypoint, okta) && agreed != anypoint;
     let is_mapped = matches!(place, Some(Place::Mapped(_)));
-    // Okta cannot do without a name, so an empty one is none to bring.
+    // Okta asks for a name, so an empty one is not brought.
     if changed_there && (anypoint.trim().is_empty() || is_mapped) {
         return One {
             to_okta: None,

@@ -1,35 +1,35 @@
 //! Which pushed teams people leave because an import links them.
 //!
-//! In a team of a pushed group the plain memberships of linked users follow the group (contract, 4),
-//! so the next look takes out whom the group does not have. An import does not keep a link back for
-//! that, but says it beforehand: in Okta it is one membership to add.
+//! In a team of a pushed group the plain memberships of linked users follow the group. So the next look takes out
+//! people who are not in the group. The import links them all the same, and its report says so beforehand: an
+//! operator can add the membership in Okta.
 
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::Work;
+use super::job::{Job, Kind};
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::TeamRemoval;
 use crate::schedule::Scheduler;
-use crate::schedule::reconcile::gate::Gate;
+use crate::schedule::reconcile::reader::SideReader;
 
 /// The accounts that are to be linked, each with its Okta user if there is one yet.
 type Newcomers<'a> = HashMap<&'a AccountId, Option<&'a OktaUserId>>;
 
 impl Scheduler {
-    /// How many teams each account leaves that `work` links. Reads the members of the linked teams, and
-    /// of a group only when somebody is in its team.
+    /// How many teams each account leaves because a job links it. Reads the members of the linked teams. Reads those of
+    /// a group only if a newcomer is in its team.
     pub(super) async fn teams_left(
         &self,
-        work: &[Work],
-        gate: &Gate<'_>,
+        jobs: &[Job],
+        reader: &SideReader<'_>,
     ) -> Result<HashMap<AccountId, usize>, Failure> {
-        let newcomers: Newcomers<'_> = work
+        let newcomers: Newcomers<'_> = jobs
             .iter()
-            .filter(|work| !matches!(work, Work::Agree { .. }))
-            .map(|work| (&work.account().id, work.user()))
+            .filter(|job| !matches!(job.kind, Kind::Agree { .. }))
+            .map(|job| (&job.account.id, job.user()))
             .collect();
         if newcomers.is_empty() {
             return Ok(HashMap::new());
@@ -38,17 +38,17 @@ impl Scheduler {
         if links.is_empty() {
             return Ok(HashMap::new());
         }
-        let selected = gate.selected().await?;
+        let selected = reader.selected().await?;
         let pushed: HashSet<OktaGroupId> = selected.into_iter().map(|group| group.id).collect();
         let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
         let mut reads = Vec::new();
         for (group, link) in &links {
             if pushed.contains(group) || !keeps {
-                reads.push(self.leaving(&link.team_id, group, &pushed, &newcomers, gate));
+                reads.push(self.leaving(&link.team_id, group, &pushed, &newcomers, reader));
             }
         }
         let found = try_join_all(reads).await?;
-        gate.check_lists()?;
+        reader.check_lists()?;
         let mut left = HashMap::new();
         for account in found.into_iter().flatten() {
             *left.entry(account).or_default() += 1;
@@ -56,20 +56,21 @@ impl Scheduler {
         Ok(left)
     }
 
-    /// Who of `newcomers` is in a team and not in its group. A team that is gone has nobody.
+    /// The newcomers that are in a team and not in its group. A team that is gone has no members.
     async fn leaving(
         &self,
         team: &TeamId,
         group: &OktaGroupId,
         pushed: &HashSet<OktaGroupId>,
         newcomers: &Newcomers<'_>,
-        gate: &Gate<'_>,
+        reader: &SideReader<'_>,
     ) -> Result<Vec<AccountId>, Failure> {
-        let members = match gate.team_members(team).await? {
+        let members = match reader.team_members(team).await? {
             Ok(Some(members)) => members,
             Ok(None) => return Ok(Vec::new()),
             Err(failure) => {
-                gate.unread()
+                reader
+                    .unread()
                     .note_team_without_members(team.clone(), group.clone(), failure);
                 return Ok(Vec::new());
             }
@@ -85,14 +86,14 @@ impl Scheduler {
             return Ok(leaving);
         }
         let mut members: HashSet<OktaUserId> = HashSet::new();
-        match gate.group_members(group).await? {
+        match reader.group_members(group).await? {
             Ok(Some(listed)) => {
                 members.extend(listed.ids_unread());
                 members.extend(listed.telling().items.into_iter().map(|user| user.id));
             }
             Ok(None) => {}
             Err(failure) => {
-                gate.unread().groups.insert(group.clone(), failure);
+                reader.unread().groups.insert(group.clone(), failure);
                 return Ok(Vec::new());
             }
         }

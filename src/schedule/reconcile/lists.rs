@@ -1,14 +1,14 @@
 //! The lists of one group or of one team: the members.
 //!
 //! One that cannot be read is a problem of that group. Its team stays as it is, and the rest goes on. The run
-//! stops if the side itself is at fault: it refuses a call about nobody in particular, or every such list
+//! stops if the side itself is at fault: it refuses a call that is about no single object, or every such list
 //! failed.
 
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::gate::{Gate, ReadAlone};
+use super::reader::{ReadOne, SideReader};
 use super::snapshot::{Members, PushedGroup};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Class, Failure, Side};
@@ -16,13 +16,12 @@ use crate::http::{CallError, Listed};
 use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{Group, User};
 
-impl Gate<'_> {
-    /// Reads one object. That it is not what the API describes, or is refused while everything else is
-    /// not, is a problem of its own.
-    pub(super) async fn alone<T>(
+impl SideReader<'_> {
+    /// Reads one object. If it alone is refused, or is not what the API describes, that is its own problem.
+    pub(super) async fn one<T>(
         &self,
         read: impl Future<Output = Result<Option<T>, CallError>>,
-    ) -> Result<ReadAlone<T>, Failure> {
+    ) -> Result<ReadOne<T>, Failure> {
         match read.await {
             Ok(found) => Ok(Ok(found)),
             Err(error) if error.is_refusal() => {
@@ -38,38 +37,38 @@ impl Gate<'_> {
     ///
     /// # Errors
     /// When Okta itself is at fault, or the time is up.
-    pub(in crate::schedule) async fn group_members(
+    pub(crate) async fn group_members(
         &self,
         group: &OktaGroupId,
-    ) -> Result<ReadAlone<Listed<User>>, Failure> {
+    ) -> Result<ReadOne<Listed<User>>, Failure> {
         let okta = &self.scheduler.ports.okta;
         let list = okta.list_group_members(group, self.deadline);
-        self.pass(1, self.list(Side::Okta, list)).await
+        self.run(1, self.list(Side::Okta, list)).await
     }
 
     /// The members of a team; `None` when Anypoint has no such team.
     ///
     /// # Errors
     /// When Anypoint itself is at fault, or the time is up.
-    pub(in crate::schedule) async fn team_members(
+    pub(crate) async fn team_members(
         &self,
         team: &TeamId,
-    ) -> Result<ReadAlone<Listed<Member>>, Failure> {
+    ) -> Result<ReadOne<Listed<Member>>, Failure> {
         let anypoint = &self.scheduler.ports.anypoint;
         let list = anypoint.list_members(team, self.deadline);
-        self.pass(1, self.list(Side::Anypoint, list)).await
+        self.run(1, self.list(Side::Anypoint, list)).await
     }
 
     async fn list<T>(
         &self,
         side: Side,
         read: impl Future<Output = Result<Option<T>, CallError>>,
-    ) -> Result<ReadAlone<T>, Failure> {
+    ) -> Result<ReadOne<T>, Failure> {
         let failure = match read.await {
             // A team that was just listed cannot be gone: the answer is as good as none.
             Ok(None) if side == Side::Anypoint => return Ok(Ok(None)),
             Ok(found) => {
-                self.tallies().entry(side).or_default().answered += 1;
+                self.lists_read().entry(side).or_default().answered += 1;
                 return Ok(Ok(found));
             }
             Err(error) => Failure::from(error),
@@ -81,10 +80,10 @@ impl Gate<'_> {
         Ok(Err(self.note_failed_list(side, failure)))
     }
 
-    /// Counts a list that failed, and says what that means for its group.
+    /// Counts a list that failed. Gives the failure of its group.
     fn note_failed_list(&self, side: Side, failure: Failure) -> Failure {
-        let mut tallies = self.tallies();
-        let failed = &mut tallies.entry(side).or_default().failed;
+        let mut lists_read = self.lists_read();
+        let failed = &mut lists_read.entry(side).or_default().failed;
         failed.push(failure.clone());
         let advice = match failure.class {
             Class::Retryable => failure.advice.clone(),
@@ -99,7 +98,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Whether a side answers a call about nobody in particular.
+    /// Fails if a side refuses also a call that is about no single object.
     pub(super) async fn check(&self, side: Side) -> Result<(), Failure> {
         let ports = &self.scheduler.ports;
         if side == Side::Okta {
@@ -114,12 +113,12 @@ impl Gate<'_> {
     ///
     /// # Errors
     /// The failure of one of them.
-    pub(in crate::schedule) fn check_lists(&self) -> Result<(), Failure> {
-        let tallies = self.tallies();
-        let lost = tallies
+    pub(crate) fn check_lists(&self) -> Result<(), Failure> {
+        let lists_read = self.lists_read();
+        let lost = lists_read
             .values()
-            .find(|tally| tally.answered == 0 && tally.failed.len() > 1);
-        match lost.and_then(|tally| tally.failed.first()) {
+            .find(|lists| lists.answered == 0 && lists.failed.len() > 1);
+        match lost.and_then(|lists| lists.failed.first()) {
             Some(failure) => Err(failure.clone()),
             None => Ok(()),
         }
@@ -195,7 +194,7 @@ pub(super) fn listed_and_gone() -> Failure {
     .advising("Look at the group in Okta; unassign it from the app if it is gone.")
 }
 
-/// The list of teams had just named the team: the answers do not belong together.
+/// The list of teams named the team just now: the answers contradict each other.
 fn vanished() -> Failure {
     Failure::retryable(
         Side::Anypoint,

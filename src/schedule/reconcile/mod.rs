@@ -1,21 +1,19 @@
 //! Compares both sides as a whole.
 //!
-//! Everything is read, then every subject is planned with the worker's own planners, then those that
-//! differ go to the queue as changes of type `reconcile`; the worker takes them from there and looks again
-//! before acting. A source about everybody that cannot be read whole, a source that is empty where it was not, and
-//! `MAX_DEACTIVATIONS` each stop the run before any change. The members of one group or team that cannot be read are
-//! that group's problem (`lists.rs`).
+//! A run reads everything, and plans every subject with the worker's own planners. Subjects that differ go to the
+//! queue as changes of type `reconcile`, and the worker looks again before it acts. Three things stop the run before
+//! any change: a source about everybody that cannot be read whole, one that is suddenly empty, and
+//! `MAX_DEACTIVATIONS`. If the members of one group or team cannot be read, that is the group's problem (`lists.rs`).
 //!
 //! Not compared: phone numbers, which Anypoint's lists leave out.
 //!
-//! What one run cannot finish, the next ones do, without a stored place: a limit can only be judged on
-//! both sides whole, so each run reads them afresh, and what earlier runs have fixed does not differ
-//! any more.
+//! The next runs do what one run cannot finish. No place is stored: a limit can only be judged on both sides
+//! whole, so each run reads them afresh.
 //!
 //! | the time is up | then |
 //! |---|---|
 //! | while reading | nothing was changed; the run fails and wants a longer time-out |
-//! | while queueing | the rest is the next run's; this one ends as [`Outcome::Continues`] |
+//! | while queueing | the rest is the next run's; this one ends as [`RunOutcome::Continues`] |
 //! | while working inline (no queue) | the same; a subject that was begun is finished or given back |
 //!
 //! Reading is the part that has to fit. It takes one call for 500 people on each side and two for each
@@ -23,12 +21,13 @@
 //! largest organization that Anypoint allows (10,000 users, 1,000 teams). What slows it down are the
 //! remotes' rate limits: each pause that they ask for is waited out, within the time-out.
 
-pub(super) mod gate;
 mod lists;
 mod plan;
 mod read;
+pub(super) mod reader;
 mod snapshot;
 pub(super) mod unread;
+mod views;
 mod world;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -36,29 +35,27 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::future::try_join_all;
 
 use super::Scheduler;
-use super::summary::{Outcome, Problem, Summary};
+use super::summary::{Problem, RunOutcome, Summary};
 use super::task::Mode;
-use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Class, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
-use crate::ledger::{Filter, Status};
-use crate::okta::{AppUser, Assignment, User};
+use crate::ledger::{Filter, Record, Status};
 use crate::provision::{
     KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
     note_linked_users,
 };
-use crate::store::{Memory, UserLink};
+use crate::store::Memory;
 
-use gate::Gate;
-use plan::{Plan, Planned};
+use plan::{Plan, PlannedSubject};
+use reader::SideReader;
 use snapshot::Snapshot;
-use unread::{Source, Unread};
+use unread::List;
 use world::World;
 
-pub use gate::READS_AT_ONCE;
+pub use reader::READS_AT_ONCE;
 
 impl Scheduler {
     pub(super) async fn reconcile(
@@ -71,7 +68,7 @@ impl Scheduler {
         check_sources(&read, &self.ports.policy)?;
         self.progress("planning", 0, None);
         let plan = self.plan_all(&read, deadline).await?;
-        let subjects = read.app_users.len() + read.groups.len();
+        let subjects = read.people.app_users.len() + read.groups.len();
         self.progress("planning", subjects, Some(subjects));
         report(&read, &plan, summary);
 
@@ -79,11 +76,11 @@ impl Scheduler {
             let subject = Subject::User((*user).clone());
             !plan.excluded.contains(&subject)
         };
-        let linked = read.user_links.keys().filter(is_counted).count();
+        let linked = read.people.links.keys().filter(is_counted).count();
         let over = self.over_limit(plan.losing.len(), linked);
         if summary.mode == Mode::Report {
             if let Some(failure) = over {
-                summary.outcome = Outcome::Stopped;
+                summary.outcome = RunOutcome::Stopped;
                 summary.message = Some(failure.to_string());
             }
             return Ok(());
@@ -92,13 +89,13 @@ impl Scheduler {
             return Err(failure);
         }
         self.store()
-            .repair_reverse_entries(&read.user_links, &read.team_links)
+            .repair_reverse_entries(&read.people.links, &read.team_links)
             .await?;
         drop(read);
         let now_ms = self.clock().now_ms();
-        note_linked_users(&**self.documents(), linked).await?;
-        end_lift_from_ahead(&**self.documents(), now_ms).await?;
-        let dry_runs = dry_runs(&**self.documents()).await?;
+        note_linked_users(self.documents(), linked).await?;
+        end_lift_from_ahead(self.documents(), now_ms).await?;
+        let dry_runs = dry_runs(self.documents()).await?;
         let planned_only = match dry_runs {
             Some(_) => self.planned_only(&plan).await?,
             None => Vec::new(),
@@ -124,7 +121,7 @@ impl Scheduler {
         let is_whole = sent.failure.is_none();
         match sent.failure {
             Some(failure) if failure.side == Side::Queue => return Err(failure),
-            // Without a queue a change fails on its own, and is that subject's problem.
+            // Without a queue, a change that fails is the problem of its subject.
             Some(_) => {
                 let open = self.open(changes).await?;
                 summary.set("open", open.len());
@@ -133,12 +130,12 @@ impl Scheduler {
             None => {}
         }
         if sent.out_of_time {
-            summary.outcome = Outcome::Continues;
+            summary.outcome = RunOutcome::Continues;
         } else if let Some(version) = dry_runs.filter(|_| is_whole) {
-            dry_runs_taken_up(&**self.documents(), version).await?;
+            dry_runs_taken_up(self.documents(), version).await?;
         }
-        if plan.given_up == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
-            // From now on a look at a user may take people out of teams; see `Look::user`.
+        if plan.unlinked == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
+            // From now on a look at a user may end memberships; see `Look::user`.
             self.documents()
                 .put_document(KEPT_TEAMS_GIVEN_UP, "{}", 0)
                 .await?;
@@ -146,49 +143,45 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The subjects of dry runs that do not differ, or whose plan says nothing of them: they are looked at once more.
+    /// The subjects of dry runs that this plan lacks. They get one more look.
     async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
-        let filter = Filter::with_status(Status::Done);
-        let records = self.ports.ledger.records(&filter).await?;
         let planned: HashSet<&Subject> = plan
             .users
             .iter()
             .chain(&plan.groups)
             .map(|planned| &planned.subject)
             .collect();
-        let subjects: BTreeSet<Subject> = records
-            .into_iter()
-            .filter(|record| record.dry_run == Some(true))
-            .filter_map(|record| record.subject.parse().ok())
-            .filter(|subject| !planned.contains(subject))
-            .collect();
+        let mut subjects = self.subjects(Status::Done, Record::is_dry_run).await?;
+        subjects.retain(|subject| !planned.contains(subject));
         Ok(subjects.into_iter().collect())
     }
 
-    /// The subjects that the brake holds.
-    async fn held(&self) -> Result<HashSet<Subject>, Failure> {
-        let filter = Filter::with_status(Status::Held);
+    /// The subjects of the records in a state.
+    async fn subjects(
+        &self,
+        status: Status,
+        is_meant: fn(&Record) -> bool,
+    ) -> Result<BTreeSet<Subject>, Failure> {
+        let filter = Filter::with_status(status);
         let records = self.ports.ledger.records(&filter).await?;
         Ok(records
             .into_iter()
+            .filter(is_meant)
             .filter_map(|record| record.subject.parse().ok())
             .collect())
     }
 
     async fn plan_all(&self, read: &Snapshot, deadline: Deadline) -> Result<Plan, Failure> {
         let mut world = World::new(read, &self.ports.policy);
-        world.held = self.held().await?;
+        world.held = self.subjects(Status::Held, |_| true).await?;
         let doubtful = world.doubtful_accounts();
         world.former = self.store().account_owners(&doubtful).await?;
-        let gate = Gate::new(self, deadline);
+        let reader = SideReader::new(self, deadline);
         let mut reads = Vec::new();
         for owner in world.doubtful_owners() {
-            reads.push(gate.late_user(owner));
+            reads.push(reader.late_user(owner));
         }
-        let owners = try_join_all(reads).await?.into_iter();
-        world.unlisted = owners
-            .filter_map(|(id, user)| Some((id, user.ok()?)))
-            .collect();
+        world.unlisted = try_join_all(reads).await?.into_iter().flatten().collect();
         let plan = world.plan(&HashMap::new());
         if plan.doubtful.is_empty() {
             return Ok(plan);
@@ -205,24 +198,24 @@ impl Scheduler {
         users: &[OktaUserId],
         deadline: Deadline,
     ) -> Result<HashMap<OktaUserId, String>, Failure> {
-        let gate = Gate::new(self, deadline);
+        let reader = SideReader::new(self, deadline);
         let mut reads = Vec::new();
         for user in users {
-            reads.push(gate.pass(1, self.intent(user)));
+            reads.push(reader.run(1, self.intent(user)));
         }
-        let found = try_join_all(reads).await?;
-        let named = |(user, intent): (&OktaUserId, Option<String>)| Some((user.clone(), intent?));
-        Ok(users.iter().zip(found).filter_map(named).collect())
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    async fn intent(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
+    /// The user with the username of their intent, if there is one.
+    async fn intent(&self, user: &OktaUserId) -> Result<Option<(OktaUserId, String)>, Failure> {
         let subject = Subject::User(user.clone()).to_string();
         let memo = self.ports.ledger.memo(&subject).await?;
         let memory = Memory::from_text(memo.as_deref(), self.clock().now_ms());
-        match memory.intent {
-            Some(intent) => Ok(Some(intent.username)),
-            None => Ok(self.store().recall_user(user).await?.old_intent),
-        }
+        let username = match memory.intent {
+            Some(intent) => Some(intent.username),
+            None => self.store().recall_user(user).await?.old_intent,
+        };
+        Ok(username.map(|username| (user.clone(), username)))
     }
 
     fn over_limit(&self, losing: usize, linked: usize) -> Option<Failure> {
@@ -256,120 +249,41 @@ fn not_done(change: Change) -> Problem {
 }
 
 fn count_sources(read: &Snapshot, summary: &mut Summary) {
-    summary.set("user_links", read.user_links.len());
+    summary.set("user_links", read.people.links.len());
     summary.set("team_links", read.team_links.len());
-    summary.set("app_users", read.app_users.len());
+    summary.set("app_users", read.people.app_users.len());
     summary.set("pushed_groups", read.groups.len());
-    summary.set("accounts", read.accounts.len());
+    summary.set("accounts", read.people.accounts.len());
     summary.set("teams", read.teams.len());
 }
 
-/// A source that is empty where it was not is taken for a wrong setting or a lost permission, never
-/// for "everybody left".
+/// See also [`People::check`](super::people::People::check).
 fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
     let has_root = read
         .teams
         .iter()
         .any(crate::anypoint::Team::is_internal_root);
     let may_have_root =
-        !read.unread.teams.is_empty() || read.unread.extent(&[Source::Teams]) == Extent::Incomplete;
+        !read.unread.teams.is_empty() || read.unread.extent(&[List::Teams]) == Extent::Incomplete;
     if !has_root && !may_have_root {
         return Err(Failure::retryable(
             Side::Anypoint,
             "the list of teams has no internal root team, so it is not whole; nothing was changed",
         ));
     }
-    check_people(
-        &Counted::of(policy, &read.user_links, &read.app_users, &read.late_users),
-        &read.accounts,
-        &read.unread,
-    )
-}
-
-/// The people that count: all but those who are left alone.
-pub(super) struct Counted<'a> {
-    links: HashMap<&'a OktaUserId, &'a UserLink>,
-    app_users: Vec<&'a AppUser>,
-}
-
-impl<'a> Counted<'a> {
-    pub(super) fn of(
-        policy: &Policy,
-        links: &'a HashMap<OktaUserId, UserLink>,
-        app_users: &'a HashMap<OktaUserId, AppUser>,
-        late_users: &HashMap<OktaUserId, Option<User>>,
-    ) -> Self {
-        let counts = |id: &OktaUserId| {
-            let listed = app_users.get(id).and_then(AppUser::user);
-            let late = || late_users.get(id)?.as_ref();
-            let excluded = &policy.excluded;
-            !excluded.users.ids.contains(id)
-                && !listed.or_else(late).is_some_and(|user| excluded.user(user))
-        };
-        Self {
-            links: links.iter().filter(|(user, _)| counts(user)).collect(),
-            app_users: app_users.values().filter(|user| counts(&user.id)).collect(),
-        }
-    }
-}
-
-/// As [`check_sources`], for people alone.
-pub(super) fn check_people(
-    people: &Counted<'_>,
-    accounts: &HashMap<AccountId, Account>,
-    unread: &Unread,
-) -> Result<(), Failure> {
-    let Counted { links, app_users } = people;
-    let is_missing = |link: &UserLink| {
-        let account = &link.anypoint_id;
-        !accounts.contains_key(account) && !unread.may_have_account(account)
-    };
-    let is_found = |link: &UserLink| accounts.contains_key(&link.anypoint_id);
-    let mut linked = links.values().copied();
-    if linked.clone().any(is_missing) && !linked.any(is_found) {
-        return Err(Failure::permanent(
-            Side::Anypoint,
-            format!(
-                "none of the {} linked accounts is in the organization; nothing was changed.",
-                links.len()
-            ),
-            "Check ANYPOINT_ORG_ID and ANYPOINT_BASE_URL, and that the connected app may view all users \
-             of the root organization.",
-        ));
-    }
-    // On a list that does not hold everybody, nobody is missing.
-    if unread.extent(&[Source::AppUsers]) == Extent::Incomplete {
-        return Ok(());
-    }
-    let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
-    let open = links
-        .iter()
-        .filter(|(user, _)| !unread.users.contains_key(*user))
-        .filter_map(|(_, link)| accounts.get(&link.anypoint_id))
-        .filter(|account| account.is_enabled())
-        .count();
-    if open > 0 && !app_users.iter().copied().any(is_assigned) {
-        return Err(Failure::permanent(
-            Side::Okta,
-            format!(
-                "nobody is assigned to the app, while {open} linked accounts are enabled; nothing was \
-                 changed."
-            ),
-            "Check OKTA_APP_ID, and that the token's role may see all users of the app. If everybody \
-             really left, disable them with `okta-anypoint push USER…`.",
-        ));
-    }
-    Ok(())
+    read.people.check(&read.unread, policy)
 }
 
 fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
     let linked: HashSet<&AccountId> = read
-        .user_links
+        .people
+        .links
         .values()
         .map(|link| &link.anypoint_id)
         .collect();
     let ours: HashSet<&TeamId> = read.team_links.values().map(|link| &link.team_id).collect();
     summary.unmanaged_accounts = read
+        .people
         .accounts
         .keys()
         .filter(|account| !linked.contains(account))
@@ -383,7 +297,7 @@ fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
         .map(|team| team.id.clone())
         .collect();
     let planned = plan.users.iter().chain(&plan.groups);
-    summary.differences = planned.map(Planned::difference).collect();
+    summary.differences = planned.map(PlannedSubject::difference).collect();
     summary.problems = plan.problems.clone();
     summary.excluded = plan.excluded.clone();
     summary.set("excluded", plan.excluded.len());

@@ -16,21 +16,21 @@ use crate::schedule::summary::{Difference, Problem};
 /// What a reconcile found.
 #[derive(Default)]
 pub(super) struct Plan {
-    pub(super) users: Vec<Planned>,
-    pub(super) groups: Vec<Planned>,
+    pub(super) users: Vec<PlannedSubject>,
+    pub(super) groups: Vec<PlannedSubject>,
     pub(super) problems: Vec<Problem>,
     /// Linked users who would be deactivated or taken out of a team.
     pub(super) losing: BTreeSet<OktaUserId>,
-    /// Users whose plan failed and may succeed once it is known what was being created for them.
+    /// Users whose plan failed, and may succeed once their intents are read.
     pub(super) doubtful: Vec<OktaUserId>,
     /// Users and groups that are left alone.
     pub(super) excluded: Vec<Subject>,
-    /// Links that `TEAM_REMOVAL=keep` gives up.
-    pub(super) given_up: usize,
+    /// How many links `TEAM_REMOVAL=keep` removes.
+    pub(super) unlinked: usize,
 }
 
 /// Where a subject differs, and what Okta did not show: the first look for what follows from it.
-pub(super) struct Planned {
+pub(super) struct PlannedSubject {
     pub(super) subject: Subject,
     pub(super) steps: Vec<Step>,
     pub(super) not_shown: Vec<String>,
@@ -42,12 +42,12 @@ struct Named<'a> {
     team: String,
 }
 
-/// Stands for a removal that Okta says outright. It was counted against `MAX_DEACTIVATIONS`, so the brake passes it.
+/// Stands for a removal that Okta says itself. `MAX_DEACTIVATIONS` counted it, so the brake passes it.
 const SAID: &str = "said_by_okta";
 /// What travels with one change at the most; a message has to stay small.
 const MAX_NOT_SHOWN: usize = 2_000;
 
-impl Planned {
+impl PlannedSubject {
     fn new(subject: Subject, steps: Vec<Step>, not_shown: &[Finding]) -> Self {
         let not_shown = not_shown.iter().take(MAX_NOT_SHOWN);
         let mut not_shown: Vec<String> = not_shown.map(ToString::to_string).collect();
@@ -73,8 +73,8 @@ impl Planned {
 }
 
 impl World<'_> {
-    /// Plans all users and groups. `intended` holds the usernames of accounts that this program was
-    /// about to create; without it, users that need it end up in [`Plan::doubtful`].
+    /// Plans all users and groups. `intended` has the usernames of the intents that were read. Users who need
+    /// theirs end up in [`Plan::doubtful`].
     pub(super) fn plan(&self, intended: &HashMap<OktaUserId, String>) -> Plan {
         let mut plan = Plan {
             problems: self.conflicting_links(),
@@ -106,7 +106,7 @@ impl World<'_> {
             });
             match planned {
                 Ok(planned) => self.user_plan(user, &planned, &mut plan),
-                // Told already, by what could not be read.
+                // Reported with everything that could not be read.
                 Err(_) if self.read.unread.users.contains_key(*user) => {}
                 Err(failure) => {
                     if self.named(user).is_some() && !intended.contains_key(*user) {
@@ -125,29 +125,29 @@ impl World<'_> {
         if planned.takes_away() && self.people_extent() == Extent::Incomplete {
             return;
         }
-        let is_open =
-            |account: &AccountId| self.owners.contains_key(account) && self.is_open(account);
+        let can_lose =
+            |account: &AccountId| self.owners.contains_key(account) && self.is_enabled(account);
         let is_retired = planned.retire.as_ref().is_some_and(|retire| {
-            is_open(&retire.account) && (retire.disable.is_some() || !retire.leave.is_empty())
+            can_lose(&retire.account) && (retire.disable.is_some() || !retire.leave.is_empty())
         });
         let leaves = !planned.leave.is_empty()
             && self
                 .linked(user)
-                .is_some_and(|account| is_open(&account.id));
+                .is_some_and(|account| can_lose(&account.id));
         if is_retired || leaves {
             plan.losing.insert(user.clone());
         }
         let steps = planned.steps();
-        // Memberships alone are settled by the group's own look, many people at a time.
+        // The group's own look settles memberships, many people at a time.
         let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
         let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
-        // But not those of somebody who lost the assignment: they leave in their own look.
+        // People who lost the assignment leave in their own look.
         if planned.retire.is_none() && steps.iter().all(is_membership) {
             return;
         }
         let subject = Subject::User(user.clone());
         plan.users
-            .push(Planned::new(subject, steps, &planned.believed));
+            .push(PlannedSubject::new(subject, steps, &planned.believed));
     }
 
     fn team_name(&self, group: &Group) -> Result<String, Failure> {
@@ -213,7 +213,7 @@ impl World<'_> {
             .filter(|(group, _)| !self.held.contains(&Subject::Group((*group).clone())))
             .filter(|(group, _)| !self.read.excluded_groups.contains(*group))
             .collect();
-        // A link that is given up leaves the team as it is.
+        // Removing a link leaves the team as it is.
         let needs_members = self.policy.team_removal != TeamRemoval::Keep;
         others.retain(|(_, link)| !needs_members || !lacks_members(&link.team_id));
         others.sort_by_key(|(group, _)| *group);
@@ -230,14 +230,14 @@ impl World<'_> {
                 let accounts: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
                 self.lose(&accounts, plan);
             }
-            plan.given_up += usize::from(planned.end == Some(TeamEnd::Unlink));
+            plan.unlinked += usize::from(planned.end == Some(TeamEnd::Unlink));
             let steps = self.group_steps(&planned, plan);
             plan.push_group(group, steps, &planned.believed);
         }
     }
 
-    /// What has to happen to the team of a group, and its name. One that another group's team keeps is told apart, as
-    /// the live look does it.
+    /// What happens to the team of a group, and the team's name. If another group's team keeps that name, this team
+    /// gets a name of its own, as in a live look.
     fn named_team(
         &self,
         group: &Group,
@@ -256,18 +256,29 @@ impl World<'_> {
         };
         let is_unpushed = !self.is_pushed(other) && !self.read.unread.groups.contains_key(other);
         let wants = |named: &&Named<'_>| named.team.eq_ignore_ascii_case(&name);
-        let (called, refused) = if self.read.excluded_groups.contains(other) {
-            (name.as_str(), held_by_excluded(other))
+        const RENAME_GROUP: &str = "Rename one of the two groups in Okta.";
+        let (called, side, refused, advice) = if self.read.excluded_groups.contains(other) {
+            let refused =
+                format!("the team of group {other}, which is excluded, has the team name.");
+            (name.as_str(), Side::Anypoint, refused, RENAME_GROUP)
         } else if let Some(named) = names.get(other).filter(wants) {
-            (named.called, held_by_pushed(other))
+            let refused =
+                format!("group {other} has the same team name, and a name belongs to one team.");
+            (named.called, Side::Okta, refused, RENAME_GROUP)
         } else if is_unpushed && own.is_some() {
-            (name.as_str(), held_by_unpushed(other))
+            let refused = format!(
+                "the team of group {other}, which is not pushed any more, has the team name."
+            );
+            let advice = "Rename one of the two, the group in Okta or the team in Anypoint.";
+            (name.as_str(), Side::Anypoint, refused, advice)
         } else {
             return Ok((team, name));
         };
         let policy = self.policy.team_names;
         let apart = policy.apart(&group.id, group.name(), called, &name);
-        let apart = apart.ok_or(refused)?;
+        let apart = apart.ok_or_else(|| {
+            Failure::permanent(side, refused, advice).because(Cause::TeamNameTaken)
+        })?;
         Ok((plan(&apart)?, apart))
     }
 
@@ -280,15 +291,15 @@ impl World<'_> {
         Err(team_unread(team))
     }
 
-    /// The steps of a group; also notes who loses a membership by them.
+    /// The steps of a group. Notes the people who lose a membership by them.
     fn group_steps(&self, planned: &GroupPlan, plan: &mut Plan) -> Vec<Step> {
         self.lose(&planned.remove, plan);
         planned.steps()
     }
 
     fn lose(&self, accounts: &[AccountId], plan: &mut Plan) {
-        let open = accounts.iter().filter(|account| self.is_open(account));
-        let users = open.filter_map(|account| self.owners.get(account));
+        let enabled = accounts.iter().filter(|account| self.is_enabled(account));
+        let users = enabled.filter_map(|account| self.owners.get(account));
         let users = users.filter(|user| !self.is_excluded(user));
         plan.losing.extend(users.map(|user| (*user).clone()));
     }
@@ -298,36 +309,10 @@ impl Plan {
     fn push_group(&mut self, group: &OktaGroupId, steps: Vec<Step>, not_shown: &[Finding]) {
         if !steps.is_empty() {
             let subject = Subject::Group(group.clone());
-            self.groups.push(Planned::new(subject, steps, not_shown));
+            self.groups
+                .push(PlannedSubject::new(subject, steps, not_shown));
         }
     }
-}
-
-fn held_by_excluded(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Anypoint,
-        format!("the team of group {other}, which is excluded, has the team name."),
-        "Rename one of the two groups in Okta.",
-    )
-    .because(Cause::TeamNameTaken)
-}
-
-fn held_by_unpushed(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Anypoint,
-        format!("the team of group {other}, which is not pushed any more, has the team name."),
-        "Rename one of the two, the group in Okta or the team in Anypoint.",
-    )
-    .because(Cause::TeamNameTaken)
-}
-
-fn held_by_pushed(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Okta,
-        format!("group {other} has the same team name, and a name belongs to one team."),
-        "Rename one of the two groups in Okta.",
-    )
-    .because(Cause::TeamNameTaken)
 }
 
 #[cfg(test)]
@@ -337,6 +322,7 @@ mod tests {
     use super::super::snapshot::Snapshot;
     use super::*;
     use crate::provision::Policy;
+    use crate::schedule::people::People;
 
     fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
         serde_json::from_value(value).unwrap()
@@ -346,13 +332,15 @@ mod tests {
     fn conflicting() -> Snapshot {
         let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
         Snapshot {
-            user_links: read(json!({"00u1": link, "00u2": link})),
+            people: People {
+                links: read(json!({"00u1": link, "00u2": link})),
+                app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
+                    "credentials": {"userName": "ann"},
+                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
+                late_users: HashMap::new(),
+                accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
+            },
             team_links: HashMap::new(),
-            app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
-                "credentials": {"userName": "ann"},
-                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
-            late_users: HashMap::new(),
-            accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             teams: Vec::new(),
             groups: Vec::new(),
             excluded_groups: Default::default(),
@@ -366,8 +354,8 @@ mod tests {
         let policy = Policy::default();
         let with_status = |status: &str| {
             let mut found = conflicting();
-            found.user_links.retain(|user, _| user.as_str() == "00u1");
-            found.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
+            found.people.links.retain(|user, _| user.as_str() == "00u1");
+            found.people.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
                 "credentials": {"userName": "ann"},
                 "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}}));
             found
@@ -392,7 +380,7 @@ mod tests {
         assert_eq!((plan.users.len(), plan.losing.len()), (0, 0));
         assert_eq!(plan.problems.len(), 2);
         // Alone, the second would be disabled.
-        read.user_links.retain(|user, _| user.as_str() == "00u2");
+        read.people.links.retain(|user, _| user.as_str() == "00u2");
         let plan = World::new(&read, &policy).plan(&HashMap::new());
         assert_eq!((plan.users.len(), plan.losing.len()), (1, 1));
     }

@@ -14,34 +14,35 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
 use crate::provision::{GroupSelection, Policy, Selected};
 use crate::schedule::Scheduler;
+use crate::schedule::people::People;
 use crate::store::{TeamLink, UserLink};
 
-use super::gate::{Gate, ReadAlone};
 use super::lists::listed_and_gone;
+use super::reader::SideReader;
 use super::snapshot::{Members, PushedGroup, Snapshot};
 
-/// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
+/// How many of them one list of Anypoint takes. Its client reads that many pages at once.
 const PAGES_AT_ONCE: u32 = 4;
 
 /// The links of users and of groups.
-pub(in crate::schedule) type Links = (
+pub(crate) type Links = (
     HashMap<OktaUserId, UserLink>,
     HashMap<OktaGroupId, TeamLink>,
 );
 /// The assignments, and the users that they did not carry.
-pub(in crate::schedule) type AppUsers = (
+pub(crate) type AppUsers = (
     HashMap<OktaUserId, AppUser>,
     HashMap<OktaUserId, Option<User>>,
 );
 
-impl Gate<'_> {
+impl SideReader<'_> {
     /// The assignments to the app, each with its user.
-    pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
+    pub(crate) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
         let excluded = &ports.policy.excluded.users.ids;
         let kept = ports.policy.attributes.sources();
         let list = ports.okta.list_app_users(&ports.app, &kept, self.deadline);
-        let listed = self.pass(1, list).await?;
+        let listed = self.run(1, list).await?;
         self.unread().note_users(&listed, excluded);
         let app_users: HashMap<OktaUserId, AppUser> = listed
             .items
@@ -55,43 +56,28 @@ impl Gate<'_> {
         {
             reads.push(self.late_user(app_user.id.clone()));
         }
-        let late_users = self.noting_unread(try_join_all(reads).await?);
+        let late_users = try_join_all(reads).await?.into_iter().flatten().collect();
         Ok((app_users, late_users))
     }
 
-    /// The users that could be read, or are known not to exist. The others are noted.
-    fn noting_unread(
-        &self,
-        found: Vec<(OktaUserId, ReadAlone<User>)>,
-    ) -> HashMap<OktaUserId, Option<User>> {
-        let mut read = HashMap::with_capacity(found.len());
-        for (user, found) in found {
-            match found {
-                Ok(found) => {
-                    read.insert(user, found);
-                }
-                Err(failure) => {
-                    self.unread().users.insert(user, failure);
-                }
-            }
-        }
-        read
-    }
-
+    /// One user. `None`: it cannot be read, which is noted.
     pub(super) async fn late_user(
         &self,
         user: OktaUserId,
-    ) -> Result<(OktaUserId, ReadAlone<User>), Failure> {
+    ) -> Result<Option<(OktaUserId, Option<User>)>, Failure> {
         let read = self.scheduler.ports.okta.user(&user, self.deadline);
-        let found = self.pass(1, self.alone(read)).await?;
-        Ok((user, found))
+        match self.run(1, self.one(read)).await? {
+            Ok(found) => Ok(Some((user, found))),
+            Err(failure) => {
+                self.unread().users.insert(user, failure);
+                Ok(None)
+            }
+        }
     }
 
-    pub(in crate::schedule) async fn accounts(
-        &self,
-    ) -> Result<HashMap<AccountId, Account>, Failure> {
+    pub(crate) async fn accounts(&self) -> Result<HashMap<AccountId, Account>, Failure> {
         let list = self.scheduler.ports.anypoint.list_accounts(self.deadline);
-        let listed = self.pass(PAGES_AT_ONCE, list).await?;
+        let listed = self.run(PAGES_AT_ONCE, list).await?;
         self.unread().note_accounts(&listed);
         Ok(listed
             .items
@@ -101,7 +87,7 @@ impl Gate<'_> {
     }
 
     /// The groups that `PUSH_GROUPS` selects. Those that are listed and gone, or cannot be read, are noted.
-    pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
+    pub(crate) async fn selected(&self) -> Result<Vec<Group>, Failure> {
         let ports = &self.scheduler.ports;
         let okta = &ports.okta;
         let excluded = &ports.policy.excluded.groups.ids;
@@ -109,7 +95,7 @@ impl Gate<'_> {
             GroupSelection::None => Ok(Vec::new()),
             GroupSelection::Assigned => {
                 let list = okta.list_app_groups_expanded(&ports.app, self.deadline);
-                let listed = self.pass(1, list).await?;
+                let listed = self.run(1, list).await?;
                 self.unread().note_groups(&listed, excluded);
                 let mut groups = Vec::new();
                 let mut reads = Vec::new();
@@ -120,41 +106,27 @@ impl Gate<'_> {
                         None => reads.push(self.group(id)),
                     }
                 }
-                for (id, group) in try_join_all(reads).await? {
+                for (id, group) in try_join_all(reads).await?.into_iter().flatten() {
                     match group {
-                        Ok(Some(group)) => groups.push(group),
-                        Ok(None) => {
+                        Some(group) => groups.push(group),
+                        None => {
                             self.unread().groups.insert(id, listed_and_gone());
-                        }
-                        Err(failure) => {
-                            self.unread().groups.insert(id, failure);
                         }
                     }
                 }
                 Ok(groups)
             }
             GroupSelection::Ids(ids) => {
+                let ids: HashSet<&OktaGroupId> = ids.iter().collect();
                 let mut reads = Vec::new();
-                for id in ids
-                    .iter()
-                    .filter(|id| !excluded.contains(*id))
-                    .collect::<HashSet<_>>()
-                {
-                    reads.push(self.group(id.clone()));
+                for id in ids.difference(&excluded.iter().collect()) {
+                    reads.push(self.group((*id).clone()));
                 }
-                let mut groups = Vec::new();
-                for (id, group) in try_join_all(reads).await? {
-                    match group {
-                        Ok(group) => groups.extend(group),
-                        Err(failure) => {
-                            self.unread().groups.insert(id, failure);
-                        }
-                    }
-                }
-                Ok(groups)
+                let groups = try_join_all(reads).await?.into_iter().flatten();
+                Ok(groups.filter_map(|(_, group)| group).collect())
             }
             selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
-                let listed = self.pass(1, okta.list_groups(self.deadline)).await?;
+                let listed = self.run(1, okta.list_groups(self.deadline)).await?;
                 self.unread().note_groups(&listed, excluded);
                 let selected = |group: &Group| selection.selects(group) == Selected::Yes;
                 Ok(listed.items.into_iter().filter(selected).collect())
@@ -162,10 +134,19 @@ impl Gate<'_> {
         }
     }
 
-    async fn group(&self, id: OktaGroupId) -> Result<(OktaGroupId, ReadAlone<Group>), Failure> {
+    /// One group. `None`: it cannot be read, which is noted.
+    async fn group(
+        &self,
+        id: OktaGroupId,
+    ) -> Result<Option<(OktaGroupId, Option<Group>)>, Failure> {
         let read = self.scheduler.ports.okta.group(&id, self.deadline);
-        let found = self.pass(1, self.alone(read)).await?;
-        Ok((id, found))
+        match self.run(1, self.one(read)).await? {
+            Ok(found) => Ok(Some((id, found))),
+            Err(failure) => {
+                self.unread().groups.insert(id, failure);
+                Ok(None)
+            }
+        }
     }
 
     /// The groups that become teams. Those that cannot be read are noted.
@@ -180,29 +161,26 @@ impl Gate<'_> {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// Linked users with an enabled account whom the app does not list: their logins may be excluded.
-    pub(in crate::schedule) async fn unlisted_users(
-        &self,
-        links: &HashMap<OktaUserId, UserLink>,
-        app_users: &HashMap<OktaUserId, AppUser>,
-        accounts: &HashMap<AccountId, Account>,
-    ) -> Result<HashMap<OktaUserId, Option<User>>, Failure> {
+    /// Reads linked users with an enabled account whom the app does not list: their logins may be excluded.
+    pub(crate) async fn add_unlisted(&self, people: &mut People) -> Result<(), Failure> {
         let excluded = &self.scheduler.ports.policy.excluded.users;
-        let mut reads = Vec::new();
         if excluded.logins.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(());
         }
-        for (user, link) in links {
-            let account = accounts.get(&link.anypoint_id);
-            let is_open = account.is_some_and(Account::is_enabled);
-            if is_open && !app_users.contains_key(user) && !excluded.ids.contains(user) {
+        let mut reads = Vec::new();
+        for (user, link) in &people.links {
+            let account = people.accounts.get(&link.anypoint_id);
+            let is_enabled = account.is_some_and(Account::is_enabled);
+            if is_enabled && !people.app_users.contains_key(user) && !excluded.ids.contains(user) {
                 reads.push(self.late_user(user.clone()));
             }
         }
-        Ok(self.noting_unread(try_join_all(reads).await?))
+        let found = try_join_all(reads).await?.into_iter().flatten();
+        people.late_users.extend(found);
+        Ok(())
     }
 
-    /// Linked groups that are excluded: by id, or by their present name, or by their team's if they are gone.
+    /// Linked groups that are excluded: by id, or by name. A group that is gone has the name of its team.
     async fn excluded_groups(
         &self,
         links: &HashMap<OktaGroupId, TeamLink>,
@@ -214,20 +192,18 @@ impl Gate<'_> {
             return Ok(found);
         }
         let pushed: HashSet<&OktaGroupId> = pushed.iter().map(|pushed| &pushed.group.id).collect();
-        let is_open = |group: &&OktaGroupId| !pushed.contains(*group) && !found.contains(*group);
+        let is_in_doubt =
+            |group: &&OktaGroupId| !pushed.contains(*group) && !found.contains(*group);
         let mut reads = Vec::new();
-        for group in links.keys().filter(is_open) {
+        for group in links.keys().filter(is_in_doubt) {
             reads.push(self.group(group.clone()));
         }
-        for (id, group) in try_join_all(reads).await? {
-            let is_excluded = match (group, links.get(&id)) {
-                (Ok(Some(group)), _) => excluded.group(&group),
-                (Ok(None), Some(link)) => excluded.name(&link.team_name),
-                (Ok(None), None) => false,
-                (Err(failure), _) => {
-                    self.unread().groups.insert(id, failure);
-                    continue;
-                }
+        for (id, group) in try_join_all(reads).await?.into_iter().flatten() {
+            let is_excluded = match group {
+                Some(group) => excluded.group(&group),
+                None => links
+                    .get(&id)
+                    .is_some_and(|link| excluded.name(&link.team_name)),
             };
             if is_excluded {
                 found.insert(id);
@@ -236,7 +212,7 @@ impl Gate<'_> {
         Ok(found)
     }
 
-    pub(in crate::schedule) async fn links(&self) -> Result<Links, Failure> {
+    pub(crate) async fn links(&self) -> Result<Links, Failure> {
         let store = self.scheduler.store();
         try_join(store.all_user_links(), store.all_team_links()).await
     }
@@ -244,7 +220,7 @@ impl Gate<'_> {
     /// Links, teams, and the members of those that are linked.
     async fn links_and_teams(&self) -> Result<(Links, Vec<Team>, Members), Failure> {
         let anypoint = &self.scheduler.ports.anypoint;
-        let teams = self.pass(1, anypoint.list_teams(self.deadline));
+        let teams = self.run(1, anypoint.list_teams(self.deadline));
         let (links, teams) = try_join(self.links(), teams).await?;
         self.unread().note_teams(&teams);
         let teams = teams.items;
@@ -267,28 +243,31 @@ impl Scheduler {
     /// # Errors
     /// When a list about everybody could not be read to its end, or a side is at fault.
     pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
-        let gate = Gate::new(self, deadline);
-        let (people, accounts, groups, (links, teams, mut members)) = try_join4(
-            gate.app_users(),
-            gate.accounts(),
-            gate.pushed_groups(),
-            gate.links_and_teams(),
+        let reader = SideReader::new(self, deadline);
+        let ((app_users, late_users), accounts, groups, (links, teams, mut members)) = try_join4(
+            reader.app_users(),
+            reader.accounts(),
+            reader.pushed_groups(),
+            reader.links_and_teams(),
         )
         .await?;
-        let (app_users, mut late_users) = people;
-        late_users.extend(gate.unlisted_users(&links.0, &app_users, &accounts).await?);
-        let excluded_groups = gate.excluded_groups(&links.1, &groups).await?;
-        let adoptable = adoptable(&groups, &teams, &links.1, &self.ports.policy);
-        members.extend(gate.members_of(adoptable).await?);
-        gate.check_lists()?;
-        let mut unread = gate.take_unread();
-        unread.leave_out(&excluded_groups);
-        Ok(Snapshot {
-            user_links: links.0,
-            team_links: links.1,
+        let (user_links, team_links) = links;
+        let mut people = People {
+            links: user_links,
             app_users,
             late_users,
             accounts,
+        };
+        reader.add_unlisted(&mut people).await?;
+        let excluded_groups = reader.excluded_groups(&team_links, &groups).await?;
+        let adoptable = adoptable(&groups, &teams, &team_links, &self.ports.policy);
+        members.extend(reader.members_of(adoptable).await?);
+        reader.check_lists()?;
+        let mut unread = reader.take_unread();
+        unread.leave_out(&excluded_groups);
+        Ok(Snapshot {
+            people,
+            team_links,
             teams,
             groups,
             excluded_groups,

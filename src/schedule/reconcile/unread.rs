@@ -10,7 +10,7 @@ use crate::schedule::summary::Problem;
 
 /// A list that a run reads once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::schedule) enum Source {
+pub(crate) enum List {
     /// The assignments to the app.
     AppUsers,
     /// The groups that may become teams.
@@ -23,26 +23,26 @@ pub(in crate::schedule) enum Source {
 
 /// What could not be read, and why.
 #[derive(Debug, Clone, Default)]
-pub(in crate::schedule) struct Unread {
-    /// Users of whom the app user, or the user itself, could not be read.
-    pub(in crate::schedule) users: BTreeMap<OktaUserId, Failure>,
+pub(crate) struct Unread {
+    /// Users whose app user, or who themselves, could not be read.
+    pub(crate) users: BTreeMap<OktaUserId, Failure>,
     /// Groups that are listed and could not be read: nothing is decided about their teams.
-    pub(in crate::schedule) groups: BTreeMap<OktaGroupId, Failure>,
-    pub(in crate::schedule) accounts: BTreeMap<AccountId, Failure>,
-    pub(in crate::schedule) teams: BTreeMap<TeamId, Failure>,
-    /// Teams that are there and whose members could not be read, each with the group it is for: they stay as they are.
+    pub(crate) groups: BTreeMap<OktaGroupId, Failure>,
+    pub(crate) accounts: BTreeMap<AccountId, Failure>,
+    pub(crate) teams: BTreeMap<TeamId, Failure>,
+    /// Teams whose members could not be read, each with its group. They stay as they are.
     without_members: BTreeMap<TeamId, (OktaGroupId, Failure)>,
     /// Teams of which a list of members has an entry without a readable id.
-    pub(in crate::schedule) incomplete_teams: HashSet<TeamId>,
+    pub(crate) incomplete_teams: HashSet<TeamId>,
     /// Lists with an entry without a readable id.
-    incomplete: BTreeSet<Source>,
-    /// What else has to be told: entries that are known well enough by their id, and incomplete lists.
-    told: Vec<Problem>,
+    incomplete: BTreeSet<List>,
+    /// Everything else: entries of which the id is enough, and incomplete lists.
+    others: Vec<Problem>,
 }
 
 impl Unread {
     /// Whether a list holds everybody.
-    pub(in crate::schedule) fn extent(&self, sources: &[Source]) -> Extent {
+    pub(crate) fn extent(&self, sources: &[List]) -> Extent {
         let is_incomplete = sources
             .iter()
             .any(|source| self.incomplete.contains(source));
@@ -53,91 +53,75 @@ impl Unread {
         }
     }
 
-    /// Whether this team is there, although it may not have been read.
-    pub(in crate::schedule) fn may_have_team(&self, team: &TeamId) -> bool {
-        self.teams.contains_key(team) || self.extent(&[Source::Teams]) == Extent::Incomplete
+    /// Whether this team may be there, although it was not read.
+    pub(crate) fn may_have_team(&self, team: &TeamId) -> bool {
+        self.teams.contains_key(team) || self.extent(&[List::Teams]) == Extent::Incomplete
     }
 
-    /// Whether this account is there, although it may not have been read.
-    pub(in crate::schedule) fn may_have_account(&self, account: &AccountId) -> bool {
-        let incomplete = self.extent(&[Source::Accounts]) == Extent::Incomplete;
+    /// Whether this account may be there, although it was not read.
+    pub(crate) fn may_have_account(&self, account: &AccountId) -> bool {
+        let incomplete = self.extent(&[List::Accounts]) == Extent::Incomplete;
         self.accounts.contains_key(account) || incomplete
     }
 
-    /// Notes what a list did not show; gives the ids of entries that have one.
-    fn note<T>(&mut self, listed: &Listed<T>, source: Source) {
+    /// Notes that a list is incomplete, if it is.
+    fn note<T>(&mut self, listed: &Listed<T>, source: List) {
         if let Some(failure) = listed.incomplete() {
             self.incomplete.insert(source);
-            self.told.push(Problem::general(&failure));
+            self.others.push(Problem::general(&failure));
         }
     }
 
     /// Nothing is reported about users that are `excluded`.
-    pub(in crate::schedule) fn note_users<T>(
-        &mut self,
-        listed: &Listed<T>,
-        excluded: &HashSet<OktaUserId>,
-    ) {
-        self.note(listed, Source::AppUsers);
+    pub(crate) fn note_users<T>(&mut self, listed: &Listed<T>, excluded: &HashSet<OktaUserId>) {
+        self.note(listed, List::AppUsers);
         let unread = by_id(listed).into_iter();
         self.users
             .extend(unread.filter(|(user, _)| !excluded.contains(user)));
     }
 
     /// Nothing is reported about groups that are `excluded`.
-    pub(in crate::schedule) fn note_groups<T>(
-        &mut self,
-        listed: &Listed<T>,
-        excluded: &HashSet<OktaGroupId>,
-    ) {
-        self.note(listed, Source::Groups);
+    pub(crate) fn note_groups<T>(&mut self, listed: &Listed<T>, excluded: &HashSet<OktaGroupId>) {
+        self.note(listed, List::Groups);
         let unread = by_id(listed).into_iter();
         self.groups
             .extend(unread.filter(|(group, _)| !excluded.contains(group)));
     }
 
-    pub(in crate::schedule) fn note_accounts<T>(&mut self, listed: &Listed<T>) {
-        self.note(listed, Source::Accounts);
+    pub(crate) fn note_accounts<T>(&mut self, listed: &Listed<T>) {
+        self.note(listed, List::Accounts);
         self.accounts.extend(by_id(listed));
     }
 
-    pub(in crate::schedule) fn note_teams<T>(&mut self, listed: &Listed<T>) {
-        self.note(listed, Source::Teams);
+    pub(crate) fn note_teams<T>(&mut self, listed: &Listed<T>) {
+        self.note(listed, List::Teams);
         self.teams.extend(by_id(listed));
     }
 
-    /// Notes who of a group's members could not be read.
-    pub(in crate::schedule) fn note_members_of_group<T>(
-        &mut self,
-        group: &OktaGroupId,
-        listed: &Listed<T>,
-    ) {
+    /// Notes the members of a group that could not be read.
+    pub(crate) fn note_members_of_group<T>(&mut self, group: &OktaGroupId, listed: &Listed<T>) {
         let incomplete = listed.incomplete();
-        self.told
+        self.others
             .extend(incomplete.map(|failure| Problem::of(Subject::Group(group.clone()), &failure)));
         for (user, failure) in by_id::<_, OktaUserId>(listed) {
-            self.tell(Problem::of(Subject::User(user), &failure));
+            self.report(Problem::of(Subject::User(user), &failure));
         }
     }
 
-    /// Notes who of a team's members could not be read.
-    pub(in crate::schedule) fn note_members_of_team<T>(
-        &mut self,
-        team: &TeamId,
-        listed: &Listed<T>,
-    ) {
+    /// Notes the members of a team that could not be read.
+    pub(crate) fn note_members_of_team<T>(&mut self, team: &TeamId, listed: &Listed<T>) {
         if let Some(mut failure) = listed.incomplete() {
             failure.message = format!("{} (team {team})", failure.message);
             self.incomplete_teams.insert(team.clone());
-            self.told.push(Problem::general(&failure));
+            self.others.push(Problem::general(&failure));
         }
         for (account, failure) in by_id::<_, AccountId>(listed) {
-            self.tell(Problem::about_account(account, &failure));
+            self.report(Problem::about_account(account, &failure));
         }
     }
 
     /// Notes that the members of a team could not be read.
-    pub(in crate::schedule) fn note_team_without_members(
+    pub(crate) fn note_team_without_members(
         &mut self,
         team: TeamId,
         group: OktaGroupId,
@@ -148,24 +132,24 @@ impl Unread {
     }
 
     /// Whether the members of this team could not be read.
-    pub(in crate::schedule) fn lacks_members(&self, team: &TeamId) -> bool {
+    pub(crate) fn lacks_members(&self, team: &TeamId) -> bool {
         self.without_members.contains_key(team)
     }
 
     /// Reports nothing about teams of groups that are `excluded`.
-    pub(in crate::schedule) fn leave_out(&mut self, excluded: &HashSet<OktaGroupId>) {
+    pub(crate) fn leave_out(&mut self, excluded: &HashSet<OktaGroupId>) {
         self.without_members
             .retain(|_, (group, _)| !excluded.contains(group));
     }
 
-    fn tell(&mut self, problem: Problem) {
-        if !self.told.contains(&problem) {
-            self.told.push(problem);
+    fn report(&mut self, problem: Problem) {
+        if !self.others.contains(&problem) {
+            self.others.push(problem);
         }
     }
 
     /// Everything that could not be read, by id.
-    pub(in crate::schedule) fn problems(&self) -> Vec<Problem> {
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         let users = self.users.iter();
         let groups = self.groups.iter();
         let accounts = self.accounts.iter();
@@ -183,7 +167,7 @@ impl Unread {
                     .map(|(group, failure)| Problem::of(Subject::Group(group.clone()), failure)),
             )
             .chain(self.teams.values().map(Problem::general))
-            .chain(self.told.iter().cloned())
+            .chain(self.others.iter().cloned())
             .collect()
     }
 }

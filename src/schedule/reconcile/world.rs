@@ -1,44 +1,42 @@
-//! The views that the planners take, made from a snapshot. Pure.
+//! A snapshot, and how to find things in it. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::snapshot::{PushedGroup, Snapshot};
-use super::unread::Source;
+use super::unread::List;
 use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::User;
 use crate::provision::{
-    FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
-    UserView, Wanted, WantedMembers, WantedTeam, freed_from, plan_team, wanted,
+    FoundTeam, Membership, Policy, TeamPlan, Unwanted, Wanted, plan_team, wanted,
 };
 use crate::schedule::summary::Problem;
-use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
+use crate::store::AccountOwner;
 
 /// A snapshot with the ways to find things in it.
 pub(super) struct World<'a> {
     pub(super) read: &'a Snapshot,
     pub(super) policy: &'a Policy,
-    /// Who an account is linked to.
+    /// The user that an account is linked to.
     pub(super) owners: HashMap<&'a AccountId, &'a OktaUserId>,
-    /// Which group a team is linked to.
+    /// The group that a team is linked to.
     pub(super) team_owners: HashMap<TeamId, OktaGroupId>,
     /// What Okta wants for each user that is assigned or linked.
     pub(super) wanted: HashMap<&'a OktaUserId, Result<Wanted, Failure>>,
     /// Users that cannot be planned, because two links name one account.
     pub(super) conflicting: HashSet<&'a OktaUserId>,
     by_name: HashMap<String, Vec<&'a Account>>,
-    teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
-    groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
-    pushed: HashSet<&'a OktaGroupId>,
-    /// Who had accounts that no link names today; see [`World::doubtful_accounts`].
+    pub(super) teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
+    pub(super) groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
+    pub(super) pushed: HashSet<&'a OktaGroupId>,
+    /// The former owners of accounts that no link names; see [`World::doubtful_accounts`].
     pub(super) former: HashMap<AccountId, AccountOwner>,
-    /// Owners of wanted accounts whom the app does not list; see [`World::doubtful_owners`].
+    /// Owners of wanted accounts that the app does not list; see [`World::doubtful_owners`].
     pub(super) unlisted: HashMap<OktaUserId, Option<User>>,
     /// Subjects that the brake holds: they are neither planned nor counted.
-    pub(super) held: HashSet<Subject>,
+    pub(super) held: BTreeSet<Subject>,
     /// The teams that pushed groups without one would adopt.
     adopted: HashMap<&'a OktaGroupId, TeamId>,
 }
@@ -47,7 +45,7 @@ impl<'a> World<'a> {
     pub(super) fn new(read: &'a Snapshot, policy: &'a Policy) -> Self {
         let mut owners: HashMap<&AccountId, &OktaUserId> = HashMap::new();
         let mut conflicting = HashSet::new();
-        for (user, link) in &read.user_links {
+        for (user, link) in &read.people.links {
             if let Some(other) = owners.insert(&link.anypoint_id, user) {
                 conflicting.extend([user, other]);
             }
@@ -58,7 +56,12 @@ impl<'a> World<'a> {
             .map(|(group, link)| (link.team_id.clone(), group.clone()))
             .collect();
         let mut by_name: HashMap<String, Vec<&Account>> = HashMap::new();
-        for account in read.accounts.values().filter(|account| account.is_native()) {
+        for account in read
+            .people
+            .accounts
+            .values()
+            .filter(|account| account.is_native())
+        {
             let name = account.username.to_ascii_lowercase();
             by_name.entry(name).or_default().push(account);
         }
@@ -89,20 +92,18 @@ impl<'a> World<'a> {
             }
         }
         let mut wants: HashMap<&OktaUserId, Result<Wanted, Failure>> = read
+            .people
             .app_users
             .values()
             .map(|app_user| {
-                let user = read.user_of(app_user);
+                let user = read.people.user_of(app_user);
                 (&app_user.id, wanted(user, Some(app_user), policy))
             })
             .collect();
-        // Who is missing on a list that does not hold everybody is not planned.
-        let is_whole = read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
-        for user in read.user_links.keys() {
-            let late = read.late_users.get(user).and_then(Option::as_ref);
-            if policy.excluded.users.ids.contains(user)
-                || late.is_some_and(|late| policy.excluded.user(late))
-            {
+        // A user who is missing on an incomplete list is not planned.
+        let is_whole = read.unread.extent(&[List::AppUsers]) == Extent::Complete;
+        for user in read.people.links.keys() {
+            if read.people.is_excluded(user, policy) {
                 wants.entry(user).or_insert(Ok(Wanted::Excluded));
             } else if is_whole {
                 wants
@@ -119,9 +120,9 @@ impl<'a> World<'a> {
         {
             wants.insert(user, Err(failure.clone()));
         }
-        for (user, link) in &read.user_links {
+        for (user, link) in &read.people.links {
             let account = &link.anypoint_id;
-            let is_missing = !read.accounts.contains_key(account);
+            let is_missing = !read.people.accounts.contains_key(account);
             if is_missing && read.unread.may_have_account(account) && !is_excluded(user) {
                 wants.insert(user, Err(unread_account(account)));
             }
@@ -156,35 +157,36 @@ impl<'a> World<'a> {
             adopted,
             former: HashMap::new(),
             unlisted: HashMap::new(),
-            held: HashSet::new(),
+            held: BTreeSet::new(),
         }
     }
 
-    /// Accounts without a link of which it matters whose they were: those that bear a wanted username,
-    /// and disabled ones in a linked team.
+    /// Accounts without a link whose former owner matters: those with a wanted username, and disabled ones in a
+    /// linked team.
     pub(super) fn doubtful_accounts(&self) -> Vec<AccountId> {
         let named = self.wanted.keys().filter_map(|user| self.named(user));
         let members = self.teams_of.keys();
-        let closed = members
-            .filter_map(|account| self.read.accounts.get(*account))
+        let disabled = members
+            .filter_map(|account| self.read.people.accounts.get(*account))
             .filter(|account| !account.is_enabled());
         let found: HashSet<&AccountId> = named
-            .chain(closed)
+            .chain(disabled)
             .map(|account| &account.id)
             .filter(|account| !self.owners.contains_key(account))
             .collect();
         found.into_iter().cloned().collect()
     }
 
-    /// Users that have an account which another user is to have, and whom the app does not list: does
-    /// Okta still have them?
+    /// Users whose account another user is to have, and whom the app does not list. Okta may not have them any more.
     pub(super) fn doubtful_owners(&self) -> Vec<OktaUserId> {
         let mut owners: Vec<OktaUserId> = self
             .wanted
             .keys()
             .filter_map(|user| Some((user, self.named(user)?)))
             .filter_map(|(user, account)| Some((user, self.owners.get(&account.id)?)))
-            .filter(|(user, owner)| user != owner && !self.read.app_users.contains_key(**owner))
+            .filter(|(user, owner)| {
+                user != owner && !self.read.people.app_users.contains_key(**owner)
+            })
             .filter(|(_, owner)| !self.is_excluded(owner))
             .map(|(_, owner)| (*owner).clone())
             .collect();
@@ -193,8 +195,8 @@ impl<'a> World<'a> {
         owners
     }
 
-    /// Whether an account is in the team that a group would adopt: then there is nothing to join.
-    fn is_in_adopted(&self, group: &OktaGroupId, account: Option<&Account>) -> bool {
+    /// Whether an account is already in the team that a group would adopt.
+    pub(super) fn is_in_adopted(&self, group: &OktaGroupId, account: Option<&Account>) -> bool {
         let members = self
             .adopted
             .get(group)
@@ -205,8 +207,8 @@ impl<'a> World<'a> {
         members.iter().any(|member| member.id == account.id)
     }
 
-    /// Whether the members of a group's team, or of the one that it would adopt, could not be read: nobody joins it.
-    fn lacks_members(&self, group: &OktaGroupId) -> bool {
+    /// Whether the members of a group's team, or of the one that it would adopt, could not be read.
+    pub(super) fn lacks_members(&self, group: &OktaGroupId) -> bool {
         let link = self.read.team_links.get(group);
         let team = link.map(|link| &link.team_id);
         team.or(self.adopted.get(group))
@@ -215,8 +217,8 @@ impl<'a> World<'a> {
 
     /// The account that a user's link names, if it is there.
     pub(super) fn linked(&self, user: &OktaUserId) -> Option<&'a Account> {
-        let link = self.read.user_links.get(user)?;
-        self.read.accounts.get(&link.anypoint_id)
+        let link = self.read.people.links.get(user)?;
+        self.read.people.accounts.get(&link.anypoint_id)
     }
 
     /// The account that bears the wanted username and is not the linked one.
@@ -237,259 +239,18 @@ impl<'a> World<'a> {
             .copied()
     }
 
-    /// What was seen of a user.
-    pub(super) fn user_view(
-        &self,
-        user: &'a OktaUserId,
-        wanted: Wanted,
-        intended: Option<&str>,
-    ) -> UserView {
-        let groups: HashSet<OktaGroupId> = self
-            .groups_of
-            .get(user)
-            .into_iter()
-            .flatten()
-            .map(|pushed| pushed.group.id.clone())
-            .collect();
-        // A look at a user decides nothing about teams whose group was not read, or is not pushed.
-        let was_read = |team: &FoundTeam| self.pushed.contains(&team.group);
-        let ends = matches!(wanted, Wanted::Nothing(_));
-        let found = |account: &AccountId| {
-            let teams = self.teams_of.get(account).into_iter().flatten();
-            TeamsFound(
-                teams
-                    .filter(|team| ends || was_read(team))
-                    .cloned()
-                    .collect(),
-            )
-        };
-        let phone = match &wanted {
-            Wanted::Account(person) => person.phone.clone(),
-            Wanted::Nothing(_) | Wanted::Excluded => None,
-        };
-        // Lists leave the phone number out: unknown is not a difference.
-        let seen = |account: &Account| {
-            let mut account = account.clone();
-            account.phone_number = account.phone_number.or_else(|| phone.clone());
-            account
-        };
-        let linked = self.linked(user);
-        let named = self.named(user);
-        let teams = match &wanted {
-            Wanted::Account(_) => self.groups_of.get(user).map_or(&[][..], Vec::as_slice),
-            Wanted::Nothing(_) | Wanted::Excluded => &[],
-        };
-        UserView {
-            user: user.clone(),
-            link: self.read.user_links.get(user).cloned(),
-            linked_teams: linked.map(|account| found(&account.id)).unwrap_or_default(),
-            linked: linked.map(seen),
-            named: named.map(|account| {
-                let owner = self.owner_of(&account.id);
-                NamedAccount {
-                    account: seen(account),
-                    freed_from: owner
-                        .as_ref()
-                        .filter(|owner| owner.tenure == Tenure::Current && owner.okta_user != *user)
-                        .and_then(|owner| self.freed_from(&owner.okta_user, account)),
-                    owner: owner.or_else(|| self.intended_owner(user, account, intended)),
-                    teams: found(&account.id),
-                }
-            }),
-            groups: GroupsSeen::Whole(groups),
-            teams: teams
-                .iter()
-                .filter(|pushed| !self.lacks_members(&pushed.group.id))
-                .filter(|pushed| !self.is_in_adopted(&pushed.group.id, linked.or(named)))
-                .map(|pushed| WantedTeam {
-                    group: pushed.group.id.clone(),
-                    group_name: pushed.group.name().to_owned(),
-                    team: self
-                        .read
-                        .team_links
-                        .get(&pushed.group.id)
-                        .map(|link| link.team_id.clone()),
-                })
-                .collect(),
-            fresh: BTreeMap::new(),
-            distrusted: HashSet::new(),
-            // Nothing is carried out here.
-            memberships: HashMap::new(),
-            wanted,
-        }
-    }
-
-    /// As the live look has it: [`freed_from`] decides.
-    fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Option<Freed> {
-        let app_user = self.read.app_users.get(owner);
-        let user = match app_user {
-            Some(_) if self.read.unread.users.contains_key(owner) => return None,
-            Some(app_user) => self.read.user_of(app_user),
-            None => self.unlisted.get(owner)?.as_ref(),
-        };
-        // On a list that does not hold everybody, nobody is missing.
-        let is_whole = self.read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
-        if app_user.is_none() && user.is_some() && !is_whole {
-            return None;
-        }
-        freed_from(owner, user, app_user, &account.username, self.policy)
-    }
-
-    fn owner_of(&self, account: &AccountId) -> Option<AccountOwner> {
-        match self.owners.get(account) {
-            Some(owner) => Some(AccountOwner {
-                okta_user: (*owner).clone(),
-                tenure: Tenure::Current,
-                origin: None,
-            }),
-            None => self
-                .former
-                .get(account)
-                .filter(|owner| owner.tenure == Tenure::Former)
-                .cloned(),
-        }
-    }
-
-    /// A run that died was about to create the account.
-    fn intended_owner(
-        &self,
-        user: &OktaUserId,
-        account: &Account,
-        intended: Option<&str>,
-    ) -> Option<AccountOwner> {
-        let is_it = intended.is_some_and(|name| name.eq_ignore_ascii_case(&account.username));
-        is_it.then(|| AccountOwner {
-            okta_user: user.clone(),
-            tenure: Tenure::Former,
-            origin: Some(Origin::Created),
-        })
-    }
-
-    /// What was seen of a pushed group, whose team is (or is to be) `team`. `None`: a new one.
-    pub(super) fn group_view(&self, pushed: &PushedGroup, team: Option<&TeamId>) -> GroupView {
-        let mut people = WantedMembers::default();
-        let lists = self.people_extent();
-        let missing = match lists {
-            Extent::Complete => Ok(Wanted::Nothing(Unwanted::NotAssigned)),
-            Extent::Incomplete => Err(not_listed()),
-        };
-        for user in &pushed.members {
-            let link = self.read.user_links.get(user);
-            if pushed.unread.contains(user) {
-                let account = link.map(|link| link.anypoint_id.clone());
-                people.add(user, MemberWanted::Stuck(account));
-                continue;
-            }
-            let wanted = self.wanted.get(user).unwrap_or(&missing);
-            if let Ok(Wanted::Nothing(reason)) = wanted
-                && reason.finding().is_none()
-            {
-                people.ended.insert(user.clone());
-            }
-            // An account that is gone comes back in the user's own look, or cannot.
-            match MemberWanted::of(wanted, link) {
-                MemberWanted::Account(account) if !self.read.accounts.contains_key(&account) => {}
-                member => people.add(user, member),
-            }
-        }
-        // Nothing follows for somebody who could not be read.
-        people.kept.extend(self.unread_members());
-        let unread = &self.read.unread;
-        let of_team = team.filter(|team| unread.incomplete_teams.contains(*team));
-        let of_okta = pushed.extent.and(unread.extent(&[Source::AppUsers]));
-        let of_anypoint = unread.extent(&[Source::Accounts]);
-        GroupView {
-            incomplete: of_okta
-                .fault_of(Side::Okta)
-                .or(of_anypoint.fault_of(Side::Anypoint))
-                .or(of_team.map(|_| Side::Anypoint)),
-            wanted: GroupWanted::Team(people),
-            link: team.map(|team| TeamLink {
-                team_id: team.clone(),
-                team_name: String::new(),
-                origin: crate::store::Origin::Created,
-            }),
-            found: team.and_then(|team| self.found_members(team)),
-            below: 0,
-            reads: Reads::Present,
-        }
-    }
-
-    /// What was seen of a linked team whose group is not pushed (any more).
-    pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
-        let unread = &self.read.unread;
-        let of_okta = unread.extent(&[Source::AppUsers, Source::Groups]);
-        let of_anypoint = unread.extent(&[Source::Accounts, Source::Teams]);
-        let deletes = self.policy.team_removal == TeamRemoval::Delete;
-        // A team that could not be read may hang below this one.
-        let is_unread = unread.incomplete_teams.contains(&link.team_id)
-            || (deletes && !unread.teams.is_empty());
-        let of_anypoint = of_anypoint.fault_of(Side::Anypoint);
-        GroupView {
-            incomplete: of_okta
-                .fault_of(Side::Okta)
-                .or(of_anypoint)
-                .or(is_unread.then_some(Side::Anypoint)),
-            wanted: GroupWanted::Nothing(Unpushed::NotListed),
-            found: self.found_members(&link.team_id),
-            below: {
-                let teams = self.read.teams.iter();
-                teams
-                    .filter(|team| team.ancestors.contains(&link.team_id))
-                    .count()
-            },
-            link: Some(link.clone()),
-            reads: Reads::Present,
-        }
-    }
-
-    fn found_members(&self, team: &TeamId) -> Option<Vec<MemberFound>> {
-        let members = self.read.members.get(team)?;
-        Some(
-            members
-                .iter()
-                .map(|member| MemberFound {
-                    account: member.id.clone(),
-                    plain: member.is_plain(),
-                    owner: self.member_owner(&member.id),
-                })
-                .collect(),
-        )
-    }
-
-    /// As [`crate::provision::Look::members_found`] has it.
-    fn member_owner(&self, account: &AccountId) -> Owner {
-        match self.owner_of(account) {
-            Some(owner) if self.is_excluded(&owner.okta_user) => Owner::Excluded,
-            Some(owner) if owner.tenure == Tenure::Current => Owner::Current(owner.okta_user),
-            Some(owner) if self.is_closed(account) => Owner::Former(owner.okta_user),
-            _ => Owner::Unknown,
-        }
-    }
-
-    fn is_closed(&self, account: &AccountId) -> bool {
-        let account = self.read.accounts.get(account);
+    pub(super) fn is_disabled(&self, account: &AccountId) -> bool {
+        let account = self.read.people.accounts.get(account);
         account.is_some_and(|account| !account.is_enabled())
     }
 
-    /// Whether the lists of people hold everybody. One that does not disables nobody and takes nobody out.
+    /// Whether the lists of people are complete. An incomplete one disables no account and ends no membership.
     pub(super) fn people_extent(&self) -> Extent {
-        let lists = [Source::AppUsers, Source::Accounts];
+        let lists = [List::AppUsers, List::Accounts];
         self.read.unread.extent(&lists)
     }
 
-    /// The accounts of people of whom either side could not be read.
-    fn unread_members(&self) -> impl Iterator<Item = AccountId> {
-        let links = self.read.user_links.iter();
-        links
-            .filter(|(user, link)| {
-                let unread = &self.read.unread;
-                unread.users.contains_key(*user) || unread.accounts.contains_key(&link.anypoint_id)
-            })
-            .map(|(_, link)| link.anypoint_id.clone())
-    }
-
-    /// Users whose links name one and the same account.
+    /// Users whose links name the same account.
     pub(super) fn conflicting_links(&self) -> Vec<Problem> {
         let failure = Failure::permanent(
             Side::Table,
@@ -531,9 +292,10 @@ impl<'a> World<'a> {
         all
     }
 
-    /// Whether a person of ours can sign in with that account.
-    pub(super) fn is_open(&self, account: &AccountId) -> bool {
+    /// Whether a person can sign in with that account.
+    pub(super) fn is_enabled(&self, account: &AccountId) -> bool {
         self.read
+            .people
             .accounts
             .get(account)
             .is_some_and(Account::is_enabled)
@@ -546,9 +308,4 @@ fn unread_account(account: &AccountId) -> Failure {
         format!("the linked account {account} could not be read; nothing was changed"),
     )
     .because(Cause::Unreadable)
-}
-
-fn not_listed() -> Failure {
-    Failure::retryable(Side::Okta, "the user is not on a list that is not whole")
-        .because(Cause::Unreadable)
 }

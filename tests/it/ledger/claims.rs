@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use okta_anypoint::failure::{Class, Failure, Side};
-use okta_anypoint::ledger::{EndState, Filter, Outcome, Reason, Recorded, Status, Work};
+use okta_anypoint::ledger::{ClaimOutcome, EndState, Filter, Reason, Recorded, Status, Work};
 
 use super::{
     DAY_MS, LEASE, START_MS, World, ask, busy_remote, claim, claimed, complete, conclude, ending,
@@ -35,7 +35,7 @@ async fn a_first_claim_is_recorded_in_full(world: World) {
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
     let run = claimed(claim(&world, "e1").await);
     assert_eq!(
-        (run.claim.id(), run.claim.attempts, run.claim.took_over),
+        (run.claim.id(), run.claim.attempts, run.claim.deaths > 0),
         ("e1", 1, false)
     );
     assert_eq!(run.claim.deaths, 0);
@@ -70,7 +70,7 @@ async fn a_running_lease_keeps_others_out(world: World) {
         for ledger in &world.others {
             let answer = ask(&**ledger, &work("e1"), reason, LEASE).await.outcome;
             assert!(
-                matches!(answer, Outcome::Busy { until_ms } if until_ms == START_MS + 10_000),
+                matches!(answer, ClaimOutcome::Busy { until_ms } if until_ms == START_MS + 10_000),
                 "{answer:?}"
             );
         }
@@ -82,10 +82,10 @@ async fn a_lease_that_is_over_can_be_taken(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let second = claimed(claim(&world, "e1").await);
-    assert_eq!((second.claim.attempts, second.claim.took_over), (2, true));
+    assert_eq!((second.claim.attempts, second.claim.deaths), (2, 1));
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::Busy { .. }
+        ClaimOutcome::Busy { .. }
     ));
     assert_eq!(complete(&world, second).await, Recorded::Written);
 }
@@ -99,7 +99,7 @@ async fn a_zero_lease_is_over_at_once(world: World) {
     )
     .await;
     let _first = claimed(zero);
-    assert!(claimed(claim(&world, "e1").await).claim.took_over);
+    assert!(claimed(claim(&world, "e1").await).claim.deaths > 0);
 }
 
 async fn done_is_final(world: World) {
@@ -109,7 +109,7 @@ async fn done_is_final(world: World) {
         world.clock.advance(by);
         assert!(matches!(
             claim(&world, "e1").await.outcome,
-            Outcome::AlreadyDone
+            ClaimOutcome::AlreadyDone
         ));
     }
     assert_eq!(on_record(&world, "e1").await.status, Status::Done);
@@ -129,7 +129,7 @@ async fn a_retryable_failure_is_claimed_again(world: World) {
     assert_eq!((record.attempts, record.lease_until_ms), (1, None));
 
     let second = claimed(claim(&world, "e1").await);
-    assert_eq!((second.claim.attempts, second.claim.took_over), (2, false));
+    assert_eq!((second.claim.attempts, second.claim.deaths), (2, 0));
     let record = on_record(&world, "e1").await;
     assert_eq!((record.error, record.error_class), (None, None));
     assert_eq!(record.error_code, None);
@@ -145,7 +145,7 @@ async fn a_permanent_failure_waits_for_replay(world: World) {
     world.clock.advance(DAY_MS);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyFailed
+        ClaimOutcome::AlreadyFailed
     ));
     let again = replay(&world, "e1").await;
     assert_eq!(claimed(again).claim.attempts, 2);
@@ -156,13 +156,13 @@ async fn replay_does_finished_work_again(world: World) {
     complete(&world, first).await;
     let again = replay(&world, "e1").await;
     let again = claimed(again);
-    assert_eq!((again.claim.attempts, again.claim.took_over), (2, false));
+    assert_eq!((again.claim.attempts, again.claim.deaths), (2, 0));
     fail(&world, again, &busy_remote()).await;
     let replayed = replay(&world, "e1").await;
     complete(&world, claimed(replayed)).await;
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 }
 
@@ -197,7 +197,7 @@ async fn an_owner_reports_late_but_first(world: World) {
     assert_eq!(complete(&world, slow).await, Recorded::Written);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 }
 
@@ -218,13 +218,13 @@ async fn an_expired_record_counts_as_absent(world: World) {
     );
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
     world.clock.advance(1);
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
     assert_eq!(world.ledger.records(&Filter::default()).await.unwrap(), []);
     let again = claimed(claim(&world, "e1").await);
-    assert!(!again.claim.took_over);
+    assert_eq!(again.claim.deaths, 0);
     assert!(world.ledger.record("e1").await.unwrap().is_some());
 }
 
@@ -240,7 +240,7 @@ async fn a_rejected_message_is_on_record(world: World) {
     assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyFailed
+        ClaimOutcome::AlreadyFailed
     ));
     // What failed for now fails for good.
     let first = claimed(claim(&world, "e2").await);
@@ -248,7 +248,7 @@ async fn a_rejected_message_is_on_record(world: World) {
     world.ledger.reject(&work("e2"), &refused()).await.unwrap();
     assert!(matches!(
         claim(&world, "e2").await.outcome,
-        Outcome::AlreadyFailed
+        ClaimOutcome::AlreadyFailed
     ));
     assert_eq!(on_record(&world, "e2").await.attempts, 1);
 }
@@ -274,7 +274,7 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
     assert_eq!(refusal, Recorded::Superseded);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 
     // Nobody owns it any more; the late owner cannot undo the rejection.

@@ -12,7 +12,7 @@ use okta_anypoint::clock::Clock as _;
 use okta_anypoint::deadline::{MAX_LEASE, MAX_WAIT};
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
-    Claim, Conclusion, EndState, Ending, Lease, Leased, Memo, Outcome, Reason, Recorded, Work,
+    Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Memo, Reason, Recorded, Work,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -297,7 +297,7 @@ impl Model {
             },
         };
         self.events.insert(key, event);
-        let words = format!("claimed {} {deaths} {}", attempts + 1, deaths > 0);
+        let words = format!("claimed {} {deaths}", attempts + 1);
         (words, key, self.claims)
     }
 
@@ -480,21 +480,18 @@ impl History<'_> {
             .unwrap();
         let (due, key, claim) = self.model.claim(subject, until_ms, reason);
         let words = match answer {
-            Outcome::Claimed(ours) => {
-                let words = format!(
-                    "claimed {} {} {}",
-                    ours.attempts, ours.deaths, ours.took_over
-                );
+            ClaimOutcome::Claimed(ours) => {
+                let words = format!("claimed {} {}", ours.attempts, ours.deaths);
                 prop_assert_eq!(ours.id(), self.record_id(key));
                 if let Some(run) = &mut self.runs[number] {
                     run.claim = Some((key, claim, ours));
                 }
                 words
             }
-            Outcome::AlreadyDone => "done".to_owned(),
-            Outcome::AlreadyFailed => "failed".to_owned(),
-            Outcome::Waiting { until_ms } => format!("waiting {until_ms}"),
-            Outcome::Busy { until_ms } => format!("busy {until_ms}"),
+            ClaimOutcome::AlreadyDone => "done".to_owned(),
+            ClaimOutcome::AlreadyFailed => "failed".to_owned(),
+            ClaimOutcome::Waiting { until_ms } => format!("waiting {until_ms}"),
+            ClaimOutcome::Busy { until_ms } => format!("busy {until_ms}"),
         };
         prop_assert_eq!(words, due);
         Ok(())

@@ -1,4 +1,4 @@
-//! The requests of a run: how many go out at the same time, and what could not be read.
+//! The requests of a run, a bounded number at a time, and what they could not read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,58 +14,59 @@ use crate::schedule::Scheduler;
 /// Requests to both remotes at the same time, together.
 pub const READS_AT_ONCE: usize = 8;
 
-/// What became of the lists of one side.
+/// How the lists of one side were answered.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct ListsRead {
     pub(super) answered: usize,
     pub(super) failed: Vec<Failure>,
 }
 
-/// The lists that were asked for, by side.
-pub(super) type Tallies = BTreeMap<Side, Tally>;
+pub(super) type ListsBySide = BTreeMap<Side, ListsRead>;
 
-/// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
-pub(in crate::schedule) type ReadAlone<T> = Result<Option<T>, Failure>;
+/// One object, read by its id. `Err`: a problem of this object alone.
+pub(crate) type ReadOne<T> = Result<Option<T>, Failure>;
 
-/// Lets a bounded number of requests through and counts them for the progress.
-pub(in crate::schedule) struct Gate<'a> {
+/// Reads both sides, and counts its requests for the progress.
+pub(crate) struct SideReader<'a> {
     pub(super) scheduler: &'a Scheduler,
-    pub(in crate::schedule) deadline: Deadline,
+    pub(crate) deadline: Deadline,
     permits: Semaphore,
     unread: Mutex<Unread>,
-    tallies: Mutex<Tallies>,
+    lists_read: Mutex<ListsBySide>,
     begun: AtomicUsize,
     done: AtomicUsize,
 }
 
-impl<'a> Gate<'a> {
-    pub(in crate::schedule) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
+impl<'a> SideReader<'a> {
+    pub(crate) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
         Self {
             scheduler,
             deadline,
             permits: Semaphore::new(READS_AT_ONCE),
             unread: Mutex::default(),
-            tallies: Mutex::default(),
+            lists_read: Mutex::default(),
             begun: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         }
     }
 
-    pub(in crate::schedule) fn unread(&self) -> MutexGuard<'_, Unread> {
+    pub(crate) fn unread(&self) -> MutexGuard<'_, Unread> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tallies(&self) -> MutexGuard<'_, Tallies> {
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lists_read(&self) -> MutexGuard<'_, ListsBySide> {
+        self.lists_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was there and could not be read, so far.
-    pub(in crate::schedule) fn take_unread(&self) -> Unread {
+    /// What could not be read so far.
+    pub(crate) fn take_unread(&self) -> Unread {
         std::mem::take(&mut *self.unread())
     }
 
     /// Waits for its turn, then for `read`.
-    pub(in crate::schedule) async fn pass<T, E: Into<Failure>>(
+    pub(crate) async fn run<T, E: Into<Failure>>(
         &self,
         weight: u32,
         read: impl Future<Output = Result<T, E>> + Send,
