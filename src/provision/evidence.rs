@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::{Change, RECONCILE_EVENT_TYPE};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId};
 use crate::provision::selection::GroupSelection;
 
@@ -164,6 +165,10 @@ impl Announced {
         self.facts.get(fact).copied()
     }
 
+    fn holds(&self, fact: &Fact) -> bool {
+        matches!(self.last(fact), Some((Sense::Holds, _)))
+    }
+
     fn ended(&self, fact: &Fact) -> bool {
         matches!(self.last(fact), Some((Sense::Ended, _)))
     }
@@ -171,9 +176,7 @@ impl Announced {
     /// Whether an event announced the end of the account: unassignment, suspension, deactivation or
     /// deletion. An event that announced the contrary later outweighs its own kind.
     fn ends_account(&self) -> bool {
-        self.ended(&Fact::Assigned)
-            || self.ended(&Fact::Active)
-            || matches!(self.last(&Fact::Suspended), Some((Sense::Holds, _)))
+        self.ended(&Fact::Assigned) || self.ended(&Fact::Active) || self.holds(&Fact::Suspended)
     }
 
     fn announces(&self, finding: &Finding) -> bool {
@@ -181,9 +184,8 @@ impl Announced {
             || match finding {
                 Finding::NoUser | Finding::NotAssigned => self.ends_account(),
                 Finding::NotInGroup(group) => self.ended(&Fact::InGroup(group.clone())),
-                // By what, depends on why; see `ends_team`.
-                Finding::NotPushed => false,
-                Finding::OwnerGone(_) | Finding::NotMember(_) => false,
+                // What announces `NotPushed` depends on why: see `ends_team`.
+                Finding::NotPushed | Finding::OwnerGone(_) | Finding::NotMember(_) => false,
             }
     }
 
@@ -246,16 +248,42 @@ pub(crate) fn announces_removal(change: &Change) -> bool {
 pub enum Weight {
     /// An event, or an operator, announced it.
     Announced,
-    /// Two looks agree; the first was at this time, in milliseconds since the epoch.
-    SeenTwice(i64),
-    /// Seen once, at this time, in milliseconds since the epoch.
-    SeenOnce(i64),
+    /// Two looks agree.
+    SeenTwice,
+    /// Seen once.
+    SeenOnce,
 }
 
 impl Weight {
     /// Whether a removal may follow.
     pub(crate) fn is_enough(self) -> bool {
-        !matches!(self, Self::SeenOnce(_))
+        self != Self::SeenOnce
+    }
+}
+
+/// The findings of one look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    pub(crate) believed: Vec<Finding>,
+    /// What is not believed yet: nothing follows from it now.
+    pub(crate) doubted: Vec<Finding>,
+}
+
+impl Findings {
+    /// Notes a finding. Whether a removal may follow from it.
+    pub(super) fn note(&mut self, finding: Finding, weight: Weight) -> bool {
+        let list = match weight.is_enough() {
+            true => &mut self.believed,
+            false => &mut self.doubted,
+        };
+        if !list.contains(&finding) {
+            list.push(finding);
+        }
+        weight.is_enough()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.believed.iter().chain(&self.doubted)
     }
 }
 
@@ -265,7 +293,9 @@ pub struct Evidence {
     announced: Announced,
     first_seen: BTreeMap<String, i64>,
     /// Findings that a second read in this run agreed with.
-    reread: BTreeSet<String>,
+    reread: BTreeSet<Finding>,
+    /// Whether a second read in this run did not show either what was announced.
+    facts_reread: bool,
     now_ms: i64,
     confirm_ms: i64,
 }
@@ -288,6 +318,7 @@ impl Evidence {
             announced,
             first_seen,
             reread: BTreeSet::new(),
+            facts_reread: false,
             now_ms,
             confirm_ms: i64::try_from(confirm.as_millis()).unwrap_or(MAX_AGE_MS),
         }
@@ -303,13 +334,12 @@ impl Evidence {
         if self.announced.announces(finding) {
             return Weight::Announced;
         }
-        let key = finding.to_string();
         let first = self.first_seen(finding);
-        let is_old = self.now_ms.saturating_sub(first) >= self.confirm_ms;
-        if self.reread.contains(&key) || (is_old && first < self.now_ms) {
-            Weight::SeenTwice(first)
+        let is_old = first < self.now_ms && self.believed_after(finding) <= self.now_ms;
+        if is_old || self.reread.contains(finding) {
+            Weight::SeenTwice
         } else {
-            Weight::SeenOnce(first)
+            Weight::SeenOnce
         }
     }
 
@@ -339,17 +369,14 @@ impl Evidence {
         seen(finding).into_iter().chain(also).min()
     }
 
-    /// When a finding that was seen once will be believed, in milliseconds since the epoch.
-    pub fn believed_after(&self, weight: Weight) -> i64 {
-        match weight {
-            Weight::SeenOnce(first) => first.saturating_add(self.confirm_ms),
-            Weight::Announced | Weight::SeenTwice(_) => self.now_ms,
-        }
+    /// When a second look will be enough, in milliseconds since the epoch.
+    pub(crate) fn believed_after(&self, finding: &Finding) -> i64 {
+        self.first_seen(finding).saturating_add(self.confirm_ms)
     }
 
     /// A second read, in this run, agreed.
     pub fn agree(&mut self, finding: &Finding) {
-        self.reread.insert(finding.to_string());
+        self.reread.insert(finding.clone());
     }
 
     /// What to remember of a look with these findings. Contrary looks are forgotten.
@@ -369,13 +396,13 @@ impl Evidence {
             .min(self.now_ms)
             .saturating_add(self.confirm_ms);
         // A time further ahead is none (see `log_event`); up to that, this machine's clock catches up.
-        let is_settled = self.reread.contains(REREAD_FACTS) || until_ms <= self.now_ms;
+        let is_settled = self.facts_reread || until_ms <= self.now_ms;
         (sense != shown && !is_settled).then_some(until_ms)
     }
 
     /// A second read, in this run, did not show what was announced either.
     pub(crate) fn agree_with_the_look(&mut self) {
-        self.reread.insert(REREAD_FACTS.to_owned());
+        self.facts_reread = true;
     }
 
     /// The groups that the user is announced to have joined or left.
@@ -394,14 +421,11 @@ impl Evidence {
 
     /// Whether an event announced that the user comes into this group's team.
     pub(crate) fn announces_joining(&self, group: &OktaGroupId) -> bool {
-        let holds = |fact: &Fact, sense: Sense| {
-            let last = self.announced.last(fact);
-            last.is_some_and(|(last, _)| last == sense)
-        };
-        holds(&Fact::InGroup(group.clone()), Sense::Holds)
-            || holds(&Fact::Assigned, Sense::Holds)
-            || holds(&Fact::Active, Sense::Holds)
-            || holds(&Fact::Suspended, Sense::Ended)
+        let announced = &self.announced;
+        announced.holds(&Fact::InGroup(group.clone()))
+            || announced.holds(&Fact::Assigned)
+            || announced.holds(&Fact::Active)
+            || announced.ended(&Fact::Suspended)
     }
 
     /// Whether an event announced that the Okta user is deactivated or deleted.
@@ -420,8 +444,11 @@ impl Evidence {
     }
 }
 
-/// Stands among the findings for the announcements that a second read did not show.
-const REREAD_FACTS: &str = "announced";
+/// That answers of one look cannot all be true.
+pub(super) fn contradiction(side: Side, what: &str) -> Failure {
+    let what = format!("two answers of {side} contradict each other: {what}; nothing was changed");
+    Failure::retryable(side, what).because(Cause::Contradiction)
+}
 
 #[cfg(test)]
 mod tests {
@@ -448,16 +475,20 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_counts_when_it_is_announced_or_seen_twice() {
-        let weigh = |changes: &[Change], first: Option<i64>| {
-            evidence(changes, first.map(|at| ("not_assigned", at))).weigh(&Finding::NotAssigned)
+        use Weight::{SeenOnce, SeenTwice};
+        let of = |changes: &[Change], first: Option<i64>| {
+            let evidence = evidence(changes, first.map(|at| ("not_assigned", at)));
+            let finding = Finding::NotAssigned;
+            (evidence.weigh(&finding), evidence.first_seen(&finding))
         };
-        assert_eq!(weigh(&[], None), Weight::SeenOnce(NOW));
-        let seen = |ago: i64| weigh(&[], Some(NOW - ago));
-        assert_eq!(seen(14 * SECOND), Weight::SeenOnce(NOW - 14 * SECOND));
-        assert_eq!(seen(15 * SECOND), Weight::SeenTwice(NOW - 15 * SECOND));
-        assert_eq!(seen(3600 * SECOND), Weight::SeenTwice(NOW - 3600 * SECOND));
-        assert_eq!(seen(3601 * SECOND), Weight::SeenOnce(NOW), "too long ago");
-        assert_eq!(seen(-SECOND), Weight::SeenOnce(NOW), "a clock was set back");
+        let weigh = |changes: &[Change], first| of(changes, first).0;
+        assert_eq!(of(&[], None), (SeenOnce, NOW));
+        let seen = |ago: i64| of(&[], Some(NOW - ago));
+        assert_eq!(seen(14 * SECOND), (SeenOnce, NOW - 14 * SECOND));
+        assert_eq!(seen(15 * SECOND), (SeenTwice, NOW - 15 * SECOND));
+        assert_eq!(seen(3600 * SECOND), (SeenTwice, NOW - 3600 * SECOND));
+        assert_eq!(seen(3601 * SECOND), (SeenOnce, NOW), "too long ago");
+        assert_eq!(seen(-SECOND), (SeenOnce, NOW), "a clock was set back");
         for announced in [
             "application.user_membership.remove",
             "user.lifecycle.suspend",

@@ -2,16 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::join_all;
-
-use super::provisioner::{Look, Provisioner};
+use super::provisioner::{Look, Provisioner, few_at_once};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 
-/// Users that are read at once.
-const AT_ONCE: usize = 5;
 /// Up to this many users are read one by one; above, the app's whole list is.
 const ONE_BY_ONE: usize = 20;
 
@@ -74,22 +70,16 @@ impl Look<'_> {
                 None => true,
             });
         }
-        for batch in open.chunks(AT_ONCE) {
-            let reads = batch
-                .iter()
-                .map(|user| ports.okta.user(user, self.deadline));
-            for (user, read) in batch.iter().zip(join_all(reads).await) {
-                let is_excluded = match read {
-                    Ok(read) => read.is_some_and(|read| excluded.user(&read)),
-                    // Who cannot be read stays as they are, as who is excluded does.
-                    Err(error) if error.is_unreadable() => true,
-                    Err(error) => return Err(error.into()),
-                };
-                if is_excluded {
-                    found.insert((*user).clone());
-                }
-            }
-        }
+        let reads = open.into_iter().map(async |user| {
+            let is_excluded = match ports.okta.user(user, self.deadline).await {
+                Ok(read) => read.is_some_and(|read| excluded.user(&read)),
+                // Who cannot be read stays as they are, as who is excluded does.
+                Err(error) if error.is_unreadable() => true,
+                Err(error) => return Err(error),
+            };
+            Ok(is_excluded.then(|| user.clone()))
+        });
+        found.extend(few_at_once(reads.collect()).await?.into_iter().flatten());
         Ok(found)
     }
 

@@ -24,6 +24,7 @@ mod pause;
 mod policy;
 mod ports;
 mod preview;
+mod progress;
 mod provisioner;
 mod selection;
 mod shadow;
@@ -31,6 +32,7 @@ mod step;
 mod team;
 mod user;
 mod wanted;
+mod work;
 
 pub use attributes::{Attributes, Place, Taken, Target};
 
@@ -38,12 +40,10 @@ pub(crate) use attributes::unread_attributes;
 pub use brake::{Brake, Held, MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
 pub(crate) use brake::{end_lift_from_ahead, note_linked_users};
 pub(crate) use evidence::announces_removal;
-pub use evidence::{Announced, Evidence, Finding, Unpushed, Weight};
+pub use evidence::{Announced, Evidence, Finding, Findings, Unpushed};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
 pub(crate) use group::plan_group;
-pub use group::{
-    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers,
-};
+pub use group::{GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers};
 pub use names::{TeamNamePolicy, UsernamePolicy};
 #[cfg(feature = "local")]
 pub(crate) use pause::note_changes;
@@ -55,14 +55,16 @@ pub use policy::{
 };
 pub use ports::Ports;
 pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
-pub use provisioner::{FollowUp, Known, Look, Progress, Provisioner, SecondLook, Turn, Wait};
+pub(crate) use progress::{FollowUp, Progress};
+pub(crate) use provisioner::{Known, Turn};
+pub use provisioner::{Look, Provisioner, SecondLook};
 pub use selection::GroupSelection;
 pub(crate) use selection::Selected;
 pub use shadow::dry_runs;
 pub(crate) use shadow::{Shadow, dry_runs_taken_up};
 pub(crate) use step::action;
 pub use step::{Applied, Step};
-pub use team::{Pairing, TeamPlan};
+pub use team::{Pairing, Past, TeamPlan};
 pub(crate) use team::{plan_team, team_unread};
 pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
 pub(crate) use user::freed_from;

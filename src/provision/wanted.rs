@@ -56,6 +56,11 @@ impl Unwanted {
         }
     }
 
+    /// Whether the user is there and not assigned to the app (any more).
+    pub(crate) fn is_unassigned(self) -> bool {
+        matches!(self, Self::NotAssigned | Self::AssignmentEnded)
+    }
+
     /// The reason in words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -160,6 +165,8 @@ fn no_username(app_user: &AppUser) -> Failure {
 pub enum MemberWanted {
     /// Nothing: no account is wanted.
     No,
+    /// Nothing, and Okta says so outright.
+    Ended,
     /// The user lost the assignment, and has this account. Their own look ends the membership with the account: it
     /// knows the evidence, and the brake counts it.
     Unassigned(AccountId),
@@ -179,10 +186,11 @@ impl MemberWanted {
     pub fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
         let linked = link.map(|link| link.anypoint_id.clone());
         match wanted {
-            Ok(Wanted::Nothing(Unwanted::NotAssigned | Unwanted::AssignmentEnded)) => {
-                linked.map_or(Self::No, Self::Unassigned)
-            }
-            Ok(Wanted::Nothing(_)) => Self::No,
+            Ok(Wanted::Nothing(reason)) => match (linked, reason.finding()) {
+                (Some(account), _) if reason.is_unassigned() => Self::Unassigned(account),
+                (_, None) => Self::Ended,
+                (_, Some(_)) => Self::No,
+            },
             // An excluded member is neither put in nor taken out.
             Err(_) | Ok(Wanted::Excluded) => Self::Stuck(linked),
             Ok(Wanted::Account(person)) => match link {

@@ -35,13 +35,12 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, Either, join, join_all, select};
 use futures_util::{FutureExt, StreamExt, stream};
 
-use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::event::Change;
+use crate::event::{Change, RECONCILE_EVENT_TYPE};
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{
-    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason,
+    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Memo, Outcome, Reason,
     Recorded, SUBJECT_WAIT, Work, keep, lease_within,
 };
 use crate::provision::{
@@ -49,7 +48,7 @@ use crate::provision::{
     Turn,
 };
 use crate::queue::Queue;
-use crate::store::{Documents, Memory};
+use crate::store::Memory;
 use crate::telemetry::{Metric, Metrics};
 
 pub use inline::InlineQueue;
@@ -75,6 +74,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    fn retry(failure: &Failure) -> Self {
+        Self::Retry {
+            after: failure.retry_after,
+        }
+    }
+
     /// Whether the message goes back.
     pub fn is_retry(self) -> bool {
         matches!(self, Self::Retry { .. } | Self::Wait { .. })
@@ -126,16 +131,22 @@ const MAX_DEATHS: u32 = 10;
 /// While changes are paused, a message comes back after this.
 const PAUSED_FOR: Duration = Duration::from_secs(600);
 
+/// The changes of one subject that a run has claimed.
+struct Claimed<'c> {
+    subject: &'c Subject,
+    changes: Vec<&'c Change>,
+    claims: Vec<Claim>,
+    reason: Reason,
+    deadline: Deadline,
+}
+
 /// Does the work.
 pub struct Worker {
-    ledger: Arc<dyn Ledger>,
+    ports: Ports,
     provisioner: Provisioner,
     follow_ups: Option<Arc<dyn Queue>>,
-    clock: Arc<dyn Clock>,
-    documents: Arc<dyn Documents>,
     metrics: Arc<Metrics>,
     pace: Pace,
-    changes: Changes,
     shadow: Shadow,
     surroundings: Surroundings,
 }
@@ -150,13 +161,10 @@ impl Worker {
         pace: Pace,
     ) -> Self {
         Self {
-            ledger: ports.ledger.clone(),
-            clock: ports.clock.clone(),
-            documents: ports.documents.clone(),
-            changes: ports.policy.changes,
             shadow: Shadow::default(),
-            surroundings: Surroundings::new(&ports),
-            provisioner: Provisioner::new(ports),
+            surroundings: Surroundings::default(),
+            provisioner: Provisioner::new(ports.clone()),
+            ports,
             follow_ups,
             metrics,
             pace,
@@ -245,33 +253,33 @@ impl Worker {
         deadline: Deadline,
     ) -> Vec<Verdict> {
         let back = |after| vec![Verdict::Retry { after }; changes.len()];
-        if self.changes == Changes::Pause {
+        if self.ports.policy.changes == Changes::Pause {
             tracing::warn!(%subject, "changes are paused (CHANGES=pause); events go back");
             return back(Some(PAUSED_FOR));
         }
         if deadline.remaining() < self.pace.least {
             return back(None);
         }
-        if let Some(failure) = self.surroundings.out_of_order(deadline).await {
+        if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(%subject, "events go back, the surroundings are out of order: {failure}");
-            self.tell_late(changes.iter(), Late::because_of(&failure));
+            self.tell_late(changes, Late::because_of(&failure));
             return back(failure.retry_after);
         }
         let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
         let patience = self.pace.patience.min(patient.remaining());
         let key = subject.to_string();
-        let lease = match lease_within(&*self.ledger, &key, deadline, patience).await {
+        let lease = match lease_within(&*self.ports.ledger, &key, deadline, patience).await {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
-                self.tell_late(changes.iter(), Late::Waiting);
+                self.tell_late(changes, Late::Waiting);
                 let after = self.until(until_ms);
                 return vec![Verdict::Wait { after }; changes.len()];
             }
             Err(failure) => {
                 tracing::error!(%subject, "the subject could not be leased: {failure}");
-                self.tell_late(changes.iter(), Late::because_of(&failure));
+                self.tell_late(changes, Late::because_of(&failure));
                 return back(failure.retry_after);
             }
         };
@@ -281,18 +289,19 @@ impl Worker {
         let works: Vec<Work> = changes.iter().map(Change::work).collect();
         let mut asked = Vec::with_capacity(works.len());
         for work in &works {
-            asked.push(self.ledger.claim(work, &lease, reason));
+            asked.push(self.ports.ledger.claim(work, &lease, reason));
         }
         let recall = AssertUnwindSafe(self.provisioner.recall(subject)).catch_unwind();
         let (outcomes, known) = join(join_all(asked), recall).await;
         let known = known.unwrap_or_else(|_| Err(panicked()));
 
         let mut verdicts = Vec::with_capacity(changes.len());
-        let mut claims = Vec::new();
+        let (mut positions, mut claims) = (Vec::new(), Vec::new());
         for (position, outcome) in outcomes.into_iter().enumerate() {
             verdicts.push(match outcome {
                 Ok(Outcome::Claimed(claim)) => {
-                    claims.push((position, claim));
+                    positions.push(position);
+                    claims.push(claim);
                     Verdict::Settled
                 }
                 Ok(Outcome::AlreadyDone | Outcome::AlreadyFailed) => {
@@ -304,14 +313,19 @@ impl Worker {
                 },
                 Err(failure) => {
                     tracing::error!(%subject, "an event could not be claimed: {failure}");
-                    Verdict::Retry {
-                        after: failure.retry_after,
-                    }
+                    Verdict::retry(&failure)
                 }
             });
         }
-        let served = self.serve(subject, changes, lease, claims, known, reason, deadline);
-        for (position, verdict) in Box::pin(served).await {
+        let claimed = Claimed {
+            subject,
+            changes: positions.iter().filter_map(|at| changes.get(*at)).collect(),
+            claims,
+            reason,
+            deadline,
+        };
+        let verdict = Box::pin(self.serve(claimed, lease, known)).await;
+        for position in positions {
             verdicts[position] = verdict;
         }
         // Order: behind a change that goes back, every later one goes back.
@@ -322,71 +336,62 @@ impl Worker {
         verdicts
     }
 
-    fn tell_late<'c>(&self, changes: impl Iterator<Item = &'c Change>, why: Late) {
-        late::tell(&self.metrics, changes, why, self.clock.now_ms());
+    fn tell_late<'c>(&self, changes: impl IntoIterator<Item = &'c Change>, why: Late) {
+        late::tell(&self.metrics, changes, why, self.ports.clock.now_ms());
     }
 
     fn until(&self, until_ms: i64) -> Duration {
-        let left = until_ms.saturating_sub(self.clock.now_ms());
+        let left = until_ms.saturating_sub(self.ports.clock.now_ms());
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
-    /// One look for all claimed changes; gives the lease back. What becomes of each claimed change.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of `subject`, called there only"
-    )]
+    /// One look for all claimed changes; gives the lease back. What becomes of them.
     async fn serve(
         &self,
-        subject: &Subject,
-        changes: &[Change],
-        lease: Lease,
-        claims: Vec<(usize, Claim)>,
+        claimed: Claimed<'_>,
+        mut lease: Lease,
         known: Result<Known, Failure>,
-        reason: Reason,
-        deadline: Deadline,
-    ) -> Vec<(usize, Verdict)> {
-        let positions: Vec<usize> = claims.iter().map(|(position, _)| *position).collect();
+    ) -> Verdict {
+        let Claimed {
+            subject,
+            changes,
+            claims,
+            reason,
+            deadline,
+        } = claimed;
         let (dead, claims): (Vec<Claim>, Vec<Claim>) = claims
             .into_iter()
-            .map(|(_, claim)| claim)
             .partition(|claim| claim.deaths >= MAX_DEATHS);
-        let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(set_aside).collect();
+        let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(fail_dead).collect();
         let mut progress = Progress::default();
-        let mut result = Ok(());
-        let mine: Vec<&Change> = positions
-            .iter()
-            .filter_map(|position| changes.get(*position))
-            .collect();
-        if !claims.is_empty() {
-            result = match known {
-                Ok(known) => {
-                    let turn = self.turn(&lease, known, mine.iter().copied(), reason, deadline);
-                    self.provision(subject, turn, &claims, &mut progress).await
-                }
-                Err(failure) => Err(failure),
-            };
-        }
+        let mut result = match known {
+            _ if claims.is_empty() => Ok(()),
+            Ok(known) => {
+                let turn = self.turn(&lease, known, &changes, reason, deadline);
+                self.provision(subject, turn, &claims, &mut progress).await
+            }
+            Err(failure) => Err(failure),
+        };
         if let Err(failure) = &result
             && failure.cause.is_refusal()
-            && self.surroundings.affects_everybody(failure, deadline).await
+            && self
+                .surroundings
+                .affects_everybody(&self.ports, failure, deadline)
+                .await
         {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(side = %failure.side, "the side refuses everybody: {failure}");
         }
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.ports.clock.now_ms();
         let memory = progress.memory.take();
         let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
-        let memo = memory.to_memo();
-        let mut audit = record::audit(&lease, &mine, reason, &progress, now_ms);
+        let mut audit = record::audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
-        let mut lease = lease;
         let next = progress.next(&result);
         if !next.is_empty() {
-            match self
-                .follow_up(&next, lease, &memo, &mut audit, deadline)
-                .await
-            {
+            let memo = memory.to_memo();
+            let followed = self.follow_up(&next, lease, memo, &mut audit, deadline);
+            match followed.await {
                 Ok((ours, followed)) => {
                     lease = ours;
                     result = result.and(followed);
@@ -394,13 +399,11 @@ impl Worker {
                 // The claims stay until their lease is over; then the next run does the rest.
                 Err(failure) => {
                     tracing::warn!(%subject, "events go back: {failure}");
-                    let after = failure.retry_after;
-                    let back = |position| (position, Verdict::Retry { after });
-                    return positions.into_iter().map(back).collect();
+                    return Verdict::retry(&failure);
                 }
             }
         }
-        let verdict = self.tell(subject, changes, &positions, &progress, &result);
+        let verdict = self.tell(subject, &changes, &progress, &result);
         let ending = record::ending(result, &mut progress);
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
         let resolved = record::settle(&mut memory, &endings);
@@ -410,39 +413,35 @@ impl Worker {
             resolved,
             audit,
         };
-        let unrecorded = self.conclude(lease, conclusion).await;
-        let verdict = unrecorded.unwrap_or(verdict);
-        positions
-            .into_iter()
-            .map(|position| (position, verdict))
-            .collect()
+        self.conclude(lease, conclusion).await.unwrap_or(verdict)
     }
 
     fn turn<'t>(
         &self,
         lease: &'t Lease,
         known: Known,
-        changes: impl Iterator<Item = &'t Change> + Clone,
+        changes: &[&Change],
         reason: Reason,
         deadline: Deadline,
     ) -> Turn<'t> {
         // An operator's emergency and approval pass, and so does what a reconcile's own limit let pass.
-        let passes = |change: &Change| change.reason.is_some() || !change.planned.is_empty();
-        let brake = if reason == Reason::Approval || changes.clone().any(passes) {
+        let passes = |change: &&Change| change.reason.is_some() || !change.planned.is_empty();
+        let brake = if reason == Reason::Approval || changes.iter().any(passes) {
             Brake::Passes
         } else {
             Brake::Counts
         };
-        let is_found = |change: &&Change| change.event_type == crate::event::RECONCILE_EVENT_TYPE;
-        let distrusted = changes.clone().filter(is_found);
+        let found = changes
+            .iter()
+            .filter(|change| change.event_type == RECONCILE_EVENT_TYPE);
         Turn {
             lease,
             known,
-            distrusted: distrusted
-                .filter_map(|change| change.group.clone())
-                .collect(),
+            distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
-                Reason::Delivery => Announced::by(changes, self.clock.now_ms()),
+                Reason::Delivery => {
+                    Announced::by(changes.iter().copied(), self.ports.clock.now_ms())
+                }
                 Reason::Replay | Reason::Approval => Announced::everything(),
             },
             brake,
@@ -455,74 +454,56 @@ impl Worker {
     fn tell(
         &self,
         subject: &Subject,
-        changes: &[Change],
-        positions: &[usize],
+        changes: &[&Change],
         progress: &Progress,
         result: &Result<(), Failure>,
     ) -> Verdict {
         for applied in &progress.applied {
             self.metrics.count(Metric::Applied(applied.action), 1);
         }
-        let events = positions.len();
+        let events = changes.len();
         if let Some(why) = Late::of(progress, result) {
-            self.tell_late(positions.iter().filter_map(|at| changes.get(*at)), why);
+            self.tell_late(changes.iter().copied(), why);
         }
         // What was done is told also where the run did not get to its end.
         let done = words::done(&progress.applied);
         let done = (!done.is_empty()).then_some(done.as_str());
-        if let (Ok(()), Some(held)) = (result, &progress.held) {
+        if let Err(failure) = result {
+            let (class, cause) = (failure.class, failure.cause);
+            self.metrics.count(Metric::Failed(class, cause), events);
+            let (class, cause) = (class.as_str(), cause.as_str());
+            if failure.class == Class::Permanent {
+                tracing::error!(%subject, events, done, class, cause, "events failed: {failure}");
+                return Verdict::Settled;
+            }
+            tracing::warn!(%subject, events, done, class, cause, "events will be retried: {failure}");
+            return Verdict::retry(failure);
+        }
+        if let Some(held) = &progress.held {
             self.metrics.count(Metric::Held, events);
             tracing::warn!(%subject, events, why = held.why, "subject held by the brake");
-            return Verdict::Settled;
-        }
-        if let (Ok(()), Some(steps)) = (result, &progress.planned) {
+        } else if let Some(steps) = &progress.planned {
             let steps = steps.join(", ");
             tracing::info!(%subject, events, steps, "dry run: nothing was changed");
-            return Verdict::Settled;
-        }
-        match (result, &progress.wait) {
-            (Ok(()), Some(wait)) => {
-                let after = self.until(wait.until_ms);
-                self.metrics.count(Metric::Waiting, events);
-                tracing::info!(
-                    %subject, events, done, seen = wait.seen,
-                    wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-                    "subject waits for a second look"
-                );
-                Verdict::Wait { after }
-            }
-            (Ok(()), None) => {
-                if events > 0 {
-                    let actions = progress.applied.len();
-                    let ended = words::ended(subject, &progress.applied);
-                    tracing::info!(%subject, events, actions, "{ended}");
-                }
-                let now_ms = self.clock.now_ms();
-                for position in positions {
-                    if let Some(age) = changes.get(*position).and_then(|c| age_ms(c, now_ms)) {
-                        self.metrics.measure(Metric::AgeMs, age);
-                    }
-                }
-                Verdict::Settled
-            }
-            (Err(failure), _) => {
-                self.metrics
-                    .count(Metric::Failed(failure.class, failure.cause), events);
-                let (class, cause) = (failure.class.as_str(), failure.cause.as_str());
-                match failure.class {
-                    Class::Permanent => {
-                        tracing::error!(%subject, events, done, class, cause, "events failed: {failure}");
-                        Verdict::Settled
-                    }
-                    Class::Retryable => {
-                        tracing::warn!(%subject, events, done, class, cause, "events will be retried: {failure}");
-                        Verdict::Retry {
-                            after: failure.retry_after,
-                        }
-                    }
-                }
+        } else if let Some(wait) = &progress.wait {
+            let after = self.until(wait.until_ms);
+            self.metrics.count(Metric::Waiting, events);
+            tracing::info!(
+                %subject, events, done, seen = wait.seen,
+                wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                "subject waits for a second look"
+            );
+            return Verdict::Wait { after };
+        } else if events > 0 {
+            let actions = progress.applied.len();
+            let ended = words::ended(subject, &progress.applied);
+            tracing::info!(%subject, events, actions, "{ended}");
+            let now_ms = self.ports.clock.now_ms();
+            for age in changes.iter().filter_map(|change| age_ms(change, now_ms)) {
+                self.metrics.measure(Metric::AgeMs, age);
             }
         }
+        Verdict::Settled
     }
 
     /// Looks, plans and applies while the time lasts and the lease is held.
@@ -534,12 +515,12 @@ impl Worker {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         let (lease, until) = (turn.lease, turn.deadline);
-        if self.changes == Changes::Report {
+        if self.ports.policy.changes == Changes::Report {
             let planned = self.plan_only(subject, turn.announced, until, progress);
             return Box::pin(planned).await;
         }
-        let work = AssertUnwindSafe(self.provisioner.provision(subject, turn, progress));
-        let kept = Box::pin(keep(&*self.ledger, lease, claims, until));
+        let work = AssertUnwindSafe(self.provisioner.provision(turn, progress));
+        let kept = Box::pin(keep(&*self.ports.ledger, lease, claims, until));
         let kept_work = Box::pin(select(work.catch_unwind(), kept));
         match tokio::time::timeout_at(until.instant(), kept_work).await {
             Ok(Either::Left((Ok(result), _))) => result,
@@ -557,7 +538,7 @@ impl Worker {
         until: Deadline,
         progress: &mut Progress,
     ) -> Result<(), Failure> {
-        self.shadow.note(&*self.documents).await?;
+        self.shadow.note(&*self.ports.documents).await?;
         let planning = self.provisioner.steps(subject, announced, until);
         let steps = match tokio::time::timeout_at(until.instant(), planning).await {
             Ok(steps) => steps?,
@@ -573,11 +554,11 @@ impl Worker {
         &self,
         next: &[FollowUp],
         lease: Lease,
-        memo: &Memo,
+        memo: Memo,
         audit: &mut Vec<AuditEntry>,
         deadline: Deadline,
     ) -> Result<(Lease, Result<(), Failure>), Failure> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.ports.clock.now_ms();
         let changes: Vec<Change> = next
             .iter()
             .map(|next| match next {
@@ -594,14 +575,14 @@ impl Worker {
         let subject = lease.subject().to_owned();
         // The lease is given back, so nobody would notice that this run dies from here on.
         let conclusion = Conclusion {
-            memo: memo.clone(),
+            memo,
             audit: std::mem::take(audit),
             ..Conclusion::default()
         };
-        self.ledger.conclude(lease, conclusion).await?;
-        let verdicts = self
-            .run_again(&changes, deadline.earlier_by(self.pace.recording))
-            .await;
+        self.ports.ledger.conclude(lease, conclusion).await?;
+        let deadline = deadline.earlier_by(self.pace.recording);
+        let run: BoxFuture<'_, _> = Box::pin(self.run(&changes, Reason::Delivery, deadline));
+        let verdicts = run.await;
         let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
         let result = if open == 0 {
             Ok(())
@@ -612,7 +593,7 @@ impl Worker {
             );
             Err(Failure::retryable(Side::Program, message).because(Cause::Busy))
         };
-        match self.ledger.lease(&subject, deadline.lease()).await? {
+        match self.ports.ledger.lease(&subject, deadline.lease()).await? {
             Leased::Ours(lease) => Ok((lease, result)),
             Leased::Busy { until_ms } => Err(Failure::retryable(
                 Side::Program,
@@ -623,19 +604,10 @@ impl Worker {
         }
     }
 
-    /// [`Worker::run`] from within a run; the boxed type ends the recursion of types.
-    fn run_again<'a>(
-        &'a self,
-        changes: &'a [Change],
-        deadline: Deadline,
-    ) -> BoxFuture<'a, Vec<Verdict>> {
-        Box::pin(self.run(changes, Reason::Delivery, deadline))
-    }
-
     /// Records what became of the claims and gives the lease back. `Some` when it could not be written,
     /// or another run took over and what becomes of its work is not known: the changes go back.
     async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
-        match self.ledger.conclude(lease, conclusion).await {
+        match self.ports.ledger.conclude(lease, conclusion).await {
             Ok(recorded) => {
                 let lost = recorded
                     .iter()
@@ -649,9 +621,7 @@ impl Worker {
             }
             Err(error) => {
                 tracing::error!("what became of events could not be recorded: {error}");
-                Some(Verdict::Retry {
-                    after: error.retry_after,
-                })
+                Some(Verdict::retry(&error))
             }
         }
     }
@@ -670,7 +640,7 @@ fn panicked() -> Failure {
 }
 
 /// A change whose runs died again and again takes no more of them along.
-fn set_aside(claim: Claim) -> (Claim, Ending) {
+fn fail_dead(claim: Claim) -> (Claim, Ending) {
     let failure = Failure::permanent(
         Side::Program,
         format!(

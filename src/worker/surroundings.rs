@@ -16,28 +16,15 @@ use crate::provision::Ports;
 /// A probe may take this long.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
-/// What is known of both sides.
-pub(super) struct Surroundings {
-    okta: crate::okta::Okta,
-    anypoint: crate::anypoint::Anypoint,
-    app: crate::ids::OktaAppId,
-    refused: Mutex<HashMap<Side, Failure>>,
-}
+/// The sides that refuse everybody, and what they said.
+#[derive(Default)]
+pub(super) struct Surroundings(Mutex<HashMap<Side, Failure>>);
 
 impl Surroundings {
-    pub(super) fn new(ports: &Ports) -> Self {
-        Self {
-            okta: ports.okta.clone(),
-            anypoint: ports.anypoint.clone(),
-            app: ports.app.clone(),
-            refused: Mutex::default(),
-        }
-    }
-
     /// The failure of the side that refuses everybody, if there is one.
-    pub(super) async fn out_of_order(&self, deadline: Deadline) -> Option<Failure> {
+    pub(super) async fn out_of_order(&self, ports: &Ports, deadline: Deadline) -> Option<Failure> {
         let side = self.lock().keys().next().copied()?;
-        match self.probe(side, deadline).await {
+        match probe(ports, side, deadline).await {
             Ok(()) => {
                 tracing::warn!(side = %side, "the side takes our calls again");
                 self.lock().remove(&side);
@@ -53,11 +40,16 @@ impl Surroundings {
     }
 
     /// Whether a refusal about one subject is everybody's; then the side is out of order.
-    pub(super) async fn affects_everybody(&self, refusal: &Failure, deadline: Deadline) -> bool {
+    pub(super) async fn affects_everybody(
+        &self,
+        ports: &Ports,
+        refusal: &Failure,
+        deadline: Deadline,
+    ) -> bool {
         if !matches!(refusal.side, Side::Okta | Side::Anypoint) {
             return false;
         }
-        match self.probe(refusal.side, deadline).await {
+        match probe(ports, refusal.side, deadline).await {
             Err(failure) if failure.cause.is_refusal() => {
                 self.note(failure);
                 true
@@ -66,21 +58,20 @@ impl Surroundings {
         }
     }
 
-    async fn probe(&self, side: Side, deadline: Deadline) -> Result<(), Failure> {
-        let deadline = deadline.or_within(PROBE_TIME);
-        if side == Side::Okta {
-            self.okta.check_app(&self.app, deadline).await?;
-        } else {
-            self.anypoint.check_organization(deadline).await?;
-        }
-        Ok(())
-    }
-
     fn note(&self, failure: Failure) {
         self.lock().insert(failure.side, failure);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Side, Failure>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn probe(ports: &Ports, side: Side, deadline: Deadline) -> Result<(), Failure> {
+    let deadline = deadline.or_within(PROBE_TIME);
+    let answer = match side {
+        Side::Okta => ports.okta.check_app(&ports.app, deadline).await,
+        _ => ports.anypoint.check_organization(deadline).await,
+    };
+    answer.map_err(Failure::from)
 }

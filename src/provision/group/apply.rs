@@ -7,24 +7,21 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use futures_util::future::try_join_all;
 use http::StatusCode;
 
 use super::look::{GroupState, ONE_BY_ONE, went_away_failure};
-use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, Reads, TeamEnd, plan_group};
+use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, TeamEnd, plan_group};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
-use crate::provision::brake::Held;
-use crate::provision::evidence::Finding;
-use crate::provision::provisioner::{FollowUp, Work};
+use crate::provision::evidence::{Finding, contradiction};
+use crate::provision::progress::FollowUp;
+use crate::provision::provisioner::few_at_once;
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{EnsuredTeam, NamedBy, Past};
-use crate::provision::user::contradiction;
+use crate::provision::team::{NamedBy, Past};
+use crate::provision::work::Work;
 use crate::store::Tenure;
 
-/// Accounts that are read at once.
-const AT_ONCE: usize = 5;
 /// Leavers that one run asks and takes out; the group is looked at again for the rest.
 const MAX_LEAVERS: usize = 100;
 /// How often one look is repeated because the team went away under it.
@@ -36,8 +33,8 @@ const VERIFIED_ONE_BY_ONE: usize = 20;
 
 /// What became of people to add.
 enum Added {
-    Some,
-    Nobody,
+    /// All are in whose accounts are there.
+    All,
     NoTeam,
 }
 
@@ -80,27 +77,21 @@ impl Work<'_> {
         let view = match state {
             GroupState::Pushed(found) => {
                 let before = self.progress.applied.len();
-                let mut past = Past::OfNoOther;
-                let ensured = self.ensure_own_team(group, found.name()).await;
-                let link = match ensured {
+                let (named_by, lease) = (NamedBy::Owner, self.lease);
+                let ensured = self.ensure_team(group, found.name(), named_by, lease).await;
+                let (link, past) = match ensured {
+                    Ok(ensured) => (Some(ensured.link), ensured.past),
+                    Err(failure) if failure.is_retryable() => return Err(failure),
                     // The members of a team that is there follow all the same.
-                    Err(failure) if !failure.is_retryable() => {
+                    Err(failure) => {
                         refused = Some(failure);
-                        self.ports().store.team_link(group).await?
-                    }
-                    other => {
-                        let ensured = other?;
-                        past = ensured.past;
-                        Some(ensured.link)
+                        (self.ports().store.team_link(group).await?, Past::OfNoOther)
                     }
                 };
                 let mut view = self.look.members(group, link).await?;
-                let done = &self.progress.applied[before..];
-                let did = |what| done.iter().any(|done| done.action == what);
-                if past == Past::OfAnother {
-                    view.reads = Reads::PerhapsPast;
-                }
-                if !did(action::CREATE_TEAM) {
+                view.past = past;
+                let mut done = self.progress.applied[before..].iter();
+                if !done.any(|done| done.action == action::CREATE_TEAM) {
                     self.ask_whom_the_list_lacks(&mut view).await?;
                 }
                 view
@@ -112,15 +103,8 @@ impl Work<'_> {
             return Ok(End::LookAgain);
         };
         let later = self.ask_leavers(group, &view, &mut plan).await?;
-        if let Some(until_ms) = young {
-            let seen = "Okta does not show yet what the event announced";
-            self.progress.wait_until(until_ms, seen.to_owned());
-        }
-        let steps = plan.steps();
-        self.progress.because_of(&steps);
-        if let Some(why) = Box::pin(self.held(&plan.removes(&view))).await? {
-            let steps = steps.iter().map(ToString::to_string).collect();
-            self.progress.held = Some(Held { steps, why });
+        self.wait_for_announced(young);
+        if self.is_held(&plan.steps(), &plan.removes(&view)).await? {
             return Ok(End::Done(None));
         }
         if !self.carry_out_group(group, &view, &plan).await? {
@@ -137,25 +121,9 @@ impl Work<'_> {
             }
             let who = counted(later, "more person leaves", "more people leave");
             let seen = format!("{who} the team, {MAX_LEAVERS} at a time");
-            self.progress.wait_until(self.evidence.now_ms(), seen);
+            self.progress.wait_until(self.evidence.now_ms(), &seen);
         }
         Ok(End::Done(refused.or_else(|| plan.refused.clone())))
-    }
-
-    async fn ensure_own_team(
-        &mut self,
-        group: &OktaGroupId,
-        name: &str,
-    ) -> Result<EnsuredTeam, Failure> {
-        let look = self.look;
-        let ensured = look
-            .ensure_team(group, name, NamedBy::Owner, self.lease, self.progress)
-            .await?;
-        for next in &ensured.moved {
-            self.progress
-                .follow(FollowUp::Subject(Subject::Group(next.clone())));
-        }
-        Ok(ensured)
     }
 
     /// The plan, from what is known; `None` when a second read was contrary.
@@ -166,24 +134,17 @@ impl Work<'_> {
     ) -> Result<Option<GroupPlan>, Failure> {
         let policy = &self.ports().policy;
         let mut plan = plan_group(view, policy, &self.evidence);
-        if !plan.doubted.is_empty() && self.pause_for_second_read().await {
-            if !self.still_unshown_in(group, view, &plan.doubted).await? {
+        let doubted = &plan.findings.doubted;
+        if !doubted.is_empty() && self.pause_for_second_read().await {
+            if !self.still_unshown_in(group, view, doubted).await? {
                 return Ok(None);
             }
-            for finding in plan.doubted.clone() {
-                self.evidence.agree(&finding);
+            for finding in doubted {
+                self.evidence.agree(finding);
             }
             plan = plan_group(view, policy, &self.evidence);
         }
-        let mut findings: Vec<Finding> =
-            plan.believed.iter().chain(&plan.doubted).cloned().collect();
-        findings.truncate(MAX_REMEMBERED);
-        self.remember(&findings);
-        for finding in &plan.doubted {
-            let weight = self.evidence.weigh(finding);
-            let until_ms = self.evidence.believed_after(weight);
-            self.progress.wait_until(until_ms, finding.in_words());
-        }
+        self.remember(&plan.findings);
         Ok(Some(plan))
     }
 
@@ -205,7 +166,7 @@ impl Work<'_> {
             let asked: Vec<OktaUserId> = in_team.take(MAX_LEAVERS).cloned().collect();
             self.look.ask_leavers(group, &asked, &wanted.listed).await?;
         }
-        let leavers: Vec<OktaUserId> = plan.believed.iter().filter_map(leaver).collect();
+        let leavers: Vec<OktaUserId> = plan.findings.believed.iter().filter_map(leaver).collect();
         let now = &leavers[..leavers.len().min(MAX_LEAVERS)];
         self.look.ask_leavers(group, now, &wanted.listed).await?;
         self.keep_only(plan, view, now);
@@ -261,7 +222,7 @@ impl Work<'_> {
                     return false;
                 };
                 let finding = Finding::NotMember(user.clone());
-                plan.believed.contains(&finding) && !leavers.contains(user)
+                plan.findings.believed.contains(&finding) && !leavers.contains(user)
             })
             .map(|found| &found.account)
             .collect();
@@ -284,7 +245,7 @@ impl Work<'_> {
             GroupWanted::Team(_) => {
                 let again = self.look.members(group, view.link.clone()).await?;
                 let again = plan_group(&again, &self.ports().policy, &self.evidence);
-                let again: HashSet<&Finding> = again.doubted.iter().collect();
+                let again: HashSet<&Finding> = again.findings.doubted.iter().collect();
                 Ok(doubted.iter().all(|finding| again.contains(finding)))
             }
         }
@@ -301,19 +262,12 @@ impl Work<'_> {
             return Ok(true);
         };
         if !plan.remove.is_empty() {
-            let anypoint = self.anypoint()?;
-            let what = Applied::on(action::REMOVE_MEMBERS, team).about(&plan.remove);
-            self.progress.begin(what);
-            let removed = anypoint
-                .remove_members(team, &plan.remove, self.look.deadline)
-                .await;
-            self.progress.settle(removed)?;
+            self.remove_members(team, &plan.remove).await?;
         }
-        if !plan.add.is_empty() {
-            match self.add_members(team, &plan.add).await? {
-                Added::Some | Added::Nobody => {}
-                Added::NoTeam => return Ok(false),
-            }
+        if !plan.add.is_empty()
+            && let Added::NoTeam = self.add_members(team, &plan.add).await?
+        {
+            return Ok(false);
         }
         match plan.end {
             None => {}
@@ -323,10 +277,10 @@ impl Work<'_> {
             }
             Some(TeamEnd::Delete) => {
                 if view.found.is_some() {
-                    let anypoint = self.anypoint()?;
-                    self.progress.begin(Applied::on(action::DELETE_TEAM, team));
-                    let deleted = anypoint.delete_team(team, self.look.deadline).await;
-                    self.progress.settle(deleted)?;
+                    let deadline = self.look.deadline;
+                    let call = self.ports().anypoint.delete_team(team, deadline);
+                    self.write(Applied::on(action::DELETE_TEAM, team), call)
+                        .await??;
                 }
                 self.ports().store.unlink_team(self.lease, group).await?;
             }
@@ -341,37 +295,41 @@ impl Work<'_> {
         team: &TeamId,
         accounts: &[AccountId],
     ) -> Result<Added, Failure> {
-        let deadline = self.look.deadline;
-        let anypoint = self.anypoint()?;
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let what = |accounts| Applied::on(action::ADD_MEMBERS, team).about(accounts);
-        self.progress.begin(what(accounts));
-        let added = anypoint.add_members(team, accounts, deadline).await;
-        let refused = match self.progress.settle(added) {
+        let call = anypoint.add_members(team, accounts, deadline);
+        let refused = match self.write(what(accounts), call).await? {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
             // The team was deleted since the look: the next one makes it again.
             Err(error) if error.is_not_found() => return Ok(Added::NoTeam),
-            other => return other.map(|()| Added::Some).map_err(Failure::from),
+            other => return other.map(|()| Added::All).map_err(Failure::from),
         };
-        let mut there = Vec::new();
-        for batch in accounts.chunks(AT_ONCE) {
-            let reads = batch
-                .iter()
-                .map(|account| anypoint.account(account, deadline));
-            let found = try_join_all(reads).await?;
-            let pairs = batch.iter().zip(found);
-            there.extend(pairs.filter_map(|(account, found)| found.map(|_| account.clone())));
-        }
+        let reads = accounts.iter().map(async |account| {
+            let found = anypoint.account(account, deadline).await?;
+            Ok::<_, Failure>(found.map(|_| account.clone()))
+        });
+        let there = few_at_once(reads.collect()).await?;
+        let there: Vec<AccountId> = there.into_iter().flatten().collect();
         if there.len() == accounts.len() {
             return Err(refused.into());
         }
-        if there.is_empty() {
-            return Ok(Added::Nobody);
+        if !there.is_empty() {
+            let call = anypoint.add_members(team, &there, deadline);
+            self.write(what(&there), call).await??;
         }
-        let anypoint = self.anypoint()?;
-        self.progress.begin(what(&there));
-        let added = anypoint.add_members(team, &there, deadline).await;
-        self.progress.settle(added)?;
-        Ok(Added::Some)
+        Ok(Added::All)
+    }
+
+    async fn remove_members(
+        &mut self,
+        team: &TeamId,
+        accounts: &[AccountId],
+    ) -> Result<(), Failure> {
+        let what = Applied::on(action::REMOVE_MEMBERS, team).about(accounts);
+        let anypoint = &self.ports().anypoint;
+        let call = anypoint.remove_members(team, accounts, self.look.deadline);
+        self.write(what, call).await??;
+        Ok(())
     }
 
     /// Verifies what was written: whether those put in still belong there, and those taken out still do
@@ -387,9 +345,9 @@ impl Work<'_> {
             return self.verify_unpushed(group, view, plan).await;
         };
         let written: Vec<AccountId> = plan.add.iter().chain(&plan.remove).cloned().collect();
-        if written.is_empty() {
+        let Some(team) = plan.team.as_ref().filter(|_| !written.is_empty()) else {
             return Ok(());
-        }
+        };
         let owners = self.ports().store.account_owners(&written).await?;
         let added: HashSet<&AccountId> = plan.add.iter().collect();
         let mut users = Vec::new();
@@ -406,14 +364,8 @@ impl Work<'_> {
             users.push((owner.okta_user.clone(), added.contains(account)));
         }
         // Their users got another account meanwhile, and look at that alone from now on.
-        if let Some(team) = plan.team.as_ref().filter(|_| !former.is_empty()) {
-            let anypoint = self.anypoint()?;
-            let what = Applied::on(action::REMOVE_MEMBERS, team).about(&former);
-            self.progress.begin(what);
-            let removed = anypoint
-                .remove_members(team, &former, self.look.deadline)
-                .await;
-            self.progress.settle(removed)?;
+        if !former.is_empty() {
+            self.remove_members(team, &former).await?;
         }
         let ids: Vec<OktaUserId> = users.iter().map(|(user, _)| user.clone()).collect();
         let inside = if ids.len() <= VERIFIED_ONE_BY_ONE {
@@ -476,9 +428,6 @@ impl Work<'_> {
         Ok(())
     }
 }
-
-/// Findings of one group that are remembered; a memory has to fit into an item.
-const MAX_REMEMBERED: usize = 3_000;
 
 fn leaver(finding: &Finding) -> Option<OktaUserId> {
     match finding {

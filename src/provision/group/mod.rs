@@ -6,6 +6,4 @@ mod plan;
 
 pub(crate) use look::GroupState;
 pub(crate) use plan::plan_group;
-pub use plan::{
-    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers,
-};
+pub use plan::{GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers};

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Unpushed, Weight};
+use crate::provision::evidence::{Evidence, Finding, Findings, Unpushed};
 use crate::provision::policy::{Policy, TeamRemoval};
 use crate::provision::step::{Step, action};
+use crate::provision::team::Past;
 use crate::provision::wanted::MemberWanted;
 use crate::store::TeamLink;
 
@@ -44,6 +45,9 @@ impl WantedMembers {
         self.listed.insert(user.clone());
         match wanted {
             MemberWanted::No => {}
+            MemberWanted::Ended => {
+                self.ended.insert(user.clone());
+            }
             MemberWanted::Unassigned(account) => {
                 self.unassigned.push((account, user.clone()));
             }
@@ -99,20 +103,24 @@ pub struct GroupView {
     pub found: Option<Vec<MemberFound>>,
     /// How many teams hang below the team; read only where the team may be deleted.
     pub below: usize,
-    /// What the list of the team's members is worth.
-    pub reads: Reads,
+    /// Whose the team was: the list of another group's team may show the past.
+    pub past: Past,
     /// Whose list does not hold everybody. Such a list adds, and takes nobody out.
     pub incomplete: Option<Side>,
 }
 
-/// What the list of a team's members is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// It shows the present.
-    Present,
-    /// It may show the past: the team was another group's until now. Its people are put in
-    /// again.
-    PerhapsPast,
+impl GroupView {
+    /// A view without members and without teams below the team.
+    pub(crate) fn of(wanted: GroupWanted, link: Option<TeamLink>) -> Self {
+        Self {
+            wanted,
+            link,
+            found: None,
+            below: 0,
+            past: Past::OfNoOther,
+            incomplete: None,
+        }
+    }
 }
 
 /// What becomes of the team of a group that is not pushed any more, and of its link.
@@ -139,10 +147,8 @@ pub struct GroupPlan {
     pub later: Vec<OktaUserId>,
     /// What becomes of the team itself.
     pub end: Option<TeamEnd>,
-    /// What was not shown and is believed.
-    pub believed: Vec<Finding>,
-    /// What was not shown and is not believed yet: nothing follows from it now.
-    pub doubted: Vec<Finding>,
+    /// What was not shown.
+    pub findings: Findings,
     /// What cannot be done.
     pub refused: Option<Failure>,
 }
@@ -156,23 +162,21 @@ pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence)
     if let GroupWanted::Team(wanted) = &view.wanted {
         plan.later = wanted.later.clone();
     }
-    let Some(link) = &view.link else { return plan };
+    let Some(link) = &view.link else {
+        if let GroupWanted::Team(wanted) = &view.wanted {
+            plan.put_in(wanted, &HashSet::new());
+        }
+        return plan;
+    };
     match (&view.wanted, &view.found) {
         (GroupWanted::Team(_), None) | (GroupWanted::Excluded, _) => {}
         (GroupWanted::Team(wanted), Some(found)) => {
             plan.team = Some(link.team_id.clone());
-            plan.members(wanted, found, view.reads, evidence);
+            plan.members(wanted, found, view.past, evidence);
         }
-        (GroupWanted::Nothing(why), found) => {
+        (GroupWanted::Nothing(why), _) => {
             plan.team = Some(link.team_id.clone());
-            plan.end(
-                link,
-                found.as_deref().unwrap_or_default(),
-                *why,
-                view,
-                policy,
-                evidence,
-            );
+            plan.end(link, *why, view, policy, evidence);
         }
     }
     if let Some(side) = view.incomplete {
@@ -188,16 +192,22 @@ impl GroupPlan {
         let failure = Failure::retryable(side, what).because(Cause::Unreadable);
         self.refused = Some(failure);
         self.remove.clear();
-        self.believed.clear();
-        self.doubted.clear();
+        self.findings = Findings::default();
         self.end = None;
+    }
+
+    fn put_in(&mut self, wanted: &WantedMembers, present: &HashSet<&AccountId>) {
+        let missing = wanted.accounts.iter().filter(|it| !present.contains(it));
+        self.add = missing.cloned().collect();
+        self.add.sort();
+        self.add.dedup();
     }
 
     fn members(
         &mut self,
         wanted: &WantedMembers,
         found: &[MemberFound],
-        reads: Reads,
+        past: Past,
         evidence: &Evidence,
     ) {
         let unassigned: HashMap<&AccountId, &OktaUserId> = wanted
@@ -210,20 +220,13 @@ impl GroupPlan {
         let members = found.iter().filter(|found| found.can_end());
         let leaving = members.filter_map(|found| unassigned.get(&found.account));
         self.later.extend(leaving.copied().cloned());
-        let is_sure = |found: &&MemberFound| reads == Reads::Present || !found.plain;
+        let is_sure = |found: &&MemberFound| past == Past::OfNoOther || !found.plain;
         let present: HashSet<&AccountId> = found
             .iter()
             .filter(is_sure)
             .map(|found| &found.account)
             .collect();
-        self.add = wanted
-            .accounts
-            .iter()
-            .filter(|account| !present.contains(account))
-            .cloned()
-            .collect();
-        self.add.sort();
-        self.add.dedup();
+        self.put_in(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
             let leaves = found.can_end()
@@ -245,12 +248,12 @@ impl GroupPlan {
     fn end(
         &mut self,
         link: &TeamLink,
-        found: &[MemberFound],
         why: Unpushed,
         view: &GroupView,
         policy: &Policy,
         evidence: &Evidence,
     ) {
+        let found = view.found.as_deref().unwrap_or_default();
         let leave = || {
             let ours = found.iter().filter(|found| found.can_end());
             let mut leave: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
@@ -271,7 +274,7 @@ impl GroupPlan {
             return;
         }
         let weight = evidence.weigh_end(why, &policy.groups);
-        if !self.note(Finding::NotPushed, weight) {
+        if !self.findings.note(Finding::NotPushed, weight) {
             return;
         }
         (self.remove, self.end, self.remove_why) = (remove, end, why.as_str());
@@ -282,17 +285,7 @@ impl GroupPlan {
 
     fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
         let weight = evidence.weigh(&finding);
-        self.note(finding, weight)
-    }
-
-    fn note(&mut self, finding: Finding, weight: Weight) -> bool {
-        let is_enough = weight.is_enough();
-        if is_enough {
-            self.believed.push(finding);
-        } else {
-            self.doubted.push(finding);
-        }
-        is_enough
+        self.findings.note(finding, weight)
     }
 
     /// Whom the brake counts: the people who leave the team because the group left the selection.
@@ -323,43 +316,32 @@ impl GroupPlan {
 
     /// The same plan, step by step, in the order in which it is carried out.
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let Some(team) = &self.team else { return steps };
-        let mut members = |name, accounts: &[AccountId], why, words: String| {
-            if !accounts.is_empty() {
-                steps.push(
-                    Step::new(name, why)
-                        .on(team)
-                        .about(accounts.len())
-                        .saying(words),
-                );
-            }
+        let on_team = |name, why| match &self.team {
+            Some(team) => Step::new(name, why).on(team),
+            None => Step::new(name, why),
         };
-        members(
-            action::REMOVE_MEMBERS,
-            &self.remove,
-            self.remove_why,
-            format!("take {} out of team {team}", list(&self.remove)),
-        );
-        members(
-            action::ADD_MEMBERS,
-            &self.add,
-            "they are members of the group",
-            format!("put {} into team {team}", list(&self.add)),
-        );
-        match self.end {
-            None => {}
-            Some(TeamEnd::Unlink) => steps.push(
-                Step::new(action::UNLINK_TEAM, self.remove_why)
-                    .on(team)
-                    .saying(format!("leave team {team} as it is and forget its link")),
-            ),
-            Some(TeamEnd::Delete) => steps.push(
-                Step::new(action::DELETE_TEAM, self.remove_why)
-                    .on(team)
-                    .saying(format!("delete team {team}")),
-            ),
+        let team = match &self.team {
+            Some(team) => format!("team {team}"),
+            None => "the new team".to_owned(),
+        };
+        let mut steps = Vec::new();
+        if !self.remove.is_empty() {
+            let step = on_team(action::REMOVE_MEMBERS, self.remove_why).about(self.remove.len());
+            steps.push(step.saying(format!("take {} out of {team}", list(&self.remove))));
         }
+        if !self.add.is_empty() {
+            let why = "they are members of the group";
+            let step = on_team(action::ADD_MEMBERS, why).about(self.add.len());
+            steps.push(step.saying(format!("put {} into {team}", list(&self.add))));
+        }
+        let end = self.end.map(|end| match end {
+            TeamEnd::Unlink => on_team(action::UNLINK_TEAM, self.remove_why)
+                .saying(format!("leave {team} as it is and forget its link")),
+            TeamEnd::Delete => {
+                on_team(action::DELETE_TEAM, self.remove_why).saying(format!("delete {team}"))
+            }
+        });
+        steps.extend(end);
         steps
     }
 }
@@ -414,7 +396,7 @@ mod tests {
             link: Some(link),
             found,
             below: 0,
-            reads: Reads::Present,
+            past: Past::OfNoOther,
             incomplete: None,
         }
     }
@@ -479,7 +461,7 @@ mod tests {
         };
         let plan = plan_group(&view(HashSet::new()), &Policy::default(), &once);
         assert_eq!(plan.remove, []);
-        assert_eq!(plan.doubted, [Finding::NotMember(user("00u2"))]);
+        assert_eq!(plan.findings.doubted, [Finding::NotMember(user("00u2"))]);
         let said = plan_group(&view([user("00u2")].into()), &Policy::default(), &once);
         assert_eq!(said.remove, [account("extra")], "Okta says so outright");
     }
@@ -495,7 +477,7 @@ mod tests {
             (refused.side, refused.cause),
             (Side::Anypoint, Cause::Unreadable)
         );
-        assert!(found.believed.is_empty() && found.doubted.is_empty());
+        assert!(found.findings == Findings::default());
         pushed.wanted = GroupWanted::Nothing(Unpushed::Gone);
         for team_removal in [TeamRemoval::Empty, TeamRemoval::Delete] {
             let policy = Policy {

@@ -5,8 +5,8 @@ use super::plan::{TeamPlan, check_team_read, plan_team};
 use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
+use crate::provision::evidence::contradiction;
 use crate::provision::provisioner::Look;
-use crate::provision::user::contradiction;
 use crate::store::TeamLink;
 
 impl Look<'_> {
@@ -50,17 +50,20 @@ impl Look<'_> {
             own,
         } = &plan
         {
-            let name = &name;
-            let other = match self.holder(Held { name, by, team }).await? {
-                Holder::LeftAlone => Some(name.clone()),
+            let held = Held {
+                name: &name,
+                by,
+                team,
+                own: own.as_ref(),
+            };
+            let called = match self.holder(held).await? {
+                Holder::Stays => Some(name.clone()),
                 Holder::Keeps(other) => Some(other.name().to_owned()),
-                // A group that has a team takes over no second one: the other's stays, with its name.
-                Holder::Unpushed if own.is_some() => Some(name.clone()),
                 Holder::Renamed(_) | Holder::Unpushed => None,
             };
             let policy = ports.policy.team_names;
             if let Some(apart) =
-                other.and_then(|other| policy.apart(group, group_name, &other, name))
+                called.and_then(|called| policy.apart(group, group_name, &called, &name))
             {
                 let plan = self
                     .plan_named(group, &apart, link.as_ref(), &teams)

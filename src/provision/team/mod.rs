@@ -8,7 +8,8 @@ mod names;
 mod pair;
 mod plan;
 
-pub(in crate::provision) use apply::{EnsuredTeam, NamedBy, Past, overtaken};
+pub use apply::Past;
+pub(in crate::provision) use apply::{EnsuredTeam, NamedBy, overtaken};
 pub use pair::Pairing;
 pub use plan::TeamPlan;
 pub(crate) use plan::{plan_team, team_unread};

@@ -31,8 +31,8 @@ pub enum TeamPlan {
         group: OktaGroupId,
         /// Its team.
         team: TeamId,
-        /// The team that is linked already, if any, and its present name.
-        own: Option<(TeamId, String)>,
+        /// The team that is linked already, if any.
+        own: Option<TeamId>,
     },
 }
 
@@ -44,7 +44,7 @@ impl TeamPlan {
             | Self::Rename(team)
             | Self::Adopt(team)
             | Self::AdoptAndRename(team) => Some(team),
-            Self::HeldBy { own, .. } => own.as_ref().map(|(team, _)| team),
+            Self::HeldBy { own, .. } => own.as_ref(),
             Self::Create { .. } => None,
         }
     }
@@ -164,7 +164,7 @@ fn held_or_taken(
         Some(owner) if owner != group => Ok(TeamPlan::HeldBy {
             group: owner.clone(),
             team: bearer.id.clone(),
-            own: own.map(|team| (team.id.clone(), team.name.clone())),
+            own: own.map(|team| team.id.clone()),
         }),
         _ => Err(name_taken()),
     }
@@ -281,7 +281,7 @@ mod tests {
             TeamPlan::HeldBy {
                 group: group("00g2"),
                 team: id("t1"),
-                own: Some((id("t2"), "Devs".to_owned()))
+                own: Some(id("t2"))
             }
         );
     }

@@ -28,9 +28,9 @@ pub enum Release {
 }
 
 impl Freed {
-    /// Whether the owner's end has such a reason.
-    pub(super) fn is_end(&self, reason: impl FnOnce(Unwanted) -> bool) -> bool {
-        matches!(self.by, Release::Ended(ended) if reason(ended))
+    /// Whether the owner is there and not assigned to the app (any more).
+    pub(super) fn is_unassigned(&self) -> bool {
+        matches!(self.by, Release::Ended(reason) if reason.is_unassigned())
     }
 
     /// What it rests on; `None` when Okta says it outright.
@@ -68,10 +68,8 @@ pub(crate) fn freed_from(
     let assigned = app_user.filter(|found| found.assignment() == Assignment::Assigned);
     if let Some(app_user) = assigned {
         let theirs = policy.usernames.apply(app_user.username()?).ok()?;
-        return match theirs.eq_ignore_ascii_case(username) {
-            true => None,
-            false => freed(Release::Renamed),
-        };
+        let has_it = theirs.eq_ignore_ascii_case(username);
+        return freed(Release::Renamed).filter(|_| !has_it);
     }
     // A suspension alone gives no name away.
     let reason = standing(user, app_user, SuspendedUsers::Keep).err()?;

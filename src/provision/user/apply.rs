@@ -10,12 +10,10 @@ use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, SUBJECT_WAIT, lease_within};
-use crate::provision::brake::Held;
-use crate::provision::evidence::Finding;
 use crate::provision::policy::ResetEmail;
-use crate::provision::provisioner::{FollowUp, Work};
 use crate::provision::step::{Applied, action};
 use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
+use crate::provision::work::Work;
 use crate::store::{Intent, LastWrite, Linked, Recalled, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
@@ -40,7 +38,7 @@ struct Joined {
 /// The app username that a plan is about.
 fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
     match &plan.account {
-        AccountPlan::Nothing => view.link.as_ref().map(|link| link.username.clone()),
+        AccountPlan::Nothing => Some(view.link.as_ref()?.username.clone()),
         AccountPlan::Keep { username, .. } => Some(username.clone()),
         AccountPlan::Take(taking) => Some(taking.link.username.clone()),
         AccountPlan::Create { person, .. } => Some(person.username.clone()),
@@ -77,12 +75,12 @@ impl Work<'_> {
             self.distrusted = distrusted;
             let looked = looked?;
             let mut plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
-            if (!plan.doubted.is_empty() || looked.unshown.is_some())
+            if (!plan.findings.doubted.is_empty() || looked.unshown.is_some())
                 && self.pause_for_second_read().await
             {
                 if looked.unshown.is_some() {
                     // An announcement does not show: the whole look is the answer in doubt.
-                    for finding in &plan.doubted {
+                    for finding in &plan.findings.doubted {
                         self.evidence.agree(finding);
                     }
                     self.evidence.agree_with_the_look();
@@ -93,16 +91,13 @@ impl Work<'_> {
                 }
                 plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
             }
-            let findings: Vec<Finding> =
-                plan.believed.iter().chain(&plan.doubted).cloned().collect();
-            self.remember(&findings);
-            self.wait_for_second_look(&plan, looked.unshown);
-            let steps = plan.steps();
-            self.progress.because_of(&steps);
+            self.remember(&plan.findings);
+            self.wait_for_announced(looked.unshown);
             self.progress.username = username_of(&looked.view, &plan);
-            if let Some(why) = Box::pin(self.held(&plan.removes(&looked.view))).await? {
-                let steps = steps.iter().map(ToString::to_string).collect();
-                self.progress.held = Some(Held { steps, why });
+            if self
+                .is_held(&plan.steps(), &plan.removes(&looked.view))
+                .await?
+            {
                 return Ok(());
             }
             match self.carry_out(&looked.view, &plan, began_ms).await? {
@@ -122,25 +117,13 @@ impl Work<'_> {
 
     /// Reads once more what is in doubt. Whether the look stands.
     async fn read_again(&mut self, user: &OktaUserId, plan: &UserPlan) -> Result<bool, Failure> {
-        for finding in &plan.doubted {
+        for finding in &plan.findings.doubted {
             if !self.look.still_unshown(user, finding).await? {
                 return Ok(false);
             }
             self.evidence.agree(finding);
         }
         Ok(true)
-    }
-
-    fn wait_for_second_look(&mut self, plan: &UserPlan, unshown: Option<i64>) {
-        for finding in &plan.doubted {
-            let weight = self.evidence.weigh(finding);
-            let until_ms = self.evidence.believed_after(weight);
-            self.progress.wait_until(until_ms, finding.in_words());
-        }
-        if let Some(until_ms) = unshown {
-            let seen = "Okta does not show yet what the event announced";
-            self.progress.wait_until(until_ms, seen.to_owned());
-        }
     }
 
     async fn carry_out(
@@ -169,7 +152,7 @@ impl Work<'_> {
                 if let End::LookAgain = self.take(view, taking, plan.retire.as_ref()).await? {
                     return Ok(End::LookAgain);
                 }
-                Some(taking.account.clone())
+                Some(taking.link.anypoint_id.clone())
             }
             AccountPlan::Create { person, mail } => {
                 let Some(link) = self.create(person, *mail).await? else {
@@ -195,7 +178,7 @@ impl Work<'_> {
                 Err(failure) if failure.cause.is_about_team_name() => {
                     let group = Subject::Group(team.group.clone());
                     tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
-                    self.progress.follow(FollowUp::Subject(group));
+                    self.progress.follow_group(&team.group);
                 }
                 // One team that cannot be had must not keep the person out of the others.
                 Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
@@ -224,13 +207,10 @@ impl Work<'_> {
         if changes.is_empty() {
             return Ok(());
         }
-        let anypoint = self.anypoint()?;
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let what = Applied::on(update_name(changes), account).of(changes.fields());
-        self.progress.begin(what);
-        let updated = anypoint
-            .update_account(account, changes, self.look.deadline)
-            .await;
-        self.progress.settle(updated)?;
+        let call = anypoint.update_account(account, changes, deadline);
+        self.write(what, call).await??;
         Ok(())
     }
 
@@ -242,11 +222,10 @@ impl Work<'_> {
         if mail == ResetEmail::Skip {
             return Ok(());
         }
-        let anypoint = self.anypoint()?;
-        match anypoint
-            .mail_password_reset(username, self.look.deadline)
-            .await
-        {
+        self.lease.check()?;
+        let anypoint = &self.ports().anypoint;
+        let mailed = anypoint.mail_password_reset(username, self.look.deadline);
+        match mailed.await {
             // Without the mail the account is whole, only less convenient; a failure that stays must not
             // keep the person from their teams.
             Err(error) if error.is_about_this_call() || error.is_refusal() => {
@@ -275,13 +254,10 @@ impl Work<'_> {
     }
 
     async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
-        let anypoint = self.anypoint()?;
-        let accounts = std::slice::from_ref(account);
-        self.progress.begin(Applied::on(action::LEAVE_TEAM, team));
-        let removed = anypoint
-            .remove_members(team, accounts, self.look.deadline)
-            .await;
-        self.progress.settle(removed)?;
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
+        let call = anypoint.remove_members(team, std::slice::from_ref(account), deadline);
+        self.write(Applied::on(action::LEAVE_TEAM, team), call)
+            .await??;
         self.note_membership(team, LastWrite::Left);
         Ok(())
     }
@@ -366,7 +342,7 @@ impl Work<'_> {
                 return Ok(Some(joined(team, began_ms)));
             }
         }
-        let EnsuredTeam { link, past, .. } = self.team_of(wanted, began_ms).await?;
+        let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
         // From here on, another run's time is later than our own of giving the lease back.
         let as_of_ms = self.ports().clock.now_ms() + 1;
         let membership = (account.clone(), link.team_id.clone());
@@ -421,13 +397,12 @@ impl Work<'_> {
 
     /// Whether the team is there; then the account is in it.
     async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
-        let anypoint = self.anypoint()?;
-        let accounts = std::slice::from_ref(account);
-        self.progress.begin(Applied::on(action::JOIN_TEAM, team));
-        let added = anypoint
-            .add_members(team, accounts, self.look.deadline)
-            .await;
-        match self.progress.settle(added) {
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
+        let call = anypoint.add_members(team, std::slice::from_ref(account), deadline);
+        match self
+            .write(Applied::on(action::JOIN_TEAM, team), call)
+            .await?
+        {
             Err(error) if error.is_not_found() => Ok(false),
             other => {
                 other?;
@@ -450,25 +425,14 @@ impl Work<'_> {
         let Leased::Ours(lease) = leased else {
             return Err(busy(&subject));
         };
-        let look = self.look;
         let before = self.progress.applied.len();
-        let result = look
-            .ensure_team(
-                &wanted.group,
-                &wanted.group_name,
-                NamedBy::LookAt(began_ms),
-                &lease,
-                self.progress,
-            )
+        let named_by = NamedBy::LookAt(began_ms);
+        let ensured = self
+            .ensure_team(&wanted.group, &wanted.group_name, named_by, &lease)
             .await;
         let done = self.progress.applied.get(before..).unwrap_or_default();
         self.give_back(lease, done).await?;
-        let result = result?;
-        for next in &result.moved {
-            self.progress
-                .follow(FollowUp::Subject(Subject::Group(next.clone())));
-        }
-        Ok(result)
+        ensured
     }
 }
 

@@ -15,8 +15,8 @@ use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
 use crate::ids::AccountId;
 use crate::provision::policy::ResetEmail;
-use crate::provision::provisioner::Work;
 use crate::provision::step::{Applied, action};
+use crate::provision::work::Work;
 use crate::store::{Origin, ResetMail, UserLink};
 
 /// How often an account is created again after an answer that says nothing.
@@ -105,7 +105,7 @@ impl Work<'_> {
             }
         };
         self.progress
-            .settle_as(Applied::on(action::CREATE_ACCOUNT, &account));
+            .end_as(Applied::on(action::CREATE_ACCOUNT, &account));
         self.mail_reset(&person.username, mail).await?;
         Ok(Some(UserLink {
             anypoint_id: account,
@@ -125,7 +125,8 @@ impl Work<'_> {
             phone: person.phone.clone(),
             password: initial_password(),
         };
-        let anypoint = self.anypoint()?;
+        self.lease.check()?;
+        let anypoint = &self.ports().anypoint;
         // An earlier attempt that got no answer may have been done all the same.
         let was_tried = self.progress.is_under_way();
         if !was_tried {
@@ -134,7 +135,7 @@ impl Work<'_> {
         let created = anypoint.create_account(&new, self.look.deadline).await;
         let status = created.as_ref().err().and_then(CallError::status);
         if !was_tried && status.is_some_and(|status| status.is_client_error()) {
-            self.progress.refused();
+            self.progress.end_refused();
         }
         match created {
             Ok(Some(account)) => Ok(Attempt::Created(account)),

@@ -12,11 +12,11 @@ use super::view::{
     FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
 };
 use crate::anypoint::{Account, TeamOfAccount};
-use crate::failure::{Cause, Failure, Side};
+use crate::failure::{Failure, Side};
 use crate::http::Listed;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Assignment, Group, User, UserStatus};
-use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
+use crate::provision::evidence::{Evidence, Fact, Finding, Sense, contradiction};
 use crate::provision::policy::{SuspendedUsers, TeamRemoval};
 use crate::provision::provisioner::Look;
 use crate::provision::selection::{GroupSelection, Selected};
@@ -564,14 +564,6 @@ fn check_contradictions(okta: &OktaSide, evidence: &Evidence) -> Result<(), Fail
         ));
     }
     Ok(())
-}
-
-pub(in crate::provision) fn contradiction(side: Side, what: &str) -> Failure {
-    Failure::retryable(
-        side,
-        format!("two answers of {side} contradict each other: {what}; nothing was changed"),
-    )
-    .because(Cause::Contradiction)
 }
 
 /// Until when announcements that the look does not show are too young to be overruled.

@@ -14,7 +14,6 @@ pub use adopt::{Freed, Release};
 
 pub(crate) use adopt::freed_from;
 pub(crate) use look::KEPT_TEAMS_GIVEN_UP;
-pub(in crate::provision) use look::contradiction;
 pub use look::{UserKnown, UserLook};
 pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, Taking, UserPlan, plan_user};
 pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam};

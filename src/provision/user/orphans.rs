@@ -9,7 +9,7 @@ use super::plan::update_name;
 use crate::anypoint::AccountChanges;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
-use crate::provision::provisioner::Work;
+use crate::provision::work::Work;
 use crate::store::{Intent, Recalled, Tenure};
 
 impl Work<'_> {

@@ -12,7 +12,7 @@ use super::view::{
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Weight};
+use crate::provision::evidence::{Evidence, Finding, Findings, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::step::{Step, action};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
@@ -40,9 +40,10 @@ impl std::fmt::Debug for NewPerson {
 }
 
 /// Which account the user is to have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AccountPlan {
     /// None.
+    #[default]
     Nothing,
     /// The linked one.
     Keep {
@@ -71,8 +72,6 @@ pub enum AccountPlan {
 /// An account that is there and becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taking {
-    /// The account.
-    pub account: AccountId,
     /// What changes.
     pub changes: AccountChanges,
     /// The link that is written.
@@ -109,7 +108,7 @@ pub struct Retire {
 }
 
 /// What makes Anypoint agree with Okta for one user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserPlan {
     /// Which account the user is to have.
     pub account: AccountPlan,
@@ -119,10 +118,8 @@ pub struct UserPlan {
     pub leave: Vec<TeamId>,
     /// Teams that the user's account joins.
     pub join: Vec<WantedTeam>,
-    /// What was not shown and is believed.
-    pub believed: Vec<Finding>,
-    /// What was not shown and is not believed yet: nothing follows from it now.
-    pub doubted: Vec<Finding>,
+    /// What was not shown.
+    pub findings: Findings,
     why: &'static str,
 }
 
@@ -136,7 +133,7 @@ pub fn plan_user(
     policy: &Policy,
     evidence: &Evidence,
 ) -> Result<UserPlan, Failure> {
-    let mut plan = UserPlan::nothing();
+    let mut plan = UserPlan::default();
     match &view.wanted {
         Wanted::Nothing(reason) => plan.end(view, *reason, evidence),
         Wanted::Excluded => {}
@@ -146,18 +143,6 @@ pub fn plan_user(
 }
 
 impl UserPlan {
-    pub(in crate::provision) fn nothing() -> Self {
-        Self {
-            account: AccountPlan::Nothing,
-            retire: None,
-            leave: Vec::new(),
-            join: Vec::new(),
-            believed: Vec::new(),
-            doubted: Vec::new(),
-            why: "",
-        }
-    }
-
     /// No enabled account is wanted: the linked one is disabled and leaves the pushed teams.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
         let Some(account) = &view.linked else { return };
@@ -167,7 +152,7 @@ impl UserPlan {
         }
         // What the end rests on, when Okta did not say it outright.
         if let Some(finding) = reason.finding()
-            && !self.believe(&finding, evidence)
+            && !self.believe(finding, evidence)
         {
             return;
         }
@@ -196,7 +181,7 @@ impl UserPlan {
                 self.account = take(view, named, person, policy)?;
                 self.why = "the account is taken over";
                 if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
-                    && !self.believe(&finding, evidence)
+                    && !self.believe(finding, evidence)
                 {
                     self.account = AccountPlan::Nothing;
                     return Ok(());
@@ -225,17 +210,9 @@ impl UserPlan {
         Ok(())
     }
 
-    fn believe(&mut self, finding: &Finding, evidence: &Evidence) -> bool {
-        let is_enough = evidence.weigh(finding).is_enough();
-        let list = if is_enough {
-            &mut self.believed
-        } else {
-            &mut self.doubted
-        };
-        if !list.contains(finding) {
-            list.push(finding.clone());
-        }
-        is_enough
+    fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
+        let weight = evidence.weigh(&finding);
+        self.findings.note(finding, weight)
     }
 
     fn teams(&mut self, view: &UserView, found: Option<&TeamsFound>, evidence: &Evidence) {
@@ -245,18 +222,14 @@ impl UserPlan {
                 continue;
             }
             let finding = Finding::NotInGroup(team.group.clone());
-            match &view.groups {
-                GroupsSeen::Whole(_) if self.believe(&finding, evidence) => {
-                    self.leave.push(team.team.clone());
-                }
-                GroupsSeen::Whole(_) | GroupsSeen::Unread => {}
-                GroupsSeen::Incomplete(_) => {
-                    // A list that cannot be whole does not outweigh an announcement of the same.
-                    if evidence.weigh(&finding) == Weight::Announced {
-                        self.believed.push(finding);
-                        self.leave.push(team.team.clone());
-                    }
-                }
+            let counts = match &view.groups {
+                GroupsSeen::Whole(_) => true,
+                // A list that cannot be whole does not outweigh an announcement of the same.
+                GroupsSeen::Incomplete(_) => evidence.weigh(&finding) == Weight::Announced,
+                GroupsSeen::Unread => false,
+            };
+            if counts && self.believe(finding, evidence) {
+                self.leave.push(team.team.clone());
             }
         }
         let is_in = |team: &TeamId| {
@@ -279,22 +252,18 @@ impl UserPlan {
     /// Whom the brake counts: the user who loses an enabled account because of an unassignment. It is the
     /// account's owner when another user takes it.
     pub(crate) fn removes(&self, view: &UserView) -> Vec<String> {
-        let is_unassigned =
-            |reason| matches!(reason, Unwanted::NotAssigned | Unwanted::AssignmentEnded);
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
-        let is_open = || {
-            let named = view.named.as_ref();
-            named.is_some_and(|named| named.account.is_enabled())
-        };
+        let named = view.named.as_ref();
+        let is_enabled = named.is_some_and(|named| named.account.is_enabled());
         let freed = match &self.account {
             AccountPlan::Take(taking) => taking.freed_from.as_ref(),
             _ => None,
         };
         match (&view.wanted, freed) {
-            (Wanted::Nothing(reason), _) if is_unassigned(*reason) && is_disabled => {
+            (Wanted::Nothing(reason), _) if reason.is_unassigned() && is_disabled => {
                 vec![view.user.to_string()]
             }
-            (_, Some(freed)) if freed.is_end(is_unassigned) && is_open() => {
+            (_, Some(freed)) if freed.is_unassigned() && is_enabled => {
                 vec![freed.owner.to_string()]
             }
             _ => Vec::new(),
@@ -309,70 +278,46 @@ impl UserPlan {
     /// The same plan, step by step, in the order in which it is carried out.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        let mut link = None;
-        match &self.account {
-            AccountPlan::Nothing => {}
+        let is_theirs = "the account belongs to the user now";
+        let link = match &self.account {
+            AccountPlan::Nothing => None,
             AccountPlan::Keep {
                 account,
                 changes,
-                link: remembered,
+                link,
                 mail,
                 ..
             } => {
                 steps.extend(update_step(account, changes, self.why));
                 steps.extend(mail_step(*mail, "the owner was never sent the mail"));
-                link = remembered
-                    .as_ref()
-                    .map(|link| (link, "what the link remembers changed"));
+                let why = "what the link remembers changed";
+                link.as_ref().map(|link| link_step(link, why))
             }
-            AccountPlan::Take(Taking {
-                account,
-                changes,
-                link: written,
-                mail,
-                ..
-            }) => {
-                steps.extend(update_step(account, changes, self.why));
+            AccountPlan::Take(taking) => {
+                let account = &taking.link.anypoint_id;
+                steps.extend(update_step(account, &taking.changes, self.why));
                 let why = "an earlier run created the account and may not have asked for the mail";
-                steps.extend(mail_step(*mail, why));
-                link = Some((written, "the account belongs to the user now"));
+                steps.extend(mail_step(taking.mail, why));
+                Some(link_step(&taking.link, is_theirs))
             }
             AccountPlan::Create { person, mail } => {
+                let name = &person.username;
                 let create = Step::new(action::CREATE_ACCOUNT, self.why);
-                steps.push(create.saying(format!("create account \"{}\"", person.username)));
+                steps.push(create.saying(format!("create account \"{name}\"")));
                 let why = "a new account needs a password of its owner's choice";
                 steps.extend(mail_step(*mail, why));
+                let words = format!("link the new account \"{name}\"");
+                Some(Step::new(action::LINK, is_theirs).saying(words))
             }
-        }
+        };
         if let Some(retire) = &self.retire {
-            let disable = retire.disable.as_ref();
-            steps.extend(
-                disable.and_then(|changes| update_step(&retire.account, changes, retire.reason)),
-            );
-            steps.extend(
-                retire
-                    .leave
-                    .iter()
-                    .map(|team| leave_step(team, retire.reason)),
-            );
+            if let Some(changes) = &retire.disable {
+                steps.extend(update_step(&retire.account, changes, retire.reason));
+            }
+            let leave = retire.leave.iter();
+            steps.extend(leave.map(|team| leave_step(team, retire.reason)));
         }
-        if let AccountPlan::Create { person, .. } = &self.account {
-            let link = Step::new(action::LINK, "the account belongs to the user now");
-            steps.push(link.saying(format!("link the new account \"{}\"", person.username)));
-        }
-        if let Some((link, why)) = link {
-            let words = format!(
-                "link account {} (\"{}\", {})",
-                link.anypoint_id,
-                link.username,
-                link.origin.as_str()
-            );
-            steps.push(
-                Step::new(action::LINK, why)
-                    .on(&link.anypoint_id)
-                    .saying(words),
-            );
-        }
+        steps.extend(link);
         let why = "the user is not in the team's group";
         steps.extend(self.leave.iter().map(|team| leave_step(team, why)));
         steps.extend(self.join.iter().map(join_step));
@@ -405,6 +350,12 @@ pub(super) fn update_name(changes: &AccountChanges) -> &'static str {
         Some(true) => action::ENABLE_ACCOUNT,
         None => action::UPDATE_ACCOUNT,
     }
+}
+
+fn link_step(link: &UserLink, why: &'static str) -> Step {
+    let (account, origin) = (&link.anypoint_id, link.origin.as_str());
+    let words = format!("link account {account} (\"{}\", {origin})", link.username);
+    Step::new(action::LINK, why).on(account).saying(words)
 }
 
 fn mail_step(mail: ResetEmail, why: &'static str) -> Option<Step> {
@@ -465,7 +416,6 @@ fn take(
         .as_ref()
         .is_some_and(|owner| owner.okta_user == view.user);
     Ok(AccountPlan::Take(Taking {
-        account: account.id.clone(),
         changes: changes(account, person, None, policy),
         link: UserLink {
             anypoint_id: account.id.clone(),

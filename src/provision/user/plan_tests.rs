@@ -122,7 +122,7 @@ fn plan(view: &UserView) -> Vec<String> {
 
 fn plan_with(view: &UserView, policy: &Policy) -> Vec<String> {
     let plan = plan_user(view, policy, &Evidence::first_look()).unwrap();
-    assert_eq!(plan.doubted, []);
+    assert_eq!(plan.findings.doubted, []);
     steps(&plan)
 }
 
@@ -476,7 +476,10 @@ fn what_okta_says_outright_ends_access_at_the_first_look() {
     ] {
         let plan = plan_on(&unwanted(reason), &first_look());
         assert_eq!(steps(&plan), ["disable_account a1 disabled"], "{reason:?}");
-        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.believed, plan.findings.doubted),
+            (vec![], vec![])
+        );
     }
 }
 
@@ -506,8 +509,8 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
         ] {
             let plan = plan_on(&view, &evidence);
             assert_eq!(steps(&plan), [""; 0]);
-            assert_eq!((plan.retire, plan.believed), (None, vec![]));
-            assert_eq!(plan.doubted, std::slice::from_ref(&finding));
+            assert_eq!((plan.retire, plan.findings.believed), (None, vec![]));
+            assert_eq!(plan.findings.doubted, std::slice::from_ref(&finding));
         }
         for evidence in [seen(&[(finding.clone(), 15)]), announced(event, None)] {
             let plan = plan_on(&view, &evidence);
@@ -515,14 +518,17 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
                 steps(&plan),
                 ["disable_account a1 disabled", "leave_team t1"]
             );
-            assert_eq!(plan.believed, std::slice::from_ref(&finding));
-            assert_eq!(plan.doubted, []);
+            assert_eq!(plan.findings.believed, std::slice::from_ref(&finding));
+            assert_eq!(plan.findings.doubted, []);
         }
         // Where nothing would follow, nothing is doubted: no second look is needed.
         view.linked = Some(account("a1", "ann", false));
         view.linked_teams = TeamsFound::default();
         let plan = plan_on(&view, &first_look());
-        assert_eq!((plan.doubted, plan.believed), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.doubted, plan.findings.believed),
+            (vec![], vec![])
+        );
     }
 }
 
@@ -539,15 +545,15 @@ fn a_team_is_left_only_when_it_is_believed() {
     // What is gained is never doubted.
     let plan = plan_on(&view, &first_look());
     assert_eq!(steps(&plan), ["join_team t4"]);
-    assert_eq!(plan.doubted, std::slice::from_ref(&gone));
+    assert_eq!(plan.findings.doubted, std::slice::from_ref(&gone));
     for evidence in [
         seen(&[(gone.clone(), 20)]),
         announced("group.user_membership.remove", Some("00g1")),
     ] {
         let plan = plan_on(&view, &evidence);
         assert_eq!(steps(&plan), ["leave_team t1", "join_team t4"]);
-        assert_eq!(plan.believed, std::slice::from_ref(&gone));
-        assert_eq!(plan.doubted, []);
+        assert_eq!(plan.findings.believed, std::slice::from_ref(&gone));
+        assert_eq!(plan.findings.doubted, []);
     }
     let other = announced("group.user_membership.remove", Some("00g2"));
     assert_eq!(plan_on(&view, &other).leave, []);
@@ -571,13 +577,16 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
     for evidence in [first_look(), seen(&[(gone.clone(), 60)])] {
         let plan = plan_on(&view, &evidence);
         assert_eq!(steps(&plan), ["join_team t2"]);
-        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.believed, plan.findings.doubted),
+            (vec![], vec![])
+        );
     }
     // An announcement counts, for its group.
     let left = announced("group.user_membership.remove", Some("00g1"));
     let plan = plan_on(&view, &left);
     assert_eq!(steps(&plan), ["leave_team t1", "join_team t2"]);
-    assert_eq!(plan.believed, [gone]);
+    assert_eq!(plan.findings.believed, [gone]);
     // Groups that were not read say nothing at all.
     view.groups = GroupsSeen::Unread;
     view.teams = Vec::new();
@@ -615,7 +624,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         (&plan.account, &plan.retire),
         (&AccountPlan::Nothing, &None)
     );
-    assert_eq!(plan.doubted, std::slice::from_ref(&finding));
+    assert_eq!(plan.findings.doubted, std::slice::from_ref(&finding));
     let plan = plan_on(&view, &seen(&[(finding.clone(), 20)]));
     assert_eq!(
         steps(&plan),
@@ -627,7 +636,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
             "join_team t1"
         ]
     );
-    assert_eq!(plan.believed, [finding]);
+    assert_eq!(plan.findings.believed, [finding]);
     let AccountPlan::Take(Taking {
         freed_from,
         was_theirs,
@@ -672,7 +681,10 @@ fn what_okta_says_of_an_owner_needs_no_second_look() {
     ] {
         let plan = plan_on(&freed_by(by), &first_look());
         assert_eq!(steps(&plan), ["link a2"], "{by:?}");
-        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.believed, plan.findings.doubted),
+            (vec![], vec![])
+        );
     }
 }
 

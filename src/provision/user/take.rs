@@ -12,8 +12,9 @@ use super::view::UserView;
 use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{Lease, Leased, SUBJECT_WAIT, lease_within};
-use crate::provision::provisioner::{FollowUp, Work};
+use crate::provision::progress::FollowUp;
 use crate::provision::step::{Applied, action};
+use crate::provision::work::Work;
 use crate::store::{AccountOwner, Tenure};
 
 impl Work<'_> {
@@ -46,7 +47,8 @@ impl Work<'_> {
         if enables && taking.was_theirs == FormerOwner::ThisUser {
             self.intend(&taking.link.username).await?;
         }
-        self.update(&taking.account, &taking.changes).await?;
+        self.update(&taking.link.anypoint_id, &taking.changes)
+            .await?;
         self.mail_reset(&taking.link.username, taking.mail).await?;
         self.retire(retire).await
     }
@@ -82,18 +84,21 @@ impl Work<'_> {
         }
         self.make_ready(taking, retire).await?;
         self.ports().store.unlink_user(lease, &freed.owner).await?;
-        done.push(Applied::on(action::UNLINK, &taking.account));
+        done.push(Applied::on(action::UNLINK, &taking.link.anypoint_id));
         self.progress.follow(FollowUp::Freed(freed.owner.clone()));
         self.link(view, &taking.link).await?;
         Ok(End::Done)
     }
 
     async fn is_still_free(&self, taking: &Taking, freed: &Freed) -> Result<bool, Failure> {
-        let accounts = std::slice::from_ref(&taking.account);
+        let accounts = std::slice::from_ref(&taking.link.anypoint_id);
         let mut owners = self.ports().store.account_owners(accounts).await?;
         let is_theirs =
             |owner: AccountOwner| owner.okta_user == freed.owner && owner.tenure == Tenure::Current;
-        if !owners.remove(&taking.account).is_some_and(is_theirs) {
+        if !owners
+            .remove(&taking.link.anypoint_id)
+            .is_some_and(is_theirs)
+        {
             return Ok(false);
         }
         let found = self.look.freed_from(&freed.owner, &taking.link.username);

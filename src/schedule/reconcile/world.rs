@@ -11,7 +11,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::User;
 use crate::provision::{
     FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
+    NamedAccount, Owner, Past, Policy, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
     UserView, Wanted, WantedMembers, WantedTeam, freed_from, plan_team, wanted,
 };
 use crate::schedule::summary::Problem;
@@ -381,11 +381,6 @@ impl<'a> World<'a> {
                 continue;
             }
             let wanted = self.wanted.get(user).unwrap_or(&missing);
-            if let Ok(Wanted::Nothing(reason)) = wanted
-                && reason.finding().is_none()
-            {
-                people.ended.insert(user.clone());
-            }
             // An account that is gone comes back in the user's own look, or cannot.
             match MemberWanted::of(wanted, link) {
                 MemberWanted::Account(account) if !self.read.accounts.contains_key(&account) => {}
@@ -411,7 +406,7 @@ impl<'a> World<'a> {
             }),
             found: team.and_then(|team| self.found_members(team)),
             below: 0,
-            reads: Reads::Present,
+            past: Past::OfNoOther,
         }
     }
 
@@ -439,7 +434,7 @@ impl<'a> World<'a> {
                     .count()
             },
             link: Some(link.clone()),
-            reads: Reads::Present,
+            past: Past::OfNoOther,
         }
     }
 

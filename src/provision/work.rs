@@ -1,0 +1,130 @@
+//! The work on one subject: what it reads with, what it may write under, what is known and what has come of it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::brake::{Brake, Held};
+use super::evidence::{Evidence, Findings};
+use super::ports::Ports;
+use super::progress::Progress;
+use super::provisioner::{Look, SecondLook};
+use super::step::{Applied, Step};
+use crate::failure::Failure;
+use crate::http::CallError;
+use crate::ids::OktaGroupId;
+use crate::ledger::{Lease, Recorded};
+use crate::store::Memory;
+
+/// How long after a first read the second one follows, where there is no queue to wait in.
+const REREAD_AFTER: Duration = Duration::from_millis(500);
+/// Findings of one look that are remembered: a memory has to fit into an item.
+const MAX_REMEMBERED: usize = 3_000;
+
+pub(super) struct Work<'a> {
+    pub(super) look: Look<'a>,
+    pub(super) lease: &'a Lease,
+    pub(super) second_look: SecondLook,
+    pub(super) brake: Brake,
+    /// Groups of the user whose memberships may be read as they were before.
+    pub(super) distrusted: Vec<OktaGroupId>,
+    pub(super) evidence: Evidence,
+    pub(super) memory: Memory,
+    pub(super) progress: &'a mut Progress,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn ports(&self) -> &'a Ports {
+        self.look.ports
+    }
+
+    /// Makes one call that writes at Anypoint.
+    ///
+    /// # Errors
+    /// Outside, when the lease is over and the call was not made; inside, what the call says.
+    pub(super) async fn write<T>(
+        &mut self,
+        what: Applied,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<Result<T, CallError>, Failure> {
+        self.write_under(self.lease, what, call).await
+    }
+
+    /// As [`Work::write`], under the lease on another subject.
+    pub(super) async fn write_under<T>(
+        &mut self,
+        lease: &Lease,
+        what: Applied,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<Result<T, CallError>, Failure> {
+        lease.check()?;
+        self.progress.begin(what);
+        let answer = call.await;
+        Ok(self.progress.end(answer))
+    }
+
+    pub(super) fn applied(&mut self, what: Applied) {
+        self.progress.applied.push(what);
+    }
+
+    /// Keeps the memory for the next run. It is written with the record, so this costs nothing.
+    pub(super) fn keep_memory(&mut self) {
+        self.progress.memory = Some(self.memory.clone());
+    }
+
+    /// Writes the memory now: what follows must not happen without it.
+    ///
+    /// # Errors
+    /// When the table fails, or the lease is over.
+    pub(super) async fn write_memory(&mut self) -> Result<(), Failure> {
+        self.keep_memory();
+        let text = self.memory.to_text();
+        match self.ports().ledger.write_memo(self.lease, text).await? {
+            Recorded::Written => Ok(()),
+            Recorded::Superseded => Err(self.lease.lost()),
+        }
+    }
+
+    /// Remembers what this look did not show, and waits for a second look at what is not believed yet.
+    pub(super) fn remember(&mut self, findings: &Findings) {
+        let remembered = findings.all().take(MAX_REMEMBERED);
+        self.memory.first_seen = self.evidence.remember(remembered);
+        self.keep_memory();
+        for finding in &findings.doubted {
+            let until_ms = self.evidence.believed_after(finding);
+            self.progress.wait_until(until_ms, &finding.in_words());
+        }
+    }
+
+    /// Waits until an announcement that the look does not show is old enough to be overruled.
+    pub(super) fn wait_for_announced(&mut self, until_ms: Option<i64>) {
+        if let Some(until_ms) = until_ms {
+            let seen = "Okta does not show yet what the event announced";
+            self.progress.wait_until(until_ms, seen);
+        }
+    }
+
+    /// Whether the brake holds the plan back, by which these people lose access.
+    pub(super) async fn is_held(
+        &mut self,
+        steps: &[Step],
+        people: &[String],
+    ) -> Result<bool, Failure> {
+        self.progress.because_of(steps);
+        let why = Box::pin(self.brake.holds(self.ports(), people)).await?;
+        self.progress.held = why.map(|why| Held {
+            steps: steps.iter().map(ToString::to_string).collect(),
+            why,
+        });
+        Ok(self.progress.held.is_some())
+    }
+
+    /// Waits a moment before a second read, if it has to happen in this run and there is time for it.
+    pub(super) async fn pause_for_second_read(&self) -> bool {
+        let enough = self.look.deadline.remaining() > REREAD_AFTER * 2;
+        if self.second_look == SecondLook::Later || !enough {
+            return false;
+        }
+        tokio::time::sleep(REREAD_AFTER).await;
+        true
+    }
+}
