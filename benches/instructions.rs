@@ -8,7 +8,6 @@
 
 mod sample;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hint::black_box;
 
 use okta_anypoint::event::read_delivery;
@@ -77,9 +76,6 @@ fn view(n: usize) -> UserView {
                 team: Some(team(k)),
             })
             .collect(),
-        fresh: BTreeMap::new(),
-        distrusted: HashSet::new(),
-        memberships: HashMap::new(),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::store::{Documents, overwrite, read};
 
 /// Whether the brake counts what a run takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Brake {
+pub(crate) enum Brake {
     /// It does.
     #[default]
     Counts,
@@ -30,11 +30,11 @@ pub enum Brake {
 
 /// What the brake held back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub(crate) struct Held {
     /// What would be done, in order.
-    pub steps: Vec<String>,
+    pub(crate) steps: Vec<String>,
     /// Why it is held, in words.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 /// The document with the number of linked users that the last reconcile counted.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{Change, RECONCILE_EVENT_TYPE};
+use crate::event::{Asks, Change, RECONCILE_EVENT_TYPE, asks};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId};
 use crate::provision::selection::GroupSelection;
@@ -69,7 +69,7 @@ impl Finding {
 
 /// Why a group does not become a team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unpushed {
+pub(crate) enum Unpushed {
     /// There is no such group.
     Gone,
     /// The group is not assigned to the app, which decides.
@@ -81,8 +81,7 @@ pub enum Unpushed {
 }
 
 impl Unpushed {
-    /// The reason in words.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "the Okta group does not exist (any more)",
             Self::NotAssigned | Self::NotSelected => {
@@ -227,25 +226,16 @@ fn announcement(change: &Change) -> Option<(Fact, Sense)> {
 
 /// Whether an event announces that somebody loses an account or a membership.
 pub(crate) fn announces_removal(change: &Change) -> bool {
+    let asked = asks(&change.event_type);
     matches!(
-        announcement(change),
-        Some(
-            (Fact::Suspended, Sense::Holds)
-                | (
-                    Fact::Active
-                        | Fact::Assigned
-                        | Fact::InGroup(_)
-                        | Fact::GroupExists
-                        | Fact::GroupAssigned,
-                    Sense::Ended
-                )
-        )
+        asked,
+        Some(Asks::NoAccess | Asks::NoMembership | Asks::NoTeam)
     )
 }
 
 /// How sure a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
+pub(crate) enum Weight {
     /// An event, or an operator, announced it.
     Announced,
     /// Two looks agree.
@@ -263,7 +253,7 @@ impl Weight {
 
 /// The findings of one look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Findings {
+pub(crate) struct Findings {
     pub(crate) believed: Vec<Finding>,
     /// What is not believed yet: nothing follows from it now.
     pub(crate) doubted: Vec<Finding>,

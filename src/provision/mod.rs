@@ -18,7 +18,6 @@ mod brake;
 mod evidence;
 mod exclusion;
 mod group;
-mod left_alone;
 mod names;
 mod pause;
 mod policy;
@@ -34,16 +33,16 @@ mod user;
 mod wanted;
 mod work;
 
-pub use attributes::{Attributes, Place, Taken, Target};
-
 pub(crate) use attributes::unread_attributes;
-pub use brake::{Brake, Held, MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
-pub(crate) use brake::{end_lift_from_ahead, note_linked_users};
-pub(crate) use evidence::announces_removal;
-pub use evidence::{Announced, Evidence, Finding, Findings, Unpushed};
+pub use attributes::{Attributes, Place, Taken, Target};
+pub(crate) use brake::{Brake, end_lift_from_ahead, note_linked_users};
+pub use brake::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
+pub use evidence::{Announced, Evidence, Finding};
+pub(crate) use evidence::{Unpushed, announces_removal};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
-pub(crate) use group::plan_group;
-pub use group::{GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers};
+pub(crate) use group::{
+    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers, plan_group,
+};
 pub use names::{TeamNamePolicy, UsernamePolicy};
 #[cfg(feature = "local")]
 pub(crate) use pause::note_changes;
@@ -62,15 +61,14 @@ pub use selection::GroupSelection;
 pub(crate) use selection::Selected;
 pub use shadow::dry_runs;
 pub(crate) use shadow::{Shadow, dry_runs_taken_up};
-pub(crate) use step::action;
-pub use step::{Applied, Step};
-pub use team::{Pairing, Past, TeamPlan};
-pub(crate) use team::{plan_team, team_unread};
-pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
-pub(crate) use user::freed_from;
+pub use step::Step;
+pub(crate) use step::{Applied, action};
+pub use team::Pairing;
+pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
 pub use user::{
     AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
-    Release, Retire, Taking, TeamsFound, UserKnown, UserLook, UserPlan, UserView, WantedTeam,
-    plan_user,
+    Release, Retire, Taking, TeamsFound, UserPlan, UserView, WantedTeam, plan_user,
 };
-pub use wanted::{MemberWanted, Person, Unwanted, Wanted, standing, wanted};
+pub(crate) use user::{KEPT_TEAMS_GIVEN_UP, freed_from};
+pub(crate) use wanted::{MemberWanted, standing, wanted};
+pub use wanted::{Person, Unwanted, Wanted};

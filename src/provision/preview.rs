@@ -15,7 +15,7 @@ use crate::store::{Memory, Origin, TeamLink};
 /// What a look at a user found, and what would follow.
 pub struct UserPreview {
     /// What was seen; `None` when it could not be read, or names a person nobody may have.
-    pub view: Option<UserView>,
+    pub(crate) view: Option<UserView>,
     /// What would follow, or why nothing can.
     pub plan: Result<UserPlan, Failure>,
     evidence: Evidence,
@@ -24,11 +24,11 @@ pub struct UserPreview {
 /// What a look at a group found, and what would follow.
 pub struct GroupPreview {
     /// The group, when it is pushed.
-    pub group: Option<Group>,
+    pub(crate) group: Option<Group>,
     /// The link that is recorded.
-    pub link: Option<TeamLink>,
+    pub(crate) link: Option<TeamLink>,
     /// What was seen, with the team that a run would adopt as the linked one.
-    pub view: GroupView,
+    pub(crate) view: GroupView,
     /// What would follow, or why nothing can.
     pub steps: Result<Vec<Step>, Failure>,
     findings: Findings,

@@ -94,15 +94,14 @@ impl fmt::Display for Step {
 
 /// One thing that was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// The action's name.
-    pub action: &'static str,
+pub(crate) struct Applied {
+    pub(crate) action: &'static str,
     /// The team or account, where one is meant.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The names of changed attributes.
-    pub fields: Vec<&'static str>,
+    pub(crate) fields: Vec<&'static str>,
     /// The people, where the change is about several.
-    pub people: Vec<AccountId>,
+    pub(crate) people: Vec<AccountId>,
 }
 
 impl Applied {

@@ -87,7 +87,7 @@ pub enum Wanted {
 ///
 /// An account is wanted exactly when the user exists, is not deactivated (nor suspended, by
 /// setting) and is assigned to the app.
-pub fn standing(
+pub(crate) fn standing(
     user: Option<&User>,
     app_user: Option<&AppUser>,
     suspended: SuspendedUsers,
@@ -112,7 +112,7 @@ pub fn standing(
 /// # Errors
 /// Permanent, when the app username is empty or against the username policy; retryable, when the answer
 /// does not say what it is.
-pub fn wanted(
+pub(crate) fn wanted(
     user: Option<&User>,
     app_user: Option<&AppUser>,
     policy: &Policy,
@@ -162,7 +162,7 @@ fn no_username(app_user: &AppUser) -> Failure {
 
 /// What a group's team has to do with one of the group's members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemberWanted {
+pub(crate) enum MemberWanted {
     /// Nothing: no account is wanted.
     No,
     /// Nothing, and Okta says so outright.
@@ -183,7 +183,7 @@ pub enum MemberWanted {
 impl MemberWanted {
     /// What the team of a group has to do with a member of whom Okta wants `wanted`. Reconcile and the
     /// live look both go by this.
-    pub fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
+    pub(crate) fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
         let linked = link.map(|link| link.anypoint_id.clone());
         match wanted {
             Ok(Wanted::Nothing(reason)) => match (linked, reason.finding()) {

@@ -164,7 +164,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When anything could not be read whole.
-    pub async fn members(
+    pub(crate) async fn members(
         &self,
         group: &OktaGroupId,
         link: Option<TeamLink>,

@@ -5,5 +5,6 @@ mod look;
 mod plan;
 
 pub(crate) use look::GroupState;
-pub(crate) use plan::plan_group;
-pub use plan::{GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers};
+pub(crate) use plan::{
+    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers, plan_group,
+};

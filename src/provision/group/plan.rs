@@ -13,7 +13,7 @@ use crate::store::TeamLink;
 
 /// What Okta wants of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GroupWanted {
+pub(crate) enum GroupWanted {
     /// A team with these members.
     Team(WantedMembers),
     /// No team: the group is gone, or not selected (any more).
@@ -24,24 +24,24 @@ pub enum GroupWanted {
 
 /// Who is to be in a team.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WantedMembers {
+pub(crate) struct WantedMembers {
     /// The accounts of the members that have the one they are to have.
-    pub accounts: Vec<AccountId>,
+    pub(crate) accounts: Vec<AccountId>,
     /// Accounts that stay if they are members, until their users have another one.
-    pub kept: Vec<AccountId>,
+    pub(crate) kept: Vec<AccountId>,
     /// The accounts of members that lost their assignment: they stay until their user's own look.
-    pub unassigned: Vec<(AccountId, OktaUserId)>,
+    pub(crate) unassigned: Vec<(AccountId, OktaUserId)>,
     /// Members that are wanted and have no account of their own yet.
-    pub later: Vec<OktaUserId>,
+    pub(crate) later: Vec<OktaUserId>,
     /// Members of the group of whom no account is wanted, because Okta says so.
-    pub ended: HashSet<OktaUserId>,
+    pub(crate) ended: HashSet<OktaUserId>,
     /// All members of the group.
-    pub listed: HashSet<OktaUserId>,
+    pub(crate) listed: HashSet<OktaUserId>,
 }
 
 impl WantedMembers {
     /// Adds a member of the group.
-    pub fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
+    pub(crate) fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
         self.listed.insert(user.clone());
         match wanted {
             MemberWanted::No => {}
@@ -63,18 +63,17 @@ impl WantedMembers {
 
 /// One person in the team.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberFound {
-    /// The account.
-    pub account: AccountId,
+pub(crate) struct MemberFound {
+    pub(crate) account: AccountId,
     /// Whether it is a plain membership.
-    pub plain: bool,
+    pub(crate) plain: bool,
     /// Whose account it is, if a link points to it.
-    pub owner: Owner,
+    pub(crate) owner: Owner,
 }
 
 /// Whose account a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// This user's.
     Current(OktaUserId),
     /// It was this user's until it was disabled: the user has another one.
@@ -94,19 +93,18 @@ impl MemberFound {
 
 /// Everything that was seen of a group's members on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupView {
-    /// What Okta wants.
-    pub wanted: GroupWanted,
+pub(crate) struct GroupView {
+    pub(crate) wanted: GroupWanted,
     /// The link to the team.
-    pub link: Option<TeamLink>,
+    pub(crate) link: Option<TeamLink>,
     /// The people in the team; `None` when there is no link, or the team is gone.
-    pub found: Option<Vec<MemberFound>>,
+    pub(crate) found: Option<Vec<MemberFound>>,
     /// How many teams hang below the team; read only where the team may be deleted.
-    pub below: usize,
+    pub(crate) below: usize,
     /// Whose the team was: the list of another group's team may show the past.
-    pub past: Past,
+    pub(crate) past: Past,
     /// Whose list does not hold everybody. Such a list adds, and takes nobody out.
-    pub incomplete: Option<Side>,
+    pub(crate) incomplete: Option<Side>,
 }
 
 impl GroupView {
@@ -125,7 +123,7 @@ impl GroupView {
 
 /// What becomes of the team of a group that is not pushed any more, and of its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TeamEnd {
+pub(crate) enum TeamEnd {
     /// The team stays as it is; the link goes.
     Unlink,
     /// Both go.
@@ -134,23 +132,20 @@ pub enum TeamEnd {
 
 /// What makes the team of a group agree with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GroupPlan {
+pub(crate) struct GroupPlan {
     /// The team; `None` when there is none yet.
-    pub team: Option<TeamId>,
+    pub(crate) team: Option<TeamId>,
     /// Members that are taken out.
-    pub remove: Vec<AccountId>,
-    /// Why.
-    pub remove_why: &'static str,
+    pub(crate) remove: Vec<AccountId>,
+    pub(crate) remove_why: &'static str,
     /// Members that are put in.
-    pub add: Vec<AccountId>,
+    pub(crate) add: Vec<AccountId>,
     /// Users that have to be looked at next: they have no account of their own yet.
-    pub later: Vec<OktaUserId>,
+    pub(crate) later: Vec<OktaUserId>,
     /// What becomes of the team itself.
-    pub end: Option<TeamEnd>,
-    /// What was not shown.
-    pub findings: Findings,
-    /// What cannot be done.
-    pub refused: Option<Failure>,
+    pub(crate) end: Option<TeamEnd>,
+    pub(crate) findings: Findings,
+    pub(crate) refused: Option<Failure>,
 }
 
 /// Plans what makes the team of a group agree with it.
@@ -315,7 +310,7 @@ impl GroupPlan {
     }
 
     /// The same plan, step by step, in the order in which it is carried out.
-    pub fn steps(&self) -> Vec<Step> {
+    pub(crate) fn steps(&self) -> Vec<Step> {
         let on_team = |name, why| match &self.team {
             Some(team) => Step::new(name, why).on(team),
             None => Step::new(name, why),

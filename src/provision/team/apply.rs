@@ -15,7 +15,6 @@ const MAX_ROUNDS: usize = 6;
 
 /// The team of a group.
 pub(in crate::provision) struct EnsuredTeam {
-    /// The link.
     pub(in crate::provision) link: TeamLink,
     /// Whose team it was until now.
     pub(in crate::provision) past: Past,
@@ -32,7 +31,7 @@ pub(in crate::provision) enum NamedBy {
 
 /// Whose a team was when a run came to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
+pub(crate) enum Past {
     /// The group's own, or no group's.
     OfNoOther,
     /// Another group's: lists may show people whom that group's run has just taken out. Its people are put in again.

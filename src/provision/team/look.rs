@@ -14,7 +14,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// As `plan_team`, and when a remote or the table does not answer.
-    pub async fn team(
+    pub(crate) async fn team(
         &self,
         group: &OktaGroupId,
         group_name: &str,

@@ -11,7 +11,7 @@ use crate::store::TeamLink;
 
 /// What has to happen so that a group has its team.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TeamPlan {
+pub(crate) enum TeamPlan {
     /// The linked team is there and has the right name.
     Keep(TeamId),
     /// The linked team is there and has another name.
@@ -38,7 +38,7 @@ pub enum TeamPlan {
 
 impl TeamPlan {
     /// The team that the group has, or is about to take over.
-    pub fn team(&self) -> Option<&TeamId> {
+    pub(crate) fn team(&self) -> Option<&TeamId> {
         match self {
             Self::Keep(team)
             | Self::Rename(team)
@@ -50,7 +50,7 @@ impl TeamPlan {
     }
 
     /// The step that the plan comes to, for a group whose team is to be named `name`.
-    pub fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
+    pub(crate) fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
         Some(match self {
             Self::Keep(_) if link.is_some_and(|link| link.team_name == name) => return None,
             Self::Keep(team) => {

@@ -3,7 +3,7 @@
 //! No other run works on the user meanwhile: this one holds the lease. A step that needs a second subject (the
 //! missing team of a group, the account of another user: `take.rs`) takes the lease on that subject, too.
 
-use super::look::UserKnown;
+use super::look::{UserKnown, membership};
 use super::plan::{AccountPlan, Retire, UserPlan, plan_user, update_name};
 use super::view::{Membership, UserView, WantedTeam};
 use crate::anypoint::AccountChanges;
@@ -172,7 +172,7 @@ impl Work<'_> {
         }
         let (mut refused, mut joined) = (None, Vec::new());
         for team in &plan.join {
-            match self.join(view, &account, team, began_ms).await {
+            match self.join(&account, team, began_ms).await {
                 // The name of a team is its group's matter: the account is done, and the group's own look says why.
                 // Once the group has a team, its look puts its members in.
                 Err(failure) if failure.cause.is_about_team_name() => {
@@ -318,7 +318,6 @@ impl Work<'_> {
     /// Puts the account into the team of a group, which is made or adopted first if it has none.
     async fn join(
         &mut self,
-        view: &UserView,
         account: &AccountId,
         wanted: &WantedTeam,
         began_ms: i64,
@@ -334,7 +333,7 @@ impl Work<'_> {
                 || self.progress.applied.iter().any(made_now);
             // Nobody announced it, so the account's list may lack a team, and to put a maintainer in again makes a
             // plain member of them.
-            if !is_expected && self.look.is_in_team(team, account).await? {
+            if !is_expected && self.look.ask_team_for(account, team).await?.is_some() {
                 return Ok(None);
             }
             // A team that was deleted by hand is made again.
@@ -345,14 +344,19 @@ impl Work<'_> {
         let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
         // From here on, another run's time is later than our own of giving the lease back.
         let as_of_ms = self.ports().clock.now_ms() + 1;
-        let membership = (account.clone(), link.team_id.clone());
         // The team was there and became the group's just now: who is in it stays what they are. A list may show as
         // plain members people whom the run of the group before took out.
-        let left = view.fresh.get(&link.team_id) == Some(&LastWrite::Left);
-        match view.memberships.get(&membership) {
-            Some(Membership::Special) => return Ok(None),
-            Some(Membership::Ours) if past == Past::OfNoOther && !left => return Ok(None),
-            _ => {}
+        let id = link.team_id.to_string();
+        let is_made =
+            |done: &Applied| done.action == action::CREATE_TEAM && done.id.as_ref() == Some(&id);
+        if !self.progress.applied.iter().any(is_made) {
+            let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
+            let found = self.look.ask_team_for(account, &link.team_id).await?;
+            match found.as_ref().map(membership) {
+                Some(Membership::Special) => return Ok(None),
+                Some(_) if past == Past::OfNoOther && !left => return Ok(None),
+                _ => {}
+            }
         }
         if self.add(account, &link.team_id).await? {
             return Ok(Some(joined(&link.team_id, as_of_ms)));

@@ -4,16 +4,15 @@ mod adopt;
 mod apply;
 mod create;
 mod look;
+mod okta_side;
 mod orphans;
 mod plan;
 mod profile;
 mod take;
 mod view;
 
-pub use adopt::{Freed, Release};
-
 pub(crate) use adopt::freed_from;
-pub(crate) use look::KEPT_TEAMS_GIVEN_UP;
-pub use look::{UserKnown, UserLook};
+pub use adopt::{Freed, Release};
+pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
 pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, Taking, UserPlan, plan_user};
 pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam};

@@ -16,21 +16,17 @@ use crate::provision::evidence::{Evidence, Finding, Findings, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::step::{Step, action};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
-use crate::store::{LastWrite, Origin, ResetMail, UserLink};
+use crate::store::{Origin, ResetMail, UserLink};
 
 /// An account to be created: everything that Anypoint asks for. Its `Debug` form shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewPerson {
-    /// The username.
-    pub username: String,
-    /// First name.
-    pub first_name: String,
-    /// Last name.
-    pub last_name: String,
-    /// E-mail address.
-    pub email: String,
+    pub(crate) username: String,
+    pub(crate) first_name: String,
+    pub(crate) last_name: String,
+    pub(crate) email: String,
     /// Phone number, if there is one.
-    pub phone: Option<String>,
+    pub(crate) phone: Option<String>,
 }
 
 impl std::fmt::Debug for NewPerson {
@@ -72,17 +68,16 @@ pub enum AccountPlan {
 /// An account that is there and becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taking {
-    /// What changes.
-    pub changes: AccountChanges,
+    pub(crate) changes: AccountChanges,
     /// The link that is written.
-    pub link: UserLink,
+    pub(crate) link: UserLink,
     /// Whether the reset mail is to be asked for.
-    pub mail: ResetEmail,
+    pub(crate) mail: ResetEmail,
     /// Whether the account was the user's before: a run that dies between enabling and linking it
     /// must be able to find it.
-    pub was_theirs: FormerOwner,
+    pub(crate) was_theirs: FormerOwner,
     /// The user whose link still names it.
-    pub freed_from: Option<Freed>,
+    pub(crate) freed_from: Option<Freed>,
 }
 
 /// Whose an account was that is taken.
@@ -97,14 +92,12 @@ pub enum FormerOwner {
 /// What becomes of the account that the user has and is not to have any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
-    /// The account.
-    pub account: AccountId,
+    pub(crate) account: AccountId,
     /// Its change; `None` when it is disabled already.
-    pub disable: Option<AccountChanges>,
+    pub(crate) disable: Option<AccountChanges>,
     /// The teams that it leaves.
-    pub leave: Vec<TeamId>,
-    /// Why.
-    pub reason: &'static str,
+    pub(crate) leave: Vec<TeamId>,
+    pub(crate) reason: &'static str,
 }
 
 /// What makes Anypoint agree with Okta for one user.
@@ -115,11 +108,10 @@ pub struct UserPlan {
     /// The account that the user is not to have any more.
     pub retire: Option<Retire>,
     /// Teams that the user's account leaves.
-    pub leave: Vec<TeamId>,
+    pub(crate) leave: Vec<TeamId>,
     /// Teams that the user's account joins.
-    pub join: Vec<WantedTeam>,
-    /// What was not shown.
-    pub findings: Findings,
+    pub(crate) join: Vec<WantedTeam>,
+    pub(crate) findings: Findings,
     why: &'static str,
 }
 
@@ -233,17 +225,8 @@ impl UserPlan {
             }
         }
         let is_in = |team: &TeamId| {
-            let left = view.fresh.get(team) == Some(&LastWrite::Left);
-            found.is_some_and(|found| {
-                found.0.iter().any(|found| {
-                    found.team == *team
-                        && match found.membership {
-                            Membership::Special => true,
-                            Membership::Ours => !left && !view.distrusted.contains(team),
-                            Membership::Unshown => false,
-                        }
-                })
-            })
+            let mut found = found.into_iter().flat_map(|found| &found.0);
+            found.any(|found| found.team == *team && found.membership != Membership::Uncertain)
         };
         let missing = |wanted: &&WantedTeam| !wanted.team.as_ref().is_some_and(is_in);
         self.join = view.teams.iter().filter(missing).cloned().collect();

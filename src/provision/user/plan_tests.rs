@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -51,9 +51,6 @@ fn view(wanted: Wanted) -> UserView {
         named: None,
         groups: GroupsSeen::Whole(HashSet::new()),
         teams: Vec::new(),
-        fresh: BTreeMap::new(),
-        distrusted: HashSet::new(),
-        memberships: HashMap::new(),
     }
 }
 
@@ -306,12 +303,7 @@ fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
         found(1, Membership::Ours),
         found(2, Membership::Special),
         // It was joined moments ago, and does not show yet.
-        found(3, Membership::Unshown),
-    ]);
-    view.fresh = BTreeMap::from([
-        (team("t2"), LastWrite::Joined),
-        (team("t3"), LastWrite::Joined),
-        (team("t4"), LastWrite::Left),
+        found(3, Membership::Uncertain),
     ]);
     assert_eq!(
         plan(&view),
@@ -422,29 +414,17 @@ fn adoption_needs_grounds() {
 }
 
 #[test]
-fn what_shows_is_not_believed_against_what_was_written_moments_ago() {
+fn an_uncertain_membership_is_written_and_a_maintainers_never() {
     let mut view = settled();
     in_groups(&mut view, &[1]);
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
-    assert!(plan(&view).is_empty());
-    view.fresh = BTreeMap::from([(team("t1"), LastWrite::Joined)]);
-    assert!(
-        plan(&view).is_empty(),
-        "what shows and what was written agree"
-    );
-    view.fresh = BTreeMap::from([(team("t1"), LastWrite::Left)]);
-    assert_eq!(plan(&view), ["join_team t1"]);
-    // Nor where the caller distrusts the read, nor where nothing shows.
-    view.fresh = BTreeMap::new();
-    view.distrusted = HashSet::from([team("t1")]);
-    assert_eq!(plan(&view), ["join_team t1"]);
-    view.distrusted = HashSet::new();
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Unshown)]);
-    assert_eq!(plan(&view), ["join_team t1"]);
-    // A maintainer's membership is never written, whatever is distrusted.
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Special)]);
-    view.distrusted = HashSet::from([team("t1")]);
-    assert!(plan(&view).is_empty());
+    for (membership, expected) in [
+        (Membership::Ours, &[][..]),
+        (Membership::Uncertain, &["join_team t1"]),
+        (Membership::Special, &[]),
+    ] {
+        view.linked_teams = TeamsFound(vec![found(1, membership)]);
+        assert_eq!(plan(&view), expected);
+    }
 }
 
 /// The reset mail that is owed goes out with the account, and the link forgets it.
@@ -569,7 +549,7 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
     view.groups = GroupsSeen::Incomplete(groups);
     view.linked_teams = TeamsFound(vec![
         found(1, Membership::Ours),
-        found(3, Membership::Unshown),
+        found(3, Membership::Uncertain),
         found(4, Membership::Special),
     ]);
     let gone = Finding::NotInGroup(group("00g1"));

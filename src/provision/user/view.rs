@@ -1,12 +1,12 @@
 //! What a look at one user has seen: all that the planner knows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::adopt::Freed;
 use crate::anypoint::Account;
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::provision::wanted::Wanted;
-use crate::store::{AccountOwner, LastWrite, UserLink};
+use crate::store::{AccountOwner, UserLink};
 
 /// A team that the user is to be in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct FoundTeam {
 pub enum Membership {
     /// A plain one, in the team of a pushed group.
     Ours,
-    /// One that may be there although no read shows it: it was written moments ago.
-    Unshown,
+    /// A plain one, there or not: it was written moments ago, and reads may show the past.
+    Uncertain,
     /// A maintainer's, or one from an external group.
     Special,
 }
@@ -99,13 +99,6 @@ pub struct UserView {
     pub groups: GroupsSeen,
     /// The teams that the user is to be in.
     pub teams: Vec<WantedTeam>,
-    /// Memberships that were written moments ago: what was read of them may be the past.
-    pub fresh: BTreeMap<TeamId, LastWrite>,
-    /// Teams whose memberships are written whatever was read of them.
-    pub distrusted: HashSet<TeamId>,
-    /// The memberships of the accounts in teams of any kind. A team that only becomes a group's while the plan is
-    /// carried out is known from here.
-    pub memberships: HashMap<(AccountId, TeamId), Membership>,
 }
 
 impl UserView {

@@ -1,6 +1,6 @@
 //! The views that the planners take, made from a snapshot. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::snapshot::{PushedGroup, Snapshot};
 use super::unread::Source;
@@ -311,10 +311,6 @@ impl<'a> World<'a> {
                         .map(|link| link.team_id.clone()),
                 })
                 .collect(),
-            fresh: BTreeMap::new(),
-            distrusted: HashSet::new(),
-            // Nothing is carried out here.
-            memberships: HashMap::new(),
             wanted,
         }
     }
