@@ -100,33 +100,14 @@ impl Attributes {
         user: &'a User,
         app_user: Option<&'a AppUser>,
     ) -> Option<Taken<'a>> {
-        self.mapped(target, &user.profile, app_user).or_else(|| {
-            // Nothing stands in for a value that is there and could not be read.
-            let mut base = target.base().iter();
-            let name = base.find(|name| !is_missing(&user.profile, name))?;
-            let value = user.profile.text(name)?;
-            let place = Place::Base(name);
-            Some(Taken { value, place })
-        })
+        self.resolve(target, user, app_user).0
     }
 
     /// The attributes that an account's values would be taken from, if they were texts.
-    pub fn unread(&self, user: &User, app_user: Option<&AppUser>) -> Vec<String> {
-        let mut found = Vec::new();
-        for target in Target::ALL {
-            if self.mapped(target, &user.profile, app_user).is_some() {
-                continue;
-            }
-            let is_unread = |source: &&Source| match source {
-                Source::App(name) => app_user.is_some_and(|app_user| app_user.is_unread(name)),
-                Source::User(name) => user.profile.is_unread(name.as_str()),
-            };
-            found.extend(self.source(target).filter(is_unread).map(Source::to_string));
-            let mut base = target.base().iter();
-            let first = base.find(|name| !is_missing(&user.profile, name));
-            let first = first.filter(|name| user.profile.is_unread(name));
-            found.extend(first.map(|name| Place::Base(name).to_string()));
-        }
+    pub(crate) fn unread(&self, user: &User, app_user: Option<&AppUser>) -> Vec<String> {
+        let unread = |target| self.resolve(target, user, app_user).1;
+        let places = Target::ALL.into_iter().flat_map(unread);
+        let mut found: Vec<String> = places.map(|place| place.to_string()).collect();
         found.sort();
         found.dedup();
         found
@@ -139,8 +120,41 @@ impl Attributes {
         user: &User,
         app_user: Option<&AppUser>,
     ) -> bool {
-        let mut base = target.base().iter();
-        self.take(target, user, app_user).is_none() && base.any(|name| user.profile.is_unread(name))
+        let (taken, unread) = self.resolve(target, user, app_user);
+        let is_base = |place: &Place<'_>| matches!(place, Place::Base(_));
+        taken.is_none() && unread.iter().any(is_base)
+    }
+
+    /// The value of a target, and what stood before it in another form.
+    fn resolve<'a>(
+        &'a self,
+        target: Target,
+        user: &'a User,
+        app_user: Option<&'a AppUser>,
+    ) -> (Option<Taken<'a>>, Vec<Place<'a>>) {
+        let (profile, mut unread) = (&user.profile, Vec::new());
+        if let Some(source) = self.source(target) {
+            if let Some(taken) = self.mapped(target, profile, app_user) {
+                return (Some(taken), unread);
+            }
+            let is_unread = match source {
+                Source::App(name) => app_user.is_some_and(|app_user| app_user.is_unread(name)),
+                Source::User(name) => profile.is_unread(name.as_str()),
+            };
+            unread.extend(is_unread.then_some(Place::Mapped(source)));
+        }
+        for name in target.base() {
+            let place = Place::Base(name);
+            if let Some(value) = profile.text(name) {
+                return (Some(Taken { value, place }), unread);
+            }
+            // Nothing stands in for a value that is there and could not be read.
+            if profile.is_unread(name) {
+                unread.push(place);
+                break;
+            }
+        }
+        (None, unread)
     }
 
     fn mapped<'a>(
@@ -163,22 +177,15 @@ impl Attributes {
     }
 }
 
-fn is_missing(profile: &Profile, name: &str) -> bool {
-    profile.text(name).is_none() && !profile.is_unread(name)
-}
-
 /// What is wrong with a user of whom these attributes are not text. Nothing, if there are none.
 pub(crate) fn unread_attributes(attributes: &[String]) -> Option<Failure> {
-    let failure = || {
-        let what = format!(
-            "the profile has values that are not text: {}; they are left out",
-            attributes.join(", ")
-        );
-        Failure::retryable(Side::Okta, what)
-            .because(Cause::Unreadable)
-            .advising("Change them to text in Okta.")
-    };
-    (!attributes.is_empty()).then(failure)
+    if attributes.is_empty() {
+        return None;
+    }
+    let named = attributes.join(", ");
+    let what = format!("the profile has values that are not text: {named}; they are left out");
+    let failure = Failure::retryable(Side::Okta, what).because(Cause::Unreadable);
+    Some(failure.advising("Change them to text in Okta."))
 }
 
 #[cfg(test)]

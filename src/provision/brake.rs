@@ -28,15 +28,6 @@ pub(crate) enum Brake {
     Passes,
 }
 
-/// What the brake held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// What would be done, in order.
-    pub(crate) steps: Vec<String>,
-    /// Why it is held, in words.
-    pub(crate) why: String,
-}
-
 /// The document with the number of linked users that the last reconcile counted.
 const LINKED_USERS: &str = "linked_users";
 /// The document with the time until which everything passes.

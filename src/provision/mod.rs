@@ -13,6 +13,7 @@
 //! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
 //! looks again.
 
+mod announced;
 mod attributes;
 mod brake;
 mod evidence;
@@ -33,12 +34,14 @@ mod user;
 mod wanted;
 mod work;
 
+pub use announced::Announced;
+pub(crate) use announced::announces_removal;
 pub(crate) use attributes::unread_attributes;
 pub use attributes::{Attributes, Place, Taken, Target};
 pub(crate) use brake::{Brake, end_lift_from_ahead, note_linked_users};
 pub use brake::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
-pub use evidence::{Announced, Evidence, Finding};
-pub(crate) use evidence::{Unpushed, announces_removal};
+pub(crate) use evidence::Unpushed;
+pub use evidence::{Evidence, Finding};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
 pub(crate) use group::{
     GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers, plan_group,

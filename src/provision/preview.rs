@@ -1,6 +1,7 @@
 //! What a run would do, without doing it: `plan`, `explain` and the demo print the worker's own plan.
 
-use super::evidence::{Announced, Evidence, Finding, Findings};
+use super::announced::Announced;
+use super::evidence::{Evidence, Finding, Findings};
 use super::group::{GroupState, GroupView, GroupWanted, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use http::StatusCode;
 
-use super::brake::Held;
 use super::step::{Applied, Step};
 use crate::failure::Failure;
 use crate::http::CallError;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
+use crate::ledger::EndState;
 use crate::store::Memory;
 
 /// A user or group that the worker looks at next.
@@ -22,14 +22,6 @@ pub(crate) enum FollowUp {
     Freed(OktaUserId),
 }
 
-/// What a change still waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wait {
-    pub(crate) until_ms: i64,
-    /// What the first look saw, in words.
-    pub(crate) seen: String,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// What was done, in order.
@@ -41,10 +33,8 @@ pub(crate) struct Progress {
     pub(crate) follow_ups: Vec<FollowUp>,
     /// What the next run has to know. `None` until the work has begun.
     pub(crate) memory: Option<Memory>,
-    pub(crate) wait: Option<Wait>,
-    /// What would be done, in order (`CHANGES=report`).
-    pub(crate) planned: Option<Vec<String>>,
-    pub(crate) held: Option<Held>,
+    /// How the changes end if nothing fails. `None`: they are done.
+    pub(crate) end: Option<EndState>,
     /// The app username of the account that the run is about.
     pub(crate) username: Option<String>,
     /// Why steps were taken, by action.
@@ -118,16 +108,14 @@ impl Progress {
 
     /// Notes that the look has to be repeated at `until_ms`, because of what it saw.
     pub(super) fn wait_until(&mut self, until_ms: i64, seen: &str) {
-        self.wait = Some(match self.wait.take() {
-            Some(wait) => Wait {
-                until_ms: wait.until_ms.max(until_ms),
-                seen: format!("{}; {seen}", wait.seen),
-            },
-            None => Wait {
-                until_ms,
-                seen: seen.to_owned(),
-            },
-        });
+        let (until_ms, seen) = match self.end.take() {
+            Some(EndState::Waiting {
+                until_ms: before_ms,
+                seen: before,
+            }) => (before_ms.max(until_ms), format!("{before}; {seen}")),
+            _ => (until_ms, seen.to_owned()),
+        };
+        self.end = Some(EndState::Waiting { until_ms, seen });
     }
 }
 

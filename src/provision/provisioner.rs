@@ -3,8 +3,9 @@
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::announced::Announced;
 use super::brake::Brake;
-use super::evidence::{Announced, Evidence};
+use super::evidence::Evidence;
 use super::ports::Ports;
 use super::progress::Progress;
 use super::work::Work;

@@ -85,10 +85,7 @@ impl Step {
 impl fmt::Display for Step {
     /// The text of a record, as [`Applied`] has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.id {
-            Some(id) => write!(f, "{}:{id}", self.action),
-            None => f.write_str(&self.action),
-        }
+        write_record(f, &self.action, self.id.as_deref())
     }
 }
 
@@ -136,11 +133,13 @@ impl Applied {
 impl fmt::Display for Applied {
     /// The text of a record.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.id {
-            Some(id) => write!(f, "{}:{id}", self.action),
-            None => f.write_str(self.action),
-        }
+        write_record(f, self.action, self.id.as_deref())
     }
+}
+
+fn write_record(f: &mut fmt::Formatter<'_>, action: &str, id: Option<&str>) -> fmt::Result {
+    f.write_str(action)?;
+    id.map_or(Ok(()), |id| write!(f, ":{id}"))
 }
 
 /// The names of actions (contract, "Table": `applied`).

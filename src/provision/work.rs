@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::brake::{Brake, Held};
+use super::brake::Brake;
 use super::evidence::{Evidence, Findings};
 use super::ports::Ports;
 use super::progress::Progress;
 use super::provisioner::{Look, SecondLook};
 use super::step::{Applied, Step};
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure, Side};
 use crate::http::CallError;
-use crate::ids::OktaGroupId;
-use crate::ledger::{Lease, Recorded};
+use crate::ids::{OktaGroupId, Subject};
+use crate::ledger::{AuditEntry, Conclusion, EndState, Lease, Leased, Recorded, lease_within};
 use crate::store::Memory;
 
 /// How long after a first read the second one follows, where there is no queue to wait in.
@@ -60,6 +60,48 @@ impl<'a> Work<'a> {
         self.progress.begin(what);
         let answer = call.await;
         Ok(self.progress.end(answer))
+    }
+
+    /// Leases a second subject; waits for it if another run has it.
+    ///
+    /// # Errors
+    /// Retryable, when the other run still has it.
+    pub(super) async fn lease_other(
+        &self,
+        subject: Subject,
+        patience: Duration,
+    ) -> Result<Lease, Failure> {
+        let (ledger, subject) = (&*self.ports().ledger, subject.to_string());
+        match lease_within(ledger, &subject, self.look.deadline, patience).await? {
+            Leased::Ours(lease) => Ok(lease),
+            Leased::Busy { .. } => {
+                let what = format!("another run works on {subject}; this one goes back");
+                Err(Failure::retryable(Side::Program, what).because(Cause::Busy))
+            }
+        }
+    }
+
+    /// Gives a second lease back, with what was `done` under it: the subject's own trail tells it, too. If the run that
+    /// had the lease before was cut off, that is told here: the next owner cannot know.
+    pub(super) async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
+        let ports = self.ports();
+        let now_ms = ports.clock.now_ms();
+        let found = "a user's run that needed the subject found an earlier run of it cut off";
+        let interrupted = AuditEntry::for_interrupted(&lease, found, now_ms);
+        interrupted.iter().for_each(AuditEntry::log);
+        let why = format!("a run of {} needed it", self.lease.subject());
+        let done = done.iter().map(|applied| AuditEntry {
+            id: applied.id.clone(),
+            why: Some(why.clone()),
+            ..AuditEntry::new(&lease, applied.action, now_ms)
+        });
+        let audit = interrupted.into_iter().chain(done).collect();
+        let conclusion = Conclusion {
+            audit,
+            ..Conclusion::default()
+        };
+        ports.ledger.conclude(lease, conclusion).await?;
+        Ok(())
     }
 
     pub(super) fn applied(&mut self, what: Applied) {
@@ -111,11 +153,12 @@ impl<'a> Work<'a> {
     ) -> Result<bool, Failure> {
         self.progress.because_of(steps);
         let why = Box::pin(self.brake.holds(self.ports(), people)).await?;
-        self.progress.held = why.map(|why| Held {
+        let Some(why) = why else { return Ok(false) };
+        self.progress.end = Some(EndState::Held {
             steps: steps.iter().map(ToString::to_string).collect(),
             why,
         });
-        Ok(self.progress.held.is_some())
+        Ok(true)
     }
 
     /// Waits a moment before a second read, if it has to happen in this run and there is time for it.

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::age_ms;
+use super::serve::age_ms;
 use crate::event::Change;
 use crate::failure::{Cause, Failure};
-use crate::provision::{Progress, announces_removal};
+use crate::ledger::EndState;
+use crate::provision::announces_removal;
 use crate::telemetry::{Metric, Metrics};
 
 /// A removal of this age that goes back is told: its next look comes after the quarter of an hour, because
@@ -50,13 +51,13 @@ impl Late {
         }
     }
 
-    /// Why a look that is over leaves its changes undone; `None` when it does not, or for good.
-    pub(super) fn of(progress: &Progress, result: &Result<(), Failure>) -> Option<Self> {
-        match result {
-            Ok(()) if progress.held.is_some() => Some(Self::Held),
-            Ok(()) => progress.wait.as_ref().map(|_| Self::Waiting),
-            Err(failure) if failure.is_retryable() => Some(Self::because_of(failure)),
-            Err(_) => None,
+    /// Why a look that ended so leaves its changes undone; `None` when it does not, or for good.
+    pub(super) fn of(state: &EndState) -> Option<Self> {
+        match state {
+            EndState::Held { .. } => Some(Self::Held),
+            EndState::Waiting { .. } => Some(Self::Waiting),
+            EndState::Failed(failure) if failure.is_retryable() => Some(Self::because_of(failure)),
+            EndState::Failed(_) | EndState::Planned { .. } | EndState::Done => None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::look::{GroupState, ONE_BY_ONE, went_away_failure};
+use super::look::{GroupState, ONE_BY_ONE, went_away};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, TeamEnd, plan_group};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
@@ -31,17 +31,9 @@ const ASKED_OF_A_LIST_IN_DOUBT: usize = 20;
 /// Up to this many people are verified by their own groups, more by the group's list.
 const VERIFIED_ONE_BY_ONE: usize = 20;
 
-/// What became of people to add.
-enum Added {
-    /// All are in whose accounts are there.
-    All,
-    NoTeam,
-}
-
 /// How a look and what followed from it ended.
 enum End {
-    /// All is done, but for what was refused for good.
-    Done(Option<Failure>),
+    Done,
     /// The team was deleted meanwhile, or a second read was contrary.
     LookAgain,
     /// More people leave than are taken out at a time, and there is time for the next.
@@ -56,13 +48,12 @@ impl Work<'_> {
         let mut looks = 0;
         while looks < MAX_LOOKS {
             match self.look_and_carry_out(group).await? {
-                End::Done(None) => return Ok(()),
-                End::Done(Some(refused)) => return Err(refused),
+                End::Done => return Ok(()),
                 End::LookAgain => looks += 1,
                 End::More => {}
             }
         }
-        Err(went_away_failure("the team"))
+        Err(went_away("the team"))
     }
 
     async fn look_and_carry_out(&mut self, group: &OktaGroupId) -> Result<End, Failure> {
@@ -97,7 +88,7 @@ impl Work<'_> {
                 view
             }
             GroupState::Unpushed(why) => self.look.remains(group, why).await?,
-            GroupState::Excluded => return Ok(End::Done(None)),
+            GroupState::Excluded => return Ok(End::Done),
         };
         let Some(mut plan) = self.plan_known(group, &view).await? else {
             return Ok(End::LookAgain);
@@ -105,7 +96,7 @@ impl Work<'_> {
         let later = self.ask_leavers(group, &view, &mut plan).await?;
         self.wait_for_announced(young);
         if self.is_held(&plan.steps(), &plan.removes(&view)).await? {
-            return Ok(End::Done(None));
+            return Ok(End::Done);
         }
         if !self.carry_out_group(group, &view, &plan).await? {
             return Ok(End::LookAgain);
@@ -123,7 +114,10 @@ impl Work<'_> {
             let seen = format!("{who} the team, {MAX_LEAVERS} at a time");
             self.progress.wait_until(self.evidence.now_ms(), &seen);
         }
-        Ok(End::Done(refused.or_else(|| plan.refused.clone())))
+        match refused.or(plan.refused) {
+            Some(refused) => Err(refused),
+            None => Ok(End::Done),
+        }
     }
 
     /// The plan, from what is known; `None` when a second read was contrary.
@@ -166,11 +160,13 @@ impl Work<'_> {
             let asked: Vec<OktaUserId> = in_team.take(MAX_LEAVERS).cloned().collect();
             self.look.ask_leavers(group, &asked, &wanted.listed).await?;
         }
-        let leavers: Vec<OktaUserId> = plan.findings.believed.iter().filter_map(leaver).collect();
-        let now = &leavers[..leavers.len().min(MAX_LEAVERS)];
-        self.look.ask_leavers(group, now, &wanted.listed).await?;
-        self.keep_only(plan, view, now);
-        Ok(leavers.len() - now.len())
+        let now = plan.leavers.len().min(MAX_LEAVERS);
+        let later = plan.leavers.split_off(now);
+        let now: Vec<OktaUserId> = plan.leavers.iter().map(|(_, user)| user.clone()).collect();
+        self.look.ask_leavers(group, &now, &wanted.listed).await?;
+        plan.remove
+            .retain(|account| later.iter().all(|(other, _)| other != account));
+        Ok(later.len())
     }
 
     /// To put a maintainer in again makes a plain member of them. So whom the list of a team that was there before
@@ -213,22 +209,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes out no more than these.
-    fn keep_only(&self, plan: &mut GroupPlan, view: &GroupView, leavers: &[OktaUserId]) {
-        let found = view.found.iter().flatten();
-        let kept: HashSet<&AccountId> = found
-            .filter(|found| {
-                let Owner::Current(user) = &found.owner else {
-                    return false;
-                };
-                let finding = Finding::NotMember(user.clone());
-                plan.findings.believed.contains(&finding) && !leavers.contains(user)
-            })
-            .map(|found| &found.account)
-            .collect();
-        plan.remove.retain(|account| !kept.contains(account));
-    }
-
     /// Reads once more what did not show. Whether Okta still does not show it.
     async fn still_unshown_in(
         &self,
@@ -264,9 +244,7 @@ impl Work<'_> {
         if !plan.remove.is_empty() {
             self.remove_members(team, &plan.remove).await?;
         }
-        if !plan.add.is_empty()
-            && let Added::NoTeam = self.add_members(team, &plan.add).await?
-        {
+        if !plan.add.is_empty() && !self.add_members(team, &plan.add).await? {
             return Ok(false);
         }
         match plan.end {
@@ -288,21 +266,21 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Adds members. One whose account was deleted in Anypoint fails a whole
-    /// batch; such accounts are left out, and their users' own events report them.
+    /// Adds members; whether the team is there. One whose account was deleted in Anypoint fails a whole
+    /// batch. Such accounts are left out, and their users' own events report them.
     async fn add_members(
         &mut self,
         team: &TeamId,
         accounts: &[AccountId],
-    ) -> Result<Added, Failure> {
+    ) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let what = |accounts| Applied::on(action::ADD_MEMBERS, team).about(accounts);
         let call = anypoint.add_members(team, accounts, deadline);
         let refused = match self.write(what(accounts), call).await? {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
             // The team was deleted since the look: the next one makes it again.
-            Err(error) if error.is_not_found() => return Ok(Added::NoTeam),
-            other => return other.map(|()| Added::All).map_err(Failure::from),
+            Err(error) if error.is_not_found() => return Ok(false),
+            other => return other.map(|()| true).map_err(Failure::from),
         };
         let reads = accounts.iter().map(async |account| {
             let found = anypoint.account(account, deadline).await?;
@@ -317,7 +295,7 @@ impl Work<'_> {
             let call = anypoint.add_members(team, &there, deadline);
             self.write(what(&there), call).await??;
         }
-        Ok(Added::All)
+        Ok(true)
     }
 
     async fn remove_members(
@@ -349,49 +327,40 @@ impl Work<'_> {
             return Ok(());
         };
         let owners = self.ports().store.account_owners(&written).await?;
-        let added: HashSet<&AccountId> = plan.add.iter().collect();
-        let mut users = Vec::new();
-        let mut wrong = HashSet::new();
-        let mut former = Vec::new();
-        for account in &written {
-            let Some(owner) = owners.get(account) else {
-                continue;
-            };
-            if added.contains(account) && owner.tenure == Tenure::Former {
-                wrong.insert(owner.okta_user.clone());
-                former.push(account.clone());
-            }
-            users.push((owner.okta_user.clone(), added.contains(account)));
-        }
+        let owner = |account| owners.get(account);
+        let is_former = |account: &&AccountId| {
+            owner(*account).is_some_and(|owner| owner.tenure == Tenure::Former)
+        };
         // Their users got another account meanwhile, and look at that alone from now on.
+        let former: Vec<AccountId> = plan.add.iter().filter(is_former).cloned().collect();
         if !former.is_empty() {
             self.remove_members(team, &former).await?;
         }
-        let ids: Vec<OktaUserId> = users.iter().map(|(user, _)| user.clone()).collect();
-        let inside = if ids.len() <= VERIFIED_ONE_BY_ONE {
-            self.look.in_group(group, &ids).await?
+        let user_of = |account| owner(account).map(|owner| owner.okta_user.clone());
+        let users: Vec<OktaUserId> = written.iter().filter_map(user_of).collect();
+        let inside = if users.len() <= VERIFIED_ONE_BY_ONE {
+            self.look.in_group(group, &users).await?
         } else {
             let (okta, deadline) = (&self.ports().okta, self.look.deadline);
-            let members = okta
-                .list_group_members(group, deadline)
-                .await?
-                .ok_or_else(|| went_away_failure("the group"))?;
+            let members = okta.list_group_members(group, deadline).await?;
+            let members = members.ok_or_else(|| went_away("the group"))?;
             let unread: Vec<OktaUserId> = members.ids_unread().collect();
             let read = members.items.into_iter().map(|member| member.id);
             read.chain(unread).collect()
         };
-        for (user, was_added) in &users {
-            let belongs = inside.contains(user) && !wanted.ended.contains(user);
-            if belongs != *was_added {
-                wrong.insert(user.clone());
-            }
-        }
         let subject = |user: &OktaUserId| Subject::User(user.clone()).to_string();
-        let subjects: Vec<String> = ids.iter().map(subject).collect();
+        let subjects: Vec<String> = users.iter().map(subject).collect();
         let held = self.ports().ledger.last_held(&subjects).await?;
-        for user in ids {
+        let added: HashSet<&AccountId> = plan.add.iter().collect();
+        for account in &written {
+            let Some(user) = user_of(account) else {
+                continue;
+            };
+            let belongs = inside.contains(&user)
+                && !wanted.ended.contains(&user)
+                && !former.contains(account);
             let meanwhile = held.get(&subject(&user)).is_some_and(|at| *at >= began_ms);
-            if meanwhile || wrong.contains(&user) {
+            if meanwhile || belongs != added.contains(account) {
                 self.progress.follow(FollowUp::Member(user, group.clone()));
             }
         }
@@ -426,12 +395,5 @@ impl Work<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn leaver(finding: &Finding) -> Option<OktaUserId> {
-    match finding {
-        Finding::NotMember(user) => Some(user.clone()),
-        _ => None,
     }
 }

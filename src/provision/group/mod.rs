@@ -1,6 +1,7 @@
 //! One group: look at both sides, plan, apply, verify.
 
 mod apply;
+mod ask;
 mod look;
 mod plan;
 

@@ -137,6 +137,8 @@ pub(crate) struct GroupPlan {
     pub(crate) team: Option<TeamId>,
     /// Members that are taken out.
     pub(crate) remove: Vec<AccountId>,
+    /// Those of them whom Okta does not show in the group, with their users.
+    pub(crate) leavers: Vec<(AccountId, OktaUserId)>,
     pub(crate) remove_why: &'static str,
     /// Members that are put in.
     pub(crate) add: Vec<AccountId>,
@@ -187,6 +189,7 @@ impl GroupPlan {
         let failure = Failure::retryable(side, what).because(Cause::Unreadable);
         self.refused = Some(failure);
         self.remove.clear();
+        self.leavers.clear();
         self.findings = Findings::default();
         self.end = None;
     }
@@ -224,17 +227,22 @@ impl GroupPlan {
         self.put_in(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
-            let leaves = found.can_end()
-                && match &found.owner {
-                    Owner::Current(user) => {
-                        wanted.ended.contains(user)
-                            || self.believe(Finding::NotMember(user.clone()), evidence)
+            let account = &found.account;
+            let leaves = match &found.owner {
+                _ if !found.can_end() => false,
+                Owner::Current(user) if wanted.ended.contains(user) => true,
+                Owner::Current(user) => {
+                    let is_known = self.believe(Finding::NotMember(user.clone()), evidence);
+                    if is_known {
+                        self.leavers.push((account.clone(), user.clone()));
                     }
-                    Owner::Former(_) => true,
-                    Owner::Excluded | Owner::Unknown => false,
-                };
+                    is_known
+                }
+                Owner::Former(_) => true,
+                Owner::Excluded | Owner::Unknown => false,
+            };
             if leaves {
-                self.remove.push(found.account.clone());
+                self.remove.push(account.clone());
             }
         }
         self.remove.sort();

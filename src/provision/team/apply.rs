@@ -184,10 +184,7 @@ impl Work<'_> {
 
 /// The group was worked on while a user's run made its team or put somebody in.
 pub(in crate::provision) fn overtaken() -> Failure {
-    Failure::retryable(
-        Side::Okta,
-        "the group was worked on since the look, and does not become a team, or not with this user; the next look \
-         follows what is there",
-    )
-    .because(Cause::Overtaken)
+    let what = "the group was worked on since the look, and does not become a team, or not with this user; the next \
+                look follows what is there";
+    Failure::retryable(Side::Okta, what).because(Cause::Overtaken)
 }

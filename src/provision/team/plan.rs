@@ -51,35 +51,31 @@ impl TeamPlan {
 
     /// The step that the plan comes to, for a group whose team is to be named `name`.
     pub(crate) fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
+        let on = |action, why, team: &TeamId| Step::new(action, why).on(team);
         Some(match self {
             Self::Keep(_) if link.is_some_and(|link| link.team_name == name) => return None,
             Self::Keep(team) => {
                 let why = "the team has the name already, and the link is older";
-                Step::new(action::LINK_TEAM, why)
-                    .on(team)
+                on(action::LINK_TEAM, why, team)
                     .saying(format!("remember team {team} as \"{name}\""))
             }
-            Self::Rename(team) => Step::new(action::RENAME_TEAM, "the team is named as its group")
-                .on(team)
+            Self::Rename(team) => on(action::RENAME_TEAM, "the team is named as its group", team)
                 .saying(format!("rename team {team} to \"{name}\"")),
-            Self::Adopt(team) => Step::new(
-                action::ADOPT_TEAM,
-                "a team of that name belongs to no group",
-            )
-            .on(team)
-            .saying(format!("take over team {team} as \"{name}\"")),
-            Self::AdoptAndRename(team) => {
-                let why =
-                    "a team of that name belongs to no group; only the case of its name differs";
-                Step::new(action::ADOPT_TEAM, why)
-                    .on(team)
+            Self::Adopt(team) | Self::AdoptAndRename(team) => {
+                let why = match self {
+                    Self::Adopt(_) => "a team of that name belongs to no group",
+                    _ => {
+                        "a team of that name belongs to no group; only the case of its name differs"
+                    }
+                };
+                on(action::ADOPT_TEAM, why, team)
                     .saying(format!("take over team {team} as \"{name}\""))
             }
             Self::Create { root } => Step::new(action::CREATE_TEAM, "the group has no team")
                 .saying(format!("create team \"{name}\" below {root}")),
             Self::HeldBy { group, team, .. } => {
                 let why = "the team of another group, which gives it up, still has the name";
-                Step::new(action::RENAME_TEAM, why).on(team).saying(format!(
+                on(action::RENAME_TEAM, why, team).saying(format!(
                     "free the name \"{name}\", which team {team} of group {group} has"
                 ))
             }
@@ -116,12 +112,7 @@ pub(crate) fn plan_team(
     let root = teams
         .iter()
         .find(|team| team.is_internal_root())
-        .ok_or_else(|| {
-            Failure::retryable(
-                Side::Anypoint,
-                "the list of teams has no internal root team",
-            )
-        })?;
+        .ok_or_else(no_root)?;
     match bearer {
         None => Ok(TeamPlan::Create {
             root: root.id.clone(),
@@ -170,23 +161,23 @@ fn held_or_taken(
     }
 }
 
-pub(super) fn name_taken() -> Failure {
-    Failure::permanent(
+fn no_root() -> Failure {
+    Failure::retryable(
         Side::Anypoint,
-        "another team of the organization has the team name: names are unique across the whole \
-         organization.",
-        "Rename one of the two, the group in Okta or the team in Anypoint.",
+        "the list of teams has no internal root team",
     )
-    .because(Cause::TeamNameTaken)
+}
+
+pub(super) fn name_taken() -> Failure {
+    let what = "another team of the organization has the team name: names are unique across the whole organization.";
+    let advice = "Rename one of the two, the group in Okta or the team in Anypoint.";
+    Failure::permanent(Side::Anypoint, what, advice).because(Cause::TeamNameTaken)
 }
 
 pub(super) fn two_groups(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Okta,
-        format!("group {other} has the same team name, and a name belongs to one team."),
-        "Rename one of the two groups in Okta.",
-    )
-    .because(Cause::TeamNameTaken)
+    let what = format!("group {other} has the same team name, and a name belongs to one team.");
+    let advice = "Rename one of the two groups in Okta.";
+    Failure::permanent(Side::Okta, what, advice).because(Cause::TeamNameTaken)
 }
 
 #[cfg(test)]

@@ -103,16 +103,12 @@ pub(super) fn may_take(
             });
         }
         Some(owner) if owner.tenure == Tenure::Current && named.freed_from.is_none() => {
-            return Err(Failure::permanent(
-                Side::Anypoint,
-                format!(
-                    "the account with that username belongs to Okta user {}.",
-                    owner.okta_user
-                ),
-                "Give one of the two users another app username in Okta, or unlink the account from the \
-                 other user with `okta-anypoint unlink`.",
-            )
-            .because(Cause::UsernameTaken));
+            let user = &owner.okta_user;
+            let what = format!("the account with that username belongs to Okta user {user}.");
+            let advice = "Give one of the two users another app username in Okta, or unlink the account from the \
+                          other user with `okta-anypoint unlink`.";
+            let failure = Failure::permanent(Side::Anypoint, what, advice);
+            return Err(failure.because(Cause::UsernameTaken));
         }
         _ => {}
     }
@@ -120,24 +116,21 @@ pub(super) fn may_take(
         (Some(theirs), Some(ours)) => theirs.trim().to_lowercase() == ours.to_lowercase(),
         _ => false,
     };
-    match policy.adopt {
-        Adopt::Username => Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail if same_email => Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail => Err(Failure::permanent(
-            Side::Anypoint,
+    let (what, advice) = match policy.adopt {
+        Adopt::Username => return Ok(Grounds::Adoption),
+        Adopt::UsernameAndEmail if same_email => return Ok(Grounds::Adoption),
+        Adopt::UsernameAndEmail => (
             "an account with that username exists and has another e-mail address.",
-            "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if \
-             not, give the user another app username in Okta.",
-        )
-        .because(Cause::AdoptionRefused)),
-        Adopt::Never => Err(Failure::permanent(
-            Side::Anypoint,
+            "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if not, give the \
+             user another app username in Okta.",
+        ),
+        Adopt::Never => (
             "an account with that username exists, and ADOPT=never.",
-            "If it is the same person, pair them with `okta-anypoint link`; if not, give the user \
-             another app username in Okta.",
-        )
-        .because(Cause::AdoptionRefused)),
-    }
+            "If it is the same person, pair them with `okta-anypoint link`; if not, give the user another app \
+             username in Okta.",
+        ),
+    };
+    Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::AdoptionRefused))
 }
 
 #[cfg(test)]

@@ -3,18 +3,17 @@
 //! No other run works on the user meanwhile: this one holds the lease. A step that needs a second subject (the
 //! missing team of a group, the account of another user: `take.rs`) takes the lease on that subject, too.
 
-use super::look::{UserKnown, membership};
-use super::plan::{AccountPlan, Retire, UserPlan, plan_user, update_name};
-use super::view::{Membership, UserView, WantedTeam};
+use super::look::UserKnown;
+use super::plan::{AccountPlan, Retire, UserPlan, plan_user};
+use super::steps::update_name;
+use super::view::UserView;
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
-use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, SUBJECT_WAIT, lease_within};
+use crate::ids::{AccountId, OktaUserId};
 use crate::provision::policy::ResetEmail;
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
 use crate::provision::work::Work;
-use crate::store::{Intent, LastWrite, Linked, Recalled, UserLink};
+use crate::store::{Intent, Linked, Recalled, UserLink};
 
 /// How often one look is repeated because the world moved underneath it.
 const MAX_LOOKS: usize = 4;
@@ -25,14 +24,6 @@ pub(super) enum End {
     Done,
     /// An account of the wanted name appeared since the look.
     LookAgain,
-}
-
-/// A membership that this run made.
-struct Joined {
-    group: OktaGroupId,
-    team: TeamId,
-    /// The group was looked at then, in milliseconds since the epoch.
-    as_of_ms: i64,
 }
 
 /// The app username that a plan is about.
@@ -46,13 +37,10 @@ fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
 }
 
 fn groups_not_whole() -> Failure {
-    Failure::retryable(
-        Side::Okta,
-        "the list of the user's groups lacks the built-in group that every user is in, so it is not whole; \
+    let what = "the list of the user's groups lacks the built-in group that every user is in, so it is not whole; \
          all was done but leaving teams. Check that the credentials may read every group (scope \
-         okta.groups.read, and an admin role that sees all groups)",
-    )
-    .because(Cause::Contradiction)
+         okta.groups.read, and an admin role that sees all groups)";
+    Failure::retryable(Side::Okta, what).because(Cause::Contradiction)
 }
 
 impl Work<'_> {
@@ -108,11 +96,8 @@ impl Work<'_> {
                 End::Done => return Ok(()),
             }
         }
-        Err(Failure::retryable(
-            Side::Anypoint,
-            "accounts of the wanted name come and go; the next run looks afresh",
-        )
-        .because(Cause::Overtaken))
+        let what = "accounts of the wanted name come and go; the next run looks afresh";
+        Err(Failure::retryable(Side::Anypoint, what).because(Cause::Overtaken))
     }
 
     /// Reads once more what is in doubt. Whether the look stands.
@@ -170,25 +155,9 @@ impl Work<'_> {
         for team in &plan.leave {
             self.leave(&account, team).await?;
         }
-        let (mut refused, mut joined) = (None, Vec::new());
-        for team in &plan.join {
-            match self.join(&account, team, began_ms).await {
-                // The name of a team is its group's matter: the account is done, and the group's own look says why.
-                // Once the group has a team, its look puts its members in.
-                Err(failure) if failure.cause.is_about_team_name() => {
-                    let group = Subject::Group(team.group.clone());
-                    tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
-                    self.progress.follow_group(&team.group);
-                }
-                // One team that cannot be had must not keep the person out of the others.
-                Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
-                    refused.get_or_insert(failure);
-                }
-                other => joined.extend(other?),
-            }
-        }
-        self.verify_joins(&view.user, &account, joined).await?;
-        refused.map_or(Ok(End::Done), Err)
+        self.join_all(&view.user, &account, &plan.join, began_ms)
+            .await?;
+        Ok(End::Done)
     }
 
     /// Writes ahead which account is about to be created or enabled.
@@ -197,6 +166,12 @@ impl Work<'_> {
             username: username.to_owned(),
         });
         self.write_memory().await
+    }
+
+    /// The intent is gone with the next record.
+    pub(super) fn drop_intent(&mut self) {
+        self.memory.intent = None;
+        self.keep_memory();
     }
 
     pub(super) async fn update(
@@ -253,21 +228,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
-        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.remove_members(team, std::slice::from_ref(account), deadline);
-        self.write(Applied::on(action::LEAVE_TEAM, team), call)
-            .await??;
-        self.note_membership(team, LastWrite::Left);
-        Ok(())
-    }
-
-    fn note_membership(&mut self, team: &TeamId, written: LastWrite) {
-        let now_ms = self.ports().clock.now_ms();
-        self.memory.note_membership(team.clone(), written, now_ms);
-        self.keep_memory();
-    }
-
     /// Writes the link; the intent goes with it.
     pub(super) async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
         self.memory.intent = None;
@@ -283,167 +243,12 @@ impl Work<'_> {
                 self.applied(Applied::on(action::LINK, &link.anypoint_id));
                 Ok(())
             }
-            Linked::TakenBy(other) => Err(Failure::permanent(
-                Side::Table,
-                format!("the account is linked to Okta user {other}."),
-                format!("Unlink it first: `okta-anypoint unlink {other}`."),
-            )
-            .because(Cause::LinkedElsewhere)),
-        }
-    }
-
-    /// Gives a second lease back, with what was `done` under it: the subject's own trail tells it, too. If the run that
-    /// had the lease before was cut off, that is told here: the next owner cannot know.
-    pub(super) async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
-        let ports = self.ports();
-        let now_ms = ports.clock.now_ms();
-        let found = "a user's run that needed the subject found an earlier run of it cut off";
-        let interrupted = AuditEntry::for_interrupted(&lease, found, now_ms);
-        interrupted.iter().for_each(AuditEntry::log);
-        let why = format!("a run of {} needed it", self.lease.subject());
-        let done = done.iter().map(|applied| AuditEntry {
-            id: applied.id.clone(),
-            why: Some(why.clone()),
-            ..AuditEntry::new(&lease, applied.action, now_ms)
-        });
-        let audit = interrupted.into_iter().chain(done).collect();
-        let conclusion = Conclusion {
-            audit,
-            ..Conclusion::default()
-        };
-        ports.ledger.conclude(lease, conclusion).await?;
-        Ok(())
-    }
-
-    /// Puts the account into the team of a group, which is made or adopted first if it has none.
-    async fn join(
-        &mut self,
-        account: &AccountId,
-        wanted: &WantedTeam,
-        began_ms: i64,
-    ) -> Result<Option<Joined>, Failure> {
-        let joined = |team: &TeamId, as_of_ms| Joined {
-            group: wanted.group.clone(),
-            team: team.clone(),
-            as_of_ms,
-        };
-        if let Some(team) = &wanted.team {
-            let made_now = |done: &Applied| done.action == action::CREATE_ACCOUNT;
-            let is_expected = self.evidence.announces_joining(&wanted.group)
-                || self.progress.applied.iter().any(made_now);
-            // Nobody announced it, so the account's list may lack a team, and to put a maintainer in again makes a
-            // plain member of them.
-            if !is_expected && self.look.ask_team_for(account, team).await?.is_some() {
-                return Ok(None);
-            }
-            // A team that was deleted by hand is made again.
-            if self.add(account, team).await? {
-                return Ok(Some(joined(team, began_ms)));
-            }
-        }
-        let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
-        // From here on, another run's time is later than our own of giving the lease back.
-        let as_of_ms = self.ports().clock.now_ms() + 1;
-        // The team was there and became the group's just now: who is in it stays what they are. A list may show as
-        // plain members people whom the run of the group before took out.
-        let id = link.team_id.to_string();
-        let is_made =
-            |done: &Applied| done.action == action::CREATE_TEAM && done.id.as_ref() == Some(&id);
-        if !self.progress.applied.iter().any(is_made) {
-            let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
-            let found = self.look.ask_team_for(account, &link.team_id).await?;
-            match found.as_ref().map(membership) {
-                Some(Membership::Special) => return Ok(None),
-                Some(_) if past == Past::OfNoOther && !left => return Ok(None),
-                _ => {}
-            }
-        }
-        if self.add(account, &link.team_id).await? {
-            return Ok(Some(joined(&link.team_id, as_of_ms)));
-        }
-        Err(Failure::retryable(
-            Side::Anypoint,
-            "the team was deleted since it was found; the next look makes it again",
-        )
-        .because(Cause::Overtaken))
-    }
-
-    /// A membership has two subjects, and this run has leased one. Whom it put into the team of a group that was worked
-    /// on since the look, and who does not belong there any more, it takes out again.
-    async fn verify_joins(
-        &mut self,
-        user: &OktaUserId,
-        account: &AccountId,
-        joined: Vec<Joined>,
-    ) -> Result<(), Failure> {
-        if joined.is_empty() {
-            return Ok(());
-        }
-        let subject = |joined: &Joined| Subject::Group(joined.group.clone()).to_string();
-        let subjects: Vec<String> = joined.iter().map(subject).collect();
-        let held = self.ports().ledger.last_held(&subjects).await?;
-        let mut is_overtaken = false;
-        for joined in joined {
-            let meanwhile = held.get(&subject(&joined));
-            if meanwhile.is_none_or(|at_ms| *at_ms < joined.as_of_ms)
-                || self.look.belongs(user, &joined.group).await?
-            {
-                continue;
-            }
-            self.leave(account, &joined.team).await?;
-            is_overtaken = true;
-        }
-        match is_overtaken {
-            true => Err(overtaken()),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether the team is there; then the account is in it.
-    async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
-        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.add_members(team, std::slice::from_ref(account), deadline);
-        match self
-            .write(Applied::on(action::JOIN_TEAM, team), call)
-            .await?
-        {
-            Err(error) if error.is_not_found() => Ok(false),
-            other => {
-                other?;
-                self.note_membership(team, LastWrite::Joined);
-                Ok(true)
+            Linked::TakenBy(other) => {
+                let what = format!("the account is linked to Okta user {other}.");
+                let advice = format!("Unlink it first: `okta-anypoint unlink {other}`.");
+                let failure = Failure::permanent(Side::Table, what, advice);
+                Err(failure.because(Cause::LinkedElsewhere))
             }
         }
     }
-
-    /// The team of a group, made first if it is missing, under a lease on the group.
-    async fn team_of(
-        &mut self,
-        wanted: &WantedTeam,
-        began_ms: i64,
-    ) -> Result<EnsuredTeam, Failure> {
-        let ports = self.ports();
-        let subject = Subject::Group(wanted.group.clone()).to_string();
-        let deadline = self.look.deadline;
-        let leased = lease_within(&*ports.ledger, &subject, deadline, SUBJECT_WAIT).await?;
-        let Leased::Ours(lease) = leased else {
-            return Err(busy(&subject));
-        };
-        let before = self.progress.applied.len();
-        let named_by = NamedBy::LookAt(began_ms);
-        let ensured = self
-            .ensure_team(&wanted.group, &wanted.group_name, named_by, &lease)
-            .await;
-        let done = self.progress.applied.get(before..).unwrap_or_default();
-        self.give_back(lease, done).await?;
-        ensured
-    }
-}
-
-pub(super) fn busy(subject: &str) -> Failure {
-    Failure::retryable(
-        Side::Program,
-        format!("another run works on {subject}; this one goes back"),
-    )
-    .because(Cause::Busy)
 }

@@ -50,11 +50,7 @@ impl Work<'_> {
                 Attempt::Created(account) => break account,
                 Attempt::TooMany(failure) => {
                     refused += 1;
-                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
-                    if refused > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(pause).await;
+                    self.pause(failure, refused).await?;
                 }
                 Attempt::NameTaken(conflict) => {
                     let found = self.account_of(person).await?;
@@ -63,17 +59,14 @@ impl Work<'_> {
                     match found {
                         Some(account) if unsure > 0 => break account,
                         Some(_) => {
-                            self.memory.intent = None;
-                            self.keep_memory();
+                            self.drop_intent();
                             return Ok(None);
                         }
                         None if unsure > 0 => {
-                            return Err(Failure::retryable(
-                                Side::Anypoint,
-                                "the username is taken, perhaps by the account whose creation got no \
-                                 answer, and no account shows yet",
-                            )
-                            .because(Cause::Overtaken));
+                            let what = "the username is taken, perhaps by the account whose creation got no \
+                                        answer, and no account shows yet";
+                            let failure = Failure::retryable(Side::Anypoint, what);
+                            return Err(failure.because(Cause::Overtaken));
                         }
                         // How Anypoint's own 409 looks is not documented, and a gateway may have sent one: the second in
                         // a row is no accident.
@@ -81,8 +74,7 @@ impl Work<'_> {
                             conflicts += 1;
                         }
                         None => {
-                            self.memory.intent = None;
-                            self.keep_memory();
+                            self.drop_intent();
                             let anypoint = &self.ports().anypoint;
                             if !anypoint.shows_accounts(self.look.deadline).await? {
                                 return Err(accounts_hidden());
@@ -93,11 +85,7 @@ impl Work<'_> {
                 }
                 Attempt::Unsure(failure) => {
                     unsure += 1;
-                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
-                    if unsure > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(pause).await;
+                    self.pause(failure, unsure).await?;
                     if let Some(account) = self.account_of(person).await? {
                         break account;
                     }
@@ -114,6 +102,16 @@ impl Work<'_> {
             agreed: None,
             reset_mail: ResetMail::Settled,
         }))
+    }
+
+    /// Waits before the next attempt, or fails when there were enough or there is no time for one.
+    async fn pause(&self, failure: Failure, attempts: u32) -> Result<(), Failure> {
+        let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
+        if attempts > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
+            return Err(failure);
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     async fn attempt(&mut self, person: &NewPerson) -> Result<Attempt, Failure> {
@@ -150,8 +148,7 @@ impl Work<'_> {
             // Asking again soon would not change it. The intent stays for what an earlier attempt did.
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {
-                self.memory.intent = None;
-                self.keep_memory();
+                self.drop_intent();
                 Err(error.into())
             }
             Err(error) if error.is_about_this_call() => Err(error.into()),

@@ -4,10 +4,12 @@ mod adopt;
 mod apply;
 mod create;
 mod look;
+mod memberships;
 mod okta_side;
 mod orphans;
 mod plan;
 mod profile;
+mod steps;
 mod take;
 mod view;
 

@@ -5,7 +5,7 @@
 //! is an orphaned account. The next run disables it and records it as a former account of the user. The look
 //! that follows finds it by its name, and takes it if the user is still to have it.
 
-use super::plan::update_name;
+use super::steps::update_name;
 use crate::anypoint::AccountChanges;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
@@ -59,8 +59,7 @@ impl Work<'_> {
             }
         }
         // Nothing is left to find: the memory without it is written with the record.
-        self.memory.intent = None;
-        self.keep_memory();
+        self.drop_intent();
         if recalled.old_intent.is_some() {
             ports.store.forget_old_intent(user).await?;
         }

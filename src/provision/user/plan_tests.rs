@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::event::Change;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
-use crate::provision::{Adopt, Announced, ImportedNames, Release};
+use crate::provision::{Adopt, Announced, ImportedNames, Release, Step};
 use crate::store::{AccountOwner, AgreedProfile, Tenure, UserLink};
 
 const USER: &str = "00u1";

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use super::adopt::Freed;
-use super::apply::{End, busy};
+use super::apply::End;
 use super::plan::{FormerOwner, Retire, Taking};
 use super::view::UserView;
 use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
-use crate::ledger::{Lease, Leased, SUBJECT_WAIT, lease_within};
+use crate::ledger::{Lease, SUBJECT_WAIT};
 use crate::provision::progress::FollowUp;
 use crate::provision::step::{Applied, action};
 use crate::provision::work::Work;
@@ -56,17 +56,14 @@ impl Work<'_> {
     /// Two users can each want the other's account. The run of the smaller id waits, the other one goes
     /// back at once, so no two runs wait for each other, and one of them gets on.
     async fn lease_owner(&self, user: &OktaUserId, owner: &OktaUserId) -> Result<Lease, Failure> {
-        let subject = Subject::User(owner.clone()).to_string();
-        let patience = if user < owner {
+        let is_first = user < owner;
+        let patience = if is_first {
             SUBJECT_WAIT
         } else {
             Duration::ZERO
         };
-        let ledger = &*self.ports().ledger;
-        match lease_within(ledger, &subject, self.look.deadline, patience).await? {
-            Leased::Ours(lease) => Ok(lease),
-            Leased::Busy { .. } => Err(busy(&subject)),
-        }
+        self.lease_other(Subject::User(owner.clone()), patience)
+            .await
     }
 
     async fn take_from(
