@@ -1,4 +1,4 @@
-//! What counts as known (pure): one strange answer takes nobody's access away.
+//! What counts as known: one strange answer takes nobody's access away. Pure.
 //!
 //! What Okta *says* counts at the first look: a status, another username, an ended app user. What Okta
 //! *does not show* is a [`Finding`]. It counts when an event announced it, or when a second look, at
@@ -136,7 +136,7 @@ impl Findings {
     }
 }
 
-/// All that speaks for the findings of one look.
+/// The evidence for the findings of one look.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     announced: Announced,
@@ -173,7 +173,7 @@ impl Evidence {
         }
     }
 
-    /// For a reconcile, which plans what is seen once and hands it over to a second look.
+    /// For a reconcile: it plans from one look, and the worker's own look is the second.
     pub fn first_look() -> Self {
         Self::new(Announced::everything(), &BTreeMap::new(), 0, Duration::ZERO)
     }
@@ -249,7 +249,7 @@ impl Evidence {
         (sense != shown && !is_settled).then_some(until_ms)
     }
 
-    /// A second read, in this run, did not show what was announced either.
+    /// A second read in this run did not show either what was announced.
     pub(crate) fn agree_with_the_look(&mut self) {
         self.facts_reread = true;
     }

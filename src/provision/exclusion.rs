@@ -1,4 +1,4 @@
-//! `EXCLUDE_USERS` and `EXCLUDE_GROUPS`: whom nothing changes.
+//! `EXCLUDE_USERS` and `EXCLUDE_GROUPS`: the users and groups that nothing changes.
 //!
 //! An id excludes before anything is read. A pattern needs the login or the name, so Okta is read first. A
 //! deleted user has no login any more: only an id excludes them still.
@@ -12,7 +12,7 @@ use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::{Group, User};
 
-/// Users that are left alone.
+/// The excluded users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExcludedUsers {
     /// By id.
@@ -21,7 +21,7 @@ pub struct ExcludedUsers {
     pub logins: Vec<String>,
 }
 
-/// Groups that are left alone, and their teams.
+/// The excluded groups, with their teams.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExcludedGroups {
     /// By id.
@@ -30,7 +30,7 @@ pub struct ExcludedGroups {
     pub names: Vec<String>,
 }
 
-/// Everybody and everything that is left alone.
+/// All excluded users and groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exclusions {
     /// `EXCLUDE_USERS`.
@@ -40,7 +40,7 @@ pub struct Exclusions {
 }
 
 impl Exclusions {
-    /// The setting that names a subject which is left alone.
+    /// The setting that excludes such a subject.
     fn setting(subject: &Subject) -> &'static str {
         match subject {
             Subject::User(_) => "EXCLUDE_USERS",
@@ -48,7 +48,7 @@ impl Exclusions {
         }
     }
 
-    /// What is said of a subject that is left alone: the setting that names it.
+    /// Says which setting excludes the subject.
     pub fn in_words(subject: &Subject) -> &'static str {
         match subject {
             Subject::User(_) => "excluded by EXCLUDE_USERS: nothing changes",
@@ -173,7 +173,7 @@ impl Look<'_> {
         let reads = open.into_iter().map(async |user| {
             let is_excluded = match ports.okta.user(user, self.deadline).await {
                 Ok(read) => read.is_some_and(|read| excluded.user(&read)),
-                // Who cannot be read stays as they are, as who is excluded does.
+                // A user who cannot be read stays as they are, like an excluded one.
                 Err(error) if error.is_unreadable() => true,
                 Err(error) => return Err(error),
             };

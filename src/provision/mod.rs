@@ -1,12 +1,12 @@
-//! Makes Anypoint agree with Okta for one subject at a time: settle, look, plan, apply.
+//! Brings one subject at a time in sync: settle, look, plan, apply.
 //!
 //! - [`policy`](Policy) and [`wanted`] are pure: what the settings choose, and what Okta wants.
 //! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
 //! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
 //!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.
 //! - A plan is a value. The worker carries it out; `plan`, `explain` and the demo print its [`Step`]s.
-//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles what a
-//!   dead run left (`user/orphans.rs`).
+//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles orphaned
+//!   accounts (`user/orphans.rs`).
 //!
 //! Guaranteed: only what a link says is ours is disabled, renamed or emptied; no account is deleted;
 //! an error while reading ends the look, so "could not read" is never taken for "nobody there".
@@ -26,18 +26,18 @@ mod ports;
 mod preview;
 mod progress;
 mod provisioner;
+mod run;
 mod selection;
 mod shadow;
 mod step;
 mod team;
 mod user;
 mod wanted;
-mod work;
 
 pub use announced::Announced;
 pub(crate) use announced::announces_removal;
 pub(crate) use attributes::unread_attributes;
-pub use attributes::{Attributes, Place, Taken, Target};
+pub use attributes::{AccountField, Attributes, FieldSource, FieldValue};
 pub(crate) use brake::{Brake, end_lift_from_ahead, note_linked_users};
 pub use brake::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
 pub(crate) use evidence::Unpushed;

@@ -41,7 +41,7 @@ pub struct GroupPreview {
 pub struct Doubt {
     /// What Okta did not show.
     pub finding: Finding,
-    /// When it was not shown first, in milliseconds since the epoch.
+    /// When a look missed it first, in milliseconds since the epoch.
     pub first_seen_ms: i64,
     /// Whether an earlier look recorded that. A preview records nothing.
     pub seen: Seen,
@@ -49,7 +49,7 @@ pub struct Doubt {
     pub believed_after_ms: i64,
 }
 
-/// Who saw first what Okta did not show.
+/// Who noticed first that Okta did not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// A run, which recorded it.

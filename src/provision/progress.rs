@@ -1,4 +1,4 @@
-//! What has come of the work on a subject. It is filled while the work goes on, so it is right however the work ends.
+//! What a run has done so far. The run fills it in as it goes, so it is right however the run ends.
 
 use std::collections::HashMap;
 
@@ -97,7 +97,7 @@ impl Progress {
         self.follow(FollowUp::Subject(Subject::Group(group.clone())));
     }
 
-    /// Who follows after a run that ended so. A run that failed comes again, and finds most of them again.
+    /// Whom to look at next. A run that failed comes again, and finds most of them again.
     pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
         let follow_ups = self.follow_ups.iter();
         follow_ups

@@ -8,7 +8,7 @@ use super::brake::Brake;
 use super::evidence::Evidence;
 use super::ports::Ports;
 use super::progress::Progress;
-use super::work::Work;
+use super::run::Run;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
@@ -34,7 +34,7 @@ pub(crate) enum Known {
     Excluded,
 }
 
-/// One subject's turn: what is asked, and by when.
+/// What one run gets to know.
 pub(crate) struct Turn<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) known: Known,
@@ -74,10 +74,10 @@ impl Provisioner {
         })
     }
 
-    /// Makes Anypoint agree with Okta for one subject.
+    /// Brings one subject in sync.
     ///
     /// # Errors
-    /// The first failure that stopped it; what was done before stays done and stands in `progress`.
+    /// The first failure that stopped it. `progress` says what was done before.
     pub(crate) fn provision<'a>(
         &'a self,
         turn: Turn<'a>,
@@ -86,7 +86,7 @@ impl Provisioner {
         let now_ms = self.ports.clock.now_ms();
         let memory = Memory::of(turn.lease, now_ms);
         let confirm = self.ports.policy.confirm.0;
-        let mut work = Work {
+        let mut run = Run {
             look: self.look(turn.deadline),
             lease: turn.lease,
             second_look: turn.second_look,
@@ -99,15 +99,15 @@ impl Provisioner {
         Box::pin(async move {
             match turn.known {
                 Known::User(user, recalled) => {
-                    work.keep_memory();
-                    work.provision_user(&user, recalled).await
+                    run.keep_memory();
+                    run.provision_user(&user, recalled).await
                 }
                 Known::Group(group) => {
-                    work.keep_memory();
-                    work.provision_group(&group).await
+                    run.keep_memory();
+                    run.provision_group(&group).await
                 }
                 Known::Excluded => {
-                    tracing::info!(subject = %work.lease.subject(), "subject is excluded");
+                    tracing::info!(subject = %run.lease.subject(), "subject is excluded");
                     Ok(())
                 }
             }
@@ -130,7 +130,7 @@ pub struct Look<'a> {
     pub(super) deadline: Deadline,
 }
 
-/// Reads that run at the same time: both remotes limit how fast they are asked.
+/// Reads that run at the same time. Both remotes limit the rate.
 const AT_ONCE: usize = 5;
 
 /// The answers of `reads`, in the same order. The first failure ends it.

@@ -10,8 +10,8 @@ use url::{Host, Url};
 use super::reader::Reader;
 use super::{DeactivationLimit, ImportMode};
 use crate::provision::{
-    Adopt, Attributes, Changes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions,
-    GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, Target,
+    AccountField, Adopt, Attributes, Changes, ConfirmAfter, ExcludedGroups, ExcludedUsers,
+    Exclusions, GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
     TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 use crate::secrets::{self, HOOK_SECRET};
@@ -342,7 +342,7 @@ fn attribute(entry: &str, attributes: &mut Attributes) -> Result<(), &'static st
         "email" => return Err("names `email`, which is set on creation only"),
         "username" => return Err("names `username`, which is always the app username"),
         word => {
-            let mut targets = Target::ALL.into_iter();
+            let mut targets = AccountField::ALL.into_iter();
             targets.find(|target| target.as_str() == word)
         }
     };

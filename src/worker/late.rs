@@ -1,5 +1,5 @@
-//! Announced removals that are not done although their event is old: somebody keeps access for longer than
-//! anybody expects, and is to be told why within a quarter of an hour of the event.
+//! Announced removals that are late: somebody keeps access for longer than expected. The log and a metric say why,
+//! within a quarter of an hour of the event.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::ledger::EndState;
 use crate::provision::announces_removal;
 use crate::telemetry::{Metric, Metrics};
 
-/// A removal of this age that goes back is told: its next look comes after the quarter of an hour, because
-/// pauses have grown by then (`queue::pause`).
+/// A removal of this age that goes back is late. Pauses have grown by then (`queue::pause`), so its next look comes
+/// after the quarter of an hour.
 const OLD: Duration = Duration::from_secs(10 * 60);
 
 /// Why a removal is late.
@@ -51,7 +51,7 @@ impl Late {
         }
     }
 
-    /// Why a look that ended so leaves its changes undone; `None` when it does not, or for good.
+    /// Why a look that ended so leaves its changes undone. `None`: they are done, or failed for good.
     pub(super) fn of(state: &EndState) -> Option<Self> {
         match state {
             EndState::Held { .. } => Some(Self::Held),

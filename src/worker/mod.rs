@@ -1,10 +1,10 @@
-//! Takes changes, leases their subject, claims them, looks once, applies, records.
+//! Takes changes, leases their subject, claims them, provisions it and records the result.
 //!
 //! At most one run works on a subject at a time: it holds the lease from before its look until its
 //! records are written. Several changes of one subject are claimed together and served by one look;
 //! several subjects are worked on at once. One subject that fails, or panics, stops no other.
 //!
-//! A change ends in one of three ways ([`Verdict`]):
+//! What becomes of a change's message ([`Verdict`]):
 //!
 //! | the record says | the message |
 //! |---|---|
@@ -51,7 +51,7 @@ pub(crate) use late::Late;
 use serve::{Claimed, panicked};
 use surroundings::Surroundings;
 
-/// What is to become of a change's message.
+/// What the caller does with a change's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is recorded as done, or as failed for good: acknowledge it.
@@ -123,7 +123,7 @@ impl Pace {
 /// While changes are paused, a message comes back after this.
 const PAUSED_FOR: Duration = Duration::from_secs(600);
 
-/// Does the work.
+/// Works on changes.
 pub struct Worker {
     ports: Ports,
     provisioner: Provisioner,
@@ -154,8 +154,8 @@ impl Worker {
         }
     }
 
-    /// Works on `changes` until `deadline`, and says for each, in the same order, what is to become of
-    /// it. The same uuid twice is one change.
+    /// Works on `changes` until `deadline`. Returns a verdict for each, in the same order. The same uuid twice is one
+    /// change.
     pub async fn run(
         &self,
         changes: &[Change],

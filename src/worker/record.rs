@@ -1,4 +1,4 @@
-//! What a run leaves: the end of its claims, what the next run has to know, and the audit trail.
+//! What a run leaves: the records that stay open, and the audit trail.
 
 use super::asked::who_asked;
 use super::words::states;
@@ -12,12 +12,11 @@ use crate::store::Memory;
 
 /// Open records of one subject that are remembered.
 const MAX_OPEN: usize = 20;
-/// The reason of what the brake held until an operator approved it.
+/// The reason in the audit trail when an operator approved what the brake held.
 const APPROVED: &str = "approved by an operator";
 
-/// Remembers the records that somebody has to do something about. A look that ends in sync resolves those
-/// of earlier runs.
-pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
+/// Remembers the records that need an operator. A look that ends in sync resolves those of earlier runs.
+pub(super) fn remember_open(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
     let own = |id: &String| ended.iter().any(|(claim, _)| claim.id() == id);
     memory.open.retain(|id| !own(id));
     for (claim, ending) in ended {

@@ -1,4 +1,4 @@
-//! One look for the claimed changes of a subject: provision, tell, follow up, record.
+//! Serves the claimed changes of a subject with one look: provision, follow up, log, record.
 
 use std::panic::AssertUnwindSafe;
 
@@ -31,7 +31,7 @@ pub(super) struct Claimed<'c> {
 }
 
 impl Worker {
-    /// One look for all claimed changes; gives the lease back. What becomes of them.
+    /// Serves all claimed changes with one look, and gives the lease back.
     pub(super) async fn serve(
         &self,
         claimed: Claimed<'_>,
@@ -102,7 +102,7 @@ impl Worker {
             },
         };
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
-        let resolved = record::settle(&mut memory, &endings);
+        let resolved = record::remember_open(&mut memory, &endings);
         let conclusion = Conclusion {
             claims: endings,
             memo: memory.to_memo(),
@@ -146,7 +146,7 @@ impl Worker {
         }
     }
 
-    /// Logs and counts what came of a look; gives what becomes of its changes.
+    /// Logs and counts how a look ended. Returns the verdict for its changes.
     fn tell(
         &self,
         subject: &Subject,
@@ -161,7 +161,7 @@ impl Worker {
         if let Some(why) = Late::of(state) {
             self.tell_late(changes.iter().copied(), why);
         }
-        // What was done is told also where the run did not get to its end.
+        // A run that failed has done some steps, too.
         let done = words::done(applied);
         let done = (!done.is_empty()).then_some(done.as_str());
         match state {
@@ -232,7 +232,7 @@ impl Worker {
         }
     }
 
-    /// Looks and plans, and writes at no remote. The next reconcile that applies hears of it.
+    /// Looks and plans, and writes at no remote. The next reconcile that applies looks at the subject again.
     async fn plan_only(
         &self,
         subject: &Subject,
@@ -251,8 +251,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Subjects that have to be looked at next, as changes of their own. Without a queue they are done
-    /// at once, and the lease is given back meanwhile: nobody waits in a circle.
+    /// Queues the subjects to look at next, as changes of their own. Without a queue the worker serves them at once, and
+    /// gives the lease back meanwhile: no two runs wait for each other.
     async fn follow_up(
         &self,
         next: &[FollowUp],
@@ -276,7 +276,7 @@ impl Worker {
             return Ok((lease, queue.send(&changes).await));
         }
         let subject = lease.subject().to_owned();
-        // The lease is given back, so nobody would notice that this run dies from here on.
+        // Without the lease nobody would notice that this run dies: the audit entries are written now.
         let conclusion = Conclusion {
             memo,
             audit: std::mem::take(audit),
@@ -307,8 +307,7 @@ impl Worker {
         }
     }
 
-    /// Records what became of the claims and gives the lease back. `Some` when it could not be written,
-    /// or another run took over and what becomes of its work is not known: the changes go back.
+    /// Writes the records and gives the lease back. `Some`: that failed, or another run took over, so the changes go back.
     async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
         match self.ports.ledger.conclude(lease, conclusion).await {
             Ok(recorded) => {
@@ -342,7 +341,7 @@ pub(super) fn panicked() -> Failure {
     Failure::retryable(Side::Program, "the work panicked").because(Cause::Defect)
 }
 
-/// A change whose runs died again and again takes no more of them along.
+/// Fails a change whose runs died again and again.
 fn fail_dead(claim: Claim) -> (Claim, Ending) {
     let failure = Failure::permanent(
         Side::Program,
@@ -364,7 +363,7 @@ fn fail_dead(claim: Claim) -> (Claim, Ending) {
     )
 }
 
-/// How old a change is; none is younger than this moment, whatever Okta's clock says.
+/// How old a change is. Okta's clock may be ahead: then it is 0.
 pub(super) fn age_ms(change: &Change, now_ms: i64) -> Option<u64> {
     let published: jiff::Timestamp = change.published.parse().ok()?;
     u64::try_from((now_ms - published.as_millisecond()).max(0)).ok()

@@ -1,9 +1,8 @@
-//! Whether a side refuses everybody: then the surroundings are at fault, and no change is worked on.
+//! Whether a side refuses everybody. Then the surroundings are at fault, and the worker works on no change.
 //!
-//! A refusal (401, 403, a refused sign-in) about one subject is followed by a call about nobody in
-//! particular. If that is refused, too, the side is out of order for everybody: changes go back, and
-//! nothing more is begun until one such call succeeds. Every turn makes one; how often a refused sign-in
-//! and a refused token are tried again is the session's business (`src/http/session.rs`).
+//! After a refusal (401, 403, a refused sign-in) about one subject, the worker makes a call about nobody in particular.
+//! If that is refused, too, the side is out of order for everybody. Changes go back until one such call succeeds, and
+//! every run makes one. The session decides how often it signs in again (`src/http/session.rs`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -34,7 +33,7 @@ impl Surroundings {
                 self.note(failure.clone());
                 Some(failure)
             }
-            // It does not answer at all: the work itself finds out and says so.
+            // The side does not answer at all: the run itself will say so.
             Err(_) => None,
         }
     }

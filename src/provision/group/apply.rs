@@ -1,8 +1,7 @@
 //! Looks at a group, plans, carries the plan out and verifies what it wrote.
 //!
-//! A membership has two subjects. While a group's run works, runs of its members may go on. So the group's
-//! run reads again whom it put in or took out, once. Who does not agree, or whom another run worked on
-//! meanwhile, is looked at next.
+//! A membership has two subjects, and runs of the members may go on meanwhile. So the group's run reads once more whom
+//! it added or removed. A member who is not in sync, or whom another run worked on, is looked at next.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -17,14 +16,14 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::evidence::{Finding, contradiction};
 use crate::provision::progress::FollowUp;
 use crate::provision::provisioner::few_at_once;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::provision::team::{NamedBy, Past};
-use crate::provision::work::Work;
 use crate::store::Tenure;
 
-/// Leavers that one run asks and takes out; the group is looked at again for the rest.
+/// Leavers that one look checks and removes. The group is looked at again for the rest.
 const MAX_LEAVERS: usize = 100;
-/// How often one look is repeated because the team went away under it.
+/// How often a run looks again because something changed under it.
 const MAX_LOOKS: usize = 3;
 /// Accounts that are asked for their teams where the team's list cannot be right.
 const ASKED_OF_A_LIST_IN_DOUBT: usize = 20;
@@ -40,7 +39,7 @@ enum End {
     More,
 }
 
-impl Work<'_> {
+impl Run<'_> {
     pub(in crate::provision) async fn provision_group(
         &mut self,
         group: &OktaGroupId,
@@ -73,7 +72,7 @@ impl Work<'_> {
                 let (link, past) = match ensured {
                     Ok(ensured) => (Some(ensured.link), ensured.past),
                     Err(failure) if failure.is_retryable() => return Err(failure),
-                    // The members of a team that is there follow all the same.
+                    // The members of an existing team still follow the group.
                     Err(failure) => {
                         refused = Some(failure);
                         (self.ports().store.team_link(group).await?, Past::OfNoOther)
@@ -142,8 +141,7 @@ impl Work<'_> {
         Ok(Some(plan))
     }
 
-    /// Asks those who do not show in the group before they are taken out, no more than
-    /// [`MAX_LEAVERS`]. How many are left for later.
+    /// Checks up to [`MAX_LEAVERS`] leavers by their own answers, before the run removes them. Returns how many are left.
     async fn ask_leavers(
         &mut self,
         group: &OktaGroupId,
@@ -169,8 +167,8 @@ impl Work<'_> {
         Ok(later.len())
     }
 
-    /// To put a maintainer in again makes a plain member of them. So whom the list of a team that was there before
-    /// lacks is asked about once more: by name, or, where the list cannot be right, by their own teams.
+    /// Adding a maintainer again makes them a plain member. So the run asks once more for accounts that the list of an
+    /// existing team lacks: by name, or by their own teams where the list cannot be right.
     async fn ask_whom_the_list_lacks(&self, view: &mut GroupView) -> Result<(), Failure> {
         let (Some(link), GroupWanted::Team(wanted), Some(found)) =
             (&view.link, &view.wanted, &mut view.found)
@@ -310,8 +308,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Verifies what was written: whether those put in still belong there, and those taken out still do
-    /// not. People who are not in sync, or whom another run worked on meanwhile, are looked at next.
+    /// Reads once more who belongs, of those whom the run added or removed.
     async fn verify(
         &mut self,
         group: &OktaGroupId,
@@ -327,16 +324,16 @@ impl Work<'_> {
             return Ok(());
         };
         let owners = self.ports().store.account_owners(&written).await?;
-        let owner = |account| owners.get(account);
+        let owner = |account: &AccountId| owners.get(account);
         let is_former = |account: &&AccountId| {
-            owner(*account).is_some_and(|owner| owner.tenure == Tenure::Former)
+            owner(account).is_some_and(|owner| owner.tenure == Tenure::Former)
         };
-        // Their users got another account meanwhile, and look at that alone from now on.
+        // Their users have another account by now, so no later look would remove these.
         let former: Vec<AccountId> = plan.add.iter().filter(is_former).cloned().collect();
         if !former.is_empty() {
             self.remove_members(team, &former).await?;
         }
-        let user_of = |account| owner(account).map(|owner| owner.okta_user.clone());
+        let user_of = |account: &AccountId| owner(account).map(|owner| owner.okta_user.clone());
         let users: Vec<OktaUserId> = written.iter().filter_map(user_of).collect();
         let inside = if users.len() <= VERIFIED_ONE_BY_ONE {
             self.look.in_group(group, &users).await?
@@ -367,8 +364,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Another group may have taken the team over while this one emptied it, and have read its members
-    /// before: people who were taken out are looked at next, as members of that group.
+    /// Another group may have adopted the team meanwhile, and read its members before this run removed them. Those are
+    /// looked at next, as members of that group.
     async fn verify_unpushed(
         &mut self,
         group: &OktaGroupId,

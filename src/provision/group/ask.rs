@@ -1,4 +1,4 @@
-//! Asks people themselves where a list of a group or of its team is not enough. Reads only.
+//! Reads people's own answers where a list of a group or of its team is not enough. Reads only.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,10 @@ use crate::provision::evidence::contradiction;
 use crate::provision::provisioner::{Look, few_at_once};
 
 impl Look<'_> {
-    /// Asks those who do not show in the group themselves.
+    /// Checks `leavers`, whom a list lacks, by their own answers.
     ///
     /// # Errors
-    /// Retryable, when somebody's own answers say that they belong into the team: then the list was
-    /// wrong, and nothing follows from it.
+    /// Retryable, when somebody's own answers contradict the list: nothing follows from such a list.
     pub(super) async fn ask_leavers(
         &self,
         group: &OktaGroupId,
@@ -66,8 +65,8 @@ impl Look<'_> {
         })
     }
 
-    /// The accounts of these that are in the team, by their own teams. What kind of members they are is not looked
-    /// at: these memberships are nobody's to end.
+    /// Those of `accounts` that are in the team, by their own teams. The run ends none of these memberships, so their
+    /// kind does not matter.
     pub(super) async fn in_team(
         &self,
         team: &TeamId,
@@ -99,7 +98,7 @@ impl Look<'_> {
         Ok(inside.contains(user))
     }
 
-    /// The users of these who are in the group, by their own groups.
+    /// Those of `users` who are in the group, by their own groups.
     pub(super) async fn in_group(
         &self,
         group: &OktaGroupId,

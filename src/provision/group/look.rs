@@ -108,7 +108,7 @@ impl Look<'_> {
         })
     }
 
-    /// Asks whether anything else still knows of a group that does not show.
+    /// Checks that nothing else still names a group that does not show.
     async fn check_gone(&self, group: &OktaGroupId) -> Result<(), Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         if ports.policy.groups == GroupSelection::Assigned {
@@ -184,8 +184,8 @@ impl Look<'_> {
         })
     }
 
-    /// Who Okta wants in the team, and whether the lists hold everybody. Who is listed and cannot be read stays
-    /// as they are, until their own look.
+    /// Who Okta wants in the team, and whether the lists are complete. A listed user who cannot be read stays as they
+    /// are until their own look.
     async fn wanted_members(
         &self,
         group: &OktaGroupId,
@@ -291,8 +291,7 @@ impl Look<'_> {
         Ok((Some(self.members_found(members).await?), extent))
     }
 
-    /// Which of a team's members are ours: those with a link. And those that had one, lost it to another
-    /// account of their user, and are disabled since.
+    /// Whose accounts a team's members are. Of a former account it reads whether it is disabled.
     ///
     /// # Errors
     /// When the links or such an account could not be read.
@@ -348,7 +347,7 @@ impl Look<'_> {
     }
 }
 
-/// Something went away while it was worked on.
+/// Somebody deleted it while the run worked on it.
 pub(super) fn went_away(what: &str) -> Failure {
     let what = format!("{what} went away while it was worked on; the next look finds that");
     Failure::retryable(Side::Program, what).because(Cause::Overtaken)

@@ -25,15 +25,15 @@ pub(crate) enum GroupWanted {
 /// Who is to be in a team.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WantedMembers {
-    /// The accounts of the members that have the one they are to have.
+    /// The accounts of members who have the right one.
     pub(crate) accounts: Vec<AccountId>,
-    /// Accounts that stay if they are members, until their users have another one.
+    /// Old accounts, which stay in the team until their users have the new one.
     pub(crate) kept: Vec<AccountId>,
-    /// The accounts of members that lost their assignment: they stay until their user's own look.
+    /// The accounts of members who lost their assignment. They stay until the user's own look.
     pub(crate) unassigned: Vec<(AccountId, OktaUserId)>,
-    /// Members that are wanted and have no account of their own yet.
+    /// Members whose account does not exist yet.
     pub(crate) later: Vec<OktaUserId>,
-    /// Members of the group of whom no account is wanted, because Okta says so.
+    /// Members who are to have no account, because Okta says so outright.
     pub(crate) ended: HashSet<OktaUserId>,
     /// All members of the group.
     pub(crate) listed: HashSet<OktaUserId>,
@@ -76,11 +76,11 @@ pub(crate) struct MemberFound {
 pub(crate) enum Owner {
     /// This user's.
     Current(OktaUserId),
-    /// It was this user's until it was disabled: the user has another one.
+    /// A disabled former account of this user.
     Former(OktaUserId),
-    /// A user's whom nothing changes.
+    /// An excluded user's.
     Excluded,
-    /// Nobody's that is known here.
+    /// Nobody's: no link names it.
     Unknown,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct GroupView {
     pub(crate) below: usize,
     /// Whose the team was: the list of another group's team may show the past.
     pub(crate) past: Past,
-    /// Whose list does not hold everybody. Such a list adds, and takes nobody out.
+    /// Whose list is incomplete. Such a list adds members, and removes none.
     pub(crate) incomplete: Option<Side>,
 }
 
@@ -130,7 +130,7 @@ pub(crate) enum TeamEnd {
     Delete,
 }
 
-/// What makes the team of a group agree with it.
+/// What brings the team of a group in sync.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GroupPlan {
     /// The team; `None` when there is none yet.
@@ -142,7 +142,7 @@ pub(crate) struct GroupPlan {
     pub(crate) remove_why: &'static str,
     /// Members that are put in.
     pub(crate) add: Vec<AccountId>,
-    /// Users that have to be looked at next: they have no account of their own yet.
+    /// Users to look at next.
     pub(crate) later: Vec<OktaUserId>,
     /// What becomes of the team itself.
     pub(crate) end: Option<TeamEnd>,
@@ -150,7 +150,7 @@ pub(crate) struct GroupPlan {
     pub(crate) refused: Option<Failure>,
 }
 
-/// Plans what makes the team of a group agree with it.
+/// Plans what brings the team of a group in sync.
 ///
 /// Maintainers, memberships from external groups, people without a link and child teams are never
 /// part of a plan.

@@ -1,16 +1,15 @@
 //! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
-use super::names::Held;
+use super::names::HeldName;
 use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, Step, action};
-use crate::provision::work::Work;
 use crate::store::{Linked, Origin, TeamLink};
 
-/// How often one look is repeated: because the world moved underneath it, and once for a name that
-/// another group's team gives up.
+/// How often a run looks again because something changed under it, or another group's team freed the name.
 const MAX_ROUNDS: usize = 6;
 
 /// The team of a group.
@@ -20,12 +19,12 @@ pub(in crate::provision) struct EnsuredTeam {
     pub(in crate::provision) past: Past,
 }
 
-/// How far the name that a group is given can be trusted.
+/// Who read the group's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::provision) enum NamedBy {
-    /// The group was read under its lease.
+    /// The run that has the lease on the group.
     Owner,
-    /// A look without that lease saw it, which began then, in milliseconds since the epoch.
+    /// A look without that lease, which began then, in milliseconds since the epoch.
     LookAt(i64),
 }
 
@@ -38,9 +37,9 @@ pub(crate) enum Past {
     OfAnother,
 }
 
-impl Work<'_> {
-    /// The team of a group, on which `lease` is: what [`plan_team`](super::plan_team) says, done and linked. Groups
-    /// whose teams made room for the name follow.
+impl Run<'_> {
+    /// Carries out [`plan_team`](super::plan_team) for a group, under the `lease` on it, and links the team. Groups
+    /// whose teams freed the name are looked at next.
     ///
     /// # Errors
     /// As [`plan_team`](super::plan_team), and when the name policy, a remote or the table refuses.
@@ -57,10 +56,10 @@ impl Work<'_> {
             NamedBy::Owner => true,
             NamedBy::LookAt(at_ms) => lease.last_held_ms().is_none_or(|held_ms| held_ms < at_ms),
         };
-        // Before anything is read: a name that cannot be had fails at once.
+        // A name that is refused fails before anything is read.
         ports.policy.team_names.apply(&group_name)?;
         let mut past = Past::OfNoOther;
-        // A team that this run asked for is this program's, also if the answer was lost.
+        // This program created a team that this run asked for, even if the answer was lost.
         let mut asked_for = false;
         let mut taken_by = None;
         for _ in 0..MAX_ROUNDS {
@@ -125,7 +124,7 @@ impl Work<'_> {
                     team,
                     own,
                 } => {
-                    let held = Held {
+                    let held = HeldName {
                         name: &name,
                         by: &by,
                         team: &team,
@@ -165,7 +164,7 @@ impl Work<'_> {
         Err(taken_by.map_or_else(name_taken, |other| two_groups(&other)))
     }
 
-    /// Whether the team has the name now; not, when the name was taken meanwhile.
+    /// Renames the team. Whether it has the name now: another team may have taken it.
     pub(super) async fn rename(
         &mut self,
         team: &TeamId,
@@ -182,7 +181,7 @@ impl Work<'_> {
     }
 }
 
-/// The group was worked on while a user's run made its team or put somebody in.
+/// Another run worked on the group while a user's run made its team or added a member.
 pub(in crate::provision) fn overtaken() -> Failure {
     let what = "the group was worked on since the look, and does not become a team, or not with this user; the next \
                 look follows what is there";

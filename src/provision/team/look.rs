@@ -1,6 +1,6 @@
 //! Looks at the team of a group. Reads only.
 
-use super::names::{Held, Holder};
+use super::names::{HeldName, Holder};
 use super::plan::{TeamPlan, check_team_read, plan_team};
 use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
@@ -10,7 +10,7 @@ use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
 
 impl Look<'_> {
-    /// Reads what `plan_team` needs, and plans; with the name that the team is to have. Changes nothing.
+    /// Reads what `plan_team` needs, and plans. Returns the plan, the link, and the name that the team is to have.
     ///
     /// # Errors
     /// As `plan_team`, and when a remote or the table does not answer.
@@ -50,7 +50,7 @@ impl Look<'_> {
             own,
         } = &plan
         {
-            let held = Held {
+            let held = HeldName {
                 name: &name,
                 by,
                 team,

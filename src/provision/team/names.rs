@@ -1,9 +1,12 @@
 //! A name that one group wants and the team of another group has.
 //!
-//! The other group decides. If it wants the same name, the first group's team is told apart by the end of its
-//! group's id ([`TeamNamePolicy::apart`](crate::provision::TeamNamePolicy::apart)), unless both groups are called
-//! so: then only an administrator can help. If it wants another name, its team gets that name now, or moves aside until that name is free. If it is not pushed any more,
-//! its link ends and its team can be adopted, unless the first group has a team already.
+//! The other group decides:
+//!
+//! - It wants the same name. The first group's team gets the end of its group's id
+//!   ([`TeamNamePolicy::apart`](crate::provision::TeamNamePolicy::apart)), unless both groups are called so. Then only
+//!   an administrator can help.
+//! - It wants another name. Its team gets that name now, or moves aside until that name is free.
+//! - It is not pushed any more. Its link is removed, and its team can be adopted, unless the first group has a team.
 
 use super::apply::Past;
 use super::plan::{name_taken, two_groups};
@@ -12,11 +15,11 @@ use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
 use crate::okta::Group;
 use crate::provision::provisioner::Look;
-use crate::provision::work::Work;
+use crate::provision::run::Run;
 
 /// A name that a group wants and the team of another group has.
 #[derive(Clone, Copy)]
-pub(super) struct Held<'h> {
+pub(super) struct HeldName<'h> {
     pub(super) name: &'h str,
     pub(super) by: &'h OktaGroupId,
     pub(super) team: &'h TeamId,
@@ -24,7 +27,7 @@ pub(super) struct Held<'h> {
     pub(super) own: Option<&'h TeamId>,
 }
 
-/// What the group is whose team has the name.
+/// The group whose team has the name.
 pub(super) enum Holder {
     /// Its team stays with its name: the group is excluded; or it is not pushed any more, and the first group has a
     /// team already.
@@ -41,7 +44,7 @@ pub(super) enum Holder {
 const ASIDE_CHARS: usize = 200;
 
 impl Look<'_> {
-    pub(super) async fn holder(&self, held: Held<'_>) -> Result<Holder, Failure> {
+    pub(super) async fn holder(&self, held: HeldName<'_>) -> Result<Holder, Failure> {
         let excluded = &self.ports.policy.excluded;
         if excluded.groups.ids.contains(held.by) || excluded.name(held.name) {
             return Ok(Holder::Stays);
@@ -62,7 +65,7 @@ impl Look<'_> {
         })
     }
 
-    fn name_of_holder(&self, held: Held<'_>, found: &Group) -> Option<String> {
+    fn name_of_holder(&self, held: HeldName<'_>, found: &Group) -> Option<String> {
         let policy = self.ports.policy.team_names;
         policy
             .team_name(held.by, found.name(), Some(held.name))
@@ -70,16 +73,14 @@ impl Look<'_> {
     }
 }
 
-impl Work<'_> {
-    /// Frees the name: the holder's team gets its own new name, or moves aside if that is taken, and its
-    /// group is looked at next. The link of a holder that is not pushed any more ends, so that the next
-    /// look may adopt its team. The caller looks again. Whose the team was that the group may adopt now.
+impl Run<'_> {
+    /// Frees the name, as this module says. The caller looks again. Returns whose team the group may adopt now.
     ///
     /// # Errors
     /// Permanent, when the name cannot become free.
     pub(super) async fn free_name(
         &mut self,
-        held: Held<'_>,
+        held: HeldName<'_>,
         lease: &Lease,
     ) -> Result<Past, Failure> {
         let (ports, look) = (self.ports(), self.look);

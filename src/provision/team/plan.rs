@@ -25,7 +25,7 @@ pub(crate) enum TeamPlan {
         /// The root team, its parent.
         root: TeamId,
     },
-    /// A team of that name belongs to another group; what that group is decides.
+    /// A team of that name belongs to another group. That group decides.
     HeldBy {
         /// The other group.
         group: OktaGroupId,
@@ -37,7 +37,7 @@ pub(crate) enum TeamPlan {
 }
 
 impl TeamPlan {
-    /// The team that the group has, or is about to take over.
+    /// The team that the group has, or is about to adopt.
     pub(crate) fn team(&self) -> Option<&TeamId> {
         match self {
             Self::Keep(team)
@@ -49,7 +49,7 @@ impl TeamPlan {
         }
     }
 
-    /// The step that the plan comes to, for a group whose team is to be named `name`.
+    /// The step of the plan, for a team that is to be named `name`.
     pub(crate) fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
         let on = |action, why, team: &TeamId| Step::new(action, why).on(team);
         Some(match self {

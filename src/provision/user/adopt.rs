@@ -1,4 +1,4 @@
-//! Whether an account that has the wanted username may be taken for the user. Pure.
+//! Whether the user may adopt an account that has the wanted username. Pure.
 
 use super::view::{NamedAccount, UserView};
 use crate::failure::{Cause, Failure, Side};
@@ -9,7 +9,7 @@ use crate::provision::policy::{Adopt, Policy, SuspendedUsers};
 use crate::provision::wanted::{Person, Unwanted, standing};
 use crate::store::{Origin, Tenure};
 
-/// The user whose link names an account, and who is to have it no more.
+/// The user whose link names an account that is free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freed {
     /// That user.
@@ -46,10 +46,10 @@ impl Freed {
 }
 
 /// Whether the account `username`, which the link of `owner` names, is free for another user. Okta's present
-/// state decides. Reconcile and the live look both go by this.
+/// state decides. Reconcile and the live look share this rule.
 ///
 /// An owner who still has that app username keeps the account, suspended or not. So does one whose app
-/// username cannot be read or used, and one who is left alone.
+/// username cannot be read or used, and an excluded one.
 pub(crate) fn freed_from(
     owner: &OktaUserId,
     user: Option<&User>,
@@ -76,7 +76,7 @@ pub(crate) fn freed_from(
     freed(Release::Ended(reason))
 }
 
-/// On which grounds an existing account may be taken.
+/// Why the user may adopt an existing account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grounds {
     /// An earlier run created it for this user and was cut off.

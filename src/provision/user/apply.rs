@@ -1,7 +1,7 @@
-//! Settles what a dead run left, looks, plans and carries the plan out. Each step is safe to do twice.
+//! Settles orphaned accounts, looks, plans and applies. Each step is safe to do twice.
 //!
-//! No other run works on the user meanwhile: this one holds the lease. A step that needs a second subject (the
-//! missing team of a group, the account of another user: `take.rs`) takes the lease on that subject, too.
+//! The run has the lease on the user, so no other run works on the user meanwhile. A step that needs a second subject
+//! takes the lease on that one, too: the group of a missing team, or another user whose account is free (`take.rs`).
 
 use super::look::UserKnown;
 use super::plan::{AccountPlan, Retire, UserPlan, plan_user};
@@ -11,11 +11,11 @@ use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::provision::policy::ResetEmail;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::work::Work;
 use crate::store::{Intent, Linked, Recalled, UserLink};
 
-/// How often one look is repeated because the world moved underneath it.
+/// How often a run looks again because something changed under it.
 const MAX_LOOKS: usize = 4;
 
 /// How carrying out a plan ended.
@@ -43,7 +43,7 @@ fn groups_not_whole() -> Failure {
     Failure::retryable(Side::Okta, what).because(Cause::Contradiction)
 }
 
-impl Work<'_> {
+impl Run<'_> {
     pub(in crate::provision) async fn provision_user(
         &mut self,
         user: &OktaUserId,
@@ -201,8 +201,7 @@ impl Work<'_> {
         let anypoint = &self.ports().anypoint;
         let mailed = anypoint.mail_password_reset(username, self.look.deadline);
         match mailed.await {
-            // Without the mail the account is whole, only less convenient; a failure that stays must not
-            // keep the person from their teams.
+            // The account works without the mail. A failure that stays must not keep the person out of the teams.
             Err(error) if error.is_about_this_call() || error.is_refusal() => {
                 tracing::warn!(
                     subject = self.lease.subject(),

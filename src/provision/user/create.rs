@@ -1,7 +1,6 @@
 //! Creates an account.
 //!
-//! The intent is written first. The next run after one that died finds the account by the intent, so no
-//! second account is created.
+//! The run writes the intent first. If it dies, the next run finds the account by the intent and creates no second one.
 
 use std::time::Duration;
 
@@ -15,13 +14,13 @@ use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
 use crate::ids::AccountId;
 use crate::provision::policy::ResetEmail;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::work::Work;
 use crate::store::{Origin, ResetMail, UserLink};
 
-/// How often an account is created again after an answer that says nothing.
+/// How often the run tries again after an answer that says nothing.
 const MAX_UNSURE: u32 = 3;
-/// How long to wait before that, unless the remote says.
+/// The pause before that, unless the remote names one.
 const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 
 /// What became of one attempt.
@@ -29,15 +28,15 @@ enum Attempt {
     Created(AccountId),
     /// Somebody has the name, or a gateway says so.
     NameTaken(CallError),
-    /// Anypoint was asked too much and created nothing.
+    /// Anypoint refused for its rate limit, and created nothing.
     TooMany(Failure),
     /// Whether an account was created is not known.
     Unsure(Failure),
 }
 
-impl Work<'_> {
-    /// Creates the account and asks for its mail; gives the link to write. `None`: an account of that
-    /// name appeared since the look, which has to be repeated.
+impl Run<'_> {
+    /// Creates the account and asks for its reset mail. Returns the link to write. `None`: an account of that name
+    /// appeared since the look, so the run looks again.
     pub(super) async fn create(
         &mut self,
         person: &NewPerson,
@@ -54,8 +53,7 @@ impl Work<'_> {
                 }
                 Attempt::NameTaken(conflict) => {
                     let found = self.account_of(person).await?;
-                    // Nobody else creates accounts for this user: after an attempt that said nothing, it
-                    // is that attempt's.
+                    // Only this run creates accounts for this user: an earlier attempt without an answer created it.
                     match found {
                         Some(account) if unsure > 0 => break account,
                         Some(_) => {
@@ -125,7 +123,7 @@ impl Work<'_> {
         };
         self.lease.check()?;
         let anypoint = &self.ports().anypoint;
-        // An earlier attempt that got no answer may have been done all the same.
+        // An earlier attempt without an answer may have succeeded.
         let was_tried = self.progress.is_under_way();
         if !was_tried {
             self.progress.begin(Applied::plain(action::CREATE_ACCOUNT));
@@ -145,7 +143,7 @@ impl Work<'_> {
                 })
             }
             Err(error) if error.is_conflict() => Ok(Attempt::NameTaken(error)),
-            // Asking again soon would not change it. The intent stays for what an earlier attempt did.
+            // A retry would not change it. The intent stays: an earlier attempt may have succeeded.
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {
                 self.drop_intent();

@@ -25,10 +25,10 @@ use crate::store::{
     AccountOwner, FreshWrite, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink,
 };
 
-/// The document that says that links which `TEAM_REMOVAL=keep` gives up have been given up.
+/// The document that a reconcile writes when it has removed the links that `TEAM_REMOVAL=keep` does not keep.
 pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
 
-/// A value that cannot be read is not changed, and somebody has to know.
+/// Warns of values that cannot be read: the account keeps its own.
 fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
     let Wanted::Account(person) = wanted else {
         return;
@@ -113,8 +113,7 @@ impl Look<'_> {
         Ok(UserLook { view, unshown })
     }
 
-    /// The linked account. Anypoint marks its own 404 by nothing, and a gateway's look the same: the list of accounts
-    /// has to lack it, too.
+    /// The linked account. A gateway's 404 looks like Anypoint's own, so the list of accounts has to lack it, too.
     async fn linked_account(&self, link: &UserLink) -> Result<Option<WithTeams>, Failure> {
         let found = self.account_with_teams(&link.anypoint_id).await?;
         if found.is_none() {
@@ -137,7 +136,7 @@ impl Look<'_> {
             anypoint.list_teams_of_account(account, self.deadline),
         )?;
         let Some(account) = found else {
-            // An empty list says nothing: perhaps nobody's list is empty, too.
+            // An empty list proves nothing: an account that is gone may have one, too.
             return match teams {
                 Some(listed) if !listed.items.is_empty() => Err(contradiction(
                     Side::Anypoint,
@@ -189,8 +188,7 @@ impl Look<'_> {
         }
         let (ports, deadline) = (self.ports, self.deadline);
         let search = ports.anypoint.account_named(&person.username, deadline);
-        // An entry that cannot be read is somebody else's account, most likely. If it is the one, Anypoint refuses
-        // to make a second.
+        // An unreadable entry is most likely somebody else's account. If not, Anypoint refuses to create a second one.
         let Some(account) = search.await?.account else {
             return Ok(None);
         };
@@ -330,9 +328,9 @@ impl Look<'_> {
         })
     }
 
-    /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its people, and its link
-    /// goes. Links of earlier versions are given up by the first reconcile; until then a
-    /// look at the user takes nobody out of the team of a group that is not pushed.
+    /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its members, and the link is removed.
+    /// The first reconcile removes such links of earlier versions. Until then a look at the user takes nobody out of
+    /// the team of a group that is not pushed.
     async fn drop_kept_teams(
         &self,
         owners: &mut HashMap<TeamId, OktaGroupId>,
@@ -377,8 +375,8 @@ pub(super) fn membership(team: &TeamOfAccount) -> Membership {
     }
 }
 
-/// The linked ones of an account's `teams`. What was read of the memberships that were written moments ago, and of
-/// those in `distrusted` teams, may be the past.
+/// The linked ones of an account's `teams`. Reads may show the past of memberships that were written moments ago, and
+/// of those in `distrusted` teams.
 fn teams_found(
     teams: &[TeamOfAccount],
     fresh: &BTreeMap<TeamId, FreshWrite>,

@@ -8,9 +8,9 @@ use super::view::{Membership, WantedTeam};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
-use crate::provision::work::Work;
 use crate::store::LastWrite;
 
 /// A membership that this run made.
@@ -21,7 +21,7 @@ struct Joined {
     as_of_ms: i64,
 }
 
-impl Work<'_> {
+impl Run<'_> {
     /// Joins these teams. One that cannot be had does not keep the user out of the others.
     pub(super) async fn join_all(
         &mut self,
@@ -33,8 +33,8 @@ impl Work<'_> {
         let (mut refused, mut joined) = (None, Vec::new());
         for team in teams {
             match self.join(account, team, began_ms).await {
-                // The name of a team is its group's matter: the account is done, and the group's own look says why.
-                // Once the group has a team, its look puts its members in.
+                // The group decides about its team's name. Its own look says why, and adds the members once there is
+                // a team.
                 Err(failure) if failure.cause.is_about_team_name() => {
                     let group = Subject::Group(team.group.clone());
                     tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
@@ -97,10 +97,10 @@ impl Work<'_> {
             }
         }
         let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
-        // From here on, another run's time is later than our own of giving the lease back.
+        // A run that takes the group's lease after this one has a later time.
         let as_of_ms = self.ports().clock.now_ms() + 1;
-        // The team was there and became the group's just now: who is in it stays what they are. A list may show as
-        // plain members people whom the run of the group before took out.
+        // The group has just adopted a team that was there: its members keep their membership type. Lists may still
+        // show people whom the former group's run took out.
         let id = link.team_id.to_string();
         let is_made =
             |done: &Applied| done.action == action::CREATE_TEAM && done.id.as_ref() == Some(&id);
@@ -150,7 +150,7 @@ impl Work<'_> {
         }
     }
 
-    /// Whether the team is there; then the account is in it.
+    /// Adds the account to the team. Whether the team is there.
     async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let call = anypoint.add_members(team, std::slice::from_ref(account), deadline);
@@ -167,7 +167,7 @@ impl Work<'_> {
         }
     }
 
-    /// The team of a group, made first if it is missing, under a lease on the group.
+    /// Finds or makes the team of a group, under a lease on the group.
     async fn team_of(
         &mut self,
         wanted: &WantedTeam,

@@ -1,4 +1,4 @@
-//! One user: settle what a dead run left, look at both sides, plan, apply.
+//! One user: settle orphaned accounts, look at both sides, plan, apply.
 
 mod adopt;
 mod apply;

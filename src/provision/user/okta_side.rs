@@ -146,7 +146,7 @@ impl Look<'_> {
         })
     }
 
-    /// A user to whom an account belongs.
+    /// Reads the owner of an account.
     pub(super) async fn owner(
         &self,
         owner: &OktaUserId,

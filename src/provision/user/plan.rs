@@ -53,7 +53,7 @@ pub enum AccountPlan {
         /// Whether the reset mail is still to be asked for.
         mail: ResetEmail,
     },
-    /// One that is there and becomes the user's.
+    /// An existing one that becomes the user's.
     Take(Taking),
     /// A new one.
     Create {
@@ -64,7 +64,7 @@ pub enum AccountPlan {
     },
 }
 
-/// An account that is there and becomes the user's.
+/// An existing account that becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taking {
     pub(crate) changes: AccountChanges,
@@ -72,14 +72,13 @@ pub struct Taking {
     pub(crate) link: UserLink,
     /// Whether the reset mail is to be asked for.
     pub(crate) mail: ResetEmail,
-    /// Whether the account was the user's before: a run that dies between enabling and linking it
-    /// must be able to find it.
+    /// A run that enables a former account of the user writes an intent first.
     pub(crate) was_theirs: FormerOwner,
     /// The user whose link still names it.
     pub(crate) freed_from: Option<Freed>,
 }
 
-/// Whose an account was that is taken.
+/// Whose an adopted account was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormerOwner {
     /// This user's.
@@ -88,7 +87,7 @@ pub enum FormerOwner {
     Other,
 }
 
-/// What becomes of the account that the user has and is not to have any more.
+/// What becomes of an account that the user loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
     pub(crate) account: AccountId,
@@ -99,12 +98,12 @@ pub struct Retire {
     pub(crate) reason: &'static str,
 }
 
-/// What makes Anypoint agree with Okta for one user.
+/// What brings one user in sync.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserPlan {
     /// Which account the user is to have.
     pub account: AccountPlan,
-    /// The account that the user is not to have any more.
+    /// The account that the user loses.
     pub retire: Option<Retire>,
     /// Teams that the user's account leaves.
     pub(crate) leave: Vec<TeamId>,
@@ -114,7 +113,7 @@ pub struct UserPlan {
     pub(super) why: &'static str,
 }
 
-/// Plans what makes Anypoint agree with Okta for one user.
+/// Plans what brings one user in sync.
 ///
 /// # Errors
 /// Permanent, when the account cannot be had: the username belongs to an account that may not be
@@ -192,8 +191,7 @@ impl UserPlan {
                 self.teams(view, None, evidence);
             }
         }
-        // The old account is disabled only when the new one exists: a name that cannot be had must not
-        // lock the person out.
+        // The run disables the old account after the new one exists: a name that is refused locks nobody out.
         self.retire = view
             .linked
             .as_ref()
@@ -209,7 +207,7 @@ impl UserPlan {
     fn teams(&mut self, view: &UserView, found: Option<&TeamsFound>, evidence: &Evidence) {
         for team in found.into_iter().flat_map(ours) {
             if view.groups.contains(&team.group) {
-                // Whether the group is pushed is the group's own business.
+                // The group's own look decides whether the group is pushed.
                 continue;
             }
             let finding = Finding::NotInGroup(team.group.clone());
@@ -252,7 +250,7 @@ impl UserPlan {
         }
     }
 
-    /// Whether somebody loses an account or a team by it.
+    /// Whether the user loses an account or a team.
     pub(crate) fn takes_away(&self) -> bool {
         self.retire.is_some() || !self.leave.is_empty()
     }
@@ -349,7 +347,7 @@ fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire
     }
 }
 
-/// The memberships that are ours to end, also those that may be there although they do not show.
+/// The memberships that are ours to end.
 fn ours(teams: &TeamsFound) -> impl Iterator<Item = &FoundTeam> {
     teams
         .0

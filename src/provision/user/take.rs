@@ -1,7 +1,7 @@
-//! Takes an account that is there: nobody's, one that the user had before, or one that another user gives up.
+//! Adopts an existing account: nobody's, a former one of the user, or one that another user's link names.
 //!
-//! The link of another user goes only under the lease on that user, and only if Okta then still says that
-//! the account is free. That user is looked at next.
+//! The run removes another user's link only under the lease on that user, and only if Okta still says that the
+//! account is free. That user is looked at next.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{Lease, SUBJECT_WAIT};
 use crate::provision::progress::FollowUp;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::work::Work;
 use crate::store::{AccountOwner, Tenure};
 
-impl Work<'_> {
+impl Run<'_> {
     pub(super) async fn take(
         &mut self,
         view: &UserView,
@@ -53,8 +53,8 @@ impl Work<'_> {
         self.retire(retire).await
     }
 
-    /// Two users can each want the other's account. The run of the smaller id waits, the other one goes
-    /// back at once, so no two runs wait for each other, and one of them gets on.
+    /// Two users can each want the other's account. Only the run of the smaller id waits, so no two runs wait for each
+    /// other.
     async fn lease_owner(&self, user: &OktaUserId, owner: &OktaUserId) -> Result<Lease, Failure> {
         let is_first = user < owner;
         let patience = if is_first {

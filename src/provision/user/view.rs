@@ -1,4 +1,4 @@
-//! What a look at one user has seen: all that the planner knows.
+//! What a look at one user saw: all that the planner knows.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ pub struct FoundTeam {
 pub enum Membership {
     /// A plain one, in the team of a pushed group.
     Ours,
-    /// A plain one, there or not: it was written moments ago, and reads may show the past.
+    /// A plain one that may or may not be there: it was written moments ago, and reads may show the past.
     Uncertain,
     /// A maintainer's, or one from an external group.
     Special,
@@ -52,7 +52,7 @@ pub struct NamedAccount {
     pub account: Account,
     /// To whom it belongs or belonged.
     pub owner: Option<AccountOwner>,
-    /// The present owner, when that user is to have it no more: the account is free.
+    /// Why the account is free, although another user's link names it.
     pub freed_from: Option<Freed>,
     /// Its linked teams.
     pub teams: TeamsFound,
@@ -63,8 +63,7 @@ pub struct NamedAccount {
 pub enum GroupsSeen {
     /// The list is whole.
     Whole(HashSet<OktaGroupId>),
-    /// The list lacks the built-in group that every user is in: it shows who is in a group, and says
-    /// nothing of who is not.
+    /// The list lacks the built-in group that every user is in. It proves membership, and never its absence.
     Incomplete(HashSet<OktaGroupId>),
     /// Groups are not pushed, or there is no such user.
     Unread,

@@ -1,4 +1,4 @@
-//! The work on one subject: what it reads with, what it may write under, what is known and what has come of it.
+//! A run on one subject: its look, its lease, its evidence and its progress.
 
 use std::future::Future;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const REREAD_AFTER: Duration = Duration::from_millis(500);
 /// Findings of one look that are remembered: a memory has to fit into an item.
 const MAX_REMEMBERED: usize = 3_000;
 
-pub(super) struct Work<'a> {
+pub(super) struct Run<'a> {
     pub(super) look: Look<'a>,
     pub(super) lease: &'a Lease,
     pub(super) second_look: SecondLook,
@@ -32,7 +32,7 @@ pub(super) struct Work<'a> {
     pub(super) progress: &'a mut Progress,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Run<'a> {
     pub(super) fn ports(&self) -> &'a Ports {
         self.look.ports
     }
@@ -49,7 +49,7 @@ impl<'a> Work<'a> {
         self.write_under(self.lease, what, call).await
     }
 
-    /// As [`Work::write`], under the lease on another subject.
+    /// As [`Run::write`], under the lease on another subject.
     pub(super) async fn write_under<T>(
         &mut self,
         lease: &Lease,
@@ -81,8 +81,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Gives a second lease back, with what was `done` under it: the subject's own trail tells it, too. If the run that
-    /// had the lease before was cut off, that is told here: the next owner cannot know.
+    /// Gives a second lease back, and records in its subject's audit trail what was `done` under it. If the run before
+    /// was cut off, that is recorded here, because the next owner cannot know.
     pub(super) async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
         let ports = self.ports();
         let now_ms = ports.clock.now_ms();
@@ -108,12 +108,12 @@ impl<'a> Work<'a> {
         self.progress.applied.push(what);
     }
 
-    /// Keeps the memory for the next run. It is written with the record, so this costs nothing.
+    /// Keeps the memory for the next run. The record's own write includes it.
     pub(super) fn keep_memory(&mut self) {
         self.progress.memory = Some(self.memory.clone());
     }
 
-    /// Writes the memory now: what follows must not happen without it.
+    /// Writes the memory now, because the next step must not happen without it.
     ///
     /// # Errors
     /// When the table fails, or the lease is over.
