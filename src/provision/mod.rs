@@ -70,7 +70,7 @@ pub use team::Pairing;
 pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
 pub use user::{
     AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
-    Release, Retire, Taking, TeamsFound, UserPlan, UserView, WantedTeam, plan_user,
+    Release, Retire, Taking, UserPlan, UserView, WantedTeam, plan_user,
 };
 pub(crate) use user::{KEPT_TEAMS_GIVEN_UP, freed_from};
 pub(crate) use wanted::{MemberWanted, standing, wanted};

@@ -72,17 +72,12 @@ impl Late {
 }
 
 /// Counts and logs those of `changes` that are removals and old.
-pub(super) fn tell<'c>(
-    metrics: &Metrics,
-    changes: impl IntoIterator<Item = &'c Change>,
-    why: Late,
-    now_ms: i64,
-) {
+pub(super) fn tell(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
     let limit_ms = u64::try_from(OLD.as_millis()).unwrap_or(u64::MAX);
-    let is_late = |change: &&Change| {
+    let is_late = |change: &&&Change| {
         announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
     };
-    for change in changes.into_iter().filter(is_late) {
+    for change in changes.iter().filter(is_late) {
         metrics.count(Metric::RemovalLate(why.as_str()), 1);
         let (subject, event, published) = (&change.subject, &change.uuid, &change.published);
         tracing::error!(

@@ -162,68 +162,55 @@ impl Worker {
         reason: Reason,
         deadline: Deadline,
     ) -> Vec<Verdict> {
-        let mut subjects: Vec<(Subject, Vec<Change>)> = Vec::new();
+        let mut subjects: Vec<(&Subject, Vec<&Change>)> = Vec::new();
         for change in changes {
-            match subjects
-                .iter_mut()
-                .find(|(subject, _)| *subject == change.subject)
-            {
+            let same = |(subject, _): &&mut (&Subject, _)| **subject == change.subject;
+            match subjects.iter_mut().find(same) {
                 Some((_, group)) if group.iter().any(|other| other.uuid == change.uuid) => {}
-                Some((_, group)) => group.push(change.clone()),
-                None => subjects.push((change.subject.clone(), vec![change.clone()])),
+                Some((_, group)) => group.push(change),
+                None => subjects.push((&change.subject, vec![change])),
             }
         }
         let mut work = Vec::with_capacity(subjects.len());
         for (subject, group) in subjects {
             work.push(self.guarded(subject, group, reason, deadline));
         }
-        let mut done = stream::iter(work).buffer_unordered(self.pace.subjects_at_once);
-        let mut verdicts = HashMap::new();
-        while let Some(of_group) = done.next().await {
-            verdicts.extend(of_group);
-        }
+        let done = stream::iter(work).buffer_unordered(self.pace.subjects_at_once);
+        let done: Vec<_> = done.collect().await;
+        let verdicts: HashMap<_, _> = done.into_iter().flatten().collect();
+        let verdict = |change: &Change| verdicts.get(&change.uuid).copied();
         changes
             .iter()
-            .map(|change| {
-                verdicts
-                    .get(&change.uuid)
-                    .copied()
-                    .unwrap_or(Verdict::Retry { after: None })
-            })
+            .map(|change| verdict(change).unwrap_or(Verdict::Retry { after: None }))
             .collect()
     }
 
     /// As [`Worker::subject`], until `deadline` and no longer; a panic is this subject's alone.
-    fn guarded(
-        &self,
-        subject: Subject,
-        changes: Vec<Change>,
+    fn guarded<'a>(
+        &'a self,
+        subject: &'a Subject,
+        changes: Vec<&'a Change>,
         reason: Reason,
         deadline: Deadline,
-    ) -> BoxFuture<'_, Vec<(EventUuid, Verdict)>> {
+    ) -> BoxFuture<'a, Vec<(&'a EventUuid, Verdict)>> {
         Box::pin(async move {
-            let work = AssertUnwindSafe(self.subject(&subject, &changes, reason, deadline));
+            let work = AssertUnwindSafe(self.subject(subject, &changes, reason, deadline));
             let in_time = tokio::time::timeout_at(deadline.instant(), work.catch_unwind());
-            let back = vec![Verdict::Retry { after: None }; changes.len()];
             let verdicts = match in_time.await {
                 Ok(Ok(verdicts)) => verdicts,
-                Ok(Err(_)) => {
-                    tracing::error!(%subject, "the work on a subject panicked; its events go back");
-                    back
-                }
-                Err(_) => {
-                    tracing::error!(
-                        %subject,
-                        "the time was up before the table took what became of the events; they go back"
-                    );
-                    back
+                failed => {
+                    let what = match failed {
+                        Ok(_) => "the work on a subject panicked; its events go back",
+                        Err(_) => {
+                            "the time was up before the table took what became of the events; they go back"
+                        }
+                    };
+                    tracing::error!(%subject, "{what}");
+                    vec![Verdict::Retry { after: None }; changes.len()]
                 }
             };
-            changes
-                .into_iter()
-                .map(|change| change.uuid)
-                .zip(verdicts)
-                .collect()
+            let uuids = changes.into_iter().map(|change| &change.uuid);
+            uuids.zip(verdicts).collect()
         })
     }
 
@@ -231,7 +218,7 @@ impl Worker {
     async fn subject(
         &self,
         subject: &Subject,
-        changes: &[Change],
+        changes: &[&Change],
         reason: Reason,
         deadline: Deadline,
     ) -> Vec<Verdict> {
@@ -269,7 +256,7 @@ impl Worker {
         if lease.took_over() {
             tracing::warn!(%subject, "an earlier run did not finish; its effects are verified");
         }
-        let works: Vec<Work> = changes.iter().map(Change::work).collect();
+        let works: Vec<Work> = changes.iter().copied().map(Change::work).collect();
         let mut asked = Vec::with_capacity(works.len());
         for work in &works {
             asked.push(self.ports.ledger.claim(work, &lease, reason));
@@ -302,7 +289,7 @@ impl Worker {
         }
         let claimed = Claimed {
             subject,
-            changes: positions.iter().filter_map(|at| changes.get(*at)).collect(),
+            changes: positions.iter().map(|at| changes[*at]).collect(),
             claims,
             reason,
             deadline,
@@ -319,7 +306,7 @@ impl Worker {
         verdicts
     }
 
-    fn tell_late<'c>(&self, changes: impl IntoIterator<Item = &'c Change>, why: Late) {
+    fn tell_late(&self, changes: &[&Change], why: Late) {
         late::tell(&self.metrics, changes, why, self.ports.clock.now_ms());
     }
 

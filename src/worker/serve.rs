@@ -159,7 +159,7 @@ impl Worker {
         }
         let events = changes.len();
         if let Some(why) = Late::of(state) {
-            self.tell_late(changes.iter().copied(), why);
+            self.tell_late(changes, why);
         }
         // A run that failed has done some steps, too.
         let done = words::done(applied);

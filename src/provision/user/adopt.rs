@@ -76,16 +76,8 @@ pub(crate) fn freed_from(
     freed(Release::Ended(reason))
 }
 
-/// Why the user may adopt an existing account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grounds {
-    /// An earlier run created it for this user and was cut off.
-    Ours,
-    /// It was this user's account before, or the setting allows it.
-    Adoption,
-}
-
-/// The grounds on which `named` may be taken.
+/// The origin of the link if the user adopts `named`: `Created`, if an earlier run created it for this user and was
+/// cut off.
 ///
 /// # Errors
 /// Permanent, with advice, when it may not.
@@ -94,12 +86,12 @@ pub(super) fn may_take(
     named: &NamedAccount,
     person: &Person,
     policy: &Policy,
-) -> Result<Grounds, Failure> {
+) -> Result<Origin, Failure> {
     match &named.owner {
         Some(owner) if owner.okta_user == view.user => {
             return Ok(match owner.origin {
-                Some(Origin::Created) => Grounds::Ours,
-                _ => Grounds::Adoption,
+                Some(Origin::Created) => Origin::Created,
+                _ => Origin::Adopted,
             });
         }
         Some(owner) if owner.tenure == Tenure::Current && named.freed_from.is_none() => {
@@ -117,8 +109,8 @@ pub(super) fn may_take(
         _ => false,
     };
     let (what, advice) = match policy.adopt {
-        Adopt::Username => return Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail if same_email => return Ok(Grounds::Adoption),
+        Adopt::Username => return Ok(Origin::Adopted),
+        Adopt::UsernameAndEmail if same_email => return Ok(Origin::Adopted),
         Adopt::UsernameAndEmail => (
             "an account with that username exists and has another e-mail address.",
             "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if not, give the \

@@ -9,9 +9,7 @@ use futures_util::try_join;
 
 use super::adopt::{Freed, freed_from};
 use super::okta_side::{OktaSide, is_assigned};
-use super::view::{
-    FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
-};
+use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, TeamOfAccount};
 use crate::failure::{Failure, Side};
 use crate::http::Listed;
@@ -382,7 +380,7 @@ fn teams_found(
     fresh: &BTreeMap<TeamId, FreshWrite>,
     distrusted: &[&TeamId],
     owners: &HashMap<TeamId, OktaGroupId>,
-) -> TeamsFound {
+) -> Vec<FoundTeam> {
     let was = |team: &TeamId, written| {
         let fresh = fresh.get(team).map(|fresh| fresh.written);
         distrusted.contains(&team) || fresh == Some(written)
@@ -405,7 +403,7 @@ fn teams_found(
             membership,
         })
     });
-    TeamsFound(found.collect())
+    found.collect()
 }
 
 #[cfg(test)]
@@ -426,7 +424,7 @@ mod tests {
             let fresh = fresh.into_iter().collect();
             let shown = Vec::from_iter(shown);
             let found = teams_found(&shown, &fresh, distrusted, &owners);
-            found.0.first().map(|found| found.membership)
+            found.first().map(|found| found.membership)
         };
         let (plain, maintainer) = (Some("member"), Some("maintainer"));
         let (joined, left) = (Some(LastWrite::Joined), Some(LastWrite::Left));

@@ -17,4 +17,4 @@ pub(crate) use adopt::freed_from;
 pub use adopt::{Freed, Release};
 pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
 pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, Taking, UserPlan, plan_user};
-pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam};
+pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};

@@ -4,11 +4,9 @@
 //! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::adopt::{Freed, Grounds, may_take};
+use super::adopt::{Freed, may_take};
 use super::profile::{agreed_after, changes};
-use super::view::{
-    FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
-};
+use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
@@ -163,7 +161,7 @@ impl UserPlan {
         if let (Some(account), Some(link)) = (kept, &view.link) {
             self.account = keep(account, link, person, policy);
             self.why = "Okta's profile and assignment decide";
-            self.teams(view, Some(&view.linked_teams), evidence);
+            self.teams(view, &view.linked_teams, evidence);
             return Ok(());
         }
         match &view.named {
@@ -176,7 +174,7 @@ impl UserPlan {
                     self.account = AccountPlan::Nothing;
                     return Ok(());
                 }
-                self.teams(view, Some(&named.teams), evidence);
+                self.teams(view, &named.teams, evidence);
             }
             None => {
                 self.account = AccountPlan::Create {
@@ -188,7 +186,7 @@ impl UserPlan {
                 } else {
                     "the user is assigned and has no account"
                 };
-                self.teams(view, None, evidence);
+                self.teams(view, &[], evidence);
             }
         }
         // The run disables the old account after the new one exists: a name that is refused locks nobody out.
@@ -204,8 +202,8 @@ impl UserPlan {
         self.findings.note(finding, weight)
     }
 
-    fn teams(&mut self, view: &UserView, found: Option<&TeamsFound>, evidence: &Evidence) {
-        for team in found.into_iter().flat_map(ours) {
+    fn teams(&mut self, view: &UserView, found: &[FoundTeam], evidence: &Evidence) {
+        for team in ours(found) {
             if view.groups.contains(&team.group) {
                 // The group's own look decides whether the group is pushed.
                 continue;
@@ -222,7 +220,7 @@ impl UserPlan {
             }
         }
         let is_in = |team: &TeamId| {
-            let mut found = found.into_iter().flat_map(|found| &found.0);
+            let mut found = found.iter();
             found.any(|found| found.team == *team && found.membership != Membership::Uncertain)
         };
         let missing = |wanted: &&WantedTeam| !wanted.team.as_ref().is_some_and(is_in);
@@ -284,7 +282,7 @@ fn take(
     person: &Person,
     policy: &Policy,
 ) -> Result<AccountPlan, Failure> {
-    let grounds = may_take(view, named, person, policy)?;
+    let origin = may_take(view, named, person, policy)?;
     let account = &named.account;
     let is_theirs = named
         .owner
@@ -295,16 +293,13 @@ fn take(
         link: UserLink {
             anypoint_id: account.id.clone(),
             username: person.username.clone(),
-            origin: match grounds {
-                Grounds::Ours => Origin::Created,
-                Grounds::Adoption => Origin::Adopted,
-            },
+            origin,
             agreed: None,
             reset_mail: ResetMail::Settled,
         },
-        mail: match grounds {
-            Grounds::Ours => policy.reset_email,
-            Grounds::Adoption => ResetEmail::Skip,
+        mail: match origin {
+            Origin::Created => policy.reset_email,
+            Origin::Adopted | Origin::Imported => ResetEmail::Skip,
         },
         was_theirs: if is_theirs {
             FormerOwner::ThisUser
@@ -338,7 +333,7 @@ fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
 }
 
 /// The account is disabled and leaves every team of ours.
-fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire {
+fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
         disable: account.is_enabled().then(AccountChanges::disabled),
@@ -348,9 +343,8 @@ fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire
 }
 
 /// The memberships that are ours to end.
-fn ours(teams: &TeamsFound) -> impl Iterator<Item = &FoundTeam> {
+fn ours(teams: &[FoundTeam]) -> impl Iterator<Item = &FoundTeam> {
     teams
-        .0
         .iter()
         .filter(|found| found.membership != Membership::Special)
 }

@@ -47,7 +47,7 @@ fn view(wanted: Wanted) -> UserView {
         wanted,
         link: None,
         linked: None,
-        linked_teams: TeamsFound::default(),
+        linked_teams: Vec::new(),
         named: None,
         groups: GroupsSeen::Whole(HashSet::new()),
         teams: Vec::new(),
@@ -77,7 +77,7 @@ fn named(account: Account) -> Option<NamedAccount> {
         account,
         owner: None,
         freed_from: None,
-        teams: TeamsFound::default(),
+        teams: Vec::new(),
     })
 }
 
@@ -299,12 +299,12 @@ fn only_names_phone_and_enabled_are_ever_changed() {
 #[test]
 fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
     let mut view = unwanted(Unwanted::Suspended);
-    view.linked_teams = TeamsFound(vec![
+    view.linked_teams = vec![
         found(1, Membership::Ours),
         found(2, Membership::Special),
         // It was joined moments ago, and does not show yet.
         found(3, Membership::Uncertain),
-    ]);
+    ];
     assert_eq!(
         plan(&view),
         [
@@ -324,7 +324,7 @@ fn a_new_username_opens_one_account_before_it_closes_the_other() {
     let mut view = settled();
     view.linked = Some(account("a1", "old", true));
     view.link = Some(link("a1", "old"));
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+    view.linked_teams = vec![found(1, Membership::Ours)];
     in_groups(&mut view, &[1]);
     // What Okta says outright needs no second look.
     assert_eq!(
@@ -422,7 +422,7 @@ fn an_uncertain_membership_is_written_and_a_maintainers_never() {
         (Membership::Uncertain, &["join_team t1"]),
         (Membership::Special, &[]),
     ] {
-        view.linked_teams = TeamsFound(vec![found(1, membership)]);
+        view.linked_teams = vec![found(1, membership)];
         assert_eq!(plan(&view), expected);
     }
 }
@@ -478,7 +478,7 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
         ),
     ] {
         let mut view = unwanted(reason);
-        view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+        view.linked_teams = vec![found(1, Membership::Ours)];
         for evidence in [
             first_look(),
             seen(&[(finding.clone(), 14)]),
@@ -503,7 +503,7 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
         }
         // Where nothing would follow, nothing is doubted: no second look is needed.
         view.linked = Some(account("a1", "ann", false));
-        view.linked_teams = TeamsFound::default();
+        view.linked_teams = Vec::new();
         let plan = plan_on(&view, &first_look());
         assert_eq!(
             (plan.findings.doubted, plan.findings.believed),
@@ -516,11 +516,11 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
 fn a_team_is_left_only_when_it_is_believed() {
     let mut view = settled();
     in_groups(&mut view, &[2, 4]);
-    view.linked_teams = TeamsFound(vec![
+    view.linked_teams = vec![
         found(1, Membership::Ours),
         found(2, Membership::Ours),
         found(3, Membership::Special),
-    ]);
+    ];
     let gone = Finding::NotInGroup(group("00g1"));
     // What is gained is never doubted.
     let plan = plan_on(&view, &first_look());
@@ -547,11 +547,11 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
         panic!()
     };
     view.groups = GroupsSeen::Incomplete(groups);
-    view.linked_teams = TeamsFound(vec![
+    view.linked_teams = vec![
         found(1, Membership::Ours),
         found(3, Membership::Uncertain),
         found(4, Membership::Special),
-    ]);
+    ];
     let gone = Finding::NotInGroup(group("00g1"));
     // However often it is seen.
     for evidence in [first_look(), seen(&[(gone.clone(), 60)])] {
@@ -579,7 +579,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
     let mut view = settled();
     view.link = Some(link("a1", "old"));
     view.linked = Some(account("a1", "old", true));
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+    view.linked_teams = vec![found(1, Membership::Ours)];
     in_groups(&mut view, &[1]);
     let gone = OktaUserId::parse("00u2").unwrap();
     let freed = Freed {
@@ -594,7 +594,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
             origin: None,
         }),
         freed_from: Some(freed.clone()),
-        teams: TeamsFound::default(),
+        teams: Vec::new(),
     });
     let finding = Finding::OwnerGone(gone.clone());
     // Until then the user keeps the old account, with everything.
@@ -647,7 +647,7 @@ fn freed_by(by: Release) -> UserView {
             origin: None,
         }),
         freed_from: Some(Freed { owner, by }),
-        teams: TeamsFound::default(),
+        teams: Vec::new(),
     });
     view
 }

@@ -41,10 +41,6 @@ pub enum Membership {
     Special,
 }
 
-/// The linked teams of one account.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TeamsFound(pub Vec<FoundTeam>);
-
 /// An account that has the wanted username and is not the linked one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedAccount {
@@ -55,7 +51,7 @@ pub struct NamedAccount {
     /// Why the account is free, although another user's link names it.
     pub freed_from: Option<Freed>,
     /// Its linked teams.
-    pub teams: TeamsFound,
+    pub teams: Vec<FoundTeam>,
 }
 
 /// The groups of the user, as Okta listed them.
@@ -91,7 +87,7 @@ pub struct UserView {
     /// The linked account; `None` when there is no link or the account is gone.
     pub linked: Option<Account>,
     /// The linked account's linked teams.
-    pub linked_teams: TeamsFound,
+    pub linked_teams: Vec<FoundTeam>,
     /// The account of the wanted username.
     pub named: Option<NamedAccount>,
     /// The groups that the user is in.

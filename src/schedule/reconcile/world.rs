@@ -11,8 +11,8 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::User;
 use crate::provision::{
     FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Past, Policy, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
-    UserView, Wanted, WantedMembers, WantedTeam, freed_from, plan_team, wanted,
+    NamedAccount, Owner, Past, Policy, TeamPlan, TeamRemoval, Unpushed, Unwanted, UserView, Wanted,
+    WantedMembers, WantedTeam, freed_from, plan_team, wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
@@ -256,12 +256,10 @@ impl<'a> World<'a> {
         let ends = matches!(wanted, Wanted::Nothing(_));
         let found = |account: &AccountId| {
             let teams = self.teams_of.get(account).into_iter().flatten();
-            TeamsFound(
-                teams
-                    .filter(|team| ends || was_read(team))
-                    .cloned()
-                    .collect(),
-            )
+            teams
+                .filter(|team| ends || was_read(team))
+                .cloned()
+                .collect()
         };
         let phone = match &wanted {
             Wanted::Account(person) => person.phone.clone(),
