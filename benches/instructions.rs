@@ -8,14 +8,13 @@
 
 mod sample;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hint::black_box;
 
 use okta_anypoint::event::read_delivery;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::provision::{
-    AccountPlan, Evidence, FoundTeam, GroupsSeen, Membership, Person, Policy, TeamsFound, Unwanted,
-    UserPlan, UserView, Wanted, WantedTeam, plan_user,
+    AccountPlan, Evidence, FoundTeam, GroupsSeen, Membership, Person, Policy, Unwanted, UserPlan,
+    UserView, Wanted, WantedTeam, plan_user,
 };
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use serde_json::json;
@@ -57,17 +56,15 @@ fn view(n: usize) -> UserView {
             reset_mail: ResetMail::Settled,
         }),
         linked: is_linked.then(|| serde_json::from_value(account).unwrap()),
-        linked_teams: TeamsFound(
-            teams
-                .clone()
-                .filter(|_| is_linked)
-                .map(|k| FoundTeam {
-                    team: team(k),
-                    group: group(k),
-                    membership: Membership::Ours,
-                })
-                .collect(),
-        ),
+        linked_teams: teams
+            .clone()
+            .filter(|_| is_linked)
+            .map(|k| FoundTeam {
+                team: team(k),
+                group: group(k),
+                membership: Membership::Ours,
+            })
+            .collect(),
         named: None,
         groups: GroupsSeen::Whole(teams.clone().map(group).collect()),
         teams: teams
@@ -77,9 +74,6 @@ fn view(n: usize) -> UserView {
                 team: Some(team(k)),
             })
             .collect(),
-        fresh: BTreeMap::new(),
-        distrusted: HashSet::new(),
-        memberships: HashMap::new(),
     }
 }
 

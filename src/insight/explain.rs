@@ -279,7 +279,7 @@ async fn explain_group(
         excluded: false,
         okta,
         anypoint,
-        link: json!(preview.view.link),
+        link: json!(preview.link),
         doubts: preview.doubts(),
         unread: None,
         plan: preview.steps.map(|steps| Planned::from_steps(&steps)),

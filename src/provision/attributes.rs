@@ -7,7 +7,7 @@ use crate::okta::{AppUser, Profile, Source, User};
 
 /// An attribute of an account that follows Okta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
+pub enum AccountField {
     /// First name.
     FirstName,
     /// Last name.
@@ -16,7 +16,7 @@ pub enum Target {
     Phone,
 }
 
-impl Target {
+impl AccountField {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::FirstName, Self::LastName, Self::Phone];
 
@@ -39,30 +39,30 @@ impl Target {
     }
 }
 
-/// Which attribute of which profile is asked first. What is not there, or is not text, is taken from the user's own
-/// profile, as everything is by default. An attribute there that is not text gives no value.
+/// Which attribute of which profile comes first. Where it is missing or not text, the user's own profile stands in, as
+/// it does by default. An attribute there that is not text gives no value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Attributes(BTreeMap<Target, Source>);
+pub struct Attributes(BTreeMap<AccountField, Source>);
 
 /// A value, and where Okta has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Taken<'a> {
+pub struct FieldValue<'a> {
     /// The text, without spaces at its ends.
     pub value: &'a str,
     /// Where it is.
-    pub place: Place<'a>,
+    pub place: FieldSource<'a>,
 }
 
 /// Where a value was taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum FieldSource<'a> {
     /// The source that `ATTRIBUTES` names.
     Mapped(&'a Source),
     /// The attribute of the user's own profile that is taken by default.
     Base(&'static str),
 }
 
-impl std::fmt::Display for Place<'_> {
+impl std::fmt::Display for FieldSource<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mapped(source) => source.fmt(f),
@@ -72,9 +72,9 @@ impl std::fmt::Display for Place<'_> {
 }
 
 impl Attributes {
-    /// Says where a target is taken from. `false` when that was said before.
+    /// Sets where a field is taken from. `false`: it was set before.
     #[must_use]
-    pub fn insert(&mut self, target: Target, source: Source) -> bool {
+    pub fn insert(&mut self, target: AccountField, source: Source) -> bool {
         self.0.insert(target, source).is_none()
     }
 
@@ -83,102 +83,110 @@ impl Attributes {
         self.0.is_empty()
     }
 
-    /// What has to be read of people.
+    /// All sources that are set.
     pub fn sources(&self) -> Vec<&Source> {
         self.0.values().collect()
     }
 
-    /// The source of a target, when one is named.
-    pub fn source(&self, target: Target) -> Option<&Source> {
+    /// The source of a field, if one is set.
+    pub fn source(&self, target: AccountField) -> Option<&Source> {
         self.0.get(&target)
     }
 
-    /// What an account gets, and where it is taken from.
+    /// The value of a field, and where it is taken from.
     pub fn take<'a>(
         &'a self,
-        target: Target,
+        target: AccountField,
         user: &'a User,
         app_user: Option<&'a AppUser>,
-    ) -> Option<Taken<'a>> {
-        self.mapped(target, &user.profile, app_user).or_else(|| {
-            // Nothing stands in for a value that is there and could not be read.
-            let mut base = target.base().iter();
-            let name = base.find(|name| !is_missing(&user.profile, name))?;
-            let value = user.profile.text(name)?;
-            let place = Place::Base(name);
-            Some(Taken { value, place })
-        })
+    ) -> Option<FieldValue<'a>> {
+        self.resolve(target, user, app_user).0
     }
 
     /// The attributes that an account's values would be taken from, if they were texts.
-    pub fn unread(&self, user: &User, app_user: Option<&AppUser>) -> Vec<String> {
-        let mut found = Vec::new();
-        for target in Target::ALL {
-            if self.mapped(target, &user.profile, app_user).is_some() {
-                continue;
-            }
-            let is_unread = |source: &&Source| match source {
-                Source::App(name) => app_user.is_some_and(|app_user| app_user.is_unread(name)),
-                Source::User(name) => user.profile.is_unread(name.as_str()),
-            };
-            found.extend(self.source(target).filter(is_unread).map(Source::to_string));
-            let mut base = target.base().iter();
-            let first = base.find(|name| !is_missing(&user.profile, name));
-            let first = first.filter(|name| user.profile.is_unread(name));
-            found.extend(first.map(|name| Place::Base(name).to_string()));
-        }
+    pub(crate) fn unread(&self, user: &User, app_user: Option<&AppUser>) -> Vec<String> {
+        let unread = |target| self.resolve(target, user, app_user).1;
+        let places = AccountField::ALL.into_iter().flat_map(unread);
+        let mut found: Vec<String> = places.map(|place| place.to_string()).collect();
         found.sort();
         found.dedup();
         found
     }
 
-    /// Whether a target has no value because Okta's is not text.
+    /// Whether a field has no value because Okta's is not text.
     pub(crate) fn is_unread(
         &self,
-        target: Target,
+        target: AccountField,
         user: &User,
         app_user: Option<&AppUser>,
     ) -> bool {
-        let mut base = target.base().iter();
-        self.take(target, user, app_user).is_none() && base.any(|name| user.profile.is_unread(name))
+        let (taken, unread) = self.resolve(target, user, app_user);
+        let is_base = |place: &FieldSource<'_>| matches!(place, FieldSource::Base(_));
+        taken.is_none() && unread.iter().any(is_base)
+    }
+
+    /// The value of a field, and the attributes before it that are not text.
+    fn resolve<'a>(
+        &'a self,
+        target: AccountField,
+        user: &'a User,
+        app_user: Option<&'a AppUser>,
+    ) -> (Option<FieldValue<'a>>, Vec<FieldSource<'a>>) {
+        let (profile, mut unread) = (&user.profile, Vec::new());
+        if let Some(source) = self.source(target) {
+            if let Some(taken) = self.mapped(target, profile, app_user) {
+                return (Some(taken), unread);
+            }
+            let is_unread = match source {
+                Source::App(name) => app_user.is_some_and(|app_user| app_user.is_unread(name)),
+                Source::User(name) => profile.is_unread(name.as_str()),
+            };
+            unread.extend(is_unread.then_some(FieldSource::Mapped(source)));
+        }
+        for name in target.base() {
+            let place = FieldSource::Base(name);
+            if let Some(value) = profile.text(name) {
+                return (Some(FieldValue { value, place }), unread);
+            }
+            // Nothing stands in for a value that is there and could not be read.
+            if profile.is_unread(name) {
+                unread.push(place);
+                break;
+            }
+        }
+        (None, unread)
     }
 
     fn mapped<'a>(
         &'a self,
-        target: Target,
+        target: AccountField,
         profile: &'a Profile,
         app_user: Option<&'a AppUser>,
-    ) -> Option<Taken<'a>> {
+    ) -> Option<FieldValue<'a>> {
         let source = self.source(target)?;
         let (value, place) = match source {
-            Source::App(name) => (app_user?.text(name)?, Place::Mapped(source)),
+            Source::App(name) => (app_user?.text(name)?, FieldSource::Mapped(source)),
             Source::User(name) => {
                 let mut base = target.base().iter();
                 let same = base.find(|base| **base == name.as_str());
-                let place = same.map_or(Place::Mapped(source), |base| Place::Base(base));
+                let place =
+                    same.map_or(FieldSource::Mapped(source), |base| FieldSource::Base(base));
                 (profile.text(name.as_str())?, place)
             }
         };
-        Some(Taken { value, place })
+        Some(FieldValue { value, place })
     }
 }
 
-fn is_missing(profile: &Profile, name: &str) -> bool {
-    profile.text(name).is_none() && !profile.is_unread(name)
-}
-
-/// What is wrong with a user of whom these attributes are not text. Nothing, if there are none.
+/// The failure of a user whose `attributes` are not text. `None`: there are none.
 pub(crate) fn unread_attributes(attributes: &[String]) -> Option<Failure> {
-    let failure = || {
-        let what = format!(
-            "the profile has values that are not text: {}; they are left out",
-            attributes.join(", ")
-        );
-        Failure::retryable(Side::Okta, what)
-            .because(Cause::Unreadable)
-            .advising("Change them to text in Okta.")
-    };
-    (!attributes.is_empty()).then(failure)
+    if attributes.is_empty() {
+        return None;
+    }
+    let named = attributes.join(", ");
+    let what = format!("the profile has values that are not text: {named}; they are left out");
+    let failure = Failure::retryable(Side::Okta, what).because(Cause::Unreadable);
+    Some(failure.advising("Change them to text in Okta."))
 }
 
 #[cfg(test)]
@@ -199,7 +207,11 @@ mod tests {
         .unwrap()
     }
 
-    fn taken(target: Target, source: &str, app_user: Option<&AppUser>) -> Option<(String, String)> {
+    fn taken(
+        target: AccountField,
+        source: &str,
+        app_user: Option<&AppUser>,
+    ) -> Option<(String, String)> {
         let mut attributes = Attributes::default();
         assert!(attributes.insert(target, source.parse().unwrap()));
         let user = user();
@@ -212,32 +224,32 @@ mod tests {
         let app_user = app_user();
         for (target, source, expected) in [
             (
-                Target::FirstName,
+                AccountField::FirstName,
                 "app.givenName",
                 Some(("App", "app.givenName")),
             ),
             (
-                Target::FirstName,
+                AccountField::FirstName,
                 "app.none",
                 Some(("Base", "user.firstName")),
             ),
             (
-                Target::FirstName,
+                AccountField::FirstName,
                 "user.nickName",
                 Some(("Nick", "user.nickName")),
             ),
             (
-                Target::FirstName,
+                AccountField::FirstName,
                 "user.none",
                 Some(("Base", "user.firstName")),
             ),
             (
-                Target::LastName,
+                AccountField::LastName,
                 "app.familyName",
                 Some(("Family", "user.lastName")),
             ),
             (
-                Target::Phone,
+                AccountField::Phone,
                 "app.mobile",
                 Some(("555-2", "user.primaryPhone")),
             ),
@@ -245,7 +257,7 @@ mod tests {
             let expected = expected.map(|(value, place)| (value.to_owned(), place.to_owned()));
             assert_eq!(taken(target, source, Some(&app_user)), expected, "{source}");
         }
-        let unassigned = taken(Target::FirstName, "app.givenName", None).unwrap();
+        let unassigned = taken(AccountField::FirstName, "app.givenName", None).unwrap();
         assert_eq!(unassigned.0, "Base");
     }
 
@@ -263,36 +275,36 @@ mod tests {
         );
         let named = ["user.firstName", "user.mobilePhone"];
         assert_eq!(attributes.unread(&odd, Some(&app_user)), named);
-        for target in Target::ALL {
+        for target in AccountField::ALL {
             assert!(attributes.take(target, &odd, Some(&app_user)).is_none());
             let is_unread = attributes.is_unread(target, &odd, Some(&app_user));
-            assert_eq!(is_unread, target != Target::LastName);
+            assert_eq!(is_unread, target != AccountField::LastName);
         }
         // A value that is not asked for does not matter.
         let fine = user(json!({"mobilePhone": "555-1", "primaryPhone": 7, "email": 7}));
         assert!(attributes.unread(&fine, None).is_empty());
         // A mapped text comes first; where it is not text, the own profile stands in.
         for (target, source) in [
-            (Target::FirstName, "app.givenName"),
-            (Target::LastName, "user.nickName"),
-            (Target::Phone, "app.mobile"),
+            (AccountField::FirstName, "app.givenName"),
+            (AccountField::LastName, "user.nickName"),
+            (AccountField::Phone, "app.mobile"),
         ] {
             assert!(attributes.insert(target, source.parse().unwrap()));
         }
         let named = ["app.mobile", "user.mobilePhone", "user.nickName"];
         assert_eq!(attributes.unread(&odd, Some(&app_user)), named);
         assert_eq!(attributes.unread(&fine, Some(&app_user)), ["app.mobile"]);
-        let taken = attributes.take(Target::Phone, &fine, Some(&app_user));
+        let taken = attributes.take(AccountField::Phone, &fine, Some(&app_user));
         assert_eq!(taken.unwrap().value, "555-1");
     }
 
     #[test]
     fn a_base_attribute_that_is_named_is_the_base() {
         let mut attributes = Attributes::default();
-        let first = Target::FirstName;
+        let first = AccountField::FirstName;
         assert!(attributes.insert(first, "user.firstName".parse().unwrap()));
         let user = user();
         let taken = attributes.take(first, &user, None).unwrap();
-        assert_eq!(taken.place, Place::Base("firstName"));
+        assert_eq!(taken.place, FieldSource::Base("firstName"));
     }
 }

@@ -1,12 +1,12 @@
 //! The brake: how many people may lose access by events within an hour (`MAX_REMOVALS_PER_HOUR`).
 //!
-//! Counted are people who lose their account because they are not assigned any more, and people who leave a
-//! team because their group left the selection. Not counted: members who left a group; users whom Okta says to be
-//! suspended, deactivated or deleted; groups that are deleted; changes of a username. A reconcile's removals are
-//! limited by `MAX_DEACTIVATIONS` instead.
+//! It counts people who lose their account because they are not assigned any more, and people who leave a team
+//! because their group left the selection. It does not count members who left a group, users whom Okta suspended,
+//! deactivated or deleted, deleted groups, or changes of a username. `MAX_DEACTIVATIONS` limits a reconcile's
+//! removals instead.
 //!
-//! What is beyond the limit is *held*: its record says so, and its message is acknowledged. Each later event of the
-//! subject looks afresh, and so does an operator's approval. Time alone releases nothing.
+//! The brake *holds* a change beyond the limit: the record says so, and the message is acknowledged. Each later event
+//! of the subject looks afresh, and so does an operator's approval. Time alone releases nothing.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::store::{Documents, overwrite, read};
 
 /// Whether the brake counts what a run takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Brake {
+pub(crate) enum Brake {
     /// It does.
     #[default]
     Counts,
@@ -28,18 +28,9 @@ pub enum Brake {
     Passes,
 }
 
-/// What the brake held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// What would be done, in order.
-    pub steps: Vec<String>,
-    /// Why it is held, in words.
-    pub why: String,
-}
-
 /// The document with the number of linked users that the last reconcile counted.
 const LINKED_USERS: &str = "linked_users";
-/// The document with the time until which everything passes.
+/// The document that says until when the brake is lifted.
 const LIFTED: &str = "brake_lifted";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +52,7 @@ struct Lifted {
 }
 
 impl Lifted {
-    /// Whether a clock noted this that was ahead: its end would come much later than it was given for.
+    /// Whether a clock that was ahead noted this: it would end much later than it should.
     fn is_from_ahead(&self, now_ms: i64) -> bool {
         let latest_ms = later(now_ms, MAX_SKEW);
         self.since_ms.is_some_and(|since_ms| latest_ms < since_ms)
@@ -71,7 +62,7 @@ impl Lifted {
         now_ms < self.until_ms && !self.is_from_ahead(now_ms)
     }
 
-    /// It must not count again when its time has come.
+    /// Ends such a lift: it must not count when its time comes.
     async fn end_if_from_ahead(
         &self,
         documents: &dyn Documents,
@@ -86,7 +77,7 @@ impl Lifted {
 }
 
 impl Brake {
-    /// Asks whether these people may lose their access now. `Some`: why not.
+    /// Why these people may not lose their access now. `None`: they may.
     pub(super) async fn holds(
         self,
         ports: &Ports,
@@ -134,7 +125,7 @@ impl Brake {
     }
 }
 
-/// Notes how many users are linked: a share of them is the limit.
+/// Notes how many users are linked: the limit can be a share of them.
 ///
 /// # Errors
 /// When the table fails.
@@ -145,7 +136,7 @@ pub(crate) async fn note_linked_users(
     overwrite(documents, LINKED_USERS, &LinkedUsers { count }).await
 }
 
-/// Lets everything pass from now on for this long; gives until when, in milliseconds since the epoch.
+/// Lifts the brake from now on for `time`. Returns when that ends, in milliseconds since the epoch.
 ///
 /// # Errors
 /// When the table fails.
@@ -162,7 +153,7 @@ pub async fn lift_brake(
     Ok(lifted.until_ms)
 }
 
-/// Lets the brake hold again, before the time is over for which it was lifted.
+/// Ends the lift of the brake early.
 ///
 /// # Errors
 /// When the table fails.
@@ -174,7 +165,7 @@ pub async fn end_lifted_brake(documents: &dyn Documents) -> Result<(), Failure> 
     overwrite(documents, LIFTED, &ended).await
 }
 
-/// Ends the lift that a clock noted which was ahead.
+/// Ends a lift that was noted by a clock that was ahead.
 pub(crate) async fn end_lift_from_ahead(
     documents: &dyn Documents,
     now_ms: i64,
@@ -185,7 +176,7 @@ pub(crate) async fn end_lift_from_ahead(
     }
 }
 
-/// Until when everything passes, in milliseconds since the epoch; `None`: the brake holds.
+/// When the lift of the brake ends, in milliseconds since the epoch. `None`: it is not lifted.
 ///
 /// # Errors
 /// When the table fails.
@@ -198,7 +189,7 @@ pub async fn brake_off_until(
     Ok(lifted.map(|lifted| lifted.until_ms))
 }
 
-/// What the last reconcile that only reported had counted.
+/// How many users were linked at the last reconcile that only reported.
 async fn reported(documents: &dyn Documents) -> Result<usize, Failure> {
     let report: Option<serde_json::Value> = read(documents, "report#reconcile").await?;
     let counted = report.and_then(|report| report["counts"]["user_links"].as_u64());

@@ -1,4 +1,4 @@
-//! What counts as known (pure): one strange answer takes nobody's access away.
+//! What counts as known: one strange answer takes nobody's access away. Pure.
 //!
 //! What Okta *says* counts at the first look: a status, another username, an ended app user. What Okta
 //! *does not show* is a [`Finding`]. It counts when an event announced it, or when a second look, at
@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{Change, RECONCILE_EVENT_TYPE};
+use super::announced::{Announced, Fact, Sense};
+use super::selection::GroupSelection;
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::provision::selection::GroupSelection;
 
 /// A first look older than this is forgotten, in milliseconds.
 const MAX_AGE_MS: i64 = 60 * 60 * 1000;
@@ -68,7 +69,7 @@ impl Finding {
 
 /// Why a group does not become a team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unpushed {
+pub(crate) enum Unpushed {
     /// There is no such group.
     Gone,
     /// The group is not assigned to the app, which decides.
@@ -80,8 +81,7 @@ pub enum Unpushed {
 }
 
 impl Unpushed {
-    /// The reason in words.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "the Okta group does not exist (any more)",
             Self::NotAssigned | Self::NotSelected => {
@@ -92,180 +92,59 @@ impl Unpushed {
     }
 }
 
-/// What an event can announce.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Fact {
-    /// The user is assigned to the app.
-    Assigned,
-    /// The user is suspended.
-    Suspended,
-    /// The user exists and is not deactivated.
-    Active,
-    /// The user is in this group.
-    InGroup(OktaGroupId),
-    /// The group exists.
-    GroupExists,
-    /// The group is assigned to the app.
-    GroupAssigned,
-    /// The group has another name.
-    GroupRenamed,
-}
-
-/// Whether an announced fact holds or no longer does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sense {
-    /// It holds now.
-    Holds,
-    /// It holds no more.
-    Ended,
-}
-
-/// What the changes of one run announce. Of contrary events the last published counts.
-#[derive(Debug, Clone, Default)]
-pub struct Announced {
-    facts: BTreeMap<Fact, (Sense, i64)>,
-    planned: BTreeMap<String, i64>,
-    everything: bool,
-}
-
-impl Announced {
-    /// What these changes announce.
-    pub fn by<'a>(changes: impl IntoIterator<Item = &'a Change>, now_ms: i64) -> Self {
-        let mut announced = Self::default();
-        for change in changes {
-            let published_ms = change.published_ms(now_ms);
-            if change.event_type == RECONCILE_EVENT_TYPE {
-                for finding in &change.planned {
-                    let first = announced.planned.entry(finding.clone());
-                    let first = first.or_insert(now_ms);
-                    *first = published_ms.min(*first);
-                }
-            }
-            let Some((fact, sense)) = announcement(change) else {
-                continue;
-            };
-            let last = announced.facts.entry(fact).or_insert((sense, published_ms));
-            if published_ms >= last.1 {
-                *last = (sense, published_ms);
-            }
-        }
-        announced
-    }
-
-    /// An operator's word: whatever the look finds is announced.
-    pub fn everything() -> Self {
-        Self {
-            everything: true,
-            ..Self::default()
-        }
-    }
-
-    fn last(&self, fact: &Fact) -> Option<(Sense, i64)> {
-        self.facts.get(fact).copied()
-    }
-
-    fn ended(&self, fact: &Fact) -> bool {
-        matches!(self.last(fact), Some((Sense::Ended, _)))
-    }
-
-    /// Whether an event announced the end of the account: unassignment, suspension, deactivation or
-    /// deletion. An event that announced the contrary later outweighs its own kind.
-    fn ends_account(&self) -> bool {
-        self.ended(&Fact::Assigned)
-            || self.ended(&Fact::Active)
-            || matches!(self.last(&Fact::Suspended), Some((Sense::Holds, _)))
-    }
-
-    fn announces(&self, finding: &Finding) -> bool {
-        self.everything
-            || match finding {
-                Finding::NoUser | Finding::NotAssigned => self.ends_account(),
-                Finding::NotInGroup(group) => self.ended(&Fact::InGroup(group.clone())),
-                // By what, depends on why; see `ends_team`.
-                Finding::NotPushed => false,
-                Finding::OwnerGone(_) | Finding::NotMember(_) => false,
-            }
-    }
-
-    /// Whether an event announced that the group is not pushed: its deletion; its unassignment, where the
-    /// assignment decides; a new name, when the look shows one that leaves the selection.
-    fn ends_team(&self, why: Unpushed, selection: &GroupSelection) -> bool {
-        let by_assignment = *selection == GroupSelection::Assigned;
-        let by_name = matches!(selection, GroupSelection::Named(_)) && why == Unpushed::NotSelected;
-        self.ended(&Fact::GroupExists)
-            || (by_assignment && self.ended(&Fact::GroupAssigned))
-            || (by_name && self.last(&Fact::GroupRenamed).is_some())
-    }
-}
-
-/// What an event announces by its type (Okta, "Event types").
-fn announcement(change: &Change) -> Option<(Fact, Sense)> {
-    use Sense::{Ended, Holds};
-    Some(match change.event_type.as_str() {
-        "application.user_membership.add" | "application.user_membership.restore" => {
-            (Fact::Assigned, Holds)
-        }
-        "application.user_membership.remove" => (Fact::Assigned, Ended),
-        "user.lifecycle.suspend" => (Fact::Suspended, Holds),
-        "user.lifecycle.unsuspend" => (Fact::Suspended, Ended),
-        "user.lifecycle.create" | "user.lifecycle.activate" | "user.lifecycle.reactivate" => {
-            (Fact::Active, Holds)
-        }
-        "user.lifecycle.deactivate" | "user.lifecycle.delete.initiated" => (Fact::Active, Ended),
-        "group.user_membership.add" => (Fact::InGroup(change.group.clone()?), Holds),
-        "group.user_membership.remove" => (Fact::InGroup(change.group.clone()?), Ended),
-        "group.lifecycle.create" => (Fact::GroupExists, Holds),
-        "group.lifecycle.delete" => (Fact::GroupExists, Ended),
-        "group.application_assignment.add" => (Fact::GroupAssigned, Holds),
-        "group.application_assignment.remove" => (Fact::GroupAssigned, Ended),
-        "group.profile.update" => (Fact::GroupRenamed, Holds),
-        _ => return None,
-    })
-}
-
-/// Whether an event announces that somebody loses an account or a membership.
-pub(crate) fn announces_removal(change: &Change) -> bool {
-    matches!(
-        announcement(change),
-        Some(
-            (Fact::Suspended, Sense::Holds)
-                | (
-                    Fact::Active
-                        | Fact::Assigned
-                        | Fact::InGroup(_)
-                        | Fact::GroupExists
-                        | Fact::GroupAssigned,
-                    Sense::Ended
-                )
-        )
-    )
-}
-
 /// How sure a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
+pub(crate) enum Weight {
     /// An event, or an operator, announced it.
     Announced,
-    /// Two looks agree; the first was at this time, in milliseconds since the epoch.
-    SeenTwice(i64),
-    /// Seen once, at this time, in milliseconds since the epoch.
-    SeenOnce(i64),
+    /// Two looks agree.
+    SeenTwice,
+    /// Seen once.
+    SeenOnce,
 }
 
 impl Weight {
     /// Whether a removal may follow.
     pub(crate) fn is_enough(self) -> bool {
-        !matches!(self, Self::SeenOnce(_))
+        self != Self::SeenOnce
     }
 }
 
-/// All that speaks for the findings of one look.
+/// The findings of one look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    pub(crate) believed: Vec<Finding>,
+    /// What is not believed yet: nothing follows from it now.
+    pub(crate) doubted: Vec<Finding>,
+}
+
+impl Findings {
+    /// Notes a finding. Whether a removal may follow from it.
+    pub(super) fn note(&mut self, finding: Finding, weight: Weight) -> bool {
+        let list = match weight.is_enough() {
+            true => &mut self.believed,
+            false => &mut self.doubted,
+        };
+        if !list.contains(&finding) {
+            list.push(finding);
+        }
+        weight.is_enough()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.believed.iter().chain(&self.doubted)
+    }
+}
+
+/// The evidence for the findings of one look.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     announced: Announced,
     first_seen: BTreeMap<String, i64>,
     /// Findings that a second read in this run agreed with.
-    reread: BTreeSet<String>,
+    reread: BTreeSet<Finding>,
+    /// Whether a second read in this run did not show either what was announced.
+    facts_reread: bool,
     now_ms: i64,
     confirm_ms: i64,
 }
@@ -288,12 +167,13 @@ impl Evidence {
             announced,
             first_seen,
             reread: BTreeSet::new(),
+            facts_reread: false,
             now_ms,
             confirm_ms: i64::try_from(confirm.as_millis()).unwrap_or(MAX_AGE_MS),
         }
     }
 
-    /// For a reconcile, which plans what is seen once and hands it over to a second look.
+    /// For a reconcile: it plans from one look, and the worker's own look is the second.
     pub fn first_look() -> Self {
         Self::new(Announced::everything(), &BTreeMap::new(), 0, Duration::ZERO)
     }
@@ -303,13 +183,12 @@ impl Evidence {
         if self.announced.announces(finding) {
             return Weight::Announced;
         }
-        let key = finding.to_string();
         let first = self.first_seen(finding);
-        let is_old = self.now_ms.saturating_sub(first) >= self.confirm_ms;
-        if self.reread.contains(&key) || (is_old && first < self.now_ms) {
-            Weight::SeenTwice(first)
+        let is_old = first < self.now_ms && self.believed_after(finding) <= self.now_ms;
+        if is_old || self.reread.contains(finding) {
+            Weight::SeenTwice
         } else {
-            Weight::SeenOnce(first)
+            Weight::SeenOnce
         }
     }
 
@@ -339,17 +218,14 @@ impl Evidence {
         seen(finding).into_iter().chain(also).min()
     }
 
-    /// When a finding that was seen once will be believed, in milliseconds since the epoch.
-    pub fn believed_after(&self, weight: Weight) -> i64 {
-        match weight {
-            Weight::SeenOnce(first) => first.saturating_add(self.confirm_ms),
-            Weight::Announced | Weight::SeenTwice(_) => self.now_ms,
-        }
+    /// When a second look will be enough, in milliseconds since the epoch.
+    pub(crate) fn believed_after(&self, finding: &Finding) -> i64 {
+        self.first_seen(finding).saturating_add(self.confirm_ms)
     }
 
     /// A second read, in this run, agreed.
     pub fn agree(&mut self, finding: &Finding) {
-        self.reread.insert(finding.to_string());
+        self.reread.insert(finding.clone());
     }
 
     /// What to remember of a look with these findings. Contrary looks are forgotten.
@@ -369,13 +245,13 @@ impl Evidence {
             .min(self.now_ms)
             .saturating_add(self.confirm_ms);
         // A time further ahead is none (see `log_event`); up to that, this machine's clock catches up.
-        let is_settled = self.reread.contains(REREAD_FACTS) || until_ms <= self.now_ms;
+        let is_settled = self.facts_reread || until_ms <= self.now_ms;
         (sense != shown && !is_settled).then_some(until_ms)
     }
 
-    /// A second read, in this run, did not show what was announced either.
+    /// A second read in this run did not show either what was announced.
     pub(crate) fn agree_with_the_look(&mut self) {
-        self.reread.insert(REREAD_FACTS.to_owned());
+        self.facts_reread = true;
     }
 
     /// The groups that the user is announced to have joined or left.
@@ -394,14 +270,11 @@ impl Evidence {
 
     /// Whether an event announced that the user comes into this group's team.
     pub(crate) fn announces_joining(&self, group: &OktaGroupId) -> bool {
-        let holds = |fact: &Fact, sense: Sense| {
-            let last = self.announced.last(fact);
-            last.is_some_and(|(last, _)| last == sense)
-        };
-        holds(&Fact::InGroup(group.clone()), Sense::Holds)
-            || holds(&Fact::Assigned, Sense::Holds)
-            || holds(&Fact::Active, Sense::Holds)
-            || holds(&Fact::Suspended, Sense::Ended)
+        let announced = &self.announced;
+        announced.holds(&Fact::InGroup(group.clone()))
+            || announced.holds(&Fact::Assigned)
+            || announced.holds(&Fact::Active)
+            || announced.ended(&Fact::Suspended)
     }
 
     /// Whether an event announced that the Okta user is deactivated or deleted.
@@ -420,12 +293,16 @@ impl Evidence {
     }
 }
 
-/// Stands among the findings for the announcements that a second read did not show.
-const REREAD_FACTS: &str = "announced";
+/// That answers of one look cannot all be true.
+pub(super) fn contradiction(side: Side, what: &str) -> Failure {
+    let what = format!("two answers of {side} contradict each other: {what}; nothing was changed");
+    Failure::retryable(side, what).because(Cause::Contradiction)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Change;
     use crate::ids::Subject;
 
     const SECOND: i64 = 1000;
@@ -448,16 +325,20 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_counts_when_it_is_announced_or_seen_twice() {
-        let weigh = |changes: &[Change], first: Option<i64>| {
-            evidence(changes, first.map(|at| ("not_assigned", at))).weigh(&Finding::NotAssigned)
+        use Weight::{SeenOnce, SeenTwice};
+        let of = |changes: &[Change], first: Option<i64>| {
+            let evidence = evidence(changes, first.map(|at| ("not_assigned", at)));
+            let finding = Finding::NotAssigned;
+            (evidence.weigh(&finding), evidence.first_seen(&finding))
         };
-        assert_eq!(weigh(&[], None), Weight::SeenOnce(NOW));
-        let seen = |ago: i64| weigh(&[], Some(NOW - ago));
-        assert_eq!(seen(14 * SECOND), Weight::SeenOnce(NOW - 14 * SECOND));
-        assert_eq!(seen(15 * SECOND), Weight::SeenTwice(NOW - 15 * SECOND));
-        assert_eq!(seen(3600 * SECOND), Weight::SeenTwice(NOW - 3600 * SECOND));
-        assert_eq!(seen(3601 * SECOND), Weight::SeenOnce(NOW), "too long ago");
-        assert_eq!(seen(-SECOND), Weight::SeenOnce(NOW), "a clock was set back");
+        let weigh = |changes: &[Change], first| of(changes, first).0;
+        assert_eq!(of(&[], None), (SeenOnce, NOW));
+        let seen = |ago: i64| of(&[], Some(NOW - ago));
+        assert_eq!(seen(14 * SECOND), (SeenOnce, NOW - 14 * SECOND));
+        assert_eq!(seen(15 * SECOND), (SeenTwice, NOW - 15 * SECOND));
+        assert_eq!(seen(3600 * SECOND), (SeenTwice, NOW - 3600 * SECOND));
+        assert_eq!(seen(3601 * SECOND), (SeenOnce, NOW), "too long ago");
+        assert_eq!(seen(-SECOND), (SeenOnce, NOW), "a clock was set back");
         for announced in [
             "application.user_membership.remove",
             "user.lifecycle.suspend",

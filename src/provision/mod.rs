@@ -1,30 +1,32 @@
-//! Makes Anypoint agree with Okta for one subject at a time: settle, look, plan, apply.
+//! Brings one subject at a time in sync: settle, look, plan, apply.
 //!
 //! - [`policy`](Policy) and [`wanted`] are pure: what the settings choose, and what Okta wants.
 //! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
 //! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
 //!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.
 //! - A plan is a value. The worker carries it out; `plan`, `explain` and the demo print its [`Step`]s.
-//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles what a
-//!   dead run left (`user/orphans.rs`).
+//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles orphaned
+//!   accounts (`user/orphans.rs`).
 //!
 //! Guaranteed: only what a link says is ours is disabled, renamed or emptied; no account is deleted;
 //! an error while reading ends the look, so "could not read" is never taken for "nobody there".
 //! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
 //! looks again.
 
+mod announced;
 mod attributes;
 mod brake;
 mod evidence;
 mod exclusion;
 mod group;
-mod left_alone;
 mod names;
 mod pause;
 mod policy;
 mod ports;
 mod preview;
+mod progress;
 mod provisioner;
+mod run;
 mod selection;
 mod shadow;
 mod step;
@@ -32,17 +34,17 @@ mod team;
 mod user;
 mod wanted;
 
-pub use attributes::{Attributes, Place, Taken, Target};
-
+pub use announced::Announced;
+pub(crate) use announced::announces_removal;
 pub(crate) use attributes::unread_attributes;
-pub use brake::{Brake, Held, MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
-pub(crate) use brake::{end_lift_from_ahead, note_linked_users};
-pub(crate) use evidence::announces_removal;
-pub use evidence::{Announced, Evidence, Finding, Unpushed, Weight};
+pub use attributes::{AccountField, Attributes, FieldSource, FieldValue};
+pub(crate) use brake::{Brake, end_lift_from_ahead, note_linked_users};
+pub use brake::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
+pub(crate) use evidence::Unpushed;
+pub use evidence::{Evidence, Finding};
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
-pub(crate) use group::plan_group;
-pub use group::{
-    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, Reads, TeamEnd, WantedMembers,
+pub(crate) use group::{
+    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers, plan_group,
 };
 pub use names::{TeamNamePolicy, UsernamePolicy};
 #[cfg(feature = "local")]
@@ -55,20 +57,21 @@ pub use policy::{
 };
 pub use ports::Ports;
 pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
-pub use provisioner::{FollowUp, Known, Look, Progress, Provisioner, SecondLook, Turn, Wait};
+pub(crate) use progress::{FollowUp, Progress};
+pub(crate) use provisioner::{Known, Turn};
+pub use provisioner::{Look, Provisioner, SecondLook};
 pub use selection::GroupSelection;
 pub(crate) use selection::Selected;
 pub use shadow::dry_runs;
 pub(crate) use shadow::{Shadow, dry_runs_taken_up};
-pub(crate) use step::action;
-pub use step::{Applied, Step};
-pub use team::{Pairing, TeamPlan};
-pub(crate) use team::{plan_team, team_unread};
-pub(crate) use user::KEPT_TEAMS_GIVEN_UP;
-pub(crate) use user::freed_from;
+pub use step::Step;
+pub(crate) use step::{Applied, action};
+pub use team::Pairing;
+pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
 pub use user::{
     AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
-    Release, Retire, Taking, TeamsFound, UserKnown, UserLook, UserPlan, UserView, WantedTeam,
-    plan_user,
+    Release, Retire, Taking, UserPlan, UserView, WantedTeam, plan_user,
 };
-pub use wanted::{MemberWanted, Person, Unwanted, Wanted, standing, wanted};
+pub(crate) use user::{KEPT_TEAMS_GIVEN_UP, freed_from};
+pub(crate) use wanted::{MemberWanted, standing, wanted};
+pub use wanted::{Person, Unwanted, Wanted};

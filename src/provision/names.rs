@@ -38,6 +38,9 @@ impl UsernamePolicy {
     /// Permanent, when the policy cannot make a valid name of it. The name itself is not repeated.
     pub fn apply(self, app_username: &str) -> Result<String, Failure> {
         let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let refused = |what, advice| {
+            Failure::permanent(Side::Okta, what, advice).because(Cause::UsernameInvalid)
+        };
         let name: String = match self {
             Self::Sanitize => app_username
                 .chars()
@@ -45,22 +48,18 @@ impl UsernamePolicy {
                 .collect(),
             Self::Strict if app_username.chars().all(is_valid) => app_username.to_owned(),
             Self::Strict => {
-                return Err(Failure::permanent(
-                    Side::Okta,
+                return Err(refused(
                     "the app username has characters that Anypoint does not take in a username.",
                     "In the Okta app, map the username to letters, digits, dashes and underscores \
                      (for example the part before the @), or set USERNAME_POLICY=sanitize.",
-                )
-                .because(Cause::UsernameInvalid));
+                ));
             }
         };
         if name.len() < MIN_USERNAME {
-            return Err(Failure::permanent(
-                Side::Okta,
+            return Err(refused(
                 "the app username is shorter than the three characters that Anypoint asks for.",
                 "Give the user a longer username in the Okta app.",
-            )
-            .because(Cause::UsernameInvalid));
+            ));
         }
         Ok(name)
     }
@@ -112,13 +111,9 @@ impl TeamNamePolicy {
     pub fn apply(self, group_name: &str) -> Result<String, Failure> {
         // Anypoint's own rule lets other white space pass. A line break in a name serves nobody.
         let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' ');
-        let refused = |message: &str| {
-            Failure::permanent(
-                Side::Okta,
-                message,
-                "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize.",
-            )
-            .because(Cause::TeamNameInvalid)
+        let refused = |what| {
+            let advice = "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize.";
+            Failure::permanent(Side::Okta, what, advice).because(Cause::TeamNameInvalid)
         };
         let valid = group_name.chars().all(is_valid) && group_name.len() <= MAX_TEAM_NAME;
         let name: String = match self {

@@ -1,14 +1,14 @@
 //! What a run would do, without doing it: `plan`, `explain` and the demo print the worker's own plan.
 
-use super::evidence::{Announced, Evidence, Finding};
-use super::group::{GroupPlan, GroupState, GroupView, GroupWanted, Reads, plan_group};
+use super::announced::Announced;
+use super::evidence::{Evidence, Finding, Findings};
+use super::group::{GroupState, GroupView, GroupWanted, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;
 use super::team::TeamPlan;
 use super::user::{UserKnown, UserPlan, UserView, plan_user};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
-
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::Group;
 use crate::store::{Memory, Origin, TeamLink};
@@ -16,7 +16,7 @@ use crate::store::{Memory, Origin, TeamLink};
 /// What a look at a user found, and what would follow.
 pub struct UserPreview {
     /// What was seen; `None` when it could not be read, or names a person nobody may have.
-    pub view: Option<UserView>,
+    pub(crate) view: Option<UserView>,
     /// What would follow, or why nothing can.
     pub plan: Result<UserPlan, Failure>,
     evidence: Evidence,
@@ -25,13 +25,14 @@ pub struct UserPreview {
 /// What a look at a group found, and what would follow.
 pub struct GroupPreview {
     /// The group, when it is pushed.
-    pub group: Option<Group>,
-    /// What was seen.
-    pub view: GroupView,
-    /// What would follow for its members.
-    pub plan: GroupPlan,
-    /// All that would follow, or why nothing can.
+    pub(crate) group: Option<Group>,
+    /// The link that is recorded.
+    pub(crate) link: Option<TeamLink>,
+    /// What was seen, with the team that a run would adopt as the linked one.
+    pub(crate) view: GroupView,
+    /// What would follow, or why nothing can.
     pub steps: Result<Vec<Step>, Failure>,
+    findings: Findings,
     evidence: Evidence,
 }
 
@@ -40,7 +41,7 @@ pub struct GroupPreview {
 pub struct Doubt {
     /// What Okta did not show.
     pub finding: Finding,
-    /// When it was not shown first, in milliseconds since the epoch.
+    /// When a look missed it first, in milliseconds since the epoch.
     pub first_seen_ms: i64,
     /// Whether an earlier look recorded that. A preview records nothing.
     pub seen: Seen,
@@ -48,7 +49,7 @@ pub struct Doubt {
     pub believed_after_ms: i64,
 }
 
-/// Who saw first what Okta did not show.
+/// Who noticed first that Okta did not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// A run, which recorded it.
@@ -57,54 +58,30 @@ pub enum Seen {
     Here,
 }
 
-fn doubts(findings: &[Finding], evidence: &Evidence) -> Vec<Doubt> {
-    findings
-        .iter()
-        .map(|finding| {
-            let weight = evidence.weigh(finding);
-            Doubt {
-                finding: finding.clone(),
-                first_seen_ms: evidence.first_seen(finding),
-                seen: match evidence.recorded(finding) {
-                    Some(_) => Seen::ByRun,
-                    None => Seen::Here,
-                },
-                believed_after_ms: evidence.believed_after(weight),
-            }
-        })
-        .collect()
+fn doubts(findings: &Findings, evidence: &Evidence) -> Vec<Doubt> {
+    let doubt = |finding: &Finding| Doubt {
+        finding: finding.clone(),
+        first_seen_ms: evidence.first_seen(finding),
+        seen: evidence
+            .recorded(finding)
+            .map_or(Seen::Here, |_| Seen::ByRun),
+        believed_after_ms: evidence.believed_after(finding),
+    };
+    findings.doubted.iter().map(doubt).collect()
 }
 
 impl UserPreview {
     /// What is not believed yet.
     pub fn doubts(&self) -> Vec<Doubt> {
         let plan = self.plan.as_ref().ok();
-        plan.map_or_else(Vec::new, |plan| doubts(&plan.doubted, &self.evidence))
+        plan.map_or_else(Vec::new, |plan| doubts(&plan.findings, &self.evidence))
     }
 }
 
 impl GroupPreview {
-    fn excluded(evidence: Evidence) -> Self {
-        let view = GroupView {
-            incomplete: None,
-            wanted: GroupWanted::Excluded,
-            link: None,
-            found: None,
-            below: 0,
-            reads: Reads::Present,
-        };
-        Self {
-            group: None,
-            view,
-            plan: GroupPlan::default(),
-            steps: Ok(Vec::new()),
-            evidence,
-        }
-    }
-
     /// What is not believed yet.
     pub fn doubts(&self) -> Vec<Doubt> {
-        doubts(&self.plan.doubted, &self.evidence)
+        doubts(&self.findings, &self.evidence)
     }
 }
 
@@ -157,7 +134,7 @@ impl Provisioner {
         if self.ports.policy.excluded.names(&subject) {
             return Ok(UserPreview {
                 view: None,
-                plan: Ok(UserPlan::nothing()),
+                plan: Ok(UserPlan::default()),
                 evidence,
             });
         }
@@ -194,78 +171,63 @@ impl Provisioner {
     ) -> Result<GroupPreview, Failure> {
         let subject = Subject::Group(group.clone());
         let (_, evidence) = self.evidence(&subject, announced).await?;
-        if self.ports.policy.excluded.names(&subject) {
-            return Ok(GroupPreview::excluded(evidence));
-        }
-        let look = self.look(deadline);
-        let policy = &self.ports.policy;
-        let found = match look.group_state(group, &evidence).await?.0 {
-            GroupState::Unpushed(why) => {
-                let view = look.remains(group, why).await?;
-                let plan = plan_group(&view, policy, &evidence);
-                let steps = match &plan.refused {
-                    Some(refused) => Err(refused.clone()),
-                    None => Ok(plan.steps()),
-                };
-                return Ok(GroupPreview {
-                    group: None,
-                    view,
-                    plan,
-                    steps,
-                    evidence,
-                });
-            }
-            GroupState::Excluded => return Ok(GroupPreview::excluded(evidence)),
-            GroupState::Pushed(found) => found,
+        let (look, policy) = (self.look(deadline), &self.ports.policy);
+        let state = match policy.excluded.names(&subject) {
+            true => GroupState::Excluded,
+            false => look.group_state(group, &evidence).await?.0,
         };
-        let link = self.ports.store.team_link(group).await?;
-        let mut view = look.members(group, link).await?;
-        let team = look.team_preview(&found, &mut view).await;
+        let (mut view, group) = match state {
+            GroupState::Excluded => (GroupView::of(GroupWanted::Excluded, None), None),
+            GroupState::Unpushed(why) => (look.remains(group, why).await?, None),
+            GroupState::Pushed(found) => {
+                let link = self.ports.store.team_link(group).await?;
+                (look.members(group, link).await?, Some(found))
+            }
+        };
+        let link = view.link.clone();
+        let team = match &group {
+            Some(group) => look.team_preview(group, &mut view).await,
+            None => Ok(None),
+        };
         let plan = plan_group(&view, policy, &evidence);
-        let steps = team.map(|step| {
-            let step = step.into_iter();
-            step.chain(plan.steps()).collect()
-        });
+        let steps = match (team, &plan.refused) {
+            (Err(failure), _) => Err(failure),
+            (Ok(_), Some(refused)) if group.is_none() => Err(refused.clone()),
+            (Ok(step), _) => Ok(step.into_iter().chain(plan.steps()).collect()),
+        };
         Ok(GroupPreview {
-            group: Some(found),
+            group,
+            link,
             view,
-            plan,
             steps,
+            findings: plan.findings,
             evidence,
         })
     }
 }
 
 impl Look<'_> {
-    /// The step that makes or finds the team, and the members as they will be found in it.
+    /// The step that makes or finds the team; `view` becomes what the next look at its members will see.
     async fn team_preview(
         &self,
         group: &Group,
         view: &mut GroupView,
     ) -> Result<Option<Step>, Failure> {
         let (plan, link, name) = self.team(&group.id, group.name()).await?;
-        let linked = |team| TeamLink {
-            team_id: team,
-            team_name: name.clone(),
-            origin: Origin::Created,
-        };
         match &plan {
             TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team) => {
-                let link = linked(team.clone());
+                let link = TeamLink {
+                    team_id: team.clone(),
+                    team_name: name.clone(),
+                    origin: Origin::Adopted,
+                };
                 let (found, extent) = self.found_members(Some(&link)).await?;
                 let of_anypoint = extent.fault_of(Side::Anypoint);
                 view.incomplete = view.incomplete.or(of_anypoint);
                 view.found = Some(found.unwrap_or_default());
                 view.link = Some(link);
             }
-            TeamPlan::Create { root } => {
-                if let GroupWanted::Team(wanted) = &view.wanted
-                    && !wanted.accounts.is_empty()
-                {
-                    view.found = Some(Vec::new());
-                    view.link = Some(linked(root.clone()));
-                }
-            }
+            TeamPlan::Create { .. } => view.link = None,
             TeamPlan::Keep(_) | TeamPlan::Rename(_) | TeamPlan::HeldBy { .. } => {}
         }
         Ok(plan.step(&name, link.as_ref()))

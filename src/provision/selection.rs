@@ -31,7 +31,6 @@ pub(crate) enum Selected {
 }
 
 impl GroupSelection {
-    /// Whether `group` is selected.
     pub(crate) fn selects(&self, group: &Group) -> Selected {
         let yes_if = |condition| {
             if condition {

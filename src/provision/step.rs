@@ -85,24 +85,20 @@ impl Step {
 impl fmt::Display for Step {
     /// The text of a record, as [`Applied`] has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.id {
-            Some(id) => write!(f, "{}:{id}", self.action),
-            None => f.write_str(&self.action),
-        }
+        write_record(f, &self.action, self.id.as_deref())
     }
 }
 
 /// One thing that was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// The action's name.
-    pub action: &'static str,
+pub(crate) struct Applied {
+    pub(crate) action: &'static str,
     /// The team or account, where one is meant.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The names of changed attributes.
-    pub fields: Vec<&'static str>,
+    pub(crate) fields: Vec<&'static str>,
     /// The people, where the change is about several.
-    pub people: Vec<AccountId>,
+    pub(crate) people: Vec<AccountId>,
 }
 
 impl Applied {
@@ -137,11 +133,13 @@ impl Applied {
 impl fmt::Display for Applied {
     /// The text of a record.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.id {
-            Some(id) => write!(f, "{}:{id}", self.action),
-            None => f.write_str(self.action),
-        }
+        write_record(f, self.action, self.id.as_deref())
     }
+}
+
+fn write_record(f: &mut fmt::Formatter<'_>, action: &str, id: Option<&str>) -> fmt::Result {
+    f.write_str(action)?;
+    id.map_or(Ok(()), |id| write!(f, ":{id}"))
 }
 
 /// The names of actions (contract, "Table": `applied`).

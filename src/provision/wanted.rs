@@ -1,6 +1,6 @@
 //! What Okta wants for a user, from what Okta says. Pure.
 
-use super::attributes::Target;
+use super::attributes::AccountField;
 use super::evidence::Finding;
 use super::policy::{Policy, SuspendedUsers};
 use crate::failure::{Cause, Failure, Side};
@@ -56,6 +56,11 @@ impl Unwanted {
         }
     }
 
+    /// Whether the user is there and not assigned to the app (any more).
+    pub(crate) fn is_unassigned(self) -> bool {
+        matches!(self, Self::NotAssigned | Self::AssignmentEnded)
+    }
+
     /// The reason in words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,7 +87,7 @@ pub enum Wanted {
 ///
 /// An account is wanted exactly when the user exists, is not deactivated (nor suspended, by
 /// setting) and is assigned to the app.
-pub fn standing(
+pub(crate) fn standing(
     user: Option<&User>,
     app_user: Option<&AppUser>,
     suspended: SuspendedUsers,
@@ -105,9 +110,8 @@ pub fn standing(
 /// What Anypoint should hold for a user.
 ///
 /// # Errors
-/// Permanent, when the app username is empty or against the username policy; retryable, when the answer
-/// does not say what it is.
-pub fn wanted(
+/// Permanent, when the app username is empty or against the username policy. Retryable, when Okta's answer lacks it.
+pub(crate) fn wanted(
     user: Option<&User>,
     app_user: Option<&AppUser>,
     policy: &Policy,
@@ -130,15 +134,15 @@ pub fn wanted(
     };
     Ok(Wanted::Account(Person {
         username: policy.usernames.apply(username)?,
-        first_name: taken(Target::FirstName),
-        last_name: taken(Target::LastName),
+        first_name: taken(AccountField::FirstName),
+        last_name: taken(AccountField::LastName),
         email: user.email().map(str::to_owned),
-        phone: taken(Target::Phone),
+        phone: taken(AccountField::Phone),
         unread: policy.attributes.unread(user, Some(app_user)),
     }))
 }
 
-/// An empty username is what Okta says. A missing one is not: the next answer may have it.
+/// Okta says that a username is empty. It does not say that one is missing: the next answer may have it.
 fn no_username(app_user: &AppUser) -> Failure {
     let failure = if app_user.shows_username() {
         Failure::permanent(
@@ -157,32 +161,34 @@ fn no_username(app_user: &AppUser) -> Failure {
 
 /// What a group's team has to do with one of the group's members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemberWanted {
+pub(crate) enum MemberWanted {
     /// Nothing: no account is wanted.
     No,
+    /// Nothing, and Okta says so outright.
+    Ended,
     /// The user lost the assignment, and has this account. Their own look ends the membership with the account: it
     /// knows the evidence, and the brake counts it.
     Unassigned(AccountId),
     /// This account is a member.
     Account(AccountId),
-    /// The account that is wanted is not there yet: the user is looked at next. Until then the
-    /// membership of the old one, if there is one, stays.
+    /// The user's new account does not exist yet, so the user is looked at next. A member whose new account does not
+    /// exist yet keeps the old membership.
     Later(Option<AccountId>),
-    /// The username is refused, so no other account will come: the membership of the old one stays. The
-    /// user's own events say why.
+    /// The username is refused, so no new account will come. The user keeps the old membership, and the user's own
+    /// events say why.
     Stuck(Option<AccountId>),
 }
 
 impl MemberWanted {
-    /// What the team of a group has to do with a member of whom Okta wants `wanted`. Reconcile and the
-    /// live look both go by this.
-    pub fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
+    /// What follows for a member of whom Okta wants `wanted`. Reconcile and the live look share this rule.
+    pub(crate) fn of(wanted: &Result<Wanted, Failure>, link: Option<&UserLink>) -> Self {
         let linked = link.map(|link| link.anypoint_id.clone());
         match wanted {
-            Ok(Wanted::Nothing(Unwanted::NotAssigned | Unwanted::AssignmentEnded)) => {
-                linked.map_or(Self::No, Self::Unassigned)
-            }
-            Ok(Wanted::Nothing(_)) => Self::No,
+            Ok(Wanted::Nothing(reason)) => match (linked, reason.finding()) {
+                (Some(account), _) if reason.is_unassigned() => Self::Unassigned(account),
+                (_, None) => Self::Ended,
+                (_, Some(_)) => Self::No,
+            },
             // An excluded member is neither put in nor taken out.
             Err(_) | Ok(Wanted::Excluded) => Self::Stuck(linked),
             Ok(Wanted::Account(person)) => match link {
@@ -283,9 +289,9 @@ mod tests {
         let unset = person(&policy);
         assert_eq!(unset.first_name.as_deref(), Some("Lin"));
         for (target, source) in [
-            (Target::FirstName, "app.firstName"),
-            (Target::LastName, "app.lastName"),
-            (Target::Phone, "app.mobilePhone"),
+            (AccountField::FirstName, "app.firstName"),
+            (AccountField::LastName, "app.lastName"),
+            (AccountField::Phone, "app.mobilePhone"),
         ] {
             assert!(policy.attributes.insert(target, source.parse().unwrap()));
         }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::provision::{Adopt, GroupSelection, ImportedNames, Target};
+use crate::provision::{AccountField, Adopt, GroupSelection, ImportedNames};
 
 fn complete() -> HashMap<&'static str, &'static str> {
     HashMap::from([
@@ -383,13 +383,15 @@ fn attributes_are_taken_from_known_places_or_refused_by_name() {
     let given =
         policy(" first_name=app.firstName , last_name = user.familyName,phone=app.mobilePhone")
             .unwrap();
-    let sources = Target::ALL.map(|target| given.source(target).unwrap().to_string());
+    let sources = AccountField::ALL.map(|target| given.source(target).unwrap().to_string());
     assert_eq!(
         sources,
         ["app.firstName", "user.familyName", "app.mobilePhone"]
     );
     assert_eq!(
-        policy("phone=app.x").unwrap().source(Target::LastName),
+        policy("phone=app.x")
+            .unwrap()
+            .source(AccountField::LastName),
         None
     );
     for (text, faults) in [

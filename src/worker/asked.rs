@@ -1,7 +1,7 @@
-//! Which of a run's changes asked for a step, for the audit trail.
+//! Which of a run's changes asked for a step, for the audit trail. Pure.
 //!
-//! One look serves every open change of a subject, so several can be behind it. A step is put down to the last one
-//! of a type that asks for such a step, else to the last one of all. Pure.
+//! One look serves every open change of a subject. The audit trail names the last change of a type that asks for such
+//! a step, else the last of all.
 
 use crate::event::{Asks, Change, asks};
 use crate::provision::action;
@@ -28,7 +28,7 @@ fn askers(step: &str) -> &'static [Asks] {
     }
 }
 
-/// The change that a step is put down to; `None` when the run had none.
+/// The change that asked for a step. `None`: the run had none.
 pub(super) fn who_asked<'c>(changes: &[&'c Change], step: &str) -> Option<&'c Change> {
     let askers = askers(step);
     let rank = |change: &&&Change| {

@@ -1,16 +1,17 @@
-//! Announced removals that are not done although their event is old: somebody keeps access for longer than
-//! anybody expects, and is to be told why within a quarter of an hour of the event.
+//! Announced removals that are late: somebody keeps access for longer than expected. The log and a metric say why,
+//! within a quarter of an hour of the event.
 
 use std::time::Duration;
 
-use super::age_ms;
+use super::serve::age_ms;
 use crate::event::Change;
 use crate::failure::{Cause, Failure};
-use crate::provision::{Progress, announces_removal};
+use crate::ledger::EndState;
+use crate::provision::announces_removal;
 use crate::telemetry::{Metric, Metrics};
 
-/// A removal of this age that goes back is told: its next look comes after the quarter of an hour, because
-/// pauses have grown by then (`queue::pause`).
+/// A removal of this age that goes back is late. Pauses have grown by then (`queue::pause`), so its next look comes
+/// after the quarter of an hour.
 const OLD: Duration = Duration::from_secs(10 * 60);
 
 /// Why a removal is late.
@@ -50,13 +51,13 @@ impl Late {
         }
     }
 
-    /// Why a look that is over leaves its changes undone; `None` when it does not, or for good.
-    pub(super) fn of(progress: &Progress, result: &Result<(), Failure>) -> Option<Self> {
-        match result {
-            Ok(()) if progress.held.is_some() => Some(Self::Held),
-            Ok(()) => progress.wait.as_ref().map(|_| Self::Waiting),
-            Err(failure) if failure.is_retryable() => Some(Self::because_of(failure)),
-            Err(_) => None,
+    /// Why a look that ended so leaves its changes undone. `None`: they are done, or failed for good.
+    pub(super) fn of(state: &EndState) -> Option<Self> {
+        match state {
+            EndState::Held { .. } => Some(Self::Held),
+            EndState::Waiting { .. } => Some(Self::Waiting),
+            EndState::Failed(failure) if failure.is_retryable() => Some(Self::because_of(failure)),
+            EndState::Failed(_) | EndState::Planned { .. } | EndState::Done => None,
         }
     }
 
@@ -71,17 +72,12 @@ impl Late {
 }
 
 /// Counts and logs those of `changes` that are removals and old.
-pub(super) fn tell<'c>(
-    metrics: &Metrics,
-    changes: impl Iterator<Item = &'c Change>,
-    why: Late,
-    now_ms: i64,
-) {
+pub(super) fn tell(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
     let limit_ms = u64::try_from(OLD.as_millis()).unwrap_or(u64::MAX);
-    let is_late = |change: &&Change| {
+    let is_late = |change: &&&Change| {
         announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
     };
-    for change in changes.filter(is_late) {
+    for change in changes.iter().filter(is_late) {
         metrics.count(Metric::RemovalLate(why.as_str()), 1);
         let (subject, event, published) = (&change.subject, &change.uuid, &change.published);
         tracing::error!(

@@ -1,10 +1,9 @@
-//! What a run leaves: the end of its claims, what the next run has to know, and the audit trail.
+//! What a run leaves: the records that stay open, and the audit trail.
 
 use super::asked::who_asked;
 use super::words::states;
 use crate::counted::counted;
 use crate::event::Change;
-use crate::failure::Failure;
 use crate::ledger::{
     AuditEntry, BY_OPERATOR, Claim, EndState, Ending, Lease, Reason, Resolved, Status,
 };
@@ -13,38 +12,11 @@ use crate::store::Memory;
 
 /// Open records of one subject that are remembered.
 const MAX_OPEN: usize = 20;
-/// The reason of what the brake held until an operator approved it.
+/// The reason in the audit trail when an operator approved what the brake held.
 const APPROVED: &str = "approved by an operator";
 
-/// How the claims of a run end.
-pub(super) fn ending(result: Result<(), Failure>, progress: &mut Progress) -> Ending {
-    let applied = progress.applied.iter().map(ToString::to_string).collect();
-    let state = match result {
-        Err(failure) => EndState::Failed(failure.of_event()),
-        Ok(()) => {
-            if let Some(held) = progress.held.take() {
-                EndState::Held {
-                    steps: held.steps,
-                    why: held.why,
-                }
-            } else if let Some(steps) = progress.planned.take() {
-                EndState::Planned { steps }
-            } else if let Some(wait) = progress.wait.take() {
-                EndState::Waiting {
-                    until_ms: wait.until_ms,
-                    seen: wait.seen,
-                }
-            } else {
-                EndState::Done
-            }
-        }
-    };
-    Ending { applied, state }
-}
-
-/// Remembers the records that somebody has to do something about. A look that ends in sync resolves those
-/// of earlier runs.
-pub(super) fn settle(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
+/// Remembers the records that need an operator. A look that ends in sync resolves those of earlier runs.
+pub(super) fn remember_open(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
     let own = |id: &String| ended.iter().any(|(claim, _)| claim.id() == id);
     memory.open.retain(|id| !own(id));
     for (claim, ending) in ended {
@@ -97,7 +69,10 @@ pub(super) fn audit(
         }
     };
     let interrupted = lease.took_over().then(|| {
-        let planned = progress.planned.as_ref().map_or(0, Vec::len);
+        let planned = match &progress.end {
+            Some(EndState::Planned { steps }) => steps.len(),
+            _ => 0,
+        };
         let found = match progress.applied.len().max(planned) {
             _ if changes.is_empty() => "no event of the subject was open".to_owned(),
             0 => "the subject was in sync, or could not be looked at".to_owned(),

@@ -1,9 +1,8 @@
-//! Whether a side refuses everybody: then the surroundings are at fault, and no change is worked on.
+//! Whether a side refuses everybody. Then the surroundings are at fault, and the worker works on no change.
 //!
-//! A refusal (401, 403, a refused sign-in) about one subject is followed by a call about nobody in
-//! particular. If that is refused, too, the side is out of order for everybody: changes go back, and
-//! nothing more is begun until one such call succeeds. Every turn makes one; how often a refused sign-in
-//! and a refused token are tried again is the session's business (`src/http/session.rs`).
+//! After a refusal (401, 403, a refused sign-in) about one subject, the worker makes a call about nobody in particular.
+//! If that is refused, too, the side is out of order for everybody. Changes go back until one such call succeeds, and
+//! every run makes one. The session decides how often it signs in again (`src/http/session.rs`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,28 +15,15 @@ use crate::provision::Ports;
 /// A probe may take this long.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
-/// What is known of both sides.
-pub(super) struct Surroundings {
-    okta: crate::okta::Okta,
-    anypoint: crate::anypoint::Anypoint,
-    app: crate::ids::OktaAppId,
-    refused: Mutex<HashMap<Side, Failure>>,
-}
+/// The sides that refuse everybody, and what they said.
+#[derive(Default)]
+pub(super) struct Surroundings(Mutex<HashMap<Side, Failure>>);
 
 impl Surroundings {
-    pub(super) fn new(ports: &Ports) -> Self {
-        Self {
-            okta: ports.okta.clone(),
-            anypoint: ports.anypoint.clone(),
-            app: ports.app.clone(),
-            refused: Mutex::default(),
-        }
-    }
-
     /// The failure of the side that refuses everybody, if there is one.
-    pub(super) async fn out_of_order(&self, deadline: Deadline) -> Option<Failure> {
+    pub(super) async fn out_of_order(&self, ports: &Ports, deadline: Deadline) -> Option<Failure> {
         let side = self.lock().keys().next().copied()?;
-        match self.probe(side, deadline).await {
+        match probe(ports, side, deadline).await {
             Ok(()) => {
                 tracing::warn!(side = %side, "the side takes our calls again");
                 self.lock().remove(&side);
@@ -47,17 +33,22 @@ impl Surroundings {
                 self.note(failure.clone());
                 Some(failure)
             }
-            // It does not answer at all: the work itself finds out and says so.
+            // The side does not answer at all: the run itself will say so.
             Err(_) => None,
         }
     }
 
     /// Whether a refusal about one subject is everybody's; then the side is out of order.
-    pub(super) async fn affects_everybody(&self, refusal: &Failure, deadline: Deadline) -> bool {
+    pub(super) async fn affects_everybody(
+        &self,
+        ports: &Ports,
+        refusal: &Failure,
+        deadline: Deadline,
+    ) -> bool {
         if !matches!(refusal.side, Side::Okta | Side::Anypoint) {
             return false;
         }
-        match self.probe(refusal.side, deadline).await {
+        match probe(ports, refusal.side, deadline).await {
             Err(failure) if failure.cause.is_refusal() => {
                 self.note(failure);
                 true
@@ -66,21 +57,20 @@ impl Surroundings {
         }
     }
 
-    async fn probe(&self, side: Side, deadline: Deadline) -> Result<(), Failure> {
-        let deadline = deadline.or_within(PROBE_TIME);
-        if side == Side::Okta {
-            self.okta.check_app(&self.app, deadline).await?;
-        } else {
-            self.anypoint.check_organization(deadline).await?;
-        }
-        Ok(())
-    }
-
     fn note(&self, failure: Failure) {
         self.lock().insert(failure.side, failure);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Side, Failure>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn probe(ports: &Ports, side: Side, deadline: Deadline) -> Result<(), Failure> {
+    let deadline = deadline.or_within(PROBE_TIME);
+    let answer = match side {
+        Side::Okta => ports.okta.check_app(&ports.app, deadline).await,
+        _ => ports.anypoint.check_organization(deadline).await,
+    };
+    answer.map_err(Failure::from)
 }

@@ -2,26 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::{join_all, try_join, try_join_all};
+use futures_util::future::try_join;
 
-use super::plan::{GroupView, GroupWanted, MemberFound, Owner, Reads, WantedMembers};
-use crate::anypoint::{Member, TeamOfAccount};
+use super::plan::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
+use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::{Extent, Listed};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Assignment, Group, User};
-use crate::provision::evidence::{Evidence, Fact, Sense, Unpushed};
+use crate::okta::{AppUser, Group, User};
+use crate::provision::announced::{Fact, Sense};
+use crate::provision::evidence::{Evidence, Unpushed, contradiction};
 use crate::provision::policy::TeamRemoval;
-use crate::provision::provisioner::Look;
+use crate::provision::provisioner::{Look, few_at_once};
 use crate::provision::selection::{GroupSelection, Selected};
-use crate::provision::user::contradiction;
 use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
 
 /// Up to this many members, their assignments are read one by one; above, the app's whole list is.
 pub(super) const ONE_BY_ONE: usize = 20;
-/// People that are read at once.
-const AT_ONCE: usize = 5;
 
 /// A group as Okta has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,32 +71,44 @@ impl Look<'_> {
         if ports.policy.excluded.group(&found) {
             return Ok((GroupState::Excluded, None));
         }
+        let is_selected = self.is_selected(&found).await?;
         let mut young = evidence.too_young(&Fact::GroupExists, Sense::Holds);
-        let is_selected = match ports.policy.groups.selects(&found) {
+        if ports.policy.groups != GroupSelection::Assigned {
+            return Ok(match is_selected {
+                true => (GroupState::Pushed(found), young),
+                false => (GroupState::Unpushed(Unpushed::NotSelected), young),
+            });
+        }
+        let shown = if is_selected {
+            Sense::Holds
+        } else {
+            Sense::Ended
+        };
+        young = young.max(evidence.too_young(&Fact::GroupAssigned, shown));
+        if is_selected {
+            return Ok((GroupState::Pushed(found), young));
+        }
+        // As with users: a wrong OKTA_APP_ID must not look like "not assigned".
+        ports.okta.check_app(&ports.app, deadline).await?;
+        Ok((GroupState::Unpushed(Unpushed::NotAssigned), young))
+    }
+
+    /// Whether `PUSH_GROUPS` selects a group that was read.
+    pub(in crate::provision) async fn is_selected(&self, group: &Group) -> Result<bool, Failure> {
+        let ports = self.ports;
+        Ok(match ports.policy.groups.selects(group) {
             Selected::Yes => true,
             Selected::No => false,
             Selected::IfAssigned => {
-                let assigned = ports.okta.is_app_group(&ports.app, group, deadline).await?;
-                if !assigned {
-                    // As with users: a wrong OKTA_APP_ID must not look like "not assigned".
-                    ports.okta.check_app(&ports.app, deadline).await?;
-                }
-                let shown = if assigned { Sense::Holds } else { Sense::Ended };
-                young = young.max(evidence.too_young(&Fact::GroupAssigned, shown));
-                assigned
+                let assigned = ports
+                    .okta
+                    .is_app_group(&ports.app, &group.id, self.deadline);
+                assigned.await?
             }
-        };
-        let state = if is_selected {
-            GroupState::Pushed(found)
-        } else if ports.policy.groups == GroupSelection::Assigned {
-            GroupState::Unpushed(Unpushed::NotAssigned)
-        } else {
-            GroupState::Unpushed(Unpushed::NotSelected)
-        };
-        Ok((state, young))
+        })
     }
 
-    /// Asks whether anything else still knows of a group that does not show.
+    /// Checks that nothing else still names a group that does not show.
     async fn check_gone(&self, group: &OktaGroupId) -> Result<(), Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         if ports.policy.groups == GroupSelection::Assigned {
@@ -144,12 +154,10 @@ impl Look<'_> {
             _ => 0,
         };
         Ok(GroupView {
-            wanted: GroupWanted::Nothing(why),
-            link,
             found,
             below,
-            reads: Reads::Present,
             incomplete: extent.fault_of(Side::Anypoint),
+            ..GroupView::of(GroupWanted::Nothing(why), link)
         })
     }
 
@@ -157,7 +165,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When anything could not be read whole.
-    pub async fn members(
+    pub(crate) async fn members(
         &self,
         group: &OktaGroupId,
         link: Option<TeamLink>,
@@ -168,19 +176,16 @@ impl Look<'_> {
         )
         .await?;
         Ok(GroupView {
-            wanted: GroupWanted::Team(wanted),
-            link,
             found,
-            below: 0,
-            reads: Reads::Present,
             incomplete: in_group
                 .fault_of(Side::Okta)
                 .or(in_team.fault_of(Side::Anypoint)),
+            ..GroupView::of(GroupWanted::Team(wanted), link)
         })
     }
 
-    /// Who Okta wants in the team, and whether the lists hold everybody. Who is listed and cannot be read stays
-    /// as they are, until their own look.
+    /// Who Okta wants in the team, and whether the lists are complete. A listed user who cannot be read stays as they
+    /// are until their own look.
     async fn wanted_members(
         &self,
         group: &OktaGroupId,
@@ -208,11 +213,6 @@ impl Look<'_> {
         for user in members.items.iter().filter(read) {
             let app_user = assignments.found.get(&user.id);
             let wanted = wanted(Some(user), app_user, &ports.policy);
-            if let Ok(crate::provision::Wanted::Nothing(reason)) = &wanted
-                && reason.finding().is_none()
-            {
-                people.ended.insert(user.id.clone());
-            }
             people.add(&user.id, MemberWanted::of(&wanted, links.get(&user.id)));
         }
         Ok((people, members.extent.and(assignments.extent)))
@@ -234,23 +234,24 @@ impl Look<'_> {
                 found: by_user(listed.items),
             });
         }
-        let mut found = Vec::with_capacity(members.len());
-        let mut unread = HashSet::new();
         let excluded = &ports.policy.excluded;
-        let asked: Vec<&User> = members.iter().filter(|user| !excluded.user(user)).collect();
-        for batch in asked.chunks(AT_ONCE) {
-            let mut reads = Vec::with_capacity(batch.len());
-            for user in batch {
-                reads.push(ports.okta.app_user(&ports.app, &user.id, deadline));
+        let asked = members.iter().filter(|user| !excluded.user(user));
+        let reads = asked.map(async |user| {
+            match ports.okta.app_user(&ports.app, &user.id, deadline).await {
+                Err(error) if error.is_unreadable() => {
+                    tracing::warn!(user = %user.id, %error, "a member stays as they are");
+                    Ok(Err(user.id.clone()))
+                }
+                read => read.map(Ok),
             }
-            for (user, read) in batch.iter().zip(join_all(reads).await) {
-                match read {
-                    Ok(app_user) => found.push(app_user),
-                    Err(error) if error.is_unreadable() => {
-                        tracing::warn!(user = %user.id, %error, "a member stays as they are");
-                        unread.insert(user.id.clone());
-                    }
-                    Err(error) => return Err(error.into()),
+        });
+        let read = few_at_once(reads.collect()).await?;
+        let (mut found, mut unread) = (Vec::new(), HashSet::new());
+        for read in read {
+            match read {
+                Ok(app_user) => found.push(app_user),
+                Err(user) => {
+                    unread.insert(user);
                 }
             }
         }
@@ -290,8 +291,7 @@ impl Look<'_> {
         Ok((Some(self.members_found(members).await?), extent))
     }
 
-    /// Which of a team's members are ours: those with a link. And those that had one, lost it to another
-    /// account of their user, and are disabled since.
+    /// Whose accounts a team's members are. Of a former account it reads whether it is disabled.
     ///
     /// # Errors
     /// When the links or such an account could not be read.
@@ -333,143 +333,22 @@ impl Look<'_> {
         Ok(found)
     }
 
-    /// Asks those who do not show in the group themselves.
-    ///
-    /// # Errors
-    /// Retryable, when somebody's own answers say that they belong into the team: then the list was
-    /// wrong, and nothing follows from it.
-    pub(super) async fn ask_leavers(
-        &self,
-        group: &OktaGroupId,
-        leavers: &[OktaUserId],
-        members: &HashSet<OktaUserId>,
-    ) -> Result<(), Failure> {
-        let (ports, deadline) = (self.ports, self.deadline);
-        for batch in leavers.chunks(AT_ONCE) {
-            let mut reads = Vec::with_capacity(batch.len());
-            for user in batch {
-                let in_list = members.contains(user);
-                reads.push(async move {
-                    if in_list {
-                        let app_user = ports.okta.app_user(&ports.app, user, deadline).await?;
-                        let assigned =
-                            |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
-                        let is_assigned = app_user.as_ref().is_some_and(assigned);
-                        return Ok(is_assigned.then(|| {
-                            format!("the app's users lack user {user}, who is assigned to it")
-                        }));
-                    }
-                    let listed = ports.okta.list_groups_of_user(user, deadline).await?;
-                    let Some(groups) = listed.map(Listed::telling) else {
-                        let found = ports.okta.user(user, deadline).await?;
-                        return Ok::<_, Failure>(found.map(|_| {
-                            format!("user {user} is there, and the user's groups are not")
-                        }));
-                    };
-                    if groups.names(group) {
-                        return Ok(Some(format!(
-                            "the group's members lack user {user}, whose groups name the group"
-                        )));
-                    }
-                    Ok((!groups.is_complete_for_user()).then(|| {
-                        format!(
-                            "the groups of user {user} lack the built-in group that every user is in"
-                        )
-                    }))
-                });
-            }
-            if let Some(what) = try_join_all(reads).await?.into_iter().flatten().next() {
-                return Err(contradiction(Side::Okta, &what));
-            }
-        }
-        Ok(())
-    }
-
-    /// The accounts of these that are in the team, by their own teams. What kind of members they are is not looked
-    /// at: these memberships are nobody's to end.
-    pub(super) async fn in_team(
-        &self,
-        team: &TeamId,
-        accounts: &[AccountId],
-    ) -> Result<Vec<Member>, Failure> {
-        let anypoint = &self.ports.anypoint;
-        let mut found = Vec::new();
-        for batch in accounts.chunks(AT_ONCE) {
-            let mut reads = Vec::with_capacity(batch.len());
-            for account in batch {
-                reads.push(anypoint.list_teams_of_account(account, self.deadline));
-            }
-            for (account, teams) in batch.iter().zip(try_join_all(reads).await?) {
-                let is_inside = |teams: &Listed<TeamOfAccount>| {
-                    let unread = teams.ids_unread().any(|id: TeamId| id == *team);
-                    unread || teams.items.iter().any(|found| found.id == *team)
-                };
-                if teams.is_some_and(|teams| is_inside(&teams)) {
-                    found.push(Member::unread(account.clone()));
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// The present display name of a group, if it becomes a team.
     pub(in crate::provision) async fn name_if_pushed(
         &self,
         group: &OktaGroupId,
     ) -> Result<Option<String>, Failure> {
-        let (ports, deadline) = (self.ports, self.deadline);
-        let Some(found) = ports.okta.group(group, deadline).await? else {
+        let Some(found) = self.ports.okta.group(group, self.deadline).await? else {
             return Ok(None);
         };
-        let is_pushed = match ports.policy.groups.selects(&found) {
-            _ if ports.policy.excluded.group(&found) => false,
-            Selected::Yes => true,
-            Selected::No => false,
-            Selected::IfAssigned => ports.okta.is_app_group(&ports.app, group, deadline).await?,
-        };
+        let is_excluded = self.ports.policy.excluded.group(&found);
+        let is_pushed = !is_excluded && self.is_selected(&found).await?;
         Ok(is_pushed.then(|| found.name().to_owned()))
-    }
-
-    /// Whether a user is in a group that becomes a team, as Okta says now.
-    pub(in crate::provision) async fn belongs(
-        &self,
-        user: &OktaUserId,
-        group: &OktaGroupId,
-    ) -> Result<bool, Failure> {
-        if self.name_if_pushed(group).await?.is_none() {
-            return Ok(false);
-        }
-        let inside = self.in_group(group, std::slice::from_ref(user)).await?;
-        Ok(inside.contains(user))
-    }
-
-    /// The users of these who are in the group, by their own groups.
-    pub(super) async fn in_group(
-        &self,
-        group: &OktaGroupId,
-        users: &[OktaUserId],
-    ) -> Result<HashSet<OktaUserId>, Failure> {
-        let mut found = HashSet::new();
-        for batch in users.chunks(AT_ONCE) {
-            let mut reads = Vec::with_capacity(batch.len());
-            for user in batch {
-                reads.push(self.ports.okta.list_groups_of_user(user, self.deadline));
-            }
-            for (user, groups) in batch.iter().zip(try_join_all(reads).await?) {
-                if groups.is_some_and(|groups| groups.names(group)) {
-                    found.insert(user.clone());
-                }
-            }
-        }
-        Ok(found)
     }
 }
 
-/// Something went away while it was worked on.
-pub(super) fn went_away_failure(what: &str) -> Failure {
-    Failure::retryable(
-        Side::Program,
-        format!("{what} went away while it was worked on; the next look finds that"),
-    )
-    .because(Cause::Overtaken)
+/// Somebody deleted it while the run worked on it.
+pub(super) fn went_away(what: &str) -> Failure {
+    let what = format!("{what} went away while it was worked on; the next look finds that");
+    Failure::retryable(Side::Program, what).because(Cause::Overtaken)
 }

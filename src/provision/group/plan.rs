@@ -4,15 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Unpushed, Weight};
+use crate::provision::evidence::{Evidence, Finding, Findings, Unpushed};
 use crate::provision::policy::{Policy, TeamRemoval};
 use crate::provision::step::{Step, action};
+use crate::provision::team::Past;
 use crate::provision::wanted::MemberWanted;
 use crate::store::TeamLink;
 
 /// What Okta wants of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GroupWanted {
+pub(crate) enum GroupWanted {
     /// A team with these members.
     Team(WantedMembers),
     /// No team: the group is gone, or not selected (any more).
@@ -23,27 +24,30 @@ pub enum GroupWanted {
 
 /// Who is to be in a team.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WantedMembers {
-    /// The accounts of the members that have the one they are to have.
-    pub accounts: Vec<AccountId>,
-    /// Accounts that stay if they are members, until their users have another one.
-    pub kept: Vec<AccountId>,
-    /// The accounts of members that lost their assignment: they stay until their user's own look.
-    pub unassigned: Vec<(AccountId, OktaUserId)>,
-    /// Members that are wanted and have no account of their own yet.
-    pub later: Vec<OktaUserId>,
-    /// Members of the group of whom no account is wanted, because Okta says so.
-    pub ended: HashSet<OktaUserId>,
+pub(crate) struct WantedMembers {
+    /// The accounts of members who have the right one.
+    pub(crate) accounts: Vec<AccountId>,
+    /// Old accounts, which stay in the team until their users have the new one.
+    pub(crate) kept: Vec<AccountId>,
+    /// The accounts of members who lost their assignment. They stay until the user's own look.
+    pub(crate) unassigned: Vec<(AccountId, OktaUserId)>,
+    /// Members whose account does not exist yet.
+    pub(crate) later: Vec<OktaUserId>,
+    /// Members who are to have no account, because Okta says so outright.
+    pub(crate) ended: HashSet<OktaUserId>,
     /// All members of the group.
-    pub listed: HashSet<OktaUserId>,
+    pub(crate) listed: HashSet<OktaUserId>,
 }
 
 impl WantedMembers {
     /// Adds a member of the group.
-    pub fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
+    pub(crate) fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
         self.listed.insert(user.clone());
         match wanted {
             MemberWanted::No => {}
+            MemberWanted::Ended => {
+                self.ended.insert(user.clone());
+            }
             MemberWanted::Unassigned(account) => {
                 self.unassigned.push((account, user.clone()));
             }
@@ -59,25 +63,24 @@ impl WantedMembers {
 
 /// One person in the team.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberFound {
-    /// The account.
-    pub account: AccountId,
+pub(crate) struct MemberFound {
+    pub(crate) account: AccountId,
     /// Whether it is a plain membership.
-    pub plain: bool,
+    pub(crate) plain: bool,
     /// Whose account it is, if a link points to it.
-    pub owner: Owner,
+    pub(crate) owner: Owner,
 }
 
 /// Whose account a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// This user's.
     Current(OktaUserId),
-    /// It was this user's until it was disabled: the user has another one.
+    /// A disabled former account of this user.
     Former(OktaUserId),
-    /// A user's whom nothing changes.
+    /// An excluded user's.
     Excluded,
-    /// Nobody's that is known here.
+    /// Nobody's: no link names it.
     Unknown,
 }
 
@@ -90,64 +93,64 @@ impl MemberFound {
 
 /// Everything that was seen of a group's members on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupView {
-    /// What Okta wants.
-    pub wanted: GroupWanted,
+pub(crate) struct GroupView {
+    pub(crate) wanted: GroupWanted,
     /// The link to the team.
-    pub link: Option<TeamLink>,
+    pub(crate) link: Option<TeamLink>,
     /// The people in the team; `None` when there is no link, or the team is gone.
-    pub found: Option<Vec<MemberFound>>,
+    pub(crate) found: Option<Vec<MemberFound>>,
     /// How many teams hang below the team; read only where the team may be deleted.
-    pub below: usize,
-    /// What the list of the team's members is worth.
-    pub reads: Reads,
-    /// Whose list does not hold everybody. Such a list adds, and takes nobody out.
-    pub incomplete: Option<Side>,
+    pub(crate) below: usize,
+    /// Whose the team was: the list of another group's team may show the past.
+    pub(crate) past: Past,
+    /// Whose list is incomplete. Such a list adds members, and removes none.
+    pub(crate) incomplete: Option<Side>,
 }
 
-/// What the list of a team's members is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// It shows the present.
-    Present,
-    /// It may show the past: the team was another group's until now. Its people are put in
-    /// again.
-    PerhapsPast,
+impl GroupView {
+    /// A view without members and without teams below the team.
+    pub(crate) fn of(wanted: GroupWanted, link: Option<TeamLink>) -> Self {
+        Self {
+            wanted,
+            link,
+            found: None,
+            below: 0,
+            past: Past::OfNoOther,
+            incomplete: None,
+        }
+    }
 }
 
 /// What becomes of the team of a group that is not pushed any more, and of its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TeamEnd {
+pub(crate) enum TeamEnd {
     /// The team stays as it is; the link goes.
     Unlink,
     /// Both go.
     Delete,
 }
 
-/// What makes the team of a group agree with it.
+/// What brings the team of a group in sync.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GroupPlan {
+pub(crate) struct GroupPlan {
     /// The team; `None` when there is none yet.
-    pub team: Option<TeamId>,
+    pub(crate) team: Option<TeamId>,
     /// Members that are taken out.
-    pub remove: Vec<AccountId>,
-    /// Why.
-    pub remove_why: &'static str,
+    pub(crate) remove: Vec<AccountId>,
+    /// Those of them whom Okta does not show in the group, with their users.
+    pub(crate) leavers: Vec<(AccountId, OktaUserId)>,
+    pub(crate) remove_why: &'static str,
     /// Members that are put in.
-    pub add: Vec<AccountId>,
-    /// Users that have to be looked at next: they have no account of their own yet.
-    pub later: Vec<OktaUserId>,
+    pub(crate) add: Vec<AccountId>,
+    /// Users to look at next.
+    pub(crate) later: Vec<OktaUserId>,
     /// What becomes of the team itself.
-    pub end: Option<TeamEnd>,
-    /// What was not shown and is believed.
-    pub believed: Vec<Finding>,
-    /// What was not shown and is not believed yet: nothing follows from it now.
-    pub doubted: Vec<Finding>,
-    /// What cannot be done.
-    pub refused: Option<Failure>,
+    pub(crate) end: Option<TeamEnd>,
+    pub(crate) findings: Findings,
+    pub(crate) refused: Option<Failure>,
 }
 
-/// Plans what makes the team of a group agree with it.
+/// Plans what brings the team of a group in sync.
 ///
 /// Maintainers, memberships from external groups, people without a link and child teams are never
 /// part of a plan.
@@ -156,23 +159,21 @@ pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence)
     if let GroupWanted::Team(wanted) = &view.wanted {
         plan.later = wanted.later.clone();
     }
-    let Some(link) = &view.link else { return plan };
+    let Some(link) = &view.link else {
+        if let GroupWanted::Team(wanted) = &view.wanted {
+            plan.put_in(wanted, &HashSet::new());
+        }
+        return plan;
+    };
     match (&view.wanted, &view.found) {
         (GroupWanted::Team(_), None) | (GroupWanted::Excluded, _) => {}
         (GroupWanted::Team(wanted), Some(found)) => {
             plan.team = Some(link.team_id.clone());
-            plan.members(wanted, found, view.reads, evidence);
+            plan.members(wanted, found, view.past, evidence);
         }
-        (GroupWanted::Nothing(why), found) => {
+        (GroupWanted::Nothing(why), _) => {
             plan.team = Some(link.team_id.clone());
-            plan.end(
-                link,
-                found.as_deref().unwrap_or_default(),
-                *why,
-                view,
-                policy,
-                evidence,
-            );
+            plan.end(link, *why, view, policy, evidence);
         }
     }
     if let Some(side) = view.incomplete {
@@ -188,16 +189,23 @@ impl GroupPlan {
         let failure = Failure::retryable(side, what).because(Cause::Unreadable);
         self.refused = Some(failure);
         self.remove.clear();
-        self.believed.clear();
-        self.doubted.clear();
+        self.leavers.clear();
+        self.findings = Findings::default();
         self.end = None;
+    }
+
+    fn put_in(&mut self, wanted: &WantedMembers, present: &HashSet<&AccountId>) {
+        let missing = wanted.accounts.iter().filter(|it| !present.contains(it));
+        self.add = missing.cloned().collect();
+        self.add.sort();
+        self.add.dedup();
     }
 
     fn members(
         &mut self,
         wanted: &WantedMembers,
         found: &[MemberFound],
-        reads: Reads,
+        past: Past,
         evidence: &Evidence,
     ) {
         let unassigned: HashMap<&AccountId, &OktaUserId> = wanted
@@ -210,33 +218,31 @@ impl GroupPlan {
         let members = found.iter().filter(|found| found.can_end());
         let leaving = members.filter_map(|found| unassigned.get(&found.account));
         self.later.extend(leaving.copied().cloned());
-        let is_sure = |found: &&MemberFound| reads == Reads::Present || !found.plain;
+        let is_sure = |found: &&MemberFound| past == Past::OfNoOther || !found.plain;
         let present: HashSet<&AccountId> = found
             .iter()
             .filter(is_sure)
             .map(|found| &found.account)
             .collect();
-        self.add = wanted
-            .accounts
-            .iter()
-            .filter(|account| !present.contains(account))
-            .cloned()
-            .collect();
-        self.add.sort();
-        self.add.dedup();
+        self.put_in(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
-            let leaves = found.can_end()
-                && match &found.owner {
-                    Owner::Current(user) => {
-                        wanted.ended.contains(user)
-                            || self.believe(Finding::NotMember(user.clone()), evidence)
+            let account = &found.account;
+            let leaves = match &found.owner {
+                _ if !found.can_end() => false,
+                Owner::Current(user) if wanted.ended.contains(user) => true,
+                Owner::Current(user) => {
+                    let is_known = self.believe(Finding::NotMember(user.clone()), evidence);
+                    if is_known {
+                        self.leavers.push((account.clone(), user.clone()));
                     }
-                    Owner::Former(_) => true,
-                    Owner::Excluded | Owner::Unknown => false,
-                };
+                    is_known
+                }
+                Owner::Former(_) => true,
+                Owner::Excluded | Owner::Unknown => false,
+            };
             if leaves {
-                self.remove.push(found.account.clone());
+                self.remove.push(account.clone());
             }
         }
         self.remove.sort();
@@ -245,12 +251,12 @@ impl GroupPlan {
     fn end(
         &mut self,
         link: &TeamLink,
-        found: &[MemberFound],
         why: Unpushed,
         view: &GroupView,
         policy: &Policy,
         evidence: &Evidence,
     ) {
+        let found = view.found.as_deref().unwrap_or_default();
         let leave = || {
             let ours = found.iter().filter(|found| found.can_end());
             let mut leave: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
@@ -271,7 +277,7 @@ impl GroupPlan {
             return;
         }
         let weight = evidence.weigh_end(why, &policy.groups);
-        if !self.note(Finding::NotPushed, weight) {
+        if !self.findings.note(Finding::NotPushed, weight) {
             return;
         }
         (self.remove, self.end, self.remove_why) = (remove, end, why.as_str());
@@ -282,17 +288,7 @@ impl GroupPlan {
 
     fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
         let weight = evidence.weigh(&finding);
-        self.note(finding, weight)
-    }
-
-    fn note(&mut self, finding: Finding, weight: Weight) -> bool {
-        let is_enough = weight.is_enough();
-        if is_enough {
-            self.believed.push(finding);
-        } else {
-            self.doubted.push(finding);
-        }
-        is_enough
+        self.findings.note(finding, weight)
     }
 
     /// Whom the brake counts: the people who leave the team because the group left the selection.
@@ -322,44 +318,33 @@ impl GroupPlan {
     }
 
     /// The same plan, step by step, in the order in which it is carried out.
-    pub fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let Some(team) = &self.team else { return steps };
-        let mut members = |name, accounts: &[AccountId], why, words: String| {
-            if !accounts.is_empty() {
-                steps.push(
-                    Step::new(name, why)
-                        .on(team)
-                        .about(accounts.len())
-                        .saying(words),
-                );
-            }
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let on_team = |name, why| match &self.team {
+            Some(team) => Step::new(name, why).on(team),
+            None => Step::new(name, why),
         };
-        members(
-            action::REMOVE_MEMBERS,
-            &self.remove,
-            self.remove_why,
-            format!("take {} out of team {team}", list(&self.remove)),
-        );
-        members(
-            action::ADD_MEMBERS,
-            &self.add,
-            "they are members of the group",
-            format!("put {} into team {team}", list(&self.add)),
-        );
-        match self.end {
-            None => {}
-            Some(TeamEnd::Unlink) => steps.push(
-                Step::new(action::UNLINK_TEAM, self.remove_why)
-                    .on(team)
-                    .saying(format!("leave team {team} as it is and forget its link")),
-            ),
-            Some(TeamEnd::Delete) => steps.push(
-                Step::new(action::DELETE_TEAM, self.remove_why)
-                    .on(team)
-                    .saying(format!("delete team {team}")),
-            ),
+        let team = match &self.team {
+            Some(team) => format!("team {team}"),
+            None => "the new team".to_owned(),
+        };
+        let mut steps = Vec::new();
+        if !self.remove.is_empty() {
+            let step = on_team(action::REMOVE_MEMBERS, self.remove_why).about(self.remove.len());
+            steps.push(step.saying(format!("take {} out of {team}", list(&self.remove))));
         }
+        if !self.add.is_empty() {
+            let why = "they are members of the group";
+            let step = on_team(action::ADD_MEMBERS, why).about(self.add.len());
+            steps.push(step.saying(format!("put {} into {team}", list(&self.add))));
+        }
+        let end = self.end.map(|end| match end {
+            TeamEnd::Unlink => on_team(action::UNLINK_TEAM, self.remove_why)
+                .saying(format!("leave {team} as it is and forget its link")),
+            TeamEnd::Delete => {
+                on_team(action::DELETE_TEAM, self.remove_why).saying(format!("delete {team}"))
+            }
+        });
+        steps.extend(end);
         steps
     }
 }
@@ -414,7 +399,7 @@ mod tests {
             link: Some(link),
             found,
             below: 0,
-            reads: Reads::Present,
+            past: Past::OfNoOther,
             incomplete: None,
         }
     }
@@ -479,7 +464,7 @@ mod tests {
         };
         let plan = plan_group(&view(HashSet::new()), &Policy::default(), &once);
         assert_eq!(plan.remove, []);
-        assert_eq!(plan.doubted, [Finding::NotMember(user("00u2"))]);
+        assert_eq!(plan.findings.doubted, [Finding::NotMember(user("00u2"))]);
         let said = plan_group(&view([user("00u2")].into()), &Policy::default(), &once);
         assert_eq!(said.remove, [account("extra")], "Okta says so outright");
     }
@@ -495,7 +480,7 @@ mod tests {
             (refused.side, refused.cause),
             (Side::Anypoint, Cause::Unreadable)
         );
-        assert!(found.believed.is_empty() && found.doubted.is_empty());
+        assert!(found.findings == Findings::default());
         pushed.wanted = GroupWanted::Nothing(Unpushed::Gone);
         for team_removal in [TeamRemoval::Empty, TeamRemoval::Delete] {
             let policy = Policy {

@@ -1,20 +1,20 @@
 //! Looks at the team of a group. Reads only.
 
-use super::names::{Held, Holder};
+use super::names::{HeldName, Holder};
 use super::plan::{TeamPlan, check_team_read, plan_team};
 use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
+use crate::provision::evidence::contradiction;
 use crate::provision::provisioner::Look;
-use crate::provision::user::contradiction;
 use crate::store::TeamLink;
 
 impl Look<'_> {
-    /// Reads what `plan_team` needs, and plans; with the name that the team is to have. Changes nothing.
+    /// Reads what `plan_team` needs, and plans. Returns the plan, the link, and the name that the team is to have.
     ///
     /// # Errors
     /// As `plan_team`, and when a remote or the table does not answer.
-    pub async fn team(
+    pub(crate) async fn team(
         &self,
         group: &OktaGroupId,
         group_name: &str,
@@ -50,17 +50,20 @@ impl Look<'_> {
             own,
         } = &plan
         {
-            let name = &name;
-            let other = match self.holder(Held { name, by, team }).await? {
-                Holder::LeftAlone => Some(name.clone()),
+            let held = HeldName {
+                name: &name,
+                by,
+                team,
+                own: own.as_ref(),
+            };
+            let called = match self.holder(held).await? {
+                Holder::Stays => Some(name.clone()),
                 Holder::Keeps(other) => Some(other.name().to_owned()),
-                // A group that has a team takes over no second one: the other's stays, with its name.
-                Holder::Unpushed if own.is_some() => Some(name.clone()),
                 Holder::Renamed(_) | Holder::Unpushed => None,
             };
             let policy = ports.policy.team_names;
             if let Some(apart) =
-                other.and_then(|other| policy.apart(group, group_name, &other, name))
+                called.and_then(|called| policy.apart(group, group_name, &called, &name))
             {
                 let plan = self
                     .plan_named(group, &apart, link.as_ref(), &teams)

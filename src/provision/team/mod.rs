@@ -8,7 +8,7 @@ mod names;
 mod pair;
 mod plan;
 
-pub(in crate::provision) use apply::{EnsuredTeam, NamedBy, Past, overtaken};
+pub(crate) use apply::Past;
+pub(super) use apply::{EnsuredTeam, NamedBy, overtaken};
 pub use pair::Pairing;
-pub use plan::TeamPlan;
-pub(crate) use plan::{plan_team, team_unread};
+pub(crate) use plan::{TeamPlan, plan_team, team_unread};

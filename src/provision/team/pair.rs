@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, Subject, TeamId};
-use crate::provision::evidence::{Announced, Evidence, Unpushed};
+use crate::provision::announced::Announced;
+use crate::provision::evidence::{Evidence, Unpushed};
 use crate::provision::exclusion::Exclusions;
 use crate::provision::group::GroupState;
 use crate::provision::provisioner::Look;
@@ -73,7 +74,7 @@ fn excluded(group: &OktaGroupId) -> Failure {
     Exclusions::refused(&Subject::Group(group.clone()))
 }
 
-// An event between two steps of an operator gives the group a team of its own, or the team back to the group that had it.
+// An event between two steps of an operator would give the group a new team, or give the team back to its old group.
 const PAUSE: &str = "Pause the changes (`okta-anypoint pause`, on AWS `Changes=pause`)";
 const RESUME: &str =
     "repeat this command, and resume them (`okta-anypoint resume`, on AWS `Changes=apply`).";
@@ -121,7 +122,7 @@ fn team_of<'t>(text: &str, teams: &'t [Team]) -> Result<&'t Team, Failure> {
     }
 }
 
-/// How the link of `group` ends for good, and the team that it leaves behind gives up the group's name.
+/// How an operator unlinks `group` for good, and frees its name from the team that it had.
 fn unlink_first(group: &OktaGroupId, left: Option<&TeamId>) -> String {
     let left = left.map_or_else(String::new, |team| {
         format!("delete or rename team {team} in Anypoint, ")
@@ -132,7 +133,7 @@ fn unlink_first(group: &OktaGroupId, left: Option<&TeamId>) -> String {
 /// Whether `team` may become the team of `group`, whose team is to be named `name`. Pure.
 ///
 /// # Errors
-/// Permanent, when it may not, or a team that nobody gives up has that name.
+/// Permanent, when it may not, or when a team that keeps its name has that name.
 fn check_pairing(
     group: &OktaGroupId,
     team: &Team,
@@ -178,7 +179,7 @@ fn check_pairing(
         return misplaced("is not directly below the root team");
     }
     let has_name = |other: &&Team| other.id != team.id && other.name.eq_ignore_ascii_case(name);
-    // A team of another group gives the name up.
+    // A team of another group frees the name.
     let is_held = |other: &Team| owners.get(&other.id).is_some_and(|owner| owner != group);
     if let Some(bearer) = teams.iter().filter(has_name).find(|other| !is_held(other)) {
         let what = format!(

@@ -11,7 +11,7 @@ use crate::store::TeamLink;
 
 /// What has to happen so that a group has its team.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TeamPlan {
+pub(crate) enum TeamPlan {
     /// The linked team is there and has the right name.
     Keep(TeamId),
     /// The linked team is there and has another name.
@@ -25,61 +25,57 @@ pub enum TeamPlan {
         /// The root team, its parent.
         root: TeamId,
     },
-    /// A team of that name belongs to another group; what that group is decides.
+    /// A team of that name belongs to another group. That group decides.
     HeldBy {
         /// The other group.
         group: OktaGroupId,
         /// Its team.
         team: TeamId,
-        /// The team that is linked already, if any, and its present name.
-        own: Option<(TeamId, String)>,
+        /// The team that is linked already, if any.
+        own: Option<TeamId>,
     },
 }
 
 impl TeamPlan {
-    /// The team that the group has, or is about to take over.
-    pub fn team(&self) -> Option<&TeamId> {
+    /// The team that the group has, or is about to adopt.
+    pub(crate) fn team(&self) -> Option<&TeamId> {
         match self {
             Self::Keep(team)
             | Self::Rename(team)
             | Self::Adopt(team)
             | Self::AdoptAndRename(team) => Some(team),
-            Self::HeldBy { own, .. } => own.as_ref().map(|(team, _)| team),
+            Self::HeldBy { own, .. } => own.as_ref(),
             Self::Create { .. } => None,
         }
     }
 
-    /// The step that the plan comes to, for a group whose team is to be named `name`.
-    pub fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
+    /// The step of the plan, for a team that is to be named `name`.
+    pub(crate) fn step(&self, name: &str, link: Option<&TeamLink>) -> Option<Step> {
+        let on = |action, why, team: &TeamId| Step::new(action, why).on(team);
         Some(match self {
             Self::Keep(_) if link.is_some_and(|link| link.team_name == name) => return None,
             Self::Keep(team) => {
                 let why = "the team has the name already, and the link is older";
-                Step::new(action::LINK_TEAM, why)
-                    .on(team)
+                on(action::LINK_TEAM, why, team)
                     .saying(format!("remember team {team} as \"{name}\""))
             }
-            Self::Rename(team) => Step::new(action::RENAME_TEAM, "the team is named as its group")
-                .on(team)
+            Self::Rename(team) => on(action::RENAME_TEAM, "the team is named as its group", team)
                 .saying(format!("rename team {team} to \"{name}\"")),
-            Self::Adopt(team) => Step::new(
-                action::ADOPT_TEAM,
-                "a team of that name belongs to no group",
-            )
-            .on(team)
-            .saying(format!("take over team {team} as \"{name}\"")),
-            Self::AdoptAndRename(team) => {
-                let why =
-                    "a team of that name belongs to no group; only the case of its name differs";
-                Step::new(action::ADOPT_TEAM, why)
-                    .on(team)
+            Self::Adopt(team) | Self::AdoptAndRename(team) => {
+                let why = match self {
+                    Self::Adopt(_) => "a team of that name belongs to no group",
+                    _ => {
+                        "a team of that name belongs to no group; only the case of its name differs"
+                    }
+                };
+                on(action::ADOPT_TEAM, why, team)
                     .saying(format!("take over team {team} as \"{name}\""))
             }
             Self::Create { root } => Step::new(action::CREATE_TEAM, "the group has no team")
                 .saying(format!("create team \"{name}\" below {root}")),
             Self::HeldBy { group, team, .. } => {
                 let why = "the team of another group, which gives it up, still has the name";
-                Step::new(action::RENAME_TEAM, why).on(team).saying(format!(
+                on(action::RENAME_TEAM, why, team).saying(format!(
                     "free the name \"{name}\", which team {team} of group {group} has"
                 ))
             }
@@ -116,12 +112,7 @@ pub(crate) fn plan_team(
     let root = teams
         .iter()
         .find(|team| team.is_internal_root())
-        .ok_or_else(|| {
-            Failure::retryable(
-                Side::Anypoint,
-                "the list of teams has no internal root team",
-            )
-        })?;
+        .ok_or_else(no_root)?;
     match bearer {
         None => Ok(TeamPlan::Create {
             root: root.id.clone(),
@@ -164,29 +155,29 @@ fn held_or_taken(
         Some(owner) if owner != group => Ok(TeamPlan::HeldBy {
             group: owner.clone(),
             team: bearer.id.clone(),
-            own: own.map(|team| (team.id.clone(), team.name.clone())),
+            own: own.map(|team| team.id.clone()),
         }),
         _ => Err(name_taken()),
     }
 }
 
-pub(super) fn name_taken() -> Failure {
-    Failure::permanent(
+fn no_root() -> Failure {
+    Failure::retryable(
         Side::Anypoint,
-        "another team of the organization has the team name: names are unique across the whole \
-         organization.",
-        "Rename one of the two, the group in Okta or the team in Anypoint.",
+        "the list of teams has no internal root team",
     )
-    .because(Cause::TeamNameTaken)
+}
+
+pub(super) fn name_taken() -> Failure {
+    let what = "another team of the organization has the team name: names are unique across the whole organization.";
+    let advice = "Rename one of the two, the group in Okta or the team in Anypoint.";
+    Failure::permanent(Side::Anypoint, what, advice).because(Cause::TeamNameTaken)
 }
 
 pub(super) fn two_groups(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Okta,
-        format!("group {other} has the same team name, and a name belongs to one team."),
-        "Rename one of the two groups in Okta.",
-    )
-    .because(Cause::TeamNameTaken)
+    let what = format!("group {other} has the same team name, and a name belongs to one team.");
+    let advice = "Rename one of the two groups in Okta.";
+    Failure::permanent(Side::Okta, what, advice).because(Cause::TeamNameTaken)
 }
 
 #[cfg(test)]
@@ -281,7 +272,7 @@ mod tests {
             TeamPlan::HeldBy {
                 group: group("00g2"),
                 team: id("t1"),
-                own: Some((id("t2"), "Devs".to_owned()))
+                own: Some(id("t2"))
             }
         );
     }

@@ -1,4 +1,4 @@
-//! Whether an account that has the wanted username may be taken for the user. Pure.
+//! Whether the user may adopt an account that has the wanted username. Pure.
 
 use super::view::{NamedAccount, UserView};
 use crate::failure::{Cause, Failure, Side};
@@ -9,7 +9,7 @@ use crate::provision::policy::{Adopt, Policy, SuspendedUsers};
 use crate::provision::wanted::{Person, Unwanted, standing};
 use crate::store::{Origin, Tenure};
 
-/// The user whose link names an account, and who is to have it no more.
+/// The user whose link names an account that is free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freed {
     /// That user.
@@ -28,9 +28,9 @@ pub enum Release {
 }
 
 impl Freed {
-    /// Whether the owner's end has such a reason.
-    pub(super) fn is_end(&self, reason: impl FnOnce(Unwanted) -> bool) -> bool {
-        matches!(self.by, Release::Ended(ended) if reason(ended))
+    /// Whether the owner is there and not assigned to the app (any more).
+    pub(super) fn is_unassigned(&self) -> bool {
+        matches!(self.by, Release::Ended(reason) if reason.is_unassigned())
     }
 
     /// What it rests on; `None` when Okta says it outright.
@@ -46,10 +46,10 @@ impl Freed {
 }
 
 /// Whether the account `username`, which the link of `owner` names, is free for another user. Okta's present
-/// state decides. Reconcile and the live look both go by this.
+/// state decides. Reconcile and the live look share this rule.
 ///
 /// An owner who still has that app username keeps the account, suspended or not. So does one whose app
-/// username cannot be read or used, and one who is left alone.
+/// username cannot be read or used, and an excluded one.
 pub(crate) fn freed_from(
     owner: &OktaUserId,
     user: Option<&User>,
@@ -68,26 +68,16 @@ pub(crate) fn freed_from(
     let assigned = app_user.filter(|found| found.assignment() == Assignment::Assigned);
     if let Some(app_user) = assigned {
         let theirs = policy.usernames.apply(app_user.username()?).ok()?;
-        return match theirs.eq_ignore_ascii_case(username) {
-            true => None,
-            false => freed(Release::Renamed),
-        };
+        let has_it = theirs.eq_ignore_ascii_case(username);
+        return freed(Release::Renamed).filter(|_| !has_it);
     }
     // A suspension alone gives no name away.
     let reason = standing(user, app_user, SuspendedUsers::Keep).err()?;
     freed(Release::Ended(reason))
 }
 
-/// On which grounds an existing account may be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grounds {
-    /// An earlier run created it for this user and was cut off.
-    Ours,
-    /// It was this user's account before, or the setting allows it.
-    Adoption,
-}
-
-/// The grounds on which `named` may be taken.
+/// The origin of the link if the user adopts `named`: `Created`, if an earlier run created it for this user and was
+/// cut off.
 ///
 /// # Errors
 /// Permanent, with advice, when it may not.
@@ -96,25 +86,21 @@ pub(super) fn may_take(
     named: &NamedAccount,
     person: &Person,
     policy: &Policy,
-) -> Result<Grounds, Failure> {
+) -> Result<Origin, Failure> {
     match &named.owner {
         Some(owner) if owner.okta_user == view.user => {
             return Ok(match owner.origin {
-                Some(Origin::Created) => Grounds::Ours,
-                _ => Grounds::Adoption,
+                Some(Origin::Created) => Origin::Created,
+                _ => Origin::Adopted,
             });
         }
         Some(owner) if owner.tenure == Tenure::Current && named.freed_from.is_none() => {
-            return Err(Failure::permanent(
-                Side::Anypoint,
-                format!(
-                    "the account with that username belongs to Okta user {}.",
-                    owner.okta_user
-                ),
-                "Give one of the two users another app username in Okta, or unlink the account from the \
-                 other user with `okta-anypoint unlink`.",
-            )
-            .because(Cause::UsernameTaken));
+            let user = &owner.okta_user;
+            let what = format!("the account with that username belongs to Okta user {user}.");
+            let advice = "Give one of the two users another app username in Okta, or unlink the account from the \
+                          other user with `okta-anypoint unlink`.";
+            let failure = Failure::permanent(Side::Anypoint, what, advice);
+            return Err(failure.because(Cause::UsernameTaken));
         }
         _ => {}
     }
@@ -122,24 +108,21 @@ pub(super) fn may_take(
         (Some(theirs), Some(ours)) => theirs.trim().to_lowercase() == ours.to_lowercase(),
         _ => false,
     };
-    match policy.adopt {
-        Adopt::Username => Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail if same_email => Ok(Grounds::Adoption),
-        Adopt::UsernameAndEmail => Err(Failure::permanent(
-            Side::Anypoint,
+    let (what, advice) = match policy.adopt {
+        Adopt::Username => return Ok(Origin::Adopted),
+        Adopt::UsernameAndEmail if same_email => return Ok(Origin::Adopted),
+        Adopt::UsernameAndEmail => (
             "an account with that username exists and has another e-mail address.",
-            "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if \
-             not, give the user another app username in Okta.",
-        )
-        .because(Cause::AdoptionRefused)),
-        Adopt::Never => Err(Failure::permanent(
-            Side::Anypoint,
+            "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if not, give the \
+             user another app username in Okta.",
+        ),
+        Adopt::Never => (
             "an account with that username exists, and ADOPT=never.",
-            "If it is the same person, pair them with `okta-anypoint link`; if not, give the user \
-             another app username in Okta.",
-        )
-        .because(Cause::AdoptionRefused)),
-    }
+            "If it is the same person, pair them with `okta-anypoint link`; if not, give the user another app \
+             username in Okta.",
+        ),
+    };
+    Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::AdoptionRefused))
 }
 
 #[cfg(test)]

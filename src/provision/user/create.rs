@@ -1,7 +1,6 @@
 //! Creates an account.
 //!
-//! The intent is written first. The next run after one that died finds the account by the intent, so no
-//! second account is created.
+//! The run writes the intent first. If it dies, the next run finds the account by the intent and creates no second one.
 
 use std::time::Duration;
 
@@ -15,13 +14,13 @@ use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
 use crate::ids::AccountId;
 use crate::provision::policy::ResetEmail;
-use crate::provision::provisioner::Work;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::store::{Origin, ResetMail, UserLink};
 
-/// How often an account is created again after an answer that says nothing.
+/// How often the run tries again after an answer that says nothing.
 const MAX_UNSURE: u32 = 3;
-/// How long to wait before that, unless the remote says.
+/// The pause before that, unless the remote names one.
 const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 
 /// What became of one attempt.
@@ -29,15 +28,15 @@ enum Attempt {
     Created(AccountId),
     /// Somebody has the name, or a gateway says so.
     NameTaken(CallError),
-    /// Anypoint was asked too much and created nothing.
+    /// Anypoint refused for its rate limit, and created nothing.
     TooMany(Failure),
     /// Whether an account was created is not known.
     Unsure(Failure),
 }
 
-impl Work<'_> {
-    /// Creates the account and asks for its mail; gives the link to write. `None`: an account of that
-    /// name appeared since the look, which has to be repeated.
+impl Run<'_> {
+    /// Creates the account and asks for its reset mail. Returns the link to write. `None`: an account of that name
+    /// appeared since the look, so the run looks again.
     pub(super) async fn create(
         &mut self,
         person: &NewPerson,
@@ -50,30 +49,22 @@ impl Work<'_> {
                 Attempt::Created(account) => break account,
                 Attempt::TooMany(failure) => {
                     refused += 1;
-                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
-                    if refused > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(pause).await;
+                    self.pause(failure, refused).await?;
                 }
                 Attempt::NameTaken(conflict) => {
                     let found = self.account_of(person).await?;
-                    // Nobody else creates accounts for this user: after an attempt that said nothing, it
-                    // is that attempt's.
+                    // Only this run creates accounts for this user: an earlier attempt without an answer created it.
                     match found {
                         Some(account) if unsure > 0 => break account,
                         Some(_) => {
-                            self.memory.intent = None;
-                            self.keep_memory();
+                            self.drop_intent();
                             return Ok(None);
                         }
                         None if unsure > 0 => {
-                            return Err(Failure::retryable(
-                                Side::Anypoint,
-                                "the username is taken, perhaps by the account whose creation got no \
-                                 answer, and no account shows yet",
-                            )
-                            .because(Cause::Overtaken));
+                            let what = "the username is taken, perhaps by the account whose creation got no \
+                                        answer, and no account shows yet";
+                            let failure = Failure::retryable(Side::Anypoint, what);
+                            return Err(failure.because(Cause::Overtaken));
                         }
                         // How Anypoint's own 409 looks is not documented, and a gateway may have sent one: the second in
                         // a row is no accident.
@@ -81,8 +72,7 @@ impl Work<'_> {
                             conflicts += 1;
                         }
                         None => {
-                            self.memory.intent = None;
-                            self.keep_memory();
+                            self.drop_intent();
                             let anypoint = &self.ports().anypoint;
                             if !anypoint.shows_accounts(self.look.deadline).await? {
                                 return Err(accounts_hidden());
@@ -93,11 +83,7 @@ impl Work<'_> {
                 }
                 Attempt::Unsure(failure) => {
                     unsure += 1;
-                    let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
-                    if unsure > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(pause).await;
+                    self.pause(failure, unsure).await?;
                     if let Some(account) = self.account_of(person).await? {
                         break account;
                     }
@@ -105,7 +91,7 @@ impl Work<'_> {
             }
         };
         self.progress
-            .settle_as(Applied::on(action::CREATE_ACCOUNT, &account));
+            .end_as(Applied::on(action::CREATE_ACCOUNT, &account));
         self.mail_reset(&person.username, mail).await?;
         Ok(Some(UserLink {
             anypoint_id: account,
@@ -114,6 +100,16 @@ impl Work<'_> {
             agreed: None,
             reset_mail: ResetMail::Settled,
         }))
+    }
+
+    /// Waits before the next attempt, or fails when there were enough or there is no time for one.
+    async fn pause(&self, failure: Failure, attempts: u32) -> Result<(), Failure> {
+        let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
+        if attempts > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
+            return Err(failure);
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     async fn attempt(&mut self, person: &NewPerson) -> Result<Attempt, Failure> {
@@ -125,8 +121,9 @@ impl Work<'_> {
             phone: person.phone.clone(),
             password: initial_password(),
         };
-        let anypoint = self.anypoint()?;
-        // An earlier attempt that got no answer may have been done all the same.
+        self.lease.check()?;
+        let anypoint = &self.ports().anypoint;
+        // An earlier attempt without an answer may have succeeded.
         let was_tried = self.progress.is_under_way();
         if !was_tried {
             self.progress.begin(Applied::plain(action::CREATE_ACCOUNT));
@@ -134,7 +131,7 @@ impl Work<'_> {
         let created = anypoint.create_account(&new, self.look.deadline).await;
         let status = created.as_ref().err().and_then(CallError::status);
         if !was_tried && status.is_some_and(|status| status.is_client_error()) {
-            self.progress.refused();
+            self.progress.end_refused();
         }
         match created {
             Ok(Some(account)) => Ok(Attempt::Created(account)),
@@ -146,11 +143,10 @@ impl Work<'_> {
                 })
             }
             Err(error) if error.is_conflict() => Ok(Attempt::NameTaken(error)),
-            // Asking again soon would not change it. The intent stays for what an earlier attempt did.
+            // A retry would not change it. The intent stays: an earlier attempt may have succeeded.
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {
-                self.memory.intent = None;
-                self.keep_memory();
+                self.drop_intent();
                 Err(error.into())
             }
             Err(error) if error.is_about_this_call() => Err(error.into()),

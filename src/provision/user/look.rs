@@ -2,39 +2,31 @@
 //!
 //! Answers that contradict each other end the look, and nothing is planned from it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::{OptionFuture, try_join};
 use futures_util::try_join;
 
 use super::adopt::{Freed, freed_from};
-use super::view::{
-    FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
-};
+use super::okta_side::{OktaSide, is_assigned};
+use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, TeamOfAccount};
-use crate::failure::{Cause, Failure, Side};
+use crate::failure::{Failure, Side};
 use crate::http::Listed;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::{AppUser, Assignment, Group, User, UserStatus};
-use crate::provision::evidence::{Evidence, Fact, Finding, Sense};
-use crate::provision::policy::{SuspendedUsers, TeamRemoval};
+use crate::provision::evidence::{Evidence, contradiction};
+use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::Look;
-use crate::provision::selection::{GroupSelection, Selected};
-use crate::provision::wanted::{Unwanted, Wanted, standing, wanted};
-use crate::store::{AccountOwner, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink};
+use crate::provision::selection::Selected;
+use crate::provision::wanted::{Unwanted, Wanted, wanted};
+use crate::store::{
+    AccountOwner, FreshWrite, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink,
+};
 
-/// The document that says that links which `TEAM_REMOVAL=keep` gives up have been given up.
+/// The document that a reconcile writes when it has removed the links that `TEAM_REMOVAL=keep` does not keep.
 pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
 
-/// What Okta says of a user.
-pub(super) struct OktaSide {
-    pub(super) user: Option<User>,
-    pub(super) app_user: Option<AppUser>,
-    groups: Option<Listed<Group>>,
-    app_groups: Option<HashSet<OktaGroupId>>,
-}
-
-/// A value that cannot be read is not changed, and somebody has to know.
+/// Warns of values that cannot be read: the account keeps its own.
 fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
     let Wanted::Account(person) = wanted else {
         return;
@@ -52,27 +44,33 @@ fn listed_and_gone() -> Failure {
 }
 
 /// An account with the teams it is in.
-type WithTeams = (Account, Vec<TeamOfAccount>);
-
-/// What the run knows before it looks.
-pub struct UserKnown<'k> {
-    /// What the table says.
-    pub recalled: &'k Recalled,
-    /// What earlier runs left.
-    pub memory: &'k Memory,
-    /// Groups whose memberships may be read as they were before.
-    pub distrusted: &'k [OktaGroupId],
-    /// What was announced, and seen before.
-    pub evidence: &'k Evidence,
+struct WithTeams {
+    account: Account,
+    teams: Vec<TeamOfAccount>,
 }
 
-/// What a look found.
-pub struct UserLook {
-    /// What was seen.
-    pub view: UserView,
+/// The account of the wanted username, when it is not the linked one.
+struct Named {
+    found: WithTeams,
+    owner: Option<AccountOwner>,
+    freed_from: Option<Freed>,
+}
+
+/// What the run knows before it looks.
+pub(crate) struct UserKnown<'k> {
+    pub(crate) recalled: &'k Recalled,
+    pub(crate) memory: &'k Memory,
+    /// Groups whose memberships may be read as they were before.
+    pub(crate) distrusted: &'k [OktaGroupId],
+    /// What was announced, and seen before.
+    pub(crate) evidence: &'k Evidence,
+}
+
+pub(crate) struct UserLook {
+    pub(crate) view: UserView,
     /// Announcements that the look does not show, and until when they are too young to be overruled, in
     /// milliseconds since the epoch.
-    pub unshown: Option<i64>,
+    pub(crate) unshown: Option<i64>,
 }
 
 impl Look<'_> {
@@ -81,19 +79,24 @@ impl Look<'_> {
     /// # Errors
     /// When anything could not be read whole, when answers contradict each other, or when the app
     /// username is against the policy.
-    pub async fn user(self, user: &OktaUserId, known: UserKnown<'_>) -> Result<UserLook, Failure> {
+    pub(crate) async fn user(
+        self,
+        user: &OktaUserId,
+        known: UserKnown<'_>,
+    ) -> Result<UserLook, Failure> {
         let ports = self.ports;
         let link = known.recalled.link.as_ref();
         let okta = self.okta_side(user);
         let linked = OptionFuture::from(link.map(|link| self.linked_account(link)));
         let (okta, linked) = try_join(okta, async { linked.await.transpose() }).await?;
         let linked = linked.flatten();
-        check_contradictions(&okta, known.evidence)?;
+        okta.check(known.evidence)?;
 
         let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy)?;
         tell_unread(user, &wanted);
-        let is_open = |(account, _): &WithTeams| account.is_enabled();
-        if wanted == Wanted::Nothing(Unwanted::NotAssigned) && linked.as_ref().is_some_and(is_open)
+        let is_enabled = |linked: &WithTeams| linked.account.is_enabled();
+        if wanted == Wanted::Nothing(Unwanted::NotAssigned)
+            && linked.as_ref().is_some_and(is_enabled)
         {
             // A wrong OKTA_APP_ID looks like "nobody is assigned"; make sure that the app is there.
             ports.okta.check_app(&ports.app, self.deadline).await?;
@@ -101,60 +104,23 @@ impl Look<'_> {
         let named = self
             .named_account(user, &wanted, known.memory, linked.as_ref())
             .await?;
-        let unshown = unshown(&okta, known.evidence);
+        let unshown = okta.unshown(known.evidence);
         let view = self
             .view(user, wanted, &known, linked, named, &okta)
             .await?;
         Ok(UserLook { view, unshown })
     }
 
-    async fn okta_side(&self, user: &OktaUserId) -> Result<OktaSide, Failure> {
-        let (ports, deadline) = (self.ports, self.deadline);
-        let pushes_groups = ports.policy.groups != GroupSelection::None;
-        let by_assignment = ports.policy.groups == GroupSelection::Assigned;
-        let groups = OptionFuture::from(
-            pushes_groups.then(|| ports.okta.list_groups_of_user(user, deadline)),
-        );
-        let app_groups = OptionFuture::from(
-            by_assignment.then(|| ports.okta.list_app_groups(&ports.app, deadline)),
-        );
-        let (user, app_user, groups, app_groups) = try_join!(
-            ports.okta.user(user, deadline),
-            ports.okta.app_user(&ports.app, user, deadline),
-            async { groups.await.transpose() },
-            async { app_groups.await.transpose() },
-        )?;
-        if let (Some(_), Some(None)) = (&user, &groups) {
-            return Err(contradiction(
-                Side::Okta,
-                "the user is there, and the user's groups are not",
-            ));
-        }
-        Ok(OktaSide {
-            user,
-            app_user,
-            groups: groups.flatten().map(Listed::telling),
-            app_groups: app_groups.map(|listed| {
-                let listed = listed.telling();
-                let unread: Vec<OktaGroupId> = listed.ids_unread().collect();
-                listed.items.into_iter().chain(unread).collect()
-            }),
-        })
-    }
-
-    /// The linked account. Anypoint marks its own 404 by nothing, and a gateway's look the same: the list of accounts
-    /// has to lack it, too.
+    /// The linked account. A gateway's 404 looks like Anypoint's own, so the list of accounts has to lack it, too.
     async fn linked_account(&self, link: &UserLink) -> Result<Option<WithTeams>, Failure> {
         let found = self.account_with_teams(&link.anypoint_id).await?;
         if found.is_none() {
-            let anypoint = &self.ports.anypoint;
-            let shown = anypoint
-                .account_named(&link.username, self.deadline)
-                .await?;
-            if shown
-                .account
-                .is_some_and(|shown| shown.id == link.anypoint_id)
-            {
+            let shown = self
+                .ports
+                .anypoint
+                .account_named(&link.username, self.deadline);
+            let is_it = |shown: Account| shown.id == link.anypoint_id;
+            if shown.await?.account.is_some_and(is_it) {
                 return Err(listed_and_gone());
             }
         }
@@ -168,7 +134,7 @@ impl Look<'_> {
             anypoint.list_teams_of_account(account, self.deadline),
         )?;
         let Some(account) = found else {
-            // An empty list says nothing: perhaps nobody's list is empty, too.
+            // An empty list proves nothing: an account that is gone may have one, too.
             return match teams {
                 Some(listed) if !listed.items.is_empty() => Err(contradiction(
                     Side::Anypoint,
@@ -184,63 +150,43 @@ impl Look<'_> {
             ));
         };
         let unread: Vec<TeamOfAccount> = listed.ids_unread().map(TeamOfAccount::unread).collect();
-        Ok(Some((
-            account,
-            listed.items.into_iter().chain(unread).collect(),
-        )))
+        let teams = listed.items.into_iter().chain(unread).collect();
+        Ok(Some(WithTeams { account, teams }))
     }
 
+    /// Asks a team's own list for an account.
+    ///
     /// An account is in the root team at least, so a list that names no team is not believed, nor is one that lacks a
-    /// team that the user is announced to have left. The lists of those teams are asked for the account: nobody stays
-    /// inside for one strange answer, and to put a maintainer in again would make a plain member of them.
-    async fn ask_teams_for(
+    /// team that the user is announced to have left: nobody stays inside for one strange answer. To put a maintainer
+    /// in again would make a plain member of them.
+    pub(super) async fn ask_team_for(
         &self,
         account: &AccountId,
-        links: impl Iterator<Item = &TeamLink> + Send,
-    ) -> Result<Vec<TeamOfAccount>, Failure> {
-        let anypoint = &self.ports.anypoint;
-        let mut teams = Vec::new();
-        for link in links {
-            let team = &link.team_id;
-            let asked = std::slice::from_ref(account);
-            let found = anypoint.members_among(team, asked, self.deadline).await?;
-            let found = found.iter();
-            teams.extend(found.map(|member| TeamOfAccount::of_member(team.clone(), member)));
-        }
-        Ok(teams)
-    }
-
-    /// Whether a team's own list has the account.
-    pub(super) async fn is_in_team(
-        &self,
         team: &TeamId,
-        account: &AccountId,
-    ) -> Result<bool, Failure> {
-        let asked = std::slice::from_ref(account);
-        let anypoint = &self.ports.anypoint;
+    ) -> Result<Option<TeamOfAccount>, Failure> {
+        let (anypoint, asked) = (&self.ports.anypoint, std::slice::from_ref(account));
         let found = anypoint.members_among(team, asked, self.deadline).await?;
-        Ok(!found.is_empty())
+        let found = found.first();
+        Ok(found.map(|member| TeamOfAccount::of_member(team.clone(), member)))
     }
 
-    /// The account of the wanted username, when it is not the linked one.
     async fn named_account(
         &self,
         user: &OktaUserId,
         wanted: &Wanted,
         memory: &Memory,
         linked: Option<&WithTeams>,
-    ) -> Result<Option<(NamedAccount, Vec<TeamOfAccount>)>, Failure> {
+    ) -> Result<Option<Named>, Failure> {
         let Wanted::Account(person) = wanted else {
             return Ok(None);
         };
         let has_name = |name: &str| name.eq_ignore_ascii_case(&person.username);
-        if linked.is_some_and(|(account, _)| has_name(&account.username)) {
+        if linked.is_some_and(|linked| has_name(&linked.account.username)) {
             return Ok(None);
         }
         let (ports, deadline) = (self.ports, self.deadline);
         let search = ports.anypoint.account_named(&person.username, deadline);
-        // An entry that cannot be read is somebody else's account, most likely. If it is the one, Anypoint refuses
-        // to make a second.
+        // An unreadable entry is most likely somebody else's account. If not, Anypoint refuses to create a second one.
         let Some(account) = search.await?.account else {
             return Ok(None);
         };
@@ -270,16 +216,12 @@ impl Look<'_> {
         {
             freed_from = self.freed_from(&owner.okta_user, &person.username).await?;
         }
-        let Some((account, teams)) = whole else {
-            return Err(listed_and_gone());
-        };
-        let named = NamedAccount {
-            account,
+        let found = whole.ok_or_else(listed_and_gone)?;
+        Ok(Some(Named {
+            found,
             owner,
             freed_from,
-            teams: TeamsFound::default(),
-        };
-        Ok(Some((named, teams)))
+        }))
     }
 
     /// Whether the account `username` of another user is free, by what Okta says of that user now.
@@ -303,118 +245,73 @@ impl Look<'_> {
         Ok(freed_from(owner, user, app_user, username, &ports.policy))
     }
 
-    async fn owner(&self, owner: &OktaUserId) -> Result<(Option<User>, Option<AppUser>), Failure> {
-        let (ports, deadline) = (self.ports, self.deadline);
-        let app_user = ports.okta.app_user(&ports.app, owner, deadline);
-        try_join(ports.okta.user(owner, deadline), app_user)
-            .await
-            .map_err(Failure::from)
-    }
-
-    /// The groups of the user that become teams.
-    fn selected<'o>(&self, okta: &'o OktaSide) -> Vec<&'o Group> {
-        let is_assigned = |group: &Group| {
-            let groups = okta.app_groups.as_ref();
-            groups.is_some_and(|groups| groups.contains(&group.id))
-        };
-        let selection = &self.ports.policy.groups;
-        let groups = okta.groups.iter().flat_map(|listed| &listed.items);
-        let excluded = &self.ports.policy.excluded;
-        groups
-            .filter(|group| !excluded.group(group))
-            .filter(|group| match selection.selects(group) {
-                Selected::Yes => true,
-                Selected::No => false,
-                Selected::IfAssigned => is_assigned(group),
-            })
-            .collect()
-    }
-
     async fn view(
         &self,
         user: &OktaUserId,
         wanted: Wanted,
         known: &UserKnown<'_>,
         mut linked: Option<WithTeams>,
-        mut named: Option<(NamedAccount, Vec<TeamOfAccount>)>,
+        mut named: Option<Named>,
         okta: &OktaSide,
     ) -> Result<UserView, Failure> {
         let selected = match &wanted {
-            Wanted::Account(_) => self.selected(okta),
+            Wanted::Account(_) => okta.selected(&self.ports.policy),
             Wanted::Nothing(_) | Wanted::Excluded => Vec::new(),
         };
-        let mut groups: HashSet<&OktaGroupId> = selected.iter().map(|group| &group.id).collect();
-        groups.extend(known.distrusted);
         let left: HashSet<&OktaGroupId> = known.evidence.left_groups().collect();
-        groups.extend(&left);
+        let groups: HashSet<&OktaGroupId> = selected
+            .iter()
+            .map(|group| &group.id)
+            .chain(known.distrusted)
+            .chain(left.iter().copied())
+            .collect();
         let groups: Vec<OktaGroupId> = groups.into_iter().cloned().collect();
         let fresh = &known.memory.fresh_teams;
-        let of_linked = linked.iter().flat_map(|(_, teams)| teams);
-        let shown = of_linked.chain(named.iter().flat_map(|(_, teams)| teams));
-        let shown = shown.map(|team| &team.id);
-        let teams: HashSet<&TeamId> = shown.chain(fresh.keys()).collect();
+        let named_found = named.as_mut().map(|named| &mut named.found);
+        let mut accounts: Vec<&mut WithTeams> =
+            linked.as_mut().into_iter().chain(named_found).collect();
+        let shown = accounts.iter().flat_map(|found| &found.teams);
+        let teams: HashSet<&TeamId> = shown.map(|team| &team.id).chain(fresh.keys()).collect();
         let teams: Vec<TeamId> = teams.into_iter().cloned().collect();
         let (links, mut owners) = self.ports.store.team_pairs(&groups, &teams).await?;
-        let of_linked = linked.iter_mut().map(|(account, teams)| (&*account, teams));
-        let of_named = named
-            .iter_mut()
-            .map(|(named, teams)| (&named.account, teams));
-        for (account, teams) in of_linked.chain(of_named) {
-            let shown: HashSet<&TeamId> = teams.iter().map(|team| &team.id).collect();
+        for found in &mut accounts {
+            let shown: HashSet<&TeamId> = found.teams.iter().map(|team| &team.id).collect();
             let lacks = |(group, link): &(&OktaGroupId, &TeamLink)| {
                 let in_doubt = shown.is_empty() || left.contains(group);
                 in_doubt && !shown.contains(&link.team_id)
             };
             let lacking: Vec<_> = links.iter().filter(lacks).collect();
-            let asked = lacking.iter().map(|(_, link)| *link);
-            let found = self.ask_teams_for(&account.id, asked).await?;
             for (group, link) in lacking {
-                if found.iter().any(|team| team.id == link.team_id) {
+                let asked = self.ask_team_for(&found.account.id, &link.team_id).await?;
+                if let Some(team) = asked {
                     owners.insert(link.team_id.clone(), group.clone());
+                    found.teams.push(team);
                 }
             }
-            teams.extend(found);
         }
-        let linked_teams = linked.as_ref().map_or(&[][..], |(_, teams)| teams);
-        let mut distrusted = HashSet::new();
+        let mut distrusted = Vec::new();
         for (group, link) in &links {
             if known.distrusted.contains(group) {
                 owners.insert(link.team_id.clone(), group.clone());
-                distrusted.insert(link.team_id.clone());
+                distrusted.push(&link.team_id);
             }
         }
-        let listed = okta.groups.as_ref().map_or(&[][..], |listed| &listed.items);
-        self.drop_excluded_teams(&mut owners, listed).await?;
-        let groups = groups_seen(okta);
+        self.drop_excluded_teams(&mut owners, okta.groups()).await?;
+        let groups = okta.groups_seen();
         let app_groups = okta.app_groups.as_ref();
         self.drop_kept_teams(&mut owners, &groups, &wanted, app_groups)
             .await?;
-        let unshown: Vec<&TeamId> = fresh
-            .iter()
-            .filter(|(_, fresh)| fresh.written == LastWrite::Joined)
-            .map(|(team, _)| team)
-            .chain(&distrusted)
-            .collect();
-        let found = |teams: &[TeamOfAccount]| teams_found(teams, &unshown, &owners);
-        let all = |account: &Account, teams: &[TeamOfAccount]| {
-            let all = teams
-                .iter()
-                .map(|team| ((account.id.clone(), team.id.clone()), membership(team)));
-            all.collect::<Vec<_>>()
-        };
-        let of_linked = linked.iter().map(|(account, teams)| all(account, teams));
-        let of_named = named
-            .iter()
-            .map(|(named, teams)| all(&named.account, teams));
+        let found = |found: &WithTeams| teams_found(&found.teams, fresh, &distrusted, &owners);
         Ok(UserView {
-            memberships: of_linked.chain(of_named).flatten().collect(),
             user: user.clone(),
-            linked_teams: found(linked_teams),
-            named: named.as_ref().map(|(named, teams)| NamedAccount {
-                teams: found(teams),
-                ..named.clone()
+            linked_teams: linked.as_ref().map(found).unwrap_or_default(),
+            named: named.map(|named| NamedAccount {
+                teams: found(&named.found),
+                account: named.found.account,
+                owner: named.owner,
+                freed_from: named.freed_from,
             }),
-            linked: linked.as_ref().map(|(account, _)| account.clone()),
+            linked: linked.map(|linked| linked.account),
             groups,
             teams: selected
                 .iter()
@@ -425,18 +322,13 @@ impl Look<'_> {
                 })
                 .collect(),
             link: known.recalled.link.clone(),
-            fresh: fresh
-                .iter()
-                .map(|(team, fresh)| (team.clone(), fresh.written))
-                .collect(),
-            distrusted,
             wanted,
         })
     }
 
-    /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its people, and its link
-    /// goes. Links of earlier versions are given up by the first reconcile; until then a
-    /// look at the user takes nobody out of the team of a group that is not pushed.
+    /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its members, and the link is removed.
+    /// The first reconcile removes such links of earlier versions. Until then a look at the user takes nobody out of
+    /// the team of a group that is not pushed.
     async fn drop_kept_teams(
         &self,
         owners: &mut HashMap<TeamId, OktaGroupId>,
@@ -446,16 +338,16 @@ impl Look<'_> {
     ) -> Result<(), Failure> {
         let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
         let ends = matches!(wanted, Wanted::Nothing(_));
-        let may_leave = |group: &OktaGroupId| ends || !groups.contains(group);
-        if !keeps || !owners.values().any(may_leave) {
+        let may_leave = |group: &&OktaGroupId| ends || !groups.contains(group);
+        if !keeps || !owners.values().any(|group| may_leave(&group)) {
             return Ok(());
         }
-        let mark = self.ports.documents.document(KEPT_TEAMS_GIVEN_UP).await?;
-        if mark.is_some() {
+        let documents = &self.ports.documents;
+        if documents.document(KEPT_TEAMS_GIVEN_UP).await?.is_some() {
             return Ok(());
         }
         let mut kept = HashSet::new();
-        for group in owners.values().filter(|group| may_leave(group)) {
+        for group in owners.values().filter(may_leave) {
             let is_pushed = match app_groups {
                 Some(assigned) => assigned.contains(group),
                 None => {
@@ -471,36 +363,9 @@ impl Look<'_> {
         owners.retain(|_, group| !kept.contains(group));
         Ok(())
     }
-
-    /// Reads once more what was not shown. Whether Okta still does not show it.
-    pub(super) async fn still_unshown(
-        &self,
-        user: &OktaUserId,
-        finding: &Finding,
-    ) -> Result<bool, Failure> {
-        let (ports, deadline) = (self.ports, self.deadline);
-        Ok(match finding {
-            Finding::NoUser => ports.okta.user(user, deadline).await?.is_none(),
-            Finding::OwnerGone(owner) => {
-                let (user, app_user) = self.owner(owner).await?;
-                let kept = SuspendedUsers::Keep;
-                let standing = standing(user.as_ref(), app_user.as_ref(), kept);
-                standing.is_err_and(|reason| reason.finding().is_some())
-            }
-            Finding::NotAssigned => {
-                let found = ports.okta.app_user(&ports.app, user, deadline).await?;
-                found.is_none_or(|app_user| app_user.assignment() == Assignment::Ended)
-            }
-            Finding::NotInGroup(group) => {
-                let groups = ports.okta.list_groups_of_user(user, deadline).await?;
-                groups.is_some_and(|groups| groups.is_complete_for_user() && !groups.names(group))
-            }
-            Finding::NotPushed | Finding::NotMember(_) => false,
-        })
-    }
 }
 
-fn membership(team: &TeamOfAccount) -> Membership {
+pub(super) fn membership(team: &TeamOfAccount) -> Membership {
     if team.is_plain() {
         Membership::Ours
     } else {
@@ -508,101 +373,78 @@ fn membership(team: &TeamOfAccount) -> Membership {
     }
 }
 
+/// The linked ones of an account's `teams`. Reads may show the past of memberships that were written moments ago, and
+/// of those in `distrusted` teams.
 fn teams_found(
     teams: &[TeamOfAccount],
-    unshown: &[&TeamId],
+    fresh: &BTreeMap<TeamId, FreshWrite>,
+    distrusted: &[&TeamId],
     owners: &HashMap<TeamId, OktaGroupId>,
-) -> TeamsFound {
-    let shown = teams.iter().map(|team| (&team.id, membership(team)));
-    let hidden = unshown
-        .iter()
-        .filter(|team| teams.iter().all(|shown| shown.id != ***team))
-        .map(|team| (*team, Membership::Unshown));
-    let found = shown.chain(hidden).filter_map(|(team, membership)| {
+) -> Vec<FoundTeam> {
+    let was = |team: &TeamId, written| {
+        let fresh = fresh.get(team).map(|fresh| fresh.written);
+        distrusted.contains(&team) || fresh == Some(written)
+    };
+    let shown = teams.iter().map(|team| match membership(team) {
+        Membership::Ours if was(&team.id, LastWrite::Left) => (&team.id, Membership::Uncertain),
+        membership => (&team.id, membership),
+    });
+    let is_hidden = |team: &&TeamId| {
+        let is_shown = teams.iter().any(|shown| shown.id == **team);
+        !is_shown && was(team, LastWrite::Joined)
+    };
+    let written: BTreeSet<&TeamId> = fresh.keys().chain(distrusted.iter().copied()).collect();
+    let hidden = written.into_iter().filter(is_hidden);
+    let found = shown.chain(hidden.map(|team| (team, Membership::Uncertain)));
+    let found = found.filter_map(|(team, membership)| {
         Some(FoundTeam {
             team: team.clone(),
             group: owners.get(team)?.clone(),
             membership,
         })
     });
-    TeamsFound(found.collect())
+    found.collect()
 }
 
-fn groups_seen(okta: &OktaSide) -> GroupsSeen {
-    let Some(groups) = &okta.groups else {
-        return GroupsSeen::Unread;
-    };
-    let read = groups.items.iter().map(|group| group.id.clone());
-    let ids = read.chain(groups.ids_unread()).collect();
-    if groups.is_complete_for_user() {
-        GroupsSeen::Whole(ids)
-    } else {
-        GroupsSeen::Incomplete(ids)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-fn is_assigned(app_user: &AppUser) -> bool {
-    app_user.assignment() == Assignment::Assigned
-}
+    use super::*;
 
-/// Answers of one look that cannot both be true. What an event announced outweighs them.
-fn check_contradictions(okta: &OktaSide, evidence: &Evidence) -> Result<(), Failure> {
-    let is_assigned = okta.app_user.as_ref().is_some_and(is_assigned);
-    if okta.user.is_some() || evidence.user_ended() {
-        return Ok(());
-    }
-    if is_assigned {
-        return Err(contradiction(
-            Side::Okta,
-            "there is no such user, and the user is assigned to the app",
-        ));
-    }
-    if okta.groups.is_some() {
-        return Err(contradiction(
-            Side::Okta,
-            "there is no such user, and the user is in groups",
-        ));
-    }
-    Ok(())
-}
-
-pub(in crate::provision) fn contradiction(side: Side, what: &str) -> Failure {
-    Failure::retryable(
-        side,
-        format!("two answers of {side} contradict each other: {what}; nothing was changed"),
-    )
-    .because(Cause::Contradiction)
-}
-
-/// Until when announcements that the look does not show are too young to be overruled.
-fn unshown(okta: &OktaSide, evidence: &Evidence) -> Option<i64> {
-    let holds = |yes: bool| if yes { Sense::Holds } else { Sense::Ended };
-    let status = okta.user.as_ref().map(|user| &user.status);
-    let active = !matches!(status, None | Some(UserStatus::Deprovisioned));
-    let app_user = okta.app_user.as_ref();
-    let assigned = app_user.is_some_and(is_assigned);
-    let mut until = vec![
-        evidence.too_young(&Fact::Active, holds(active)),
-        // A deactivated or deleted user is neither assigned nor suspended any more.
-        evidence
-            .too_young(&Fact::Assigned, holds(assigned))
-            .filter(|_| active),
-        evidence
-            .too_young(
-                &Fact::Suspended,
-                holds(status == Some(&UserStatus::Suspended)),
-            )
-            .filter(|_| active),
-    ];
-    if active && let Some(groups) = &okta.groups {
-        let is_pushed = |group: &OktaGroupId| {
-            let pushed = okta.app_groups.as_ref();
-            pushed.is_none_or(|pushed| pushed.contains(group))
+    #[test]
+    fn what_shows_is_not_believed_against_what_was_written_moments_ago() {
+        let team = TeamId::parse("t1").unwrap();
+        let owners = [(team.clone(), OktaGroupId::parse("00g1").unwrap())].into();
+        let found = |shown: Option<&str>, written: Option<LastWrite>, distrusted: &[&TeamId]| {
+            let shown = shown.map(|kind| json!({"team_id": "t1", "membership_type": kind}));
+            let shown = shown.map(|team| serde_json::from_value(team).unwrap());
+            let until_ms = 1;
+            let fresh = written.map(|written| (team.clone(), FreshWrite { written, until_ms }));
+            let fresh = fresh.into_iter().collect();
+            let shown = Vec::from_iter(shown);
+            let found = teams_found(&shown, &fresh, distrusted, &owners);
+            found.first().map(|found| found.membership)
         };
-        for group in evidence.announced_groups().filter(|group| is_pushed(group)) {
-            let is_in = groups.names(group);
-            until.push(evidence.too_young(&Fact::InGroup(group.clone()), holds(is_in)));
+        let (plain, maintainer) = (Some("member"), Some("maintainer"));
+        let (joined, left) = (Some(LastWrite::Joined), Some(LastWrite::Left));
+        assert_eq!(found(plain, None, &[]), Some(Membership::Ours));
+        assert_eq!(
+            found(plain, joined, &[]),
+            Some(Membership::Ours),
+            "they agree"
+        );
+        assert_eq!(found(plain, left, &[]), Some(Membership::Uncertain));
+        assert_eq!(found(plain, None, &[&team]), Some(Membership::Uncertain));
+        assert_eq!(found(None, joined, &[]), Some(Membership::Uncertain));
+        assert_eq!(found(None, None, &[&team]), Some(Membership::Uncertain));
+        assert_eq!(found(None, left, &[]), None, "they agree");
+        // A maintainer's membership is never written, whatever is distrusted.
+        for written in [None, joined, left] {
+            assert_eq!(
+                found(maintainer, written, &[&team]),
+                Some(Membership::Special)
+            );
         }
     }
-    until.into_iter().flatten().max()
 }

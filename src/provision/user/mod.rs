@@ -1,20 +1,20 @@
-//! One user: settle what a dead run left, look at both sides, plan, apply.
+//! One user: settle orphaned accounts, look at both sides, plan, apply.
 
 mod adopt;
 mod apply;
 mod create;
 mod look;
+mod memberships;
+mod okta_side;
 mod orphans;
 mod plan;
 mod profile;
+mod steps;
 mod take;
 mod view;
 
-pub use adopt::{Freed, Release};
-
 pub(crate) use adopt::freed_from;
-pub(crate) use look::KEPT_TEAMS_GIVEN_UP;
-pub(in crate::provision) use look::contradiction;
-pub use look::{UserKnown, UserLook};
+pub use adopt::{Freed, Release};
+pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
 pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, Taking, UserPlan, plan_user};
-pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam};
+pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};

@@ -1,18 +1,17 @@
-//! Settles what a dead run left, before the next look.
+//! Settles an orphaned account before the next look.
 //!
-//! The run wrote an intent: it was about to create an account, or to enable a former account of the user.
-//! If it came that far and died before it linked the account, nobody would look at that account again: it
-//! is an orphaned account. The next run disables it and records it as a former account of the user. The look
-//! that follows finds it by its name, and takes it if the user is still to have it.
+//! A run writes an intent before it creates an account or enables a former account. If it dies before it links that
+//! account, the account is orphaned: no look would find it. The next run disables it and records it as a former
+//! account of the user. The look that follows finds it by its name, and adopts it if the user still wants it.
 
-use super::plan::update_name;
+use super::steps::update_name;
 use crate::anypoint::AccountChanges;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
-use crate::provision::provisioner::Work;
+use crate::provision::run::Run;
 use crate::store::{Intent, Recalled, Tenure};
 
-impl Work<'_> {
+impl Run<'_> {
     pub(super) async fn settle(
         &mut self,
         user: &OktaUserId,
@@ -59,8 +58,7 @@ impl Work<'_> {
             }
         }
         // Nothing is left to find: the memory without it is written with the record.
-        self.memory.intent = None;
-        self.keep_memory();
+        self.drop_intent();
         if recalled.old_intent.is_some() {
             ports.store.forget_old_intent(user).await?;
         }

@@ -4,33 +4,26 @@
 //! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::adopt::{Freed, Grounds, may_take};
+use super::adopt::{Freed, may_take};
 use super::profile::{agreed_after, changes};
-use super::view::{
-    FoundTeam, GroupsSeen, Membership, NamedAccount, TeamsFound, UserView, WantedTeam,
-};
+use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Weight};
+use crate::provision::evidence::{Evidence, Finding, Findings, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
-use crate::provision::step::{Step, action};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
-use crate::store::{LastWrite, Origin, ResetMail, UserLink};
+use crate::store::{Origin, ResetMail, UserLink};
 
 /// An account to be created: everything that Anypoint asks for. Its `Debug` form shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewPerson {
-    /// The username.
-    pub username: String,
-    /// First name.
-    pub first_name: String,
-    /// Last name.
-    pub last_name: String,
-    /// E-mail address.
-    pub email: String,
+    pub(crate) username: String,
+    pub(crate) first_name: String,
+    pub(crate) last_name: String,
+    pub(crate) email: String,
     /// Phone number, if there is one.
-    pub phone: Option<String>,
+    pub(crate) phone: Option<String>,
 }
 
 impl std::fmt::Debug for NewPerson {
@@ -40,9 +33,10 @@ impl std::fmt::Debug for NewPerson {
 }
 
 /// Which account the user is to have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AccountPlan {
     /// None.
+    #[default]
     Nothing,
     /// The linked one.
     Keep {
@@ -57,7 +51,7 @@ pub enum AccountPlan {
         /// Whether the reset mail is still to be asked for.
         mail: ResetEmail,
     },
-    /// One that is there and becomes the user's.
+    /// An existing one that becomes the user's.
     Take(Taking),
     /// A new one.
     Create {
@@ -68,25 +62,21 @@ pub enum AccountPlan {
     },
 }
 
-/// An account that is there and becomes the user's.
+/// An existing account that becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taking {
-    /// The account.
-    pub account: AccountId,
-    /// What changes.
-    pub changes: AccountChanges,
+    pub(crate) changes: AccountChanges,
     /// The link that is written.
-    pub link: UserLink,
+    pub(crate) link: UserLink,
     /// Whether the reset mail is to be asked for.
-    pub mail: ResetEmail,
-    /// Whether the account was the user's before: a run that dies between enabling and linking it
-    /// must be able to find it.
-    pub was_theirs: FormerOwner,
+    pub(crate) mail: ResetEmail,
+    /// A run that enables a former account of the user writes an intent first.
+    pub(crate) was_theirs: FormerOwner,
     /// The user whose link still names it.
-    pub freed_from: Option<Freed>,
+    pub(crate) freed_from: Option<Freed>,
 }
 
-/// Whose an account was that is taken.
+/// Whose an adopted account was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormerOwner {
     /// This user's.
@@ -95,38 +85,33 @@ pub enum FormerOwner {
     Other,
 }
 
-/// What becomes of the account that the user has and is not to have any more.
+/// What becomes of an account that the user loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
-    /// The account.
-    pub account: AccountId,
+    pub(crate) account: AccountId,
     /// Its change; `None` when it is disabled already.
-    pub disable: Option<AccountChanges>,
+    pub(crate) disable: Option<AccountChanges>,
     /// The teams that it leaves.
-    pub leave: Vec<TeamId>,
-    /// Why.
-    pub reason: &'static str,
+    pub(crate) leave: Vec<TeamId>,
+    pub(crate) reason: &'static str,
 }
 
-/// What makes Anypoint agree with Okta for one user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What brings one user in sync.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserPlan {
     /// Which account the user is to have.
     pub account: AccountPlan,
-    /// The account that the user is not to have any more.
+    /// The account that the user loses.
     pub retire: Option<Retire>,
     /// Teams that the user's account leaves.
-    pub leave: Vec<TeamId>,
+    pub(crate) leave: Vec<TeamId>,
     /// Teams that the user's account joins.
-    pub join: Vec<WantedTeam>,
-    /// What was not shown and is believed.
-    pub believed: Vec<Finding>,
-    /// What was not shown and is not believed yet: nothing follows from it now.
-    pub doubted: Vec<Finding>,
-    why: &'static str,
+    pub(crate) join: Vec<WantedTeam>,
+    pub(crate) findings: Findings,
+    pub(super) why: &'static str,
 }
 
-/// Plans what makes Anypoint agree with Okta for one user.
+/// Plans what brings one user in sync.
 ///
 /// # Errors
 /// Permanent, when the account cannot be had: the username belongs to an account that may not be
@@ -136,7 +121,7 @@ pub fn plan_user(
     policy: &Policy,
     evidence: &Evidence,
 ) -> Result<UserPlan, Failure> {
-    let mut plan = UserPlan::nothing();
+    let mut plan = UserPlan::default();
     match &view.wanted {
         Wanted::Nothing(reason) => plan.end(view, *reason, evidence),
         Wanted::Excluded => {}
@@ -146,18 +131,6 @@ pub fn plan_user(
 }
 
 impl UserPlan {
-    pub(in crate::provision) fn nothing() -> Self {
-        Self {
-            account: AccountPlan::Nothing,
-            retire: None,
-            leave: Vec::new(),
-            join: Vec::new(),
-            believed: Vec::new(),
-            doubted: Vec::new(),
-            why: "",
-        }
-    }
-
     /// No enabled account is wanted: the linked one is disabled and leaves the pushed teams.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
         let Some(account) = &view.linked else { return };
@@ -167,7 +140,7 @@ impl UserPlan {
         }
         // What the end rests on, when Okta did not say it outright.
         if let Some(finding) = reason.finding()
-            && !self.believe(&finding, evidence)
+            && !self.believe(finding, evidence)
         {
             return;
         }
@@ -188,7 +161,7 @@ impl UserPlan {
         if let (Some(account), Some(link)) = (kept, &view.link) {
             self.account = keep(account, link, person, policy);
             self.why = "Okta's profile and assignment decide";
-            self.teams(view, Some(&view.linked_teams), evidence);
+            self.teams(view, &view.linked_teams, evidence);
             return Ok(());
         }
         match &view.named {
@@ -196,12 +169,12 @@ impl UserPlan {
                 self.account = take(view, named, person, policy)?;
                 self.why = "the account is taken over";
                 if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
-                    && !self.believe(&finding, evidence)
+                    && !self.believe(finding, evidence)
                 {
                     self.account = AccountPlan::Nothing;
                     return Ok(());
                 }
-                self.teams(view, Some(&named.teams), evidence);
+                self.teams(view, &named.teams, evidence);
             }
             None => {
                 self.account = AccountPlan::Create {
@@ -213,11 +186,10 @@ impl UserPlan {
                 } else {
                     "the user is assigned and has no account"
                 };
-                self.teams(view, None, evidence);
+                self.teams(view, &[], evidence);
             }
         }
-        // The old account is disabled only when the new one exists: a name that cannot be had must not
-        // lock the person out.
+        // The run disables the old account after the new one exists: a name that is refused locks nobody out.
         self.retire = view
             .linked
             .as_ref()
@@ -225,52 +197,31 @@ impl UserPlan {
         Ok(())
     }
 
-    fn believe(&mut self, finding: &Finding, evidence: &Evidence) -> bool {
-        let is_enough = evidence.weigh(finding).is_enough();
-        let list = if is_enough {
-            &mut self.believed
-        } else {
-            &mut self.doubted
-        };
-        if !list.contains(finding) {
-            list.push(finding.clone());
-        }
-        is_enough
+    fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
+        let weight = evidence.weigh(&finding);
+        self.findings.note(finding, weight)
     }
 
-    fn teams(&mut self, view: &UserView, found: Option<&TeamsFound>, evidence: &Evidence) {
-        for team in found.into_iter().flat_map(ours) {
+    fn teams(&mut self, view: &UserView, found: &[FoundTeam], evidence: &Evidence) {
+        for team in ours(found) {
             if view.groups.contains(&team.group) {
-                // Whether the group is pushed is the group's own business.
+                // The group's own look decides whether the group is pushed.
                 continue;
             }
             let finding = Finding::NotInGroup(team.group.clone());
-            match &view.groups {
-                GroupsSeen::Whole(_) if self.believe(&finding, evidence) => {
-                    self.leave.push(team.team.clone());
-                }
-                GroupsSeen::Whole(_) | GroupsSeen::Unread => {}
-                GroupsSeen::Incomplete(_) => {
-                    // A list that cannot be whole does not outweigh an announcement of the same.
-                    if evidence.weigh(&finding) == Weight::Announced {
-                        self.believed.push(finding);
-                        self.leave.push(team.team.clone());
-                    }
-                }
+            let counts = match &view.groups {
+                GroupsSeen::Whole(_) => true,
+                // A list that cannot be whole does not outweigh an announcement of the same.
+                GroupsSeen::Incomplete(_) => evidence.weigh(&finding) == Weight::Announced,
+                GroupsSeen::Unread => false,
+            };
+            if counts && self.believe(finding, evidence) {
+                self.leave.push(team.team.clone());
             }
         }
         let is_in = |team: &TeamId| {
-            let left = view.fresh.get(team) == Some(&LastWrite::Left);
-            found.is_some_and(|found| {
-                found.0.iter().any(|found| {
-                    found.team == *team
-                        && match found.membership {
-                            Membership::Special => true,
-                            Membership::Ours => !left && !view.distrusted.contains(team),
-                            Membership::Unshown => false,
-                        }
-                })
-            })
+            let mut found = found.iter();
+            found.any(|found| found.team == *team && found.membership != Membership::Uncertain)
         };
         let missing = |wanted: &&WantedTeam| !wanted.team.as_ref().is_some_and(is_in);
         self.join = view.teams.iter().filter(missing).cloned().collect();
@@ -279,154 +230,27 @@ impl UserPlan {
     /// Whom the brake counts: the user who loses an enabled account because of an unassignment. It is the
     /// account's owner when another user takes it.
     pub(crate) fn removes(&self, view: &UserView) -> Vec<String> {
-        let is_unassigned =
-            |reason| matches!(reason, Unwanted::NotAssigned | Unwanted::AssignmentEnded);
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
-        let is_open = || {
-            let named = view.named.as_ref();
-            named.is_some_and(|named| named.account.is_enabled())
-        };
+        let named = view.named.as_ref();
+        let is_enabled = named.is_some_and(|named| named.account.is_enabled());
         let freed = match &self.account {
             AccountPlan::Take(taking) => taking.freed_from.as_ref(),
             _ => None,
         };
         match (&view.wanted, freed) {
-            (Wanted::Nothing(reason), _) if is_unassigned(*reason) && is_disabled => {
+            (Wanted::Nothing(reason), _) if reason.is_unassigned() && is_disabled => {
                 vec![view.user.to_string()]
             }
-            (_, Some(freed)) if freed.is_end(is_unassigned) && is_open() => {
+            (_, Some(freed)) if freed.is_unassigned() && is_enabled => {
                 vec![freed.owner.to_string()]
             }
             _ => Vec::new(),
         }
     }
 
-    /// Whether somebody loses an account or a team by it.
+    /// Whether the user loses an account or a team.
     pub(crate) fn takes_away(&self) -> bool {
         self.retire.is_some() || !self.leave.is_empty()
-    }
-
-    /// The same plan, step by step, in the order in which it is carried out.
-    pub fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let mut link = None;
-        match &self.account {
-            AccountPlan::Nothing => {}
-            AccountPlan::Keep {
-                account,
-                changes,
-                link: remembered,
-                mail,
-                ..
-            } => {
-                steps.extend(update_step(account, changes, self.why));
-                steps.extend(mail_step(*mail, "the owner was never sent the mail"));
-                link = remembered
-                    .as_ref()
-                    .map(|link| (link, "what the link remembers changed"));
-            }
-            AccountPlan::Take(Taking {
-                account,
-                changes,
-                link: written,
-                mail,
-                ..
-            }) => {
-                steps.extend(update_step(account, changes, self.why));
-                let why = "an earlier run created the account and may not have asked for the mail";
-                steps.extend(mail_step(*mail, why));
-                link = Some((written, "the account belongs to the user now"));
-            }
-            AccountPlan::Create { person, mail } => {
-                let create = Step::new(action::CREATE_ACCOUNT, self.why);
-                steps.push(create.saying(format!("create account \"{}\"", person.username)));
-                let why = "a new account needs a password of its owner's choice";
-                steps.extend(mail_step(*mail, why));
-            }
-        }
-        if let Some(retire) = &self.retire {
-            let disable = retire.disable.as_ref();
-            steps.extend(
-                disable.and_then(|changes| update_step(&retire.account, changes, retire.reason)),
-            );
-            steps.extend(
-                retire
-                    .leave
-                    .iter()
-                    .map(|team| leave_step(team, retire.reason)),
-            );
-        }
-        if let AccountPlan::Create { person, .. } = &self.account {
-            let link = Step::new(action::LINK, "the account belongs to the user now");
-            steps.push(link.saying(format!("link the new account \"{}\"", person.username)));
-        }
-        if let Some((link, why)) = link {
-            let words = format!(
-                "link account {} (\"{}\", {})",
-                link.anypoint_id,
-                link.username,
-                link.origin.as_str()
-            );
-            steps.push(
-                Step::new(action::LINK, why)
-                    .on(&link.anypoint_id)
-                    .saying(words),
-            );
-        }
-        let why = "the user is not in the team's group";
-        steps.extend(self.leave.iter().map(|team| leave_step(team, why)));
-        steps.extend(self.join.iter().map(join_step));
-        steps
-    }
-}
-
-fn update_step(account: &AccountId, changes: &AccountChanges, why: &'static str) -> Option<Step> {
-    if changes.is_empty() {
-        return None;
-    }
-    let mut step = Step::new(update_name(changes), why).on(account);
-    step.fields = changes.fields().into_iter().map(Into::into).collect();
-    let attributes: Vec<&str> = step.attributes().collect();
-    let values = attributes.join(", ");
-    let words = match (changes.enabled, attributes.is_empty()) {
-        (None, _) => format!("set {values} of account {account}"),
-        (Some(true), true) => format!("enable account {account}"),
-        (Some(false), true) => format!("disable account {account}"),
-        (Some(true), false) => format!("enable account {account} and set its {values}"),
-        (Some(false), false) => format!("disable account {account} and set its {values}"),
-    };
-    Some(step.saying(words))
-}
-
-/// The name of a change: what it does to `enabled` comes first.
-pub(super) fn update_name(changes: &AccountChanges) -> &'static str {
-    match changes.enabled {
-        Some(false) => action::DISABLE_ACCOUNT,
-        Some(true) => action::ENABLE_ACCOUNT,
-        None => action::UPDATE_ACCOUNT,
-    }
-}
-
-fn mail_step(mail: ResetEmail, why: &'static str) -> Option<Step> {
-    let step = Step::new(action::MAIL_RESET, why).saying("ask for a password reset mail");
-    (mail == ResetEmail::Send).then_some(step)
-}
-
-fn leave_step(team: &TeamId, why: &'static str) -> Step {
-    let step = Step::new(action::LEAVE_TEAM, why).on(team);
-    step.saying(format!("take the account out of team {team}"))
-}
-
-fn join_step(wanted: &WantedTeam) -> Step {
-    let step = Step::new(action::JOIN_TEAM, "the user is in the team's group");
-    let name = &wanted.group_name;
-    match &wanted.team {
-        Some(team) => step.on(team).saying(format!(
-            "put the account into team {team} of group \"{name}\""
-        )),
-        None => step.saying(format!(
-            "put the account into the team of group \"{name}\", made first if it is missing"
-        )),
     }
 }
 
@@ -458,28 +282,24 @@ fn take(
     person: &Person,
     policy: &Policy,
 ) -> Result<AccountPlan, Failure> {
-    let grounds = may_take(view, named, person, policy)?;
+    let origin = may_take(view, named, person, policy)?;
     let account = &named.account;
     let is_theirs = named
         .owner
         .as_ref()
         .is_some_and(|owner| owner.okta_user == view.user);
     Ok(AccountPlan::Take(Taking {
-        account: account.id.clone(),
         changes: changes(account, person, None, policy),
         link: UserLink {
             anypoint_id: account.id.clone(),
             username: person.username.clone(),
-            origin: match grounds {
-                Grounds::Ours => Origin::Created,
-                Grounds::Adoption => Origin::Adopted,
-            },
+            origin,
             agreed: None,
             reset_mail: ResetMail::Settled,
         },
-        mail: match grounds {
-            Grounds::Ours => policy.reset_email,
-            Grounds::Adoption => ResetEmail::Skip,
+        mail: match origin {
+            Origin::Created => policy.reset_email,
+            Origin::Adopted | Origin::Imported => ResetEmail::Skip,
         },
         was_theirs: if is_theirs {
             FormerOwner::ThisUser
@@ -513,7 +333,7 @@ fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
 }
 
 /// The account is disabled and leaves every team of ours.
-fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire {
+fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
         disable: account.is_enabled().then(AccountChanges::disabled),
@@ -522,10 +342,9 @@ fn retire(account: &Account, teams: &TeamsFound, reason: &'static str) -> Retire
     }
 }
 
-/// The memberships that are ours to end, also those that may be there although they do not show.
-fn ours(teams: &TeamsFound) -> impl Iterator<Item = &FoundTeam> {
+/// The memberships that are ours to end.
+fn ours(teams: &[FoundTeam]) -> impl Iterator<Item = &FoundTeam> {
     teams
-        .0
         .iter()
         .filter(|found| found.membership != Membership::Special)
 }

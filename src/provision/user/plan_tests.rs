@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::event::Change;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
-use crate::provision::{Adopt, Announced, ImportedNames, Release};
+use crate::provision::{Adopt, Announced, ImportedNames, Release, Step};
 use crate::store::{AccountOwner, AgreedProfile, Tenure, UserLink};
 
 const USER: &str = "00u1";
@@ -47,13 +47,10 @@ fn view(wanted: Wanted) -> UserView {
         wanted,
         link: None,
         linked: None,
-        linked_teams: TeamsFound::default(),
+        linked_teams: Vec::new(),
         named: None,
         groups: GroupsSeen::Whole(HashSet::new()),
         teams: Vec::new(),
-        fresh: BTreeMap::new(),
-        distrusted: HashSet::new(),
-        memberships: HashMap::new(),
     }
 }
 
@@ -80,7 +77,7 @@ fn named(account: Account) -> Option<NamedAccount> {
         account,
         owner: None,
         freed_from: None,
-        teams: TeamsFound::default(),
+        teams: Vec::new(),
     })
 }
 
@@ -122,7 +119,7 @@ fn plan(view: &UserView) -> Vec<String> {
 
 fn plan_with(view: &UserView, policy: &Policy) -> Vec<String> {
     let plan = plan_user(view, policy, &Evidence::first_look()).unwrap();
-    assert_eq!(plan.doubted, []);
+    assert_eq!(plan.findings.doubted, []);
     steps(&plan)
 }
 
@@ -302,17 +299,12 @@ fn only_names_phone_and_enabled_are_ever_changed() {
 #[test]
 fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
     let mut view = unwanted(Unwanted::Suspended);
-    view.linked_teams = TeamsFound(vec![
+    view.linked_teams = vec![
         found(1, Membership::Ours),
         found(2, Membership::Special),
         // It was joined moments ago, and does not show yet.
-        found(3, Membership::Unshown),
-    ]);
-    view.fresh = BTreeMap::from([
-        (team("t2"), LastWrite::Joined),
-        (team("t3"), LastWrite::Joined),
-        (team("t4"), LastWrite::Left),
-    ]);
+        found(3, Membership::Uncertain),
+    ];
     assert_eq!(
         plan(&view),
         [
@@ -332,7 +324,7 @@ fn a_new_username_opens_one_account_before_it_closes_the_other() {
     let mut view = settled();
     view.linked = Some(account("a1", "old", true));
     view.link = Some(link("a1", "old"));
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+    view.linked_teams = vec![found(1, Membership::Ours)];
     in_groups(&mut view, &[1]);
     // What Okta says outright needs no second look.
     assert_eq!(
@@ -422,29 +414,17 @@ fn adoption_needs_grounds() {
 }
 
 #[test]
-fn what_shows_is_not_believed_against_what_was_written_moments_ago() {
+fn an_uncertain_membership_is_written_and_a_maintainers_never() {
     let mut view = settled();
     in_groups(&mut view, &[1]);
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
-    assert!(plan(&view).is_empty());
-    view.fresh = BTreeMap::from([(team("t1"), LastWrite::Joined)]);
-    assert!(
-        plan(&view).is_empty(),
-        "what shows and what was written agree"
-    );
-    view.fresh = BTreeMap::from([(team("t1"), LastWrite::Left)]);
-    assert_eq!(plan(&view), ["join_team t1"]);
-    // Nor where the caller distrusts the read, nor where nothing shows.
-    view.fresh = BTreeMap::new();
-    view.distrusted = HashSet::from([team("t1")]);
-    assert_eq!(plan(&view), ["join_team t1"]);
-    view.distrusted = HashSet::new();
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Unshown)]);
-    assert_eq!(plan(&view), ["join_team t1"]);
-    // A maintainer's membership is never written, whatever is distrusted.
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Special)]);
-    view.distrusted = HashSet::from([team("t1")]);
-    assert!(plan(&view).is_empty());
+    for (membership, expected) in [
+        (Membership::Ours, &[][..]),
+        (Membership::Uncertain, &["join_team t1"]),
+        (Membership::Special, &[]),
+    ] {
+        view.linked_teams = vec![found(1, membership)];
+        assert_eq!(plan(&view), expected);
+    }
 }
 
 /// The reset mail that is owed goes out with the account, and the link forgets it.
@@ -476,7 +456,10 @@ fn what_okta_says_outright_ends_access_at_the_first_look() {
     ] {
         let plan = plan_on(&unwanted(reason), &first_look());
         assert_eq!(steps(&plan), ["disable_account a1 disabled"], "{reason:?}");
-        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.believed, plan.findings.doubted),
+            (vec![], vec![])
+        );
     }
 }
 
@@ -495,7 +478,7 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
         ),
     ] {
         let mut view = unwanted(reason);
-        view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+        view.linked_teams = vec![found(1, Membership::Ours)];
         for evidence in [
             first_look(),
             seen(&[(finding.clone(), 14)]),
@@ -506,8 +489,8 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
         ] {
             let plan = plan_on(&view, &evidence);
             assert_eq!(steps(&plan), [""; 0]);
-            assert_eq!((plan.retire, plan.believed), (None, vec![]));
-            assert_eq!(plan.doubted, std::slice::from_ref(&finding));
+            assert_eq!((plan.retire, plan.findings.believed), (None, vec![]));
+            assert_eq!(plan.findings.doubted, std::slice::from_ref(&finding));
         }
         for evidence in [seen(&[(finding.clone(), 15)]), announced(event, None)] {
             let plan = plan_on(&view, &evidence);
@@ -515,14 +498,17 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
                 steps(&plan),
                 ["disable_account a1 disabled", "leave_team t1"]
             );
-            assert_eq!(plan.believed, std::slice::from_ref(&finding));
-            assert_eq!(plan.doubted, []);
+            assert_eq!(plan.findings.believed, std::slice::from_ref(&finding));
+            assert_eq!(plan.findings.doubted, []);
         }
         // Where nothing would follow, nothing is doubted: no second look is needed.
         view.linked = Some(account("a1", "ann", false));
-        view.linked_teams = TeamsFound::default();
+        view.linked_teams = Vec::new();
         let plan = plan_on(&view, &first_look());
-        assert_eq!((plan.doubted, plan.believed), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.doubted, plan.findings.believed),
+            (vec![], vec![])
+        );
     }
 }
 
@@ -530,24 +516,24 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
 fn a_team_is_left_only_when_it_is_believed() {
     let mut view = settled();
     in_groups(&mut view, &[2, 4]);
-    view.linked_teams = TeamsFound(vec![
+    view.linked_teams = vec![
         found(1, Membership::Ours),
         found(2, Membership::Ours),
         found(3, Membership::Special),
-    ]);
+    ];
     let gone = Finding::NotInGroup(group("00g1"));
     // What is gained is never doubted.
     let plan = plan_on(&view, &first_look());
     assert_eq!(steps(&plan), ["join_team t4"]);
-    assert_eq!(plan.doubted, std::slice::from_ref(&gone));
+    assert_eq!(plan.findings.doubted, std::slice::from_ref(&gone));
     for evidence in [
         seen(&[(gone.clone(), 20)]),
         announced("group.user_membership.remove", Some("00g1")),
     ] {
         let plan = plan_on(&view, &evidence);
         assert_eq!(steps(&plan), ["leave_team t1", "join_team t4"]);
-        assert_eq!(plan.believed, std::slice::from_ref(&gone));
-        assert_eq!(plan.doubted, []);
+        assert_eq!(plan.findings.believed, std::slice::from_ref(&gone));
+        assert_eq!(plan.findings.doubted, []);
     }
     let other = announced("group.user_membership.remove", Some("00g2"));
     assert_eq!(plan_on(&view, &other).leave, []);
@@ -561,23 +547,26 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
         panic!()
     };
     view.groups = GroupsSeen::Incomplete(groups);
-    view.linked_teams = TeamsFound(vec![
+    view.linked_teams = vec![
         found(1, Membership::Ours),
-        found(3, Membership::Unshown),
+        found(3, Membership::Uncertain),
         found(4, Membership::Special),
-    ]);
+    ];
     let gone = Finding::NotInGroup(group("00g1"));
     // However often it is seen.
     for evidence in [first_look(), seen(&[(gone.clone(), 60)])] {
         let plan = plan_on(&view, &evidence);
         assert_eq!(steps(&plan), ["join_team t2"]);
-        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.believed, plan.findings.doubted),
+            (vec![], vec![])
+        );
     }
     // An announcement counts, for its group.
     let left = announced("group.user_membership.remove", Some("00g1"));
     let plan = plan_on(&view, &left);
     assert_eq!(steps(&plan), ["leave_team t1", "join_team t2"]);
-    assert_eq!(plan.believed, [gone]);
+    assert_eq!(plan.findings.believed, [gone]);
     // Groups that were not read say nothing at all.
     view.groups = GroupsSeen::Unread;
     view.teams = Vec::new();
@@ -590,7 +579,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
     let mut view = settled();
     view.link = Some(link("a1", "old"));
     view.linked = Some(account("a1", "old", true));
-    view.linked_teams = TeamsFound(vec![found(1, Membership::Ours)]);
+    view.linked_teams = vec![found(1, Membership::Ours)];
     in_groups(&mut view, &[1]);
     let gone = OktaUserId::parse("00u2").unwrap();
     let freed = Freed {
@@ -605,7 +594,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
             origin: None,
         }),
         freed_from: Some(freed.clone()),
-        teams: TeamsFound::default(),
+        teams: Vec::new(),
     });
     let finding = Finding::OwnerGone(gone.clone());
     // Until then the user keeps the old account, with everything.
@@ -615,7 +604,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         (&plan.account, &plan.retire),
         (&AccountPlan::Nothing, &None)
     );
-    assert_eq!(plan.doubted, std::slice::from_ref(&finding));
+    assert_eq!(plan.findings.doubted, std::slice::from_ref(&finding));
     let plan = plan_on(&view, &seen(&[(finding.clone(), 20)]));
     assert_eq!(
         steps(&plan),
@@ -627,7 +616,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
             "join_team t1"
         ]
     );
-    assert_eq!(plan.believed, [finding]);
+    assert_eq!(plan.findings.believed, [finding]);
     let AccountPlan::Take(Taking {
         freed_from,
         was_theirs,
@@ -658,7 +647,7 @@ fn freed_by(by: Release) -> UserView {
             origin: None,
         }),
         freed_from: Some(Freed { owner, by }),
-        teams: TeamsFound::default(),
+        teams: Vec::new(),
     });
     view
 }
@@ -672,7 +661,10 @@ fn what_okta_says_of_an_owner_needs_no_second_look() {
     ] {
         let plan = plan_on(&freed_by(by), &first_look());
         assert_eq!(steps(&plan), ["link a2"], "{by:?}");
-        assert_eq!((plan.believed, plan.doubted), (vec![], vec![]));
+        assert_eq!(
+            (plan.findings.believed, plan.findings.doubted),
+            (vec![], vec![])
+        );
     }
 }
 

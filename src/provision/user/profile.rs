@@ -7,7 +7,7 @@ use crate::provision::policy::{ImportedNames, Policy};
 use crate::provision::wanted::Person;
 use crate::store::{AgreedProfile, Origin, UserLink};
 
-/// What has to change on an account that stays or is taken over.
+/// What has to change on an account that the user keeps or adopts.
 pub(super) fn changes(
     account: &Account,
     person: &Person,
@@ -49,7 +49,7 @@ fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedPro
     link.agreed.as_ref().filter(|_| decide)
 }
 
-/// The names that both sides will agree on after `changes`, when that is news.
+/// The names that both sides agree on after `changes`, if these differ from the last ones.
 pub(super) fn agreed_after(
     changes: &AccountChanges,
     link: &UserLink,

@@ -1,22 +1,23 @@
-//! Takes an account that is there: nobody's, one that the user had before, or one that another user gives up.
+//! Adopts an existing account: nobody's, a former one of the user, or one that another user's link names.
 //!
-//! The link of another user goes only under the lease on that user, and only if Okta then still says that
-//! the account is free. That user is looked at next.
+//! The run removes another user's link only under the lease on that user, and only if Okta still says that the
+//! account is free. That user is looked at next.
 
 use std::time::Duration;
 
 use super::adopt::Freed;
-use super::apply::{End, busy};
+use super::apply::End;
 use super::plan::{FormerOwner, Retire, Taking};
 use super::view::UserView;
 use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
-use crate::ledger::{Lease, Leased, SUBJECT_WAIT, lease_within};
-use crate::provision::provisioner::{FollowUp, Work};
+use crate::ledger::{Lease, SUBJECT_WAIT};
+use crate::provision::progress::FollowUp;
+use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::store::{AccountOwner, Tenure};
 
-impl Work<'_> {
+impl Run<'_> {
     pub(super) async fn take(
         &mut self,
         view: &UserView,
@@ -46,25 +47,23 @@ impl Work<'_> {
         if enables && taking.was_theirs == FormerOwner::ThisUser {
             self.intend(&taking.link.username).await?;
         }
-        self.update(&taking.account, &taking.changes).await?;
+        self.update(&taking.link.anypoint_id, &taking.changes)
+            .await?;
         self.mail_reset(&taking.link.username, taking.mail).await?;
         self.retire(retire).await
     }
 
-    /// Two users can each want the other's account. The run of the smaller id waits, the other one goes
-    /// back at once, so no two runs wait for each other, and one of them gets on.
+    /// Two users can each want the other's account. Only the run of the smaller id waits, so no two runs wait for each
+    /// other.
     async fn lease_owner(&self, user: &OktaUserId, owner: &OktaUserId) -> Result<Lease, Failure> {
-        let subject = Subject::User(owner.clone()).to_string();
-        let patience = if user < owner {
+        let is_first = user < owner;
+        let patience = if is_first {
             SUBJECT_WAIT
         } else {
             Duration::ZERO
         };
-        let ledger = &*self.ports().ledger;
-        match lease_within(ledger, &subject, self.look.deadline, patience).await? {
-            Leased::Ours(lease) => Ok(lease),
-            Leased::Busy { .. } => Err(busy(&subject)),
-        }
+        self.lease_other(Subject::User(owner.clone()), patience)
+            .await
     }
 
     async fn take_from(
@@ -82,18 +81,21 @@ impl Work<'_> {
         }
         self.make_ready(taking, retire).await?;
         self.ports().store.unlink_user(lease, &freed.owner).await?;
-        done.push(Applied::on(action::UNLINK, &taking.account));
+        done.push(Applied::on(action::UNLINK, &taking.link.anypoint_id));
         self.progress.follow(FollowUp::Freed(freed.owner.clone()));
         self.link(view, &taking.link).await?;
         Ok(End::Done)
     }
 
     async fn is_still_free(&self, taking: &Taking, freed: &Freed) -> Result<bool, Failure> {
-        let accounts = std::slice::from_ref(&taking.account);
+        let accounts = std::slice::from_ref(&taking.link.anypoint_id);
         let mut owners = self.ports().store.account_owners(accounts).await?;
         let is_theirs =
             |owner: AccountOwner| owner.okta_user == freed.owner && owner.tenure == Tenure::Current;
-        if !owners.remove(&taking.account).is_some_and(is_theirs) {
+        if !owners
+            .remove(&taking.link.anypoint_id)
+            .is_some_and(is_theirs)
+        {
             return Ok(false);
         }
         let found = self.look.freed_from(&freed.owner, &taking.link.username);

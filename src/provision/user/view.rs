@@ -1,12 +1,12 @@
-//! What a look at one user has seen: all that the planner knows.
+//! What a look at one user saw: all that the planner knows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::adopt::Freed;
 use crate::anypoint::Account;
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::provision::wanted::Wanted;
-use crate::store::{AccountOwner, LastWrite, UserLink};
+use crate::store::{AccountOwner, UserLink};
 
 /// A team that the user is to be in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +35,11 @@ pub struct FoundTeam {
 pub enum Membership {
     /// A plain one, in the team of a pushed group.
     Ours,
-    /// One that may be there although no read shows it: it was written moments ago.
-    Unshown,
+    /// A plain one that may or may not be there: it was written moments ago, and reads may show the past.
+    Uncertain,
     /// A maintainer's, or one from an external group.
     Special,
 }
-
-/// The linked teams of one account.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TeamsFound(pub Vec<FoundTeam>);
 
 /// An account that has the wanted username and is not the linked one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +48,10 @@ pub struct NamedAccount {
     pub account: Account,
     /// To whom it belongs or belonged.
     pub owner: Option<AccountOwner>,
-    /// The present owner, when that user is to have it no more: the account is free.
+    /// Why the account is free, although another user's link names it.
     pub freed_from: Option<Freed>,
     /// Its linked teams.
-    pub teams: TeamsFound,
+    pub teams: Vec<FoundTeam>,
 }
 
 /// The groups of the user, as Okta listed them.
@@ -63,8 +59,7 @@ pub struct NamedAccount {
 pub enum GroupsSeen {
     /// The list is whole.
     Whole(HashSet<OktaGroupId>),
-    /// The list lacks the built-in group that every user is in: it shows who is in a group, and says
-    /// nothing of who is not.
+    /// The list lacks the built-in group that every user is in. It proves membership, and never its absence.
     Incomplete(HashSet<OktaGroupId>),
     /// Groups are not pushed, or there is no such user.
     Unread,
@@ -92,20 +87,13 @@ pub struct UserView {
     /// The linked account; `None` when there is no link or the account is gone.
     pub linked: Option<Account>,
     /// The linked account's linked teams.
-    pub linked_teams: TeamsFound,
+    pub linked_teams: Vec<FoundTeam>,
     /// The account of the wanted username.
     pub named: Option<NamedAccount>,
     /// The groups that the user is in.
     pub groups: GroupsSeen,
     /// The teams that the user is to be in.
     pub teams: Vec<WantedTeam>,
-    /// Memberships that were written moments ago: what was read of them may be the past.
-    pub fresh: BTreeMap<TeamId, LastWrite>,
-    /// Teams whose memberships are written whatever was read of them.
-    pub distrusted: HashSet<TeamId>,
-    /// The memberships of the accounts in teams of any kind. A team that only becomes a group's while the plan is
-    /// carried out is known from here.
-    pub memberships: HashMap<(AccountId, TeamId), Membership>,
 }
 
 impl UserView {

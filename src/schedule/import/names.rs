@@ -9,7 +9,7 @@
 
 use crate::anypoint::Account;
 use crate::okta::{AppUser, User};
-use crate::provision::{Attributes, Place, Target};
+use crate::provision::{AccountField, Attributes, FieldSource};
 use crate::store::{AgreedProfile, UserLink};
 
 /// What becomes of the names of one pair.
@@ -57,8 +57,16 @@ impl Names {
             let place = taken.map(|taken| taken.place);
             one(anypoint.as_deref().unwrap_or_default(), okta, place, agreed)
         };
-        let first = compare(Target::FirstName, &account.first_name, &agreed.first_name);
-        let last = compare(Target::LastName, &account.last_name, &agreed.last_name);
+        let first = compare(
+            AccountField::FirstName,
+            &account.first_name,
+            &agreed.first_name,
+        );
+        let last = compare(
+            AccountField::LastName,
+            &account.last_name,
+            &agreed.last_name,
+        );
         let left = [(first.left, FIRST), (last.left, LAST)];
         Self {
             conflict: first.conflict || last.conflict,
@@ -119,10 +127,10 @@ impl One {
     }
 }
 
-fn one(anypoint: &str, okta: &str, place: Option<Place<'_>>, agreed: &str) -> One {
+fn one(anypoint: &str, okta: &str, place: Option<FieldSource<'_>>, agreed: &str) -> One {
     let same = |a: &str, b: &str| a.trim() == b.trim();
     let changed_there = !same(anypoint, okta) && agreed != anypoint;
-    let is_mapped = matches!(place, Some(Place::Mapped(_)));
+    let is_mapped = matches!(place, Some(FieldSource::Mapped(_)));
     // Okta asks for a name, so an empty one is not brought.
     if changed_there && (anypoint.trim().is_empty() || is_mapped) {
         return One {
@@ -144,7 +152,7 @@ fn one(anypoint: &str, okta: &str, place: Option<Place<'_>>, agreed: &str) -> On
 mod tests {
     use super::*;
 
-    const BASE: Option<Place<'static>> = Some(Place::Base("firstName"));
+    const BASE: Option<FieldSource<'static>> = Some(FieldSource::Base("firstName"));
 
     fn outcome(anypoint: &str, okta: &str, agreed: &str) -> (Option<String>, String, bool) {
         let one = one(anypoint, okta, BASE, agreed);
@@ -186,7 +194,7 @@ mod tests {
             ("N", "N", "A", false),
             ("", "A", "A", false),
         ] {
-            let one = one(anypoint, okta, Some(Place::Mapped(&source)), agreed);
+            let one = one(anypoint, okta, Some(FieldSource::Mapped(&source)), agreed);
             assert_eq!((one.to_okta, one.left), (None, left), "{anypoint} {okta}");
             // Else push would overwrite the change.
             let is_kept = left || anypoint.is_empty();

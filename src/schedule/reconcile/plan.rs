@@ -8,8 +8,8 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
-    Evidence, Finding, GroupPlan, GroupWanted, Owner, Step, TeamEnd, TeamPlan, TeamRemoval,
-    UserPlan, Wanted, action, plan_group, plan_team, plan_user, team_unread, unread_attributes,
+    Evidence, Finding, GroupPlan, Owner, Step, TeamEnd, TeamPlan, TeamRemoval, UserPlan, Wanted,
+    action, plan_group, plan_team, plan_user, team_unread, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 
@@ -146,8 +146,11 @@ impl World<'_> {
             return;
         }
         let subject = Subject::User(user.clone());
-        plan.users
-            .push(PlannedSubject::new(subject, steps, &planned.believed));
+        plan.users.push(PlannedSubject::new(
+            subject,
+            steps,
+            &planned.findings.believed,
+        ));
     }
 
     fn team_name(&self, group: &Group) -> Result<String, Failure> {
@@ -189,15 +192,8 @@ impl World<'_> {
                     let mut steps: Vec<Step> = team.step(&name, link).into_iter().collect();
                     let view = self.group_view(pushed, team.team());
                     let members = plan_group(&view, self.policy, evidence);
-                    if team.team().is_none()
-                        && let GroupWanted::Team(wanted) = &view.wanted
-                        && !wanted.accounts.is_empty()
-                    {
-                        let step = Step::new(action::ADD_MEMBERS, "they are members of the group");
-                        steps.push(step.about(wanted.accounts.len()));
-                    }
                     steps.extend(self.group_steps(&members, plan));
-                    plan.push_group(group, steps, &members.believed);
+                    plan.push_group(group, steps, &members.findings.believed);
                 }
                 Err(failure) => plan
                     .problems
@@ -232,7 +228,7 @@ impl World<'_> {
             }
             plan.unlinked += usize::from(planned.end == Some(TeamEnd::Unlink));
             let steps = self.group_steps(&planned, plan);
-            plan.push_group(group, steps, &planned.believed);
+            plan.push_group(group, steps, &planned.findings.believed);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a look would see of a user, a group or a team, made from a snapshot. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::snapshot::PushedGroup;
 use super::unread::List;
@@ -11,8 +11,8 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::{
     FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, NamedAccount,
-    Owner, Reads, TeamRemoval, TeamsFound, Unpushed, Unwanted, UserView, Wanted, WantedMembers,
-    WantedTeam, freed_from,
+    Owner, Past, TeamRemoval, Unpushed, Unwanted, UserView, Wanted, WantedMembers, WantedTeam,
+    freed_from,
 };
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
 
@@ -36,12 +36,10 @@ impl<'a> World<'a> {
         let ends = matches!(wanted, Wanted::Nothing(_));
         let found = |account: &AccountId| {
             let teams = self.teams_of.get(account).into_iter().flatten();
-            TeamsFound(
-                teams
-                    .filter(|team| ends || was_read(team))
-                    .cloned()
-                    .collect(),
-            )
+            teams
+                .filter(|team| ends || was_read(team))
+                .cloned()
+                .collect()
         };
         let phone = match &wanted {
             Wanted::Account(person) => person.phone.clone(),
@@ -91,10 +89,6 @@ impl<'a> World<'a> {
                         .map(|link| link.team_id.clone()),
                 })
                 .collect(),
-            fresh: BTreeMap::new(),
-            distrusted: HashSet::new(),
-            // Nothing is carried out here.
-            memberships: HashMap::new(),
             wanted,
         }
     }
@@ -161,11 +155,6 @@ impl<'a> World<'a> {
                 continue;
             }
             let wanted = self.wanted.get(user).unwrap_or(&missing);
-            if let Ok(Wanted::Nothing(reason)) = wanted
-                && reason.finding().is_none()
-            {
-                people.ended.insert(user.clone());
-            }
             // An account that is gone comes back in the user's own look, or cannot.
             match MemberWanted::of(wanted, link) {
                 MemberWanted::Account(account)
@@ -192,7 +181,7 @@ impl<'a> World<'a> {
             }),
             found: team.and_then(|team| self.found_members(team)),
             below: 0,
-            reads: Reads::Present,
+            past: Past::OfNoOther,
         }
     }
 
@@ -220,7 +209,7 @@ impl<'a> World<'a> {
                     .count()
             },
             link: Some(link.clone()),
-            reads: Reads::Present,
+            past: Past::OfNoOther,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use okta_anypoint::provision::{Attributes, Policy, Target};
+use okta_anypoint::provision::{AccountField, Attributes, Policy};
 use serde_json::{Value, json};
 
 use crate::world::{APP, World, worker};
@@ -10,9 +10,9 @@ use crate::world::{APP, World, worker};
 pub fn mapped() -> Policy {
     let mut attributes = Attributes::default();
     for (target, source) in [
-        (Target::FirstName, "app.firstName"),
-        (Target::LastName, "app.lastName"),
-        (Target::Phone, "app.mobilePhone"),
+        (AccountField::FirstName, "app.firstName"),
+        (AccountField::LastName, "app.lastName"),
+        (AccountField::Phone, "app.mobilePhone"),
     ] {
         assert!(attributes.insert(target, source.parse().unwrap()));
     }

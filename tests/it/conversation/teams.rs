@@ -6,6 +6,7 @@ use http::Method;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaAppId, OktaGroupId, Subject};
+use okta_anypoint::insight::Explanation;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Announced, GroupSelection, Policy, Provisioner, TeamRemoval};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
@@ -181,4 +182,28 @@ async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.team("Ops"), "ann");
     assert!(world.user_link(&ann).await.is_some());
+}
+
+/// A team that is still to be made has no id: a dry run takes no other team for it.
+#[tokio::test]
+async fn a_dry_run_of_a_group_without_a_team_names_no_other_team() {
+    let world = World::with(Policy::default()).await;
+    let ann = world.assigned_user("ann").await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &devs));
+    world.okta_does(|okta| okta.add_member(&devs, &ann));
+    let subject = Subject::Group(OktaGroupId::parse(&devs).unwrap());
+    let deadline = Deadline::within(Duration::from_secs(10));
+    let provisioner = Provisioner::new(world.ports.clone());
+    let steps = provisioner.steps(&subject, Announced::everything(), deadline);
+    let steps: Vec<String> = steps
+        .await
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(steps, ["create_team", "add_members"]);
+    let ports = &world.ports;
+    let explained = Explanation::of(ports, subject, deadline).await.unwrap();
+    assert!(explained.link.is_null(), "{}", explained.link);
 }

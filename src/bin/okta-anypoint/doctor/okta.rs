@@ -6,7 +6,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{AppUser, Assignment, Okta, Outlook, RENEWAL, Readable, Scopes, Source};
-use okta_anypoint::provision::{GroupSelection, Policy, Target};
+use okta_anypoint::provision::{AccountField, GroupSelection, Policy};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
 use super::{Section, State};
@@ -198,7 +198,7 @@ async fn attributes(
         Ok(None) => return section.not_checked(NAME, format!("user {} is gone", shown.id)),
         Err(error) => return section.refused(NAME, error, Readable::Users.scope()),
     };
-    let taken = Target::ALL.map(|target| {
+    let taken = AccountField::ALL.map(|target| {
         let Some(taken) = attributes.take(target, &user, Some(shown)) else {
             return format!("no {}", target.as_str());
         };

@@ -1,0 +1,116 @@
+//! Reads people's own answers where a list of a group or of its team is not enough. Reads only.
+
+use std::collections::HashSet;
+
+use crate::anypoint::Member;
+use crate::failure::{Failure, Side};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
+use crate::okta::Assignment;
+use crate::provision::evidence::contradiction;
+use crate::provision::provisioner::{Look, few_at_once};
+
+impl Look<'_> {
+    /// Checks `leavers`, whom a list lacks, by their own answers.
+    ///
+    /// # Errors
+    /// Retryable, when somebody's own answers contradict the list: nothing follows from such a list.
+    pub(super) async fn ask_leavers(
+        &self,
+        group: &OktaGroupId,
+        leavers: &[OktaUserId],
+        members: &HashSet<OktaUserId>,
+    ) -> Result<(), Failure> {
+        let ask = leavers.iter().map(async |user| {
+            let what = match members.contains(user) {
+                true => self.contradicts_app_users(user).await?,
+                false => self.contradicts_members(group, user).await?,
+            };
+            what.map_or(Ok(()), |what| Err(contradiction(Side::Okta, &what)))
+        });
+        few_at_once(ask.collect()).await.map(|_| ())
+    }
+
+    /// How a user's own answer contradicts the list of the app's users, which lacks them.
+    async fn contradicts_app_users(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
+        let ports = self.ports;
+        let app_user = ports.okta.app_user(&ports.app, user, self.deadline).await?;
+        let is_assigned = app_user.is_some_and(|found| found.assignment() == Assignment::Assigned);
+        Ok(is_assigned.then(|| format!("the app's users lack user {user}, who is assigned to it")))
+    }
+
+    /// How a user's own answers contradict the list of the group's members, which lacks them.
+    async fn contradicts_members(
+        &self,
+        group: &OktaGroupId,
+        user: &OktaUserId,
+    ) -> Result<Option<String>, Failure> {
+        let (okta, deadline) = (&self.ports.okta, self.deadline);
+        let Some(groups) = okta.list_groups_of_user(user, deadline).await? else {
+            let found = okta.user(user, deadline).await?;
+            return Ok(
+                found.map(|_| format!("user {user} is there, and the user's groups are not"))
+            );
+        };
+        let groups = groups.telling();
+        Ok(if groups.names(group) {
+            Some(format!(
+                "the group's members lack user {user}, whose groups name the group"
+            ))
+        } else if !groups.is_complete_for_user() {
+            Some(format!(
+                "the groups of user {user} lack the built-in group that every user is in"
+            ))
+        } else {
+            None
+        })
+    }
+
+    /// Those of `accounts` that are in the team, by their own teams. The run ends none of these memberships, so their
+    /// kind does not matter.
+    pub(super) async fn in_team(
+        &self,
+        team: &TeamId,
+        accounts: &[AccountId],
+    ) -> Result<Vec<Member>, Failure> {
+        let (anypoint, deadline) = (&self.ports.anypoint, self.deadline);
+        let reads = accounts.iter().map(async |account| {
+            let teams = anypoint.list_teams_of_account(account, deadline).await?;
+            let is_inside = teams.is_some_and(|teams| {
+                let unread = teams.ids_unread().any(|id: TeamId| id == *team);
+                unread || teams.items.iter().any(|found| found.id == *team)
+            });
+            Ok::<_, Failure>(is_inside.then(|| Member::unread(account.clone())))
+        });
+        let inside = few_at_once(reads.collect()).await?;
+        Ok(inside.into_iter().flatten().collect())
+    }
+
+    /// Whether a user is in a group that becomes a team, as Okta says now.
+    pub(in crate::provision) async fn belongs(
+        &self,
+        user: &OktaUserId,
+        group: &OktaGroupId,
+    ) -> Result<bool, Failure> {
+        if self.name_if_pushed(group).await?.is_none() {
+            return Ok(false);
+        }
+        let inside = self.in_group(group, std::slice::from_ref(user)).await?;
+        Ok(inside.contains(user))
+    }
+
+    /// Those of `users` who are in the group, by their own groups.
+    pub(super) async fn in_group(
+        &self,
+        group: &OktaGroupId,
+        users: &[OktaUserId],
+    ) -> Result<HashSet<OktaUserId>, Failure> {
+        let (okta, deadline) = (&self.ports.okta, self.deadline);
+        let reads = users.iter().map(async |user| {
+            let groups = okta.list_groups_of_user(user, deadline).await?;
+            let is_inside = groups.is_some_and(|groups| groups.names(group));
+            Ok::<_, Failure>(is_inside.then(|| user.clone()))
+        });
+        let inside = few_at_once(reads.collect()).await?;
+        Ok(inside.into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,127 @@
+//! What a run has done so far. The run fills it in as it goes, so it is right however the run ends.
+
+use std::collections::HashMap;
+
+use http::StatusCode;
+
+use super::step::{Applied, Step};
+use crate::failure::Failure;
+use crate::http::CallError;
+use crate::ids::{OktaGroupId, OktaUserId, Subject};
+use crate::ledger::EndState;
+use crate::store::Memory;
+
+/// A user or group that the worker looks at next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FollowUp {
+    /// A user, because of a membership in this group: lists may show the past of it.
+    Member(OktaUserId, OktaGroupId),
+    /// A subject as a whole.
+    Subject(Subject),
+    /// A user whose account became another user's. The next run would not find that again.
+    Freed(OktaUserId),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// What was done, in order.
+    pub(crate) applied: Vec<Applied>,
+    /// What may have been done: the answers did not arrive.
+    unconfirmed: Vec<Applied>,
+    /// The write at Anypoint that has no answer yet.
+    under_way: Option<Applied>,
+    pub(crate) follow_ups: Vec<FollowUp>,
+    /// What the next run has to know. `None` until the work has begun.
+    pub(crate) memory: Option<Memory>,
+    /// How the changes end if nothing fails. `None`: they are done.
+    pub(crate) end: Option<EndState>,
+    /// The app username of the account that the run is about.
+    pub(crate) username: Option<String>,
+    /// Why steps were taken, by action.
+    pub(crate) reasons: HashMap<String, String>,
+}
+
+impl Progress {
+    /// Notes a write at Anypoint before it is made: the run can end before its answer comes.
+    pub(super) fn begin(&mut self, what: Applied) {
+        let before = self.under_way.replace(what);
+        self.unconfirmed.extend(before);
+    }
+
+    /// Notes the answer to the write that began last.
+    pub(super) fn end<T>(&mut self, answer: Result<T, CallError>) -> Result<T, CallError> {
+        match &answer {
+            Ok(_) => self.applied.extend(self.under_way.take()),
+            Err(error) if changed_nothing(error) => self.end_refused(),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Whether the write that began last may have been done.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// The write that began last was not done.
+    pub(super) fn end_refused(&mut self) {
+        self.under_way = None;
+    }
+
+    /// The write that began last was done, as `done` says.
+    pub(super) fn end_as(&mut self, done: Applied) {
+        self.under_way = None;
+        self.applied.push(done);
+    }
+
+    /// What may have been done: the answers did not arrive.
+    pub(crate) fn in_doubt(&self) -> impl Iterator<Item = &Applied> {
+        self.unconfirmed.iter().chain(&self.under_way)
+    }
+
+    /// Remembers why the steps of a plan follow.
+    pub(super) fn because_of(&mut self, steps: &[Step]) {
+        let reasons = steps
+            .iter()
+            .map(|step| (step.action.to_string(), step.reason.to_string()));
+        self.reasons.extend(reasons);
+    }
+
+    pub(super) fn follow(&mut self, next: FollowUp) {
+        if !self.follow_ups.contains(&next) {
+            self.follow_ups.push(next);
+        }
+    }
+
+    pub(super) fn follow_group(&mut self, group: &OktaGroupId) {
+        self.follow(FollowUp::Subject(Subject::Group(group.clone())));
+    }
+
+    /// Whom to look at next. A run that failed comes again, and finds most of them again.
+    pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
+        let follow_ups = self.follow_ups.iter();
+        follow_ups
+            .filter(|next| result.is_ok() || matches!(next, FollowUp::Freed(_)))
+            .cloned()
+            .collect()
+    }
+
+    /// Notes that the look has to be repeated at `until_ms`, because of what it saw.
+    pub(super) fn wait_until(&mut self, until_ms: i64, seen: &str) {
+        let (until_ms, seen) = match self.end.take() {
+            Some(EndState::Waiting {
+                until_ms: before_ms,
+                seen: before,
+            }) => (before_ms.max(until_ms), format!("{before}; {seen}")),
+            _ => (until_ms, seen.to_owned()),
+        };
+        self.end = Some(EndState::Waiting { until_ms, seen });
+    }
+}
+
+/// Whether Anypoint refused the call. A 429 can follow an attempt that got no answer.
+fn changed_nothing(error: &CallError) -> bool {
+    error
+        .status()
+        .is_some_and(|status| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
+}

@@ -1,0 +1,187 @@
+//! Puts a user's account into the teams of pushed groups, and takes it out of them.
+//!
+//! A membership has two subjects, and this run has leased one. A team that is missing is made under the lease on its
+//! group.
+
+use super::look::membership;
+use super::view::{Membership, WantedTeam};
+use crate::failure::{Cause, Failure, Side};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::ledger::SUBJECT_WAIT;
+use crate::provision::run::Run;
+use crate::provision::step::{Applied, action};
+use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
+use crate::store::LastWrite;
+
+/// A membership that this run made.
+struct Joined {
+    group: OktaGroupId,
+    team: TeamId,
+    /// The group was looked at then, in milliseconds since the epoch.
+    as_of_ms: i64,
+}
+
+impl Run<'_> {
+    /// Joins these teams. One that cannot be had does not keep the user out of the others.
+    pub(super) async fn join_all(
+        &mut self,
+        user: &OktaUserId,
+        account: &AccountId,
+        teams: &[WantedTeam],
+        began_ms: i64,
+    ) -> Result<(), Failure> {
+        let (mut refused, mut joined) = (None, Vec::new());
+        for team in teams {
+            match self.join(account, team, began_ms).await {
+                // The group decides about its team's name. Its own look says why, and adds the members once there is
+                // a team.
+                Err(failure) if failure.cause.is_about_team_name() => {
+                    let group = Subject::Group(team.group.clone());
+                    tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
+                    self.progress.follow_group(&team.group);
+                }
+                // One team that cannot be had must not keep the person out of the others.
+                Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
+                    refused.get_or_insert(failure);
+                }
+                other => joined.extend(other?),
+            }
+        }
+        self.verify_joins(user, account, joined).await?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    pub(super) async fn leave(
+        &mut self,
+        account: &AccountId,
+        team: &TeamId,
+    ) -> Result<(), Failure> {
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
+        let call = anypoint.remove_members(team, std::slice::from_ref(account), deadline);
+        self.write(Applied::on(action::LEAVE_TEAM, team), call)
+            .await??;
+        self.note_membership(team, LastWrite::Left);
+        Ok(())
+    }
+
+    fn note_membership(&mut self, team: &TeamId, written: LastWrite) {
+        let now_ms = self.ports().clock.now_ms();
+        self.memory.note_membership(team.clone(), written, now_ms);
+        self.keep_memory();
+    }
+
+    /// Puts the account into the team of a group, which is made or adopted first if it has none.
+    async fn join(
+        &mut self,
+        account: &AccountId,
+        wanted: &WantedTeam,
+        began_ms: i64,
+    ) -> Result<Option<Joined>, Failure> {
+        let joined = |team: &TeamId, as_of_ms| Joined {
+            group: wanted.group.clone(),
+            team: team.clone(),
+            as_of_ms,
+        };
+        if let Some(team) = &wanted.team {
+            let made_now = |done: &Applied| done.action == action::CREATE_ACCOUNT;
+            let is_expected = self.evidence.announces_joining(&wanted.group)
+                || self.progress.applied.iter().any(made_now);
+            // Nobody announced it, so the account's list may lack a team, and to put a maintainer in again makes a
+            // plain member of them.
+            if !is_expected && self.look.ask_team_for(account, team).await?.is_some() {
+                return Ok(None);
+            }
+            // A team that was deleted by hand is made again.
+            if self.add(account, team).await? {
+                return Ok(Some(joined(team, began_ms)));
+            }
+        }
+        let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
+        // A run that takes the group's lease after this one has a later time.
+        let as_of_ms = self.ports().clock.now_ms() + 1;
+        // The group has just adopted a team that was there: its members keep their membership type. Lists may still
+        // show people whom the former group's run took out.
+        let id = link.team_id.to_string();
+        let is_made =
+            |done: &Applied| done.action == action::CREATE_TEAM && done.id.as_ref() == Some(&id);
+        if !self.progress.applied.iter().any(is_made) {
+            let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
+            let found = self.look.ask_team_for(account, &link.team_id).await?;
+            match found.as_ref().map(membership) {
+                Some(Membership::Special) => return Ok(None),
+                Some(_) if past == Past::OfNoOther && !left => return Ok(None),
+                _ => {}
+            }
+        }
+        if self.add(account, &link.team_id).await? {
+            return Ok(Some(joined(&link.team_id, as_of_ms)));
+        }
+        let what = "the team was deleted since it was found; the next look makes it again";
+        Err(Failure::retryable(Side::Anypoint, what).because(Cause::Overtaken))
+    }
+
+    /// Takes the account out again where the group was worked on since the look and the user does not belong any more.
+    async fn verify_joins(
+        &mut self,
+        user: &OktaUserId,
+        account: &AccountId,
+        joined: Vec<Joined>,
+    ) -> Result<(), Failure> {
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let subject = |joined: &Joined| Subject::Group(joined.group.clone()).to_string();
+        let subjects: Vec<String> = joined.iter().map(subject).collect();
+        let held = self.ports().ledger.last_leased(&subjects).await?;
+        let mut is_overtaken = false;
+        for joined in joined {
+            let meanwhile = held.get(&subject(&joined));
+            if meanwhile.is_none_or(|at_ms| *at_ms < joined.as_of_ms)
+                || self.look.belongs(user, &joined.group).await?
+            {
+                continue;
+            }
+            self.leave(account, &joined.team).await?;
+            is_overtaken = true;
+        }
+        match is_overtaken {
+            true => Err(overtaken()),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds the account to the team. Whether the team is there.
+    async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
+        let call = anypoint.add_members(team, std::slice::from_ref(account), deadline);
+        match self
+            .write(Applied::on(action::JOIN_TEAM, team), call)
+            .await?
+        {
+            Err(error) if error.is_not_found() => Ok(false),
+            other => {
+                other?;
+                self.note_membership(team, LastWrite::Joined);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Finds or makes the team of a group, under a lease on the group.
+    async fn team_of(
+        &mut self,
+        wanted: &WantedTeam,
+        began_ms: i64,
+    ) -> Result<EnsuredTeam, Failure> {
+        let group = Subject::Group(wanted.group.clone());
+        let lease = self.lease_other(group, SUBJECT_WAIT).await?;
+        let before = self.progress.applied.len();
+        let named_by = NamedBy::LookAt(began_ms);
+        let ensured = self
+            .ensure_team(&wanted.group, &wanted.group_name, named_by, &lease)
+            .await;
+        let done = self.progress.applied.get(before..).unwrap_or_default();
+        self.give_back(lease, done).await?;
+        ensured
+    }
+}

@@ -1,0 +1,116 @@
+//! A user's plan, step by step, with the reasons and in words.
+
+use super::plan::{AccountPlan, UserPlan};
+use super::view::WantedTeam;
+use crate::anypoint::AccountChanges;
+use crate::ids::{AccountId, TeamId};
+use crate::provision::policy::ResetEmail;
+use crate::provision::step::{Step, action};
+use crate::store::UserLink;
+
+impl UserPlan {
+    /// The same plan, step by step, in the order in which it is carried out.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let is_theirs = "the account belongs to the user now";
+        let link = match &self.account {
+            AccountPlan::Nothing => None,
+            AccountPlan::Keep {
+                account,
+                changes,
+                link,
+                mail,
+                ..
+            } => {
+                steps.extend(update_step(account, changes, self.why));
+                steps.extend(mail_step(*mail, "the owner was never sent the mail"));
+                let why = "what the link remembers changed";
+                link.as_ref().map(|link| link_step(link, why))
+            }
+            AccountPlan::Take(taking) => {
+                let account = &taking.link.anypoint_id;
+                steps.extend(update_step(account, &taking.changes, self.why));
+                let why = "an earlier run created the account and may not have asked for the mail";
+                steps.extend(mail_step(taking.mail, why));
+                Some(link_step(&taking.link, is_theirs))
+            }
+            AccountPlan::Create { person, mail } => {
+                let name = &person.username;
+                let create = Step::new(action::CREATE_ACCOUNT, self.why);
+                steps.push(create.saying(format!("create account \"{name}\"")));
+                let why = "a new account needs a password of its owner's choice";
+                steps.extend(mail_step(*mail, why));
+                let words = format!("link the new account \"{name}\"");
+                Some(Step::new(action::LINK, is_theirs).saying(words))
+            }
+        };
+        if let Some(retire) = &self.retire {
+            if let Some(changes) = &retire.disable {
+                steps.extend(update_step(&retire.account, changes, retire.reason));
+            }
+            let leave = retire.leave.iter();
+            steps.extend(leave.map(|team| leave_step(team, retire.reason)));
+        }
+        steps.extend(link);
+        let why = "the user is not in the team's group";
+        steps.extend(self.leave.iter().map(|team| leave_step(team, why)));
+        steps.extend(self.join.iter().map(join_step));
+        steps
+    }
+}
+
+fn update_step(account: &AccountId, changes: &AccountChanges, why: &'static str) -> Option<Step> {
+    if changes.is_empty() {
+        return None;
+    }
+    let mut step = Step::new(update_name(changes), why).on(account);
+    step.fields = changes.fields().into_iter().map(Into::into).collect();
+    let attributes: Vec<&str> = step.attributes().collect();
+    let values = attributes.join(", ");
+    let words = match (changes.enabled, attributes.is_empty()) {
+        (None, _) => format!("set {values} of account {account}"),
+        (Some(true), true) => format!("enable account {account}"),
+        (Some(false), true) => format!("disable account {account}"),
+        (Some(true), false) => format!("enable account {account} and set its {values}"),
+        (Some(false), false) => format!("disable account {account} and set its {values}"),
+    };
+    Some(step.saying(words))
+}
+
+/// The name of a change: what it does to `enabled` comes first.
+pub(super) fn update_name(changes: &AccountChanges) -> &'static str {
+    match changes.enabled {
+        Some(false) => action::DISABLE_ACCOUNT,
+        Some(true) => action::ENABLE_ACCOUNT,
+        None => action::UPDATE_ACCOUNT,
+    }
+}
+
+fn link_step(link: &UserLink, why: &'static str) -> Step {
+    let (account, origin) = (&link.anypoint_id, link.origin.as_str());
+    let words = format!("link account {account} (\"{}\", {origin})", link.username);
+    Step::new(action::LINK, why).on(account).saying(words)
+}
+
+fn mail_step(mail: ResetEmail, why: &'static str) -> Option<Step> {
+    let step = Step::new(action::MAIL_RESET, why).saying("ask for a password reset mail");
+    (mail == ResetEmail::Send).then_some(step)
+}
+
+fn leave_step(team: &TeamId, why: &'static str) -> Step {
+    let step = Step::new(action::LEAVE_TEAM, why).on(team);
+    step.saying(format!("take the account out of team {team}"))
+}
+
+fn join_step(wanted: &WantedTeam) -> Step {
+    let step = Step::new(action::JOIN_TEAM, "the user is in the team's group");
+    let name = &wanted.group_name;
+    match &wanted.team {
+        Some(team) => step.on(team).saying(format!(
+            "put the account into team {team} of group \"{name}\""
+        )),
+        None => step.saying(format!(
+            "put the account into the team of group \"{name}\", made first if it is missing"
+        )),
+    }
+}

@@ -1,0 +1,376 @@
+//! Serves the claimed changes of a subject with one look: provision, follow up, log, record.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::late::Late;
+use super::{Verdict, Worker, record, words};
+use crate::deadline::Deadline;
+use crate::event::{Change, RECONCILE_EVENT_TYPE};
+use crate::failure::{Cause, Failure, Side};
+use crate::ids::Subject;
+use crate::ledger::{
+    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Memo, Reason, Recorded,
+    while_kept,
+};
+use crate::provision::{Announced, Applied, Brake, Changes, FollowUp, Known, Progress, Turn};
+use crate::store::Memory;
+use crate::telemetry::Metric;
+
+/// A change whose runs died so often fails for good.
+const MAX_DEATHS: u32 = 10;
+
+/// The changes of one subject that a run has claimed.
+pub(super) struct Claimed<'c> {
+    pub(super) subject: &'c Subject,
+    pub(super) changes: Vec<&'c Change>,
+    pub(super) claims: Vec<Claim>,
+    pub(super) reason: Reason,
+    pub(super) deadline: Deadline,
+}
+
+impl Worker {
+    /// Serves all claimed changes with one look, and gives the lease back.
+    pub(super) async fn serve(
+        &self,
+        claimed: Claimed<'_>,
+        mut lease: Lease,
+        known: Result<Known, Failure>,
+    ) -> Verdict {
+        let Claimed {
+            subject,
+            changes,
+            claims,
+            reason,
+            deadline,
+        } = claimed;
+        let (dead, claims): (Vec<Claim>, Vec<Claim>) = claims
+            .into_iter()
+            .partition(|claim| claim.deaths >= MAX_DEATHS);
+        let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(fail_dead).collect();
+        let mut progress = Progress::default();
+        let mut result = match known {
+            _ if claims.is_empty() => Ok(()),
+            Ok(known) => {
+                let turn = self.turn(&lease, known, &changes, reason, deadline);
+                self.provision(subject, turn, &claims, &mut progress).await
+            }
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = &result
+            && failure.cause.is_refusal()
+            && self
+                .surroundings
+                .affects_everybody(&self.ports, failure, deadline)
+                .await
+        {
+            self.metrics.count(Metric::SideRefuses(failure.side), 1);
+            tracing::error!(side = %failure.side, "the side refuses everybody: {failure}");
+        }
+        let now_ms = self.ports.clock.now_ms();
+        let memory = progress.memory.take();
+        let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
+        let mut audit = record::audit(&lease, &changes, reason, &progress, now_ms);
+        audit.iter().for_each(AuditEntry::log);
+        let next = progress.next(&result);
+        if !next.is_empty() {
+            let memo = memory.to_memo();
+            let followed = self.follow_up(&next, lease, memo, &mut audit, deadline);
+            match followed.await {
+                Ok((ours, followed)) => {
+                    lease = ours;
+                    result = result.and(followed);
+                }
+                // The claims stay until their lease is over; then the next run does the rest.
+                Err(failure) => {
+                    tracing::warn!(%subject, "events go back: {failure}");
+                    return Verdict::retry(&failure);
+                }
+            }
+        }
+        let state = match result {
+            Ok(()) => progress.end.take().unwrap_or(EndState::Done),
+            Err(failure) => EndState::Failed(failure),
+        };
+        let verdict = self.tell(subject, &changes, &progress.applied, &state);
+        let ending = Ending {
+            applied: progress.applied.iter().map(ToString::to_string).collect(),
+            state: match state {
+                EndState::Failed(failure) => EndState::Failed(failure.of_event()),
+                other => other,
+            },
+        };
+        endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
+        let resolved = record::remember_open(&mut memory, &endings);
+        let conclusion = Conclusion {
+            claims: endings,
+            memo: memory.to_memo(),
+            resolved,
+            audit,
+        };
+        self.conclude(lease, conclusion).await.unwrap_or(verdict)
+    }
+
+    fn turn<'t>(
+        &self,
+        lease: &'t Lease,
+        known: Known,
+        changes: &[&Change],
+        reason: Reason,
+        deadline: Deadline,
+    ) -> Turn<'t> {
+        // An operator's emergency and approval pass, and so does what a reconcile's own limit let pass.
+        let passes = |change: &&Change| change.reason.is_some() || !change.planned.is_empty();
+        let brake = if reason == Reason::Approval || changes.iter().any(passes) {
+            Brake::Passes
+        } else {
+            Brake::Counts
+        };
+        let found = changes
+            .iter()
+            .filter(|change| change.event_type == RECONCILE_EVENT_TYPE);
+        Turn {
+            lease,
+            known,
+            distrusted: found.filter_map(|change| change.group.clone()).collect(),
+            announced: match reason {
+                Reason::Delivery => {
+                    Announced::by(changes.iter().copied(), self.ports.clock.now_ms())
+                }
+                Reason::Replay | Reason::Approval => Announced::everything(),
+            },
+            brake,
+            second_look: self.pace.second_look,
+            deadline: deadline.earlier_by(self.pace.recording),
+        }
+    }
+
+    /// Logs and counts how a look ended. Returns the verdict for its changes.
+    fn tell(
+        &self,
+        subject: &Subject,
+        changes: &[&Change],
+        applied: &[Applied],
+        state: &EndState,
+    ) -> Verdict {
+        for applied in applied {
+            self.metrics.count(Metric::Applied(applied.action), 1);
+        }
+        let events = changes.len();
+        if let Some(why) = Late::of(state) {
+            self.tell_late(changes, why);
+        }
+        // A run that failed has done some steps, too.
+        let done = words::done(applied);
+        let done = (!done.is_empty()).then_some(done.as_str());
+        match state {
+            EndState::Failed(failure) => {
+                let (class, cause) = (failure.class, failure.cause);
+                self.metrics.count(Metric::Failed(class, cause), events);
+                let (class, cause) = (class.as_str(), cause.as_str());
+                if !failure.is_retryable() {
+                    tracing::error!(%subject, events, done, class, cause, "events failed: {failure}");
+                    return Verdict::Settled;
+                }
+                tracing::warn!(%subject, events, done, class, cause, "events will be retried: {failure}");
+                return Verdict::retry(failure);
+            }
+            EndState::Held { why, .. } => {
+                self.metrics.count(Metric::Held, events);
+                tracing::warn!(%subject, events, why, "subject held by the brake");
+            }
+            EndState::Planned { steps } => {
+                let steps = steps.join(", ");
+                tracing::info!(%subject, events, steps, "dry run: nothing was changed");
+            }
+            EndState::Waiting { until_ms, seen } => {
+                let after = self.until(*until_ms);
+                self.metrics.count(Metric::Waiting, events);
+                tracing::info!(
+                    %subject, events, done, seen,
+                    wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                    "subject waits for a second look"
+                );
+                return Verdict::Wait { after };
+            }
+            EndState::Done if events == 0 => {}
+            EndState::Done => {
+                let actions = applied.len();
+                let ended = words::ended(subject, applied);
+                tracing::info!(%subject, events, actions, "{ended}");
+                let now_ms = self.ports.clock.now_ms();
+                for age in changes.iter().filter_map(|change| age_ms(change, now_ms)) {
+                    self.metrics.measure(Metric::AgeMs, age);
+                }
+            }
+        }
+        Verdict::Settled
+    }
+
+    /// Looks, plans and applies while the time lasts and the lease is held.
+    async fn provision(
+        &self,
+        subject: &Subject,
+        turn: Turn<'_>,
+        claims: &[Claim],
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let (lease, until) = (turn.lease, turn.deadline);
+        if self.ports.policy.changes == Changes::Report {
+            let planned = self.plan_only(subject, turn.announced, until, progress);
+            return Box::pin(planned).await;
+        }
+        let work = AssertUnwindSafe(self.provisioner.provision(turn, progress));
+        let kept_work = while_kept(
+            &*self.ports.ledger,
+            lease,
+            claims,
+            until,
+            work.catch_unwind(),
+        );
+        match tokio::time::timeout_at(until.instant(), Box::pin(kept_work)).await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(_))) => Err(panicked()),
+            Ok(Err(lost)) => Err(lost),
+            Err(_) => Err(out_of_time()),
+        }
+    }
+
+    /// Looks and plans, and writes at no remote. The next reconcile that applies looks at the subject again.
+    async fn plan_only(
+        &self,
+        subject: &Subject,
+        announced: Announced,
+        until: Deadline,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        self.shadow.note(&*self.ports.documents).await?;
+        let planning = self.provisioner.steps(subject, announced, until);
+        let steps = match tokio::time::timeout_at(until.instant(), planning).await {
+            Ok(steps) => steps?,
+            Err(_) => return Err(out_of_time()),
+        };
+        let steps = steps.iter().map(ToString::to_string).collect();
+        progress.end = Some(EndState::Planned { steps });
+        Ok(())
+    }
+
+    /// Queues the subjects to look at next, as changes of their own. Without a queue the worker serves them at once, and
+    /// gives the lease back meanwhile: no two runs wait for each other.
+    async fn follow_up(
+        &self,
+        next: &[FollowUp],
+        lease: Lease,
+        memo: Memo,
+        audit: &mut Vec<AuditEntry>,
+        deadline: Deadline,
+    ) -> Result<(Lease, Result<(), Failure>), Failure> {
+        let now_ms = self.ports.clock.now_ms();
+        let changes: Vec<Change> = next
+            .iter()
+            .map(|next| match next {
+                FollowUp::Subject(subject) => Change::found(subject.clone(), now_ms),
+                FollowUp::Freed(user) => Change::found(Subject::User(user.clone()), now_ms),
+                FollowUp::Member(user, group) => {
+                    Change::found(Subject::User(user.clone()), now_ms).in_group(group.clone())
+                }
+            })
+            .collect();
+        if let Some(queue) = &self.follow_ups {
+            return Ok((lease, queue.send(&changes).await));
+        }
+        let subject = lease.subject().to_owned();
+        // Without the lease nobody would notice that this run dies: the audit entries are written now.
+        let conclusion = Conclusion {
+            memo,
+            audit: std::mem::take(audit),
+            ..Conclusion::default()
+        };
+        self.ports.ledger.conclude(lease, conclusion).await?;
+        let deadline = deadline.earlier_by(self.pace.recording);
+        let run: BoxFuture<'_, _> = Box::pin(self.run(&changes, Reason::Delivery, deadline));
+        let verdicts = run.await;
+        let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
+        let result = if open == 0 {
+            Ok(())
+        } else {
+            let message = format!(
+                "{open} of {} subjects that follow are not done",
+                changes.len()
+            );
+            Err(Failure::retryable(Side::Program, message).because(Cause::Busy))
+        };
+        match self.ports.ledger.lease(&subject, deadline.lease()).await? {
+            Leased::Ours(lease) => Ok((lease, result)),
+            Leased::Busy { until_ms } => Err(Failure::retryable(
+                Side::Program,
+                "another run took the subject meanwhile",
+            )
+            .because(Cause::Busy)
+            .after(Some(self.until(until_ms)))),
+        }
+    }
+
+    /// Writes the records and gives the lease back. `Some`: that failed, or another run took over, so the changes go back.
+    async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
+        match self.ports.ledger.conclude(lease, conclusion).await {
+            Ok(recorded) => {
+                let lost = recorded
+                    .iter()
+                    .filter(|r| **r == Recorded::Superseded)
+                    .count();
+                if lost == 0 {
+                    return None;
+                }
+                self.metrics.count(Metric::Superseded, lost);
+                Some(Verdict::Retry { after: None })
+            }
+            Err(error) => {
+                tracing::error!("what became of events could not be recorded: {error}");
+                Some(Verdict::retry(&error))
+            }
+        }
+    }
+}
+
+fn out_of_time() -> Failure {
+    Failure::retryable(
+        Side::Program,
+        "the time of this run was up; the next run goes on from what is there",
+    )
+    .because(Cause::Timeout)
+}
+
+pub(super) fn panicked() -> Failure {
+    Failure::retryable(Side::Program, "the work panicked").because(Cause::Defect)
+}
+
+/// Fails a change whose runs died again and again.
+fn fail_dead(claim: Claim) -> (Claim, Ending) {
+    let failure = Failure::permanent(
+        Side::Program,
+        format!(
+            "{} runs in a row died while they worked on this event.",
+            claim.deaths
+        ),
+        "Look for the cause in the log.",
+    )
+    .because(Cause::RunsDied);
+    tracing::error!(event = claim.id(), "events failed: {failure}");
+    let state = EndState::Failed(failure.of_event());
+    (
+        claim,
+        Ending {
+            applied: Vec::new(),
+            state,
+        },
+    )
+}
+
+/// How old a change is. Okta's clock may be ahead: then it is 0.
+pub(super) fn age_ms(change: &Change, now_ms: i64) -> Option<u64> {
+    let published: jiff::Timestamp = change.published.parse().ok()?;
+    u64::try_from((now_ms - published.as_millisecond()).max(0)).ok()
+}
