@@ -152,7 +152,7 @@ pub struct Evidence {
 impl Evidence {
     /// The evidence at `now_ms`: what was announced, what earlier looks saw first and when, and how long
     /// after a first look the second one follows.
-    pub fn new(
+    pub(crate) fn new(
         announced: Announced,
         first_seen: &BTreeMap<String, i64>,
         now_ms: i64,
@@ -201,12 +201,12 @@ impl Evidence {
     }
 
     /// When a finding of this look was seen first, in milliseconds since the epoch.
-    pub fn first_seen(&self, finding: &Finding) -> i64 {
+    pub(crate) fn first_seen(&self, finding: &Finding) -> i64 {
         self.recorded(finding).unwrap_or(self.now_ms)
     }
 
     /// When an earlier look recorded a finding, in milliseconds since the epoch.
-    pub fn recorded(&self, finding: &Finding) -> Option<i64> {
+    pub(crate) fn recorded(&self, finding: &Finding) -> Option<i64> {
         let seen = |finding: &Finding| self.first_seen.get(&finding.to_string()).copied();
         // A user who does not show is not assigned either (a look that says otherwise contradicts
         // itself), so a look without the user and one without the assignment agree.
@@ -224,7 +224,7 @@ impl Evidence {
     }
 
     /// A second read, in this run, agreed.
-    pub fn agree(&mut self, finding: &Finding) {
+    pub(crate) fn agree(&mut self, finding: &Finding) {
         self.reread.insert(finding.clone());
     }
 
@@ -288,7 +288,7 @@ impl Evidence {
     }
 
     /// The time of this look, in milliseconds since the epoch.
-    pub fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         self.now_ms
     }
 }

@@ -71,7 +71,7 @@ impl Exclusions {
     }
 
     /// Whether an id excludes the subject: then it is not read at all.
-    pub fn names(&self, subject: &Subject) -> bool {
+    pub(crate) fn names(&self, subject: &Subject) -> bool {
         match subject {
             Subject::User(user) => self.users.ids.contains(user),
             Subject::Group(group) => self.groups.ids.contains(group),
@@ -79,23 +79,23 @@ impl Exclusions {
     }
 
     /// Whether a user that was read is excluded.
-    pub fn user(&self, user: &User) -> bool {
+    pub(crate) fn user(&self, user: &User) -> bool {
         let login = user.profile.text("login").unwrap_or_default();
         self.users.ids.contains(&user.id) || self.login(login)
     }
 
     /// Whether a login is excluded.
-    pub fn login(&self, login: &str) -> bool {
+    pub(crate) fn login(&self, login: &str) -> bool {
         matches_any(&self.users.logins, login.trim())
     }
 
     /// Whether a group that was read is excluded.
-    pub fn group(&self, group: &Group) -> bool {
+    pub(crate) fn group(&self, group: &Group) -> bool {
         self.groups.ids.contains(&group.id) || self.name(group.name())
     }
 
     /// Whether a display name is excluded.
-    pub fn name(&self, name: &str) -> bool {
+    pub(crate) fn name(&self, name: &str) -> bool {
         matches_any(&self.groups.names, name)
     }
 }

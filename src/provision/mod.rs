@@ -23,6 +23,13 @@ mod names;
 mod pause;
 mod policy;
 mod ports;
+#[cfg_attr(
+    not(feature = "local"),
+    expect(
+        dead_code,
+        reason = "`insight` reads the whole preview; a dry run only its steps"
+    )
+)]
 mod preview;
 mod progress;
 mod provisioner;

@@ -72,7 +72,7 @@ impl TeamNamePolicy {
     ///
     /// # Errors
     /// As [`TeamNamePolicy::apply`].
-    pub fn team_name(
+    pub(crate) fn team_name(
         self,
         group: &OktaGroupId,
         group_name: &str,
@@ -91,7 +91,7 @@ impl TeamNamePolicy {
 
     /// The name of the team of `group` when the team of another group, which is called `other`, keeps
     /// `name`. `None` when both groups are called so: only an administrator can tell them apart.
-    pub fn apart(
+    pub(crate) fn apart(
         self,
         group: &OktaGroupId,
         group_name: &str,
@@ -108,7 +108,7 @@ impl TeamNamePolicy {
     ///
     /// # Errors
     /// Permanent, when the policy cannot make a valid name of it.
-    pub fn apply(self, group_name: &str) -> Result<String, Failure> {
+    pub(crate) fn apply(self, group_name: &str) -> Result<String, Failure> {
         // Anypoint's own rule lets other white space pass. A line break in a name serves nobody.
         let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' ');
         let refused = |what| {

@@ -121,7 +121,7 @@ impl Default for RemovalLimit {
 
 impl RemovalLimit {
     /// How many people that is when `linked` users are linked; `None`: there is no limit.
-    pub fn allowed(self, linked: usize) -> Option<usize> {
+    pub(crate) fn allowed(self, linked: usize) -> Option<usize> {
         match self {
             Self::Off => None,
             Self::Count(count) => Some(count),

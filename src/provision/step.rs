@@ -30,7 +30,7 @@ pub struct Step {
 
 impl Step {
     /// A step of that name, for that reason.
-    pub fn new(action: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(action: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             action: action.into(),
             reason: reason.into(),
@@ -43,20 +43,20 @@ impl Step {
 
     /// The same step, about so many people.
     #[must_use]
-    pub fn about(mut self, count: usize) -> Self {
+    pub(crate) fn about(mut self, count: usize) -> Self {
         self.count = Some(count);
         self
     }
 
     /// The same step, about one team or account.
     #[must_use]
-    pub fn on(mut self, id: impl ToString) -> Self {
+    pub(crate) fn on(mut self, id: impl ToString) -> Self {
         self.id = Some(id.to_string());
         self
     }
 
     /// The attributes that change. What becomes of `enabled` is in the action's name already.
-    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
         let fields = self.fields.iter().map(AsRef::as_ref);
         fields.filter(|field| !matches!(*field, "enabled" | "disabled"))
     }

@@ -48,7 +48,7 @@ pub enum Unwanted {
 
 impl Unwanted {
     /// What such an end rests on; `None` when Okta says it outright.
-    pub fn finding(self) -> Option<Finding> {
+    pub(crate) fn finding(self) -> Option<Finding> {
         match self {
             Self::NoUser => Some(Finding::NoUser),
             Self::NotAssigned => Some(Finding::NotAssigned),
@@ -61,8 +61,7 @@ impl Unwanted {
         matches!(self, Self::NotAssigned | Self::AssignmentEnded)
     }
 
-    /// The reason in words.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NoUser => "the Okta user does not exist",
             Self::Deprovisioned => "the Okta user is deactivated",

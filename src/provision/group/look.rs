@@ -225,36 +225,29 @@ impl Look<'_> {
             // Who is in a team depends on no name or phone number.
             let listed = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
             let listed = listed.telling();
-            let listed_unread: HashSet<OktaUserId> = listed.ids_unread().collect();
-            let is_unread = |user: &&User| listed_unread.contains(&user.id);
-            let unread = members.iter().filter(is_unread);
+            let is_member = |id: &OktaUserId| members.iter().any(|user| user.id == *id);
             return Ok(Assignments {
-                unread: unread.map(|user| user.id.clone()).collect(),
+                unread: listed.ids_unread().filter(is_member).collect(),
                 extent: listed.extent,
                 found: by_user(listed.items),
             });
         }
         let excluded = &ports.policy.excluded;
         let asked = members.iter().filter(|user| !excluded.user(user));
-        let reads = asked.map(async |user| {
+        let asked: Vec<&User> = asked.collect();
+        let reads = asked.iter().map(async |user| {
             match ports.okta.app_user(&ports.app, &user.id, deadline).await {
                 Err(error) if error.is_unreadable() => {
                     tracing::warn!(user = %user.id, %error, "a member stays as they are");
-                    Ok(Err(user.id.clone()))
+                    Ok(None)
                 }
-                read => read.map(Ok),
+                read => read.map(Some),
             }
         });
         let read = few_at_once(reads.collect()).await?;
-        let (mut found, mut unread) = (Vec::new(), HashSet::new());
-        for read in read {
-            match read {
-                Ok(app_user) => found.push(app_user),
-                Err(user) => {
-                    unread.insert(user);
-                }
-            }
-        }
+        let unread = asked.iter().zip(&read).filter(|(_, read)| read.is_none());
+        let unread = unread.map(|(user, _)| user.id.clone()).collect();
+        let found: Vec<Option<AppUser>> = read.into_iter().flatten().collect();
         if !found.is_empty() && found.iter().all(Option::is_none) {
             ports.okta.check_app(&ports.app, deadline).await?;
         }

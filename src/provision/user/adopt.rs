@@ -34,7 +34,7 @@ impl Freed {
     }
 
     /// What it rests on; `None` when Okta says it outright.
-    pub fn finding(&self) -> Option<Finding> {
+    pub(crate) fn finding(&self) -> Option<Finding> {
         match self.by {
             Release::Renamed => None,
             Release::Ended(reason) => {

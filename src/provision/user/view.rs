@@ -67,7 +67,7 @@ pub enum GroupsSeen {
 
 impl GroupsSeen {
     /// Whether the user is in the group.
-    pub fn contains(&self, group: &OktaGroupId) -> bool {
+    pub(crate) fn contains(&self, group: &OktaGroupId) -> bool {
         match self {
             Self::Whole(groups) | Self::Incomplete(groups) => groups.contains(group),
             Self::Unread => false,
