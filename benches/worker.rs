@@ -149,7 +149,7 @@ impl World {
         let remotes = Remotes::of(&self.okta, &self.anypoint);
         let ports = remotes.ports(&table);
         ports.anypoint.warm_up(deadline()).await;
-        table.warm_up().await;
+        let _ = table.documents.document("warm-up").await;
         let pace = Pace {
             subjects_at_once,
             ..Pace::QUEUED

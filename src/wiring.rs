@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::anypoint::Anypoint;
 use crate::aws::{Limits, Source};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::http::{HttpClient, Network};
@@ -30,14 +30,6 @@ pub struct Table {
     pub documents: Arc<dyn Documents>,
 }
 
-impl Table {
-    /// Opens the connection ahead of need: reads an item that is not there. The result does not
-    /// matter: the first claim will find out.
-    pub async fn warm_up(&self) {
-        let _ = self.documents.document("warm-up").await;
-    }
-}
-
 /// The DynamoDB table `name`, through the SDK's own variables for endpoint, region and credentials.
 pub fn dynamodb_table(
     sdk: &aws_config::SdkConfig,
@@ -57,15 +49,50 @@ pub fn dynamodb_table(
     }
 }
 
+/// The settings of a function that applies changes.
+pub struct WorkSettings {
+    /// Both remotes and the rules.
+    pub engine: EngineSettings,
+    /// `TABLE_NAME`.
+    pub table: String,
+}
+
+impl WorkSettings {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let engine = EngineSettings::read(reader);
+        let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
+        Some(Self {
+            engine: engine?,
+            table: table?,
+        })
+    }
+
+    /// Both remotes, the table and the rules.
+    ///
+    /// # Errors
+    /// As [`remotes`].
+    pub fn ports(&self, sdk: &aws_config::SdkConfig) -> Result<Ports, String> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let table = dynamodb_table(sdk, &self.table, self.engine.kept, &clock);
+        ports(&self.engine, &table, &clock)
+    }
+}
+
+/// Opens connections to Anypoint and the table ahead of need, in the background.
+pub fn warm_up(ports: &Ports, time: Duration) {
+    let (anypoint, documents) = (ports.anypoint.clone(), ports.documents.clone());
+    tokio::spawn(async move { anypoint.warm_up(Deadline::within(time)).await });
+    tokio::spawn(async move {
+        // The item is not there, and a failure does not matter: the first claim finds it out.
+        let _ = documents.document("warm-up").await;
+    });
+}
+
 /// The queue that is none: changes are applied before `send` returns, which has `time` for it.
 pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration) -> Arc<dyn Queue> {
     let worker = Worker::new(ports.clone(), None, metrics.clone(), pace);
     Arc::new(InlineQueue::new(Arc::new(worker), time))
-}
-
-/// What the AWS clients of a program share, from `source`, with calls bounded by `time`.
-pub async fn aws(source: Source, time: Duration) -> aws_config::SdkConfig {
-    source(Limits::within(time)).await
 }
 
 /// A reader of the environment that fills what it leaves unset from the secrets it names, which are

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::Error;
-use okta_anypoint::aws::for_lambda;
+use okta_anypoint::aws::{Limits, for_lambda};
 use okta_anypoint::clock::{Clock, SystemClock};
-use okta_anypoint::deadline::Deadline;
 use okta_anypoint::lambda::{self, http::Function};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::receiver::{Gate, Receiver};
-use okta_anypoint::settings::{EngineSettings, HookSettings, Needs, Reader};
-use okta_anypoint::telemetry::{Metrics, start_logging};
-use okta_anypoint::wiring;
+use okta_anypoint::settings::{HookSettings, Needs, Reader};
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::wiring::{self, WorkSettings};
 use okta_anypoint::worker::Pace;
 use tower::ServiceExt as _;
 
@@ -25,75 +24,67 @@ const TIME: Duration = Duration::from_millis(2_300);
 const SECRETS_TIME: Duration = Duration::from_secs(5);
 
 /// Where changes go.
-enum Target {
-    /// To this queue.
+enum Destination {
+    /// To the queue of this URL.
     Queue(String),
-    /// Nowhere: they are applied inline, and recorded in this table.
-    Inline(Box<EngineSettings>, String),
+    /// Nowhere: they are applied inline.
+    Inline(Box<WorkSettings>),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start_logging();
-    lambda::exit_code(run().await)
+    lambda::main(run()).await
 }
 
 async fn run() -> Result<(), Error> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = Arc::new(Metrics::for_lambda("hook"));
-
     let needs = match Reader::from_env().optional("QUEUE_URL") {
         Some(_) => Needs::HOOK,
         None => Needs::BOTH,
     };
     let mut reader = wiring::reader(for_lambda, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
-    let target = match reader.optional("QUEUE_URL") {
-        Some(url) => Some(Target::Queue(url)),
-        None => {
-            let engine = EngineSettings::read(&mut reader);
-            if engine
-                .as_ref()
-                .is_some_and(|engine| engine.policy.changes == Changes::Pause)
-            {
-                // Okta would repeat a delivery once, and then forget it.
-                reader.report(
-                    "CHANGES",
-                    "is `pause`",
-                    "a queue (QUEUE_URL) that keeps events, or `apply` or `report`",
-                );
-            }
-            let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
-            engine
-                .zip(table)
-                .map(|(engine, table)| Target::Inline(Box::new(engine), table))
-        }
+    let destination = match reader.optional("QUEUE_URL") {
+        Some(url) => Some(Destination::Queue(url)),
+        None => inline(&mut reader).map(|work| Destination::Inline(Box::new(work))),
     };
-    let (hook, target) = reader.finish(hook.zip(target))?;
+    let (hook, destination) = reader.finish(hook.zip(destination))?;
 
-    let sdk = wiring::aws(for_lambda, TIME).await;
-    let queue: Arc<dyn Queue> = match target {
-        Target::Queue(url) => {
+    let sdk = for_lambda(Limits::within(TIME)).await;
+    let metrics = Arc::new(Metrics::for_lambda("hook"));
+    let queue: Arc<dyn Queue> = match destination {
+        Destination::Queue(url) => {
             let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), url, TIME);
             let cold = queue.clone();
             tokio::spawn(async move { cold.warm_up().await });
             Arc::new(queue)
         }
-        Target::Inline(engine, table) => {
-            let table = wiring::dynamodb_table(&sdk, &table, engine.kept, &clock);
-            let ports = wiring::ports(&engine, &table, &clock)?;
-            let (anypoint, cold) = (ports.anypoint.clone(), table.clone());
-            tokio::spawn(async move { anypoint.warm_up(Deadline::within(TIME)).await });
-            tokio::spawn(async move { cold.warm_up().await });
+        Destination::Inline(work) => {
+            let ports = work.ports(&sdk)?;
+            wiring::warm_up(&ports, TIME);
             wiring::inline(&ports, &metrics, Pace::INLINE, TIME)
         }
     };
     let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;
-    let receiver = Receiver::new(gate, hook.app, queue, clock.clone(), metrics.clone());
+    let clock = Arc::new(SystemClock);
+    let receiver = Receiver::new(gate, hook.app, queue, clock, metrics.clone());
 
     let flushed = move |answer| {
-        metrics.flush(clock.now_ms());
+        metrics.flush(SystemClock.now_ms());
         answer
     };
     lambda_runtime::run(Function::from(receiver).map_response(flushed)).await
+}
+
+fn inline(reader: &mut Reader<'_>) -> Option<WorkSettings> {
+    let work = WorkSettings::read(reader);
+    let is_paused = |work: &WorkSettings| work.engine.policy.changes == Changes::Pause;
+    if work.as_ref().is_some_and(is_paused) {
+        // Okta would repeat a delivery once, and then forget it.
+        reader.report(
+            "CHANGES",
+            "is `pause`",
+            "a queue (QUEUE_URL) that keeps events, or `apply` or `report`",
+        );
+    }
+    work
 }

@@ -6,24 +6,59 @@ pub mod sqs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lambda_runtime::{Context, Diagnostic, Error};
+use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
+use crate::telemetry::{Metrics, start_logging};
 
 /// No function may run longer than this (AWS Lambda, "Quotas").
 const MAX_RUN: Duration = Duration::from_secs(15 * 60);
+/// Left for the answer itself.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Runs a function's program to its end; an error is logged in words.
+pub async fn main(program: impl Future<Output = Result<(), Error>>) -> ExitCode {
+    start_logging();
+    match program.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the program stops: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives each event to `work`, with the time by which it has to be over. `expected` says what the events are.
+///
+/// # Errors
+/// When the Lambda Runtime API fails.
+pub async fn answer_events<T: DeserializeOwned, A: Serialize>(
+    expected: &str,
+    metrics: &Metrics,
+    work: impl AsyncFn(T, Deadline) -> Result<A, Failure>,
+) -> Result<(), Error> {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
+        let deadline = deadline(&event.context, &SystemClock)?.earlier_by(MARGIN);
+        let answer = match event.payload.read(expected) {
+            Ok(event) => work(event, deadline).await,
+            Err(failure) => Err(failure),
+        };
+        metrics.flush(SystemClock.now_ms());
+        answer
+    }))
+    .await
+}
 
 /// How long this invocation may still run. A runtime that names a time decades ahead is cut.
 ///
-/// # Errors
-/// When the runtime names no time, or one that is past: nothing could be done, and a run that did
-/// nothing would look like a success.
-pub fn deadline(context: &Context, clock: &dyn Clock) -> Result<Deadline, Failure> {
+/// Without a time, or with one that is past, nothing could be done, and a run that did nothing would look like a
+/// success.
+fn deadline(context: &Context, clock: &dyn Clock) -> Result<Deadline, Failure> {
     let until_ms = i64::try_from(context.deadline).unwrap_or(i64::MAX);
     match u64::try_from(until_ms.saturating_sub(clock.now_ms())) {
         Ok(left) if left > 0 => Ok(Deadline::within(Duration::from_millis(left).min(MAX_RUN))),
@@ -61,7 +96,7 @@ impl From<Failure> for Diagnostic {
 /// Taking it never fails. `lambda_runtime` 1.5.0 answers for a payload that it cannot read, and the error's type is then
 /// the name of a Rust type. One text that cannot be read, such as half of a surrogate pair, is enough for that.
 #[derive(Debug)]
-pub struct Payload(Option<Box<RawValue>>);
+struct Payload(Option<Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -70,11 +105,8 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 impl Payload {
-    /// The event, as `T`.
-    ///
-    /// # Errors
-    /// When it is something else. The error quotes nothing of it.
-    pub fn read<T: DeserializeOwned>(&self, expected: &str) -> Result<T, Failure> {
+    /// The event, as `T`. An error quotes nothing of it.
+    fn read<T: DeserializeOwned>(&self, expected: &str) -> Result<T, Failure> {
         let event = self.0.as_deref().map_or("", RawValue::get);
         serde_json::from_str(event).map_err(|_| {
             Failure::permanent(
@@ -83,17 +115,6 @@ impl Payload {
                 format!("invoke it with {expected}"),
             )
         })
-    }
-}
-
-/// The exit code of a program that ended so; its error is logged in words.
-pub fn exit_code(result: Result<(), Error>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("the program stops: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use okta_anypoint::aws;
+use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, Subject};
@@ -220,7 +220,7 @@ async fn once(
     let operator = &access.operator;
     let queue: Arc<dyn Queue> = match &access.queue_url {
         Some(url) => {
-            let sdk = wiring::aws(aws::load, AWS_TIME).await;
+            let sdk = aws::load(Limits::within(AWS_TIME)).await;
             let client = aws_sdk_sqs::Client::new(&sdk);
             Arc::new(SqsQueue::new(client, url.clone(), AWS_TIME))
         }

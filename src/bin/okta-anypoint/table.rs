@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use okta_anypoint::aws;
+use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
@@ -197,7 +197,7 @@ async fn open(
 ) -> Result<(Table, Option<SqliteQueue>)> {
     match place {
         Place::DynamoDb(name) => {
-            let sdk = wiring::aws(aws::load, AWS_TIME).await;
+            let sdk = aws::load(Limits::within(AWS_TIME)).await;
             Ok((wiring::dynamodb_table(&sdk, &name, kept, clock), None))
         }
         Place::File(file) => {

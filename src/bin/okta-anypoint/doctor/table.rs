@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use okta_anypoint::aws;
-use okta_anypoint::aws::inspect;
+use okta_anypoint::aws::{self, Limits, inspect};
 use okta_anypoint::serve::shell_word;
 use okta_anypoint::sqlite;
-use okta_anypoint::wiring;
 
 use super::Group;
 use crate::table::{AWS_TIME, Place};
@@ -80,7 +78,7 @@ fn only_its_owner_reads(group: &mut Group, file: &Path) {
 fn only_its_owner_reads(_group: &mut Group, _file: &Path) {}
 
 async fn dynamodb(group: &mut Group, name: &str) {
-    let client = aws_sdk_dynamodb::Client::new(&wiring::aws(aws::load, AWS_TIME).await);
+    let client = aws_sdk_dynamodb::Client::new(&aws::load(Limits::within(AWS_TIME)).await);
     let (table, ttl) = futures_util::join!(
         inspect::table(&client, name),
         inspect::time_to_live(&client, name)
@@ -116,7 +114,7 @@ async fn dynamodb(group: &mut Group, name: &str) {
 }
 
 async fn sqs(group: &mut Group, url: &str) {
-    let client = aws_sdk_sqs::Client::new(&wiring::aws(aws::load, AWS_TIME).await);
+    let client = aws_sdk_sqs::Client::new(&aws::load(Limits::within(AWS_TIME)).await);
     match inspect::queue(&client, url).await {
         Ok(facts) if !facts.fifo => group.wrong(
             "queue",
