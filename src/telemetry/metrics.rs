@@ -49,24 +49,55 @@ pub enum Metric {
 }
 
 impl Metric {
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name, and what it is, for people who read the figures.
+    fn described(self) -> (&'static str, &'static str) {
         match self {
-            Self::Received => "Received",
-            Self::NotQueued(_) => "NotQueued",
-            Self::Ignored(_) => "Ignored",
-            Self::Duplicate => "Duplicate",
-            Self::Applied(_) => "Applied",
-            Self::Failed(..) => "Failed",
-            Self::Waiting => "Waiting",
-            Self::Held => "Held",
-            Self::SideRefuses(_) => "SideRefuses",
-            Self::RemovalLate(_) => "RemovalLate",
-            Self::Superseded => "Superseded",
-            Self::AgeMs => "AgeMs",
-            Self::CredentialEndsInDays(_) => "CredentialEndsInDays",
-            Self::RunCompleted(_) => "RunCompleted",
-            Self::RunStopped(_) => "RunStopped",
+            Self::Received => ("Received", "Events received."),
+            Self::NotQueued(_) => ("NotQueued", "Deliveries that could not be queued."),
+            Self::Ignored(_) => ("Ignored", "Events acknowledged and not acted upon."),
+            Self::Duplicate => (
+                "Duplicate",
+                "Events that were done, or had failed for good, before.",
+            ),
+            Self::Applied(_) => ("Applied", "Actions carried out."),
+            Self::Failed(..) => ("Failed", "Events that failed; class permanent: for good."),
+            Self::Waiting => ("Waiting", "Events that wait for a second look."),
+            Self::Held => (
+                "Held",
+                "Events that the brake held: people would lose access.",
+            ),
+            Self::SideRefuses(_) => (
+                "SideRefuses",
+                "Calls that a side refuses to everybody: credentials or rights.",
+            ),
+            Self::RemovalLate(_) => (
+                "RemovalLate",
+                "Announced removals that are not done although their event is old.",
+            ),
+            Self::Superseded => (
+                "Superseded",
+                "Results that came too late, because another owner had taken over.",
+            ),
+            Self::AgeMs => ("AgeMs", "From an event's publication until it was applied."),
+            Self::CredentialEndsInDays(_) => (
+                "CredentialEndsInDays",
+                "Days until the credential ends, where the side tells it.",
+            ),
+            Self::RunCompleted(_) => ("RunCompleted", "Scheduled runs that ended well."),
+            Self::RunStopped(_) => (
+                "RunStopped",
+                "Scheduled runs that a limit or an unreadable source stopped.",
+            ),
         }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.described().0
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn help(self) -> &'static str {
+        self.described().1
     }
 
     /// The dimensions beside `Function`; each is a set of its own.
@@ -89,34 +120,6 @@ impl Metric {
             | Self::Waiting
             | Self::Held
             | Self::AgeMs => Vec::new(),
-        }
-    }
-
-    /// What it is, for who reads the figures.
-    #[cfg(feature = "local")]
-    pub(crate) fn help(self) -> &'static str {
-        match self {
-            Self::Received => "Events received.",
-            Self::Ignored(_) => "Events acknowledged and not acted upon.",
-            Self::Duplicate => "Events that were done, or had failed for good, before.",
-            Self::Applied(_) => "Actions carried out.",
-            Self::Failed(..) => "Events that failed; class permanent: for good.",
-            Self::Waiting => "Events that wait for a second look.",
-            Self::Held => "Events that the brake held: people would lose access.",
-            Self::NotQueued(_) => "Deliveries that could not be queued.",
-            Self::SideRefuses(_) => {
-                "Calls that a side refuses to everybody: credentials or rights."
-            }
-            Self::RemovalLate(_) => {
-                "Announced removals that are not done although their event is old."
-            }
-            Self::Superseded => "Results that came too late, because another owner had taken over.",
-            Self::AgeMs => "From an event's publication until it was applied.",
-            Self::CredentialEndsInDays(_) => {
-                "Days until the credential ends, where the side tells it."
-            }
-            Self::RunCompleted(_) => "Scheduled runs that ended well.",
-            Self::RunStopped(_) => "Scheduled runs that a limit or an unreadable source stopped.",
         }
     }
 
