@@ -54,26 +54,15 @@ impl SecretsManager {
         secret: &SecretString,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        const OPERATION: &str = "secretsmanager:PutSecretValue";
+        let target = target("secretsmanager:PutSecretValue", id, setting);
         let storing = async {
             let request = self.client().await.put_secret_value().secret_id(id);
             request.secret_string(secret.expose_secret()).send().await
         };
         match timeout_at(deadline.instant(), storing).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let target = Target {
-                    side: Side::Settings,
-                    operation: OPERATION,
-                    resource: id,
-                    setting,
-                };
-                Err(explain(target, &error))
-            }
-            Err(_) => {
-                let what = format!("{OPERATION} on {id} did not answer in time");
-                Err(Failure::retryable(Side::Settings, what))
-            }
+            Ok(Err(error)) => Err(explain(target, &error)),
+            Err(_) => Err(no_answer(target)),
         }
     }
 
@@ -92,7 +81,7 @@ impl SecretStore for SecretsManager {
         stage: Stage,
         deadline: Deadline,
     ) -> Result<Option<SecretString>, Failure> {
-        const OPERATION: &str = "secretsmanager:GetSecretValue";
+        let target = target("secretsmanager:GetSecretValue", id, setting);
         let reading = async {
             let request = self.client().await.get_secret_value().secret_id(id);
             let label = match stage {
@@ -102,8 +91,7 @@ impl SecretStore for SecretsManager {
             request.version_stage(label).send().await
         };
         let Ok(answer) = timeout_at(deadline.instant(), reading).await else {
-            let what = format!("{OPERATION} on {id} did not answer in time");
-            return Err(Failure::retryable(Side::Settings, what));
+            return Err(no_answer(target));
         };
         match answer {
             Ok(found) => match found.secret_string {
@@ -124,15 +112,24 @@ impl SecretStore for SecretsManager {
             {
                 Ok(None)
             }
-            Err(error) => {
-                let target = Target {
-                    side: Side::Settings,
-                    operation: OPERATION,
-                    resource: id,
-                    setting,
-                };
-                Err(explain(target, &error))
-            }
+            Err(error) => Err(explain(target, &error)),
         }
     }
+}
+
+fn target<'a>(operation: &'static str, id: &'a str, setting: &'static str) -> Target<'a> {
+    Target {
+        side: Side::Settings,
+        operation,
+        resource: id,
+        setting,
+    }
+}
+
+fn no_answer(target: Target<'_>) -> Failure {
+    let what = format!(
+        "{} on {} did not answer in time",
+        target.operation, target.resource
+    );
+    Failure::retryable(target.side, what)
 }
