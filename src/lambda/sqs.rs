@@ -149,20 +149,20 @@ impl BatchHandler {
                 for (message, result) in unreadable.into_iter().zip(rejected) {
                     if let Err(failure) = result {
                         tracing::error!("an unreadable message could not be recorded: {failure}");
-                        back.push(GoesBack::new(message, failure.retry_after));
+                        back.push(GoesBack::grown(message, failure.retry_after));
                     }
                 }
             }
             Err(_) => {
                 tracing::error!("unreadable messages could not be recorded in time");
-                back.extend(unreadable.into_iter().map(|m| GoesBack::new(m, None)));
+                back.extend(unreadable.into_iter().map(|m| GoesBack::grown(m, None)));
             }
         }
         for (message, verdict) in readable.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled => {}
-                Verdict::Retry { after } => back.push(GoesBack::new(message, after)),
-                Verdict::Wait { after } => back.push(GoesBack::waiting(message, after)),
+                Verdict::Retry { after } => back.push(GoesBack::grown(message, after)),
+                Verdict::Wait { after: pause } => back.push(GoesBack { message, pause }),
             }
         }
         let time = deadline.remaining().max(Duration::from_millis(500));
@@ -203,7 +203,7 @@ impl BatchHandler {
         let Some(redelivery) = &self.redelivery else {
             return;
         };
-        let pauses = pauses(back, rand::random);
+        let pauses = pauses(back);
         let asked = back
             .iter()
             .zip(pauses)
@@ -223,32 +223,19 @@ impl BatchHandler {
 /// A message on its way back to the queue.
 struct GoesBack<'a> {
     message: &'a Message,
-    asked_for: Option<Duration>,
-    /// It waits for a second look: exactly this long.
-    waits: Option<Duration>,
+    /// How long it stays hidden if its subject has no other message.
+    pause: Duration,
 }
 
 impl<'a> GoesBack<'a> {
-    fn new(message: &'a Message, asked_for: Option<Duration>) -> Self {
+    /// With a pause that grows with each receive, and is not shorter than `asked_for`.
+    fn grown(message: &'a Message, asked_for: Option<Duration>) -> Self {
+        let count = message.attributes.get("ApproximateReceiveCount");
+        let received = count.and_then(|count| count.parse().ok()).unwrap_or(1);
         Self {
             message,
-            asked_for,
-            waits: None,
+            pause: pause(received, asked_for, rand::random()),
         }
-    }
-
-    fn waiting(message: &'a Message, after: Duration) -> Self {
-        Self {
-            message,
-            asked_for: None,
-            waits: Some(after),
-        }
-    }
-
-    /// How often the message was received, this time included.
-    fn received(&self) -> u32 {
-        let count = self.message.attributes.get("ApproximateReceiveCount");
-        count.and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 
     /// The subject; a message without one stands for itself.
@@ -259,13 +246,11 @@ impl<'a> GoesBack<'a> {
 }
 
 /// The pause of each message: the longest of its subject's.
-fn pauses(back: &[GoesBack<'_>], jitter: impl Fn() -> f64) -> Vec<Duration> {
+fn pauses(back: &[GoesBack<'_>]) -> Vec<Duration> {
     let mut of_group: HashMap<&str, Duration> = HashMap::new();
     for goes_back in back {
-        let grown = || pause(goes_back.received(), goes_back.asked_for, jitter());
-        let own = goes_back.waits.unwrap_or_else(grown);
         let longest = of_group.entry(goes_back.group()).or_default();
-        *longest = own.max(*longest);
+        *longest = goes_back.pause.max(*longest);
     }
     back.iter()
         .map(|goes_back| of_group.get(goes_back.group()).copied().unwrap_or_default())
@@ -301,12 +286,11 @@ mod tests {
             message("2", "user#b", "1"),
             message("3", "user#a", "1"),
         ];
-        let back: Vec<_> = messages.iter().map(|m| GoesBack::new(m, None)).collect();
-        let seconds: Vec<u64> = pauses(&back, || 0.0)
-            .iter()
-            .map(Duration::as_secs)
-            .collect();
-        assert_eq!(seconds, [600, 30, 600]);
+        let back: Vec<_> = messages.iter().map(|m| GoesBack::grown(m, None)).collect();
+        let pauses = pauses(&back);
+        assert_eq!(pauses[0], pauses[2]);
+        assert!((600..=750).contains(&pauses[0].as_secs()), "{pauses:?}");
+        assert!((30..=38).contains(&pauses[1].as_secs()), "{pauses:?}");
     }
 
     #[test]
