@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
     let said = match reader.finish(hook.zip(engine).zip(schedule)) {
         Ok(((hook, engine), schedule)) => {
             assert!(schedule.limit.allowed(10_000) <= usize::MAX);
-            format!("{:?}{engine:?}", hook.auth.header)
+            format!("{:?}{engine:?}", hook.header)
         }
         Err(error) => error.to_string(),
     };

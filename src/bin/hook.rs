@@ -64,7 +64,7 @@ async fn run() -> Result<(), Error> {
             wiring::inline(&ports, &metrics, Pace::INLINE, TIME)
         }
     };
-    let gate = Gate::new(hook.auth.header, &hook.auth.secrets)?;
+    let gate = Gate::new(hook.header, hook.secrets)?;
     let clock = Arc::new(SystemClock);
     let receiver = Receiver::new(gate, hook.app, queue, clock, metrics.clone());
 

@@ -23,7 +23,6 @@ mod reader;
 mod secret;
 
 use std::collections::BTreeMap;
-use std::iter;
 
 use http::HeaderName;
 use secrecy::SecretString;
@@ -41,20 +40,13 @@ use credentials::{anypoint_app, okta_credentials};
 pub use parse::is_loopback;
 pub use reader::{Problem, Reader, SettingsError};
 
-/// How Okta proves itself to us.
-#[derive(Debug, Clone)]
-pub struct HookAuth {
-    /// The values that are accepted: the current secret first, then the previous one.
-    pub secrets: Renewable<Vec<SecretString>>,
-    /// The header that carries it.
-    pub header: HeaderName,
-}
-
 /// What the receiver needs.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
-    /// How Okta proves itself.
-    pub auth: HookAuth,
+    /// The values by which Okta proves itself: the current secret first, then the previous one.
+    pub secrets: Renewable<Vec<SecretString>>,
+    /// The header that carries the secret.
+    pub header: HeaderName,
     /// The app instance whose events act.
     pub app: OktaAppId,
 }
@@ -157,37 +149,6 @@ pub struct Kept {
     pub audit_days: u32,
 }
 
-impl HookAuth {
-    /// Reads the secret and its header. `HOOK_SECRET` wins over a secret that the reader brought along
-    /// ([`Reader::with_secrets`]).
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let secrets = match reader.sources.hook.clone() {
-            Some(secrets) => Some(secrets),
-            None => {
-                let secret = parse::hook_secret(reader, "HOOK_SECRET");
-                let previous = match reader.optional("HOOK_SECRET_PREVIOUS") {
-                    None => Some(None),
-                    Some(_) => parse::hook_secret(reader, "HOOK_SECRET_PREVIOUS").map(Some),
-                };
-                secret.zip(previous).map(|(secret, previous)| {
-                    let both: Vec<_> = iter::once(secret).chain(previous).collect();
-                    Renewable::from(both)
-                })
-            }
-        };
-        let header = reader.with_default(
-            "HOOK_AUTH_HEADER",
-            parse::AUTH_HEADER,
-            "authorization",
-            parse::auth_header,
-        );
-        Some(Self {
-            secrets: secrets?,
-            header: header?,
-        })
-    }
-}
-
 /// The settings that decide what is changed, and for whom. `serve` notes those that are set, so that the commands beside
 /// it on its file can follow them. `DEFAULT_PHONE` is a person's or an office's: it is not noted.
 pub(crate) const DECIDING: [&str; 18] = [
@@ -228,15 +189,35 @@ pub fn app_id(reader: &mut Reader<'_>) -> Option<OktaAppId> {
 }
 
 impl HookSettings {
-    /// Reads the receiver's settings.
+    /// Reads the receiver's settings. `HOOK_SECRET` wins over a secret that the reader brought along
+    /// ([`Reader::with_secrets`]).
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let auth = HookAuth::read(reader);
+        let secrets = match reader.sources.hook.clone() {
+            Some(secrets) => Some(secrets),
+            None => hook_secrets(reader),
+        };
+        let header = reader.with_default(
+            "HOOK_AUTH_HEADER",
+            parse::AUTH_HEADER,
+            "authorization",
+            parse::auth_header,
+        );
         let app = app_id(reader);
         Some(Self {
-            auth: auth?,
+            secrets: secrets?,
+            header: header?,
             app: app?,
         })
     }
+}
+
+fn hook_secrets(reader: &mut Reader<'_>) -> Option<Renewable<Vec<SecretString>>> {
+    let mut secrets = vec![parse::hook_secret(reader, "HOOK_SECRET")];
+    if reader.optional("HOOK_SECRET_PREVIOUS").is_some() {
+        secrets.push(parse::hook_secret(reader, "HOOK_SECRET_PREVIOUS"));
+    }
+    let secrets: Option<Vec<_>> = secrets.into_iter().collect();
+    secrets.map(Renewable::from)
 }
 
 impl OktaSettings {

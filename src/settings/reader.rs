@@ -132,16 +132,6 @@ impl<'a> Reader<'a> {
         self.parsed(name, expected, &text, parse)
     }
 
-    /// A value that must be readable when it is set.
-    pub fn or_default<T: FromStr>(
-        &mut self,
-        name: &str,
-        expected: &str,
-        default: &str,
-    ) -> Option<T> {
-        self.with_default(name, expected, default, |text| text.parse().ok())
-    }
-
     /// A value that `parse` must take when it is set.
     pub(crate) fn with_default<T>(
         &mut self,

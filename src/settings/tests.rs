@@ -38,8 +38,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(schedule.reconcile, ReconcileMode::Apply);
     assert_eq!(schedule.limit, DeactivationLimit::Percent(20.0));
     let hook = read(&complete(), HookSettings::read).unwrap();
-    assert_eq!(hook.auth.header, "authorization");
-    assert_eq!(hook.auth.secrets.current().len(), 1);
+    assert_eq!(hook.header, "authorization");
+    assert_eq!(hook.secrets.current().len(), 1);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use okta_anypoint::serve::OnlyOne;
 use okta_anypoint::sqlite;
 use serde_json::json;
 
-use crate::console::{Console, Usage, Verdict};
-use crate::table::existing;
+use crate::console::{Console, Exit, Usage};
+use crate::table::{UsualFile, existing};
 
 /// Copy the database file of `serve`, also while it runs.
 ///
@@ -22,14 +22,8 @@ Examples:
 pub struct BackupArgs {
     /// The copy; a new file.
     copy: PathBuf,
-    /// The database file of `serve`.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "DATA_FILE",
-        default_value = "okta-anypoint.db"
-    )]
-    data: PathBuf,
+    #[command(flatten)]
+    file: UsualFile,
 }
 
 /// Put a copy in the place of the database file of `serve`.
@@ -45,27 +39,21 @@ Examples:
 pub struct RestoreArgs {
     /// A copy that `backup` made.
     copy: PathBuf,
-    /// The database file of `serve`; made if it is missing.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "DATA_FILE",
-        default_value = "okta-anypoint.db"
-    )]
-    data: PathBuf,
+    #[command(flatten)]
+    file: UsualFile,
 }
 
-pub fn backup(args: &BackupArgs, console: &Console) -> Result<Verdict> {
-    existing(&args.data)?;
-    let bytes = sqlite::backup(&args.data, &args.copy)?;
-    let (data, copy) = (args.data.display(), args.copy.display());
+pub fn backup(args: &BackupArgs, console: &Console) -> Result<Exit> {
+    existing(&args.file.data)?;
+    let bytes = sqlite::backup(&args.file.data, &args.copy)?;
+    let (data, copy) = (args.file.data.display(), args.copy.display());
     console.say(format!(
         "copied {data} to {copy}: {bytes} bytes, whole and checked"
     ))?;
-    emit(&args.data, &args.copy, bytes, console)
+    emit(&args.file.data, &args.copy, bytes, console)
 }
 
-pub fn restore(args: &RestoreArgs, console: &Console) -> Result<Verdict> {
+pub fn restore(args: &RestoreArgs, console: &Console) -> Result<Exit> {
     if !args.copy.is_file() {
         let text = format!(
             "there is no file {}; name a copy that `okta-anypoint backup COPY` made",
@@ -75,18 +63,18 @@ pub fn restore(args: &RestoreArgs, console: &Console) -> Result<Verdict> {
     }
     sqlite::check_copy(&args.copy)?;
     // The file must be there to have one lock under all its names.
-    sqlite::make_if_missing(&args.data)?;
-    let lock = OnlyOne::take(&args.data)?;
-    let bytes = sqlite::restore(&args.copy, &args.data)?;
+    sqlite::make_if_missing(&args.file.data)?;
+    let lock = OnlyOne::take(&args.file.data)?;
+    let bytes = sqlite::restore(&args.copy, &args.file.data)?;
     drop(lock);
-    let (data, copy) = (args.data.display(), args.copy.display());
+    let (data, copy) = (args.file.data.display(), args.copy.display());
     console.say(format!(
         "{data} is now as {copy}. Start serve; its catch-up reads the System Log for what came later"
     ))?;
-    emit(&args.data, &args.copy, bytes, console)
+    emit(&args.file.data, &args.copy, bytes, console)
 }
 
-fn emit(data: &Path, copy: &Path, bytes: u64, console: &Console) -> Result<Verdict> {
+fn emit(data: &Path, copy: &Path, bytes: u64, console: &Console) -> Result<Exit> {
     console.emit(&json!({"data": data, "copy": copy, "bytes": bytes}))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use crate::console::Verdict;
+use crate::console::Exit;
 
 /// Print the completion script of a shell.
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,9 @@ pub struct Args {
     shell: Shell,
 }
 
-pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<Verdict> {
+pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "okta-anypoint", &mut script);
     crate::console::write(&script)?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }

@@ -20,11 +20,21 @@ const NARROWEST: u16 = 60;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Exit {
     /// It is done, and nothing is wrong.
     Done,
     /// It did its job and found a problem, or not everything worked.
     Problem,
+}
+
+impl Exit {
+    /// The end of a command that found so many problems.
+    pub fn with_problems(count: usize) -> Self {
+        match count {
+            0 => Self::Done,
+            _ => Self::Problem,
+        }
+    }
 }
 
 /// Wrong usage: exit code 2.
@@ -115,8 +125,16 @@ impl Console {
         })
     }
 
-    /// One line for people; nothing with `--json`. A line break in it came from a value, and is shown.
+    /// A sentence or a heading for people; nothing with `--json`. On a terminal it is wrapped at its words, each line as far
+    /// to the right as the first. A line break in it came from a value, and is shown.
     pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
+        let line = line.to_string();
+        let margin = line.len() - line.trim_start_matches(' ').len();
+        self.say_behind("", margin, line)
+    }
+
+    /// One line for people that is never wrapped: a command to copy, an entry of a list.
+    pub fn say_whole(&self, line: impl Display) -> anyhow::Result<()> {
         self.say_text(&visible_line(&line.to_string()))
     }
 
@@ -148,9 +166,8 @@ impl Console {
         write(format!("{text}\n").as_bytes())
     }
 
-    /// A text for people, wrapped at its words to the terminal's width; each line begins with `indent` spaces. In a
-    /// pipe it is one line.
-    pub fn say_wrapped(&self, indent: usize, text: impl Display) -> anyhow::Result<()> {
+    /// The same, with `indent` spaces in front.
+    pub fn say_indented(&self, indent: usize, text: impl Display) -> anyhow::Result<()> {
         self.say_behind(" ".repeat(indent), indent, text)
     }
 
@@ -170,22 +187,19 @@ impl Console {
 
     /// The result for machines; nothing without `--json`.
     pub fn emit(&self, result: &impl Serialize) -> anyhow::Result<()> {
-        if !self.json {
-            return Ok(());
-        }
-        let mut text = serde_json::to_string_pretty(result)?;
-        text.push('\n');
-        write(visible_lines(&text).as_bytes())
+        self.emit_text(serde_json::to_string_pretty(result)?)
     }
 
     /// One of many results for machines, on a line of its own; nothing without `--json`.
     pub fn emit_line(&self, result: &impl Serialize) -> anyhow::Result<()> {
-        if !self.json {
-            return Ok(());
+        self.emit_text(serde_json::to_string(result)?)
+    }
+
+    fn emit_text(&self, text: String) -> anyhow::Result<()> {
+        match self.json {
+            true => write(visible_lines(&format!("{text}\n")).as_bytes()),
+            false => Ok(()),
         }
-        let mut text = serde_json::to_string(result)?;
-        text.push('\n');
-        write(visible_lines(&text).as_bytes())
     }
 
     /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
@@ -260,7 +274,7 @@ fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> Vec<String> {
     for word in words(text) {
         let length = columns(word);
         match lines.last_mut() {
-            Some(line) if column + 1 + length <= width => {
+            Some(line) if column + 1 + length <= width || line.trim().is_empty() => {
                 line.push(' ');
                 line.push_str(word);
                 column += 1 + length;
@@ -353,10 +367,10 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 
 /// The exit code of a command; its error in words on standard error, and with `--json` on standard
 /// output as well.
-pub fn report(outcome: anyhow::Result<Verdict>, console: &Console) -> ExitCode {
+pub fn report(outcome: anyhow::Result<Exit>, console: &Console) -> ExitCode {
     let error = match outcome {
-        Ok(Verdict::Done) => return ExitCode::SUCCESS,
-        Ok(Verdict::Problem) => return ExitCode::from(1),
+        Ok(Exit::Done) => return ExitCode::SUCCESS,
+        Ok(Exit::Problem) => return ExitCode::from(1),
         // A refused call says what to do about it.
         Err(error) => match error.downcast::<CallError>() {
             Ok(refused) => Failure::from(refused).into(),
@@ -392,6 +406,11 @@ mod tests {
         assert_eq!(wrapped("!! ", 1, "one two", 6), ["!! one", " two"]);
         assert_eq!(both(0, "one  two", 4), "one\ntwo");
         assert_eq!(both(0, "one  two", 3), "one\ntwo");
+        assert_eq!(
+            wrapped("", 2, "  a-long-word b", 5),
+            ["  a-long-word", "  b"]
+        );
+        assert_eq!(wrapped("", 0, "", 5), [""]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Comma-separated values (RFC 4180) that a spreadsheet does not take for formulas.
 
 use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::Value;
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,10 +30,32 @@ impl Form {
     }
 }
 
-/// A line.
-pub fn row(cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
-    cells.join(",")
+/// The names of the columns, and a row for each item: its fields of those names, as JSON has them, or those of `more`.
+pub fn rows<T: Serialize>(
+    columns: &str,
+    items: &[T],
+    more: impl Fn(&T) -> Value,
+) -> serde_json::Result<Vec<String>> {
+    let mut rows = vec![columns.to_owned()];
+    for item in items {
+        let (fields, more) = (serde_json::to_value(item)?, more(item));
+        let value = |name: &str| more.get(name).or_else(|| fields.get(name));
+        let cells: Vec<String> = columns
+            .split(',')
+            .map(|name| quoted(&value(name).map(words).unwrap_or_default()))
+            .collect();
+        rows.push(cells.join(","));
+    }
+    Ok(rows)
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
 }
 
 /// A cell; a spreadsheet must not take it for a formula.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 use okta_anypoint::clock::rfc3339;
-use okta_anypoint::failure::Class;
 use okta_anypoint::insight::{Next, SameCause, names_of, would_do};
 use okta_anypoint::ledger::{DRY_RUN, Filter, Record, Status};
 use okta_anypoint::queue::DeadLetters;
 use serde_json::json;
 
-use crate::console::{Cell, Console, Table, Tone, Verdict};
-use crate::csv::{Form, row};
+use crate::console::{Cell, Console, Exit, Table, Tone};
+use crate::csv::{Form, rows};
 use crate::duration::duration;
 use crate::table::Access;
 use crate::{names, table};
@@ -73,7 +72,7 @@ enum State {
     Resolved,
 }
 
-pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let subject = match &args.subject {
         None => None,
         Some(name) => Some(names::subject_to_read(&args.table, name).await?),
@@ -105,8 +104,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
     if args.form.is_csv() {
         let shown = newest(&records, args.limit);
         let names = names_of(&*table.store, subjects(shown)).await?;
-        console.say_csv(&csv(shown, &names))?;
-        return Ok(Verdict::Done);
+        console.say_csv(&csv(shown, &names)?)?;
+        return Ok(Exit::Done);
     }
     if console.json {
         let events = newest(&records, args.limit);
@@ -126,7 +125,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         let names = names_of(&*table.store, subjects(shown)).await?;
         list(shown, records.len(), &names, args, console)?;
     }
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 /// The newest records, at most so many.
@@ -159,14 +158,14 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
             if group.count == 1 { "event" } else { "events" },
             ago(now_ms.saturating_sub(group.newest_at_ms)),
         ))?;
-        console.say_wrapped(2, &group.error)?;
+        console.say_indented(2, &group.error)?;
         if let Some(advice) = &group.advice {
-            console.say_wrapped(2, format!("What to do: {advice}"))?;
+            console.say_indented(2, format!("What to do: {advice}"))?;
         }
         for id in group.ids.iter().take(most) {
             let record = records.iter().find(|record| record.id == *id);
             let subject = record.map_or("", |record| record.subject.as_str());
-            console.say(format!("    {subject}  {id}"))?;
+            console.say_whole(format!("    {subject}  {id}"))?;
         }
         if group.ids.len() > most {
             let all = group.ids.len();
@@ -180,7 +179,7 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
             ),
         };
         console.say("  When the cause is fixed:")?;
-        console.say(format!("    {again}"))?;
+        console.say_whole(format!("    {again}"))?;
         console.say_gap()?;
     }
     let (events, causes) = (records.len(), groups.len());
@@ -215,7 +214,7 @@ fn list(
         console.say_gap()?;
         console.say("Dry runs: nothing was done.")?;
         for record in planned {
-            console.say_wrapped(2, format!("{} {}", record.subject, would_do(record)))?;
+            console.say_indented(2, format!("{} {}", record.subject, would_do(record)))?;
         }
     }
     let failed: Vec<&Record> = records
@@ -226,12 +225,12 @@ fn list(
         let error = record.error.as_deref().unwrap_or("no reason is recorded");
         console.say_gap()?;
         console.say(&record.id)?;
-        console.say_wrapped(2, error)?;
+        console.say_indented(2, error)?;
     }
     if let Some(first) = failed.first() {
         console.say_gap()?;
         console.say("When the cause is fixed:")?;
-        console.say(format!(
+        console.say_whole(format!(
             "  okta-anypoint replay {}{}",
             first.id,
             args.table.option()
@@ -242,28 +241,15 @@ fn list(
 
 const COLUMNS: &str = "changed,state,error_class,error_code,event_type,subject,name,published,attempts,id,applied,error,dry_run,planned";
 
-fn csv(records: &[Record], names: &HashMap<String, String>) -> Vec<String> {
-    let mut rows = vec![COLUMNS.to_owned()];
-    for record in records {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        rows.push(row(&[
-            rfc3339(record.updated_at_ms),
-            record.status.as_str().to_owned(),
-            record.error_class.map_or("", Class::as_str).to_owned(),
-            text(&record.error_code),
-            record.event_type.clone(),
-            record.subject.clone(),
-            names.get(&record.subject).cloned().unwrap_or_default(),
-            record.published.clone(),
-            record.attempts.to_string(),
-            record.id.clone(),
-            record.applied.as_deref().unwrap_or_default().join(" "),
-            text(&record.error),
-            record.dry_run.map_or("", |_| "true").to_owned(),
-            record.planned.as_deref().unwrap_or_default().join(" "),
-        ]));
-    }
-    rows
+fn csv(records: &[Record], names: &HashMap<String, String>) -> Result<Vec<String>> {
+    let more = |record: &Record| {
+        json!({
+            "changed": rfc3339(record.updated_at_ms),
+            "state": record.status,
+            "name": names.get(&record.subject),
+        })
+    };
+    Ok(rows(COLUMNS, records, more)?)
 }
 
 /// What fits into 80 columns: a group of 20 characters, a uuid, two spaces between columns. Ids are never split.

@@ -10,9 +10,9 @@ use okta_anypoint::ledger::{Filter, Record};
 use okta_anypoint::provision::{Doubt, Exclusions};
 use serde_json::{Value, json};
 
-use crate::console::{Console, Tone, Verdict};
+use crate::console::{Console, Exit, Tone};
 use crate::outlook;
-use crate::table::LOOK_TIME;
+use crate::table::{Access, LOOK_TIME};
 use crate::{names, table};
 
 /// Show Okta's state, Anypoint's state, the link, and the actions that would follow, with reasons.
@@ -43,8 +43,8 @@ pub struct Args {
 /// How many of a subject's last events are shown.
 const SHOWN_EVENTS: usize = 10;
 
-pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open_to_read().await?;
+pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Read).await?;
     let subject = names::subject(&operator, &args.name).await?;
     let deadline = Deadline::within(LOOK_TIME);
     let explanation = Explanation::of(&operator.ports, subject, deadline).await?;
@@ -52,15 +52,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         subject: Some(explanation.subject.to_string()),
         ..Filter::default()
     };
-    let mut events = operator.table.ledger.records(&filter).await?;
+    let mut events = operator.ports.ledger.records(&filter).await?;
     let held = held_of(&events).cloned();
     events.truncate(SHOWN_EVENTS);
     let option = args.table.option();
     show(&explanation, held.as_ref(), &events, &option, console)?;
-    Ok(match explanation.plan {
-        Ok(_) => Verdict::Done,
-        Err(_) => Verdict::Problem,
-    })
+    Ok(Exit::with_problems(usize::from(explanation.plan.is_err())))
 }
 
 fn show(
@@ -109,14 +106,14 @@ fn show(
     }
     console.say_gap()?;
     console.say(heading("Link"))?;
-    console.say_wrapped(2, words(&explanation.link))?;
+    console.say_indented(2, words(&explanation.link))?;
     console.say_gap()?;
     console.say(heading("What would follow"))?;
     if let Some(held) = held {
         let subject = &explanation.subject;
-        console.say_wrapped(2, console.paint(Tone::Bad, held_in_words(held)))?;
+        console.say_indented(2, console.paint(Tone::Bad, held_in_words(held)))?;
         console.say("  If Okta is right, approve it:")?;
-        console.say(format!(
+        console.say_whole(format!(
             "    okta-anypoint approve {}{option}",
             subject.okta_id()
         ))?;
@@ -124,7 +121,7 @@ fn show(
     }
     match &explanation.plan {
         _ if explanation.excluded => {
-            console.say_wrapped(2, Exclusions::in_words(&explanation.subject))
+            console.say_indented(2, Exclusions::in_words(&explanation.subject))
         }
         Ok(_) if explanation.is_in_sync() => {
             console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
@@ -136,13 +133,13 @@ fn show(
             }
             Ok(())
         }
-        Err(failure) => console.say_wrapped(2, console.paint(Tone::Bad, failure)),
+        Err(failure) => console.say_indented(2, console.paint(Tone::Bad, failure)),
     }?;
     for doubt in &explanation.doubts {
-        console.say_wrapped(2, doubt_in_words(doubt))?;
+        console.say_indented(2, doubt_in_words(doubt))?;
     }
     if let Some(failure) = &explanation.unread {
-        console.say_wrapped(2, console.paint(Tone::Bad, failure))?;
+        console.say_indented(2, console.paint(Tone::Bad, failure))?;
     }
     if events.is_empty() {
         return Ok(());

@@ -11,11 +11,13 @@ use okta_anypoint::ledger::{Filter, Ledger, Reason, Record, Status};
 use okta_anypoint::provision::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
 use serde_json::json;
 
-use crate::console::{Console, Tone, Usage, Verdict};
-use crate::csv::{Form, row};
+use crate::console::{Console, Exit, Tone, Usage};
+use crate::csv::{Form, rows};
 use crate::duration::duration;
+use crate::pause::say_brake_is_off;
+use crate::replay::{self, Asked};
 use crate::table::Access;
-use crate::{names, replay, table};
+use crate::{names, table};
 
 /// List the users and groups that the brake holds, with what would be done.
 ///
@@ -90,25 +92,22 @@ async fn of_subjects(ledger: &dyn Ledger) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
+pub async fn held(args: &HeldArgs, console: &Console) -> Result<Exit> {
     let table = args.table.open_table(Access::Read).await?;
     let records = of_subjects(&*table.ledger).await?;
     if args.form.is_csv() {
-        console.say_csv(&csv(&records))?;
-        return Ok(Verdict::Done);
+        let since = |record: &Record| json!({"since": rfc3339(record.updated_at_ms)});
+        console.say_csv(&rows(COLUMNS, &records, since)?)?;
+        return Ok(Exit::Done);
     }
     let off_until = brake_off_until(&*table.documents, table::clock().now_ms()).await?;
     console.emit(&json!({"held": records, "brake_off_until": off_until.map(rfc3339)}))?;
     if let Some(until_ms) = off_until {
-        console.say(format!(
-            "the brake is off until {}. To end that now: okta-anypoint approve --end{}",
-            rfc3339(until_ms),
-            args.table.option()
-        ))?;
+        say_brake_is_off(until_ms, &args.table.option(), console)?;
     }
     if records.is_empty() {
         console.say("the brake holds nothing")?;
-        return Ok(Verdict::Done);
+        return Ok(Exit::Done);
     }
     let subjects = records.iter().map(|record| record.subject.as_str());
     let names = names_of(&*table.store, subjects).await?;
@@ -119,49 +118,33 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Verdict> {
             .held_for
             .as_deref()
             .unwrap_or("no reason is recorded");
-        console.say(format!(
-            "{subject} {name}  since {}",
-            rfc3339(record.updated_at_ms)
-        ))?;
-        console.say_wrapped(2, would_do(record))?;
-        console.say_wrapped(2, why)?;
+        let since = rfc3339(record.updated_at_ms);
+        console.say_behind("", 4, format!("{subject} {name}  since {since}"))?;
+        console.say_indented(2, would_do(record))?;
+        console.say_indented(2, why)?;
     }
     console.say_gap()?;
-    console.say(format!(
-        "If Okta is right: okta-anypoint approve --all{0}, or name users and groups. \
-         If not, undo the change in Okta.",
+    console.say("If Okta is right, approve all of them, or name users and groups:")?;
+    console.say_whole(format!(
+        "  okta-anypoint approve --all{}",
         args.table.option()
     ))?;
-    Ok(Verdict::Done)
+    console.say("If not, undo the change in Okta.")?;
+    Ok(Exit::Done)
 }
 
 const COLUMNS: &str = "since,subject,planned,held_for,published,id";
 
-fn csv(records: &[Record]) -> Vec<String> {
-    let mut rows = vec![COLUMNS.to_owned()];
-    for record in records {
-        rows.push(row(&[
-            rfc3339(record.updated_at_ms),
-            record.subject.clone(),
-            record.planned.as_deref().unwrap_or_default().join(" "),
-            record.held_for.clone().unwrap_or_default(),
-            record.published.clone(),
-            record.id.clone(),
-        ]));
-    }
-    rows
-}
-
-pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
+pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Exit> {
     if args.end {
         let table = args.table.open_table(Access::Write).await?;
         end_lifted_brake(&*table.documents).await?;
         console.emit(&json!({"brake_off_until": null}))?;
         console.say("the brake holds again")?;
-        return Ok(Verdict::Done);
+        return Ok(Exit::Done);
     }
-    let operator = args.table.open().await?;
-    let mut records = of_subjects(&*operator.table.ledger).await?;
+    let operator = args.table.open(Access::Write).await?;
+    let mut records = of_subjects(&*operator.ports.ledger).await?;
     if !args.names.is_empty() {
         let mut named = Vec::new();
         for name in &args.names {
@@ -178,17 +161,20 @@ pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Verdict> {
     records.truncate(args.count.unwrap_or(usize::MAX));
     if let Some(time) = args.lift {
         operator.refuse_while_paused().await?;
-        let now_ms = operator.clock.now_ms();
+        let now_ms = operator.ports.clock.now_ms();
         let until_ms = lift_brake(&*operator.ports.documents, now_ms, time).await?;
-        console.say(format!(
-            "the brake is off until {}. To end that earlier: okta-anypoint approve --end{}",
-            rfc3339(until_ms),
-            args.table.option()
-        ))?;
+        say_brake_is_off(until_ms, &operator.option, console)?;
     }
     let changes = records
         .iter()
         .map(replay::change)
         .collect::<Result<Vec<_>>>()?;
-    replay::work(&operator, changes, Reason::Approval, console).await
+    replay::work(
+        &operator,
+        changes,
+        Asked::ByRecord,
+        Reason::Approval,
+        console,
+    )
+    .await
 }

@@ -7,8 +7,8 @@ use okta_anypoint::clock::rfc3339;
 use okta_anypoint::ledger::AuditEntry;
 use serde_json::json;
 
-use crate::console::{Console, Verdict};
-use crate::csv::{Form, row};
+use crate::console::{Console, Exit};
+use crate::csv::{Form, rows};
 use crate::duration::duration;
 use crate::table::Access;
 use crate::{names, table};
@@ -41,7 +41,7 @@ pub struct Args {
     table: table::Args,
 }
 
-pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let subject = match &args.subject {
         None => None,
         Some(name) => Some(names::subject_to_read(&args.table, name).await?),
@@ -55,13 +55,14 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         None => ledger.whole_history(since_ms).await?,
     };
     if args.form.is_csv() {
-        console.say_csv(&csv(&entries))?;
-        return Ok(Verdict::Done);
+        let at = |entry: &AuditEntry| json!({"at": rfc3339(entry.at_ms)});
+        console.say_csv(&rows(COLUMNS, &entries, at)?)?;
+        return Ok(Exit::Done);
     }
     console.emit(&json!({"entries": entries, "since_ms": since_ms}))?;
     for entry in &entries {
         console.say_behind("", 4, what(entry))?;
-        console.say_wrapped(2, why(entry))?;
+        console.say_indented(2, why(entry))?;
     }
     let more = "--since 90d looks further back";
     match (args.since, entries.is_empty()) {
@@ -78,7 +79,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
         }
         (Some(_), false) => {}
     }
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 /// What was changed, for people.
@@ -109,50 +110,21 @@ fn what(entry: &AuditEntry) -> String {
 
 /// Why, and who asked for it.
 fn why(entry: &AuditEntry) -> String {
+    let AuditEntry {
+        why,
+        event_type,
+        actor,
+        reason,
+        ..
+    } = entry;
     let asked = [
-        entry.why.as_deref().map(str::to_owned),
-        entry
-            .event_type
-            .as_ref()
-            .map(|kind| format!("event {kind}")),
-        entry.actor.as_ref().map(|actor| format!("actor {actor}")),
-        entry
-            .reason
-            .as_ref()
-            .map(|reason| format!("reason: {reason}")),
+        why.clone(),
+        event_type.as_ref().map(|kind| format!("event {kind}")),
+        actor.as_ref().map(|actor| format!("actor {actor}")),
+        reason.as_ref().map(|reason| format!("reason: {reason}")),
     ];
-    let asked: Vec<String> = asked.into_iter().flatten().collect();
-    asked.join("; ")
+    asked.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 const COLUMNS: &str =
     "at,subject,action,id,username,before,after,fields,count,ids,why,event,event_type,actor,reason";
-
-fn csv(entries: &[AuditEntry]) -> Vec<String> {
-    let mut rows = vec![COLUMNS.to_owned()];
-    for entry in entries {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let cells = [
-            rfc3339(entry.at_ms),
-            entry.subject.clone(),
-            entry.action.clone(),
-            text(&entry.id),
-            text(&entry.username),
-            text(&entry.before),
-            text(&entry.after),
-            entry.fields.join(" "),
-            entry
-                .count
-                .map(|count| count.to_string())
-                .unwrap_or_default(),
-            entry.ids.join(" "),
-            text(&entry.why),
-            text(&entry.event),
-            text(&entry.event_type),
-            text(&entry.actor),
-            text(&entry.reason),
-        ];
-        rows.push(row(&cells));
-    }
-    rows
-}

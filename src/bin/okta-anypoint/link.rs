@@ -10,8 +10,9 @@ use okta_anypoint::provision::{Announced, Provisioner};
 use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
-use crate::console::{Console, Verdict};
-use crate::table::{LOOK_TIME, Operator};
+use crate::console::{Console, Exit};
+use crate::operator::{Operator, by_hand};
+use crate::table::{Access, LOOK_TIME};
 use crate::{names, outlook, table};
 
 /// Pair an Okta user with an Anypoint user where adoption was refused.
@@ -73,8 +74,8 @@ pub struct ResetArgs {
     table: table::Args,
 }
 
-pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
     let deadline = Deadline::within(LOOK_TIME);
     names::check(&args.account)?;
     let user = names::user(&operator, &args.user).await?;
@@ -84,11 +85,11 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         bail!("Okta has no user {user}; nothing was linked");
     }
     let account = account(&operator, &args.account, deadline).await?;
-    let lease = operator.lease(&subject).await?;
-    let linked = write_link(&operator, &lease, &user, &account).await;
-    let change = linked.as_ref().ok().cloned().flatten();
-    operator.release(lease, change).await?;
-    linked?;
+    let link = async |lease: &Lease| {
+        let entry = write_link(&operator, lease, &user, &account).await?;
+        Ok(((), entry))
+    };
+    operator.under_lease(&subject, link).await?;
     console.say(format!(
         "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
         account.id, account.username
@@ -106,7 +107,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         "actions": plan.as_ref().ok(),
         "failure": plan.as_ref().err().map(outlook::failure_json),
     }))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 /// The audit entry of a link that was not there before.
@@ -116,7 +117,7 @@ async fn write_link(
     user: &OktaUserId,
     account: &Account,
 ) -> Result<Option<AuditEntry>> {
-    let store = &operator.table.store;
+    let store = &operator.ports.store;
     let before = store.user_link(user).await?;
     if let Some(link) = &before
         && link.anypoint_id != account.id
@@ -147,7 +148,7 @@ async fn write_link(
         username: Some(account.username.clone()),
         before: Some("not linked".to_owned()),
         after: Some("linked".to_owned()),
-        ..operator.by_hand(lease, "link")
+        ..by_hand(lease, "link")
     };
     Ok(before.is_none().then_some(entry))
 }
@@ -171,26 +172,23 @@ async fn account(operator: &Operator, name: &str, deadline: Deadline) -> Result<
     Ok(account)
 }
 
-pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
     let user = names::user(&operator, &args.user).await?;
-    let store = &operator.table.store;
-    let lease = operator.lease(&Subject::User(user.clone())).await?;
-    let link = store.user_link(&user).await;
-    let unlinked = store.unlink_user(&lease, &user).await;
-    let change = match (&link, &unlinked) {
-        (Ok(Some(link)), Ok(_)) => Some(AuditEntry {
+    let unlink = async |lease: &Lease| {
+        let link = operator.ports.store.user_link(&user).await?;
+        operator.ports.store.unlink_user(lease, &user).await?;
+        let entry = link.as_ref().map(|link| AuditEntry {
             id: Some(link.anypoint_id.to_string()),
             username: Some(link.username.clone()),
             before: Some("linked".to_owned()),
             after: Some("not linked".to_owned()),
-            ..operator.by_hand(&lease, "unlink")
-        }),
-        _ => None,
+            ..by_hand(lease, "unlink")
+        });
+        Ok((link, entry))
     };
-    operator.release(lease, change).await?;
-    unlinked?;
-    let link = link?;
+    let subject = Subject::User(user.clone());
+    let link = operator.under_lease(&subject, unlink).await?;
     console.say(match &link {
         Some(link) => format!(
             "Okta user {user} and Anypoint user {} are unlinked; neither was changed.",
@@ -199,17 +197,17 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
         None => format!("Okta user {user} was not linked."),
     })?;
     console.emit(&json!({"okta_user": user, "unlinked": link}))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
-pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
     operator.refuse_unless_applying().await?;
     let deadline = Deadline::within(LOOK_TIME);
     let user = names::user(&operator, &args.user).await?;
     let subject = Subject::User(user.clone());
     operator.refuse_excluded(&subject, deadline).await?;
-    let Some(link) = operator.table.store.user_link(&user).await? else {
+    let Some(link) = operator.ports.store.user_link(&user).await? else {
         bail!(
             "Okta user {user} has no linked Anypoint user; `okta-anypoint explain {user}` says why"
         );
@@ -229,21 +227,22 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Verdict>
             account.id
         );
     }
-    let lease = operator.lease(&subject).await?;
-    let asked = anypoint
-        .mail_password_reset(&account.username, deadline)
-        .await;
-    let change = asked.is_ok().then(|| AuditEntry {
-        id: Some(account.id.to_string()),
-        username: Some(account.username.clone()),
-        ..operator.by_hand(&lease, "mail_reset")
-    });
-    operator.release(lease, change).await?;
-    asked?;
+    let ask = async |lease: &Lease| {
+        anypoint
+            .mail_password_reset(&account.username, deadline)
+            .await?;
+        let entry = AuditEntry {
+            id: Some(account.id.to_string()),
+            username: Some(account.username.clone()),
+            ..by_hand(lease, "mail_reset")
+        };
+        Ok(((), Some(entry)))
+    };
+    operator.under_lease(&subject, ask).await?;
     console.say(format!(
         "Anypoint was asked to mail a password reset link to user {}.",
         account.id
     ))?;
     console.emit(&json!({"okta_user": user, "anypoint_id": account.id, "asked": true}))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }

@@ -3,15 +3,16 @@
 use anyhow::{Result, bail};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{OktaGroupId, Subject};
+use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::{AuditEntry, Lease};
 use okta_anypoint::provision::{Announced, Pairing, Provisioner};
 use okta_anypoint::store::{Linked, Origin, TeamLink};
 use serde_json::json;
 
-use crate::console::{Console, Verdict};
-use crate::table::{LOOK_TIME, Operator};
+use crate::console::{Console, Exit};
+use crate::operator::{Operator, by_hand};
+use crate::table::{Access, LOOK_TIME};
 use crate::{names, outlook, table};
-use okta_anypoint::insight::Planned;
 
 /// Pair an Okta group with an Anypoint team that has another name.
 ///
@@ -56,36 +57,27 @@ pub struct UnlinkArgs {
     table: table::Args,
 }
 
-pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
     let deadline = Deadline::within(LOOK_TIME);
     names::check(&args.team)?;
     let group = names::group(&operator, &args.group).await?;
     let provisioner = Provisioner::new(operator.ports.clone());
-    let lease = operator.lease(&Subject::Group(group.clone())).await?;
-    let linked = async {
-        let pairing = provisioner
-            .look(deadline)
-            .pairing(&group, &args.team)
-            .await?;
+    let link = async |lease: &Lease| {
+        let look = provisioner.look(deadline);
+        let pairing = look.pairing(&group, &args.team).await?;
         say_renaming(console, &pairing)?;
-        write_link(&operator, &lease, &group, &pairing).await?;
-        Ok::<_, anyhow::Error>(pairing)
-    };
-    let linked = linked.await;
-    let is_new = |pairing: &&Pairing| pairing.link.is_none();
-    let change = linked
-        .as_ref()
-        .ok()
-        .filter(is_new)
-        .map(|pairing| AuditEntry {
+        write_link(&operator, lease, &group, &pairing).await?;
+        let entry = pairing.link.is_none().then(|| AuditEntry {
             id: Some(pairing.team.id.to_string()),
             before: Some("not linked".to_owned()),
             after: Some("linked".to_owned()),
-            ..operator.by_hand(&lease, "link_team")
+            ..by_hand(lease, "link_team")
         });
-    operator.release(lease, change).await?;
-    let Pairing { team, name, .. } = linked?;
+        Ok((pairing, entry))
+    };
+    let subject = Subject::Group(group.clone());
+    let Pairing { team, name, .. } = operator.under_lease(&subject, link).await?;
     console.say(format!(
         "Okta group {group} and Anypoint team {} (\"{}\") are linked.",
         team.id, team.name
@@ -104,7 +96,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Verdict> {
         "actions": plan.as_ref().ok(),
         "failure": plan.as_ref().err().map(outlook::failure_json),
     }))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 fn say_renaming(console: &Console, pairing: &Pairing) -> Result<()> {
@@ -129,7 +121,7 @@ async fn write_link(
         team_name: pairing.team.name.clone(),
         origin: Origin::Adopted,
     });
-    let store = &operator.table.store;
+    let store = &operator.ports.store;
     let linked = store.link_team(lease, group, &link, pairing.link.as_ref());
     if let Linked::TakenBy(other) = linked.await? {
         bail!(
@@ -141,25 +133,22 @@ async fn write_link(
     Ok(())
 }
 
-pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
     let group = names::group(&operator, &args.group).await?;
-    let store = &operator.table.store;
-    let lease = operator.lease(&Subject::Group(group.clone())).await?;
-    let link = store.team_link(&group).await;
-    let unlinked = store.unlink_team(&lease, &group).await;
-    let change = match (&link, &unlinked) {
-        (Ok(Some(link)), Ok(_)) => Some(AuditEntry {
+    let unlink = async |lease: &Lease| {
+        let link = operator.ports.store.team_link(&group).await?;
+        operator.ports.store.unlink_team(lease, &group).await?;
+        let entry = link.as_ref().map(|link| AuditEntry {
             id: Some(link.team_id.to_string()),
             before: Some("linked".to_owned()),
             after: Some("not linked".to_owned()),
-            ..operator.by_hand(&lease, "unlink_team")
-        }),
-        _ => None,
+            ..by_hand(lease, "unlink_team")
+        });
+        Ok((link, entry))
     };
-    operator.release(lease, change).await?;
-    unlinked?;
-    let link = link?;
+    let subject = Subject::Group(group.clone());
+    let link = operator.under_lease(&subject, unlink).await?;
     console.say(match &link {
         Some(link) => format!(
             "Okta group {group} and Anypoint team {} are unlinked; neither was changed.",
@@ -168,5 +157,5 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Verdict> {
         None => format!("Okta group {group} was not linked."),
     })?;
     console.emit(&json!({"okta_group": group, "unlinked": link}))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }

@@ -17,6 +17,7 @@ mod link;
 mod link_group;
 mod man;
 mod names;
+mod operator;
 mod outlook;
 mod pause;
 mod ready;
@@ -36,7 +37,7 @@ use clap::builder::Resettable;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use okta_anypoint::telemetry::start_logging_for_people;
 
-use console::{Console, Verdict, misused, report};
+use console::{Console, Exit, misused, report};
 
 /// Provisions people and teams from Okta into MuleSoft Anypoint Platform.
 #[derive(Debug, Parser)]
@@ -143,7 +144,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_empty_variables)
 }
 
-async fn run(command: Command, console: &Console) -> anyhow::Result<Verdict> {
+async fn run(command: Command, console: &Console) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(demo::Args {}) => demo::run(console).await,
         Command::Simulate(args) => simulate::run(args, console).await,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::console::Verdict;
+use crate::console::Exit;
 
 /// Write the manual pages, one for each command, into a folder.
 #[derive(Debug, clap::Args)]
@@ -16,8 +16,8 @@ pub struct Args {
     folder: PathBuf,
 }
 
-pub fn run(args: &Args, command: clap::Command) -> anyhow::Result<Verdict> {
+pub fn run(args: &Args, command: clap::Command) -> anyhow::Result<Exit> {
     fs::create_dir_all(&args.folder)?;
     clap_mangen::generate_to(command, &args.folder)?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }

@@ -5,11 +5,12 @@ use futures_util::future::join3;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
-use okta_anypoint::okta::Group;
+use okta_anypoint::okta::{AppUser, Group};
 use okta_anypoint::provision::Ports;
 
 use crate::console::Usage;
-use crate::table::{self, LOOK_TIME, Operator};
+use crate::operator::Operator;
+use crate::table::{self, Access, LOOK_TIME};
 
 /// Refuses what can be the name of nothing on either side.
 pub fn check(name: &str) -> Result<(), Usage> {
@@ -25,10 +26,10 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
     if let Some(subject) = by_id(name) {
         return Ok(subject);
     }
-    check(name)?;
-    let deadline = Deadline::within(LOOK_TIME);
-    let found = find(&operator.ports, name, deadline).await?;
-    unique(name, found, "user or group")
+    let (users, groups) = find(&operator.ports, name).await?;
+    let users = users.into_iter().map(Subject::User);
+    let found = users.chain(groups.into_iter().map(Subject::Group));
+    unique(name, "user or group", found.collect(), Subject::clone)
 }
 
 /// A user or a group, for a command that only reads the table: an id asks nobody.
@@ -37,7 +38,7 @@ pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject>
         return Ok(subject);
     }
     check(name)?;
-    subject(&table.open_to_read().await?, name).await
+    subject(&table.open(Access::Read).await?, name).await
 }
 
 /// A user.
@@ -45,17 +46,8 @@ pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
     if let Some(Subject::User(user)) = by_id(name) {
         return Ok(user);
     }
-    check(name)?;
-    let deadline = Deadline::within(LOOK_TIME);
-    let found = find(&operator.ports, name, deadline).await?;
-    let users = found
-        .into_iter()
-        .filter(|subject| matches!(subject, Subject::User(_)))
-        .collect();
-    match unique(name, users, "user")? {
-        Subject::User(user) => Ok(user),
-        Subject::Group(_) => Err(Usage(format!("\"{name}\" is a group, not a user")).into()),
-    }
+    let (users, _) = find(&operator.ports, name).await?;
+    unique(name, "user", users, |user| Subject::User(user.clone()))
 }
 
 /// A group.
@@ -66,11 +58,7 @@ pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
     check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
     let groups = groups_named(&operator.ports, name, deadline).await?;
-    let groups = groups.into_iter().map(Subject::Group).collect();
-    match unique(name, groups, "group")? {
-        Subject::Group(group) => Ok(group),
-        Subject::User(_) => Err(Usage(format!("\"{name}\" is a user, not a group")).into()),
-    }
+    unique(name, "group", groups, |group| Subject::Group(group.clone()))
 }
 
 async fn groups_named(
@@ -96,52 +84,49 @@ pub fn by_id(name: &str) -> Option<Subject> {
     }
 }
 
-async fn find(ports: &Ports, name: &str, deadline: Deadline) -> Result<Vec<Subject>, Failure> {
-    let by_login = async {
-        let user = ports.okta.user_by_login(name, deadline).await?;
-        Ok::<_, Failure>(user.map(|user| user.id))
-    };
-    let by_group_name = groups_named(ports, name, deadline);
-    let by_link = async {
-        let links = ports.store.all_user_links().await?;
-        let named = links
-            .into_iter()
-            .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
-            .map(|(user, _)| user);
-        Ok::<Vec<OktaUserId>, Failure>(named.collect())
-    };
-    let (login, groups, linked) = join3(by_login, by_group_name, by_link).await;
-    let (groups, linked) = (groups?, linked?);
-    let (login, refused) = match login {
-        Ok(login) => (login, None),
+/// The users and the groups of a name.
+async fn find(ports: &Ports, name: &str) -> Result<(Vec<OktaUserId>, Vec<OktaGroupId>)> {
+    check(name)?;
+    let deadline = Deadline::within(LOOK_TIME);
+    let (login, groups, links) = join3(
+        ports.okta.user_by_login(name, deadline),
+        groups_named(ports, name, deadline),
+        ports.store.all_user_links(),
+    )
+    .await;
+    let (groups, links) = (groups?, links?);
+    let (login, refused) = match login.map_err(Failure::from) {
+        Ok(user) => (user, None),
         Err(refused) if is_about_the_name(&refused) => (None, Some(refused)),
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(failure.into()),
     };
-    let mut users: Vec<OktaUserId> = login.into_iter().chain(linked).collect();
+    let linked = links
+        .into_iter()
+        .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
+        .map(|(user, _)| user);
+    let mut users: Vec<OktaUserId> = login
+        .map(|user| user.id)
+        .into_iter()
+        .chain(linked)
+        .collect();
     if users.is_empty() && groups.is_empty() {
         // The last resort reads every assignment: a username in the app of somebody without a link.
         let assigned = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
+        let is_named = |user: &AppUser| {
+            user.username()
+                .is_some_and(|username| username.eq_ignore_ascii_case(name))
+        };
         users.extend(
             assigned
                 .items
                 .into_iter()
-                .filter(|user| {
-                    user.username()
-                        .is_some_and(|username| username.eq_ignore_ascii_case(name))
-                })
+                .filter(is_named)
                 .map(|user| user.id),
         );
     }
-    let mut found: Vec<Subject> = users
-        .into_iter()
-        .map(Subject::User)
-        .chain(groups.into_iter().map(Subject::Group))
-        .collect();
-    found.sort();
-    found.dedup();
     match refused {
-        Some(refused) if found.is_empty() => Err(refused),
-        _ => Ok(found),
+        Some(refused) if users.is_empty() && groups.is_empty() => Err(refused.into()),
+        _ => Ok((users, groups)),
     }
 }
 
@@ -154,27 +139,32 @@ fn is_about_the_name(failure: &Failure) -> bool {
     )
 }
 
-fn unique(name: &str, mut found: Vec<Subject>, kind: &str) -> Result<Subject> {
-    match (found.pop(), found.as_slice()) {
-        (Some(only), []) => Ok(only),
+/// The only one that was found. `subject` says what the others are.
+fn unique<T: Ord>(
+    name: &str,
+    kind: &str,
+    mut found: Vec<T>,
+    subject: impl Fn(&T) -> Subject,
+) -> Result<T> {
+    found.sort();
+    found.dedup();
+    let ids: Vec<String> = found
+        .iter()
+        .map(|found| match subject(found) {
+            Subject::User(id) => format!("user {id}"),
+            Subject::Group(id) => format!("group {id}"),
+        })
+        .collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(_), false) => Err(Usage(format!(
+            "\"{name}\" is not unique: {}; name the one you mean by its id",
+            ids.join(", ")
+        ))
+        .into()),
         (None, _) => Err(Usage(format!(
             "Okta knows no {kind} by the login, username or name \"{name}\"; name it by its Okta id"
         ))
         .into()),
-        (Some(last), others) => {
-            let ids: Vec<String> = others
-                .iter()
-                .chain([&last])
-                .map(|subject| match subject {
-                    Subject::User(id) => format!("user {id}"),
-                    Subject::Group(id) => format!("group {id}"),
-                })
-                .collect();
-            Err(Usage(format!(
-                "\"{name}\" is not unique: {}; name the one you mean by its id",
-                ids.join(", ")
-            ))
-            .into())
-        }
     }
 }

@@ -22,7 +22,7 @@ pub fn say_next(
             }
             Ok(())
         }
-        Err(failure) => console.say_wrapped(0, format!("The next look would fail: {failure}")),
+        Err(failure) => console.say(format!("The next look would fail: {failure}")),
     }
 }
 

@@ -1,18 +1,15 @@
 //! `pause`, `resume` and `status`: the emergency stop of `serve`.
 
-use std::path::PathBuf;
-
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::counted::counted;
 use okta_anypoint::insight::Standing;
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::{Changes, noted_changes, pause_changes, paused_since};
-use okta_anypoint::serve::shell_word;
 use serde_json::json;
 
-use crate::console::{Console, Tone, Verdict};
-use crate::table;
+use crate::console::{Console, Exit, Tone};
+use crate::table::{self, Access, FileArgs};
 
 /// Stop working on changes. Nothing is lost: deliveries are still taken, and wait.
 ///
@@ -24,9 +21,8 @@ With --json: {\"paused_since\"}.
 Examples:
   okta-anypoint pause --data okta-anypoint.db")]
 pub struct PauseArgs {
-    /// The database file of `serve`.
-    #[arg(long, value_name = "FILE", env = "DATA_FILE")]
-    data: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
 }
 
 /// Work on changes again, after `pause`.
@@ -39,9 +35,8 @@ With --json: {\"paused\", \"paused_since\": null, \"changes\": \"apply\" | \"rep
 Examples:
   okta-anypoint resume --data okta-anypoint.db")]
 pub struct ResumeArgs {
-    /// The database file of `serve`.
-    #[arg(long, value_name = "FILE", env = "DATA_FILE")]
-    data: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
 }
 
 /// Say whether changes are paused, how many wait, and what waits for a person.
@@ -55,28 +50,26 @@ With --json: {\"paused\", \"paused_since\", \"changes\": \"apply\" | \"report\" 
 Examples:
   okta-anypoint status --data okta-anypoint.db")]
 pub struct StatusArgs {
-    /// The database file of `serve`.
-    #[arg(long, value_name = "FILE", env = "DATA_FILE")]
-    data: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
 }
 
-pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Verdict> {
-    let (table, _) = table::file(&args.data, table::Access::Write).await?;
+pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Exit> {
+    let (table, _) = args.file.open(Access::Write).await?;
     let now_ms = table::clock().now_ms();
     let since_ms = paused_since(&*table.documents).await?.unwrap_or(now_ms);
     pause_changes(&*table.documents, Some(since_ms)).await?;
     console.emit(&json!({"paused_since": rfc3339(since_ms)}))?;
     console.say(format!(
-        "changes have been paused since {}; what is under way ends. \
-         To go on: okta-anypoint resume --data {}",
-        rfc3339(since_ms),
-        shell_word(&args.data.display().to_string())
+        "changes have been paused since {}; what is under way ends. To go on:",
+        rfc3339(since_ms)
     ))?;
-    Ok(Verdict::Done)
+    console.say_whole(format!("  okta-anypoint resume{}", args.file.option()))?;
+    Ok(Exit::Done)
 }
 
-pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Verdict> {
-    let (table, _) = table::file(&args.data, table::Access::Write).await?;
+pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Exit> {
+    let (table, _) = args.file.open(Access::Write).await?;
     let noted = noted_changes(&*table.documents).await?;
     let changes = noted.map_or_else(table::changes, Ok)?;
     pause_changes(&*table.documents, None).await?;
@@ -90,34 +83,29 @@ pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Verdict> {
         let text = "the setting CHANGES=pause still pauses changes";
         console.say(console.paint(Tone::Bad, text))?;
         console.say(SET_APPLY)?;
-        return Ok(Verdict::Problem);
+        return Ok(Exit::Problem);
     }
     console.say("changes are worked on again")?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 /// How a pause by the setting ends.
 const SET_APPLY: &str = "To go on: set CHANGES=apply, and restart `serve`";
 
-pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
-    let (table, queue) = table::file(&args.data, table::Access::Read).await?;
-    let queue = queue.ok_or_else(|| anyhow!("the file has no queue"))?;
+pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
+    let (table, queue) = args.file.open(Access::Read).await?;
     let now_ms = table::clock().now_ms();
     let here = table::changes()?;
     let standing = Standing::read(&*table.ledger, &*table.documents, here, now_ms).await?;
     let depth = queue.depth().await?;
     let (queued, dead) = (depth.waiting, depth.dead);
-    let mut counts = Vec::new();
-    for status in [Status::Failed, Status::Held, Status::Waiting] {
-        let filter = Filter {
-            status: Some(status),
-            ..Filter::default()
-        };
-        counts.push(table.ledger.records(&filter).await?.len());
-    }
-    let [failed, held, waiting] = counts.as_slice() else {
-        return Err(anyhow!("the file could not be counted"));
+    let records = async |status| {
+        let records = table.ledger.records(&Filter::with_status(status)).await;
+        records.map(|records| records.len())
     };
+    let failed = records(Status::Failed).await?;
+    let held = records(Status::Held).await?;
+    let waiting = records(Status::Waiting).await?;
     console.emit(&json!({
         "paused": standing.is_paused(),
         "paused_since": standing.paused_since_ms.map(rfc3339),
@@ -131,7 +119,7 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
         "planned_only": standing.planned_only,
         "brake_off_until": standing.brake_off_until_ms.map(rfc3339),
     }))?;
-    let option = format!(" --data {}", shell_word(&args.data.display().to_string()));
+    let option = args.file.option();
     say_standing(&standing, &option, console)?;
     if dead > 0 {
         let letters = counted(usize::try_from(dead)?, "dead letter", "dead letters");
@@ -143,9 +131,9 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Verdict> {
     console.say(format!(
         "{} queued, {failed} failed, {held} held by the brake, {} for a second look",
         counted(usize::try_from(queued)?, "change is", "changes are"),
-        counted(*waiting, "waits", "wait"),
+        counted(waiting, "waits", "wait"),
     ))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 /// That a command here and `serve` do not have the same setting.
@@ -156,12 +144,20 @@ pub fn mismatch(standing: &Standing) -> Option<String> {
     })
 }
 
+/// That the brake is off, and how it holds again.
+pub fn say_brake_is_off(until_ms: i64, option: &str, console: &Console) -> Result<()> {
+    let until = rfc3339(until_ms);
+    console.say(format!("the brake is off until {until}. To end that now:"))?;
+    console.say_whole(format!("  okta-anypoint approve --end{option}"))
+}
+
 /// The pause, dry runs and the brake.
 fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<()> {
     let since = standing.paused_since_ms.map(rfc3339);
     if let Some(since) = &since {
         console.say(console.paint(Tone::Bad, format!("paused since {since}")))?;
-        console.say(format!("To go on: okta-anypoint resume{option}"))?;
+        console.say("To go on:")?;
+        console.say_whole(format!("  okta-anypoint resume{option}"))?;
     }
     match standing.changes {
         Changes::Pause => {
@@ -173,7 +169,7 @@ fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<
         Changes::Apply => {}
     }
     if let Some(text) = mismatch(standing) {
-        console.say_wrapped(0, text)?;
+        console.say(text)?;
     }
     match standing.planned_only.len() {
         0 => {}
@@ -186,15 +182,11 @@ fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<
                     "users and groups wait, planned"
                 )
             ))?;
-            console.say(format!("  okta-anypoint reconcile{option}"))?;
+            console.say_whole(format!("  okta-anypoint reconcile{option}"))?;
         }
     }
     if let Some(until_ms) = standing.brake_off_until_ms {
-        console.say(format!(
-            "the brake is off until {}. To end that now:",
-            rfc3339(until_ms)
-        ))?;
-        console.say(format!("  okta-anypoint approve --end{option}"))?;
+        say_brake_is_off(until_ms, option, console)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::console::{Console, Verdict};
+use crate::console::{Console, Exit};
 
 /// A program that does not answer within this is not ready.
 const TIME: Duration = Duration::from_secs(3);
@@ -27,18 +27,14 @@ pub struct Args {
     status: SocketAddr,
 }
 
-pub fn run(args: &Args, console: &Console) -> Result<Verdict> {
+pub fn run(args: &Args, console: &Console) -> Result<Exit> {
     let answer =
         ask(args.status).with_context(|| format!("`serve` does not answer at {}", args.status))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let ready = head.split(' ').nth(1) == Some("200");
     console.say(body.trim())?;
     console.emit(&json!({"ready": ready, "answer": body.trim()}))?;
-    Ok(if ready {
-        Verdict::Done
-    } else {
-        Verdict::Problem
-    })
+    Ok(if ready { Exit::Done } else { Exit::Problem })
 }
 
 fn ask(address: SocketAddr) -> std::io::Result<String> {

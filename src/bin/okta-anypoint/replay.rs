@@ -9,14 +9,14 @@ use okta_anypoint::failure::Cause;
 use okta_anypoint::ids::{ActorId, EventUuid, Subject};
 use okta_anypoint::insight::{UNKNOWN_CAUSE, would_do};
 use okta_anypoint::ledger::{
-    AuditEntry, BY_OPERATOR, Conclusion, DRY_RUN, Filter, Leased, Ledger, Reason, Record, Resolved,
-    Status,
+    BY_OPERATOR, Conclusion, DRY_RUN, Filter, Leased, Ledger, Reason, Record, Resolved, Status,
 };
 use okta_anypoint::provision::{Exclusions, Provisioner};
 use serde_json::{Value, json};
 
-use crate::console::{Console, Tone, Usage, Verdict};
-use crate::table::{Access, Operator};
+use crate::console::{Console, Exit, Tone, Usage};
+use crate::operator::{Operator, release};
+use crate::table::Access;
 use crate::{names, table};
 
 /// Do events again, whatever became of them: failed for good, failed for now, or done.
@@ -104,7 +104,7 @@ async fn recorded(ledger: &dyn Ledger, uuids: &[String]) -> Result<Vec<Record>> 
     Ok(records)
 }
 
-pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
+pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Exit> {
     let ledger = args.table.open_table(Access::Write).await?.ledger;
     let mut dismissed = Vec::new();
     let mut problems = Vec::new();
@@ -125,14 +125,11 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
             id: record.id.clone(),
             by: BY_OPERATOR.to_owned(),
         };
-        let now_ms = table::clock().now_ms();
-        let interrupted = AuditEntry::for_interrupted(&lease, table::FOUND_CUT_OFF, now_ms);
         let conclusion = Conclusion {
             resolved: vec![resolved],
-            audit: interrupted.into_iter().collect(),
             ..Conclusion::default()
         };
-        ledger.conclude(lease, conclusion).await?;
+        release(&*ledger, lease, conclusion).await?;
         console.say(format!(
             "{}  {uuid}",
             console.paint(Tone::Good, "dismissed")
@@ -144,10 +141,7 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Verdict> {
     }
     let error = (!problems.is_empty()).then(|| problems.join("; "));
     console.emit(&json!({"dismissed": dismissed, "error": error}))?;
-    Ok(match error {
-        Some(_) => Verdict::Problem,
-        None => Verdict::Done,
-    })
+    Ok(Exit::with_problems(problems.len()))
 }
 
 /// The longest reason, in characters.
@@ -161,13 +155,13 @@ fn reason(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
-    let named = recorded(&*operator.table.ledger, &args.uuids).await?;
+pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
+    let named = recorded(&*operator.ports.ledger, &args.uuids).await?;
     let mut changes = named.iter().map(change).collect::<Result<Vec<_>>>()?;
     if args.failed {
         let filter = Filter::with_status(Status::Failed);
-        let mut failed = operator.table.ledger.records(&filter).await?;
+        let mut failed = operator.ports.ledger.records(&filter).await?;
         if let Some(cause) = &args.cause {
             failed.retain(|record| record.error_code.as_deref().unwrap_or(UNKNOWN_CAUSE) == cause);
         }
@@ -187,26 +181,25 @@ pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Verdict> {
             }
         }
     }
-    work(&operator, changes, Reason::Replay, console).await
+    work(&operator, changes, Asked::ByRecord, Reason::Replay, console).await
 }
 
-pub async fn push(args: &PushArgs, console: &Console) -> Result<Verdict> {
-    let operator = args.table.open().await?;
+pub async fn push(args: &PushArgs, console: &Console) -> Result<Exit> {
+    let operator = args.table.open(Access::Write).await?;
     let mut changes = Vec::new();
     for name in &args.names {
         let subject = names::subject(&operator, name).await?;
         changes.push(Change {
             reason: args.reason.clone(),
-            ..Change::found(subject, operator.clock.now_ms())
+            ..Change::found(subject, operator.ports.clock.now_ms())
         });
     }
-    let asked = (Asked::ByName, Reason::Replay);
-    work_and_tell(&operator, changes, asked, console).await
+    work(&operator, changes, Asked::ByName, Reason::Replay, console).await
 }
 
 /// How the work was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub enum Asked {
     /// By an id or name that a person gave.
     ByName,
     /// By the record of an event.
@@ -216,7 +209,7 @@ enum Asked {
 /// Whether Okta does not have the subject, and nothing is linked to it: an id that was misspelled. What cannot be read
 /// is no such id.
 async fn is_unknown(operator: &Operator, subject: &Subject) -> bool {
-    let (okta, store) = (&operator.ports.okta, &operator.table.store);
+    let (okta, store) = (&operator.ports.okta, &operator.ports.store);
     let deadline = Deadline::within(table::LOOK_TIME);
     match subject {
         Subject::User(user) => {
@@ -256,7 +249,7 @@ async fn leave_alone(
             continue;
         }
         let mut why = Exclusions::in_words(&change.subject).to_owned();
-        let record = operator.table.ledger.record_of(&change.work()).await?;
+        let record = operator.ports.ledger.record_of(&change.work()).await?;
         let open = record.filter(|record| record.status.is_open());
         if let Some(open) = &open {
             let id = &open.id;
@@ -304,29 +297,21 @@ pub fn change(record: &Record) -> Result<Change> {
     })
 }
 
-/// Works on the changes of events now and says what became of them.
+/// Works on changes now and says what became of them.
 pub async fn work(
     operator: &Operator,
-    changes: Vec<Change>,
+    mut changes: Vec<Change>,
+    asked: Asked,
     reason: Reason,
     console: &Console,
-) -> Result<Verdict> {
-    work_and_tell(operator, changes, (Asked::ByRecord, reason), console).await
-}
-
-async fn work_and_tell(
-    operator: &Operator,
-    mut changes: Vec<Change>,
-    (asked, reason): (Asked, Reason),
-    console: &Console,
-) -> Result<Verdict> {
+) -> Result<Exit> {
     operator.refuse_while_paused().await?;
     // Who asked for what is left alone did not get it.
     let mut results = leave_alone(operator, &mut changes, console).await?;
-    let mut problem = !results.is_empty();
+    let mut problems = results.len();
     let verdicts = operator.work(&changes, reason).await;
     for (change, verdict) in changes.iter().zip(verdicts) {
-        let record = operator.table.ledger.record_of(&change.work()).await?;
+        let record = operator.ports.ledger.record_of(&change.work()).await?;
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
         if is_done && let Some(queue) = &operator.queue {
@@ -340,7 +325,7 @@ async fn work_and_tell(
             && is_done
             && did_nothing
             && is_unknown(operator, &change.subject).await;
-        problem |= !is_done || is_unknown;
+        problems += usize::from(!is_done || is_unknown);
         let (mark, said) = match (&record, is_done) {
             _ if is_unknown => (
                 console.paint(Tone::Bad, "not found"),
@@ -376,9 +361,5 @@ async fn work_and_tell(
         }));
     }
     console.emit(&json!({"results": results}))?;
-    Ok(if problem {
-        Verdict::Problem
-    } else {
-        Verdict::Done
-    })
+    Ok(Exit::with_problems(problems))
 }

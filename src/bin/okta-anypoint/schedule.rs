@@ -14,13 +14,15 @@ use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Summary, Task};
+use okta_anypoint::settings::{Reader, ScheduleSettings};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
 use serde_json::json;
 
-use crate::console::{Cell, Console, Tone, Verdict, note};
-use crate::table::{self, AWS_TIME, Access, ScheduleAccess};
+use crate::console::{Cell, Console, Exit, Tone, note};
+use crate::operator::Operator;
+use crate::table::{self, AWS_TIME, Access};
 
 /// A run by hand may take long: a reconcile of ten thousand users does.
 const RUN_TIME: Duration = Duration::from_secs(60 * 60);
@@ -92,26 +94,44 @@ pub struct ImportArgs {
     table: table::Args,
 }
 
-pub async fn plan(args: &PlanArgs, console: &Console) -> Result<Verdict> {
-    run(
-        &args.table,
-        Access::Plan,
-        Task::Reconcile,
-        Some(Mode::Report),
-        console,
-    )
-    .await
+/// What a task runs with.
+struct Run {
+    operator: Operator,
+    settings: ScheduleSettings,
+    /// Where changes go; `None`: they are applied inline.
+    queue_url: Option<String>,
 }
 
-pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdict> {
+impl Run {
+    async fn open(table: &table::Args, access: Access) -> Result<Self> {
+        let more = |reader: &mut Reader<'_>| {
+            // On a file the changes are applied inline: whether `serve` runs is not known.
+            let queue_url = reader.optional("QUEUE_URL");
+            let queue_url = queue_url.filter(|_| table.data.is_none());
+            Some((ScheduleSettings::read(reader)?, queue_url))
+        };
+        let (operator, (settings, queue_url)) = table.open_with(access, more).await?;
+        Ok(Self {
+            operator,
+            settings,
+            queue_url,
+        })
+    }
+}
+
+pub async fn plan(args: &PlanArgs, console: &Console) -> Result<Exit> {
+    let run = Run::open(&args.table, Access::Plan).await?;
+    finish(&run, Task::Reconcile, Some(Mode::Report), console).await
+}
+
+pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Exit> {
+    let run = Run::open(&args.table, Access::Write).await?;
+    run.operator.refuse_while_paused().await?;
     if Console::is_interactive() && !args.yes {
-        let access = args.table.open_schedule(Access::Write).await?;
-        let operator = &access.operator;
-        operator.refuse_while_paused().await?;
-        if operator.ports.policy.changes == Changes::Report {
-            return finish(&args.table, &access, Task::Reconcile, None, console).await;
+        if run.operator.ports.policy.changes == Changes::Report {
+            return finish(&run, Task::Reconcile, None, console).await;
         }
-        let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
+        let planned = once(&run, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
         if planned.differences.is_empty() || planned.outcome == Outcome::Stopped {
             emit(&planned, &[], console)?;
@@ -122,57 +142,37 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdic
         if !confirmed(&format!("Change {subjects}?"))? {
             emit(&planned, &[], console)?;
             note("nothing was changed");
-            return Ok(Verdict::Problem);
+            return Ok(Exit::Problem);
         }
+        // A pause may have begun while nobody answered.
+        run.operator.refuse_while_paused().await?;
     }
-    run(
-        &args.table,
-        Access::Write,
-        Task::Reconcile,
-        Some(Mode::Apply),
-        console,
-    )
-    .await
+    finish(&run, Task::Reconcile, Some(Mode::Apply), console).await
 }
 
-pub async fn catch_up(args: &CatchUpArgs, console: &Console) -> Result<Verdict> {
-    run(&args.table, Access::Write, Task::CatchUp, None, console).await
+pub async fn catch_up(args: &CatchUpArgs, console: &Console) -> Result<Exit> {
+    let run = Run::open(&args.table, Access::Write).await?;
+    run.operator.refuse_while_paused().await?;
+    finish(&run, Task::CatchUp, None, console).await
 }
 
-pub async fn import(args: &ImportArgs, console: &Console) -> Result<Verdict> {
+pub async fn import(args: &ImportArgs, console: &Console) -> Result<Exit> {
+    let run = Run::open(&args.table, Access::Write).await?;
     let mode = args.report.then_some(Mode::Report);
-    run(&args.table, Access::Write, Task::Import, mode, console).await
-}
-
-async fn run(
-    table: &table::Args,
-    access: Access,
-    task: Task,
-    mode: Option<Mode>,
-    console: &Console,
-) -> Result<Verdict> {
-    let access = table.open_schedule(access).await?;
-    // What only reports runs during a pause, too.
-    if mode != Some(Mode::Report) {
-        let operator = &access.operator;
-        operator.refuse_while_paused().await?;
+    // A report changes nothing, so a pause does not stop it.
+    if mode.is_none() {
+        run.operator.refuse_while_paused().await?;
     }
-    finish(table, &access, task, mode, console).await
+    finish(&run, Task::Import, mode, console).await
 }
 
 /// Runs a task to its end and says what became of it.
-async fn finish(
-    table: &table::Args,
-    access: &ScheduleAccess,
-    task: Task,
-    mode: Option<Mode>,
-    console: &Console,
-) -> Result<Verdict> {
-    let begun_ms = access.operator.clock.now_ms();
-    let summary = once(access, task, mode, console).await?;
+async fn finish(run: &Run, task: Task, mode: Option<Mode>, console: &Console) -> Result<Exit> {
+    let begun_ms = run.operator.ports.clock.now_ms();
+    let summary = once(run, task, mode, console).await?;
     show(&summary, console)?;
     show_end(&summary, console)?;
-    let failed = failed_since(access, &summary, begun_ms).await?;
+    let failed = failed_since(run, &summary, begun_ms).await?;
     emit(&summary, &failed, console)?;
     if failed.is_empty() {
         return Ok(verdict(&summary));
@@ -180,10 +180,10 @@ async fn finish(
     let text = format!(
         "{} failed; `okta-anypoint events --failed{}` says why",
         counted(failed.len(), "change", "changes"),
-        table.option()
+        run.operator.option
     );
-    console.say_wrapped(0, console.paint(Tone::Bad, text))?;
-    Ok(Verdict::Problem)
+    console.say(console.paint(Tone::Bad, text))?;
+    Ok(Exit::Problem)
 }
 
 fn emit(summary: &Summary, failed: &[String], console: &Console) -> Result<()> {
@@ -192,13 +192,9 @@ fn emit(summary: &Summary, failed: &[String], console: &Console) -> Result<()> {
     console.emit(&result)
 }
 
-/// The changes that were applied in place and failed. Those on a queue are not done yet.
-async fn failed_since(
-    access: &ScheduleAccess,
-    summary: &Summary,
-    begun_ms: i64,
-) -> Result<Vec<String>> {
-    if access.queue_url.is_some() || summary.mode == Mode::Report {
+/// The changes that were applied inline and failed. Those on a queue are not done yet.
+async fn failed_since(run: &Run, summary: &Summary, begun_ms: i64) -> Result<Vec<String>> {
+    if run.queue_url.is_some() || summary.mode == Mode::Report {
         return Ok(Vec::new());
     }
     let filter = Filter {
@@ -206,19 +202,14 @@ async fn failed_since(
         subject: None,
         updated_since_ms: Some(begun_ms),
     };
-    let records = access.operator.table.ledger.records(&filter).await?;
+    let records = run.operator.ports.ledger.records(&filter).await?;
     Ok(records.into_iter().map(|record| record.id).collect())
 }
 
-async fn once(
-    access: &ScheduleAccess,
-    task: Task,
-    mode: Option<Mode>,
-    console: &Console,
-) -> Result<Summary> {
+async fn once(run: &Run, task: Task, mode: Option<Mode>, console: &Console) -> Result<Summary> {
     let metrics = Arc::new(Metrics::new("cli"));
-    let operator = &access.operator;
-    let queue: Arc<dyn Queue> = match &access.queue_url {
+    let operator = &run.operator;
+    let queue: Arc<dyn Queue> = match &run.queue_url {
         Some(url) => {
             let sdk = aws::load(Limits::within(AWS_TIME)).await;
             let client = aws_sdk_sqs::Client::new(&sdk);
@@ -227,7 +218,7 @@ async fn once(
         None => wiring::inline(&operator.ports, &metrics, Pace::BY_HAND, RUN_TIME),
     };
     let (bar, progress) = progress(console);
-    let scheduler = Scheduler::new(operator.ports.clone(), queue, access.settings, metrics)
+    let scheduler = Scheduler::new(operator.ports.clone(), queue, run.settings, metrics)
         .with_progress(progress);
     let deadline = Deadline::within(RUN_TIME);
     let summary = match (task, mode) {
@@ -266,11 +257,11 @@ fn progress(console: &Console) -> (ProgressBar, Progress) {
     (bar, progress)
 }
 
-fn verdict(summary: &Summary) -> Verdict {
+fn verdict(summary: &Summary) -> Exit {
     if summary.outcome == Outcome::Completed && summary.problems.is_empty() {
-        Verdict::Done
+        Exit::Done
     } else {
-        Verdict::Problem
+        Exit::Problem
     }
 }
 
@@ -314,10 +305,10 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
         .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
         .collect();
     if !counts.is_empty() {
-        console.say_wrapped(0, counts.join(", "))?;
+        console.say(counts.join(", "))?;
     }
     if let Some(message) = &summary.message {
-        console.say_wrapped(0, message)?;
+        console.say(message)?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use okta_anypoint::aws;
@@ -15,9 +14,10 @@ use okta_anypoint::wiring;
 use serde_json::json;
 use url::Url;
 
-use crate::console::{Console, Tone, Usage, Verdict};
+use crate::console::{Console, Exit, Tone, Usage};
 use crate::duration::duration;
 use crate::stop::told_to_stop;
+use crate::table::UsualFile;
 
 /// Within this the secrets are read, if they are in Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(10);
@@ -40,14 +40,8 @@ pub struct Args {
     /// Where to listen for Okta's deliveries.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// The database file; made if it is missing.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "DATA_FILE",
-        default_value = "okta-anypoint.db"
-    )]
-    data: PathBuf,
+    #[command(flatten)]
+    file: UsualFile,
     /// Where to show the status page, /health and /ready.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
     status: SocketAddr,
@@ -78,7 +72,7 @@ pub struct Args {
 struct Every(Option<Duration>);
 
 /// Starts, works until told to stop.
-pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
+pub async fn run(args: Args, console: &Console) -> anyhow::Result<Exit> {
     let is_exposed = !args.no_status && !args.status.ip().is_loopback();
     if is_exposed && !args.expose_status {
         return Err(Usage(format!(
@@ -96,7 +90,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     let options = Options {
         listen: args.listen,
         status: (!args.no_status).then_some(args.status),
-        data: args.data,
+        data: args.file.data,
         intervals: Intervals {
             catch_up: args.catch_up_every.0,
             reconcile: args.reconcile_every.0,
@@ -111,7 +105,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Verdict> {
     announce(&ready, &options, args.url.as_deref(), org, console)?;
     ready.run(told_to_stop).await?;
     console.say("stopped")?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 async fn settings() -> anyhow::Result<(Settings, BTreeMap<String, String>)> {
@@ -158,15 +152,13 @@ fn announce(
         format!("register {register}"),
     ])?;
     if reachable {
-        console.say(format!(
+        console.say_whole(format!(
             "         okta-anypoint hook register --url {register}"
         ))?;
     } else {
-        let lines = [
-            "         Okta cannot call this address: it calls https:// only. Put a proxy that terminates TLS in front,",
-            "         and name its address with --url https://….",
-        ];
-        console.say_lines(lines.map(|line| console.paint(Tone::Bad, line)))?;
+        let text = "Okta cannot call this address: it calls https:// only. Put a proxy that terminates TLS in front, \
+                    and name its address with --url https://….";
+        console.say_indented(9, console.paint(Tone::Bad, text))?;
     }
     console.emit(&json!({
         "data": options.data,

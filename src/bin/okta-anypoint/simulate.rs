@@ -1,5 +1,6 @@
 //! `simulate`: both simulators as plain HTTP servers.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator, AnypointWorld};
-use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator, OktaWorld};
+use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
+use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::simulator::traffic::{RecordedRequest, Traffic};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::console::{Console, Usage, Verdict};
-use crate::demo;
+use crate::console::{Console, Exit, Usage};
+use crate::demo::{self, Worlds};
 use crate::stop::told_to_stop;
 
 /// How often new deliveries are looked for.
@@ -81,39 +81,7 @@ pub struct Args {
     state: Option<PathBuf>,
 }
 
-struct Worlds {
-    okta: OktaWorld,
-    anypoint: AnypointWorld,
-}
-
-/// Read as objects first: serde takes a list for a struct as well, and every field has a default.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Loaded {
-    #[serde(default)]
-    okta: serde_json::Map<String, Value>,
-    #[serde(default)]
-    anypoint: serde_json::Map<String, Value>,
-}
-
-impl Worlds {
-    fn read(text: &str) -> serde_json::Result<Self> {
-        let object: serde_json::Map<String, Value> = serde_json::from_str(text)?;
-        let loaded: Loaded = serde_json::from_value(object.into())?;
-        Ok(Self {
-            okta: serde_json::from_value(loaded.okta.into())?,
-            anypoint: serde_json::from_value(loaded.anypoint.into())?,
-        })
-    }
-}
-
-#[derive(Serialize)]
-struct Saved<'a> {
-    okta: &'a OktaWorld,
-    anypoint: &'a AnypointWorld,
-}
-
-pub async fn run(args: Args, console: &Console) -> Result<Verdict> {
+pub async fn run(args: Args, console: &Console) -> Result<Exit> {
     let worlds = match &args.state {
         Some(file) => load(file)?,
         None => small_world()?,
@@ -149,7 +117,7 @@ pub async fn run(args: Args, console: &Console) -> Result<Verdict> {
     }
     okta.stop().await;
     anypoint.stop().await;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 async fn start(args: &Args, worlds: Worlds) -> Result<(OktaSimulator, AnypointSimulator)> {
@@ -175,7 +143,8 @@ async fn start(args: &Args, worlds: Worlds) -> Result<(OktaSimulator, AnypointSi
 }
 
 fn small_world() -> Result<Worlds> {
-    let (mut okta, anypoint) = demo::first_worlds()?;
+    let mut worlds = demo::first_worlds()?;
+    let okta = &mut worlds.okta;
     for id in [demo::ADA, demo::GRACE, demo::KATHERINE] {
         okta.activate(id)?;
     }
@@ -183,13 +152,18 @@ fn small_world() -> Result<Worlds> {
     okta.assign_with_username(demo::APP, demo::ADA, "ada_lovelace")?;
     okta.add_member(demo::INTEGRATORS, demo::ADA)?;
     okta.assign_group(demo::APP, demo::INTEGRATORS)?;
-    Ok(Worlds { okta, anypoint })
+    Ok(worlds)
+}
+
+/// Read as an object first: serde takes a list for a struct as well.
+fn read(text: &str) -> serde_json::Result<Worlds> {
+    let object: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+    serde_json::from_value(object.into())
 }
 
 fn load(file: &Path) -> Result<Worlds> {
     match std::fs::read_to_string(file) {
-        Ok(text) => Worlds::read(&text)
-            .map_err(|error| {
+        Ok(text) => read(&text).map_err(|error| {
             let text = format!(
                 "{} is not a state of the simulators ({error}); fix it, or name a file that does not \
                  exist yet",
@@ -204,9 +178,9 @@ fn load(file: &Path) -> Result<Worlds> {
 
 /// Writes beside the file and renames: it is whole at any moment.
 fn save(file: &Path, okta: &OktaSimulator, anypoint: &AnypointSimulator) -> Result<()> {
-    let text = serde_json::to_string_pretty(&Saved {
-        okta: &okta.world(),
-        anypoint: &anypoint.world(),
+    let text = serde_json::to_string_pretty(&Worlds {
+        okta: okta.world().clone(),
+        anypoint: anypoint.world().clone(),
     })?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -225,24 +199,8 @@ fn save(file: &Path, okta: &OktaSimulator, anypoint: &AnypointSimulator) -> Resu
 }
 
 fn opening(console: &Console, okta: &OktaSimulator, anypoint: &AnypointSimulator) -> Result<()> {
-    let app = okta.world().apps.keys().next().cloned().unwrap_or_default();
-    let token = OktaOptions::default().tokens.into_iter().next();
-    let world = anypoint.world();
-    let settings = [
-        ("OKTA_ORG_URL", okta.base_url().to_owned()),
-        ("OKTA_APP_ID", app),
-        ("OKTA_API_TOKEN", token.unwrap_or_default()),
-        ("ANYPOINT_BASE_URL", anypoint.base_url().to_owned()),
-        ("ANYPOINT_ORG_ID", world.org_id.clone()),
-        ("ANYPOINT_CLIENT_ID", world.client_id.clone()),
-        ("ANYPOINT_CLIENT_SECRET", world.client_secret.clone()),
-        ("HOOK_SECRET", demo::HOOK_SECRET.to_owned()),
-    ];
-    let values: serde_json::Map<_, _> = settings
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), json!(value)))
-        .collect();
-    console.emit_line(&json!({"settings": values}))?;
+    let settings = demo::settings(okta, anypoint);
+    console.emit_line(&json!({"settings": BTreeMap::from(settings.clone())}))?;
     console.say(format!(
         "A simulated Okta at {}, a simulated Anypoint at {}. Settings to talk to them:",
         okta.base_url(),
@@ -250,17 +208,19 @@ fn opening(console: &Console, okta: &OktaSimulator, anypoint: &AnypointSimulator
     ))?;
     console.say_gap()?;
     for (name, value) in &settings {
-        console.say(format!("export {name}={value}"))?;
+        console.say_whole(format!("export {name}={value}"))?;
     }
     let (users, groups) = {
         let world = okta.world();
         (world.users.len(), world.groups.len())
     };
+    let (accounts, teams) = {
+        let world = anypoint.world();
+        (world.users.len(), world.teams.len().saturating_sub(1))
+    };
     console.say_gap()?;
     console.say(format!(
-        "Okta has {users} users and {groups} groups; Anypoint has {} users and {} teams besides the root team.",
-        world.users.len(),
-        world.teams.len().saturating_sub(1)
+        "Okta has {users} users and {groups} groups; Anypoint has {accounts} users and {teams} teams besides the root team."
     ))?;
     console.say("How to change them: okta-anypoint simulate --help. Ctrl-C stops.")?;
     console.say_gap()
@@ -279,7 +239,7 @@ fn watch(console: &Console, side: &'static str, traffic: &Traffic, changed: &Arc
             [] => String::new(),
             query => format!("?{}", query.join("&")),
         };
-        let _ = console.say(format!(
+        let _ = console.say_whole(format!(
             "{side:<9}{:<7}{}{query}  {}  {} ms",
             request.method.as_str(),
             request.path,

@@ -6,36 +6,23 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use okta_anypoint::aws::{self, Limits};
-use okta_anypoint::clock::{Clock, SystemClock, rfc3339};
-use okta_anypoint::deadline::Deadline;
-use okta_anypoint::event::Change;
-use okta_anypoint::ids::Subject;
-use okta_anypoint::ledger::{
-    AuditEntry, BY_OPERATOR, Conclusion, Lease, Leased, Reason, SUBJECT_WAIT, SqliteLedger,
-    lease_within,
-};
-use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
+use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::ledger::SqliteLedger;
+use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use okta_anypoint::serve::{self, shell_word};
-use okta_anypoint::settings::{self, EngineSettings, Kept, Needs, Reader, ScheduleSettings};
+use okta_anypoint::settings::{self, EngineSettings, Kept, Needs, Reader};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
-use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::{self, Table};
-use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
 
 use crate::console::{Usage, note};
+use crate::operator::Operator;
 
 /// One AWS call, retries included.
 pub const AWS_TIME: Duration = Duration::from_secs(10);
 /// One command's reads.
 pub const LOOK_TIME: Duration = Duration::from_secs(60);
-/// One command's work.
-pub const WORK_TIME: Duration = Duration::from_secs(120);
-
-/// Said by the audit entry of a command that follows a run which was cut off.
-pub const FOUND_CUT_OFF: &str = "an operator's command found an earlier run cut off";
-
 /// Where the ledger and the links are.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -46,11 +33,11 @@ pub struct Args {
 }
 
 /// Both ports on one embedded database.
-pub fn sqlite(database: &Database, kept: Kept, clock: &Arc<dyn Clock>) -> Table {
+pub fn sqlite(database: &Database, kept: Kept) -> Table {
     let store = Arc::new(SqliteStore::new(database.clone()));
     Table {
         ledger: Arc::new(
-            SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
+            SqliteLedger::new(database.clone(), kept.event_days, clock())
                 .keeping_audit(kept.audit_days),
         ),
         documents: store.clone(),
@@ -68,8 +55,7 @@ pub enum Place {
 impl Args {
     /// How these arguments are written behind another command, with a space in front.
     pub fn option(&self) -> String {
-        let file = self.data.as_ref().map(|file| file.display().to_string());
-        file.map_or_else(String::new, |file| format!(" --data {}", shell_word(&file)))
+        self.data.as_deref().map(file_option).unwrap_or_default()
     }
 
     pub fn place(&self, reader: &mut Reader<'_>) -> Option<Place> {
@@ -109,62 +95,37 @@ impl Args {
         let kept = Kept::read(&mut reader);
         let place = self.place(&mut reader);
         let (kept, place) = reader.finish(kept.zip(place))?;
-        Ok(open(place, access, kept, &clock()).await?.0)
+        Ok(place.open(access, kept).await?.0)
     }
 
-    /// The table, both remotes and the rules, to work with them.
-    pub async fn open(&self) -> Result<Operator> {
-        self.open_with(Access::Write).await
+    /// The table, both remotes and the rules.
+    pub async fn open(&self, access: Access) -> Result<Operator> {
+        let (operator, ()) = self.open_with(access, |_| Some(())).await?;
+        Ok(operator)
     }
 
-    /// The same, only to look: a file is neither made nor changed.
-    pub async fn open_to_read(&self) -> Result<Operator> {
-        self.open_with(Access::Read).await
-    }
-
-    async fn open_with(&self, access: Access) -> Result<Operator> {
-        let mut reader = self.beside_serve(reader(Needs::CREDENTIALS).await?).await?;
-        let engine = EngineSettings::read(&mut reader);
-        let place = self.place(&mut reader);
-        let (engine, place) = reader.finish(engine.zip(place))?;
-        self.operator(&engine, place, access).await
-    }
-
-    /// As [`Args::open`], with what the scheduled tasks may do.
-    pub async fn open_schedule(&self, access: Access) -> Result<ScheduleAccess> {
-        let mut reader = self.beside_serve(reader(Needs::CREDENTIALS).await?).await?;
-        let engine = EngineSettings::read(&mut reader);
-        let settings = ScheduleSettings::read(&mut reader);
-        let place = self.place(&mut reader);
-        // On a file the changes are applied in place: whether `serve` runs is not known.
-        let queue_url = match self.data {
-            Some(_) => None,
-            None => reader.optional("QUEUE_URL"),
-        };
-        let ((engine, settings), place) = reader.finish(engine.zip(settings).zip(place))?;
-        Ok(ScheduleAccess {
-            operator: self.operator(&engine, place, access).await?,
-            settings,
-            queue_url,
-        })
-    }
-
-    async fn operator(
+    /// The same, and what `more` reads from the settings.
+    pub async fn open_with<T>(
         &self,
-        engine: &EngineSettings,
-        place: Place,
         access: Access,
-    ) -> Result<Operator> {
-        let clock = clock();
-        let (table, queue) = open(place, access, engine.kept, &clock).await?;
-        let ports = wiring::ports(engine, &table, &clock).map_err(|error| anyhow!(error))?;
-        Ok(Operator {
-            table,
-            queue,
-            ports,
-            clock,
-            option: self.option(),
-        })
+        more: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Result<(Operator, T)> {
+        let mut reader = self.beside_serve(reader(Needs::CREDENTIALS).await?).await?;
+        let engine = EngineSettings::read(&mut reader);
+        let more = more(&mut reader);
+        let place = self.place(&mut reader);
+        let ((engine, more), place) = reader.finish(engine.zip(more).zip(place))?;
+        let (table, queue) = place.open(access, engine.kept).await?;
+        let ports = wiring::ports(&engine, &table, &clock()).map_err(|error| anyhow!(error))?;
+        let option = self.option();
+        Ok((
+            Operator {
+                queue,
+                ports,
+                option,
+            },
+            more,
+        ))
     }
 }
 
@@ -189,32 +150,66 @@ pub enum Access {
     Write,
 }
 
-async fn open(
-    place: Place,
-    access: Access,
-    kept: Kept,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Table, Option<SqliteQueue>)> {
-    match place {
-        Place::DynamoDb(name) => {
-            let sdk = aws::load(Limits::within(AWS_TIME)).await;
-            Ok((wiring::dynamodb_table(&sdk, &name, kept, clock), None))
-        }
-        Place::File(file) => {
-            let database = open_file(&file, access)?;
-            let queue = serve::queue(&database, clock);
-            Ok((sqlite(&database, kept, clock), Some(queue)))
+impl Place {
+    /// The table, and the queue of `serve` if it is in a file.
+    pub async fn open(&self, access: Access, kept: Kept) -> Result<(Table, Option<SqliteQueue>)> {
+        match self {
+            Self::DynamoDb(name) => {
+                let sdk = aws::load(Limits::within(AWS_TIME)).await;
+                let table = wiring::dynamodb_table(&sdk, name, kept, &clock());
+                Ok((table, None))
+            }
+            Self::File(file) => {
+                let database = open_file(file, access)?;
+                let queue = serve::queue(&database, &clock());
+                Ok((sqlite(&database, kept), Some(queue)))
+            }
         }
     }
 }
 
-/// The table of a place, to read it. How long records are kept does not matter then.
-pub async fn to_read(place: Place) -> Result<Table> {
-    let kept = Kept {
-        event_days: 1,
-        audit_days: 1,
-    };
-    Ok(open(place, Access::Read, kept, &clock()).await?.0)
+/// Names `serve`'s file, where it need not be there yet.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct UsualFile {
+    /// The database file of `serve`; `serve` and `restore` make it if it is missing.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DATA_FILE",
+        default_value = "okta-anypoint.db"
+    )]
+    pub data: PathBuf,
+}
+
+/// Names `serve`'s file, for commands that work on nothing else.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct FileArgs {
+    /// The database file of `serve`.
+    #[arg(long, value_name = "FILE", env = "DATA_FILE")]
+    data: PathBuf,
+}
+
+impl FileArgs {
+    pub fn option(&self) -> String {
+        file_option(&self.data)
+    }
+
+    /// The table and the queue in the file.
+    pub async fn open(&self, access: Access) -> Result<(Table, SqliteQueue)> {
+        let mut reader = Reader::from_env();
+        let kept = Kept::read(&mut reader);
+        let kept = reader.finish(kept)?;
+        let database = open_file(&self.data, access)?;
+        let queue = serve::queue(&database, &clock());
+        Ok((sqlite(&database, kept), queue))
+    }
+}
+
+/// How a file is named behind another command, with a space in front.
+fn file_option(file: &Path) -> String {
+    format!(" --data {}", shell_word(&file.display().to_string()))
 }
 
 /// What `CHANGES` says to this process.
@@ -222,14 +217,6 @@ pub fn changes() -> Result<Changes> {
     let mut reader = Reader::from_env();
     let changes = settings::changes(&mut reader);
     Ok(reader.finish(changes)?)
-}
-
-/// `serve`'s file alone.
-pub async fn file(file: &Path, access: Access) -> Result<(Table, Option<SqliteQueue>)> {
-    let mut reader = Reader::from_env();
-    let kept = Kept::read(&mut reader);
-    let kept = reader.finish(kept)?;
-    open(Place::File(file.to_owned()), access, kept, &clock()).await
 }
 
 /// An existing file, but to plan: a misspelt name must not make an empty database.
@@ -272,106 +259,4 @@ pub fn existing(file: &Path) -> Result<()> {
         return Err(Usage(text).into());
     }
     Ok(())
-}
-
-/// Everything that a scheduled task needs.
-pub struct ScheduleAccess {
-    pub operator: Operator,
-    pub settings: ScheduleSettings,
-    /// Where changes go; `None`: they are applied in place.
-    pub queue_url: Option<String>,
-}
-
-/// Everything that an operator's command needs.
-pub struct Operator {
-    pub table: Table,
-    /// The queue of `serve`, when the table is its file.
-    pub queue: Option<SqliteQueue>,
-    pub ports: Ports,
-    pub clock: Arc<dyn Clock>,
-    /// How the table is named behind another command.
-    option: String,
-}
-
-impl Operator {
-    /// Takes the lease on a user or group, and waits a little for a run that works on it.
-    pub async fn lease(&self, subject: &Subject) -> Result<Lease> {
-        let subject = subject.to_string();
-        let deadline = Deadline::within(LOOK_TIME);
-        match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
-            Leased::Ours(lease) => Ok(lease),
-            Leased::Busy { until_ms } => Err(anyhow!(
-                "another run works on {subject}, until {} at the latest; try again then",
-                rfc3339(until_ms)
-            )),
-        }
-    }
-
-    /// Gives a lease back, with what the operator changed under it for the audit trail.
-    pub async fn release(&self, lease: Lease, change: Option<AuditEntry>) -> Result<()> {
-        let interrupted = AuditEntry::for_interrupted(&lease, FOUND_CUT_OFF, self.clock.now_ms());
-        let conclusion = Conclusion {
-            audit: interrupted.into_iter().chain(change).collect(),
-            ..Conclusion::default()
-        };
-        self.ports.ledger.conclude(lease, conclusion).await?;
-        Ok(())
-    }
-
-    /// The audit entry of what an operator did by hand.
-    pub fn by_hand(&self, lease: &Lease, action: &str) -> AuditEntry {
-        AuditEntry {
-            reason: Some(BY_OPERATOR.to_owned()),
-            ..AuditEntry::new(lease, action, self.clock.now_ms())
-        }
-    }
-
-    /// Refuses to work while changes are paused, and names what pauses them.
-    pub async fn refuse_while_paused(&self) -> Result<()> {
-        let by_setting = self.ports.policy.changes == Changes::Pause;
-        let by_command = paused_since(&*self.ports.documents).await?.is_some();
-        let resume = format!("`okta-anypoint resume{}`", self.option);
-        let (by, fix) = match (by_setting, by_command) {
-            (false, false) => return Ok(()),
-            (true, false) => (" (CHANGES=pause)", "set CHANGES=apply first".to_owned()),
-            (false, true) => ("", format!("resume them first: {resume}")),
-            (true, true) => (
-                " (CHANGES=pause, and `okta-anypoint pause`)",
-                format!("set CHANGES=apply and run {resume} first"),
-            ),
-        };
-        Err(anyhow!(
-            "changes are paused{by}, so nothing is worked on; {fix}"
-        ))
-    }
-
-    /// Refuses to change anything for a subject that a setting excludes.
-    pub async fn refuse_excluded(&self, subject: &Subject, deadline: Deadline) -> Result<()> {
-        let provisioner = Provisioner::new(self.ports.clone());
-        if Box::pin(provisioner.excludes(subject, deadline)).await? {
-            return Err(Exclusions::refused(subject).into());
-        }
-        Ok(())
-    }
-
-    /// Refuses what writes at a remote while `CHANGES` holds that back.
-    pub async fn refuse_unless_applying(&self) -> Result<()> {
-        self.refuse_while_paused().await?;
-        if self.ports.policy.changes == Changes::Report {
-            return Err(anyhow!(
-                "changes are only reported (CHANGES=report), so nothing is written at Anypoint; set \
-                 CHANGES=apply first"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Works on changes now, as the worker does on events.
-    pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Settled> {
-        let metrics = Arc::new(Metrics::new("cli"));
-        let worker = Worker::new(self.ports.clone(), None, metrics, Pace::BY_HAND);
-        worker
-            .run(changes, reason, Deadline::within(WORK_TIME))
-            .await
-    }
 }

@@ -57,7 +57,7 @@ async fn gate(client: &Client, arn: &str) -> Result<Gate, Failure> {
     let mut reader = reader(client, &variables, BOTH).await?;
     let settings = HookSettings::read(&mut reader);
     let settings = reader.finish(settings).unwrap();
-    Ok(Gate::new(settings.auth.header, settings.auth.secrets).unwrap())
+    Ok(Gate::new(settings.header, settings.secrets).unwrap())
 }
 
 async fn admits(gate: &Gate, given: Option<&str>) -> bool {

@@ -363,7 +363,7 @@ async fn receiver_with_arn(arn: &str) -> SocketAddr {
     let reader = Reader::with_secrets(environment, store, needs, deadline).await;
     let mut reader = reader.unwrap();
     let settings = HookSettings::read(&mut reader);
-    let auth = reader.finish(settings).unwrap().auth;
+    let auth = reader.finish(settings).unwrap();
     let gate = Gate::new(auth.header, auth.secrets).unwrap();
     let answer = move |request: Request| {
         let gate = gate.clone();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use okta_anypoint::ids::Subject;
-use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::anypoint::AnypointWorld;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::stage::{Answer, Stage, body};
+use super::stage::{Answer, Plan, Stage, body, messages};
 use super::story::{Account, Records, Sent, Step};
 
 /// What must be true in Anypoint, gathered from step to step.
@@ -22,27 +22,44 @@ pub struct Expected {
     team_ids: BTreeMap<String, String>,
 }
 
-/// How a step went.
+/// How a step went. With `--json` it is printed as it is.
+#[derive(Serialize)]
 pub struct Played {
     pub sample: &'static str,
+    #[serde(rename = "okta_before")]
     pub before: &'static str,
     pub sent: Vec<String>,
     pub status: Option<u16>,
     /// What a program without a status answered, in short.
+    #[serde(skip)]
     pub said: String,
     pub took_ms: u64,
-    /// Requests, and whether each only read.
-    pub okta: Vec<(bool, String)>,
-    pub anypoint: Vec<(bool, String)>,
-    pub planned: Vec<(Subject, Vec<Planned>)>,
+    #[serde(rename = "okta_requests")]
+    pub okta: Vec<String>,
+    #[serde(rename = "anypoint_requests")]
+    pub anypoint: Vec<String>,
+    pub planned: Vec<Plan>,
     pub applied: Vec<String>,
-    /// Username, name, enabled.
-    pub accounts: Vec<(String, String, bool)>,
-    /// Name, usernames of the members.
-    pub teams: Vec<(String, Vec<String>)>,
+    pub accounts: Vec<FoundAccount>,
+    pub teams: Vec<FoundTeam>,
     /// Names of accounts and teams that are other than before.
+    #[serde(skip)]
     pub changed: Vec<String>,
     pub problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub struct FoundAccount {
+    pub username: String,
+    pub name: String,
+    pub enabled: bool,
+}
+
+#[derive(Serialize)]
+pub struct FoundTeam {
+    pub name: String,
+    /// Usernames.
+    pub members: Vec<String>,
 }
 
 impl Played {
@@ -58,10 +75,10 @@ impl Played {
             .chain(teams)
             .map(|(id, name)| (id, format!("\"{name}\"")))
             .collect();
-        let plans = self.planned.iter_mut().flat_map(|(_, plan)| plan);
+        let plans = self.planned.iter_mut().flat_map(|plan| &mut plan.actions);
         let texts = plans
             .map(|planned| &mut planned.what)
-            .chain(self.anypoint.iter_mut().map(|(_, text)| text));
+            .chain(&mut self.anypoint);
         for text in texts {
             for (id, name) in &names {
                 *text = text.replace(id.as_str(), name);
@@ -91,7 +108,7 @@ pub fn types_of(sent: Sent, event: &Value) -> Vec<String> {
             None => vec!["GET with a challenge".to_owned()],
             Some(events) => texts(events, "eventType"),
         },
-        Sent::Batch => texts(messages(event), "event_type"),
+        Sent::Batch => texts(messages(event).collect(), "event_type"),
         Sent::Task => vec![event.to_string()],
     }
 }
@@ -99,15 +116,6 @@ pub fn types_of(sent: Sent, event: &Value) -> Vec<String> {
 fn delivered(event: &Value) -> Option<Vec<Value>> {
     let delivery: Value = serde_json::from_slice(&body(event)?).ok()?;
     delivery["data"]["events"].as_array().cloned()
-}
-
-fn messages(event: &Value) -> Vec<Value> {
-    event["Records"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|record| serde_json::from_str(record["body"].as_str()?).ok())
-        .collect()
 }
 
 /// What a worker or a run answered, for the narrative: counts without zeros, or the answer itself.
@@ -160,7 +168,7 @@ pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) 
 pub async fn records(stage: &Stage, step: &Step, event: &Value, played: &mut Played) -> Result<()> {
     let events = match step.sent {
         Sent::Hook(_) => delivered(event).unwrap_or_default(),
-        Sent::Batch => messages(event),
+        Sent::Batch => messages(event).collect(),
         Sent::Task => Vec::new(),
     };
     for event in events {
@@ -226,11 +234,11 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
             .push("Okta or Anypoint was asked, and nobody had to be".to_owned());
     }
     // What was planned for one user is exactly what was done.
-    if let [(Subject::User(_), planned)] = played.planned.as_slice() {
-        let mut names: Vec<String> = planned
-            .iter()
-            .map(|planned| planned.action.clone())
-            .collect();
+    if let [plan] = played.planned.as_slice()
+        && let Subject::User(_) = plan.subject
+    {
+        let actions = plan.actions.iter();
+        let mut names: Vec<String> = actions.map(|planned| planned.action.clone()).collect();
         names.sort_unstable();
         let applied = played.applied.clone();
         played.expect("actions", names, applied);
@@ -257,9 +265,11 @@ impl Expected {
         let mut found = BTreeMap::new();
         for user in world.users.values() {
             let name = format!("{} {}", user.first_name, user.last_name);
-            played
-                .accounts
-                .push((user.username.clone(), name.clone(), user.enabled));
+            played.accounts.push(FoundAccount {
+                username: user.username.clone(),
+                name: name.clone(),
+                enabled: user.enabled,
+            });
             let first = self
                 .account_ids
                 .entry(user.username.clone())
@@ -297,7 +307,10 @@ impl Expected {
                 continue;
             }
             let members = world.members_of(&team.id);
-            played.teams.push((team.name.clone(), members.clone()));
+            played.teams.push(FoundTeam {
+                name: team.name.clone(),
+                members: members.clone(),
+            });
             if team.ancestors != [world.root_team_id.clone()] {
                 played.problems.push(format!(
                     "team {} is not directly below the root team",

@@ -11,13 +11,14 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::console::{Console, Verdict};
+use crate::console::{Console, Exit};
 use check::{Expected, Played};
 use stage::{Stage, short};
 use story::Step;
 
-pub use cast::{ADA, APP, GRACE, HOOK_SECRET, INTEGRATORS, KATHERINE};
-pub use story::first_worlds;
+pub use cast::{ADA, APP, GRACE, INTEGRATORS, KATHERINE};
+pub use stage::settings;
+pub use story::{Worlds, first_worlds};
 
 /// Play the whole story on simulators: no settings, no network, no AWS.
 ///
@@ -30,7 +31,7 @@ pub use story::first_worlds;
                              okta-anypoint demo --json | jq '.steps[] | select(.ok | not)'")]
 pub struct Args {}
 
-pub async fn run(console: &Console) -> Result<Verdict> {
+pub async fn run(console: &Console) -> Result<Exit> {
     let started = Instant::now();
     let stage = Stage::set_up().await?;
     show::opening(console, &stage)?;
@@ -43,11 +44,8 @@ pub async fn run(console: &Console) -> Result<Verdict> {
     }
     stage.tear_down().await;
     show::ending(console, &played, started.elapsed())?;
-    Ok(if played.iter().all(Played::is_ok) {
-        Verdict::Done
-    } else {
-        Verdict::Problem
-    })
+    let problems = played.iter().map(|step| step.problems.len());
+    Ok(Exit::with_problems(problems.sum()))
 }
 
 async fn play(stage: &Stage, step: &Step, expected: &mut Expected) -> Result<Played> {

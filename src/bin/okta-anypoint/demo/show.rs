@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 use okta_anypoint::counted::counted;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::check::Played;
-use super::stage::Stage;
+use super::check::{FoundAccount, FoundTeam, Played};
+use super::stage::{Plan, Stage};
 use crate::console::{Console, Tone};
 
 /// Requests of one kind that are shown in a step; the JSON form has all.
 const MAX_REQUESTS: usize = 6;
+
+/// Where the text behind a label begins.
+const MARGIN: usize = 14;
+
+/// How a request that only reads begins.
+const READ: &str = "GET ";
 
 /// Where a person goes from here.
 const NEXT: &str = "
@@ -53,54 +59,48 @@ pub fn step(console: &Console, number: usize, played: &Played) -> Result<()> {
         console.paint(Tone::Strong, format!("{number:>2}. {}", played.sample))
     ))?;
     let label = |name: &str| console.paint(Tone::Quiet, format!("    {name:<10}"));
-    console.say(format!("{}{}", label("in Okta"), played.before))?;
-    console.say(format!("{}{}", label("sent"), list(&played.sent)))?;
-    for (subject, plan) in &played.planned {
-        if plan.is_empty() {
-            console.say(format!("{}{subject}: in sync", label("plan")))?;
+    let say = |name: &str, text: String| console.say_behind(label(name), MARGIN, text);
+    say("in Okta", played.before.to_owned())?;
+    say("sent", list(&played.sent))?;
+    for Plan { subject, actions } in &played.planned {
+        if actions.is_empty() {
+            say("plan", format!("{subject}: in sync"))?;
         }
-        for planned in plan {
-            console.say(format!(
-                "{}{subject}: {} {}",
-                label("plan"),
-                planned.what,
-                console.paint(Tone::Quiet, format!("({})", planned.reason))
-            ))?;
+        for planned in actions {
+            let reason = console.paint(Tone::Quiet, format!("({})", planned.reason));
+            say("plan", format!("{subject}: {} {reason}", planned.what))?;
         }
     }
     for (side, requests) in [("Okta", &played.okta), ("Anypoint", &played.anypoint)] {
-        for (name, reads) in [("read", true), ("wrote", false)] {
-            let of_kind: Vec<&str> = requests
-                .iter()
-                .filter(|(is_read, _)| *is_read == reads)
-                .map(|(_, text)| text.as_str())
-                .collect();
-            if !of_kind.is_empty() {
-                let shown = of_kind
-                    .iter()
-                    .take(MAX_REQUESTS)
-                    .copied()
-                    .collect::<Vec<_>>();
-                let more = match of_kind.len() - shown.len() {
-                    0 => String::new(),
-                    more => format!("  and {more} more"),
-                };
-                let text = format!("{side}: {}{more}", shown.join("  "));
-                console.say(format!("{}{text}", label(name)))?;
+        let (reads, writes): (Vec<&str>, Vec<&str>) = requests
+            .iter()
+            .map(String::as_str)
+            .partition(|request| request.starts_with(READ));
+        let reads = reads.iter().map(|read| &read[READ.len()..]).collect();
+        for (name, requests) in [("read", reads), ("wrote", writes)] {
+            let shown = &requests[..requests.len().min(MAX_REQUESTS)];
+            let more = match requests.len() - shown.len() {
+                0 => String::new(),
+                more => format!("  and {more} more"),
+            };
+            if !requests.is_empty() {
+                let shown = shown.join("  ");
+                say(name, format!("{side}: {shown}{more}"))?;
             }
         }
     }
     if !played.applied.is_empty() {
-        console.say(format!("{}{}", label("applied"), played.applied.join(", ")))?;
+        say("applied", played.applied.join(", "))?;
     }
     let answered = match played.status {
         Some(status) => format!("{status} after {} ms", played.took_ms),
         None => format!("{} after {} ms", played.said, played.took_ms),
     };
-    console.say(format!("{}{answered}", label("answer")))?;
+    say("answer", answered)?;
     anypoint(console, played, &label("Anypoint"))?;
     for problem in &played.problems {
-        console.say(console.paint(Tone::Bad, format!("    !! {problem}")))?;
+        let problem = console.paint(Tone::Bad, format!("!! {problem}"));
+        console.say_behind("    ", 7, problem)?;
     }
     Ok(())
 }
@@ -118,13 +118,18 @@ fn anypoint(console: &Console, played: &Played, label: &str) -> Result<()> {
     if played.changed.is_empty() && played.is_ok() && !played.accounts.is_empty() {
         let accounts = counted(played.accounts.len(), "account", "accounts");
         let teams = counted(played.teams.len(), "team", "teams");
-        return console.say(format!("{label}as before ({accounts}, {teams})"));
+        return console.say_behind(label, MARGIN, format!("as before ({accounts}, {teams})"));
     }
-    for (username, name, enabled) in &played.accounts {
-        let state = if *enabled { "enabled" } else { "disabled" };
+    for account in &played.accounts {
+        let FoundAccount { username, name, .. } = account;
+        let state = if account.enabled {
+            "enabled"
+        } else {
+            "disabled"
+        };
         lines.push(marked(username, format!("{username:<18}{name:<22}{state}")));
     }
-    for (name, members) in &played.teams {
+    for FoundTeam { name, members } in &played.teams {
         let members = match members.as_slice() {
             [] => "nobody".to_owned(),
             members => members.join(", "),
@@ -134,10 +139,10 @@ fn anypoint(console: &Console, played: &Played, label: &str) -> Result<()> {
     if lines.is_empty() {
         lines.push("  no accounts, no teams".to_owned());
     }
-    let indent = " ".repeat(14);
+    let margin = " ".repeat(MARGIN);
     for (position, line) in lines.iter().enumerate() {
-        let lead = if position == 0 { label } else { &indent };
-        console.say(format!("{lead}{line}"))?;
+        let lead = if position == 0 { label } else { &margin };
+        console.say_behind(lead, MARGIN + 4, line)?;
     }
     Ok(())
 }
@@ -157,56 +162,13 @@ pub fn ending(console: &Console, played: &[Played], took: Duration) -> Result<()
     console.say_gap()?;
     console.say(console.paint(tone, summary))?;
     if good == played.len() {
-        console.say_lines(NEXT.lines())?;
+        NEXT.lines().try_for_each(|line| console.say_whole(line))?;
     }
-    console.emit(&json!({
-        "ok": good == played.len(),
-        "steps": played.iter().map(machine).collect::<Vec<_>>(),
-    }))
-}
-
-fn machine(played: &Played) -> Value {
-    let requests = |requests: &[(bool, String)]| {
-        requests
-            .iter()
-            .map(|(is_read, text)| match is_read {
-                true => format!("GET {text}"),
-                false => text.clone(),
-            })
-            .collect::<Vec<_>>()
-    };
-    let planned: Vec<Value> = played
-        .planned
-        .iter()
-        .map(|(subject, actions)| json!({"subject": subject, "actions": actions}))
-        .collect();
-    let accounts: Vec<Value> = played
-        .accounts
-        .iter()
-        .map(|(username, name, enabled)| {
-            json!({"username": username, "name": name, "enabled": enabled})
-        })
-        .collect();
-    let teams: Vec<Value> = played
-        .teams
-        .iter()
-        .map(|(name, members)| json!({"name": name, "members": members}))
-        .collect();
-    json!({
-        "sample": played.sample,
-        "ok": played.is_ok(),
-        "okta_before": played.before,
-        "sent": played.sent,
-        "status": played.status,
-        "took_ms": played.took_ms,
-        "planned": planned,
-        "applied": played.applied,
-        "okta_requests": requests(&played.okta),
-        "anypoint_requests": requests(&played.anypoint),
-        "accounts": accounts,
-        "teams": teams,
-        "problems": played.problems,
-    })
+    let mut steps = json!(played);
+    for (step, played) in steps.as_array_mut().into_iter().flatten().zip(played) {
+        step["ok"] = json!(played.is_ok());
+    }
+    console.emit(&json!({"ok": good == played.len(), "steps": steps}))
 }
 
 fn list(types: &[String]) -> String {

@@ -26,9 +26,10 @@ use okta_anypoint::sqlite::Database;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::{Pace, Worker};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::cast::{APP, HOOK_SECRET};
+use super::cast::HOOK_SECRET;
 use super::story::{Sent, first_worlds};
 use crate::table;
 
@@ -51,6 +52,13 @@ pub struct Stage {
     app: OktaAppId,
 }
 
+/// What would be done for a subject.
+#[derive(Serialize)]
+pub struct Plan {
+    pub subject: Subject,
+    pub actions: Vec<Planned>,
+}
+
 /// What a program answered.
 pub struct Answer {
     /// The status of an HTTP answer.
@@ -61,41 +69,25 @@ pub struct Answer {
 
 impl Stage {
     pub async fn set_up() -> Result<Self> {
-        let (okta_world, anypoint_world) = first_worlds()?;
+        let worlds = first_worlds()?;
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let okta = OktaOptions {
-            world: okta_world,
+            world: worlds.okta,
             ..OktaOptions::default()
         };
-        let token = okta.tokens.first().cloned().unwrap_or_default();
         let okta = OktaSimulator::start(anywhere, okta)
             .await
             .context("the simulated Okta could not be started")?;
-        let settings: BTreeMap<&str, String> = [
-            ("HOOK_SECRET", HOOK_SECRET.to_owned()),
-            ("OKTA_ORG_URL", okta.base_url().to_owned()),
-            ("OKTA_APP_ID", APP.to_owned()),
-            ("OKTA_API_TOKEN", token),
-            ("ANYPOINT_ORG_ID", anypoint_world.org_id.clone()),
-            ("ANYPOINT_CLIENT_ID", anypoint_world.client_id.clone()),
-            (
-                "ANYPOINT_CLIENT_SECRET",
-                anypoint_world.client_secret.clone(),
-            ),
-        ]
-        .into();
         let anypoint = AnypointOptions {
-            world: anypoint_world,
+            world: worlds.anypoint,
             ..AnypointOptions::default()
         };
         let anypoint = AnypointSimulator::start(anywhere, anypoint)
             .await
             .context("the simulated Anypoint could not be started")?;
+        let settings = BTreeMap::from(settings(&okta, &anypoint));
 
-        let mut reader = Reader::new(|name| match name {
-            "ANYPOINT_BASE_URL" => Some(anypoint.base_url().to_owned()),
-            _ => settings.get(name).cloned(),
-        });
+        let mut reader = Reader::new(|name| settings.get(name).cloned());
         let hook = HookSettings::read(&mut reader);
         let engine = EngineSettings::read(&mut reader);
         let schedule = ScheduleSettings::read(&mut reader);
@@ -104,11 +96,10 @@ impl Stage {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("demo"));
         let database = Database::in_memory()?;
-        let table = table::sqlite(&database, engine.kept, &clock);
+        let table = table::sqlite(&database, engine.kept);
         let ports = wiring::ports(&engine, &table, &clock).map_err(|error| anyhow!(error))?;
         let inline = |pace, time| wiring::inline(&ports, &metrics, pace, time);
-        let gate =
-            Gate::new(hook.auth.header, &hook.auth.secrets).map_err(|error| anyhow!(error))?;
+        let gate = Gate::new(hook.header, hook.secrets).map_err(|error| anyhow!(error))?;
         let receiver = Receiver::new(
             gate,
             hook.app.clone(),
@@ -190,20 +181,15 @@ impl Stage {
                     .map(|reading| reading.changes)
                     .unwrap_or_default()
             }
-            Sent::Batch => event["Records"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|record| serde_json::from_str(record["body"].as_str()?).ok())
-                .collect(),
+            Sent::Batch => messages(event).collect(),
         }
     }
 
     /// What would be done for the subjects of changes that are not done yet.
-    pub async fn plan(&self, changes: &[Change]) -> Result<Vec<(Subject, Vec<Planned>)>> {
-        let mut plans: Vec<(Subject, Vec<Planned>)> = Vec::new();
+    pub async fn plan(&self, changes: &[Change]) -> Result<Vec<Plan>> {
+        let mut plans: Vec<Plan> = Vec::new();
         for change in changes {
-            let known = plans.iter().any(|(subject, _)| *subject == change.subject);
+            let known = plans.iter().any(|plan| plan.subject == change.subject);
             if known || self.record(change.uuid.as_str()).await?.is_some() {
                 continue;
             }
@@ -213,7 +199,10 @@ impl Stage {
                 .provisioner
                 .steps(&change.subject, announced, deadline)
                 .await?;
-            plans.push((change.subject.clone(), Planned::from_steps(&steps)));
+            plans.push(Plan {
+                subject: change.subject.clone(),
+                actions: Planned::from_steps(&steps),
+            });
         }
         Ok(plans)
     }
@@ -247,6 +236,23 @@ impl Stage {
     }
 }
 
+/// The settings of a program that works with both simulators.
+pub fn settings(okta: &OktaSimulator, anypoint: &AnypointSimulator) -> [(&'static str, String); 8] {
+    let app = okta.world().apps.keys().next().cloned();
+    let token = OktaOptions::default().tokens.into_iter().next();
+    let world = anypoint.world();
+    [
+        ("OKTA_ORG_URL", okta.base_url().to_owned()),
+        ("OKTA_APP_ID", app.unwrap_or_default()),
+        ("OKTA_API_TOKEN", token.unwrap_or_default()),
+        ("ANYPOINT_BASE_URL", anypoint.base_url().to_owned()),
+        ("ANYPOINT_ORG_ID", world.org_id.clone()),
+        ("ANYPOINT_CLIENT_ID", world.client_id.clone()),
+        ("ANYPOINT_CLIENT_SECRET", world.client_secret.clone()),
+        ("HOOK_SECRET", HOOK_SECRET.to_owned()),
+    ]
+}
+
 /// The body of a request in payload format 2.0.
 pub fn body(event: &Value) -> Option<Vec<u8>> {
     let text = event["body"].as_str()?;
@@ -256,27 +262,27 @@ pub fn body(event: &Value) -> Option<Vec<u8>> {
     Some(text.as_bytes().to_vec())
 }
 
+/// The messages of a batch, as `T`.
+pub fn messages<T: DeserializeOwned>(event: &Value) -> impl Iterator<Item = T> {
+    let records = event["Records"].as_array().into_iter().flatten();
+    records.filter_map(|record| serde_json::from_str(record["body"].as_str()?).ok())
+}
+
 /// Requests in short: the parts that every path shares are left out.
-pub fn short(traffic: &Traffic, organization: &str) -> Vec<(bool, String)> {
+pub fn short(traffic: &Traffic, organization: &str) -> Vec<String> {
     let line = |request: &RecordedRequest| {
         let path = request
             .path
             .replace(&format!("/accounts/api/organizations/{organization}"), "")
             .replace("/accounts/api", "")
             .replace("/api/v1", "");
-        let query = request
-            .query
-            .iter()
-            .find(|(name, _)| name == "search")
-            .map(|(name, value)| format!("?{name}={value}"))
-            .unwrap_or_default();
-        let is_read = request.method == "GET";
-        let text = if is_read {
-            format!("{path}{query}")
-        } else {
-            format!("{} {path} {}", request.method, request.status)
-        };
-        (is_read, text)
+        let mut query = request.query.iter();
+        let search = query.find(|(name, _)| name == "search");
+        let search = search.map(|(name, value)| format!("?{name}={value}"));
+        match request.method.as_str() {
+            "GET" => format!("GET {path}{}", search.unwrap_or_default()),
+            method => format!("{method} {path} {}", request.status),
+        }
     };
     traffic.log().iter().map(line).collect()
 }

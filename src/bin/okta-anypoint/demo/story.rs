@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, anyhow};
 use include_dir::{Dir, include_dir};
 use okta_anypoint::simulator::anypoint::{AnypointSimulator, AnypointWorld};
 use okta_anypoint::simulator::okta::{OktaSimulator, OktaWorld};
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 static SAMPLES: Dir = include_dir!("$CARGO_MANIFEST_DIR/events");
@@ -18,16 +19,24 @@ const STORY: &str = include_str!("../../../../events/story.json");
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "'de: 'static"))]
 struct Story {
-    start: Start,
+    start: Worlds,
     steps: Vec<Step>,
 }
 
-/// Both sides at the start.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Start {
-    okta: OktaWorld,
-    anypoint: AnypointWorld,
+/// The state of both sides.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worlds {
+    #[serde(deserialize_with = "from_object")]
+    pub okta: OktaWorld,
+    #[serde(deserialize_with = "from_object")]
+    pub anypoint: AnypointWorld,
+}
+
+/// A world has defaults for all its fields, and serde takes a list for it as well.
+fn from_object<'de, D: Deserializer<'de>, T: DeserializeOwned>(world: D) -> Result<T, D::Error> {
+    let object = serde_json::Map::deserialize(world)?;
+    serde_json::from_value(object.into()).map_err(D::Error::custom)
 }
 
 /// To which of the three programs a sample goes, and what it has to answer.
@@ -107,9 +116,8 @@ fn story() -> Result<Story> {
 }
 
 /// Okta and Anypoint as they are at the start.
-pub fn first_worlds() -> Result<(OktaWorld, AnypointWorld)> {
-    let start = story()?.start;
-    Ok((start.okta, start.anypoint))
+pub fn first_worlds() -> Result<Worlds> {
+    Ok(story()?.start)
 }
 
 /// Every sample, in order.

@@ -19,7 +19,7 @@ use okta_anypoint::wiring;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::console::{Console, Tone, Verdict};
+use crate::console::{Console, Exit, Tone};
 use crate::table::{Args as TableArgs, clock, reader};
 
 /// A side that does not answer within this is out of reach.
@@ -159,7 +159,7 @@ impl Group {
     }
 }
 
-pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let mut settings = Group::new("settings");
     let mut reader = match reader(Needs::BOTH).await {
         Ok(reader) => reader,
@@ -234,7 +234,7 @@ fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
     }
 }
 
-fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
+fn show(groups: [Group; 7], console: &Console) -> Result<Exit> {
     for group in &groups {
         console.say(console.paint(Tone::Strong, group.name))?;
         for check in &group.checks {
@@ -246,7 +246,7 @@ fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
             let lead = format!("  {mark}  ");
             console.say_behind(lead, MARGIN, format!("{}: {}", check.check, check.found))?;
             if let Some(fix) = &check.fix {
-                console.say_wrapped(MARGIN, fix)?;
+                console.say_indented(MARGIN, fix)?;
             }
         }
     }
@@ -257,12 +257,12 @@ fn show(groups: [Group; 7], console: &Console) -> Result<Verdict> {
         .count();
     console.emit(&json!({"ok": failed == 0, "checks": checks}))?;
     console.say_gap()?;
-    if failed == 0 {
-        console.say(console.paint(Tone::Good, "nothing is wrong"))?;
-        Ok(Verdict::Done)
-    } else {
-        let text = format!("{failed} of {} checks failed", checks.len());
-        console.say(console.paint(Tone::Bad, text))?;
-        Ok(Verdict::Problem)
-    }
+    console.say(match failed {
+        0 => console.paint(Tone::Good, "nothing is wrong"),
+        _ => console.paint(
+            Tone::Bad,
+            format!("{failed} of {} checks failed", checks.len()),
+        ),
+    })?;
+    Ok(Exit::with_problems(failed))
 }

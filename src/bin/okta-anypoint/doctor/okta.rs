@@ -268,7 +268,7 @@ pub async fn check_hook(
             "Run `okta-anypoint hook register --url URL`.",
         );
     }
-    let wanted = settings.map(|settings| settings.auth.header.as_str());
+    let wanted = settings.map(|settings| settings.header.as_str());
     if let (Some(wanted), Some(header)) = (wanted, hook.auth_header())
         && !wanted.eq_ignore_ascii_case(header)
     {

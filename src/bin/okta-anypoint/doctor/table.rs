@@ -1,5 +1,6 @@
 //! Our own side: the table or the file, and the queue.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use okta_anypoint::aws::{self, Limits, inspect};
@@ -43,17 +44,13 @@ fn file_is_ours(group: &mut Group, file: &Path) {
 }
 
 /// The file holds usernames, and so do the files that SQLite keeps beside it.
-#[cfg(unix)]
 fn only_its_owner_reads(group: &mut Group, file: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
     let mut open = Vec::new();
     for path in sqlite::files(file) {
-        match std::fs::metadata(&path) {
-            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
-                open.push((path, found.permissions().mode() & 0o777));
-            }
-            // SQLite makes the others when it needs them.
-            Ok(_) | Err(_) => {}
+        // SQLite makes the others when it needs them.
+        let mode = std::fs::metadata(&path).map_or(0, |found| found.permissions().mode());
+        if mode & 0o077 != 0 {
+            open.push((path, mode & 0o777));
         }
     }
     if open.is_empty() {
@@ -73,9 +70,6 @@ fn only_its_owner_reads(group: &mut Group, file: &Path) {
         format!("Run: chmod 600 {}", names.join(" ")),
     );
 }
-
-#[cfg(not(unix))]
-fn only_its_owner_reads(_group: &mut Group, _file: &Path) {}
 
 async fn dynamodb(group: &mut Group, name: &str) {
     let client = aws_sdk_dynamodb::Client::new(&aws::load(Limits::within(AWS_TIME)).await);

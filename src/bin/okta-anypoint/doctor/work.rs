@@ -5,11 +5,12 @@ use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::schedule::{Mode, Task};
+use okta_anypoint::settings::Kept;
 use okta_anypoint::wiring::Table;
 
 use super::{Group, TIME};
 use crate::pause::mismatch;
-use crate::table::{self, Args, Place, clock};
+use crate::table::{Access, Args, Place, clock};
 
 /// `place` is `None` where the table is not named or cannot be used, which another line says.
 /// `changes` is `None` where the settings are not complete, which another line says, too.
@@ -22,8 +23,13 @@ pub async fn check(
     let Some(place) = place else {
         return group.not_checked("open failures", "the table cannot be read");
     };
-    let table = match table::to_read(place.clone()).await {
-        Ok(table) => table,
+    // What is only read does not ask how long records are kept.
+    let kept = Kept {
+        event_days: 1,
+        audit_days: 1,
+    };
+    let table = match place.open(Access::Read, kept).await {
+        Ok((table, _)) => table,
         Err(error) => return group.not_checked("open failures", error.to_string()),
     };
     let dead = args.dead_letters().await.unwrap_or_default();

@@ -10,11 +10,11 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{EventHook, Filtering, Okta};
-use okta_anypoint::settings::is_loopback;
+use okta_anypoint::settings::{Needs, app_id, is_loopback};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::console::{Console, Tone, Usage, Verdict};
+use crate::console::{Console, Exit, Tone, Usage};
 use crate::remote;
 use crate::table::LOOK_TIME;
 
@@ -27,6 +27,9 @@ pub const NAME: &str = "okta-anypoint";
 /// Register the event hook in Okta, show its state, change its secret, or remove it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The hook's name in Okta.
+    #[arg(long, global = true, default_value = NAME)]
+    name: String,
     #[command(subcommand)]
     command: HookCommand,
 }
@@ -55,9 +58,6 @@ Examples:
         /// The address of the receiver; Okta calls https:// only.
         #[arg(long, value_parser = address)]
         url: Url,
-        /// The hook's name in Okta.
-        #[arg(long, default_value = NAME)]
-        name: String,
     },
     /// Change the secret in Secrets Manager and in Okta, and verify the hook with it.
     ///
@@ -74,9 +74,6 @@ Examples:
   okta-anypoint hook rotate
   okta-anypoint hook rotate --leaked")]
     Rotate {
-        /// The hook's name in Okta.
-        #[arg(long, default_value = NAME)]
-        name: String,
         /// The present value is known to others.
         #[arg(long)]
         leaked: bool,
@@ -90,11 +87,7 @@ With --json: {\"id\", \"name\", \"url\", \"active\", \"verified\", \"event_types
 
 Examples:
   okta-anypoint hook status")]
-    Status {
-        /// The hook's name in Okta.
-        #[arg(long, default_value = NAME)]
-        name: String,
-    },
+    Status,
     /// Deactivate and delete the event hook in Okta. Nothing else changes, in Okta, Anypoint or the table.
     ///
     /// It refuses a hook that is also subscribed to event types of others. Without a hook of that name there
@@ -107,33 +100,30 @@ With --json: {\"done\": \"removed\" | \"absent\", \"id\", \"name\", \"url\"}.
 
 Examples:
   okta-anypoint hook remove")]
-    Remove {
-        /// The hook's name in Okta.
-        #[arg(long, default_value = NAME)]
-        name: String,
-    },
+    Remove,
 }
 
-pub async fn run(args: &Args, console: &Console) -> Result<Verdict> {
+pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let deadline = Deadline::within(LOOK_TIME);
+    let name = &args.name;
     match &args.command {
-        HookCommand::Register { url, name } => {
+        HookCommand::Register { url } => {
             let access = remote::hook_access().await?;
             register::register(&access, url, name, deadline, console).await
         }
-        HookCommand::Rotate { name, leaked } => {
+        HookCommand::Rotate { leaked } => {
             let reason = match leaked {
                 true => rotate::Reason::Leaked,
                 false => rotate::Reason::Routine,
             };
             rotate::rotate(name, reason, console).await
         }
-        HookCommand::Status { name } => {
-            let (okta, app) = remote::hook_and_app().await?;
+        HookCommand::Status => {
+            let (okta, app) = remote::okta_and(Needs::CREDENTIALS, app_id).await?;
             status(&okta, &app, name, deadline, console).await
         }
-        HookCommand::Remove { name } => {
-            let okta = remote::hook_reader().await?;
+        HookCommand::Remove => {
+            let (okta, ()) = remote::okta_and(Needs::CREDENTIALS, |_| Some(())).await?;
             remove::remove(&okta, name, deadline, console).await
         }
     }
@@ -169,7 +159,7 @@ async fn status(
     name: &str,
     deadline: Deadline,
     console: &Console,
-) -> Result<Verdict> {
+) -> Result<Exit> {
     let hooks = okta.event_hooks(deadline).await?;
     let hook = the_hook(&hooks, name)?;
     let judged = judge(hook, app);
@@ -179,11 +169,7 @@ async fn status(
         console.say(advice)?;
     }
     console.emit(&machine(hook, &judged))?;
-    Ok(if judged.problems.is_empty() {
-        Verdict::Done
-    } else {
-        Verdict::Problem
-    })
+    Ok(Exit::with_problems(judged.problems.len()))
 }
 
 fn show(hook: &EventHook, judged: &Judgement, console: &Console) -> Result<()> {
@@ -212,7 +198,8 @@ fn show(hook: &EventHook, judged: &Judgement, console: &Console) -> Result<()> {
         format!("  filter    {}", filter_text(&judged.filtering)),
     ])?;
     for problem in &judged.problems {
-        console.say(console.paint(Tone::Bad, format!("  !! {problem}")))?;
+        let problem = console.paint(Tone::Bad, format!("!! {problem}"));
+        console.say_behind("  ", 5, problem)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::judge::judge;
 use super::{machine, named, show};
-use crate::console::{Console, Tone, Verdict};
+use crate::console::{Console, Exit, Tone};
 use crate::remote::HookAccess;
 
 pub async fn register(
@@ -22,7 +22,7 @@ pub async fn register(
     name: &str,
     deadline: Deadline,
     console: &Console,
-) -> Result<Verdict> {
+) -> Result<Exit> {
     let HookAccess { okta, hook } = access;
     let app = &hook.app;
     // A filter for an app that is not there would leave every assignment out.
@@ -32,7 +32,7 @@ pub async fn register(
     let spec = HookSpec {
         name,
         url,
-        auth_header: hook.auth.header.as_str(),
+        auth_header: hook.header.as_str(),
         secret: &secret,
         event_types: &HOOK_EVENT_TYPES,
         filter: Some(&filter),
@@ -67,12 +67,13 @@ pub async fn register(
         let lines = unverified_advice().lines();
         console.say_lines(lines.map(|line| console.paint(Tone::Bad, line)))?;
     }
-    let ok = judged.problems.is_empty() && refused.is_none();
     let mut result = machine(&hook, &judged);
     result["done"] = json!(done);
     result["no_filter"] = json!(no_filter);
     console.emit(&result)?;
-    Ok(if ok { Verdict::Done } else { Verdict::Problem })
+    Ok(Exit::with_problems(
+        judged.problems.len() + usize::from(refused.is_some()),
+    ))
 }
 
 /// Refuses an app that Okta does not have. Without the right to look, Okta's word on it is not known.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::judge::differences;
 use super::{named, several};
-use crate::console::{Console, Verdict};
+use crate::console::{Console, Exit};
 
 /// Deactivates and deletes the hook of that name. Okta does not delete an active one.
 pub async fn remove(
@@ -15,7 +15,7 @@ pub async fn remove(
     name: &str,
     deadline: Deadline,
     console: &Console,
-) -> Result<Verdict> {
+) -> Result<Exit> {
     let hooks = okta.event_hooks(deadline).await?;
     let hook = match named(&hooks, name).as_slice() {
         [] => {
@@ -23,7 +23,7 @@ pub async fn remove(
                 "Okta has no event hook named \"{name}\"; nothing was removed."
             ))?;
             console.emit(&json!({"done": "absent", "id": null, "name": name, "url": null}))?;
-            return Ok(Verdict::Done);
+            return Ok(Exit::Done);
         }
         [hook] => *hook,
         found => return Err(several(found, name)),
@@ -46,7 +46,7 @@ pub async fn remove(
     ))?;
     console
         .emit(&json!({"done": "removed", "id": hook.id, "name": hook.name, "url": hook.url()}))?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 /// Refuses a hook that also has event types of somebody else: the name alone does not make it ours.

@@ -6,13 +6,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::secrets::{Renewable, SecretsManager};
-use okta_anypoint::settings::{HookAuth, HookSettings, Reader};
+use okta_anypoint::settings::{HookSettings, Reader};
 use secrecy::SecretString;
 use url::Url;
 
 use super::register::register;
 use super::the_hook;
-use crate::console::{Console, Usage, Verdict};
+use crate::console::{Console, Exit, Usage};
 use crate::remote::{self, HookAccess};
 use crate::table::LOOK_TIME;
 
@@ -27,7 +27,7 @@ pub enum Reason {
     Leaked,
 }
 
-pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Verdict> {
+pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Exit> {
     let reader = Reader::from_env();
     let id = match (reader.optional("HOOK_SECRET"), reader.optional(SETTING)) {
         (None, Some(id)) => id,
@@ -60,17 +60,14 @@ pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Ver
         let access = HookAccess {
             okta: access.okta.clone(),
             hook: HookSettings {
-                auth: HookAuth {
-                    secrets: Renewable::from(vec![secret]),
-                    header: access.hook.auth.header.clone(),
-                },
-                app: access.hook.app.clone(),
+                secrets: Renewable::from(vec![secret]),
+                ..access.hook.clone()
             },
         };
         let finish = format!("`okta-anypoint hook register --url {url}`");
         match register(&access, &url, name, deadline, console).await {
-            Ok(Verdict::Done) => {}
-            Ok(Verdict::Problem) => bail!(
+            Ok(Exit::Done) => {}
+            Ok(Exit::Problem) => bail!(
                 "Okta has the new value, and could not verify the hook with it. Fix that, then finish with \
                  {finish}; running `hook rotate` again would make the value in use invalid"
             ),
@@ -91,7 +88,7 @@ pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Ver
              latest."
         }
     })?;
-    Ok(Verdict::Done)
+    Ok(Exit::Done)
 }
 
 fn by_hand(why: &str) -> anyhow::Error {

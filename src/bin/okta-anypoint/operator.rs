@@ -1,0 +1,126 @@
+//! What a command works with: the table, both remotes and the rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
+use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
+use okta_anypoint::ids::Subject;
+use okta_anypoint::ledger::{
+    AuditEntry, BY_OPERATOR, Conclusion, Lease, Leased, Ledger, Reason, SUBJECT_WAIT, lease_within,
+};
+use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
+use okta_anypoint::queue::SqliteQueue;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
+
+use crate::table::LOOK_TIME;
+
+/// One command's work.
+const WORK_TIME: Duration = Duration::from_secs(120);
+
+/// Everything that an operator's command needs.
+pub struct Operator {
+    /// The queue of `serve`, when the table is its file.
+    pub queue: Option<SqliteQueue>,
+    pub ports: Ports,
+    /// How the table is named behind another command, with a space in front.
+    pub option: String,
+}
+
+impl Operator {
+    /// Runs `work` under the lease on a user or group; a run that works on it just now is waited for a little. The entry
+    /// that `work` returns goes to the audit trail.
+    pub async fn under_lease<T>(
+        &self,
+        subject: &Subject,
+        work: impl AsyncFnOnce(&Lease) -> Result<(T, Option<AuditEntry>)>,
+    ) -> Result<T> {
+        let (ledger, subject) = (&*self.ports.ledger, subject.to_string());
+        let deadline = Deadline::within(LOOK_TIME);
+        let lease = match lease_within(ledger, &subject, deadline, SUBJECT_WAIT).await? {
+            Leased::Ours(lease) => lease,
+            Leased::Busy { until_ms } => bail!(
+                "another run works on {subject}, until {} at the latest; try again then",
+                rfc3339(until_ms)
+            ),
+        };
+        let (result, entry) = match work(&lease).await {
+            Ok((value, entry)) => (Ok(value), entry),
+            Err(error) => (Err(error), None),
+        };
+        let conclusion = Conclusion {
+            audit: entry.into_iter().collect(),
+            ..Conclusion::default()
+        };
+        release(ledger, lease, conclusion).await?;
+        result
+    }
+
+    /// Refuses to work while changes are paused, and names what pauses them.
+    pub async fn refuse_while_paused(&self) -> Result<()> {
+        let by_setting = self.ports.policy.changes == Changes::Pause;
+        let by_command = paused_since(&*self.ports.documents).await?.is_some();
+        let resume = format!("`okta-anypoint resume{}`", self.option);
+        let (by, fix) = match (by_setting, by_command) {
+            (false, false) => return Ok(()),
+            (true, false) => (" (CHANGES=pause)", "set CHANGES=apply first".to_owned()),
+            (false, true) => ("", format!("resume them first: {resume}")),
+            (true, true) => (
+                " (CHANGES=pause, and `okta-anypoint pause`)",
+                format!("set CHANGES=apply and run {resume} first"),
+            ),
+        };
+        bail!("changes are paused{by}, so nothing is worked on; {fix}")
+    }
+
+    /// Refuses to change anything for a subject that a setting excludes.
+    pub async fn refuse_excluded(&self, subject: &Subject, deadline: Deadline) -> Result<()> {
+        let provisioner = Provisioner::new(self.ports.clone());
+        if Box::pin(provisioner.excludes(subject, deadline)).await? {
+            return Err(Exclusions::refused(subject).into());
+        }
+        Ok(())
+    }
+
+    /// Refuses what writes at a remote while `CHANGES` holds that back.
+    pub async fn refuse_unless_applying(&self) -> Result<()> {
+        self.refuse_while_paused().await?;
+        if self.ports.policy.changes == Changes::Report {
+            bail!(
+                "changes are only reported (CHANGES=report), so nothing is written at Anypoint; set \
+                 CHANGES=apply first"
+            );
+        }
+        Ok(())
+    }
+
+    /// Works on changes now, as the worker does on events.
+    pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Settled> {
+        let metrics = Arc::new(Metrics::new("cli"));
+        let worker = Worker::new(self.ports.clone(), None, metrics, Pace::BY_HAND);
+        worker
+            .run(changes, reason, Deadline::within(WORK_TIME))
+            .await
+    }
+}
+
+/// Gives a lease back with what a command did under it, and with the discovery of an earlier run that was cut off.
+pub async fn release(ledger: &dyn Ledger, lease: Lease, mut done: Conclusion) -> Result<()> {
+    let now_ms = SystemClock.now_ms();
+    let why = "an operator's command found an earlier run cut off";
+    let interrupted = AuditEntry::for_interrupted(&lease, why, now_ms);
+    done.audit.splice(..0, interrupted);
+    ledger.conclude(lease, done).await?;
+    Ok(())
+}
+
+/// The audit entry of what an operator did by hand.
+pub fn by_hand(lease: &Lease, action: &str) -> AuditEntry {
+    AuditEntry {
+        reason: Some(BY_OPERATOR.to_owned()),
+        ..AuditEntry::new(lease, action, SystemClock.now_ms())
+    }
+}
