@@ -26,7 +26,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Reason;
-use okta_anypoint::settings::Kept;
+use okta_anypoint::settings::Retention;
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
 use okta_anypoint::telemetry::Metrics;
@@ -141,7 +141,7 @@ impl World {
     /// A worker with connections of its own, as every Lambda environment has, and a token.
     async fn worker(&self, subjects_at_once: usize) -> Worker {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let kept = Kept {
+        let kept = Retention {
             event_days: 1,
             audit_days: 1,
         };

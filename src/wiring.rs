@@ -14,7 +14,7 @@ use crate::okta::{Okta, Scopes};
 use crate::provision::Ports;
 use crate::queue::Queue;
 use crate::secrets::SecretsManager;
-use crate::settings::{EngineSettings, Kept, Needs, Reader, RemoteSettings};
+use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings, Retention};
 use crate::store::{Documents, DynamoDbStore, Store};
 use crate::telemetry::{LogFormat, Metrics};
 use crate::worker::{InlineQueue, Pace, Worker};
@@ -34,15 +34,15 @@ pub struct Table {
 pub fn dynamodb_table(
     sdk: &aws_config::SdkConfig,
     name: &str,
-    kept: Kept,
+    retention: Retention,
     clock: &Arc<dyn Clock>,
 ) -> Table {
     let client = aws_sdk_dynamodb::Client::new(sdk);
     let store = Arc::new(DynamoDbStore::new(client.clone(), name, clock.clone()));
     Table {
         ledger: Arc::new(
-            DynamoDbLedger::new(client, name, kept.event_days, clock.clone())
-                .keeping_audit(kept.audit_days),
+            DynamoDbLedger::new(client, name, retention.event_days, clock.clone())
+                .keeping_audit(retention.audit_days),
         ),
         documents: store.clone(),
         store,
@@ -74,7 +74,7 @@ impl WorkSettings {
     /// As [`remotes`].
     pub fn ports(&self, sdk: &aws_config::SdkConfig) -> Result<Ports, String> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let table = dynamodb_table(sdk, &self.table, self.engine.kept, &clock);
+        let table = dynamodb_table(sdk, &self.table, self.engine.retention, &clock);
         ports(&self.engine, &table, &clock)
     }
 }

@@ -229,14 +229,14 @@ mod tests {
 
     use super::*;
     use crate::failure::Failure;
-    use crate::secrets::Source;
+    use crate::secrets::ValueSource;
 
     /// A secret store in which the secret was just rotated; counts how often it is read.
     #[derive(Clone, Default)]
     struct Rotated(Arc<AtomicUsize>);
 
     #[async_trait]
-    impl Source<Vec<SecretString>> for Rotated {
+    impl ValueSource<Vec<SecretString>> for Rotated {
         async fn read(&self, _: Deadline) -> Result<Vec<SecretString>, Failure> {
             self.0.fetch_add(1, Ordering::SeqCst);
             Ok(vec!["new".into(), "old".into()])

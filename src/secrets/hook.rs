@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Budget, Renewable, SecretStore, Source, Stage};
+use super::{Budget, Renewable, SecretStore, SecretVersion, ValueSource};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
@@ -67,11 +67,14 @@ struct HookSource {
 }
 
 #[async_trait]
-impl Source<Vec<SecretString>> for HookSource {
+impl ValueSource<Vec<SecretString>> for HookSource {
     async fn read(&self, deadline: Deadline) -> Result<Vec<SecretString>, Failure> {
         let stage = |stage| self.store.read(SETTING, &self.id, stage, deadline);
-        let (current, previous) =
-            futures_util::future::join(stage(Stage::Current), stage(Stage::Previous)).await;
+        let (current, previous) = futures_util::future::join(
+            stage(SecretVersion::Current),
+            stage(SecretVersion::Previous),
+        )
+        .await;
         let previous = previous.unwrap_or_else(|failure| {
             tracing::warn!("the hook secret's previous value is not accepted now: {failure}");
             None

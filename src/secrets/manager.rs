@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
-use super::{SecretStore, Stage};
+use super::{SecretStore, SecretVersion};
 use crate::aws::{Limits, Source, Target, explain, load};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
@@ -78,15 +78,15 @@ impl SecretStore for SecretsManager {
         &self,
         setting: &'static str,
         id: &str,
-        stage: Stage,
+        stage: SecretVersion,
         deadline: Deadline,
     ) -> Result<Option<SecretString>, Failure> {
         let target = target("secretsmanager:GetSecretValue", id, setting);
         let reading = async {
             let request = self.client().await.get_secret_value().secret_id(id);
             let label = match stage {
-                Stage::Current => "AWSCURRENT",
-                Stage::Previous => "AWSPREVIOUS",
+                SecretVersion::Current => "AWSCURRENT",
+                SecretVersion::Previous => "AWSPREVIOUS",
             };
             request.version_stage(label).send().await
         };
@@ -104,7 +104,7 @@ impl SecretStore for SecretsManager {
             },
             // A secret that was never rotated has no previous version.
             Err(error)
-                if stage == Stage::Previous
+                if stage == SecretVersion::Previous
                     && matches!(
                         error.as_service_error(),
                         Some(GetSecretValueError::ResourceNotFoundException(_))

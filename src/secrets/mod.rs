@@ -22,11 +22,11 @@ pub use hook::{HOOK_SECRET, hook_secret};
 pub(crate) use hook::hook_secrets;
 pub use manager::SecretsManager;
 pub(crate) use renewable::Budget;
-pub use renewable::{Renewable, Source};
+pub use renewable::{Renewable, ValueSource};
 
 /// Which version of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum SecretVersion {
     /// The one in force.
     Current,
     /// The one before it, for as long as the other side may still use it.
@@ -44,7 +44,7 @@ pub trait SecretStore: Send + Sync {
         &self,
         setting: &'static str,
         id: &str,
-        stage: Stage,
+        stage: SecretVersion,
         deadline: Deadline,
     ) -> Result<Option<SecretString>, Failure>;
 }

@@ -40,7 +40,7 @@ impl Budget {
 
 /// Where a value comes from.
 #[async_trait]
-pub trait Source<T>: Send + Sync {
+pub trait ValueSource<T>: Send + Sync {
     /// The value as it is now.
     async fn read(&self, deadline: Deadline) -> Result<T, Failure>;
 }
@@ -55,7 +55,7 @@ struct Shared<T> {
 }
 
 struct Renewal<T> {
-    source: Box<dyn Source<T>>,
+    source: Box<dyn ValueSource<T>>,
     budget: Budget,
     reads: Mutex<Reads>,
     /// A read is arranged for when the budget allows it.
@@ -104,12 +104,16 @@ impl<T: Clone, const N: usize> From<&[T; N]> for Renewable<Vec<T>> {
 
 impl<T: Send + Sync + 'static> Renewable<T> {
     /// `value`, which `source` just gave, read again at most once a minute.
-    pub fn new(value: T, source: impl Source<T> + 'static) -> Self {
+    pub fn new(value: T, source: impl ValueSource<T> + 'static) -> Self {
         Self::with_budget(value, source, Budget::ONE_A_MINUTE)
     }
 
     /// The same; refused values cause reads within `budget`.
-    pub(crate) fn with_budget(value: T, source: impl Source<T> + 'static, budget: Budget) -> Self {
+    pub(crate) fn with_budget(
+        value: T,
+        source: impl ValueSource<T> + 'static,
+        budget: Budget,
+    ) -> Self {
         let now = Instant::now();
         Self(Arc::new(Shared {
             current: RwLock::new((Arc::new(value), now)),
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl Source<u64> for Counter {
+    impl ValueSource<u64> for Counter {
         async fn read(&self, _: Deadline) -> Result<u64, Failure> {
             let reads = self.reads.fetch_add(1, Ordering::SeqCst) + 1;
             match self.down.load(Ordering::SeqCst) {

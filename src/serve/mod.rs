@@ -185,7 +185,7 @@ impl Ready {
         let lock = OnlyOne::take(&options.data)?;
         let database = Database::open_locked(&options.data, lock)?;
 
-        let kept = settings.engine.kept;
+        let kept = settings.engine.retention;
         let ledger = SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
             .keeping_audit(kept.audit_days)
             .marked(MARK);

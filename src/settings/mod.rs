@@ -137,12 +137,12 @@ pub struct EngineSettings {
     /// The rules.
     pub policy: Policy,
     /// `EVENT_TTL_DAYS` and `AUDIT_DAYS`.
-    pub kept: Kept,
+    pub retention: Retention,
 }
 
 /// How long the table keeps what it says of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct Retention {
     /// Records of events (`EVENT_TTL_DAYS`), in days.
     pub event_days: u32,
     /// Audit entries (`AUDIT_DAYS`), in days.
@@ -297,16 +297,16 @@ impl EngineSettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let remotes = RemoteSettings::read(reader);
         let policy = parse::policy(reader);
-        let kept = Kept::read(reader);
+        let retention = Retention::read(reader);
         Some(Self {
             remotes: remotes?,
             policy: policy?,
-            kept: kept?,
+            retention: retention?,
         })
     }
 }
 
-impl Kept {
+impl Retention {
     /// Reads how long the table keeps what it says of the past.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let event_days = reader.with_default("EVENT_TTL_DAYS", parse::DAYS, "30", parse::days);

@@ -12,7 +12,7 @@ use crate::anypoint::ConnectedApp;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::okta::Credentials;
-use crate::secrets::{Renewable, SecretStore, Source, Stage};
+use crate::secrets::{Renewable, SecretStore, SecretVersion, ValueSource};
 
 const SETTING: &str = "CREDENTIALS_SECRET_ARN";
 const OKTA_TOKEN: &str = "OKTA_API_TOKEN";
@@ -57,7 +57,9 @@ impl CredentialsSecret {
 
     /// What it holds now for the variables that are unset.
     pub(crate) async fn values(&self, deadline: Deadline) -> Result<Values, Failure> {
-        let read = self.store.read(SETTING, &self.id, Stage::Current, deadline);
+        let read = self
+            .store
+            .read(SETTING, &self.id, SecretVersion::Current, deadline);
         let text = read.await?.unwrap_or_default();
         let Ok(Value::Object(fields)) = serde_json::from_str(text.expose_secret()) else {
             return Err(self.malformed("is not a JSON object"));
@@ -116,7 +118,7 @@ struct Reread<T>(
 );
 
 #[async_trait]
-impl<T: Send + Sync> Source<T> for Reread<T> {
+impl<T: Send + Sync> ValueSource<T> for Reread<T> {
     async fn read(&self, deadline: Deadline) -> Result<T, Failure> {
         let Self(secret, part) = self;
         let values = secret.values(deadline).await?;

@@ -28,7 +28,10 @@ fn read<T>(
 fn defaults_are_those_of_the_documentation() {
     let engine = read(&complete(), EngineSettings::read).unwrap();
     assert_eq!(engine.policy, Policy::default());
-    assert_eq!((engine.kept.event_days, engine.kept.audit_days), (30, 400));
+    assert_eq!(
+        (engine.retention.event_days, engine.retention.audit_days),
+        (30, 400)
+    );
     assert_eq!(
         engine.remotes.anypoint_base_url.as_str(),
         "https://anypoint.mulesoft.com/"

@@ -7,7 +7,7 @@ use std::ops::RangeBounds;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::CallError;
 use okta_anypoint::settings::SettingsError;
@@ -79,9 +79,7 @@ impl Console {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_terminal = io::stdout().is_terminal();
         // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
-        let width = comfy_table::Table::new()
-            .width()
-            .filter(|width| *width >= NARROWEST);
+        let width = Table::new().width().filter(|width| *width >= NARROWEST);
         Self {
             json,
             colour: !json && !no_color && is_terminal,
@@ -148,11 +146,6 @@ impl Console {
         self.say("")
     }
 
-    /// A table for people.
-    pub fn say_table(&self, table: &Table) -> anyhow::Result<()> {
-        self.say_text(&table.0.to_string())
-    }
-
     /// Comma-separated values: line breaks stand between rows and in quoted cells.
     pub fn say_csv(&self, rows: &[String]) -> anyhow::Result<()> {
         self.say_text(&visible_lines(&rows.join("\n")))
@@ -202,37 +195,38 @@ impl Console {
         }
     }
 
-    /// An empty table with these headings: as wide as the terminal, plain and unwrapped when piped.
-    pub fn table(&self, headings: &[&str]) -> Table {
-        let mut table = comfy_table::Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        if self.width.is_some() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            table.load_style(presets::NOTHING);
-            table.set_content_arrangement(ContentArrangement::Disabled);
+    /// A table for people: as wide as the terminal, plain and unwrapped when piped. What is in a cell of the `whole` columns
+    /// is never split.
+    pub fn say_table<const N: usize>(
+        &self,
+        headings: [&str; N],
+        whole: impl RangeBounds<usize>,
+        rows: impl IntoIterator<Item = [Cell; N]>,
+    ) -> anyhow::Result<()> {
+        let mut table = Table::new();
+        table.set_header(headings.map(|text| self.cell(Tone::Strong, text).0));
+        for row in rows {
+            table.add_row(row.map(|Cell(cell)| cell));
         }
-        let headings = headings.iter().map(|text| {
-            let cell = comfy_table::Cell::new(text);
-            if self.colour {
-                cell.add_attribute(Attribute::Bold)
-            } else {
-                cell
-            }
-        });
-        table.set_header(headings);
-        Table(table)
-    }
-
-    /// Leaves two spaces between the columns of a table, and nothing else beside what they hold.
-    pub fn pack(&self, table: &mut Table) {
-        // Where there are lines between rows, each column leaves a place for their junctions.
-        let gap = if self.width.is_some() { 1 } else { 2 };
-        let Table(table) = table;
-        let last = table.column_count().saturating_sub(1);
+        let (preset, arrangement, gap) = match self.width {
+            // Each column leaves a place for the junctions of the lines between rows.
+            Some(_) => (
+                presets::UTF8_HORIZONTAL_ONLY,
+                ContentArrangement::Dynamic,
+                1,
+            ),
+            None => (presets::NOTHING, ContentArrangement::Disabled, 2),
+        };
+        table
+            .load_style(preset)
+            .set_content_arrangement(arrangement);
         for (position, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, if position < last { gap } else { 0 }));
+            column.set_padding((0, if position + 1 < N { gap } else { 0 }));
+            if whole.contains(&position) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
+        self.say_text(&table.to_string())
     }
 }
 
@@ -243,25 +237,6 @@ impl Cell {
     /// A cell without a colour.
     pub fn new(text: impl Display) -> Self {
         Self(comfy_table::Cell::new(Shown(text)))
-    }
-}
-
-/// A table of such cells.
-pub struct Table(comfy_table::Table);
-
-impl Table {
-    /// Adds a row.
-    pub fn add_row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        self.0.add_row(cells.into_iter().map(|Cell(cell)| cell));
-    }
-
-    /// Never splits what is in a cell of these columns.
-    pub fn keep_whole(&mut self, columns: impl RangeBounds<usize>) {
-        for (position, column) in self.0.column_iter_mut().enumerate() {
-            if columns.contains(&position) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
     }
 }
 

@@ -11,10 +11,10 @@ use okta_anypoint::ledger::{DRY_RUN, Filter, Record, Status};
 use okta_anypoint::queue::DeadLetters;
 use serde_json::json;
 
-use crate::console::{Cell, Console, Exit, Table, Tone};
+use crate::console::{Cell, Console, Exit, Tone};
 use crate::csv::{Form, rows};
-use crate::duration::duration;
 use crate::table::Access;
+use crate::time::{ago, duration, so_long_ago, to_the_second};
 use crate::{names, table};
 
 /// Events in a list for people, unless more are asked for.
@@ -77,10 +77,6 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         None => None,
         Some(name) => Some(names::subject_to_read(&args.table, name).await?),
     };
-    let since = args.since.map(|age| {
-        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        table::clock().now_ms().saturating_sub(age)
-    });
     let filter = Filter {
         status: match (args.failed, args.status) {
             (true, _) | (_, Some(State::Failed)) => Some(Status::Failed),
@@ -92,7 +88,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
             (false, None) => None,
         },
         subject: subject.map(|subject| subject.to_string()),
-        updated_since_ms: since,
+        updated_since_ms: args.since.map(so_long_ago),
     };
     let table = args.table.open_table(Access::Read).await?;
     let mut records = table.ledger.records(&filter).await?;
@@ -143,7 +139,6 @@ fn subjects(records: &[Record]) -> impl Iterator<Item = &str> {
 fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Console) -> Result<()> {
     let option = args.table.option();
     let most = args.limit.unwrap_or(SHOWN);
-    let now_ms = table::clock().now_ms();
     let groups = SameCause::group(records, dead);
     for group in &groups {
         let (tone, what_next) = match group.next {
@@ -156,7 +151,7 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
             console.paint(tone, &group.cause),
             group.count,
             if group.count == 1 { "event" } else { "events" },
-            ago(now_ms.saturating_sub(group.newest_at_ms)),
+            ago(group.newest_at_ms),
         ))?;
         console.say_indented(2, &group.error)?;
         if let Some(advice) = &group.advice {
@@ -197,11 +192,10 @@ fn list(
     args: &Args,
     console: &Console,
 ) -> Result<()> {
-    console.say_table(&if args.wide {
-        wide(records, names, console)
-    } else {
-        short(records, console)
-    })?;
+    match args.wide {
+        true => wide(records, names, console)?,
+        false => short(records, console)?,
+    }
     if all > records.len() {
         console.say_gap()?;
         console.say(format!(
@@ -253,35 +247,28 @@ fn csv(records: &[Record], names: &HashMap<String, String>) -> Result<Vec<String
 }
 
 /// What fits into 80 columns: a group of 20 characters, a uuid, two spaces between columns. Ids are never split.
-fn short(records: &[Record], console: &Console) -> Table {
-    let mut table = console.table(&["ago", "state", "subject", "uuid"]);
-    let now_ms = table::clock().now_ms();
-    for record in records {
+fn short(records: &[Record], console: &Console) -> Result<()> {
+    let rows = records.iter().map(|record| {
         let state = match record.status {
             Status::InProgress => Cell::new("running"),
             Status::Failed => console.cell(Tone::Bad, "failed"),
             _ => state(record, console),
         };
-        table.add_row([
-            Cell::new(ago(now_ms.saturating_sub(record.updated_at_ms))),
+        [
+            Cell::new(ago(record.updated_at_ms)),
             state,
             Cell::new(&record.subject),
             Cell::new(&record.id),
-        ]);
-    }
-    table.keep_whole(..);
-    console.pack(&mut table);
-    table
+        ]
+    });
+    console.say_table(["ago", "state", "subject", "uuid"], .., rows)
 }
 
-fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) -> Table {
-    let mut table = console.table(&[
-        "changed", "state", "tries", "type", "subject", "name", "uuid", "what",
-    ]);
-    for record in records {
+fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) -> Result<()> {
+    let rows = records.iter().map(|record| {
         let name = names.get(&record.subject);
-        table.add_row([
-            Cell::new(rfc3339(record.updated_at_ms.div_euclid(1000) * 1000)),
+        [
+            Cell::new(to_the_second(record.updated_at_ms)),
             state(record, console),
             Cell::new(record.attempts),
             Cell::new(&record.event_type),
@@ -289,10 +276,12 @@ fn wide(records: &[Record], names: &HashMap<String, String>, console: &Console) 
             Cell::new(name.map_or("", String::as_str)),
             Cell::new(&record.id),
             Cell::new(what(record)),
-        ]);
-    }
-    table.keep_whole(..);
-    table
+        ]
+    });
+    let headings = [
+        "changed", "state", "tries", "type", "subject", "name", "uuid", "what",
+    ];
+    console.say_table(headings, .., rows)
 }
 
 /// What was done, or would be.
@@ -300,17 +289,6 @@ fn what(record: &Record) -> String {
     match &record.planned {
         Some(_) if record.status != Status::Resolved => would_do(record),
         _ => record.applied.as_deref().unwrap_or_default().join(", "),
-    }
-}
-
-/// `5s`, `12m`, `3h`, `9d`.
-fn ago(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
     }
 }
 

@@ -3,16 +3,17 @@
 use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::failure::Failure;
 use okta_anypoint::insight::{
-    Explanation, doubt_in_words, held_in_words, held_of, what_became, words,
+    Explanation, Planned, doubt_in_words, held_in_words, held_of, what_became, words,
 };
 use okta_anypoint::ledger::{Filter, Record};
 use okta_anypoint::provision::{Doubt, Exclusions};
 use serde_json::{Value, json};
 
 use crate::console::{Console, Exit, Tone};
-use crate::outlook;
 use crate::table::{Access, LOOK_TIME};
+use crate::time::to_the_second;
 use crate::{names, table};
 
 /// Show Okta's state, Anypoint's state, the link, and the actions that would follow, with reasons.
@@ -82,12 +83,12 @@ fn show(
         "link": explanation.link,
         "actions": explanation.plan.as_ref().ok(),
         "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
-        "unread": explanation.unread.as_ref().map(outlook::failure_json),
+        "unread": explanation.unread.as_ref().map(failure_json),
         "events": events,
         "held": held.map(|held| json!({
             "id": held.id, "held_for": held.held_for, "planned": held.planned,
         })),
-        "failure": explanation.plan.as_ref().err().map(outlook::failure_json),
+        "failure": explanation.plan.as_ref().err().map(failure_json),
     }))?;
     let heading = |text: &str| console.paint(Tone::Strong, text);
     console.say(heading(&explanation.subject.to_string()))?;
@@ -162,11 +163,43 @@ fn doubt_json(doubt: &Doubt) -> Value {
 
 /// What one event did, and why.
 fn event_line(event: &Record) -> String {
-    let at = rfc3339(event.updated_at_ms.div_euclid(1000) * 1000);
+    let at = to_the_second(event.updated_at_ms);
     format!(
         "{at}  {}  {}  {}",
         event.id,
         event.event_type,
         what_became(event)
     )
+}
+
+/// Says what the next look at a subject would do.
+pub fn say_next(
+    console: &Console,
+    id: &str,
+    plan: &Result<Vec<Planned>, Failure>,
+) -> anyhow::Result<()> {
+    match plan {
+        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync."),
+        Ok(actions) => {
+            console.say(format!(
+                "The next event, or `okta-anypoint push {id}`, would:"
+            ))?;
+            for action in actions {
+                console.say_behind("  ", 4, format!("{} ({})", action.what, action.reason))?;
+            }
+            Ok(())
+        }
+        Err(failure) => console.say(format!("The next look would fail: {failure}")),
+    }
+}
+
+/// The fields that `explain` and `link` show.
+pub fn failure_json(failure: &Failure) -> Value {
+    json!({
+        "side": failure.side,
+        "class": failure.class,
+        "code": failure.cause,
+        "message": failure.message,
+        "advice": failure.advice,
+    })
 }

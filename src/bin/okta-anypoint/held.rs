@@ -13,10 +13,10 @@ use serde_json::json;
 
 use crate::console::{Console, Exit, Tone, Usage};
 use crate::csv::{Form, rows};
-use crate::duration::duration;
 use crate::pause::say_brake_is_off;
 use crate::replay::{self, Asked};
 use crate::table::Access;
+use crate::time::duration;
 use crate::{names, table};
 
 /// List the users and groups that the brake holds, with what would be done.

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::console::{Console, Exit};
 use crate::csv::{Form, rows};
-use crate::duration::duration;
 use crate::table::Access;
+use crate::time::{duration, so_long_ago, to_the_second};
 use crate::{names, table};
 
 /// How far back it goes by default.
@@ -47,8 +47,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         Some(name) => Some(names::subject_to_read(&args.table, name).await?),
     };
     let since = args.since.unwrap_or(DAY * DEFAULT_DAYS);
-    let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    let since_ms = table::clock().now_ms().saturating_sub(since_ms);
+    let since_ms = so_long_ago(since);
     let ledger = args.table.open_table(Access::Read).await?.ledger;
     let entries = match &subject {
         Some(subject) => ledger.history(&subject.to_string(), since_ms).await?,
@@ -74,7 +73,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
             console.say(format!("the last {DEFAULT_DAYS} days; {more}"))?;
         }
         (Some(_), true) => {
-            let since = rfc3339(since_ms.div_euclid(1000) * 1000);
+            let since = to_the_second(since_ms);
             console.say(format!("nothing was changed since {since}"))?;
         }
         (Some(_), false) => {}
@@ -86,7 +85,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
 fn what(entry: &AuditEntry) -> String {
     let mut line = format!(
         "{}  {}  {}",
-        rfc3339(entry.at_ms.div_euclid(1000) * 1000),
+        to_the_second(entry.at_ms),
         entry.subject,
         entry.action
     );

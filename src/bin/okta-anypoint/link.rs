@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::console::{Console, Exit};
 use crate::operator::{Operator, by_hand};
 use crate::table::{Access, LOOK_TIME};
-use crate::{names, outlook, table};
+use crate::{explain, names, table};
 
 /// Pair an Okta user with an Anypoint user where adoption was refused.
 ///
@@ -99,13 +99,13 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         .preview_user(&user, Announced::default(), deadline)
         .await?;
     let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
-    outlook::say_next(console, user.as_str(), &plan)?;
+    explain::say_next(console, user.as_str(), &plan)?;
     console.emit(&json!({
         "okta_user": user,
         "anypoint_id": account.id,
         "username": account.username,
         "actions": plan.as_ref().ok(),
-        "failure": plan.as_ref().err().map(outlook::failure_json),
+        "failure": plan.as_ref().err().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)
 }

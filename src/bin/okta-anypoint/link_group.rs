@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::console::{Console, Exit};
 use crate::operator::{Operator, by_hand};
 use crate::table::{Access, LOOK_TIME};
-use crate::{names, outlook, table};
+use crate::{explain, names, table};
 
 /// Pair an Okta group with an Anypoint team that has another name.
 ///
@@ -87,14 +87,14 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         .await?
         .steps
         .map(|steps| Planned::from_steps(&steps));
-    outlook::say_next(console, group.as_str(), &plan)?;
+    explain::say_next(console, group.as_str(), &plan)?;
     console.emit(&json!({
         "okta_group": group,
         "team_id": team.id,
         "team_name": team.name,
         "next_name": name,
         "actions": plan.as_ref().ok(),
-        "failure": plan.as_ref().err().map(outlook::failure_json),
+        "failure": plan.as_ref().err().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)
 }

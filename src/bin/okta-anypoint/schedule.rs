@@ -277,17 +277,16 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
     let would = summary.mode == Mode::Report;
     if !summary.differences.is_empty() {
         let done = if would { "would be done" } else { "to be done" };
-        let mut table = console.table(&["who", done, "because"]);
-        for difference in &summary.differences {
+        let rows = summary.differences.iter().flat_map(|difference| {
             let who = who(difference.subject.as_ref(), difference.account.as_ref());
-            for (position, step) in difference.actions.iter().enumerate() {
+            let steps = difference.actions.iter().enumerate();
+            steps.map(move |(position, step)| {
                 let who = if position == 0 { who.as_str() } else { "" };
-                table.add_row([who, step.in_short().as_str(), &step.reason].map(Cell::new));
-            }
-        }
+                [who, step.in_short().as_str(), &step.reason].map(Cell::new)
+            })
+        });
         // Ids are never split.
-        table.keep_whole(0..1);
-        console.say_table(&table)?;
+        console.say_table(["who", done, "because"], 0..1, rows)?;
         console.say_gap()?;
     }
     for problem in &summary.problems {

@@ -15,9 +15,9 @@ use serde_json::json;
 use url::Url;
 
 use crate::console::{Console, Exit, Tone, Usage};
-use crate::duration::duration;
 use crate::stop::told_to_stop;
 use crate::table::UsualFile;
+use crate::time::duration;
 
 /// Within this the secrets are read, if they are in Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(10);

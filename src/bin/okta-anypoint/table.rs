@@ -11,7 +11,7 @@ use okta_anypoint::ledger::SqliteLedger;
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use okta_anypoint::serve::{self, shell_word};
-use okta_anypoint::settings::{self, EngineSettings, Kept, Needs, Reader};
+use okta_anypoint::settings::{self, EngineSettings, Needs, Reader, Retention};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::SqliteStore;
 use okta_anypoint::wiring::{self, Table};
@@ -33,12 +33,12 @@ pub struct Args {
 }
 
 /// Both ports on one embedded database.
-pub fn sqlite(database: &Database, kept: Kept) -> Table {
+pub fn sqlite(database: &Database, retention: Retention) -> Table {
     let store = Arc::new(SqliteStore::new(database.clone()));
     Table {
         ledger: Arc::new(
-            SqliteLedger::new(database.clone(), kept.event_days, clock())
-                .keeping_audit(kept.audit_days),
+            SqliteLedger::new(database.clone(), retention.event_days, clock())
+                .keeping_audit(retention.audit_days),
         ),
         documents: store.clone(),
         store,
@@ -92,10 +92,10 @@ impl Args {
     /// The table alone; nothing else has to be set.
     pub async fn open_table(&self, access: Access) -> Result<Table> {
         let mut reader = self.beside_serve(Reader::from_env()).await?;
-        let kept = Kept::read(&mut reader);
+        let retention = Retention::read(&mut reader);
         let place = self.place(&mut reader);
-        let (kept, place) = reader.finish(kept.zip(place))?;
-        Ok(place.open(access, kept).await?.0)
+        let (retention, place) = reader.finish(retention.zip(place))?;
+        Ok(place.open(access, retention).await?.0)
     }
 
     /// The table, both remotes and the rules.
@@ -115,7 +115,7 @@ impl Args {
         let more = more(&mut reader);
         let place = self.place(&mut reader);
         let ((engine, more), place) = reader.finish(engine.zip(more).zip(place))?;
-        let (table, queue) = place.open(access, engine.kept).await?;
+        let (table, queue) = place.open(access, engine.retention).await?;
         let ports = wiring::ports(&engine, &table, &clock()).map_err(|error| anyhow!(error))?;
         let option = self.option();
         Ok((
@@ -152,17 +152,21 @@ pub enum Access {
 
 impl Place {
     /// The table, and the queue of `serve` if it is in a file.
-    pub async fn open(&self, access: Access, kept: Kept) -> Result<(Table, Option<SqliteQueue>)> {
+    pub async fn open(
+        &self,
+        access: Access,
+        retention: Retention,
+    ) -> Result<(Table, Option<SqliteQueue>)> {
         match self {
             Self::DynamoDb(name) => {
                 let sdk = aws::load(Limits::within(AWS_TIME)).await;
-                let table = wiring::dynamodb_table(&sdk, name, kept, &clock());
+                let table = wiring::dynamodb_table(&sdk, name, retention, &clock());
                 Ok((table, None))
             }
             Self::File(file) => {
                 let database = open_file(file, access)?;
                 let queue = serve::queue(&database, &clock());
-                Ok((sqlite(&database, kept), Some(queue)))
+                Ok((sqlite(&database, retention), Some(queue)))
             }
         }
     }
@@ -199,11 +203,11 @@ impl FileArgs {
     /// The table and the queue in the file.
     pub async fn open(&self, access: Access) -> Result<(Table, SqliteQueue)> {
         let mut reader = Reader::from_env();
-        let kept = Kept::read(&mut reader);
-        let kept = reader.finish(kept)?;
+        let retention = Retention::read(&mut reader);
+        let retention = reader.finish(retention)?;
         let database = open_file(&self.data, access)?;
         let queue = serve::queue(&database, &clock());
-        Ok((sqlite(&database, kept), queue))
+        Ok((sqlite(&database, retention), queue))
     }
 }
 

@@ -3,7 +3,7 @@
 use aws_sdk_secretsmanager::Client;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::receiver::Gate;
-use okta_anypoint::secrets::{SecretStore, SecretsManager, Stage};
+use okta_anypoint::secrets::{SecretStore, SecretVersion, SecretsManager};
 use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
 use serde_json::json;
 
@@ -175,9 +175,9 @@ async fn only_a_missing_previous_value_is_normal() {
     let arn = secret(&client, "the-first-value").await;
     let store = SecretsManager::new(client);
     for (id, stage, found) in [
-        (arn.as_str(), Stage::Current, Ok(true)),
-        (&arn, Stage::Previous, Ok(false)),
-        ("nobody/has/this", Stage::Current, Err(())),
+        (arn.as_str(), SecretVersion::Current, Ok(true)),
+        (&arn, SecretVersion::Previous, Ok(false)),
+        ("nobody/has/this", SecretVersion::Current, Err(())),
     ] {
         let read = store.read("HOOK_SECRET_ARN", id, stage, soon()).await;
         let read = read.map(|text| text.is_some()).map_err(|_| ());

@@ -50,7 +50,7 @@ impl Calls {
     }
 }
 
-const KEPT: okta_anypoint::settings::Kept = okta_anypoint::settings::Kept {
+const KEPT: okta_anypoint::settings::Retention = okta_anypoint::settings::Retention {
     event_days: 1,
     audit_days: 1,
 };

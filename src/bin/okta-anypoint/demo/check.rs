@@ -10,16 +10,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::stage::{Answer, Plan, Stage, body, messages};
-use super::story::{Account, Records, Sent, Step};
+use super::story::{Records, Sent, Step};
 
-/// What must be true in Anypoint, gathered from step to step.
+/// What must be true in Anypoint, gathered from step to step: `account NAME` and `team NAME`.
 #[derive(Default)]
 pub struct Expected {
-    accounts: BTreeMap<&'static str, Account>,
-    teams: BTreeMap<&'static str, Vec<&'static str>>,
+    objects: BTreeMap<String, Value>,
     /// Ids as they were first seen: an account or team stays the same one.
-    account_ids: BTreeMap<String, String>,
-    team_ids: BTreeMap<String, String>,
+    ids: BTreeMap<String, String>,
 }
 
 /// How a step went. With `--json` it is printed as it is.
@@ -205,8 +203,7 @@ pub fn world(
     for team in step.teams.keys() {
         played.changed.push((*team).to_owned());
     }
-    expected.compare_accounts(&world, played);
-    expected.compare_teams(&world, step, played);
+    expected.compare(&world, played);
     let mails: Vec<&str> = world
         .mails
         .iter()
@@ -248,109 +245,59 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
 impl Expected {
     fn turn(&mut self, step: &Step) {
         for account in &step.accounts {
-            self.accounts.insert(account.username, *account);
+            let state = json!([account.name, account.email, account.enabled]);
+            self.objects
+                .insert(format!("account {}", account.username), state);
         }
         if let Some((old, new)) = step.renamed {
-            self.teams.remove(old);
-            if let Some(id) = self.team_ids.remove(old) {
-                self.team_ids.insert(new.to_owned(), id);
+            self.objects.remove(&format!("team {old}"));
+            if let Some(id) = self.ids.remove(&format!("team {old}")) {
+                self.ids.insert(format!("team {new}"), id);
             }
         }
         for (name, members) in &step.teams {
-            self.teams.insert(name, members.clone());
+            self.objects.insert(format!("team {name}"), json!(members));
         }
     }
 
-    fn compare_accounts(&mut self, world: &AnypointWorld, played: &mut Played) {
+    fn compare(&mut self, world: &AnypointWorld, played: &mut Played) {
         let mut found = BTreeMap::new();
         for user in world.users.values() {
             let name = format!("{} {}", user.first_name, user.last_name);
+            let state = json!([name, user.email, user.enabled]);
+            found.insert(format!("account {}", user.username), (&user.id, state));
             played.accounts.push(FoundAccount {
                 username: user.username.clone(),
-                name: name.clone(),
+                name,
                 enabled: user.enabled,
             });
-            let first = self
-                .account_ids
-                .entry(user.username.clone())
-                .or_insert_with(|| user.id.clone())
-                .clone();
-            played.expect(
-                &format!("id of account {}", user.username),
-                first,
-                user.id.clone(),
-            );
-            found.insert(
-                user.username.clone(),
-                json!([name, user.email, user.enabled]),
-            );
         }
-        let expected: BTreeMap<String, Value> = self
-            .accounts
-            .values()
-            .map(|account| {
-                (
-                    account.username.to_owned(),
-                    json!([account.name, account.email, account.enabled]),
-                )
-            })
-            .collect();
-        differences("account", &expected, &found, played);
-        let deleted = world.deleted_users.len();
-        played.expect("deleted accounts", 0, deleted);
-    }
-
-    fn compare_teams(&mut self, world: &AnypointWorld, step: &Step, played: &mut Played) {
-        let mut found = BTreeMap::new();
         for team in world.teams.values() {
             if team.id == world.root_team_id {
                 continue;
             }
             let members = world.members_of(&team.id);
+            found.insert(format!("team {}", team.name), (&team.id, json!(members)));
+            let ancestors = team.ancestors.clone();
+            let what = format!("teams above team {}", team.name);
+            played.expect(&what, vec![world.root_team_id.clone()], ancestors);
             played.teams.push(FoundTeam {
                 name: team.name.clone(),
-                members: members.clone(),
+                members,
             });
-            if team.ancestors != [world.root_team_id.clone()] {
-                played.problems.push(format!(
-                    "team {} is not directly below the root team",
-                    team.name
-                ));
-            }
-            let first = self
-                .team_ids
-                .entry(team.name.clone())
-                .or_insert_with(|| team.id.clone())
-                .clone();
-            let what = match step.renamed {
-                Some((old, new)) if new == team.name => format!("id of team {new}, before {old}"),
-                _ => format!("id of team {}", team.name),
-            };
-            played.expect(&what, first, team.id.clone());
-            found.insert(team.name.clone(), json!(members));
         }
-        let expected: BTreeMap<String, Value> = self
-            .teams
-            .iter()
-            .map(|(name, members)| ((*name).to_owned(), json!(members)))
-            .collect();
-        differences("team", &expected, &found, played);
-    }
-}
-
-fn differences(
-    what: &str,
-    expected: &BTreeMap<String, Value>,
-    found: &BTreeMap<String, Value>,
-    played: &mut Played,
-) {
-    for (name, expected) in expected {
-        let found = found.get(name).cloned().unwrap_or_else(|| "nothing".into());
-        played.expect(&format!("{what} {name}"), expected.clone(), found);
-    }
-    for name in found.keys().filter(|name| !expected.contains_key(*name)) {
-        played
-            .problems
-            .push(format!("{what} {name} is there and should not be"));
+        for (object, state) in &self.objects {
+            let found = found.get(object).map(|(_, state)| state.clone());
+            played.expect(object, Some(state.clone()), found);
+        }
+        for (object, (id, _)) in found {
+            if !self.objects.contains_key(&object) {
+                let problem = format!("{object} is there and should not be");
+                played.problems.push(problem);
+            }
+            let first = self.ids.entry(object.clone()).or_insert_with(|| id.clone());
+            played.expect(&format!("id of {object}"), first.clone(), id.clone());
+        }
+        played.expect("deleted accounts", 0, world.deleted_users.len());
     }
 }

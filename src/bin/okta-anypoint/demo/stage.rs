@@ -96,7 +96,7 @@ impl Stage {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("demo"));
         let database = Database::in_memory()?;
-        let table = table::sqlite(&database, engine.kept);
+        let table = table::sqlite(&database, engine.retention);
         let ports = wiring::ports(&engine, &table, &clock).map_err(|error| anyhow!(error))?;
         let inline = |pace, time| wiring::inline(&ports, &metrics, pace, time);
         let gate = Gate::new(hook.header, hook.secrets).map_err(|error| anyhow!(error))?;

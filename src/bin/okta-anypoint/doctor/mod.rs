@@ -68,13 +68,13 @@ struct Check {
     fix: Option<String>,
 }
 
-/// The lines of one group.
-struct Group {
+/// The lines about one thing.
+struct Section {
     name: &'static str,
     checks: Vec<Check>,
 }
 
-impl Group {
+impl Section {
     fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -145,6 +145,18 @@ impl Group {
         self.wrong(check, found, fix);
     }
 
+    /// What a side answered. If it refused the call, the line says which right to grant.
+    fn answered<T>(
+        &mut self,
+        check: impl Into<String>,
+        answer: Result<T, CallError>,
+        right: &str,
+    ) -> Option<T> {
+        answer
+            .map_err(|error| self.refused(check, error, right))
+            .ok()
+    }
+
     /// A refused call; without the advice to replay, which is for events.
     fn refused(&mut self, check: impl Into<String>, error: CallError, right: &str) {
         let forbidden = error.status() == Some(http::StatusCode::FORBIDDEN);
@@ -160,7 +172,7 @@ impl Group {
 }
 
 pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
-    let mut settings = Group::new("settings");
+    let mut settings = Section::new("settings");
     let mut reader = match reader(Needs::BOTH).await {
         Ok(reader) => reader,
         Err(error) => {
@@ -178,16 +190,16 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     read_settings(&mut settings, reader, complete);
 
     let deadline = Deadline::within(TIME);
-    let mut way = Group::new("network");
+    let mut way = Section::new("network");
     network::check(&mut way, engine.as_ref());
-    let mut okta = Group::new("Okta");
-    let mut hooks = Group::new("event hook");
-    let mut anypoint = Group::new("Anypoint");
-    let mut table = Group::new("table and queue");
+    let mut okta = Section::new("Okta");
+    let mut hooks = Section::new("event hook");
+    let mut anypoint = Section::new("Anypoint");
+    let mut table = Section::new("table and queue");
     let remotes = async {
         let Some(engine) = &engine else {
-            for group in [&mut okta, &mut hooks, &mut anypoint] {
-                group.not_checked("access", "its settings are not complete");
+            for section in [&mut okta, &mut hooks, &mut anypoint] {
+                section.not_checked("access", "its settings are not complete");
             }
             return;
         };
@@ -208,7 +220,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
             Err(error) => okta.wrong("HTTP client", error, "Report this as a bug."),
         }
     };
-    let mut work = Group::new("work");
+    let mut work = Section::new("work");
     let ours = async {
         table::check(&mut table, place.as_ref(), queue.as_deref()).await;
         let place = place.as_ref().filter(|_| table.can_be_read());
@@ -219,12 +231,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     show([settings, way, okta, anypoint, table, work, hooks], console)
 }
 
-fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
+fn read_settings(section: &mut Section, reader: Reader<'_>, complete: bool) {
     match reader.finish(complete.then_some(())) {
-        Ok(()) => group.ok("variables", "all that are needed are set, and can be read"),
+        Ok(()) => section.ok("variables", "all that are needed are set, and can be read"),
         Err(SettingsError(problems)) => {
             for problem in problems {
-                group.wrong(
+                section.wrong(
                     problem.variable,
                     problem.fault,
                     format!("Set it: {}.", problem.expected),
@@ -234,10 +246,10 @@ fn read_settings(group: &mut Group, reader: Reader<'_>, complete: bool) {
     }
 }
 
-fn show(groups: [Group; 7], console: &Console) -> Result<Exit> {
-    for group in &groups {
-        console.say(console.paint(Tone::Strong, group.name))?;
-        for check in &group.checks {
+fn show(sections: [Section; 7], console: &Console) -> Result<Exit> {
+    for section in &sections {
+        console.say(console.paint(Tone::Strong, section.name))?;
+        for check in &section.checks {
             let mark = match check.state {
                 State::Ok => console.paint(Tone::Good, "ok     "),
                 State::Failed => console.paint(Tone::Bad, "FAILED "),
@@ -250,7 +262,10 @@ fn show(groups: [Group; 7], console: &Console) -> Result<Exit> {
             }
         }
     }
-    let checks: Vec<Check> = groups.into_iter().flat_map(|group| group.checks).collect();
+    let checks: Vec<Check> = sections
+        .into_iter()
+        .flat_map(|section| section.checks)
+        .collect();
     let failed = checks
         .iter()
         .filter(|check| check.state == State::Failed)

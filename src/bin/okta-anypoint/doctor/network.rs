@@ -3,12 +3,12 @@
 use okta_anypoint::http::Network;
 use okta_anypoint::settings::EngineSettings;
 
-use super::Group;
+use super::Section;
 
 /// The variables of the network are checked with the others; a fault among them leaves nothing to say here.
-pub fn check(group: &mut Group, engine: Option<&EngineSettings>) {
+pub fn check(section: &mut Section, engine: Option<&EngineSettings>) {
     let Ok(network) = Network::for_process() else {
-        return group.not_checked("way", "its settings are not complete");
+        return section.not_checked("way", "its settings are not complete");
     };
     if let Some(engine) = engine {
         let remotes = &engine.remotes;
@@ -17,19 +17,19 @@ pub fn check(group: &mut Group, engine: Option<&EngineSettings>) {
             ("way to Anypoint", &remotes.anypoint_base_url),
         ] {
             match network.proxy_for(url) {
-                Some(proxy) => group.ok(name, format!("through the proxy {proxy} (HTTPS_PROXY)")),
-                None => group.ok(name, "direct"),
+                Some(proxy) => section.ok(name, format!("through the proxy {proxy} (HTTPS_PROXY)")),
+                None => section.ok(name, "direct"),
             }
         }
     }
     let Some(extra) = network.extra_roots() else {
-        return group.ok("trusted roots", "the built-in ones");
+        return section.ok("trusted roots", "the built-in ones");
     };
     let ignored = match extra.ignored {
         0 => String::new(),
         some => format!(", {some} of no use"),
     };
-    group.ok(
+    section.ok(
         "trusted roots",
         format!(
             "the built-in ones and {} of {} (SSL_CERT_FILE{ignored})",

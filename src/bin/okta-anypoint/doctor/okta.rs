@@ -9,7 +9,7 @@ use okta_anypoint::okta::{AppUser, Assignment, Okta, Outlook, RENEWAL, Readable,
 use okta_anypoint::provision::{GroupSelection, Policy, Target};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
-use super::{Group, State};
+use super::{Section, State};
 use crate::hook;
 use crate::table::clock;
 
@@ -18,7 +18,12 @@ const SAMPLE: usize = 200;
 /// Users that are named in one line.
 const NAMED: usize = 5;
 
-pub async fn check(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
+pub async fn check(
+    section: &mut Section,
+    okta: &Okta,
+    engine: &EngineSettings,
+    deadline: Deadline,
+) {
     // A service app's token is refused as a whole when one scope is missing, so the log has its own.
     let with_log = okta.clone().with_scopes(Scopes::default().with_log());
     let (users, groups, apps, log) = join4(
@@ -32,48 +37,45 @@ pub async fn check(group: &mut Group, okta: &Okta, engine: &EngineSettings, dead
     if let Err(error) = &users
         && error.status() != Some(StatusCode::FORBIDDEN)
     {
-        return group.refused("credentials", error.clone(), "access");
+        return section.refused("credentials", error.clone(), "access");
     }
-    group.ok("credentials", "Okta accepts them");
+    section.ok("credentials", "Okta accepts them");
     for (what, result, name) in [
         (Readable::Users, users, "reads users"),
         (Readable::Groups, groups, "reads groups"),
         (Readable::Apps, apps, "reads apps"),
         (Readable::Log, log, "reads the System Log"),
     ] {
-        match result {
-            Ok(()) => group.ok(name, what.scope()),
-            Err(error) => group.refused(
-                name,
-                error,
-                &format!(
-                    "the token's admin role, or the service app, {}",
-                    what.scope()
-                ),
-            ),
+        let right = format!(
+            "the token's admin role, or the service app, {}",
+            what.scope()
+        );
+        if let Some(()) = section.answered(name, result, &right) {
+            section.ok(name, what.scope());
         }
     }
-    life(group, okta, deadline).await;
-    app(group, okta, engine, deadline).await;
+    life(section, okta, deadline).await;
+    app(section, okta, engine, deadline).await;
 }
 
 /// When the credential ends. A missing right to know it is no fault.
-async fn life(group: &mut Group, okta: &Okta, deadline: Deadline) {
+async fn life(section: &mut Section, okta: &Okta, deadline: Deadline) {
     let (outlook, found) = match okta.credential_life(deadline).await {
         Ok(life) => life.outlook(clock().now_ms()),
         Err(error) => (Outlook::Unknown, Failure::from(error).message),
     };
     match outlook {
-        Outlook::Lasts => group.ok("credential's end", found),
-        Outlook::Unknown => group.not_checked("credential's end", found),
-        Outlook::EndsSoon => group.wrong("credential's end", found, RENEWAL),
+        Outlook::Lasts => section.ok("credential's end", found),
+        Outlook::Unknown => section.not_checked("credential's end", found),
+        Outlook::EndsSoon => section.wrong("credential's end", found, RENEWAL),
     }
 }
 
-async fn app(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
+async fn app(section: &mut Section, okta: &Okta, engine: &EngineSettings, deadline: Deadline) {
     let id = &engine.remotes.app;
-    match okta.app(id, deadline).await {
-        Ok(Some(app)) => {
+    let right = "okta.apps.read";
+    match section.answered("the app", okta.app(id, deadline).await, right) {
+        Some(Some(app)) => {
             let or = |text: &Option<String>, other: &str| {
                 text.clone().unwrap_or_else(|| other.to_owned())
             };
@@ -84,50 +86,40 @@ async fn app(group: &mut Group, okta: &Okta, engine: &EngineSettings, deadline: 
                 or(&app.status, "status unknown"),
             );
             if app.status.as_deref() == Some("INACTIVE") {
-                group.wrong("the app", found, "Activate the app in Okta.");
+                section.wrong("the app", found, "Activate the app in Okta.");
             } else {
-                group.ok("the app", found);
+                section.ok("the app", found);
             }
         }
-        Ok(None) => {
-            group.wrong(
+        Some(None) => {
+            return section.wrong(
                 "the app",
                 format!("Okta has no app {id}"),
                 "Set OKTA_APP_ID to the id in the app's address in Okta's admin console (`0oa…`).",
             );
-            return;
         }
-        Err(error) => {
-            group.refused("the app", error, "okta.apps.read");
-            return;
-        }
+        None => return,
     }
-    match okta.some_app_users(id, SAMPLE, deadline).await {
-        Ok(assigned) => {
-            usernames(group, &assigned, &engine.policy);
-            attributes(group, okta, &assigned, &engine.policy, deadline).await;
-        }
-        Err(error) => group.refused("app usernames", error, "okta.apps.read"),
+    let assigned = okta.some_app_users(id, SAMPLE, deadline).await;
+    if let Some(assigned) = section.answered("app usernames", assigned, right) {
+        usernames(section, &assigned, &engine.policy);
+        attributes(section, okta, &assigned, &engine.policy, deadline).await;
     }
     if engine.policy.groups == GroupSelection::Assigned {
-        match okta.list_app_groups(id, deadline).await {
-            Ok(groups) => {
-                group.ok(
-                    "pushed groups",
-                    format!(
-                        "{} assigned to the app (PUSH_GROUPS=assigned)",
-                        groups.items.len()
-                    ),
-                );
-                group.unread("unreadable groups", &groups);
-            }
-            Err(error) => group.refused("pushed groups", error, "okta.apps.read"),
+        let groups = okta.list_app_groups(id, deadline).await;
+        if let Some(groups) = section.answered("pushed groups", groups, right) {
+            let count = groups.items.len();
+            section.ok(
+                "pushed groups",
+                format!("{count} assigned to the app (PUSH_GROUPS=assigned)"),
+            );
+            section.unread("unreadable groups", &groups);
         }
     }
 }
 
 /// Names that the policy would refuse. People are named by id.
-fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
+fn usernames(section: &mut Section, assigned: &[AppUser], policy: &Policy) {
     let live = assigned
         .iter()
         .filter(|user| user.assignment() == Assignment::Assigned);
@@ -146,7 +138,7 @@ fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
         }
     }
     if refused.is_empty() {
-        group.ok(
+        section.ok(
             "app usernames",
             format!("{looked_at} looked at, Anypoint takes all of them"),
         );
@@ -158,7 +150,7 @@ fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
     } else {
         ""
     };
-    group.wrong(
+    section.wrong(
         "app usernames",
         format!(
             "{} of {looked_at} looked at would be refused: {}{more}",
@@ -173,7 +165,7 @@ fn usernames(group: &mut Group, assigned: &[AppUser], policy: &Policy) {
 
 /// Where `ATTRIBUTES` takes the names and the phone number of one user from. Values are not shown.
 async fn attributes(
-    group: &mut Group,
+    section: &mut Section,
     okta: &Okta,
     assigned: &[AppUser],
     policy: &Policy,
@@ -187,13 +179,13 @@ async fn attributes(
     let is_live = |user: &&AppUser| user.assignment() == Assignment::Assigned;
     let live: Vec<&AppUser> = assigned.iter().filter(is_live).collect();
     let Some(shown) = live.first() else {
-        return group.not_checked(NAME, "nobody is assigned to the app");
+        return section.not_checked(NAME, "nobody is assigned to the app");
     };
     for source in attributes.sources() {
         if let Source::App(name) = source
             && live.iter().all(|user| user.text(name).is_none())
         {
-            group.wrong(
+            section.wrong(
                 NAME,
                 format!("none of {} looked at has a text in {source}", live.len()),
                 "Compare the name in ATTRIBUTES with the variable names of the app's profile in Okta (Directory, \
@@ -203,8 +195,8 @@ async fn attributes(
     }
     let user = match okta.user(&shown.id, deadline).await {
         Ok(Some(user)) => user,
-        Ok(None) => return group.not_checked(NAME, format!("user {} is gone", shown.id)),
-        Err(error) => return group.refused(NAME, error, Readable::Users.scope()),
+        Ok(None) => return section.not_checked(NAME, format!("user {} is gone", shown.id)),
+        Err(error) => return section.refused(NAME, error, Readable::Users.scope()),
     };
     let taken = Target::ALL.map(|target| {
         let Some(taken) = attributes.take(target, &user, Some(shown)) else {
@@ -217,26 +209,21 @@ async fn attributes(
         };
         format!("{} from {place}{instead}", target.as_str())
     });
-    group.ok(NAME, format!("user {}: {}", user.id, taken.join(", ")));
+    section.ok(NAME, format!("user {}: {}", user.id, taken.join(", ")));
 }
 
 pub async fn check_hook(
-    group: &mut Group,
+    section: &mut Section,
     okta: &Okta,
     app: &OktaAppId,
     settings: Option<&HookSettings>,
     deadline: Deadline,
 ) {
     let okta = okta.clone().with_scopes(Scopes::default().with_hooks());
-    let hooks = match okta.event_hooks(deadline).await {
-        Ok(hooks) => hooks,
-        Err(error) => {
-            return group.refused(
-                "registered",
-                error,
-                "the token's admin role, or the service app, okta.eventHooks.manage",
-            );
-        }
+    let hooks = okta.event_hooks(deadline).await;
+    let right = "the token's admin role, or the service app, okta.eventHooks.manage";
+    let Some(hooks) = section.answered("registered", hooks, right) else {
+        return;
     };
     let found: Vec<_> = hooks
         .iter()
@@ -249,20 +236,20 @@ pub async fn check_hook(
             "Deactivate and delete all but one in Okta: every event comes more than once."
         };
         let text = format!("{} hooks named \"{}\"", found.len(), hook::NAME);
-        return group.wrong("registered", text, fix);
+        return section.wrong("registered", text, fix);
     };
-    group.ok("registered", format!("{} for {}", hook.id, hook.url()));
+    section.ok("registered", format!("{} for {}", hook.id, hook.url()));
     let judged = hook::judge(hook, app);
     if judged.problems.is_empty() {
-        group.ok(
+        section.ok(
             "delivers",
             "active, verified, exactly the needed event types",
         );
         let filter = hook::filter_text(&judged.filtering);
-        group.add(State::Ok, "filter", filter, judged.advice);
+        section.add(State::Ok, "filter", filter, judged.advice);
     }
     for problem in judged.problems {
-        group.wrong(
+        section.wrong(
             "delivers",
             problem,
             "Run `okta-anypoint hook register --url URL`.",
@@ -272,7 +259,7 @@ pub async fn check_hook(
     if let (Some(wanted), Some(header)) = (wanted, hook.auth_header())
         && !wanted.eq_ignore_ascii_case(header)
     {
-        group.wrong(
+        section.wrong(
             "header",
             format!("Okta sends the secret in \"{header}\", HOOK_AUTH_HEADER is \"{wanted}\""),
             "Set HOOK_AUTH_HEADER, or run `okta-anypoint hook register --url URL`.",

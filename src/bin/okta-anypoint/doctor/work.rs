@@ -5,60 +5,61 @@ use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::schedule::{Mode, Task};
-use okta_anypoint::settings::Kept;
+use okta_anypoint::settings::Retention;
 use okta_anypoint::wiring::Table;
 
-use super::{Group, TIME};
+use super::{Section, TIME};
 use crate::pause::mismatch;
 use crate::table::{Access, Args, Place, clock};
+use crate::time::to_the_second;
 
 /// `place` is `None` where the table is not named or cannot be used, which another line says.
 /// `changes` is `None` where the settings are not complete, which another line says, too.
 pub async fn check(
-    group: &mut Group,
+    section: &mut Section,
     place: Option<&Place>,
     changes: Option<Changes>,
     args: &Args,
 ) {
     let Some(place) = place else {
-        return group.not_checked("open failures", "the table cannot be read");
+        return section.not_checked("open failures", "the table cannot be read");
     };
-    // What is only read does not ask how long records are kept.
-    let kept = Kept {
+    // It matters to writes only.
+    let retention = Retention {
         event_days: 1,
         audit_days: 1,
     };
-    let table = match place.open(Access::Read, kept).await {
+    let table = match place.open(Access::Read, retention).await {
         Ok((table, _)) => table,
-        Err(error) => return group.not_checked("open failures", error.to_string()),
+        Err(error) => return section.not_checked("open failures", error.to_string()),
     };
     let dead = args.dead_letters().await.unwrap_or_default();
     // The inbox reads the whole table.
     match tokio::time::timeout(TIME, Inbox::read(&*table.ledger, &dead)).await {
-        Ok(Ok(inbox)) => open(group, &inbox, args),
-        Ok(Err(failure)) => group.failure("open failures", &failure),
-        Err(_) => group.not_checked("open failures", TOO_LARGE),
+        Ok(Ok(inbox)) => open(section, &inbox, args),
+        Ok(Err(failure)) => section.failure("open failures", &failure),
+        Err(_) => section.not_checked("open failures", TOO_LARGE),
     }
     if let Some(changes) = changes {
         let (ledger, documents) = (&*table.ledger, &*table.documents);
         let standing = Standing::read(ledger, documents, changes, clock().now_ms());
         match tokio::time::timeout(TIME, standing).await {
-            Ok(Ok(found)) => standing_lines(group, &found, args),
-            Ok(Err(failure)) => group.failure("changes", &failure),
-            Err(_) => group.not_checked("changes", TOO_LARGE),
+            Ok(Ok(found)) => standing_lines(section, &found, args),
+            Ok(Err(failure)) => section.failure("changes", &failure),
+            Err(_) => section.not_checked("changes", TOO_LARGE),
         }
     }
-    runs(group, &table).await;
+    runs(section, &table).await;
 }
 
 /// Said where reading the table takes too long.
 const TOO_LARGE: &str = "the table is too large to be read in time";
 
 /// The pause, dry runs and the brake.
-fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
+fn standing_lines(section: &mut Section, standing: &Standing, args: &Args) {
     let option = args.option();
     if let Some(since_ms) = standing.paused_since_ms {
-        group.wrong(
+        section.wrong(
             "changes",
             format!(
                 "paused since {}, by `okta-anypoint pause`",
@@ -70,20 +71,20 @@ fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
         );
     }
     match standing.changes {
-        Changes::Pause => group.wrong(
+        Changes::Pause => section.wrong(
             "changes",
             "paused by CHANGES=pause",
             "Set CHANGES=apply, and restart `serve` or deploy. Until then changes wait, and nothing is lost.",
         ),
-        Changes::Report => group.ok(
+        Changes::Report => section.ok(
             "changes",
             "a dry run (CHANGES=report): they are planned, and nothing is written",
         ),
         Changes::Apply if standing.is_paused() => {}
-        Changes::Apply => group.ok("changes", "are applied"),
+        Changes::Apply => section.ok("changes", "are applied"),
     }
     if let Some(text) = mismatch(standing) {
-        group.wrong(
+        section.wrong(
             "changes",
             text,
             "Restart `serve` with this setting, or run commands with the settings of `serve`.",
@@ -93,18 +94,18 @@ fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
     let who = users_and_groups(planned);
     match (planned, standing.changes) {
         (0, _) => {}
-        (_, Changes::Report) => group.ok(
+        (_, Changes::Report) => section.ok(
             "dry runs",
             format!("{who} planned; the first reconcile under CHANGES=apply takes them up"),
         ),
-        _ => group.wrong(
+        _ => section.wrong(
             "dry runs",
             format!("{who} planned only, and nothing applied that yet"),
             format!("Run `okta-anypoint reconcile{option}`: it takes them up. A scheduled reconcile that applies does so, too."),
         ),
     }
     if let Some(until_ms) = standing.brake_off_until_ms {
-        group.ok(
+        section.ok(
             "brake",
             format!(
                 "off until {}, by `approve --all --for`; `okta-anypoint approve --end{option}` ends that",
@@ -114,7 +115,7 @@ fn standing_lines(group: &mut Group, standing: &Standing, args: &Args) {
     }
 }
 
-fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
+fn open(section: &mut Section, inbox: &Inbox, args: &Args) {
     let option = args.option();
     let causes = |next| {
         let of_these = inbox.failures.iter().filter(move |same| same.next == next);
@@ -124,8 +125,8 @@ fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
         words.join(", ")
     };
     match inbox.failed(Next::Person).len() {
-        0 => group.ok("open failures", "none"),
-        some => group.wrong(
+        0 => section.ok("open failures", "none"),
+        some => section.wrong(
             "open failures",
             format!("{}: {}", users_and_groups(some), causes(Next::Person)),
             format!(
@@ -135,7 +136,7 @@ fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
     }
     match inbox.failed(Next::DeadLetter).len() {
         0 => {}
-        some => group.wrong(
+        some => section.wrong(
             "dead letters",
             format!(
                 "{}, retried as often as allowed: {}",
@@ -147,14 +148,14 @@ fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
     }
     match inbox.failed(Next::Retry).len() {
         0 => {}
-        some => group.ok(
+        some => section.ok(
             "failures that are retried",
             format!("{}: {}", users_and_groups(some), causes(Next::Retry)),
         ),
     }
     match inbox.held.len() {
-        0 => group.ok("held changes", "none"),
-        some => group.wrong(
+        0 => section.ok("held changes", "none"),
+        some => section.wrong(
             "held changes",
             format!("the brake holds {}", users_and_groups(some)),
             format!("Run `okta-anypoint held{option}`: it says whom and why. Then approve them, or undo the change in Okta."),
@@ -162,28 +163,27 @@ fn open(group: &mut Group, inbox: &Inbox, args: &Args) {
     }
 }
 
-async fn runs(group: &mut Group, table: &Table) {
+async fn runs(section: &mut Section, table: &Table) {
     let now_ms = clock().now_ms();
     match last_runs(&*table.documents, usual_interval, now_ms).await {
         Ok(runs) => {
             for run in &runs {
-                last_run(group, run);
+                last_run(section, run);
             }
         }
-        Err(failure) => group.failure("last runs", &failure),
+        Err(failure) => section.failure("last runs", &failure),
     }
 }
 
-fn last_run(group: &mut Group, run: &LastRun) {
+fn last_run(section: &mut Section, run: &LastRun) {
     let (command, name) = match run.task {
         Task::CatchUp => ("catch-up", "last catch-up"),
         Task::Reconcile => ("reconcile", "last reconcile"),
         Task::Import => ("import", "last import"),
     };
-    let ended = run.ended_ms.map_or_else(
-        || "at an unknown time".to_owned(),
-        |at| rfc3339(at.div_euclid(1000) * 1000),
-    );
+    let ended = run
+        .ended_ms
+        .map_or_else(|| "at an unknown time".to_owned(), to_the_second);
     let summary = run.summary.as_ref();
     let problems = summary.map_or(0, |summary| summary.problems.len());
     let ended = match summary.map(|summary| summary.mode) {
@@ -191,9 +191,9 @@ fn last_run(group: &mut Group, run: &LastRun) {
         _ => ended,
     };
     match run.health {
-        Health::Never => group.not_checked(name, "it has not run yet"),
-        Health::Good => group.ok(name, format!("ended {ended}")),
-        Health::Problems => group.ok(
+        Health::Never => section.not_checked(name, "it has not run yet"),
+        Health::Good => section.ok(name, format!("ended {ended}")),
+        Health::Problems => section.ok(
             name,
             format!(
                 "ended {ended}; it left {} to a person, which `okta-anypoint plan` and the log name",
@@ -202,13 +202,13 @@ fn last_run(group: &mut Group, run: &LastRun) {
         ),
         Health::Stopped => {
             let message = run.summary.as_ref().and_then(|summary| summary.message.clone());
-            group.wrong(
+            section.wrong(
                 name,
                 format!("stopped {ended}: {}", message.unwrap_or_default()),
                 format!("Fix what it says, then run `okta-anypoint {command}`."),
             );
         }
-        Health::Overdue => group.wrong(
+        Health::Overdue => section.wrong(
             name,
             format!("ended {ended}; the next one is overdue"),
             format!(

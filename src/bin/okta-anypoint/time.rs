@@ -1,6 +1,8 @@
-//! Times as options give them.
+//! Times as options give them, and as people read them.
 
 use std::time::Duration;
+
+use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 
 /// `90s`, `30m`, `12h`, `7d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -15,6 +17,28 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let number = &text[..text.len() - 1];
     let number: u32 = number.parse().map_err(|_| EXPECTED.to_owned())?;
     Ok(Duration::from_secs(u64::from(number) * unit))
+}
+
+/// The time so long ago, in milliseconds since the epoch.
+pub fn so_long_ago(age: Duration) -> i64 {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    SystemClock.now_ms().saturating_sub(age)
+}
+
+/// How long ago a time is: `5s`, `12m`, `3h`, `9d`.
+pub fn ago(at_ms: i64) -> String {
+    let seconds = SystemClock.now_ms().saturating_sub(at_ms).max(0) / 1000;
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A time without its milliseconds.
+pub fn to_the_second(at_ms: i64) -> String {
+    rfc3339(at_ms.div_euclid(1000) * 1000)
 }
 
 #[cfg(test)]
