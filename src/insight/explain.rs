@@ -90,7 +90,7 @@ impl Explanation {
     }
 
     /// Whether Okta does not know the user or group, and nothing is linked to it.
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         let is_missing = self.okta.first() == Some(&("exists", json!(false)));
         is_missing && self.link.is_null() && self.is_in_sync()
     }
@@ -360,7 +360,7 @@ pub fn would_do(event: &Record) -> String {
 }
 
 /// Steps that are planned only.
-pub fn would(steps: &[String]) -> String {
+pub(crate) fn would(steps: &[String]) -> String {
     match steps {
         [] => "would do: nothing".to_owned(),
         some => format!("would do: {}", some.join(", ")),

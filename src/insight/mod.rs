@@ -8,11 +8,10 @@ mod runs;
 mod standing;
 
 pub use explain::{
-    Explanation, Planned, doubt_in_words, held_in_words, held_of, what_became, words, would,
-    would_do,
+    Explanation, Planned, doubt_in_words, held_in_words, held_of, what_became, words, would_do,
 };
 
-pub(crate) use explain::Facts;
+pub(crate) use explain::{Facts, would};
 pub use inbox::{Inbox, Next, SameCause, UNKNOWN_CAUSE};
 pub use names::names_of;
 pub use runs::{Health, LastRun, last_runs, usual_interval};

@@ -7,7 +7,7 @@
 //! minute) when the other side refuses what we have. A rotation therefore needs no new deployment,
 //! and a Secrets Manager that is out of reach stops nothing that already runs.
 
-mod hook;
+mod hook_secret;
 mod manager;
 mod renewable;
 
@@ -17,12 +17,10 @@ use secrecy::SecretString;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 
-pub use hook::{HOOK_SECRET, hook_secret};
-
-pub(crate) use hook::hook_secrets;
+pub(crate) use hook_secret::{HOOK_SECRET, hook_secret, hook_secrets};
 pub use manager::SecretsManager;
-pub(crate) use renewable::Budget;
-pub use renewable::{Renewable, ValueSource};
+pub use renewable::Renewable;
+pub(crate) use renewable::{Budget, ValueSource};
 
 /// Which version of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

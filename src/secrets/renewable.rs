@@ -40,7 +40,7 @@ impl Budget {
 
 /// Where a value comes from.
 #[async_trait]
-pub trait ValueSource<T>: Send + Sync {
+pub(crate) trait ValueSource<T>: Send + Sync {
     /// The value as it is now.
     async fn read(&self, deadline: Deadline) -> Result<T, Failure>;
 }
@@ -104,7 +104,7 @@ impl<T: Clone, const N: usize> From<&[T; N]> for Renewable<Vec<T>> {
 
 impl<T: Send + Sync + 'static> Renewable<T> {
     /// `value`, which `source` just gave, read again at most once a minute.
-    pub fn new(value: T, source: impl ValueSource<T> + 'static) -> Self {
+    pub(crate) fn new(value: T, source: impl ValueSource<T> + 'static) -> Self {
         Self::with_budget(value, source, Budget::ONE_A_MINUTE)
     }
 

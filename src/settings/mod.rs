@@ -19,6 +19,7 @@
 
 mod credentials;
 mod parse;
+mod policy;
 mod reader;
 mod secret;
 
@@ -296,7 +297,7 @@ impl EngineSettings {
     /// Reads what applying events needs.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let remotes = RemoteSettings::read(reader);
-        let policy = parse::policy(reader);
+        let policy = policy::policy(reader);
         let retention = Retention::read(reader);
         Some(Self {
             remotes: remotes?,

@@ -15,7 +15,7 @@ const VALUES_PER_LINE: usize = 100;
 
 /// What is counted or measured. The dimensions beside `Function`, if any, are in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
+pub(crate) enum Metric {
     /// Events received.
     Received,
     /// Deliveries that the queue did not take, answered with 503 (`Cause`).
@@ -156,7 +156,7 @@ impl Metrics {
     }
 
     /// Counts `count` of `metric`.
-    pub fn count(&self, metric: Metric, count: usize) {
+    pub(crate) fn count(&self, metric: Metric, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = values.entry(metric).or_default();
@@ -167,7 +167,7 @@ impl Metrics {
     }
 
     /// Notes one measured value.
-    pub fn measure(&self, metric: Metric, value: u64) {
+    pub(crate) fn measure(&self, metric: Metric, value: u64) {
         self.values
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

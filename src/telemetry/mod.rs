@@ -9,6 +9,7 @@ mod visible;
 pub use log::{start_logging, start_logging_for_people};
 
 pub(crate) use log::{LogFormat, catch_panic};
-pub use metrics::{Metric, Metrics};
+pub(crate) use metrics::Metric;
+pub use metrics::Metrics;
 pub use tally::Tally;
 pub use visible::{Shown, painted, visible_line, visible_lines};

@@ -24,9 +24,11 @@ mod replay;
 mod schedule;
 mod serve;
 mod simulate;
+mod standing;
 mod stop;
 mod table;
 mod time;
+mod wrap;
 
 use std::env;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use okta_anypoint::provision::{Changes, noted_changes, pause_changes, paused_sin
 use serde_json::json;
 
 use crate::console::{Console, Exit, Tone};
+use crate::standing::{Finding, SET_APPLY, findings};
 use crate::table::{self, Access, FileArgs};
 
 /// Stop working on changes. Nothing is lost: deliveries are still taken, and wait.
@@ -82,15 +83,12 @@ pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Exit> {
     if is_paused {
         let text = "the setting CHANGES=pause still pauses changes";
         console.say(console.paint(Tone::Bad, text))?;
-        console.say(SET_APPLY)?;
+        console.say(format!("{SET_APPLY}."))?;
         return Ok(Exit::Problem);
     }
     console.say("changes are worked on again")?;
     Ok(Exit::Done)
 }
-
-/// How a pause by the setting ends.
-const SET_APPLY: &str = "To go on: set CHANGES=apply, and restart `serve`";
 
 pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
     let (table, queue) = args.file.open(Access::Read).await?;
@@ -120,7 +118,13 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
         "brake_off_until": standing.brake_off_until_ms.map(rfc3339),
     }))?;
     let option = args.file.option();
-    say_standing(&standing, &option, console)?;
+    for Finding { about, text, fix } in findings(&standing, &option) {
+        let tone = if fix.is_none() { Tone::Good } else { Tone::Bad };
+        console.say(console.paint(tone, format!("{about}: {text}")))?;
+        if let Some(fix) = fix {
+            console.say_indented(2, fix)?;
+        }
+    }
     if dead > 0 {
         let letters = counted(usize::try_from(dead)?, "dead letter", "dead letters");
         let text = format!(
@@ -136,57 +140,9 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// That a command here and `serve` do not have the same setting.
-pub fn mismatch(standing: &Standing) -> Option<String> {
-    let (here, there) = (standing.here.as_str(), standing.changes.as_str());
-    (here != there).then(|| {
-        format!("`serve` started with CHANGES={there}, and commands here follow CHANGES={here}")
-    })
-}
-
 /// That the brake is off, and how it holds again.
 pub fn say_brake_is_off(until_ms: i64, option: &str, console: &Console) -> Result<()> {
     let until = rfc3339(until_ms);
     console.say(format!("the brake is off until {until}. To end that now:"))?;
     console.say_whole(format!("  okta-anypoint approve --end{option}"))
-}
-
-/// The pause, dry runs and the brake.
-fn say_standing(standing: &Standing, option: &str, console: &Console) -> Result<()> {
-    let since = standing.paused_since_ms.map(rfc3339);
-    if let Some(since) = &since {
-        console.say(console.paint(Tone::Bad, format!("paused since {since}")))?;
-        console.say("To go on:")?;
-        console.say_whole(format!("  okta-anypoint resume{option}"))?;
-    }
-    match standing.changes {
-        Changes::Pause => {
-            console.say(console.paint(Tone::Bad, "paused by the setting CHANGES=pause"))?;
-            console.say(SET_APPLY)?;
-        }
-        Changes::Report => console.say("a dry run (CHANGES=report): nothing is written")?,
-        Changes::Apply if since.is_none() => console.say(console.paint(Tone::Good, "working"))?,
-        Changes::Apply => {}
-    }
-    if let Some(text) = mismatch(standing) {
-        console.say(text)?;
-    }
-    match standing.planned_only.len() {
-        0 => {}
-        some => {
-            console.say(format!(
-                "{} in dry runs, for the first reconcile under CHANGES=apply. To run it:",
-                counted(
-                    some,
-                    "user or group waits, planned",
-                    "users and groups wait, planned"
-                )
-            ))?;
-            console.say_whole(format!("  okta-anypoint reconcile{option}"))?;
-        }
-    }
-    if let Some(until_ms) = standing.brake_off_until_ms {
-        say_brake_is_off(until_ms, option, console)?;
-    }
-    Ok(())
 }

@@ -85,7 +85,7 @@ async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
     desk.on_file(&["status"])
         .await
         .expect(0)
-        .says("2 users and groups wait, planned in dry runs")
+        .says("dry runs: 2 users and groups planned only")
         .says("okta-anypoint reconcile --data");
     desk.on_file(&["doctor"])
         .await
@@ -101,7 +101,7 @@ async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
     on(&desk, "report", &["status"])
         .await
         .expect(0)
-        .says("a dry run (CHANGES=report): nothing is written");
+        .says("changes: a dry run (CHANGES=report)");
 
     // One that was applied since waits no more.
     desk.on_file(&["push", &new]).await.expect(0);
@@ -110,7 +110,7 @@ async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
     desk.on_file(&["status"])
         .await
         .expect(0)
-        .says("1 user or group waits, planned in dry runs");
+        .says("dry runs: 1 user or group planned only");
 
     // A reconcile that only reports takes nothing up, and says so.
     let reported = on(&desk, "report", &["reconcile"]).await.expect(0);

@@ -26,15 +26,15 @@ async fn a_pause_by_the_setting_is_named_by_every_command() {
         (&json!(true), &json!("pause"), &Value::Null)
     );
     let status = under_pause(&desk, &["status"]).await.expect(0);
-    assert!(!status.out.contains("working"), "{}", status.out);
+    assert!(!status.out.contains("are applied"), "{}", status.out);
     status
-        .says("paused by the setting CHANGES=pause")
-        .says("set CHANGES=apply");
+        .says("changes: paused by CHANGES=pause")
+        .says("Set CHANGES=apply");
     under_pause(&desk, &["resume"])
         .await
         .expect(1)
         .says("CHANGES=pause still pauses changes")
-        .says("set CHANGES=apply");
+        .says("Set CHANGES=apply");
     let resumed = under_pause(&desk, &["resume", "--json"]).await;
     assert_eq!(resumed.expect(1).json()["paused"], true);
     under_pause(&desk, &["doctor"])
@@ -86,7 +86,7 @@ async fn a_pause_by_the_command_is_named_with_the_way_out() {
         .await
         .expect(0)
         .says("paused since")
-        .says("paused by the setting CHANGES=pause");
+        .says("changes: paused by CHANGES=pause");
     // No word of a brake that nobody could use.
     let approve = ["approve", "--all", "--for", "1h"];
     let refused = desk.on_file(&approve).await.expect(1);
@@ -97,7 +97,7 @@ async fn a_pause_by_the_command_is_named_with_the_way_out() {
     desk.on_file(&["status"])
         .await
         .expect(0)
-        .says("working")
+        .says("changes: are applied")
         .says("0 changes are queued");
     let held = desk.on_file(&["held", "--json"]).await.expect(0).json();
     assert_eq!(held["brake_off_until"], Value::Null);

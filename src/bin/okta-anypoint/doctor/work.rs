@@ -1,6 +1,5 @@
 //! What waits for somebody, and how the scheduled tasks stand.
 
-use okta_anypoint::clock::rfc3339;
 use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
 use okta_anypoint::provision::Changes;
@@ -9,7 +8,7 @@ use okta_anypoint::settings::Retention;
 use okta_anypoint::wiring::Table;
 
 use super::{Section, TIME};
-use crate::pause::mismatch;
+use crate::standing::{Finding, findings};
 use crate::table::{Access, Args, Place, clock};
 use crate::time::to_the_second;
 
@@ -44,7 +43,14 @@ pub async fn check(
         let (ledger, documents) = (&*table.ledger, &*table.documents);
         let standing = Standing::read(ledger, documents, changes, clock().now_ms());
         match tokio::time::timeout(TIME, standing).await {
-            Ok(Ok(found)) => standing_lines(section, &found, args),
+            Ok(Ok(standing)) => {
+                for Finding { about, text, fix } in findings(&standing, &args.option()) {
+                    match fix {
+                        None => section.ok(about, text),
+                        Some(fix) => section.wrong(about, text, fix),
+                    }
+                }
+            }
             Ok(Err(failure)) => section.failure("changes", &failure),
             Err(_) => section.not_checked("changes", TOO_LARGE),
         }
@@ -54,66 +60,6 @@ pub async fn check(
 
 /// Said where reading the table takes too long.
 const TOO_LARGE: &str = "the table is too large to be read in time";
-
-/// The pause, dry runs and the brake.
-fn standing_lines(section: &mut Section, standing: &Standing, args: &Args) {
-    let option = args.option();
-    if let Some(since_ms) = standing.paused_since_ms {
-        section.wrong(
-            "changes",
-            format!(
-                "paused since {}, by `okta-anypoint pause`",
-                rfc3339(since_ms)
-            ),
-            format!(
-                "Run `okta-anypoint resume{option}`. Until then changes wait, and nothing is lost."
-            ),
-        );
-    }
-    match standing.changes {
-        Changes::Pause => section.wrong(
-            "changes",
-            "paused by CHANGES=pause",
-            "Set CHANGES=apply, and restart `serve` or deploy. Until then changes wait, and nothing is lost.",
-        ),
-        Changes::Report => section.ok(
-            "changes",
-            "a dry run (CHANGES=report): they are planned, and nothing is written",
-        ),
-        Changes::Apply if standing.is_paused() => {}
-        Changes::Apply => section.ok("changes", "are applied"),
-    }
-    if let Some(text) = mismatch(standing) {
-        section.wrong(
-            "changes",
-            text,
-            "Restart `serve` with this setting, or run commands with the settings of `serve`.",
-        );
-    }
-    let planned = standing.planned_only.len();
-    let who = users_and_groups(planned);
-    match (planned, standing.changes) {
-        (0, _) => {}
-        (_, Changes::Report) => section.ok(
-            "dry runs",
-            format!("{who} planned; the first reconcile under CHANGES=apply takes them up"),
-        ),
-        _ => section.wrong(
-            "dry runs",
-            format!("{who} planned only, and nothing applied that yet"),
-            format!("Run `okta-anypoint reconcile{option}`: it takes them up. A scheduled reconcile that applies does so, too."),
-        ),
-    }
-    if let Some(until_ms) = standing.brake_off_until_ms {
-        section.ok(
-            "brake",
-            format!(
-                "off until {}, by `approve --all --for`; `okta-anypoint approve --end{option}` ends that",
-                rfc3339(until_ms)
-            ),
-        );
-    }
-}
 
 fn open(section: &mut Section, inbox: &Inbox, args: &Args) {
     let option = args.option();

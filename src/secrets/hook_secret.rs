@@ -22,13 +22,10 @@ const MIN_SECRET_CHARACTERS: usize = 8;
 /// API Gateway takes 10,240 bytes of request line and headers, and the secret is one header of many.
 const MAX_SECRET_CHARACTERS: usize = 8 * 1024;
 /// What a hook secret has to be.
-pub const HOOK_SECRET: &str = "the value that Okta sends: at least 8 letters, digits or other visible ASCII characters in one line; 32 random ones are better";
+pub(crate) const HOOK_SECRET: &str = "the value that Okta sends: at least 8 letters, digits or other visible ASCII characters in one line; 32 random ones are better";
 
-/// `text` as the secret that Okta sends as the value of a header, and that nobody guesses.
-///
-/// # Errors
-/// What is wrong with it. Nothing of it is repeated.
-pub fn hook_secret(text: &str) -> Result<SecretString, &'static str> {
+/// `text` as the secret that Okta sends as the value of a header, and that nobody guesses. An error repeats nothing of it.
+pub(crate) fn hook_secret(text: &str) -> Result<SecretString, &'static str> {
     let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     match serde_json::from_str(text) {
         Ok(Value::Object(_)) => return Err("is JSON, as the console stores keys and values"),
@@ -47,10 +44,7 @@ pub fn hook_secret(text: &str) -> Result<SecretString, &'static str> {
     Ok(text.into())
 }
 
-/// The values of the secret `id` that are accepted from Okta.
-///
-/// # Errors
-/// When the value in force could not be read. A missing previous value is normal.
+/// The values of the secret `id` that are accepted from Okta. A missing previous value is normal.
 pub(crate) async fn hook_secrets(
     store: Arc<dyn SecretStore>,
     id: String,
