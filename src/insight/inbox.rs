@@ -40,7 +40,7 @@ pub struct SameCause {
     pub newest_at_ms: i64,
     /// What the newest says: the side and what failed.
     pub error: String,
-    /// What it says that somebody can do.
+    /// Its advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// The users and groups, in order.

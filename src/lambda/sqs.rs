@@ -1,7 +1,7 @@
 //! Batches of an SQS FIFO queue, with `ReportBatchItemFailures` (AWS Lambda, "Handling errors for an
 //! SQS event source").
 //!
-//! Only what a retry may heal goes back, and any later message of the same subject. What goes back
+//! A message goes back if a retry may help, and so does any later message of the same subject. It
 //! sets its own visibility time-out: longer with every receive, never less than what the remote or a
 //! running lease asks for. The messages of one subject get the same one, so that none becomes visible
 //! before an earlier one.
@@ -38,7 +38,7 @@ struct Message {
     attributes: HashMap<String, String>,
 }
 
-/// Every record that has an id: what else is odd about it is its own problem.
+/// Every record that has an id. Any other oddity of a record does not affect the others.
 fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, D::Error> {
     let records = Vec::<Box<RawValue>>::deserialize(deserializer)?;
     let messages = records.iter().filter_map(|record| {

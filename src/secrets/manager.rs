@@ -41,7 +41,7 @@ impl SecretsManager {
         }
     }
 
-    /// Makes `secret` the value in force of the secret that `setting` names as `id`; the value so far becomes the previous
+    /// Makes `secret` the value in force of the secret that `setting` names as `id`; the present value becomes the previous
     /// one.
     ///
     /// # Errors

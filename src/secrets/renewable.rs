@@ -90,12 +90,6 @@ impl<T> From<T> for Renewable<T> {
     }
 }
 
-impl<T> From<&Renewable<T>> for Renewable<T> {
-    fn from(value: &Renewable<T>) -> Self {
-        value.clone()
-    }
-}
-
 impl<T: Clone, const N: usize> From<&[T; N]> for Renewable<Vec<T>> {
     fn from(values: &[T; N]) -> Self {
         values.to_vec().into()
@@ -351,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_is_down_stops_nothing_and_is_not_pestered() {
+    async fn a_source_that_is_down_stops_nothing_and_is_asked_once_a_minute() {
         let source = Counter::default();
         let value = Renewable::new(0, source.clone());
         for down in [1, 2] {

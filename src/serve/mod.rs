@@ -200,7 +200,7 @@ impl Ready {
         overwrite(&*table.documents, DECIDING, &options.deciding).await?;
         let queue = queue(&database, &clock);
 
-        let gate = Gate::new(settings.hook.header.clone(), &settings.hook.secrets);
+        let gate = Gate::new(settings.hook.header.clone(), settings.hook.secrets.clone());
         let gate = gate.map_err(defect)?;
         let deliveries = Deliveries::new(
             settings.hook.app.clone(),

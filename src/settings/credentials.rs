@@ -6,7 +6,7 @@ use futures_util::future::OptionFuture;
 use secrecy::SecretString;
 
 use super::Reader;
-use super::secret::CredentialsSecret;
+use super::secret::{CredentialsSecret, names_to_fill};
 use crate::anypoint::ConnectedApp;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
@@ -66,14 +66,15 @@ impl Reader<'static> {
         let environment = Arc::new(environment);
         let (hook, credentials) = {
             let reader = Reader::new(|name| environment(name));
-            let all = |names: &[&str]| names.iter().all(|name| reader.optional(name).is_some());
+            let is_unset = |name: &str| reader.optional(name).is_none();
             let hook = reader.optional("HOOK_SECRET_ARN");
-            let hook = hook.filter(|_| needs.hook && !all(&["HOOK_SECRET"]));
-            let complete = all(&["ANYPOINT_CLIENT_ID", "ANYPOINT_CLIENT_SECRET"])
-                && (all(&["OKTA_API_TOKEN"])
-                    || all(&["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"]));
+            let hook = hook.filter(|_| needs.hook && is_unset("HOOK_SECRET"));
+            let is_incomplete = names_to_fill(is_unset).next().is_some();
             let credentials = reader.optional("CREDENTIALS_SECRET_ARN");
-            (hook, credentials.filter(|_| needs.credentials && !complete))
+            (
+                hook,
+                credentials.filter(|_| needs.credentials && is_incomplete),
+            )
         };
         let credentials =
             credentials.map(|id| CredentialsSecret::new(store.clone(), id, environment.clone()));

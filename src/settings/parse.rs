@@ -45,102 +45,22 @@ pub(super) fn hook_secret(reader: &mut Reader<'_>, name: &str) -> Option<SecretS
 /// content delivery networks set, change or take away.
 pub(super) fn auth_header(text: &str) -> Option<HeaderName> {
     // RFC 9110 to 9114 and their extensions, without `authorization`.
-    const OF_HTTP: &[&str] = &[
-        "accept",
-        "age",
-        "allow",
-        "alt-svc",
-        "alt-used",
-        "cache-control",
-        "cdn-loop",
-        "connection",
-        "cookie",
-        "cookie2",
-        "date",
-        "early-data",
-        "etag",
-        "expect",
-        "expires",
-        "forwarded",
-        "from",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "last-modified",
-        "link",
-        "location",
-        "max-forwards",
-        "origin",
-        "pragma",
-        "prefer",
-        "priority",
-        "range",
-        "referer",
-        "retry-after",
-        "server",
-        "set-cookie",
-        "strict-transport-security",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "vary",
-        "via",
-        "warning",
-        "www-authenticate",
-    ];
-    const OF_OTHERS: &[&str] = &[
-        // Browsers.
-        "dnt",
-        "purpose",
-        "save-data",
-        "upgrade-insecure-requests",
-        "x-requested-with",
-        // Proxies and content delivery networks.
-        "client-ip",
-        "fastly-client-ip",
-        "front-end-https",
-        "true-client-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-correlation-id",
-        "x-real-ip",
-        "x-request-id",
-        "x-rewrite-url",
-        "x-scheme",
-        // Traces.
-        "b3",
-        "baggage",
-        "traceparent",
-        "tracestate",
-        "x-cloud-trace-context",
-        // Okta's verification.
-        "x-okta-verification-challenge",
-    ];
-    const PREFIXES: &[&str] = &[
-        "accept-",
-        "access-control-",
-        "content-",
-        "if-",
-        "proxy-",
-        "sec-",
-        "cf-",
-        "cloudfront-",
-        "x-akamai-",
-        "x-amz",
-        "x-azure-",
-        "x-b3-",
-        "x-envoy-",
-        "x-forwarded-",
-        "x-http-method",
-        "x-original-",
-    ];
+    const OF_HTTP: &str = "accept age allow alt-svc alt-used cache-control cdn-loop connection cookie cookie2 date early-data etag \
+        expect expires forwarded from host http2-settings keep-alive last-modified link location max-forwards \
+        origin pragma prefer priority range referer retry-after server set-cookie strict-transport-security te \
+        trailer transfer-encoding upgrade user-agent vary via warning www-authenticate";
+    // Of browsers, proxies, content delivery networks and traces, and of Okta's verification.
+    const OF_OTHERS: &str = "dnt purpose save-data upgrade-insecure-requests x-requested-with client-ip fastly-client-ip \
+        front-end-https true-client-ip x-client-ip x-cluster-client-ip x-correlation-id x-real-ip x-request-id \
+        x-rewrite-url x-scheme b3 baggage traceparent tracestate x-cloud-trace-context \
+        x-okta-verification-challenge";
+    const PREFIXES: &str = "accept- access-control- content- if- proxy- sec- cf- cloudfront- x-akamai- x-amz x-azure- x-b3- x-envoy- \
+        x-forwarded- x-http-method x-original-";
     let header: HeaderName = text.parse().ok()?;
     let name = header.as_str();
-    let is_taken = OF_HTTP.contains(&name)
-        || OF_OTHERS.contains(&name)
-        || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let mut taken = OF_HTTP.split(' ').chain(OF_OTHERS.split(' '));
+    let is_taken = taken.any(|taken| taken == name)
+        || PREFIXES.split(' ').any(|prefix| name.starts_with(prefix));
     (!is_taken).then_some(header)
 }
 

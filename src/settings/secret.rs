@@ -33,13 +33,23 @@ pub(crate) struct CredentialsSecret {
     environment: Environment,
 }
 
+/// The variables that the secret may fill.
+pub(super) fn names_to_fill(is_unset: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static str> {
+    let has_token = !is_unset(OKTA_TOKEN);
+    let has_app = OKTA_APP.iter().any(|name| !is_unset(name));
+    let token = [OKTA_TOKEN].into_iter().filter(move |_| !has_app);
+    let app = OKTA_APP.into_iter().filter(move |_| !has_token);
+    let names = token.chain(app).chain(ANYPOINT);
+    names.filter(move |name| is_unset(name))
+}
+
 /// What the secret held when it was read.
 #[derive(Default)]
 pub(crate) struct Values(BTreeMap<&'static str, SecretString>);
 
 impl Values {
     /// The value that stands for the variable `name`.
-    pub fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         let value = self.0.get(name)?;
         Some(value.expose_secret().to_owned())
     }
@@ -64,18 +74,10 @@ impl CredentialsSecret {
         let Ok(Value::Object(fields)) = serde_json::from_str(text.expose_secret()) else {
             return Err(self.malformed("is not a JSON object"));
         };
-        let is_set =
-            |name: &&str| (self.environment)(name).is_some_and(|value| !value.trim().is_empty());
-        let mut names = vec![];
-        if !OKTA_APP.iter().any(&is_set) {
-            names.push(OKTA_TOKEN);
-        }
-        if !is_set(&OKTA_TOKEN) {
-            names.extend(OKTA_APP);
-        }
-        names.extend(ANYPOINT);
+        let is_unset =
+            |name: &str| (self.environment)(name).is_none_or(|value| value.trim().is_empty());
         let mut values = BTreeMap::new();
-        for name in names {
+        for name in names_to_fill(is_unset) {
             let field = name.to_lowercase();
             let value = match fields.get(&field) {
                 None | Some(Value::Null) => continue,

@@ -13,38 +13,24 @@ const NAMESPACE: &str = "OktaAnypoint";
 /// Values in one array at the most (the format's limit).
 const VALUES_PER_LINE: usize = 100;
 
-/// What is counted or measured. The dimensions beside `Function`, if any, are in brackets.
+/// What is counted or measured, with its dimensions beside `Function`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Metric {
-    /// Events received.
     Received,
-    /// Deliveries that the queue did not take, answered with 503 (`Cause`).
     NotQueued(Cause),
-    /// Events acknowledged and not acted upon (`Reason`).
     Ignored(&'static str),
-    /// Events that were done, or had failed for good, before.
     Duplicate,
-    /// Actions carried out (`Action`).
     Applied(&'static str),
-    /// Events that failed (`Class` and `Cause`).
     Failed(Class, Cause),
-    /// Events that wait for a second look.
     Waiting,
-    /// Events that the brake held.
     Held,
-    /// Calls that a side refuses to everybody: the worker works on nothing, or a run ended by it (`Side`).
     SideRefuses(Side),
-    /// Announced removals that are not done although their event is old (`Cause`: why).
     RemovalLate(&'static str),
-    /// Results that came too late: another owner had taken over.
     Superseded,
-    /// From an event's publication until it was applied, in milliseconds.
+    /// In milliseconds.
     AgeMs,
-    /// Days until our credential ends (`Side`); a reconcile writes it where the side tells.
     CredentialEndsInDays(Side),
-    /// Scheduled runs that ended well (`Task`).
     RunCompleted(&'static str),
-    /// Scheduled runs that were stopped, by a limit or an unreadable source (`Task`).
     RunStopped(&'static str),
 }
 
@@ -155,7 +141,6 @@ impl Metrics {
         Self::new(name.unwrap_or_else(|_| program.to_owned()))
     }
 
-    /// Counts `count` of `metric`.
     pub(crate) fn count(&self, metric: Metric, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +151,6 @@ impl Metrics {
         }
     }
 
-    /// Notes one measured value.
     pub(crate) fn measure(&self, metric: Metric, value: u64) {
         self.values
             .lock()
@@ -176,7 +160,7 @@ impl Metrics {
             .push(value);
     }
 
-    /// Takes everything gathered so far: of what is counted one sum, of what is measured each value.
+    /// Takes everything gathered so far: one sum of each count, and each measured value.
     pub(crate) fn take(&self) -> BTreeMap<Metric, Vec<u64>> {
         std::mem::take(&mut *self.values.lock().unwrap_or_else(PoisonError::into_inner))
     }

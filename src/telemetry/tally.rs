@@ -1,4 +1,4 @@
-//! Log lines that somebody from outside could cause at will.
+//! Limits log lines that anybody from outside can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn all_are_told_of_and_never_twice_a_minute() {
+    async fn all_are_counted_and_reported_at_most_once_a_minute() {
         let tally = Tally::default();
         assert_eq!(tally.rest(), None);
         assert_eq!(tally.one_more(), Some(1));

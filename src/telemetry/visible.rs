@@ -33,13 +33,12 @@ fn show(character: char, shown: &mut impl fmt::Write) -> fmt::Result {
     Ok(())
 }
 
-/// What stands for the beginning of a text that acts, and how long that beginning is.
-struct Passes<'t> {
-    shown: Cow<'t, str>,
-    taken: usize,
-}
-
-fn replaced<'t>(text: &'t str, passes: impl Fn(&'t str) -> Option<Passes<'t>>) -> Cow<'t, str> {
+/// `text` with everything that acts replaced. `passes` says what stands for the beginning of a text that acts, and how many
+/// bytes that beginning has; `None`: it is shown as `\\u….`.
+fn replaced<'t>(
+    text: &'t str,
+    passes: impl Fn(&'t str) -> Option<(Cow<'t, str>, usize)>,
+) -> Cow<'t, str> {
     if !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
@@ -47,9 +46,9 @@ fn replaced<'t>(text: &'t str, passes: impl Fn(&'t str) -> Option<Passes<'t>>) -
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
         let passed = Some(rest).filter(|_| acts(character)).and_then(&passes);
-        let taken = if let Some(passed) = passed {
-            shown.push_str(&passed.shown);
-            passed.taken
+        let taken = if let Some((instead, taken)) = passed {
+            shown.push_str(&instead);
+            taken
         } else {
             let _ = show(character, &mut shown);
             character.len_utf8()
@@ -59,11 +58,8 @@ fn replaced<'t>(text: &'t str, passes: impl Fn(&'t str) -> Option<Passes<'t>>) -
     Cow::Owned(shown)
 }
 
-fn line_break(rest: &str) -> Option<Passes<'_>> {
-    rest.starts_with('\n').then_some(Passes {
-        shown: Cow::Borrowed("\n"),
-        taken: 1,
-    })
+fn line_break(rest: &str) -> Option<(Cow<'_, str>, usize)> {
+    rest.starts_with('\n').then_some((Cow::Borrowed("\n"), 1))
 }
 
 /// A value in one line: everything that acts is shown as `\u….`, a line break as well.
@@ -90,10 +86,8 @@ pub fn visible_line(text: &str) -> Cow<'_, str> {
     let mark = &*MARK;
     replaced(text, |rest| {
         let (code, _) = rest.strip_prefix(mark)?.split_once('m')?;
-        Some(Passes {
-            shown: format!("\u{1b}[{code}m").into(),
-            taken: mark.len() + code.len() + 1,
-        })
+        let shown = format!("\u{1b}[{code}m");
+        Some((shown.into(), mark.len() + code.len() + 1))
     })
 }
 

@@ -89,7 +89,7 @@ impl Console {
         }
     }
 
-    /// Whether a moving bar on standard error is seen by somebody.
+    /// Whether a person sees a progress bar on standard error.
     pub fn shows_progress(&self) -> bool {
         !self.json && io::stderr().is_terminal()
     }

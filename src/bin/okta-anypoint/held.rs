@@ -1,4 +1,4 @@
-//! `held` and `approve`: what the brake held, and how it goes on.
+//! `held` and `approve`: changes that the brake held.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

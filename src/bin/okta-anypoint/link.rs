@@ -11,14 +11,14 @@ use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
 use serde_json::json;
 
 use crate::console::{Console, Exit};
-use crate::operator::{Operator, by_hand};
+use crate::operator::{LINKED, Operator, UNLINKED, by_hand, link_entry};
 use crate::table::{Access, LOOK_TIME};
 use crate::{explain, names, table};
 
 /// Pair an Okta user with an Anypoint user where adoption was refused.
 ///
-/// Writes the link only; the next event, or `push`, makes both sides agree. What that would do is
-/// shown. Refuses a user whom EXCLUDE_USERS names.
+/// Writes the link only; the next event, or `push`, brings both sides in sync. The command shows what that
+/// would do. Refuses a user whom EXCLUDE_USERS names.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"anypoint_id\", \"username\", \"actions\": [{\"action\", \"what\", \
@@ -144,11 +144,8 @@ async fn write_link(
         );
     }
     let entry = AuditEntry {
-        id: Some(account.id.to_string()),
         username: Some(account.username.clone()),
-        before: Some("not linked".to_owned()),
-        after: Some("linked".to_owned()),
-        ..by_hand(lease, "link")
+        ..link_entry(lease, "link", &account.id, LINKED)
     };
     Ok(before.is_none().then_some(entry))
 }
@@ -179,11 +176,8 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Exit> {
         let link = operator.ports.store.user_link(&user).await?;
         operator.ports.store.unlink_user(lease, &user).await?;
         let entry = link.as_ref().map(|link| AuditEntry {
-            id: Some(link.anypoint_id.to_string()),
             username: Some(link.username.clone()),
-            before: Some("linked".to_owned()),
-            after: Some("not linked".to_owned()),
-            ..by_hand(lease, "unlink")
+            ..link_entry(lease, "unlink", &link.anypoint_id, UNLINKED)
         });
         Ok((link, entry))
     };

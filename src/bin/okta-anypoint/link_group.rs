@@ -4,13 +4,13 @@ use anyhow::{Result, bail};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{OktaGroupId, Subject};
 use okta_anypoint::insight::Planned;
-use okta_anypoint::ledger::{AuditEntry, Lease};
+use okta_anypoint::ledger::Lease;
 use okta_anypoint::provision::{Announced, Pairing, Provisioner};
 use okta_anypoint::store::{Linked, Origin, TeamLink};
 use serde_json::json;
 
 use crate::console::{Console, Exit};
-use crate::operator::{Operator, by_hand};
+use crate::operator::{LINKED, Operator, UNLINKED, link_entry};
 use crate::table::{Access, LOOK_TIME};
 use crate::{explain, names, table};
 
@@ -68,12 +68,10 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         let pairing = look.pairing(&group, &args.team).await?;
         say_renaming(console, &pairing)?;
         write_link(&operator, lease, &group, &pairing).await?;
-        let entry = pairing.link.is_none().then(|| AuditEntry {
-            id: Some(pairing.team.id.to_string()),
-            before: Some("not linked".to_owned()),
-            after: Some("linked".to_owned()),
-            ..by_hand(lease, "link_team")
-        });
+        let entry = pairing
+            .link
+            .is_none()
+            .then(|| link_entry(lease, "link_team", &pairing.team.id, LINKED));
         Ok((pairing, entry))
     };
     let subject = Subject::Group(group.clone());
@@ -139,12 +137,9 @@ pub async fn unlink(args: &UnlinkArgs, console: &Console) -> Result<Exit> {
     let unlink = async |lease: &Lease| {
         let link = operator.ports.store.team_link(&group).await?;
         operator.ports.store.unlink_team(lease, &group).await?;
-        let entry = link.as_ref().map(|link| AuditEntry {
-            id: Some(link.team_id.to_string()),
-            before: Some("linked".to_owned()),
-            after: Some("not linked".to_owned()),
-            ..by_hand(lease, "unlink_team")
-        });
+        let entry = link
+            .as_ref()
+            .map(|link| link_entry(lease, "unlink_team", &link.team_id, UNLINKED));
         Ok((link, entry))
     };
     let subject = Subject::Group(group.clone());

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_are_put_together_rightly() {
+    fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
     }
 

@@ -21,7 +21,6 @@ pub fn check(name: &str) -> Result<(), Usage> {
     }
 }
 
-/// A user or a group.
 pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
     if let Some(subject) = by_id(name) {
         return Ok(subject);
@@ -41,7 +40,6 @@ pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject>
     subject(&table.open(Access::Read).await?, name).await
 }
 
-/// A user.
 pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
     if let Some(Subject::User(user)) = by_id(name) {
         return Ok(user);
@@ -50,7 +48,6 @@ pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
     unique(name, "user", users, |user| Subject::User(user.clone()))
 }
 
-/// A group.
 pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
     if let Some(Subject::Group(group)) = by_id(name) {
         return Ok(group);
@@ -110,7 +107,7 @@ async fn find(ports: &Ports, name: &str) -> Result<(Vec<OktaUserId>, Vec<OktaGro
         .chain(linked)
         .collect();
     if users.is_empty() && groups.is_empty() {
-        // The last resort reads every assignment: a username in the app of somebody without a link.
+        // The last resort reads every assignment: the app username of a user without a link.
         let assigned = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
         let is_named = |user: &AppUser| {
             user.username()

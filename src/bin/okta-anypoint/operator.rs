@@ -31,8 +31,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Runs `work` under the lease on a user or group; a run that works on it just now is waited for a little. The entry
-    /// that `work` returns goes to the audit trail.
+    /// Runs `work` under the lease on a user or group. If another run has the lease, it waits for some seconds. The audit
+    /// trail gets the entry that `work` returns.
     pub async fn under_lease<T>(
         &self,
         subject: &Subject,
@@ -124,3 +124,21 @@ pub fn by_hand(lease: &Lease, action: &str) -> AuditEntry {
         ..AuditEntry::new(lease, action, SystemClock.now_ms())
     }
 }
+
+/// The audit entry of a link that an operator made or removed. `id` is the account or team.
+pub fn link_entry(
+    lease: &Lease,
+    action: &str,
+    id: &impl ToString,
+    [before, after]: [&str; 2],
+) -> AuditEntry {
+    AuditEntry {
+        id: Some(id.to_string()),
+        before: Some(before.to_owned()),
+        after: Some(after.to_owned()),
+        ..by_hand(lease, action)
+    }
+}
+
+pub const LINKED: [&str; 2] = ["not linked", "linked"];
+pub const UNLINKED: [&str; 2] = ["linked", "not linked"];

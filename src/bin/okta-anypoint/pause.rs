@@ -28,7 +28,7 @@ pub struct PauseArgs {
 
 /// Work on changes again, after `pause`.
 ///
-/// Exits 1 if the setting CHANGES=pause goes on pausing them.
+/// Exits 1 if the setting CHANGES=pause still pauses them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"paused\", \"paused_since\": null, \"changes\": \"apply\" | \"report\" | \"pause\"}.
@@ -62,7 +62,7 @@ pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Exit> {
     pause_changes(&*table.documents, Some(since_ms)).await?;
     console.emit(&json!({"paused_since": rfc3339(since_ms)}))?;
     console.say(format!(
-        "changes have been paused since {}; what is under way ends. To go on:",
+        "changes have been paused since {}; changes under way are finished. To resume:",
         rfc3339(since_ms)
     ))?;
     console.say_whole(format!("  okta-anypoint resume{}", args.file.option()))?;

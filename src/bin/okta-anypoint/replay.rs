@@ -45,7 +45,7 @@ pub struct ReplayArgs {
     table: table::Args,
 }
 
-/// Make users or groups agree now, as if an event had named them.
+/// Bring users or groups in sync now, as if an event had named them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
@@ -344,7 +344,7 @@ pub async fn work(
             _ => (
                 console.paint(Tone::Bad, "not now"),
                 Some(
-                    "another run is at work on it, or it could not be recorded; try again later"
+                    "another run has the lease on it, or the result could not be recorded; try again later"
                         .to_owned(),
                 ),
             ),

@@ -45,7 +45,7 @@ pub struct PlanArgs {
     table: table::Args,
 }
 
-/// Compare both sides whole and make Anypoint agree.
+/// Compare both sides whole and bring Anypoint in sync.
 ///
 /// On a terminal the plan is shown first and nothing is changed before you say yes; anything else
 /// exits 1. In a pipe or from cron nobody is asked. RECONCILE_MODE=report is for the scheduled reconcile: this command
@@ -325,7 +325,7 @@ fn show_end(summary: &Summary, console: &Console) -> Result<()> {
         }
         (Outcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
         (Outcome::Completed, false) => (Tone::Good, "done"),
-        (Outcome::Continues, _) => (Tone::Bad, "the time was up; run it again to go on"),
+        (Outcome::Continues, _) => (Tone::Bad, "the time was up; run it again to continue"),
         (Outcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
         (Outcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
         (Outcome::Stopped, false) => (Tone::Bad, "stopped"),

@@ -45,7 +45,6 @@ pub fn sqlite(database: &Database, retention: Retention) -> Table {
     }
 }
 
-/// A place that was named.
 #[derive(Debug, Clone)]
 pub enum Place {
     File(PathBuf),
@@ -134,7 +133,6 @@ pub async fn reader(needs: Needs) -> Result<Reader<'static>> {
     Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
 }
 
-/// The time.
 pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
@@ -144,7 +142,7 @@ pub fn clock() -> Arc<dyn Clock> {
 pub enum Access {
     /// It reads: the file is neither made nor changed.
     Read,
-    /// It plans, on a copy in memory: a run notes that it is at work. A file that is missing counts as empty.
+    /// It plans, on a copy in memory, because a run writes notes of its own. A missing file counts as empty.
     Plan,
     /// It writes.
     Write,

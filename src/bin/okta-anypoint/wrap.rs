@@ -18,7 +18,7 @@ pub fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> Vec<Strin
                 lines.push(format!("{lead}{word}"));
                 column = columns(lead) + length;
             }
-            // Two spaces are two only where the line goes on.
+            // An extra space at the end of a line is left out.
             Some(_) if word.is_empty() => {}
             Some(line) => {
                 line.truncate(line.trim_end().len());

@@ -1,4 +1,4 @@
-//! The people and groups of `events/README.md`, as far as somebody has to name them.
+//! The people and groups of `events/README.md`, as far as the code names them.
 
 pub const APP: &str = "0oaANYPOINT1demo";
 pub const HOOK_SECRET: &str = "demo-hook-secret";

@@ -196,7 +196,7 @@ pub fn world(
     played: &mut Played,
 ) {
     let world = stage.anypoint.world();
-    expected.turn(step);
+    expected.follow(step);
     for account in &step.accounts {
         played.changed.push(account.username.to_owned());
     }
@@ -243,7 +243,7 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
 }
 
 impl Expected {
-    fn turn(&mut self, step: &Step) {
+    fn follow(&mut self, step: &Step) {
         for account in &step.accounts {
             let state = json!([account.name, account.email, account.enabled]);
             self.objects

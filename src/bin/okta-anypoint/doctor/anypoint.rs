@@ -90,7 +90,7 @@ pub async fn check(section: &mut Section, anypoint: &Anypoint, deadline: Deadlin
     }
 }
 
-/// Says what follows from single sign-on. It is no fault.
+/// Says what follows from single sign-on, which is not an error.
 fn sign_on(section: &mut Section, organization: &Organization) {
     match organization.is_federated() {
         Some(true) => section.ok(

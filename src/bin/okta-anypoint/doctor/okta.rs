@@ -58,7 +58,7 @@ pub async fn check(
     app(section, okta, engine, deadline).await;
 }
 
-/// When the credential ends. A missing right to know it is no fault.
+/// When the credential ends. A missing right to know it is not an error.
 async fn life(section: &mut Section, okta: &Okta, deadline: Deadline) {
     let (outlook, found) = match okta.credential_life(deadline).await {
         Ok(life) => life.outlook(clock().now_ms()),

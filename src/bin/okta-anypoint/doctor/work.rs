@@ -1,4 +1,4 @@
-//! What waits for somebody, and how the scheduled tasks stand.
+//! Failures and held changes that wait for a person, and how the scheduled tasks stand.
 
 use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
@@ -70,34 +70,29 @@ fn open(section: &mut Section, inbox: &Inbox, args: &Args) {
             .collect();
         words.join(", ")
     };
-    match inbox.failed(Next::Person).len() {
-        0 => section.ok("open failures", "none"),
-        some => section.wrong(
+    let found = |next| match inbox.failed(next).len() {
+        0 => None,
+        some => Some(format!("{}: {}", users_and_groups(some), causes(next))),
+    };
+    match found(Next::Person) {
+        None => section.ok("open failures", "none"),
+        Some(found) => section.wrong(
             "open failures",
-            format!("{}: {}", users_and_groups(some), causes(Next::Person)),
+            found,
             format!(
                 "Run `okta-anypoint events --failed{option}`: it says what to fix. Then replay or dismiss them."
             ),
         ),
     }
-    match inbox.failed(Next::DeadLetter).len() {
-        0 => {}
-        some => section.wrong(
+    if let Some(found) = found(Next::DeadLetter) {
+        section.wrong(
             "dead letters",
-            format!(
-                "{}, retried as often as allowed: {}",
-                users_and_groups(some),
-                causes(Next::DeadLetter)
-            ),
+            format!("retried as often as allowed: {found}"),
             format!("When the cause is fixed, run `okta-anypoint replay --failed{option}`."),
-        ),
+        );
     }
-    match inbox.failed(Next::Retry).len() {
-        0 => {}
-        some => section.ok(
-            "failures that are retried",
-            format!("{}: {}", users_and_groups(some), causes(Next::Retry)),
-        ),
+    if let Some(found) = found(Next::Retry) {
+        section.ok("failures that are retried", found);
     }
     match inbox.held.len() {
         0 => section.ok("held changes", "none"),

@@ -1,7 +1,5 @@
 //! Whether a hook delivers exactly what is needed.
 
-use std::collections::BTreeSet;
-
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{EventHook, Filtering};
@@ -10,10 +8,14 @@ use okta_anypoint::okta::{EventHook, Filtering};
 pub struct Judgement {
     /// What keeps it from delivering exactly what is needed, a sentence each.
     pub problems: Vec<String>,
-    /// What could be better and is no fault.
+    /// What could be better and is not an error.
     pub advice: Option<String>,
     /// Its filter.
     pub filtering: Filtering,
+    /// Event types that are needed and not subscribed to.
+    pub missing: Vec<&'static str>,
+    /// Event types that it is subscribed to and nobody needs.
+    pub superfluous: Vec<String>,
 }
 
 impl Judgement {
@@ -41,7 +43,7 @@ pub fn judge(hook: &EventHook, app: &OktaAppId) -> Judgement {
     if let Filtering::Other(faults) = &filtering {
         problems.extend(faults.iter().map(|fault| format!("{fault}; {again}")));
     }
-    let (missing, superfluous) = differences(hook);
+    let (missing, superfluous) = (missing(hook), superfluous(hook));
     if !missing.is_empty() {
         problems.push(format!(
             "it is not subscribed to {}; {again}",
@@ -63,21 +65,22 @@ pub fn judge(hook: &EventHook, app: &OktaAppId) -> Judgement {
         problems,
         advice,
         filtering,
+        missing,
+        superfluous,
     }
 }
 
-/// Event types that are needed and missing, and those that are there and not needed.
-pub fn differences(hook: &EventHook) -> (Vec<&'static str>, Vec<String>) {
-    let subscribed: BTreeSet<&str> = hook.event_types().iter().map(String::as_str).collect();
-    let missing = HOOK_EVENT_TYPES
-        .into_iter()
-        .filter(|needed| !subscribed.contains(needed))
-        .collect();
-    let superfluous = hook
-        .event_types()
+fn missing(hook: &EventHook) -> Vec<&'static str> {
+    let is_missing = |needed: &&str| !hook.event_types().iter().any(|found| found == needed);
+    HOOK_EVENT_TYPES.into_iter().filter(is_missing).collect()
+}
+
+/// Event types that the hook is subscribed to and nobody needs.
+pub fn superfluous(hook: &EventHook) -> Vec<String> {
+    let is_superfluous = |found: &&String| !HOOK_EVENT_TYPES.contains(&found.as_str());
+    hook.event_types()
         .iter()
-        .filter(|found| !HOOK_EVENT_TYPES.contains(&found.as_str()))
+        .filter(is_superfluous)
         .cloned()
-        .collect();
-    (missing, superfluous)
+        .collect()
 }

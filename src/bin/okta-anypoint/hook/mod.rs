@@ -18,8 +18,8 @@ use crate::console::{Console, Exit, Tone, Usage};
 use crate::remote;
 use crate::table::LOOK_TIME;
 
+use judge::Judgement;
 pub use judge::judge;
-use judge::{Judgement, differences};
 
 /// The name under which the hook is registered and found again.
 pub const NAME: &str = "okta-anypoint";
@@ -192,7 +192,7 @@ fn show(hook: &EventHook, judged: &Judgement, console: &Console) -> Result<()> {
         ),
         format!(
             "  events    {} of the {} that are needed",
-            HOOK_EVENT_TYPES.len() - differences(hook).0.len(),
+            HOOK_EVENT_TYPES.len() - judged.missing.len(),
             HOOK_EVENT_TYPES.len()
         ),
         format!("  filter    {}", filter_text(&judged.filtering)),
@@ -214,7 +214,6 @@ pub fn filter_text(filtering: &Filtering) -> &'static str {
 }
 
 fn machine(hook: &EventHook, judged: &Judgement) -> Value {
-    let (missing, superfluous) = differences(hook);
     json!({
         "id": hook.id,
         "name": hook.name,
@@ -223,8 +222,8 @@ fn machine(hook: &EventHook, judged: &Judgement) -> Value {
         "active": hook.is_active(),
         "verified": hook.is_verified(),
         "event_types": hook.event_types(),
-        "missing": missing,
-        "superfluous": superfluous,
+        "missing": judged.missing,
+        "superfluous": judged.superfluous,
         "filter": judged.filter_word(),
         "problems": judged.problems,
         "advice": judged.advice,

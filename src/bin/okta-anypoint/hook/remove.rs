@@ -5,7 +5,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::okta::{EventHook, Okta};
 use serde_json::json;
 
-use super::judge::differences;
+use super::judge::superfluous;
 use super::{named, several};
 use crate::console::{Console, Exit};
 
@@ -49,9 +49,9 @@ pub async fn remove(
     Ok(Exit::Done)
 }
 
-/// Refuses a hook that also has event types of somebody else: the name alone does not make it ours.
+/// Refuses a hook that is also subscribed to event types of others: the name alone does not make it ours.
 fn only_ours(hook: &EventHook) -> Result<()> {
-    let (_, foreign) = differences(hook);
+    let foreign = superfluous(hook);
     if foreign.is_empty() {
         return Ok(());
     }

@@ -21,9 +21,9 @@ const SETTING: &str = "HOOK_SECRET_ARN";
 /// How often the secret has to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Once: the value so far stays good as the previous one, for requests that are under way.
+    /// Once: the present value stays good as the previous one, for deliveries that are under way.
     Routine,
-    /// Twice: the value so far is known to others, and must not stay good as the previous one.
+    /// Twice: others know the present value, so it must not stay good as the previous one.
     Leaked,
 }
 
