@@ -61,16 +61,11 @@ pub struct Console {
     width: Option<usize>,
 }
 
-/// The few colours there are.
 #[derive(Debug, Clone, Copy)]
 pub enum Tone {
-    /// As it should be.
     Good,
-    /// As it should not be.
     Bad,
-    /// Of less importance.
     Quiet,
-    /// A heading.
     Strong,
 }
 
@@ -138,12 +133,10 @@ impl Console {
         self.say_text(&visible_line(&line.to_string()))
     }
 
-    /// Several lines for people.
     pub fn say_lines<L: Display>(&self, lines: impl IntoIterator<Item = L>) -> anyhow::Result<()> {
         lines.into_iter().try_for_each(|line| self.say(line))
     }
 
-    /// An empty line for people.
     pub fn say_gap(&self) -> anyhow::Result<()> {
         self.say("")
     }
@@ -236,13 +229,11 @@ impl Console {
 pub struct Cell(comfy_table::Cell);
 
 impl Cell {
-    /// A cell without a colour.
     pub fn new(text: impl Display) -> Self {
         Self(comfy_table::Cell::new(Shown(text)))
     }
 }
 
-/// One line on standard error.
 pub fn note(line: impl Display) {
     eprintln!("{}", visible_line(&line.to_string()));
 }
