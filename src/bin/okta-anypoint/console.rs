@@ -120,8 +120,8 @@ impl Console {
         })
     }
 
-    /// A sentence or a heading for people; nothing with `--json`. On a terminal it is wrapped at its words, each line as far
-    /// to the right as the first. A line break in it came from a value, and is shown.
+    /// A line for people; nothing with `--json`. A terminal wraps it at its words, and indents each line like the first.
+    /// A line break in it came from a value, so it is shown.
     pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
         let line = line.to_string();
         let margin = line.len() - line.trim_start_matches(' ').len();
@@ -190,8 +190,8 @@ impl Console {
         }
     }
 
-    /// A table for people: as wide as the terminal, plain and unwrapped when piped. What is in a cell of the `whole` columns
-    /// is never split.
+    /// A table for people: as wide as the terminal, plain and unwrapped in a pipe. Cells of the `whole` columns are never
+    /// split.
     pub fn say_table<const N: usize>(
         &self,
         headings: [&str; N],

@@ -30,7 +30,7 @@ impl Form {
     }
 }
 
-/// The names of the columns, and a row for each item: its fields of those names, as JSON has them, or those of `more`.
+/// A heading, and a row for each item. A column shows the field of its name in the JSON of the item, or in `more`.
 pub fn rows<T: Serialize>(
     columns: &str,
     items: &[T],
