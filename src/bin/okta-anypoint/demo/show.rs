@@ -162,7 +162,7 @@ pub fn ending(console: &Console, played: &[Played], took: Duration) -> Result<()
     console.say_gap()?;
     console.say(console.paint(tone, summary))?;
     if good == played.len() {
-        NEXT.lines().try_for_each(|line| console.say_whole(line))?;
+        console.say_lines(NEXT.lines())?;
     }
     let mut steps = json!(played);
     for (step, played) in steps.as_array_mut().into_iter().flatten().zip(played) {
