@@ -1,4 +1,4 @@
-//! Puts the parts together, for every program the same way.
+//! Puts the parts together in the same way for every program.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub fn warm_up(ports: &Ports, time: Duration) {
     });
 }
 
-/// The queue that is none: changes are applied before `send` returns, which has `time` for it.
+/// A queue that applies changes inline: before `send` returns, within `time`.
 pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration) -> Arc<dyn Queue> {
     let worker = Worker::new(ports.clone(), None, metrics.clone(), pace);
     Arc::new(InlineQueue::new(Arc::new(worker), time))

@@ -23,7 +23,6 @@ const TIME: Duration = Duration::from_millis(2_300);
 /// Within this the secrets are read during start-up, if they are in Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(5);
 
-/// Where changes go.
 enum Destination {
     /// To the queue of this URL.
     Queue(String),

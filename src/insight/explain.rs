@@ -17,7 +17,7 @@ use crate::provision::{
 };
 use crate::store::{TeamLink, UserLink};
 
-/// What is known of one side, by name.
+/// Facts about one side, by name.
 pub(crate) type Facts = Vec<(&'static str, Value)>;
 
 /// One thing that would be done.
@@ -112,7 +112,7 @@ pub fn doubt_in_words(doubt: &Doubt) -> String {
     }
 }
 
-/// Who is left alone is read on neither side.
+/// An excluded subject is read on neither side.
 async fn explain_excluded(ports: &Ports, subject: Subject) -> Result<Explanation, Failure> {
     let link = match &subject {
         Subject::User(user) => user_link(ports.store.user_link(user).await?.as_ref()),

@@ -1,5 +1,5 @@
-//! What an operator is shown, by the commands and by `serve`'s page alike: open failures by cause, the last run
-//! of each task, both sides of a user or group. Nothing here writes.
+//! Reads for an operator, for the commands and for `serve`'s page: open failures by cause, the last run of each task,
+//! both sides of a user or group. Nothing here writes.
 
 mod explain;
 mod inbox;

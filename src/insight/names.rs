@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::ids::Subject;
 use crate::store::Store;
 
-/// The username or team name of each of these subjects that has a link. What is no subject has no name.
+/// The username or team name of each of these subjects that has a link. A text that is no subject has no name.
 ///
 /// # Errors
 /// When the table fails.

@@ -10,8 +10,8 @@ use crate::store::Documents;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const TASKS: [Task; 3] = [Task::CatchUp, Task::Reconcile, Task::Import];
 
-/// How long ago a task may have begun where nobody knows how often it is to run. The alert rules say the same. An
-/// import is for those who ask for one.
+/// How long ago a task may have begun if its interval is not known. The alert rules say the same. An import runs only
+/// if an operator asks for one.
 pub fn usual_interval(task: Task) -> Option<Duration> {
     match task {
         Task::CatchUp => Some(HOUR),

@@ -1,4 +1,4 @@
-//! What an operator or a setting has changed about the work as a whole: a pause, dry runs, a brake that is off.
+//! What an operator or a setting has switched for all changes: a pause, dry runs, a brake that is off.
 
 use std::collections::BTreeSet;
 

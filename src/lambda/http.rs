@@ -36,7 +36,7 @@ pub enum HttpEvent {
 }
 
 impl<'de> Deserialize<'de> for HttpEvent {
-    /// Never fails: what is no request is [`HttpEvent::Unknown`].
+    /// Never fails: any other event is [`HttpEvent::Unknown`].
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Ok(event) = <&RawValue>::deserialize(deserializer).map(RawValue::get) else {
             return Ok(Self::Unknown("not JSON".to_owned()));

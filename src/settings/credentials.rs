@@ -1,4 +1,4 @@
-//! Who we are: from variables, from Secrets Manager, or from both.
+//! Our credentials: from variables, from Secrets Manager, or from both.
 
 use std::sync::Arc;
 

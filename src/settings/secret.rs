@@ -113,7 +113,7 @@ impl CredentialsSecret {
     }
 }
 
-/// Reads the secret again and of it what a setting is made of.
+/// Reads the secret again, and makes a setting of it.
 struct Reread<T>(
     CredentialsSecret,
     for<'r, 'a> fn(&'r mut Reader<'a>) -> Option<T>,

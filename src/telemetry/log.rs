@@ -2,17 +2,18 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::Layer;
+use tracing_subscriber::fmt::format::{DefaultFields, Format, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer, Registry};
 
 use super::visible::OneLine;
 use crate::clock::{Clock as _, SystemClock, rfc3339};
@@ -56,13 +57,7 @@ pub fn start_logging() {
     };
     match LogFormat::asked().ok().flatten().unwrap_or(default) {
         LogFormat::Json => start_json(LevelFilter::INFO),
-        LogFormat::Text => start(
-            tracing_subscriber::fmt::layer()
-                .with_timer(Clock)
-                .with_target(false)
-                .with_writer(|| OneLine(io::stderr()))
-                .with_filter(filter(LevelFilter::INFO)),
-        ),
+        LogFormat::Text => start(lines().with_timer(Clock), LevelFilter::INFO),
     }
 }
 
@@ -73,26 +68,21 @@ pub fn start_logging_for_people(default: &str) {
     if LogFormat::asked() == Ok(Some(LogFormat::Json)) {
         return start_json(default);
     }
-    start(
-        tracing_subscriber::fmt::layer()
-            .without_time()
-            .with_target(false)
-            .with_writer(|| OneLine(io::stderr()))
-            .with_filter(filter(default)),
-    );
+    start(lines().without_time(), default);
 }
 
 fn start_json(default: LevelFilter) {
+    let lines = lines().json().flatten_event(true);
     start(
-        tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(|| OneLine(io::stderr()))
-            .with_filter(filter(default)),
+        lines.with_current_span(false).with_span_list(false),
+        default,
     );
+}
+
+fn lines() -> Layer<Registry, DefaultFields, Format, fn() -> OneLine<Stderr>> {
+    tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .with_writer(|| OneLine(io::stderr()))
 }
 
 /// The time of day in UTC: a terminal shows what happens now.
@@ -133,7 +123,8 @@ fn silence_panics() {
 }
 
 /// Starts logging, unless it was started before.
-fn start(lines: impl Layer<Registry> + Send + Sync) {
+fn start(lines: impl tracing_subscriber::Layer<Registry> + Send + Sync, default: LevelFilter) {
+    let lines = lines.with_filter(filter(default));
     if tracing_subscriber::registry()
         .with(lines)
         .try_init()

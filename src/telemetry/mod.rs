@@ -1,5 +1,4 @@
-//! What the program says about itself: JSON log lines and metrics. Never names, addresses, secrets
-//! or bodies; opaque identifiers only.
+//! Log lines and metrics of the program. They hold opaque identifiers only: no names, addresses, secrets or bodies.
 
 mod log;
 mod metrics;

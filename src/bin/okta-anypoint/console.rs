@@ -61,16 +61,11 @@ pub struct Console {
     width: Option<usize>,
 }
 
-/// The few colours there are.
 #[derive(Debug, Clone, Copy)]
 pub enum Tone {
-    /// As it should be.
     Good,
-    /// As it should not be.
     Bad,
-    /// Of less importance.
     Quiet,
-    /// A heading.
     Strong,
 }
 
@@ -125,8 +120,8 @@ impl Console {
         })
     }
 
-    /// A sentence or a heading for people; nothing with `--json`. On a terminal it is wrapped at its words, each line as far
-    /// to the right as the first. A line break in it came from a value, and is shown.
+    /// A line for people; nothing with `--json`. A terminal wraps it at its words, and indents each line like the first.
+    /// A line break in it came from a value, so it is shown.
     pub fn say(&self, line: impl Display) -> anyhow::Result<()> {
         let line = line.to_string();
         let margin = line.len() - line.trim_start_matches(' ').len();
@@ -138,12 +133,10 @@ impl Console {
         self.say_text(&visible_line(&line.to_string()))
     }
 
-    /// Several lines for people.
     pub fn say_lines<L: Display>(&self, lines: impl IntoIterator<Item = L>) -> anyhow::Result<()> {
         lines.into_iter().try_for_each(|line| self.say(line))
     }
 
-    /// An empty line for people.
     pub fn say_gap(&self) -> anyhow::Result<()> {
         self.say("")
     }
@@ -197,8 +190,8 @@ impl Console {
         }
     }
 
-    /// A table for people: as wide as the terminal, plain and unwrapped when piped. What is in a cell of the `whole` columns
-    /// is never split.
+    /// A table for people: as wide as the terminal, plain and unwrapped in a pipe. Cells of the `whole` columns are never
+    /// split.
     pub fn say_table<const N: usize>(
         &self,
         headings: [&str; N],
@@ -236,13 +229,11 @@ impl Console {
 pub struct Cell(comfy_table::Cell);
 
 impl Cell {
-    /// A cell without a colour.
     pub fn new(text: impl Display) -> Self {
         Self(comfy_table::Cell::new(Shown(text)))
     }
 }
 
-/// One line on standard error.
 pub fn note(line: impl Display) {
     eprintln!("{}", visible_line(&line.to_string()));
 }

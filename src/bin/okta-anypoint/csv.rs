@@ -30,7 +30,7 @@ impl Form {
     }
 }
 
-/// The names of the columns, and a row for each item: its fields of those names, as JSON has them, or those of `more`.
+/// A heading, and a row for each item. A column shows the field of its name in the JSON of the item, or in `more`.
 pub fn rows<T: Serialize>(
     columns: &str,
     items: &[T],
@@ -42,29 +42,29 @@ pub fn rows<T: Serialize>(
         let value = |name: &str| more.get(name).or_else(|| fields.get(name));
         let cells: Vec<String> = columns
             .split(',')
-            .map(|name| quoted(&value(name).map(words).unwrap_or_default()))
+            .map(|name| quoted(&value(name).map(cell).unwrap_or_default()))
             .collect();
         rows.push(cells.join(","));
     }
     Ok(rows)
 }
 
-fn words(value: &Value) -> String {
+fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
 
 /// A cell; a spreadsheet must not take it for a formula.
-fn quoted(cell: &str) -> String {
-    let cell = match cell.chars().next() {
+fn quoted(text: &str) -> String {
+    let cell = match text.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
-            format!("'{cell}")
+            format!("'{text}")
         }
-        _ => cell.to_owned(),
+        _ => text.to_owned(),
     };
     if cell.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", cell.replace('"', "\"\""))

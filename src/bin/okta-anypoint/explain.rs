@@ -96,7 +96,7 @@ fn show(
         ("Okta", &explanation.okta),
         ("Anypoint", &explanation.anypoint),
     ] {
-        // Who is excluded is not read at Anypoint.
+        // Nothing is read at Anypoint for an excluded subject.
         if !facts.is_empty() {
             console.say_gap()?;
             console.say(heading(side))?;

@@ -14,7 +14,7 @@ use okta_anypoint::ledger::{
 use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
 use okta_anypoint::queue::SqliteQueue;
 use okta_anypoint::telemetry::Metrics;
-use okta_anypoint::worker::{Pace, Verdict as Settled, Worker};
+use okta_anypoint::worker::{Pace, Verdict, Worker};
 
 use crate::table::LOOK_TIME;
 
@@ -98,7 +98,7 @@ impl Operator {
     }
 
     /// Works on changes now, as the worker does on events.
-    pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Settled> {
+    pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Verdict> {
         let metrics = Arc::new(Metrics::new("cli"));
         let worker = Worker::new(self.ports.clone(), None, metrics, Pace::BY_HAND);
         worker

@@ -206,8 +206,8 @@ pub enum Asked {
     ByRecord,
 }
 
-/// Whether Okta does not have the subject, and nothing is linked to it: an id that was misspelled. What cannot be read
-/// is no such id.
+/// Whether an id was misspelled: Okta does not have the subject, and nothing is linked to it. A failed read proves
+/// nothing.
 async fn is_unknown(operator: &Operator, subject: &Subject) -> bool {
     let (okta, store) = (&operator.ports.okta, &operator.ports.store);
     let deadline = Deadline::within(table::LOOK_TIME);
@@ -234,7 +234,7 @@ fn unknown_in_words(subject: &Subject) -> &'static str {
     }
 }
 
-/// Takes out what is excluded, says so, and gives its results. Nothing is done, so no record changes.
+/// Takes out changes of excluded subjects, and returns their results. Their records stay as they are.
 async fn leave_alone(
     operator: &Operator,
     changes: &mut Vec<Change>,
@@ -306,7 +306,7 @@ pub async fn work(
     console: &Console,
 ) -> Result<Exit> {
     operator.refuse_while_paused().await?;
-    // Who asked for what is left alone did not get it.
+    // An excluded subject counts as a problem: the operator asked for it.
     let mut results = leave_alone(operator, &mut changes, console).await?;
     let mut problems = results.len();
     let verdicts = operator.work(&changes, reason).await;

@@ -5,7 +5,6 @@ use okta_anypoint::counted::users_and_groups;
 use okta_anypoint::insight::Standing;
 use okta_anypoint::provision::Changes;
 
-/// One thing about it.
 pub struct Finding {
     pub about: &'static str,
     pub text: String,

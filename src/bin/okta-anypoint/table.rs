@@ -144,7 +144,6 @@ pub enum Access {
     Read,
     /// It plans, on a copy in memory, because a run writes notes of its own. A missing file counts as empty.
     Plan,
-    /// It writes.
     Write,
 }
 

@@ -1,7 +1,7 @@
 //! Texts in lines that fit a terminal.
 
-/// `text` in lines of at most `width` characters, the first behind `lead`, each other one behind `indent` spaces. A word
-/// that is longer stays whole.
+/// Wraps `text` at `width` characters. The first line stands behind `lead`, the others behind `indent` spaces. A longer word
+/// stays whole.
 pub fn wrapped(lead: &str, indent: usize, text: &str, width: usize) -> Vec<String> {
     let margin = " ".repeat(indent);
     let mut lines: Vec<String> = Vec::new();

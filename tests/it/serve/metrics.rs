@@ -263,7 +263,7 @@ async fn a_pause_is_shown_by_gauges() {
     let said = status.output().unwrap().stdout;
     let said = String::from_utf8_lossy(&said);
     for text in [
-        "paused by the setting CHANGES=pause",
+        "changes: paused by CHANGES=pause",
         "`serve` started with CHANGES=pause, and commands here follow CHANGES=apply",
     ] {
         assert!(said.contains(text), "{said}");

@@ -38,7 +38,6 @@ const INLINE_TIME: Duration = Duration::from_millis(2_300);
 /// One look, or one batch.
 const WORK_TIME: Duration = Duration::from_secs(20);
 
-/// Everything that plays.
 pub struct Stage {
     pub okta: OktaSimulator,
     pub anypoint: AnypointSimulator,
@@ -59,7 +58,6 @@ pub struct Plan {
     pub actions: Vec<Planned>,
 }
 
-/// What a program answered.
 pub struct Answer {
     /// The status of an HTTP answer.
     pub status: Option<u16>,

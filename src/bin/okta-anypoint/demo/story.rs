@@ -120,7 +120,6 @@ pub fn first_worlds() -> Result<Worlds> {
     Ok(story()?.start)
 }
 
-/// Every sample, in order.
 pub fn steps() -> Result<Vec<Step>> {
     Ok(story()?.steps)
 }

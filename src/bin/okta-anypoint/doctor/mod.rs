@@ -47,7 +47,6 @@ pub struct Args {
     table: TableArgs,
 }
 
-/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -57,7 +56,6 @@ enum State {
     NotChecked,
 }
 
-/// One line.
 #[derive(Debug, Clone, Serialize)]
 struct Check {
     group: &'static str,

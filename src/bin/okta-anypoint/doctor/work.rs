@@ -70,11 +70,11 @@ fn open(section: &mut Section, inbox: &Inbox, args: &Args) {
             .collect();
         words.join(", ")
     };
-    let found = |next| match inbox.failed(next).len() {
-        0 => None,
-        some => Some(format!("{}: {}", users_and_groups(some), causes(next))),
+    let found = |next, how: &str| {
+        let some = inbox.failed(next).len();
+        (some > 0).then(|| format!("{}{how}: {}", users_and_groups(some), causes(next)))
     };
-    match found(Next::Person) {
+    match found(Next::Person, "") {
         None => section.ok("open failures", "none"),
         Some(found) => section.wrong(
             "open failures",
@@ -84,14 +84,14 @@ fn open(section: &mut Section, inbox: &Inbox, args: &Args) {
             ),
         ),
     }
-    if let Some(found) = found(Next::DeadLetter) {
+    if let Some(found) = found(Next::DeadLetter, ", retried as often as allowed") {
         section.wrong(
             "dead letters",
-            format!("retried as often as allowed: {found}"),
+            found,
             format!("When the cause is fixed, run `okta-anypoint replay --failed{option}`."),
         );
     }
-    if let Some(found) = found(Next::Retry) {
+    if let Some(found) = found(Next::Retry, "") {
         section.ok("failures that are retried", found);
     }
     match inbox.held.len() {

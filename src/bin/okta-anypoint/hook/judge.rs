@@ -10,7 +10,6 @@ pub struct Judgement {
     pub problems: Vec<String>,
     /// What could be better and is not an error.
     pub advice: Option<String>,
-    /// Its filter.
     pub filtering: Filtering,
     /// Event types that are needed and not subscribed to.
     pub missing: Vec<&'static str>,
@@ -29,7 +28,6 @@ impl Judgement {
     }
 }
 
-/// Judges a hook for `app`.
 pub fn judge(hook: &EventHook, app: &OktaAppId) -> Judgement {
     let mut problems = Vec::new();
     let again = "`okta-anypoint hook register --url URL` fixes it";

@@ -89,7 +89,8 @@ async fn check_app(okta: &Okta, app: &OktaAppId, deadline: Deadline) -> Result<(
     }
 }
 
-/// Creates or replaces the hook. An org without event hook filters may refuse them: then without, and with what Okta said.
+/// Creates or replaces the hook. An org without event hook filters may refuse one. Then the hook has none, and the failure
+/// says why.
 async fn write(
     okta: &Okta,
     old: Option<&EventHook>,
