@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
 use super::{SecretStore, SecretVersion};
-use crate::aws::{Limits, Source, Target, explain, load};
+use crate::aws::{AwsCall, Limits, Source, explain, load};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
@@ -54,15 +54,15 @@ impl SecretsManager {
         secret: &SecretString,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        let target = target("secretsmanager:PutSecretValue", id, setting);
+        let call = aws_call("secretsmanager:PutSecretValue", id, setting);
         let storing = async {
             let request = self.client().await.put_secret_value().secret_id(id);
             request.secret_string(secret.expose_secret()).send().await
         };
         match timeout_at(deadline.instant(), storing).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(explain(target, &error)),
-            Err(_) => Err(no_answer(target)),
+            Ok(Err(error)) => Err(explain(call, &error)),
+            Err(_) => Err(no_answer(call)),
         }
     }
 
@@ -81,7 +81,7 @@ impl SecretStore for SecretsManager {
         stage: SecretVersion,
         deadline: Deadline,
     ) -> Result<Option<SecretString>, Failure> {
-        let target = target("secretsmanager:GetSecretValue", id, setting);
+        let call = aws_call("secretsmanager:GetSecretValue", id, setting);
         let reading = async {
             let request = self.client().await.get_secret_value().secret_id(id);
             let label = match stage {
@@ -91,7 +91,7 @@ impl SecretStore for SecretsManager {
             request.version_stage(label).send().await
         };
         let Ok(answer) = timeout_at(deadline.instant(), reading).await else {
-            return Err(no_answer(target));
+            return Err(no_answer(call));
         };
         match answer {
             Ok(found) => match found.secret_string {
@@ -112,13 +112,13 @@ impl SecretStore for SecretsManager {
             {
                 Ok(None)
             }
-            Err(error) => Err(explain(target, &error)),
+            Err(error) => Err(explain(call, &error)),
         }
     }
 }
 
-fn target<'a>(operation: &'static str, id: &'a str, setting: &'static str) -> Target<'a> {
-    Target {
+fn aws_call<'a>(operation: &'static str, id: &'a str, setting: &'static str) -> AwsCall<'a> {
+    AwsCall {
         side: Side::Settings,
         operation,
         resource: id,
@@ -126,10 +126,10 @@ fn target<'a>(operation: &'static str, id: &'a str, setting: &'static str) -> Ta
     }
 }
 
-fn no_answer(target: Target<'_>) -> Failure {
+fn no_answer(call: AwsCall<'_>) -> Failure {
     let what = format!(
         "{} on {} did not answer in time",
-        target.operation, target.resource
+        call.operation, call.resource
     );
-    Failure::retryable(target.side, what)
+    Failure::retryable(call.side, what)
 }

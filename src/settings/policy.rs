@@ -7,7 +7,7 @@ use super::parse::{changes, import_mode, percent};
 use super::reader::Reader;
 use crate::provision::{
     Adopt, Attributes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions, GroupSelection,
-    ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, Target, TeamNamePolicy,
+    ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, AccountField, TeamNamePolicy,
     TeamRemoval, UsernamePolicy,
 };
 
@@ -113,7 +113,7 @@ fn attribute(entry: &str, attributes: &mut Attributes) -> Result<(), &'static st
         "email" => return Err("names `email`, which is set on creation only"),
         "username" => return Err("names `username`, which is always the app username"),
         word => {
-            let mut targets = Target::ALL.into_iter();
+            let mut targets = AccountField::ALL.into_iter();
             targets.find(|target| target.as_str() == word)
         }
     };

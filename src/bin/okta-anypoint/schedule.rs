@@ -13,7 +13,7 @@ use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
-use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Summary, Task};
+use okta_anypoint::schedule::{Mode, Progress, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::{Reader, ScheduleSettings};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
@@ -258,7 +258,7 @@ fn progress(console: &Console) -> (ProgressBar, Progress) {
 }
 
 fn verdict(summary: &Summary) -> Exit {
-    if summary.outcome == Outcome::Completed && summary.problems.is_empty() {
+    if summary.outcome == RunOutcome::Completed && summary.problems.is_empty() {
         Exit::Done
     } else {
         Exit::Problem
@@ -323,12 +323,12 @@ fn show_end(summary: &Summary, console: &Console) -> Result<()> {
         {
             (Tone::Good, "nothing to do")
         }
-        (Outcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
-        (Outcome::Completed, false) => (Tone::Good, "done"),
-        (Outcome::Continues, _) => (Tone::Bad, "the time was up; run it again to continue"),
-        (Outcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
-        (Outcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
-        (Outcome::Stopped, false) => (Tone::Bad, "stopped"),
+        (RunOutcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
+        (RunOutcome::Completed, false) => (Tone::Good, "done"),
+        (RunOutcome::Continues, _) => (Tone::Bad, "the time was up; run it again to continue"),
+        (RunOutcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
+        (RunOutcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
+        (RunOutcome::Stopped, false) => (Tone::Bad, "stopped"),
     };
     console.say(console.paint(tone, text))
 }
