@@ -8,7 +8,7 @@ use super::fault::{Fault, FaultId, FaultKind, Moment, Request};
 pub(super) struct SetFault {
     pub id: FaultId,
     pub fault: Fault,
-    /// When it was set, by [`Traffic::elapsed`].
+    /// When it was set, counted from the start of the server.
     since: Duration,
     matched: u32,
     pub fired: u32,

@@ -1,6 +1,5 @@
 //! What was asked of a simulated server, and which faults strike it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -207,15 +206,6 @@ impl Traffic {
             set: set.may_strike(elapsed),
         };
         self.state().faults.iter().map(report).collect()
-    }
-
-    /// How many answers were changed, by the name of the kind ([`FaultKind::name`]).
-    pub fn fired_by_kind(&self) -> BTreeMap<&'static str, u32> {
-        let mut sums = BTreeMap::new();
-        for set in &self.state().faults {
-            *sums.entry(set.fault.kind.name()).or_default() += set.fired;
-        }
-        sums
     }
 
     /// Takes a fault away; its count stays readable.

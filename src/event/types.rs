@@ -15,7 +15,7 @@ pub(super) enum SubjectRule {
 
 /// What an event type asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
+pub(crate) enum Asks {
     /// An account that can sign in.
     Access,
     /// No account that can.
@@ -109,7 +109,7 @@ pub(super) fn rule_for_log(event_type: &str) -> Option<SubjectRule> {
 }
 
 /// What an event of this type asks for; `None` when it is only to be looked at.
-pub fn asks(event_type: &str) -> Option<Asks> {
+pub(crate) fn asks(event_type: &str) -> Option<Asks> {
     let mut rows = OF_HOOKS.iter().chain(OF_THE_LOG);
     rows.find(|row| row.0 == event_type).map(|row| row.2)
 }

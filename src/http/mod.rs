@@ -1,12 +1,12 @@
 //! The one HTTP client that both remotes share: deadline, retries, rate limits, error classes.
 //!
-//! The client sends a [`Call`] until the answer is final or the deadline is near. It retries throttling, 5xx,
+//! The client sends a call until the answer is final or the deadline is near. It retries throttling, 5xx,
 //! lost connections and time-outs, with jittered, growing pauses that honour the remote's own hint. Nothing
 //! above it retries inside one invocation. When a remote tells one caller to wait, all its callers wait. The
 //! client never follows a redirect: a redirect could carry credentials to another host.
 //!
 //! Not guaranteed: that a call whose answer was lost had no effect. Callers make every call safe to
-//! repeat, or mark it [`Repeat::OnlyIfRefused`].
+//! repeat, or mark it `Repeat::OnlyIfRefused`.
 
 mod call;
 mod error;

@@ -171,9 +171,13 @@ impl Places {
 
     /// Tells one connection to leave, if one may go and none is leaving already.
     fn evict_one(&mut self) {
+        if self.leaving > 0 {
+            return;
+        }
         let now = Instant::now();
-        let evicted = self.dispensable(now).filter(|_| self.leaving == 0);
-        let Some(id) = evicted else { return };
+        let Some(id) = self.dispensable(now) else {
+            return;
+        };
         if let Some(place) = self.taken.get(&id) {
             place.leave.notify_one();
         }

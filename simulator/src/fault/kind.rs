@@ -224,35 +224,6 @@ impl FaultKind {
                 | Self::PagesAbove(_)
         )
     }
-
-    /// The word for it in figures, and in JSON.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Status { .. } => "status",
-            Self::DropConnection => "drop_connection",
-            Self::Delay(_) => "delay_ms",
-            Self::Held(_) => "held",
-            Self::TruncatedBody => "truncated_body",
-            Self::SlowBody(_) => "slow_body_ms",
-            Self::WrongJson => "wrong_json",
-            Self::StaleRead => "stale_read",
-            Self::Frozen => "frozen",
-            Self::ShortPage(_) => "short_page",
-            Self::LostItem => "lost_item",
-            Self::EmptyList => "empty_list",
-            Self::Lacks(_) => "lacks",
-            Self::MemberLag(_) => "member_lag_ms",
-            Self::NotFound(_) => "not_found",
-            Self::Refused(_) => "refused",
-            Self::TokenDies(_) => "token_dies",
-            Self::CallBudget { .. } => "call_budget",
-            Self::RateHeaders(_) => "rate_headers",
-            Self::Links(_) => "links",
-            Self::PagesAbove(_) => "pages_above",
-            Self::Changed { .. } => "changed",
-            Self::Removed { .. } => "removed",
-        }
-    }
 }
 
 pub(super) mod millis {

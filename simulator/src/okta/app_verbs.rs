@@ -142,11 +142,8 @@ impl OktaWorld {
         let through_group = self.group_grants(app_id, user_id)?;
         let assignment = self.app_user_mut(app_id, user_id)?;
         if !assignment.individual && through_group {
-            return Err(Refusal::new(
-                403,
-                "E0000006",
-                "You cannot unassign a user that a group assigns",
-            ));
+            let text = "You cannot unassign a user that a group assigns";
+            return Err(Refusal::new(403, "E0000006", text));
         }
         assignment.individual = false;
         match through_group {

@@ -162,11 +162,8 @@ impl OktaWorld {
     pub fn activate(&mut self, id: &str) -> Result<Vec<LogEvent>, Refusal> {
         let user = self.user(id)?;
         if !matches!(user.status, UserStatus::Staged | UserStatus::Deprovisioned) {
-            return Err(Refusal::new(
-                403,
-                "E0000016",
-                "Activation failed because the user is already active",
-            ));
+            let text = "Activation failed because the user is already active";
+            return Err(Refusal::new(403, "E0000016", text));
         }
         let status = if user.has_password {
             UserStatus::Active

@@ -462,18 +462,17 @@ async fn everybody_is_in_the_built_in_group() {
 }
 
 #[tokio::test]
-async fn faults_meet_on_one_request_and_are_counted_by_kind() {
+async fn faults_meet_on_one_request_and_each_is_counted() {
     let (okta, ann, group) = org().await;
     let ben = okta.user("ben");
     okta.sim.world().add_member(&group, &ben).unwrap();
     let traffic = okta.sim.traffic();
-    traffic.inject(Fault::lacking("", &[&ann]));
-    traffic.inject(Fault::removed("", Some(&ben), "/profile/login"));
+    let lacking = traffic.inject(Fault::lacking("", &[&ann]));
+    let removed = traffic.inject(Fault::removed("", Some(&ben), "/profile/login"));
     let seen = okta.get(&format!("/api/v1/groups/{group}/users")).await;
     assert_eq!(seen.ids(), [&ben]);
     assert!(seen.body[0]["profile"].get("login").is_none());
-    let counts = traffic.fired_by_kind();
-    assert_eq!((counts["lacks"], counts["removed"]), (1, 1));
+    assert_eq!((traffic.fired(lacking), traffic.fired(removed)), (1, 1));
 }
 
 #[tokio::test]

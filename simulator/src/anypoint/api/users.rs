@@ -90,11 +90,8 @@ fn check_email(email: &str) -> Result<(), Refusal> {
         _ => false,
     };
     if !good || email.contains(char::is_whitespace) {
-        return Err(Refusal::field(
-            "email",
-            "format",
-            "must match format \"email\"",
-        ));
+        let message = "must match format \"email\"";
+        return Err(Refusal::field("email", "format", message));
     }
     Ok(())
 }
@@ -187,9 +184,8 @@ fn apply(
             ("email", Value::String(email)) => {
                 check_email(email)?;
                 if !native {
-                    return Err(Refusal::rule(
-                        "The e-mail address of a single sign-on user cannot be changed",
-                    ));
+                    let message = "The e-mail address of a single sign-on user cannot be changed";
+                    return Err(Refusal::rule(message));
                 }
             }
             ("username" | "password", _) => {

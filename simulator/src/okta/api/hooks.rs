@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::super::filter::Condition;
 use super::super::objects::{EventHook, HookFilters};
@@ -44,10 +44,8 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
             let mut hook = read(call, None, world.hook_filters)?;
             let active = world.hooks.values().filter(|hook| hook.active).count();
             if active >= MAX_ACTIVE {
-                return Err(Refusal::invalid(
-                    "eventHook",
-                    "The maximum number of active event hooks is reached",
-                ));
+                let cause = "The maximum number of active event hooks is reached";
+                return Err(Refusal::invalid("eventHook", cause));
             }
             let now = world.clock.tick();
             hook.id = world.new_id("who");
@@ -74,10 +72,8 @@ pub(super) fn answer(world: &mut OktaWorld, call: &mut Call, rest: &[&str]) -> A
         }
         ("DELETE", [id]) => {
             if find(world, id)?.active {
-                return Err(Refusal::invalid(
-                    "eventHook",
-                    "An active event hook cannot be deleted",
-                ));
+                let cause = "An active event hook cannot be deleted";
+                return Err(Refusal::invalid("eventHook", cause));
             }
             world.hooks.remove(*id);
             Ok(Reply::empty(204))
@@ -110,16 +106,10 @@ fn read(
         &format!("{read_only} name description events channel"),
     );
     let blank = |field: &str| Refusal::blank(field).outside();
-    let text = |value: &Value, path: &str| {
-        value
-            .pointer(path)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let text = |value: &Value, path: &str| Some(value.pointer(path)?.as_str()?.to_owned());
     let whole = Value::Object(body);
-    let name = text(&whole, "/name")
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| blank("name"))?;
+    let name = text(&whole, "/name").filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| blank("name"))?;
     let uri = text(&whole, "/channel/config/uri").ok_or_else(|| blank("channel.config.uri"))?;
     if url::Url::parse(&uri).is_err() {
         return Err(Refusal::invalid("channel.config.uri", "uri: not an address").outside());
@@ -129,28 +119,19 @@ fn read(
     {
         return Err(blank("channel"));
     }
-    let events = whole
-        .pointer("/events/items")
-        .and_then(Value::as_array)
-        .ok_or_else(|| blank("events"))?;
-    let events: Vec<String> = events
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let list = |path: &str| Some(whole.pointer(path)?.as_array()?.iter());
+    let events = list("/events/items").ok_or_else(|| blank("events"))?;
+    let events = events.filter_map(Value::as_str);
+    let events: Vec<String> = events.map(str::to_owned).collect();
     if events.is_empty() || text(&whole, "/events/type").as_deref() != Some("EVENT_TYPE") {
         return Err(blank("events"));
     }
     if let Some(other) = events.iter().find(|event| !is_eligible(call, event)) {
-        return Err(
-            Refusal::invalid("events", format!("{other} is not eligible for event hooks"))
-                .outside(),
-        );
+        let cause = format!("{other} is not eligible for event hooks");
+        return Err(Refusal::invalid("events", cause).outside());
     }
-    let filter = match whole
-        .pointer("/events/filter")
-        .filter(|filter| !filter.is_null())
-    {
+    let filter = whole.pointer("/events/filter");
+    let filter = match filter.filter(|filter| !filter.is_null()) {
         None => BTreeMap::new(),
         Some(filter) => match filters {
             HookFilters::Kept => read_filter(filter, &events)?,
@@ -161,16 +142,9 @@ fn read(
             }
         },
     };
-    let headers = whole
-        .pointer("/channel/config/headers")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let headers = list("/channel/config/headers").into_iter().flatten();
     let pair = |header: &Value| Some((text(header, "/key")?, text(header, "/value")?));
-    let auth = whole
-        .pointer("/channel/config/authScheme")
-        .cloned()
-        .unwrap_or(Value::Object(Map::new()));
+    let auth = |name: &str| text(&whole, &format!("/channel/config/authScheme/{name}"));
     let kept = |new: Option<String>, old: Option<&String>| {
         new.or_else(|| old.cloned()).unwrap_or_default()
     };
@@ -178,16 +152,17 @@ fn read(
         id: old.map(|old| old.id.clone()).unwrap_or_default(),
         name,
         description: text(&whole, "/description"),
-        active: text(&whole, "/status").map_or(old.is_none_or(|old| old.active), |status| {
-            status == "ACTIVE"
-        }),
+        active: match text(&whole, "/status") {
+            Some(status) => status == "ACTIVE",
+            None => old.is_none_or(|old| old.active),
+        },
         verified: false,
         events,
         filter,
         uri,
-        headers: headers.iter().filter_map(pair).collect(),
-        auth_key: kept(text(&auth, "/key"), old.map(|old| &old.auth_key)),
-        auth_value: kept(text(&auth, "/value"), old.map(|old| &old.auth_value)),
+        headers: headers.filter_map(pair).collect(),
+        auth_key: kept(auth("key"), old.map(|old| &old.auth_key)),
+        auth_value: kept(auth("value"), old.map(|old| &old.auth_value)),
         created: old.map(|old| old.created).unwrap_or_default(),
         last_updated: 0,
     })
@@ -197,10 +172,8 @@ fn read(
 /// subscribed to as well.
 fn read_filter(filter: &Value, events: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
     let refuse = |text: String| Refusal::invalid("events.filter", text).outside();
-    if filter
-        .get("type")
-        .is_some_and(|kind| kind != "EXPRESSION_LANGUAGE")
-    {
+    let kind = filter.get("type");
+    if kind.is_some_and(|kind| kind != "EXPRESSION_LANGUAGE") {
         return Err(refuse("The type has to be EXPRESSION_LANGUAGE".to_owned()));
     }
     let map = filter.get("eventFilterMap").and_then(Value::as_array);

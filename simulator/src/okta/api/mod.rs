@@ -174,10 +174,10 @@ impl Okta {
                 let hook = hook.clone();
                 ok(render::hook(&hook, &world.base_url))
             }
-            _ => Err(Refusal::invalid(
-                "eventHook",
-                format!("Unable to verify event hook. Hook {id} execution failed"),
-            )),
+            _ => {
+                let cause = format!("Unable to verify event hook. Hook {id} execution failed");
+                Err(Refusal::invalid("eventHook", cause))
+            }
         }
     }
 }
@@ -195,10 +195,8 @@ fn check(call: &mut Call) -> Result<(), Refusal> {
         call.note("empty query parameter");
     }
     if std::str::from_utf8(&call.body).is_ok_and(|text| text.chars().any(|c| c.len_utf8() > 3)) {
-        return Err(Refusal::invalid(
-            "body",
-            "Characters of four bytes are not allowed",
-        ));
+        let cause = "Characters of four bytes are not allowed";
+        return Err(Refusal::invalid("body", cause));
     }
     Ok(())
 }
@@ -243,11 +241,8 @@ fn no_such_endpoint() -> Answer {
 }
 
 fn wrong_method() -> Refusal {
-    Refusal::new(
-        405,
-        "E0000022",
-        "The endpoint does not support the provided HTTP method",
-    )
+    let text = "The endpoint does not support the provided HTTP method";
+    Refusal::new(405, "E0000022", text)
 }
 
 /// The org's address as this caller reaches it, perhaps through a proxy that ends TLS.

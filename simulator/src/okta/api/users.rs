@@ -113,10 +113,8 @@ fn check_addresses(profile: &Profile) -> Result<(), Refusal> {
         let good = value.len() >= 5
             && matches!(value.split('@').collect::<Vec<_>>()[..], [a, b] if !a.is_empty() && !b.is_empty());
         if !good {
-            return Err(Refusal::invalid(
-                field,
-                format!("{field}: Does not match required pattern"),
-            ));
+            let cause = format!("{field}: Does not match required pattern");
+            return Err(Refusal::invalid(field, cause));
         }
     }
     Ok(())
