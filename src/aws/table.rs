@@ -5,10 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::{DeleteBuilder, PutBuilder, UpdateBuilder};
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem,
+    AttributeValue, CancellationReason, Delete, KeysAndAttributes, Put,
+    ReturnValuesOnConditionCheckFailure as OnRefusal, TransactWriteItem, Update,
 };
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -28,8 +31,10 @@ const KEYS_A_CALL: usize = 100;
 const BATCHES_AT_ONCE: usize = 8;
 /// How often the keys of a batch are asked for, when it leaves some out.
 const MAX_ROUNDS: u32 = 10;
+/// How often a transaction is tried while others are in the way.
+const MAX_CONFLICTS: u32 = 8;
 /// After a call that was not carried out whole, or that others were in the way of.
-pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
 
 /// A call on the table, for messages.
 pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> Target<'a> {
@@ -66,24 +71,65 @@ pub(crate) fn key_of(item: &Item) -> Option<&str> {
     string(item, "pk")
 }
 
-/// What became of a transaction.
-pub(crate) enum Sent {
-    /// Every item was written.
-    Written,
-    /// Nothing was. One reason for each item of the transaction.
-    Refused(Vec<CancellationReason>),
+/// One write of a transaction.
+pub(crate) struct Write {
+    item: TransactWriteItem,
+    if_refused: IfRefused,
 }
 
-/// The item that made the condition at `index` fail; empty when there is none.
-pub(crate) fn refused(reasons: &[CancellationReason], index: usize) -> Option<&Item> {
-    static NOTHING: std::sync::LazyLock<Item> = std::sync::LazyLock::new(Item::new);
-    let reason = reasons.get(index)?;
-    (reason.code() == Some("ConditionalCheckFailed"))
-        .then(|| reason.item().unwrap_or_else(|| &*NOTHING))
+/// What a transaction does if the condition of one of its writes fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfRefused {
+    Stop,
+    LeaveOut,
+}
+
+/// The SDK's builders, as writes of a transaction.
+pub(crate) trait Writes: Sized {
+    /// The write itself.
+    fn item(self) -> Result<TransactWriteItem, BuildError>;
+
+    /// If its condition fails, nothing is written.
+    fn or_stop(self) -> Result<Write, Failure> {
+        let (item, if_refused) = (built(self.item())?, IfRefused::Stop);
+        Ok(Write { item, if_refused })
+    }
+
+    /// If its condition fails, the other writes go on without it.
+    fn or_leave_out(self) -> Result<Write, Failure> {
+        let (item, if_refused) = (built(self.item())?, IfRefused::LeaveOut);
+        Ok(Write { item, if_refused })
+    }
+}
+
+impl Writes for PutBuilder {
+    fn item(self) -> Result<TransactWriteItem, BuildError> {
+        Ok(TransactWriteItem::builder().put(self.build()?).build())
+    }
+}
+
+impl Writes for UpdateBuilder {
+    fn item(self) -> Result<TransactWriteItem, BuildError> {
+        Ok(TransactWriteItem::builder().update(self.build()?).build())
+    }
+}
+
+impl Writes for DeleteBuilder {
+    fn item(self) -> Result<TransactWriteItem, BuildError> {
+        Ok(TransactWriteItem::builder().delete(self.build()?).build())
+    }
+}
+
+/// What became of a transaction.
+pub(crate) enum Sent {
+    /// The writes at these positions were left out, all others were made.
+    Written { left_out: Vec<usize> },
+    /// Nothing was written. The condition at `position` failed for `item`, which is empty if there is none.
+    Refused { position: usize, item: Item },
 }
 
 /// The SDK's builders check required fields when they build; these are always there.
-pub(crate) fn built<T>(item: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, Failure> {
+fn built<T>(item: Result<T, BuildError>) -> Result<T, Failure> {
     item.map_err(|_| {
         Failure::permanent(
             Side::Program,
@@ -188,9 +234,73 @@ impl DynamoDbTable {
         ))
     }
 
-    /// Writes all items or none. The SDK sends a lost call again under the same token, which DynamoDB
-    /// takes for the same transaction.
-    pub(crate) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Sent, Failure> {
+    /// A put of a transaction.
+    pub(crate) fn put(&self, item: Item) -> PutBuilder {
+        Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// An update of a transaction.
+    pub(crate) fn update(&self, pk: impl Into<String>) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// A delete of a transaction.
+    pub(crate) fn delete(&self, pk: impl Into<String>) -> DeleteBuilder {
+        Delete::builder()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// Makes all writes in one transaction, or none. Tries again while others are in the way.
+    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Sent, Failure> {
+        let mut kept: Vec<(usize, Write)> = writes.into_iter().enumerate().collect();
+        let mut left_out = Vec::new();
+        let mut backoff = BACKOFF;
+        let mut conflicts = 0;
+        while conflicts < MAX_CONFLICTS {
+            let items = kept.iter().map(|(_, write)| write.item.clone()).collect();
+            let Some(reasons) = self.send_transaction(items).await? else {
+                return Ok(Sent::Written { left_out });
+            };
+            let mut refused = Vec::new();
+            for (index, ((position, write), reason)) in kept.iter().zip(reasons).enumerate() {
+                if reason.code() != Some("ConditionalCheckFailed") {
+                    continue;
+                }
+                if write.if_refused == IfRefused::Stop {
+                    let (position, item) = (*position, reason.item.unwrap_or_default());
+                    return Ok(Sent::Refused { position, item });
+                }
+                refused.push(index);
+            }
+            if refused.is_empty() {
+                conflicts += 1;
+                backoff.wait().await;
+            }
+            for index in refused.into_iter().rev() {
+                left_out.push(kept.remove(index).0);
+            }
+        }
+        Err(Failure::retryable(
+            Side::Table,
+            format!("others kept changing the same item in {}", self.name),
+        )
+        .because(Cause::Busy))
+    }
+
+    /// Sends a transaction once. If it was refused, the answer has one reason for each item. The SDK sends a lost
+    /// call again under the same token, which DynamoDB takes for the same transaction.
+    async fn send_transaction(
+        &self,
+        items: Vec<TransactWriteItem>,
+    ) -> Result<Option<Vec<CancellationReason>>, Failure> {
         let sent = self
             .client
             .transact_write_items()
@@ -198,7 +308,7 @@ impl DynamoDbTable {
             .send()
             .await;
         let error = match sent {
-            Ok(_) => return Ok(Sent::Written),
+            Ok(_) => return Ok(None),
             Err(error) => error,
         };
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
@@ -212,7 +322,7 @@ impl DynamoDbTable {
                 )
             };
             if reasons.iter().all(expected) {
-                return Ok(Sent::Refused(reasons.to_vec()));
+                return Ok(Some(reasons.to_vec()));
             }
             let healing = |reason: &CancellationReason| {
                 expected(reason)
@@ -234,15 +344,6 @@ impl DynamoDbTable {
             self.target("dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem"),
             &error,
         ))
-    }
-
-    /// The failure of a write that others kept getting in the way of.
-    pub(crate) fn contended(&self) -> Failure {
-        Failure::retryable(
-            Side::Table,
-            format!("others kept changing the same item in {}", self.name),
-        )
-        .because(Cause::Busy)
     }
 }
 

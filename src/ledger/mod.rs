@@ -96,7 +96,7 @@ pub use audit::AuditEntry;
 
 pub(crate) use audit::{month_of, months};
 pub use dynamodb::DynamoDbLedger;
-pub(crate) use dynamodb::lease_pk;
+pub(crate) use dynamodb::held;
 pub use lease::{Lease, Leased, SUBJECT_WAIT, keep, lease_within};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteLedger;

@@ -12,22 +12,24 @@ use std::fmt;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure as OnRefusal;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountOwner, Document, Documents, Linked, Origin, Recalled, ResetMail, Store, Stored, Tally,
-    TeamLink, TeamPairs, UserLink,
+    AccountOwner, Document, Documents, Linked, Origin, Recalled, Store, Stored, Tally, TeamLink,
+    TeamPairs, UserLink,
 };
 use crate::aws::explain;
-use crate::aws::table::{DynamoDbTable, Item, integer, key_of, number, scan, string, text};
+use crate::aws::table::{
+    DynamoDbTable, Item, Sent, Writes as _, integer, key_of, number, scan, string, text,
+};
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::ledger::{Lease, Memo};
+use crate::ledger::{Lease, Memo, held};
 
-use pair::{Left, Pair};
+use pair::Pair;
 
 /// Conditional writes of a repair that run at the same time.
 const REPAIRS_AT_ONCE: usize = 8;
@@ -195,34 +197,14 @@ impl Store for DynamoDbStore {
         before: Option<&UserLink>,
         memo: Memo,
     ) -> Result<Linked<OktaUserId>, Failure> {
-        let mut attributes = Item::from([
-            ("anypoint_id".to_owned(), text(link.anypoint_id.as_str())),
-            ("username".to_owned(), text(&link.username)),
-            ("origin".to_owned(), text(link.origin.as_str())),
-        ]);
-        if let Some(agreed) = &link.agreed {
-            let names = [
-                ("first_name".to_owned(), text(&agreed.first_name)),
-                ("last_name".to_owned(), text(&agreed.last_name)),
-            ];
-            attributes.insert("agreed".to_owned(), AttributeValue::M(names.into()));
-        }
-        if link.reset_mail != ResetMail::default() {
-            let word = text(link.reset_mail.as_str());
-            attributes.insert("reset_mail".to_owned(), word);
-        }
-        let target = link.anypoint_id.as_str();
         let before = before.map(|before| before.anypoint_id.as_str());
-        let linked = self
-            .link(&user_pair(user), lease, target, before, attributes, &memo)
-            .await?;
-        taken_by(linked, |owner| {
-            OktaUserId::parse(owner).map_err(|_| self.unreadable("account#"))
-        })
+        let target = link.anypoint_id.as_str();
+        self.link(Pair::User(user), lease, target, before, link, &memo)
+            .await
     }
 
     async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure> {
-        self.unlink(&user_pair(user), lease).await
+        self.unlink(Pair::User(user), lease).await
     }
 
     async fn record_orphan(
@@ -232,9 +214,20 @@ impl Store for DynamoDbStore {
         account: &AccountId,
         memo: Memo,
     ) -> Result<(), Failure> {
-        let (_, mut item) = user_pair(user).reverse(account.as_str(), Some(FORMER));
+        let mut item = Pair::User(user).reverse(account.as_str());
+        item.insert("tenure".to_owned(), text(FORMER));
         item.insert("origin".to_owned(), text(Origin::Created.as_str()));
-        self.put_reverse_if_absent(lease, item, &memo).await
+        let writes = vec![
+            held(&self.table, lease, &memo).or_stop()?,
+            self.table
+                .put(item)
+                .condition_expression("attribute_not_exists(pk)")
+                .or_leave_out()?,
+        ];
+        match self.table.transact(writes).await? {
+            Sent::Written { .. } => Ok(()),
+            Sent::Refused { .. } => Err(lease.lost()),
+        }
     }
 
     async fn forget_old_intent(&self, user: &OktaUserId) -> Result<(), Failure> {
@@ -291,24 +284,14 @@ impl Store for DynamoDbStore {
         link: &TeamLink,
         before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure> {
-        let attributes = Item::from([
-            ("team_id".to_owned(), text(link.team_id.as_str())),
-            ("team_name".to_owned(), text(&link.team_name)),
-            ("origin".to_owned(), text(link.origin.as_str())),
-        ]);
-        let target = link.team_id.as_str();
         let before = before.map(|before| before.team_id.as_str());
-        let pair = team_pair(group);
-        let linked = self
-            .link(&pair, lease, target, before, attributes, &Memo::Keep)
-            .await?;
-        taken_by(linked, |owner| {
-            OktaGroupId::parse(owner).map_err(|_| self.unreadable("team#"))
-        })
+        let target = link.team_id.as_str();
+        self.link(Pair::Group(group), lease, target, before, link, &Memo::Keep)
+            .await
     }
 
     async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure> {
-        self.unlink(&team_pair(group), lease).await
+        self.unlink(Pair::Group(group), lease).await
     }
 
     async fn repair_reverse_entries(
@@ -316,14 +299,15 @@ impl Store for DynamoDbStore {
         users: &HashMap<OktaUserId, UserLink>,
         teams: &HashMap<OktaGroupId, TeamLink>,
     ) -> Result<(), Failure> {
-        let wanted: HashMap<String, Item> = users
+        let users = users
             .iter()
-            .map(|(user, link)| user_pair(user).reverse(link.anypoint_id.as_str(), Some(CURRENT)))
-            .chain(
-                teams
-                    .iter()
-                    .map(|(group, link)| team_pair(group).reverse(link.team_id.as_str(), None)),
-            )
+            .map(|(user, link)| Pair::User(user).reverse(link.anypoint_id.as_str()));
+        let teams = teams
+            .iter()
+            .map(|(group, link)| Pair::Group(group).reverse(link.team_id.as_str()));
+        let wanted: HashMap<String, Item> = users
+            .chain(teams)
+            .filter_map(|item| Some((key_of(&item)?.to_owned(), item)))
             .collect();
         let there = self
             .table
@@ -401,38 +385,4 @@ fn old_intent_pk(user: &OktaUserId) -> String {
 #[derive(serde::Deserialize)]
 struct TeamOwner {
     okta_group: OktaGroupId,
-}
-
-fn user_pair(user: &OktaUserId) -> Pair<'_> {
-    Pair {
-        side: "user#",
-        id: user.as_str(),
-        target_attribute: "anypoint_id",
-        reverse_side: "account#",
-        owner_attribute: "okta_user",
-        left: Left::Former,
-        old_intent: true,
-    }
-}
-
-fn team_pair(group: &OktaGroupId) -> Pair<'_> {
-    Pair {
-        side: "group#",
-        id: group.as_str(),
-        target_attribute: "team_id",
-        reverse_side: "team#",
-        owner_attribute: "okta_group",
-        left: Left::Deleted,
-        old_intent: false,
-    }
-}
-
-fn taken_by<Id>(
-    linked: Linked<String>,
-    parse: impl FnOnce(String) -> Result<Id, Failure>,
-) -> Result<Linked<Id>, Failure> {
-    Ok(match linked {
-        Linked::Written => Linked::Written,
-        Linked::TakenBy(owner) => Linked::TakenBy(parse(owner)?),
-    })
 }

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
 use futures_util::future::try_join_all;
 
@@ -24,7 +25,7 @@ use self::claim::Claiming;
 use super::lease::Found;
 use super::times::{Times, warn_superseded};
 use super::{
-    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Outcome, Reason, Record,
+    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record,
     Recorded, Status, Work,
 };
 use crate::aws::explain;
@@ -116,8 +117,30 @@ impl DynamoDbLedger {
     }
 }
 
-pub(crate) fn lease_pk(subject: &str) -> String {
+fn lease_pk(subject: &str) -> String {
     format!("{LEASE_PREFIX}{subject}")
+}
+
+/// An update of the lease's item that fails if the lease is lost, for a transaction.
+fn of_lease(table: &DynamoDbTable, lease: &Lease) -> UpdateBuilder {
+    table
+        .update(lease_pk(lease.subject()))
+        .condition_expression("#owner = :owner")
+        .expression_attribute_names("#owner", "owner")
+        .expression_attribute_values(":owner", text(lease.owner()))
+}
+
+/// Makes a transaction depend on the lease, and writes its memo. A condition check would do for [`Memo::Keep`], but
+/// needs a right that the functions have no other use for.
+pub(crate) fn held(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> UpdateBuilder {
+    let update = of_lease(table, lease);
+    match memo {
+        Memo::Keep => update.update_expression("SET #owner = :owner"),
+        Memo::Write(None) => update.update_expression("REMOVE memo"),
+        Memo::Write(Some(memo)) => update
+            .update_expression("SET memo = :memo")
+            .expression_attribute_values(":memo", text(memo)),
+    }
 }
 
 fn recorded(updated: &Updated) -> Recorded {

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 
 use super::DynamoDbLedger;
 use super::conclude::texts;
-use crate::aws::table::{Item, built, number, scan, text};
+use crate::aws::table::{Item, number, scan, text};
 use crate::failure::Failure;
 use crate::ledger::times::Now;
 use crate::ledger::{AuditEntry, month_of, months};
@@ -18,22 +19,21 @@ const FULL_BYTES: usize = 250_000;
 const PARTS: u32 = 3;
 
 impl DynamoDbLedger {
-    /// Audit entries, as an item of a transaction. It is refused when that part of the month is full.
+    /// Appends audit entries. The write is refused if that part of the month is full.
     pub(super) fn append(
         &self,
         subject: &str,
         entries: &[AuditEntry],
         part: u32,
         now: Now,
-    ) -> Result<TransactWriteItem, Failure> {
+    ) -> UpdateBuilder {
         let entries: Vec<String> = entries
             .iter()
             .filter_map(|entry| serde_json::to_string(entry).ok())
             .collect();
         let bytes: usize = entries.iter().map(String::len).sum();
-        let update = Update::builder()
-            .table_name(&self.table.name)
-            .key("pk", text(audit_pk(subject, &month_of(now.ms), part)))
+        self.table
+            .update(audit_pk(subject, &month_of(now.ms), part))
             .condition_expression("attribute_not_exists(#bytes) OR #bytes < :full")
             .update_expression(
                 "SET entries = list_append(if_not_exists(entries, :none), :entries), \
@@ -45,10 +45,7 @@ impl DynamoDbLedger {
             .expression_attribute_values(":entries", texts(&entries))
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":bytes", number(bytes))
-            .expression_attribute_values(":expires_at", number(now.audit_expires_at));
-        Ok(TransactWriteItem::builder()
-            .update(built(update.build())?)
-            .build())
+            .expression_attribute_values(":expires_at", number(now.audit_expires_at))
     }
 
     /// The entries of one subject.
