@@ -25,13 +25,19 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_
 /// [`Ledger::conclude`]. Every function that writes at Anypoint, or writes a link, asks for it.
 #[must_use = "a lease that is dropped keeps others away until it is over"]
 pub struct Lease {
-    subject: String,
-    owner: String,
+    key: LeaseKey,
     memo: Option<String>,
     took_over: bool,
     last_held_ms: Option<i64>,
     clock: Arc<dyn Clock>,
     end: Mutex<End>,
+}
+
+/// One taking of a lease: nobody else has this owner.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseKey {
+    pub(crate) subject: String,
+    pub(crate) owner: String,
 }
 
 /// When a lease is over: by the clock that other machines share, and by one that nobody can set.
@@ -62,8 +68,7 @@ pub(super) struct Found {
 
 impl Lease {
     pub(super) fn new(
-        subject: &str,
-        owner: String,
+        key: LeaseKey,
         found: Found,
         now_ms: i64,
         time: Duration,
@@ -71,8 +76,7 @@ impl Lease {
     ) -> Self {
         let end = End::after(now_ms, time);
         Self {
-            subject: subject.to_owned(),
-            owner,
+            key,
             memo: found.memo,
             took_over: found.took_over,
             last_held_ms: found.last_held_ms,
@@ -83,7 +87,7 @@ impl Lease {
 
     /// What the lease is on.
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.key.subject
     }
 
     /// Whether the owner before never gave it back: what it did must be verified.
@@ -101,8 +105,8 @@ impl Lease {
         self.memo.as_deref()
     }
 
-    pub(crate) fn owner(&self) -> &str {
-        &self.owner
+    pub(crate) fn key(&self) -> &LeaseKey {
+        &self.key
     }
 
     /// When it ends, in milliseconds since the epoch.
@@ -136,7 +140,7 @@ impl Lease {
             Side::Table,
             format!(
                 "the lease on {} is over; the next run goes on from what is there",
-                self.subject
+                self.subject()
             ),
         )
         .because(Cause::LostLease)
@@ -155,7 +159,7 @@ impl End {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("subject", &self.subject)
+            .field("subject", &self.key.subject)
             .finish_non_exhaustive()
     }
 }

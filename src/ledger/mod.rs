@@ -88,6 +88,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{self, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Class, Failure};
@@ -100,6 +102,8 @@ pub(crate) use dynamodb::held;
 pub use lease::{Lease, Leased, SUBJECT_WAIT, keep, lease_within};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteLedger;
+#[cfg(feature = "local")]
+pub(crate) use sqlite::write_memo;
 
 /// What is to be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +150,7 @@ pub struct Claim {
     owner: String,
     /// How often this work has been claimed, this time included.
     pub attempts: u32,
-    /// Whether an earlier owner began and never reported: what it did must be verified.
-    pub took_over: bool,
-    /// How many owners in a row began and never reported.
+    /// How many owners in a row began and never reported: what they did must be verified.
     pub deaths: u32,
 }
 
@@ -313,16 +315,8 @@ impl Status {
 
     /// The state of that word; `None` for any other word.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::InProgress,
-            Self::Done,
-            Self::Failed,
-            Self::Waiting,
-            Self::Held,
-            Self::Resolved,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == word)
+        let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
+        Self::deserialize(word).ok()
     }
 
     /// Whether somebody has to do something about it.

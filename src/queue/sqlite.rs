@@ -180,8 +180,8 @@ pub struct DeadLetters(HashSet<(String, String)>);
 impl DeadLetters {
     /// Whether the change of this record is one.
     pub fn contains(&self, record: &Record) -> bool {
-        let uuid = record.id.split('#').next().unwrap_or_default();
-        self.0.contains(&(uuid.to_owned(), record.subject.clone()))
+        self.0
+            .contains(&(record.uuid().to_owned(), record.subject.clone()))
     }
 
     /// How many there are.
@@ -243,12 +243,6 @@ fn live(connection: &Connection) -> rusqlite::Result<i64> {
     statement.query_row([], |row| row.get(0))
 }
 
-/// Whether there was room.
-enum Room {
-    Enough,
-    None,
-}
-
 #[async_trait]
 impl Queue for SqliteQueue {
     async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
@@ -257,18 +251,18 @@ impl Queue for SqliteQueue {
         }
         let (now_ms, max_waiting) = (self.clock.now_ms(), i64::from(self.max_waiting));
         let changes = changes.to_vec();
-        let room = self
+        let fits = self
             .write(move |connection| {
                 let waiting = live(connection)?;
                 let more = i64::try_from(changes.len()).unwrap_or(i64::MAX);
-                if waiting.saturating_add(more) > max_waiting {
-                    return Ok(Room::None);
+                let fits = waiting.saturating_add(more) <= max_waiting;
+                if fits {
+                    put(connection, &changes, now_ms)?;
                 }
-                put(connection, &changes, now_ms)?;
-                Ok(Room::Enough)
+                Ok(fits)
             })
             .await?;
-        if let Room::None = room {
+        if !fits {
             return Err(full(self.max_waiting));
         }
         self.sent.notify_one();

@@ -7,6 +7,7 @@
 mod copy;
 mod file;
 mod held;
+pub(crate) mod rows;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! The store on SQLite: one table for each kind of item, every write one immediate transaction.
 
 mod links;
-mod rows;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,15 +9,14 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountOwner, Document, Documents, Linked, Origin, Recalled, Store, Stored, Tally, TeamLink,
-    TeamPairs, Tenure, UserLink, documents::TALLY_MS,
+    AccountOwner, Document, Documents, Linked, Recalled, Store, Stored, Tally, TeamLink, TeamPairs,
+    UserLink, documents::TALLY_MS,
 };
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::ledger::{Lease, Memo};
+use crate::ledger::{Lease, Memo, write_memo};
 use crate::sqlite::Database;
-
-use rows::{parsed, team_link, user_link};
+use crate::sqlite::rows::{json, optional_word, word};
 
 /// See the module.
 #[derive(Clone)]
@@ -49,23 +47,17 @@ impl SqliteStore {
         self.database.write(Side::Table, work).await
     }
 
-    /// Runs `work` in one transaction, as long as the lease is held, and writes the memo that follows
-    /// from what came of it.
-    async fn write_under<T, F, M>(&self, lease: &Lease, work: F, memo: M) -> Result<T, Failure>
+    /// Runs `work` in one transaction, if the lease is still held.
+    async fn write_under<T, F>(&self, lease: &Lease, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        M: FnOnce(&T) -> Memo + Send + 'static,
     {
-        let held = (lease.subject().to_owned(), lease.owner().to_owned());
+        let key = lease.key().clone();
         let written = self
             .write(move |connection| {
-                if !links::is_held(connection, &held)? {
-                    return Ok(None);
-                }
-                let result = work(connection)?;
-                links::write_memo(connection, &held, memo(&result))?;
-                Ok(Some(result))
+                let is_held = write_memo(connection, &key, &Memo::Keep)?;
+                is_held.then(|| work(connection)).transpose()
             })
             .await?;
         written.ok_or_else(|| lease.lost())
@@ -150,19 +142,23 @@ impl Store for SqliteStore {
         _before: Option<&UserLink>,
         memo: Memo,
     ) -> Result<Linked<OktaUserId>, Failure> {
-        let (user, link) = (user.clone(), link.clone());
-        let work = move |connection: &Connection| links::link_user(connection, &user, &link);
-        self.write_under(lease, work, |linked| match linked {
-            Linked::Written => memo,
-            Linked::TakenBy(_) => Memo::Keep,
+        let (user, link, key) = (user.clone(), link.clone(), lease.key().clone());
+        self.write_under(lease, move |connection| {
+            let linked = links::link_user(connection, &user, &link)?;
+            if linked == Linked::Written {
+                write_memo(connection, &key, &memo)?;
+            }
+            Ok(linked)
         })
         .await
     }
 
     async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure> {
         let user = user.clone();
-        let work = move |connection: &Connection| links::unlink_user(connection, &user);
-        self.write_under(lease, work, |()| Memo::Keep).await
+        self.write_under(lease, move |connection| {
+            links::unlink_user(connection, &user)
+        })
+        .await
     }
 
     async fn record_orphan(
@@ -172,9 +168,16 @@ impl Store for SqliteStore {
         account: &AccountId,
         memo: Memo,
     ) -> Result<(), Failure> {
-        let (user, account) = (user.to_string(), account.to_string());
-        let work = move |connection: &Connection| links::record_orphan(connection, &user, &account);
-        self.write_under(lease, work, |()| memo).await
+        let (user, account, key) = (user.to_string(), account.to_string(), lease.key().clone());
+        self.write_under(lease, move |connection| {
+            connection.execute(
+                "INSERT OR IGNORE INTO accounts (anypoint_id, okta_user, tenure, origin) \
+                 VALUES (?1, ?2, 'former', 'created')",
+                (account, user),
+            )?;
+            write_memo(connection, &key, &memo).map(|_| ())
+        })
+        .await
     }
 
     async fn forget_old_intent(&self, _user: &OktaUserId) -> Result<(), Failure> {
@@ -189,15 +192,11 @@ impl Store for SqliteStore {
             "SELECT anypoint_id, okta_user, tenure, origin FROM accounts WHERE anypoint_id = ?1";
         self.many(sql.to_owned(), accounts, |row| {
             let owner = AccountOwner {
-                okta_user: parsed(row, 1)?,
-                tenure: if row.get_ref(2)?.as_str()? == "current" {
-                    Tenure::Current
-                } else {
-                    Tenure::Former
-                },
-                origin: row.get::<_, Option<String>>(3)?.map(|_| Origin::Created),
+                okta_user: word(row, 1)?,
+                tenure: word(row, 2)?,
+                origin: optional_word(row, 3)?,
             };
-            Ok((parsed(row, 0)?, owner))
+            Ok((word(row, 0)?, owner))
         })
         .await
     }
@@ -211,7 +210,7 @@ impl Store for SqliteStore {
         let owners = "SELECT team_id, okta_group FROM teams WHERE team_id = ?1".to_owned();
         Ok((
             self.many(links, groups, team_link).await?,
-            self.many(owners, teams, |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))
+            self.many(owners, teams, |row| Ok((word(row, 0)?, word(row, 1)?)))
                 .await?,
         ))
     }
@@ -229,14 +228,18 @@ impl Store for SqliteStore {
         _before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure> {
         let (group, link) = (group.clone(), link.clone());
-        let work = move |connection: &Connection| links::link_team(connection, &group, &link);
-        self.write_under(lease, work, |_| Memo::Keep).await
+        self.write_under(lease, move |connection| {
+            links::link_team(connection, &group, &link)
+        })
+        .await
     }
 
     async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure> {
         let group = group.clone();
-        let work = move |connection: &Connection| links::unlink_team(connection, &group);
-        self.write_under(lease, work, |()| Memo::Keep).await
+        self.write_under(lease, move |connection| {
+            links::unlink_team(connection, &group)
+        })
+        .await
     }
 
     async fn repair_reverse_entries(
@@ -334,4 +337,24 @@ impl Documents for SqliteStore {
         })
         .await
     }
+}
+
+fn user_link(row: &Row<'_>) -> rusqlite::Result<(OktaUserId, UserLink)> {
+    let link = UserLink {
+        anypoint_id: word(row, 1)?,
+        username: row.get(2)?,
+        origin: word(row, 3)?,
+        agreed: json(row, 4)?,
+        reset_mail: word(row, 5)?,
+    };
+    Ok((word(row, 0)?, link))
+}
+
+fn team_link(row: &Row<'_>) -> rusqlite::Result<(OktaGroupId, TeamLink)> {
+    let link = TeamLink {
+        team_id: word(row, 1)?,
+        team_name: row.get(2)?,
+        origin: word(row, 3)?,
+    };
+    Ok((word(row, 0)?, link))
 }

@@ -362,7 +362,7 @@ async fn the_ledger_knows_its_own_writes() {
         let Outcome::Claimed(claim) = outcome else {
             panic!("{end}: {outcome:?}");
         };
-        assert_eq!((claim.attempts, claim.took_over), (1, false));
+        assert_eq!((claim.attempts, claim.deaths), (1, 0));
         let other = ledger
             .claim(&work(end), &lease, Reason::Delivery)
             .await
@@ -397,7 +397,7 @@ async fn the_ledger_knows_its_own_writes() {
     let (Outcome::Claimed(slow), Outcome::Claimed(next)) = (slow, next) else {
         panic!("not claimed");
     };
-    assert_eq!((next.attempts, next.took_over), (2, true));
+    assert_eq!((next.attempts, next.deaths), (2, 1));
     let ending = || Ending {
         applied: Vec::new(),
         state: EndState::Done,

@@ -1,9 +1,11 @@
 //! One claim, and one rejection, under one key.
 
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+
 use super::{DynamoDbLedger, EXPIRED, LEASE_OVER, Updated, unreadable};
 use crate::aws::table::{Item, integer, number, string, text};
 use crate::failure::{Class, Failure};
-use crate::ledger::times::error_text;
+use crate::ledger::times::{Now, error_text};
 use crate::ledger::{Claim, Lease, Outcome, Reason, Status, Work};
 
 /// The answer to a claim under one key.
@@ -12,6 +14,10 @@ pub(super) enum Claiming {
     /// The record there is about another subject.
     OfAnotherSubject,
 }
+
+/// What every write of a whole record sets.
+const DESCRIBE: &str = "event_type = :event_type, subject = :subject, published = :published, \
+                        updated_at_ms = :now_ms, expires_at = :expires_at";
 
 impl DynamoDbLedger {
     /// One conditional write of a claim, under the record's key `id`.
@@ -24,101 +30,75 @@ impl DynamoDbLedger {
     ) -> Result<Claiming, Failure> {
         let now = self.times.now();
         let owner = uuid::Uuid::new_v4().to_string();
+        let mut update = self
+            .describe(id, work, now)
+            .expression_attribute_values(":owner", text(&owner))
+            .expression_attribute_values(":lease_until_ms", number(lease.until_ms()))
+            .expression_attribute_values(":one", number(1));
+        let mut set = format!(
+            "SET #status = :in_progress, {DESCRIBE}, #owner = :owner, lease_until_ms = :lease_until_ms, \
+             attempts = if_not_exists(attempts, :zero) + :one, \
+             unfinished = if_not_exists(unfinished, :zero) + :one"
+        );
+        for (name, value) in [("actor", &work.actor), ("reason", &work.reason)] {
+            if let Some(value) = value {
+                set.push_str(&format!(", {name} = :{name}"));
+                update = update.expression_attribute_values(format!(":{name}"), text(value));
+            }
+        }
+        set.push_str(
+            " REMOVE #error, error_class, error_code, waits_until_ms, waits_for, \
+             dry_run, planned, held_for, resolved_by",
+        );
         let again = match reason {
             Reason::Delivery => {
+                update = update
+                    .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+                    .expression_attribute_values(":waiting", text(Status::Waiting.as_str()))
+                    .expression_attribute_values(":retryable", text(Class::Retryable.as_str()));
                 "(#status = :failed AND error_class = :retryable) \
                  OR (#status = :waiting AND waits_until_ms <= :now_ms)"
             }
-            Reason::Replay | Reason::Approval => "#status <> :in_progress",
+            Reason::Replay | Reason::Approval => {
+                set.push_str(", applied");
+                "#status <> :in_progress"
+            }
         };
-        let asked = [("actor", &work.actor), ("reason", &work.reason)];
-        let asked = asked.map(|(name, value)| Some((name, value.as_ref()?)));
-        let because: String = asked
-            .iter()
-            .flatten()
-            .map(|(name, _)| format!(", {name} = :{name}"))
-            .collect();
-        let forget = match reason {
-            Reason::Delivery => "",
-            Reason::Replay | Reason::Approval => ", applied",
-        };
-        let mut update = self
-            .update_record(id)
-            .condition_expression(format!(
-                "attribute_not_exists(pk) OR {EXPIRED} \
-                 OR (subject = :subject AND ({LEASE_OVER} OR {again}))"
-            ))
-            .update_expression(format!(
-                "SET #status = :in_progress, event_type = :event_type, subject = :subject, \
-                 published = :published, #owner = :owner, lease_until_ms = :lease_until_ms, \
-                 updated_at_ms = :now_ms, expires_at = :expires_at, \
-                 attempts = if_not_exists(attempts, :zero) + :one, \
-                 unfinished = if_not_exists(unfinished, :zero) + :one{because} \
-                 REMOVE #error, error_class, error_code, waits_until_ms, waits_for, \
-                 dry_run, planned, held_for, resolved_by{forget}"
-            ))
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#error", "error")
-            .expression_attribute_values(":event_type", text(&work.kind))
-            .expression_attribute_values(":subject", text(&work.subject))
-            .expression_attribute_values(":published", text(&work.published))
-            .expression_attribute_values(":owner", text(&owner))
-            .expression_attribute_values(":lease_until_ms", number(lease.until_ms()))
-            .expression_attribute_values(":now_ms", number(now.ms))
-            .expression_attribute_values(":now_s", number(now.s))
-            .expression_attribute_values(":expires_at", number(now.expires_at))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1));
-        for (name, value) in asked.into_iter().flatten() {
-            update = update.expression_attribute_values(format!(":{name}"), text(value));
-        }
-        if reason == Reason::Delivery {
-            update = update
-                .expression_attribute_values(":failed", text(Status::Failed.as_str()))
-                .expression_attribute_values(":waiting", text(Status::Waiting.as_str()))
-                .expression_attribute_values(":retryable", text(Class::Retryable.as_str()));
-        }
-        let claimed = |attempts: u32, deaths: u32| {
-            Claiming::Settled(Outcome::Claimed(Claim {
-                id: id.to_owned(),
-                owner: owner.clone(),
-                attempts,
-                took_over: deaths > 0,
-                deaths,
-            }))
-        };
-        match self.send(update).await? {
+        let update = update.update_expression(set).condition_expression(format!(
+            "attribute_not_exists(pk) OR {EXPIRED} \
+             OR (subject = :subject AND ({LEASE_OVER} OR {again}))"
+        ));
+        let item = match self.send(update).await? {
             Updated::Made(before) => {
                 let died = string(&before, "status") == Some(Status::InProgress.as_str());
-                let unfinished = count(&before, "unfinished").max(u32::from(died));
+                let deaths = count(&before, "unfinished").max(u32::from(died));
                 let attempts = count(&before, "attempts").saturating_add(1);
-                Ok(claimed(attempts, unfinished))
+                return Ok(claimed(id, owner, attempts, deaths));
             }
             Updated::Refused(item) if string(&item, "subject") != Some(&work.subject) => {
-                Ok(Claiming::OfAnotherSubject)
+                return Ok(Claiming::OfAnotherSubject);
             }
-            Updated::Refused(item) => {
-                let until = |name| integer(&item, name).unwrap_or(now.ms);
-                let status = string(&item, "status").and_then(Status::from_word);
-                match status.ok_or_else(|| unreadable(&self.table.name))? {
-                    Status::InProgress if string(&item, "owner") == Some(&owner) => {
-                        // The first answer was lost, this is the repetition.
-                        let unfinished = count(&item, "unfinished").saturating_sub(1);
-                        Ok(claimed(count(&item, "attempts"), unfinished))
-                    }
-                    Status::InProgress => Ok(Claiming::Settled(Outcome::Busy {
-                        until_ms: until("lease_until_ms"),
-                    })),
-                    Status::Done | Status::Held | Status::Resolved => {
-                        Ok(Claiming::Settled(Outcome::AlreadyDone))
-                    }
-                    Status::Failed => Ok(Claiming::Settled(Outcome::AlreadyFailed)),
-                    Status::Waiting => Ok(Claiming::Settled(Outcome::Waiting {
-                        until_ms: until("waits_until_ms"),
-                    })),
+            Updated::Refused(item) => item,
+        };
+        let until = |name| integer(&item, name).unwrap_or(now.ms);
+        let status = string(&item, "status").and_then(Status::from_word);
+        Ok(Claiming::Settled(
+            match status.ok_or_else(|| unreadable(&self.table.name))? {
+                Status::InProgress if string(&item, "owner") == Some(&owner) => {
+                    // The first answer was lost, this is the repetition.
+                    let deaths = count(&item, "unfinished").saturating_sub(1);
+                    return Ok(claimed(id, owner, count(&item, "attempts"), deaths));
                 }
-            }
-        }
+                Status::InProgress => Outcome::Busy {
+                    until_ms: until("lease_until_ms"),
+                },
+                Status::Done | Status::Held | Status::Resolved => Outcome::AlreadyDone,
+                Status::Failed => Outcome::AlreadyFailed,
+                Status::Waiting => Outcome::Waiting {
+                    until_ms: until("waits_until_ms"),
+                },
+            },
+        ))
     }
 
     /// Records a rejection under the record's key `id`, unless another subject has that.
@@ -128,24 +108,30 @@ impl DynamoDbLedger {
         work: &Work,
         failure: &Failure,
     ) -> Result<Updated, Failure> {
-        let now = self.times.now();
         let update = self
-            .update_record(id)
+            .describe(id, work, self.times.now())
             .condition_expression(format!(
                 "attribute_not_exists(pk) OR {EXPIRED} \
                  OR (subject = :subject AND ({LEASE_OVER} OR #status = :failed))"
             ))
-            .update_expression(
-                "SET #status = :failed, event_type = :event_type, subject = :subject, \
-                 published = :published, updated_at_ms = :now_ms, expires_at = :expires_at, \
-                 attempts = if_not_exists(attempts, :zero), \
+            .update_expression(format!(
+                "SET #status = :failed, {DESCRIBE}, attempts = if_not_exists(attempts, :zero), \
                  #error = :error, error_class = :permanent, error_code = :code \
                  REMOVE #owner, lease_until_ms, waits_until_ms, waits_for, dry_run, planned, held_for, \
-                 resolved_by",
-            )
+                 resolved_by"
+            ))
+            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+            .expression_attribute_values(":error", text(error_text(failure)))
+            .expression_attribute_values(":code", text(failure.cause.as_str()))
+            .expression_attribute_values(":permanent", text(Class::Permanent.as_str()));
+        self.send(update).await
+    }
+
+    /// An update of a record, with the names and values of [`DESCRIBE`] and of the conditions.
+    fn describe(&self, id: &str, work: &Work, now: Now) -> UpdateItemFluentBuilder {
+        self.update_record(id)
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#error", "error")
-            .expression_attribute_values(":failed", text(Status::Failed.as_str()))
             .expression_attribute_values(":event_type", text(&work.kind))
             .expression_attribute_values(":subject", text(&work.subject))
             .expression_attribute_values(":published", text(&work.published))
@@ -153,11 +139,16 @@ impl DynamoDbLedger {
             .expression_attribute_values(":now_s", number(now.s))
             .expression_attribute_values(":expires_at", number(now.expires_at))
             .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":error", text(error_text(failure)))
-            .expression_attribute_values(":code", text(failure.cause.as_str()))
-            .expression_attribute_values(":permanent", text(Class::Permanent.as_str()));
-        self.send(update).await
     }
+}
+
+fn claimed(id: &str, owner: String, attempts: u32, deaths: u32) -> Claiming {
+    Claiming::Settled(Outcome::Claimed(Claim {
+        id: id.to_owned(),
+        owner,
+        attempts,
+        deaths,
+    }))
 }
 
 fn count(item: &Item, name: &str) -> u32 {

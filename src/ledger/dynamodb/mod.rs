@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure a
 use futures_util::future::try_join_all;
 
 use self::claim::Claiming;
-use super::lease::Found;
+use super::lease::{Found, LeaseKey};
 use super::times::{Times, warn_superseded};
 use super::{
     AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record,
@@ -127,7 +127,7 @@ fn of_lease(table: &DynamoDbTable, lease: &Lease) -> UpdateBuilder {
         .update(lease_pk(lease.subject()))
         .condition_expression("#owner = :owner")
         .expression_attribute_names("#owner", "owner")
-        .expression_attribute_values(":owner", text(lease.owner()))
+        .expression_attribute_values(":owner", text(&lease.key().owner))
 }
 
 /// Makes a transaction depend on the lease, and writes its memo. A condition check would do for [`Memo::Keep`], but
@@ -154,7 +154,10 @@ fn recorded(updated: &Updated) -> Recorded {
 impl Ledger for DynamoDbLedger {
     async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure> {
         let now = self.times.now();
-        let owner = uuid::Uuid::new_v4().to_string();
+        let key = LeaseKey {
+            subject: subject.to_owned(),
+            owner: uuid::Uuid::new_v4().to_string(),
+        };
         let update = self
             .update(lease_pk(subject))
             .condition_expression("attribute_not_exists(#owner) OR lease_until_ms <= :now_ms")
@@ -163,7 +166,7 @@ impl Ledger for DynamoDbLedger {
                  expires_at = :expires_at",
             )
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(&owner))
+            .expression_attribute_values(":owner", text(&key.owner))
             .expression_attribute_values(":until_ms", number(later(now.ms, time)))
             .expression_attribute_values(":now_ms", number(now.ms))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
@@ -173,7 +176,7 @@ impl Ledger for DynamoDbLedger {
                 (before, held)
             }
             // The first answer was lost, this is the repetition.
-            Updated::Refused(mut item) if string(&item, "owner") == Some(&owner) => {
+            Updated::Refused(mut item) if string(&item, "owner") == Some(&key.owner) => {
                 // That is our own time.
                 item.remove("updated_at_ms");
                 (item, false)
@@ -195,7 +198,7 @@ impl Ledger for DynamoDbLedger {
             last_held_ms,
         };
         let clock = self.times.clock();
-        let lease = Lease::new(subject, owner, found, now.ms, time, clock);
+        let lease = Lease::new(key, found, now.ms, time, clock);
         if is_outdated {
             // The item lasts another week from now; the old memo must not last with it.
             self.write_memo(&lease, None).await?;
@@ -216,7 +219,7 @@ impl Ledger for DynamoDbLedger {
             .condition_expression("#owner = :owner")
             .update_expression("SET lease_until_ms = :until_ms, expires_at = :expires_at")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":owner", text(&lease.key().owner))
             .expression_attribute_values(":until_ms", number(until_ms))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         let mut renewals = Vec::with_capacity(claims.len());
@@ -249,7 +252,7 @@ impl Ledger for DynamoDbLedger {
             .update(lease_pk(lease.subject()))
             .condition_expression("#owner = :owner")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(lease.owner()))
+            .expression_attribute_values(":owner", text(&lease.key().owner))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         update = match memo {
             Some(memo) => update

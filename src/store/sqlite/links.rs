@@ -1,35 +1,21 @@
 //! Links and their reverse entries: written and removed together, in the caller's transaction.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::de::DeserializeOwned;
 
-use super::rows::owner;
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::ledger::Memo;
+use crate::sqlite::rows::word;
 use crate::store::{Linked, TeamLink, UserLink};
 
-/// A lease's subject and owner.
-type Held = (String, String);
-
-/// Whether the lease is still held.
-pub(super) fn is_held(connection: &Connection, held: &Held) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM leases WHERE subject = ?1 AND owner = ?2")?
-        .exists((&held.0, &held.1))
-}
-
-/// Writes the memo of a lease that is held.
-pub(super) fn write_memo(
+/// Who else an object belongs to, as `sql` finds it.
+fn owner<Id: DeserializeOwned>(
     connection: &Connection,
-    (subject, owner): &Held,
-    memo: Memo,
-) -> rusqlite::Result<()> {
-    if let Memo::Write(memo) = memo {
-        connection.execute(
-            "UPDATE leases SET memo = ?3 WHERE subject = ?1 AND owner = ?2",
-            (subject, owner, memo),
-        )?;
-    }
-    Ok(())
+    sql: &str,
+    ids: (&str, &str),
+) -> rusqlite::Result<Option<Id>> {
+    connection
+        .query_row(sql, ids, |row| word(row, 0))
+        .optional()
 }
 
 pub(super) fn link_user(
@@ -91,20 +77,6 @@ pub(super) fn unlink_user(connection: &Connection, user: &OktaUserId) -> rusqlit
     connection.execute(
         "DELETE FROM user_links WHERE okta_user = ?1",
         [user.as_str()],
-    )?;
-    Ok(())
-}
-
-/// Records an account that a dead run created for a user; an entry that is there stays.
-pub(super) fn record_orphan(
-    connection: &Connection,
-    user: &str,
-    account: &str,
-) -> rusqlite::Result<()> {
-    connection.execute(
-        "INSERT OR IGNORE INTO accounts (anypoint_id, okta_user, tenure, origin) \
-         VALUES (?1, ?2, 'former', 'created')",
-        (account, user),
     )?;
     Ok(())
 }

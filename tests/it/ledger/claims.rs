@@ -35,7 +35,7 @@ async fn a_first_claim_is_recorded_in_full(world: World) {
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
     let run = claimed(claim(&world, "e1").await);
     assert_eq!(
-        (run.claim.id(), run.claim.attempts, run.claim.took_over),
+        (run.claim.id(), run.claim.attempts, run.claim.deaths > 0),
         ("e1", 1, false)
     );
     assert_eq!(run.claim.deaths, 0);
@@ -82,7 +82,7 @@ async fn a_lease_that_is_over_can_be_taken(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let second = claimed(claim(&world, "e1").await);
-    assert_eq!((second.claim.attempts, second.claim.took_over), (2, true));
+    assert_eq!((second.claim.attempts, second.claim.deaths), (2, 1));
     assert!(matches!(
         claim(&world, "e1").await.outcome,
         Outcome::Busy { .. }
@@ -99,7 +99,7 @@ async fn a_zero_lease_is_over_at_once(world: World) {
     )
     .await;
     let _first = claimed(zero);
-    assert!(claimed(claim(&world, "e1").await).claim.took_over);
+    assert!(claimed(claim(&world, "e1").await).claim.deaths > 0);
 }
 
 async fn done_is_final(world: World) {
@@ -129,7 +129,7 @@ async fn a_retryable_failure_is_claimed_again(world: World) {
     assert_eq!((record.attempts, record.lease_until_ms), (1, None));
 
     let second = claimed(claim(&world, "e1").await);
-    assert_eq!((second.claim.attempts, second.claim.took_over), (2, false));
+    assert_eq!((second.claim.attempts, second.claim.deaths), (2, 0));
     let record = on_record(&world, "e1").await;
     assert_eq!((record.error, record.error_class), (None, None));
     assert_eq!(record.error_code, None);
@@ -156,7 +156,7 @@ async fn replay_does_finished_work_again(world: World) {
     complete(&world, first).await;
     let again = replay(&world, "e1").await;
     let again = claimed(again);
-    assert_eq!((again.claim.attempts, again.claim.took_over), (2, false));
+    assert_eq!((again.claim.attempts, again.claim.deaths), (2, 0));
     fail(&world, again, &busy_remote()).await;
     let replayed = replay(&world, "e1").await;
     complete(&world, claimed(replayed)).await;
@@ -224,7 +224,7 @@ async fn an_expired_record_counts_as_absent(world: World) {
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
     assert_eq!(world.ledger.records(&Filter::default()).await.unwrap(), []);
     let again = claimed(claim(&world, "e1").await);
-    assert!(!again.claim.took_over);
+    assert_eq!(again.claim.deaths, 0);
     assert!(world.ledger.record("e1").await.unwrap().is_some());
 }
 

@@ -157,7 +157,7 @@ async fn fifty_at_once_take_one_lease_over(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let claim = one_owner(claims(&world, "e1").await).claim;
-    assert_eq!((claim.attempts, claim.took_over), (2, true));
+    assert_eq!((claim.attempts, claim.deaths), (2, 1));
 }
 
 async fn many_works_do_not_mix(world: World) {

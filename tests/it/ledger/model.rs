@@ -297,7 +297,7 @@ impl Model {
             },
         };
         self.events.insert(key, event);
-        let words = format!("claimed {} {deaths} {}", attempts + 1, deaths > 0);
+        let words = format!("claimed {} {deaths}", attempts + 1);
         (words, key, self.claims)
     }
 
@@ -481,10 +481,7 @@ impl History<'_> {
         let (due, key, claim) = self.model.claim(subject, until_ms, reason);
         let words = match answer {
             Outcome::Claimed(ours) => {
-                let words = format!(
-                    "claimed {} {} {}",
-                    ours.attempts, ours.deaths, ours.took_over
-                );
+                let words = format!("claimed {} {}", ours.attempts, ours.deaths);
                 prop_assert_eq!(ours.id(), self.record_id(key));
                 if let Some(run) = &mut self.runs[number] {
                     run.claim = Some((key, claim, ours));

@@ -1,0 +1,139 @@
+//! One claim, and one rejection.
+
+use rusqlite::{Connection, OptionalExtension as _, named_params};
+
+use super::json;
+use super::records::{COLUMNS, record};
+use crate::clock::later;
+use crate::deadline::{MAX_LEASE, MAX_WAIT};
+use crate::failure::{Class, Failure};
+use crate::ledger::times::{Now, error_text};
+use crate::ledger::{Claim, Outcome, Reason, Record, Status, Work};
+
+/// Looks and writes; nobody else can write in between.
+pub(super) fn claim(
+    connection: &Connection,
+    work: &Work,
+    owner: String,
+    now: Now,
+    lease_until_ms: i64,
+    reason: Reason,
+) -> rusqlite::Result<Outcome> {
+    // What DynamoDB's TTL does by itself.
+    connection.execute(
+        "DELETE FROM events WHERE expires_at <= ?1 AND id <> ?2",
+        (now.s, &work.id),
+    )?;
+    let id = key(connection, work, now)?;
+    let sql = format!("SELECT {COLUMNS}, unfinished FROM events WHERE id = ?1");
+    let with_deaths = |row: &rusqlite::Row<'_>| Ok((record(row)?, row.get("unfinished")?));
+    let before: Option<(Record, u32)> =
+        connection.query_row(&sql, [&id], with_deaths).optional()?;
+    let (mut attempts, mut deaths) = (1, 0);
+    let (mut actor, mut applied) = (None, None);
+    if let Some((record, unfinished)) = before {
+        if record.expires_at > now.s
+            && let Some(refusal) = refuse(&record, now, reason)
+        {
+            return Ok(refusal);
+        }
+        attempts = record.attempts.saturating_add(1);
+        deaths = unfinished.max(u32::from(record.status == Status::InProgress));
+        actor = record.actor;
+        applied = record.applied.filter(|_| reason == Reason::Delivery);
+    }
+    connection.execute(
+        "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
+         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied, reason, actor) \
+         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        (
+            &id,
+            &work.kind,
+            &work.subject,
+            &work.published,
+            attempts,
+            &owner,
+            lease_until_ms,
+            now.ms,
+            now.expires_at,
+            deaths + 1,
+            applied.as_ref().map(json).transpose()?,
+            &work.reason,
+            work.actor.as_ref().or(actor.as_ref()),
+        ),
+    )?;
+    Ok(Outcome::Claimed(Claim {
+        id,
+        owner,
+        attempts,
+        deaths,
+    }))
+}
+
+/// The answer when the record does not allow a claim; `None` when it does. As with leases, a time
+/// further ahead than it can be is from before the clock was set back.
+fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
+    let ahead = |until: Option<i64>| until.filter(|until| *until > now.ms);
+    match (record.status, reason) {
+        (Status::InProgress, _) => {
+            let until_ms = ahead(record.lease_until_ms)?;
+            (until_ms <= later(now.ms, MAX_LEASE)).then_some(Outcome::Busy { until_ms })
+        }
+        (_, Reason::Replay | Reason::Approval) => None,
+        (Status::Done | Status::Held | Status::Resolved, Reason::Delivery) => {
+            Some(Outcome::AlreadyDone)
+        }
+        (Status::Failed, Reason::Delivery) => {
+            (record.error_class != Some(Class::Retryable)).then_some(Outcome::AlreadyFailed)
+        }
+        (Status::Waiting, Reason::Delivery) => {
+            let until_ms = ahead(record.waits_until_ms)?;
+            (until_ms <= later(now.ms, MAX_WAIT)).then_some(Outcome::Waiting { until_ms })
+        }
+    }
+}
+
+/// See [`Ledger::reject`](crate::ledger::Ledger::reject). Gives the number of changed rows.
+pub(super) fn reject(
+    connection: &Connection,
+    work: &Work,
+    failure: &Failure,
+    now: Now,
+) -> rusqlite::Result<usize> {
+    connection.execute(
+        "INSERT INTO events (id, status, event_type, subject, published, attempts, \
+         updated_at_ms, expires_at, error, error_class, error_code) \
+         VALUES (:id, 'failed', :event_type, :subject, :published, 0, \
+         :now_ms, :expires_at, :error, 'permanent', :code) \
+         ON CONFLICT (id) DO UPDATE SET status = 'failed', \
+         event_type = :event_type, subject = :subject, published = :published, \
+         updated_at_ms = :now_ms, expires_at = :expires_at, \
+         owner = NULL, lease_until_ms = NULL, \
+         waits_until_ms = NULL, waits_for = NULL, \
+         dry_run = NULL, planned = NULL, held_for = NULL, resolved_by = NULL, \
+         error = :error, error_class = 'permanent', error_code = :code \
+         WHERE status = 'failed' OR expires_at <= :now_s \
+         OR (status = 'in_progress' AND lease_until_ms <= :now_ms)",
+        named_params! {
+            ":id": key(connection, work, now)?,
+            ":event_type": work.kind,
+            ":subject": work.subject,
+            ":published": work.published,
+            ":now_ms": now.ms,
+            ":now_s": now.s,
+            ":expires_at": now.expires_at,
+            ":error": error_text(failure),
+            ":code": failure.cause.as_str(),
+        },
+    )
+}
+
+/// The record's key: the work's id, unless another subject has it.
+fn key(connection: &Connection, work: &Work, now: Now) -> rusqlite::Result<String> {
+    let sql = "SELECT 1 FROM events WHERE id = ?1 AND subject <> ?2 AND expires_at > ?3";
+    let mut of_another = connection.prepare_cached(sql)?;
+    Ok(match of_another.exists((&work.id, &work.subject, now.s))? {
+        true => work.own_key(),
+        false => work.id.clone(),
+    })
+}

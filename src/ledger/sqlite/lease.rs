@@ -1,0 +1,97 @@
+//! Leases, in the caller's transaction.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::clock::later;
+use crate::deadline::MAX_LEASE;
+use crate::ledger::lease::{Found, LeaseKey};
+use crate::ledger::times::Now;
+use crate::ledger::{Lease, Memo};
+
+/// Takes a lease; `Err` says until when another owner has it. No lease can be longer than
+/// [`MAX_LEASE`]: one that seems to be was taken before the clock was set back, and is cut.
+pub(super) fn take(
+    connection: &Connection,
+    key: &LeaseKey,
+    now: Now,
+    until_ms: i64,
+) -> rusqlite::Result<Result<Found, i64>> {
+    connection.execute(
+        "DELETE FROM leases WHERE expires_at <= ?1 AND subject <> ?2",
+        (now.s, &key.subject),
+    )?;
+    let before: Option<(Option<i64>, Option<String>, Option<i64>)> = connection
+        .query_row(
+            "SELECT iif(owner IS NULL, NULL, lease_until_ms), iif(expires_at > ?2, memo, NULL), updated_at_ms \
+             FROM leases WHERE subject = ?1",
+            (&key.subject, now.s),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?;
+    let (held_until, memo, last_held_ms) = before.unwrap_or_default();
+    if let Some(held) = held_until.filter(|held| *held > now.ms) {
+        let cut = held.min(later(now.ms, MAX_LEASE));
+        if cut < held {
+            connection.execute(
+                "UPDATE leases SET lease_until_ms = ?2 WHERE subject = ?1",
+                (&key.subject, cut),
+            )?;
+        }
+        return Ok(Err(cut));
+    }
+    connection.execute(
+        "INSERT OR REPLACE INTO leases \
+         (subject, owner, lease_until_ms, updated_at_ms, expires_at, memo) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (
+            &key.subject,
+            &key.owner,
+            until_ms,
+            now.ms,
+            now.memo_expires_at(),
+            &memo,
+        ),
+    )?;
+    Ok(Ok(Found {
+        memo,
+        took_over: held_until.is_some(),
+        last_held_ms,
+    }))
+}
+
+/// Writes the memo of a lease. Says whether its owner still has it.
+pub(crate) fn write_memo(
+    connection: &Connection,
+    key: &LeaseKey,
+    memo: &Memo,
+) -> rusqlite::Result<bool> {
+    let (subject, owner) = (&key.subject, &key.owner);
+    match memo {
+        Memo::Keep => connection
+            .prepare_cached("SELECT 1 FROM leases WHERE subject = ?1 AND owner = ?2")?
+            .exists((subject, owner)),
+        Memo::Write(memo) => connection
+            .prepare_cached("UPDATE leases SET memo = ?3 WHERE subject = ?1 AND owner = ?2")?
+            .execute((subject, owner, memo))
+            .map(|changed| changed > 0),
+    }
+}
+
+/// Gives a lease back with its memo. Says whether its owner still had it.
+pub(super) fn release(
+    connection: &Connection,
+    lease: &Lease,
+    memo: &Memo,
+    now: Now,
+) -> rusqlite::Result<bool> {
+    let key = lease.key();
+    let is_held = write_memo(connection, key, memo)?;
+    if is_held {
+        connection.execute(
+            "UPDATE leases SET owner = NULL, lease_until_ms = NULL, updated_at_ms = ?2, expires_at = ?3 \
+             WHERE subject = ?1",
+            (&key.subject, now.ms, now.memo_expires_at()),
+        )?;
+    }
+    Ok(is_held)
+}
