@@ -9,6 +9,7 @@ use super::Scheduler;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::okta::{CredentialLife, Outlook};
+use crate::store::{overwrite, read};
 use crate::telemetry::Metric;
 
 /// The document that keeps the answer.
@@ -66,11 +67,8 @@ impl Scheduler {
         now_ms: i64,
         deadline: Deadline,
     ) -> Result<NotedCredential, Failure> {
-        let found = self.documents().document(CREDENTIAL).await?;
-        let version = found.as_ref().map_or(0, |found| found.version);
-        // One that cannot be read counts as absent.
-        let noted: Option<NotedCredential> =
-            found.and_then(|found| serde_json::from_str(&found.json).ok());
+        let documents = &**self.documents();
+        let noted: Option<NotedCredential> = read(documents, CREDENTIAL).await?;
         if let Some(noted) = noted.filter(|noted| noted.is_fresh(now_ms)) {
             return Ok(noted);
         }
@@ -79,13 +77,7 @@ impl Scheduler {
             checked_at_ms: now_ms,
             life,
         };
-        let json = serde_json::to_string(&noted).map_err(|error| {
-            Failure::retryable(Side::Program, format!("it cannot be written: {error}"))
-        })?;
-        // A conflict means that another run was quicker: its answer is as good.
-        self.documents()
-            .put_document(CREDENTIAL, &json, version)
-            .await?;
+        overwrite(documents, CREDENTIAL, &noted).await?;
         Ok(noted)
     }
 }

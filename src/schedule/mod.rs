@@ -32,7 +32,7 @@ use crate::okta::{Okta, Scopes};
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::Queue;
 use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
-use crate::store::{Documents, Store};
+use crate::store::{Documents, Store, overwrite};
 use crate::telemetry::{Metric, Metrics};
 
 pub use crate::provision::Step;
@@ -269,13 +269,7 @@ impl Scheduler {
 
     async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {
         let name = format!("report#{}", summary.task.as_str());
-        let found = self.documents().document(&name).await?;
-        let version = found.map_or(0, |found| found.version);
-        // A conflict means that another run was quicker: its report is as good.
-        self.documents()
-            .put_document(&name, &summary.to_kept_json(), version)
-            .await
-            .map(|_| ())
+        overwrite(&**self.documents(), &name, &summary.to_kept()).await
     }
 
     fn progress(&self, phase: &'static str, done: usize, total: Option<usize>) {

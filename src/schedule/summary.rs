@@ -196,15 +196,16 @@ impl Summary {
         }
     }
 
-    /// The JSON form that is kept: lists are cut until it fits.
-    pub(super) fn to_kept_json(&self) -> String {
+    /// The summary that is kept: lists are cut until it fits.
+    pub(super) fn to_kept(&self) -> Self {
         let mut most = usize::MAX;
         loop {
-            let json = serde_json::to_string(&self.shortened(most)).unwrap_or_default();
-            if json.len() <= MAX_KEPT_BYTES || most == 0 {
-                return json;
+            let kept = self.shortened(most);
+            let bytes = serde_json::to_vec(&kept).map_or(0, |json| json.len());
+            if bytes <= MAX_KEPT_BYTES || most == 0 {
+                return kept;
             }
-            most = if most == usize::MAX { 1000 } else { most / 2 };
+            most = (most / 2).min(1000);
         }
     }
 
@@ -249,12 +250,13 @@ mod tests {
                 actions: vec![Step::new("disable_account", "the Okta user is deactivated")],
             })
             .collect();
-        let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
-        assert!(summary.to_kept_json().len() <= MAX_KEPT_BYTES);
+        let kept = summary.to_kept();
+        assert!(serde_json::to_string(&kept).unwrap().len() <= MAX_KEPT_BYTES);
         assert_eq!(kept.differences.len() + kept.omitted, 10_000);
         assert!(kept.differences.len() >= 500);
         summary.differences.truncate(3);
-        let kept: Summary = serde_json::from_str(&summary.to_kept_json()).unwrap();
-        assert_eq!(kept, summary);
+        assert_eq!(summary.to_kept(), summary);
+        let json = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
     }
 }

@@ -9,10 +9,10 @@ use futures_util::future::{Either, join_all, select};
 use http::StatusCode;
 
 use super::begun::Begun;
-use super::done::{Done, Tally, from_to};
-use super::names::Names;
+use super::done::{Counts, Done, from_to};
+use super::names::{Names, names_of};
 use super::pair::OTHER_USERNAME;
-use super::{Work, action};
+use super::{Job, Kind, action};
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
@@ -24,7 +24,7 @@ use crate::ledger::{
 use crate::okta::{AppUser, Assignment, NewUser, Okta};
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Outcome, Problem, Summary};
-use crate::store::{AgreedProfile, Linked, Origin, ResetMail, UserLink};
+use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that are worked on at the same time.
 const AT_ONCE: usize = 4;
@@ -65,31 +65,31 @@ impl From<Failure> for Halt {
 impl Scheduler {
     pub(super) async fn carry_out(
         &self,
-        work: Vec<Work>,
+        jobs: Vec<Job>,
         begun: &Begun<'_>,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
-        let total = work.len();
-        for (position, portion) in work.chunks(AT_ONCE).enumerate() {
+        let total = jobs.len();
+        for (position, portion) in jobs.chunks(AT_ONCE).enumerate() {
             if deadline.remaining() < MIN_TIME {
                 summary.outcome = Outcome::Continues;
                 return Ok(());
             }
             let to_create = portion
                 .iter()
-                .filter(|one| matches!(one, Work::Create { .. }))
-                .map(|one| one.account().id.clone());
+                .filter(|job| matches!(job.kind, Kind::Create { .. }))
+                .map(|job| job.account.id.clone());
             self.note_begun(begun, to_create.collect()).await?;
             let mut running = Vec::with_capacity(portion.len());
-            for one in portion {
-                running.push(self.act(one, begun, deadline));
+            for job in portion {
+                running.push(self.act(job, begun, deadline));
             }
             let mut stop = None;
             let ends = join_all(running).await;
             let is_refused =
-                |(_, end): &(Tally, Result<(), Halt>)| matches!(end, Err(Halt::Refused(_)));
-            let refused = ends.iter().filter(|end| is_refused(end)).count();
+                |end: &&(Counts, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
+            let refused = ends.iter().filter(is_refused).count();
             if refused > 0 {
                 // The right to write may be missing although the app can be read.
                 let everybody = refused == AT_ONCE;
@@ -98,8 +98,8 @@ impl Scheduler {
                     stop.get_or_insert(failure.clone());
                 }
             }
-            for (one, (tally, end)) in portion.iter().zip(ends) {
-                for name in tally {
+            for (job, (counts, end)) in portion.iter().zip(ends) {
+                for name in counts {
                     summary.add(name, 1);
                 }
                 match end {
@@ -107,10 +107,9 @@ impl Scheduler {
                     Err(Halt::Problem(failure) | Halt::Refused(failure)) => {
                         summary.add("refused", 1);
                         summary.problems.push(Problem {
-                            subject: one.user().cloned().map(Subject::User),
-                            account: Some(one.account().id.clone()),
-                            class: failure.class,
-                            text: failure.to_string(),
+                            subject: job.user().cloned().map(Subject::User),
+                            account: Some(job.account.id.clone()),
+                            ..Problem::general(&failure)
                         });
                     }
                     Err(Halt::Stop(failure)) => stop = stop.or(Some(failure)),
@@ -136,31 +135,31 @@ impl Scheduler {
 
     async fn act(
         &self,
-        work: &Work,
+        job: &Job,
         begun: &Begun<'_>,
         deadline: Deadline,
-    ) -> (Tally, Result<(), Halt>) {
-        let mut done = Done::nothing_of(work);
-        let end = Box::pin(self.act_counted(work, begun, deadline, &mut done)).await;
-        (done.tally, end)
+    ) -> (Counts, Result<(), Halt>) {
+        let mut done = Done::nothing_of(job);
+        let end = Box::pin(self.act_counted(job, begun, deadline, &mut done)).await;
+        (done.counts, end)
     }
 
     async fn act_counted(
         &self,
-        work: &Work,
+        job: &Job,
         begun: &Begun<'_>,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        let (user, agreed) = match work {
-            Work::Create { account, email } => self.create(account, email, deadline, done).await?,
-            Work::Link { user, names, .. }
-            | Work::Assign { user, names, .. }
-            | Work::Agree { user, names, .. } => (user.clone(), names.agreed.clone()),
+        let user = match &job.kind {
+            Kind::Create { email } => self.create(&job.account, email, deadline, done).await?,
+            Kind::Link { user, .. } | Kind::Assign { user, .. } | Kind::Agree { user, .. } => {
+                user.clone()
+            }
         };
         let lease = self.lease(&user, deadline).await?;
         let end = {
-            let acting = self.act_leased(&lease, work, &user, &agreed, deadline, done);
+            let acting = self.act_leased(&lease, job, &user, deadline, done);
             let kept = keep(&*self.ports.ledger, &lease, &[], deadline);
             match select(Box::pin(acting), Box::pin(kept)).await {
                 Either::Left((end, _)) => end,
@@ -174,7 +173,7 @@ impl Scheduler {
             ..Conclusion::default()
         };
         self.ports.ledger.conclude(lease, conclusion).await?;
-        begun.settle(&work.account().id);
+        begun.settle(&job.account.id);
         end
     }
 
@@ -195,19 +194,18 @@ impl Scheduler {
     async fn act_leased(
         &self,
         lease: &Lease,
-        work: &Work,
+        job: &Job,
         user: &OktaUserId,
-        agreed: &AgreedProfile,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        let account = work.account();
-        match work {
-            Work::Link { .. } => {}
-            Work::Assign { .. } | Work::Create { .. } => {
+        let account = &job.account;
+        match &job.kind {
+            Kind::Link { .. } => {}
+            Kind::Assign { .. } | Kind::Create { .. } => {
                 self.assign(lease, account, user, deadline, done).await?;
             }
-            Work::Agree { link, names, .. } => {
+            Kind::Agree { link, names, .. } => {
                 if !names.left.is_empty() {
                     done.count("names_left");
                 }
@@ -216,7 +214,7 @@ impl Scheduler {
                 }
                 self.bring_names(lease, user, names, deadline, done).await?;
                 let link = UserLink {
-                    agreed: Some(agreed.clone()),
+                    agreed: Some(names.agreed.clone()),
                     ..link.clone()
                 };
                 self.write_link(lease, account, user, &link, done).await?;
@@ -228,7 +226,7 @@ impl Scheduler {
             anypoint_id: account.id.clone(),
             username: account.username.clone(),
             origin: Origin::Imported,
-            agreed: Some(agreed.clone()),
+            agreed: Some(names_of(account)),
             reset_mail: ResetMail::default(),
         };
         self.write_link(lease, account, user, &link, done).await?;
@@ -243,7 +241,7 @@ impl Scheduler {
         email: &str,
         deadline: Deadline,
         done: &mut Done<'_>,
-    ) -> Result<(OktaUserId, AgreedProfile), Halt> {
+    ) -> Result<OktaUserId, Halt> {
         let okta = &self.people;
         let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
         let new = NewUser {
@@ -271,7 +269,7 @@ impl Scheduler {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok((user.id, Names::for_new_pair(account).agreed))
+        Ok(user.id)
     }
 
     /// Assigns the app under the account's username, and makes sure that this is what Okta has.

@@ -2,34 +2,34 @@
 
 use std::borrow::Cow;
 
-use super::Work;
+use super::Job;
 use crate::http::CallError;
 use crate::ledger::{AuditEntry, Lease};
 
-/// What was written, by count name.
-pub(super) type Tally = Vec<&'static str>;
+/// What was written: names of counts, once for each time.
+pub(super) type Counts = Vec<&'static str>;
 
 /// Stands in `event_type` of an import's audit entries.
 pub(super) const IMPORT: &str = "import";
 
 /// What was done for one account.
 pub(super) struct Done<'w> {
-    work: &'w Work,
-    pub(super) tally: Tally,
+    job: &'w Job,
+    pub(super) counts: Counts,
     entries: Vec<AuditEntry>,
 }
 
 impl<'w> Done<'w> {
-    pub(super) fn nothing_of(work: &'w Work) -> Self {
+    pub(super) fn nothing_of(job: &'w Job) -> Self {
         Self {
-            work,
-            tally: Tally::new(),
+            job,
+            counts: Counts::new(),
             entries: Vec::new(),
         }
     }
 
     pub(super) fn count(&mut self, name: &'static str) {
-        self.tally.push(name);
+        self.counts.push(name);
     }
 
     /// Notes a change. Its subject and time are written with the lease.
@@ -37,8 +37,8 @@ impl<'w> Done<'w> {
         self.entries.push(AuditEntry {
             action: action.to_owned(),
             id: Some(id.to_string()),
-            username: Some(self.work.account().username.clone()),
-            why: self.work.reason(action).map(Cow::into_owned),
+            username: Some(self.job.account.username.clone()),
+            why: self.job.reason(action).map(Cow::into_owned),
             event_type: Some(IMPORT.to_owned()),
             ..AuditEntry::default()
         });

@@ -56,28 +56,23 @@ mod action {
     pub(super) const LINK: &str = "link";
 }
 
-/// One thing to do for one account.
+/// What to do for one account.
 #[derive(Debug, Clone)]
-enum Work {
+struct Job {
+    account: Account,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
     /// Link it to an assigned user.
-    Link {
-        account: Account,
-        user: OktaUserId,
-        names: Names,
-        by: By,
-    },
+    Link { user: OktaUserId, by: By },
     /// Assign an Okta user under the account's username, then link.
-    Assign {
-        account: Account,
-        user: OktaUserId,
-        names: Names,
-        by: By,
-    },
+    Assign { user: OktaUserId, by: By },
     /// Create an Okta user, assign it, link.
-    Create { account: Account, email: String },
+    Create { email: String },
     /// Bring names to Okta, and remember what both sides agree on.
     Agree {
-        account: Account,
         user: OktaUserId,
         link: UserLink,
         names: Names,
@@ -127,7 +122,7 @@ impl Scheduler {
             accounts,
             unread_users: unread.users.into_keys().collect(),
         };
-        let work = self.plan_import(&people, &gate, summary).await?;
+        let jobs = self.plan_import(&people, &gate, summary).await?;
         if summary.mode == Mode::Report {
             return Ok(());
         }
@@ -135,7 +130,7 @@ impl Scheduler {
         self.settle_begun(&begun, &people.accounts, deadline)
             .await?;
         drop(people);
-        let end = self.carry_out(work, &begun, deadline, summary).await;
+        let end = self.carry_out(jobs, &begun, deadline, summary).await;
         end.and(self.write_begun(&begun).await)
     }
 
@@ -144,7 +139,7 @@ impl Scheduler {
         people: &People,
         gate: &Gate<'_>,
         summary: &mut Summary,
-    ) -> Result<Vec<Work>, Failure> {
+    ) -> Result<Vec<Job>, Failure> {
         let index = Index::new(people, &self.ports.policy);
         let mut active: Vec<&Account> = people
             .accounts
@@ -168,9 +163,9 @@ impl Scheduler {
         }
         let mut answers = try_join_all(questions).await?.into_iter();
 
-        let mut plan: Vec<(&Account, Result<Option<Work>, Refused>)> = Vec::new();
+        let mut plan: Vec<(&Account, Result<Option<Kind>, Refused>)> = Vec::new();
         for (account, place) in found {
-            let work = match place {
+            let kind = match place {
                 Err(refused) => Err(refused),
                 Ok(Match::Excluded(user)) => {
                     leave_alone(summary, user);
@@ -180,63 +175,59 @@ impl Scheduler {
                     let problems = &mut summary.problems;
                     Ok(self.agree(&index, people, account, user, problems))
                 }
-                Ok(Match::Assigned(user, by)) => Ok(people
-                    .app_users
-                    .get(&user)
-                    .and_then(|app_user| index.user(app_user))
-                    .map(|_| Work::Link {
-                        account: account.clone(),
-                        names: Names::for_new_pair(account),
-                        user,
-                        by,
-                    })),
+                Ok(Match::Assigned(user, by)) => Ok(Some(Kind::Link { user, by })),
                 Ok(Match::Ask { email }) => {
-                    match answers.next().unwrap_or_else(|| Ok(Asked::default())) {
-                        Err(failure) => Err(Refused::from(failure)),
+                    let asked = answers.next().unwrap_or_else(|| Ok(Asked::default()));
+                    let holder = match &asked {
+                        Err(failure) => Err(Refused::from(failure.clone())),
                         Ok((by_login, by_email)) => {
-                            match index.holder(&email, by_login.as_ref(), &by_email) {
-                                Ok(Holder::Excluded(user)) => {
-                                    leave_alone(summary, Some(user.clone()));
-                                    continue;
-                                }
-                                Ok(Holder::User(user, by)) => {
-                                    self.newcomer(account, email, Some((user, by))).map(Some)
-                                }
-                                Ok(Holder::Nobody) => self.newcomer(account, email, None).map(Some),
-                                Err(refused) => Err(refused),
-                            }
+                            index.holder(&email, by_login.as_ref(), by_email)
                         }
+                    };
+                    match holder {
+                        Ok(Holder::Excluded(user)) => {
+                            leave_alone(summary, Some(user.clone()));
+                            continue;
+                        }
+                        Ok(Holder::User(user, by)) => {
+                            self.newcomer(account, email, Some((user, by))).map(Some)
+                        }
+                        Ok(Holder::Nobody) => self.newcomer(account, email, None).map(Some),
+                        Err(refused) => Err(refused),
                     }
                 }
             };
-            plan.push((account, work));
+            plan.push((account, kind));
         }
-        let claims = plan.iter().filter_map(|(_, work)| match work {
-            Ok(Some(Work::Link { user, .. } | Work::Assign { user, .. })) => Some(user),
+        let claims = plan.iter().filter_map(|(_, kind)| match kind {
+            Ok(Some(Kind::Link { user, .. } | Kind::Assign { user, .. })) => Some(user),
             _ => None,
         });
         let twice = pair::claimed_twice(claims);
-        let mut all = Vec::new();
-        for (account, work) in plan {
-            match work {
+        let mut jobs = Vec::new();
+        for (account, kind) in plan {
+            match kind {
                 Ok(None) => summary.add("in_agreement", 1),
-                Ok(Some(Work::Link { user, .. } | Work::Assign { user, .. }))
+                Ok(Some(Kind::Link { user, .. } | Kind::Assign { user, .. }))
                     if twice.contains(&user) =>
                 {
                     let why =
                         "several accounts belong to that Okta user by username, login or e-mail";
-                    refuse(summary, account, &Refused::new(why, Some(&user)));
+                    refuse(summary, account, Refused::new(why, Some(&user)));
                 }
-                Ok(Some(work)) => all.push(work),
-                Err(refused) => refuse(summary, account, &refused),
+                Ok(Some(kind)) => jobs.push(Job {
+                    account: account.clone(),
+                    kind,
+                }),
+                Err(refused) => refuse(summary, account, refused),
             }
         }
-        let teams_left = self.teams_left(&all, gate).await?;
+        let teams_left = self.teams_left(&jobs, gate).await?;
         summary.problems.extend(gate.take_unread().problems());
-        for work in &all {
-            summary.add(work.count_name(), 1);
-            let mut difference = work.describe();
-            if let Some(teams) = teams_left.get(&work.account().id) {
+        for job in &jobs {
+            summary.add(job.count_name(), 1);
+            let mut difference = job.describe();
+            if let Some(teams) = teams_left.get(&job.account.id) {
                 summary.add("leaving_teams", 1);
                 let why = "once it is linked: the Okta user is not in the team's group";
                 difference
@@ -250,7 +241,7 @@ impl Scheduler {
                 .message
                 .get_or_insert(members_leave(teams_left.len()));
         }
-        Ok(all)
+        Ok(jobs)
     }
 
     /// Asks Okta who has an address, as login or as e-mail address. What Okta does not answer about one
@@ -282,17 +273,15 @@ impl Scheduler {
         account: &Account,
         email: String,
         holder: Option<(&User, By)>,
-    ) -> Result<Work, Refused> {
+    ) -> Result<Kind, Refused> {
         let only_links = self.settings.import == ImportMode::Link;
         match holder {
             Some((user, _)) if only_links => {
                 let why = "the Okta user of that address is not assigned to the app";
                 Err(Refused::new(why, Some(&user.id)))
             }
-            Some((user, by)) => Ok(Work::Assign {
-                account: account.clone(),
+            Some((user, by)) => Ok(Kind::Assign {
                 user: user.id.clone(),
-                names: Names::for_new_pair(account),
                 by,
             }),
             None if only_links => Err(Refused::new(
@@ -306,10 +295,7 @@ impl Scheduler {
                     let why = "the account has no first or no last name, and Okta asks for both";
                     return Err(Refused::new(why, None));
                 }
-                Ok(Work::Create {
-                    account: account.clone(),
-                    email,
-                })
+                Ok(Kind::Create { email })
             }
         }
     }
@@ -323,7 +309,7 @@ impl Scheduler {
         account: &Account,
         user: OktaUserId,
         problems: &mut Vec<Problem>,
-    ) -> Option<Work> {
+    ) -> Option<Kind> {
         let link = people.links.get(&user)?;
         if link.origin != Origin::Imported || self.settings.import == ImportMode::Link {
             return None;
@@ -338,8 +324,7 @@ impl Scheduler {
         let person = (found, app_user);
         let names = Names::compare(account, person, attributes, link.agreed.as_ref());
         let is_settled = names.is_agreed(link) && names.left.is_empty();
-        (!is_settled).then(|| Work::Agree {
-            account: account.clone(),
+        (!is_settled).then(|| Kind::Agree {
             link: link.clone(),
             names,
             user,
@@ -352,42 +337,33 @@ fn leave_alone(summary: &mut Summary, user: Option<OktaUserId>) {
     summary.excluded.extend(user.map(Subject::User));
 }
 
-fn refuse(summary: &mut Summary, account: &Account, refused: &Refused) {
+fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {
     summary.add("unpaired", 1);
     summary.problems.push(Problem {
-        subject: refused.user.clone().map(Subject::User),
+        subject: refused.user.map(Subject::User),
         account: Some(account.id.clone()),
         class: refused.class,
-        text: refused.why.clone().into_owned(),
+        text: refused.why.into_owned(),
     });
 }
 
-impl Work {
+impl Job {
     fn count_name(&self) -> &'static str {
-        match self {
-            Self::Link { .. } => "to_link",
-            Self::Assign { .. } => "to_assign",
-            Self::Create { .. } => "to_create",
-            Self::Agree { names, link, .. } if names.is_agreed(link) => "to_leave",
-            Self::Agree { .. } => "to_agree",
-        }
-    }
-
-    fn account(&self) -> &Account {
-        match self {
-            Self::Link { account, .. }
-            | Self::Assign { account, .. }
-            | Self::Create { account, .. }
-            | Self::Agree { account, .. } => account,
+        match &self.kind {
+            Kind::Link { .. } => "to_link",
+            Kind::Assign { .. } => "to_assign",
+            Kind::Create { .. } => "to_create",
+            Kind::Agree { names, link, .. } if names.is_agreed(link) => "to_leave",
+            Kind::Agree { .. } => "to_agree",
         }
     }
 
     fn user(&self) -> Option<&OktaUserId> {
-        match self {
-            Self::Link { user, .. } | Self::Assign { user, .. } | Self::Agree { user, .. } => {
+        match &self.kind {
+            Kind::Link { user, .. } | Kind::Assign { user, .. } | Kind::Agree { user, .. } => {
                 Some(user)
             }
-            Self::Create { .. } => None,
+            Kind::Create { .. } => None,
         }
     }
 
@@ -401,10 +377,10 @@ impl Work {
     fn describe(&self) -> Difference {
         let assign = || Step::new(action::ASSIGN_APP, "under the account's username");
         let link = |why| Step::new(action::LINK, why);
-        let actions = match self {
-            Self::Link { by, .. } => vec![link(by.as_str())],
-            Self::Assign { by, .. } => vec![assign(), link(by.as_str())],
-            Self::Create { .. } => vec![
+        let actions = match &self.kind {
+            Kind::Link { by, .. } => vec![link(by.as_str())],
+            Kind::Assign { by, .. } => vec![assign(), link(by.as_str())],
+            Kind::Create { .. } => vec![
                 Step::new(
                     action::CREATE_USER,
                     "nobody in Okta has that login or address",
@@ -412,11 +388,11 @@ impl Work {
                 assign(),
                 link("the account belongs to the new user"),
             ],
-            Self::Agree { names, link, .. } => describe_names(names, link),
+            Kind::Agree { names, link, .. } => describe_names(names, link),
         };
         Difference {
             subject: self.user().cloned().map(Subject::User),
-            account: Some(self.account().id.clone()),
+            account: Some(self.account.id.clone()),
             actions,
         }
     }

@@ -31,21 +31,6 @@ const FIRST: &str = "first name";
 const LAST: &str = "last name";
 
 impl Names {
-    /// The names of a new pair: Okta's are pushed, as for every other new pair.
-    pub(super) fn for_new_pair(account: &Account) -> Self {
-        let text = |name: &Option<String>| name.clone().unwrap_or_default();
-        Self {
-            first: None,
-            last: None,
-            agreed: AgreedProfile {
-                first_name: text(&account.first_name),
-                last_name: text(&account.last_name),
-            },
-            conflict: false,
-            left: Vec::new(),
-        }
-    }
-
     /// Compares the names of a linked pair, which has agreed before, or not yet.
     pub(super) fn compare(
         account: &Account,
@@ -54,7 +39,13 @@ impl Names {
         agreed: Option<&AgreedProfile>,
     ) -> Self {
         let Some(agreed) = agreed else {
-            return Self::for_new_pair(account);
+            return Self {
+                first: None,
+                last: None,
+                agreed: names_of(account),
+                conflict: false,
+                left: Vec::new(),
+            };
         };
         let compare = |target, anypoint: &Option<String>, agreed: &str| {
             if attributes.is_unread(target, user, Some(app_user)) {
@@ -98,6 +89,15 @@ impl Names {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+/// The names that a new pair agrees on. Where Okta has others, push brings them to Anypoint.
+pub(super) fn names_of(account: &Account) -> AgreedProfile {
+    let text = |name: &Option<String>| name.clone().unwrap_or_default();
+    AgreedProfile {
+        first_name: text(&account.first_name),
+        last_name: text(&account.last_name),
     }
 }
 

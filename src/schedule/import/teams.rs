@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::Work;
+use super::{Job, Kind};
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::TeamRemoval;
@@ -19,17 +19,17 @@ use crate::schedule::reconcile::gate::Gate;
 type Newcomers<'a> = HashMap<&'a AccountId, Option<&'a OktaUserId>>;
 
 impl Scheduler {
-    /// How many teams each account leaves that `work` links. Reads the members of the linked teams, and
-    /// of a group only when somebody is in its team.
+    /// How many teams each account leaves because a job links it. Reads the members of the linked teams. Reads those of
+    /// a group only if a newcomer is in its team.
     pub(super) async fn teams_left(
         &self,
-        work: &[Work],
+        jobs: &[Job],
         gate: &Gate<'_>,
     ) -> Result<HashMap<AccountId, usize>, Failure> {
-        let newcomers: Newcomers<'_> = work
+        let newcomers: Newcomers<'_> = jobs
             .iter()
-            .filter(|work| !matches!(work, Work::Agree { .. }))
-            .map(|work| (&work.account().id, work.user()))
+            .filter(|job| !matches!(job.kind, Kind::Agree { .. }))
+            .map(|job| (&job.account.id, job.user()))
             .collect();
         if newcomers.is_empty() {
             return Ok(HashMap::new());

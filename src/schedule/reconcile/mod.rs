@@ -29,6 +29,7 @@ mod plan;
 mod read;
 mod snapshot;
 pub(super) mod unread;
+mod views;
 mod world;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -44,7 +45,7 @@ use crate::event::Change;
 use crate::failure::{Class, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
-use crate::ledger::{Filter, Status};
+use crate::ledger::{Filter, Record, Status};
 use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{
     KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
@@ -148,36 +149,35 @@ impl Scheduler {
 
     /// The subjects of dry runs that do not differ, or whose plan says nothing of them: they are looked at once more.
     async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
-        let filter = Filter::with_status(Status::Done);
-        let records = self.ports.ledger.records(&filter).await?;
         let planned: HashSet<&Subject> = plan
             .users
             .iter()
             .chain(&plan.groups)
             .map(|planned| &planned.subject)
             .collect();
-        let subjects: BTreeSet<Subject> = records
-            .into_iter()
-            .filter(|record| record.dry_run == Some(true))
-            .filter_map(|record| record.subject.parse().ok())
-            .filter(|subject| !planned.contains(subject))
-            .collect();
+        let mut subjects = self.subjects(Status::Done, Record::is_dry_run).await?;
+        subjects.retain(|subject| !planned.contains(subject));
         Ok(subjects.into_iter().collect())
     }
 
-    /// The subjects that the brake holds.
-    async fn held(&self) -> Result<HashSet<Subject>, Failure> {
-        let filter = Filter::with_status(Status::Held);
+    /// The subjects of the records in a state.
+    async fn subjects(
+        &self,
+        status: Status,
+        is_meant: fn(&Record) -> bool,
+    ) -> Result<BTreeSet<Subject>, Failure> {
+        let filter = Filter::with_status(status);
         let records = self.ports.ledger.records(&filter).await?;
         Ok(records
             .into_iter()
+            .filter(is_meant)
             .filter_map(|record| record.subject.parse().ok())
             .collect())
     }
 
     async fn plan_all(&self, read: &Snapshot, deadline: Deadline) -> Result<Plan, Failure> {
         let mut world = World::new(read, &self.ports.policy);
-        world.held = self.held().await?;
+        world.held = self.subjects(Status::Held, |_| true).await?;
         let doubtful = world.doubtful_accounts();
         world.former = self.store().account_owners(&doubtful).await?;
         let gate = Gate::new(self, deadline);
@@ -185,10 +185,7 @@ impl Scheduler {
         for owner in world.doubtful_owners() {
             reads.push(gate.late_user(owner));
         }
-        let owners = try_join_all(reads).await?.into_iter();
-        world.unlisted = owners
-            .filter_map(|(id, user)| Some((id, user.ok()?)))
-            .collect();
+        world.unlisted = try_join_all(reads).await?.into_iter().flatten().collect();
         let plan = world.plan(&HashMap::new());
         if plan.doubtful.is_empty() {
             return Ok(plan);

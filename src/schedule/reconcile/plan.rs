@@ -256,18 +256,29 @@ impl World<'_> {
         };
         let is_unpushed = !self.is_pushed(other) && !self.read.unread.groups.contains_key(other);
         let wants = |named: &&Named<'_>| named.team.eq_ignore_ascii_case(&name);
-        let (called, refused) = if self.read.excluded_groups.contains(other) {
-            (name.as_str(), held_by_excluded(other))
+        const RENAME_GROUP: &str = "Rename one of the two groups in Okta.";
+        let (called, side, refused, advice) = if self.read.excluded_groups.contains(other) {
+            let refused =
+                format!("the team of group {other}, which is excluded, has the team name.");
+            (name.as_str(), Side::Anypoint, refused, RENAME_GROUP)
         } else if let Some(named) = names.get(other).filter(wants) {
-            (named.called, held_by_pushed(other))
+            let refused =
+                format!("group {other} has the same team name, and a name belongs to one team.");
+            (named.called, Side::Okta, refused, RENAME_GROUP)
         } else if is_unpushed && own.is_some() {
-            (name.as_str(), held_by_unpushed(other))
+            let refused = format!(
+                "the team of group {other}, which is not pushed any more, has the team name."
+            );
+            let advice = "Rename one of the two, the group in Okta or the team in Anypoint.";
+            (name.as_str(), Side::Anypoint, refused, advice)
         } else {
             return Ok((team, name));
         };
         let policy = self.policy.team_names;
         let apart = policy.apart(&group.id, group.name(), called, &name);
-        let apart = apart.ok_or(refused)?;
+        let apart = apart.ok_or_else(|| {
+            Failure::permanent(side, refused, advice).because(Cause::TeamNameTaken)
+        })?;
         Ok((plan(&apart)?, apart))
     }
 
@@ -301,33 +312,6 @@ impl Plan {
             self.groups.push(Planned::new(subject, steps, not_shown));
         }
     }
-}
-
-fn held_by_excluded(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Anypoint,
-        format!("the team of group {other}, which is excluded, has the team name."),
-        "Rename one of the two groups in Okta.",
-    )
-    .because(Cause::TeamNameTaken)
-}
-
-fn held_by_unpushed(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Anypoint,
-        format!("the team of group {other}, which is not pushed any more, has the team name."),
-        "Rename one of the two, the group in Okta or the team in Anypoint.",
-    )
-    .because(Cause::TeamNameTaken)
-}
-
-fn held_by_pushed(other: &OktaGroupId) -> Failure {
-    Failure::permanent(
-        Side::Okta,
-        format!("group {other} has the same team name, and a name belongs to one team."),
-        "Rename one of the two groups in Okta.",
-    )
-    .because(Cause::TeamNameTaken)
 }
 
 #[cfg(test)]

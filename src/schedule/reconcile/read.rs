@@ -16,7 +16,7 @@ use crate::provision::{GroupSelection, Policy, Selected};
 use crate::schedule::Scheduler;
 use crate::store::{TeamLink, UserLink};
 
-use super::gate::{Gate, ReadAlone};
+use super::gate::Gate;
 use super::lists::listed_and_gone;
 use super::snapshot::{Members, PushedGroup, Snapshot};
 
@@ -55,36 +55,23 @@ impl Gate<'_> {
         {
             reads.push(self.late_user(app_user.id.clone()));
         }
-        let late_users = self.noting_unread(try_join_all(reads).await?);
+        let late_users = try_join_all(reads).await?.into_iter().flatten().collect();
         Ok((app_users, late_users))
     }
 
-    /// The users that could be read, or are known not to exist. The others are noted.
-    fn noting_unread(
-        &self,
-        found: Vec<(OktaUserId, ReadAlone<User>)>,
-    ) -> HashMap<OktaUserId, Option<User>> {
-        let mut read = HashMap::with_capacity(found.len());
-        for (user, found) in found {
-            match found {
-                Ok(found) => {
-                    read.insert(user, found);
-                }
-                Err(failure) => {
-                    self.unread().users.insert(user, failure);
-                }
-            }
-        }
-        read
-    }
-
+    /// One user. `None`: it cannot be read, which is noted.
     pub(super) async fn late_user(
         &self,
         user: OktaUserId,
-    ) -> Result<(OktaUserId, ReadAlone<User>), Failure> {
+    ) -> Result<Option<(OktaUserId, Option<User>)>, Failure> {
         let read = self.scheduler.ports.okta.user(&user, self.deadline);
-        let found = self.pass(1, self.alone(read)).await?;
-        Ok((user, found))
+        match self.pass(1, self.alone(read)).await? {
+            Ok(found) => Ok(Some((user, found))),
+            Err(failure) => {
+                self.unread().users.insert(user, failure);
+                Ok(None)
+            }
+        }
     }
 
     pub(in crate::schedule) async fn accounts(
@@ -120,38 +107,24 @@ impl Gate<'_> {
                         None => reads.push(self.group(id)),
                     }
                 }
-                for (id, group) in try_join_all(reads).await? {
+                for (id, group) in try_join_all(reads).await?.into_iter().flatten() {
                     match group {
-                        Ok(Some(group)) => groups.push(group),
-                        Ok(None) => {
+                        Some(group) => groups.push(group),
+                        None => {
                             self.unread().groups.insert(id, listed_and_gone());
-                        }
-                        Err(failure) => {
-                            self.unread().groups.insert(id, failure);
                         }
                     }
                 }
                 Ok(groups)
             }
             GroupSelection::Ids(ids) => {
+                let ids: HashSet<&OktaGroupId> = ids.iter().collect();
                 let mut reads = Vec::new();
-                for id in ids
-                    .iter()
-                    .filter(|id| !excluded.contains(*id))
-                    .collect::<HashSet<_>>()
-                {
-                    reads.push(self.group(id.clone()));
+                for id in ids.difference(&excluded.iter().collect()) {
+                    reads.push(self.group((*id).clone()));
                 }
-                let mut groups = Vec::new();
-                for (id, group) in try_join_all(reads).await? {
-                    match group {
-                        Ok(group) => groups.extend(group),
-                        Err(failure) => {
-                            self.unread().groups.insert(id, failure);
-                        }
-                    }
-                }
-                Ok(groups)
+                let groups = try_join_all(reads).await?.into_iter().flatten();
+                Ok(groups.filter_map(|(_, group)| group).collect())
             }
             selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
                 let listed = self.pass(1, okta.list_groups(self.deadline)).await?;
@@ -162,10 +135,19 @@ impl Gate<'_> {
         }
     }
 
-    async fn group(&self, id: OktaGroupId) -> Result<(OktaGroupId, ReadAlone<Group>), Failure> {
+    /// One group. `None`: it cannot be read, which is noted.
+    async fn group(
+        &self,
+        id: OktaGroupId,
+    ) -> Result<Option<(OktaGroupId, Option<Group>)>, Failure> {
         let read = self.scheduler.ports.okta.group(&id, self.deadline);
-        let found = self.pass(1, self.alone(read)).await?;
-        Ok((id, found))
+        match self.pass(1, self.alone(read)).await? {
+            Ok(found) => Ok(Some((id, found))),
+            Err(failure) => {
+                self.unread().groups.insert(id, failure);
+                Ok(None)
+            }
+        }
     }
 
     /// The groups that become teams. Those that cannot be read are noted.
@@ -199,7 +181,7 @@ impl Gate<'_> {
                 reads.push(self.late_user(user.clone()));
             }
         }
-        Ok(self.noting_unread(try_join_all(reads).await?))
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
     /// Linked groups that are excluded: by id, or by their present name, or by their team's if they are gone.
@@ -219,15 +201,12 @@ impl Gate<'_> {
         for group in links.keys().filter(is_open) {
             reads.push(self.group(group.clone()));
         }
-        for (id, group) in try_join_all(reads).await? {
-            let is_excluded = match (group, links.get(&id)) {
-                (Ok(Some(group)), _) => excluded.group(&group),
-                (Ok(None), Some(link)) => excluded.name(&link.team_name),
-                (Ok(None), None) => false,
-                (Err(failure), _) => {
-                    self.unread().groups.insert(id, failure);
-                    continue;
-                }
+        for (id, group) in try_join_all(reads).await?.into_iter().flatten() {
+            let is_excluded = match group {
+                Some(group) => excluded.group(&group),
+                None => links
+                    .get(&id)
+                    .is_some_and(|link| excluded.name(&link.team_name)),
             };
             if is_excluded {
                 found.insert(id);

@@ -1,6 +1,6 @@
-//! The views that the planners take, made from a snapshot. Pure.
+//! A snapshot, and how to find things in it. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::snapshot::{PushedGroup, Snapshot};
 use super::unread::Source;
@@ -10,12 +10,10 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::User;
 use crate::provision::{
-    FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Policy, Reads, TeamPlan, TeamRemoval, TeamsFound, Unpushed, Unwanted,
-    UserView, Wanted, WantedMembers, WantedTeam, freed_from, plan_team, wanted,
+    FoundTeam, Membership, Policy, TeamPlan, Unwanted, Wanted, plan_team, wanted,
 };
 use crate::schedule::summary::Problem;
-use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
+use crate::store::AccountOwner;
 
 /// A snapshot with the ways to find things in it.
 pub(super) struct World<'a> {
@@ -30,15 +28,15 @@ pub(super) struct World<'a> {
     /// Users that cannot be planned, because two links name one account.
     pub(super) conflicting: HashSet<&'a OktaUserId>,
     by_name: HashMap<String, Vec<&'a Account>>,
-    teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
-    groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
-    pushed: HashSet<&'a OktaGroupId>,
+    pub(super) teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
+    pub(super) groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
+    pub(super) pushed: HashSet<&'a OktaGroupId>,
     /// Who had accounts that no link names today; see [`World::doubtful_accounts`].
     pub(super) former: HashMap<AccountId, AccountOwner>,
     /// Owners of wanted accounts whom the app does not list; see [`World::doubtful_owners`].
     pub(super) unlisted: HashMap<OktaUserId, Option<User>>,
     /// Subjects that the brake holds: they are neither planned nor counted.
-    pub(super) held: HashSet<Subject>,
+    pub(super) held: BTreeSet<Subject>,
     /// The teams that pushed groups without one would adopt.
     adopted: HashMap<&'a OktaGroupId, TeamId>,
 }
@@ -156,7 +154,7 @@ impl<'a> World<'a> {
             adopted,
             former: HashMap::new(),
             unlisted: HashMap::new(),
-            held: HashSet::new(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -194,7 +192,7 @@ impl<'a> World<'a> {
     }
 
     /// Whether an account is in the team that a group would adopt: then there is nothing to join.
-    fn is_in_adopted(&self, group: &OktaGroupId, account: Option<&Account>) -> bool {
+    pub(super) fn is_in_adopted(&self, group: &OktaGroupId, account: Option<&Account>) -> bool {
         let members = self
             .adopted
             .get(group)
@@ -206,7 +204,7 @@ impl<'a> World<'a> {
     }
 
     /// Whether the members of a group's team, or of the one that it would adopt, could not be read: nobody joins it.
-    fn lacks_members(&self, group: &OktaGroupId) -> bool {
+    pub(super) fn lacks_members(&self, group: &OktaGroupId) -> bool {
         let link = self.read.team_links.get(group);
         let team = link.map(|link| &link.team_id);
         team.or(self.adopted.get(group))
@@ -237,237 +235,7 @@ impl<'a> World<'a> {
             .copied()
     }
 
-    /// What was seen of a user.
-    pub(super) fn user_view(
-        &self,
-        user: &'a OktaUserId,
-        wanted: Wanted,
-        intended: Option<&str>,
-    ) -> UserView {
-        let groups: HashSet<OktaGroupId> = self
-            .groups_of
-            .get(user)
-            .into_iter()
-            .flatten()
-            .map(|pushed| pushed.group.id.clone())
-            .collect();
-        // A look at a user decides nothing about teams whose group was not read, or is not pushed.
-        let was_read = |team: &FoundTeam| self.pushed.contains(&team.group);
-        let ends = matches!(wanted, Wanted::Nothing(_));
-        let found = |account: &AccountId| {
-            let teams = self.teams_of.get(account).into_iter().flatten();
-            TeamsFound(
-                teams
-                    .filter(|team| ends || was_read(team))
-                    .cloned()
-                    .collect(),
-            )
-        };
-        let phone = match &wanted {
-            Wanted::Account(person) => person.phone.clone(),
-            Wanted::Nothing(_) | Wanted::Excluded => None,
-        };
-        // Lists leave the phone number out: unknown is not a difference.
-        let seen = |account: &Account| {
-            let mut account = account.clone();
-            account.phone_number = account.phone_number.or_else(|| phone.clone());
-            account
-        };
-        let linked = self.linked(user);
-        let named = self.named(user);
-        let teams = match &wanted {
-            Wanted::Account(_) => self.groups_of.get(user).map_or(&[][..], Vec::as_slice),
-            Wanted::Nothing(_) | Wanted::Excluded => &[],
-        };
-        UserView {
-            user: user.clone(),
-            link: self.read.user_links.get(user).cloned(),
-            linked_teams: linked.map(|account| found(&account.id)).unwrap_or_default(),
-            linked: linked.map(seen),
-            named: named.map(|account| {
-                let owner = self.owner_of(&account.id);
-                NamedAccount {
-                    account: seen(account),
-                    freed_from: owner
-                        .as_ref()
-                        .filter(|owner| owner.tenure == Tenure::Current && owner.okta_user != *user)
-                        .and_then(|owner| self.freed_from(&owner.okta_user, account)),
-                    owner: owner.or_else(|| self.intended_owner(user, account, intended)),
-                    teams: found(&account.id),
-                }
-            }),
-            groups: GroupsSeen::Whole(groups),
-            teams: teams
-                .iter()
-                .filter(|pushed| !self.lacks_members(&pushed.group.id))
-                .filter(|pushed| !self.is_in_adopted(&pushed.group.id, linked.or(named)))
-                .map(|pushed| WantedTeam {
-                    group: pushed.group.id.clone(),
-                    group_name: pushed.group.name().to_owned(),
-                    team: self
-                        .read
-                        .team_links
-                        .get(&pushed.group.id)
-                        .map(|link| link.team_id.clone()),
-                })
-                .collect(),
-            fresh: BTreeMap::new(),
-            distrusted: HashSet::new(),
-            // Nothing is carried out here.
-            memberships: HashMap::new(),
-            wanted,
-        }
-    }
-
-    /// As the live look has it: [`freed_from`] decides.
-    fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Option<Freed> {
-        let app_user = self.read.app_users.get(owner);
-        let user = match app_user {
-            Some(_) if self.read.unread.users.contains_key(owner) => return None,
-            Some(app_user) => self.read.user_of(app_user),
-            None => self.unlisted.get(owner)?.as_ref(),
-        };
-        // On a list that does not hold everybody, nobody is missing.
-        let is_whole = self.read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
-        if app_user.is_none() && user.is_some() && !is_whole {
-            return None;
-        }
-        freed_from(owner, user, app_user, &account.username, self.policy)
-    }
-
-    fn owner_of(&self, account: &AccountId) -> Option<AccountOwner> {
-        match self.owners.get(account) {
-            Some(owner) => Some(AccountOwner {
-                okta_user: (*owner).clone(),
-                tenure: Tenure::Current,
-                origin: None,
-            }),
-            None => self
-                .former
-                .get(account)
-                .filter(|owner| owner.tenure == Tenure::Former)
-                .cloned(),
-        }
-    }
-
-    /// A run that died was about to create the account.
-    fn intended_owner(
-        &self,
-        user: &OktaUserId,
-        account: &Account,
-        intended: Option<&str>,
-    ) -> Option<AccountOwner> {
-        let is_it = intended.is_some_and(|name| name.eq_ignore_ascii_case(&account.username));
-        is_it.then(|| AccountOwner {
-            okta_user: user.clone(),
-            tenure: Tenure::Former,
-            origin: Some(Origin::Created),
-        })
-    }
-
-    /// What was seen of a pushed group, whose team is (or is to be) `team`. `None`: a new one.
-    pub(super) fn group_view(&self, pushed: &PushedGroup, team: Option<&TeamId>) -> GroupView {
-        let mut people = WantedMembers::default();
-        let lists = self.people_extent();
-        let missing = match lists {
-            Extent::Complete => Ok(Wanted::Nothing(Unwanted::NotAssigned)),
-            Extent::Incomplete => Err(not_listed()),
-        };
-        for user in &pushed.members {
-            let link = self.read.user_links.get(user);
-            if pushed.unread.contains(user) {
-                let account = link.map(|link| link.anypoint_id.clone());
-                people.add(user, MemberWanted::Stuck(account));
-                continue;
-            }
-            let wanted = self.wanted.get(user).unwrap_or(&missing);
-            if let Ok(Wanted::Nothing(reason)) = wanted
-                && reason.finding().is_none()
-            {
-                people.ended.insert(user.clone());
-            }
-            // An account that is gone comes back in the user's own look, or cannot.
-            match MemberWanted::of(wanted, link) {
-                MemberWanted::Account(account) if !self.read.accounts.contains_key(&account) => {}
-                member => people.add(user, member),
-            }
-        }
-        // Nothing follows for somebody who could not be read.
-        people.kept.extend(self.unread_members());
-        let unread = &self.read.unread;
-        let of_team = team.filter(|team| unread.incomplete_teams.contains(*team));
-        let of_okta = pushed.extent.and(unread.extent(&[Source::AppUsers]));
-        let of_anypoint = unread.extent(&[Source::Accounts]);
-        GroupView {
-            incomplete: of_okta
-                .fault_of(Side::Okta)
-                .or(of_anypoint.fault_of(Side::Anypoint))
-                .or(of_team.map(|_| Side::Anypoint)),
-            wanted: GroupWanted::Team(people),
-            link: team.map(|team| TeamLink {
-                team_id: team.clone(),
-                team_name: String::new(),
-                origin: crate::store::Origin::Created,
-            }),
-            found: team.and_then(|team| self.found_members(team)),
-            below: 0,
-            reads: Reads::Present,
-        }
-    }
-
-    /// What was seen of a linked team whose group is not pushed (any more).
-    pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
-        let unread = &self.read.unread;
-        let of_okta = unread.extent(&[Source::AppUsers, Source::Groups]);
-        let of_anypoint = unread.extent(&[Source::Accounts, Source::Teams]);
-        let deletes = self.policy.team_removal == TeamRemoval::Delete;
-        // A team that could not be read may hang below this one.
-        let is_unread = unread.incomplete_teams.contains(&link.team_id)
-            || (deletes && !unread.teams.is_empty());
-        let of_anypoint = of_anypoint.fault_of(Side::Anypoint);
-        GroupView {
-            incomplete: of_okta
-                .fault_of(Side::Okta)
-                .or(of_anypoint)
-                .or(is_unread.then_some(Side::Anypoint)),
-            wanted: GroupWanted::Nothing(Unpushed::NotListed),
-            found: self.found_members(&link.team_id),
-            below: {
-                let teams = self.read.teams.iter();
-                teams
-                    .filter(|team| team.ancestors.contains(&link.team_id))
-                    .count()
-            },
-            link: Some(link.clone()),
-            reads: Reads::Present,
-        }
-    }
-
-    fn found_members(&self, team: &TeamId) -> Option<Vec<MemberFound>> {
-        let members = self.read.members.get(team)?;
-        Some(
-            members
-                .iter()
-                .map(|member| MemberFound {
-                    account: member.id.clone(),
-                    plain: member.is_plain(),
-                    owner: self.member_owner(&member.id),
-                })
-                .collect(),
-        )
-    }
-
-    /// As [`crate::provision::Look::members_found`] has it.
-    fn member_owner(&self, account: &AccountId) -> Owner {
-        match self.owner_of(account) {
-            Some(owner) if self.is_excluded(&owner.okta_user) => Owner::Excluded,
-            Some(owner) if owner.tenure == Tenure::Current => Owner::Current(owner.okta_user),
-            Some(owner) if self.is_closed(account) => Owner::Former(owner.okta_user),
-            _ => Owner::Unknown,
-        }
-    }
-
-    fn is_closed(&self, account: &AccountId) -> bool {
+    pub(super) fn is_closed(&self, account: &AccountId) -> bool {
         let account = self.read.accounts.get(account);
         account.is_some_and(|account| !account.is_enabled())
     }
@@ -476,17 +244,6 @@ impl<'a> World<'a> {
     pub(super) fn people_extent(&self) -> Extent {
         let lists = [Source::AppUsers, Source::Accounts];
         self.read.unread.extent(&lists)
-    }
-
-    /// The accounts of people of whom either side could not be read.
-    fn unread_members(&self) -> impl Iterator<Item = AccountId> {
-        let links = self.read.user_links.iter();
-        links
-            .filter(|(user, link)| {
-                let unread = &self.read.unread;
-                unread.users.contains_key(*user) || unread.accounts.contains_key(&link.anypoint_id)
-            })
-            .map(|(_, link)| link.anypoint_id.clone())
     }
 
     /// Users whose links name one and the same account.
@@ -546,9 +303,4 @@ fn unread_account(account: &AccountId) -> Failure {
         format!("the linked account {account} could not be read; nothing was changed"),
     )
     .because(Cause::Unreadable)
-}
-
-fn not_listed() -> Failure {
-    Failure::retryable(Side::Okta, "the user is not on a list that is not whole")
-        .because(Cause::Unreadable)
 }
