@@ -1,7 +1,6 @@
 //! What ledger and store share about the DynamoDB table: items, reads of many, transactions.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -144,12 +143,6 @@ fn built<T>(item: Result<T, BuildError>) -> Result<T, Failure> {
 pub(crate) struct DynamoDbTable {
     pub(crate) client: Client,
     pub(crate) name: String,
-}
-
-impl fmt::Debug for DynamoDbTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DynamoDbTable").field(&self.name).finish()
-    }
 }
 
 impl DynamoDbTable {
@@ -345,29 +338,31 @@ impl DynamoDbTable {
             &error,
         ))
     }
-}
 
-/// Runs a scan to its last page, in several parts at once. All or nothing.
-pub(crate) async fn scan(
-    request: &ScanFluentBuilder,
-    target: Target<'_>,
-) -> Result<Vec<Item>, Failure> {
-    let parts = (0..SEGMENTS).map(|segment| {
-        let mut pages = request
-            .clone()
+    /// A scan of the items whose keys begin with `prefix`.
+    pub(crate) fn scan(&self, prefix: &str) -> ScanFluentBuilder {
+        self.client
+            .scan()
+            .table_name(&self.name)
             .consistent_read(true)
-            .segment(segment)
-            .total_segments(SEGMENTS)
-            .into_paginator()
-            .items()
-            .send();
-        async move {
-            let mut items = Vec::new();
-            while let Some(item) = pages.next().await {
-                items.push(item.map_err(|error| explain(target, &error))?);
+            .filter_expression("begins_with(pk, :prefix)")
+            .expression_attribute_values(":prefix", text(prefix))
+    }
+
+    /// Runs a scan to its last page, in several parts at once. All or nothing.
+    pub(crate) async fn all_of(&self, scan: ScanFluentBuilder) -> Result<Vec<Item>, Failure> {
+        let parts = (0..SEGMENTS).map(|segment| {
+            let scan = scan.clone().segment(segment).total_segments(SEGMENTS);
+            let mut pages = scan.into_paginator().items().send();
+            async move {
+                let mut items = Vec::new();
+                while let Some(item) = pages.next().await {
+                    let failed = |error| explain(self.target("dynamodb:Scan"), &error);
+                    items.push(item.map_err(failed)?);
+                }
+                Ok::<_, Failure>(items)
             }
-            Ok::<_, Failure>(items)
-        }
-    });
-    Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+        });
+        Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+    }
 }

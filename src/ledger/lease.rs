@@ -1,13 +1,15 @@
 //! The right to work on one subject.
 //!
 //! A lease is taken with one conditional write and ends by itself. It lasts as long as the run may still
-//! work, plus a margin, and never longer than two minutes; a longer run [keeps](keep) it by renewing it. The
+//! work, plus a margin, and never longer than two minutes; a longer run renews it ([`while_kept`]). The
 //! owner asks [`Lease::check`] before it writes at a remote. Writes of the table are conditional on the owner.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
 use super::{Claim, Ledger, Recorded};
@@ -26,9 +28,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_
 #[must_use = "a lease that is dropped keeps others away until it is over"]
 pub struct Lease {
     key: LeaseKey,
-    memo: Option<String>,
-    took_over: bool,
-    last_held_ms: Option<i64>,
+    found: Found,
     clock: Arc<dyn Clock>,
     end: Mutex<End>,
 }
@@ -74,14 +74,11 @@ impl Lease {
         time: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let end = End::after(now_ms, time);
         Self {
             key,
-            memo: found.memo,
-            took_over: found.took_over,
-            last_held_ms: found.last_held_ms,
+            found,
             clock,
-            end: Mutex::new(end),
+            end: Mutex::new(End::after(now_ms, time)),
         }
     }
 
@@ -92,17 +89,17 @@ impl Lease {
 
     /// Whether the owner before never gave it back: what it did must be verified.
     pub fn took_over(&self) -> bool {
-        self.took_over
+        self.found.took_over
     }
 
     /// When the owner before took it or gave it back, in milliseconds since the epoch.
     pub(crate) fn last_held_ms(&self) -> Option<i64> {
-        self.last_held_ms
+        self.found.last_held_ms
     }
 
     /// What the owner before left to be known.
     pub fn memo(&self) -> Option<&str> {
-        self.memo.as_deref()
+        self.found.memo.as_deref()
     }
 
     pub(crate) fn key(&self) -> &LeaseKey {
@@ -189,13 +186,26 @@ pub async fn lease_within(
 /// A lease is renewed this long after it was taken or renewed last.
 const RENEW_AFTER: Duration = Duration::from_secs(40);
 
-/// Renews the lease and the claims under it for as long as it is polled. Ends when they are lost.
-pub async fn keep(
+/// Does `work`, and renews the lease and the claims under it meanwhile.
+///
+/// # Errors
+/// When they are lost: the work ends there.
+pub(crate) async fn while_kept<T>(
     ledger: &dyn Ledger,
     lease: &Lease,
     claims: &[Claim],
     until: Deadline,
-) -> Failure {
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let kept = pin!(keep(ledger, lease, claims, until));
+    match select(pin!(work), kept).await {
+        Either::Left((done, _)) => Ok(done),
+        Either::Right((lost, _)) => Err(lost),
+    }
+}
+
+/// Ends when the lease or a claim is lost.
+async fn keep(ledger: &dyn Ledger, lease: &Lease, claims: &[Claim], until: Deadline) -> Failure {
     let claims: Vec<&Claim> = claims.iter().collect();
     loop {
         tokio::time::sleep(RENEW_AFTER).await;

@@ -99,7 +99,8 @@ pub use audit::AuditEntry;
 pub(crate) use audit::{month_of, months};
 pub use dynamodb::DynamoDbLedger;
 pub(crate) use dynamodb::held;
-pub use lease::{Lease, Leased, SUBJECT_WAIT, keep, lease_within};
+pub(crate) use lease::while_kept;
+pub use lease::{Lease, Leased, SUBJECT_WAIT, lease_within};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteLedger;
 #[cfg(feature = "local")]

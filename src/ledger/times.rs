@@ -1,6 +1,5 @@
 //! The times that both adapters write and compare, computed in one place.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -15,14 +14,6 @@ pub(super) struct Times {
     clock: Arc<dyn Clock>,
     ttl_seconds: i64,
     audit_seconds: i64,
-}
-
-impl fmt::Debug for Times {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Times")
-            .field("ttl_seconds", &self.ttl_seconds)
-            .finish_non_exhaustive()
-    }
 }
 
 /// One reading of the clock.

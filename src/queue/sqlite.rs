@@ -10,7 +10,6 @@ mod by_subject;
 mod times;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,14 +38,6 @@ pub struct SqliteQueue {
     clock: Arc<dyn Clock>,
     max_waiting: u32,
     sent: Arc<Notify>,
-}
-
-impl fmt::Debug for SqliteQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteQueue")
-            .field("max_waiting", &self.max_waiting)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A message that is out: nobody else gets it before its time is over.

@@ -1,7 +1,6 @@
 //! The queue on SQS FIFO: message group = subject, deduplication id = event uuid, body = the change.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,15 +38,6 @@ pub struct SqsQueue {
     client: Client,
     url: String,
     bound: Duration,
-}
-
-impl fmt::Debug for SqsQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqsQueue")
-            .field("url", &self.url)
-            .field("bound", &self.bound)
-            .finish_non_exhaustive()
-    }
 }
 
 impl SqsQueue {

@@ -67,7 +67,7 @@ impl Scheduler {
         now_ms: i64,
         deadline: Deadline,
     ) -> Result<NotedCredential, Failure> {
-        let documents = &**self.documents();
+        let documents = self.documents();
         let noted: Option<NotedCredential> = read(documents, CREDENTIAL).await?;
         if let Some(noted) = noted.filter(|noted| noted.is_fresh(now_ms)) {
             return Ok(noted);

@@ -14,6 +14,7 @@
 mod catch_up;
 mod credential;
 mod import;
+mod people;
 mod reconcile;
 mod send;
 mod summary;
@@ -22,12 +23,10 @@ mod task;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, select};
-
 use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
-use crate::ledger::{Conclusion, Lease, Leased, keep};
+use crate::ledger::{Conclusion, Lease, Leased, while_kept};
 use crate::okta::{Okta, Scopes};
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::Queue;
@@ -150,16 +149,10 @@ impl Scheduler {
             }
         };
         let until = deadline.earlier_by(WRAP_UP);
-        let work = async {
-            let work = Box::pin(self.work(task, mode, &lease, until, &mut summary));
-            let kept = Box::pin(keep(&**ledger, &lease, &[], until));
-            match select(work, kept).await {
-                Either::Left((result, _)) => result,
-                Either::Right((lost, _)) => Err(lost),
-            }
-        };
+        let work = self.work(task, mode, &lease, until, &mut summary);
+        let work = Box::pin(while_kept(&**ledger, &lease, &[], until, work));
         let result = match tokio::time::timeout_at(until.instant(), work).await {
-            Ok(result) => result,
+            Ok(result) => result.flatten(),
             Err(_) => Err(Failure::retryable(
                 Side::Program,
                 "the time of this run was up; nothing that was begun is half done, the next run looks \
@@ -173,7 +166,7 @@ impl Scheduler {
             summary.outcome = Outcome::Stopped;
             summary.message = Some(failure.to_string());
         }
-        self.conclude(&summary, result.is_ok()).await;
+        self.conclude(&summary, &result).await;
         if let Err(failure) = ledger.conclude(lease, Conclusion::default()).await {
             tracing::warn!(
                 task = task.as_str(),
@@ -214,7 +207,7 @@ impl Scheduler {
         if self.ports.policy.changes == Changes::Pause {
             return Ok(Some("CHANGES=pause"));
         }
-        let since = paused_since(&**self.documents()).await?;
+        let since = paused_since(self.documents()).await?;
         Ok(since.map(|_| "okta-anypoint pause"))
     }
 
@@ -254,14 +247,14 @@ impl Scheduler {
         }
     }
 
-    async fn conclude(&self, summary: &Summary, ended_well: bool) {
+    async fn conclude(&self, summary: &Summary, result: &Result<(), Failure>) {
         let task = summary.task.as_str();
-        if ended_well {
-            self.metrics.count(Metric::RunCompleted(task), 1);
-        } else {
-            self.metrics.count(Metric::RunStopped(task), 1);
-        }
-        summary.log(ended_well);
+        let metric = match result {
+            Ok(()) => Metric::RunCompleted(task),
+            Err(_) => Metric::RunStopped(task),
+        };
+        self.metrics.count(metric, 1);
+        summary.log(result);
         if let Err(failure) = self.keep_report(summary).await {
             tracing::error!(task, "the report could not be kept: {failure}");
         }
@@ -269,7 +262,7 @@ impl Scheduler {
 
     async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {
         let name = format!("report#{}", summary.task.as_str());
-        overwrite(&**self.documents(), &name, &summary.to_kept()).await
+        overwrite(self.documents(), &name, &summary.to_kept()).await
     }
 
     fn progress(&self, phase: &'static str, done: usize, total: Option<usize>) {
@@ -278,15 +271,15 @@ impl Scheduler {
         }
     }
 
-    fn clock(&self) -> &Arc<dyn Clock> {
-        &self.ports.clock
+    fn clock(&self) -> &dyn Clock {
+        &*self.ports.clock
     }
 
-    fn documents(&self) -> &Arc<dyn Documents> {
-        &self.ports.documents
+    fn documents(&self) -> &dyn Documents {
+        &*self.ports.documents
     }
 
-    fn store(&self) -> &Arc<dyn Store> {
-        &self.ports.store
+    fn store(&self) -> &dyn Store {
+        &*self.ports.store
     }
 }

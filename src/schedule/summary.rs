@@ -151,7 +151,7 @@ impl Summary {
     }
 
     /// One entry in the log: what was counted as fields, and no lists.
-    pub(super) fn log(&self, ended_well: bool) {
+    pub(super) fn log(&self, result: &Result<(), Failure>) {
         let task = self.task.as_str();
         let count = |name: &str| self.counts.get(name).copied();
         macro_rules! entry {
@@ -189,10 +189,9 @@ impl Summary {
                 )
             };
         }
-        if ended_well {
-            entry!(info, "scheduled run ended");
-        } else {
-            entry!(error, "scheduled run stopped");
+        match result {
+            Ok(()) => entry!(info, "scheduled run ended"),
+            Err(_) => entry!(error, "scheduled run stopped"),
         }
     }
 

@@ -61,19 +61,10 @@ impl Invocation {
                  like with \"mode\":\"report\" or \"mode\":\"apply\".",
             )
         };
-        let task = match event.get("task").and_then(Value::as_str) {
-            Some("catch_up") => Task::CatchUp,
-            Some("reconcile") => Task::Reconcile,
-            Some("import") => Task::Import,
-            Some(_) => return Err(wrong("an unknown task")),
-            None => return Err(wrong("no task")),
-        };
-        let mode = match event.get("mode") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(mode)) if mode == "report" => Some(Mode::Report),
-            Some(Value::String(mode)) if mode == "apply" => Some(Mode::Apply),
-            Some(_) => return Err(wrong("an unknown mode")),
-        };
+        let task = event.get("task").ok_or_else(|| wrong("no task"))?;
+        let task = Task::deserialize(task).map_err(|_| wrong("an unknown task"))?;
+        let mode = event.get("mode").unwrap_or(&Value::Null);
+        let mode = Option::deserialize(mode).map_err(|_| wrong("an unknown mode"))?;
         Ok(Self { task, mode })
     }
 }

@@ -51,7 +51,7 @@ impl OnlyOne {
         let is_new = !path.exists();
         let mut side = options.open(&path).map_err(unusable)?;
         if is_new {
-            owned_like(&path, &data);
+            let _ = owned_like(&path, &data);
         }
         let mut tries = 0;
         loop {

@@ -57,7 +57,7 @@ pub fn restore(copy: &Path, data: &Path) -> Result<u64, Failure> {
     check_copy(copy)?;
     file::make_if_missing(data)?;
     let data = &real(data);
-    if same_file(copy, data) {
+    if real(copy) == *data {
         return Err(Failure::permanent(
             Side::Table,
             format!("{} is the file itself", copy.display()),
@@ -67,7 +67,13 @@ pub fn restore(copy: &Path, data: &Path) -> Result<u64, Failure> {
     let partial = beside(data, ".restoring");
     remove(&partial)?;
     let restored = write_copy(copy, &partial).and_then(|length| {
-        like(data, &partial)?;
+        file::owned_like(&partial, data).map_err(|_| {
+            Failure::permanent(
+                Side::Table,
+                format!("{} belongs to another user", data.display()),
+                "restore as the user who runs serve",
+            )
+        })?;
         let alone = alone_on(data)?;
         for companion in companions(data) {
             remove(&companion)?;
@@ -170,33 +176,6 @@ fn alone_on(data: &Path) -> Result<Option<Connection>, Failure> {
             _ => Err(explain(Side::Table, &error)),
         },
     }
-}
-
-/// The new file belongs to whom the old one belonged to.
-fn like(old: &Path, new: &Path) -> Result<(), Failure> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt as _, chown};
-        let [was, is] = [old, new].map(std::fs::metadata);
-        let (Ok(was), Ok(is)) = (was, is) else {
-            return Ok(());
-        };
-        let differs = (was.uid(), was.gid()) != (is.uid(), is.gid());
-        if differs && chown(new, Some(was.uid()), Some(was.gid())).is_err() {
-            return Err(Failure::permanent(
-                Side::Table,
-                format!("{} belongs to another user", old.display()),
-                "restore as the user who runs serve",
-            ));
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = (old, new);
-    Ok(())
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    real(one) == real(other)
 }
 
 /// Makes the names of a folder survive a power cut.

@@ -54,7 +54,7 @@ pub(super) enum Rights {
 pub fn make_if_missing(path: &Path) -> Result<(), Failure> {
     match new_file(path) {
         Ok(()) => {
-            owned_like(path, folder_of(path));
+            let _ = owned_like(path, folder_of(path));
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
@@ -83,20 +83,21 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Gives a new file the owner of `model`, as far as this user may: what root makes in the folder of a service user is
-/// that user's.
-pub(crate) fn owned_like(path: &Path, model: &Path) {
+/// Gives a new file the owner of `model`: what root makes in the folder of a service user is that user's. Fails if this
+/// user may not.
+pub(crate) fn owned_like(path: &Path, model: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt as _, chown};
         if let [Ok(is), Ok(wanted)] = [path, model].map(std::fs::metadata)
             && (is.uid(), is.gid()) != (wanted.uid(), wanted.gid())
         {
-            let _ = chown(path, Some(wanted.uid()), Some(wanted.gid()));
+            return chown(path, Some(wanted.uid()), Some(wanted.gid()));
         }
     }
     #[cfg(not(unix))]
     let _ = (path, model);
+    Ok(())
 }
 
 /// The names of a database file and of the files that SQLite keeps beside it, whether they are there or not.

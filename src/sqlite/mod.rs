@@ -334,11 +334,8 @@ fn explain(side: Side, error: &rusqlite::Error) -> Failure {
         | ErrorCode::FileLockingProtocolFailed
         | ErrorCode::OutOfMemory
         | ErrorCode::SchemaChanged => Failure::retryable(side, what),
-        ErrorCode::DiskFull | ErrorCode::SystemIoFailure => {
-            let mut failure = Failure::retryable(side, what);
-            failure.advice = Some("make room on the disk, and check that it is healthy".to_owned());
-            failure
-        }
+        ErrorCode::DiskFull | ErrorCode::SystemIoFailure => Failure::retryable(side, what)
+            .advising("make room on the disk, and check that it is healthy"),
         ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             Failure::permanent(
                 side,

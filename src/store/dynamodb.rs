@@ -22,7 +22,7 @@ use super::{
 };
 use crate::aws::explain;
 use crate::aws::table::{
-    DynamoDbTable, Item, Sent, Writes as _, integer, key_of, number, scan, string, text,
+    DynamoDbTable, Item, Sent, Writes as _, integer, key_of, number, string, text,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
@@ -39,14 +39,6 @@ const REPAIRS_AT_ONCE: usize = 8;
 pub struct DynamoDbStore {
     table: DynamoDbTable,
     clock: std::sync::Arc<dyn Clock>,
-}
-
-impl fmt::Debug for DynamoDbStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DynamoDbStore")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
-    }
 }
 
 impl DynamoDbStore {
@@ -67,19 +59,6 @@ impl DynamoDbStore {
         }
     }
 
-    /// Every item whose key begins with `prefix`, with `pk` and `attributes` only.
-    async fn scan_prefix(&self, prefix: &str, attributes: &str) -> Result<Vec<Item>, Failure> {
-        let request = self
-            .table
-            .client
-            .scan()
-            .table_name(&self.table.name)
-            .filter_expression("begins_with(pk, :prefix)")
-            .expression_attribute_values(":prefix", text(prefix))
-            .projection_expression(format!("pk, {attributes}"));
-        scan(&request, self.table.target("dynamodb:Scan")).await
-    }
-
     /// Many items as `T`, by id. `prefix` + id is the key.
     async fn many<Id, T>(&self, prefix: &str, ids: &[Id]) -> Result<HashMap<Id, T>, Failure>
     where
@@ -98,14 +77,16 @@ impl DynamoDbStore {
         Ok(found)
     }
 
-    /// Every item under `prefix` as `T`, by id.
+    /// Every item under `prefix` as `T`, by id. Reads `pk` and `attributes` only.
     async fn all<Id, T>(&self, prefix: &str, attributes: &str) -> Result<HashMap<Id, T>, Failure>
     where
         Id: TryFrom<String> + Eq + std::hash::Hash,
         T: DeserializeOwned,
     {
         let mut found = HashMap::new();
-        for item in self.scan_prefix(prefix, attributes).await? {
+        let scan = self.table.scan(prefix);
+        let scan = scan.projection_expression(format!("pk, {attributes}"));
+        for item in self.table.all_of(scan).await? {
             let pk = key_of(&item).unwrap_or_default().to_owned();
             let id = pk
                 .strip_prefix(prefix)

@@ -3,7 +3,6 @@
 mod links;
 
 use std::collections::HashMap;
-use std::fmt;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -22,12 +21,6 @@ use crate::sqlite::rows::{json, optional_word, word};
 #[derive(Clone)]
 pub struct SqliteStore {
     database: Database,
-}
-
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").finish_non_exhaustive()
-    }
 }
 
 const USER: &str = "okta_user, anypoint_id, username, origin, agreed, reset_mail";

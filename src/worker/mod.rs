@@ -32,7 +32,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, join, join_all, select};
+use futures_util::future::{BoxFuture, join, join_all};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::clock::Clock;
@@ -42,7 +42,7 @@ use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{
     AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason,
-    Recorded, SUBJECT_WAIT, Work, keep, lease_within,
+    Recorded, SUBJECT_WAIT, Work, lease_within, while_kept,
 };
 use crate::provision::{
     Announced, Brake, Changes, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Shadow,
@@ -539,12 +539,11 @@ impl Worker {
             return Box::pin(planned).await;
         }
         let work = AssertUnwindSafe(self.provisioner.provision(subject, turn, progress));
-        let kept = Box::pin(keep(&*self.ledger, lease, claims, until));
-        let kept_work = Box::pin(select(work.catch_unwind(), kept));
-        match tokio::time::timeout_at(until.instant(), kept_work).await {
-            Ok(Either::Left((Ok(result), _))) => result,
-            Ok(Either::Left((Err(_), _))) => Err(panicked()),
-            Ok(Either::Right((lost, _))) => Err(lost),
+        let kept_work = while_kept(&*self.ledger, lease, claims, until, work.catch_unwind());
+        match tokio::time::timeout_at(until.instant(), Box::pin(kept_work)).await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(_))) => Err(panicked()),
+            Ok(Err(lost)) => Err(lost),
             Err(_) => Err(out_of_time()),
         }
     }

@@ -29,7 +29,7 @@ use super::{
     Recorded, Status, Work,
 };
 use crate::aws::explain;
-use crate::aws::table::{DynamoDbTable, Item, integer, number, scan, string, text};
+use crate::aws::table::{DynamoDbTable, Item, integer, number, string, text};
 use crate::clock::{Clock, later};
 use crate::failure::{Failure, Side};
 
@@ -39,7 +39,7 @@ const EXPIRED: &str = "expires_at <= :now_s";
 const LEASE_OVER: &str = "(#status = :in_progress AND lease_until_ms <= :now_ms)";
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DynamoDbLedger {
     table: DynamoDbTable,
     times: Times,
@@ -321,32 +321,26 @@ impl Ledger for DynamoDbLedger {
 
     async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure> {
         let mut condition = "begins_with(pk, :prefix) AND expires_at > :now_s".to_owned();
-        let mut request = self
+        let mut scan = self
             .table
-            .client
-            .scan()
-            .table_name(&self.table.name)
-            .expression_attribute_values(":prefix", text(PREFIX))
+            .scan(PREFIX)
             .expression_attribute_values(":now_s", number(self.times.now().s));
         if let Some(status) = filter.status {
             condition.push_str(" AND #status = :status");
-            request = request
+            scan = scan
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":status", text(status.as_str()));
         }
         if let Some(subject) = &filter.subject {
             condition.push_str(" AND subject = :subject");
-            request = request.expression_attribute_values(":subject", text(subject));
+            scan = scan.expression_attribute_values(":subject", text(subject));
         }
         if let Some(since) = filter.updated_since_ms {
             condition.push_str(" AND updated_at_ms >= :since");
-            request = request.expression_attribute_values(":since", number(since));
+            scan = scan.expression_attribute_values(":since", number(since));
         }
-        let items = scan(
-            &request.filter_expression(condition),
-            self.table.target("dynamodb:Scan"),
-        )
-        .await?;
+        let scan = scan.filter_expression(condition);
+        let items = self.table.all_of(scan).await?;
         let mut records = items
             .into_iter()
             .map(|item| record(item).ok_or_else(|| unreadable(&self.table.name)))

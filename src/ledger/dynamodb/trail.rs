@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 
 use super::DynamoDbLedger;
 use super::conclude::texts;
-use crate::aws::table::{Item, number, scan, text};
+use crate::aws::table::{Item, number};
 use crate::failure::Failure;
 use crate::ledger::times::Now;
 use crate::ledger::{AuditEntry, month_of, months};
@@ -76,14 +76,7 @@ impl DynamoDbLedger {
 
     /// The entries of everybody.
     pub(super) async fn all_entries(&self, since_ms: i64) -> Result<Vec<AuditEntry>, Failure> {
-        let request = self
-            .table
-            .client
-            .scan()
-            .table_name(&self.table.name)
-            .filter_expression("begins_with(pk, :prefix)")
-            .expression_attribute_values(":prefix", text(PREFIX));
-        let items = scan(&request, self.table.target("dynamodb:Scan")).await?;
+        let items = self.table.all_of(self.table.scan(PREFIX)).await?;
         Ok(in_order(
             items.iter().flat_map(entries_of).collect(),
             since_ms,

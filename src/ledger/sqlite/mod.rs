@@ -26,7 +26,7 @@ use crate::sqlite::Database;
 pub(crate) use lease::write_memo;
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SqliteLedger {
     database: Database,
     times: Times,

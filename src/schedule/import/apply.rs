@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::join_all;
 use http::StatusCode;
 
 use super::begun::Begun;
-use super::done::{Counts, Done, from_to};
+use super::done::{Done, from_to};
 use super::names::{Names, names_of};
 use super::pair::OTHER_USERNAME;
 use super::{Job, Kind, action};
@@ -19,7 +19,7 @@ use crate::failure::{Cause, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{
-    AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, keep, lease_within,
+    AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within, while_kept,
 };
 use crate::okta::{AppUser, Assignment, NewUser, Okta};
 use crate::schedule::Scheduler;
@@ -66,7 +66,7 @@ impl Scheduler {
     pub(super) async fn carry_out(
         &self,
         jobs: Vec<Job>,
-        begun: &Begun<'_>,
+        begun: &mut Begun<'_>,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
@@ -80,15 +80,16 @@ impl Scheduler {
                 .iter()
                 .filter(|job| matches!(job.kind, Kind::Create { .. }))
                 .map(|job| job.account.id.clone());
-            self.note_begun(begun, to_create.collect()).await?;
+            begun.add(to_create);
+            begun.write(&*self.ports.ledger).await?;
             let mut running = Vec::with_capacity(portion.len());
             for job in portion {
-                running.push(self.act(job, begun, deadline));
+                running.push(self.act(job, deadline));
             }
             let mut stop = None;
             let ends = join_all(running).await;
             let is_refused =
-                |end: &&(Counts, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
+                |end: &&(Done<'_>, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
             let refused = ends.iter().filter(is_refused).count();
             if refused > 0 {
                 // The right to write may be missing although the app can be read.
@@ -98,9 +99,12 @@ impl Scheduler {
                     stop.get_or_insert(failure.clone());
                 }
             }
-            for (job, (counts, end)) in portion.iter().zip(ends) {
-                for name in counts {
+            for (job, (done, end)) in portion.iter().zip(ends) {
+                for name in done.counts {
                     summary.add(name, 1);
+                }
+                if done.is_on_record {
+                    begun.settle(&job.account.id);
                 }
                 match end {
                     Ok(()) => {}
@@ -133,21 +137,15 @@ impl Scheduler {
         Ok(okta.check_app(&self.ports.app, deadline).await?)
     }
 
-    async fn act(
-        &self,
-        job: &Job,
-        begun: &Begun<'_>,
-        deadline: Deadline,
-    ) -> (Counts, Result<(), Halt>) {
+    async fn act<'j>(&self, job: &'j Job, deadline: Deadline) -> (Done<'j>, Result<(), Halt>) {
         let mut done = Done::nothing_of(job);
-        let end = Box::pin(self.act_counted(job, begun, deadline, &mut done)).await;
-        (done.counts, end)
+        let end = Box::pin(self.act_noting(job, deadline, &mut done)).await;
+        (done, end)
     }
 
-    async fn act_counted(
+    async fn act_noting(
         &self,
         job: &Job,
-        begun: &Begun<'_>,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
@@ -158,14 +156,9 @@ impl Scheduler {
             }
         };
         let lease = self.lease(&user, deadline).await?;
-        let end = {
-            let acting = self.act_leased(&lease, job, &user, deadline, done);
-            let kept = keep(&*self.ports.ledger, &lease, &[], deadline);
-            match select(Box::pin(acting), Box::pin(kept)).await {
-                Either::Left((end, _)) => end,
-                Either::Right((lost, _)) => Err(lost.into()),
-            }
-        };
+        let acting = Box::pin(self.act_leased(&lease, job, &user, deadline, done));
+        let kept = while_kept(&*self.ports.ledger, &lease, &[], deadline, acting).await;
+        let end = kept.unwrap_or_else(|lost| Err(lost.into()));
         let audit = done.audit(&lease, self.clock().now_ms());
         audit.iter().for_each(AuditEntry::log);
         let conclusion = Conclusion {
@@ -173,7 +166,7 @@ impl Scheduler {
             ..Conclusion::default()
         };
         self.ports.ledger.conclude(lease, conclusion).await?;
-        begun.settle(&job.account.id);
+        done.is_on_record = true;
         end
     }
 

@@ -6,7 +6,6 @@
 //! an entry for a run that died and was followed by no import for a week (the memo goes away then).
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 
 use super::done::{IMPORT, from_to};
 use super::{action, pair};
@@ -14,7 +13,9 @@ use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaUserId, Subject};
-use crate::ledger::{AuditEntry, Conclusion, Lease, Leased, Recorded, SUBJECT_WAIT, lease_within};
+use crate::ledger::{
+    AuditEntry, Conclusion, Lease, Leased, Ledger, Recorded, SUBJECT_WAIT, lease_within,
+};
 use crate::schedule::Scheduler;
 
 const CUT_OFF: &str =
@@ -27,9 +28,9 @@ const TOLD_WITHIN_MS: i64 = 31 * 86_400_000;
 pub(super) struct Begun<'r> {
     /// The lease on the task.
     lease: &'r Lease,
-    accounts: Mutex<BTreeSet<AccountId>>,
+    accounts: BTreeSet<AccountId>,
     /// The memo as it stands in the table.
-    written: tokio::sync::Mutex<Option<String>>,
+    written: Option<String>,
 }
 
 impl<'r> Begun<'r> {
@@ -40,65 +41,46 @@ impl<'r> Begun<'r> {
             .and_then(|memo| serde_json::from_str(memo).ok());
         Self {
             lease,
-            accounts: Mutex::new(noted.unwrap_or_default()),
-            written: tokio::sync::Mutex::new(lease.memo().map(str::to_owned)),
+            accounts: noted.unwrap_or_default(),
+            written: lease.memo().map(str::to_owned),
         }
     }
 
-    /// The creation is on record, or there was none.
-    pub(super) fn settle(&self, account: &AccountId) {
-        self.change(|accounts| accounts.remove(account));
+    /// These accounts' Okta users are about to be created.
+    pub(super) fn add(&mut self, accounts: impl Iterator<Item = AccountId>) {
+        self.accounts.extend(accounts);
     }
 
-    /// Changes the set, and gives what it is then.
-    fn change<T>(&self, by: impl FnOnce(&mut BTreeSet<AccountId>) -> T) -> BTreeSet<AccountId> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        by(&mut accounts);
-        accounts.clone()
+    /// The creation is on record, or there was none.
+    pub(super) fn settle(&mut self, account: &AccountId) {
+        self.accounts.remove(account);
+    }
+
+    /// Writes the note, if it has changed.
+    pub(super) async fn write(&mut self, ledger: &dyn Ledger) -> Result<(), Failure> {
+        let memo =
+            (!self.accounts.is_empty()).then(|| serde_json::json!(self.accounts).to_string());
+        if self.written == memo {
+            return Ok(());
+        }
+        match ledger.write_memo(self.lease, memo.clone()).await? {
+            Recorded::Written => self.written = memo,
+            Recorded::Superseded => return Err(self.lease.lost()),
+        }
+        Ok(())
     }
 }
 
 impl Scheduler {
-    /// Notes that these accounts' Okta users are about to be created.
-    pub(super) async fn note_begun(
-        &self,
-        begun: &Begun<'_>,
-        accounts: Vec<AccountId>,
-    ) -> Result<(), Failure> {
-        begun.change(|noted| noted.extend(accounts));
-        self.write_begun(begun).await
-    }
-
-    /// Writes the note, if it has changed.
-    pub(super) async fn write_begun(&self, begun: &Begun<'_>) -> Result<(), Failure> {
-        let accounts = begun.change(|_| ());
-        let memo = (!accounts.is_empty()).then(|| serde_json::json!(accounts).to_string());
-        let mut written = begun.written.lock().await;
-        if *written == memo {
-            return Ok(());
-        }
-        match self
-            .ports
-            .ledger
-            .write_memo(begun.lease, memo.clone())
-            .await?
-        {
-            Recorded::Written => *written = memo,
-            Recorded::Superseded => return Err(begun.lease.lost()),
-        }
-        Ok(())
-    }
-
     /// Puts into the audit trails what the runs before may have created.
     pub(super) async fn settle_begun(
         &self,
-        begun: &Begun<'_>,
+        begun: &mut Begun<'_>,
         accounts: &HashMap<AccountId, Account>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        let left_over = begun.change(|_| ());
-        for id in &left_over {
-            let account = accounts.get(id);
+        for id in begun.accounts.clone() {
+            let account = accounts.get(&id);
             let email = account.and_then(pair::email_of);
             let user = match email {
                 Some(email) => self.ports.okta.user_by_login(email, deadline).await?,
@@ -109,7 +91,7 @@ impl Scheduler {
                 _ => true,
             };
             if is_settled {
-                begun.settle(id);
+                begun.settle(&id);
             }
         }
         Ok(())

@@ -6,25 +6,26 @@ use super::Job;
 use crate::http::CallError;
 use crate::ledger::{AuditEntry, Lease};
 
-/// What was written: names of counts, once for each time.
-pub(super) type Counts = Vec<&'static str>;
-
 /// Stands in `event_type` of an import's audit entries.
 pub(super) const IMPORT: &str = "import";
 
 /// What was done for one account.
 pub(super) struct Done<'w> {
     job: &'w Job,
-    pub(super) counts: Counts,
+    /// Names of counts, once for each time.
+    pub(super) counts: Vec<&'static str>,
     entries: Vec<AuditEntry>,
+    /// Whether the audit entries were written.
+    pub(super) is_on_record: bool,
 }
 
 impl<'w> Done<'w> {
     pub(super) fn nothing_of(job: &'w Job) -> Self {
         Self {
             job,
-            counts: Counts::new(),
+            counts: Vec::new(),
             entries: Vec::new(),
+            is_on_record: false,
         }
     }
 

@@ -30,7 +30,8 @@ use std::borrow::Cow;
 use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
-use super::reconcile::{Counted, check_people, gate::Gate};
+use super::people::People;
+use super::reconcile::{gate::Gate, unread::Unread};
 use super::summary::{Difference, Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
@@ -46,7 +47,7 @@ use crate::store::{Origin, UserLink};
 
 use begun::Begun;
 use names::Names;
-use pair::{By, Holder, Index, Match, People, Refused};
+use pair::{By, Holder, Index, Match, Refused};
 
 /// The names of what an import does, in reports and in the audit trail.
 mod action {
@@ -104,43 +105,42 @@ impl Scheduler {
             _ => {}
         }
         let gate = Gate::new(self, deadline);
-        let (links, (app_users, mut late_users), accounts) = try_join3(
+        let (links, (app_users, late_users), accounts) = try_join3(
             self.store().all_user_links(),
             gate.app_users(),
             gate.accounts(),
         )
         .await?;
-        late_users.extend(gate.unlisted_users(&links, &app_users, &accounts).await?);
-        let unread = gate.take_unread();
-        let counted = Counted::of(&self.ports.policy, &links, &app_users, &late_users);
-        check_people(&counted, &accounts, &unread)?;
-        summary.problems.extend(unread.problems());
-        let people = People {
+        let mut people = People {
             links,
             app_users,
             late_users,
             accounts,
-            unread_users: unread.users.into_keys().collect(),
         };
-        let jobs = self.plan_import(&people, &gate, summary).await?;
+        gate.add_unlisted(&mut people).await?;
+        let unread = gate.take_unread();
+        people.check(&unread, &self.ports.policy)?;
+        summary.problems.extend(unread.problems());
+        let jobs = self.plan_import(&people, &unread, &gate, summary).await?;
         if summary.mode == Mode::Report {
             return Ok(());
         }
-        let begun = Begun::left_over(lease);
-        self.settle_begun(&begun, &people.accounts, deadline)
+        let mut begun = Begun::left_over(lease);
+        self.settle_begun(&mut begun, &people.accounts, deadline)
             .await?;
         drop(people);
-        let end = self.carry_out(jobs, &begun, deadline, summary).await;
-        end.and(self.write_begun(&begun).await)
+        let end = self.carry_out(jobs, &mut begun, deadline, summary).await;
+        end.and(begun.write(&*self.ports.ledger).await)
     }
 
     async fn plan_import(
         &self,
         people: &People,
+        unread: &Unread,
         gate: &Gate<'_>,
         summary: &mut Summary,
     ) -> Result<Vec<Job>, Failure> {
-        let index = Index::new(people, &self.ports.policy);
+        let index = Index::new(people, unread, &self.ports.policy);
         let mut active: Vec<&Account> = people
             .accounts
             .values()
@@ -173,7 +173,7 @@ impl Scheduler {
                 }
                 Ok(Match::Linked(user)) => {
                     let problems = &mut summary.problems;
-                    Ok(self.agree(&index, people, account, user, problems))
+                    Ok(self.agree(people, account, user, problems))
                 }
                 Ok(Match::Assigned(user, by)) => Ok(Some(Kind::Link { user, by })),
                 Ok(Match::Ask { email }) => {
@@ -304,7 +304,6 @@ impl Scheduler {
     /// import may write to Okta.
     fn agree(
         &self,
-        index: &Index<'_>,
         people: &People,
         account: &Account,
         user: OktaUserId,
@@ -315,7 +314,7 @@ impl Scheduler {
             return None;
         }
         let app_user = people.app_users.get(&user)?;
-        let found = index.user(app_user)?;
+        let found = people.user_of(app_user)?;
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let attributes = &self.ports.policy.attributes;

@@ -12,17 +12,8 @@ use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, OktaUserId};
 use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{Policy, Unwanted, standing};
-use crate::store::UserLink;
-
-/// Everything that was read of people.
-pub(super) struct People {
-    pub(super) links: HashMap<OktaUserId, UserLink>,
-    pub(super) app_users: HashMap<OktaUserId, AppUser>,
-    pub(super) late_users: HashMap<OktaUserId, Option<User>>,
-    pub(super) accounts: HashMap<AccountId, Account>,
-    /// Users who are assigned and could not be read: nobody is paired with them.
-    pub(super) unread_users: HashSet<OktaUserId>,
-}
+use crate::schedule::people::People;
+use crate::schedule::reconcile::unread::Unread;
 
 /// What an account was paired by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +96,8 @@ const HAS_ANOTHER: &str = "the Okta user is linked to another account";
 /// Ways to find people.
 pub(super) struct Index<'a> {
     people: &'a People,
+    /// What could not be read: nobody is paired with these users.
+    unread: &'a Unread,
     policy: &'a Policy,
     owners: HashMap<&'a AccountId, &'a OktaUserId>,
     by_username: HashMap<String, Vec<&'a AppUser>>,
@@ -114,9 +107,10 @@ pub(super) struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(people: &'a People, policy: &'a Policy) -> Self {
+    pub(super) fn new(people: &'a People, unread: &'a Unread, policy: &'a Policy) -> Self {
         let mut index = Self {
             people,
+            unread,
             policy,
             owners: people
                 .links
@@ -138,7 +132,7 @@ impl<'a> Index<'a> {
                 let of_name = index.by_username.entry(name.to_ascii_lowercase());
                 of_name.or_default().push(app_user);
             }
-            if let Some(email) = index.user(app_user).and_then(User::email) {
+            if let Some(email) = people.user_of(app_user).and_then(User::email) {
                 let of_email = index.by_email.entry(email.to_lowercase());
                 of_email.or_default().push(app_user);
             }
@@ -155,12 +149,6 @@ impl<'a> Index<'a> {
             }
         }
         index
-    }
-
-    /// The Okta user of an app user.
-    pub(super) fn user(&self, app_user: &'a AppUser) -> Option<&'a User> {
-        let late = || self.people.late_users.get(&app_user.id)?.as_ref();
-        app_user.user().or_else(late)
     }
 
     /// Where an active native account belongs.
@@ -200,7 +188,7 @@ impl<'a> Index<'a> {
                     return Ok(Match::Excluded(Some(app_user.id.clone())));
                 }
                 self.check_free(&app_user.id)?;
-                let user = self.user(app_user);
+                let user = self.people.user_of(app_user);
                 standing(user, Some(app_user), self.policy.suspended)
                     .map_err(|reason| Refused::new(reason.as_str(), Some(&app_user.id)))?;
                 let theirs = user.and_then(User::email).map(str::to_lowercase);
@@ -289,17 +277,12 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Whether nothing changes for an Okta user.
     fn excludes(&self, user: &OktaUserId) -> bool {
-        let listed = self.people.app_users.get(user).and_then(AppUser::user);
-        let late = || self.people.late_users.get(user)?.as_ref();
-        let found = listed.or_else(late);
-        self.policy.excluded.users.ids.contains(user)
-            || found.is_some_and(|found| self.policy.excluded.user(found))
+        self.people.is_excluded(user, self.policy)
     }
 
     fn check_free(&self, user: &OktaUserId) -> Result<(), Refused> {
-        if self.people.unread_users.contains(user) {
+        if self.unread.users.contains_key(user) {
             return Err(Refused::new("the Okta user could not be read", Some(user)));
         }
         if self.people.links.contains_key(user) {

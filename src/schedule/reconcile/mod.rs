@@ -39,24 +39,22 @@ use futures_util::future::try_join_all;
 use super::Scheduler;
 use super::summary::{Outcome, Problem, Summary};
 use super::task::Mode;
-use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Class, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Record, Status};
-use crate::okta::{AppUser, Assignment, User};
 use crate::provision::{
     KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
     note_linked_users,
 };
-use crate::store::{Memory, UserLink};
+use crate::store::Memory;
 
 use gate::Gate;
 use plan::{Plan, Planned};
 use snapshot::Snapshot;
-use unread::{Source, Unread};
+use unread::Source;
 use world::World;
 
 pub use gate::READS_AT_ONCE;
@@ -72,7 +70,7 @@ impl Scheduler {
         check_sources(&read, &self.ports.policy)?;
         self.progress("planning", 0, None);
         let plan = self.plan_all(&read, deadline).await?;
-        let subjects = read.app_users.len() + read.groups.len();
+        let subjects = read.people.app_users.len() + read.groups.len();
         self.progress("planning", subjects, Some(subjects));
         report(&read, &plan, summary);
 
@@ -80,7 +78,7 @@ impl Scheduler {
             let subject = Subject::User((*user).clone());
             !plan.excluded.contains(&subject)
         };
-        let linked = read.user_links.keys().filter(is_counted).count();
+        let linked = read.people.links.keys().filter(is_counted).count();
         let over = self.over_limit(plan.losing.len(), linked);
         if summary.mode == Mode::Report {
             if let Some(failure) = over {
@@ -93,13 +91,13 @@ impl Scheduler {
             return Err(failure);
         }
         self.store()
-            .repair_reverse_entries(&read.user_links, &read.team_links)
+            .repair_reverse_entries(&read.people.links, &read.team_links)
             .await?;
         drop(read);
         let now_ms = self.clock().now_ms();
-        note_linked_users(&**self.documents(), linked).await?;
-        end_lift_from_ahead(&**self.documents(), now_ms).await?;
-        let dry_runs = dry_runs(&**self.documents()).await?;
+        note_linked_users(self.documents(), linked).await?;
+        end_lift_from_ahead(self.documents(), now_ms).await?;
+        let dry_runs = dry_runs(self.documents()).await?;
         let planned_only = match dry_runs {
             Some(_) => self.planned_only(&plan).await?,
             None => Vec::new(),
@@ -136,7 +134,7 @@ impl Scheduler {
         if sent.out_of_time {
             summary.outcome = Outcome::Continues;
         } else if let Some(version) = dry_runs.filter(|_| is_whole) {
-            dry_runs_taken_up(&**self.documents(), version).await?;
+            dry_runs_taken_up(self.documents(), version).await?;
         }
         if plan.given_up == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
             // From now on a look at a user may take people out of teams; see `Look::user`.
@@ -253,16 +251,15 @@ fn not_done(change: Change) -> Problem {
 }
 
 fn count_sources(read: &Snapshot, summary: &mut Summary) {
-    summary.set("user_links", read.user_links.len());
+    summary.set("user_links", read.people.links.len());
     summary.set("team_links", read.team_links.len());
-    summary.set("app_users", read.app_users.len());
+    summary.set("app_users", read.people.app_users.len());
     summary.set("pushed_groups", read.groups.len());
-    summary.set("accounts", read.accounts.len());
+    summary.set("accounts", read.people.accounts.len());
     summary.set("teams", read.teams.len());
 }
 
-/// A source that is empty where it was not is taken for a wrong setting or a lost permission, never
-/// for "everybody left".
+/// See also [`People::check`](super::people::People::check).
 fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
     let has_root = read
         .teams
@@ -276,97 +273,19 @@ fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
             "the list of teams has no internal root team, so it is not whole; nothing was changed",
         ));
     }
-    check_people(
-        &Counted::of(policy, &read.user_links, &read.app_users, &read.late_users),
-        &read.accounts,
-        &read.unread,
-    )
-}
-
-/// The people that count: all but those who are left alone.
-pub(super) struct Counted<'a> {
-    links: HashMap<&'a OktaUserId, &'a UserLink>,
-    app_users: Vec<&'a AppUser>,
-}
-
-impl<'a> Counted<'a> {
-    pub(super) fn of(
-        policy: &Policy,
-        links: &'a HashMap<OktaUserId, UserLink>,
-        app_users: &'a HashMap<OktaUserId, AppUser>,
-        late_users: &HashMap<OktaUserId, Option<User>>,
-    ) -> Self {
-        let counts = |id: &OktaUserId| {
-            let listed = app_users.get(id).and_then(AppUser::user);
-            let late = || late_users.get(id)?.as_ref();
-            let excluded = &policy.excluded;
-            !excluded.users.ids.contains(id)
-                && !listed.or_else(late).is_some_and(|user| excluded.user(user))
-        };
-        Self {
-            links: links.iter().filter(|(user, _)| counts(user)).collect(),
-            app_users: app_users.values().filter(|user| counts(&user.id)).collect(),
-        }
-    }
-}
-
-/// As [`check_sources`], for people alone.
-pub(super) fn check_people(
-    people: &Counted<'_>,
-    accounts: &HashMap<AccountId, Account>,
-    unread: &Unread,
-) -> Result<(), Failure> {
-    let Counted { links, app_users } = people;
-    let is_missing = |link: &UserLink| {
-        let account = &link.anypoint_id;
-        !accounts.contains_key(account) && !unread.may_have_account(account)
-    };
-    let is_found = |link: &UserLink| accounts.contains_key(&link.anypoint_id);
-    let mut linked = links.values().copied();
-    if linked.clone().any(is_missing) && !linked.any(is_found) {
-        return Err(Failure::permanent(
-            Side::Anypoint,
-            format!(
-                "none of the {} linked accounts is in the organization; nothing was changed.",
-                links.len()
-            ),
-            "Check ANYPOINT_ORG_ID and ANYPOINT_BASE_URL, and that the connected app may view all users \
-             of the root organization.",
-        ));
-    }
-    // On a list that does not hold everybody, nobody is missing.
-    if unread.extent(&[Source::AppUsers]) == Extent::Incomplete {
-        return Ok(());
-    }
-    let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
-    let open = links
-        .iter()
-        .filter(|(user, _)| !unread.users.contains_key(*user))
-        .filter_map(|(_, link)| accounts.get(&link.anypoint_id))
-        .filter(|account| account.is_enabled())
-        .count();
-    if open > 0 && !app_users.iter().copied().any(is_assigned) {
-        return Err(Failure::permanent(
-            Side::Okta,
-            format!(
-                "nobody is assigned to the app, while {open} linked accounts are enabled; nothing was \
-                 changed."
-            ),
-            "Check OKTA_APP_ID, and that the token's role may see all users of the app. If everybody \
-             really left, disable them with `okta-anypoint push USER…`.",
-        ));
-    }
-    Ok(())
+    read.people.check(&read.unread, policy)
 }
 
 fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
     let linked: HashSet<&AccountId> = read
-        .user_links
+        .people
+        .links
         .values()
         .map(|link| &link.anypoint_id)
         .collect();
     let ours: HashSet<&TeamId> = read.team_links.values().map(|link| &link.team_id).collect();
     summary.unmanaged_accounts = read
+        .people
         .accounts
         .keys()
         .filter(|account| !linked.contains(account))

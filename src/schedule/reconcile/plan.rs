@@ -321,6 +321,7 @@ mod tests {
     use super::super::snapshot::Snapshot;
     use super::*;
     use crate::provision::Policy;
+    use crate::schedule::people::People;
 
     fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
         serde_json::from_value(value).unwrap()
@@ -330,13 +331,15 @@ mod tests {
     fn conflicting() -> Snapshot {
         let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
         Snapshot {
-            user_links: read(json!({"00u1": link, "00u2": link})),
+            people: People {
+                links: read(json!({"00u1": link, "00u2": link})),
+                app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
+                    "credentials": {"userName": "ann"},
+                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
+                late_users: HashMap::new(),
+                accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
+            },
             team_links: HashMap::new(),
-            app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
-                "credentials": {"userName": "ann"},
-                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
-            late_users: HashMap::new(),
-            accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             teams: Vec::new(),
             groups: Vec::new(),
             excluded_groups: Default::default(),
@@ -350,8 +353,8 @@ mod tests {
         let policy = Policy::default();
         let with_status = |status: &str| {
             let mut found = conflicting();
-            found.user_links.retain(|user, _| user.as_str() == "00u1");
-            found.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
+            found.people.links.retain(|user, _| user.as_str() == "00u1");
+            found.people.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
                 "credentials": {"userName": "ann"},
                 "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}}));
             found
@@ -376,7 +379,7 @@ mod tests {
         assert_eq!((plan.users.len(), plan.losing.len()), (0, 0));
         assert_eq!(plan.problems.len(), 2);
         // Alone, the second would be disabled.
-        read.user_links.retain(|user, _| user.as_str() == "00u2");
+        read.people.links.retain(|user, _| user.as_str() == "00u2");
         let plan = World::new(&read, &policy).plan(&HashMap::new());
         assert_eq!((plan.users.len(), plan.losing.len()), (1, 1));
     }

@@ -14,6 +14,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
 use crate::provision::{GroupSelection, Policy, Selected};
 use crate::schedule::Scheduler;
+use crate::schedule::people::People;
 use crate::store::{TeamLink, UserLink};
 
 use super::gate::Gate;
@@ -162,26 +163,26 @@ impl Gate<'_> {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// Linked users with an enabled account whom the app does not list: their logins may be excluded.
-    pub(in crate::schedule) async fn unlisted_users(
+    /// Reads linked users with an enabled account whom the app does not list: their logins may be excluded.
+    pub(in crate::schedule) async fn add_unlisted(
         &self,
-        links: &HashMap<OktaUserId, UserLink>,
-        app_users: &HashMap<OktaUserId, AppUser>,
-        accounts: &HashMap<AccountId, Account>,
-    ) -> Result<HashMap<OktaUserId, Option<User>>, Failure> {
+        people: &mut People,
+    ) -> Result<(), Failure> {
         let excluded = &self.scheduler.ports.policy.excluded.users;
-        let mut reads = Vec::new();
         if excluded.logins.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(());
         }
-        for (user, link) in links {
-            let account = accounts.get(&link.anypoint_id);
+        let mut reads = Vec::new();
+        for (user, link) in &people.links {
+            let account = people.accounts.get(&link.anypoint_id);
             let is_open = account.is_some_and(Account::is_enabled);
-            if is_open && !app_users.contains_key(user) && !excluded.ids.contains(user) {
+            if is_open && !people.app_users.contains_key(user) && !excluded.ids.contains(user) {
                 reads.push(self.late_user(user.clone()));
             }
         }
-        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+        let found = try_join_all(reads).await?.into_iter().flatten();
+        people.late_users.extend(found);
+        Ok(())
     }
 
     /// Linked groups that are excluded: by id, or by their present name, or by their team's if they are gone.
@@ -247,27 +248,30 @@ impl Scheduler {
     /// When a list about everybody could not be read to its end, or a side is at fault.
     pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
         let gate = Gate::new(self, deadline);
-        let (people, accounts, groups, (links, teams, mut members)) = try_join4(
+        let ((app_users, late_users), accounts, groups, (links, teams, mut members)) = try_join4(
             gate.app_users(),
             gate.accounts(),
             gate.pushed_groups(),
             gate.links_and_teams(),
         )
         .await?;
-        let (app_users, mut late_users) = people;
-        late_users.extend(gate.unlisted_users(&links.0, &app_users, &accounts).await?);
-        let excluded_groups = gate.excluded_groups(&links.1, &groups).await?;
-        let adoptable = adoptable(&groups, &teams, &links.1, &self.ports.policy);
+        let (user_links, team_links) = links;
+        let mut people = People {
+            links: user_links,
+            app_users,
+            late_users,
+            accounts,
+        };
+        gate.add_unlisted(&mut people).await?;
+        let excluded_groups = gate.excluded_groups(&team_links, &groups).await?;
+        let adoptable = adoptable(&groups, &teams, &team_links, &self.ports.policy);
         members.extend(gate.members_of(adoptable).await?);
         gate.check_lists()?;
         let mut unread = gate.take_unread();
         unread.leave_out(&excluded_groups);
         Ok(Snapshot {
-            user_links: links.0,
-            team_links: links.1,
-            app_users,
-            late_users,
-            accounts,
+            people,
+            team_links,
             teams,
             groups,
             excluded_groups,

@@ -61,7 +61,7 @@ impl<'a> World<'a> {
         };
         UserView {
             user: user.clone(),
-            link: self.read.user_links.get(user).cloned(),
+            link: self.read.people.links.get(user).cloned(),
             linked_teams: linked.map(|account| found(&account.id)).unwrap_or_default(),
             linked: linked.map(seen),
             named: named.map(|account| {
@@ -101,10 +101,10 @@ impl<'a> World<'a> {
 
     /// As the live look has it: [`freed_from`] decides.
     fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Option<Freed> {
-        let app_user = self.read.app_users.get(owner);
+        let app_user = self.read.people.app_users.get(owner);
         let user = match app_user {
             Some(_) if self.read.unread.users.contains_key(owner) => return None,
-            Some(app_user) => self.read.user_of(app_user),
+            Some(app_user) => self.read.people.user_of(app_user),
             None => self.unlisted.get(owner)?.as_ref(),
         };
         // On a list that does not hold everybody, nobody is missing.
@@ -154,7 +154,7 @@ impl<'a> World<'a> {
             Extent::Incomplete => Err(not_listed()),
         };
         for user in &pushed.members {
-            let link = self.read.user_links.get(user);
+            let link = self.read.people.links.get(user);
             if pushed.unread.contains(user) {
                 let account = link.map(|link| link.anypoint_id.clone());
                 people.add(user, MemberWanted::Stuck(account));
@@ -168,7 +168,8 @@ impl<'a> World<'a> {
             }
             // An account that is gone comes back in the user's own look, or cannot.
             match MemberWanted::of(wanted, link) {
-                MemberWanted::Account(account) if !self.read.accounts.contains_key(&account) => {}
+                MemberWanted::Account(account)
+                    if !self.read.people.accounts.contains_key(&account) => {}
                 member => people.add(user, member),
             }
         }
@@ -249,7 +250,7 @@ impl<'a> World<'a> {
 
     /// The accounts of people of whom either side could not be read.
     fn unread_members(&self) -> impl Iterator<Item = AccountId> {
-        let links = self.read.user_links.iter();
+        let links = self.read.people.links.iter();
         links
             .filter(|(user, link)| {
                 let unread = &self.read.unread;

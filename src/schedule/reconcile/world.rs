@@ -45,7 +45,7 @@ impl<'a> World<'a> {
     pub(super) fn new(read: &'a Snapshot, policy: &'a Policy) -> Self {
         let mut owners: HashMap<&AccountId, &OktaUserId> = HashMap::new();
         let mut conflicting = HashSet::new();
-        for (user, link) in &read.user_links {
+        for (user, link) in &read.people.links {
             if let Some(other) = owners.insert(&link.anypoint_id, user) {
                 conflicting.extend([user, other]);
             }
@@ -56,7 +56,12 @@ impl<'a> World<'a> {
             .map(|(group, link)| (link.team_id.clone(), group.clone()))
             .collect();
         let mut by_name: HashMap<String, Vec<&Account>> = HashMap::new();
-        for account in read.accounts.values().filter(|account| account.is_native()) {
+        for account in read
+            .people
+            .accounts
+            .values()
+            .filter(|account| account.is_native())
+        {
             let name = account.username.to_ascii_lowercase();
             by_name.entry(name).or_default().push(account);
         }
@@ -87,20 +92,18 @@ impl<'a> World<'a> {
             }
         }
         let mut wants: HashMap<&OktaUserId, Result<Wanted, Failure>> = read
+            .people
             .app_users
             .values()
             .map(|app_user| {
-                let user = read.user_of(app_user);
+                let user = read.people.user_of(app_user);
                 (&app_user.id, wanted(user, Some(app_user), policy))
             })
             .collect();
         // Who is missing on a list that does not hold everybody is not planned.
         let is_whole = read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
-        for user in read.user_links.keys() {
-            let late = read.late_users.get(user).and_then(Option::as_ref);
-            if policy.excluded.users.ids.contains(user)
-                || late.is_some_and(|late| policy.excluded.user(late))
-            {
+        for user in read.people.links.keys() {
+            if read.people.is_excluded(user, policy) {
                 wants.entry(user).or_insert(Ok(Wanted::Excluded));
             } else if is_whole {
                 wants
@@ -117,9 +120,9 @@ impl<'a> World<'a> {
         {
             wants.insert(user, Err(failure.clone()));
         }
-        for (user, link) in &read.user_links {
+        for (user, link) in &read.people.links {
             let account = &link.anypoint_id;
-            let is_missing = !read.accounts.contains_key(account);
+            let is_missing = !read.people.accounts.contains_key(account);
             if is_missing && read.unread.may_have_account(account) && !is_excluded(user) {
                 wants.insert(user, Err(unread_account(account)));
             }
@@ -164,7 +167,7 @@ impl<'a> World<'a> {
         let named = self.wanted.keys().filter_map(|user| self.named(user));
         let members = self.teams_of.keys();
         let closed = members
-            .filter_map(|account| self.read.accounts.get(*account))
+            .filter_map(|account| self.read.people.accounts.get(*account))
             .filter(|account| !account.is_enabled());
         let found: HashSet<&AccountId> = named
             .chain(closed)
@@ -182,7 +185,9 @@ impl<'a> World<'a> {
             .keys()
             .filter_map(|user| Some((user, self.named(user)?)))
             .filter_map(|(user, account)| Some((user, self.owners.get(&account.id)?)))
-            .filter(|(user, owner)| user != owner && !self.read.app_users.contains_key(**owner))
+            .filter(|(user, owner)| {
+                user != owner && !self.read.people.app_users.contains_key(**owner)
+            })
             .filter(|(_, owner)| !self.is_excluded(owner))
             .map(|(_, owner)| (*owner).clone())
             .collect();
@@ -213,8 +218,8 @@ impl<'a> World<'a> {
 
     /// The account that a user's link names, if it is there.
     pub(super) fn linked(&self, user: &OktaUserId) -> Option<&'a Account> {
-        let link = self.read.user_links.get(user)?;
-        self.read.accounts.get(&link.anypoint_id)
+        let link = self.read.people.links.get(user)?;
+        self.read.people.accounts.get(&link.anypoint_id)
     }
 
     /// The account that bears the wanted username and is not the linked one.
@@ -236,7 +241,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn is_closed(&self, account: &AccountId) -> bool {
-        let account = self.read.accounts.get(account);
+        let account = self.read.people.accounts.get(account);
         account.is_some_and(|account| !account.is_enabled())
     }
 
@@ -291,6 +296,7 @@ impl<'a> World<'a> {
     /// Whether a person of ours can sign in with that account.
     pub(super) fn is_open(&self, account: &AccountId) -> bool {
         self.read
+            .people
             .accounts
             .get(account)
             .is_some_and(Account::is_enabled)
