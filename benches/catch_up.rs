@@ -22,7 +22,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::queue::Queue;
-use okta_anypoint::schedule::{Outcome, Scheduler, Task};
+use okta_anypoint::schedule::{RunOutcome, Scheduler, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
@@ -170,8 +170,8 @@ async fn catch_up(task: CatchUp) -> Found {
         let run = scheduler.run(Task::CatchUp, None, Deadline::within(task.run));
         runs += 1;
         match run.await.unwrap().outcome {
-            Outcome::Completed => break,
-            Outcome::Continues => {}
+            RunOutcome::Completed => break,
+            RunOutcome::Continues => {}
             other => panic!("a run ended as {other:?}"),
         }
     }

@@ -22,7 +22,7 @@ use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::ledger::{Leased, Memo};
 use okta_anypoint::queue::Queue;
-use okta_anypoint::schedule::{Mode, Outcome, READS_AT_ONCE, Scheduler, Task};
+use okta_anypoint::schedule::{Mode, READS_AT_ONCE, RunOutcome, Scheduler, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::fault::Fault;
@@ -175,7 +175,7 @@ async fn reconcile(task: Reconcile) -> Found {
     let run = scheduler.run(Task::Reconcile, Some(Mode::Report), deadline);
     let summary = run.await.unwrap();
     let cost = Cost::since(begun);
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert_eq!(summary.count("problems"), 0);
     assert_eq!(summary.count("differing_groups"), 0);
     let planning = planning.lock().unwrap();

@@ -5,7 +5,7 @@
 
 /// The policy that decided against a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum DecidedBy {
     /// A policy of this kind says "Deny"; no "Allow" elsewhere outweighs it.
     Denied(&'static str),
     /// Policies of this kind have to say "Allow", and none does.
@@ -32,7 +32,7 @@ const NOT_AUTHORIZED: &str = "is not authorized to perform: ";
 pub(super) struct Denial {
     /// The action that was denied: one of several, when the call needs several.
     pub action: Option<String>,
-    pub reason: Reason,
+    pub reason: DecidedBy,
 }
 
 impl Denial {
@@ -57,11 +57,11 @@ impl Denial {
         let reason = if let Some(kind) =
             kind("with an explicit deny in a ").or_else(|| kind("with an explicit deny in an "))
         {
-            Reason::Denied(kind)
+            DecidedBy::Denied(kind)
         } else if let Some(kind) = kind("because no ") {
-            Reason::NotAllowed(kind)
+            DecidedBy::NotAllowed(kind)
         } else {
-            Reason::Untold
+            DecidedBy::Untold
         };
         Self { action, reason }
     }
@@ -69,9 +69,9 @@ impl Denial {
     /// The reason in AWS's own words, for the message.
     pub(super) fn told(&self) -> Option<String> {
         match self.reason {
-            Reason::Denied(kind) => Some(format!("explicit deny in a {kind}")),
-            Reason::NotAllowed(kind) => Some(format!("no {kind} allows it")),
-            Reason::Untold => None,
+            DecidedBy::Denied(kind) => Some(format!("explicit deny in a {kind}")),
+            DecidedBy::NotAllowed(kind) => Some(format!("no {kind} allows it")),
+            DecidedBy::Untold => None,
         }
     }
 
@@ -79,17 +79,17 @@ impl Denial {
     pub(super) fn advice(&self, operation: &str, resource: &str) -> String {
         let action = self.action.as_deref().unwrap_or(operation);
         match self.reason {
-            Reason::NotAllowed("identity-based policy") => {
+            DecidedBy::NotAllowed("identity-based policy") => {
                 format!("allow {action} on {resource} in the function's role")
             }
-            Reason::NotAllowed(kind) => {
+            DecidedBy::NotAllowed(kind) => {
                 format!("allow {action} on {resource} in the {kind}; the role alone is not enough")
             }
-            Reason::Denied(kind) => format!(
+            DecidedBy::Denied(kind) => format!(
                 "take the deny of {action} on {resource} out of the {kind}; allowing it in the function's \
                  role does not help"
             ),
-            Reason::Untold => format!(
+            DecidedBy::Untold => format!(
                 "allow {action} on {resource} in the function's role; if it is allowed there, look for a \
                  deny in the resource's policy, the permissions boundary and the account's policies"
             ),
@@ -179,7 +179,7 @@ mod tests {
             "Access to the resource https://sqs.eu-central-1.amazonaws.com/ is denied.",
             "sqs:SendMessage",
         );
-        assert_eq!((&denial.action, denial.reason), (&None, Reason::Untold));
+        assert_eq!((&denial.action, denial.reason), (&None, DecidedBy::Untold));
         let advice = denial.advice("sqs:SendMessage", "people.fifo");
         assert!(
             advice.contains("role") && advice.contains("deny"),
@@ -197,7 +197,7 @@ mod tests {
             let denial = denial(planted, "sqs:SendMessage");
             assert_eq!(
                 (&denial.action, denial.reason),
-                (&None, Reason::Untold),
+                (&None, DecidedBy::Untold),
                 "{planted}"
             );
         }

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Side};
 
 /// What was called: names for messages.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct AwsCall<'a> {
     /// Whose failure it is.
     pub side: Side,
     /// The operation as permissions spell it (`dynamodb:UpdateItem`).
@@ -78,11 +78,11 @@ const CREDENTIALS: &[&str] = &[
 ];
 
 /// The SDK's error as a [`Failure`].
-pub(crate) fn explain<E>(target: Target<'_>, error: &SdkError<E, HttpResponse>) -> Failure
+pub(crate) fn explain<E>(target: AwsCall<'_>, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let Target {
+    let AwsCall {
         side,
         operation,
         resource,
@@ -132,8 +132,8 @@ where
     }
 }
 
-fn refusal(target: Target<'_>, code: &str, status: u16, told: &str) -> Failure {
-    let Target {
+fn refusal(target: AwsCall<'_>, code: &str, status: u16, told: &str) -> Failure {
+    let AwsCall {
         side,
         operation,
         resource,
@@ -187,7 +187,7 @@ fn mentions(error: &(dyn Error + 'static), word: &str) -> bool {
 mod tests {
     use super::*;
 
-    const TABLE: Target<'_> = Target {
+    const TABLE: AwsCall<'_> = AwsCall {
         side: Side::Table,
         operation: "dynamodb:UpdateItem",
         resource: "people",
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_denied_transaction_says_which_action_and_why() {
-        let transaction = Target {
+        let transaction = AwsCall {
             operation: "dynamodb:PutItem, dynamodb:DeleteItem",
             ..TABLE
         };

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::TimeToLiveStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::table::target;
-use super::{Target, explain};
+use super::{AwsCall, explain};
 use crate::failure::{Failure, Side};
 
 /// A DynamoDB table.
@@ -81,7 +81,7 @@ pub async fn time_to_live(
 /// # Errors
 /// When it cannot be described.
 pub async fn queue(client: &aws_sdk_sqs::Client, url: &str) -> Result<QueueFacts, Failure> {
-    let asked = Target {
+    let asked = AwsCall {
         side: Side::Queue,
         operation: "sqs:GetQueueAttributes",
         resource: url,

@@ -22,7 +22,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use connector::Connectors;
-pub(crate) use failure::{Target, explain};
+pub(crate) use failure::{AwsCall, explain};
 
 /// How long one AWS call may take, retries included, and how that time is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

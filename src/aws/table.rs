@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Target, explain};
+use super::{AwsCall, explain};
 use crate::backoff::Backoff;
 use crate::failure::{Cause, Failure, Side};
 
@@ -36,8 +36,8 @@ const MAX_CONFLICTS: u32 = 8;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
 
 /// A call on the table, for messages.
-pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> Target<'a> {
-    Target {
+pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> AwsCall<'a> {
+    AwsCall {
         side: Side::Table,
         operation,
         resource: table,
@@ -120,7 +120,7 @@ impl Writes for DeleteBuilder {
 }
 
 /// What became of a transaction.
-pub(crate) enum Sent {
+pub(crate) enum Transacted {
     /// The writes at these positions were left out, all others were made.
     Written { left_out: Vec<usize> },
     /// Nothing was written. The condition at `position` failed for `item`, which is empty if there is none.
@@ -146,7 +146,7 @@ pub(crate) struct DynamoDbTable {
 }
 
 impl DynamoDbTable {
-    pub(crate) fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
+    pub(crate) fn target<'a>(&'a self, operation: &'a str) -> AwsCall<'a> {
         target(&self.name, operation)
     }
 
@@ -252,7 +252,7 @@ impl DynamoDbTable {
     }
 
     /// Makes all writes in one transaction, or none. Tries again while others are in the way.
-    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Sent, Failure> {
+    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, Failure> {
         let mut kept: Vec<(usize, Write)> = writes.into_iter().enumerate().collect();
         let mut left_out = Vec::new();
         let mut backoff = BACKOFF;
@@ -260,7 +260,7 @@ impl DynamoDbTable {
         while conflicts < MAX_CONFLICTS {
             let items = kept.iter().map(|(_, write)| write.item.clone()).collect();
             let Some(reasons) = self.send_transaction(items).await? else {
-                return Ok(Sent::Written { left_out });
+                return Ok(Transacted::Written { left_out });
             };
             let mut refused = Vec::new();
             for (index, ((position, write), reason)) in kept.iter().zip(reasons).enumerate() {
@@ -269,7 +269,7 @@ impl DynamoDbTable {
                 }
                 if write.if_refused == IfRefused::Stop {
                     let (position, item) = (*position, reason.item.unwrap_or_default());
-                    return Ok(Sent::Refused { position, item });
+                    return Ok(Transacted::Refused { position, item });
                 }
                 refused.push(index);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::later;
 use crate::failure::Failure;
-use crate::schedule::{Outcome, Summary, Task};
+use crate::schedule::{RunOutcome, Summary, Task};
 use crate::store::Documents;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -67,7 +67,7 @@ impl LastRun {
             .is_some_and(|(began, interval)| later(began, interval) < now_ms);
         let health = match &summary {
             None => Health::Never,
-            Some(summary) if summary.outcome == Outcome::Stopped => Health::Stopped,
+            Some(summary) if summary.outcome == RunOutcome::Stopped => Health::Stopped,
             Some(_) if is_late => Health::Overdue,
             Some(summary) if !summary.problems.is_empty() => Health::Problems,
             Some(_) => Health::Good,

@@ -63,7 +63,7 @@ pub enum Leased {
 pub(super) struct Found {
     pub(super) memo: Option<String>,
     pub(super) took_over: bool,
-    pub(super) last_held_ms: Option<i64>,
+    pub(super) last_leased_ms: Option<i64>,
 }
 
 impl Lease {
@@ -93,8 +93,8 @@ impl Lease {
     }
 
     /// When the owner before took it or gave it back, in milliseconds since the epoch.
-    pub(crate) fn last_held_ms(&self) -> Option<i64> {
-        self.found.last_held_ms
+    pub(crate) fn last_leased_ms(&self) -> Option<i64> {
+        self.found.last_leased_ms
     }
 
     /// What the owner before left to be known.

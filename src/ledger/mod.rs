@@ -46,7 +46,7 @@
 //!
 //! use okta_anypoint::clock::SystemClock;
 //! use okta_anypoint::ledger::{
-//!     Conclusion, EndState, Ending, Leased, Ledger, Outcome, Reason, SqliteLedger, Work,
+//!     Conclusion, EndState, Ending, Leased, Ledger, ClaimOutcome, Reason, SqliteLedger, Work,
 //! };
 //! use okta_anypoint::sqlite::Database;
 //!
@@ -65,7 +65,7 @@
 //!     actor: None,
 //!     reason: None,
 //! };
-//! let Outcome::Claimed(claim) = ledger.claim(&work, &lease, Reason::Delivery).await? else {
+//! let ClaimOutcome::Claimed(claim) = ledger.claim(&work, &lease, Reason::Delivery).await? else {
 //!     return Ok(());
 //! };
 //! // … send the letter …
@@ -78,8 +78,10 @@
 //! ```
 
 mod audit;
+mod conclusion;
 mod dynamodb;
 mod lease;
+mod record;
 #[cfg(feature = "local")]
 mod sqlite;
 mod times;
@@ -88,13 +90,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{self, StrDeserializer};
-use serde::{Deserialize, Serialize};
 
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 
 pub use audit::AuditEntry;
+pub use conclusion::{Conclusion, EndState, Ending, Memo, Recorded, Resolved};
+pub use record::{BY_OPERATOR, DRY_RUN, Filter, Record, Status};
 
 pub(crate) use audit::{month_of, months};
 pub use dynamodb::DynamoDbLedger;
@@ -164,7 +165,7 @@ impl Claim {
 
 /// The answer to a claim.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ClaimOutcome {
     /// The caller owns the work now.
     Claimed(Claim),
     /// It was done before; nothing is left to do.
@@ -181,257 +182,6 @@ pub enum Outcome {
         /// When the lease ends, in milliseconds since the epoch.
         until_ms: i64,
     },
-}
-
-/// What became of a claimed change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// What was done, in order; it is added to what earlier claims did.
-    pub applied: Vec<String>,
-    /// How it ended.
-    pub state: EndState,
-}
-
-/// How a claimed change ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EndState {
-    /// It is done.
-    Done,
-    /// It failed, for now or for good.
-    Failed(Failure),
-    /// It waits for a second look.
-    Waiting {
-        /// When that look is due, in milliseconds since the epoch.
-        until_ms: i64,
-        /// What the first look saw, in words.
-        seen: String,
-    },
-    /// It was looked at and planned, and nothing was written at a remote (`CHANGES=report`).
-    Planned {
-        /// What would be done, in order.
-        steps: Vec<String>,
-    },
-    /// It would take away more than the brake allows.
-    Held {
-        /// What would be done, in order.
-        steps: Vec<String>,
-        /// Why it is held, in words.
-        why: String,
-    },
-}
-
-impl Ending {
-    /// The state that the record gets.
-    pub fn status(&self) -> Status {
-        match self.state {
-            EndState::Done | EndState::Planned { .. } => Status::Done,
-            EndState::Failed(_) => Status::Failed,
-            EndState::Waiting { .. } => Status::Waiting,
-            EndState::Held { .. } => Status::Held,
-        }
-    }
-}
-
-/// The end of one owner's work on a subject.
-#[derive(Debug, Default)]
-pub struct Conclusion {
-    /// What became of the claims.
-    pub claims: Vec<(Claim, Ending)>,
-    /// What the next owner finds.
-    pub memo: Memo,
-    /// Records of the subject that failed or were held earlier and are settled now.
-    pub resolved: Vec<Resolved>,
-    /// What the run changed at a remote.
-    pub audit: Vec<AuditEntry>,
-}
-
-impl Conclusion {
-    /// The end of these claims; the memo stays as it is.
-    pub fn of(claims: Vec<(Claim, Ending)>) -> Self {
-        Self {
-            claims,
-            ..Self::default()
-        }
-    }
-}
-
-/// A record that is settled by something else than its own claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// The record's key.
-    pub id: String,
-    /// The event whose look settled it, or [`BY_OPERATOR`].
-    pub by: String,
-}
-
-/// What becomes of a lease's memo.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Memo {
-    /// It stays as it is.
-    #[default]
-    Keep,
-    /// It is replaced; `None` takes it away.
-    Write(Option<String>),
-}
-
-/// What became of a recording write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// The record says so now.
-    Written,
-    /// Another owner took over meanwhile; the record was left as it is.
-    Superseded,
-}
-
-/// The state of a record, as the table spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Claimed, and not yet reported on.
-    InProgress,
-    /// Done. Final.
-    Done,
-    /// Failed; `error_class` says whether a retry may heal it.
-    Failed,
-    /// Looked at once; a second look is due at `waits_until_ms`.
-    Waiting,
-    /// The brake holds it: an operator's approval, or a later look at the subject, settles it.
-    Held,
-    /// It failed or was held; a later look at the subject, or an operator, settled it.
-    Resolved,
-}
-
-impl Status {
-    /// The word in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InProgress => "in_progress",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Resolved => "resolved",
-        }
-    }
-
-    /// The state of that word; `None` for any other word.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
-        Self::deserialize(word).ok()
-    }
-
-    /// Whether somebody has to do something about it.
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Failed | Self::Held)
-    }
-}
-
-/// One record of the ledger, as people and reports see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The record's key: the work's id; `<id>#<subject>` when another subject has that id already.
-    pub id: String,
-    /// What became of it.
-    pub status: Status,
-    /// What kind of work it is.
-    pub event_type: String,
-    /// What it is about.
-    pub subject: String,
-    /// When it came to be, RFC 3339.
-    pub published: String,
-    /// How often it was claimed.
-    pub attempts: u32,
-    /// When the record was last written, milliseconds since the epoch.
-    pub updated_at_ms: i64,
-    /// When the record goes away, seconds since the epoch.
-    pub expires_at: i64,
-    /// When the lease ends, milliseconds since the epoch; only while in progress.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub lease_until_ms: Option<i64>,
-    /// What failed and what to do about it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub error: Option<String>,
-    /// Whether a retry may heal it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub error_class: Option<Class>,
-    /// The cause, a stable word.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub error_code: Option<String>,
-    /// What was done.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub applied: Option<Vec<String>>,
-    /// The id of who asked for it at Okta.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub actor: Option<String>,
-    /// Why an operator asked for it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
-    /// When the second look is due, milliseconds since the epoch; only while waiting.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub waits_until_ms: Option<i64>,
-    /// What the first look saw; only while waiting.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub waits_for: Option<String>,
-    /// `true` when it was planned only (`CHANGES=report`).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub dry_run: Option<bool>,
-    /// What would be done: of a dry run, or while held.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub planned: Option<Vec<String>>,
-    /// Why the brake holds it; only while held.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub held_for: Option<String>,
-    /// The event whose look settled it, or `operator`; only when resolved.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub resolved_by: Option<String>,
-}
-
-/// The state of a dry run in lists for people.
-pub const DRY_RUN: &str = "dry run";
-
-/// Stands in `resolved_by` of what an operator dismissed.
-pub const BY_OPERATOR: &str = "operator";
-
-impl Record {
-    /// The work's id, without the subject that tells records of one id apart.
-    pub fn uuid(&self) -> &str {
-        self.id.split('#').next().unwrap_or(&self.id)
-    }
-
-    /// Whether it was planned only, and nothing was done.
-    pub fn is_dry_run(&self) -> bool {
-        self.status == Status::Done && self.dry_run == Some(true)
-    }
-
-    /// Its state as lists show it: a dry run is not called done.
-    pub fn state(&self) -> &'static str {
-        if self.is_dry_run() {
-            DRY_RUN
-        } else {
-            self.status.as_str()
-        }
-    }
-}
-
-/// Which records to list. Every field narrows the answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only records in this state.
-    pub status: Option<Status>,
-    /// Only records about this subject.
-    pub subject: Option<String>,
-    /// Only records written at or after this time, milliseconds since the epoch.
-    pub updated_since_ms: Option<i64>,
-}
-
-impl Filter {
-    /// All records in a state.
-    pub fn with_status(status: Status) -> Self {
-        Self {
-            status: Some(status),
-            ..Self::default()
-        }
-    }
 }
 
 /// The port. Adapters: DynamoDB and SQLite; both pass the same suite.
@@ -462,10 +212,15 @@ pub trait Ledger: Send + Sync {
 
     /// When the leases on these subjects were taken or given back last, in milliseconds since the
     /// epoch. Subjects that nobody worked on lately are missing from the answer.
-    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure>;
+    async fn last_leased(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure>;
 
     /// Claims `work` for the owner of `lease`, until that ends. One conditional write.
-    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure>;
+    async fn claim(
+        &self,
+        work: &Work,
+        lease: &Lease,
+        reason: Reason,
+    ) -> Result<ClaimOutcome, Failure>;
 
     /// Records what became of the claims, writes the memo and gives the lease back, in one
     /// transaction. The answer has one entry for each claim. When another owner took the lease over,

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Queue, Redelivery};
-use crate::aws::{Target, explain};
+use crate::aws::{AwsCall, explain};
 use crate::backoff::Backoff;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
@@ -63,8 +63,8 @@ impl SqsQueue {
         let _ = call.send().await;
     }
 
-    fn target<'a>(&'a self, operation: &'a str) -> Target<'a> {
-        Target {
+    fn target<'a>(&'a self, operation: &'a str) -> AwsCall<'a> {
+        AwsCall {
             side: Side::Queue,
             operation,
             resource: &self.url,

@@ -36,7 +36,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Scheduler;
-use super::summary::{Outcome, Problem, Summary};
+use super::summary::{Problem, RunOutcome, Summary};
 use super::task::Mode;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
@@ -173,10 +173,10 @@ impl Scheduler {
                 .queue_page(&page, &mut cursor, deadline, summary)
                 .await?
             {
-                summary.outcome = Outcome::Continues;
+                summary.outcome = RunOutcome::Continues;
                 return Ok(());
             }
-            let times = Times::of(&page.events);
+            let times = PublishedSpan::of(&page.events);
             if let Some(newest) = times.newest_ms {
                 cursor.reach(newest.min(self.clock().now_ms()));
             }
@@ -192,7 +192,7 @@ impl Scheduler {
             self.move_cursor(&cursor, &mut version, summary.mode)
                 .await?;
             if deadline.remaining() < MIN_TIME {
-                summary.outcome = Outcome::Continues;
+                summary.outcome = RunOutcome::Continues;
                 return Ok(());
             }
             page = self.log.log_page(&next, deadline).await?;
@@ -353,12 +353,12 @@ impl Scheduler {
 
 /// When the events of a page were published.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Times {
+struct PublishedSpan {
     oldest_ms: Option<i64>,
     newest_ms: Option<i64>,
 }
 
-impl Times {
+impl PublishedSpan {
     fn of(events: &[Box<RawValue>]) -> Self {
         #[derive(Deserialize)]
         struct Event<'a> {
@@ -403,9 +403,9 @@ mod tests {
             raw("7"),
             raw(r#"{"published":"2026-03-02T09:15:03.000Z"}"#),
         ];
-        let times = Times::of(&events);
+        let times = PublishedSpan::of(&events);
         assert_eq!(times.newest_ms, Some(1_772_442_904_120));
         assert_eq!(times.oldest_ms, Some(1_772_442_903_000));
-        assert_eq!(Times::of(&events[1..4]), Times::default());
+        assert_eq!(PublishedSpan::of(&events[1..4]), PublishedSpan::default());
     }
 }

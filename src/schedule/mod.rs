@@ -37,7 +37,7 @@ use crate::telemetry::{Metric, Metrics};
 pub use crate::provision::Step;
 pub use credential::{CREDENTIAL, NotedCredential};
 pub use reconcile::READS_AT_ONCE;
-pub use summary::{Difference, Outcome, Problem, Summary};
+pub use summary::{Difference, Problem, RunOutcome, Summary};
 pub use task::{Invocation, Mode, Task};
 
 /// Kept free at the end of a run for its report and its lease.
@@ -109,7 +109,7 @@ impl Scheduler {
 
     /// Runs `task`, in `mode` when one is given, else as the settings say.
     ///
-    /// A run that finds another one at work ends at once with [`Outcome::Skipped`]. Every other run
+    /// A run that finds another one at work ends at once with [`RunOutcome::Skipped`]. Every other run
     /// is counted, logged, and kept as document `report#<task>`, also one that failed.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Scheduler {
         let is_asked_to_report = mode == Some(Mode::Report);
         if !is_asked_to_report && let Some(pause) = self.pause().await? {
             tracing::info!(task = task.as_str(), pause, "changes are paused");
-            summary.outcome = Outcome::Skipped;
+            summary.outcome = RunOutcome::Skipped;
             summary.message = Some(format!("changes are paused ({pause})"));
             return Ok(summary);
         }
@@ -137,7 +137,7 @@ impl Scheduler {
             Ok(Leased::Busy { until_ms }) => {
                 let until = rfc3339(until_ms);
                 tracing::info!(task = task.as_str(), until, "another run is at work");
-                summary.outcome = Outcome::Skipped;
+                summary.outcome = RunOutcome::Skipped;
                 summary.message = Some(format!(
                     "another run of this task is at work, until {until} at the latest"
                 ));
@@ -163,7 +163,7 @@ impl Scheduler {
         summary.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Err(failure) = &result {
             self.note_refusal(failure);
-            summary.outcome = Outcome::Stopped;
+            summary.outcome = RunOutcome::Stopped;
             summary.message = Some(failure.to_string());
         }
         self.conclude(&summary, &result).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::reconcile::unread::{Source, Unread};
+use super::reconcile::unread::{List, Unread};
 use crate::anypoint::Account;
 use crate::failure::{Failure, Side};
 use crate::http::Extent;
@@ -67,7 +67,7 @@ impl People {
             ));
         }
         // On a list that does not hold everybody, nobody is missing.
-        if unread.extent(&[Source::AppUsers]) == Extent::Incomplete {
+        if unread.extent(&[List::AppUsers]) == Extent::Incomplete {
             return Ok(());
         }
         let is_anybody_assigned = self.app_users.values().any(|app_user| {

@@ -15,7 +15,7 @@ use crate::provision::Step;
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// Everything was done.
     Completed,
     /// The time was up; the next run goes on from here.
@@ -89,7 +89,7 @@ pub struct Summary {
     /// Whether the run was allowed to change anything.
     pub mode: Mode,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// How long it took, milliseconds.
@@ -123,7 +123,7 @@ impl Summary {
         Self {
             task,
             mode,
-            outcome: Outcome::Completed,
+            outcome: RunOutcome::Completed,
             started_at,
             took_ms: 0,
             message: None,

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
 use super::{SecretStore, Stage};
-use crate::aws::{Limits, Source, Target, explain, load};
+use crate::aws::{AwsCall, Limits, Source, explain, load};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
@@ -62,7 +62,7 @@ impl SecretsManager {
         match timeout_at(deadline.instant(), storing).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
-                let target = Target {
+                let target = AwsCall {
                     side: Side::Settings,
                     operation: OPERATION,
                     resource: id,
@@ -125,7 +125,7 @@ impl SecretStore for SecretsManager {
                 Ok(None)
             }
             Err(error) => {
-                let target = Target {
+                let target = AwsCall {
                     side: Side::Settings,
                     operation: OPERATION,
                     resource: id,

@@ -45,7 +45,7 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::event::Change;
     use crate::ids::Subject;
-    use crate::ledger::{Lease, Leased, Ledger as _, Outcome, Reason, SqliteLedger};
+    use crate::ledger::{ClaimOutcome, Lease, Leased, Ledger as _, Reason, SqliteLedger};
     use crate::queue::{Queue as _, Redelivery as _, SqliteQueue};
 
     const LEASE: Duration = Duration::from_secs(100);
@@ -79,7 +79,7 @@ mod tests {
                 .claim(&change.work(), &lease, Reason::Delivery)
                 .await
                 .unwrap();
-            assert!(matches!(claimed, Outcome::Claimed(_)));
+            assert!(matches!(claimed, ClaimOutcome::Claimed(_)));
             theirs = Some(lease);
         }
 
@@ -95,13 +95,13 @@ mod tests {
         assert_eq!(lease.memo(), Some("intent"));
         let (mine, others_work) = (mine.work(), other.work());
         let claim = |work| served.claim(work, &lease, Reason::Delivery);
-        let Outcome::Claimed(claimed) = claim(&mine).await.unwrap() else {
+        let ClaimOutcome::Claimed(claimed) = claim(&mine).await.unwrap() else {
             panic!("not claimed")
         };
         assert!(claimed.deaths > 0);
         assert!(matches!(
             claim(&others_work).await.unwrap(),
-            Outcome::Busy { .. }
+            ClaimOutcome::Busy { .. }
         ));
         let busy = served.lease(&other.subject.to_string(), LEASE).await;
         assert!(matches!(busy.unwrap(), Leased::Busy { .. }));

@@ -13,7 +13,7 @@ use super::stopped;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
 use crate::provision::dry_runs;
-use crate::schedule::{Mode, Outcome, Scheduler, Task};
+use crate::schedule::{Mode, RunOutcome, Scheduler, Task};
 use crate::store::Documents;
 
 /// How a run ended, as far as the schedule has to know.
@@ -95,7 +95,7 @@ pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Durat
             Box::pin(async move {
                 let deadline = Deadline::within(MAX_RUN.min(every.max(FIRST)));
                 match scheduler.run(task, None, deadline).await {
-                    Ok(summary) if summary.outcome == Outcome::Skipped => Ended::Skipped,
+                    Ok(summary) if summary.outcome == RunOutcome::Skipped => Ended::Skipped,
                     Ok(_) => Ended::AsUsual,
                     Err(failure) => {
                         tracing::error!(task = task.as_str(), "a scheduled run failed: {failure}");

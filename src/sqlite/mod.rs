@@ -6,8 +6,8 @@
 
 mod copy;
 mod file;
-mod held;
 pub(crate) mod rows;
+mod watched;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use tokio::sync::Mutex;
 use crate::failure::{Failure, Side};
 
 use file::{Nature, Rights, Unfit, refused, unread};
-use held::{Held, Identity, Still};
+use watched::{Identity, QuietFile, Watched};
 
 pub use copy::{backup, check_copy, restore};
 pub(crate) use file::owned_like;
 pub use file::{files, make_if_missing};
-pub use held::Loss;
+pub use watched::Loss;
 
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,30 +44,30 @@ const MIGRATIONS: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Database {
     connection: Arc<Mutex<Opened>>,
-    place: Arc<Place>,
+    place: Arc<Storage>,
 }
 
 /// A connection. It is closed before its place is given up, because fields are dropped in order.
 #[derive(Debug)]
 struct Opened {
     connection: Connection,
-    _place: Arc<Place>,
+    _place: Arc<Storage>,
 }
 
 /// Where a database is, and what has to stay as it is there.
 #[derive(Debug)]
-enum Place {
+enum Storage {
     Memory,
     /// Open to write, with the lock that the opener holds meanwhile.
-    Held(
+    Watched(
         PathBuf,
-        Held,
+        Watched,
         #[expect(dead_code, reason = "it is held, not read")] Box<dyn Any + Send + Sync>,
     ),
     /// Open to read, by SQLite's own locks.
     Shared,
     /// Open to read while nobody else has it open, without locks.
-    Still(PathBuf, Still),
+    QuietFile(PathBuf, QuietFile),
 }
 
 impl Database {
@@ -98,20 +98,20 @@ impl Database {
         set_up(&mut connection)
             .and_then(|()| migrate(&mut connection))
             .map_err(refused(path))?;
-        let held = Held::new(path, &before)?;
-        let place = Place::Held(path.to_owned(), held, Box::new(lock));
+        let held = Watched::new(path, &before)?;
+        let place = Storage::Watched(path.to_owned(), held, Box::new(lock));
         Ok(Self::of(connection, Arc::new(place)))
     }
 
     /// Another connection to the same file, for those who are not to wait for this one.
     pub fn another(&self) -> Result<Self, Failure> {
         let path = match &*self.place {
-            Place::Held(path, held, _) => {
+            Storage::Watched(path, held, _) => {
                 held.check()?;
                 path
             }
-            Place::Still(path, _) => return Self::open_to_read(path),
-            Place::Memory | Place::Shared => return Ok(self.clone()),
+            Storage::QuietFile(path, _) => return Self::open_to_read(path),
+            Storage::Memory | Storage::Shared => return Ok(self.clone()),
         };
         let mut connection = file::connect(path, Rights::Write).map_err(refused(path))?;
         set_up(&mut connection).map_err(refused(path))?;
@@ -137,7 +137,7 @@ impl Database {
         copy::copy_pages(&source, &mut memory, BUSY_TIMEOUT)
             .and_then(|()| migrate(&mut memory))
             .map_err(refused(path))?;
-        Ok(Self::of(memory, Arc::new(Place::Memory)))
+        Ok(Self::of(memory, Arc::new(Storage::Memory)))
     }
 
     /// A database that is gone when the last clone is dropped.
@@ -149,10 +149,10 @@ impl Database {
             Ok(connection)
         });
         let connection = made.map_err(|error| explain(Side::Table, &error))?;
-        Ok(Self::of(connection, Arc::new(Place::Memory)))
+        Ok(Self::of(connection, Arc::new(Storage::Memory)))
     }
 
-    fn of(connection: Connection, place: Arc<Place>) -> Self {
+    fn of(connection: Connection, place: Arc<Storage>) -> Self {
         let opened = Opened {
             connection,
             _place: Arc::clone(&place),
@@ -166,8 +166,8 @@ impl Database {
     /// What became of the file, if it was taken away from this process. Every later read and write fails.
     pub fn loss(&self) -> Option<Loss> {
         match &*self.place {
-            Place::Held(_, held, _) => held.loss(),
-            Place::Memory | Place::Shared | Place::Still(..) => None,
+            Storage::Watched(_, held, _) => held.loss(),
+            Storage::Memory | Storage::Shared | Storage::QuietFile(..) => None,
         }
     }
 
@@ -234,14 +234,14 @@ impl Database {
     }
 }
 
-impl Place {
+impl Storage {
     /// Fails when the file is not what it was.
     fn check(&self) -> Result<(), Failure> {
         match self {
             Self::Memory | Self::Shared => Ok(()),
-            Self::Held(_, held, _) => held.check(),
-            Self::Still(path, still) if Still::of(path).as_ref() == Some(still) => Ok(()),
-            Self::Still(..) => Err(Failure::retryable(
+            Self::Watched(_, held, _) => held.check(),
+            Self::QuietFile(path, still) if QuietFile::of(path).as_ref() == Some(still) => Ok(()),
+            Self::QuietFile(..) => Err(Failure::retryable(
                 Side::Table,
                 "another program began to write the database file; try again",
             )),
@@ -278,13 +278,13 @@ fn known(version: usize) -> Result<usize, Failure> {
 }
 
 /// Opens a file to read it.
-fn open_reading(path: &Path) -> Result<(Connection, Place), Failure> {
-    let (opened, place) = match Still::of(path) {
+fn open_reading(path: &Path) -> Result<(Connection, Storage), Failure> {
+    let (opened, place) = match QuietFile::of(path) {
         Some(still) => {
-            let place = Place::Still(path.to_owned(), still);
+            let place = Storage::QuietFile(path.to_owned(), still);
             (file::connect_to_quiet(path), place)
         }
-        None => (file::connect(path, Rights::Read), Place::Shared),
+        None => (file::connect(path, Rights::Read), Storage::Shared),
     };
     let connection = opened.map_err(unread(path))?;
     Ok((connection, place))

@@ -36,7 +36,8 @@ pub trait Documents: Send + Sync {
     /// Counts these people among those who lost access by an event within the last hour, to the precision of
     /// ten minutes: nobody is counted for less than an hour. People who are counted already are not counted
     /// twice. All workers share one tally.
-    async fn count_removals(&self, people: &[String], now_ms: i64) -> Result<Tally, Failure>;
+    async fn count_removals(&self, people: &[String], now_ms: i64)
+    -> Result<RemovalCount, Failure>;
 
     /// Takes people off the tally again, who keep their access after all.
     async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure>;
@@ -71,7 +72,7 @@ pub(crate) async fn overwrite<T: Serialize>(
 
 /// Who lost access by an event within the last hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
+pub struct RemovalCount {
     /// How many, with those who were asked for.
     pub total: usize,
     /// Those of them who were not counted before.
@@ -79,4 +80,4 @@ pub struct Tally {
 }
 
 /// An hour, in milliseconds.
-pub(super) const TALLY_MS: i64 = 60 * 60 * 1000;
+pub(super) const REMOVALS_MS: i64 = 60 * 60 * 1000;

@@ -4,7 +4,7 @@
 //! `expires_at`: a link must never go away by itself.
 
 mod pair;
-mod tally;
+mod removals;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -17,12 +17,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AccountOwner, Document, Documents, Linked, Origin, Recalled, Store, Stored, Tally, TeamLink,
-    TeamPairs, UserLink,
+    AccountOwner, Document, Documents, Linked, Origin, Recalled, RemovalCount, Store, Stored,
+    TeamLink, TeamPairs, UserLink,
 };
 use crate::aws::explain;
 use crate::aws::table::{
-    DynamoDbTable, Item, Sent, Writes as _, integer, key_of, number, string, text,
+    DynamoDbTable, Item, Transacted, Writes as _, integer, key_of, number, string, text,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
@@ -206,8 +206,8 @@ impl Store for DynamoDbStore {
                 .or_leave_out()?,
         ];
         match self.table.transact(writes).await? {
-            Sent::Written { .. } => Ok(()),
-            Sent::Refused { .. } => Err(lease.lost()),
+            Transacted::Written { .. } => Ok(()),
+            Transacted::Refused { .. } => Err(lease.lost()),
         }
     }
 
@@ -347,12 +347,16 @@ impl Documents for DynamoDbStore {
         }
     }
 
-    async fn count_removals(&self, people: &[String], now_ms: i64) -> Result<Tally, Failure> {
-        tally::count(&self.table, people, now_ms).await
+    async fn count_removals(
+        &self,
+        people: &[String],
+        now_ms: i64,
+    ) -> Result<RemovalCount, Failure> {
+        removals::count(&self.table, people, now_ms).await
     }
 
     async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure> {
-        tally::uncount(&self.table, people, now_ms).await
+        removals::uncount(&self.table, people, now_ms).await
     }
 }
 

@@ -77,11 +77,6 @@ impl Memory {
             .insert(team, FreshWrite { written, until_ms });
     }
 
-    /// What was last written about a team, if that was moments ago.
-    pub fn last_write(&self, team: &TeamId) -> Option<LastWrite> {
-        self.fresh_teams.get(team).map(|fresh| fresh.written)
-    }
-
     /// The text for the lease; `None` when there is nothing to remember.
     pub fn to_text(&self) -> Option<String> {
         if *self == Self::default() {

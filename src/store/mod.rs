@@ -27,7 +27,7 @@ use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::ledger::{Lease, Memo};
 
-pub use documents::{Document, Documents, Stored, Tally};
+pub use documents::{Document, Documents, RemovalCount, Stored};
 pub(crate) use documents::{overwrite, read};
 pub use dynamodb::DynamoDbStore;
 pub use memory::{FreshWrite, Intent, LastWrite, Memory};

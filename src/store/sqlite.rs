@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    AccountOwner, Document, Documents, Linked, Recalled, Store, Stored, Tally, TeamLink, TeamPairs,
-    UserLink, documents::TALLY_MS,
+    AccountOwner, Document, Documents, Linked, Recalled, RemovalCount, Store, Stored, TeamLink,
+    TeamPairs, UserLink, documents::REMOVALS_MS,
 };
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
@@ -300,10 +300,14 @@ impl Documents for SqliteStore {
         .await
     }
 
-    async fn count_removals(&self, people: &[String], now_ms: i64) -> Result<Tally, Failure> {
+    async fn count_removals(
+        &self,
+        people: &[String],
+        now_ms: i64,
+    ) -> Result<RemovalCount, Failure> {
         let people = people.to_vec();
         self.write(move |connection| {
-            let oldest = now_ms.saturating_sub(TALLY_MS);
+            let oldest = now_ms.saturating_sub(REMOVALS_MS);
             connection.execute("DELETE FROM removals WHERE at_ms <= ?1", [oldest])?;
             let mut newly = Vec::new();
             for person in people {
@@ -315,7 +319,7 @@ impl Documents for SqliteStore {
             let total: i64 =
                 connection.query_row("SELECT COUNT(*) FROM removals", [], |row| row.get(0))?;
             let total = usize::try_from(total).unwrap_or(usize::MAX);
-            Ok(Tally { total, newly })
+            Ok(RemovalCount { total, newly })
         })
         .await
     }

@@ -41,8 +41,8 @@ use crate::event::Change;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{
-    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo, Outcome, Reason,
-    Recorded, SUBJECT_WAIT, Work, lease_within, while_kept,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Ledger, Memo,
+    Reason, Recorded, SUBJECT_WAIT, Work, lease_within, while_kept,
 };
 use crate::provision::{
     Announced, Brake, Changes, FollowUp, Known, Ports, Progress, Provisioner, SecondLook, Shadow,
@@ -291,17 +291,19 @@ impl Worker {
         let mut claims = Vec::new();
         for (position, outcome) in outcomes.into_iter().enumerate() {
             verdicts.push(match outcome {
-                Ok(Outcome::Claimed(claim)) => {
+                Ok(ClaimOutcome::Claimed(claim)) => {
                     claims.push((position, claim));
                     Verdict::Settled
                 }
-                Ok(Outcome::AlreadyDone | Outcome::AlreadyFailed) => {
+                Ok(ClaimOutcome::AlreadyDone | ClaimOutcome::AlreadyFailed) => {
                     self.metrics.count(Metric::Duplicate, 1);
                     Verdict::Settled
                 }
-                Ok(Outcome::Busy { until_ms } | Outcome::Waiting { until_ms }) => Verdict::Wait {
-                    after: self.until(until_ms),
-                },
+                Ok(ClaimOutcome::Busy { until_ms } | ClaimOutcome::Waiting { until_ms }) => {
+                    Verdict::Wait {
+                        after: self.until(until_ms),
+                    }
+                }
                 Err(failure) => {
                     tracing::error!(%subject, "an event could not be claimed: {failure}");
                     Verdict::Retry {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use okta_anypoint::aws::{Limits, for_lambda, load};
 use okta_anypoint::clock::SystemClock;
-use okta_anypoint::ledger::{DynamoDbLedger, Ledger, Outcome, Reason};
+use okta_anypoint::ledger::{ClaimOutcome, DynamoDbLedger, Ledger, Reason};
 
 use crate::ledger::{LEASE, work};
 use crate::servers;
@@ -45,7 +45,7 @@ async fn claim_in(table: String) {
         .claim(&work("e1"), &lease, Reason::Delivery)
         .await
         .unwrap();
-    assert!(matches!(outcome, Outcome::Claimed(_)));
+    assert!(matches!(outcome, ClaimOutcome::Claimed(_)));
     println!(
         "loaded after {loaded:?}, claimed after {:?}",
         begun.elapsed()

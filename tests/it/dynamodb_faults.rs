@@ -11,7 +11,8 @@ use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::Side;
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::{
-    Conclusion, DynamoDbLedger, EndState, Ending, Lease, Ledger, Memo, Outcome, Reason, Recorded,
+    ClaimOutcome, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Ledger, Memo, Reason,
+    Recorded,
 };
 use okta_anypoint::store::{
     Documents, DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
@@ -359,7 +360,7 @@ async fn the_ledger_knows_its_own_writes() {
             .claim(&work(end), &lease, Reason::Delivery)
             .await
             .unwrap();
-        let Outcome::Claimed(claim) = outcome else {
+        let ClaimOutcome::Claimed(claim) = outcome else {
             panic!("{end}: {outcome:?}");
         };
         assert_eq!((claim.attempts, claim.deaths), (1, 0));
@@ -367,7 +368,7 @@ async fn the_ledger_knows_its_own_writes() {
             .claim(&work(end), &lease, Reason::Delivery)
             .await
             .unwrap();
-        assert!(matches!(other, Outcome::Busy { .. }));
+        assert!(matches!(other, ClaimOutcome::Busy { .. }));
         let state = match end {
             "complete" => EndState::Done,
             "retryable" => EndState::Failed(busy_remote()),
@@ -394,7 +395,7 @@ async fn the_ledger_knows_its_own_writes() {
         .claim(&work("e"), &lease, Reason::Delivery)
         .await
         .unwrap();
-    let (Outcome::Claimed(slow), Outcome::Claimed(next)) = (slow, next) else {
+    let (ClaimOutcome::Claimed(slow), ClaimOutcome::Claimed(next)) = (slow, next) else {
         panic!("not claimed");
     };
     assert_eq!((next.attempts, next.deaths), (2, 1));

@@ -13,7 +13,7 @@ use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
-use okta_anypoint::schedule::{Mode, Outcome, Progress, Scheduler, Summary, Task};
+use okta_anypoint::schedule::{Mode, Progress, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
@@ -113,7 +113,7 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Verdic
         }
         let planned = once(&access, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
-        if planned.differences.is_empty() || planned.outcome == Outcome::Stopped {
+        if planned.differences.is_empty() || planned.outcome == RunOutcome::Stopped {
             emit(&planned, &[], console)?;
             show_end(&planned, console)?;
             return Ok(verdict(&planned));
@@ -267,7 +267,7 @@ fn progress(console: &Console) -> (ProgressBar, Progress) {
 }
 
 fn verdict(summary: &Summary) -> Verdict {
-    if summary.outcome == Outcome::Completed && summary.problems.is_empty() {
+    if summary.outcome == RunOutcome::Completed && summary.problems.is_empty() {
         Verdict::Done
     } else {
         Verdict::Problem
@@ -328,17 +328,17 @@ fn show_end(summary: &Summary, console: &Console) -> Result<()> {
     // A catch-up has no differences: it does what the log says happened.
     let queued = summary.counts.get("queued").copied().unwrap_or_default();
     let (tone, text) = match (summary.outcome, would) {
-        (Outcome::Completed, _)
+        (RunOutcome::Completed, _)
             if summary.differences.is_empty() && summary.problems.is_empty() && queued == 0 =>
         {
             (Tone::Good, "nothing to do")
         }
-        (Outcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
-        (Outcome::Completed, false) => (Tone::Good, "done"),
-        (Outcome::Continues, _) => (Tone::Bad, "the time was up; run it again to go on"),
-        (Outcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
-        (Outcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
-        (Outcome::Stopped, false) => (Tone::Bad, "stopped"),
+        (RunOutcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
+        (RunOutcome::Completed, false) => (Tone::Good, "done"),
+        (RunOutcome::Continues, _) => (Tone::Bad, "the time was up; run it again to go on"),
+        (RunOutcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
+        (RunOutcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
+        (RunOutcome::Stopped, false) => (Tone::Bad, "stopped"),
     };
     console.say(console.paint(tone, text))
 }

@@ -6,11 +6,11 @@ use super::{DynamoDbLedger, EXPIRED, LEASE_OVER, Updated, unreadable};
 use crate::aws::table::{Item, integer, number, string, text};
 use crate::failure::{Class, Failure};
 use crate::ledger::times::{Now, error_text};
-use crate::ledger::{Claim, Lease, Outcome, Reason, Status, Work};
+use crate::ledger::{Claim, ClaimOutcome, Lease, Reason, Status, Work};
 
 /// The answer to a claim under one key.
 pub(super) enum Claiming {
-    Settled(Outcome),
+    Settled(ClaimOutcome),
     /// The record there is about another subject.
     OfAnotherSubject,
 }
@@ -89,12 +89,12 @@ impl DynamoDbLedger {
                     let deaths = count(&item, "unfinished").saturating_sub(1);
                     return Ok(claimed(id, owner, count(&item, "attempts"), deaths));
                 }
-                Status::InProgress => Outcome::Busy {
+                Status::InProgress => ClaimOutcome::Busy {
                     until_ms: until("lease_until_ms"),
                 },
-                Status::Done | Status::Held | Status::Resolved => Outcome::AlreadyDone,
-                Status::Failed => Outcome::AlreadyFailed,
-                Status::Waiting => Outcome::Waiting {
+                Status::Done | Status::Held | Status::Resolved => ClaimOutcome::AlreadyDone,
+                Status::Failed => ClaimOutcome::AlreadyFailed,
+                Status::Waiting => ClaimOutcome::Waiting {
                     until_ms: until("waits_until_ms"),
                 },
             },
@@ -143,7 +143,7 @@ impl DynamoDbLedger {
 }
 
 fn claimed(id: &str, owner: String, attempts: u32, deaths: u32) -> Claiming {
-    Claiming::Settled(Outcome::Claimed(Claim {
+    Claiming::Settled(ClaimOutcome::Claimed(Claim {
         id: id.to_owned(),
         owner,
         attempts,

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 
 use super::{DynamoDbLedger, PREFIX, held, of_lease};
-use crate::aws::table::{Sent, Write, Writes as _, number, text};
+use crate::aws::table::{Transacted, Write, Writes as _, number, text};
 use crate::failure::Failure;
 use crate::ledger::times::{Now, error_text, warn_superseded};
 use crate::ledger::{Claim, Conclusion, EndState, Ending, Lease, Memo, Recorded, Resolved, Status};
@@ -30,14 +30,14 @@ impl DynamoDbLedger {
             let mut writes = vec![held(&self.table, lease, &Memo::Keep).or_stop()?];
             self.add_endings(&mut writes, &conclusion.claims[claims.clone()], now)?;
             match self.table.transact(writes).await? {
-                Sent::Written { left_out } => {
+                Transacted::Written { left_out } => {
                     note(
                         &mut recorded[claims.clone()],
                         &conclusion.claims[claims],
                         &left_out,
                     );
                 }
-                Sent::Refused { .. } => return Ok(recorded),
+                Transacted::Refused { .. } => return Ok(recorded),
             }
         }
         let mut part = 1;
@@ -53,13 +53,13 @@ impl DynamoDbLedger {
                 writes.push(append.or_stop()?);
             }
             match self.table.transact(writes).await? {
-                Sent::Written { left_out } => {
+                Transacted::Written { left_out } => {
                     note(&mut recorded[last..], &claims[last..], &left_out);
                     return Ok(recorded);
                 }
-                Sent::Refused { position: 0, .. } => return Ok(recorded),
+                Transacted::Refused { position: 0, .. } => return Ok(recorded),
                 // That part of the audit trail is full.
-                Sent::Refused { .. } => part += 1,
+                Transacted::Refused { .. } => part += 1,
             }
         }
     }

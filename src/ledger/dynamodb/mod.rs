@@ -25,8 +25,8 @@ use self::claim::Claiming;
 use super::lease::{Found, LeaseKey};
 use super::times::{Times, warn_superseded};
 use super::{
-    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record,
-    Recorded, Status, Work,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Memo, Reason,
+    Record, Recorded, Status, Work,
 };
 use crate::aws::explain;
 use crate::aws::table::{DynamoDbTable, Item, integer, number, string, text};
@@ -191,11 +191,11 @@ impl Ledger for DynamoDbLedger {
         let before = string(&item, "memo");
         let memo = before.filter(|_| lasts).map(str::to_owned);
         let is_outdated = before.is_some() && memo.is_none();
-        let last_held_ms = integer(&item, "updated_at_ms");
+        let last_leased_ms = integer(&item, "updated_at_ms");
         let found = Found {
             memo,
             took_over,
-            last_held_ms,
+            last_leased_ms,
         };
         let clock = self.times.clock();
         let lease = Lease::new(key, found, now.ms, time, clock);
@@ -263,7 +263,7 @@ impl Ledger for DynamoDbLedger {
         Ok(recorded(&self.send(update).await?))
     }
 
-    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
+    async fn last_leased(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
         let keys: HashSet<String> = subjects.iter().map(|subject| lease_pk(subject)).collect();
         let found = self.table.get_batch(keys).await?;
         Ok(found
@@ -275,7 +275,12 @@ impl Ledger for DynamoDbLedger {
             .collect())
     }
 
-    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure> {
+    async fn claim(
+        &self,
+        work: &Work,
+        lease: &Lease,
+        reason: Reason,
+    ) -> Result<ClaimOutcome, Failure> {
         let first = self.claim_as(&work.id, work, lease, reason).await?;
         if let Claiming::Settled(outcome) = first {
             return Ok(outcome);

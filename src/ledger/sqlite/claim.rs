@@ -8,7 +8,7 @@ use crate::clock::later;
 use crate::deadline::{MAX_LEASE, MAX_WAIT};
 use crate::failure::{Class, Failure};
 use crate::ledger::times::{Now, error_text};
-use crate::ledger::{Claim, Outcome, Reason, Record, Status, Work};
+use crate::ledger::{Claim, ClaimOutcome, Reason, Record, Status, Work};
 
 /// Looks and writes; nobody else can write in between.
 pub(super) fn claim(
@@ -18,7 +18,7 @@ pub(super) fn claim(
     now: Now,
     lease_until_ms: i64,
     reason: Reason,
-) -> rusqlite::Result<Outcome> {
+) -> rusqlite::Result<ClaimOutcome> {
     // What DynamoDB's TTL does by itself.
     connection.execute(
         "DELETE FROM events WHERE expires_at <= ?1 AND id <> ?2",
@@ -62,7 +62,7 @@ pub(super) fn claim(
             work.actor.as_ref().or(actor.as_ref()),
         ),
     )?;
-    Ok(Outcome::Claimed(Claim {
+    Ok(ClaimOutcome::Claimed(Claim {
         id,
         owner,
         attempts,
@@ -72,23 +72,23 @@ pub(super) fn claim(
 
 /// The answer when the record does not allow a claim; `None` when it does. As with leases, a time
 /// further ahead than it can be is from before the clock was set back.
-fn refuse(record: &Record, now: Now, reason: Reason) -> Option<Outcome> {
+fn refuse(record: &Record, now: Now, reason: Reason) -> Option<ClaimOutcome> {
     let ahead = |until: Option<i64>| until.filter(|until| *until > now.ms);
     match (record.status, reason) {
         (Status::InProgress, _) => {
             let until_ms = ahead(record.lease_until_ms)?;
-            (until_ms <= later(now.ms, MAX_LEASE)).then_some(Outcome::Busy { until_ms })
+            (until_ms <= later(now.ms, MAX_LEASE)).then_some(ClaimOutcome::Busy { until_ms })
         }
         (_, Reason::Replay | Reason::Approval) => None,
         (Status::Done | Status::Held | Status::Resolved, Reason::Delivery) => {
-            Some(Outcome::AlreadyDone)
+            Some(ClaimOutcome::AlreadyDone)
         }
         (Status::Failed, Reason::Delivery) => {
-            (record.error_class != Some(Class::Retryable)).then_some(Outcome::AlreadyFailed)
+            (record.error_class != Some(Class::Retryable)).then_some(ClaimOutcome::AlreadyFailed)
         }
         (Status::Waiting, Reason::Delivery) => {
             let until_ms = ahead(record.waits_until_ms)?;
-            (until_ms <= later(now.ms, MAX_WAIT)).then_some(Outcome::Waiting { until_ms })
+            (until_ms <= later(now.ms, MAX_WAIT)).then_some(ClaimOutcome::Waiting { until_ms })
         }
     }
 }

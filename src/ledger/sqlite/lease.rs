@@ -28,7 +28,7 @@ pub(super) fn take(
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
-    let (held_until, memo, last_held_ms) = before.unwrap_or_default();
+    let (held_until, memo, last_leased_ms) = before.unwrap_or_default();
     if let Some(held) = held_until.filter(|held| *held > now.ms) {
         let cut = held.min(later(now.ms, MAX_LEASE));
         if cut < held {
@@ -55,7 +55,7 @@ pub(super) fn take(
     Ok(Ok(Found {
         memo,
         took_over: held_until.is_some(),
-        last_held_ms,
+        last_leased_ms,
     }))
 }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::lease::LeaseKey;
 use super::times::{Times, warn_superseded};
 use super::{
-    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Outcome, Reason, Record,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Reason, Record,
     Recorded, Status, Work,
 };
 use crate::clock::{Clock, later};
@@ -159,7 +159,7 @@ impl Ledger for SqliteLedger {
         Ok(recorded(changed))
     }
 
-    async fn last_held(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
+    async fn last_leased(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure> {
         let subjects = subjects.to_vec();
         self.read(move |connection| {
             let mut statement =
@@ -176,7 +176,12 @@ impl Ledger for SqliteLedger {
         .await
     }
 
-    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Result<Outcome, Failure> {
+    async fn claim(
+        &self,
+        work: &Work,
+        lease: &Lease,
+        reason: Reason,
+    ) -> Result<ClaimOutcome, Failure> {
         let (work, now, until_ms) = (work.clone(), self.times.now(), lease.until_ms());
         let owner = self.fresh_owner();
         self.write(move |connection| claim::claim(connection, &work, owner, now, until_ms, reason))

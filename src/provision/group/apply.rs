@@ -436,7 +436,7 @@ impl Work<'_> {
         }
         let subject = |user: &OktaUserId| Subject::User(user.clone()).to_string();
         let subjects: Vec<String> = ids.iter().map(subject).collect();
-        let held = self.ports().ledger.last_held(&subjects).await?;
+        let held = self.ports().ledger.last_leased(&subjects).await?;
         for user in ids {
             let meanwhile = held.get(&subject(&user)).is_some_and(|at| *at >= began_ms);
             if meanwhile || wrong.contains(&user) {

@@ -59,7 +59,7 @@ impl Look<'_> {
         let mut group_name = group_name.to_owned();
         let mut is_current = match named_by {
             NamedBy::Owner => true,
-            NamedBy::LookAt(at_ms) => lease.last_held_ms().is_none_or(|held_ms| held_ms < at_ms),
+            NamedBy::LookAt(at_ms) => lease.last_leased_ms().is_none_or(|held_ms| held_ms < at_ms),
         };
         // Before anything is read: a name that cannot be had fails at once.
         ports.policy.team_names.apply(&group_name)?;

@@ -401,7 +401,7 @@ impl Work<'_> {
         }
         let subject = |joined: &Joined| Subject::Group(joined.group.clone()).to_string();
         let subjects: Vec<String> = joined.iter().map(subject).collect();
-        let held = self.ports().ledger.last_held(&subjects).await?;
+        let held = self.ports().ledger.last_leased(&subjects).await?;
         let mut is_overtaken = false;
         for joined in joined {
             let meanwhile = held.get(&subject(&joined));

@@ -10,9 +10,9 @@ use http::StatusCode;
 
 use super::begun::Begun;
 use super::done::{Done, from_to};
+use super::job::{Job, Kind, action};
 use super::names::{Names, names_of};
 use super::pair::OTHER_USERNAME;
-use super::{Job, Kind, action};
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
@@ -23,7 +23,7 @@ use crate::ledger::{
 };
 use crate::okta::{AppUser, Assignment, NewUser, Okta};
 use crate::schedule::Scheduler;
-use crate::schedule::summary::{Outcome, Problem, Summary};
+use crate::schedule::summary::{Problem, RunOutcome, Summary};
 use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that are worked on at the same time.
@@ -73,7 +73,7 @@ impl Scheduler {
         let total = jobs.len();
         for (position, portion) in jobs.chunks(AT_ONCE).enumerate() {
             if deadline.remaining() < MIN_TIME {
-                summary.outcome = Outcome::Continues;
+                summary.outcome = RunOutcome::Continues;
                 return Ok(());
             }
             let to_create = portion

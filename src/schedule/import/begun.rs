@@ -8,7 +8,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::done::{IMPORT, from_to};
-use super::{action, pair};
+use super::job::action;
+use super::pair;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::Failure;

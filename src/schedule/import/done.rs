@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Job;
+use super::job::Job;
 use crate::http::CallError;
 use crate::ledger::{AuditEntry, Lease};
 

@@ -21,18 +21,17 @@
 mod apply;
 mod begun;
 mod done;
+mod job;
 mod names;
 mod pair;
 mod teams;
-
-use std::borrow::Cow;
 
 use futures_util::future::{try_join, try_join_all, try_join3};
 
 use super::Scheduler;
 use super::people::People;
-use super::reconcile::{gate::Gate, unread::Unread};
-use super::summary::{Difference, Problem, Summary};
+use super::reconcile::{reader::SideReader, unread::Unread};
+use super::summary::{Problem, Summary};
 use super::task::Mode;
 use crate::anypoint::Account;
 use crate::counted::counted;
@@ -43,42 +42,12 @@ use crate::ledger::Lease;
 use crate::okta::User;
 use crate::provision::{Step, standing, unread_attributes};
 use crate::settings::ImportMode;
-use crate::store::{Origin, UserLink};
+use crate::store::Origin;
 
 use begun::Begun;
+use job::{Job, Kind};
 use names::Names;
 use pair::{By, Holder, Index, Match, Refused};
-
-/// The names of what an import does, in reports and in the audit trail.
-mod action {
-    pub(super) const CREATE_USER: &str = "create_okta_user";
-    pub(super) const ASSIGN_APP: &str = "assign_app";
-    pub(super) const UPDATE_NAMES: &str = "update_okta_names";
-    pub(super) const LINK: &str = "link";
-}
-
-/// What to do for one account.
-#[derive(Debug, Clone)]
-struct Job {
-    account: Account,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone)]
-enum Kind {
-    /// Link it to an assigned user.
-    Link { user: OktaUserId, by: By },
-    /// Assign an Okta user under the account's username, then link.
-    Assign { user: OktaUserId, by: By },
-    /// Create an Okta user, assign it, link.
-    Create { email: String },
-    /// Bring names to Okta, and remember what both sides agree on.
-    Agree {
-        user: OktaUserId,
-        link: UserLink,
-        names: Names,
-    },
-}
 
 /// What Okta answered about an address.
 type Asked = (Option<User>, Vec<User>);
@@ -104,11 +73,11 @@ impl Scheduler {
             }
             _ => {}
         }
-        let gate = Gate::new(self, deadline);
+        let reader = SideReader::new(self, deadline);
         let (links, (app_users, late_users), accounts) = try_join3(
             self.store().all_user_links(),
-            gate.app_users(),
-            gate.accounts(),
+            reader.app_users(),
+            reader.accounts(),
         )
         .await?;
         let mut people = People {
@@ -117,11 +86,11 @@ impl Scheduler {
             late_users,
             accounts,
         };
-        gate.add_unlisted(&mut people).await?;
-        let unread = gate.take_unread();
+        reader.add_unlisted(&mut people).await?;
+        let unread = reader.take_unread();
         people.check(&unread, &self.ports.policy)?;
         summary.problems.extend(unread.problems());
-        let jobs = self.plan_import(&people, &unread, &gate, summary).await?;
+        let jobs = self.plan_import(&people, &unread, &reader, summary).await?;
         if summary.mode == Mode::Report {
             return Ok(());
         }
@@ -137,7 +106,7 @@ impl Scheduler {
         &self,
         people: &People,
         unread: &Unread,
-        gate: &Gate<'_>,
+        reader: &SideReader<'_>,
         summary: &mut Summary,
     ) -> Result<Vec<Job>, Failure> {
         let index = Index::new(people, unread, &self.ports.policy);
@@ -157,7 +126,7 @@ impl Scheduler {
         for account in active {
             let place = index.find(account);
             if let Ok(Match::Ask { email }) = &place {
-                questions.push(self.ask(gate, email.clone()));
+                questions.push(self.ask(reader, email.clone()));
             }
             found.push((account, place));
         }
@@ -222,8 +191,8 @@ impl Scheduler {
                 Err(refused) => refuse(summary, account, refused),
             }
         }
-        let teams_left = self.teams_left(&jobs, gate).await?;
-        summary.problems.extend(gate.take_unread().problems());
+        let teams_left = self.teams_left(&jobs, reader).await?;
+        summary.problems.extend(reader.take_unread().problems());
         for job in &jobs {
             summary.add(job.count_name(), 1);
             let mut difference = job.describe();
@@ -246,9 +215,13 @@ impl Scheduler {
 
     /// Asks Okta who has an address, as login or as e-mail address. What Okta does not answer about one
     /// address is that account's own problem.
-    async fn ask(&self, gate: &Gate<'_>, email: String) -> Result<Result<Asked, Failure>, Failure> {
+    async fn ask(
+        &self,
+        reader: &SideReader<'_>,
+        email: String,
+    ) -> Result<Result<Asked, Failure>, Failure> {
         let okta = &self.ports.okta;
-        let deadline = gate.deadline;
+        let deadline = reader.deadline;
         let asked = async {
             let asked = try_join(
                 okta.user_by_login(&email, deadline),
@@ -264,7 +237,7 @@ impl Scheduler {
                 Err(error) => Err(Failure::from(error)),
             }
         };
-        gate.pass(2, asked).await
+        reader.pass(2, asked).await
     }
 
     /// An account that no assigned user fits.
@@ -346,86 +319,6 @@ fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {
     });
 }
 
-impl Job {
-    fn count_name(&self) -> &'static str {
-        match &self.kind {
-            Kind::Link { .. } => "to_link",
-            Kind::Assign { .. } => "to_assign",
-            Kind::Create { .. } => "to_create",
-            Kind::Agree { names, link, .. } if names.is_agreed(link) => "to_leave",
-            Kind::Agree { .. } => "to_agree",
-        }
-    }
-
-    fn user(&self) -> Option<&OktaUserId> {
-        match &self.kind {
-            Kind::Link { user, .. } | Kind::Assign { user, .. } | Kind::Agree { user, .. } => {
-                Some(user)
-            }
-            Kind::Create { .. } => None,
-        }
-    }
-
-    /// Why a step of it is taken.
-    fn reason(&self, step: &str) -> Option<Cow<'static, str>> {
-        let steps = self.describe().actions;
-        let found = steps.into_iter().find(|found| found.action == step);
-        found.map(|found| found.reason)
-    }
-
-    fn describe(&self) -> Difference {
-        let assign = || Step::new(action::ASSIGN_APP, "under the account's username");
-        let link = |why| Step::new(action::LINK, why);
-        let actions = match &self.kind {
-            Kind::Link { by, .. } => vec![link(by.as_str())],
-            Kind::Assign { by, .. } => vec![assign(), link(by.as_str())],
-            Kind::Create { .. } => vec![
-                Step::new(
-                    action::CREATE_USER,
-                    "nobody in Okta has that login or address",
-                ),
-                assign(),
-                link("the account belongs to the new user"),
-            ],
-            Kind::Agree { names, link, .. } => describe_names(names, link),
-        };
-        Difference {
-            subject: self.user().cloned().map(Subject::User),
-            account: Some(self.account.id.clone()),
-            actions,
-        }
-    }
-}
-
-fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if !names.fields().is_empty() {
-        let mut bring = Step::new(
-            action::UPDATE_NAMES,
-            if names.conflict {
-                "changed on both sides since they agreed: Anypoint wins"
-            } else {
-                "changed in Anypoint since both sides agreed"
-            },
-        );
-        bring.fields = names.fields().into_iter().map(Into::into).collect();
-        steps.push(bring);
-    }
-    if !names.left.is_empty() {
-        let mut leave = Step::new(
-            "leave_names",
-            "changed in Anypoint, and ATTRIBUTES takes them from where an import does not write: change them \
-             there, or back in Anypoint",
-        );
-        leave.fields = names.left.iter().map(|name| (*name).into()).collect();
-        steps.push(leave);
-    }
-    if !names.is_agreed(link) {
-        let why = "the link remembers what both sides agree on";
-        steps.push(Step::new("agree", why));
-    }
-    steps
-}
 /// What an operator reads before people lose memberships by being linked.
 fn members_leave(people: usize) -> String {
     let who = counted(people, "person to be linked is", "people to be linked are");

@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::{Job, Kind};
+use super::job::{Job, Kind};
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::TeamRemoval;
 use crate::schedule::Scheduler;
-use crate::schedule::reconcile::gate::Gate;
+use crate::schedule::reconcile::reader::SideReader;
 
 /// The accounts that are to be linked, each with its Okta user if there is one yet.
 type Newcomers<'a> = HashMap<&'a AccountId, Option<&'a OktaUserId>>;
@@ -24,7 +24,7 @@ impl Scheduler {
     pub(super) async fn teams_left(
         &self,
         jobs: &[Job],
-        gate: &Gate<'_>,
+        reader: &SideReader<'_>,
     ) -> Result<HashMap<AccountId, usize>, Failure> {
         let newcomers: Newcomers<'_> = jobs
             .iter()
@@ -38,17 +38,17 @@ impl Scheduler {
         if links.is_empty() {
             return Ok(HashMap::new());
         }
-        let selected = gate.selected().await?;
+        let selected = reader.selected().await?;
         let pushed: HashSet<OktaGroupId> = selected.into_iter().map(|group| group.id).collect();
         let keeps = self.ports.policy.team_removal == TeamRemoval::Keep;
         let mut reads = Vec::new();
         for (group, link) in &links {
             if pushed.contains(group) || !keeps {
-                reads.push(self.leaving(&link.team_id, group, &pushed, &newcomers, gate));
+                reads.push(self.leaving(&link.team_id, group, &pushed, &newcomers, reader));
             }
         }
         let found = try_join_all(reads).await?;
-        gate.check_lists()?;
+        reader.check_lists()?;
         let mut left = HashMap::new();
         for account in found.into_iter().flatten() {
             *left.entry(account).or_default() += 1;
@@ -63,13 +63,14 @@ impl Scheduler {
         group: &OktaGroupId,
         pushed: &HashSet<OktaGroupId>,
         newcomers: &Newcomers<'_>,
-        gate: &Gate<'_>,
+        reader: &SideReader<'_>,
     ) -> Result<Vec<AccountId>, Failure> {
-        let members = match gate.team_members(team).await? {
+        let members = match reader.team_members(team).await? {
             Ok(Some(members)) => members,
             Ok(None) => return Ok(Vec::new()),
             Err(failure) => {
-                gate.unread()
+                reader
+                    .unread()
                     .note_team_without_members(team.clone(), group.clone(), failure);
                 return Ok(Vec::new());
             }
@@ -85,14 +86,14 @@ impl Scheduler {
             return Ok(leaving);
         }
         let mut members: HashSet<OktaUserId> = HashSet::new();
-        match gate.group_members(group).await? {
+        match reader.group_members(group).await? {
             Ok(Some(listed)) => {
                 members.extend(listed.ids_unread());
                 members.extend(listed.telling().items.into_iter().map(|user| user.id));
             }
             Ok(None) => {}
             Err(failure) => {
-                gate.unread().groups.insert(group.clone(), failure);
+                reader.unread().groups.insert(group.clone(), failure);
                 return Ok(Vec::new());
             }
         }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::gate::{Gate, ReadAlone};
+use super::reader::{ReadAlone, SideReader};
 use super::snapshot::{Members, PushedGroup};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Class, Failure, Side};
@@ -16,7 +16,7 @@ use crate::http::{CallError, Listed};
 use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{Group, User};
 
-impl Gate<'_> {
+impl SideReader<'_> {
     /// Reads one object. That it is not what the API describes, or is refused while everything else is
     /// not, is a problem of its own.
     pub(super) async fn alone<T>(
@@ -69,7 +69,7 @@ impl Gate<'_> {
             // A team that was just listed cannot be gone: the answer is as good as none.
             Ok(None) if side == Side::Anypoint => return Ok(Ok(None)),
             Ok(found) => {
-                self.tallies().entry(side).or_default().answered += 1;
+                self.lists_read().entry(side).or_default().answered += 1;
                 return Ok(Ok(found));
             }
             Err(error) => Failure::from(error),
@@ -83,8 +83,8 @@ impl Gate<'_> {
 
     /// Counts a list that failed, and says what that means for its group.
     fn note_failed_list(&self, side: Side, failure: Failure) -> Failure {
-        let mut tallies = self.tallies();
-        let failed = &mut tallies.entry(side).or_default().failed;
+        let mut lists_read = self.lists_read();
+        let failed = &mut lists_read.entry(side).or_default().failed;
         failed.push(failure.clone());
         let advice = match failure.class {
             Class::Retryable => failure.advice.clone(),
@@ -115,11 +115,11 @@ impl Gate<'_> {
     /// # Errors
     /// The failure of one of them.
     pub(in crate::schedule) fn check_lists(&self) -> Result<(), Failure> {
-        let tallies = self.tallies();
-        let lost = tallies
+        let lists_read = self.lists_read();
+        let lost = lists_read
             .values()
-            .find(|tally| tally.answered == 0 && tally.failed.len() > 1);
-        match lost.and_then(|tally| tally.failed.first()) {
+            .find(|lists| lists.answered == 0 && lists.failed.len() > 1);
+        match lost.and_then(|lists| lists.failed.first()) {
             Some(failure) => Err(failure.clone()),
             None => Ok(()),
         }

@@ -15,7 +15,7 @@
 //! | the time is up | then |
 //! |---|---|
 //! | while reading | nothing was changed; the run fails and wants a longer time-out |
-//! | while queueing | the rest is the next run's; this one ends as [`Outcome::Continues`] |
+//! | while queueing | the rest is the next run's; this one ends as [`RunOutcome::Continues`] |
 //! | while working inline (no queue) | the same; a subject that was begun is finished or given back |
 //!
 //! Reading is the part that has to fit. It takes one call for 500 people on each side and two for each
@@ -23,10 +23,10 @@
 //! largest organization that Anypoint allows (10,000 users, 1,000 teams). What slows it down are the
 //! remotes' rate limits: each pause that they ask for is waited out, within the time-out.
 
-pub(super) mod gate;
 mod lists;
 mod plan;
 mod read;
+pub(super) mod reader;
 mod snapshot;
 pub(super) mod unread;
 mod views;
@@ -37,7 +37,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::future::try_join_all;
 
 use super::Scheduler;
-use super::summary::{Outcome, Problem, Summary};
+use super::summary::{Problem, RunOutcome, Summary};
 use super::task::Mode;
 use crate::deadline::Deadline;
 use crate::event::Change;
@@ -51,13 +51,13 @@ use crate::provision::{
 };
 use crate::store::Memory;
 
-use gate::Gate;
-use plan::{Plan, Planned};
+use plan::{Plan, PlannedSubject};
+use reader::SideReader;
 use snapshot::Snapshot;
-use unread::Source;
+use unread::List;
 use world::World;
 
-pub use gate::READS_AT_ONCE;
+pub use reader::READS_AT_ONCE;
 
 impl Scheduler {
     pub(super) async fn reconcile(
@@ -82,7 +82,7 @@ impl Scheduler {
         let over = self.over_limit(plan.losing.len(), linked);
         if summary.mode == Mode::Report {
             if let Some(failure) = over {
-                summary.outcome = Outcome::Stopped;
+                summary.outcome = RunOutcome::Stopped;
                 summary.message = Some(failure.to_string());
             }
             return Ok(());
@@ -132,7 +132,7 @@ impl Scheduler {
             None => {}
         }
         if sent.out_of_time {
-            summary.outcome = Outcome::Continues;
+            summary.outcome = RunOutcome::Continues;
         } else if let Some(version) = dry_runs.filter(|_| is_whole) {
             dry_runs_taken_up(self.documents(), version).await?;
         }
@@ -178,10 +178,10 @@ impl Scheduler {
         world.held = self.subjects(Status::Held, |_| true).await?;
         let doubtful = world.doubtful_accounts();
         world.former = self.store().account_owners(&doubtful).await?;
-        let gate = Gate::new(self, deadline);
+        let reader = SideReader::new(self, deadline);
         let mut reads = Vec::new();
         for owner in world.doubtful_owners() {
-            reads.push(gate.late_user(owner));
+            reads.push(reader.late_user(owner));
         }
         world.unlisted = try_join_all(reads).await?.into_iter().flatten().collect();
         let plan = world.plan(&HashMap::new());
@@ -200,10 +200,10 @@ impl Scheduler {
         users: &[OktaUserId],
         deadline: Deadline,
     ) -> Result<HashMap<OktaUserId, String>, Failure> {
-        let gate = Gate::new(self, deadline);
+        let reader = SideReader::new(self, deadline);
         let mut reads = Vec::new();
         for user in users {
-            reads.push(gate.pass(1, self.intent(user)));
+            reads.push(reader.pass(1, self.intent(user)));
         }
         let found = try_join_all(reads).await?;
         let named = |(user, intent): (&OktaUserId, Option<String>)| Some((user.clone(), intent?));
@@ -266,7 +266,7 @@ fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
         .iter()
         .any(crate::anypoint::Team::is_internal_root);
     let may_have_root =
-        !read.unread.teams.is_empty() || read.unread.extent(&[Source::Teams]) == Extent::Incomplete;
+        !read.unread.teams.is_empty() || read.unread.extent(&[List::Teams]) == Extent::Incomplete;
     if !has_root && !may_have_root {
         return Err(Failure::retryable(
             Side::Anypoint,
@@ -299,7 +299,7 @@ fn report(read: &Snapshot, plan: &Plan, summary: &mut Summary) {
         .map(|team| team.id.clone())
         .collect();
     let planned = plan.users.iter().chain(&plan.groups);
-    summary.differences = planned.map(Planned::difference).collect();
+    summary.differences = planned.map(PlannedSubject::difference).collect();
     summary.problems = plan.problems.clone();
     summary.excluded = plan.excluded.clone();
     summary.set("excluded", plan.excluded.len());

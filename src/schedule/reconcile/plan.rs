@@ -16,8 +16,8 @@ use crate::schedule::summary::{Difference, Problem};
 /// What a reconcile found.
 #[derive(Default)]
 pub(super) struct Plan {
-    pub(super) users: Vec<Planned>,
-    pub(super) groups: Vec<Planned>,
+    pub(super) users: Vec<PlannedSubject>,
+    pub(super) groups: Vec<PlannedSubject>,
     pub(super) problems: Vec<Problem>,
     /// Linked users who would be deactivated or taken out of a team.
     pub(super) losing: BTreeSet<OktaUserId>,
@@ -30,7 +30,7 @@ pub(super) struct Plan {
 }
 
 /// Where a subject differs, and what Okta did not show: the first look for what follows from it.
-pub(super) struct Planned {
+pub(super) struct PlannedSubject {
     pub(super) subject: Subject,
     pub(super) steps: Vec<Step>,
     pub(super) not_shown: Vec<String>,
@@ -47,7 +47,7 @@ const SAID: &str = "said_by_okta";
 /// What travels with one change at the most; a message has to stay small.
 const MAX_NOT_SHOWN: usize = 2_000;
 
-impl Planned {
+impl PlannedSubject {
     fn new(subject: Subject, steps: Vec<Step>, not_shown: &[Finding]) -> Self {
         let not_shown = not_shown.iter().take(MAX_NOT_SHOWN);
         let mut not_shown: Vec<String> = not_shown.map(ToString::to_string).collect();
@@ -147,7 +147,7 @@ impl World<'_> {
         }
         let subject = Subject::User(user.clone());
         plan.users
-            .push(Planned::new(subject, steps, &planned.believed));
+            .push(PlannedSubject::new(subject, steps, &planned.believed));
     }
 
     fn team_name(&self, group: &Group) -> Result<String, Failure> {
@@ -309,7 +309,8 @@ impl Plan {
     fn push_group(&mut self, group: &OktaGroupId, steps: Vec<Step>, not_shown: &[Finding]) {
         if !steps.is_empty() {
             let subject = Subject::Group(group.clone());
-            self.groups.push(Planned::new(subject, steps, not_shown));
+            self.groups
+                .push(PlannedSubject::new(subject, steps, not_shown));
         }
     }
 }

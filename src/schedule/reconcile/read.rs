@@ -17,8 +17,8 @@ use crate::schedule::Scheduler;
 use crate::schedule::people::People;
 use crate::store::{TeamLink, UserLink};
 
-use super::gate::Gate;
 use super::lists::listed_and_gone;
+use super::reader::SideReader;
 use super::snapshot::{Members, PushedGroup, Snapshot};
 
 /// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
@@ -35,7 +35,7 @@ pub(in crate::schedule) type AppUsers = (
     HashMap<OktaUserId, Option<User>>,
 );
 
-impl Gate<'_> {
+impl SideReader<'_> {
     /// The assignments to the app, each with its user.
     pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
@@ -247,12 +247,12 @@ impl Scheduler {
     /// # Errors
     /// When a list about everybody could not be read to its end, or a side is at fault.
     pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
-        let gate = Gate::new(self, deadline);
+        let reader = SideReader::new(self, deadline);
         let ((app_users, late_users), accounts, groups, (links, teams, mut members)) = try_join4(
-            gate.app_users(),
-            gate.accounts(),
-            gate.pushed_groups(),
-            gate.links_and_teams(),
+            reader.app_users(),
+            reader.accounts(),
+            reader.pushed_groups(),
+            reader.links_and_teams(),
         )
         .await?;
         let (user_links, team_links) = links;
@@ -262,12 +262,12 @@ impl Scheduler {
             late_users,
             accounts,
         };
-        gate.add_unlisted(&mut people).await?;
-        let excluded_groups = gate.excluded_groups(&team_links, &groups).await?;
+        reader.add_unlisted(&mut people).await?;
+        let excluded_groups = reader.excluded_groups(&team_links, &groups).await?;
         let adoptable = adoptable(&groups, &teams, &team_links, &self.ports.policy);
-        members.extend(gate.members_of(adoptable).await?);
-        gate.check_lists()?;
-        let mut unread = gate.take_unread();
+        members.extend(reader.members_of(adoptable).await?);
+        reader.check_lists()?;
+        let mut unread = reader.take_unread();
         unread.leave_out(&excluded_groups);
         Ok(Snapshot {
             people,

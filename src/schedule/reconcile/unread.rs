@@ -10,7 +10,7 @@ use crate::schedule::summary::Problem;
 
 /// A list that a run reads once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::schedule) enum Source {
+pub(in crate::schedule) enum List {
     /// The assignments to the app.
     AppUsers,
     /// The groups that may become teams.
@@ -35,14 +35,14 @@ pub(in crate::schedule) struct Unread {
     /// Teams of which a list of members has an entry without a readable id.
     pub(in crate::schedule) incomplete_teams: HashSet<TeamId>,
     /// Lists with an entry without a readable id.
-    incomplete: BTreeSet<Source>,
+    incomplete: BTreeSet<List>,
     /// What else has to be told: entries that are known well enough by their id, and incomplete lists.
     told: Vec<Problem>,
 }
 
 impl Unread {
     /// Whether a list holds everybody.
-    pub(in crate::schedule) fn extent(&self, sources: &[Source]) -> Extent {
+    pub(in crate::schedule) fn extent(&self, sources: &[List]) -> Extent {
         let is_incomplete = sources
             .iter()
             .any(|source| self.incomplete.contains(source));
@@ -55,17 +55,17 @@ impl Unread {
 
     /// Whether this team is there, although it may not have been read.
     pub(in crate::schedule) fn may_have_team(&self, team: &TeamId) -> bool {
-        self.teams.contains_key(team) || self.extent(&[Source::Teams]) == Extent::Incomplete
+        self.teams.contains_key(team) || self.extent(&[List::Teams]) == Extent::Incomplete
     }
 
     /// Whether this account is there, although it may not have been read.
     pub(in crate::schedule) fn may_have_account(&self, account: &AccountId) -> bool {
-        let incomplete = self.extent(&[Source::Accounts]) == Extent::Incomplete;
+        let incomplete = self.extent(&[List::Accounts]) == Extent::Incomplete;
         self.accounts.contains_key(account) || incomplete
     }
 
     /// Notes what a list did not show; gives the ids of entries that have one.
-    fn note<T>(&mut self, listed: &Listed<T>, source: Source) {
+    fn note<T>(&mut self, listed: &Listed<T>, source: List) {
         if let Some(failure) = listed.incomplete() {
             self.incomplete.insert(source);
             self.told.push(Problem::general(&failure));
@@ -78,7 +78,7 @@ impl Unread {
         listed: &Listed<T>,
         excluded: &HashSet<OktaUserId>,
     ) {
-        self.note(listed, Source::AppUsers);
+        self.note(listed, List::AppUsers);
         let unread = by_id(listed).into_iter();
         self.users
             .extend(unread.filter(|(user, _)| !excluded.contains(user)));
@@ -90,19 +90,19 @@ impl Unread {
         listed: &Listed<T>,
         excluded: &HashSet<OktaGroupId>,
     ) {
-        self.note(listed, Source::Groups);
+        self.note(listed, List::Groups);
         let unread = by_id(listed).into_iter();
         self.groups
             .extend(unread.filter(|(group, _)| !excluded.contains(group)));
     }
 
     pub(in crate::schedule) fn note_accounts<T>(&mut self, listed: &Listed<T>) {
-        self.note(listed, Source::Accounts);
+        self.note(listed, List::Accounts);
         self.accounts.extend(by_id(listed));
     }
 
     pub(in crate::schedule) fn note_teams<T>(&mut self, listed: &Listed<T>) {
-        self.note(listed, Source::Teams);
+        self.note(listed, List::Teams);
         self.teams.extend(by_id(listed));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::snapshot::PushedGroup;
-use super::unread::Source;
+use super::unread::List;
 use super::world::World;
 use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};
@@ -108,7 +108,7 @@ impl<'a> World<'a> {
             None => self.unlisted.get(owner)?.as_ref(),
         };
         // On a list that does not hold everybody, nobody is missing.
-        let is_whole = self.read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
+        let is_whole = self.read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         if app_user.is_none() && user.is_some() && !is_whole {
             return None;
         }
@@ -177,8 +177,8 @@ impl<'a> World<'a> {
         people.kept.extend(self.unread_members());
         let unread = &self.read.unread;
         let of_team = team.filter(|team| unread.incomplete_teams.contains(*team));
-        let of_okta = pushed.extent.and(unread.extent(&[Source::AppUsers]));
-        let of_anypoint = unread.extent(&[Source::Accounts]);
+        let of_okta = pushed.extent.and(unread.extent(&[List::AppUsers]));
+        let of_anypoint = unread.extent(&[List::Accounts]);
         GroupView {
             incomplete: of_okta
                 .fault_of(Side::Okta)
@@ -199,8 +199,8 @@ impl<'a> World<'a> {
     /// What was seen of a linked team whose group is not pushed (any more).
     pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
         let unread = &self.read.unread;
-        let of_okta = unread.extent(&[Source::AppUsers, Source::Groups]);
-        let of_anypoint = unread.extent(&[Source::Accounts, Source::Teams]);
+        let of_okta = unread.extent(&[List::AppUsers, List::Groups]);
+        let of_anypoint = unread.extent(&[List::Accounts, List::Teams]);
         let deletes = self.policy.team_removal == TeamRemoval::Delete;
         // A team that could not be read may hang below this one.
         let is_unread = unread.incomplete_teams.contains(&link.team_id)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::snapshot::{PushedGroup, Snapshot};
-use super::unread::Source;
+use super::unread::List;
 use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Extent;
@@ -101,7 +101,7 @@ impl<'a> World<'a> {
             })
             .collect();
         // Who is missing on a list that does not hold everybody is not planned.
-        let is_whole = read.unread.extent(&[Source::AppUsers]) == Extent::Complete;
+        let is_whole = read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         for user in read.people.links.keys() {
             if read.people.is_excluded(user, policy) {
                 wants.entry(user).or_insert(Ok(Wanted::Excluded));
@@ -247,7 +247,7 @@ impl<'a> World<'a> {
 
     /// Whether the lists of people hold everybody. One that does not disables nobody and takes nobody out.
     pub(super) fn people_extent(&self) -> Extent {
-        let lists = [Source::AppUsers, Source::Accounts];
+        let lists = [List::AppUsers, List::Accounts];
         self.read.unread.extent(&lists)
     }
 

@@ -8,7 +8,7 @@ use super::frame::Frame;
 use super::text::{Escaped, count, shell_word, span, subject_link, time, to_f64};
 use super::verdict;
 use crate::insight::{Health, LastRun, Next, SameCause};
-use crate::schedule::{Mode, Outcome, Task};
+use crate::schedule::{Mode, RunOutcome, Task};
 
 /// Subjects of one cause that are listed.
 const SUBJECTS: usize = 20;
@@ -130,7 +130,7 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
             Health::Overdue => ("failed", "overdue"),
             Health::Problems => ("failed", "left problems"),
             Health::Good | Health::Never => match summary.outcome {
-                Outcome::Continues => ("queued", "goes on"),
+                RunOutcome::Continues => ("queued", "goes on"),
                 _ => ("done", "completed"),
             },
         };

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::builders::{DeleteBuilder, PutBuilder, UpdateBuilder
 use serde::Serialize;
 
 use super::{CURRENT, DynamoDbStore, FORMER, old_intent_pk};
-use crate::aws::table::{Item, Sent, Writes as _, string, text};
+use crate::aws::table::{Item, Transacted, Writes as _, string, text};
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, OktaUserId};
 use crate::ledger::{Lease, Memo, held};
@@ -99,14 +99,14 @@ impl DynamoDbStore {
             writes.push(self.table.delete(old_intent_pk(user)).or_stop()?);
         }
         match self.table.transact(writes).await? {
-            Sent::Written { .. } => Ok(Linked::Written),
-            Sent::Refused { position, item } if position == REVERSE => {
+            Transacted::Written { .. } => Ok(Linked::Written),
+            Transacted::Refused { position, item } if position == REVERSE => {
                 string(&item, pair.owner_attribute())
                     .and_then(|owner| Owner::try_from(owner.to_owned()).ok())
                     .map(Linked::TakenBy)
                     .ok_or_else(|| self.unreadable(&pair.reverse_pk(target)))
             }
-            Sent::Refused { .. } => Err(lease.lost()),
+            Transacted::Refused { .. } => Err(lease.lost()),
         }
     }
 
@@ -123,8 +123,8 @@ impl DynamoDbStore {
             self.table.delete(pair.pk()).or_stop()?,
         ];
         match self.table.transact(writes).await? {
-            Sent::Written { .. } => Ok(()),
-            Sent::Refused { .. } => Err(lease.lost()),
+            Transacted::Written { .. } => Ok(()),
+            Transacted::Refused { .. } => Err(lease.lost()),
         }
     }
 

@@ -169,7 +169,7 @@ async fn a_killed_run_is_taken_over_after_its_lease() {
     use okta_anypoint::deadline::Deadline;
     use okta_anypoint::event::Change;
     use okta_anypoint::ids::{EventUuid, OktaUserId, Subject};
-    use okta_anypoint::ledger::{Outcome, Reason, Status};
+    use okta_anypoint::ledger::{ClaimOutcome, Reason, Status};
 
     let clock = std::sync::Arc::new(okta_anypoint::clock::ManualClock::at(1_772_442_904_000));
     let database = okta_anypoint::sqlite::Database::in_memory().unwrap();
@@ -199,7 +199,7 @@ async fn a_killed_run_is_taken_over_after_its_lease() {
             .claim(&change.work(), &lease, Reason::Delivery)
             .await
             .unwrap();
-        assert!(matches!(claimed, Outcome::Claimed(_)));
+        assert!(matches!(claimed, ClaimOutcome::Claimed(_)));
         let run = async || {
             let worker = worker(&world.ports);
             let deadline = Deadline::within(Duration::from_secs(10));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use okta_anypoint::failure::{Class, Failure, Side};
-use okta_anypoint::ledger::{EndState, Filter, Outcome, Reason, Recorded, Status, Work};
+use okta_anypoint::ledger::{ClaimOutcome, EndState, Filter, Reason, Recorded, Status, Work};
 
 use super::{
     DAY_MS, LEASE, START_MS, World, ask, busy_remote, claim, claimed, complete, conclude, ending,
@@ -70,7 +70,7 @@ async fn a_running_lease_keeps_others_out(world: World) {
         for ledger in &world.others {
             let answer = ask(&**ledger, &work("e1"), reason, LEASE).await.outcome;
             assert!(
-                matches!(answer, Outcome::Busy { until_ms } if until_ms == START_MS + 10_000),
+                matches!(answer, ClaimOutcome::Busy { until_ms } if until_ms == START_MS + 10_000),
                 "{answer:?}"
             );
         }
@@ -85,7 +85,7 @@ async fn a_lease_that_is_over_can_be_taken(world: World) {
     assert_eq!((second.claim.attempts, second.claim.deaths), (2, 1));
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::Busy { .. }
+        ClaimOutcome::Busy { .. }
     ));
     assert_eq!(complete(&world, second).await, Recorded::Written);
 }
@@ -109,7 +109,7 @@ async fn done_is_final(world: World) {
         world.clock.advance(by);
         assert!(matches!(
             claim(&world, "e1").await.outcome,
-            Outcome::AlreadyDone
+            ClaimOutcome::AlreadyDone
         ));
     }
     assert_eq!(on_record(&world, "e1").await.status, Status::Done);
@@ -145,7 +145,7 @@ async fn a_permanent_failure_waits_for_replay(world: World) {
     world.clock.advance(DAY_MS);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyFailed
+        ClaimOutcome::AlreadyFailed
     ));
     let again = replay(&world, "e1").await;
     assert_eq!(claimed(again).claim.attempts, 2);
@@ -162,7 +162,7 @@ async fn replay_does_finished_work_again(world: World) {
     complete(&world, claimed(replayed)).await;
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 }
 
@@ -197,7 +197,7 @@ async fn an_owner_reports_late_but_first(world: World) {
     assert_eq!(complete(&world, slow).await, Recorded::Written);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 }
 
@@ -218,7 +218,7 @@ async fn an_expired_record_counts_as_absent(world: World) {
     );
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
     world.clock.advance(1);
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
@@ -240,7 +240,7 @@ async fn a_rejected_message_is_on_record(world: World) {
     assert_eq!(record.expires_at, START_MS / 1000 + 30 * 86_400);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyFailed
+        ClaimOutcome::AlreadyFailed
     ));
     // What failed for now fails for good.
     let first = claimed(claim(&world, "e2").await);
@@ -248,7 +248,7 @@ async fn a_rejected_message_is_on_record(world: World) {
     world.ledger.reject(&work("e2"), &refused()).await.unwrap();
     assert!(matches!(
         claim(&world, "e2").await.outcome,
-        Outcome::AlreadyFailed
+        ClaimOutcome::AlreadyFailed
     ));
     assert_eq!(on_record(&world, "e2").await.attempts, 1);
 }
@@ -274,7 +274,7 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
     assert_eq!(refusal, Recorded::Superseded);
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 
     // Nobody owns it any more; the late owner cannot undo the rejection.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ledger::{
-    Conclusion, EndState, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Recorded, Status,
-    Work, lease_within,
+    ClaimOutcome, Conclusion, EndState, Filter, Lease, Leased, Ledger, Memo, Reason, Recorded,
+    Status, Work, lease_within,
 };
 
 use tokio::sync::Barrier;
@@ -132,8 +132,8 @@ fn one_owner(answers: Vec<Asked>) -> Run {
     let mut owners = Vec::new();
     for asked in answers {
         match asked.outcome {
-            Outcome::Claimed(_) => owners.push(claimed(asked)),
-            Outcome::Busy { .. } => {}
+            ClaimOutcome::Claimed(_) => owners.push(claimed(asked)),
+            ClaimOutcome::Busy { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -149,7 +149,7 @@ async fn fifty_at_once_make_one_owner(world: World) {
         assert_eq!(complete(&world, run).await, Recorded::Written);
         let after = claims(&world, &id).await;
         let mut outcomes = after.iter().map(|asked| &asked.outcome);
-        assert!(outcomes.all(|outcome| matches!(outcome, Outcome::AlreadyDone)));
+        assert!(outcomes.all(|outcome| matches!(outcome, ClaimOutcome::AlreadyDone)));
     }
 }
 

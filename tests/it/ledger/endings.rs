@@ -2,7 +2,7 @@
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
-    AuditEntry, Conclusion, EndState, Ending, Filter, Outcome, Reason, Recorded, Status, Work,
+    AuditEntry, ClaimOutcome, Conclusion, EndState, Ending, Filter, Reason, Recorded, Status, Work,
 };
 
 use super::{
@@ -64,7 +64,7 @@ async fn waiting_work_is_claimed_again_only_when_due(world: World) {
         world.clock.advance(by);
         let answer = claim(&world, "e1").await.outcome;
         assert!(
-            matches!(answer, Outcome::Waiting { until_ms } if until_ms == due_ms),
+            matches!(answer, ClaimOutcome::Waiting { until_ms } if until_ms == due_ms),
             "{answer:?}"
         );
     }
@@ -79,7 +79,7 @@ async fn waiting_work_is_claimed_again_only_when_due(world: World) {
     assert_eq!((record.waits_until_ms, record.waits_for), (None, None));
     assert!(matches!(
         claim(&world, "e1").await.outcome,
-        Outcome::AlreadyDone
+        ClaimOutcome::AlreadyDone
     ));
 }
 
@@ -181,7 +181,7 @@ async fn one_id_about_two_subjects_is_two_events(world: World) {
         let run = claimed(asked);
         assert_eq!((run.claim.id(), run.claim.attempts), (id, 1));
         let busy = ask(ledger, &about(subject), Reason::Delivery, LEASE).await;
-        assert!(matches!(busy.outcome, Outcome::Busy { .. }));
+        assert!(matches!(busy.outcome, ClaimOutcome::Busy { .. }));
         assert_eq!(complete(&world, run).await, Recorded::Written);
     }
     for (subject, id) in [
@@ -190,7 +190,7 @@ async fn one_id_about_two_subjects_is_two_events(world: World) {
         ("group#00g1", "e1#group#00g1"),
     ] {
         let asked = ask(&*world.ledger, &about(subject), Reason::Delivery, LEASE).await;
-        assert!(matches!(asked.outcome, Outcome::AlreadyDone));
+        assert!(matches!(asked.outcome, ClaimOutcome::AlreadyDone));
         let record = on_record(&world, id).await;
         assert_eq!((record.status, &*record.subject), (Status::Done, subject));
         assert_eq!((record.uuid(), &*record.id), ("e1", id));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use okta_anypoint::ledger::{
-    Conclusion, EndState, Filter, Lease, Leased, Memo, Outcome, Recorded, Status,
+    ClaimOutcome, Conclusion, EndState, Filter, Lease, Leased, Memo, Recorded, Status,
 };
 
 use super::{DAY_MS, LEASE, START_MS, World, claim, claim_under, ending, on_record, ours};
@@ -139,7 +139,7 @@ async fn a_renewed_lease_keeps_its_claims(world: World) {
         let answer = world.ledger.lease(SUBJECT, LEASE).await.unwrap();
         assert!(matches!(answer, Leased::Busy { until_ms } if until_ms == due_ms));
         let answer = claim(&world, "e1").await.outcome;
-        assert!(matches!(answer, Outcome::Busy { until_ms } if until_ms == due_ms));
+        assert!(matches!(answer, ClaimOutcome::Busy { until_ms } if until_ms == due_ms));
     }
     let conclusion = Conclusion::of(vec![(kept, ending(EndState::Done))]);
     let recorded = world.ledger.conclude(lease, conclusion).await.unwrap();
@@ -298,9 +298,9 @@ async fn when_a_subject_was_held_last(world: World) {
     let subjects: Vec<String> = [SUBJECT, "group#00g1", "user#00u9"]
         .map(str::to_owned)
         .into();
-    let held = async || world.ledger.last_held(&subjects).await.unwrap();
+    let held = async || world.ledger.last_leased(&subjects).await.unwrap();
     assert!(held().await.is_empty());
-    assert!(world.ledger.last_held(&[]).await.unwrap().is_empty());
+    assert!(world.ledger.last_leased(&[]).await.unwrap().is_empty());
     let lease = take(&world).await;
     world.clock.advance(3_000);
     let group = ours(world.ledger.lease("group#00g1", LEASE).await.unwrap());

@@ -13,8 +13,8 @@ use std::time::Duration;
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::{Failure, Side};
 use okta_anypoint::ledger::{
-    Claim, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Leased, Ledger, Outcome, Reason,
-    Record, Recorded, SqliteLedger, Work,
+    Claim, ClaimOutcome, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Leased, Ledger,
+    Reason, Record, Recorded, SqliteLedger, Work,
 };
 use okta_anypoint::sqlite::Database;
 
@@ -104,7 +104,7 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Asked {
     pub lease: Lease,
-    pub outcome: Outcome,
+    pub outcome: ClaimOutcome,
 }
 
 #[track_caller]
@@ -136,7 +136,7 @@ pub async fn replay(world: &World, id: &str) -> Asked {
 #[track_caller]
 pub fn claimed(asked: Asked) -> Run {
     match asked.outcome {
-        Outcome::Claimed(claim) => Run {
+        ClaimOutcome::Claimed(claim) => Run {
             lease: asked.lease,
             claim,
         },
@@ -148,7 +148,7 @@ pub fn claimed(asked: Asked) -> Run {
 pub async fn claim_under(world: &World, lease: &Lease, id: &str) -> Claim {
     let outcome = world.ledger.claim(&work(id), lease, Reason::Delivery).await;
     match outcome.unwrap() {
-        Outcome::Claimed(claim) => claim,
+        ClaimOutcome::Claimed(claim) => claim,
         other => panic!("not claimed: {other:?}"),
     }
 }

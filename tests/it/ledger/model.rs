@@ -12,7 +12,7 @@ use okta_anypoint::clock::Clock as _;
 use okta_anypoint::deadline::{MAX_LEASE, MAX_WAIT};
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
-    Claim, Conclusion, EndState, Ending, Lease, Leased, Memo, Outcome, Reason, Recorded, Work,
+    Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Memo, Reason, Recorded, Work,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -480,7 +480,7 @@ impl History<'_> {
             .unwrap();
         let (due, key, claim) = self.model.claim(subject, until_ms, reason);
         let words = match answer {
-            Outcome::Claimed(ours) => {
+            ClaimOutcome::Claimed(ours) => {
                 let words = format!("claimed {} {}", ours.attempts, ours.deaths);
                 prop_assert_eq!(ours.id(), self.record_id(key));
                 if let Some(run) = &mut self.runs[number] {
@@ -488,10 +488,10 @@ impl History<'_> {
                 }
                 words
             }
-            Outcome::AlreadyDone => "done".to_owned(),
-            Outcome::AlreadyFailed => "failed".to_owned(),
-            Outcome::Waiting { until_ms } => format!("waiting {until_ms}"),
-            Outcome::Busy { until_ms } => format!("busy {until_ms}"),
+            ClaimOutcome::AlreadyDone => "done".to_owned(),
+            ClaimOutcome::AlreadyFailed => "failed".to_owned(),
+            ClaimOutcome::Waiting { until_ms } => format!("waiting {until_ms}"),
+            ClaimOutcome::Busy { until_ms } => format!("busy {until_ms}"),
         };
         prop_assert_eq!(words, due);
         Ok(())

@@ -12,8 +12,8 @@ use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use okta_anypoint::ledger::{
-    AuditEntry, Claim, Conclusion, Filter, Lease, Leased, Ledger, Memo, Outcome, Reason, Record,
-    Recorded, Status, Work,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Memo, Reason,
+    Record, Recorded, Status, Work,
 };
 use okta_anypoint::provision::{Policy, Ports};
 use okta_anypoint::simulator::traffic::Moment;
@@ -121,7 +121,7 @@ impl Ledger for Fails {
     async fn whole_history(&self, since_ms: i64) -> Answer<Vec<AuditEntry>> {
         self.2.whole_history(since_ms).await
     }
-    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Answer<Outcome> {
+    async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Answer<ClaimOutcome> {
         if work.subject == self.0 {
             match self.1 {
                 Way::Panics => panic!("Xaveria Plantedname broke it"),
@@ -142,8 +142,8 @@ impl Ledger for Fails {
     async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Answer<Recorded> {
         self.2.write_memo(lease, memo).await
     }
-    async fn last_held(&self, subjects: &[String]) -> Answer<HashMap<String, i64>> {
-        self.2.last_held(subjects).await
+    async fn last_leased(&self, subjects: &[String]) -> Answer<HashMap<String, i64>> {
+        self.2.last_leased(subjects).await
     }
     async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Answer<Vec<Recorded>> {
         self.2.conclude(lease, conclusion).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 use okta_anypoint::clock::Clock;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Cause;
-use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::simulator::fault::FaultKind;
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ async fn what_no_delivery_brought_is_done() {
     let ann = stage.assigned("ann");
     stage.pushed_group("Devs", &[&ann]);
     let summary = stage.run(Task::CatchUp).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert_eq!(stage.members("Devs"), ["ann"]);
 
     // Types that no hook can deliver.
@@ -305,7 +305,7 @@ async fn a_long_log_is_continued_by_the_next_run() {
     stage.okta.traffic().set_latency(Duration::from_millis(400));
     let mut outcomes = Vec::new();
     let mut sent = Vec::new();
-    while outcomes.last() != Some(&Outcome::Completed) && outcomes.len() < 20 {
+    while outcomes.last() != Some(&RunOutcome::Completed) && outcomes.len() < 20 {
         // Two seconds to wrap up, eight that a page wants, and one to read.
         let time = Deadline::within(Duration::from_millis(10_800));
         let summary = stage.scheduler().run(Task::CatchUp, None, time).await;
@@ -359,7 +359,7 @@ async fn one_empty_page_leaves_nothing_behind() {
             .traffic()
             .inject(Fault::empty_list("/logs").skipping(before).once());
         let summary = stage.run(Task::CatchUp).await;
-        assert_eq!(summary.outcome, Outcome::Completed);
+        assert_eq!(summary.outcome, RunOutcome::Completed);
         assert!(!recorder.subjects().contains(&format!("user#{ben}")));
 
         stage.run(Task::CatchUp).await;
@@ -452,7 +452,7 @@ async fn a_log_that_fails_in_large_pages_is_read_in_smaller_ones() {
     let fault = Fault::new("/logs", FaultKind::PagesAbove(100));
     stage.okta.traffic().inject(fault);
     let summary = stage.run(Task::CatchUp).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
 }
 

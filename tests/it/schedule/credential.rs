@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use okta_anypoint::clock::Clock as _;
-use okta_anypoint::schedule::{CREDENTIAL, Mode, NotedCredential, Outcome, Task};
+use okta_anypoint::schedule::{CREDENTIAL, Mode, NotedCredential, RunOutcome, Task};
 use okta_anypoint::simulator::fault::{Fault, Refused};
 use okta_anypoint::simulator::okta::ApiToken;
 
@@ -82,7 +82,10 @@ async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
     let stage = Stage::new().await;
     let right = Fault::refused("/api/v1/api-tokens", Refused::Right);
     let right = stage.okta.traffic().inject(right);
-    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
+    assert_eq!(
+        stage.run(Task::Reconcile).await.outcome,
+        RunOutcome::Completed
+    );
     let found = serde_json::to_value(noted(&stage).await.unwrap()).unwrap();
     assert_eq!(found["credential"], "untold");
     assert!(asked(&stage) >= 1 && measured(&stage).is_empty());
@@ -100,7 +103,10 @@ async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
         .okta
         .traffic()
         .inject(Fault::status("/api/v1/api-tokens", 400, "{}"));
-    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
+    assert_eq!(
+        stage.run(Task::Reconcile).await.outcome,
+        RunOutcome::Completed
+    );
     stage.okta.traffic().remove_fault(down);
     asked(&stage);
     // Two tokens of one user: nobody knows which is ours.

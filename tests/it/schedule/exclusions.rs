@@ -2,7 +2,7 @@
 
 use http::Method;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId};
-use okta_anypoint::schedule::{Outcome, Task};
+use okta_anypoint::schedule::{RunOutcome, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::fault::Fault;
 use rstest::rstest;
@@ -94,7 +94,7 @@ async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
     stage.okta.world().deactivate(&ben).unwrap();
     stage.okta.world().unassign(APP, &ann).unwrap();
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert_eq!(summary.count("excluded"), 1);
     assert!(stage.is_enabled("ann"));
 }
@@ -108,7 +108,7 @@ async fn an_account_of_an_excluded_user_is_not_missed() {
     let account = stage.account_id("ann");
     stage.anypoint.world().delete_user(&account).unwrap();
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
 }
 
 #[rstest]

@@ -6,7 +6,7 @@ use okta_anypoint::clock::SystemClock;
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
 use okta_anypoint::provision::UsernamePolicy;
-use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::okta::{NewUser, UserStatus};
 use okta_anypoint::store::Origin;
@@ -23,7 +23,7 @@ pub async fn stage(mode: ImportMode) -> Stage {
 /// The import of now, then nothing more to do for import and reconcile: both end without a write.
 pub async fn import_and_rest(stage: &Stage) -> Summary {
     let summary = stage.run(Task::Import).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert!(stage.anypoint.traffic().writes().is_empty());
     stage.forget_traffic();
     let again = stage.run(Task::Import).await;
@@ -330,7 +330,7 @@ async fn a_report_asks_for_no_right_to_write() {
     let reported = scheduler
         .run(Task::Import, Some(Mode::Report), long())
         .await;
-    assert_eq!(reported.unwrap().outcome, Outcome::Completed);
+    assert_eq!(reported.unwrap().outcome, RunOutcome::Completed);
     // What writes asks for it.
     let imported = scheduler.run(Task::Import, None, long()).await;
     let failure = imported.unwrap_err().to_string();

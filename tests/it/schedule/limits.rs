@@ -5,7 +5,7 @@ use std::time::Duration;
 use okta_anypoint::clock::Clock as _;
 use okta_anypoint::failure::Class;
 use okta_anypoint::provision::{brake_off_until, lift_brake};
-use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::settings::DeactivationLimit;
 use rstest::rstest;
 
@@ -81,7 +81,7 @@ async fn a_report_says_that_an_apply_would_stop() {
         .try_run(Task::Reconcile, Some(Mode::Report))
         .await
         .unwrap();
-    assert_eq!(plan.outcome, Outcome::Stopped);
+    assert_eq!(plan.outcome, RunOutcome::Stopped);
     assert!(plan.message.unwrap().contains("3 of 5"));
     assert!(!plan.differences.is_empty());
 }

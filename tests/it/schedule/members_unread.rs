@@ -1,7 +1,7 @@
 //! A list of members that cannot be read is a problem of its group: the team stays as it is, and the rest goes on.
 
 use okta_anypoint::failure::Class;
-use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use rstest::rstest;
@@ -108,7 +108,7 @@ async fn one_list_that_cannot_be_read_stops_nobody_else(
     let fault = Fault::new(&scene.path(remote), answer.kind());
     remote.traffic(stage).inject(fault);
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert_eq!(about(&summary), [format!("group#{}", scene.ops)]);
     let problem = &summary.problems[0];
     assert_eq!(problem.class, Class::Retryable);

@@ -33,7 +33,7 @@ use okta_anypoint::failure::{Failure, Side};
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::provision::{ImportedNames, Policy, Ports};
 use okta_anypoint::queue::Queue;
-use okta_anypoint::schedule::{Mode, Outcome, Scheduler, Summary, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::AnypointOptions;
 use okta_anypoint::simulator::okta::OktaOptions;
@@ -190,7 +190,7 @@ impl Stage {
     /// Reconciles until nothing is left to do, and forgets the traffic.
     pub async fn settle(&self) {
         let first = self.run(Task::Reconcile).await;
-        assert_eq!(first.outcome, Outcome::Completed);
+        assert_eq!(first.outcome, RunOutcome::Completed);
         self.finds_nothing().await;
         self.forget_traffic();
     }

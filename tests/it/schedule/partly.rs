@@ -2,7 +2,7 @@
 
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::{GroupSelection, RemovalLimit};
-use okta_anypoint::schedule::{Outcome, Task};
+use okta_anypoint::schedule::{RunOutcome, Task};
 use okta_anypoint::settings::DeactivationLimit;
 use okta_anypoint::simulator::traffic::Fault;
 
@@ -16,7 +16,7 @@ async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
     let looks = Fault::status(&format!("/users/{bob}"), 500, "{}");
     let fault = stage.okta.traffic().inject(looks);
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert!(stage.link(&ada).await.is_some());
     assert_eq!(summary.count("open"), 1);
     let problem = &summary.problems[0];
@@ -30,7 +30,7 @@ async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(
         (summary.outcome, summary.problems.len()),
-        (Outcome::Completed, 0)
+        (RunOutcome::Completed, 0)
     );
     assert!(stage.link(&bob).await.is_some());
 }
@@ -55,7 +55,12 @@ async fn a_held_person_is_neither_planned_nor_counted() {
     assert_eq!(stage.table.ledger.records(&held).await.unwrap().len(), 1);
     stage.settings.limit = DeactivationLimit::Count(0);
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed, "{:?}", summary.message);
+    assert_eq!(
+        summary.outcome,
+        RunOutcome::Completed,
+        "{:?}",
+        summary.message
+    );
     assert_eq!(summary.differences, []);
     assert_eq!(stage.members("Devs").len(), 1);
 }

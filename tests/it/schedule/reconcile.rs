@@ -3,7 +3,7 @@
 use okta_anypoint::failure::Class;
 use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::provision::{Adopt, UsernamePolicy};
-use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::store::Origin;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn a_first_reconcile_builds_everything_and_a_second_finds_nothing() {
     stage.pushed_group("Devs", &[&ann, &ben]);
     stage.pushed_group("Ops", &[&cat]);
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     assert_eq!(summary.count("differing_users"), 3);
     assert_eq!(stage.members("Devs"), ["ann", "ben"]);
     assert_eq!(stage.members("Ops"), ["cat"]);
@@ -203,7 +203,7 @@ async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
         .add_user("theirs", "T", "H", "someone@other.example")
         .unwrap();
     let summary = stage.run(Task::Reconcile).await;
-    assert_eq!(summary.outcome, Outcome::Completed);
+    assert_eq!(summary.outcome, RunOutcome::Completed);
     let subjects: Vec<String> = summary
         .problems
         .iter()

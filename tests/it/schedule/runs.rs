@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ledger::Leased;
-use okta_anypoint::schedule::{Mode, Outcome, Summary, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Summary, Task};
 use okta_anypoint::settings::ReconcileMode;
 use okta_anypoint::simulator::traffic::Fault;
 
@@ -22,7 +22,7 @@ async fn two_runs_of_one_task_do_not_overlap() {
         scheduler.run(Task::Reconcile, None, long()),
     );
     let outcomes = [first.unwrap().outcome, second.unwrap().outcome];
-    assert!(outcomes.contains(&Outcome::Completed) && outcomes.contains(&Outcome::Skipped));
+    assert!(outcomes.contains(&RunOutcome::Completed) && outcomes.contains(&RunOutcome::Skipped));
     let created = stage.anypoint.traffic().count(&http::Method::GET, "/teams");
     assert!(created > 0);
     // The lease was given back: the next run is not skipped.
@@ -36,8 +36,8 @@ async fn runs_of_different_tasks_do_not_wait_for_each_other() {
         stage.try_run(Task::Reconcile, None),
         stage.try_run(Task::CatchUp, None)
     );
-    assert_eq!(one.unwrap().outcome, Outcome::Completed);
-    assert_eq!(other.unwrap().outcome, Outcome::Completed);
+    assert_eq!(one.unwrap().outcome, RunOutcome::Completed);
+    assert_eq!(other.unwrap().outcome, RunOutcome::Completed);
 }
 
 #[tokio::test]
@@ -48,10 +48,16 @@ async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
         .ledger
         .lease("task#reconcile", Duration::from_secs(60));
     assert!(matches!(dead.await.unwrap(), Leased::Ours(_)));
-    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Skipped);
+    assert_eq!(
+        stage.run(Task::Reconcile).await.outcome,
+        RunOutcome::Skipped
+    );
     assert!(stage.okta.traffic().log().is_empty());
     stage.clock.advance(Duration::from_secs(61));
-    assert_eq!(stage.run(Task::Reconcile).await.outcome, Outcome::Completed);
+    assert_eq!(
+        stage.run(Task::Reconcile).await.outcome,
+        RunOutcome::Completed
+    );
 }
 
 #[tokio::test]
@@ -70,10 +76,10 @@ async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
         .await
         .unwrap();
     let kept: Summary = serde_json::from_str(&kept.unwrap().json).unwrap();
-    assert_eq!(kept.outcome, Outcome::Stopped);
+    assert_eq!(kept.outcome, RunOutcome::Stopped);
     assert!(kept.message.unwrap().contains("403"));
     let done = stage.run(Task::Reconcile).await;
-    assert_eq!(done.outcome, Outcome::Completed);
+    assert_eq!(done.outcome, RunOutcome::Completed);
     let kept = stage
         .table
         .documents

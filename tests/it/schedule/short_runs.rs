@@ -11,7 +11,7 @@ use okta_anypoint::failure::{Failure, Side};
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::queue::Queue;
-use okta_anypoint::schedule::{Mode, Outcome, Task};
+use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 
 use super::{Stage, long};
 
@@ -42,10 +42,10 @@ async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later
         let scheduler = stage.scheduler();
         let run = scheduler.run(Task::Reconcile, None, Deadline::within(time));
         let summary = run.await.unwrap();
-        if summary.outcome == Outcome::Completed {
+        if summary.outcome == RunOutcome::Completed {
             break;
         }
-        assert_eq!(summary.outcome, Outcome::Continues);
+        assert_eq!(summary.outcome, RunOutcome::Continues);
         left.push(summary.differences.len());
         assert!(left.len() < 20, "it does not end: {left:?}");
     }

@@ -83,6 +83,7 @@ async fn an_intent_does_not_last(world: World) {
 }
 
 async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
+    let last_write = |seen: &Memory, n| seen.fresh_teams.get(&team(n)).map(|fresh| fresh.written);
     let mut left = Memory::default();
     left.note_membership(team(1), LastWrite::Joined, START_MS);
     left.note_membership(team(2), LastWrite::Joined, START_MS);
@@ -99,13 +100,13 @@ async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
     );
     world.clock.advance(59_999);
     let seen = memory(&world, 1).await;
-    assert_eq!(seen.last_write(&team(1)), Some(LastWrite::Joined));
-    assert_eq!(seen.last_write(&team(2)), Some(LastWrite::Left));
-    assert_eq!(seen.last_write(&team(3)), None);
+    assert_eq!(last_write(&seen, 1), Some(LastWrite::Joined));
+    assert_eq!(last_write(&seen, 2), Some(LastWrite::Left));
+    assert_eq!(last_write(&seen, 3), None);
     world.clock.advance(1);
     let seen = memory(&world, 1).await;
-    assert_eq!(seen.last_write(&team(1)), None);
-    assert_eq!(seen.last_write(&team(2)), Some(LastWrite::Left));
+    assert_eq!(last_write(&seen, 1), None);
+    assert_eq!(last_write(&seen, 2), Some(LastWrite::Left));
     world.clock.advance(10);
     let seen = memory(&world, 1).await;
     assert_eq!((seen.to_text(), seen), (None, Memory::default()));

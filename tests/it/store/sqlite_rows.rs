@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use okta_anypoint::clock::ManualClock;
 use okta_anypoint::ledger::{
-    Filter, Leased, Ledger as _, Outcome, Reason, SqliteLedger, Status, Work,
+    ClaimOutcome, Filter, Leased, Ledger as _, Reason, SqliteLedger, Status, Work,
 };
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{
@@ -175,7 +175,7 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
             reason: None,
         };
         match ledger.claim(&work, &lease, Reason::Delivery).await.unwrap() {
-            Outcome::Claimed(claim) => format!("claimed {} {}", claim.attempts, claim.deaths),
+            ClaimOutcome::Claimed(claim) => format!("claimed {} {}", claim.attempts, claim.deaths),
             other => format!("{other:?}"),
         }
     };

@@ -13,13 +13,13 @@ use futures_util::future::try_join;
 use crate::aws::explain;
 use crate::aws::table::{DynamoDbTable, Item, number, text};
 use crate::failure::Failure;
-use crate::store::Tally;
-use crate::store::documents::TALLY_MS;
+use crate::store::RemovalCount;
+use crate::store::documents::REMOVALS_MS;
 
 /// What one item spans, in milliseconds.
 const SPAN_MS: i64 = 10 * 60 * 1000;
 /// Items before the present one that belong to the last hour.
-const SPANS_BEFORE: i64 = TALLY_MS / SPAN_MS;
+const SPANS_BEFORE: i64 = REMOVALS_MS / SPAN_MS;
 
 fn pk(span: i64) -> String {
     format!("removals#{span}")
@@ -45,9 +45,9 @@ pub(super) async fn count(
     table: &DynamoDbTable,
     people: &[String],
     now_ms: i64,
-) -> Result<Tally, Failure> {
+) -> Result<RemovalCount, Failure> {
     let span = now_ms.div_euclid(SPAN_MS);
-    let expires_at = now_ms.saturating_add(2 * TALLY_MS).div_euclid(1000);
+    let expires_at = now_ms.saturating_add(2 * REMOVALS_MS).div_euclid(1000);
     let added = async {
         let before = update(table, people, now_ms)
             .update_expression("ADD people :people SET expires_at = :expires_at")
@@ -68,7 +68,7 @@ pub(super) async fn count(
         .filter(|person| !counted.contains(*person))
         .cloned()
         .collect();
-    Ok(Tally {
+    Ok(RemovalCount {
         total: counted.len() + newly.len(),
         newly,
     })

@@ -16,36 +16,36 @@ pub const READS_AT_ONCE: usize = 8;
 
 /// What became of the lists of one side.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct ListsRead {
     pub(super) answered: usize,
     pub(super) failed: Vec<Failure>,
 }
 
 /// The lists that were asked for, by side.
-pub(super) type Tallies = BTreeMap<Side, Tally>;
+pub(super) type ListsBySide = BTreeMap<Side, ListsRead>;
 
 /// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
 pub(in crate::schedule) type ReadAlone<T> = Result<Option<T>, Failure>;
 
 /// Lets a bounded number of requests through and counts them for the progress.
-pub(in crate::schedule) struct Gate<'a> {
+pub(in crate::schedule) struct SideReader<'a> {
     pub(super) scheduler: &'a Scheduler,
     pub(in crate::schedule) deadline: Deadline,
     permits: Semaphore,
     unread: Mutex<Unread>,
-    tallies: Mutex<Tallies>,
+    lists_read: Mutex<ListsBySide>,
     begun: AtomicUsize,
     done: AtomicUsize,
 }
 
-impl<'a> Gate<'a> {
+impl<'a> SideReader<'a> {
     pub(in crate::schedule) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
         Self {
             scheduler,
             deadline,
             permits: Semaphore::new(READS_AT_ONCE),
             unread: Mutex::default(),
-            tallies: Mutex::default(),
+            lists_read: Mutex::default(),
             begun: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         }
@@ -55,8 +55,10 @@ impl<'a> Gate<'a> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tallies(&self) -> MutexGuard<'_, Tallies> {
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lists_read(&self) -> MutexGuard<'_, ListsBySide> {
+        self.lists_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was there and could not be read, so far.

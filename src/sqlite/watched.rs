@@ -37,14 +37,14 @@ impl Loss {
 /// A database file, its write-ahead log and the log's index, as they were opened. SQLite keeps the log and its index while
 /// a connection is open, so a deleted log is always somebody's mistake: it held the latest commits.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Watched {
     files: Vec<(PathBuf, Identity)>,
     /// How long the file was at least, the last time.
     length: AtomicU64,
     lost: OnceLock<Loss>,
 }
 
-impl Held {
+impl Watched {
     /// The files of a connection that is set up; `before` is the file as it was before it was opened.
     pub(super) fn new(path: &Path, before: &Identity) -> Result<Self, Failure> {
         let [log, index, _] = file::companions(&file::real(path));
@@ -169,13 +169,13 @@ impl Identity {
 
 /// A file that nobody has open, as it was when it was opened to be read without locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Still {
+pub(super) struct QuietFile {
     identity: Identity,
     length: u64,
     modified: Option<std::time::SystemTime>,
 }
 
-impl Still {
+impl QuietFile {
     /// The file as it is now, if nobody has it open.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let found = std::fs::metadata(path).ok()?;

@@ -1,0 +1,104 @@
+//! How a run ends: what becomes of its claims, of its subject's earlier records, and of the memo.
+
+use super::{AuditEntry, Claim, Status};
+use crate::failure::Failure;
+
+/// What became of a claimed change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What was done, in order; it is added to what earlier claims did.
+    pub applied: Vec<String>,
+    /// How it ended.
+    pub state: EndState,
+}
+
+/// How a claimed change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndState {
+    /// It is done.
+    Done,
+    /// It failed, for now or for good.
+    Failed(Failure),
+    /// It waits for a second look.
+    Waiting {
+        /// When that look is due, in milliseconds since the epoch.
+        until_ms: i64,
+        /// What the first look saw, in words.
+        seen: String,
+    },
+    /// It was looked at and planned, and nothing was written at a remote (`CHANGES=report`).
+    Planned {
+        /// What would be done, in order.
+        steps: Vec<String>,
+    },
+    /// It would take away more than the brake allows.
+    Held {
+        /// What would be done, in order.
+        steps: Vec<String>,
+        /// Why it is held, in words.
+        why: String,
+    },
+}
+
+impl Ending {
+    /// The state that the record gets.
+    pub fn status(&self) -> Status {
+        match self.state {
+            EndState::Done | EndState::Planned { .. } => Status::Done,
+            EndState::Failed(_) => Status::Failed,
+            EndState::Waiting { .. } => Status::Waiting,
+            EndState::Held { .. } => Status::Held,
+        }
+    }
+}
+
+/// The end of one owner's work on a subject.
+#[derive(Debug, Default)]
+pub struct Conclusion {
+    /// What became of the claims.
+    pub claims: Vec<(Claim, Ending)>,
+    /// What the next owner finds.
+    pub memo: Memo,
+    /// Records of the subject that failed or were held earlier and are settled now.
+    pub resolved: Vec<Resolved>,
+    /// What the run changed at a remote.
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Conclusion {
+    /// The end of these claims; the memo stays as it is.
+    pub fn of(claims: Vec<(Claim, Ending)>) -> Self {
+        Self {
+            claims,
+            ..Self::default()
+        }
+    }
+}
+
+/// A record that is settled by something else than its own claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The record's key.
+    pub id: String,
+    /// The event whose look settled it, or [`BY_OPERATOR`](super::BY_OPERATOR).
+    pub by: String,
+}
+
+/// What becomes of a lease's memo.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Memo {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is replaced; `None` takes it away.
+    Write(Option<String>),
+}
+
+/// What became of a recording write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// The record says so now.
+    Written,
+    /// Another owner took over meanwhile; the record was left as it is.
+    Superseded,
+}

@@ -1,0 +1,158 @@
+//! The records of events, as people and reports see them.
+
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{self, StrDeserializer};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Class;
+
+/// The state of a record, as the table spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Claimed, and not yet reported on.
+    InProgress,
+    /// Done. Final.
+    Done,
+    /// Failed; `error_class` says whether a retry may heal it.
+    Failed,
+    /// Looked at once; a second look is due at `waits_until_ms`.
+    Waiting,
+    /// The brake holds it: an operator's approval, or a later look at the subject, settles it.
+    Held,
+    /// It failed or was held; a later look at the subject, or an operator, settled it.
+    Resolved,
+}
+
+impl Status {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// The state of that word; `None` for any other word.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
+        Self::deserialize(word).ok()
+    }
+
+    /// Whether somebody has to do something about it.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Failed | Self::Held)
+    }
+}
+
+/// One record of the ledger, as people and reports see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The record's key: the work's id; `<id>#<subject>` when another subject has that id already.
+    pub id: String,
+    /// What became of it.
+    pub status: Status,
+    /// What kind of work it is.
+    pub event_type: String,
+    /// What it is about.
+    pub subject: String,
+    /// When it came to be, RFC 3339.
+    pub published: String,
+    /// How often it was claimed.
+    pub attempts: u32,
+    /// When the record was last written, milliseconds since the epoch.
+    pub updated_at_ms: i64,
+    /// When the record goes away, seconds since the epoch.
+    pub expires_at: i64,
+    /// When the lease ends, milliseconds since the epoch; only while in progress.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lease_until_ms: Option<i64>,
+    /// What failed and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// Whether a retry may heal it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_class: Option<Class>,
+    /// The cause, a stable word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_code: Option<String>,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub applied: Option<Vec<String>>,
+    /// The id of who asked for it at Okta.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub actor: Option<String>,
+    /// Why an operator asked for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// When the second look is due, milliseconds since the epoch; only while waiting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_until_ms: Option<i64>,
+    /// What the first look saw; only while waiting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_for: Option<String>,
+    /// `true` when it was planned only (`CHANGES=report`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dry_run: Option<bool>,
+    /// What would be done: of a dry run, or while held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub planned: Option<Vec<String>>,
+    /// Why the brake holds it; only while held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_for: Option<String>,
+    /// The event whose look settled it, or `operator`; only when resolved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resolved_by: Option<String>,
+}
+
+/// The state of a dry run in lists for people.
+pub const DRY_RUN: &str = "dry run";
+
+/// Stands in `resolved_by` of what an operator dismissed.
+pub const BY_OPERATOR: &str = "operator";
+
+impl Record {
+    /// The work's id, without the subject that tells records of one id apart.
+    pub fn uuid(&self) -> &str {
+        self.id.split('#').next().unwrap_or(&self.id)
+    }
+
+    /// Whether it was planned only, and nothing was done.
+    pub fn is_dry_run(&self) -> bool {
+        self.status == Status::Done && self.dry_run == Some(true)
+    }
+
+    /// Its state as lists show it: a dry run is not called done.
+    pub fn state(&self) -> &'static str {
+        if self.is_dry_run() {
+            DRY_RUN
+        } else {
+            self.status.as_str()
+        }
+    }
+}
+
+/// Which records to list. Every field narrows the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only records in this state.
+    pub status: Option<Status>,
+    /// Only records about this subject.
+    pub subject: Option<String>,
+    /// Only records written at or after this time, milliseconds since the epoch.
+    pub updated_since_ms: Option<i64>,
+}
+
+impl Filter {
+    /// All records in a state.
+    pub fn with_status(status: Status) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
+    }
+}
