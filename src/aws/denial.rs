@@ -67,7 +67,7 @@ impl Denial {
     }
 
     /// The reason in AWS's own words, for the message.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(super) fn in_words(&self) -> Option<String> {
         match self.reason {
             DecidedBy::Denied(kind) => Some(format!("explicit deny in a {kind}")),
             DecidedBy::NotAllowed(kind) => Some(format!("no {kind} allows it")),
@@ -138,7 +138,7 @@ mod tests {
             );
             assert!(!advice.contains("allow sqs"), "{advice}");
             assert!(
-                denial.told().unwrap().contains("explicit deny"),
+                denial.in_words().unwrap().contains("explicit deny"),
                 "{denial:?}"
             );
         }

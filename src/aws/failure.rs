@@ -146,7 +146,7 @@ fn refusal(target: AwsCall<'_>, code: &str, status: u16, told: &str) -> Failure 
     if FORBIDDEN.contains(&code) {
         let denial = Denial::from_message(told, operation);
         let action = denial.action.as_deref().unwrap_or(operation);
-        let reason = denial.told().map(|reason| format!("; {reason}"));
+        let reason = denial.in_words().map(|reason| format!("; {reason}"));
         return Failure::permanent(
             side,
             format!(

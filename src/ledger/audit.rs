@@ -76,7 +76,7 @@ impl AuditEntry {
         }
     }
 
-    /// What a run writes whose lease the owner before never gave back; it leaves `found` to be said.
+    /// The entry of a run whose lease the owner before never gave back; `found` says who noticed.
     pub fn for_interrupted(lease: &Lease, found: &str, now_ms: i64) -> Option<Self> {
         lease.took_over().then(|| Self {
             why: Some(found.to_owned()),

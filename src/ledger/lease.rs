@@ -33,14 +33,14 @@ pub struct Lease {
     end: Mutex<End>,
 }
 
-/// One taking of a lease: nobody else has this owner.
+/// One taking of a lease. The owner is fresh each time.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseKey {
     pub(crate) subject: String,
     pub(crate) owner: String,
 }
 
-/// When a lease is over: by the clock that other machines share, and by one that nobody can set.
+/// When a lease is over: by the clock that other machines share, and by one that cannot be set.
 #[derive(Debug, Clone, Copy)]
 struct End {
     until_ms: i64,
@@ -119,7 +119,7 @@ impl Lease {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the owner may still write. Compares clocks; asks nobody.
+    /// Whether the owner may still write. Compares clocks, without a call.
     ///
     /// # Errors
     /// Retryable, when the lease is over.

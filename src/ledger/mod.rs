@@ -99,7 +99,7 @@ pub use record::{BY_OPERATOR, DRY_RUN, Filter, Record, Status};
 
 pub(crate) use audit::{month_of, months};
 pub use dynamodb::DynamoDbLedger;
-pub(crate) use dynamodb::held;
+pub(crate) use dynamodb::under_lease;
 pub(crate) use lease::while_kept;
 pub use lease::{Lease, Leased, SUBJECT_WAIT, lease_within};
 #[cfg(feature = "local")]
@@ -118,7 +118,7 @@ pub struct Work {
     pub subject: String,
     /// When it came to be, as RFC 3339 text.
     pub published: String,
-    /// The id of who asked for it at Okta.
+    /// The id of the actor at Okta.
     pub actor: Option<String>,
     /// Why an operator wants it done past what is usually asked for.
     pub reason: Option<String>,
@@ -204,14 +204,14 @@ pub trait Ledger: Send + Sync {
         time: Duration,
     ) -> Result<Recorded, Failure>;
 
-    /// The memo of a subject, for who only reads.
+    /// The memo of a subject, for readers.
     async fn memo(&self, subject: &str) -> Result<Option<String>, Failure>;
 
     /// Replaces the memo of a lease that is still held.
     async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure>;
 
     /// When the leases on these subjects were taken or given back last, in milliseconds since the
-    /// epoch. Subjects that nobody worked on lately are missing from the answer.
+    /// epoch. Subjects without a recent run are missing from the answer.
     async fn last_leased(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure>;
 
     /// Claims `work` for the owner of `lease`, until that ends. One conditional write.

@@ -43,7 +43,7 @@ impl Status {
         Self::deserialize(word).ok()
     }
 
-    /// Whether somebody has to do something about it.
+    /// Whether an operator has to act.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Failed | Self::Held)
     }
@@ -83,7 +83,7 @@ pub struct Record {
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applied: Option<Vec<String>>,
-    /// The id of who asked for it at Okta.
+    /// The id of the actor at Okta.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub actor: Option<String>,
     /// Why an operator asked for it.

@@ -80,7 +80,7 @@ pub(super) fn error_text(failure: &crate::failure::Failure) -> String {
     text
 }
 
-/// A refused write by somebody who owns the record no more.
+/// Logs a write that was refused because another run owns the record.
 pub(super) fn warn_superseded(id: &str, wanted: super::Status) {
     tracing::warn!(
         event = id,

@@ -25,8 +25,8 @@ pub use sqlite::{DeadLetters, Depth, Received, SqliteQueue, Taken, Unreadable};
 pub(crate) use sqlite::{dead_letters, depth};
 pub use sqs::SqsQueue;
 
-/// How a message that nobody can read is recorded, so that it can leave its queue: the `id` and `subject` that
-/// the queue knows it by, `received` (RFC 3339) in place of a time of publication.
+/// How an unreadable message is recorded, so that it can leave its queue: under the `id` and `subject` that the
+/// queue knows it by. `received` (RFC 3339) takes the place of a time of publication.
 pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failure) {
     let work = Work {
         id,
@@ -39,7 +39,7 @@ pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failu
     let failure = Failure::permanent(
         Side::Queue,
         "the message is not one that this program writes.",
-        "Find out who else writes to the queue; push the user or group that it was about.",
+        "Find out which program writes to the queue, and push the user or group that the message was about.",
     );
     (work, failure)
 }

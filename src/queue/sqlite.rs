@@ -40,7 +40,7 @@ pub struct SqliteQueue {
     sent: Arc<Notify>,
 }
 
-/// A message that is out: nobody else gets it before its time is over.
+/// A message that is out: no other worker gets it before its time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// What was sent.
@@ -51,7 +51,7 @@ pub struct Received {
     pub receive_count: u32,
 }
 
-/// A message that is out and that nobody can read: this program did not write it, or not this version.
+/// A message that is out and cannot be read: another program or version wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// The uuid it was sent under.
@@ -69,7 +69,7 @@ pub struct Unreadable {
 pub struct Taken {
     /// One group is one subject's messages, in order; none is empty.
     pub groups: Vec<Vec<Received>>,
-    /// What nobody can read, of any subject.
+    /// What cannot be read, of any subject.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -120,9 +120,8 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Forgets the message of `uuid` if it is a dead letter: its change was done in another
-    /// way. Nothing happens when there is none.
-    pub async fn discard_dead(&self, uuid: &EventUuid) -> Result<(), Failure> {
+    /// Removes the dead letter of `uuid`, if there is one: its change was done in another way.
+    pub async fn discard_dead_letter(&self, uuid: &EventUuid) -> Result<(), Failure> {
         let uuid = uuid.clone();
         self.write(move |connection| {
             let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1";
@@ -131,9 +130,8 @@ impl SqliteQueue {
         .await
     }
 
-    /// Sets the message of this receipt aside: it does not come back. Nothing happens when the receipt is not the
-    /// message's last one.
-    pub async fn set_aside(&self, receipt: String) -> Result<(), Failure> {
+    /// Makes the message of this receipt a dead letter. Nothing happens when the receipt is not the message's last one.
+    pub async fn make_dead_letter(&self, receipt: String) -> Result<(), Failure> {
         self.write(move |connection| {
             let sql = "UPDATE messages SET dead = 1 WHERE receipt = ?1";
             connection.execute(sql, [receipt]).map(|_| ())
@@ -141,7 +139,7 @@ impl SqliteQueue {
         .await
     }
 
-    /// The changes whose messages used up their receives.
+    /// The dead letters.
     pub async fn dead_letters(&self) -> Result<DeadLetters, Failure> {
         self.database.read(Side::Queue, dead_letters).await
     }
@@ -164,7 +162,7 @@ impl SqliteQueue {
     }
 }
 
-/// The changes whose messages used up their receives: nobody tries them again but an operator.
+/// The changes whose messages used up their receives. Only an operator replays them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetters(HashSet<(String, String)>);
 
@@ -181,7 +179,6 @@ impl DeadLetters {
     }
 }
 
-/// The changes whose messages used up their receives.
 pub(crate) fn dead_letters(connection: &Connection) -> rusqlite::Result<DeadLetters> {
     let mut statement =
         connection.prepare_cached("SELECT uuid, subject FROM messages WHERE dead = 1")?;

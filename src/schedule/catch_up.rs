@@ -89,8 +89,8 @@ impl Cursor {
         }
     }
 
-    /// This cursor, if the clock has come to it. A clock that was ahead moved any other one. Nobody knows what passed
-    /// unread meanwhile, so that it counts as lost, but for the changes beside it.
+    /// This cursor, unless it is ahead of the clock. A wrong clock moved such a one, so it counts as lost. Its open
+    /// changes are kept.
     fn reached_by(self, started_ms: i64) -> Self {
         if self.newest_ms <= started_ms {
             return self;
@@ -119,7 +119,7 @@ impl Cursor {
     }
 }
 
-/// What a run has met: links, and what was on the pages, which may come under another link.
+/// The links and pages that a run has met. A page may come again under another link.
 #[derive(Default)]
 struct Met(HashSet<u64>);
 
@@ -272,7 +272,7 @@ impl Scheduler {
         let sent = self.send(&reading.changes, deadline).await;
         summary.add("queued", sent.count);
         match sent.failure {
-            // Without a queue: what is not done yet is kept beside the cursor, and holds up nobody else.
+            // Without a queue: the cursor keeps what is not done yet, and the rest goes on.
             Some(failure) if failure.side != Side::Queue && !sent.out_of_time => {
                 let open = self.open(reading.changes).await?;
                 if cursor.open.len() + open.len() > MAX_OPEN {
@@ -287,7 +287,7 @@ impl Scheduler {
         }
     }
 
-    /// Does what earlier runs could not do; gives what is still open.
+    /// Sends what earlier runs could not do. Gives what is still open.
     async fn send_again(
         &self,
         kept: Vec<Change>,
@@ -381,7 +381,7 @@ impl PublishedSpan {
     }
 }
 
-/// An event that nobody will act upon.
+/// An event that no run can act on.
 fn unreadable(event: &EventUuid) -> Problem {
     let what = format!(
         "event {event} of the System Log has no usable type, user or group; the next reconcile finds its effect"

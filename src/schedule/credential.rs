@@ -1,5 +1,5 @@
-//! Once a day a reconcile asks Okta when our credential there ends, and keeps the answer for the status page. It is no part
-//! of the run: nothing stops because of it. Anypoint does not say when the secret of a connected app ends.
+//! Once a day a reconcile asks Okta when our credential there ends, and keeps the answer for the status page. A
+//! failure does not stop the run. Anypoint does not say when the secret of a connected app ends.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::telemetry::Metric;
 
 /// The document that keeps the answer.
 pub const CREDENTIAL: &str = "credential#okta";
-/// Okta is asked again after this long; before, if the credential is about to end.
+/// How old the answer may get. If the credential is about to end, every run asks.
 const ASKED_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
-/// With less time left nothing is asked, and the next run does it.
+/// With less time left, the next run asks.
 const MIN_TIME: Duration = Duration::from_secs(8);
 
 /// What Okta said about the end of our credential, and when.

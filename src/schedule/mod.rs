@@ -6,10 +6,10 @@
 //! | [`Task::Reconcile`] | both sides, whole | plans every subject, puts those that differ on the queue |
 //! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them; creates Okta users if it may |
 //!
-//! None of them writes to Anypoint. What a catch-up or reconcile finds goes the same way as an event,
-//! and is looked at again there; an import writes links, and to Okta, by itself. Guaranteed: no two runs of one task at a time; a source about
-//! everybody that could not be read whole stops a run before it changes anything. Not guaranteed: that a run sees what changes while it
-//! reads; the next one does.
+//! None of them writes to Anypoint. What a catch-up or reconcile finds goes the way of an event, and gets a look
+//! there. An import writes links, and to Okta, itself. Guaranteed: no two runs of one task at a time; a source
+//! about everybody that cannot be read whole stops a run before it changes anything. Not guaranteed: that a run
+//! sees what changes while it reads. The next one does.
 
 mod catch_up;
 mod credential;
@@ -43,7 +43,7 @@ pub use task::{Invocation, Mode, Task};
 /// Kept free at the end of a run for its report and its lease.
 const WRAP_UP: Duration = Duration::from_secs(2);
 
-/// Hears how far a run is: what it is at, how much of it is done, of how much if that is known.
+/// Hears how far a run is: its phase, how much of that is done, and of how much if that is known.
 pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync>;
 
 /// Runs the tasks. Cheap to clone.
@@ -211,7 +211,7 @@ impl Scheduler {
         Ok(since.map(|_| "okta-anypoint pause"))
     }
 
-    /// Whether a run that nobody asks for may change anything.
+    /// Whether a run by schedule may change anything.
     #[cfg(feature = "local")]
     pub(crate) fn usual_mode(&self, task: Task) -> Mode {
         self.mode(task, None)
@@ -233,7 +233,7 @@ impl Scheduler {
         }
         match (asked, may) {
             (Some(Mode::Report), _) => Mode::Report,
-            // Which of its two ways of writing is meant, only IMPORT_MODE can say.
+            // Only IMPORT_MODE can say which of its two ways of writing is meant.
             (Some(Mode::Apply), false) if task == Task::Import => Mode::Report,
             (Some(Mode::Apply), _) | (None, true) => Mode::Apply,
             (None, false) => Mode::Report,

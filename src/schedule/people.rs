@@ -66,7 +66,7 @@ impl People {
                  of the root organization.",
             ));
         }
-        // On a list that does not hold everybody, nobody is missing.
+        // On an incomplete list, nobody counts as missing.
         if unread.extent(&[List::AppUsers]) == Extent::Incomplete {
             return Ok(());
         }

@@ -1,8 +1,7 @@
 //! Hands changes to the queue in portions, while there is time.
 //!
-//! Without a queue a portion is worked on inline, so it can take long and can fail for one of its
-//! subjects: neither keeps the others back, and what the time does not suffice for is left to the
-//! next run.
+//! Without a queue a portion is worked on inline, so it can take long, or fail for one of its subjects. The
+//! others go on. The next run does what this one has no time for.
 
 use std::time::Duration;
 

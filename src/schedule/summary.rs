@@ -40,7 +40,7 @@ pub struct Difference {
     pub actions: Vec<Step>,
 }
 
-/// What nobody but a person can settle.
+/// What a person has to settle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The Okta user or group, when there is one.
@@ -70,7 +70,7 @@ impl Problem {
         }
     }
 
-    /// One that is neither a subject's nor an account's.
+    /// One about no single subject or account.
     pub(super) fn general(failure: &Failure) -> Self {
         Self {
             subject: None,

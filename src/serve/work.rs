@@ -161,7 +161,7 @@ impl Dispatcher {
         for message in messages {
             if message.receive_count <= MAX_RECEIVES || !self.failed_last(&message.change).await {
                 rest.push(message);
-            } else if let Err(failure) = self.queue.set_aside(message.receipt).await {
+            } else if let Err(failure) = self.queue.make_dead_letter(message.receipt).await {
                 tracing::error!("could not make a dead letter of a message: {failure}");
             } else {
                 tracing::error!(

@@ -1,4 +1,4 @@
-//! Named JSON documents (cursors, reports, marks), and the tally of people who lost access.
+//! Named JSON documents (cursors, reports, marks), and the count of people who lost access.
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
@@ -33,13 +33,12 @@ pub trait Documents: Send + Sync {
     /// Writes a named document if its version is still `expected` (0: it must be absent).
     async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure>;
 
-    /// Counts these people among those who lost access by an event within the last hour, to the precision of
-    /// ten minutes: nobody is counted for less than an hour. People who are counted already are not counted
-    /// twice. All workers share one tally.
+    /// Counts people who lose access by an event, for an hour and at most ten minutes longer. A person counts once. All
+    /// workers share the count.
     async fn count_removals(&self, people: &[String], now_ms: i64)
     -> Result<RemovalCount, Failure>;
 
-    /// Takes people off the tally again, who keep their access after all.
+    /// Counts people no longer, because they keep their access after all.
     async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure>;
 }
 
@@ -73,9 +72,9 @@ pub(crate) async fn overwrite<T: Serialize>(
 /// Who lost access by an event within the last hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemovalCount {
-    /// How many, with those who were asked for.
+    /// How many, the people of this call included.
     pub total: usize,
-    /// Those of them who were not counted before.
+    /// The people of this call who were not counted before.
     pub newly: Vec<String>,
 }
 

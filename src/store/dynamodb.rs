@@ -27,7 +27,7 @@ use crate::aws::table::{
 use crate::clock::Clock;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::ledger::{Lease, Memo, held};
+use crate::ledger::{Lease, Memo, under_lease};
 
 use pair::Pair;
 
@@ -199,7 +199,7 @@ impl Store for DynamoDbStore {
         item.insert("tenure".to_owned(), text(FORMER));
         item.insert("origin".to_owned(), text(Origin::Created.as_str()));
         let writes = vec![
-            held(&self.table, lease, &memo).or_stop()?,
+            under_lease(&self.table, lease, &memo).or_stop()?,
             self.table
                 .put(item)
                 .condition_expression("attribute_not_exists(pk)")

@@ -129,7 +129,7 @@ pub struct Recalled {
     pub old_intent: Option<String>,
 }
 
-/// To whom an Anypoint account belongs, or belonged: item `account#<anypoint user id>`.
+/// The owner or former owner of an Anypoint account: item `account#<anypoint user id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountOwner {
     /// The Okta user.
@@ -221,7 +221,7 @@ pub trait Store: Send + Sync {
     /// Forgets the intent that an older version left.
     async fn forget_old_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
 
-    /// To whom accounts belong; unknown accounts are missing from the answer.
+    /// The owners of accounts. Unknown accounts are missing from the answer.
     async fn account_owners(
         &self,
         accounts: &[AccountId],

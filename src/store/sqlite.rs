@@ -49,8 +49,8 @@ impl SqliteStore {
         let key = lease.key().clone();
         let written = self
             .write(move |connection| {
-                let is_held = write_memo(connection, &key, &Memo::Keep)?;
-                is_held.then(|| work(connection)).transpose()
+                let is_ours = write_memo(connection, &key, &Memo::Keep)?;
+                is_ours.then(|| work(connection)).transpose()
             })
             .await?;
         written.ok_or_else(|| lease.lost())

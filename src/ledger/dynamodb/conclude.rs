@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 
-use super::{DynamoDbLedger, PREFIX, held, of_lease};
+use super::{DynamoDbLedger, PREFIX, of_lease, under_lease};
 use crate::aws::table::{Transacted, Write, Writes as _, number, text};
 use crate::failure::Failure;
 use crate::ledger::times::{Now, error_text, warn_superseded};
@@ -27,7 +27,7 @@ impl DynamoDbLedger {
         let last = claims.len().saturating_sub(1) / CLAIMS_A_CALL * CLAIMS_A_CALL;
         for first in (0..last).step_by(CLAIMS_A_CALL) {
             let claims = first..first + CLAIMS_A_CALL;
-            let mut writes = vec![held(&self.table, lease, &Memo::Keep).or_stop()?];
+            let mut writes = vec![under_lease(&self.table, lease, &Memo::Keep).or_stop()?];
             self.add_endings(&mut writes, &conclusion.claims[claims.clone()], now)?;
             match self.table.transact(writes).await? {
                 Transacted::Written { left_out } => {
@@ -96,7 +96,7 @@ impl DynamoDbLedger {
                 .expression_attribute_values(":applied", texts(&ending.applied))
                 .expression_attribute_values(":none", AttributeValue::L(Vec::new()));
         }
-        let told = match &ending.state {
+        let attributes = match &ending.state {
             EndState::Done => vec![],
             EndState::Planned { steps } => vec![
                 ("dry_run", AttributeValue::Bool(true)),
@@ -115,7 +115,7 @@ impl DynamoDbLedger {
                 ("waits_for", text(seen)),
             ],
         };
-        for (name, value) in told {
+        for (name, value) in attributes {
             set.push_str(&format!(", #{name} = :{name}"));
             update = update
                 .expression_attribute_names(format!("#{name}"), name)
@@ -157,7 +157,7 @@ impl DynamoDbLedger {
     }
 }
 
-/// Notes which claims a transaction recorded. They stand in it after the lease.
+/// Notes which claims a transaction recorded. In it they come after the lease.
 fn note(recorded: &mut [Recorded], claims: &[(Claim, Ending)], left_out: &[usize]) {
     for (index, (recorded, (claim, ending))) in recorded.iter_mut().zip(claims).enumerate() {
         if left_out.contains(&(index + 1)) {

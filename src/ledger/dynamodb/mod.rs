@@ -132,7 +132,7 @@ fn of_lease(table: &DynamoDbTable, lease: &Lease) -> UpdateBuilder {
 
 /// Makes a transaction depend on the lease, and writes its memo. A condition check would do for [`Memo::Keep`], but
 /// needs a right that the functions have no other use for.
-pub(crate) fn held(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> UpdateBuilder {
+pub(crate) fn under_lease(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> UpdateBuilder {
     let update = of_lease(table, lease);
     match memo {
         Memo::Keep => update.update_expression("SET #owner = :owner"),
@@ -172,8 +172,8 @@ impl Ledger for DynamoDbLedger {
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         let (item, took_over) = match self.send(update).await? {
             Updated::Made(before) => {
-                let held = before.contains_key("owner");
-                (before, held)
+                let took_over = before.contains_key("owner");
+                (before, took_over)
             }
             // The first answer was lost, this is the repetition.
             Updated::Refused(mut item) if string(&item, "owner") == Some(&key.owner) => {

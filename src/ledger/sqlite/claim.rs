@@ -10,7 +10,7 @@ use crate::failure::{Class, Failure};
 use crate::ledger::times::{Now, error_text};
 use crate::ledger::{Claim, ClaimOutcome, Reason, Record, Status, Work};
 
-/// Looks and writes; nobody else can write in between.
+/// Reads and writes, in one transaction.
 pub(super) fn claim(
     connection: &Connection,
     work: &Work,

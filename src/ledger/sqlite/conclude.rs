@@ -14,10 +14,10 @@ pub(super) fn conclude(
     conclusion: &Conclusion,
     now: Now,
 ) -> rusqlite::Result<Vec<Recorded>> {
-    let is_held = release(connection, lease, &conclusion.memo, now)?;
+    let is_ours = release(connection, lease, &conclusion.memo, now)?;
     let mut all = Vec::with_capacity(conclusion.claims.len());
     for (claim, ending) in &conclusion.claims {
-        let changed = match is_held {
+        let changed = match is_ours {
             true => finish(connection, claim, ending, now)?,
             false => 0,
         };
@@ -26,7 +26,7 @@ pub(super) fn conclude(
         }
         all.push(recorded(changed));
     }
-    if is_held {
+    if is_ours {
         settle(connection, lease.subject(), conclusion, now)?;
     }
     Ok(all)

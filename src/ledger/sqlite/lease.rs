@@ -28,10 +28,10 @@ pub(super) fn take(
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
-    let (held_until, memo, last_leased_ms) = before.unwrap_or_default();
-    if let Some(held) = held_until.filter(|held| *held > now.ms) {
-        let cut = held.min(later(now.ms, MAX_LEASE));
-        if cut < held {
+    let (until, memo, last_leased_ms) = before.unwrap_or_default();
+    if let Some(until) = until.filter(|until| *until > now.ms) {
+        let cut = until.min(later(now.ms, MAX_LEASE));
+        if cut < until {
             connection.execute(
                 "UPDATE leases SET lease_until_ms = ?2 WHERE subject = ?1",
                 (&key.subject, cut),
@@ -54,7 +54,7 @@ pub(super) fn take(
     )?;
     Ok(Ok(Found {
         memo,
-        took_over: held_until.is_some(),
+        took_over: until.is_some(),
         last_leased_ms,
     }))
 }
@@ -85,13 +85,13 @@ pub(super) fn release(
     now: Now,
 ) -> rusqlite::Result<bool> {
     let key = lease.key();
-    let is_held = write_memo(connection, key, memo)?;
-    if is_held {
+    let is_ours = write_memo(connection, key, memo)?;
+    if is_ours {
         connection.execute(
             "UPDATE leases SET owner = NULL, lease_until_ms = NULL, updated_at_ms = ?2, expires_at = ?3 \
              WHERE subject = ?1",
             (&key.subject, now.ms, now.memo_expires_at()),
         )?;
     }
-    Ok(is_held)
+    Ok(is_ours)
 }

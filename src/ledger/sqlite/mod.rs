@@ -50,8 +50,7 @@ impl SqliteLedger {
         self
     }
 
-    /// The same ledger, whose claims carry `mark`: they are told apart from those of other programs
-    /// on the same file.
+    /// The same ledger, whose claims carry `mark`. It tells them from those of other programs on the same file.
     #[must_use]
     pub fn marked(mut self, mark: &'static str) -> Self {
         self.mark = mark;

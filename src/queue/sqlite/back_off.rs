@@ -1,8 +1,8 @@
-//! A failing change backs off, and holds back the later ones of its subject. A new one of these may be somebody's
-//! removal, and a look serves all of them: so it ends the pause. Only a new message does, which makes no loop.
+//! A failing change backs off, and the later ones of its subject wait behind it. A new one may be a removal, and
+//! one look serves all of them. So a new message ends the pause. Nothing else does, which makes no loop.
 //!
-//! A receive whose pause is cut does not count: else many events about one subject would make a dead letter of a
-//! change that failed for a minute.
+//! A receive whose pause is cut does not count. Otherwise many events about one subject would make a dead letter
+//! of a change that failed for a minute.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl SqliteQueue {
     }
 }
 
-/// Whether a message came since then that nobody has received. The last one tells.
+/// Whether the last message of the subject came since then, and was never received.
 fn has_news(connection: &Connection, subject: &str, since_ms: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(

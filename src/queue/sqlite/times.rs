@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::queue::pause::MAX_PAUSE;
 
 impl SqliteQueue {
-    /// Shows the messages now that are hidden for longer than they can be: longer than `visibility` while they are out, longer
-    /// than the longest pause while they are postponed, at all when nobody received them yet. Says how many.
+    /// Shows messages that are hidden for too long, and says how many. A message that is out is hidden for `visibility`
+    /// at most, a postponed one for the longest pause, and one that was never received not at all.
     pub async fn cut_times(&self, visibility: Duration) -> Result<usize, Failure> {
         let now_ms = self.clock.now_ms();
         let (out, postponed) = (later(now_ms, visibility), later(now_ms, MAX_PAUSE));

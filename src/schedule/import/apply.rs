@@ -1,7 +1,7 @@
 //! Carries out an import, a few accounts at a time.
 //!
-//! What concerns one person is reported and stops nobody else. A right that is missing for everybody, or
-//! a remote that does not answer, stops the run. What was done stays done and is found again.
+//! A problem of one person is reported, and the others go on. A right that is missing for everybody, or a
+//! remote that does not answer, stops the run. The next run finds what this one did.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that are worked on at the same time.
 const AT_ONCE: usize = 4;
-/// Accounts are not begun with less than this left.
+/// No account is begun with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
 
 /// A lease lasts at least this long: enough to write the link.
@@ -36,11 +36,11 @@ const LINK_TIME: Duration = Duration::from_secs(15);
 
 /// Why the work on one account ended.
 enum Halt {
-    /// It concerns this one only.
+    /// It is about this account alone.
     Problem(Failure),
-    /// Credentials or rights were refused: of this one, or of everybody.
+    /// Credentials or rights were refused: for this account, or for all.
     Refused(Failure),
-    /// Nobody else will fare better.
+    /// The other accounts would fail, too.
     Stop(Failure),
 }
 
@@ -128,7 +128,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether Okta answers a call about nobody in particular, with the rights of `okta`.
+    /// Fails if Okta refuses `okta` also a call that is about no single person.
     pub(in crate::schedule) async fn check_okta(
         &self,
         okta: &Okta,
@@ -170,10 +170,10 @@ impl Scheduler {
         end
     }
 
-    /// From here to the link nobody else works on the user, and what was done is on record.
+    /// From here to the link no other run works on the user.
     async fn lease(&self, user: &OktaUserId, deadline: Deadline) -> Result<Lease, Halt> {
         let subject = Subject::User(user.clone()).to_string();
-        // What was assigned is linked, also when the run's time is up.
+        // Links what was assigned, even if the time of the run is up.
         let deadline = Deadline::within(deadline.remaining().max(LINK_TIME));
         match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
             Leased::Ours(lease) => Ok(lease),
@@ -208,7 +208,7 @@ impl Scheduler {
                 self.bring_names(lease, user, names, deadline, done).await?;
                 let link = UserLink {
                     agreed: Some(names.agreed.clone()),
-                    ..link.clone()
+                    ..UserLink::clone(link)
                 };
                 self.write_link(lease, account, user, &link, done).await?;
                 done.count("agreed");
@@ -227,7 +227,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Creates a staged user; one that has the login already (since we asked) is taken instead.
+    /// Creates a staged user. If one has the login by now, takes that one.
     async fn create(
         &self,
         account: &Account,
@@ -250,7 +250,7 @@ impl Scheduler {
                 from_to(entry, "no user", "staged");
                 user
             }
-            // Perhaps our own call, whose answer was lost.
+            // Our own call may have made that user, and its answer was lost.
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
                 match okta.user_by_login(email, deadline).await? {
                     Some(user) => {
@@ -265,7 +265,7 @@ impl Scheduler {
         Ok(user.id)
     }
 
-    /// Assigns the app under the account's username, and makes sure that this is what Okta has.
+    /// Assigns the app under the account's username, and checks that Okta has that name.
     async fn assign(
         &self,
         lease: &Lease,
@@ -340,7 +340,7 @@ impl Scheduler {
         link: &UserLink,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        // A look at the user may have linked it since both sides were read.
+        // Another run may have linked the user since both sides were read.
         let present = self.store().user_link(user).await?;
         if let Some(present) = &present {
             if present.anypoint_id != account.id {

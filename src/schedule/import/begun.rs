@@ -1,9 +1,9 @@
 //! The Okta users that an import is about to create: a write-ahead note in the memo of the task's lease.
 //!
 //! Until Okta answers there is no user to lease, so a run that dies then leaves nothing in that user's audit trail.
-//! The note names the accounts, is written before the first of them is acted on, and keeps an account until its
-//! creation is on record. The next run settles what is left over before it does anything else. Not guaranteed:
-//! an entry for a run that died and was followed by no import for a week (the memo goes away then).
+//! The note names the accounts. It is written before the first of them is worked on, and keeps an account until its
+//! creation is on record. The next run settles the note before it does anything else. Not guaranteed: an entry, if
+//! the run died and no import follows for a week. The memo goes away then.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,7 +22,7 @@ use crate::schedule::Scheduler;
 const CUT_OFF: &str =
     "an import was cut off, or kept out by another run, after it may have created this user";
 
-/// So far back the audit trail is searched for a creation that is on record. The memo lasts a week.
+/// How far back the audit trail is searched for the creation. The memo lasts a week.
 const TOLD_WITHIN_MS: i64 = 31 * 86_400_000;
 
 /// The accounts whose Okta users may have been created without an audit entry.
@@ -35,7 +35,7 @@ pub(super) struct Begun<'r> {
 }
 
 impl<'r> Begun<'r> {
-    /// What the runs before left over. A memo that cannot be read counts as empty.
+    /// The note of the runs before. One that cannot be read counts as empty.
     pub(super) fn left_over(lease: &'r Lease) -> Self {
         let noted = lease
             .memo()
@@ -47,12 +47,12 @@ impl<'r> Begun<'r> {
         }
     }
 
-    /// These accounts' Okta users are about to be created.
+    /// Adds accounts whose Okta users are about to be created.
     pub(super) fn add(&mut self, accounts: impl Iterator<Item = AccountId>) {
         self.accounts.extend(accounts);
     }
 
-    /// The creation is on record, or there was none.
+    /// Takes out an account: its creation is on record, or there was none.
     pub(super) fn settle(&mut self, account: &AccountId) {
         self.accounts.remove(account);
     }
@@ -73,7 +73,7 @@ impl<'r> Begun<'r> {
 }
 
 impl Scheduler {
-    /// Puts into the audit trails what the runs before may have created.
+    /// Puts into the audit trails the users that the runs before may have created.
     pub(super) async fn settle_begun(
         &self,
         begun: &mut Begun<'_>,
@@ -98,7 +98,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether the audit trail of `user` says that an import created them, now or before.
+    /// Whether the audit trail of `user` says by now that an import may have created them.
     async fn settle_one(
         &self,
         account: &Account,

@@ -36,7 +36,7 @@ pub(super) enum Kind {
     /// Bring names to Okta, and remember what both sides agree on.
     Agree {
         user: OktaUserId,
-        link: UserLink,
+        link: Box<UserLink>,
         names: Names,
     },
 }

@@ -12,8 +12,8 @@
 //!
 //! Each step leaves a state in which the next run finds its place: a user without assignment is
 //! found by its login and assigned, an assigned user without link is found by its username and
-//! linked. The link comes last, because a link to somebody who is not assigned would be answered
-//! with a deactivation. Whom a link takes out of a team is said beforehand; see [`teams`].
+//! linked. The link comes last: the next look disables the account of a linked user who is not assigned.
+//! The report says beforehand who leaves a team because of a link; see [`teams`].
 //!
 //! Okta scopes: `okta.users.read`, `okta.apps.read` and, where groups are pushed, `okta.groups.read` in
 //! every mode; `okta.users.manage` and `okta.apps.manage` in mode `create` only.
@@ -213,8 +213,8 @@ impl Scheduler {
         Ok(jobs)
     }
 
-    /// Asks Okta who has an address, as login or as e-mail address. What Okta does not answer about one
-    /// address is that account's own problem.
+    /// Asks Okta who has an address, as login or as e-mail address. A failure about one address is the problem of that
+    /// account alone.
     async fn ask(
         &self,
         reader: &SideReader<'_>,
@@ -237,7 +237,7 @@ impl Scheduler {
                 Err(error) => Err(Failure::from(error)),
             }
         };
-        reader.pass(2, asked).await
+        reader.run(2, asked).await
     }
 
     /// An account that no assigned user fits.
@@ -273,8 +273,7 @@ impl Scheduler {
         }
     }
 
-    /// What a linked account's names ask for. Only imported links are compared, and only when the
-    /// import may write to Okta.
+    /// What a linked account's names ask for. Compares imported links only, and only if the import may write to Okta.
     fn agree(
         &self,
         people: &People,
@@ -297,7 +296,7 @@ impl Scheduler {
         let names = Names::compare(account, person, attributes, link.agreed.as_ref());
         let is_settled = names.is_agreed(link) && names.left.is_empty();
         (!is_settled).then(|| Kind::Agree {
-            link: link.clone(),
+            link: Box::new(link.clone()),
             names,
             user,
         })
@@ -319,7 +318,7 @@ fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {
     });
 }
 
-/// What an operator reads before people lose memberships by being linked.
+/// Warns an operator that people lose memberships once they are linked.
 fn members_leave(people: usize) -> String {
     let who = counted(people, "person to be linked is", "people to be linked are");
     format!(

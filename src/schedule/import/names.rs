@@ -1,18 +1,18 @@
-//! Whose first and last name counts, for imported links. Pure.
+//! Which side's names count, for imported links. Pure.
 //!
-//! The link keeps the names on which both sides agreed last. A name that changed in Anypoint since
-//! then is brought to Okta; one that changed in Okta is left to push; one that changed on both sides
-//! is won by Anypoint, and reported.
+//! The link keeps the names on which both sides agreed last. The import brings to Okta what changed in Anypoint
+//! since then. It leaves to push what changed in Okta. If a name changed on both sides, Anypoint wins, and the
+//! report says so.
 //!
-//! A name is brought to the user's own profile only. One that `ATTRIBUTES` takes from elsewhere is left as it is on both
-//! sides, and reported: Okta may map it, or take it from another system, so a write would not last.
+//! The import writes names to the user's own profile only. If `ATTRIBUTES` takes a name from elsewhere, both sides
+//! stay as they are, and the report says so: Okta may map that name, or take it from another system.
 
 use crate::anypoint::Account;
 use crate::okta::{AppUser, User};
 use crate::provision::{Attributes, Place, Target};
 use crate::store::{AgreedProfile, UserLink};
 
-/// What is to become of the names of one pair.
+/// What becomes of the names of one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// The first name that Okta is to get.
@@ -49,7 +49,7 @@ impl Names {
         };
         let compare = |target, anypoint: &Option<String>, agreed: &str| {
             if attributes.is_unread(target, user, Some(app_user)) {
-                // Nobody knows what Okta has, so nothing is brought there.
+                // It is not known what Okta has.
                 return One::nothing(agreed);
             }
             let taken = attributes.take(target, user, Some(app_user));
@@ -123,7 +123,7 @@ fn one(anypoint: &str, okta: &str, place: Option<Place<'_>>, agreed: &str) -> On
     let same = |a: &str, b: &str| a.trim() == b.trim();
     let changed_there = !same(anypoint, okta) && agreed != anypoint;
     let is_mapped = matches!(place, Some(Place::Mapped(_)));
-    // Okta cannot do without a name, so an empty one is none to bring.
+    // Okta asks for a name, so an empty one is not brought.
     if changed_there && (anypoint.trim().is_empty() || is_mapped) {
         return One {
             to_okta: None,

@@ -1,8 +1,8 @@
 //! Which Okta user an account belongs to. Pure.
 //!
-//! By link, else by username, else by e-mail address where it is unique on both sides. What is
-//! ambiguous is refused, and so is a pair that the next look would undo: push acts on the app
-//! username and on where the Okta user stands, so both have to fit before a link is written.
+//! By link, else by username, else by e-mail address where it is unique on both sides. An ambiguous pair is
+//! refused, and so is one that the next look would undo: the app username and the state of the Okta user have to
+//! fit.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -78,14 +78,14 @@ pub(super) enum Match {
     Ask { email: String },
 }
 
-/// Whose an account's e-mail address is, as Okta answers.
+/// Which Okta user has an account's e-mail address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Holder<'u> {
-    /// Nobody's.
+    /// None.
     Nobody,
-    /// A user's, to pair the account with.
+    /// This one, to pair the account with.
     User(&'u User, By),
-    /// A user's whom `EXCLUDE_USERS` names.
+    /// One that `EXCLUDE_USERS` names.
     Excluded(&'u OktaUserId),
 }
 
@@ -96,7 +96,7 @@ const HAS_ANOTHER: &str = "the Okta user is linked to another account";
 /// Ways to find people.
 pub(super) struct Index<'a> {
     people: &'a People,
-    /// What could not be read: nobody is paired with these users.
+    /// Users that could not be read: they are not paired.
     unread: &'a Unread,
     policy: &'a Policy,
     owners: HashMap<&'a AccountId, &'a OktaUserId>,
@@ -244,7 +244,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// What Okta answered about an account's address.
+    /// The holder of an account's address, from what Okta answered about it.
     pub(super) fn holder<'u>(
         &self,
         email: &str,

@@ -1,8 +1,8 @@
 //! Which pushed teams people leave because an import links them.
 //!
-//! In a team of a pushed group the plain memberships of linked users follow the group (contract, 4),
-//! so the next look takes out whom the group does not have. An import does not keep a link back for
-//! that, but says it beforehand: in Okta it is one membership to add.
+//! In a team of a pushed group the plain memberships of linked users follow the group. So the next look takes out
+//! people who are not in the group. The import links them all the same, and its report says so beforehand: an
+//! operator can add the membership in Okta.
 
 use std::collections::{HashMap, HashSet};
 
@@ -56,7 +56,7 @@ impl Scheduler {
         Ok(left)
     }
 
-    /// Who of `newcomers` is in a team and not in its group. A team that is gone has nobody.
+    /// The newcomers that are in a team and not in its group. A team that is gone has no members.
     async fn leaving(
         &self,
         team: &TeamId,

@@ -1,14 +1,14 @@
 //! The lists of one group or of one team: the members.
 //!
 //! One that cannot be read is a problem of that group. Its team stays as it is, and the rest goes on. The run
-//! stops if the side itself is at fault: it refuses a call about nobody in particular, or every such list
+//! stops if the side itself is at fault: it refuses a call that is about no single object, or every such list
 //! failed.
 
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::reader::{ReadAlone, SideReader};
+use super::reader::{ReadOne, SideReader};
 use super::snapshot::{Members, PushedGroup};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Class, Failure, Side};
@@ -17,12 +17,11 @@ use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{Group, User};
 
 impl SideReader<'_> {
-    /// Reads one object. That it is not what the API describes, or is refused while everything else is
-    /// not, is a problem of its own.
-    pub(super) async fn alone<T>(
+    /// Reads one object. If it alone is refused, or is not what the API describes, that is its own problem.
+    pub(super) async fn one<T>(
         &self,
         read: impl Future<Output = Result<Option<T>, CallError>>,
-    ) -> Result<ReadAlone<T>, Failure> {
+    ) -> Result<ReadOne<T>, Failure> {
         match read.await {
             Ok(found) => Ok(Ok(found)),
             Err(error) if error.is_refusal() => {
@@ -41,10 +40,10 @@ impl SideReader<'_> {
     pub(in crate::schedule) async fn group_members(
         &self,
         group: &OktaGroupId,
-    ) -> Result<ReadAlone<Listed<User>>, Failure> {
+    ) -> Result<ReadOne<Listed<User>>, Failure> {
         let okta = &self.scheduler.ports.okta;
         let list = okta.list_group_members(group, self.deadline);
-        self.pass(1, self.list(Side::Okta, list)).await
+        self.run(1, self.list(Side::Okta, list)).await
     }
 
     /// The members of a team; `None` when Anypoint has no such team.
@@ -54,17 +53,17 @@ impl SideReader<'_> {
     pub(in crate::schedule) async fn team_members(
         &self,
         team: &TeamId,
-    ) -> Result<ReadAlone<Listed<Member>>, Failure> {
+    ) -> Result<ReadOne<Listed<Member>>, Failure> {
         let anypoint = &self.scheduler.ports.anypoint;
         let list = anypoint.list_members(team, self.deadline);
-        self.pass(1, self.list(Side::Anypoint, list)).await
+        self.run(1, self.list(Side::Anypoint, list)).await
     }
 
     async fn list<T>(
         &self,
         side: Side,
         read: impl Future<Output = Result<Option<T>, CallError>>,
-    ) -> Result<ReadAlone<T>, Failure> {
+    ) -> Result<ReadOne<T>, Failure> {
         let failure = match read.await {
             // A team that was just listed cannot be gone: the answer is as good as none.
             Ok(None) if side == Side::Anypoint => return Ok(Ok(None)),
@@ -81,7 +80,7 @@ impl SideReader<'_> {
         Ok(Err(self.note_failed_list(side, failure)))
     }
 
-    /// Counts a list that failed, and says what that means for its group.
+    /// Counts a list that failed. Gives the failure of its group.
     fn note_failed_list(&self, side: Side, failure: Failure) -> Failure {
         let mut lists_read = self.lists_read();
         let failed = &mut lists_read.entry(side).or_default().failed;
@@ -99,7 +98,7 @@ impl SideReader<'_> {
         }
     }
 
-    /// Whether a side answers a call about nobody in particular.
+    /// Fails if a side refuses also a call that is about no single object.
     pub(super) async fn check(&self, side: Side) -> Result<(), Failure> {
         let ports = &self.scheduler.ports;
         if side == Side::Okta {
@@ -195,7 +194,7 @@ pub(super) fn listed_and_gone() -> Failure {
     .advising("Look at the group in Okta; unassign it from the app if it is gone.")
 }
 
-/// The list of teams had just named the team: the answers do not belong together.
+/// The list of teams named the team just now: the answers contradict each other.
 fn vanished() -> Failure {
     Failure::retryable(
         Side::Anypoint,

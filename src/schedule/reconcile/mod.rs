@@ -1,16 +1,14 @@
 //! Compares both sides as a whole.
 //!
-//! Everything is read, then every subject is planned with the worker's own planners, then those that
-//! differ go to the queue as changes of type `reconcile`; the worker takes them from there and looks again
-//! before acting. A source about everybody that cannot be read whole, a source that is empty where it was not, and
-//! `MAX_DEACTIVATIONS` each stop the run before any change. The members of one group or team that cannot be read are
-//! that group's problem (`lists.rs`).
+//! A run reads everything, and plans every subject with the worker's own planners. Subjects that differ go to the
+//! queue as changes of type `reconcile`, and the worker looks again before it acts. Three things stop the run before
+//! any change: a source about everybody that cannot be read whole, one that is suddenly empty, and
+//! `MAX_DEACTIVATIONS`. If the members of one group or team cannot be read, that is the group's problem (`lists.rs`).
 //!
 //! Not compared: phone numbers, which Anypoint's lists leave out.
 //!
-//! What one run cannot finish, the next ones do, without a stored place: a limit can only be judged on
-//! both sides whole, so each run reads them afresh, and what earlier runs have fixed does not differ
-//! any more.
+//! The next runs do what one run cannot finish. No place is stored: a limit can only be judged on both sides
+//! whole, so each run reads them afresh.
 //!
 //! | the time is up | then |
 //! |---|---|
@@ -123,7 +121,7 @@ impl Scheduler {
         let is_whole = sent.failure.is_none();
         match sent.failure {
             Some(failure) if failure.side == Side::Queue => return Err(failure),
-            // Without a queue a change fails on its own, and is that subject's problem.
+            // Without a queue, a change that fails is the problem of its subject.
             Some(_) => {
                 let open = self.open(changes).await?;
                 summary.set("open", open.len());
@@ -136,8 +134,8 @@ impl Scheduler {
         } else if let Some(version) = dry_runs.filter(|_| is_whole) {
             dry_runs_taken_up(self.documents(), version).await?;
         }
-        if plan.given_up == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
-            // From now on a look at a user may take people out of teams; see `Look::user`.
+        if plan.unlinked == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
+            // From now on a look at a user may end memberships; see `Look::user`.
             self.documents()
                 .put_document(KEPT_TEAMS_GIVEN_UP, "{}", 0)
                 .await?;
@@ -145,7 +143,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The subjects of dry runs that do not differ, or whose plan says nothing of them: they are looked at once more.
+    /// The subjects of dry runs that this plan lacks. They get one more look.
     async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
         let planned: HashSet<&Subject> = plan
             .users
@@ -203,7 +201,7 @@ impl Scheduler {
         let reader = SideReader::new(self, deadline);
         let mut reads = Vec::new();
         for user in users {
-            reads.push(reader.pass(1, self.intent(user)));
+            reads.push(reader.run(1, self.intent(user)));
         }
         let found = try_join_all(reads).await?;
         let named = |(user, intent): (&OktaUserId, Option<String>)| Some((user.clone(), intent?));

@@ -21,12 +21,12 @@ pub(super) struct Plan {
     pub(super) problems: Vec<Problem>,
     /// Linked users who would be deactivated or taken out of a team.
     pub(super) losing: BTreeSet<OktaUserId>,
-    /// Users whose plan failed and may succeed once it is known what was being created for them.
+    /// Users whose plan failed, and may succeed once their intents are read.
     pub(super) doubtful: Vec<OktaUserId>,
     /// Users and groups that are left alone.
     pub(super) excluded: Vec<Subject>,
-    /// Links that `TEAM_REMOVAL=keep` gives up.
-    pub(super) given_up: usize,
+    /// How many links `TEAM_REMOVAL=keep` removes.
+    pub(super) unlinked: usize,
 }
 
 /// Where a subject differs, and what Okta did not show: the first look for what follows from it.
@@ -42,7 +42,7 @@ struct Named<'a> {
     team: String,
 }
 
-/// Stands for a removal that Okta says outright. It was counted against `MAX_DEACTIVATIONS`, so the brake passes it.
+/// Stands for a removal that Okta says itself. `MAX_DEACTIVATIONS` counted it, so the brake passes it.
 const SAID: &str = "said_by_okta";
 /// What travels with one change at the most; a message has to stay small.
 const MAX_NOT_SHOWN: usize = 2_000;
@@ -73,8 +73,8 @@ impl PlannedSubject {
 }
 
 impl World<'_> {
-    /// Plans all users and groups. `intended` holds the usernames of accounts that this program was
-    /// about to create; without it, users that need it end up in [`Plan::doubtful`].
+    /// Plans all users and groups. `intended` has the usernames of the intents that were read. Users who need
+    /// theirs end up in [`Plan::doubtful`].
     pub(super) fn plan(&self, intended: &HashMap<OktaUserId, String>) -> Plan {
         let mut plan = Plan {
             problems: self.conflicting_links(),
@@ -106,7 +106,7 @@ impl World<'_> {
             });
             match planned {
                 Ok(planned) => self.user_plan(user, &planned, &mut plan),
-                // Told already, by what could not be read.
+                // Reported with everything that could not be read.
                 Err(_) if self.read.unread.users.contains_key(*user) => {}
                 Err(failure) => {
                     if self.named(user).is_some() && !intended.contains_key(*user) {
@@ -125,23 +125,23 @@ impl World<'_> {
         if planned.takes_away() && self.people_extent() == Extent::Incomplete {
             return;
         }
-        let is_open =
-            |account: &AccountId| self.owners.contains_key(account) && self.is_open(account);
+        let can_lose =
+            |account: &AccountId| self.owners.contains_key(account) && self.is_enabled(account);
         let is_retired = planned.retire.as_ref().is_some_and(|retire| {
-            is_open(&retire.account) && (retire.disable.is_some() || !retire.leave.is_empty())
+            can_lose(&retire.account) && (retire.disable.is_some() || !retire.leave.is_empty())
         });
         let leaves = !planned.leave.is_empty()
             && self
                 .linked(user)
-                .is_some_and(|account| is_open(&account.id));
+                .is_some_and(|account| can_lose(&account.id));
         if is_retired || leaves {
             plan.losing.insert(user.clone());
         }
         let steps = planned.steps();
-        // Memberships alone are settled by the group's own look, many people at a time.
+        // The group's own look settles memberships, many people at a time.
         let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
         let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
-        // But not those of somebody who lost the assignment: they leave in their own look.
+        // People who lost the assignment leave in their own look.
         if planned.retire.is_none() && steps.iter().all(is_membership) {
             return;
         }
@@ -213,7 +213,7 @@ impl World<'_> {
             .filter(|(group, _)| !self.held.contains(&Subject::Group((*group).clone())))
             .filter(|(group, _)| !self.read.excluded_groups.contains(*group))
             .collect();
-        // A link that is given up leaves the team as it is.
+        // Removing a link leaves the team as it is.
         let needs_members = self.policy.team_removal != TeamRemoval::Keep;
         others.retain(|(_, link)| !needs_members || !lacks_members(&link.team_id));
         others.sort_by_key(|(group, _)| *group);
@@ -230,14 +230,14 @@ impl World<'_> {
                 let accounts: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
                 self.lose(&accounts, plan);
             }
-            plan.given_up += usize::from(planned.end == Some(TeamEnd::Unlink));
+            plan.unlinked += usize::from(planned.end == Some(TeamEnd::Unlink));
             let steps = self.group_steps(&planned, plan);
             plan.push_group(group, steps, &planned.believed);
         }
     }
 
-    /// What has to happen to the team of a group, and its name. One that another group's team keeps is told apart, as
-    /// the live look does it.
+    /// What happens to the team of a group, and the team's name. If another group's team keeps that name, this team
+    /// gets a name of its own, as in a live look.
     fn named_team(
         &self,
         group: &Group,
@@ -291,15 +291,15 @@ impl World<'_> {
         Err(team_unread(team))
     }
 
-    /// The steps of a group; also notes who loses a membership by them.
+    /// The steps of a group. Notes the people who lose a membership by them.
     fn group_steps(&self, planned: &GroupPlan, plan: &mut Plan) -> Vec<Step> {
         self.lose(&planned.remove, plan);
         planned.steps()
     }
 
     fn lose(&self, accounts: &[AccountId], plan: &mut Plan) {
-        let open = accounts.iter().filter(|account| self.is_open(account));
-        let users = open.filter_map(|account| self.owners.get(account));
+        let enabled = accounts.iter().filter(|account| self.is_enabled(account));
+        let users = enabled.filter_map(|account| self.owners.get(account));
         let users = users.filter(|user| !self.is_excluded(user));
         plan.losing.extend(users.map(|user| (*user).clone()));
     }

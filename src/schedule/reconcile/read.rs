@@ -21,7 +21,7 @@ use super::lists::listed_and_gone;
 use super::reader::SideReader;
 use super::snapshot::{Members, PushedGroup, Snapshot};
 
-/// How many of them a list of Anypoint's pages takes (its client reads that many pages at once).
+/// How many of them one list of Anypoint takes. Its client reads that many pages at once.
 const PAGES_AT_ONCE: u32 = 4;
 
 /// The links of users and of groups.
@@ -42,7 +42,7 @@ impl SideReader<'_> {
         let excluded = &ports.policy.excluded.users.ids;
         let kept = ports.policy.attributes.sources();
         let list = ports.okta.list_app_users(&ports.app, &kept, self.deadline);
-        let listed = self.pass(1, list).await?;
+        let listed = self.run(1, list).await?;
         self.unread().note_users(&listed, excluded);
         let app_users: HashMap<OktaUserId, AppUser> = listed
             .items
@@ -66,7 +66,7 @@ impl SideReader<'_> {
         user: OktaUserId,
     ) -> Result<Option<(OktaUserId, Option<User>)>, Failure> {
         let read = self.scheduler.ports.okta.user(&user, self.deadline);
-        match self.pass(1, self.alone(read)).await? {
+        match self.run(1, self.one(read)).await? {
             Ok(found) => Ok(Some((user, found))),
             Err(failure) => {
                 self.unread().users.insert(user, failure);
@@ -79,7 +79,7 @@ impl SideReader<'_> {
         &self,
     ) -> Result<HashMap<AccountId, Account>, Failure> {
         let list = self.scheduler.ports.anypoint.list_accounts(self.deadline);
-        let listed = self.pass(PAGES_AT_ONCE, list).await?;
+        let listed = self.run(PAGES_AT_ONCE, list).await?;
         self.unread().note_accounts(&listed);
         Ok(listed
             .items
@@ -97,7 +97,7 @@ impl SideReader<'_> {
             GroupSelection::None => Ok(Vec::new()),
             GroupSelection::Assigned => {
                 let list = okta.list_app_groups_expanded(&ports.app, self.deadline);
-                let listed = self.pass(1, list).await?;
+                let listed = self.run(1, list).await?;
                 self.unread().note_groups(&listed, excluded);
                 let mut groups = Vec::new();
                 let mut reads = Vec::new();
@@ -128,7 +128,7 @@ impl SideReader<'_> {
                 Ok(groups.filter_map(|(_, group)| group).collect())
             }
             selection @ (GroupSelection::All | GroupSelection::Named(_)) => {
-                let listed = self.pass(1, okta.list_groups(self.deadline)).await?;
+                let listed = self.run(1, okta.list_groups(self.deadline)).await?;
                 self.unread().note_groups(&listed, excluded);
                 let selected = |group: &Group| selection.selects(group) == Selected::Yes;
                 Ok(listed.items.into_iter().filter(selected).collect())
@@ -142,7 +142,7 @@ impl SideReader<'_> {
         id: OktaGroupId,
     ) -> Result<Option<(OktaGroupId, Option<Group>)>, Failure> {
         let read = self.scheduler.ports.okta.group(&id, self.deadline);
-        match self.pass(1, self.alone(read)).await? {
+        match self.run(1, self.one(read)).await? {
             Ok(found) => Ok(Some((id, found))),
             Err(failure) => {
                 self.unread().groups.insert(id, failure);
@@ -175,8 +175,8 @@ impl SideReader<'_> {
         let mut reads = Vec::new();
         for (user, link) in &people.links {
             let account = people.accounts.get(&link.anypoint_id);
-            let is_open = account.is_some_and(Account::is_enabled);
-            if is_open && !people.app_users.contains_key(user) && !excluded.ids.contains(user) {
+            let is_enabled = account.is_some_and(Account::is_enabled);
+            if is_enabled && !people.app_users.contains_key(user) && !excluded.ids.contains(user) {
                 reads.push(self.late_user(user.clone()));
             }
         }
@@ -185,7 +185,7 @@ impl SideReader<'_> {
         Ok(())
     }
 
-    /// Linked groups that are excluded: by id, or by their present name, or by their team's if they are gone.
+    /// Linked groups that are excluded: by id, or by name. A group that is gone has the name of its team.
     async fn excluded_groups(
         &self,
         links: &HashMap<OktaGroupId, TeamLink>,
@@ -197,9 +197,10 @@ impl SideReader<'_> {
             return Ok(found);
         }
         let pushed: HashSet<&OktaGroupId> = pushed.iter().map(|pushed| &pushed.group.id).collect();
-        let is_open = |group: &&OktaGroupId| !pushed.contains(*group) && !found.contains(*group);
+        let is_in_doubt =
+            |group: &&OktaGroupId| !pushed.contains(*group) && !found.contains(*group);
         let mut reads = Vec::new();
-        for group in links.keys().filter(is_open) {
+        for group in links.keys().filter(is_in_doubt) {
             reads.push(self.group(group.clone()));
         }
         for (id, group) in try_join_all(reads).await?.into_iter().flatten() {
@@ -224,7 +225,7 @@ impl SideReader<'_> {
     /// Links, teams, and the members of those that are linked.
     async fn links_and_teams(&self) -> Result<(Links, Vec<Team>, Members), Failure> {
         let anypoint = &self.scheduler.ports.anypoint;
-        let teams = self.pass(1, anypoint.list_teams(self.deadline));
+        let teams = self.run(1, anypoint.list_teams(self.deadline));
         let (links, teams) = try_join(self.links(), teams).await?;
         self.unread().note_teams(&teams);
         let teams = teams.items;

@@ -1,4 +1,4 @@
-//! The requests of a run: how many go out at the same time, and what could not be read.
+//! The requests of a run, a bounded number at a time, and what they could not read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,20 +14,19 @@ use crate::schedule::Scheduler;
 /// Requests to both remotes at the same time, together.
 pub const READS_AT_ONCE: usize = 8;
 
-/// What became of the lists of one side.
+/// How the lists of one side were answered.
 #[derive(Default)]
 pub(super) struct ListsRead {
     pub(super) answered: usize,
     pub(super) failed: Vec<Failure>,
 }
 
-/// The lists that were asked for, by side.
 pub(super) type ListsBySide = BTreeMap<Side, ListsRead>;
 
-/// What reading one object by its id came to. `Err`: its own problem, and nobody else's.
-pub(in crate::schedule) type ReadAlone<T> = Result<Option<T>, Failure>;
+/// One object, read by its id. `Err`: a problem of this object alone.
+pub(in crate::schedule) type ReadOne<T> = Result<Option<T>, Failure>;
 
-/// Lets a bounded number of requests through and counts them for the progress.
+/// Reads both sides, and counts its requests for the progress.
 pub(in crate::schedule) struct SideReader<'a> {
     pub(super) scheduler: &'a Scheduler,
     pub(in crate::schedule) deadline: Deadline,
@@ -61,13 +60,13 @@ impl<'a> SideReader<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was there and could not be read, so far.
+    /// What could not be read so far.
     pub(in crate::schedule) fn take_unread(&self) -> Unread {
         std::mem::take(&mut *self.unread())
     }
 
     /// Waits for its turn, then for `read`.
-    pub(in crate::schedule) async fn pass<T, E: Into<Failure>>(
+    pub(in crate::schedule) async fn run<T, E: Into<Failure>>(
         &self,
         weight: u32,
         read: impl Future<Output = Result<T, E>> + Send,

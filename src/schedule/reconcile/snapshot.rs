@@ -17,7 +17,7 @@ pub(super) type Members = HashMap<TeamId, Vec<Member>>;
 pub(super) struct PushedGroup {
     pub(super) group: Group,
     pub(super) members: Vec<OktaUserId>,
-    /// Members of whom the list shows the id only: they stay as they are.
+    /// Members of whom the list shows only the id: they stay as they are.
     pub(super) unread: HashSet<OktaUserId>,
     /// Whether the list holds everybody.
     pub(super) extent: Extent,

@@ -24,20 +24,20 @@ pub(in crate::schedule) enum List {
 /// What could not be read, and why.
 #[derive(Debug, Clone, Default)]
 pub(in crate::schedule) struct Unread {
-    /// Users of whom the app user, or the user itself, could not be read.
+    /// Users whose app user, or who themselves, could not be read.
     pub(in crate::schedule) users: BTreeMap<OktaUserId, Failure>,
     /// Groups that are listed and could not be read: nothing is decided about their teams.
     pub(in crate::schedule) groups: BTreeMap<OktaGroupId, Failure>,
     pub(in crate::schedule) accounts: BTreeMap<AccountId, Failure>,
     pub(in crate::schedule) teams: BTreeMap<TeamId, Failure>,
-    /// Teams that are there and whose members could not be read, each with the group it is for: they stay as they are.
+    /// Teams whose members could not be read, each with its group. They stay as they are.
     without_members: BTreeMap<TeamId, (OktaGroupId, Failure)>,
     /// Teams of which a list of members has an entry without a readable id.
     pub(in crate::schedule) incomplete_teams: HashSet<TeamId>,
     /// Lists with an entry without a readable id.
     incomplete: BTreeSet<List>,
-    /// What else has to be told: entries that are known well enough by their id, and incomplete lists.
-    told: Vec<Problem>,
+    /// Everything else: entries of which the id is enough, and incomplete lists.
+    others: Vec<Problem>,
 }
 
 impl Unread {
@@ -53,22 +53,22 @@ impl Unread {
         }
     }
 
-    /// Whether this team is there, although it may not have been read.
+    /// Whether this team may be there, although it was not read.
     pub(in crate::schedule) fn may_have_team(&self, team: &TeamId) -> bool {
         self.teams.contains_key(team) || self.extent(&[List::Teams]) == Extent::Incomplete
     }
 
-    /// Whether this account is there, although it may not have been read.
+    /// Whether this account may be there, although it was not read.
     pub(in crate::schedule) fn may_have_account(&self, account: &AccountId) -> bool {
         let incomplete = self.extent(&[List::Accounts]) == Extent::Incomplete;
         self.accounts.contains_key(account) || incomplete
     }
 
-    /// Notes what a list did not show; gives the ids of entries that have one.
+    /// Notes that a list is incomplete, if it is.
     fn note<T>(&mut self, listed: &Listed<T>, source: List) {
         if let Some(failure) = listed.incomplete() {
             self.incomplete.insert(source);
-            self.told.push(Problem::general(&failure));
+            self.others.push(Problem::general(&failure));
         }
     }
 
@@ -106,21 +106,21 @@ impl Unread {
         self.teams.extend(by_id(listed));
     }
 
-    /// Notes who of a group's members could not be read.
+    /// Notes the members of a group that could not be read.
     pub(in crate::schedule) fn note_members_of_group<T>(
         &mut self,
         group: &OktaGroupId,
         listed: &Listed<T>,
     ) {
         let incomplete = listed.incomplete();
-        self.told
+        self.others
             .extend(incomplete.map(|failure| Problem::of(Subject::Group(group.clone()), &failure)));
         for (user, failure) in by_id::<_, OktaUserId>(listed) {
-            self.tell(Problem::of(Subject::User(user), &failure));
+            self.report(Problem::of(Subject::User(user), &failure));
         }
     }
 
-    /// Notes who of a team's members could not be read.
+    /// Notes the members of a team that could not be read.
     pub(in crate::schedule) fn note_members_of_team<T>(
         &mut self,
         team: &TeamId,
@@ -129,10 +129,10 @@ impl Unread {
         if let Some(mut failure) = listed.incomplete() {
             failure.message = format!("{} (team {team})", failure.message);
             self.incomplete_teams.insert(team.clone());
-            self.told.push(Problem::general(&failure));
+            self.others.push(Problem::general(&failure));
         }
         for (account, failure) in by_id::<_, AccountId>(listed) {
-            self.tell(Problem::about_account(account, &failure));
+            self.report(Problem::about_account(account, &failure));
         }
     }
 
@@ -158,9 +158,9 @@ impl Unread {
             .retain(|_, (group, _)| !excluded.contains(group));
     }
 
-    fn tell(&mut self, problem: Problem) {
-        if !self.told.contains(&problem) {
-            self.told.push(problem);
+    fn report(&mut self, problem: Problem) {
+        if !self.others.contains(&problem) {
+            self.others.push(problem);
         }
     }
 
@@ -183,7 +183,7 @@ impl Unread {
                     .map(|(group, failure)| Problem::of(Subject::Group(group.clone()), failure)),
             )
             .chain(self.teams.values().map(Problem::general))
-            .chain(self.told.iter().cloned())
+            .chain(self.others.iter().cloned())
             .collect()
     }
 }

@@ -107,7 +107,7 @@ impl<'a> World<'a> {
             Some(app_user) => self.read.people.user_of(app_user),
             None => self.unlisted.get(owner)?.as_ref(),
         };
-        // On a list that does not hold everybody, nobody is missing.
+        // On an incomplete list, nobody counts as missing.
         let is_whole = self.read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         if app_user.is_none() && user.is_some() && !is_whole {
             return None;
@@ -130,7 +130,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A run that died was about to create the account.
+    /// The user, if a dead run was about to create this account for them.
     fn intended_owner(
         &self,
         user: &OktaUserId,
@@ -145,7 +145,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What was seen of a pushed group, whose team is (or is to be) `team`. `None`: a new one.
+    /// What was seen of a pushed group. `team` is its team, or the one that it adopts; `None`: a new one.
     pub(super) fn group_view(&self, pushed: &PushedGroup, team: Option<&TeamId>) -> GroupView {
         let mut people = WantedMembers::default();
         let lists = self.people_extent();
@@ -173,7 +173,7 @@ impl<'a> World<'a> {
                 member => people.add(user, member),
             }
         }
-        // Nothing follows for somebody who could not be read.
+        // People who could not be read keep their memberships.
         people.kept.extend(self.unread_members());
         let unread = &self.read.unread;
         let of_team = team.filter(|team| unread.incomplete_teams.contains(*team));
@@ -196,7 +196,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What was seen of a linked team whose group is not pushed (any more).
+    /// What was seen of a linked team whose group is not pushed.
     pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
         let unread = &self.read.unread;
         let of_okta = unread.extent(&[List::AppUsers, List::Groups]);
@@ -243,12 +243,12 @@ impl<'a> World<'a> {
         match self.owner_of(account) {
             Some(owner) if self.is_excluded(&owner.okta_user) => Owner::Excluded,
             Some(owner) if owner.tenure == Tenure::Current => Owner::Current(owner.okta_user),
-            Some(owner) if self.is_closed(account) => Owner::Former(owner.okta_user),
+            Some(owner) if self.is_disabled(account) => Owner::Former(owner.okta_user),
             _ => Owner::Unknown,
         }
     }
 
-    /// The accounts of people of whom either side could not be read.
+    /// The accounts of linked people who could not be read on either side.
     fn unread_members(&self) -> impl Iterator<Item = AccountId> {
         let links = self.read.people.links.iter();
         links

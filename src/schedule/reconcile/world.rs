@@ -19,9 +19,9 @@ use crate::store::AccountOwner;
 pub(super) struct World<'a> {
     pub(super) read: &'a Snapshot,
     pub(super) policy: &'a Policy,
-    /// Who an account is linked to.
+    /// The user that an account is linked to.
     pub(super) owners: HashMap<&'a AccountId, &'a OktaUserId>,
-    /// Which group a team is linked to.
+    /// The group that a team is linked to.
     pub(super) team_owners: HashMap<TeamId, OktaGroupId>,
     /// What Okta wants for each user that is assigned or linked.
     pub(super) wanted: HashMap<&'a OktaUserId, Result<Wanted, Failure>>,
@@ -31,9 +31,9 @@ pub(super) struct World<'a> {
     pub(super) teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
     pub(super) groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
     pub(super) pushed: HashSet<&'a OktaGroupId>,
-    /// Who had accounts that no link names today; see [`World::doubtful_accounts`].
+    /// The former owners of accounts that no link names; see [`World::doubtful_accounts`].
     pub(super) former: HashMap<AccountId, AccountOwner>,
-    /// Owners of wanted accounts whom the app does not list; see [`World::doubtful_owners`].
+    /// Owners of wanted accounts that the app does not list; see [`World::doubtful_owners`].
     pub(super) unlisted: HashMap<OktaUserId, Option<User>>,
     /// Subjects that the brake holds: they are neither planned nor counted.
     pub(super) held: BTreeSet<Subject>,
@@ -100,7 +100,7 @@ impl<'a> World<'a> {
                 (&app_user.id, wanted(user, Some(app_user), policy))
             })
             .collect();
-        // Who is missing on a list that does not hold everybody is not planned.
+        // A user who is missing on an incomplete list is not planned.
         let is_whole = read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         for user in read.people.links.keys() {
             if read.people.is_excluded(user, policy) {
@@ -161,24 +161,23 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Accounts without a link of which it matters whose they were: those that bear a wanted username,
-    /// and disabled ones in a linked team.
+    /// Accounts without a link whose former owner matters: those with a wanted username, and disabled ones in a
+    /// linked team.
     pub(super) fn doubtful_accounts(&self) -> Vec<AccountId> {
         let named = self.wanted.keys().filter_map(|user| self.named(user));
         let members = self.teams_of.keys();
-        let closed = members
+        let disabled = members
             .filter_map(|account| self.read.people.accounts.get(*account))
             .filter(|account| !account.is_enabled());
         let found: HashSet<&AccountId> = named
-            .chain(closed)
+            .chain(disabled)
             .map(|account| &account.id)
             .filter(|account| !self.owners.contains_key(account))
             .collect();
         found.into_iter().cloned().collect()
     }
 
-    /// Users that have an account which another user is to have, and whom the app does not list: does
-    /// Okta still have them?
+    /// Users whose account another user is to have, and whom the app does not list. Okta may not have them any more.
     pub(super) fn doubtful_owners(&self) -> Vec<OktaUserId> {
         let mut owners: Vec<OktaUserId> = self
             .wanted
@@ -196,7 +195,7 @@ impl<'a> World<'a> {
         owners
     }
 
-    /// Whether an account is in the team that a group would adopt: then there is nothing to join.
+    /// Whether an account is already in the team that a group would adopt.
     pub(super) fn is_in_adopted(&self, group: &OktaGroupId, account: Option<&Account>) -> bool {
         let members = self
             .adopted
@@ -208,7 +207,7 @@ impl<'a> World<'a> {
         members.iter().any(|member| member.id == account.id)
     }
 
-    /// Whether the members of a group's team, or of the one that it would adopt, could not be read: nobody joins it.
+    /// Whether the members of a group's team, or of the one that it would adopt, could not be read.
     pub(super) fn lacks_members(&self, group: &OktaGroupId) -> bool {
         let link = self.read.team_links.get(group);
         let team = link.map(|link| &link.team_id);
@@ -240,18 +239,18 @@ impl<'a> World<'a> {
             .copied()
     }
 
-    pub(super) fn is_closed(&self, account: &AccountId) -> bool {
+    pub(super) fn is_disabled(&self, account: &AccountId) -> bool {
         let account = self.read.people.accounts.get(account);
         account.is_some_and(|account| !account.is_enabled())
     }
 
-    /// Whether the lists of people hold everybody. One that does not disables nobody and takes nobody out.
+    /// Whether the lists of people are complete. An incomplete one disables no account and ends no membership.
     pub(super) fn people_extent(&self) -> Extent {
         let lists = [List::AppUsers, List::Accounts];
         self.read.unread.extent(&lists)
     }
 
-    /// Users whose links name one and the same account.
+    /// Users whose links name the same account.
     pub(super) fn conflicting_links(&self) -> Vec<Problem> {
         let failure = Failure::permanent(
             Side::Table,
@@ -293,8 +292,8 @@ impl<'a> World<'a> {
         all
     }
 
-    /// Whether a person of ours can sign in with that account.
-    pub(super) fn is_open(&self, account: &AccountId) -> bool {
+    /// Whether a person can sign in with that account.
+    pub(super) fn is_enabled(&self, account: &AccountId) -> bool {
         self.read
             .people
             .accounts

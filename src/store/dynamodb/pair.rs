@@ -7,7 +7,7 @@ use super::{CURRENT, DynamoDbStore, FORMER, old_intent_pk};
 use crate::aws::table::{Item, Transacted, Writes as _, string, text};
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::ledger::{Lease, Memo, held};
+use crate::ledger::{Lease, Memo, under_lease};
 use crate::store::Linked;
 
 /// The Okta side of a link: it says how the items of the link are named.
@@ -84,7 +84,7 @@ impl DynamoDbStore {
         let mut item: Item = serde_dynamo::to_item(link).map_err(|_| self.unreadable(&pk))?;
         item.insert("pk".to_owned(), text(pk));
         let mut writes = vec![
-            held(&self.table, lease, memo).or_stop()?,
+            under_lease(&self.table, lease, memo).or_stop()?,
             self.put_reverse(pair, target).or_stop()?,
             self.table.put(item).or_stop()?,
         ];
@@ -118,7 +118,7 @@ impl DynamoDbStore {
         let target =
             string(&link, pair.target_attribute()).ok_or_else(|| self.unreadable(&pair.pk()))?;
         let writes = vec![
-            held(&self.table, lease, &Memo::Keep).or_stop()?,
+            under_lease(&self.table, lease, &Memo::Keep).or_stop()?,
             self.delete_reverse(pair, target).or_leave_out()?,
             self.table.delete(pair.pk()).or_stop()?,
         ];

@@ -1,4 +1,4 @@
-//! Who lost access by an event within the last hour: items `removals#<ten minutes>`, a set of people each.
+//! The people who lost access by an event within the last hour: items `removals#<ten minutes>`, a set each.
 //!
 //! A set takes the same person twice without counting them twice, so a change that is tried again costs
 //! nothing. People are added before the others are counted: two workers at the edge of a limit may both find

@@ -7,7 +7,7 @@ use crate::ids::{OktaGroupId, OktaUserId};
 use crate::sqlite::rows::word;
 use crate::store::{Linked, TeamLink, UserLink};
 
-/// Who else an object belongs to, as `sql` finds it.
+/// The other owner of an object, as `sql` finds it.
 fn owner<Id: DeserializeOwned>(
     connection: &Connection,
     sql: &str,

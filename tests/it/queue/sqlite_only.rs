@@ -70,18 +70,30 @@ async fn what_is_set_aside_does_not_come_back_and_holds_nothing_up() {
     }
     let messages = world.receive(1).await;
     let receipt = &messages[0].receipt;
-    world.queue.set_aside("another".to_owned()).await.unwrap();
+    world
+        .queue
+        .make_dead_letter("another".to_owned())
+        .await
+        .unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 0);
-    world.queue.set_aside(receipt.clone()).await.unwrap();
+    world.queue.make_dead_letter(receipt.clone()).await.unwrap();
     // The next of the subject takes its turn.
     let next = world.receive(10).await;
     assert_eq!(received(&next), uuids([&sent[1]]));
     let depth = world.queue.depth().await.unwrap();
     assert_eq!((depth.dead, depth.in_flight, depth.waiting), (1, 1, 0));
     // Only the one that was done in another way is forgotten, and only if it is set aside.
-    world.queue.discard_dead(&sent[1].uuid).await.unwrap();
+    world
+        .queue
+        .discard_dead_letter(&sent[1].uuid)
+        .await
+        .unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 1);
-    world.queue.discard_dead(&sent[0].uuid).await.unwrap();
+    world
+        .queue
+        .discard_dead_letter(&sent[0].uuid)
+        .await
+        .unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 0);
     world.delete(&next[0].receipt).await;
     let depth = world.queue.depth().await.unwrap();
@@ -121,7 +133,11 @@ async fn takes_no_more_than_there_is_room_for() {
     // What is out or set aside makes room when it is gone.
     let out = world.receive(1).await;
     assert!(queue.send(&sent[3..]).await.is_err());
-    world.queue.set_aside(out[0].receipt.clone()).await.unwrap();
+    world
+        .queue
+        .make_dead_letter(out[0].receipt.clone())
+        .await
+        .unwrap();
     queue.send(&sent[3..]).await.unwrap();
     assert_eq!(received(&world.receive(10).await), uuids(&sent[1..]));
 }
