@@ -73,14 +73,7 @@ pub(crate) fn key_of(item: &Item) -> Option<&str> {
 /// One write of a transaction.
 pub(crate) struct Write {
     item: TransactWriteItem,
-    if_refused: IfRefused,
-}
-
-/// What a transaction does if the condition of one of its writes fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IfRefused {
-    Stop,
-    LeaveOut,
+    is_optional: bool,
 }
 
 /// The SDK's builders, as writes of a transaction.
@@ -90,14 +83,14 @@ pub(crate) trait Writes: Sized {
 
     /// If its condition fails, nothing is written.
     fn or_stop(self) -> Result<Write, Failure> {
-        let (item, if_refused) = (built(self.item())?, IfRefused::Stop);
-        Ok(Write { item, if_refused })
+        let (item, is_optional) = (built(self.item())?, false);
+        Ok(Write { item, is_optional })
     }
 
     /// If its condition fails, the other writes go on without it.
     fn or_leave_out(self) -> Result<Write, Failure> {
-        let (item, if_refused) = (built(self.item())?, IfRefused::LeaveOut);
-        Ok(Write { item, if_refused })
+        let (item, is_optional) = (built(self.item())?, true);
+        Ok(Write { item, is_optional })
     }
 }
 
@@ -118,6 +111,10 @@ impl Writes for DeleteBuilder {
         Ok(TransactWriteItem::builder().delete(self.build()?).build())
     }
 }
+
+/// Why a transaction refuses an item, or does not (DynamoDB API reference, `CancellationReason`).
+const REFUSED: &[&str] = &["None", "ConditionalCheckFailed", "TransactionConflict"];
+const THROTTLED: &[&str] = &["ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// What became of a transaction.
 pub(crate) enum Transacted {
@@ -267,7 +264,7 @@ impl DynamoDbTable {
                 if reason.code() != Some("ConditionalCheckFailed") {
                     continue;
                 }
-                if write.if_refused == IfRefused::Stop {
+                if !write.is_optional {
                     let (position, item) = (*position, reason.item.unwrap_or_default());
                     return Ok(Transacted::Refused { position, item });
                 }
@@ -308,23 +305,14 @@ impl DynamoDbTable {
             error.as_service_error()
         {
             let reasons = cancelled.cancellation_reasons();
-            let expected = |reason: &CancellationReason| {
-                matches!(
-                    reason.code(),
-                    None | Some("None" | "ConditionalCheckFailed" | "TransactionConflict")
-                )
+            let are_all = |codes: &[&str]| {
+                let mut found = reasons.iter().filter_map(CancellationReason::code);
+                found.all(|code| REFUSED.contains(&code) || codes.contains(&code))
             };
-            if reasons.iter().all(expected) {
+            if are_all(&[]) {
                 return Ok(Some(reasons.to_vec()));
             }
-            let healing = |reason: &CancellationReason| {
-                expected(reason)
-                    || matches!(
-                        reason.code(),
-                        Some("ThrottlingError" | "ProvisionedThroughputExceeded")
-                    )
-            };
-            if reasons.iter().all(healing) {
+            if are_all(THROTTLED) {
                 return Err(Failure::retryable(
                     Side::Table,
                     format!("a transaction on {} was throttled", self.name),

@@ -5,9 +5,8 @@
 //!
 //! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
 
-mod back_off;
 mod by_subject;
-mod times;
+mod pauses;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Notify;
 
-use super::{Queue, Redelivery};
-use crate::clock::{Clock, later};
+use super::Queue;
+use crate::clock::Clock;
 use crate::event::Change;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::EventUuid;
@@ -276,7 +275,7 @@ fn put(connection: &Connection, changes: &[Change], now_ms: i64) -> rusqlite::Re
         }
         let body = serde_json::to_string(change)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        back_off::cut(connection, &subject, now_ms)?;
+        pauses::cut(connection, &subject, now_ms)?;
         insert.execute((change.uuid.as_str(), &subject, body, now_ms))?;
     }
     Ok(())
@@ -289,20 +288,4 @@ fn full(max_waiting: u32) -> Failure {
     )
     .because(Cause::LimitReached)
     .advising("find out on the status page what holds the queue up; catch-up queues the rest later")
-}
-
-#[async_trait]
-impl Redelivery for SqliteQueue {
-    async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure> {
-        let until_ms = later(self.clock.now_ms(), delay);
-        let receipt = receipt_handle.to_owned();
-        self.write(move |connection| {
-            connection.execute(
-                "UPDATE messages SET visible_at_ms = ?2, postponed = 1 WHERE receipt = ?1 AND dead = 0",
-                (receipt, until_ms),
-            )?;
-            Ok(())
-        })
-        .await
-    }
 }

@@ -8,26 +8,19 @@ use crate::failure::{Class, Failure};
 use crate::ledger::times::{Now, error_text};
 use crate::ledger::{Claim, ClaimOutcome, Lease, Reason, Status, Work};
 
-/// The answer to a claim under one key.
-pub(super) enum Claiming {
-    Settled(ClaimOutcome),
-    /// The record there is about another subject.
-    OfAnotherSubject,
-}
-
 /// What every write of a whole record sets.
 const DESCRIBE: &str = "event_type = :event_type, subject = :subject, published = :published, \
                         updated_at_ms = :now_ms, expires_at = :expires_at";
 
 impl DynamoDbLedger {
-    /// One conditional write of a claim, under the record's key `id`.
+    /// One conditional write of a claim, under the record's key `id`. `None`: the record there is about another subject.
     pub(super) async fn claim_as(
         &self,
         id: &str,
         work: &Work,
         lease: &Lease,
         reason: Reason,
-    ) -> Result<Claiming, Failure> {
+    ) -> Result<Option<ClaimOutcome>, Failure> {
         let now = self.times.now();
         let owner = uuid::Uuid::new_v4().to_string();
         let mut update = self
@@ -73,21 +66,21 @@ impl DynamoDbLedger {
                 let died = string(&before, "status") == Some(Status::InProgress.as_str());
                 let deaths = count(&before, "unfinished").max(u32::from(died));
                 let attempts = count(&before, "attempts").saturating_add(1);
-                return Ok(claimed(id, owner, attempts, deaths));
+                return Ok(Some(claimed(id, owner, attempts, deaths)));
             }
             Updated::Refused(item) if string(&item, "subject") != Some(&work.subject) => {
-                return Ok(Claiming::OfAnotherSubject);
+                return Ok(None);
             }
             Updated::Refused(item) => item,
         };
         let until = |name| integer(&item, name).unwrap_or(now.ms);
         let status = string(&item, "status").and_then(Status::from_word);
-        Ok(Claiming::Settled(
+        Ok(Some(
             match status.ok_or_else(|| unreadable(&self.table.name))? {
                 Status::InProgress if string(&item, "owner") == Some(&owner) => {
                     // The first answer was lost, this is the repetition.
                     let deaths = count(&item, "unfinished").saturating_sub(1);
-                    return Ok(claimed(id, owner, count(&item, "attempts"), deaths));
+                    claimed(id, owner, count(&item, "attempts"), deaths)
                 }
                 Status::InProgress => ClaimOutcome::Busy {
                     until_ms: until("lease_until_ms"),
@@ -142,13 +135,13 @@ impl DynamoDbLedger {
     }
 }
 
-fn claimed(id: &str, owner: String, attempts: u32, deaths: u32) -> Claiming {
-    Claiming::Settled(ClaimOutcome::Claimed(Claim {
+fn claimed(id: &str, owner: String, attempts: u32, deaths: u32) -> ClaimOutcome {
+    ClaimOutcome::Claimed(Claim {
         id: id.to_owned(),
         owner,
         attempts,
         deaths,
-    }))
+    })
 }
 
 fn count(item: &Item, name: &str) -> u32 {

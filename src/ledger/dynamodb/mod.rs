@@ -21,9 +21,8 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
 use futures_util::future::try_join_all;
 
-use self::claim::Claiming;
 use super::lease::{Found, LeaseKey};
-use super::times::{Times, warn_superseded};
+use super::times::{Now, Times, warn_superseded};
 use super::{
     AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Memo, Reason,
     Record, Recorded, Status, Work,
@@ -143,6 +142,12 @@ pub(crate) fn under_lease(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> 
     }
 }
 
+/// The memo of a lease's item, unless it has expired.
+fn memo_of(item: &Item, now: Now) -> Option<String> {
+    let lasts = integer(item, "expires_at").is_none_or(|at| at > now.s);
+    string(item, "memo").filter(|_| lasts).map(str::to_owned)
+}
+
 fn recorded(updated: &Updated) -> Recorded {
     match updated {
         Updated::Made(_) => Recorded::Written,
@@ -187,10 +192,8 @@ impl Ledger for DynamoDbLedger {
                 });
             }
         };
-        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
-        let before = string(&item, "memo");
-        let memo = before.filter(|_| lasts).map(str::to_owned);
-        let is_outdated = before.is_some() && memo.is_none();
+        let memo = memo_of(&item, now);
+        let is_outdated = memo.is_none() && item.contains_key("memo");
         let last_leased_ms = integer(&item, "updated_at_ms");
         let found = Found {
             memo,
@@ -242,8 +245,7 @@ impl Ledger for DynamoDbLedger {
             .get(&lease_pk(subject))
             .await?
             .unwrap_or_default();
-        let lasts = integer(&item, "expires_at").is_none_or(|at| at > now.s);
-        Ok(string(&item, "memo").filter(|_| lasts).map(str::to_owned))
+        Ok(memo_of(&item, now))
     }
 
     async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure> {
@@ -281,15 +283,11 @@ impl Ledger for DynamoDbLedger {
         lease: &Lease,
         reason: Reason,
     ) -> Result<ClaimOutcome, Failure> {
-        let first = self.claim_as(&work.id, work, lease, reason).await?;
-        if let Claiming::Settled(outcome) = first {
+        if let Some(outcome) = self.claim_as(&work.id, work, lease, reason).await? {
             return Ok(outcome);
         }
-        let own = work.own_key();
-        match self.claim_as(&own, work, lease, reason).await? {
-            Claiming::Settled(outcome) => Ok(outcome),
-            Claiming::OfAnotherSubject => Err(unreadable(&self.table.name)),
-        }
+        let of_own_key = self.claim_as(&work.own_key(), work, lease, reason).await?;
+        of_own_key.ok_or_else(|| unreadable(&self.table.name))
     }
 
     async fn conclude(

@@ -129,11 +129,7 @@ impl Scheduler {
     }
 
     /// Fails if Okta refuses `okta` also a call that is about no single person.
-    pub(in crate::schedule) async fn check_okta(
-        &self,
-        okta: &Okta,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn check_okta(&self, okta: &Okta, deadline: Deadline) -> Result<(), Failure> {
         Ok(okta.check_app(&self.ports.app, deadline).await?)
     }
 

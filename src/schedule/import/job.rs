@@ -12,10 +12,10 @@ use crate::store::UserLink;
 
 /// The names of what an import does, in reports and in the audit trail.
 pub(super) mod action {
-    pub(in super::super) const CREATE_USER: &str = "create_okta_user";
-    pub(in super::super) const ASSIGN_APP: &str = "assign_app";
-    pub(in super::super) const UPDATE_NAMES: &str = "update_okta_names";
-    pub(in super::super) const LINK: &str = "link";
+    pub(crate) const CREATE_USER: &str = "create_okta_user";
+    pub(crate) const ASSIGN_APP: &str = "assign_app";
+    pub(crate) const UPDATE_NAMES: &str = "update_okta_names";
+    pub(crate) const LINK: &str = "link";
 }
 
 /// What to do for one account.

@@ -37,7 +37,7 @@ impl SideReader<'_> {
     ///
     /// # Errors
     /// When Okta itself is at fault, or the time is up.
-    pub(in crate::schedule) async fn group_members(
+    pub(crate) async fn group_members(
         &self,
         group: &OktaGroupId,
     ) -> Result<ReadOne<Listed<User>>, Failure> {
@@ -50,7 +50,7 @@ impl SideReader<'_> {
     ///
     /// # Errors
     /// When Anypoint itself is at fault, or the time is up.
-    pub(in crate::schedule) async fn team_members(
+    pub(crate) async fn team_members(
         &self,
         team: &TeamId,
     ) -> Result<ReadOne<Listed<Member>>, Failure> {
@@ -113,7 +113,7 @@ impl SideReader<'_> {
     ///
     /// # Errors
     /// The failure of one of them.
-    pub(in crate::schedule) fn check_lists(&self) -> Result<(), Failure> {
+    pub(crate) fn check_lists(&self) -> Result<(), Failure> {
         let lists_read = self.lists_read();
         let lost = lists_read
             .values()

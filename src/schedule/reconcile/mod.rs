@@ -203,19 +203,19 @@ impl Scheduler {
         for user in users {
             reads.push(reader.run(1, self.intent(user)));
         }
-        let found = try_join_all(reads).await?;
-        let named = |(user, intent): (&OktaUserId, Option<String>)| Some((user.clone(), intent?));
-        Ok(users.iter().zip(found).filter_map(named).collect())
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    async fn intent(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
+    /// The user with the username of their intent, if there is one.
+    async fn intent(&self, user: &OktaUserId) -> Result<Option<(OktaUserId, String)>, Failure> {
         let subject = Subject::User(user.clone()).to_string();
         let memo = self.ports.ledger.memo(&subject).await?;
         let memory = Memory::from_text(memo.as_deref(), self.clock().now_ms());
-        match memory.intent {
-            Some(intent) => Ok(Some(intent.username)),
-            None => Ok(self.store().recall_user(user).await?.old_intent),
-        }
+        let username = match memory.intent {
+            Some(intent) => Some(intent.username),
+            None => self.store().recall_user(user).await?.old_intent,
+        };
+        Ok(username.map(|username| (user.clone(), username)))
     }
 
     fn over_limit(&self, losing: usize, linked: usize) -> Option<Failure> {

@@ -25,19 +25,19 @@ use super::snapshot::{Members, PushedGroup, Snapshot};
 const PAGES_AT_ONCE: u32 = 4;
 
 /// The links of users and of groups.
-pub(in crate::schedule) type Links = (
+pub(crate) type Links = (
     HashMap<OktaUserId, UserLink>,
     HashMap<OktaGroupId, TeamLink>,
 );
 /// The assignments, and the users that they did not carry.
-pub(in crate::schedule) type AppUsers = (
+pub(crate) type AppUsers = (
     HashMap<OktaUserId, AppUser>,
     HashMap<OktaUserId, Option<User>>,
 );
 
 impl SideReader<'_> {
     /// The assignments to the app, each with its user.
-    pub(in crate::schedule) async fn app_users(&self) -> Result<AppUsers, Failure> {
+    pub(crate) async fn app_users(&self) -> Result<AppUsers, Failure> {
         let ports = &self.scheduler.ports;
         let excluded = &ports.policy.excluded.users.ids;
         let kept = ports.policy.attributes.sources();
@@ -75,9 +75,7 @@ impl SideReader<'_> {
         }
     }
 
-    pub(in crate::schedule) async fn accounts(
-        &self,
-    ) -> Result<HashMap<AccountId, Account>, Failure> {
+    pub(crate) async fn accounts(&self) -> Result<HashMap<AccountId, Account>, Failure> {
         let list = self.scheduler.ports.anypoint.list_accounts(self.deadline);
         let listed = self.run(PAGES_AT_ONCE, list).await?;
         self.unread().note_accounts(&listed);
@@ -89,7 +87,7 @@ impl SideReader<'_> {
     }
 
     /// The groups that `PUSH_GROUPS` selects. Those that are listed and gone, or cannot be read, are noted.
-    pub(in crate::schedule) async fn selected(&self) -> Result<Vec<Group>, Failure> {
+    pub(crate) async fn selected(&self) -> Result<Vec<Group>, Failure> {
         let ports = &self.scheduler.ports;
         let okta = &ports.okta;
         let excluded = &ports.policy.excluded.groups.ids;
@@ -164,10 +162,7 @@ impl SideReader<'_> {
     }
 
     /// Reads linked users with an enabled account whom the app does not list: their logins may be excluded.
-    pub(in crate::schedule) async fn add_unlisted(
-        &self,
-        people: &mut People,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn add_unlisted(&self, people: &mut People) -> Result<(), Failure> {
         let excluded = &self.scheduler.ports.policy.excluded.users;
         if excluded.logins.is_empty() {
             return Ok(());
@@ -217,7 +212,7 @@ impl SideReader<'_> {
         Ok(found)
     }
 
-    pub(in crate::schedule) async fn links(&self) -> Result<Links, Failure> {
+    pub(crate) async fn links(&self) -> Result<Links, Failure> {
         let store = self.scheduler.store();
         try_join(store.all_user_links(), store.all_team_links()).await
     }

@@ -24,12 +24,12 @@ pub(super) struct ListsRead {
 pub(super) type ListsBySide = BTreeMap<Side, ListsRead>;
 
 /// One object, read by its id. `Err`: a problem of this object alone.
-pub(in crate::schedule) type ReadOne<T> = Result<Option<T>, Failure>;
+pub(crate) type ReadOne<T> = Result<Option<T>, Failure>;
 
 /// Reads both sides, and counts its requests for the progress.
-pub(in crate::schedule) struct SideReader<'a> {
+pub(crate) struct SideReader<'a> {
     pub(super) scheduler: &'a Scheduler,
-    pub(in crate::schedule) deadline: Deadline,
+    pub(crate) deadline: Deadline,
     permits: Semaphore,
     unread: Mutex<Unread>,
     lists_read: Mutex<ListsBySide>,
@@ -38,7 +38,7 @@ pub(in crate::schedule) struct SideReader<'a> {
 }
 
 impl<'a> SideReader<'a> {
-    pub(in crate::schedule) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
+    pub(crate) fn new(scheduler: &'a Scheduler, deadline: Deadline) -> Self {
         Self {
             scheduler,
             deadline,
@@ -50,7 +50,7 @@ impl<'a> SideReader<'a> {
         }
     }
 
-    pub(in crate::schedule) fn unread(&self) -> MutexGuard<'_, Unread> {
+    pub(crate) fn unread(&self) -> MutexGuard<'_, Unread> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,12 +61,12 @@ impl<'a> SideReader<'a> {
     }
 
     /// What could not be read so far.
-    pub(in crate::schedule) fn take_unread(&self) -> Unread {
+    pub(crate) fn take_unread(&self) -> Unread {
         std::mem::take(&mut *self.unread())
     }
 
     /// Waits for its turn, then for `read`.
-    pub(in crate::schedule) async fn run<T, E: Into<Failure>>(
+    pub(crate) async fn run<T, E: Into<Failure>>(
         &self,
         weight: u32,
         read: impl Future<Output = Result<T, E>> + Send,

@@ -10,7 +10,7 @@ use crate::schedule::summary::Problem;
 
 /// A list that a run reads once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::schedule) enum List {
+pub(crate) enum List {
     /// The assignments to the app.
     AppUsers,
     /// The groups that may become teams.
@@ -23,17 +23,17 @@ pub(in crate::schedule) enum List {
 
 /// What could not be read, and why.
 #[derive(Debug, Clone, Default)]
-pub(in crate::schedule) struct Unread {
+pub(crate) struct Unread {
     /// Users whose app user, or who themselves, could not be read.
-    pub(in crate::schedule) users: BTreeMap<OktaUserId, Failure>,
+    pub(crate) users: BTreeMap<OktaUserId, Failure>,
     /// Groups that are listed and could not be read: nothing is decided about their teams.
-    pub(in crate::schedule) groups: BTreeMap<OktaGroupId, Failure>,
-    pub(in crate::schedule) accounts: BTreeMap<AccountId, Failure>,
-    pub(in crate::schedule) teams: BTreeMap<TeamId, Failure>,
+    pub(crate) groups: BTreeMap<OktaGroupId, Failure>,
+    pub(crate) accounts: BTreeMap<AccountId, Failure>,
+    pub(crate) teams: BTreeMap<TeamId, Failure>,
     /// Teams whose members could not be read, each with its group. They stay as they are.
     without_members: BTreeMap<TeamId, (OktaGroupId, Failure)>,
     /// Teams of which a list of members has an entry without a readable id.
-    pub(in crate::schedule) incomplete_teams: HashSet<TeamId>,
+    pub(crate) incomplete_teams: HashSet<TeamId>,
     /// Lists with an entry without a readable id.
     incomplete: BTreeSet<List>,
     /// Everything else: entries of which the id is enough, and incomplete lists.
@@ -42,7 +42,7 @@ pub(in crate::schedule) struct Unread {
 
 impl Unread {
     /// Whether a list holds everybody.
-    pub(in crate::schedule) fn extent(&self, sources: &[List]) -> Extent {
+    pub(crate) fn extent(&self, sources: &[List]) -> Extent {
         let is_incomplete = sources
             .iter()
             .any(|source| self.incomplete.contains(source));
@@ -54,12 +54,12 @@ impl Unread {
     }
 
     /// Whether this team may be there, although it was not read.
-    pub(in crate::schedule) fn may_have_team(&self, team: &TeamId) -> bool {
+    pub(crate) fn may_have_team(&self, team: &TeamId) -> bool {
         self.teams.contains_key(team) || self.extent(&[List::Teams]) == Extent::Incomplete
     }
 
     /// Whether this account may be there, although it was not read.
-    pub(in crate::schedule) fn may_have_account(&self, account: &AccountId) -> bool {
+    pub(crate) fn may_have_account(&self, account: &AccountId) -> bool {
         let incomplete = self.extent(&[List::Accounts]) == Extent::Incomplete;
         self.accounts.contains_key(account) || incomplete
     }
@@ -73,11 +73,7 @@ impl Unread {
     }
 
     /// Nothing is reported about users that are `excluded`.
-    pub(in crate::schedule) fn note_users<T>(
-        &mut self,
-        listed: &Listed<T>,
-        excluded: &HashSet<OktaUserId>,
-    ) {
+    pub(crate) fn note_users<T>(&mut self, listed: &Listed<T>, excluded: &HashSet<OktaUserId>) {
         self.note(listed, List::AppUsers);
         let unread = by_id(listed).into_iter();
         self.users
@@ -85,33 +81,25 @@ impl Unread {
     }
 
     /// Nothing is reported about groups that are `excluded`.
-    pub(in crate::schedule) fn note_groups<T>(
-        &mut self,
-        listed: &Listed<T>,
-        excluded: &HashSet<OktaGroupId>,
-    ) {
+    pub(crate) fn note_groups<T>(&mut self, listed: &Listed<T>, excluded: &HashSet<OktaGroupId>) {
         self.note(listed, List::Groups);
         let unread = by_id(listed).into_iter();
         self.groups
             .extend(unread.filter(|(group, _)| !excluded.contains(group)));
     }
 
-    pub(in crate::schedule) fn note_accounts<T>(&mut self, listed: &Listed<T>) {
+    pub(crate) fn note_accounts<T>(&mut self, listed: &Listed<T>) {
         self.note(listed, List::Accounts);
         self.accounts.extend(by_id(listed));
     }
 
-    pub(in crate::schedule) fn note_teams<T>(&mut self, listed: &Listed<T>) {
+    pub(crate) fn note_teams<T>(&mut self, listed: &Listed<T>) {
         self.note(listed, List::Teams);
         self.teams.extend(by_id(listed));
     }
 
     /// Notes the members of a group that could not be read.
-    pub(in crate::schedule) fn note_members_of_group<T>(
-        &mut self,
-        group: &OktaGroupId,
-        listed: &Listed<T>,
-    ) {
+    pub(crate) fn note_members_of_group<T>(&mut self, group: &OktaGroupId, listed: &Listed<T>) {
         let incomplete = listed.incomplete();
         self.others
             .extend(incomplete.map(|failure| Problem::of(Subject::Group(group.clone()), &failure)));
@@ -121,11 +109,7 @@ impl Unread {
     }
 
     /// Notes the members of a team that could not be read.
-    pub(in crate::schedule) fn note_members_of_team<T>(
-        &mut self,
-        team: &TeamId,
-        listed: &Listed<T>,
-    ) {
+    pub(crate) fn note_members_of_team<T>(&mut self, team: &TeamId, listed: &Listed<T>) {
         if let Some(mut failure) = listed.incomplete() {
             failure.message = format!("{} (team {team})", failure.message);
             self.incomplete_teams.insert(team.clone());
@@ -137,7 +121,7 @@ impl Unread {
     }
 
     /// Notes that the members of a team could not be read.
-    pub(in crate::schedule) fn note_team_without_members(
+    pub(crate) fn note_team_without_members(
         &mut self,
         team: TeamId,
         group: OktaGroupId,
@@ -148,12 +132,12 @@ impl Unread {
     }
 
     /// Whether the members of this team could not be read.
-    pub(in crate::schedule) fn lacks_members(&self, team: &TeamId) -> bool {
+    pub(crate) fn lacks_members(&self, team: &TeamId) -> bool {
         self.without_members.contains_key(team)
     }
 
     /// Reports nothing about teams of groups that are `excluded`.
-    pub(in crate::schedule) fn leave_out(&mut self, excluded: &HashSet<OktaGroupId>) {
+    pub(crate) fn leave_out(&mut self, excluded: &HashSet<OktaGroupId>) {
         self.without_members
             .retain(|_, (group, _)| !excluded.contains(group));
     }
@@ -165,7 +149,7 @@ impl Unread {
     }
 
     /// Everything that could not be read, by id.
-    pub(in crate::schedule) fn problems(&self) -> Vec<Problem> {
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         let users = self.users.iter();
         let groups = self.groups.iter();
         let accounts = self.accounts.iter();
