@@ -1,10 +1,10 @@
 //! Lets the AWS SDK send its requests through the HTTP client that the rest of the program uses.
 //!
-//! The SDK's own client is a second HTTP stack, with HTTP/2, and takes root certificates only as text
-//! that it parses again at every start. Sharing one stack makes the Lambda functions smaller and
-//! their start quicker; docs/measurements.md has the measurement.
+//! The SDK's own client is a second HTTP stack, with HTTP/2. It takes root certificates only as text, and parses
+//! them at every start. With one stack the Lambda functions are smaller and start faster; docs/measurements.md has
+//! the figures.
 //!
-//! What is sent and answered is held in memory whole, as every operation used here does anyway.
+//! Requests and answers are in memory whole, as every operation used here has them anyway.
 
 use std::sync::{Mutex, PoisonError};
 

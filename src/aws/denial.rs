@@ -1,7 +1,7 @@
 //! What AWS itself says about a call that it denied.
 //!
-//! The message quotes principals and resources; only the action and the kind of policy are taken from
-//! it (IAM user guide, "Troubleshoot access denied error messages").
+//! The message quotes principals and resources. Only the action and the kind of policy are taken from it (IAM user
+//! guide, "Troubleshoot access denied error messages").
 
 /// The policy that decided against a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! The AWS configuration of a Lambda function, from its variables alone.
 //!
 //! Lambda gives a function its region and credentials as variables (AWS Lambda, "Defined runtime
-//! environment variables"). The SDK's own loader also brings profiles, web identities, container and
-//! metadata services, which never apply there, and their code with them; docs/measurements.md has how
-//! much.
+//! environment variables"). The SDK's own loader also brings the code for profiles, web identities, container and
+//! metadata services. None of them applies there; docs/measurements.md says how much code it is.
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::identity::IdentityCache;

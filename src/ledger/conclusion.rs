@@ -102,3 +102,42 @@ pub enum Recorded {
     /// Another owner took over meanwhile; the record was left as it is.
     Superseded,
 }
+
+/// The failure's text, short enough for a record.
+pub(super) fn error_text(failure: &Failure) -> String {
+    const MAX_BYTES: usize = 2_000;
+    let mut text = failure.to_string();
+    if text.len() > MAX_BYTES {
+        let cut = (0..=MAX_BYTES).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(cut.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
+/// Logs a write that was refused because another run owns the record.
+pub(super) fn warn_superseded(id: &str, wanted: Status) {
+    tracing::warn!(
+        event = id,
+        status = wanted.as_str(),
+        "another owner took this work over; its record was left alone"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Side;
+
+    #[test]
+    fn an_error_is_cut_only_where_it_is_too_long_and_between_two_characters() {
+        let text = |message: String| error_text(&Failure::retryable(Side::Okta, message));
+        let before = text(String::new()).len();
+        let longest = 2_000 - before;
+        assert!(text("x".repeat(longest)).ends_with("xx"));
+        let cut = text("x".repeat(longest + 1));
+        assert!(cut.ends_with("x…") && cut.chars().count() == 2_001);
+        let cut = text("x".repeat(longest - 1) + "é");
+        assert!(cut.ends_with("xx…") && cut.chars().count() == 2_000);
+    }
+}

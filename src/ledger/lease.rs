@@ -1,8 +1,8 @@
 //! The right to work on one subject.
 //!
-//! A lease is taken with one conditional write and ends by itself. It lasts as long as the run may still
-//! work, plus a margin, and never longer than two minutes; a longer run renews it ([`while_kept`]). The
-//! owner asks [`Lease::check`] before it writes at a remote. Writes of the table are conditional on the owner.
+//! A run takes a lease with one conditional write, and the lease ends by itself. It lasts as long as the run may
+//! still work, plus a margin, and never longer than two minutes. A longer run renews it ([`while_kept`]). The owner
+//! asks [`Lease::check`] before it writes at a remote. Writes of the table are conditional on the owner.
 
 use std::fmt;
 use std::pin::pin;

@@ -33,10 +33,10 @@
 //! An event is its id together with its subject. A record of the same id about another subject is not
 //! this event's: the second subject gets a record of its own, under `<id>#<subject>`.
 //!
-//! Not guaranteed: that clocks agree. Leases compare the clocks of different machines, so a clock that
-//! runs ahead by more than the margin in a lease takes a subject over early. Nor that a run which lost its
-//! lease has stopped in the middle of a call. It writes nothing more after that call ([`Lease::check`]),
-//! and each step is safe to run twice.
+//! Not guaranteed: that clocks agree. Leases compare the clocks of different machines. If a clock runs ahead by
+//! more than the margin in a lease, its machine takes a subject over early. Nor that a run which lost its lease has
+//! stopped in the middle of a call. It writes nothing more after that call ([`Lease::check`]), and each step is
+//! safe to run twice.
 //!
 //! ```
 //! # #[cfg(feature = "local")]

@@ -1,8 +1,7 @@
 //! The queue port: how changes get from the code that learns of them to the worker.
 //!
-//! Order is kept per subject, and a change whose uuid was sent in the last five minutes is not
-//! delivered twice (SQS developer guide, "FIFO queues"). Everything else is the ledger's job: a
-//! queue may deliver a change more than once.
+//! A queue keeps the order per subject. It delivers a change once if its uuid was sent in the last five minutes (SQS
+//! developer guide, "FIFO queues"). Everything else is the ledger's job: a queue may deliver a change more than once.
 
 mod pause;
 #[cfg(feature = "local")]

@@ -1,4 +1,4 @@
-//! How long a message waits that goes back to its queue.
+//! How long a message waits after it went back to its queue.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use std::time::Duration;
 /// is not hidden for longer than an hour, so that the dead-letter queue gets it within its retention.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// How long a message stays hidden that was received `received` times: 30 s, 2 min, 10 min, then half
-/// an hour; up to a quarter more by `jitter` (0 to 1); never less than `asked_for`, never more than an hour.
+/// How long a message stays hidden after `received` receives: 30 s, 2 min, 10 min, then half an hour. `jitter` (0 to
+/// 1) adds up to a quarter. The pause is never less than `asked_for`, and never more than an hour.
 pub fn pause(received: u32, asked_for: Option<Duration>, jitter: f64) -> Duration {
     let grown = match received {
         0 | 1 => Duration::from_secs(30),

@@ -1,7 +1,7 @@
-//! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does: order is kept within a
-//! subject, a message that is out or postponed holds back the later ones of its subject, and the same change is
-//! queued once in five minutes. Unlike there, a new message of a subject ends the pauses of its postponed ones. A message
-//! that the worker received too often becomes a dead letter.
+//! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does. It keeps the order within a subject.
+//! While a message is out or postponed, the later ones of its subject wait. The same change is queued once in five
+//! minutes. Unlike there, a new message of a subject ends the pauses of its postponed ones. A message that the
+//! worker received too often becomes a dead letter.
 //!
 //! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
 

@@ -79,9 +79,8 @@ impl SqsQueue {
         Ok(())
     }
 
-    /// Sends at most ten changes. Entries that SQS did not take are sent again, in their order; a
-    /// later change of the same subject may have got ahead of one by then, which an event, being a
-    /// hint only, can bear.
+    /// Sends at most ten changes. Sends again, in their order, the entries that SQS did not take. A later change of the
+    /// same subject may be ahead of one by then. That does no harm, because an event is only a hint.
     async fn send_batch(&self, batch: &[&Change], deadline: Instant) -> Result<(), Failure> {
         let mut left = batch
             .iter()

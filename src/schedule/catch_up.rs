@@ -13,15 +13,15 @@
 //! ```
 //!
 //! An empty page may be wrong. While the log is quiet the cursor follows the clock, but only to where the run before
-//! found the log quiet as well: it takes two runs, not one answer, to leave a part of the log behind. A cursor that is
-//! ahead of the clock is as good as none.
+//! found the log quiet, too. So it takes two runs, not one answer, to leave a part of the log behind. A cursor that
+//! is ahead of the clock counts as lost.
 //!
-//! An event that Okta writes down up to five minutes late is behind the links of a running pass, or
-//! within the overlap of the next one. A page that could not be read or queued does not move the
-//! cursor. Events come again within the overlap; the ledger knows those that are done.
+//! Okta may write an event down up to five minutes late. Such an event is behind the links of a running pass, or
+//! within the overlap of the next one. A page that could not be read or queued does not move the cursor. Events
+//! come again within the overlap; the ledger knows those that are done.
 //!
-//! Without a queue the events of a page are done at once. Events that are not done then are kept beside the
-//! cursor, and the next runs retry them.
+//! Without a queue the run does the events of a page at once. The cursor keeps those that are not done then, and
+//! the next runs retry them.
 //!
 //! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
 
@@ -54,8 +54,8 @@ const OVERLAP_MS: i64 = 5 * 60 * 1000;
 const FIRST_RUN_MS: i64 = 24 * 60 * 60 * 1000;
 /// Okta keeps the log for 90 days.
 const MAX_AGE_MS: i64 = 90 * 24 * 60 * 60 * 1000;
-/// While the log is quiet the cursor follows the clock at this distance, so that a wrong clock does
-/// not hide events and no run has to search weeks of log.
+/// While the log is quiet the cursor follows the clock at this distance. So a wrong clock hides no events, and no
+/// run searches weeks of log.
 const QUIET_MS: i64 = 60 * 60 * 1000;
 /// A page is not begun with less than this left: its events have to be sent as well.
 const MIN_TIME: Duration = Duration::from_secs(8);

@@ -50,11 +50,10 @@ pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync
 #[derive(Clone)]
 pub struct Scheduler {
     ports: Ports,
-    /// Okta with the right to read the System Log as well; a token of its own, because a service app
-    /// that lacks it can still do the rest.
+    /// Okta with the right to read the System Log. It has a token of its own, so that a service app without that
+    /// right can do the rest.
     log: Okta,
-    /// Okta with the right to make users and assign them, for the writes of an import that creates; a token of its
-    /// own as well.
+    /// Okta with the right to make users and assign them, for an import that creates. It has a token of its own, too.
     people: Okta,
     queue: Arc<dyn Queue>,
     settings: ScheduleSettings,

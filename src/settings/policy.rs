@@ -6,9 +6,9 @@ use super::ImportMode;
 use super::parse::{changes, import_mode, percent};
 use super::reader::Reader;
 use crate::provision::{
-    Adopt, Attributes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions, GroupSelection,
-    ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers, AccountField, TeamNamePolicy,
-    TeamRemoval, UsernamePolicy,
+    AccountField, Adopt, Attributes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions,
+    GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
+    TeamNamePolicy, TeamRemoval, UsernamePolicy,
 };
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {

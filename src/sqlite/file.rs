@@ -1,9 +1,9 @@
 //! The one place that opens database files.
 //!
-//! SQLite's locks on a file belong to the whole process: closing any other descriptor of the file, even one that
-//! only read it, drops them all (SQLite, "How To Corrupt An SQLite Database File", 2.2). Another program that closes
-//! the file then takes itself for the last one, and deletes the write-ahead log under us. So a missing
-//! file is made, and `serve`'s lock on it taken, before the first connection, and after that only SQLite opens it.
+//! SQLite's locks on a file belong to the whole process. Closing any other descriptor of the file drops them all,
+//! even if it only read (SQLite, "How To Corrupt An SQLite Database File", 2.2). Another program that closes the
+//! file then takes itself for the last one, and deletes the write-ahead log under us. So this module makes a missing
+//! file, and `serve` locks it, before the first connection. After that only SQLite opens it.
 #![allow(
     clippy::disallowed_methods,
     reason = "this is the place that opens databases"

@@ -171,8 +171,8 @@ impl Database {
         }
     }
 
-    /// Runs `work` in one immediate transaction; it is rolled back when `work` fails, and when the
-    /// returned future was dropped before it could be committed.
+    /// Runs `work` in one immediate transaction. It is rolled back when `work` fails, and when the returned future is
+    /// dropped before the commit.
     pub(crate) async fn write<T, F>(&self, side: Side, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,

@@ -1,16 +1,17 @@
 //! What the program remembers besides the ledger: links, and what one run leaves for the next.
 //!
 //! A **link** pairs an Okta object with an Anypoint object by id. Only linked objects are ever changed. Each
-//! link has a reverse entry (account → Okta user, team → Okta group) that is written in the same
-//! transaction, so that one Anypoint object belongs to at most one Okta object. Every write of a link asks for
-//! a [`Lease`], and changes nothing when that lease is over.
+//! link has a reverse entry (account → Okta user, team → Okta group), written in the same transaction. So one
+//! Anypoint object belongs to at most one Okta object. Every write of a link asks for a [`Lease`], and changes
+//! nothing when that lease is over.
 //!
-//! The [`Memory`] of a subject is the memo of its lease. It holds three things:
+//! The [`Memory`] of a subject is the memo of its lease. It holds four things:
 //!
 //! - the **intent**, written before an account is created or a former one is enabled. It goes in the
 //!   transaction that writes the link. A run that finds it knows that the account of that name is this user's;
 //! - memberships that were written less than a minute ago, because reads lag behind writes;
-//! - what Okta did not show, and since when: the first looks of [`Evidence`](crate::provision::Evidence).
+//! - what Okta did not show, and since when: the first looks of [`Evidence`](crate::provision::Evidence);
+//! - the records of the subject that failed or that the brake holds.
 
 mod documents;
 mod dynamodb;

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use super::{DynamoDbLedger, EXPIRED, LEASE_OVER, Updated, unreadable};
 use crate::aws::table::{Item, integer, number, string, text};
 use crate::failure::{Class, Failure};
-use crate::ledger::times::{Now, error_text};
+use crate::ledger::conclusion::error_text;
+use crate::ledger::times::Now;
 use crate::ledger::{Claim, ClaimOutcome, Lease, Reason, Status, Work};
 
 /// What every write of a whole record sets.

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use super::{DynamoDbLedger, PREFIX, of_lease, under_lease};
 use crate::aws::table::{Transacted, Write, Writes as _, number, text};
 use crate::failure::Failure;
-use crate::ledger::times::{Now, error_text, warn_superseded};
+use crate::ledger::conclusion::{error_text, warn_superseded};
+use crate::ledger::times::Now;
 use crate::ledger::{Claim, Conclusion, EndState, Ending, Lease, Memo, Recorded, Resolved, Status};
 
 /// Claims that one transaction concludes, beside the lease, resolved records and the audit item (DynamoDB

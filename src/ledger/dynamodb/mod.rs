@@ -21,8 +21,9 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
 use futures_util::future::try_join_all;
 
+use super::conclusion::warn_superseded;
 use super::lease::{Found, LeaseKey};
-use super::times::{Now, Times, warn_superseded};
+use super::times::{Now, Times};
 use super::{
     AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Memo, Reason,
     Record, Recorded, Status, Work,

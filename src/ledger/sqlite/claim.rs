@@ -7,7 +7,8 @@ use super::records::{COLUMNS, record};
 use crate::clock::later;
 use crate::deadline::{MAX_LEASE, MAX_WAIT};
 use crate::failure::{Class, Failure};
-use crate::ledger::times::{Now, error_text};
+use crate::ledger::conclusion::error_text;
+use crate::ledger::times::Now;
 use crate::ledger::{Claim, ClaimOutcome, Reason, Record, Status, Work};
 
 /// Reads and writes, in one transaction.

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::lease::release;
 use super::{json, recorded};
-use crate::ledger::times::{Now, error_text, warn_superseded};
+use crate::ledger::conclusion::{error_text, warn_superseded};
+use crate::ledger::times::Now;
 use crate::ledger::{Claim, Conclusion, EndState, Ending, Lease, Recorded, Status};
 
 /// See [`Ledger::conclude`](crate::ledger::Ledger::conclude).

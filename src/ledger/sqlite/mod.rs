@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 
+use super::conclusion::warn_superseded;
 use super::lease::LeaseKey;
-use super::times::{Times, warn_superseded};
+use super::times::Times;
 use super::{
     AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Reason, Record,
     Recorded, Status, Work,

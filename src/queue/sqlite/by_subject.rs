@@ -9,9 +9,9 @@ use crate::clock::later;
 use crate::failure::Failure;
 
 impl SqliteQueue {
-    /// Takes out the messages of up to `subjects` subjects, those that wait longest first, at most
-    /// `each` of one subject, and hides them for `visibility`. One group is one subject's, in order.
-    /// What cannot be read counts, and stops nothing.
+    /// Takes out the messages of up to `subjects` subjects, at most `each` of one, and hides them for `visibility`. The
+    /// subjects that wait longest come first. One group is one subject's, in order. An unreadable message counts, and
+    /// stops nothing.
     pub async fn receive_subjects(
         &self,
         subjects: usize,

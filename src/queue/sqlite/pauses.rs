@@ -48,8 +48,8 @@ impl SqliteQueue {
         .await
     }
 
-    /// Shows messages that are hidden for too long, and says how many. A message that is out is hidden for `visibility`
-    /// at most, a postponed one for the longest pause, and one that was never received not at all.
+    /// Shows messages that are hidden for too long, and says how many. A message that is out may be hidden for
+    /// `visibility`, and a postponed one for the longest pause. One that was never received is not hidden at all.
     pub async fn cut_times(&self, visibility: Duration) -> Result<usize, Failure> {
         let now_ms = self.clock.now_ms();
         let (out, postponed) = (later(now_ms, visibility), later(now_ms, MAX_PAUSE));

@@ -17,9 +17,9 @@
 //! | while working inline (no queue) | the same; a subject that was begun is finished or given back |
 //!
 //! Reading is the part that has to fit. It takes one call for 500 people on each side and two for each
-//! group, [`READS_AT_ONCE`] at a time; `benches/reconcile.rs` measures it at the
-//! largest organization that Anypoint allows (10,000 users, 1,000 teams). What slows it down are the
-//! remotes' rate limits: each pause that they ask for is waited out, within the time-out.
+//! group, [`READS_AT_ONCE`] at a time. `benches/reconcile.rs` measures it at the largest organization that
+//! Anypoint allows (10,000 users, 1,000 teams). The remotes' rate limits slow it down: a run waits as long as they
+//! ask for, within the time-out.
 
 mod lists;
 mod plan;

@@ -1,7 +1,7 @@
 //! Reads both sides whole, or fails.
 //!
-//! Lists are read at the same time, within [`READS_AT_ONCE`]; the pages of one Okta list come one after
-//! the other, because each names the next.
+//! Lists are read at the same time, within [`READS_AT_ONCE`]. The pages of one Okta list come one after the other,
+//! because each names the next.
 
 use std::collections::{HashMap, HashSet};
 

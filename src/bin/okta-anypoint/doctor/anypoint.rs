@@ -45,7 +45,10 @@ pub async fn check(section: &mut Section, anypoint: &Anypoint, deadline: Deadlin
     }
     let right = "the connected app the scopes View Users in a particular organization and Edit users in an \
                  organization";
-    if section.answered("reads accounts", accounts, right).is_some() {
+    if section
+        .answered("reads accounts", accounts, right)
+        .is_some()
+    {
         section.ok("reads accounts", "View Users in a particular organization");
     }
     let right = "the connected app the scopes Access Controls Viewer and Access Controls Admin";
