@@ -149,19 +149,29 @@ impl BatchHandler {
                 for (message, result) in unreadable.into_iter().zip(rejected) {
                     if let Err(failure) = result {
                         tracing::error!("an unreadable message could not be recorded: {failure}");
-                        back.push(GoesBack::grown(message, failure.retry_after));
+                        back.push(GoesBack::grown(
+                            message,
+                            failure.retry_after,
+                            rand::random(),
+                        ));
                     }
                 }
             }
             Err(_) => {
                 tracing::error!("unreadable messages could not be recorded in time");
-                back.extend(unreadable.into_iter().map(|m| GoesBack::grown(m, None)));
+                back.extend(
+                    unreadable
+                        .into_iter()
+                        .map(|m| GoesBack::grown(m, None, rand::random())),
+                );
             }
         }
         for (message, verdict) in readable.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled => {}
-                Verdict::Retry { after } => back.push(GoesBack::grown(message, after)),
+                Verdict::Retry { after } => {
+                    back.push(GoesBack::grown(message, after, rand::random()))
+                }
                 Verdict::Wait { after: pause } => back.push(GoesBack { message, pause }),
             }
         }
@@ -229,12 +239,12 @@ struct GoesBack<'a> {
 
 impl<'a> GoesBack<'a> {
     /// With a pause that grows with each receive, and is not shorter than `asked_for`.
-    fn grown(message: &'a Message, asked_for: Option<Duration>) -> Self {
+    fn grown(message: &'a Message, asked_for: Option<Duration>, jitter: f64) -> Self {
         let count = message.attributes.get("ApproximateReceiveCount");
         let received = count.and_then(|count| count.parse().ok()).unwrap_or(1);
         Self {
             message,
-            pause: pause(received, asked_for, rand::random()),
+            pause: pause(received, asked_for, jitter),
         }
     }
 
@@ -286,11 +296,10 @@ mod tests {
             message("2", "user#b", "1"),
             message("3", "user#a", "1"),
         ];
-        let back: Vec<_> = messages.iter().map(|m| GoesBack::grown(m, None)).collect();
-        let pauses = pauses(&back);
-        assert_eq!(pauses[0], pauses[2]);
-        assert!((600..=750).contains(&pauses[0].as_secs()), "{pauses:?}");
-        assert!((30..=38).contains(&pauses[1].as_secs()), "{pauses:?}");
+        let back = messages.iter().map(|m| GoesBack::grown(m, None, 0.0));
+        let pauses = pauses(&back.collect::<Vec<_>>());
+        let seconds: Vec<u64> = pauses.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, [600, 30, 600]);
     }
 
     #[test]
