@@ -32,7 +32,7 @@ pub(crate) use change::RECONCILE_EVENT_TYPE;
 pub use delivery::{NotADelivery, read_delivery};
 pub use log_event::read_log_events;
 pub use log_event::{Ignored, Reading};
-pub(crate) use types::{Asks, LOG_EVENT_TYPES, asks};
+pub use types::HOOK_EVENT_TYPES;
 #[cfg(feature = "local")]
 pub use types::app_event_types;
-pub use types::HOOK_EVENT_TYPES;
+pub(crate) use types::{Asks, LOG_EVENT_TYPES, asks};
