@@ -99,7 +99,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     }
     if args.form.is_csv() {
         let shown = newest(&records, args.limit);
-        let names = names_of(&*table.store, subjects(shown)).await?;
+        let names = names_of(&*table.store, subjects(shown)).await;
         console.say_csv(&csv(shown, &names)?)?;
         return Ok(Exit::Done);
     }
@@ -118,7 +118,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         by_cause(&records, &dead, args, console)?;
     } else {
         let shown = newest(&records, Some(args.limit.unwrap_or(SHOWN)));
-        let names = names_of(&*table.store, subjects(shown)).await?;
+        let names = names_of(&*table.store, subjects(shown)).await;
         list(shown, records.len(), &names, args, console)?;
     }
     Ok(Exit::Done)

@@ -110,7 +110,7 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let subjects = records.iter().map(|record| record.subject.as_str());
-    let names = names_of(&*table.store, subjects).await?;
+    let names = names_of(&*table.store, subjects).await;
     for record in &records {
         let name = names.get(&record.subject).map_or("", String::as_str);
         let subject = console.paint(Tone::Bad, &record.subject);
