@@ -112,7 +112,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         }
         console.emit(&result)?;
     } else if records.is_empty() {
-        console.say("no such events")?;
+        let is_narrowed = args.subject.is_some() || args.since.is_some();
+        console.say(match (args.failed, is_narrowed) {
+            (true, false) => "no event has failed",
+            (true, true) => "no such event has failed",
+            (false, _) => "no such events",
+        })?;
     } else if args.failed && !args.wide {
         let dead = args.table.dead_letters().await?;
         by_cause(&records, &dead, args, console)?;

@@ -126,6 +126,14 @@ async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
     let error = ran["error"].as_str().unwrap();
     assert!(error.contains("has not failed and is not held"), "{error}");
 
+    desk.on_file(&["events", "--failed"])
+        .await
+        .expect(0)
+        .says("no event has failed");
+    desk.on_file(&["events", "--failed", "--since", "1h"])
+        .await
+        .expect(0)
+        .says("no such event has failed");
     let failed = ["replay", "--failed"];
     desk.on_file(&failed)
         .await
