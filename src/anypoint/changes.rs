@@ -60,7 +60,7 @@ impl AccountChanges {
     pub(super) fn check(&self, call: &Call, echo: &Echo) -> Result<NotTaken, CallError> {
         let is_switched = self
             .enabled
-            .is_none_or(|written| echo.flag("enabled").is_none_or(|flag| flag == written));
+            .is_none_or(|written| echo.confirms("enabled", written));
         if !is_switched {
             return Err(not_as_written(call, &["enabled"]));
         }

@@ -209,7 +209,7 @@ impl Anypoint {
                 Some(_) => Err(denied(&call, "the team is gone, and it is there")),
                 None => Ok(()),
             },
-            other => other.map(|_| ()),
+            other => other?.check_empty(&call),
         }
     }
 
@@ -281,7 +281,8 @@ impl Anypoint {
                 .call("add the team's members", Method::PATCH, &path)
                 .json(json!(body));
             let added = self.send(&call, deadline).await;
-            added.map_err(CallError::passing_conflict)?;
+            let added = added.map_err(CallError::passing_conflict)?;
+            added.check_empty(&call)?;
         }
         Ok(())
     }
@@ -329,7 +330,7 @@ impl Anypoint {
                     }
                     match self.send(&call, deadline).await {
                         Err(error) if is_absent(&error) => {}
-                        other => return other.map(|_| ()),
+                        other => return other?.check_empty(&call),
                     }
                 }
                 Err(denied(
@@ -337,7 +338,7 @@ impl Anypoint {
                     "the account is no member, and the team lists it",
                 ))
             }
-            other => other.map(|_| ()),
+            other => other?.check_empty(&call),
         }
     }
 }

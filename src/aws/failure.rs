@@ -1,4 +1,7 @@
-//! What an SDK error means: whether a retry may heal it, and what an operator can do.
+//! What an SDK error means, and what an operator can do.
+//!
+//! A retry may heal every one of them: expired credentials, a policy and a missing table are about the surroundings,
+//! never about the user or group that the call was for. So no event may fail for good because of them.
 //!
 //! The service's own text is left out: it may quote values that were sent. Of a denied call, what AWS
 //! says about its reason is read ([`Denial`]).
@@ -9,7 +12,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use super::denial::Denial;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 
 /// What was called: names for messages.
 #[derive(Debug, Clone, Copy)]
@@ -24,30 +27,34 @@ pub(crate) struct AwsCall<'a> {
     pub setting: &'a str,
 }
 
-/// Codes that a retry may heal, besides every 5xx and 429.
-const RETRYABLE: &[&str] = &[
-    "InternalFailure",
-    "InternalServerError",
-    "ItemCollectionSizeLimitExceededException",
+/// Codes of a service that wants fewer calls, besides every 429.
+const THROTTLED: &[&str] = &[
     "KmsThrottled",
     "KMS.ThrottlingException",
     "LimitExceededException",
     "OverLimit",
-    "PriorRequestNotComplete",
     "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
-    "ReplicatedWriteConflictException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "ServiceUnavailable",
     "SlowDown",
     "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+];
+
+/// Codes of a service that cannot answer now, besides every 5xx.
+const UNAVAILABLE: &[&str] = &[
+    "InternalFailure",
+    "InternalServerError",
+    "ItemCollectionSizeLimitExceededException",
+    "PriorRequestNotComplete",
+    "ReplicatedWriteConflictException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
     "TransactionConflictException",
     "TransactionInProgressException",
 ];
@@ -92,15 +99,19 @@ where
         SdkError::TimeoutError(_) => Failure::retryable(
             side,
             format!("{operation} on {resource} did not answer in time"),
-        ),
+        )
+        .because(Cause::Timeout),
         SdkError::DispatchFailure(failure) => {
             let no_credentials = failure.as_connector_error().is_some_and(|error| {
                 mentions(error, "credential") && !error.is_io() && !error.is_timeout()
             });
             if no_credentials {
-                return Failure::permanent(
+                return Failure::retryable(
                     side,
                     format!("{operation} on {resource} was not sent: no AWS credentials"),
+                )
+                .because(Cause::RefusedCredentials)
+                .advising(
                     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the \
                      function a role",
                 );
@@ -114,14 +125,15 @@ where
             side,
             format!("{operation} on {resource}: the answer was cut off or cannot be read"),
         ),
-        SdkError::ConstructionFailure(_) => Failure::permanent(
+        SdkError::ConstructionFailure(_) => Failure::retryable(
             side,
             format!("{operation} on {resource}: the request cannot be built"),
-            format!(
-                "check {}, AWS_REGION and the AWS_ENDPOINT_URL variables",
-                target.setting
-            ),
-        ),
+        )
+        .because(Cause::BadSettings)
+        .advising(format!(
+            "check {}, AWS_REGION and the AWS_ENDPOINT_URL variables",
+            target.setting
+        )),
         SdkError::ServiceError(refused) => refusal(
             target,
             refused.err().code().unwrap_or("no error code"),
@@ -139,36 +151,48 @@ fn refusal(target: AwsCall<'_>, code: &str, status: u16, told: &str) -> Failure 
         resource,
         setting,
     } = target;
-    let message = format!("{operation} on {resource} was refused ({code}, HTTP {status})");
-    if status >= 500 || status == 429 || RETRYABLE.contains(&code) {
-        return Failure::retryable(side, message);
+    let answer = format!("{code}, HTTP {status}");
+    let refused = format!("{operation} on {resource} was refused ({answer})");
+    if status == 429 || THROTTLED.contains(&code) {
+        let throttled = format!("{operation} on {resource} was throttled ({answer})");
+        return Failure::retryable(side, throttled).because(Cause::Throttled);
+    }
+    if status >= 500 || UNAVAILABLE.contains(&code) {
+        return Failure::retryable(side, refused);
     }
     if FORBIDDEN.contains(&code) {
         let denial = Denial::from_message(told, operation);
         let action = denial.action.as_deref().unwrap_or(operation);
         let reason = denial.in_words().map(|reason| format!("; {reason}"));
-        return Failure::permanent(
+        return Failure::retryable(
             side,
             format!(
-                "{action} on {resource} was refused ({code}, HTTP {status}{})",
+                "{action} on {resource} was refused ({answer}{})",
                 reason.unwrap_or_default()
             ),
-            denial.advice(operation, resource),
-        );
-    }
-    let advice = if MISSING.contains(&code) {
-        format!(
-            "{resource} does not exist in this account and region: check {setting} and AWS_REGION"
         )
+        .because(Cause::RefusedRights)
+        .advising(denial.advice(operation, resource));
+    }
+    let (cause, advice) = if MISSING.contains(&code) {
+        let advice = format!(
+            "{resource} does not exist in this account and region: check {setting} and AWS_REGION"
+        );
+        (Cause::NotFound, advice)
     } else if CREDENTIALS.contains(&code) {
-        "the AWS credentials are expired or not valid for this region: renew them".to_owned()
+        let advice =
+            "the AWS credentials are expired or not valid for this region: renew them".to_owned();
+        (Cause::RefusedCredentials, advice)
     } else {
-        format!(
+        let advice = format!(
             "check that {setting} names a resource made by this version's template; if it does, report \
              {code} as a bug"
-        )
+        );
+        (Cause::Rejected, advice)
     };
-    Failure::permanent(side, message, advice)
+    Failure::retryable(side, refused)
+        .because(cause)
+        .advising(advice)
 }
 
 /// Whether the error or one of its causes speaks of `word`.
@@ -195,18 +219,35 @@ mod tests {
     };
 
     #[test]
-    fn throttling_and_server_errors_heal() {
-        for (code, status) in [
-            ("ThrottlingException", 400),
-            ("ProvisionedThroughputExceededException", 400),
-            ("InternalServerError", 500),
-            ("whatever", 503),
-            ("whatever", 429),
+    fn every_refusal_may_heal_and_has_its_cause() {
+        for (code, status, cause) in [
+            ("ThrottlingException", 400, Cause::Throttled),
+            (
+                "ProvisionedThroughputExceededException",
+                400,
+                Cause::Throttled,
+            ),
+            ("whatever", 429, Cause::Throttled),
+            ("InternalServerError", 500, Cause::Unavailable),
+            ("TransactionConflictException", 400, Cause::Unavailable),
+            ("whatever", 503, Cause::Unavailable),
+            ("AccessDeniedException", 400, Cause::RefusedRights),
+            ("ExpiredTokenException", 400, Cause::RefusedCredentials),
+            (
+                "UnrecognizedClientException",
+                400,
+                Cause::RefusedCredentials,
+            ),
+            ("ResourceNotFoundException", 400, Cause::NotFound),
+            ("QueueDoesNotExist", 400, Cause::NotFound),
+            ("ValidationException", 400, Cause::Rejected),
+            ("InvalidParameterValue", 400, Cause::Rejected),
         ] {
-            assert!(
-                refusal(TABLE, code, status, "").is_retryable(),
-                "{code} {status}"
-            );
+            let failure = refusal(TABLE, code, status, "");
+            assert!(failure.is_retryable(), "{code} {status}");
+            assert_eq!(failure.cause, cause, "{code} {status}");
+            let is_throttled = failure.message.contains("was throttled");
+            assert_eq!(is_throttled, cause == Cause::Throttled, "{failure}");
         }
     }
 
@@ -221,9 +262,7 @@ mod tests {
             ("UnrecognizedClientException", "renew"),
             ("ValidationException", "TABLE_NAME"),
         ] {
-            let failure = refusal(TABLE, code, 400, "");
-            assert!(!failure.is_retryable(), "{code}");
-            let advice = failure.advice.unwrap();
+            let advice = refusal(TABLE, code, 400, "").advice.unwrap();
             assert!(advice.contains(words), "{code}: {advice}");
         }
     }

@@ -112,6 +112,12 @@ impl CallError {
         matches!(&self.kind, CallErrorKind::Status { finality, .. } if *finality == is_final)
     }
 
+    /// Whether nothing shows that the service itself refused the write.
+    pub(crate) fn is_unsigned(&self) -> bool {
+        let is_unsigned = Finality::Unsigned;
+        matches!(&self.kind, CallErrorKind::Status { finality, .. } if *finality == is_unsigned)
+    }
+
     /// The same error of a write of which nothing has to be unique: a 409 then means that another change of
     /// the organization is at work (Access Management API, "Concurrency").
     #[must_use]

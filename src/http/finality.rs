@@ -13,6 +13,8 @@ pub enum Finality {
     /// A later call may succeed: it was a read, or the refusal says nothing about a value, or a gateway may
     /// have answered in the service's place.
     Passing,
+    /// As [`Finality::Passing`], of a write; and nothing shows that the service answered, because the body is no JSON.
+    Unsigned,
 }
 
 impl Finality {
@@ -31,7 +33,7 @@ impl Finality {
         let is_refused = match serde_json::from_slice(body) {
             Ok(body) if side == Side::Okta => okta_refuses(status, &body),
             Ok(body) => anypoint_refuses(status, &body),
-            Err(_) => false,
+            Err(_) => return Self::Unsigned,
         };
         if is_refused {
             Self::Final
@@ -118,7 +120,11 @@ mod tests {
                 r#"{"errors":["bad"]}"#,
             ] {
                 let found = finality(side, Method::POST, 400, body);
-                assert_eq!(found, Finality::Passing, "{side} {body}");
+                let expected = match serde_json::from_str::<Value>(body) {
+                    Ok(_) => Finality::Passing,
+                    Err(_) => Finality::Unsigned,
+                };
+                assert_eq!(found, expected, "{side} {body}");
             }
         }
     }

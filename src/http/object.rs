@@ -32,30 +32,45 @@ impl Answer {
         self.json::<IgnoredAny>(call).map(|_| ())
     }
 
-    /// What the answer to a write shows of the object. An empty answer shows nothing.
+    /// Makes sure that the answer to a write is empty, where the API describes no body (204).
+    ///
+    /// # Errors
+    /// When there is a body: somebody else may have answered.
+    pub(crate) fn check_empty(&self, call: &Call) -> Result<(), CallError> {
+        if self.body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let what = "a body where the API describes none".to_owned();
+        Err(call.error(CallErrorKind::Unreadable(what)))
+    }
+
+    /// What the answer to a write shows of the object.
     pub(crate) fn echo(&self) -> Echo {
-        Echo(serde_json::from_slice(&self.body).unwrap_or_default())
+        let is_empty = self.body.trim_ascii().is_empty();
+        Echo((!is_empty).then(|| serde_json::from_slice(&self.body).unwrap_or_default()))
     }
 }
 
-/// What the answer to a write shows of the object. A missing attribute agrees with every value.
-pub(crate) struct Echo(Map<String, Value>);
+/// What the answer to a write shows of the object; nothing, if the answer is empty. Every other answer shows the id. A
+/// missing text agrees with every value.
+pub(crate) struct Echo(Option<Map<String, Value>>);
 
 impl Echo {
     /// An attribute, when the answer has it as a text.
     pub(crate) fn text(&self, attribute: &str) -> Option<&str> {
-        self.0.get(attribute)?.as_str()
+        self.0.as_ref()?.get(attribute)?.as_str()
     }
 
-    /// An attribute, when the answer has it as yes or no.
-    pub(crate) fn flag(&self, attribute: &str) -> Option<bool> {
-        self.0.get(attribute)?.as_bool()
+    /// Whether a yes or no is the one that was written. An answer that has a body has to show it.
+    pub(crate) fn confirms(&self, attribute: &str, written: bool) -> bool {
+        let shows = |shown: &Map<String, Value>| shown.get(attribute) == Some(&written.into());
+        self.0.as_ref().is_none_or(shows)
     }
 
     /// The attributes of an attribute.
     pub(crate) fn inner(&self, attribute: &str) -> Echo {
-        let inner = self.0.get(attribute).and_then(Value::as_object);
-        Echo(inner.cloned().unwrap_or_default())
+        let inner = self.0.as_ref().and_then(|shown| shown.get(attribute));
+        Echo(inner.and_then(Value::as_object).cloned())
     }
 
     /// Whether a text is the one that was written. White space does not count.
@@ -69,10 +84,11 @@ impl Echo {
     /// Makes sure that the answer is about the object with this id.
     ///
     /// # Errors
-    /// When it shows another id.
+    /// When it shows another id, or has a body and shows none.
     pub(crate) fn check_id(&self, call: &Call, attribute: &str, id: &str) -> Result<(), CallError> {
         match self.text(attribute) {
             Some(echo) if echo != id => Err(another_object(call)),
+            None if self.0.is_some() => Err(not_as_written(call, &[attribute])),
             _ => Ok(()),
         }
     }
@@ -156,15 +172,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_shown_agrees() {
-        for body in ["", "[]", "null", "{}", r#"{"id":null,"name":7}"#] {
+    fn an_answer_that_has_a_body_shows_the_object_and_its_flags() {
+        for body in ["", " \n"] {
+            let echo = answer(body).echo();
+            echo.check_id(&call(), "id", "00u1").unwrap();
+            assert!(echo.confirms("enabled", false) && echo.confirms("enabled", true));
+            answer(body).check_empty(&call()).unwrap();
+        }
+        for body in ["[]", "null", "{}", "5", r#"{"id":null,"enabled":null}"#] {
+            let echo = answer(body).echo();
+            let error = echo.check_id(&call(), "id", "00u1").unwrap_err();
+            assert!(error.is_unreadable(), "{body}");
+            assert!(!echo.confirms("enabled", false), "{body}");
+            let error = answer(body).check_empty(&call()).unwrap_err();
+            assert!(error.is_unreadable(), "{body}");
+        }
+        let echo = answer(r#"{"id":"00u1","enabled":false}"#).echo();
+        echo.check_id(&call(), "id", "00u1").unwrap();
+        assert!(echo.confirms("enabled", false) && !echo.confirms("enabled", true));
+        let echo = answer(r#"{"id":"00u2"}"#).echo();
+        assert!(echo.check_id(&call(), "id", "00u1").is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_not_shown_agrees() {
+        for body in ["", "[]", "null", "{}", r#"{"name":7}"#] {
             let echo = answer(body).echo();
             assert!(echo.agrees("name", Some("Ann")), "{body}");
-            echo.check_id(&call(), "id", "00u1").unwrap();
         }
-        let echo = answer(r#"{"id":"00u2","name":"Ann  Lee "}"#).echo();
+        let echo = answer(r#"{"name":"Ann  Lee "}"#).echo();
         assert!(echo.agrees("name", Some("Ann Lee")) && echo.agrees("name", None));
         assert!(!echo.agrees("name", Some("Anna Lee")));
-        assert!(echo.check_id(&call(), "id", "00u1").is_err());
     }
 }

@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::ids::Subject;
 use crate::store::Store;
 
-/// The username or team name of each of these subjects that has a link. A text that is no subject has no name.
-///
-/// # Errors
-/// When the table fails.
+/// The username or team name of each of these subjects that has a link. A text that is no subject has
+/// no name, and a subject whose link cannot be read has none either: the list matters more than its names.
 pub async fn names_of<'s>(
     store: &dyn Store,
     subjects: impl Iterator<Item = &'s str>,
-) -> Result<HashMap<String, String>, Failure> {
+) -> HashMap<String, String> {
     let (mut users, mut groups) = (Vec::new(), Vec::new());
     for subject in subjects {
         match subject.parse() {
@@ -26,13 +24,42 @@ pub async fn names_of<'s>(
     users.dedup();
     groups.sort();
     groups.dedup();
-    let (users, groups) =
-        futures_util::try_join!(store.user_links(&users), store.team_links(&groups))?;
-    let users = users
-        .into_iter()
-        .map(|(user, link)| (Subject::User(user).to_string(), link.username));
-    let groups = groups
-        .into_iter()
-        .map(|(group, link)| (Subject::Group(group).to_string(), link.team_name));
-    Ok(users.chain(groups).collect())
+    let mut names = HashMap::new();
+    for users in users.chunks(NAMED_AT_ONCE) {
+        let links = one_by_one(users, async |users| store.user_links(users).await);
+        let links = links.await.into_iter();
+        names.extend(links.map(|(user, link)| (Subject::User(user).to_string(), link.username)));
+    }
+    for groups in groups.chunks(NAMED_AT_ONCE) {
+        let links = one_by_one(groups, async |groups| store.team_links(groups).await);
+        let links = links.await.into_iter();
+        names.extend(links.map(|(id, link)| (Subject::Group(id).to_string(), link.team_name)));
+    }
+    names
+}
+
+/// One read of this many links; if it fails, one read each.
+const NAMED_AT_ONCE: usize = 100;
+
+/// The links of all, or, if one of them cannot be read, those of the others.
+async fn one_by_one<Id, Link>(
+    ids: &[Id],
+    read: impl AsyncFn(&[Id]) -> Result<HashMap<Id, Link>, Failure>,
+) -> HashMap<Id, Link>
+where
+    Id: Eq + std::hash::Hash,
+{
+    let failure = match read(ids).await {
+        Ok(links) => return links,
+        Err(failure) => failure,
+    };
+    let mut links = HashMap::new();
+    // Where the table itself does not answer, more reads would not help.
+    if failure.cause == Cause::BadRecord {
+        for id in ids {
+            let link = read(std::slice::from_ref(id)).await;
+            links.extend(link.unwrap_or_default());
+        }
+    }
+    links
 }

@@ -95,6 +95,7 @@ impl Provisioner {
             evidence: Evidence::new(turn.announced, &memory.first_seen, now_ms, confirm),
             memory,
             progress,
+            mail_refused: None,
         };
         Box::pin(async move {
             match turn.known {

@@ -30,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) evidence: Evidence,
     pub(super) memory: Memory,
     pub(super) progress: &'a mut Progress,
+    /// Why the reset mail was refused: the link then says that it is owed, and the change comes back.
+    pub(super) mail_refused: Option<Failure>,
 }
 
 impl<'a> Run<'a> {

@@ -49,7 +49,7 @@ pub trait Queue: Send + Sync {
     /// Makes every change durable, in order, or fails: then some of them may be durable and all may be
     /// sent again. An empty slice is fine.
     ///
-    /// Fails with side `Queue`; retryable when it is out of reach or throttles.
+    /// Fails with side `Queue`, and retryable unless a change cannot be written as a message.
     async fn send(&self, changes: &[Change]) -> Result<(), Failure>;
 
     /// [`Queue::send`] for a caller whose own time ends at `deadline`. Where `send` means doing the

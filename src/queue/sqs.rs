@@ -14,7 +14,7 @@ use super::{Queue, Redelivery};
 use crate::aws::{AwsCall, explain};
 use crate::backoff::Backoff;
 use crate::event::Change;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
 
 /// What one `SendMessageBatch` takes (SQS API reference).
@@ -100,9 +100,12 @@ impl SqsQueue {
                 .map_err(|_| self.too_late(left.len()))?
                 .map_err(|error| explain(self.target("sqs:SendMessage"), &error))?;
             if let Some(wrong) = answer.failed.iter().find(|failed| failed.sender_fault) {
-                return Err(Failure::permanent(
+                return Err(Failure::retryable(
                     Side::Queue,
                     format!("{} refused a message ({})", self.url, wrong.code),
+                )
+                .because(Cause::Rejected)
+                .advising(
                     "check that QUEUE_URL names a FIFO queue and that the function's role may use its \
                      key",
                 ));

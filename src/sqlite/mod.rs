@@ -17,7 +17,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::Mutex;
 
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 
 use file::{Nature, Rights, Unfit, refused, unread};
 use watched::{Identity, QuietFile, Watched};
@@ -337,18 +337,17 @@ fn explain(side: Side, error: &rusqlite::Error) -> Failure {
         ErrorCode::DiskFull | ErrorCode::SystemIoFailure => Failure::retryable(side, what)
             .advising("make room on the disk, and check that it is healthy"),
         ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
-            Failure::permanent(
-                side,
-                what,
-                "let this user read and write the file and its folder",
-            )
+            Failure::retryable(side, what)
+                .advising("let this user read and write the file and its folder")
         }
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Failure::permanent(
-            side,
-            what,
-            "the file is damaged or not a database of this program: restore it from a copy",
-        ),
-        _ => Failure::permanent(side, what, "report this as a bug"),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Failure::retryable(side, what)
+            .because(Cause::BadRecord)
+            .advising(
+                "the file is damaged or not a database of this program: restore it from a copy",
+            ),
+        _ => Failure::retryable(side, what)
+            .because(Cause::Defect)
+            .advising("report this as a bug"),
     }
 }
 

@@ -66,7 +66,8 @@ pub enum ResetMail {
     /// Nothing is owed: it was asked for, or the account was not made by this program.
     #[default]
     Settled,
-    /// The account was disabled before the mail was asked for; it follows when the account is enabled.
+    /// The account was disabled before the mail was asked for, or the mail was refused; it follows when the account
+    /// is enabled.
     Owed,
 }
 

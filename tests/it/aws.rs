@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use okta_anypoint::aws::{Limits, for_lambda, load};
 use okta_anypoint::clock::SystemClock;
+use okta_anypoint::failure::Cause;
 use okta_anypoint::ledger::{ClaimOutcome, DynamoDbLedger, Ledger, Reason};
 
 use crate::ledger::{LEASE, work};
@@ -81,7 +82,7 @@ async fn read_as_nobody(table: String) {
         let ledger = DynamoDbLedger::new(client, &table, 30, Arc::new(SystemClock));
         let failure = ledger.record("e1").await.unwrap_err();
         println!("{failure}");
-        assert!(!failure.is_retryable(), "{failure}");
+        assert_eq!(failure.cause, Cause::RefusedCredentials, "{failure}");
         assert!(
             failure.to_string().contains("AWS_ACCESS_KEY_ID"),
             "{failure}"

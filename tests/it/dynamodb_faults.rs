@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use okta_anypoint::clock::ManualClock;
-use okta_anypoint::failure::Side;
+use okta_anypoint::failure::{Cause, Side};
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::{
     ClaimOutcome, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Ledger, Memo, Reason,
@@ -295,7 +295,7 @@ async fn a_conflict_in_a_move_leaves_the_former_account_known() {
     assert_eq!((owner.okta_user, owner.tenure), (user(1), Tenure::Former));
 }
 
-/// What a refusal is called, whether waiting helps, and that the service's text goes nowhere.
+/// What a refusal is called, that waiting may help, and that the service's text goes nowhere.
 #[tokio::test]
 async fn refusals_are_told_apart() {
     let throttled: Plan = |operation, _| match operation {
@@ -307,18 +307,18 @@ async fn refusals_are_told_apart() {
         _ => Fault::Answer(400, refuse("AccessDeniedException")),
     };
     let broken: Plan = |_, _| Fault::Answer(503, json!({}));
-    for (plan, retryable, words) in [
+    for (plan, cause, words) in [
         (
             throttled,
-            true,
-            ["ProvisionedThroughputExceededException", ""],
+            Cause::Throttled,
+            ["was throttled", "ProvisionedThroughputExceededException"],
         ),
         (
             forbidden,
-            false,
+            Cause::RefusedRights,
             ["allow dynamodb:", "AccessDeniedException"],
         ),
-        (broken, true, ["503", ""]),
+        (broken, Cause::Unavailable, ["503", "was refused"]),
     ] {
         let (client, table, _) = between(plan).await;
         let clock = Arc::new(ManualClock::at(START_MS));
@@ -340,7 +340,8 @@ async fn refusals_are_told_apart() {
             store.put_document("cursor", "{}", 0).await.unwrap_err(),
         ] {
             let text = failure.to_string();
-            assert_eq!(failure.is_retryable(), retryable, "{text}");
+            assert!(failure.is_retryable(), "{text}");
+            assert_eq!(failure.cause, cause, "{text}");
             assert_eq!(failure.side, Side::Table);
             assert!(words.iter().all(|word| text.contains(word)), "{text}");
             assert!(text.contains(&table), "{text}");

@@ -99,7 +99,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     }
     if args.form.is_csv() {
         let shown = newest(&records, args.limit);
-        let names = names_of(&*table.store, subjects(shown)).await?;
+        let names = names_of(&*table.store, subjects(shown)).await;
         console.say_csv(&csv(shown, &names)?)?;
         return Ok(Exit::Done);
     }
@@ -112,13 +112,18 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         }
         console.emit(&result)?;
     } else if records.is_empty() {
-        console.say("no such events")?;
+        let is_narrowed = args.subject.is_some() || args.since.is_some();
+        console.say(match (args.failed, is_narrowed) {
+            (true, false) => "no event has failed",
+            (true, true) => "no such event has failed",
+            (false, _) => "no such events",
+        })?;
     } else if args.failed && !args.wide {
         let dead = args.table.dead_letters().await?;
         by_cause(&records, &dead, args, console)?;
     } else {
         let shown = newest(&records, Some(args.limit.unwrap_or(SHOWN)));
-        let names = names_of(&*table.store, subjects(shown)).await?;
+        let names = names_of(&*table.store, subjects(shown)).await;
         list(shown, records.len(), &names, args, console)?;
     }
     Ok(Exit::Done)

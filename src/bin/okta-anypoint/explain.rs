@@ -136,9 +136,7 @@ fn show(
         }
         Err(failure) => console.say_indented(2, console.paint(Tone::Bad, failure)),
     }?;
-    for doubt in &explanation.doubts {
-        console.say_indented(2, doubt_in_words(doubt))?;
-    }
+    say_doubts(console, &explanation.doubts)?;
     if let Some(failure) = &explanation.unread {
         console.say_indented(2, console.paint(Tone::Bad, failure))?;
     }
@@ -153,7 +151,15 @@ fn show(
     Ok(())
 }
 
-fn doubt_json(doubt: &Doubt) -> Value {
+fn say_doubts(console: &Console, doubts: &[Doubt]) -> Result<()> {
+    for doubt in doubts {
+        console.say_indented(2, doubt_in_words(doubt))?;
+    }
+    Ok(())
+}
+
+/// As `explain`, `link` and `link-group` show it.
+pub fn doubt_json(doubt: &Doubt) -> Value {
     json!({
         "finding": doubt.finding.to_string(),
         "first_seen": rfc3339(doubt.first_seen_ms),
@@ -177,9 +183,13 @@ pub fn say_next(
     console: &Console,
     id: &str,
     plan: &Result<Vec<Planned>, Failure>,
+    doubts: &[Doubt],
 ) -> anyhow::Result<()> {
     match plan {
-        Ok(actions) if actions.is_empty() => console.say("Both sides are in sync."),
+        Ok(actions) if actions.is_empty() && doubts.is_empty() => {
+            console.say("Both sides are in sync.")
+        }
+        Ok(actions) if actions.is_empty() => console.say("Both sides are not in sync yet:"),
         Ok(actions) => {
             console.say(format!(
                 "The next event, or `okta-anypoint push {id}`, would:"
@@ -190,7 +200,8 @@ pub fn say_next(
             Ok(())
         }
         Err(failure) => console.say(format!("The next look would fail: {failure}")),
-    }
+    }?;
+    say_doubts(console, doubts)
 }
 
 /// The fields that `explain` and `link` show.

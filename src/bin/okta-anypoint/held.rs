@@ -110,7 +110,7 @@ pub async fn held(args: &HeldArgs, console: &Console) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let subjects = records.iter().map(|record| record.subject.as_str());
-    let names = names_of(&*table.store, subjects).await?;
+    let names = names_of(&*table.store, subjects).await;
     for record in &records {
         let name = names.get(&record.subject).map_or("", String::as_str);
         let subject = console.paint(Tone::Bad, &record.subject);
@@ -138,9 +138,13 @@ const COLUMNS: &str = "since,subject,planned,held_for,published,id";
 pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Exit> {
     if args.end {
         let table = args.table.open_table(Access::Write).await?;
+        let off_until = brake_off_until(&*table.documents, table::clock().now_ms()).await?;
         end_lifted_brake(&*table.documents).await?;
         console.emit(&json!({"brake_off_until": null}))?;
-        console.say("the brake holds again")?;
+        console.say(match off_until {
+            Some(_) => "the brake holds again",
+            None => "the brake was not off",
+        })?;
         return Ok(Exit::Done);
     }
     let operator = args.table.open(Access::Write).await?;
@@ -164,6 +168,9 @@ pub async fn approve(args: &ApproveArgs, console: &Console) -> Result<Exit> {
         let now_ms = operator.ports.clock.now_ms();
         let until_ms = lift_brake(&*operator.ports.documents, now_ms, time).await?;
         say_brake_is_off(until_ms, &operator.option, console)?;
+    }
+    if records.is_empty() {
+        console.say("the brake holds nothing")?;
     }
     let changes = records
         .iter()

@@ -22,7 +22,7 @@ use crate::{explain, names, table};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"anypoint_id\", \"username\", \"actions\": [{\"action\", \"what\", \
-\"reason\"}], \"failure\"}.
+\"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \"failure\"}.
 
 Examples:
   okta-anypoint link ada.lovelace@acme.example ada_lovelace
@@ -98,13 +98,15 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
     let preview = provisioner
         .preview_user(&user, Announced::default(), deadline)
         .await?;
+    let doubts = preview.doubts();
     let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
-    explain::say_next(console, user.as_str(), &plan)?;
+    explain::say_next(console, user.as_str(), &plan, &doubts)?;
     console.emit(&json!({
         "okta_user": user,
         "anypoint_id": account.id,
         "username": account.username,
         "actions": plan.as_ref().ok(),
+        "doubts": doubts.iter().map(explain::doubt_json).collect::<Vec<_>>(),
         "failure": plan.as_ref().err().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)

@@ -23,7 +23,7 @@ use crate::{explain, names, table};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_group\", \"team_id\", \"team_name\", \"next_name\", \"actions\": [{\"action\", \
-\"what\", \"reason\"}], \"failure\"}.
+\"what\", \"reason\"}], \"doubts\": [{\"finding\", \"first_seen\", \"believed_after\"}], \"failure\"}.
 
 Examples:
   okta-anypoint link-group 'Anypoint Developers' developers
@@ -80,18 +80,19 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         "Okta group {group} and Anypoint team {} (\"{}\") are linked.",
         team.id, team.name
     ))?;
-    let plan = provisioner
+    let preview = provisioner
         .preview_group(&group, Announced::default(), deadline)
-        .await?
-        .steps
-        .map(|steps| Planned::from_steps(&steps));
-    explain::say_next(console, group.as_str(), &plan)?;
+        .await?;
+    let doubts = preview.doubts();
+    let plan = preview.steps.map(|steps| Planned::from_steps(&steps));
+    explain::say_next(console, group.as_str(), &plan, &doubts)?;
     console.emit(&json!({
         "okta_group": group,
         "team_id": team.id,
         "team_name": team.name,
         "next_name": name,
         "actions": plan.as_ref().ok(),
+        "doubts": doubts.iter().map(explain::doubt_json).collect::<Vec<_>>(),
         "failure": plan.as_ref().err().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)

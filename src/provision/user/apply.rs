@@ -13,7 +13,7 @@ use crate::ids::{AccountId, OktaUserId};
 use crate::provision::policy::ResetEmail;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::store::{Intent, Linked, Recalled, UserLink};
+use crate::store::{Intent, Linked, Recalled, ResetMail, UserLink};
 
 /// How often a run looks again because something changed under it.
 const MAX_LOOKS: usize = 4;
@@ -93,7 +93,7 @@ impl Run<'_> {
                 End::Done if looked.view.misses_groups() => {
                     return Err(groups_not_whole());
                 }
-                End::Done => return Ok(()),
+                End::Done => return self.mail_refused.take().map_or(Ok(()), Err),
             }
         }
         let what = "accounts of the wanted name come and go; the next run looks afresh";
@@ -129,7 +129,9 @@ impl Run<'_> {
                 self.update(account, changes).await?;
                 if let Some(link) = link {
                     self.mail_reset(username, *mail).await?;
-                    self.link(view, link).await?;
+                    if view.link.as_ref() != Some(&self.with_mail(link)) {
+                        self.link(view, link).await?;
+                    }
                 }
                 Some(account.clone())
             }
@@ -201,8 +203,15 @@ impl Run<'_> {
         let anypoint = &self.ports().anypoint;
         let mailed = anypoint.mail_password_reset(username, self.look.deadline);
         match mailed.await {
-            // The account works without the mail. A failure that stays must not keep the person out of the teams.
-            Err(error) if error.is_about_this_call() || error.is_refusal() => {
+            // The account works without the mail, so the person still gets the link and the teams.
+            Err(error) if error.is_refusal() => {
+                let failure = Failure::from(error).advising(
+                    "The program asks again. If it lasts, check ANYPOINT_BASE_URL and every proxy or gateway \
+                     between here and Anypoint.",
+                );
+                self.mail_refused = Some(failure);
+            }
+            Err(error) if error.is_about_this_call() => {
                 tracing::warn!(
                     subject = self.lease.subject(),
                     "Anypoint refused the reset mail; `okta-anypoint reset-email` asks again: {error}"
@@ -227,8 +236,18 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The link to write: a refused mail is owed.
+    fn with_mail(&self, link: &UserLink) -> UserLink {
+        let mut link = link.clone();
+        if self.mail_refused.is_some() {
+            link.reset_mail = ResetMail::Owed;
+        }
+        link
+    }
+
     /// Writes the link; the intent goes with it.
     pub(super) async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
+        let link = &self.with_mail(link);
         self.memory.intent = None;
         let memo = self.memory.to_memo();
         let store = &self.ports().store;

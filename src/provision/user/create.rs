@@ -71,6 +71,10 @@ impl Run<'_> {
                         None if conflicts == 0 && conflict.class() == Class::Retryable => {
                             conflicts += 1;
                         }
+                        None if conflict.is_unsigned() => {
+                            self.drop_intent();
+                            return Err(name_refused());
+                        }
                         None => {
                             self.drop_intent();
                             let anypoint = &self.ports().anypoint;
@@ -175,6 +179,19 @@ pub(super) fn name_taken() -> Failure {
         "Give the user another app username in Okta.",
     )
     .because(Cause::UsernameTaken)
+}
+
+/// A 409 whose body is no JSON may be a gateway's, however often it comes.
+fn name_refused() -> Failure {
+    Failure::retryable(
+        Side::Anypoint,
+        "Anypoint, or a gateway in its place, answers that the username is taken, and no account of that \
+         name shows.",
+    )
+    .because(Cause::UsernameTaken)
+    .advising(
+        "If it lasts, look for a proxy or gateway on the way, or give the user another app username in Okta.",
+    )
 }
 
 /// An organization has at least one user. Without the scope its list of users is empty, and a success.

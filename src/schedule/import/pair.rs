@@ -1,7 +1,7 @@
 //! Which Okta user an account belongs to. Pure.
 //!
-//! By link, else by username, else by e-mail address where it is unique on both sides. An ambiguous pair is
-//! refused, and so is one that the next look would undo: the app username and the state of the Okta user have to
+//! By link, else by username as `ADOPT` allows, else by e-mail address where it is unique on both sides. An ambiguous
+//! pair is refused, and so is one that the next look would undo: the app username and the state of the Okta user have to
 //! fit.
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use crate::anypoint::Account;
 use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, OktaUserId};
 use crate::okta::{AppUser, Assignment, User};
-use crate::provision::{Policy, Unwanted, standing};
+use crate::provision::{Adopt, Policy, Unwanted, standing};
 use crate::schedule::people::People;
 use crate::schedule::reconcile::unread::Unread;
 
@@ -91,6 +91,8 @@ pub(super) enum Holder<'u> {
 
 pub(super) const OTHER_USERNAME: &str = "the Okta user of that e-mail address is assigned under another app username, so a link would end \
      in a second account; give it the account's username in the Okta app";
+const NAME_ALONE: &str = "an Okta user is assigned under the account's username, and ADOPT does not let them have the account; if it is the \
+     same person, pair them with `okta-anypoint link`";
 const HAS_ANOTHER: &str = "the Okta user is linked to another account";
 
 /// Ways to find people.
@@ -191,14 +193,10 @@ impl<'a> Index<'a> {
                 let user = self.people.user_of(app_user);
                 standing(user, Some(app_user), self.policy.suspended)
                     .map_err(|reason| Refused::new(reason.as_str(), Some(&app_user.id)))?;
-                let theirs = user.and_then(User::email).map(str::to_lowercase);
-                let same = theirs.is_some() && theirs == email_of(account).map(str::to_lowercase);
-                let by = if same {
-                    By::Username
-                } else {
-                    By::UsernameAlone
-                };
-                Ok(Match::Assigned(app_user.id.clone(), by))
+                match self.adopts(user, account) {
+                    Some(by) => Ok(Match::Assigned(app_user.id.clone(), by)),
+                    None => Err(Refused::new(NAME_ALONE, Some(&app_user.id))),
+                }
             }
             [] => {
                 // A new Okta user would have the address as its login.
@@ -222,6 +220,23 @@ impl<'a> Index<'a> {
                 let why = "several assigned Okta users have that app username";
                 Err(Refused::new(why, None))
             }
+        }
+    }
+
+    /// Whether `ADOPT` lets the user have the account of their app username, and why. A user whose login is the
+    /// account's address may have it in any case: without the assignment, an import would find them by it.
+    fn adopts(&self, user: Option<&User>, account: &Account) -> Option<By> {
+        let address = email_of(account).map(str::to_lowercase);
+        let is_address = |text: &str| Some(text.to_lowercase()) == address;
+        let same_email = user.and_then(User::email).is_some_and(is_address);
+        let same_login = user
+            .and_then(|user| user.profile.text("login"))
+            .is_some_and(is_address);
+        match self.policy.adopt {
+            Adopt::Username | Adopt::UsernameAndEmail if same_email => Some(By::Username),
+            _ if same_login => Some(By::Login),
+            Adopt::Username => Some(By::UsernameAlone),
+            Adopt::UsernameAndEmail | Adopt::Never => None,
         }
     }
 

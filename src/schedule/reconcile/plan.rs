@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::snapshot::PushedGroup;
 use super::world::World;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Extent;
@@ -189,15 +190,21 @@ impl World<'_> {
                 // Reported with everything that could not be read.
                 Ok((team, _)) if team.team().is_some_and(lacks_members) => {}
                 Ok((team, name)) => {
-                    let mut steps: Vec<Step> = team.step(&name, link).into_iter().collect();
-                    let view = self.group_view(pushed, team.team());
-                    let members = plan_group(&view, self.policy, evidence);
-                    steps.extend(self.group_steps(&members, plan));
-                    plan.push_group(group, steps, &members.findings.believed);
+                    let steps = team.step(&name, link).into_iter().collect();
+                    self.plan_members(pushed, team.team(), steps, evidence, plan);
                 }
-                Err(failure) => plan
-                    .problems
-                    .push(Problem::of(Subject::Group(group.clone()), &failure)),
+                Err(failure) => {
+                    let subject = Subject::Group(group.clone());
+                    plan.problems.push(Problem::of(subject, &failure));
+                    // As in a live look, the members of an existing team still follow the group.
+                    if failure.cause.is_about_team_name()
+                        && let Some(link) = link
+                        && self.has_members_of(&link.team_id)
+                    {
+                        let team = Some(&link.team_id);
+                        self.plan_members(pushed, team, Vec::new(), evidence, plan);
+                    }
+                }
             }
         }
         let mut others: Vec<_> = self
@@ -230,6 +237,27 @@ impl World<'_> {
             let steps = self.group_steps(&planned, plan);
             plan.push_group(group, steps, &planned.findings.believed);
         }
+    }
+
+    /// Plans the members of a pushed group's team, behind the `steps` about the team itself.
+    fn plan_members(
+        &self,
+        pushed: &PushedGroup,
+        team: Option<&TeamId>,
+        mut steps: Vec<Step>,
+        evidence: &Evidence,
+        plan: &mut Plan,
+    ) {
+        let view = self.group_view(pushed, team);
+        let members = plan_group(&view, self.policy, evidence);
+        steps.extend(self.group_steps(&members, plan));
+        plan.push_group(&pushed.group.id, steps, &members.findings.believed);
+    }
+
+    /// Whether the team is there, and its members were read.
+    fn has_members_of(&self, team: &TeamId) -> bool {
+        let is_read = self.read.teams.iter().any(|found| found.id == *team);
+        is_read && !self.read.unread.lacks_members(team)
     }
 
     /// What happens to the team of a group, and the team's name. If another group's team keeps that name, this team

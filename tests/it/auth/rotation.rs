@@ -1,7 +1,7 @@
 //! Secrets in Secrets Manager (moto), rotated under a running program.
 
 use aws_sdk_secretsmanager::Client;
-use okta_anypoint::failure::Failure;
+use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::receiver::Gate;
 use okta_anypoint::secrets::{SecretStore, SecretVersion, SecretsManager};
 use okta_anypoint::settings::{HookSettings, Needs, Reader, RemoteSettings};
@@ -161,7 +161,7 @@ async fn a_secret_that_cannot_be_read_stops_the_start_with_advice() {
     let client = manager().await;
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:none-aaaaaa";
     let failure = gate(&client, arn).await.err().unwrap();
-    assert!(!failure.is_retryable());
+    assert_eq!(failure.cause, Cause::NotFound);
     let text = failure.to_string();
     assert!(
         text.contains(arn) && text.contains("HOOK_SECRET_ARN"),

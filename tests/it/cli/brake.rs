@@ -83,6 +83,14 @@ async fn a_lifted_brake_lets_everything_pass() {
         .await
         .expect(0)
         .says("the brake holds again");
+    desk.on_file(&["approve", "--end"])
+        .await
+        .expect(0)
+        .says("the brake was not off");
+    desk.on_file(&["approve", "--all"])
+        .await
+        .expect(0)
+        .says("the brake holds nothing");
     for look in ["status", "held", "doctor"] {
         let told = desk.on_file(&[look]).await;
         assert!(!told.out.contains("off until"), "{look}: {}", told.out);

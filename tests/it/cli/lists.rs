@@ -76,6 +76,26 @@ async fn a_history_says_how_far_it_goes_whom_it_is_about_and_why() {
     }
 }
 
+/// Names are decoration: a link that cannot be read costs its own.
+#[tokio::test]
+async fn a_link_that_cannot_be_read_costs_a_list_one_name_only() {
+    let desk = Desk::new().await;
+    let (lin, kim) = (
+        desk.assigned("lin", "lin_example"),
+        desk.assigned("kim", "kim_example"),
+    );
+    desk.on_file(&["push", &lin, &kim]).await.expect(0);
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let broken = "UPDATE user_links SET origin = 'nonsense' WHERE okta_user = ?1";
+    assert_eq!(file.execute(broken, [&lin]).unwrap(), 1);
+    drop(file);
+    let told = desk.on_file(&["events", "--wide"]).await.expect(0);
+    let told = told.says(&lin).says(&kim).says("kim_example");
+    assert!(!told.out.contains("lin_example"), "{}", told.out);
+    let told = desk.on_file(&["events", "--csv"]).await.expect(0);
+    told.says("kim_example");
+}
+
 #[tokio::test]
 async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
     let desk = Desk::new().await;
@@ -106,6 +126,14 @@ async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
     let error = ran["error"].as_str().unwrap();
     assert!(error.contains("has not failed and is not held"), "{error}");
 
+    desk.on_file(&["events", "--failed"])
+        .await
+        .expect(0)
+        .says("no event has failed");
+    desk.on_file(&["events", "--failed", "--since", "1h"])
+        .await
+        .expect(0)
+        .says("no such event has failed");
     let failed = ["replay", "--failed"];
     desk.on_file(&failed)
         .await

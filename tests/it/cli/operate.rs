@@ -416,6 +416,36 @@ async fn accounts_are_paired_and_parted_by_hand() {
         .says("unlink them first");
 }
 
+/// Okta does not show the assignment, so the next looks end the access: `link` says so as `explain` does.
+#[tokio::test]
+async fn a_link_of_somebody_who_is_not_assigned_tells_the_doubt() {
+    let desk = Desk::new().await;
+    let lin = desk.user("lin");
+    let named = |name: &str| {
+        let mut world = desk.anypoint.world();
+        world
+            .add_user(name, "Lin", "Family", "lin@acme.example")
+            .unwrap()
+    };
+    named("lin_example");
+    let link = ["link", lin.as_str(), "lin_example"];
+    let told = desk.on_file(&link).await.expect(0);
+    assert!(!told.out.contains("in sync."), "{}", told.out);
+    let explained = desk.on_file(&["explain", &lin]).await.expect(0);
+    let words = "seen once at";
+    assert!(explained.out.contains(words), "{}", explained.out);
+    told.says(words).says("will be believed");
+    let told = desk.on_file(&[&link[..], &["--json"]].concat()).await;
+    let told = told.expect(0).json();
+    assert_eq!(told["actions"], json!([]));
+    assert_eq!(told["doubts"].as_array().unwrap().len(), 1, "{told}");
+
+    let kim = desk.assigned("kim", "kim_example");
+    desk.on_file(&["push", &kim]).await.expect(0);
+    let told = desk.on_file(&["link", &kim, "kim_example"]).await;
+    told.expect(0).says("Both sides are in sync.");
+}
+
 #[tokio::test]
 async fn the_reset_mail_is_asked_for_again() {
     let desk = Desk::new().await;

@@ -5,6 +5,7 @@ use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, TeamNamePolicy};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
+use okta_anypoint::store::ResetMail;
 
 use super::conflicts::{left_behind, refusal};
 use crate::world::{APP, World, look_at, worker};
@@ -58,6 +59,37 @@ async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
     assert!(world.user_link(&ann).await.is_some());
     assert_eq!(world.team("Devs"), "ann");
+}
+
+/// Such a refusal may pass. The person has the account and the teams meanwhile, and the mail comes later, once.
+#[tokio::test]
+async fn a_reset_mail_that_was_refused_for_a_while_comes_later() {
+    for status in [401, 403] {
+        let world = World::new().await;
+        let devs = world.pushed_group("Devs").await;
+        let ann = world.user("ann");
+        let refused = Fault::status("/recover/password", status, "");
+        world.anypoint.traffic().inject(refused);
+        world.okta_does(|okta| okta.assign(APP, &ann));
+        let events = world.okta_does(|okta| okta.add_member(&devs, &ann));
+        for _ in 0..2 {
+            assert_eq!(world.deliver(&events).await, 503, "{status}");
+            let link = world.user_link(&ann).await.unwrap();
+            assert_eq!(link.reset_mail, ResetMail::Owed, "{status}");
+            assert_eq!(world.team("Devs"), "ann");
+        }
+        world.anypoint.traffic().remove_all_faults();
+        let asked = || world.anypoint.traffic().count(&Method::POST, "/recover");
+        let before = asked();
+        for _ in 0..2 {
+            assert_eq!(world.deliver(&events).await, 204, "{status}");
+            let link = world.user_link(&ann).await.unwrap();
+            assert_eq!(link.reset_mail, ResetMail::Settled, "{status}");
+            assert_eq!(asked(), before + 1, "{status}");
+        }
+        assert_eq!(world.deliver(&[world.hint(&ann)]).await, 204);
+        assert_eq!(asked(), before + 1, "{status}");
+    }
 }
 
 /// Anypoint answers nothing that can be relied on: four attempts, then the work goes back.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use okta_anypoint::failure::Cause;
 use okta_anypoint::queue::{Queue as _, SqsQueue};
 
 use super::{change, sqs};
@@ -36,7 +37,8 @@ async fn a_missing_sqs_queue_is_named() {
     let url = format!("{}/123456789012/no-such-queue.fifo", servers::moto_url());
     let queue = SqsQueue::new(client, &url, Duration::from_secs(5));
     let failure = queue.send(&[change("user#00u1", 1)]).await.unwrap_err();
-    assert!(!failure.is_retryable(), "{failure}");
+    assert!(failure.is_retryable(), "{failure}");
+    assert_eq!(failure.cause, Cause::NotFound, "{failure}");
     let text = failure.to_string();
     assert!(
         text.contains("no-such-queue") && text.contains("QUEUE_URL"),

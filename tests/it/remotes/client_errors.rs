@@ -204,10 +204,15 @@ async fn the_services_own_refusal_of_a_value_is_permanent() {
     }
 }
 
-/// The opposite: how Anypoint's own 409 looks is not documented, so one that stays is believed whatever it says.
+/// The opposite: how Anypoint's own 409 looks is not documented, so one that stays is believed whatever it says, if it
+/// is JSON. Any other may be a gateway's: it fails with the same cause, and is retried.
 #[tokio::test]
 async fn a_lasting_conflict_of_a_creation_is_a_taken_name() {
-    for body in ["", "Conflict", r#"{"message":"taken"}"#, OWN[0]] {
+    for body in ["", "Conflict", GATEWAY, r#"{"message":"taken"}"#, OWN[0]] {
+        let class = match serde_json::from_str::<serde_json::Value>(body) {
+            Ok(_) => Class::Permanent,
+            Err(_) => Class::Retryable,
+        };
         let world = World::new().await;
         // Somebody is there, so that the scope is not in doubt.
         world.assigned_user("ben").await;
@@ -215,9 +220,17 @@ async fn a_lasting_conflict_of_a_creation_is_a_taken_name() {
         world.anypoint.traffic().inject(taken);
         let ann = world.user("ann");
         let events = world.okta_does(|okta| okta.assign(APP, &ann));
-        assert_eq!(world.deliver(&events).await, 204, "{body}");
+        let answer = match class {
+            Class::Permanent => 204,
+            Class::Retryable => 503,
+        };
+        assert_eq!(world.deliver(&events).await, answer, "{body}");
         let record = world.record(&events[0]).await;
-        assert_eq!(record.error_class, Some(Class::Permanent), "{body}");
+        assert_eq!(record.error_class, Some(class), "{body}");
         assert_eq!(record.error_code.as_deref(), Some("username_taken"));
+        world.anypoint.traffic().remove_all_faults();
+        assert_eq!(world.deliver(&events).await, 204, "{body}");
+        let is_there = world.user_link(&ann).await.is_some();
+        assert_eq!(is_there, class == Class::Retryable, "{body}");
     }
 }

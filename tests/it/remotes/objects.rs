@@ -164,6 +164,13 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
         "OK",
         r#"{"id":"ANN","enabled":true}"#,
         r#"{"id":"0b0e2f5c-0000-4000-8000-0000000000ff","enabled":false}"#,
+        r#"{"unexpected":true}"#,
+        "{}",
+        "null",
+        "[]",
+        r#"{"id":"ANN"}"#,
+        r#"{"id":"ANN","enabled":null}"#,
+        r#"{"enabled":false}"#,
     ] {
         let (world, events, fault) = disabled_by(body).await;
         unreadable(&world, world.anypoint.traffic(), fault, &events).await;
@@ -171,15 +178,8 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "ann Example - disabled", "{body}");
     }
-    // What is not shown is not contradicted.
-    for body in [
-        "",
-        "{}",
-        "null",
-        "[]",
-        r#"{"id":"ANN"}"#,
-        r#"{"enabled":null}"#,
-    ] {
+    // An empty answer is as good as the account itself.
+    for body in ["", r#"{"id":"ANN","enabled":false}"#] {
         let (world, events, _) = disabled_by(body).await;
         assert_eq!(world.deliver(&events).await, 204, "{body}");
         assert_eq!(
@@ -199,7 +199,11 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
         world.account_id("ann")
     );
     let traffic = world.anypoint.traffic();
-    let answer = |body: Value| Fault::new(&path, page(&body.to_string())).on(Method::PUT);
+    let id = world.account_id("ann");
+    let answer = |mut body: Value| {
+        body["id"] = json!(id);
+        Fault::new(&path, page(&body.to_string())).on(Method::PUT)
+    };
     let rename = |first: &str| {
         let change = [("firstName", first.into())];
         world.okta_does(|okta| okta.update_profile(&ann, &change))
@@ -236,19 +240,20 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
 }
 
-/// Memberships and teams: a sign-in page confirms nothing.
+/// Memberships and teams: neither a sign-in page nor other JSON confirms anything.
 #[tokio::test]
 async fn a_page_in_place_of_a_confirmation_changes_nothing() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
     let traffic = world.anypoint.traffic();
-    for (method, members) in [(Method::PATCH, "ann"), (Method::DELETE, "")] {
-        let fault = traffic.inject(
-            Fault::new("/members", page(NO_JSON))
-                .on(method.clone())
-                .once(),
-        );
+    for (method, members, body) in [
+        (Method::PATCH, "ann", NO_JSON),
+        (Method::DELETE, "", NO_JSON),
+        (Method::PATCH, "ann", "{}"),
+        (Method::DELETE, "", r#"{"unexpected":true}"#),
+    ] {
+        let fault = traffic.inject(Fault::new("/members", page(body)).on(method.clone()).once());
         let events = match method {
             Method::PATCH => world.okta_does(|okta| okta.add_member(&devs, &ann)),
             _ => world.okta_does(|okta| okta.remove_member(&devs, &ann)),
@@ -261,7 +266,13 @@ async fn a_page_in_place_of_a_confirmation_changes_nothing() {
         "/accounts/api/organizations/*/teams/{}",
         world.team_link(&devs).await.unwrap().team_id
     );
-    for (name, body) in [("Builders", NO_JSON), ("Makers", r#"{"team_name":"Devs"}"#)] {
+    let id = world.team_link(&devs).await.unwrap().team_id;
+    let unchanged = json!({"team_id": id, "team_name": "Devs"}).to_string();
+    for (name, body) in [
+        ("Builders", NO_JSON),
+        ("Makers", unchanged.as_str()),
+        ("Movers", "{}"),
+    ] {
         let fault = traffic.inject(Fault::new(&path, page(body)).on(Method::PATCH).once());
         let events = world.okta_does(|okta| okta.rename_group(&devs, name));
         unreadable(&world, traffic, fault, &events).await;
@@ -288,12 +299,13 @@ async fn oktas_answers_to_writes_confirm_them_or_fail() {
         NO_JSON,
         r#"{"id":"BOB","profile":{"firstName":"Anna"}}"#,
         r#"{"id":"ANN","profile":{"firstName":"ann"}}"#,
+        "{}",
     ] {
         struck(&user, body);
         let updated = okta.update_names(&id, Some("Anna"), None, soon()).await;
         assert!(updated.unwrap_err().is_unreadable(), "{body}");
     }
-    for body in ["", "{}", r#"{"id":"ANN","profile":{"firstName":" Anna"}}"#] {
+    for body in ["", r#"{"id":"ANN","profile":{"firstName":" Anna"}}"#] {
         struck(&user, body);
         let updated = okta.update_names(&id, Some("Anna"), None, soon()).await;
         updated.unwrap();

@@ -1,6 +1,6 @@
 //! Groups and their teams in a reconcile.
 
-use okta_anypoint::provision::{GroupSelection, TeamRemoval};
+use okta_anypoint::provision::{GroupSelection, TeamNamePolicy, TeamRemoval};
 use okta_anypoint::schedule::{Mode, Task};
 use okta_anypoint::simulator::anypoint::Member;
 
@@ -147,6 +147,46 @@ async fn two_groups_with_one_team_name_are_a_problem() {
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems.len(), 1);
     assert_eq!(summary.differences, []);
+}
+
+/// The group's new name cannot be its team's; the members of the team still follow the group, as in a live look.
+#[tokio::test]
+async fn a_team_name_that_cannot_be_had_keeps_nobody_in_or_out() {
+    for (policy, name) in [
+        (TeamNamePolicy::Sanitize, "Taken"),
+        (TeamNamePolicy::Strict, "R&D"),
+    ] {
+        let mut stage = Stage::new().await;
+        stage.policy.team_names = policy;
+        let [ann, ben, cat] = ["ann", "ben", "cat"].map(|name| stage.assigned(name));
+        let devs = stage.pushed_group("Devs", &[&ann, &ben]);
+        stage.pushed_group("R-D", &[]);
+        stage.settle().await;
+        {
+            let mut world = stage.anypoint.world();
+            let others = world.add_team("Others", None).unwrap();
+            world.add_team("Taken", Some(&others)).unwrap();
+        }
+        {
+            let mut world = stage.okta.world();
+            world.rename_group(&devs, name).unwrap();
+            world.remove_member(&devs, &ann).unwrap();
+            world.add_member(&devs, &cat).unwrap();
+        }
+        let plan = stage
+            .try_run(Task::Reconcile, Some(Mode::Report))
+            .await
+            .unwrap();
+        assert_eq!(plan.problems.len(), 1, "{name}");
+        let planned = actions(&plan, &format!("group#{devs}"));
+        assert_eq!(planned, ["remove_members", "add_members"], "{name}");
+        stage.run(Task::Reconcile).await;
+        assert_eq!(stage.members("Devs"), ["ben", "cat"], "{name}");
+        // Only the name is left.
+        let again = stage.run(Task::Reconcile).await;
+        assert_eq!(again.problems.len(), 1, "{name}");
+        assert_eq!(again.differences, [], "{name}");
+    }
 }
 
 /// Of names that become one, a reconcile tells the later ones apart, and finds nothing afterwards.

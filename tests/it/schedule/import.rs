@@ -5,7 +5,7 @@ use std::sync::Arc;
 use okta_anypoint::clock::SystemClock;
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
-use okta_anypoint::provision::UsernamePolicy;
+use okta_anypoint::provision::{Adopt, UsernamePolicy};
 use okta_anypoint::schedule::{Mode, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::okta::{NewUser, UserStatus};
@@ -300,6 +300,37 @@ async fn what_would_be_undone_or_guessed_is_reported(
     assert_eq!(stage.okta.world().users.len(), users, "{situation}");
     assert_eq!(stage.writes(), Vec::<String>::new(), "{situation}");
     no_personal_data(&summary);
+}
+
+/// Jane's account has the name under which John is assigned: `ADOPT` decides, as for an event.
+#[tokio::test]
+async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
+    for (adopt, address, paired) in [
+        (Adopt::UsernameAndEmail, "jane@acme.example", false),
+        (Adopt::UsernameAndEmail, "John@acme.example", true),
+        (Adopt::Username, "jane@acme.example", true),
+        (Adopt::Never, "jane@acme.example", false),
+        // The login says whose it is.
+        (Adopt::Never, "John@acme.example", true),
+    ] {
+        for mode in [ImportMode::Link, ImportMode::Create] {
+            let case = format!("{adopt:?} {address} {mode:?}");
+            let mut stage = stage(mode).await;
+            stage.policy.adopt = adopt;
+            let (john, jane) = (stage.assigned("john"), stage.user("jane"));
+            let mut world = stage.anypoint.world();
+            world.add_user("john", "J", "Smith", address).unwrap();
+            drop(world);
+            let summary = stage.run(Task::Import).await;
+            assert_eq!(stage.link(&john).await.is_some(), paired, "{case}");
+            assert_eq!(stage.link(&jane).await, None, "{case}");
+            let problems = usize::from(!paired);
+            assert_eq!(summary.problems.len(), problems, "{case}");
+            for problem in &summary.problems {
+                assert!(problem.text.contains("okta-anypoint link"), "{case}");
+            }
+        }
+    }
 }
 
 /// A service app without the right to write can still report.

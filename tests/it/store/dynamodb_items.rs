@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use okta_anypoint::clock::ManualClock;
+use okta_anypoint::failure::Cause;
 use okta_anypoint::ledger::{
     Conclusion, DynamoDbLedger, Filter, Leased, Ledger as _, Memo, Reason, Work,
 };
@@ -233,7 +234,7 @@ async fn a_broken_item_stops_the_answer() {
     }
 }
 
-/// A failure names the table and the setting, and whether waiting helps.
+/// A failure names the table and the setting. The table may be there the next time.
 #[tokio::test]
 async fn a_missing_table_is_named() {
     let (client, table) = servers::table().await;
@@ -257,7 +258,8 @@ async fn a_missing_table_is_named() {
             .await
             .unwrap_err(),
     ] {
-        assert!(!failure.is_retryable(), "{failure}");
+        assert!(failure.is_retryable(), "{failure}");
+        assert_eq!(failure.cause, Cause::NotFound, "{failure}");
         let text = failure.to_string();
         assert!(
             text.contains("no-such-table") && text.contains("TABLE_NAME"),
