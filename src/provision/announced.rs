@@ -44,12 +44,18 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// What these changes announce.
-    pub fn by<'a>(changes: impl IntoIterator<Item = &'a Change>, now_ms: i64) -> Self {
+    /// What these changes announce. `last_leased_ms` is when another run had the subject last. Its look came after
+    /// the look of a reconcile from before then, so that is no evidence any more: what both did not see, the memory says.
+    pub fn by<'a>(
+        changes: impl IntoIterator<Item = &'a Change>,
+        last_leased_ms: Option<i64>,
+        now_ms: i64,
+    ) -> Self {
         let mut announced = Self::default();
         for change in changes {
             let published_ms = change.published_ms(now_ms);
-            if change.event_type == RECONCILE_EVENT_TYPE {
+            let is_last_look = last_leased_ms.is_none_or(|leased_ms| leased_ms <= published_ms);
+            if change.event_type == RECONCILE_EVENT_TYPE && is_last_look {
                 for finding in &change.planned {
                     let first = announced.planned.entry(finding.clone());
                     let first = first.or_insert(now_ms);

@@ -319,7 +319,7 @@ mod tests {
 
     fn evidence(changes: &[Change], first: Option<(&str, i64)>) -> Evidence {
         let first = first.map(|(finding, at)| (finding.to_owned(), at));
-        let announced = Announced::by(changes, NOW);
+        let announced = Announced::by(changes, None, NOW);
         Evidence::new(announced, &first.into_iter().collect(), NOW, CONFIRM)
     }
 

@@ -137,7 +137,9 @@ impl Worker {
             distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
                 Reason::Delivery => {
-                    Announced::by(changes.iter().copied(), self.ports.clock.now_ms())
+                    let (last_leased_ms, now_ms) =
+                        (lease.last_leased_ms(), self.ports.clock.now_ms());
+                    Announced::by(changes.iter().copied(), last_leased_ms, now_ms)
                 }
                 Reason::Replay | Reason::Approval => Announced::everything(),
             },

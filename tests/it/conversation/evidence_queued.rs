@@ -499,6 +499,37 @@ async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
     }
 }
 
+/// The user was there at a look between a reconcile's and the one that follows: that one is the first again.
+#[tokio::test]
+async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
+    let (queued, _, ann) = start().await;
+    let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+    let found = || okta_anypoint::event::Change {
+        planned: vec!["not_assigned".to_owned()],
+        ..okta_anypoint::event::Change::found(subject.clone(), queued.clock.now_ms())
+    };
+    let earlier = found();
+    queued.pass(SLACK);
+    queued.settles(&queued.hint(&ann)).await;
+    queued.pass(CONFIRM);
+    lie(&queued.world, denied(APP_USER, &ann));
+    let changes = [earlier];
+    let verdicts = queued.work(&changes, Reason::Delivery).await;
+    assert!(matches!(verdicts[0], Verdict::Wait { .. }), "{verdicts:?}");
+    queued.has_everything();
+    // A reconcile after the contrary look counts, also beside one before it.
+    truth(&queued.world);
+    queued.pass(CONFIRM);
+    queued.settles(&queued.hint(&ann)).await;
+    queued.pass(SLACK);
+    let later = [changes[0].clone(), found()];
+    queued.pass(CONFIRM);
+    lie(&queued.world, denied(APP_USER, &ann));
+    let verdicts = queued.work(&later, Reason::Delivery).await;
+    assert_eq!(verdicts, [Verdict::Settled; 2]);
+    assert_eq!(queued.world.account("ann"), "ann Example - disabled");
+}
+
 #[tokio::test]
 async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() {
     let (queued, devs, ann) = start().await;
