@@ -135,6 +135,23 @@ impl Queued {
         vec![event]
     }
 
+    /// An event of this type about the user, the app and the group, which Okta did not mean.
+    fn user_event(&self, event_type: &str, ann: &str, devs: &str) -> LogEvent {
+        let target = |id: &str, kind: &str| Target {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            alternate_id: "unknown".to_owned(),
+            display_name: "unknown".to_owned(),
+        };
+        let targets = vec![
+            target(ann, "User"),
+            target(APP, "AppInstance"),
+            target(devs, "UserGroup"),
+        ];
+        let mut okta = self.world.okta.world();
+        okta.write_event(event_type, targets, &[])
+    }
+
     fn has_everything(&self) {
         assert_eq!(self.world.account("ann"), "ann Example - enabled");
         assert_eq!(self.world.team("Devs"), "ann");
@@ -373,6 +390,95 @@ async fn of_contrary_events_the_last_published_counts() {
     events.reverse();
     queued.settles(&events).await;
     queued.has_nothing();
+}
+
+/// An event that comes after a contrary one was done announces nothing, if it was published earlier.
+#[tokio::test]
+async fn a_late_event_does_not_outweigh_a_newer_one_that_is_done() {
+    type Lie = fn(&str, &str) -> Fault;
+    let no_app_user: Lie = |ann, _| denied(APP_USER, ann);
+    let no_group: Lie = |_, devs| Fault::lacking(GROUPS_OF_USER, &[devs]);
+    let app = "application.user_membership";
+    let cases: [(String, String, Lie); 4] = [
+        (format!("{app}.add"), format!("{app}.remove"), no_app_user),
+        (
+            format!("{app}.add"),
+            "user.lifecycle.suspend".into(),
+            no_app_user,
+        ),
+        (
+            "user.lifecycle.activate".into(),
+            "user.lifecycle.deactivate".into(),
+            no_app_user,
+        ),
+        (
+            "group.user_membership.add".into(),
+            "group.user_membership.remove".into(),
+            no_group,
+        ),
+    ];
+    for (grants, revokes, strange) in &cases {
+        for (is_late, after_ms) in [(true, -1), (false, 1)] {
+            let (queued, devs, ann) = start().await;
+            let granted = queued.user_event(grants, &ann, &devs);
+            queued.settles(std::slice::from_ref(&granted)).await;
+            queued.pass(CONFIRM * 2);
+            let mut revoked = queued.user_event(revokes, &ann, &devs);
+            revoked.published_ms = granted.published_ms + after_ms;
+            lie(&queued.world, strange(&ann, &devs));
+            if is_late {
+                queued.waits(&[revoked]).await;
+                queued.has_everything();
+            } else {
+                queued.settles(&[revoked]).await;
+                assert_eq!(queued.world.team("Devs"), "", "{revokes}");
+            }
+        }
+    }
+    for (is_late, after_ms) in [(true, -1), (false, 1)] {
+        let (queued, devs, _) = start().await;
+        let granted = queued.group_event("group.application_assignment.add", &devs);
+        queued.settles(&granted).await;
+        queued.pass(CONFIRM * 2);
+        let mut revoked = queued.group_event("group.application_assignment.remove", &devs);
+        revoked[0].published_ms = granted[0].published_ms + after_ms;
+        lie(&queued.world, denied(APP_GROUP, &devs));
+        if is_late {
+            queued.waits(&revoked).await;
+            queued.has_team();
+        } else {
+            queued.settles(&revoked).await;
+            assert_eq!(queued.world.team("Devs"), "");
+        }
+    }
+}
+
+/// Nobody is assigned who is suspended or deactivated.
+#[tokio::test]
+async fn an_assignment_outdates_every_earlier_end_of_the_account() {
+    for end in ["user.lifecycle.suspend", "user.lifecycle.deactivate"] {
+        for (is_assigned_last, after_ms) in [(true, 2), (false, -1)] {
+            let (queued, devs, ann) = start().await;
+            let mut events = [
+                end,
+                "application.user_membership.remove",
+                "application.user_membership.add",
+            ]
+            .map(|event_type| queued.user_event(event_type, &ann, &devs));
+            let ended_ms = events[0].published_ms;
+            events[1].published_ms = ended_ms + after_ms - 1;
+            events[2].published_ms = ended_ms + after_ms;
+            queued.pass(CONFIRM * 2);
+            lie(&queued.world, denied(APP_USER, &ann));
+            if is_assigned_last {
+                queued.waits(&events).await;
+                queued.has_everything();
+            } else {
+                queued.settles(&events).await;
+                queued.has_nothing();
+            }
+        }
+    }
 }
 
 fn again(event: &LogEvent, event_type: &str) -> LogEvent {
