@@ -2,7 +2,7 @@
 //! SQS event source").
 //!
 //! A message goes back if a retry may help, and so does any later message of the same subject. It
-//! sets its own visibility time-out: longer with every receive, never less than what the remote or a
+//! sets its own visibility time-out: longer with every failure, never less than what the remote or a
 //! running lease asks for. The messages of one subject get the same one, so that none becomes visible
 //! before an earlier one.
 
@@ -149,19 +149,25 @@ impl BatchHandler {
                 for (message, result) in unreadable.into_iter().zip(rejected) {
                     if let Err(failure) = result {
                         tracing::error!("an unreadable message could not be recorded: {failure}");
-                        back.push(GoesBack::grown(message, failure.retry_after));
+                        back.push(GoesBack::grown(message, None, failure.retry_after));
                     }
                 }
             }
             Err(_) => {
                 tracing::error!("unreadable messages could not be recorded in time");
-                back.extend(unreadable.into_iter().map(|m| GoesBack::grown(m, None)));
+                back.extend(
+                    unreadable
+                        .into_iter()
+                        .map(|m| GoesBack::grown(m, None, None)),
+                );
             }
         }
         for (message, verdict) in readable.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled => {}
-                Verdict::Retry { after } => back.push(GoesBack::grown(message, after)),
+                Verdict::Retry { after, failures } => {
+                    back.push(GoesBack::grown(message, failures, after));
+                }
                 Verdict::Wait { after: pause } => back.push(GoesBack { message, pause }),
             }
         }
@@ -228,13 +234,13 @@ struct GoesBack<'a> {
 }
 
 impl<'a> GoesBack<'a> {
-    /// With a pause that grows with each receive, and is not shorter than `asked_for`.
-    fn grown(message: &'a Message, asked_for: Option<Duration>) -> Self {
+    /// With a pause that grows with each failure, and is not shorter than `asked_for`.
+    fn grown(message: &'a Message, failures: Option<u32>, asked_for: Option<Duration>) -> Self {
         let count = message.attributes.get("ApproximateReceiveCount");
         let received = count.and_then(|count| count.parse().ok()).unwrap_or(1);
         Self {
             message,
-            pause: pause(received, asked_for, rand::random()),
+            pause: pause(received, failures, asked_for, rand::random()),
         }
     }
 
@@ -286,7 +292,10 @@ mod tests {
             message("2", "user#b", "1"),
             message("3", "user#a", "1"),
         ];
-        let back: Vec<_> = messages.iter().map(|m| GoesBack::grown(m, None)).collect();
+        let back: Vec<_> = messages
+            .iter()
+            .map(|m| GoesBack::grown(m, None, None))
+            .collect();
         let pauses = pauses(&back);
         assert_eq!(pauses[0], pauses[2]);
         assert!((600..=750).contains(&pauses[0].as_secs()), "{pauses:?}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TeamId;
-use crate::ledger::{Lease, Memo};
+use crate::ledger::{EndState, Lease, Memo};
 
 /// How long reads of memberships may show the past after a write, in milliseconds.
 const FRESH_MS: i64 = 60_000;
@@ -55,9 +55,16 @@ pub struct Memory {
     /// What events announced as granted, and when the last of them was published, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub granted: BTreeMap<String, i64>,
+    /// How many runs in a row failed in a way that a retry may heal.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub failures: u32,
     /// Records of the subject that failed or are held, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub open: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Memory {
@@ -75,6 +82,14 @@ impl Memory {
             .fresh_teams
             .retain(|_, fresh| fresh.until_ms > now_ms);
         memory
+    }
+
+    /// Counts a run that failed. Any other end begins the count anew.
+    pub(crate) fn note_end(&mut self, state: &EndState) {
+        self.failures = match state {
+            EndState::Failed(failure) if failure.is_retryable() => self.failures.saturating_add(1),
+            _ => 0,
+        };
     }
 
     /// Remembers that a membership was written at `now_ms`.

@@ -677,6 +677,48 @@ async fn an_operator_announces_what_the_look_finds() {
     }
 }
 
+/// The pause before the next try grows with failures. A wait is none, and a success begins the count anew.
+#[tokio::test]
+async fn only_failures_in_a_row_count_as_failures() {
+    let (queued, _, ann) = start().await;
+    let broken = || {
+        let kind = FaultKind::Status {
+            code: 400,
+            headers: Vec::new(),
+            body: r#"{"errorCode":"E0000112"}"#.to_owned(),
+        };
+        Fault::new(USER, kind).about(&ann)
+    };
+    let hint = queued.hint(&ann);
+    lie(&queued.world, denied(APP_USER, &ann));
+    queued.waits(&hint).await;
+    queued.pass(CONFIRM);
+    truth(&queued.world);
+    lie(&queued.world, broken());
+    for failures in [1, 2] {
+        let verdicts = queued.give(&hint).await;
+        let expected = Verdict::Retry {
+            after: None,
+            failures: Some(failures),
+        };
+        assert_eq!(verdicts, [expected]);
+    }
+    truth(&queued.world);
+    queued.settles(&hint).await;
+    lie(&queued.world, broken());
+    let verdicts = queued.give(&queued.hint(&ann)).await;
+    assert!(
+        matches!(
+            verdicts[0],
+            Verdict::Retry {
+                failures: Some(1),
+                ..
+            }
+        ),
+        "{verdicts:?}"
+    );
+}
+
 #[tokio::test]
 async fn more_leavers_than_are_asked_at_a_time_leave_in_one_run() {
     let (queued, devs, ann) = start().await;
