@@ -2,7 +2,7 @@
 //! SQS event source").
 //!
 //! A message goes back if a retry may help, and so does any later message of the same subject. It
-//! sets its own visibility time-out: longer with every receive, never less than what the remote or a
+//! sets its own visibility time-out: longer with every failure, never less than what the remote or a
 //! running lease asks for. The messages of one subject get the same one, so that none becomes visible
 //! before an earlier one.
 
@@ -151,6 +151,7 @@ impl BatchHandler {
                         tracing::error!("an unreadable message could not be recorded: {failure}");
                         back.push(GoesBack::grown(
                             message,
+                            None,
                             failure.retry_after,
                             rand::random(),
                         ));
@@ -162,15 +163,15 @@ impl BatchHandler {
                 back.extend(
                     unreadable
                         .into_iter()
-                        .map(|m| GoesBack::grown(m, None, rand::random())),
+                        .map(|m| GoesBack::grown(m, None, None, rand::random())),
                 );
             }
         }
         for (message, verdict) in readable.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled => {}
-                Verdict::Retry { after } => {
-                    back.push(GoesBack::grown(message, after, rand::random()))
+                Verdict::Retry { after, failures } => {
+                    back.push(GoesBack::grown(message, failures, after, rand::random()));
                 }
                 Verdict::Wait { after: pause } => back.push(GoesBack { message, pause }),
             }
@@ -238,13 +239,18 @@ struct GoesBack<'a> {
 }
 
 impl<'a> GoesBack<'a> {
-    /// With a pause that grows with each receive, and is not shorter than `asked_for`.
-    fn grown(message: &'a Message, asked_for: Option<Duration>, jitter: f64) -> Self {
+    /// With a pause that grows with each failure, and is not shorter than `asked_for`.
+    fn grown(
+        message: &'a Message,
+        failures: Option<u32>,
+        asked_for: Option<Duration>,
+        jitter: f64,
+    ) -> Self {
         let count = message.attributes.get("ApproximateReceiveCount");
         let received = count.and_then(|count| count.parse().ok()).unwrap_or(1);
         Self {
             message,
-            pause: pause(received, asked_for, jitter),
+            pause: pause(received, failures, asked_for, jitter),
         }
     }
 
@@ -296,7 +302,7 @@ mod tests {
             message("2", "user#b", "1"),
             message("3", "user#a", "1"),
         ];
-        let back = messages.iter().map(|m| GoesBack::grown(m, None, 0.0));
+        let back = messages.iter().map(|m| GoesBack::grown(m, None, None, 0.0));
         let pauses = pauses(&back.collect::<Vec<_>>());
         let seconds: Vec<u64> = pauses.iter().map(Duration::as_secs).collect();
         assert_eq!(seconds, [600, 30, 600]);

@@ -23,7 +23,7 @@
 //! trail, which is appended in the same transaction.
 //!
 //! A lease carries a *memo*: a short text that the owner leaves for the next one. It lives in the
-//! lease's own item and goes away a week after the lease was last taken or given back.
+//! lease's own item and stays for ten years, as a held record does: only work ends them.
 //!
 //! Guaranteed: at most one live lease per subject and one live claim per event. A write by an owner
 //! that another one replaced changes nothing and says [`Recorded::Superseded`]. `done` is claimed again

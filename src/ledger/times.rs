@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use super::Status;
 use crate::clock::Clock;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-const MEMO_DAYS: i64 = 7;
+const LEASE_DAYS: i64 = 7;
+/// What only work may end: a memo names open records, and held work waits for a person.
+const KEPT_DAYS: i64 = 3_650;
 const DEFAULT_AUDIT_DAYS: i64 = 400;
 
 /// The clock and how long records are kept.
@@ -61,9 +64,21 @@ impl Times {
 }
 
 impl Now {
-    /// When a memo written now goes away, seconds since the epoch: long enough for any interrupted
-    /// create to have been retried.
+    /// When a lease without a memo goes away that is given back now, seconds since the epoch.
+    pub(super) fn lease_expires_at(self) -> i64 {
+        self.s.saturating_add(LEASE_DAYS * SECONDS_PER_DAY)
+    }
+
+    /// When a memo written now goes away, seconds since the epoch.
     pub(super) fn memo_expires_at(self) -> i64 {
-        self.s.saturating_add(MEMO_DAYS * SECONDS_PER_DAY)
+        self.s.saturating_add(KEPT_DAYS * SECONDS_PER_DAY)
+    }
+
+    /// When a record that ends now goes away, seconds since the epoch.
+    pub(super) fn record_expires_at(self, status: Status) -> i64 {
+        match status {
+            Status::Held => self.s.saturating_add(KEPT_DAYS * SECONDS_PER_DAY),
+            _ => self.expires_at,
+        }
     }
 }

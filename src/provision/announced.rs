@@ -1,11 +1,13 @@
-//! What events announce (pure). Of contrary events the last published counts.
+//! What events announce (pure). Of contrary events the last published counts, also if it was done in an earlier run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::evidence::{Finding, Unpushed};
 use super::selection::GroupSelection;
 use crate::event::{Asks, Change, RECONCILE_EVENT_TYPE, asks};
 use crate::ids::OktaGroupId;
+use crate::store::Memory;
 
 /// What an event can announce.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,42 @@ pub(crate) enum Fact {
     GroupRenamed,
 }
 
+impl fmt::Display for Fact {
+    /// The stable word, as it stands in the table.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assigned => f.write_str("assigned"),
+            Self::Suspended => f.write_str("suspended"),
+            Self::Active => f.write_str("active"),
+            Self::InGroup(group) => write!(f, "in_group:{group}"),
+            Self::GroupExists => f.write_str("group_exists"),
+            Self::GroupAssigned => f.write_str("group_assigned"),
+            Self::GroupRenamed => f.write_str("group_renamed"),
+        }
+    }
+}
+
+impl Fact {
+    /// The sense in which it gives access. A new name does not say which it is.
+    fn granting(&self) -> Option<Sense> {
+        match self {
+            Self::GroupRenamed => None,
+            Self::Suspended => Some(Sense::Ended),
+            _ => Some(Sense::Holds),
+        }
+    }
+
+    /// The facts whose later announcement as granted says that this one did not end, or is over. Nobody is assigned
+    /// who is deactivated or suspended.
+    fn outdated_by(&self) -> Vec<Self> {
+        match self {
+            Self::Active | Self::Suspended => vec![Self::Active, Self::Suspended, Self::Assigned],
+            Self::GroupExists => vec![Self::GroupExists, Self::GroupAssigned],
+            other => vec![other.clone()],
+        }
+    }
+}
+
 /// Whether an announced fact holds or no longer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sense {
@@ -41,15 +79,23 @@ pub struct Announced {
     pub(super) facts: BTreeMap<Fact, (Sense, i64)>,
     pub(super) planned: BTreeMap<String, i64>,
     pub(super) everything: bool,
+    /// When what events of earlier runs announced as granted was published last.
+    granted_before: BTreeMap<String, i64>,
 }
 
 impl Announced {
-    /// What these changes announce.
-    pub fn by<'a>(changes: impl IntoIterator<Item = &'a Change>, now_ms: i64) -> Self {
+    /// What these changes announce. `last_leased_ms` is when another run had the subject last. Its look came after
+    /// the look of a reconcile from before then, so that is no evidence any more: what both did not see, the memory says.
+    pub fn by<'a>(
+        changes: impl IntoIterator<Item = &'a Change>,
+        last_leased_ms: Option<i64>,
+        now_ms: i64,
+    ) -> Self {
         let mut announced = Self::default();
         for change in changes {
             let published_ms = change.published_ms(now_ms);
-            if change.event_type == RECONCILE_EVENT_TYPE {
+            let is_last_look = last_leased_ms.is_none_or(|leased_ms| leased_ms <= published_ms);
+            if change.event_type == RECONCILE_EVENT_TYPE && is_last_look {
                 for finding in &change.planned {
                     let first = announced.planned.entry(finding.clone());
                     let first = first.or_insert(now_ms);
@@ -67,6 +113,20 @@ impl Announced {
         announced
     }
 
+    /// The same, after what the memory knows of earlier runs.
+    pub(super) fn after(mut self, memory: &Memory) -> Self {
+        self.granted_before.clone_from(&memory.granted);
+        self
+    }
+
+    /// What is announced as granted, for the memory: a contrary event that was published earlier may still come.
+    pub(super) fn granted(&self) -> impl Iterator<Item = (String, i64)> {
+        self.facts
+            .iter()
+            .filter(|(fact, (sense, _))| fact.granting() == Some(*sense))
+            .map(|(fact, (_, published_ms))| (fact.to_string(), *published_ms))
+    }
+
     /// An operator's word: whatever the look finds is announced.
     pub fn everything() -> Self {
         Self {
@@ -79,25 +139,42 @@ impl Announced {
         self.facts.get(fact).copied()
     }
 
-    pub(super) fn holds(&self, fact: &Fact) -> bool {
-        matches!(self.last(fact), Some((Sense::Holds, _)))
+    /// Whether an event announced that the fact gives access.
+    pub(super) fn grants(&self, fact: &Fact) -> bool {
+        self.granted_ms(fact).is_some()
     }
 
-    pub(super) fn ended(&self, fact: &Fact) -> bool {
-        matches!(self.last(fact), Some((Sense::Ended, _)))
+    fn granted_ms(&self, fact: &Fact) -> Option<i64> {
+        let (sense, published_ms) = self.last(fact)?;
+        (fact.granting() == Some(sense)).then_some(published_ms)
+    }
+
+    /// Whether an event announced that the fact gives access no more, and none that was published later the contrary.
+    pub(super) fn revokes(&self, fact: &Fact) -> bool {
+        let Some((sense, revoked_ms)) = self.last(fact) else {
+            return false;
+        };
+        let is_outdated = |fact: Fact| {
+            let before = self.granted_before.get(&fact.to_string()).copied();
+            self.granted_ms(&fact).max(before) > Some(revoked_ms)
+        };
+        let contrary = fact.granting().is_some_and(|granting| granting != sense);
+        contrary && !fact.outdated_by().into_iter().any(is_outdated)
     }
 
     /// Whether an event announced the end of the account: unassignment, suspension, deactivation or
-    /// deletion. An event that announced the contrary later outweighs its own kind.
+    /// deletion.
     fn ends_account(&self) -> bool {
-        self.ended(&Fact::Assigned) || self.ended(&Fact::Active) || self.holds(&Fact::Suspended)
+        [Fact::Assigned, Fact::Active, Fact::Suspended]
+            .iter()
+            .any(|fact| self.revokes(fact))
     }
 
     pub(super) fn announces(&self, finding: &Finding) -> bool {
         self.everything
             || match finding {
                 Finding::NoUser | Finding::NotAssigned => self.ends_account(),
-                Finding::NotInGroup(group) => self.ended(&Fact::InGroup(group.clone())),
+                Finding::NotInGroup(group) => self.revokes(&Fact::InGroup(group.clone())),
                 // What announces `NotPushed` depends on why: see `ends_team`.
                 Finding::NotPushed | Finding::OwnerGone(_) | Finding::NotMember(_) => false,
             }
@@ -108,8 +185,8 @@ impl Announced {
     pub(super) fn ends_team(&self, why: Unpushed, selection: &GroupSelection) -> bool {
         let by_assignment = *selection == GroupSelection::Assigned;
         let by_name = matches!(selection, GroupSelection::Named(_)) && why == Unpushed::NotSelected;
-        self.ended(&Fact::GroupExists)
-            || (by_assignment && self.ended(&Fact::GroupAssigned))
+        self.revokes(&Fact::GroupExists)
+            || (by_assignment && self.revokes(&Fact::GroupAssigned))
             || (by_name && self.last(&Fact::GroupRenamed).is_some())
     }
 }

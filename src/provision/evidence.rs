@@ -265,26 +265,26 @@ impl Evidence {
     /// The groups that the user is announced to have left.
     pub(crate) fn left_groups(&self) -> impl Iterator<Item = &OktaGroupId> {
         self.announced_groups()
-            .filter(|group| self.announced.ended(&Fact::InGroup((*group).clone())))
+            .filter(|group| self.announced.revokes(&Fact::InGroup((*group).clone())))
     }
 
     /// Whether an event announced that the user comes into this group's team.
     pub(crate) fn announces_joining(&self, group: &OktaGroupId) -> bool {
         let announced = &self.announced;
-        announced.holds(&Fact::InGroup(group.clone()))
-            || announced.holds(&Fact::Assigned)
-            || announced.holds(&Fact::Active)
-            || announced.ended(&Fact::Suspended)
+        announced.grants(&Fact::InGroup(group.clone()))
+            || announced.grants(&Fact::Assigned)
+            || announced.grants(&Fact::Active)
+            || announced.grants(&Fact::Suspended)
     }
 
     /// Whether an event announced that the Okta user is deactivated or deleted.
     pub(crate) fn user_ended(&self) -> bool {
-        self.announced.ended(&Fact::Active)
+        self.announced.revokes(&Fact::Active)
     }
 
     /// Whether an event, or an operator, announced that the group is deleted.
     pub(crate) fn group_ended(&self) -> bool {
-        self.announced.everything || self.announced.ended(&Fact::GroupExists)
+        self.announced.everything || self.announced.revokes(&Fact::GroupExists)
     }
 
     /// The time of this look, in milliseconds since the epoch.
@@ -319,7 +319,7 @@ mod tests {
 
     fn evidence(changes: &[Change], first: Option<(&str, i64)>) -> Evidence {
         let first = first.map(|(finding, at)| (finding.to_owned(), at));
-        let announced = Announced::by(changes, NOW);
+        let announced = Announced::by(changes, None, NOW);
         Evidence::new(announced, &first.into_iter().collect(), NOW, CONFIRM)
     }
 

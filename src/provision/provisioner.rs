@@ -84,7 +84,9 @@ impl Provisioner {
         progress: &'a mut Progress,
     ) -> BoxFuture<'a, Result<(), Failure>> {
         let now_ms = self.ports.clock.now_ms();
-        let memory = Memory::of(turn.lease, now_ms);
+        let mut memory = Memory::of(turn.lease, now_ms);
+        let announced = turn.announced.after(&memory);
+        memory.note_granted(announced.granted(), now_ms);
         let confirm = self.ports.policy.confirm.0;
         let mut run = Run {
             look: self.look(turn.deadline),
@@ -92,7 +94,7 @@ impl Provisioner {
             second_look: turn.second_look,
             brake: turn.brake,
             distrusted: turn.distrusted,
-            evidence: Evidence::new(turn.announced, &memory.first_seen, now_ms, confirm),
+            evidence: Evidence::new(announced, &memory.first_seen, now_ms, confirm),
             memory,
             progress,
             mail_refused: None,

@@ -146,7 +146,7 @@ impl Queue for SqsQueue {
 #[async_trait]
 impl Redelivery for SqsQueue {
     async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure> {
-        let seconds = delay.min(MAX_DELAY).as_secs();
+        let seconds = whole_seconds(delay.min(MAX_DELAY));
         let sent = self
             .client
             .change_message_visibility()
@@ -161,6 +161,11 @@ impl Redelivery for SqsQueue {
             Err(error) => Err(explain(self.target("sqs:ChangeMessageVisibility"), &error)),
         }
     }
+}
+
+/// SQS takes whole seconds. A message that came back earlier would find that it is not due, again and again.
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
 }
 
 /// Changes in few lanes that can be sent at the same time: all of a subject in one, in order. What
@@ -225,6 +230,12 @@ mod tests {
             assert_eq!(sent.len(), given.len());
             assert!(sent.iter().zip(&given).all(|(a, b)| a.uuid == b.uuid));
         }
+    }
+
+    #[test]
+    fn no_message_comes_back_early() {
+        let seconds = |ms| whole_seconds(Duration::from_millis(ms));
+        assert_eq!([0, 1, 999, 1_000, 1_001].map(seconds), [0, 1, 1, 1, 2]);
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl Dispatcher {
                 tracing::error!("an unreadable message could not be recorded: {unrecorded}");
                 let delay = pause(
                     message.receive_count,
+                    None,
                     unrecorded.retry_after,
                     rand::random(),
                 );
@@ -240,8 +241,8 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>, 
     for (message, verdict) in messages.into_iter().zip(verdicts) {
         match verdict {
             Verdict::Settled => settled.push(message.receipt),
-            Verdict::Retry { after } => {
-                let delay = pause(message.receive_count, after, jitter);
+            Verdict::Retry { after, failures } => {
+                let delay = pause(message.receive_count, failures, after, jitter);
                 comes_back(queue.back_off(message.receipt, delay, taken_ms).await);
             }
             Verdict::Wait { after } => {

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TeamId;
-use crate::ledger::{Lease, Memo};
+use crate::ledger::{EndState, Lease, Memo};
 
 /// How long reads of memberships may show the past after a write, in milliseconds.
 const FRESH_MS: i64 = 60_000;
+/// How long an announcement is remembered, in milliseconds: longer than a queue keeps a contrary event.
+const GRANTED_MS: i64 = 30 * 86_400_000;
+/// Announcements that are remembered: a memory has to fit into an item.
+const MAX_GRANTED: usize = 100;
 
 /// What was last written about a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,9 +52,19 @@ pub struct Memory {
     /// What was not shown when it was looked for, and since when, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub first_seen: BTreeMap<String, i64>,
+    /// What events announced as granted, and when the last of them was published, in milliseconds since the epoch.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub granted: BTreeMap<String, i64>,
+    /// How many runs in a row failed in a way that a retry may heal.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub failures: u32,
     /// Records of the subject that failed or are held, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub open: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Memory {
@@ -70,11 +84,43 @@ impl Memory {
         memory
     }
 
+    /// Counts a run that failed. Any other end begins the count anew.
+    pub(crate) fn note_end(&mut self, state: &EndState) {
+        self.failures = match state {
+            EndState::Failed(failure) if failure.is_retryable() => self.failures.saturating_add(1),
+            _ => 0,
+        };
+    }
+
     /// Remembers that a membership was written at `now_ms`.
     pub fn note_membership(&mut self, team: TeamId, written: LastWrite, now_ms: i64) {
         let until_ms = now_ms.saturating_add(FRESH_MS);
         self.fresh_teams
             .insert(team, FreshWrite { written, until_ms });
+    }
+
+    /// Remembers what events announced as granted, the newest of it.
+    pub(crate) fn note_granted(
+        &mut self,
+        granted: impl Iterator<Item = (String, i64)>,
+        now_ms: i64,
+    ) {
+        for (fact, published_ms) in granted {
+            let last = self.granted.entry(fact).or_insert(published_ms);
+            *last = published_ms.max(*last);
+        }
+        self.granted
+            .retain(|_, published_ms| now_ms.saturating_sub(*published_ms) <= GRANTED_MS);
+        while self.granted.len() > MAX_GRANTED {
+            let oldest = self
+                .granted
+                .iter()
+                .min_by_key(|(_, published_ms)| **published_ms);
+            let Some(oldest) = oldest.map(|(fact, _)| fact.clone()) else {
+                return;
+            };
+            self.granted.remove(&oldest);
+        }
     }
 
     /// What was last written about a team, if that was moments ago.

@@ -29,7 +29,7 @@ impl InlineQueue {
         let open: Vec<Option<Duration>> = verdicts
             .iter()
             .filter_map(|verdict| match verdict {
-                Verdict::Retry { after } => Some(*after),
+                Verdict::Retry { after, .. } => Some(*after),
                 Verdict::Wait { after } => Some(Some(*after)),
                 Verdict::Settled => None,
             })

@@ -60,6 +60,8 @@ pub enum Verdict {
     Retry {
         /// The pause that the remote, or a running lease, asks for.
         after: Option<Duration>,
+        /// How many runs of the subject failed in a row, if this one got to know.
+        failures: Option<u32>,
     },
     /// It waits for a second look, or for another run's lease: give it back for exactly this long.
     Wait {
@@ -70,8 +72,24 @@ pub enum Verdict {
 
 impl Verdict {
     fn retry(failure: &Failure) -> Self {
+        Self::retry_after(failure.retry_after)
+    }
+
+    fn retry_after(after: Option<Duration>) -> Self {
         Self::Retry {
-            after: failure.retry_after,
+            after,
+            failures: None,
+        }
+    }
+
+    /// The same, after that many runs in a row that failed.
+    fn counting(self, in_a_row: u32) -> Self {
+        match self {
+            Self::Retry { after, .. } => Self::Retry {
+                after,
+                failures: Some(in_a_row),
+            },
+            other => other,
         }
     }
 
@@ -181,7 +199,7 @@ impl Worker {
         let verdict = |change: &Change| verdicts.get(&change.uuid).copied();
         changes
             .iter()
-            .map(|change| verdict(change).unwrap_or(Verdict::Retry { after: None }))
+            .map(|change| verdict(change).unwrap_or(Verdict::retry_after(None)))
             .collect()
     }
 
@@ -206,7 +224,7 @@ impl Worker {
                         }
                     };
                     tracing::error!(%subject, "{what}");
-                    vec![Verdict::Retry { after: None }; changes.len()]
+                    vec![Verdict::retry_after(None); changes.len()]
                 }
             };
             let uuids = changes.into_iter().map(|change| &change.uuid);
@@ -222,7 +240,7 @@ impl Worker {
         reason: Reason,
         deadline: Deadline,
     ) -> Vec<Verdict> {
-        let back = |after| vec![Verdict::Retry { after }; changes.len()];
+        let back = |after| vec![Verdict::retry_after(after); changes.len()];
         if self.ports.policy.changes == Changes::Pause {
             tracing::warn!(%subject, "changes are paused (CHANGES=pause); events go back");
             return back(Some(PAUSED_FOR));

@@ -94,7 +94,11 @@ impl Worker {
             Ok(()) => progress.end.take().unwrap_or(EndState::Done),
             Err(failure) => EndState::Failed(failure),
         };
+        if !claims.is_empty() {
+            memory.note_end(&state);
+        }
         let verdict = self.tell(subject, &changes, &progress.applied, &state);
+        let verdict = verdict.counting(memory.failures);
         let ending = Ending {
             applied: progress.applied.iter().map(ToString::to_string).collect(),
             state: match state {
@@ -137,7 +141,9 @@ impl Worker {
             distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
                 Reason::Delivery => {
-                    Announced::by(changes.iter().copied(), self.ports.clock.now_ms())
+                    let (last_leased_ms, now_ms) =
+                        (lease.last_leased_ms(), self.ports.clock.now_ms());
+                    Announced::by(changes.iter().copied(), last_leased_ms, now_ms)
                 }
                 Reason::Replay | Reason::Approval => Announced::everything(),
             },
@@ -325,7 +331,7 @@ impl Worker {
                     return None;
                 }
                 self.metrics.count(Metric::Superseded, lost);
-                Some(Verdict::Retry { after: None })
+                Some(Verdict::retry_after(None))
             }
             Err(error) => {
                 tracing::error!("what became of events could not be recorded: {error}");

@@ -88,7 +88,10 @@ impl DynamoDbLedger {
             .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
             .expression_attribute_values(":status", text(ending.status().as_str()))
             .expression_attribute_values(":now_ms", number(now.ms))
-            .expression_attribute_values(":expires_at", number(now.expires_at));
+            .expression_attribute_values(
+                ":expires_at",
+                number(now.record_expires_at(ending.status())),
+            );
         let mut set =
             "SET #status = :status, updated_at_ms = :now_ms, expires_at = :expires_at".to_owned();
         if !ending.applied.is_empty() || ending.status() == Status::Done {
@@ -131,7 +134,8 @@ impl DynamoDbLedger {
             .update(format!("{PREFIX}{}", resolved.id))
             .condition_expression("#status IN (:failed, :held)")
             .update_expression(
-                "SET #status = :resolved, resolved_by = :by, updated_at_ms = :now_ms",
+                "SET #status = :resolved, resolved_by = :by, updated_at_ms = :now_ms, \
+                 expires_at = :expires_at",
             )
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":failed", text(Status::Failed.as_str()))
@@ -139,20 +143,25 @@ impl DynamoDbLedger {
             .expression_attribute_values(":resolved", text(Status::Resolved.as_str()))
             .expression_attribute_values(":by", text(&resolved.by))
             .expression_attribute_values(":now_ms", number(now.ms))
+            .expression_attribute_values(":expires_at", number(now.expires_at))
     }
 
-    /// Gives the lease back.
+    /// Gives the lease back. Without a memo the item is of use for some days only.
     fn release(&self, lease: &Lease, memo: &Memo, now: Now) -> UpdateBuilder {
-        let update = of_lease(&self.table, lease)
-            .expression_attribute_values(":now_ms", number(now.ms))
-            .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
-        let set = "SET updated_at_ms = :now_ms, expires_at = :expires_at";
+        let update =
+            of_lease(&self.table, lease).expression_attribute_values(":now_ms", number(now.ms));
+        let set = "SET updated_at_ms = :now_ms";
         let remove = "REMOVE #owner, lease_until_ms";
         match memo {
             Memo::Keep => update.update_expression(format!("{set} {remove}")),
-            Memo::Write(None) => update.update_expression(format!("{set} {remove}, memo")),
+            Memo::Write(None) => update
+                .update_expression(format!("{set}, expires_at = :expires_at {remove}, memo"))
+                .expression_attribute_values(":expires_at", number(now.lease_expires_at())),
             Memo::Write(Some(memo)) => update
-                .update_expression(format!("{set}, memo = :memo {remove}"))
+                .update_expression(format!(
+                    "{set}, expires_at = :expires_at, memo = :memo {remove}"
+                ))
+                .expression_attribute_values(":expires_at", number(now.memo_expires_at()))
                 .expression_attribute_values(":memo", text(memo)),
         }
     }

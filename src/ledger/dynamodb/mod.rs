@@ -204,7 +204,7 @@ impl Ledger for DynamoDbLedger {
         let clock = self.times.clock();
         let lease = Lease::new(key, found, now.ms, time, clock);
         if is_outdated {
-            // The item lasts another week from now; the old memo must not last with it.
+            // The item lasts on from now; the old memo must not last with it.
             self.write_memo(&lease, None).await?;
         }
         Ok(Leased::Ours(lease))

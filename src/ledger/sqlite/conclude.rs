@@ -49,7 +49,7 @@ fn finish(
             &claim.owner,
             ending.status().as_str(),
             now.ms,
-            now.expires_at,
+            now.record_expires_at(ending.status()),
         ),
     )?;
     if changed == 0 {
@@ -98,9 +98,9 @@ fn settle(
 ) -> rusqlite::Result<()> {
     for resolved in &conclusion.resolved {
         connection.execute(
-            "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3 \
+            "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3, expires_at = ?4 \
              WHERE id = ?1 AND status IN ('failed', 'held')",
-            (&resolved.id, &resolved.by, now.ms),
+            (&resolved.id, &resolved.by, now.ms, now.expires_at),
         )?;
     }
     if conclusion.audit.is_empty() {

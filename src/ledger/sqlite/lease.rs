@@ -77,7 +77,7 @@ pub(crate) fn write_memo(
     }
 }
 
-/// Gives a lease back with its memo. Says whether its owner still had it.
+/// Gives a lease back with its memo. Without one the row is of use for some days only. Says whether its owner still had it.
 pub(super) fn release(
     connection: &Connection,
     lease: &Lease,
@@ -86,11 +86,16 @@ pub(super) fn release(
 ) -> rusqlite::Result<bool> {
     let key = lease.key();
     let is_ours = write_memo(connection, key, memo)?;
+    let expires_at = match memo {
+        Memo::Keep => None,
+        Memo::Write(None) => Some(now.lease_expires_at()),
+        Memo::Write(Some(_)) => Some(now.memo_expires_at()),
+    };
     if is_ours {
         connection.execute(
-            "UPDATE leases SET owner = NULL, lease_until_ms = NULL, updated_at_ms = ?2, expires_at = ?3 \
-             WHERE subject = ?1",
-            (&key.subject, now.ms, now.memo_expires_at()),
+            "UPDATE leases SET owner = NULL, lease_until_ms = NULL, updated_at_ms = ?2, \
+             expires_at = coalesce(?3, expires_at) WHERE subject = ?1",
+            (&key.subject, now.ms, expires_at),
         )?;
     }
     Ok(is_ours)

@@ -155,7 +155,7 @@ fn announced(event_type: &str, group: Option<&str>) -> Evidence {
     let mut change = Change::found(user, NOW_MS);
     change.event_type = event_type.to_owned();
     change.group = group.map(|id| OktaGroupId::parse(id).unwrap());
-    let announced = Announced::by([&change], NOW_MS);
+    let announced = Announced::by([&change], None, NOW_MS);
     Evidence::new(announced, &BTreeMap::new(), NOW_MS, CONFIRM)
 }
 

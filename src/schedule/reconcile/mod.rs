@@ -63,11 +63,12 @@ impl Scheduler {
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
+        let began_ms = self.clock().now_ms();
         let read = self.snapshot(deadline).await?;
         count_sources(&read, summary);
         check_sources(&read, &self.ports.policy)?;
         self.progress("planning", 0, None);
-        let plan = self.plan_all(&read, deadline).await?;
+        let mut plan = self.plan_all(&read, deadline).await?;
         let subjects = read.people.app_users.len() + read.groups.len();
         self.progress("planning", subjects, Some(subjects));
         report(&read, &plan, summary);
@@ -101,6 +102,7 @@ impl Scheduler {
             None => Vec::new(),
         };
         summary.set("dry_runs", planned_only.len());
+        self.forget_seen_again(&mut plan, began_ms).await?;
         // Users first: a group then finds its members linked and needs no second look.
         let changes: Vec<Change> = plan
             .users
@@ -139,6 +141,25 @@ impl Scheduler {
             self.documents()
                 .put_document(KEPT_TEAMS_GIVEN_UP, "{}", 0)
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was not shown of subjects that another run looked at since this reconcile began to read: that look
+    /// may have seen it.
+    async fn forget_seen_again(&self, plan: &mut Plan, began_ms: i64) -> Result<(), Failure> {
+        let planned = plan.users.iter_mut().chain(&mut plan.groups);
+        let mut doubted: HashMap<String, &mut PlannedSubject> = planned
+            .filter(|planned| !planned.not_shown.is_empty())
+            .map(|planned| (planned.subject.to_string(), planned))
+            .collect();
+        let subjects: Vec<String> = doubted.keys().cloned().collect();
+        for (subject, leased_ms) in self.ports.ledger.last_leased(&subjects).await? {
+            if leased_ms > began_ms
+                && let Some(planned) = doubted.get_mut(&subject)
+            {
+                planned.doubt();
+            }
         }
         Ok(())
     }

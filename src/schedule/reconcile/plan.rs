@@ -43,7 +43,7 @@ struct Named<'a> {
     team: String,
 }
 
-/// Stands for a removal that Okta says itself. `MAX_DEACTIVATIONS` counted it, so the brake passes it.
+/// Stands for a removal that Okta says itself, or that the next look has to find afresh. `MAX_DEACTIVATIONS` counted it, so the brake passes it.
 const SAID: &str = "said_by_okta";
 /// What travels with one change at the most; a message has to stay small.
 const MAX_NOT_SHOWN: usize = 2_000;
@@ -61,6 +61,11 @@ impl PlannedSubject {
             steps,
             not_shown,
         }
+    }
+
+    /// Leaves what was not shown to the next look.
+    pub(super) fn doubt(&mut self) {
+        self.not_shown = vec![SAID.to_owned()];
     }
 
     /// As the report has it.

@@ -135,6 +135,23 @@ impl Queued {
         vec![event]
     }
 
+    /// An event of this type about the user, the app and the group, which Okta did not mean.
+    fn user_event(&self, event_type: &str, ann: &str, devs: &str) -> LogEvent {
+        let target = |id: &str, kind: &str| Target {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            alternate_id: "unknown".to_owned(),
+            display_name: "unknown".to_owned(),
+        };
+        let targets = vec![
+            target(ann, "User"),
+            target(APP, "AppInstance"),
+            target(devs, "UserGroup"),
+        ];
+        let mut okta = self.world.okta.world();
+        okta.write_event(event_type, targets, &[])
+    }
+
     fn has_everything(&self) {
         assert_eq!(self.world.account("ann"), "ann Example - enabled");
         assert_eq!(self.world.team("Devs"), "ann");
@@ -375,6 +392,95 @@ async fn of_contrary_events_the_last_published_counts() {
     queued.has_nothing();
 }
 
+/// An event that comes after a contrary one was done announces nothing, if it was published earlier.
+#[tokio::test]
+async fn a_late_event_does_not_outweigh_a_newer_one_that_is_done() {
+    type Lie = fn(&str, &str) -> Fault;
+    let no_app_user: Lie = |ann, _| denied(APP_USER, ann);
+    let no_group: Lie = |_, devs| Fault::lacking(GROUPS_OF_USER, &[devs]);
+    let app = "application.user_membership";
+    let cases: [(String, String, Lie); 4] = [
+        (format!("{app}.add"), format!("{app}.remove"), no_app_user),
+        (
+            format!("{app}.add"),
+            "user.lifecycle.suspend".into(),
+            no_app_user,
+        ),
+        (
+            "user.lifecycle.activate".into(),
+            "user.lifecycle.deactivate".into(),
+            no_app_user,
+        ),
+        (
+            "group.user_membership.add".into(),
+            "group.user_membership.remove".into(),
+            no_group,
+        ),
+    ];
+    for (grants, revokes, strange) in &cases {
+        for (is_late, after_ms) in [(true, -1), (false, 1)] {
+            let (queued, devs, ann) = start().await;
+            let granted = queued.user_event(grants, &ann, &devs);
+            queued.settles(std::slice::from_ref(&granted)).await;
+            queued.pass(CONFIRM * 2);
+            let mut revoked = queued.user_event(revokes, &ann, &devs);
+            revoked.published_ms = granted.published_ms + after_ms;
+            lie(&queued.world, strange(&ann, &devs));
+            if is_late {
+                queued.waits(&[revoked]).await;
+                queued.has_everything();
+            } else {
+                queued.settles(&[revoked]).await;
+                assert_eq!(queued.world.team("Devs"), "", "{revokes}");
+            }
+        }
+    }
+    for (is_late, after_ms) in [(true, -1), (false, 1)] {
+        let (queued, devs, _) = start().await;
+        let granted = queued.group_event("group.application_assignment.add", &devs);
+        queued.settles(&granted).await;
+        queued.pass(CONFIRM * 2);
+        let mut revoked = queued.group_event("group.application_assignment.remove", &devs);
+        revoked[0].published_ms = granted[0].published_ms + after_ms;
+        lie(&queued.world, denied(APP_GROUP, &devs));
+        if is_late {
+            queued.waits(&revoked).await;
+            queued.has_team();
+        } else {
+            queued.settles(&revoked).await;
+            assert_eq!(queued.world.team("Devs"), "");
+        }
+    }
+}
+
+/// Nobody is assigned who is suspended or deactivated.
+#[tokio::test]
+async fn an_assignment_outdates_every_earlier_end_of_the_account() {
+    for end in ["user.lifecycle.suspend", "user.lifecycle.deactivate"] {
+        for (is_assigned_last, after_ms) in [(true, 2), (false, -1)] {
+            let (queued, devs, ann) = start().await;
+            let mut events = [
+                end,
+                "application.user_membership.remove",
+                "application.user_membership.add",
+            ]
+            .map(|event_type| queued.user_event(event_type, &ann, &devs));
+            let ended_ms = events[0].published_ms;
+            events[1].published_ms = ended_ms + after_ms - 1;
+            events[2].published_ms = ended_ms + after_ms;
+            queued.pass(CONFIRM * 2);
+            lie(&queued.world, denied(APP_USER, &ann));
+            if is_assigned_last {
+                queued.waits(&events).await;
+                queued.has_everything();
+            } else {
+                queued.settles(&events).await;
+                queued.has_nothing();
+            }
+        }
+    }
+}
+
 fn again(event: &LogEvent, event_type: &str) -> LogEvent {
     LogEvent {
         uuid: "11111111-2222-4333-8444-555555555555".to_owned(),
@@ -499,6 +605,37 @@ async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
     }
 }
 
+/// The user was there at a look between a reconcile's and the one that follows: that one is the first again.
+#[tokio::test]
+async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
+    let (queued, _, ann) = start().await;
+    let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+    let found = || okta_anypoint::event::Change {
+        planned: vec!["not_assigned".to_owned()],
+        ..okta_anypoint::event::Change::found(subject.clone(), queued.clock.now_ms())
+    };
+    let earlier = found();
+    queued.pass(SLACK);
+    queued.settles(&queued.hint(&ann)).await;
+    queued.pass(CONFIRM);
+    lie(&queued.world, denied(APP_USER, &ann));
+    let changes = [earlier];
+    let verdicts = queued.work(&changes, Reason::Delivery).await;
+    assert!(matches!(verdicts[0], Verdict::Wait { .. }), "{verdicts:?}");
+    queued.has_everything();
+    // A reconcile after the contrary look counts, also beside one before it.
+    truth(&queued.world);
+    queued.pass(CONFIRM);
+    queued.settles(&queued.hint(&ann)).await;
+    queued.pass(SLACK);
+    let later = [changes[0].clone(), found()];
+    queued.pass(CONFIRM);
+    lie(&queued.world, denied(APP_USER, &ann));
+    let verdicts = queued.work(&later, Reason::Delivery).await;
+    assert_eq!(verdicts, [Verdict::Settled; 2]);
+    assert_eq!(queued.world.account("ann"), "ann Example - disabled");
+}
+
 #[tokio::test]
 async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() {
     let (queued, devs, ann) = start().await;
@@ -538,6 +675,48 @@ async fn an_operator_announces_what_the_look_finds() {
             Reason::Delivery => assert!(matches!(verdicts[0], Verdict::Wait { .. })),
         }
     }
+}
+
+/// The pause before the next try grows with failures. A wait is none, and a success begins the count anew.
+#[tokio::test]
+async fn only_failures_in_a_row_count_as_failures() {
+    let (queued, _, ann) = start().await;
+    let broken = || {
+        let kind = FaultKind::Status {
+            code: 400,
+            headers: Vec::new(),
+            body: r#"{"errorCode":"E0000112"}"#.to_owned(),
+        };
+        Fault::new(USER, kind).about(&ann)
+    };
+    let hint = queued.hint(&ann);
+    lie(&queued.world, denied(APP_USER, &ann));
+    queued.waits(&hint).await;
+    queued.pass(CONFIRM);
+    truth(&queued.world);
+    lie(&queued.world, broken());
+    for failures in [1, 2] {
+        let verdicts = queued.give(&hint).await;
+        let expected = Verdict::Retry {
+            after: None,
+            failures: Some(failures),
+        };
+        assert_eq!(verdicts, [expected]);
+    }
+    truth(&queued.world);
+    queued.settles(&hint).await;
+    lie(&queued.world, broken());
+    let verdicts = queued.give(&queued.hint(&ann)).await;
+    assert!(
+        matches!(
+            verdicts[0],
+            Verdict::Retry {
+                failures: Some(1),
+                ..
+            }
+        ),
+        "{verdicts:?}"
+    );
 }
 
 #[tokio::test]

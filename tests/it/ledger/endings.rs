@@ -2,17 +2,19 @@
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
-    AuditEntry, ClaimOutcome, Conclusion, EndState, Ending, Filter, Reason, Recorded, Status, Work,
+    AuditEntry, ClaimOutcome, Conclusion, EndState, Ending, Filter, Reason, Recorded, Resolved,
+    Status, Work,
 };
 
 use super::{
-    LEASE, START_MS, World, ask, busy_remote, claim, claim_under, claimed, complete, conclude,
-    ending, fail, on_record, ours, refused, replay, work,
+    DAY_MS, LEASE, START_MS, World, ask, busy_remote, claim, claim_under, claimed, complete,
+    conclude, ending, fail, on_record, ours, refused, replay, work,
 };
 
 on_every!(
     ledger [dynamodb, sqlite, memory]
     waiting_work_is_claimed_again_only_when_due,
+    a_held_record_outlives_the_others,
     a_replay_does_not_wait,
     what_was_done_adds_up_until_a_replay,
     only_runs_that_never_reported_count_as_deaths,
@@ -81,6 +83,40 @@ async fn waiting_work_is_claimed_again_only_when_due(world: World) {
         claim(&world, "e1").await.outcome,
         ClaimOutcome::AlreadyDone
     ));
+}
+
+/// Held work waits for a person. Time alone releases nothing.
+async fn a_held_record_outlives_the_others(world: World) {
+    let held = EndState::Held {
+        steps: vec!["disable_account".to_owned()],
+        why: "too many".to_owned(),
+    };
+    for (id, state) in [("e1", held), ("e2", EndState::Failed(busy_remote()))] {
+        let run = claimed(claim(&world, id).await);
+        conclude(&*world.ledger, run, ending(state)).await;
+    }
+    world.clock.advance(40 * DAY_MS);
+    assert_eq!(world.ledger.record("e2").await.unwrap(), None);
+    assert_eq!(on_record(&world, "e1").await.status, Status::Held);
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        ClaimOutcome::AlreadyDone
+    ));
+    let listed = Filter::with_status(Status::Held);
+    assert_eq!(world.ledger.records(&listed).await.unwrap().len(), 1);
+    // Once it is settled it is a record like any other.
+    let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
+    let conclusion = Conclusion {
+        resolved: vec![Resolved {
+            id: "e1".to_owned(),
+            by: "e3".to_owned(),
+        }],
+        ..Conclusion::default()
+    };
+    world.ledger.conclude(lease, conclusion).await.unwrap();
+    assert_eq!(on_record(&world, "e1").await.status, Status::Resolved);
+    world.clock.advance(40 * DAY_MS);
+    assert_eq!(world.ledger.record("e1").await.unwrap(), None);
 }
 
 async fn a_replay_does_not_wait(world: World) {

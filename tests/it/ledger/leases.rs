@@ -20,7 +20,8 @@ on_every!(
     a_renewal_without_its_claim_is_refused,
     a_lost_lease_writes_no_memo,
     a_lost_lease_concludes_nothing,
-    a_memo_goes_after_a_week,
+    only_work_ends_a_memo,
+    a_memo_goes_after_ten_years,
     an_old_memo_does_not_come_back,
     a_memo_stays_until_it_is_replaced,
     lease_records_are_no_events,
@@ -219,11 +220,32 @@ async fn a_lost_lease_concludes_nothing(world: World) {
     );
 }
 
-async fn a_memo_goes_after_a_week(world: World) {
+/// It names the subject's open records, however long those stay.
+async fn only_work_ends_a_memo(world: World) {
+    let lease = take(&world).await;
+    give_back(&world, lease, write("given back")).await;
+    world.clock.advance(40 * DAY_MS);
+    assert_eq!(memo(&world).await.as_deref(), Some("given back"));
+    let lease = take(&world).await;
+    assert_eq!(lease.memo(), Some("given back"));
+    give_back(&world, lease, Memo::Keep).await;
+    world.clock.advance(40 * DAY_MS);
+    let lost = take(&world).await;
+    assert_eq!(lost.memo(), Some("given back"));
+    let noted = world.ledger.write_memo(&lost, Some("noted".to_owned()));
+    assert_eq!(noted.await.unwrap(), Recorded::Written);
+    world.clock.advance(40 * DAY_MS);
+    let lease = take(&world).await;
+    assert_eq!(lease.memo(), Some("noted"));
+    give_back(&world, lease, Memo::Write(None)).await;
+    assert_eq!(memo(&world).await, None);
+}
+
+async fn a_memo_goes_after_ten_years(world: World) {
     let lease = take(&world).await;
     give_back(&world, lease, write("old")).await;
     // To the last millisecond before the second in which it goes away.
-    world.clock.advance(7 * DAY_MS - 123 - 1);
+    world.clock.advance(3_650 * DAY_MS - 123 - 1);
     assert_eq!(memo(&world).await.as_deref(), Some("old"));
     world.clock.advance(1);
     assert_eq!(memo(&world).await, None);
@@ -247,7 +269,7 @@ async fn an_old_memo_does_not_come_back(world: World) {
         .write_memo(&lost, Some("old".to_owned()))
         .await
         .unwrap();
-    world.clock.advance(8 * DAY_MS);
+    world.clock.advance(3_651 * DAY_MS);
     let lease = take(&world).await;
     assert_eq!((lease.memo(), lease.took_over()), (None, true));
     assert_eq!(memo(&world).await, None);

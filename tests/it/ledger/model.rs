@@ -150,6 +150,9 @@ struct Model {
     claims: u64,
 }
 
+/// How long a memo is kept.
+const KEPT_S: i64 = 3_650 * 86_400;
+
 impl Model {
     fn now_s(&self) -> i64 {
         self.now_ms.div_euclid(1000)
@@ -190,7 +193,7 @@ impl Model {
         *row = Subject {
             held: Some((self.owners, now_ms + LEASE_MS)),
             memo,
-            expires_at: now_s + 7 * 86_400,
+            expires_at: now_s + KEPT_S,
         };
         (words, self.owners)
     }
@@ -209,7 +212,7 @@ impl Model {
     ) -> Recorded {
         let until_ms = self.now_ms + LEASE_MS;
         let mut all = true;
-        let lasts = self.now_s() + 7 * 86_400;
+        let lasts = self.now_s() + KEPT_S;
         let row = &mut self.subjects[subject];
         match &mut row.held {
             Some(held) if held.0 == owner => {
@@ -230,7 +233,7 @@ impl Model {
     fn note(&mut self, subject: usize, owner: u64, memo: Option<String>) -> Recorded {
         let is_held = self.is_held(subject, owner);
         if is_held {
-            self.subjects[subject].expires_at = self.now_s() + 7 * 86_400;
+            self.subjects[subject].expires_at = self.now_s() + KEPT_S;
             self.subjects[subject].memo = memo;
         }
         recorded(is_held)
@@ -314,8 +317,9 @@ impl Model {
         if is_held {
             let row = &mut self.subjects[subject];
             row.held = None;
-            row.expires_at = now_s + 7 * 86_400;
             if let Memo::Write(memo) = memo {
+                let days = if memo.is_some() { KEPT_S } else { 7 * 86_400 };
+                row.expires_at = now_s + days;
                 row.memo.clone_from(memo);
             }
         }

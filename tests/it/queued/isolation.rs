@@ -274,7 +274,13 @@ async fn a_late_result_is_refused_and_counted() {
     };
     let run = late.run(&changes, Reason::Delivery, Deadline::within(TIME));
     let (verdicts, ()) = tokio::join!(run, takes_over);
-    assert_eq!(verdicts, [Verdict::Retry { after: None }]);
+    assert_eq!(
+        verdicts,
+        [Verdict::Retry {
+            after: None,
+            failures: None
+        }]
+    );
     assert_eq!(world.anypoint().users.len(), 1, "one account");
     let count = |metrics: &Metrics| {
         let lines = metrics.take_lines(0);

@@ -7,7 +7,7 @@ use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaUserId, Subject};
-use okta_anypoint::ledger::Reason;
+use okta_anypoint::ledger::{Conclusion, Memo, Reason};
 use okta_anypoint::provision::{Policy, RemovalLimit};
 use okta_anypoint::simulator::fault::{Absence, Fault, Refused};
 use okta_anypoint::telemetry::Metrics;
@@ -90,6 +90,13 @@ async fn a_side_that_refuses_is_told_by_its_name() {
 async fn a_late_removal_is_told_by_its_cause() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
+    // She was assigned long before.
+    let lease = crate::world::lease(&*world.table.ledger, &ann, Duration::from_secs(60)).await;
+    let forgets = Conclusion {
+        memo: Memo::Write(None),
+        ..Conclusion::default()
+    };
+    world.table.ledger.conclude(lease, forgets).await.unwrap();
     let removal = || change(&ann, "application.user_membership.remove", 11 * MINUTE);
 
     // There is a user, and the user's groups are not.

@@ -1,11 +1,16 @@
 //! Drift of every kind is found, repaired once, and not found again.
 
+use std::time::Duration;
+
 use okta_anypoint::failure::Class;
 use okta_anypoint::ids::OktaUserId;
+use okta_anypoint::ledger::{Conclusion, Leased, Ledger};
 use okta_anypoint::provision::{Adopt, UsernamePolicy};
 use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::store::Origin;
 use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use super::{APP, Stage, actions};
 use crate::servers;
@@ -395,4 +400,40 @@ async fn an_owner_who_still_has_the_name_keeps_it_in_a_reconcile() {
     assert!(problem.text.contains(&ben), "{}", problem.text);
     let id = OktaUserId::parse(ben.as_str()).unwrap();
     assert!(stage.table.store.user_link(&id).await.unwrap().is_some());
+}
+
+/// The change carries what was not shown only while no other run looked at the user since the reconcile began to read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_during_a_reconcile_ends_what_it_did_not_see() {
+    let mut stage = Stage::new().await;
+    let (ann, _) = (stage.assigned("ann"), stage.assigned("ben"));
+    stage.settle().await;
+    stage.okta.world().unassign(APP, &ann).unwrap();
+    let recorder = stage.record();
+    let planned = async || {
+        stage.run(Task::Reconcile).await;
+        let changes = recorder.take();
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        changes[0].planned.clone()
+    };
+    assert_eq!(planned().await, ["not_assigned"]);
+
+    let (ledger, clock) = (stage.table.ledger.clone(), stage.clock.clone());
+    let subject = format!("user#{ann}");
+    stage.okta.traffic().on_request(move |request| {
+        if request.path.ends_with("/groups") {
+            clock.advance(Duration::from_secs(1));
+            block_in_place(|| Handle::current().block_on(look_at(&*ledger, &subject)));
+        }
+    });
+    assert_eq!(planned().await, ["said_by_okta"]);
+}
+
+async fn look_at(ledger: &dyn Ledger, subject: &str) {
+    let leased = ledger.lease(subject, Duration::from_secs(10)).await;
+    let Ok(Leased::Ours(lease)) = leased else {
+        return;
+    };
+    let concluded = ledger.conclude(lease, Conclusion::default()).await;
+    concluded.unwrap();
 }

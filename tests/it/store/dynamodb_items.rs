@@ -48,7 +48,7 @@ async fn dynamodb_items_are_spelled_as_the_contract_says() {
         item("account#acc-2").await,
         "okta_user=00u2 origin=created pk=account#acc-2 tenure=former"
     );
-    let expires_at = START_MS / 1000 + 7 * 86_400;
+    let expires_at = START_MS / 1000 + 3_650 * 86_400;
     // A lease that was given back.
     assert_eq!(
         item("lease#user#00u1").await,

@@ -74,7 +74,7 @@ async fn an_intent_is_there_for_the_next_owner(world: World) {
 
 async fn an_intent_does_not_last(world: World) {
     leave(&world, 1, &intending("ann")).await;
-    world.clock.advance(7 * DAY_MS - 1_000);
+    world.clock.advance(3_650 * DAY_MS - 1_000);
     assert_eq!(memory(&world, 1).await, intending("ann"));
     world.clock.advance(1_000);
     assert_eq!(memory(&world, 1).await, Memory::default());

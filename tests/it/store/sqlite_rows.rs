@@ -34,7 +34,7 @@ async fn memos_whose_time_is_over_are_swept() {
         rows.collect::<Result<Vec<_>, _>>().unwrap()
     };
     assert_eq!(noted(1).await, ["user#00u1"]);
-    world.clock.advance(6 * DAY_MS);
+    world.clock.advance(3_649 * DAY_MS);
     assert_eq!(noted(2).await, ["user#00u1", "user#00u2"]);
     world.clock.advance(DAY_MS);
     assert_eq!(noted(3).await, ["user#00u2", "user#00u3"]);

@@ -192,7 +192,7 @@ impl Stage {
                 continue;
             }
             let deadline = Deadline::within(WORK_TIME);
-            let announced = Announced::by([change], self.clock.now_ms());
+            let announced = Announced::by([change], None, self.clock.now_ms());
             let steps = self
                 .provisioner
                 .steps(&change.subject, announced, deadline)
