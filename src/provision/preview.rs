@@ -72,7 +72,7 @@ fn doubts(findings: &Findings, evidence: &Evidence) -> Vec<Doubt> {
 
 impl UserPreview {
     /// What is not believed yet.
-    pub(crate) fn doubts(&self) -> Vec<Doubt> {
+    pub fn doubts(&self) -> Vec<Doubt> {
         let plan = self.plan.as_ref().ok();
         plan.map_or_else(Vec::new, |plan| doubts(&plan.findings, &self.evidence))
     }
@@ -80,7 +80,7 @@ impl UserPreview {
 
 impl GroupPreview {
     /// What is not believed yet.
-    pub(crate) fn doubts(&self) -> Vec<Doubt> {
+    pub fn doubts(&self) -> Vec<Doubt> {
         doubts(&self.findings, &self.evidence)
     }
 }
