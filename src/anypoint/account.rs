@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -22,8 +23,8 @@ pub(super) const NATIVE: &str = "mulesoft";
 pub struct Account {
     /// The user's id.
     pub id: AccountId,
-    /// The username: unique among native accounts of all customers.
-    #[serde(default)]
+    /// The username: unique among native accounts of all customers. Every account has one, and it never changes.
+    #[serde(deserialize_with = "some_text")]
     pub username: String,
     /// First name.
     #[serde(default, deserialize_with = "if_text")]
@@ -125,6 +126,15 @@ fn if_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
         Value::String(text) => Some(text),
         _ => None,
     })
+}
+
+/// A text with something in it: an answer without it cannot be read.
+fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim().is_empty() {
+        true => Err(Error::custom("an empty text")),
+        false => Ok(text),
+    }
 }
 
 /// Yes or no; anything else counts as missing.

@@ -10,7 +10,7 @@ use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, Wan
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Findings, Weight};
+use crate::provision::evidence::{Evidence, Finding, Findings, Weight, contradiction};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
@@ -164,6 +164,9 @@ impl UserPlan {
             self.teams(view, &view.linked_teams, evidence);
             return Ok(());
         }
+        if is_renamed(view, person) {
+            return Err(renamed());
+        }
         match &view.named {
             Some(named) => {
                 self.account = take(view, named, person, policy)?;
@@ -252,6 +255,25 @@ impl UserPlan {
     pub(crate) fn takes_away(&self) -> bool {
         self.retire.is_some() || !self.leave.is_empty()
     }
+}
+
+/// Whether the linked account has the wanted username, by its link or by the list of accounts, and shows another one.
+/// Beyond this, the user's old account and new one are never the same.
+fn is_renamed(view: &UserView, person: &Person) -> bool {
+    let Some(account) = &view.linked else {
+        return false;
+    };
+    let named = view.named.as_ref().map(|named| &named.account.id);
+    let linked_as = view.link.as_ref().map(|link| &link.username);
+    named == Some(&account.id)
+        || linked_as.is_some_and(|name| name.eq_ignore_ascii_case(&person.username))
+}
+
+fn renamed() -> Failure {
+    contradiction(
+        Side::Anypoint,
+        "the linked account shows another username than before, and usernames never change",
+    )
 }
 
 fn keep(account: &Account, link: &UserLink, person: &Person, policy: &Policy) -> AccountPlan {
