@@ -2,7 +2,6 @@
 
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
 use crate::failure::Class;
-use crate::http::{CallError, Entry, Listed, another_object, if_found};
+use crate::http::{CallError, Entry, Listed, another_object, if_found, some_text};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -126,15 +125,6 @@ fn if_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
         Value::String(text) => Some(text),
         _ => None,
     })
-}
-
-/// A text with something in it: an answer without it cannot be read.
-fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match text.trim().is_empty() {
-        true => Err(Error::custom("an empty text")),
-        false => Ok(text),
-    }
 }
 
 /// Yes or no; anything else counts as missing.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found};
+use crate::http::{CallError, Entry, Listed, if_found, some_text};
 use crate::ids::{OktaGroupId, OktaUserId};
 
 /// An Okta group, as far as it matters here.
@@ -21,6 +21,7 @@ pub struct Group {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct GroupProfile {
+    #[serde(deserialize_with = "some_text")]
     name: String,
 }
 

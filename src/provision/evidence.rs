@@ -268,6 +268,11 @@ impl Evidence {
             .filter(|group| self.announced.ended(&Fact::InGroup((*group).clone())))
     }
 
+    /// Whether an event announced that the user is in this group.
+    pub(crate) fn announces_in(&self, group: &OktaGroupId) -> bool {
+        self.announced.holds(&Fact::InGroup(group.clone()))
+    }
+
     /// Whether an event announced that the user comes into this group's team.
     pub(crate) fn announces_joining(&self, group: &OktaGroupId) -> bool {
         let announced = &self.announced;
