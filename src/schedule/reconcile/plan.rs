@@ -345,7 +345,7 @@ mod tests {
                 links: read(json!({"00u1": link, "00u2": link})),
                 app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
                     "credentials": {"userName": "ann"},
-                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
+                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {}}}}})),
                 late_users: HashMap::new(),
                 accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             },
@@ -366,7 +366,7 @@ mod tests {
             found.people.links.retain(|user, _| user.as_str() == "00u1");
             found.people.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
                 "credentials": {"userName": "ann"},
-                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}}));
+                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {}}}}}));
             found
         };
         let ended = with_status("DEPROVISIONED");
