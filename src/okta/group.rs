@@ -111,3 +111,19 @@ impl Okta {
         if_found(self.read_list(call, deadline).await)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_group_without_a_name_cannot_be_read() {
+        for (name, is_read) in [("Devs", true), ("", false), ("  ", false)] {
+            let group = json!({"id": "00g1", "profile": {"name": name}});
+            let read = serde_json::from_value::<Group>(group);
+            assert_eq!(read.is_ok(), is_read, "{name:?}");
+        }
+    }
+}
