@@ -81,7 +81,7 @@ impl fmt::Display for Side {
 pub enum Cause {
     /// Somebody else has the username.
     UsernameTaken,
-    /// The app user has no username, or one that Anypoint does not take.
+    /// Anypoint does not take the app username, or Okta's answer lacks it.
     UsernameInvalid,
     /// An account of that name exists, and `ADOPT` does not let this user have it.
     AdoptionRefused,

@@ -10,7 +10,7 @@ use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
 use crate::failure::Class;
-use crate::http::{CallError, Entry, Listed, another_object, if_found};
+use crate::http::{CallError, Entry, Listed, another_object, if_found, some_text};
 use crate::ids::AccountId;
 
 /// The identity provider of native accounts.
@@ -22,8 +22,8 @@ pub(super) const NATIVE: &str = "mulesoft";
 pub struct Account {
     /// The user's id.
     pub id: AccountId,
-    /// The username: unique among native accounts of all customers.
-    #[serde(default)]
+    /// The username: unique among native accounts of all customers. Every account has one, and it never changes.
+    #[serde(deserialize_with = "some_text")]
     pub username: String,
     /// First name.
     #[serde(default, deserialize_with = "if_text")]

@@ -32,6 +32,14 @@ impl AccountChanges {
         }
     }
 
+    /// The change of `enabled` alone, without the values that Anypoint may refuse.
+    pub(crate) fn only_enabled(&self) -> Self {
+        Self {
+            enabled: self.enabled,
+            ..Self::default()
+        }
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

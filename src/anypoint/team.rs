@@ -57,12 +57,21 @@ impl Team {
     }
 }
 
+/// The kind of a membership. An entry of another kind, or of none, cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Member,
+    Maintainer,
+    #[serde(skip)]
+    Unread,
+}
+
 /// What a membership is, whichever side lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Membership {
-    /// `member`, `maintainer`, or a kind that this program does not know.
-    #[serde(default)]
-    membership_type: Option<String>,
+    #[serde(rename = "membership_type")]
+    kind: Kind,
     #[serde(default)]
     is_assigned_via_external_groups: Option<bool>,
 }
@@ -70,13 +79,12 @@ struct Membership {
 impl Membership {
     /// A membership of which nothing could be read: it is nobody's to end.
     const UNREAD: Self = Self {
-        membership_type: None,
+        kind: Kind::Unread,
         is_assigned_via_external_groups: None,
     };
 
     fn is_plain(&self) -> bool {
-        self.membership_type.as_deref() == Some("member")
-            && self.is_assigned_via_external_groups != Some(true)
+        self.kind == Kind::Member && self.is_assigned_via_external_groups != Some(true)
     }
 }
 
@@ -147,6 +155,11 @@ impl TeamOfAccount {
     /// As [`Member::is_plain`].
     pub(crate) fn is_plain(&self) -> bool {
         self.membership.is_plain()
+    }
+
+    /// Whether only the id could be read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.membership.kind == Kind::Unread
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) use listed::Entry;
 pub use listed::{Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};
-pub(crate) use object::{Echo, another_object, not_as_written};
+pub(crate) use object::{Echo, another_object, not_as_written, some_text};
 pub(crate) use session::{Fetched, Session, Token, TokenAnswer, TokenScheme};
 pub use transport::HttpClient;
 pub(crate) use transport::Signer;

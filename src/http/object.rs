@@ -1,6 +1,7 @@
 //! One object in an answer: whether it is the one that was asked for, and whether it shows what was written.
 
-use serde::de::IgnoredAny;
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::call::{Answer, Call};
@@ -98,6 +99,15 @@ impl Echo {
 pub(crate) fn another_object(call: &Call) -> CallError {
     let what = "another object than the one asked for".to_owned();
     call.error(CallErrorKind::Unreadable(what))
+}
+
+/// A text with something in it: an answer without it cannot be read.
+pub(crate) fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim().is_empty() {
+        true => Err(D::Error::custom("an empty text")),
+        false => Ok(text),
+    }
 }
 
 /// The error of an answer to a write that shows other values than the written ones.

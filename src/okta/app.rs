@@ -65,12 +65,6 @@ pub enum Assignment {
 }
 
 impl AppUser {
-    /// Whether the answer says what the username in the app is, be it an empty one.
-    pub(crate) fn shows_username(&self) -> bool {
-        let credentials = self.credentials.as_ref();
-        credentials.is_some_and(|credentials| credentials.user_name.is_some())
-    }
-
     /// The username in the app; `None` when it is empty, or when the answer does not say.
     pub fn username(&self) -> Option<&str> {
         said(self.credentials.as_ref()?.user_name.as_deref()?)

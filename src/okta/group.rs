@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found};
+use crate::http::{CallError, Entry, Listed, if_found, some_text};
 use crate::ids::{OktaGroupId, OktaUserId};
 
 /// An Okta group, as far as it matters here.
@@ -21,6 +21,7 @@ pub struct Group {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct GroupProfile {
+    #[serde(deserialize_with = "some_text")]
     name: String,
 }
 
@@ -108,5 +109,21 @@ impl Okta {
         let path = ["users", user.as_str(), "groups"];
         let call = self.get("read the user's groups", &path);
         if_found(self.read_list(call, deadline).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_group_without_a_name_cannot_be_read() {
+        for (name, is_read) in [("Devs", true), ("", false), ("  ", false)] {
+            let group = json!({"id": "00g1", "profile": {"name": name}});
+            let read = serde_json::from_value::<Group>(group);
+            assert_eq!(read.is_ok(), is_read, "{name:?}");
+        }
     }
 }

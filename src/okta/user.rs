@@ -50,8 +50,7 @@ pub struct User {
     pub id: OktaUserId,
     /// Where the user stands.
     pub status: UserStatus,
-    /// Attributes of the profile.
-    #[serde(default)]
+    /// Attributes of the profile. Every user has one.
     pub profile: Profile,
 }
 

@@ -268,6 +268,11 @@ impl Evidence {
             .filter(|group| self.announced.revokes(&Fact::InGroup((*group).clone())))
     }
 
+    /// Whether an event announced that the user is in this group.
+    pub(crate) fn announces_in(&self, group: &OktaGroupId) -> bool {
+        self.announced.grants(&Fact::InGroup(group.clone()))
+    }
+
     /// Whether an event announced that the user comes into this group's team.
     pub(crate) fn announces_joining(&self, group: &OktaGroupId) -> bool {
         let announced = &self.announced;

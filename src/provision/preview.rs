@@ -149,6 +149,10 @@ impl Provisioner {
         let (view, plan) = match self.look(deadline).user(user, known).await {
             Ok(looked) => {
                 let plan = plan_user(&looked.view, &self.ports.policy, &evidence);
+                let plan = plan.and_then(|plan| match &plan.refused {
+                    Some(refused) if plan.steps().is_empty() => Err(refused.clone()),
+                    _ => Ok(plan),
+                });
                 (Some(looked.view), plan)
             }
             Err(failure) => (None, Err(failure)),

@@ -106,6 +106,11 @@ impl Progress {
             .collect()
     }
 
+    /// Whether the look has to be repeated.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.end, Some(EndState::Waiting { .. }))
+    }
+
     /// Notes that the look has to be repeated at `until_ms`, because of what it saw.
     pub(super) fn wait_until(&mut self, until_ms: i64, seen: &str) {
         let (until_ms, seen) = match self.end.take() {

@@ -11,8 +11,8 @@ use crate::store::UserLink;
 /// The person an account is for. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Person {
-    /// The Anypoint username, by the username policy.
-    pub username: String,
+    /// The Anypoint username, by the username policy; or why there is none.
+    pub username: Result<String, Failure>,
     /// First name.
     pub first_name: Option<String>,
     /// Last name.
@@ -107,55 +107,41 @@ pub(crate) fn standing(
 }
 
 /// What Anypoint should hold for a user.
-///
-/// # Errors
-/// Permanent, when the app username is empty or against the username policy. Retryable, when Okta's answer lacks it.
-pub(crate) fn wanted(
-    user: Option<&User>,
-    app_user: Option<&AppUser>,
-    policy: &Policy,
-) -> Result<Wanted, Failure> {
+pub(crate) fn wanted(user: Option<&User>, app_user: Option<&AppUser>, policy: &Policy) -> Wanted {
     let excluded = &policy.excluded;
     let is_named = |app_user: &AppUser| excluded.users.ids.contains(&app_user.id);
     if user.is_some_and(|user| excluded.user(user)) || app_user.is_some_and(is_named) {
-        return Ok(Wanted::Excluded);
+        return Wanted::Excluded;
     }
     if let Err(reason) = standing(user, app_user, policy.suspended) {
-        return Ok(Wanted::Nothing(reason));
+        return Wanted::Nothing(reason);
     }
     let (Some(user), Some(app_user)) = (user, app_user) else {
-        return Ok(Wanted::Nothing(Unwanted::NoUser));
+        return Wanted::Nothing(Unwanted::NoUser);
     };
-    let username = app_user.username().ok_or_else(|| no_username(app_user))?;
+    let username = app_user.username().ok_or_else(no_username);
     let taken = |target| {
         let taken = policy.attributes.take(target, user, Some(app_user))?;
         Some(taken.value.to_owned())
     };
-    Ok(Wanted::Account(Person {
-        username: policy.usernames.apply(username)?,
+    Wanted::Account(Person {
+        username: username.and_then(|username| policy.usernames.apply(username)),
         first_name: taken(AccountField::FirstName),
         last_name: taken(AccountField::LastName),
         email: user.email().map(str::to_owned),
         phone: taken(AccountField::Phone),
         unread: policy.attributes.unread(user, Some(app_user)),
-    }))
+    })
 }
 
-/// Okta says that a username is empty. It does not say that one is missing: the next answer may have it.
-fn no_username(app_user: &AppUser) -> Failure {
-    let failure = if app_user.shows_username() {
-        Failure::permanent(
-            Side::Okta,
-            "the app user has no username.",
-            "Set the application username of the app, or of this user, in Okta.",
-        )
-    } else {
-        Failure::retryable(Side::Okta, "the app user came without a username.").advising(
+/// Okta gives every app user a username: the next answer may have it.
+fn no_username() -> Failure {
+    Failure::retryable(Side::Okta, "the app user came without a username.")
+        .advising(
             "If it lasts, set the application username of the app, or of this user, in Okta. Changes come \
              back by themselves when it works.",
         )
-    };
-    failure.because(Cause::UsernameInvalid)
+        .because(Cause::UsernameInvalid)
 }
 
 /// What a group's team has to do with one of the group's members.
@@ -173,8 +159,7 @@ pub(crate) enum MemberWanted {
     /// The user's new account does not exist yet, so the user is looked at next. A member whose new account does not
     /// exist yet keeps the old membership.
     Later(Option<AccountId>),
-    /// The username is refused, so no new account will come. The user keeps the old membership, and the user's own
-    /// events say why.
+    /// What is wanted cannot be read, or nothing may change. The user keeps the membership of the account.
     Stuck(Option<AccountId>),
 }
 
@@ -190,8 +175,11 @@ impl MemberWanted {
             },
             // An excluded member is neither put in nor taken out.
             Err(_) | Ok(Wanted::Excluded) => Self::Stuck(linked),
-            Ok(Wanted::Account(person)) => match link {
-                Some(link) if link.username.eq_ignore_ascii_case(&person.username) => {
+            Ok(Wanted::Account(person)) => match (&person.username, link) {
+                // The account that is there goes on being theirs.
+                (Err(_), Some(link)) => Self::Account(link.anypoint_id.clone()),
+                (Err(_), None) => Self::Stuck(None),
+                (Ok(username), Some(link)) if link.username.eq_ignore_ascii_case(username) => {
                     Self::Account(link.anypoint_id.clone())
                 }
                 _ => Self::Later(linked),
@@ -221,7 +209,7 @@ mod tests {
     }
 
     fn nothing(user: Option<&User>, app_user: Option<&AppUser>, policy: &Policy) -> Unwanted {
-        match wanted(user, app_user, policy).unwrap() {
+        match wanted(user, app_user, policy) {
             Wanted::Nothing(reason) => reason,
             other => panic!("{other:?}"),
         }
@@ -240,12 +228,11 @@ mod tests {
             "PASSWORD_EXPIRED",
             "NEW",
         ] {
-            let Wanted::Account(person) =
-                wanted(Some(&user(status)), Some(&assigned), &policy).unwrap()
+            let Wanted::Account(person) = wanted(Some(&user(status)), Some(&assigned), &policy)
             else {
                 panic!("{status}")
             };
-            assert_eq!(person.username, "lin_example");
+            assert_eq!(person.username.as_deref(), Ok("lin_example"));
             assert_eq!(person.first_name.as_deref(), Some("Lin"));
             assert_eq!(person.phone.as_deref(), Some("555-0100"));
         }
@@ -269,7 +256,8 @@ mod tests {
                 Unwanted::AssignmentEnded
             );
         }
-        assert!(wanted(Some(&active), Some(&app_user(json!(null))), &policy).is_ok());
+        let found = wanted(Some(&active), Some(&app_user(json!(null))), &policy);
+        assert!(matches!(found, Wanted::Account(_)));
     }
 
     #[test]
@@ -279,7 +267,7 @@ mod tests {
                 "credentials": {"userName": "lin_example"}, "profile": {"firstName": "Mapped",
                 "email": "other@acme.example", "mobilePhone": ["555-0199"]}}))
             .unwrap();
-            match wanted(Some(&user("ACTIVE")), Some(&app_user), policy).unwrap() {
+            match wanted(Some(&user("ACTIVE")), Some(&app_user), policy) {
                 Wanted::Account(person) => person,
                 other => panic!("{other:?}"),
             }
@@ -324,24 +312,37 @@ mod tests {
             Unwanted::Suspended
         );
         policy.suspended = SuspendedUsers::Keep;
-        let kept = wanted(Some(&user("SUSPENDED")), Some(&assigned), &policy).unwrap();
+        let kept = wanted(Some(&user("SUSPENDED")), Some(&assigned), &policy);
         assert!(matches!(kept, Wanted::Account(_)));
     }
 
     #[test]
-    fn an_empty_app_username_is_permanent_and_a_missing_one_is_not() {
+    fn an_invalid_app_username_is_permanent_and_a_missing_one_is_not() {
         let policy = Policy::default();
-        for (credentials, is_retryable) in [
-            (json!(null), true),
-            (json!({}), true),
-            (json!({"userName": null}), true),
-            (json!({"userName": ""}), false),
-            (json!({"userName": "  "}), false),
-            (json!({"userName": "not valid"}), false),
+        for (app_user, is_retryable) in [
+            (json!({"id": "00u1"}), true),
+            (json!({"id": "00u1", "credentials": null}), true),
+            (json!({"id": "00u1", "credentials": {}}), true),
+            (
+                json!({"id": "00u1", "credentials": {"userName": null}}),
+                true,
+            ),
+            (json!({"id": "00u1", "credentials": {"userName": ""}}), true),
+            (
+                json!({"id": "00u1", "credentials": {"userName": "  "}}),
+                true,
+            ),
+            (
+                json!({"id": "00u1", "credentials": {"userName": "not valid"}}),
+                false,
+            ),
         ] {
-            let app_user = json!({"id": "00u1", "credentials": credentials});
             let app_user: AppUser = serde_json::from_value(app_user).unwrap();
-            let failure = wanted(Some(&user("ACTIVE")), Some(&app_user), &policy).unwrap_err();
+            let found = wanted(Some(&user("ACTIVE")), Some(&app_user), &policy);
+            let Wanted::Account(person) = found else {
+                panic!("{found:?}")
+            };
+            let failure = person.username.unwrap_err();
             let found = (failure.is_retryable(), failure.cause);
             assert_eq!(
                 found,
@@ -349,10 +350,8 @@ mod tests {
                 "{app_user:?}"
             );
             // It matters only to those who are to have an account.
-            assert!(wanted(Some(&user("DEPROVISIONED")), Some(&app_user), &policy).is_ok());
+            let ended = wanted(Some(&user("DEPROVISIONED")), Some(&app_user), &policy);
+            assert_eq!(ended, Wanted::Nothing(Unwanted::Deprovisioned));
         }
-        let missing: AppUser = serde_json::from_value(json!({"id": "00u1"})).unwrap();
-        let failure = wanted(Some(&user("ACTIVE")), Some(&missing), &policy).unwrap_err();
-        assert!(failure.is_retryable(), "{failure}");
     }
 }

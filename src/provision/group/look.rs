@@ -212,7 +212,7 @@ impl Look<'_> {
         let read = |user: &&User| !assignments.unread.contains(&user.id);
         for user in members.items.iter().filter(read) {
             let app_user = assignments.found.get(&user.id);
-            let wanted = wanted(Some(user), app_user, &ports.policy);
+            let wanted = Ok(wanted(Some(user), app_user, &ports.policy));
             people.add(&user.id, MemberWanted::of(&wanted, links.get(&user.id)));
         }
         Ok((people, members.extent.and(assignments.extent)))

@@ -4,7 +4,7 @@
 //! takes the lease on that one, too: the group of a missing team, or another user whose account is free (`take.rs`).
 
 use super::look::UserKnown;
-use super::plan::{AccountPlan, Retire, UserPlan, plan_user};
+use super::plan::{AccountPlan, Retire, UserPlan, plan_user, plan_with_old_account};
 use super::steps::update_name;
 use super::view::UserView;
 use crate::anypoint::AccountChanges;
@@ -22,8 +22,25 @@ const MAX_LOOKS: usize = 4;
 pub(super) enum End {
     /// All is done.
     Done,
+    /// All is done but this.
+    Refused(Failure),
     /// An account of the wanted name appeared since the look.
     LookAgain,
+}
+
+/// Which account the user has now.
+enum Had {
+    /// None is wanted.
+    Nothing,
+    /// This one, and what Anypoint refused about it.
+    Account(AccountId, Option<Failure>),
+    /// An account of the wanted name appeared since the look.
+    LookAgain,
+}
+
+/// Whether Anypoint refused a value for good.
+fn is_permanent(failure: &Failure) -> bool {
+    failure.side == Side::Anypoint && !failure.is_retryable()
 }
 
 /// The app username that a plan is about.
@@ -90,10 +107,16 @@ impl Run<'_> {
             }
             match self.carry_out(&looked.view, &plan, began_ms).await? {
                 End::LookAgain => {}
-                End::Done if looked.view.misses_groups() => {
+                End::Done | End::Refused(_) if looked.view.misses_groups() => {
                     return Err(groups_not_whole());
                 }
-                End::Done => return self.mail_refused.take().map_or(Ok(()), Err),
+                // The second look says it again.
+                End::Refused(refused) if refused.is_retryable() || !self.progress.waits() => {
+                    return Err(refused);
+                }
+                End::Done | End::Refused(_) => {
+                    return self.mail_refused.take().map_or(Ok(()), Err);
+                }
             }
         }
         let what = "accounts of the wanted name come and go; the next run looks afresh";
@@ -117,8 +140,42 @@ impl Run<'_> {
         plan: &UserPlan,
         began_ms: i64,
     ) -> Result<End, Failure> {
-        let account = match &plan.account {
-            AccountPlan::Nothing => None,
+        let had = match self.have_account(view, plan).await {
+            // A name that is refused locks nobody out, and keeps nobody inside.
+            Err(refused) if plan.is_new_account() && is_permanent(&refused) => {
+                let policy = &self.ports().policy;
+                let kept = plan_with_old_account(view, refused, policy, &self.evidence)?;
+                self.remember(&kept.findings);
+                self.progress.because_of(&kept.steps());
+                return Box::pin(self.carry_out(view, &kept, began_ms)).await;
+            }
+            had => had?,
+        };
+        let refused = match had {
+            Had::LookAgain => return Ok(End::LookAgain),
+            Had::Nothing => {
+                self.retire(plan.retire.as_ref()).await?;
+                None
+            }
+            Had::Account(account, refused) => {
+                for team in &plan.leave {
+                    self.leave(&account, team).await?;
+                }
+                self.join_all(&view.user, &account, &plan.join, began_ms)
+                    .await?;
+                refused
+            }
+        };
+        Ok(match plan.refused.clone().or(refused) {
+            Some(refused) => End::Refused(refused),
+            None => End::Done,
+        })
+    }
+
+    /// Makes sure that the user has the planned account.
+    async fn have_account(&mut self, view: &UserView, plan: &UserPlan) -> Result<Had, Failure> {
+        Ok(match &plan.account {
+            AccountPlan::Nothing => Had::Nothing,
             AccountPlan::Keep {
                 account,
                 username,
@@ -126,40 +183,51 @@ impl Run<'_> {
                 link,
                 mail,
             } => {
-                self.update(account, changes).await?;
-                if let Some(link) = link {
+                let refused = self.update_kept(account, changes).await?;
+                if let Some(link) = link
+                    && refused.is_none()
+                {
                     self.mail_reset(username, *mail).await?;
                     if view.link.as_ref() != Some(&self.with_mail(link)) {
                         self.link(view, link).await?;
                     }
                 }
-                Some(account.clone())
+                Had::Account(account.clone(), refused)
             }
             AccountPlan::Take(taking) => {
                 if let End::LookAgain = self.take(view, taking, plan.retire.as_ref()).await? {
-                    return Ok(End::LookAgain);
+                    return Ok(Had::LookAgain);
                 }
-                Some(taking.link.anypoint_id.clone())
+                Had::Account(taking.link.anypoint_id.clone(), None)
             }
             AccountPlan::Create { person, mail } => {
                 let Some(link) = self.create(person, *mail).await? else {
-                    return Ok(End::LookAgain);
+                    return Ok(Had::LookAgain);
                 };
                 self.retire(plan.retire.as_ref()).await?;
                 self.link(view, &link).await?;
-                Some(link.anypoint_id)
+                Had::Account(link.anypoint_id, None)
             }
-        };
-        let Some(account) = account else {
-            self.retire(plan.retire.as_ref()).await?;
-            return Ok(End::Done);
-        };
-        for team in &plan.leave {
-            self.leave(&account, team).await?;
+        })
+    }
+
+    /// Updates the account that the user keeps. Gives what Anypoint refused, if the rest was done: a name that it does
+    /// not take keeps nobody disabled, and nobody in a team.
+    async fn update_kept(
+        &mut self,
+        account: &AccountId,
+        changes: &AccountChanges,
+    ) -> Result<Option<Failure>, Failure> {
+        match self.update(account, changes).await {
+            Err(refused) if is_permanent(&refused) => {
+                let rest = changes.only_enabled();
+                if rest != *changes {
+                    self.update(account, &rest).await?;
+                }
+                Ok(Some(refused))
+            }
+            updated => updated.map(|()| None),
         }
-        self.join_all(&view.user, &account, &plan.join, began_ms)
-            .await?;
-        Ok(End::Done)
     }
 
     /// Writes ahead which account is about to be created or enabled.

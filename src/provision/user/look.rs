@@ -34,6 +34,9 @@ fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
     for attribute in &person.unread {
         tracing::warn!(%user, attribute, "a profile value is not text; it is left out");
     }
+    if person.first_name.is_none() || person.last_name.is_none() {
+        tracing::warn!(%user, "Okta shows no first name or no last name; an account keeps its own");
+    }
 }
 
 fn listed_and_gone() -> Failure {
@@ -92,7 +95,7 @@ impl Look<'_> {
         let linked = linked.flatten();
         okta.check(known.evidence)?;
 
-        let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy)?;
+        let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy);
         tell_unread(user, &wanted);
         let is_enabled = |linked: &WithTeams| linked.account.is_enabled();
         if wanted == Wanted::Nothing(Unwanted::NotAssigned)
@@ -180,12 +183,15 @@ impl Look<'_> {
         let Wanted::Account(person) = wanted else {
             return Ok(None);
         };
-        let has_name = |name: &str| name.eq_ignore_ascii_case(&person.username);
+        let Ok(username) = &person.username else {
+            return Ok(None);
+        };
+        let has_name = |name: &str| name.eq_ignore_ascii_case(username);
         if linked.is_some_and(|linked| has_name(&linked.account.username)) {
             return Ok(None);
         }
         let (ports, deadline) = (self.ports, self.deadline);
-        let search = ports.anypoint.account_named(&person.username, deadline);
+        let search = ports.anypoint.account_named(username, deadline);
         // An unreadable entry is most likely somebody else's account. If not, Anypoint refuses to create a second one.
         let Some(account) = search.await?.account else {
             return Ok(None);
@@ -214,7 +220,7 @@ impl Look<'_> {
             && owner.okta_user != *user
             && owner.tenure == Tenure::Current
         {
-            freed_from = self.freed_from(&owner.okta_user, &person.username).await?;
+            freed_from = self.freed_from(&owner.okta_user, username).await?;
         }
         let found = whole.ok_or_else(listed_and_gone)?;
         Ok(Some(Named {
@@ -254,13 +260,14 @@ impl Look<'_> {
         mut named: Option<Named>,
         okta: &OktaSide,
     ) -> Result<UserView, Failure> {
-        let selected = match &wanted {
+        let (mut selected, unselected) = match &wanted {
             Wanted::Account(_) => okta.selected(&self.ports.policy),
-            Wanted::Nothing(_) | Wanted::Excluded => Vec::new(),
+            Wanted::Nothing(_) | Wanted::Excluded => Default::default(),
         };
         let left: HashSet<&OktaGroupId> = known.evidence.left_groups().collect();
         let groups: HashSet<&OktaGroupId> = selected
             .iter()
+            .chain(&unselected)
             .map(|group| &group.id)
             .chain(known.distrusted)
             .chain(left.iter().copied())
@@ -274,6 +281,13 @@ impl Look<'_> {
         let teams: HashSet<&TeamId> = shown.map(|team| &team.id).chain(fresh.keys()).collect();
         let teams: Vec<TeamId> = teams.into_iter().cloned().collect();
         let (links, mut owners) = self.ports.store.team_pairs(&groups, &teams).await?;
+        for group in unselected {
+            let is_known = links.contains_key(&group.id) || known.evidence.announces_in(&group.id);
+            if is_known && self.is_selected(group).await? {
+                tracing::warn!(%user, group = %group.id, "the app's list of groups lacks a group that is assigned");
+                selected.push(group);
+            }
+        }
         for found in &mut accounts {
             let shown: HashSet<&TeamId> = found.teams.iter().map(|team| &team.id).collect();
             let lacks = |(group, link): &(&OktaGroupId, &TeamLink)| {
@@ -366,7 +380,9 @@ impl Look<'_> {
 }
 
 pub(super) fn membership(team: &TeamOfAccount) -> Membership {
-    if team.is_plain() {
+    if team.is_unread() {
+        Membership::Unread
+    } else if team.is_plain() {
         Membership::Ours
     } else {
         Membership::Special

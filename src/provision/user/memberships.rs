@@ -108,7 +108,7 @@ impl Run<'_> {
             let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
             let found = self.look.ask_team_for(account, &link.team_id).await?;
             match found.as_ref().map(membership) {
-                Some(Membership::Special) => return Ok(None),
+                Some(Membership::Special | Membership::Unread) => return Ok(None),
                 Some(_) if past == Past::OfNoOther && !left => return Ok(None),
                 _ => {}
             }

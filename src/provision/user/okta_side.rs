@@ -31,19 +31,21 @@ impl OktaSide {
         self.groups.as_ref().map_or(&[], |listed| &listed.items)
     }
 
-    /// The groups of the user that become teams.
-    pub(super) fn selected(&self, policy: &Policy) -> Vec<&Group> {
-        let is_selected = |group: &&Group| match policy.groups.selects(group) {
+    /// The groups of the user that become teams, and those that the list of the app's groups lacks: one answer
+    /// may lack a group that is assigned.
+    pub(super) fn selected(&self, policy: &Policy) -> (Vec<&Group>, Vec<&Group>) {
+        let groups = self.groups().iter();
+        let groups = groups.filter(|group| {
+            !policy.excluded.group(group) && policy.groups.selects(group) != Selected::No
+        });
+        groups.partition(|group| match policy.groups.selects(group) {
             Selected::Yes => true,
             Selected::No => false,
             Selected::IfAssigned => {
                 let groups = self.app_groups.as_ref();
                 groups.is_some_and(|groups| groups.contains(&group.id))
             }
-        };
-        let groups = self.groups().iter();
-        let groups = groups.filter(|group| !policy.excluded.group(group));
-        groups.filter(is_selected).collect()
+        })
     }
 
     pub(super) fn groups_seen(&self) -> GroupsSeen {

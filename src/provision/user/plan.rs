@@ -10,7 +10,7 @@ use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, Wan
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Findings, Weight};
+use crate::provision::evidence::{Evidence, Finding, Findings, Weight, contradiction};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
@@ -108,14 +108,17 @@ pub struct UserPlan {
     /// Teams that the user's account joins.
     pub(crate) join: Vec<WantedTeam>,
     pub(crate) findings: Findings,
+    /// What cannot be done, and is told when the rest is done.
+    pub(crate) refused: Option<Failure>,
     pub(super) why: &'static str,
 }
 
 /// Plans what brings one user in sync.
 ///
 /// # Errors
-/// Permanent, when the account cannot be had: the username belongs to an account that may not be
-/// adopted, or the profile lacks what Anypoint asks for.
+/// When there is no account and none can be had: the username is invalid, or belongs to an account that may not be
+/// adopted, or the profile lacks what Anypoint asks for. A user who has an account keeps it, and the plan has the
+/// failure.
 pub fn plan_user(
     view: &UserView,
     policy: &Policy,
@@ -130,12 +133,31 @@ pub fn plan_user(
     Ok(plan)
 }
 
+/// Plans the same after the new account was `refused`: the linked one goes on being served.
+///
+/// # Errors
+/// The refusal, when no account is linked.
+pub(super) fn plan_with_old_account(
+    view: &UserView,
+    refused: Failure,
+    policy: &Policy,
+    evidence: &Evidence,
+) -> Result<UserPlan, Failure> {
+    let mut plan = UserPlan::default();
+    match &view.wanted {
+        Wanted::Account(person) => plan.keep_old(view, person, refused, policy, evidence)?,
+        Wanted::Nothing(_) | Wanted::Excluded => return Err(refused),
+    }
+    Ok(plan)
+}
+
 impl UserPlan {
     /// No enabled account is wanted: the linked one is disabled and leaves the pushed teams.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
         let Some(account) = &view.linked else { return };
         let retire = retire(account, &view.linked_teams, reason.as_str());
-        if retire.disable.is_none() && retire.leave.is_empty() {
+        let unread = unread(&view.linked_teams);
+        if retire.disable.is_none() && retire.leave.is_empty() && unread.is_none() {
             return;
         }
         // What the end rests on, when Okta did not say it outright.
@@ -144,6 +166,7 @@ impl UserPlan {
         {
             return;
         }
+        self.refused = unread;
         self.retire = Some(retire);
     }
 
@@ -154,19 +177,33 @@ impl UserPlan {
         policy: &Policy,
         evidence: &Evidence,
     ) -> Result<(), Failure> {
+        let username = match &person.username {
+            Ok(username) => username,
+            Err(refused) => return self.keep_old(view, person, refused.clone(), policy, evidence),
+        };
         let kept = view
             .linked
             .as_ref()
-            .filter(|account| account.username.eq_ignore_ascii_case(&person.username));
+            .filter(|account| account.username.eq_ignore_ascii_case(username));
         if let (Some(account), Some(link)) = (kept, &view.link) {
             self.account = keep(account, link, person, policy);
             self.why = "Okta's profile and assignment decide";
             self.teams(view, &view.linked_teams, evidence);
             return Ok(());
         }
+        if is_renamed(view, username) {
+            return Err(renamed());
+        }
+        let account = match &view.named {
+            Some(named) => take(view, named, person, username, policy),
+            None => new_account(person, username, policy),
+        };
+        self.account = match account {
+            Ok(account) => account,
+            Err(refused) => return self.keep_old(view, person, refused, policy, evidence),
+        };
         match &view.named {
             Some(named) => {
-                self.account = take(view, named, person, policy)?;
                 self.why = "the account is taken over";
                 if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
                     && !self.believe(finding, evidence)
@@ -177,10 +214,6 @@ impl UserPlan {
                 self.teams(view, &named.teams, evidence);
             }
             None => {
-                self.account = AccountPlan::Create {
-                    person: new_person(person, policy)?,
-                    mail: policy.reset_email,
-                };
                 self.why = if view.link.is_some() {
                     "the app username changed, or the linked account is gone"
                 } else {
@@ -194,6 +227,28 @@ impl UserPlan {
             .linked
             .as_ref()
             .map(|old| retire(old, &view.linked_teams, "the app username changed"));
+        if self.retire.is_some() && self.refused.is_none() {
+            self.refused = unread(&view.linked_teams);
+        }
+        Ok(())
+    }
+
+    /// The new account cannot be had: the linked one goes on being served.
+    fn keep_old(
+        &mut self,
+        view: &UserView,
+        person: &Person,
+        refused: Failure,
+        policy: &Policy,
+        evidence: &Evidence,
+    ) -> Result<(), Failure> {
+        let (Some(account), Some(link)) = (&view.linked, &view.link) else {
+            return Err(refused);
+        };
+        self.account = keep(account, link, person, policy);
+        self.why = "the user keeps the account until the new app username can be had";
+        self.teams(view, &view.linked_teams, evidence);
+        self.refused.get_or_insert(refused);
         Ok(())
     }
 
@@ -215,8 +270,12 @@ impl UserPlan {
                 GroupsSeen::Incomplete(_) => evidence.weigh(&finding) == Weight::Announced,
                 GroupsSeen::Unread => false,
             };
-            if counts && self.believe(finding, evidence) {
-                self.leave.push(team.team.clone());
+            if !counts || !self.believe(finding, evidence) {
+                continue;
+            }
+            match team.membership {
+                Membership::Unread => self.refused = Some(unread_membership()),
+                _ => self.leave.push(team.team.clone()),
             }
         }
         let is_in = |team: &TeamId| {
@@ -248,10 +307,36 @@ impl UserPlan {
         }
     }
 
+    /// Whether the user gets another account.
+    pub(super) fn is_new_account(&self) -> bool {
+        matches!(
+            self.account,
+            AccountPlan::Take(_) | AccountPlan::Create { .. }
+        )
+    }
+
     /// Whether the user loses an account or a team.
     pub(crate) fn takes_away(&self) -> bool {
         self.retire.is_some() || !self.leave.is_empty()
     }
+}
+
+/// Whether the linked account has the wanted username, by its link or by the list of accounts, and shows another one.
+/// Beyond this, the user's old account and new one are never the same.
+fn is_renamed(view: &UserView, username: &str) -> bool {
+    let Some(account) = &view.linked else {
+        return false;
+    };
+    let named = view.named.as_ref().map(|named| &named.account.id);
+    let linked_as = view.link.as_ref().map(|link| &link.username);
+    named == Some(&account.id) || linked_as.is_some_and(|name| name.eq_ignore_ascii_case(username))
+}
+
+fn renamed() -> Failure {
+    contradiction(
+        Side::Anypoint,
+        "the linked account shows another username than before, and usernames never change",
+    )
 }
 
 fn keep(account: &Account, link: &UserLink, person: &Person, policy: &Policy) -> AccountPlan {
@@ -280,6 +365,7 @@ fn take(
     view: &UserView,
     named: &NamedAccount,
     person: &Person,
+    username: &str,
     policy: &Policy,
 ) -> Result<AccountPlan, Failure> {
     let origin = may_take(view, named, person, policy)?;
@@ -292,7 +378,7 @@ fn take(
         changes: changes(account, person, None, policy),
         link: UserLink {
             anypoint_id: account.id.clone(),
-            username: person.username.clone(),
+            username: username.to_owned(),
             origin,
             agreed: None,
             reset_mail: ResetMail::Settled,
@@ -310,7 +396,14 @@ fn take(
     }))
 }
 
-fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
+fn new_account(person: &Person, username: &str, policy: &Policy) -> Result<AccountPlan, Failure> {
+    Ok(AccountPlan::Create {
+        person: new_person(person, username, policy)?,
+        mail: policy.reset_email,
+    })
+}
+
+fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPerson, Failure> {
     let missing = |what: &str| {
         Failure::permanent(
             Side::Okta,
@@ -321,7 +414,7 @@ fn new_person(person: &Person, policy: &Policy) -> Result<NewPerson, Failure> {
     };
     let required = |value: &Option<String>, what| value.clone().ok_or_else(|| missing(what));
     Ok(NewPerson {
-        username: person.username.clone(),
+        username: username.to_owned(),
         first_name: required(&person.first_name, "first name")?,
         last_name: required(&person.last_name, "last name")?,
         email: required(&person.email, "e-mail address")?,
@@ -337,12 +430,27 @@ fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retir
     Retire {
         account: account.id.clone(),
         disable: account.is_enabled().then(AccountChanges::disabled),
-        leave: ours(teams).map(|team| team.team.clone()).collect(),
+        leave: ours(teams)
+            .filter(|team| team.membership != Membership::Unread)
+            .map(|team| team.team.clone())
+            .collect(),
         reason,
     }
 }
 
-/// The memberships that are ours to end.
+/// What keeps the account from leaving all teams.
+fn unread(teams: &[FoundTeam]) -> Option<Failure> {
+    let mut teams = teams.iter();
+    let is_unread = |found: &FoundTeam| found.membership == Membership::Unread;
+    teams.any(is_unread).then(unread_membership)
+}
+
+fn unread_membership() -> Failure {
+    let what = "the kind of a membership cannot be read, so the account does not leave that team now; the rest was done";
+    Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
+}
+
+/// The memberships that are ours to end, or may be.
 fn ours(teams: &[FoundTeam]) -> impl Iterator<Item = &FoundTeam> {
     teams
         .iter()

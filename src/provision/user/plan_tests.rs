@@ -22,7 +22,7 @@ fn account(id: &str, username: &str, enabled: bool) -> Account {
 
 fn person() -> Person {
     Person {
-        username: "ann".to_owned(),
+        username: Ok("ann".to_owned()),
         first_name: Some("Ann".to_owned()),
         last_name: Some("Lee".to_owned()),
         email: Some("ann@acme.example".to_owned()),
@@ -260,18 +260,89 @@ fn an_account_is_created_with_all_that_anypoint_asks_for() {
     assert!(!format!("{whole:?}").contains("ann"));
 }
 
-/// A new username that cannot be had must not lock the person out of the old account.
+/// A new username that cannot be had locks nobody out of the old account, and keeps nobody in a team.
 #[test]
-fn a_refused_username_leaves_the_old_account_alone() {
-    let mut view = settled();
-    view.link = Some(link("a1", "old"));
-    view.linked = Some(account("a1", "old", true));
+fn a_refused_username_leaves_the_old_account_in_service() {
+    let refused = Failure::permanent(Side::Settings, "no such username", "Choose another.");
     let lacking = Person {
         email: None,
         ..person()
     };
-    view.wanted = Wanted::Account(lacking);
-    assert!(plan_user(&view, &Policy::default(), &first_look()).is_err());
+    let unnamed = Person {
+        username: Err(refused),
+        ..person()
+    };
+    for person in [lacking, unnamed] {
+        let mut view = settled();
+        view.link = Some(link("a1", "old"));
+        view.linked = Some(account("a1", "old", false));
+        view.linked_teams = vec![found(1, Membership::Ours)];
+        in_groups(&mut view, &[2]);
+        view.wanted = Wanted::Account(person);
+        let plan = plan_on(&view, &Evidence::first_look());
+        assert!(plan.refused.as_ref().is_some_and(|why| !why.is_retryable()));
+        assert_eq!(
+            steps(&plan),
+            ["enable_account a1 enabled", "leave_team t1", "join_team t2"]
+        );
+        view.linked = None;
+        assert!(plan_user(&view, &Policy::default(), &first_look()).is_err());
+    }
+}
+
+#[test]
+fn an_account_never_gives_way_to_itself() {
+    for (shown, linked_as, listed) in [
+        ("stranger", "ann", None),
+        ("stranger", "ann", Some("a1")),
+        ("old", "old", Some("a1")),
+        ("old", "old", None),
+        ("old", "old", Some("a2")),
+    ] {
+        let mut view = settled();
+        view.linked = Some(account("a1", shown, true));
+        view.link = Some(link("a1", linked_as));
+        view.named = listed.map(|id| NamedAccount {
+            account: account(id, "ann", true),
+            owner: None,
+            freed_from: None,
+            teams: Vec::new(),
+        });
+        let planned = plan_user(&view, &Policy::default(), &first_look());
+        if linked_as == "old" && listed != Some("a1") {
+            let retired = planned.unwrap().retire.unwrap();
+            assert_eq!(retired.account.as_str(), "a1");
+        } else {
+            let failure = planned.unwrap_err();
+            assert_eq!(failure.cause, Cause::Contradiction);
+            assert!(failure.is_retryable());
+        }
+    }
+}
+
+/// What cannot be read is not changed, and an end that is announced is not done either.
+#[test]
+fn a_membership_of_an_unknown_kind_is_retried_where_it_has_to_end() {
+    for (membership, is_refused) in [(Membership::Unread, true), (Membership::Special, false)] {
+        let mut ended = unwanted(Unwanted::Suspended);
+        ended.linked_teams = vec![found(1, membership)];
+        let mut left = settled();
+        left.linked_teams = vec![found(1, membership)];
+        for view in [ended, left] {
+            let plan = plan_on(&view, &Evidence::first_look());
+            assert!(
+                !steps(&plan)
+                    .iter()
+                    .any(|step| step.starts_with("leave_team"))
+            );
+            assert_eq!(plan.refused.is_some(), is_refused);
+        }
+        let mut stays = settled();
+        stays.linked_teams = vec![found(1, membership)];
+        in_groups(&mut stays, &[1]);
+        let plan = plan_on(&stays, &Evidence::first_look());
+        assert!(steps(&plan).is_empty() && plan.refused.is_none());
+    }
 }
 
 #[test]
@@ -631,8 +702,9 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         adopt: Adopt::Never,
         ..Policy::default()
     };
-    let failure = plan_user(&view, &never, &Evidence::first_look()).unwrap_err();
-    assert_eq!(failure.cause, Cause::AdoptionRefused);
+    let kept = plan_user(&view, &never, &Evidence::first_look()).unwrap();
+    let refused = kept.refused.unwrap();
+    assert_eq!(refused.cause, Cause::AdoptionRefused);
 }
 
 /// An account "ann" of user 00u2, who gave it up.

@@ -39,6 +39,8 @@ pub enum Membership {
     Uncertain,
     /// A maintainer's, or one from an external group.
     Special,
+    /// It is there, and its kind could not be read.
+    Unread,
 }
 
 /// An account that has the wanted username and is not the linked one.

@@ -111,20 +111,33 @@ impl World<'_> {
                 )
             });
             match planned {
-                Ok(planned) => self.user_plan(user, &planned, &mut plan),
+                Ok(planned) => {
+                    self.user_plan(user, &planned, &mut plan);
+                    if let Some(refused) = &planned.refused {
+                        self.user_problem(user, refused, intended, &mut plan);
+                    }
+                }
                 // Reported with everything that could not be read.
                 Err(_) if self.read.unread.users.contains_key(*user) => {}
-                Err(failure) => {
-                    if self.named(user).is_some() && !intended.contains_key(*user) {
-                        plan.doubtful.push((*user).clone());
-                    }
-                    plan.problems
-                        .push(Problem::of(Subject::User((*user).clone()), &failure));
-                }
+                Err(failure) => self.user_problem(user, &failure, intended, &mut plan),
             }
         }
         self.plan_groups(&evidence, &mut plan);
         plan
+    }
+
+    fn user_problem(
+        &self,
+        user: &OktaUserId,
+        failure: &Failure,
+        intended: &HashMap<OktaUserId, String>,
+        plan: &mut Plan,
+    ) {
+        if self.named(user).is_some() && !intended.contains_key(user) {
+            plan.doubtful.push(user.clone());
+        }
+        let subject = Subject::User(user.clone());
+        plan.problems.push(Problem::of(subject, failure));
     }
 
     fn user_plan(&self, user: &OktaUserId, planned: &UserPlan, plan: &mut Plan) {
@@ -365,7 +378,7 @@ mod tests {
                 links: read(json!({"00u1": link, "00u2": link})),
                 app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
                     "credentials": {"userName": "ann"},
-                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}})),
+                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {}}}}})),
                 late_users: HashMap::new(),
                 accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             },
@@ -386,7 +399,7 @@ mod tests {
             found.people.links.retain(|user, _| user.as_str() == "00u1");
             found.people.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
                 "credentials": {"userName": "ann"},
-                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE"}}}}));
+                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {}}}}}));
             found
         };
         let ended = with_status("DEPROVISIONED");

@@ -97,7 +97,7 @@ impl<'a> World<'a> {
             .values()
             .map(|app_user| {
                 let user = read.people.user_of(app_user);
-                (&app_user.id, wanted(user, Some(app_user), policy))
+                (&app_user.id, Ok(wanted(user, Some(app_user), policy)))
             })
             .collect();
         // A user who is missing on an incomplete list is not planned.
@@ -226,16 +226,17 @@ impl<'a> World<'a> {
         let Some(Ok(Wanted::Account(person))) = self.wanted.get(user) else {
             return None;
         };
+        let username = person.username.as_ref().ok()?;
         let has_it = self
             .linked(user)
-            .is_some_and(|account| account.username.eq_ignore_ascii_case(&person.username));
+            .is_some_and(|account| account.username.eq_ignore_ascii_case(username));
         if has_it {
             return None;
         }
-        let bearers = self.by_name.get(&person.username.to_ascii_lowercase())?;
+        let bearers = self.by_name.get(&username.to_ascii_lowercase())?;
         bearers
             .iter()
-            .min_by_key(|account| (account.username != person.username, &account.id))
+            .min_by_key(|account| (account.username != *username, &account.id))
             .copied()
     }
 

@@ -1,11 +1,13 @@
 //! Refusals and outages: what they stop, and what goes on.
 
 use http::Method;
+use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, TeamNamePolicy};
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::ResetMail;
+use rstest::rstest;
 
 use super::conflicts::{left_behind, refusal};
 use crate::world::{APP, World, look_at, worker};
@@ -169,4 +171,86 @@ async fn a_membership_that_is_refused_for_good_is_written_once() {
         assert_eq!(tries, 1);
         assert_eq!(world.team("Devs"), "");
     }
+}
+
+/// What keeps Ann from her new app username.
+#[derive(Clone, Copy, PartialEq)]
+enum Refusing {
+    /// It is none.
+    Policy,
+    /// Another account has it, and may not be adopted.
+    Adoption,
+    /// Anypoint refuses the account.
+    Anypoint,
+}
+
+/// The username is a problem of its own: teams and status go on with the account that is there.
+#[rstest]
+#[tokio::test]
+async fn who_cannot_have_the_new_username_is_served_with_the_old_account(
+    #[values(Refusing::Policy, Refusing::Adoption, Refusing::Anypoint)] refusing: Refusing,
+) {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let (devs, ops) = (
+        world.pushed_group("Devs").await,
+        world.pushed_group("Ops").await,
+    );
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let name = match refusing {
+        Refusing::Policy => "ann@new",
+        Refusing::Adoption | Refusing::Anypoint => "ann_new",
+    };
+    if refusing == Refusing::Adoption {
+        let mut anypoint = world.anypoint();
+        let stranger = anypoint.add_user(name, "Ann", "Other", "other@acme.example");
+        stranger.unwrap();
+    }
+    if refusing == Refusing::Anypoint {
+        let refused = Fault::status("/users", 400, r#"{"status":400,"message":"no"}"#);
+        world.anypoint.traffic().inject(refused.on(Method::POST));
+    }
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, name));
+    for (leaves, joins) in [(true, false), (false, true)] {
+        let events = match leaves {
+            true => world.okta_does(|okta| okta.remove_member(&devs, &ann)),
+            false => world.okta_does(|okta| okta.add_member(&ops, &ann)),
+        };
+        assert_eq!(world.deliver(&events).await, 204);
+        let record = world.record(&events[0]).await;
+        assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+        assert_eq!(world.team("Devs"), "");
+        assert_eq!(world.team("Ops"), if joins { "ann" } else { "" });
+    }
+    world.when(|okta| okta.suspend(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    world.when(|okta| okta.unsuspend(&ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.team("Ops"), "ann");
+}
+
+/// A first name that Anypoint refuses keeps nobody in a team, and nobody disabled.
+#[tokio::test]
+async fn a_refused_name_is_a_problem_of_its_own() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let (devs, ops) = (
+        world.pushed_group("Devs").await,
+        world.pushed_group("Ops").await,
+    );
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    world.when(|okta| okta.suspend(&ann)).await;
+    world.okta_does(|okta| okta.unsuspend(&ann));
+    world.okta_does(|okta| okta.update_profile(&ann, &[("firstName", "Anna".into())]));
+    world.okta_does(|okta| okta.remove_member(&devs, &ann));
+    let events = world.okta_does(|okta| okta.add_member(&ops, &ann));
+    // Anypoint refuses what has a name in it, and takes the rest.
+    let refused = Fault::status("/users/", 400, r#"{"status":400,"message":"no"}"#);
+    let refused = refused.on(Method::PUT).once();
+    world.anypoint.traffic().inject(refused);
+    assert_eq!(world.deliver(&events).await, 204);
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.team("Ops"), "ann");
 }

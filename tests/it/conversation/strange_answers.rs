@@ -21,6 +21,8 @@ const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
 const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
 const TEAM: &str = "/accounts/api/organizations/*/teams/*";
 const TEAMS: &str = "/accounts/api/organizations/*/teams";
+const APP_GROUPS: &str = "/api/v1/apps/*/groups";
+const USER: &str = "/api/v1/users/*";
 const MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
 
 /// Ann is in group and team "Devs".
@@ -78,6 +80,19 @@ impl Stage {
         assert_eq!(self.world.deliver(&events).await, 204);
     }
 
+    /// The same with one strange answer of Okta.
+    async fn play_okta(&self, fault: Fault, events: &[LogEvent]) {
+        let set = self
+            .world
+            .okta
+            .traffic()
+            .inject(fault.on(Method::GET).once());
+        let first = self.world.deliver(events).await;
+        assert_eq!(self.world.okta.traffic().fired(set), 1, "not told");
+        assert!(first == 204 || first == 503, "{first}");
+        assert_eq!(self.world.deliver(events).await, 204);
+    }
+
     fn role(&self) -> Option<String> {
         let anypoint = self.world.anypoint();
         let members = &anypoint.teams.get(&self.team)?.members;
@@ -103,6 +118,36 @@ async fn an_account_that_is_404_and_has_teams_is_there() {
     assert_eq!(renamed.world.team("Devs"), "ann_new");
 }
 
+#[rstest]
+#[case::none(|stage: &Stage| Fault::removed(ACCOUNT, Some(&stage.account), "/username"))]
+#[case::empty(|stage: &Stage| Fault::changed(ACCOUNT, Some(&stage.account), "/username", json!("")))]
+#[case::another(|stage: &Stage| Fault::changed(ACCOUNT, Some(&stage.account), "/username", json!("stranger")))]
+#[tokio::test]
+async fn an_account_never_gives_way_to_itself(#[case] lie: fn(&Stage) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let lie = lie(&stage).on(Method::GET);
+    stage.play(lie, |_| Ok(Vec::new())).await;
+    assert_eq!(stage.world.account("ann"), "ann Example - enabled");
+    assert_eq!(stage.role().as_deref(), Some("member"));
+}
+
+#[tokio::test]
+async fn a_wrong_username_that_lasts_is_a_contradiction() {
+    let stage = Stage::new(Policy::default()).await;
+    for path in [ACCOUNT, "/accounts/api/organizations/*/users"] {
+        let lie = Fault::changed(path, Some(&stage.account), "/username", json!("stranger"));
+        stage.world.anypoint.traffic().inject(lie.on(Method::GET));
+    }
+    let event = stage.world.hint(&stage.ann);
+    let event = std::slice::from_ref(&event);
+    for _ in 0..2 {
+        assert_eq!(stage.world.deliver(event).await, 503);
+    }
+    let record = stage.world.record(&event[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("contradiction"));
+    assert_eq!(stage.world.account("ann"), "ann Example - enabled");
+}
+
 #[tokio::test]
 async fn a_team_that_is_there_has_members() {
     let stage = Stage::new(Policy::default()).await;
@@ -115,6 +160,8 @@ async fn a_team_that_is_there_has_members() {
 #[case::no_team_at_all(|_: &Stage| Fault::empty_list(TEAMS_OF_ACCOUNT))]
 #[case::not_this_team(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
 #[case::gone(|stage: &Stage| stage.gone(TEAMS_OF_ACCOUNT))]
+#[case::of_no_type(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type"))]
+#[case::of_another_type(|stage: &Stage| Fault::changed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type", json!("x")))]
 #[tokio::test]
 async fn who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
     let stage = Stage::new(Policy::default()).await;
@@ -123,6 +170,64 @@ async fn who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
         .play(lie(&stage), |okta| okta.remove_member(&devs, &ann))
         .await;
     assert_eq!(stage.role(), None);
+}
+
+#[tokio::test]
+async fn who_is_suspended_leaves_a_team_whose_membership_could_not_be_read() {
+    let stage = Stage::new(Policy::default()).await;
+    let lie = Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type");
+    let ann = stage.ann.clone();
+    stage.play(lie, |okta| okta.suspend(&ann)).await;
+    assert_eq!(stage.world.account("ann"), "ann Example - disabled");
+    assert_eq!(stage.role(), None);
+}
+
+#[rstest]
+#[case::empty(|_: &Stage| Fault::empty_list(APP_GROUPS))]
+#[case::lacks_one(|stage: &Stage| Fault::lacking(APP_GROUPS, &[&stage.devs]))]
+#[case::without_id(|stage: &Stage| Fault::removed(APP_GROUPS, Some(&stage.devs), "/id"))]
+#[tokio::test]
+async fn who_is_in_a_group_that_the_selection_lacks_joins_its_team(
+    #[case] lie: fn(&Stage) -> Fault,
+    #[values("announced", "linked")] known: &str,
+) {
+    let stage = Stage::new(Policy::default()).await;
+    let ben = stage.world.assigned_user("ben").await;
+    let mut events = stage
+        .world
+        .okta_does(|okta| okta.add_member(&stage.devs, &ben));
+    if known == "linked" {
+        events = vec![stage.world.hint(&ben)];
+    }
+    stage.play_okta(lie(&stage), &events).await;
+    assert_eq!(stage.world.team("Devs"), "ann ben");
+}
+
+/// Opposite: a group that left the selection takes nobody in, although its team is linked.
+#[tokio::test]
+async fn who_joins_a_group_that_is_not_pushed_any_more_joins_no_team() {
+    let stage = Stage::new(Policy::default()).await;
+    let (devs, ben) = (stage.devs.clone(), stage.world.assigned_user("ben").await);
+    stage
+        .world
+        .when(|okta| okta.unassign_group(APP, &devs))
+        .await;
+    stage.world.when(|okta| okta.add_member(&devs, &ben)).await;
+    assert_eq!(stage.world.team("Devs"), "");
+}
+
+#[rstest]
+#[case::none(|| Fault::removed(USER, None, "/profile"))]
+#[case::null(|| Fault::changed(USER, None, "/profile", json!(null)))]
+#[tokio::test]
+async fn a_user_without_a_profile_is_read_again(#[case] lie: fn() -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let changed = [("firstName", json!("Anna"))];
+    let events = stage
+        .world
+        .okta_does(|okta| okta.update_profile(&stage.ann, &changed));
+    stage.play_okta(lie(), &events).await;
+    assert_eq!(stage.world.account("ann"), "Anna Example - enabled");
 }
 
 #[rstest]
@@ -185,6 +290,7 @@ async fn a_team_that_was_deleted_by_hand_is_made_again() {
 #[case::without_id(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), "/id"))]
 #[case::id_of_another_type(|stage: &Stage| Fault::changed(MEMBERS, Some(&stage.account), "/id", json!(7)))]
 #[case::of_account_empty(|_: &Stage| Fault::empty_list(TEAMS_OF_ACCOUNT))]
+#[case::of_account_without_type(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type"))]
 #[case::of_account_lacks_one(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
 #[tokio::test]
 async fn a_maintainer_stays_one(#[case] lie: fn(&Stage) -> Fault) {
