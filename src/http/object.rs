@@ -104,7 +104,7 @@ pub(crate) fn another_object(call: &Call) -> CallError {
 /// A text with something in it: an answer without it cannot be read.
 pub(crate) fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.trim().is_empty() {
+    match text.is_empty() {
         true => Err(D::Error::custom("an empty text")),
         false => Ok(text),
     }
