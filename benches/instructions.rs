@@ -27,7 +27,7 @@ fn view(n: usize) -> UserView {
     let (username, id) = (format!("user-{n}"), format!("account-{n}"));
     let first_name = if n % 4 == 1 { "Anna" } else { "Ann" };
     let person = Person {
-        username: username.clone(),
+        username: Ok(username.clone()),
         first_name: Some(first_name.to_owned()),
         last_name: Some("Example".to_owned()),
         email: Some(format!("{username}@acme.example")),

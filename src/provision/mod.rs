@@ -1,6 +1,6 @@
 //! Brings one subject at a time in sync: settle, look, plan, apply.
 //!
-//! - [`policy`](Policy) and [`wanted`] are pure: what the settings choose, and what Okta wants.
+//! - [`Policy`] and `wanted` are pure: what the settings choose, and what Okta wants.
 //! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
 //! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
 //!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.

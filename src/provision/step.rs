@@ -83,7 +83,7 @@ impl Step {
 }
 
 impl fmt::Display for Step {
-    /// The text of a record, as [`Applied`] has it.
+    /// The text of a record, as `Applied` has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_record(f, &self.action, self.id.as_deref())
     }
