@@ -13,8 +13,9 @@
 //! let died = Fault::token_dies("/api/v1/groups/*/users", Refused::Session).skipping(1).once();
 //! // The same as JSON, for `POST /_simulator/faults`.
 //! let text = r#"{"path": "/api/v1/users/*", "about": "00uADA", "kind": {"not_found": "service"}, "lasts_ms": 3000}"#;
-//! assert_eq!(serde_json::from_str::<Fault>(text).unwrap(), lie);
+//! assert_eq!(serde_json::from_str::<Fault>(text)?, lie);
 //! # let _ = died;
+//! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
 //! A fault strikes every request that it matches, in the order they were set. The first one that replaces the answer ends

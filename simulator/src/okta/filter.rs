@@ -89,7 +89,7 @@ impl Rest<'_> {
         }
     }
 
-    fn expect(&mut self, word: &str) -> Result<(), String> {
+    fn take_word(&mut self, word: &str) -> Result<(), String> {
         match self.take(word) {
             true => Ok(()),
             false => Err(format!("`{word}` is missing before `{}`", self.0.trim())),
@@ -97,13 +97,13 @@ impl Rest<'_> {
     }
 
     fn clause(&mut self) -> Result<Clause, String> {
-        self.expect("event.target.?[")?;
+        self.take_word("event.target.?[")?;
         let mut clause = vec![self.comparison()?];
         while self.take("&&") {
             clause.push(self.comparison()?);
         }
         for word in ["]", ".size()", ">", "0"] {
-            self.expect(word)?;
+            self.take_word(word)?;
         }
         Ok(clause)
     }
@@ -115,7 +115,7 @@ impl Rest<'_> {
         let field = Field::named(name).ok_or_else(|| format!("the field `{name}` is not known"))?;
         self.0 = rest;
         for word in ["eq", "'"] {
-            self.expect(word)?;
+            self.take_word(word)?;
         }
         let (value, rest) = self.0.split_once('\'').ok_or("a quote is not closed")?;
         self.0 = rest;

@@ -84,7 +84,7 @@ impl Played {
         }
     }
 
-    fn expect(&mut self, what: &str, expected: impl Into<Value>, found: impl Into<Value>) {
+    fn compare(&mut self, what: &str, expected: impl Into<Value>, found: impl Into<Value>) {
         let (expected, found) = (expected.into(), found.into());
         if expected != found {
             self.problems
@@ -137,26 +137,26 @@ pub fn in_short(body: &Value) -> String {
 pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) {
     match step.sent {
         Sent::Hook(expected) => {
-            played.expect("status of the answer", Some(expected), answer.status);
+            played.compare("status of the answer", Some(expected), answer.status);
             let challenge = &event["headers"]["x-okta-verification-challenge"];
             let body = match challenge.as_str() {
                 Some(challenge) => json!({"verification": challenge}).to_string(),
                 None => String::new(),
             };
-            played.expect("body of the answer", body, answer.body.clone());
+            played.compare("body of the answer", body, answer.body.clone());
         }
-        Sent::Batch => played.expect(
+        Sent::Batch => played.compare(
             "answer of the worker",
             json!({"batchItemFailures": []}),
             answer.body.clone(),
         ),
         Sent::Task => {
             let ended = |key: &str| answer.body[key].clone();
-            played.expect("outcome of the run", "completed", ended("outcome"));
-            played.expect("problems of the run", json!([]), ended("problems"));
+            played.compare("outcome of the run", "completed", ended("outcome"));
+            played.compare("problems of the run", json!([]), ended("problems"));
             for (name, count) in &step.counts {
                 let found = answer.body["counts"][name].clone();
-                played.expect(&format!("count {name} of the run"), *count, found);
+                played.compare(&format!("count {name} of the run"), *count, found);
             }
         }
     }
@@ -210,7 +210,7 @@ pub fn world(
         .skip(mails_before)
         .map(|mail| mail.username.as_str())
         .collect();
-    played.expect("reset mails to", step.mails.clone(), mails);
+    played.compare("reset mails to", step.mails.clone(), mails);
 }
 
 /// What was asked of both sides.
@@ -238,7 +238,7 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
         let mut names: Vec<String> = actions.map(|planned| planned.action.clone()).collect();
         names.sort_unstable();
         let applied = played.applied.clone();
-        played.expect("actions", names, applied);
+        played.compare("actions", names, applied);
     }
 }
 
@@ -280,7 +280,7 @@ impl Expected {
             found.insert(format!("team {}", team.name), (&team.id, json!(members)));
             let ancestors = team.ancestors.clone();
             let what = format!("teams above team {}", team.name);
-            played.expect(&what, vec![world.root_team_id.clone()], ancestors);
+            played.compare(&what, vec![world.root_team_id.clone()], ancestors);
             played.teams.push(FoundTeam {
                 name: team.name.clone(),
                 members,
@@ -288,7 +288,7 @@ impl Expected {
         }
         for (object, state) in &self.objects {
             let found = found.get(object).map(|(_, state)| state.clone());
-            played.expect(object, Some(state.clone()), found);
+            played.compare(object, Some(state.clone()), found);
         }
         for (object, (id, _)) in found {
             if !self.objects.contains_key(&object) {
@@ -296,8 +296,8 @@ impl Expected {
                 played.problems.push(problem);
             }
             let first = self.ids.entry(object.clone()).or_insert_with(|| id.clone());
-            played.expect(&format!("id of {object}"), first.clone(), id.clone());
+            played.compare(&format!("id of {object}"), first.clone(), id.clone());
         }
-        played.expect("deleted accounts", 0, world.deleted_users.len());
+        played.compare("deleted accounts", 0, world.deleted_users.len());
     }
 }
