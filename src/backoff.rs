@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// Pauses that double, from the first up to the longest. Chance takes up to half of each, so that those
-/// who failed together do not come back together.
+/// Pauses that double, from the first up to the longest. A random part, at most half, is taken off each, so that
+/// callers that failed together do not retry together.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -19,7 +19,7 @@ impl Backoff {
         }
     }
 
-    /// No longer than this is the next pause.
+    /// The next pause is at most this long.
     pub(crate) fn limit(&self) -> Duration {
         self.next
     }

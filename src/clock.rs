@@ -45,8 +45,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// The moment `by` after `epoch_ms`, in milliseconds since the epoch; the last there is, when that is too late
-/// for a number.
+/// The moment `by` after `epoch_ms`, in milliseconds since the epoch. It stops at the latest moment that fits.
 pub fn later(epoch_ms: i64, by: Duration) -> i64 {
     epoch_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Numbers of things, in words.
+//! Counts with their nouns.
 
 /// "1 person", "3 people".
 pub fn counted(count: usize, one: &str, many: &str) -> String {
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_is_one() {
+    fn only_a_count_of_one_is_singular() {
         let people = |count| counted(count, "person", "people");
         assert_eq!([0, 1, 2].map(people), ["0 people", "1 person", "2 people"]);
     }

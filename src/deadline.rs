@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest lease there is; a run that takes longer renews its own.
+/// The longest lease. A run that takes longer renews its own.
 pub const MAX_LEASE: Duration = Duration::from_secs(120);
 /// A lease outlives its work by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
@@ -26,8 +26,8 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// How long a lease of this work has to keep others away: while the work may still run, and a little
-    /// longer, so that it has really ended. Never longer than [`MAX_LEASE`].
+    /// How long a lease of this work has to keep others away: as long as the work may still run, and a margin. Never
+    /// longer than [`MAX_LEASE`].
     pub fn lease(self) -> Duration {
         (self.remaining() + LEASE_MARGIN).min(MAX_LEASE)
     }
@@ -43,7 +43,7 @@ impl Deadline {
         Self(self.0.checked_sub(time).unwrap_or(self.0))
     }
 
-    /// Whichever comes first: this deadline or `time` from now.
+    /// The earlier of this deadline and `time` from now.
     #[must_use]
     pub(crate) fn or_within(self, time: Duration) -> Self {
         self.min(Self::within(time))
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_outlives_the_work_and_is_there_when_no_time_is_left() {
+    fn a_lease_outlives_the_work_even_when_no_time_is_left() {
         let over = Deadline::within(Duration::ZERO);
         assert_eq!(over.lease(), LEASE_MARGIN);
         let running = Deadline::within(Duration::from_secs(60));

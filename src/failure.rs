@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether doing it again may help (`error_class` in the table).
+/// Whether a retry may help (`error_class` in the table).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -81,7 +81,7 @@ impl fmt::Display for Side {
 pub enum Cause {
     /// Somebody else has the username.
     UsernameTaken,
-    /// Anypoint does not take the app username, or Okta's answer lacks it.
+    /// Anypoint does not accept the app username, or Okta's answer lacks it.
     UsernameInvalid,
     /// An account of that name exists, and `ADOPT` does not let this user have it.
     AdoptionRefused,
@@ -95,7 +95,7 @@ pub enum Cause {
     TeamNameInvalid,
     /// The team has teams below it.
     TeamHasChildren,
-    /// The service does not take a value that was sent.
+    /// The service does not accept a value that was sent.
     ValueRefused,
     /// The service refused the credentials: 401, or no token.
     RefusedCredentials,
@@ -104,7 +104,7 @@ pub enum Cause {
     /// A 404 that the service itself did not give, such as a gateway's.
     #[serde(rename = "not_the_services_404")]
     NotTheServices404,
-    /// The service says that something is not there which has to be.
+    /// The service says that a required object does not exist.
     NotFound,
     /// The service refused the call for another reason.
     Rejected,
@@ -209,8 +209,8 @@ impl Cause {
         }
     }
 
-    /// Whether a service refused who we are or what we may do: the caller then asks the side's probe
-    /// whether it refuses everybody.
+    /// Whether a service refused our credentials or our rights. The caller then asks the side's probe whether it
+    /// refuses everybody.
     pub fn is_refusal(self) -> bool {
         matches!(self, Self::RefusedCredentials | Self::RefusedRights)
     }
@@ -220,7 +220,7 @@ impl Cause {
         matches!(self, Self::TeamNameTaken | Self::TeamNameInvalid)
     }
 
-    /// What a failure has when nobody named a cause.
+    /// The cause of a failure that was made without one.
     fn assumed(side: Side, class: Class) -> Self {
         match (class, side) {
             (Class::Retryable, _) => Self::Unavailable,
@@ -251,7 +251,7 @@ pub struct Failure {
     pub message: String,
     /// What an operator can do about it, when there is something.
     pub advice: Option<String>,
-    /// How long the remote asked to be left alone.
+    /// How long the remote asked us to wait.
     pub retry_after: Option<Duration>,
 }
 
@@ -294,8 +294,8 @@ impl Failure {
         self
     }
 
-    /// The same failure, as the record of an event keeps it: one that stays ends with a replay. Where no event
-    /// failed, as in a plan, there is none to replay.
+    /// The same failure for the record of an event: the advice of a permanent one ends with the replay. A plan has no
+    /// event to replay and does without.
     #[must_use]
     pub fn of_event(mut self) -> Self {
         if let (Class::Permanent, Some(advice)) = (self.class, &mut self.advice) {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_event_that_failed_for_good_is_to_be_replayed() {
+    fn only_the_advice_of_a_permanent_failure_ends_with_a_replay() {
         let advice = |failure: Failure| failure.advice;
         let failure = Failure::permanent(Side::Okta, "wrong", "Fix it.");
         assert_eq!(advice(failure.clone()).unwrap(), "Fix it.");
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_cause_takes_the_place_of_the_assumed_one() {
+    fn a_named_cause_replaces_the_assumed_one() {
         let failure = Failure::permanent(Side::Settings, "wrong", "fix it");
         assert_eq!(failure.cause, Cause::BadSettings);
         let failure = failure.because(Cause::LimitReached);

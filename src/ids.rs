@@ -44,7 +44,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the identifier as text; fails when it is not one.
+            /// Parses an identifier. Fails when the text is not one.
             pub fn parse(value: impl Into<String>) -> Result<Self, InvalidId> {
                 let value = value.into();
                 check(&value, $kind)?;
@@ -127,7 +127,7 @@ id!(
 );
 
 impl EventUuid {
-    /// A fresh one, for work that the program finds itself.
+    /// A fresh uuid, for work that the program finds itself.
     pub fn fresh() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
     }
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn only_plain_characters_make_an_id() {
         for bad in ["", "a/b", "..", "00u 1", "00u%2f", "é", &"x".repeat(121)] {
-            assert!(OktaUserId::parse(bad).is_err(), "{bad:?} was taken");
+            assert!(OktaUserId::parse(bad).is_err(), "{bad:?} was accepted");
         }
         assert_eq!(
             OktaUserId::parse("00uABC-_9").unwrap().as_str(),
@@ -202,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn subjects_read_what_they_write() {
+    fn a_subject_parses_its_own_text_form() {
         for text in ["user#00u1", "group#00g1"] {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
         for bad in ["", "user#", "team#1", "user", "user#a#b", "USER#1"] {
-            assert!(bad.parse::<Subject>().is_err(), "{bad:?} was taken");
+            assert!(bad.parse::<Subject>().is_err(), "{bad:?} was accepted");
         }
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! The programs under `src/bin` only wire what is here. In the order of reading:
 //!
-//! | module | plays |
+//! | module | role |
 //! |---|---|
 //! | [`ids`], [`failure`], [`deadline`], [`clock`], `backoff` | the words that everything uses |
 //! | [`event`] | what Okta sends, and which subject it is about; pure |
 //! | [`receiver`] | a request in, its changes made durable, an answer out |
-//! | [`ledger`] | the idempotent claim: each change is done by one owner at a time |
+//! | [`ledger`] | the idempotent claim: one owner at a time works on a change |
 //! | [`store`] | links between both sides, cursors, short memories |
 //! | [`queue`] | how changes get to the worker |
 //! | [`worker`] | a batch of changes: claims, one look a subject, records |
-//! | [`provision`] | makes Anypoint agree with Okta: look, plan, apply |
+//! | [`provision`] | brings Anypoint in sync with Okta: look, plan, apply |
 //! | [`okta`], [`anypoint`] on [`http`] | the typed clients |
 //! | [`schedule`] | catch-up from the System Log, reconcile, import |
 //! | [`settings`], [`secrets`], [`aws`], `sqlite`, [`telemetry`] | what programs and adapters are set up with |
@@ -19,7 +19,7 @@
 //! | [`lambda`], [`wiring`], `serve` | translation and wiring: Lambda's events; everything in one process |
 //! | `simulator` | a stateful Okta and Anypoint, for the demo and for anybody's tests: a crate of its own |
 //!
-//! `docs/architecture.md` tells what is guaranteed, and walks each kind of event through these modules.
+//! `docs/architecture.md` says what is guaranteed, and walks each kind of event through these modules.
 
 pub mod anypoint;
 pub mod aws;

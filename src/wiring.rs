@@ -58,7 +58,7 @@ pub struct WorkSettings {
 }
 
 impl WorkSettings {
-    /// Reads them.
+    /// Reads the settings.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let engine = EngineSettings::read(reader);
         let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
@@ -84,7 +84,7 @@ pub fn warm_up(ports: &Ports, time: Duration) {
     let (anypoint, documents) = (ports.anypoint.clone(), ports.documents.clone());
     tokio::spawn(async move { anypoint.warm_up(Deadline::within(time)).await });
     tokio::spawn(async move {
-        // The item is not there, and a failure does not matter: the first claim finds it out.
+        // No such item exists. A failure does not matter: the first claim will report it.
         let _ = documents.document("warm-up").await;
     });
 }
@@ -95,8 +95,8 @@ pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration)
     Arc::new(InlineQueue::new(Arc::new(worker), time))
 }
 
-/// A reader of the environment that fills what it leaves unset from the secrets it names, which are
-/// read with the AWS configuration of `source`. Without such a name it costs nothing.
+/// A reader of the environment. It fills unset variables from the secrets that the environment names, and reads these
+/// with the AWS configuration of `source`. If no secret is named, AWS is not called.
 ///
 /// # Errors
 /// When a secret could not be read within `time`.

@@ -49,7 +49,7 @@ pub struct Account {
 pub struct NamedAccount {
     /// The account that bears the name, among those that could be read.
     pub account: Option<Account>,
-    /// What could not be read: it may be the one.
+    /// The entries that could not be read, one of which may be the account.
     fault: Option<CallError>,
 }
 
@@ -109,7 +109,7 @@ impl Account {
     }
 }
 
-/// Whether Anypoint does not take a value of the request.
+/// Whether Anypoint does not accept a value of the request.
 fn is_refused_value(error: &CallError) -> bool {
     error.status() == Some(StatusCode::BAD_REQUEST)
 }
@@ -288,7 +288,7 @@ impl Anypoint {
                     tracing::warn!(
                         anypoint.account = %account,
                         attributes = others.join(", "),
-                        "Anypoint did not take what was written"
+                        "Anypoint did not store the written values"
                     );
                 }
                 Ok(())

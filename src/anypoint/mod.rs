@@ -1,8 +1,8 @@
 //! Anypoint's Access Management API: the calls this product makes, typed. One file per resource.
 //!
-//! Any 2xx is a success and an empty body is normal: the documented codes differ between sources.
-//! Every list is read to its end, or fails; an entry that cannot be read is its own problem. Nothing here deletes a user, and the e-mail address of an
-//! existing account cannot be changed: [`AccountChanges`] has no such field.
+//! Any 2xx is a success and an empty body is normal: the documented codes differ between sources. Every list is read to
+//! its end, or fails. An unreadable entry does not affect the others. Nothing here deletes a user, and the e-mail
+//! address of an existing account cannot be changed: [`AccountChanges`] has no such field.
 
 mod account;
 mod changes;

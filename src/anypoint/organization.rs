@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn federated_is_what_either_field_says() {
+    fn either_field_shows_that_people_are_federated() {
         let read = |answer: Value| {
             let organization: Organization = serde_json::from_value(answer).unwrap();
             organization.is_federated()

@@ -51,7 +51,7 @@ impl Team {
             .is_none_or(|kind| kind == "internal")
     }
 
-    /// Whether it hangs directly below `parent`.
+    /// Whether it is directly below `parent`.
     pub(crate) fn is_child_of(&self, parent: &TeamId) -> bool {
         self.ancestors.last() == Some(parent)
     }
@@ -67,7 +67,7 @@ enum Kind {
     Unread,
 }
 
-/// What a membership is, whichever side lists it.
+/// A membership, whether a team or an account lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Membership {
     #[serde(rename = "membership_type")]
@@ -77,7 +77,7 @@ struct Membership {
 }
 
 impl Membership {
-    /// A membership of which nothing could be read: it is nobody's to end.
+    /// A membership of which nothing could be read, so this program must not end it.
     const UNREAD: Self = Self {
         kind: Kind::Unread,
         is_assigned_via_external_groups: None,
@@ -219,7 +219,7 @@ impl Anypoint {
         let call = self.call("delete the team", Method::DELETE, &path);
         match self.send(&call, deadline).await {
             Err(error) if error.is_not_found() => match self.team(team, deadline).await? {
-                Some(_) => Err(denied(&call, "the team is gone, and it is there")),
+                Some(_) => Err(denied(&call, "the team is gone, but the team can be read")),
                 None => Ok(()),
             },
             other => other?.check_empty(&call),
@@ -335,8 +335,8 @@ impl Anypoint {
                 Ok(())
             }
             Err(error) if is_absent(&error) => {
-                // One strange answer leaves nobody inside. The list may show the past for a moment, so both are asked
-                // once more before they contradict each other.
+                // One strange answer must not leave anybody in the team. The list may show the past for a moment, so
+                // both are asked once more before the answers count as a contradiction.
                 for _ in 0..2 {
                     if (self.members_among(team, batch, deadline).await?).is_empty() {
                         return Ok(());
@@ -348,7 +348,7 @@ impl Anypoint {
                 }
                 Err(denied(
                     &call,
-                    "the account is no member, and the team lists it",
+                    "the account is no member, but the team lists it",
                 ))
             }
             other => other?.check_empty(&call),

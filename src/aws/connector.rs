@@ -4,7 +4,7 @@
 //! them at every start. With one stack the Lambda functions are smaller and start faster; docs/measurements.md has
 //! the figures.
 //!
-//! Requests and answers are in memory whole, as every operation used here has them anyway.
+//! Requests and answers are held in memory as a whole. Every operation used here does so anyway.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -102,7 +102,7 @@ fn request_of(request: HttpRequest) -> Result<reqwest::Request, BoxError> {
     Ok(http::Request::from_parts(parts, body).try_into()?)
 }
 
-/// A request or an answer that did not get through. Without its address, which is a setting.
+/// The error for a request or answer that did not get through. It leaves out the address, which is a setting.
 fn lost(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();
     if error.is_timeout() {
@@ -138,7 +138,7 @@ mod tests {
     async fn a_lost_connection_and_a_silent_server_are_told_apart() {
         let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = closed.local_addr().unwrap();
-        // Accepts in the kernel, and nobody answers.
+        // The kernel accepts the connection, and nobody answers.
         let error = call(address, Duration::from_millis(50)).await;
         assert!(error.is_timeout(), "{error:?}");
         drop(closed);

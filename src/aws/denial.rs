@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deny_elsewhere_does_not_send_anybody_to_the_role() {
+    fn the_advice_for_an_explicit_deny_does_not_name_the_role() {
         let queue = "arn:aws:sqs:eu-central-1:123456789012:people.fifo";
         for article in ["a resource-based policy", "an identity-based policy"] {
             let denial = denial(
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reason_both_are_said() {
+    fn without_a_reason_the_advice_names_the_role_and_the_denies() {
         let denial = Denial::from_message(
             "Access to the resource https://sqs.eu-central-1.amazonaws.com/ is denied.",
             "sqs:SendMessage",

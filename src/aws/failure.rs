@@ -3,8 +3,8 @@
 //! A retry may heal every one of them: expired credentials, a policy and a missing table are about the surroundings,
 //! never about the user or group that the call was for. So no event may fail for good because of them.
 //!
-//! The service's own text is left out: it may quote values that were sent. Of a denied call, what AWS
-//! says about its reason is read ([`Denial`]).
+//! The service's own text is left out, because it may quote values that were sent. Only the reason that AWS gives for a
+//! denied call is read ([`Denial`]).
 
 use std::error::Error;
 
@@ -219,7 +219,7 @@ mod tests {
     };
 
     #[test]
-    fn every_refusal_may_heal_and_has_its_cause() {
+    fn every_refusal_is_retryable_and_has_its_cause() {
         for (code, status, cause) in [
             ("ThrottlingException", 400, Cause::Throttled),
             (

@@ -27,7 +27,7 @@ pub(crate) use failure::{AwsCall, explain};
 /// How long one AWS call may take, retries included, and how that time is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a connection stands.
+    /// Until the connection is established.
     pub connect: Duration,
     /// One attempt.
     pub attempt: Duration,
@@ -69,7 +69,7 @@ pub fn load(limits: Limits) -> BoxFuture<'static, SdkConfig> {
     loader(limits).load().boxed()
 }
 
-/// The same before it looks at the environment, for callers that set something first.
+/// The loader behind [`load`], for callers that set something first.
 pub fn loader(limits: Limits) -> ConfigLoader {
     aws_config::defaults(behavior())
         .http_client(Connectors::default())
@@ -93,7 +93,7 @@ fn timeouts(limits: Limits) -> TimeoutConfig {
 fn retries(limits: Limits) -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(limits.attempts)
-        // The SDK's first pause is up to a second; DynamoDB and SQS heal faster than that.
+        // The SDK's first pause is up to a second. DynamoDB and SQS recover faster than that.
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff((limits.operation / 4).min(Duration::from_secs(5)))
 }

@@ -32,7 +32,7 @@ const BATCHES_AT_ONCE: usize = 8;
 const MAX_ROUNDS: u32 = 10;
 /// How often a transaction is tried while others are in the way.
 const MAX_CONFLICTS: u32 = 8;
-/// After a call that was not carried out whole, or that others were in the way of.
+/// After a call that was carried out only in part, or that conflicted with others.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
 
 /// A call on the table, for messages.
@@ -197,7 +197,7 @@ impl DynamoDbTable {
                 .send()
                 .await
                 .map_err(|error| explain(self.target("dynamodb:BatchGetItem"), &error))?;
-            // One table was asked: whatever name it answers under is ours.
+            // The call names one table, so every item of the answer is from it, under any name.
             for item in answer.responses.unwrap_or_default().into_values().flatten() {
                 if let Some(pk) = key_of(&item).map(str::to_owned) {
                     found.push((pk, item));

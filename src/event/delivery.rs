@@ -38,8 +38,8 @@ impl<E> Envelope<E> {
     }
 }
 
-/// Reads the body of a delivery. An event that cannot be read is counted and stops no other: when one is
-/// odd, each is read on its own.
+/// Reads the body of a delivery. An event that cannot be read is counted and does not stop the others: when one is odd,
+/// each is read on its own.
 ///
 /// # Errors
 /// When the body is not JSON in UTF-8, is not of type `com.okta.event_hook`, or holds no list of events.
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_events_are_ignored_one_by_one_and_stop_no_other() {
+    fn an_odd_event_is_ignored_and_does_not_stop_the_others() {
         let good = event("user.lifecycle.create", all_targets());
         let with = |key: &str, value: Value| {
             let mut event = good.clone();
@@ -201,9 +201,9 @@ mod tests {
         assert_eq!(reading.changes[0].published, NOW);
     }
 
-    /// Okta's clock may be a little ahead of this machine's; a time that is far ahead is none.
+    /// Okta's clock may be a little ahead of this machine's. A time that is far ahead is not used.
     #[test]
-    fn an_event_is_not_published_long_after_it_came() {
+    fn a_publication_far_in_the_future_counts_as_now() {
         for (published, kept) in [
             ("2026-03-02T09:19:14Z", "2026-03-02T09:19:14Z"),
             ("2026-03-02T09:21:14Z", NOW),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_with_words_behind_it_is_no_time() {
+    fn a_publication_with_trailing_text_counts_as_now() {
         for behind in [
             "[u-ca=planted]",
             "[Europe/Vienna]",
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_no_value_and_stops_nothing() {
+    fn a_value_of_another_type_counts_as_missing() {
         for odd in [
             json!(null),
             json!(true),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_delivery_is_refused() {
+    fn a_body_that_is_not_a_delivery_is_refused() {
         for body in [
             "",
             "null",
@@ -379,7 +379,7 @@ mod tests {
             let log = events.iter().cloned().map(RawValue::from_string);
             let log = log.collect::<Result<Vec<_>, _>>().unwrap();
             prop_assert_eq!(&read_log_events(&log, &app(), NOW), &alone);
-            // Beside an event that is none at all, each is read on its own.
+            // Next to something that is no event at all, each is read on its own.
             alone.ignored.push(Ignored::Malformed);
             let with_odd_one = [events, vec!["null".to_owned()]].concat();
             prop_assert_eq!(read_texts(&with_odd_one), Ok(alone));

@@ -92,8 +92,8 @@ impl Reading {
     }
 }
 
-/// An event with a list of targets, each an object. To expect anything else costs a second pass over them,
-/// so it is left to [`LogEvent::read_odd`].
+/// An event with a list of targets, each an object. Allowing for anything else costs a second pass over them, so only
+/// [`LogEvent::read_odd`] does.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LogEvent<'a, Targets = Vec<RawTarget<'a>>> {
@@ -219,8 +219,8 @@ impl<'a> LogEvent<'a> {
 /// How far Okta's clock may be ahead of this machine's.
 const MAX_AHEAD: Duration = Duration::from_mins(5);
 
-/// Whether `text` is a time at which an event can have been published that is here `now`, and nothing else: the parser
-/// takes annotations of any length behind a time (RFC 9557), and the text is stored and shown as it is.
+/// Whether `text` is a time, and nothing else, at which an event that is here `now` can have been published. The parser
+/// accepts annotations of any length behind a time (RFC 9557), and the text is stored and shown as it is.
 fn is_time(text: &str, now: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
     let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
@@ -230,7 +230,7 @@ fn is_time(text: &str, now: &str) -> bool {
     time(now).is_none_or(|now| at <= now + MAX_AHEAD)
 }
 
-/// A value that may be missing, null, or of a type that nobody expected: then it is `None`.
+/// A value; `None` when it is missing, null, or of an unexpected type.
 struct Lenient<T>(Option<T>);
 
 impl<T> Lenient<T> {

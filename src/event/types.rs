@@ -74,7 +74,7 @@ const OF_THE_LOG: &[Row] = &[
     ("application.user_membership.restore", UserOfOurApp, Access),
 ];
 
-/// The event types that a hook can be sent and that act: what `hook register` subscribes to.
+/// The event types that act and that Okta can deliver to a hook: `hook register` subscribes to these.
 pub const HOOK_EVENT_TYPES: [&str; OF_HOOKS.len()] = names(OF_HOOKS);
 
 /// The event types that act when the System Log shows them, beside [`HOOK_EVENT_TYPES`].

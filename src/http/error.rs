@@ -18,7 +18,7 @@ pub struct CallError {
     pub operation: &'static str,
     /// What happened.
     pub kind: CallErrorKind,
-    /// How long the remote asked to be left alone.
+    /// How long the remote asked us to wait.
     pub retry_after: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ pub enum CallErrorKind {
     #[error("the connection could not be made or was lost")]
     Connection,
     /// The server did not prove who it is.
-    #[error("the server's TLS certificate is not trusted; is there a proxy that takes TLS apart?")]
+    #[error("the server's TLS certificate is not trusted; is there a proxy that inspects TLS?")]
     Certificate,
     /// No answer in time.
     #[error("no answer in time")]
@@ -118,8 +118,8 @@ impl CallError {
         matches!(&self.kind, CallErrorKind::Status { finality, .. } if *finality == is_unsigned)
     }
 
-    /// The same error of a write of which nothing has to be unique: a 409 then means that another change of
-    /// the organization is at work (Access Management API, "Concurrency").
+    /// The same error, of a write in which nothing has to be unique. Its 409 means that another change of the
+    /// organization is under way (Access Management API, "Concurrency").
     #[must_use]
     pub(crate) fn passing_conflict(mut self) -> Self {
         if let CallErrorKind::Status {
@@ -133,7 +133,7 @@ impl CallError {
         self
     }
 
-    /// Whether it is about who we are rather than about this call.
+    /// Whether it is about our credentials rather than about this call.
     pub fn is_about_credentials(&self) -> bool {
         matches!(
             self.kind,
@@ -141,8 +141,8 @@ impl CallError {
         )
     }
 
-    /// Whether the credentials or the rights were refused. Such a call had no effect. The cause may lie in the
-    /// surroundings, and pass.
+    /// Whether the credentials or the rights were refused. Such a call had no effect. The cause may lie elsewhere, and
+    /// pass.
     pub fn is_refusal(&self) -> bool {
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
         let is_refused = self
@@ -196,8 +196,8 @@ impl CallError {
         }
     }
 
-    /// Whether a retry may heal it. Permanent is only what is about the object itself: its names, its
-    /// values, its neighbours. So a read is never permanent, and a write only when the service itself
+    /// Whether a retry may heal it. Only an error about the object itself is permanent: about its names, its values,
+    /// its neighbours. So the error of a read is never permanent, and that of a write only when the service itself
     /// refuses it.
     pub fn class(&self) -> Class {
         if self.is_final() {
@@ -207,8 +207,8 @@ impl CallError {
         }
     }
 
-    /// Whether the answer refuses this one call: another call may fare better at the same moment. It says
-    /// nothing about whether the same call may succeed later ([`CallError::class`]).
+    /// Whether the answer refuses this one call, so that another call may succeed at the same moment. It says nothing
+    /// about whether the same call may succeed later ([`CallError::class`]).
     pub(crate) fn is_about_this_call(&self) -> bool {
         const ABOUT_OTHERS: [StatusCode; 6] = [
             StatusCode::UNAUTHORIZED,
@@ -224,7 +224,7 @@ impl CallError {
         (is_of_this_call || self.is_about_state()) && !self.is_transient()
     }
 
-    /// Whether it is a fault of the one object that was asked for by its id: nobody else will fare so.
+    /// Whether it is a fault of the one object that was asked for by its id. Calls about other objects may succeed.
     pub(crate) fn is_about_the_object(&self) -> bool {
         self.is_unreadable() || self.is_about_this_call()
     }
@@ -267,7 +267,7 @@ impl CallError {
         }
     }
 
-    /// What an operator can do about it. Nothing, where only time helps.
+    /// What an operator can do about it; `None` where only time helps.
     fn advice(&self) -> Option<Cow<'static, str>> {
         if let CallErrorKind::SignIn { fix, .. } = &self.kind {
             return Some(Cow::Owned(format!("{fix} {COMES_BACK}")));
@@ -323,7 +323,7 @@ impl CallError {
 const BETWEEN_US_AND_OKTA: &str =
     "If it lasts, check OKTA_ORG_URL and every proxy or gateway between here and Okta.";
 
-/// What follows when the surroundings are well again.
+/// What happens once the cause is gone.
 const COMES_BACK: &str = "Changes come back by themselves when it works.";
 
 impl From<CallError> for Failure {

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_says_is_not_final() {
+    fn a_gateways_answer_is_not_final() {
         for side in [Side::Okta, Side::Anypoint] {
             for body in [
                 "",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn of_oktas_refused_rights_only_those_about_the_object_are_final() {
+    fn a_403_from_okta_is_final_only_about_the_objects_state() {
         for (code, expected) in [
             ("E0000006", Finality::Passing),
             ("E0000038", Finality::Final),

@@ -5,13 +5,12 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-/// So few calls, or a tenth of all, are nearly none: others may use them first.
+/// With this few calls left, or a tenth of all, a quota is nearly used up: other callers may use them first.
 const FEW_CALLS: u64 = 20;
 /// The longest pause a hint can ask for; beyond that it is taken for a mistake and cut.
 const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
 
-/// How long the remote asks to be left alone, at the local time `now_ms` (milliseconds since the
-/// epoch).
+/// How long the remote asks us to wait, at the local time `now_ms` (milliseconds since the epoch).
 ///
 /// `Retry-After` counts in seconds or names a date (RFC 9110, 10.2.3). Okta's
 /// `X-Rate-Limit-Reset` and Anypoint's `X-RateLimit-Reset` are epoch seconds in UTC (Okta, "Rate
@@ -55,7 +54,7 @@ pub(super) struct Quota {
 }
 
 impl Quota {
-    /// Whether few calls are left, so that a refusal without a reason has this reason.
+    /// Whether so few calls are left that a refusal without a reason is probably due to this.
     pub(super) fn is_nearly_used_up(&self) -> bool {
         let few = self
             .limit
@@ -101,7 +100,7 @@ pub(super) fn quota(headers: &HeaderMap, now_ms: i64) -> Quota {
     }
 }
 
-/// How long until the minute ends, by the remote's clock where it tells.
+/// How long until the minute ends, by the remote's clock if the answer gives it.
 pub(super) fn until_the_minute_ends(headers: &HeaderMap, now_ms: i64) -> Duration {
     let second = remote_now_s(headers, now_ms).rem_euclid(60);
     Duration::from_secs(60 - u64::try_from(second).unwrap_or_default())

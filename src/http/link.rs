@@ -1,10 +1,10 @@
-//! The `Link` header (RFC 8288), read strictly: where a list goes on has to be beyond doubt, because a link
-//! that is overlooked looks like the end of the list.
+//! The `Link` header (RFC 8288), read strictly. The way to the next page has to be beyond doubt, because an overlooked
+//! link would look like the end of the list.
 
 use http::HeaderMap;
 use http::header::LINK;
 
-/// The target of `rel="next"`; `None` when every link is readable and none is it.
+/// The target of `rel="next"`; `None` when every link is readable and none has this relation.
 ///
 /// # Errors
 /// When any part of any `Link` header cannot be read, or two different pages are called the next one.
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_doubt_is_an_error() {
+    fn a_doubtful_link_is_an_error() {
         let cases: [&[&[u8]]; 11] = [
             &[b"<https://a/\xff>; rel=\"next\""],
             &[b"<https://a/y; rel=\"next\""],

@@ -1,4 +1,4 @@
-//! A list with entries that could not be read: each of them is its own problem, and the others count.
+//! A list with entries that could not be read: none of them affects the others.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -29,12 +29,12 @@ pub struct Unread {
     pub what: String,
 }
 
-/// Whether a list holds everybody, be it only by id.
+/// Whether a list holds everybody, even if some only by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// Every entry was read or is known by its id.
     Complete,
-    /// An entry without a readable id is missing. Such a list adds, and removes nobody.
+    /// An entry without a readable id is missing. Such a list may add people, but not remove them.
     Incomplete,
 }
 
@@ -227,7 +227,7 @@ pub(crate) struct Page<T>(Vec<Result<T, Option<Unread>>>);
 impl<T: Entry> Page<T> {
     /// Reads a JSON array.
     pub(crate) fn read(array: &[u8]) -> Result<Self, serde_json::Error> {
-        // Nearly always everything is as described, and then one pass reads it.
+        // Nearly always every entry is as described, and one pass reads them all.
         match serde_json::from_slice::<Vec<T>>(array) {
             Ok(items) => Ok(Self(items.into_iter().map(Ok).collect())),
             Err(error) if error.is_data() => {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_was_there_before_adds_nothing() {
+    fn a_repeated_page_adds_nothing() {
         let page = r#"[{"id":"a","name":"A"},{"id":"b","name":"B"}]"#;
         let overlap = r#"[{"id":"b","name":"B"},{"id":"c","name":"C"}]"#;
         let (added, listed) = listed(&[page, overlap, page, "[]"]);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_an_error() {
+    fn an_answer_that_is_not_a_list_is_an_error() {
         for page in ["{}", "[", "null", "<html>"] {
             assert!(Page::<Thing>::read(page.as_bytes()).is_err(), "{page}");
         }

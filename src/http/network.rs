@@ -41,7 +41,7 @@ pub struct ExtraRoots {
     pub file: String,
     /// Certificates that are trusted.
     pub added: usize,
-    /// Certificates that no root can be made of.
+    /// Certificates that cannot be used as roots.
     pub ignored: usize,
 }
 
@@ -105,7 +105,7 @@ impl Network {
         })
     }
 
-    /// A client that takes this network.
+    /// A client that uses this network.
     ///
     /// # Errors
     /// When the TLS set-up is refused, which would be a defect of this program.
@@ -124,7 +124,7 @@ impl Network {
     #[cfg(feature = "local")]
     pub fn proxy_for(&self, url: &Url) -> Option<String> {
         let proxy = self.proxy.as_ref()?;
-        // The rules that the client goes by.
+        // The rules that the client follows.
         let rules = hyper_util::client::proxy::matcher::Matcher::builder()
             .https(proxy.address.as_str().to_owned())
             .no(proxy.except.clone())

@@ -68,7 +68,7 @@ impl Echo {
         self.0.as_ref().is_none_or(shows)
     }
 
-    /// The attributes of an attribute.
+    /// The object in an attribute.
     pub(crate) fn inner(&self, attribute: &str) -> Echo {
         let inner = self.0.as_ref().and_then(|shown| shown.get(attribute));
         Echo(inner.and_then(Value::as_object).cloned())
@@ -101,7 +101,7 @@ pub(crate) fn another_object(call: &Call) -> CallError {
     call.error(CallErrorKind::Unreadable(what))
 }
 
-/// A text with something in it: an answer without it cannot be read.
+/// A text that is not empty. An answer without it cannot be read.
 pub(crate) fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.is_empty() {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_shown_agrees() {
+    fn a_missing_text_agrees_with_every_value() {
         for body in ["", "[]", "null", "{}", r#"{"name":7}"#] {
             let echo = answer(body).echo();
             assert!(echo.agrees("name", Some("Ann")), "{body}");

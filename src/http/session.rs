@@ -36,7 +36,7 @@ const REFUSAL_STANDS: Duration = Duration::from_secs(5);
 /// How long an operation asks for no new token after one that did not help it.
 const TOKEN_STAYS: Duration = Duration::from_secs(60);
 
-/// What a fetch gave.
+/// A token as it was fetched.
 pub(crate) struct Fetched {
     pub value: SecretString,
     /// The word before it in `Authorization`.

@@ -1,4 +1,4 @@
-//! One remote's pause, kept by all who call it.
+//! One remote's pause, kept by all of its callers.
 //!
 //! A remote that throttles one caller throttles the others as well. So a refused caller stops them all for as
 //! long as the remote asked. A caller who cannot wait that long asks at once instead of giving up: Okta counts
@@ -21,8 +21,7 @@ use crate::failure::Side;
 /// Callers who waited go on within this time, not all at once.
 const SPREAD: Duration = Duration::from_millis(100);
 
-/// The longest time that is believed of a success which says when calls are counted afresh: both remotes
-/// count by the minute.
+/// A successful answer that puts the next window later than this is not believed: both remotes count by the minute.
 const WINDOW: Duration = Duration::from_secs(61);
 
 /// Until when each remote is left alone, and when its calls are counted afresh. Clones share it.
@@ -32,7 +31,7 @@ pub(super) struct Throttle(Arc<Mutex<HashMap<Side, State>>>);
 #[derive(Clone, Copy, Default)]
 struct State {
     stopped_until: Option<Instant>,
-    /// Of the last answer that told: the quota, and when the next window begins.
+    /// The quota of the last answer that named one, and when the next window begins.
     quota: Option<(Quota, Instant)>,
 }
 
@@ -92,7 +91,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// How long a caller of `side` waits who has `time`.
+    /// How long a caller of `side` that has this much `time` waits.
     async fn waits(throttle: &Throttle, side: Side, time: Duration) -> Duration {
         let begun = Instant::now();
         throttle.pass(side, Deadline::within(time)).await;
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_call_of_a_window_closes_the_gate_until_the_next() {
+    async fn after_the_last_call_of_a_window_all_wait_for_the_next() {
         let throttle = Throttle::default();
         let quota = |remaining| Quota {
             limit: Some(500),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_cannot_wait_that_long_does_not_wait_at_all() {
+    async fn a_caller_that_cannot_wait_long_enough_does_not_wait_at_all() {
         let throttle = Throttle::default();
         throttle.stop(Side::Anypoint, Duration::from_secs(3));
         let waited = waits(&throttle, Side::Anypoint, Duration::from_millis(2300)).await;

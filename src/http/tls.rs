@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_trusted_certificate_of_the_host_that_is_still_good_is_talked_to() {
+    async fn a_server_needs_a_trusted_and_valid_certificate_for_its_host() {
         let good = server(LOCALHOST).await;
         let answer = get(good.roots.clone(), &good.url).await.unwrap();
         assert_eq!(

@@ -39,7 +39,7 @@ pub(crate) trait Signer: Sync {
     /// When it cannot be signed; nothing is sent then.
     fn sign(&self, call: Call) -> Result<Call, CallError>;
 
-    /// Sees each answer, good or bad, before anything is made of it.
+    /// Sees each answer, good or bad, before it is interpreted.
     fn answered(&self, _status: StatusCode, _headers: &HeaderMap, _body: &[u8]) {}
 }
 
@@ -62,7 +62,7 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// A client that takes the [`Network`] of this process, without redirects.
+    /// A client that uses the [`Network`] of this process and follows no redirects.
     ///
     /// # Errors
     /// The variable of the network that is at fault.
@@ -124,7 +124,7 @@ impl HttpClient {
             let own_pause = backoff.pause();
             let mut pause = error.retry_after.unwrap_or_default() + own_pause;
             if is_presumed && deadline.remaining() <= pause {
-                // Only presumed: who cannot wait that long asks again soon.
+                // The pause is only presumed, so a caller that cannot wait that long asks again soon.
                 pause = own_pause;
             }
             if error.is_throttling() {
@@ -236,9 +236,9 @@ impl HttpClient {
     }
 }
 
-/// Whether a 404 can be the service's own word about the object asked for. Okta's names the error. Of
-/// Anypoint's no mark is documented: a page in HTML is none, and of any other the client asks for
-/// the organization before it believes that something is absent.
+/// Whether a 404 can be the service's own word about the object asked for. Okta's 404 names the error. Anypoint
+/// documents no such mark: a page in HTML is not its own. After any other 404, the client reads the organization before
+/// it believes that the object is absent.
 fn is_from_service(side: Side, code: Option<&str>, body: &[u8]) -> bool {
     match side {
         Side::Okta => code == Some("E0000007"),

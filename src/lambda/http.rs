@@ -4,8 +4,8 @@
 //! [`Function`] is a thin service around `lambda_http`'s adapter. `lambda_http` 1.3.2 (seen with every case in
 //! `tests/it/hook/shapes.rs`) panics at a body that is not base64, at a path without a leading slash, at a
 //! bad `host`, and at a raw blank or quote in the query; and it fails an event with a null header, a null
-//! context or a header value beyond ASCII. Either way the caller would see a 5xx, which rings the alarm, so
-//! strangers could ring it. Here both are a 400.
+//! context or a header value beyond ASCII. Either way the caller would get a 5xx, and strangers could set off the
+//! alarm. Here both get a 400.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -23,7 +23,7 @@ use tower::{Service, ServiceExt as _, util::MapResponse};
 use crate::receiver::{Answer, Receiver};
 use crate::telemetry::catch_panic;
 
-/// Fields by which a person sees in the log what an unknown event is.
+/// The fields that tell a reader of the log what an unknown event is.
 const TELLING: &str = "version rawPath path httpMethod method headers multiValueHeaders requestContext body Records detail-type \
     task";
 
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for HttpEvent {
 }
 
 /// `lambda_http` tries payload format 1.0 first. The template's API sends 2.0, and no event of another service has its
-/// `requestContext.http`, so a second reading of most deliveries is saved by trying 2.0 before the rest.
+/// `requestContext.http`. Trying 2.0 before the rest saves a second reading of most deliveries.
 fn read_request(event: &str) -> serde_json::Result<LambdaRequest> {
     serde_json::from_str(event)
         .map(LambdaRequest::ApiGatewayV2)
@@ -134,7 +134,7 @@ impl Service<LambdaEvent<HttpEvent>> for Function {
     }
 }
 
-/// A 400 to whichever service asks.
+/// A 400 that every one of the services understands.
 fn bad_request() -> ApiGatewayProxyResponse {
     let mut answer = ApiGatewayProxyResponse::default();
     answer.status_code = 400;
@@ -142,7 +142,7 @@ fn bad_request() -> ApiGatewayProxyResponse {
     answer
 }
 
-/// An answer whose body is UTF-8 as it is. `lambda_http` would look for another character set, and its tables of
+/// An answer whose body is known to be UTF-8. `lambda_http` would look for another character set, and its tables of
 /// them would be linked.
 pub struct Text(Answer);
 

@@ -54,10 +54,9 @@ pub async fn answer_events<T: DeserializeOwned, A: Serialize>(
     .await
 }
 
-/// How long this invocation may still run. A runtime that names a time decades ahead is cut.
+/// How long this invocation may still run, at most [`MAX_RUN`]: a runtime may name a time decades ahead.
 ///
-/// Without a time, or with one that is past, nothing could be done, and a run that did nothing would look like a
-/// success.
+/// A missing or past time is an error: a run that had no time for anything would look like a success.
 fn deadline(context: &Context, clock: &dyn Clock) -> Result<Deadline, Failure> {
     let until_ms = i64::try_from(context.deadline).unwrap_or(i64::MAX);
     match u64::try_from(until_ms.saturating_sub(clock.now_ms())) {
@@ -91,7 +90,7 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// What a function was invoked with, as it came; `None` when it is no JSON.
+/// The payload of an invocation, not read yet; `None` when it is not JSON.
 ///
 /// Taking it never fails. `lambda_runtime` 1.5.0 answers for a payload that it cannot read, and the error's type is then
 /// the name of a Rust type. One text that cannot be read, such as half of a surrogate pair, is enough for that.
@@ -124,7 +123,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     #[test]
-    fn a_deadline_that_is_missing_past_or_decades_ahead_is_no_time_to_work_by() {
+    fn a_missing_or_past_deadline_is_an_error_and_a_far_one_is_cut() {
         let now_ms = 1_772_442_904_000;
         let of = |deadline: u64| {
             let mut context = Context::default();

@@ -52,7 +52,7 @@ fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, 
 }
 
 impl Message {
-    /// Reads each field for itself: one that cannot be read is as good as missing.
+    /// Reads each field on its own: one that cannot be read counts as missing.
     fn read(record: &RawValue) -> Option<Self> {
         let record: Fields<'_> = serde_json::from_str(record.get()).ok()?;
         let field = |name: &str| record.get(name).copied();
@@ -120,8 +120,8 @@ impl BatchHandler {
         }
     }
 
-    /// Works on a batch until `deadline` and says which messages go back. Half a second more is spent
-    /// at the most, on telling the queue when.
+    /// Works on a batch until `deadline` and says which messages go back. Telling the queue when they come back takes
+    /// half a second more at the most.
     pub async fn handle(&self, event: &SqsEvent, deadline: Deadline) -> BatchAnswer {
         let mut readable: Vec<&Message> = Vec::new();
         let mut changes: Vec<Change> = Vec::new();
@@ -196,7 +196,7 @@ impl BatchHandler {
         }
     }
 
-    /// A message that nobody can read is recorded as failed for good, under its own id.
+    /// Records an unreadable message as failed for good, under its own id.
     async fn reject(&self, message: &Message) -> Result<(), Failure> {
         let attribute = |name: &str| message.attributes.get(name).cloned();
         let (work, failure) = unreadable(
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_waits_as_one() {
+    fn messages_of_one_subject_get_the_same_pause() {
         let message = |id: &str, group: &str, count: &str| Message {
             message_id: id.to_owned(),
             receipt_handle: None,
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_record_is_its_own_problem() {
+    fn an_odd_record_does_not_affect_the_others() {
         let odd = [
             json!({"messageId": "1", "body": {"uuid": "u"}}),
             json!({"messageId": "2", "attributes": null, "body": null}),

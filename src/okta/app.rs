@@ -89,7 +89,7 @@ impl AppUser {
         }
     }
 
-    /// The user, when the answer carried it. Another user is none.
+    /// The user, when the answer carried it. A user with another id does not count.
     pub fn user(&self) -> Option<&User> {
         let user = self.embedded.as_ref()?.user.as_ref()?;
         (user.id == self.id).then_some(user)

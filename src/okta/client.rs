@@ -248,8 +248,8 @@ fn place_of(url: &Url) -> Url {
     })
 }
 
-/// Until 2026-08-05 the next-page links of some lists lacked `expand` (OKTA-1230324), and the entries of
-/// these pages what was to be embedded.
+/// Until 2026-08-05 the next-page links of some lists lacked `expand` (OKTA-1230324), and the entries of those pages
+/// lacked the embedded objects.
 fn keep_expand(first: &Url, next: &mut Url) {
     let expand = |url: &Url| {
         let mut pairs = url.query_pairs();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_next_link_keeps_what_is_to_be_embedded() {
+    fn a_next_link_keeps_expand() {
         let first = url("https://a/users?limit=500&expand=user");
         let mut next = url("https://a/users?after=x&limit=500");
         keep_expand(&first, &mut next);

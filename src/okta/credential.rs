@@ -1,8 +1,8 @@
 //! When our own credential at Okta ends. Source of shapes: Okta API, "API Tokens" and "Application Client Auth
 //! Credentials".
 //!
-//! An API token dies after 30 days (its window) without a call. Okta lists tokens to who may see them, by user and
-//! without their value, and has no call that tells which one is ours. The keys of a service app have no end there.
+//! An API token expires after 30 days (its window) without a call. Okta lists tokens by user and without their values,
+//! for those who may see them. No call says which one is ours. The keys of a service app do not expire.
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -23,14 +23,14 @@ const OF_THE_API: &str = "Okta API";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "credential")]
 pub enum CredentialLife {
-    /// A service app: Okta gives its keys no end.
+    /// A service app: its keys do not expire.
     ServiceApp,
     /// An API token. If its user has several, it is one of these; the first to end comes first. Never empty.
     ApiToken {
         /// The tokens of that user.
         tokens: Vec<TokenLife>,
     },
-    /// It cannot be told.
+    /// Its end is unknown.
     Untold {
         /// Why not, for people.
         why: String,
@@ -65,7 +65,7 @@ pub enum Outlook {
     Lasts,
     /// It ends within 14 days: somebody has to act.
     EndsSoon,
-    /// Nobody can tell.
+    /// Its end is unknown.
     Unknown,
 }
 
@@ -83,12 +83,12 @@ impl CredentialLife {
         };
         match self {
             Self::ServiceApp => {
-                let text = "a service app, and Okta gives its keys no end";
+                let text = "a service app, whose keys do not expire";
                 (Outlook::Lasts, text.to_owned())
             }
-            Self::Untold { why } => (Outlook::Unknown, format!("its end cannot be told: {why}")),
+            Self::Untold { why } => (Outlook::Unknown, format!("its end is unknown: {why}")),
             Self::ApiToken { tokens } => match tokens.as_slice() {
-                [] => (Outlook::Unknown, "its end cannot be told".to_owned()),
+                [] => (Outlook::Unknown, "its end is unknown".to_owned()),
                 [token] => {
                     let used = match token.last_used_ms {
                         Some(used_ms) => format!("last used {}, ", date(used_ms)),
@@ -108,7 +108,7 @@ impl CredentialLife {
                         (true, false) => Outlook::Unknown,
                     };
                     let text = format!(
-                        "one of {} API tokens of its user, and Okta does not tell which: the first ends {}, the last {}",
+                        "one of {} API tokens of its user, and Okta does not say which: the first ends {}, the last {}",
                         tokens.len(),
                         end(first),
                         end(last)
@@ -195,7 +195,7 @@ impl Okta {
                 error.status(),
                 Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
             );
-            // Okta's 401 for a missing right or feature (E0000015) is told as a refused sign-in.
+            // Okta's 401 for a missing right or feature (E0000015) is reported as a refused sign-in.
             match is_right || matches!(error.kind, CallErrorKind::SignIn { .. }) {
                 true => Ok(CredentialLife::untold(
                     "the admin who made this API token may not list API tokens",
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tokens_nobody_knows_which_is_ours() {
+    fn of_several_tokens_it_is_unknown_which_is_ours() {
         let of = |end: &str| json!({"id": end, "userId": "00uME", "expiresAt": format!("{end}T00:00:00Z")});
         let life = tokens(json!([of("2026-03-09"), of("2026-03-05")]));
         let CredentialLife::ApiToken { tokens: found } = &life else {

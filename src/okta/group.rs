@@ -45,7 +45,7 @@ impl Group {
 
 /// The groups of one user.
 impl Listed<Group> {
-    /// Whether this group is on the list, be it only by its id.
+    /// Whether this group is on the list, even if only by its id.
     pub fn names(&self, group: &OktaGroupId) -> bool {
         self.items.iter().any(|found| found.id == *group)
             || self.ids_unread().any(|found: OktaGroupId| found == *group)

@@ -80,7 +80,7 @@ impl Filtering {
         let with_app: BTreeSet<&str> = app_event_types().collect();
         let faults: Vec<String> = expressions
             .iter()
-            // A type that nobody needs may be filtered as anybody likes.
+            // The filter of an event type that is not needed does not matter.
             .filter(|(event, _)| HOOK_EVENT_TYPES.contains(&event.as_str()))
             .filter_map(|(event, expression)| match app_in(expression) {
                 Some(named) if !with_app.contains(event.as_str()) => Some(format!(
@@ -109,7 +109,7 @@ impl Filtering {
     }
 }
 
-/// The app of an expression of our form, however Okta sets its blanks.
+/// The app in an expression of our form, whatever blanks Okta puts into it.
 fn app_in(expression: &str) -> Option<String> {
     let bare: String = expression.split_whitespace().collect();
     let app = bare
@@ -141,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_that_is_sent_is_known_again() {
+    fn a_filter_of_ours_is_recognized() {
         let map = HookFilter::for_app(&app()).as_json()["eventFilterMap"].clone();
         assert_eq!(map.as_array().unwrap().len(), 6);
         assert_eq!(with(|_| {}), Filtering::ThisApp);
-        // As Okta gives it back, with its own blanks, and for a type that nobody needs.
+        // As Okta returns it, with its own blanks, and for a type that is not needed.
         let as_given_back = with(|map| {
             map[0]["condition"] = json!({"version": null, "expression":
                 "event.target.?[ type eq 'AppInstance' && id eq '0oaOURS1' ].size() > 0"});

@@ -1,6 +1,6 @@
 //! Okta's management API: the calls this product makes, typed. One file per resource.
 //!
-//! Every list is read to its last page, or fails. An entry that cannot be read is its own problem
+//! Every list is read to its last page, or fails. An unreadable entry does not affect the others
 //! ([`Listed`](crate::http::Listed)): the list knows it by its id, or says that it is not complete.
 
 mod app;

@@ -1,6 +1,6 @@
 //! Profiles: the user's own, and the one that the app keeps of the user.
 //!
-//! An org may have made any attribute something else than a text. Such a value breaks nothing.
+//! An org may have given any attribute a type other than text. Such a value does no harm.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,7 @@ impl FromStr for Source {
     }
 }
 
-/// A text with something in it.
+/// The text, unless it is empty.
 pub(super) fn said(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_any_kind_break_nothing() {
+    fn values_of_any_type_can_be_read() {
         let text = r#"{"firstName": " Lin ", "lastName": 7, "nickName": "L", "title": " ", "login": null,
             "huge": 1e999, "lone": "\ud800", "list": ["x"], "map": {"a": {}}, "yes": true}"#;
         let profile: Profile = serde_json::from_str(text).unwrap();

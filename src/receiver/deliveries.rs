@@ -23,9 +23,9 @@ use crate::ids::OktaAppId;
 use crate::queue::Queue;
 use crate::telemetry::{Metric, Metrics};
 
-/// What is left of the answer's time when the body has to be here, so that it can still be made durable.
+/// The body has to be here this long before the answer is due, so that its changes can still be made durable.
 const WRITING: Duration = Duration::from_millis(750);
-/// What is left of it when the queue has to be done, so that what was begun inline can still be recorded.
+/// The queue has to be done this long before the answer is due, so that changes begun inline can still be recorded.
 pub(super) const ANSWERING: Duration = Duration::from_millis(150);
 /// The header of Okta's one-time verification (Okta, "Event hooks: one-time verification request").
 const CHALLENGE: &str = "x-okta-verification-challenge";

@@ -3,9 +3,9 @@
 //! The gate is the outermost layer: it looks at one header, and drops a request without an accepted secret
 //! before a byte of its body is read. The service behind it takes [`Admitted`] requests, which nothing else makes.
 //!
-//! The comparison takes equal time whatever is sent: tags of equal length are compared in constant
-//! time, made with a key that is random in every process, so that nothing about the secret can be
-//! learned from where a comparison ends. Every accepted secret is compared, also after a match.
+//! The comparison takes the same time whatever is sent. It compares tags of equal length in constant time, made with a
+//! key that is random in every process. So a caller cannot learn from the time where a comparison ended. Every accepted
+//! secret is compared, even after a match.
 //!
 //! Secrets that come from a secret store are read again, at most once a minute, when a request
 //! brings a value that is none of them: it may have been rotated a moment ago.
@@ -33,7 +33,7 @@ use crate::telemetry::Tally;
 /// its events made durable, before Okta gives up.
 const RENEWAL_TIME: Duration = Duration::from_millis(1_000);
 
-/// Holds what is accepted. Clones share it.
+/// Holds the accepted secrets. Clones share them.
 #[derive(Clone)]
 pub struct Gate(Arc<Accepted>);
 
@@ -62,7 +62,7 @@ impl Refusals {
         Self::say(self.unsaid.one_more());
     }
 
-    /// Logs those that were not logged yet, when it is time.
+    /// Logs the refusals that were not logged yet, if a line is due.
     #[cfg(feature = "local")]
     pub(crate) fn say_rest(&self) {
         Self::say(self.unsaid.rest());
@@ -197,7 +197,7 @@ where
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Answer, Infallible>>;
 
-    /// Strangers wait for nobody: an admitted request waits for `S` afterwards.
+    /// Always ready, so a stranger never waits for `S`. An admitted request waits for it later.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// Nobody from outside causes calls by sending nothing, and Okta causes none by sending what is known.
+    /// A request without a value causes no call to the store, and neither does one with a known value.
     #[tokio::test]
     async fn the_secrets_are_read_again_for_an_unknown_value_only() {
         let store = Rotated::default();

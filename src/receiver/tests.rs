@@ -94,7 +94,7 @@ async fn ask(
 
 const SECRET: (&str, &str) = ("Authorization", "current");
 
-/// A body that says whether somebody began to read it. It never comes.
+/// A body that notes whether anybody began to read it. It never arrives.
 struct Watched(Arc<AtomicBool>);
 
 impl http_body::Body for Watched {
@@ -119,7 +119,7 @@ fn delivery() -> String {
 }
 
 #[tokio::test]
-async fn without_the_secret_nothing_is_answered_but_401() {
+async fn without_the_secret_every_answer_is_401() {
     let (receiver, queue) = receiver(Mood::Takes);
     let delivery = delivery();
     let huge = "x".repeat(MAX_BODY_BYTES + 1);
@@ -142,7 +142,7 @@ async fn without_the_secret_nothing_is_answered_but_401() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_done_inline_has_to_end_before_the_answer() {
+async fn inline_changes_have_to_end_before_the_answer() {
     let (_, queue, metrics) = counted_receiver(Mood::Takes);
     let app = OktaAppId::parse("0oaAPP1").unwrap();
     let deliveries = Deliveries::new(app, queue.clone(), Arc::new(SystemClock), metrics);
@@ -157,7 +157,7 @@ async fn what_is_done_inline_has_to_end_before_the_answer() {
 }
 
 #[tokio::test]
-async fn events_are_counted_and_those_that_do_not_act_by_their_reason() {
+async fn events_are_counted_and_ignored_ones_by_their_reason() {
     let (receiver, _, metrics) = counted_receiver(Mood::Takes);
     let event = |event_type: &str, result: &str, targets: serde_json::Value| json!({"uuid": "u-1", "eventType": event_type, "outcome": {"result": result}, "target": targets});
     let user = json!([{"type": "User", "id": "00u1"}]);
@@ -194,7 +194,7 @@ async fn events_are_counted_and_those_that_do_not_act_by_their_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_delivery_of_someone_with_the_secret_has_its_body_read() {
+async fn a_body_is_read_only_of_a_delivery_with_the_secret() {
     let (receiver, _) = receiver(Mood::Takes);
     for (method, secret, status, is_read) in [
         ("POST", "wrong", 401, false),
@@ -232,9 +232,9 @@ async fn both_secrets_are_accepted_while_rotating() {
     }
 }
 
-/// As when the previous secret was put in again.
+/// As when the operator entered the previous secret again.
 #[tokio::test]
-async fn a_secret_that_is_there_twice_is_accepted() {
+async fn a_secret_that_is_configured_twice_is_accepted() {
     let secrets: Vec<SecretString> = ["same", "same"].map(SecretString::from).to_vec();
     let gate = Gate::new(AUTHORIZATION, secrets).unwrap();
     let request = request("GET", &[("authorization", "same")], ());
@@ -261,7 +261,7 @@ async fn deliveries_are_queued() {
 }
 
 #[tokio::test]
-async fn bad_bodies_have_their_own_answers() {
+async fn each_kind_of_bad_body_has_its_own_answer() {
     let (receiver, _) = receiver(Mood::Takes);
     let at_limit = " ".repeat(MAX_BODY_BYTES);
     let above = " ".repeat(MAX_BODY_BYTES + 1);
@@ -289,7 +289,7 @@ async fn other_methods_are_told_which_are_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_made_durable_in_time_is_a_503() {
+async fn a_delivery_that_is_not_durable_in_time_gets_503() {
     let body = delivery();
     let (refusing, _) = receiver(Mood::Refuses);
     assert_eq!(ask(&refusing, "POST", &[SECRET], &body).await.0, 503);

@@ -12,8 +12,8 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
 const SETTING: &str = "HOOK_SECRET_ARN";
-/// Strangers cause reads with any wrong value, so one in ten seconds is kept for callers after them: a rotated
-/// secret is known ten seconds later at the latest.
+/// Strangers can cause reads with any wrong value. So one read every ten seconds stays available for later callers: a
+/// rotated secret is known after ten seconds at the latest.
 const BUDGET: Budget = Budget {
     every: Duration::from_secs(10),
     burst: 3,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_what_a_header_can_carry_and_nobody_guesses() {
+    fn a_secret_fits_into_a_header_and_is_hard_to_guess() {
         let longest = "x".repeat(MAX_SECRET_CHARACTERS);
         for good in [
             "12345678",

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 const GOOD_FOR: Duration = Duration::from_secs(4 * 60);
 /// A value older than this is read again before the request that uses it, where that matters.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
-/// The least time between two reads that no refused value asks for.
+/// The least time between two reads that no refused value caused.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long a read in the background may take.
 const BACKGROUND: Duration = Duration::from_secs(5);
@@ -24,9 +24,9 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 /// How often a refused value may cause a read: wrong secrets from outside must not become calls to AWS without end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
-    /// One more every so often.
+    /// The time after which one more read is allowed.
     pub every: Duration,
-    /// At once, when there were none for long.
+    /// How many reads are allowed at once after a long time without any.
     pub burst: u32,
 }
 
@@ -163,7 +163,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
         None
     }
 
-    /// Reads the value after `wait`, behind the requests.
+    /// Reads the value after `wait`, in the background.
     fn arrange(&self, renewal: &Renewal<T>, wait: Duration) {
         if renewal.arranged.swap(true, Ordering::Relaxed) {
             return;

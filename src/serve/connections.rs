@@ -1,4 +1,4 @@
-//! Which connections are open, and which of them goes when another one wants in.
+//! Which connections are open, and which of them is closed to make room for a new one.
 //!
 //! A connection is *busy* while it carries a request that was let in, and *idle* otherwise: before its first request,
 //! between two, and while it sends without the secret. Busy ones are never closed for others. When there is no room, the
@@ -130,7 +130,7 @@ impl HeldPlace {
         self.0.from.is_loopback()
     }
 
-    /// Waits until the connection has to go for another one.
+    /// Waits until the connection has to close for another one.
     pub async fn told_to_leave(&self) {
         self.0.leave.notified().await;
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_address_with_the_most_idle_ones_loses_its_oldest() {
+    async fn the_address_with_the_most_idle_connections_loses_its_oldest() {
         let connections = Connections::new(4);
         let mut idle_ones = vec![idle(&connections, 1).await];
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn busy_and_new_ones_are_waited_for() {
+    async fn a_caller_waits_for_busy_and_new_connections() {
         let connections = Connections::new(2);
         let one = connections.enter(address(1)).await;
         let two = connections.enter(address(2)).await;
@@ -221,7 +221,7 @@ mod tests {
         assert!(began.elapsed() <= MIN_IDLE * 2);
         two.await.unwrap();
         assert_eq!(connections.pressure(), Pressure::Evicting);
-        // What left by itself makes room as well.
+        // A connection that closed by itself makes room, too.
         drop((busy, one));
         assert_eq!(connections.counts().open, 1);
         assert!(connections.try_enter(address(2)).is_some());
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_an_address_over_its_share_gets_no_time() {
+    async fn only_an_address_over_its_share_is_closed_at_once() {
         let connections = Connections::new(4);
         let mut crowd = Vec::new();
         for _ in 0..3 {
@@ -259,7 +259,7 @@ mod tests {
         let began = Instant::now();
         let okta = connections.enter(address(3)).await;
         assert_eq!((began.elapsed(), gone(&crowd).len()), (Duration::ZERO, 1));
-        // With one place each, nobody is over it.
+        // With one place each, no address is over its share.
         let connections = Connections::new(4);
         for from in 0..4 {
             idle(&connections, from).await;
@@ -269,7 +269,8 @@ mod tests {
         drop(okta);
     }
 
-    /// What is not accepted in time is lost. So a crowd from as many addresses as there are places must not wait long.
+    /// A connection that is not accepted in time is lost. So a crowd from as many addresses as there are places must
+    /// not wait long.
     #[tokio::test(start_paused = true)]
     async fn a_crowd_that_comes_back_is_let_in_as_fast_as_it_comes() {
         let connections = Connections::new(100);

@@ -12,7 +12,7 @@ use super::prometheus::Totals;
 use super::stopped;
 use crate::receiver::Gate;
 
-/// Measured values do not pile up for longer than this.
+/// How often measured values are collected, so that they do not pile up.
 const METRICS_EVERY: Duration = Duration::from_secs(60);
 
 /// The connections and the gate of the hook's address.

@@ -124,7 +124,7 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // An answer is one small packet; nothing is to wait for.
+    // An answer is one small packet, so waiting for more to send gains nothing.
     let _ = stream.set_nodelay(true);
     let refused = Arc::new(AtomicBool::new(false));
     let service = MapResponse::new(service, closing_refusals(Arc::clone(&refused)));
@@ -164,7 +164,7 @@ where
     let ended = match ended {
         Ok(()) => Ended::Readable,
         Err(error) => {
-            // Clients go away; that is their right.
+            // A client may go away at any time.
             tracing::debug!("a connection ended early: {error}");
             if error.is_parse_version_h2() {
                 // The only request that hyper leaves without an answer. A client that is gone misses nothing.
@@ -213,7 +213,7 @@ fn closing_refusals<B>(
     }
 }
 
-/// Reads on, to nowhere, until the client has seen the answer and closes.
+/// Reads and discards until the client has seen the answer and closes.
 async fn linger(stream: TcpStream) {
     let mut rest = stream.take(LINGER_BYTES);
     let mut nowhere = tokio::io::sink();

@@ -57,7 +57,7 @@ impl OnlyOne {
         loop {
             match side.try_lock() {
                 Ok(()) => break,
-                // A command may be asking just now whether it is held.
+                // A command may be testing the lock at this moment.
                 Err(TryLockError::WouldBlock) if tries < 5 => std::thread::sleep(RETRY),
                 Err(TryLockError::WouldBlock) => return Err(taken(&data, &mut side)),
                 Err(TryLockError::Error(error)) => return Err(unusable(error)),
@@ -68,7 +68,7 @@ impl OnlyOne {
             true => lock_database(&data)?,
             false => None,
         };
-        // An earlier version made it for everybody to read.
+        // An earlier version made it readable by everybody.
         private_from_now_on(&side).map_err(unusable)?;
         side.set_len(0).map_err(unusable)?;
         side.rewind().map_err(unusable)?;
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time_also_under_another_name() {
+    fn one_process_at_a_time_also_under_another_name() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.db");
         File::create(&data).unwrap();
@@ -210,7 +210,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn one_at_a_time_also_without_the_side_file_and_through_a_hard_link() {
+    fn one_process_at_a_time_also_without_the_side_file_and_through_a_hard_link() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.db");
         File::create(&data).unwrap();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn it_names_a_live_process_only() {
+    fn the_refusal_names_a_live_process_only() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.db");
         File::create(&data).unwrap();
@@ -276,7 +276,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_can_read_it() {
+    fn only_its_owner_can_read_the_side_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.db");

@@ -94,7 +94,7 @@ const STATUS_LIMITS: Limits = Limits {
 /// The document with the settings that `serve` was started with.
 const DECIDING: &str = "settings";
 
-/// The settings that the `serve` which works on `database` now was started with.
+/// The settings of the `serve` that works on `database` now, as it was started.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -133,7 +133,7 @@ impl Ready {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new("serve"));
         let totals = Arc::new(Totals::new(metrics.clone(), clock.now_ms()));
-        // The file must be there to have one lock under all its names.
+        // The file must exist, so that it has one lock under all its names.
         make_if_missing(&options.data)?;
         let lock = OnlyOne::take(&options.data)?;
         let database = Database::open_locked(&options.data, lock)?;
@@ -329,14 +329,14 @@ impl Ready {
     }
 }
 
-/// The dispatcher, for as long as nobody says stop, whatever happens to it.
+/// Runs the dispatcher until `stop`, and starts it again if it panics.
 async fn keep_working(dispatcher: Dispatcher, stop: watch::Receiver<bool>) {
     let dispatcher = Arc::new(dispatcher);
     while !*stop.borrow() {
         let (running, stop) = (Arc::clone(&dispatcher), stop.clone());
         let ended = tokio::spawn(async move { running.run(stop, GRACE).await }).await;
         if ended.is_err() {
-            tracing::error!("the work loop panicked and begins anew");
+            tracing::error!("the work loop panicked and starts again");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

@@ -7,7 +7,7 @@ use crate::failure::{Failure, Side};
 
 /// Connections of Okta and of everybody else at once, where the limit allows them.
 const MAX_PLACES: usize = 512;
-/// Below this a handful of silent clients would be a crowd.
+/// With fewer places, a handful of silent clients would take them all.
 const MIN_PLACES: usize = 32;
 /// For the status page's connections, the database, the log and outgoing calls.
 const RESERVED: usize = 96 + super::STATUS_CONNECTIONS;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_the_limit_leaves_and_never_too_few() {
+    fn places_are_as_many_as_the_limit_leaves_and_too_few_are_an_error() {
         for (limit, places) in [
             (None, 512),
             (Some(u64::MAX), 512),

@@ -1,4 +1,4 @@
-//! The places of a listener: which are taken, and whose connection goes when another one wants in.
+//! The places of a listener: which are taken, and which connection is closed to make room for a new one.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A connection that has just come, or has just had its answer, is left alone for so long: its request may be on the way.
-/// An address over its share has no such right, so a crowd that comes back at once cannot keep others waiting.
+/// A connection that has just come, or has just had its answer, is left alone for this long: its request may be on the
+/// way. An address over its share has no such right, so a crowd that comes back at once cannot keep others waiting.
 pub(super) const MIN_IDLE: Duration = Duration::from_millis(20);
-/// For so long after a connection was closed for another one, connections count as running out.
+/// Connections count as running out for this long after one was closed for another.
 pub(super) const PRESSURE: Duration = Duration::from_secs(60);
 
 /// All places of one listener.
@@ -110,8 +110,8 @@ impl Places {
         }
     }
 
-    /// Takes a place: its number, and what tells its connection to leave. Where there is none, an idle connection is
-    /// told to leave.
+    /// Takes a place. Returns its number, and the signal that tells its connection to leave. If no place is free, tells
+    /// an idle connection to leave.
     pub fn take(&mut self, from: IpAddr) -> Option<(u64, Arc<Notify>)> {
         self.accepting = Accepting::Works;
         if self.is_full() {
@@ -241,7 +241,7 @@ impl Places {
     }
 }
 
-/// What one client can choose an address in: itself, or its /64.
+/// The range from which one client can choose its address: the address itself, or its /64 network.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => {
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_client_has_a_whole_network_of_version_6() {
+    fn addresses_of_one_ipv6_network_count_as_one_client() {
         let same = |one: &str, other: &str| {
             let network = |text: &str| network(text.parse::<IpAddr>().unwrap().to_canonical());
             network(one) == network(other)

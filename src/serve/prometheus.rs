@@ -90,7 +90,7 @@ impl Totals {
                 values.into_iter().for_each(|age_ms| counted.age(age_ms));
                 continue;
             }
-            // A state, and read from the file.
+            // This is a state, and `/metrics` reads it from the file.
             if matches!(metric, Metric::CredentialEndsInDays(_)) {
                 continue;
             }
@@ -192,7 +192,7 @@ impl Counted {
     }
 }
 
-/// Read when somebody asks, so there from the start and never late.
+/// Read for each request, so the values exist from the start and are current.
 fn write_door(door: &DoorCounts, page: &mut Page) {
     let connections = &door.connections;
     let open = u64::try_from(connections.open).unwrap_or(u64::MAX);

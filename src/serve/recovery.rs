@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_the_gone_process_held_is_freed() {
+    async fn only_the_work_of_the_dead_process_is_freed() {
         let clock = Arc::new(ManualClock::at(1_790_000_000_000));
         let database = Database::in_memory().unwrap();
         let queue = SqliteQueue::new(database.clone(), clock.clone());
@@ -91,7 +91,10 @@ mod tests {
         let [mine, other, _] = &changes;
         let subject = mine.subject.to_string();
         let lease = ours(served.lease(&subject, LEASE).await.unwrap());
-        assert!(lease.took_over(), "what was cut off is to be verified");
+        assert!(
+            lease.took_over(),
+            "work that was cut off has to be verified"
+        );
         assert_eq!(lease.memo(), Some("intent"));
         let (mine, others_work) = (mine.work(), other.work());
         let claim = |work| served.claim(work, &lease, Reason::Delivery);

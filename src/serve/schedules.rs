@@ -48,9 +48,9 @@ const MAX_RUN: Duration = Duration::from_secs(30 * 60);
 /// Until the first run of a task that never ran: time to think again.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// How long `task` waits after a start. The System Log is read at once, because it tells what was
-/// missed meanwhile; the others when they are due, so that starting often does not run them often. What was only
-/// reported or planned so far is due at once, now that it may be applied.
+/// How long `task` waits after a start. Catch-up reads the System Log at once, because it finds what was missed
+/// meanwhile. The other tasks run when they are due, so that frequent starts do not cause frequent runs. A task that
+/// only reported so far, or whose dry runs wait, is due at once when it may apply them.
 pub async fn first(
     scheduler: &Scheduler,
     task: Task,

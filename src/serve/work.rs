@@ -88,7 +88,7 @@ impl Dispatcher {
                         self.reject(message).await;
                     }
                     for messages in taken.groups {
-                        let messages = self.set_aside_exhausted(messages).await;
+                        let messages = self.make_dead_letters(messages).await;
                         if messages.is_empty() {
                             continue;
                         }
@@ -137,7 +137,7 @@ impl Dispatcher {
             || matches!(paused_since(&*self.documents).await, Ok(Some(_)))
     }
 
-    /// After the clock went back, nothing stays hidden for longer than it can be.
+    /// After the clock went back, shortens the times of messages that would stay hidden for too long.
     async fn cut_times(&self) {
         match self.queue.cut_times(VISIBILITY).await {
             Ok(0) => {}
@@ -150,7 +150,7 @@ impl Dispatcher {
     }
 
     /// Makes dead letters of messages that failed as often as one may be received, and gives the others.
-    async fn set_aside_exhausted(&self, messages: Vec<Received>) -> Vec<Received> {
+    async fn make_dead_letters(&self, messages: Vec<Received>) -> Vec<Received> {
         let mut rest = Vec::with_capacity(messages.len());
         for message in messages {
             if message.receive_count <= MAX_RECEIVES || !self.failed_last(&message.change).await {
@@ -182,7 +182,7 @@ impl Dispatcher {
         }
     }
 
-    /// A message that nobody can read is recorded as failed for good, and leaves the queue.
+    /// Records an unreadable message as failed for good, and takes it off the queue.
     async fn reject(&self, message: Unreadable) {
         let now = rfc3339(self.clock.now_ms());
         let (work, failure) = unreadable(message.uuid, message.subject, now);
@@ -255,7 +255,7 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>, 
     }
 }
 
-/// Then the message comes back by itself, and the ledger knows what became of it.
+/// Logs a failed write: the message then comes back by itself, and the ledger knows its result.
 fn comes_back<T>(written: Result<T, Failure>) {
     if let Err(failure) = written {
         tracing::warn!("a message could not be taken off the queue or postponed: {failure}");

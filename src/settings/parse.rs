@@ -1,4 +1,4 @@
-//! How the single values are spelled.
+//! How single values are written.
 
 use std::net::IpAddr;
 

@@ -88,7 +88,7 @@ fn a_secret_with_a_control_character_inside_is_malformed() {
             assert!(message.contains(&expected), "{message}");
             assert!(!message.contains("planted"), "{message}");
         }
-        // What is around it is no part of it.
+        // White space around it is not part of it.
         let mut variables = complete();
         variables.insert(name, " planted-value\r\n");
         read(&variables, EngineSettings::read).unwrap();
@@ -180,7 +180,7 @@ fn every_form_of_every_choice_is_read() {
 }
 
 #[test]
-fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
+fn a_service_app_replaces_the_token_and_is_read_whole() {
     const PEM: &str = include_str!("../../tests/it/data/test-only-p256.pkcs8.pem");
     let names = ["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"];
     let mut complete = complete();
@@ -237,7 +237,7 @@ fn a_service_app_stands_in_for_the_token_and_is_read_whole() {
 }
 
 #[test]
-fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
+fn a_hook_secret_that_cannot_be_sent_or_is_easy_to_guess_is_refused() {
     let too_long: &'static str = "planted".repeat(10_000).leak();
     for (name, value, fault) in [
         ("HOOK_SECRET", "short", "is too short"),
@@ -270,7 +270,7 @@ fn a_hook_secret_that_nobody_can_send_or_everybody_can_guess_is_refused() {
 }
 
 #[test]
-fn a_header_that_others_set_or_take_away_carries_no_secret() {
+fn a_header_that_others_set_or_remove_is_refused() {
     for (name, value) in [
         ("HOOK_AUTH_HEADER", "not a header"),
         ("HOOK_AUTH_HEADER", "Host"),

@@ -18,8 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::visible::OneLine;
 use crate::clock::{Clock as _, SystemClock, rfc3339};
 
-/// In front of the targets of this package. What other crates log is held at `warn` whatever the level, and however
-/// exactly `RUST_LOG` names them: at `debug` and below some print requests with their headers and bodies.
+/// The prefix of this package's log targets. Other crates never log below `warn`, even if `RUST_LOG` names them: at
+/// `debug` and below some print requests with their headers and bodies.
 const OURS: &str = "okta_anypoint";
 
 /// How log entries look (`LOG_FORMAT`).
@@ -99,7 +99,7 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The result of `work`, which calls code of others that panics at bad input; `None` when it did. Such a panic is
+/// The result of `work`, or `None` if it panicked. It is for third-party code that panics at bad input: such a panic is
 /// no defect of this program, and is not logged as one.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     CATCHING.set(true);
@@ -108,7 +108,7 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// A panic says where it happened, and nothing of its own.
+/// Logs where a panic happened, and not its message, which may quote data.
 fn silence_panics() {
     std::panic::set_hook(Box::new(|panic| {
         if CATCHING.get() {

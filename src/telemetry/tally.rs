@@ -18,12 +18,12 @@ struct Counted {
 }
 
 impl Tally {
-    /// It happened once more. How often since the last report, when the next one is due.
+    /// Counts one more. Returns the count since the last report, if the next report is due.
     pub fn one_more(&self) -> Option<u64> {
         self.due(1)
     }
 
-    /// The count since the last report, when the next one is due.
+    /// The count since the last report, if the next report is due.
     pub fn rest(&self) -> Option<u64> {
         self.due(0)
     }

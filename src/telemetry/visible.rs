@@ -1,9 +1,9 @@
-//! The one place where text loses what a terminal or a log reader would act upon.
+//! The one place that makes text safe for a terminal and for readers of the log.
 //!
 //! Names come from Okta and Anypoint, and people choose them: an escape sequence in one could move the cursor, colour
 //! or hide what stands beside it, or begin a line of its own. Every command prints, and every program logs, through
-//! here. A line that a command prints is one line, whatever is in it, and its colours are behind a mark that no value
-//! can hold: nobody who writes a message has to remember which parts of it are names.
+//! here. A line that a command prints stays one line, whatever it contains. A mark that no value can hold precedes each
+//! colour, so the author of a message need not remember which parts of it are names.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_is_shown_and_nothing_else_changes() {
+    fn control_characters_are_shown_and_other_text_stays() {
         let ways: [fn(&str) -> String; 2] = [
             |text| visible_line(text).into_owned(),
             |text| Shown(text).to_string(),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_makes_a_line_or_a_colour_of_ours() {
+    fn a_value_cannot_begin_a_line_or_a_colour() {
         let name = "A\n\u{1b}[32m  ok       forged\u{1b}[0m";
         let line = format!("{} {name}", painted("31;1", format!("FAILED {name}")));
         let inert = "A\\u000a\\u001b[32m  ok       forged\\u001b[0m";
@@ -151,12 +151,12 @@ mod tests {
         // A mark of another process is text.
         let other = format!("\u{1b}{:032x};32mok", 7_u128);
         assert!(!visible_line(&other).contains('\u{1b}'));
-        // What was printed cannot be printed again.
+        // Colours that were printed do not pass a second time.
         assert!(!visible_line(&visible_line(&painted("32", "ok"))).contains('\u{1b}'));
     }
 
     #[test]
-    fn an_entry_of_a_log_stays_one_line() {
+    fn a_log_entry_stays_one_line() {
         let mut log = OneLine(Vec::new());
         log.write_all(b"ERROR name: a\nINFO forged\x1b[0m\n")
             .unwrap();

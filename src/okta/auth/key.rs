@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_hold() {
+    fn signatures_verify_with_the_public_key() {
         let verify = |jwk: &Value, signature: &[u8]| {
             let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
             if jwk["kty"] == "RSA" {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_usable_private_key_is_refused() {
+    fn text_that_is_no_usable_private_key_is_refused() {
         let without = |part: &str, jwk: &str| {
             let mut jwk: Value = serde_json::from_str(jwk).unwrap();
             jwk.as_object_mut().unwrap().remove(part);

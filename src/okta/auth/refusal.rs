@@ -63,7 +63,7 @@ impl TokenRefusal {
                     ahead.abs(),
                     if ahead > 0 { "ahead of" } else { "behind" }
                 ),
-                "Set this machine's clock (NTP); Okta takes only signatures made at the present time."
+                "Set this machine's clock (NTP); Okta accepts only signatures made at the present time."
                     .to_owned(),
             ),
             ("invalid_client", Hint::KeyId, _) => (

@@ -21,7 +21,7 @@ use crate::http::{
 };
 use crate::secrets::Renewable;
 
-/// How long a client assertion is good for. Okta takes up to an hour; it is used at once.
+/// How long a client assertion is good for. Okta accepts up to an hour. The program uses it at once.
 const ASSERTION_LIFETIME_S: i64 = 5 * 60;
 /// The API token is looked up again this often, for it may have been renewed meanwhile.
 const API_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
@@ -135,7 +135,7 @@ impl TokenScheme for OktaTokens {
         }
     }
 
-    /// E0000015 is a 401 that no other token heals (Okta, "Error codes").
+    /// E0000015 is a 401 that a new token does not change (Okta, "Error codes").
     fn is_expiry(&self, refused: &CallError) -> bool {
         refused.code() != Some("E0000015")
     }

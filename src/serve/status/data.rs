@@ -1,5 +1,5 @@
-//! What the status page shows, read from the file on a connection of its own: a reader holds up
-//! nobody who works.
+//! What the status page shows, read from the file on a connection of its own, so that a reader does not hold up the
+//! worker.
 
 use rusqlite::{Connection, Row, named_params};
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub struct Event {
     pub next_try_ms: Option<i64>,
     /// Whether its message is a dead letter.
     pub dead: bool,
-    /// What would be done: of a dry run, or while held.
+    /// What would be done, for a dry run or a held event.
     pub planned: Option<Vec<String>>,
 }
 
@@ -245,7 +245,7 @@ impl<T> OnePage<T> {
 pub(crate) enum Probe {
     /// Write something.
     Write,
-    /// Take the lock of those who write, and write nothing.
+    /// Take the write lock, and write nothing.
     Lock,
 }
 
@@ -264,7 +264,7 @@ pub async fn probe(database: &Database, probe: Probe) -> Result<(), Failure> {
         .map(|_| ())
 }
 
-/// A body that nobody can read is shown as such and spoils no page.
+/// An unreadable body is shown as such and does not break the page.
 const QUEUED: &str = "SELECT uuid, 'queued', \
                       COALESCE(CASE WHEN json_valid(body) THEN json_extract(body, '$.event_type') END, \
                       'unreadable'), subject, \

@@ -17,7 +17,7 @@ pub(crate) struct Frame<'a> {
     pub started_ms: i64,
 }
 
-/// A page for somebody who may not even learn what the file is called.
+/// A page for a reader who may not even see the file's name.
 pub fn bare(text: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\

@@ -1,9 +1,9 @@
 //! The read-only status page, on an address of its own.
 //!
-//! It answers `GET` only, loads nothing from elsewhere and runs no script. Only a browser on this machine sees names and
-//! may have Okta and Anypoint asked about a user or group; everybody else sees opaque ids. That browser also visits other
-//! sites. So a request whose `Host` is neither an address nor `localhost` is refused: no site can point its own name here
-//! and read (DNS rebinding).
+//! It answers `GET` only, loads nothing from elsewhere and runs no script. Only a browser on this machine sees names
+//! and may make this program ask Okta and Anypoint about a user or group. Everybody else sees opaque ids. That browser
+//! also visits other sites. So a request whose `Host` is neither an address nor `localhost` is refused: no site can
+//! point its own name here and read (DNS rebinding).
 
 mod data;
 mod failures;
@@ -74,7 +74,7 @@ struct Shared {
 pub struct StatusSource {
     /// A connection of the page's own.
     pub reads: Database,
-    /// The connection of those who work.
+    /// The worker's connection.
     pub writes: Database,
     /// Both remotes, and the table through `reads`.
     pub ports: Ports,
@@ -210,8 +210,8 @@ impl Status {
         })
     }
 
-    /// Whether a delivery would be taken: there are connections, the file can be written, the queue has room, and nobody
-    /// asked to stop.
+    /// Whether a delivery would be accepted: there are connections, the file can be written, the queue has room, and
+    /// the program was not told to stop.
     async fn ready<B>(&self, request: &Request<B>) -> Reply {
         if *self.shared.source.stop.borrow() {
             return plain(503, "stopping\n");

@@ -1,4 +1,4 @@
-//! The page of one user or group: both sides, what would follow, its last events, and its history.
+//! The page of one user or group: both sides, what would be done, its last events, and its history.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const ENTRIES: usize = 100;
 pub(crate) struct Dossier {
     subject: Subject,
     link: Option<Linked>,
-    /// `None`: nobody may have Okta and Anypoint asked.
+    /// `None`: this reader may not make the program ask Okta and Anypoint.
     looked: Option<Result<Explanation, Failure>>,
     held: Option<Record>,
     events: Vec<Record>,

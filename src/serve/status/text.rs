@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_gets_out_of_its_place() {
+    fn escaped_text_stays_in_its_place() {
         assert_eq!(
             Escaped("<script>\"'&").to_string(),
             "&lt;script&gt;&quot;&#39;&amp;"
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stay_one_word() {
+    fn a_shell_word_stays_one_word() {
         assert_eq!(shell_word("/var/lib/a.db"), "/var/lib/a.db");
         assert_eq!(shell_word("it's; rm"), "'it'\\''s; rm'");
     }

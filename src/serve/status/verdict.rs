@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_its_time_is_not_on_the_way() {
+    fn a_change_that_waits_is_not_on_the_way() {
         let situation = Situation::default();
         let queue = Queued {
             waiting: 9,
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_only_planned_or_reported_is_not_in_sync() {
+    fn planned_or_reported_changes_are_not_called_in_sync() {
         let mut situation = Situation {
             runs: vec![run(Task::Reconcile, Health::Good)],
             ..Situation::default()

@@ -126,9 +126,9 @@ async fn the_doctor_says_when_the_credential_ends() {
     desk.okta.traffic().inject(right);
     let (state, found) = credential(&desk, &[], 0).await;
     assert_eq!(state, "not_checked");
-    assert!(found.contains("cannot be told"), "{found}");
+    assert!(found.contains("is unknown"), "{found}");
 
-    // A service app is not asked about: its keys have no end.
+    // A service app is not asked about: its keys do not expire.
     desk.okta.traffic().clear();
     let key = PrivateKey::parse(&KEY.to_owned().into()).unwrap();
     let scopes = [
@@ -149,7 +149,7 @@ async fn the_doctor_says_when_the_credential_ends() {
     ];
     let (state, found) = credential(&desk, &service, 0).await;
     assert_eq!(state, "ok");
-    assert!(found.contains("no end"), "{found}");
+    assert!(found.contains("do not expire"), "{found}");
     let tokens = desk.okta.traffic().count(&http::Method::GET, "api-tokens");
     assert_eq!(tokens, 0);
 }
