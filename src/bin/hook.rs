@@ -17,10 +17,10 @@ use okta_anypoint::wiring::{self, WorkSettings};
 use okta_anypoint::worker::Pace;
 use tower::ServiceExt as _;
 
-/// Within this a delivery is made durable, or refused; the rest of Okta's 3 s is for the way back.
+/// The time for making a delivery durable, or refusing it. The rest of Okta's 3 s is for the way back.
 const TIME: Duration = Duration::from_millis(2_300);
 
-/// Within this the secrets are read during start-up, if they are in Secrets Manager.
+/// The time for reading secrets from Secrets Manager during start-up.
 const SECRETS_TIME: Duration = Duration::from_secs(5);
 
 enum Destination {

@@ -26,10 +26,10 @@ pub struct BackupArgs {
     file: UsualFile,
 }
 
-/// Put a copy in the place of the database file of `serve`.
+/// Replace the database file of `serve` with a copy.
 ///
 /// Only while nobody has the file open: stop `serve` first. The copy is checked before anything changes, and
-/// stays where it is. What was written after the copy was taken is gone.
+/// stays where it is. Everything written after the copy was taken is lost.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"data\", \"copy\", \"bytes\"}.
@@ -62,7 +62,7 @@ pub fn restore(args: &RestoreArgs, console: &Console) -> Result<Exit> {
         return Err(Usage(text).into());
     }
     sqlite::check_copy(&args.copy)?;
-    // The file must be there to have one lock under all its names.
+    // The file must exist, so that it has one lock under all its names.
     sqlite::make_if_missing(&args.file.data)?;
     let lock = OnlyOne::take(&args.file.data)?;
     let bytes = sqlite::restore(&args.copy, &args.file.data)?;

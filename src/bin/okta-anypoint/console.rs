@@ -20,7 +20,7 @@ use crate::wrap::wrapped;
 /// The narrowest terminal that tables are fitted into.
 const NARROWEST: u16 = 60;
 
-/// How a command ended that did not fail.
+/// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It is done, and nothing is wrong.
@@ -30,7 +30,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The end of a command that found so many problems.
+    /// How a command that found this many problems ended.
     pub fn with_problems(count: usize) -> Self {
         match count {
             0 => Self::Done,
@@ -57,7 +57,7 @@ pub struct Console {
     /// Whether results are printed as JSON.
     pub json: bool,
     colour: bool,
-    /// How wide the terminal is; `None`: lines are as long as they are.
+    /// How wide the terminal is; `None`: lines are not wrapped.
     width: Option<usize>,
 }
 
@@ -146,7 +146,7 @@ impl Console {
         self.say_text(&visible_lines(&rows.join("\n")))
     }
 
-    /// Text that nothing acts in but what the program means to.
+    /// Prints text in which a terminal acts only upon the program's own colours and line breaks.
     fn say_text(&self, text: &str) -> anyhow::Result<()> {
         if self.json {
             return Ok(());
@@ -168,7 +168,7 @@ impl Console {
     ) -> anyhow::Result<()> {
         let width = self.width.unwrap_or(usize::MAX);
         let (lead, text) = (lead.to_string(), text.to_string());
-        // Widths count what is shown, and a line that is made here is meant.
+        // A width counts what the terminal shows, and line breaks that are made here are the program's own.
         let lines = wrapped(&visible_line(&lead), indent, &visible_line(&text), width);
         lines.iter().try_for_each(|line| self.say_text(line))
     }
@@ -238,7 +238,7 @@ pub fn note(line: impl Display) {
     eprintln!("{}", visible_line(&line.to_string()));
 }
 
-/// Writes bytes to standard output as they are: for scripts. That nobody reads any more (`| head`) is no failure.
+/// Writes bytes to standard output unchanged, for scripts. A reader that has gone (`| head`) is no failure.
 pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

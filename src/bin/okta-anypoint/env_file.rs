@@ -1,6 +1,6 @@
 //! `--env-file`: settings from a file that the operator names.
 //!
-//! The program is started anew, in the same process, with the file's variables in its environment: every reader of
+//! The program starts again, in the same process, with the file's variables in its environment. So every reader of
 //! variables sees them, those in the AWS SDK included, and no variable changes while threads run. A variable that is
 //! set already wins over the file's.
 
@@ -70,9 +70,9 @@ fn without_option(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     kept
 }
 
-/// `NAME=VALUE` lines, as Docker and systemd read them: blank lines and lines that begin with `#` mean nothing. A value
+/// `NAME=VALUE` lines, as Docker and systemd read them. Blank lines and lines that begin with `#` are ignored. A value
 /// in single quotes is taken as it is; in double quotes `\\n`, `\\"` and `\\\\` mean a line break, a quote and a
-/// backslash. A quoted value may go over several lines. Nothing is ever put in for `$`.
+/// backslash. A quoted value may span several lines. `$` is never expanded.
 fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut variables = BTreeMap::new();
     let mut rest = text;

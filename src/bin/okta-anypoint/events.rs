@@ -129,7 +129,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The newest records, at most so many.
+/// The newest records, at most `limit`.
 fn newest(records: &[Record], limit: Option<usize>) -> &[Record] {
     records
         .get(..limit.unwrap_or(usize::MAX))

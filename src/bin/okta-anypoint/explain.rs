@@ -1,4 +1,4 @@
-//! `explain`: both sides of one user or group, the link, and what would follow.
+//! `explain`: both sides of one user or group, the link, and what would be done.
 
 use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
@@ -19,7 +19,7 @@ use crate::{names, table};
 /// Show Okta's state, Anypoint's state, the link, and the actions that would follow, with reasons.
 ///
 /// Nothing is written. Works also for users that have no account yet, and for those that Okta no
-/// longer has (named by id). Exits 1 when what would follow cannot be done, with the reason.
+/// longer has (named by id). Exits 1 when these actions cannot be done, with the reason.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
@@ -109,7 +109,7 @@ fn show(
     console.say(heading("Link"))?;
     console.say_indented(2, words(&explanation.link))?;
     console.say_gap()?;
-    console.say(heading("What would follow"))?;
+    console.say(heading("What would be done"))?;
     if let Some(held) = held {
         let subject = &explanation.subject;
         console.say_indented(2, console.paint(Tone::Bad, held_in_words(held)))?;

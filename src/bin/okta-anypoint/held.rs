@@ -21,8 +21,8 @@ use crate::{names, table};
 
 /// List the users and groups that the brake holds, with what would be done.
 ///
-/// MAX_REMOVALS_PER_HOUR bounds how many people may lose access by events. What is beyond it waits here for
-/// `approve`, or for a change in Okta that takes it back.
+/// MAX_REMOVALS_PER_HOUR bounds how many people may lose access by events. Further removals wait here for `approve`, or
+/// for a change in Okta that takes them back.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"held\": [{\"id\", \"subject\", \"planned\", \"held_for\", \"published\", \"updated_at_ms\"}], \
@@ -39,7 +39,7 @@ pub struct HeldArgs {
     table: table::Args,
 }
 
-/// Approve what the brake holds: look at it afresh and do what Okta says now.
+/// Approve changes that the brake holds: look again, and do what Okta says now.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["names", "count", "all", "end"])))]
 #[command(after_long_help = "\
@@ -55,7 +55,7 @@ pub struct ApproveArgs {
     /// Okta ids, logins, usernames or group names that `held` lists.
     #[arg(value_name = "USER_OR_GROUP")]
     names: Vec<String>,
-    /// So many of those that were held first.
+    /// This many, those held first.
     #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// All of them.

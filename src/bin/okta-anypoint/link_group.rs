@@ -16,8 +16,8 @@ use crate::{explain, names, table};
 
 /// Pair an Okta group with an Anypoint team that has another name.
 ///
-/// Writes the link only. The next event, or `push`, gives the team the group's name and members. What that
-/// would do is shown. The team has to be directly below the root team, and neither may have another link.
+/// Writes the link only. The next event, or `push`, gives the team the group's name and members. The command shows what
+/// that would do. The team has to be directly below the root team, and neither may have another link.
 /// The group has to be selected by PUSH_GROUPS, because the next reconcile would empty the team of any other. A group
 /// that is selected gets a team of its own at once, so: pause, select the group, link it, resume.
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use crate::console::Usage;
 use crate::operator::Operator;
 use crate::table::{self, Access, LOOK_TIME};
 
-/// Refuses what can be the name of nothing on either side.
+/// Refuses a text that cannot be a name on either side.
 pub fn check(name: &str) -> Result<(), Usage> {
     match name.trim() {
         "" => Err(Usage("a name is empty".to_owned())),
@@ -31,7 +31,7 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
     unique(name, "user or group", found.collect(), Subject::clone)
 }
 
-/// A user or a group, for a command that only reads the table: an id asks nobody.
+/// A user or a group, for a command that only reads the table: an id needs no request to either side.
 pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject> {
     if let Some(subject) = by_id(name) {
         return Ok(subject);
@@ -127,7 +127,7 @@ async fn find(ports: &Ports, name: &str) -> Result<(Vec<OktaUserId>, Vec<OktaGro
     }
 }
 
-/// Whether Okta did not take a text for a login, such as a group's name with a slash in it. It can still be a name of
+/// Whether Okta did not accept a text as a login, such as a group's name with a slash in it. It can still be a name of
 /// another kind. Any other failure leaves open whether a name is unique.
 fn is_about_the_name(failure: &Failure) -> bool {
     matches!(

@@ -12,7 +12,7 @@ use crate::console::{Console, Exit, Tone};
 use crate::standing::{Finding, SET_APPLY, findings};
 use crate::table::{self, Access, FileArgs};
 
-/// Stop working on changes. Nothing is lost: deliveries are still taken, and wait.
+/// Stop working on changes. Nothing is lost: deliveries are still accepted, and wait.
 ///
 /// It works on `serve`'s file, while `serve` runs. On AWS, deploy with the template's parameter Changes=pause.
 #[derive(Debug, clap::Args)]
@@ -140,7 +140,7 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// That the brake is off, and how it holds again.
+/// Says that the brake is off, and how to end that.
 pub fn say_brake_is_off(until_ms: i64, option: &str, console: &Console) -> Result<()> {
     let until = rfc3339(until_ms);
     console.say(format!("the brake is off until {until}. To end that now:"))?;

@@ -19,7 +19,7 @@ use crate::operator::{Operator, release};
 use crate::table::Access;
 use crate::{names, table};
 
-/// Do events again, whatever became of them: failed for good, failed for now, or done.
+/// Replay events in any state: failed for good, failed for now, or done.
 ///
 /// An event that another run works on just now is left to it.
 #[derive(Debug, clap::Args)]
@@ -59,7 +59,7 @@ pub struct PushArgs {
     /// Okta ids, logins, usernames or group names.
     #[arg(required = true, value_name = "USER_OR_GROUP")]
     names: Vec<String>,
-    /// In an emergency: pass every wait for a second look. The reason is recorded.
+    /// In an emergency: skip every wait for a second look. The reason is recorded.
     #[arg(long, requires = "reason")]
     now: bool,
     /// Why; it is shown with the event, so it should name nobody.
@@ -174,7 +174,7 @@ pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Exit> {
         for record in failed {
             match change(&record) {
                 Ok(change) => changes.push(change),
-                // A message that nobody could read.
+                // The record of an unreadable message.
                 Err(_) => {
                     console.say(format!("skipped  {}  it names no user or group", record.id))?
                 }

@@ -19,7 +19,7 @@ use crate::stop::told_to_stop;
 use crate::table::UsualFile;
 use crate::time::duration;
 
-/// Within this the secrets are read, if they are in Secrets Manager.
+/// The time for reading secrets from Secrets Manager.
 const SECRETS_TIME: Duration = Duration::from_secs(10);
 
 /// Run receiver, queue, worker and schedules on one embedded database file.
@@ -123,7 +123,7 @@ async fn settings() -> anyhow::Result<(Settings, BTreeMap<String, String>)> {
     Ok((reader.finish(settings)?, deciding))
 }
 
-/// An import is for those who ask for one.
+/// Imports run only if IMPORT_MODE is set.
 fn import_interval() -> Every {
     let mode = okta_anypoint::settings::Reader::from_env().optional("IMPORT_MODE");
     let asked_for = mode.is_some_and(|mode| mode != "off");

@@ -69,8 +69,8 @@ impl Args {
         }
     }
 
-    /// While `serve` works on the file, what decides about changes and is unset here is as `serve` has it: a shell
-    /// that lacks EXCLUDE_USERS must not change what `serve` leaves alone.
+    /// While `serve` works on the file, the settings that decide about changes and are unset here follow `serve`: a
+    /// shell that lacks EXCLUDE_USERS must not change users that `serve` leaves alone.
     pub async fn beside_serve(&self, reader: Reader<'static>) -> Result<Reader<'static>> {
         let Some(file) = self.data.as_ref().filter(|file| serve::is_served(file)) else {
             return Ok(reader);
@@ -169,7 +169,7 @@ impl Place {
     }
 }
 
-/// Names `serve`'s file, where it need not be there yet.
+/// Names `serve`'s file, which need not exist yet.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct UsualFile {
@@ -222,7 +222,7 @@ pub fn changes() -> Result<Changes> {
 
 /// An existing file, but to plan: a misspelt name must not make an empty database.
 fn open_file(file: &Path, access: Access) -> Result<Database> {
-    // In a folder that is not there, the name is misspelt.
+    // If the folder does not exist, the name is misspelt.
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

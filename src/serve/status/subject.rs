@@ -133,7 +133,7 @@ impl Frame<'_> {
         }
         match &dossier.looked {
             None => main.push_str(
-                "<p class=\"card empty\">Okta and Anypoint are asked, and names are shown, only for a browser on \
+                "<p class=\"card empty\">Names, and what Okta and Anypoint say, are shown only to a browser on \
                  the machine that serves this page. On that machine, open the overview first.</p>",
             ),
             Some(Err(failure)) => {
@@ -157,7 +157,7 @@ impl Frame<'_> {
 }
 
 fn explained(main: &mut String, explanation: &Explanation) {
-    main.push_str("<h2>What would follow</h2>");
+    main.push_str("<h2>What would be done</h2>");
     match &explanation.plan {
         Err(failure) => {
             let _ = write!(main, "<p class=\"card failure\">{}</p>", Escaped(failure));

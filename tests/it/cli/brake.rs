@@ -128,7 +128,7 @@ async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
         desk.data.display()
     );
     let told = desk.on_file(&["explain", &user]).await.expect(0);
-    let follows = told.out.split("What would follow").nth(1).unwrap();
+    let follows = told.out.split("What would be done").nth(1).unwrap();
     assert!(
         follows.trim_start().starts_with("the brake holds it: "),
         "{follows}"

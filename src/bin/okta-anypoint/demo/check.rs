@@ -40,7 +40,7 @@ pub struct Played {
     pub applied: Vec<String>,
     pub accounts: Vec<FoundAccount>,
     pub teams: Vec<FoundTeam>,
-    /// Names of accounts and teams that are other than before.
+    /// Names of accounts and teams that the step changed.
     #[serde(skip)]
     pub changed: Vec<String>,
     pub problems: Vec<String>,
@@ -213,7 +213,7 @@ pub fn world(
     played.compare("reset mails to", step.mails.clone(), mails);
 }
 
-/// What was asked of both sides.
+/// The requests to both sides.
 pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
     for unexpected in [
         stage.okta.traffic().unexpected(),
@@ -228,9 +228,9 @@ pub fn traffic(stage: &Stage, step: &Step, played: &mut Played) {
     if step.silent && !(played.okta.is_empty() && played.anypoint.is_empty()) {
         played
             .problems
-            .push("Okta or Anypoint was asked, and nobody had to be".to_owned());
+            .push("a request went to Okta or Anypoint, and none was needed".to_owned());
     }
-    // What was planned for one user is exactly what was done.
+    // The steps planned for one user are exactly the steps that were carried out.
     if let [plan] = played.planned.as_slice()
         && let Subject::User(_) = plan.subject
     {

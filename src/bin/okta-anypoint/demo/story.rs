@@ -171,5 +171,5 @@ fn with_ids(call: &str, world: &AnypointWorld) -> Result<String> {
         };
         Some(format!("{before}{id}{after}"))
     });
-    found.ok_or_else(|| anyhow!("nothing is named so in Anypoint: {call}"))
+    found.ok_or_else(|| anyhow!("Anypoint has nothing of that name: {call}"))
 }

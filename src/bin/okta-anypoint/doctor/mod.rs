@@ -52,7 +52,7 @@ pub struct Args {
 enum State {
     Ok,
     Failed,
-    /// It could not be found out; nothing is known to be wrong.
+    /// It could not be checked; nothing is known to be wrong.
     NotChecked,
 }
 

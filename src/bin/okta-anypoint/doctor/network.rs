@@ -27,7 +27,7 @@ pub fn check(section: &mut Section, engine: Option<&EngineSettings>) {
     };
     let ignored = match extra.ignored {
         0 => String::new(),
-        some => format!(", {some} of no use"),
+        some => format!(", {some} unusable"),
     };
     section.ok(
         "trusted roots",

@@ -33,7 +33,7 @@ pub async fn check(
         with_log.probe(Readable::Log, deadline),
     )
     .await;
-    // Not a matter of rights: the same would be said of everything.
+    // This is not about one right: every check below would say the same.
     if let Err(error) = &users
         && error.status() != Some(StatusCode::FORBIDDEN)
     {
@@ -140,7 +140,7 @@ fn usernames(section: &mut Section, assigned: &[AppUser], policy: &Policy) {
     if refused.is_empty() {
         section.ok(
             "app usernames",
-            format!("{looked_at} looked at, Anypoint takes all of them"),
+            format!("{looked_at} looked at, Anypoint accepts all of them"),
         );
         return;
     }

@@ -4,7 +4,7 @@ use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::OktaAppId;
 use okta_anypoint::okta::{EventHook, Filtering};
 
-/// What there is to say about a hook.
+/// The findings about a hook.
 pub struct Judgement {
     /// What keeps it from delivering exactly what is needed, a sentence each.
     pub problems: Vec<String>,
@@ -13,7 +13,7 @@ pub struct Judgement {
     pub filtering: Filtering,
     /// Event types that are needed and not subscribed to.
     pub missing: Vec<&'static str>,
-    /// Event types that it is subscribed to and nobody needs.
+    /// Event types that it is subscribed to and that are not needed.
     pub superfluous: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub fn judge(hook: &EventHook, app: &OktaAppId) -> Judgement {
     }
     if !superfluous.is_empty() {
         problems.push(format!(
-            "it is subscribed to event types that nobody needs: {}; {again}",
+            "it is subscribed to event types that are not needed: {}; {again}",
             superfluous.join(", ")
         ));
     }
@@ -73,7 +73,7 @@ fn missing(hook: &EventHook) -> Vec<&'static str> {
     HOOK_EVENT_TYPES.into_iter().filter(is_missing).collect()
 }
 
-/// Event types that the hook is subscribed to and nobody needs.
+/// Event types that the hook is subscribed to and that are not needed.
 pub fn superfluous(hook: &EventHook) -> Vec<String> {
     let is_superfluous = |found: &&String| !HOOK_EVENT_TYPES.contains(&found.as_str());
     hook.event_types()

@@ -76,7 +76,7 @@ pub async fn register(
     ))
 }
 
-/// Refuses an app that Okta does not have. Without the right to look, Okta's word on it is not known.
+/// Refuses an app that Okta does not have. Without the right to read apps, it refuses none.
 async fn check_app(okta: &Okta, app: &OktaAppId, deadline: Deadline) -> Result<()> {
     match okta.app(app, deadline).await {
         Ok(Some(_)) => Ok(()),
@@ -108,7 +108,7 @@ async fn write(
                 filter: None,
                 ..spec.clone()
             };
-            // Whatever else was wrong with it is refused again.
+            // If something else was wrong with the hook, Okta refuses it again.
             let hook = write(&plain).await?;
             Ok((hook, Some(Failure::from(error))))
         }
@@ -120,7 +120,7 @@ async fn write(
 fn without_filter(refused: Option<Failure>) -> String {
     let why = match refused {
         Some(failure) => format!("Okta refused the filter ({})", failure.message),
-        None => "Okta took the hook and dropped the filter".to_owned(),
+        None => "Okta accepted the hook and dropped the filter".to_owned(),
     };
     format!(
         "Without a filter: {why}, as an org does that has no event hook filters. Nothing is lost: Okta delivers the \
