@@ -14,13 +14,13 @@ use super::fault::FaultId;
 pub(super) enum Past {
     /// The present one.
     Now,
-    /// That before the last change.
+    /// The state before the last change.
     BeforeLastChange,
-    /// That of when this fault was set.
+    /// The state at the time when this fault was set.
     When(FaultId),
 }
 
-/// A request, taken apart.
+/// A parsed request.
 pub(super) struct Call {
     pub method: Method,
     pub path: String,
@@ -35,11 +35,11 @@ pub(super) struct Call {
     pub hidden: Vec<String>,
     /// Members of an Okta group who joined less than this ago are not shown (a fault).
     pub member_lag: Option<Duration>,
-    /// Whether something was really not shown because of a fault.
+    /// Whether a fault really hid something.
     pub hid: bool,
-    /// Whether an earlier state really answered because of a fault.
+    /// Whether a fault really made an earlier state answer.
     pub was_past: bool,
-    /// Whether the first page is given for another one because of a fault.
+    /// Whether a fault gives the first page in place of another one.
     pub without_offset: bool,
     /// The status that the model gave, if it was asked.
     pub handled: Option<u16>,
@@ -136,7 +136,7 @@ impl Call {
         }
     }
 
-    /// The body as JSON, if it is.
+    /// The body, if it is JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
@@ -200,7 +200,7 @@ impl Reply {
         }
     }
 
-    /// Gives a header this value only.
+    /// Sets a header to this value alone.
     pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
         self.headers.retain(|(other, _)| other != name);
         self.headers.push((name.to_owned(), value.into()));

@@ -14,7 +14,7 @@ use super::traffic::Traffic;
 struct Kept<W> {
     now: W,
     before: Option<W>,
-    /// The states of when faults were set, by fault.
+    /// The states at the times when faults were set, by fault.
     frozen: BTreeMap<FaultId, W>,
 }
 
@@ -65,7 +65,7 @@ impl<W: Clone> WorldCell<W> {
         }
     }
 
-    /// A copy of the world as it was; `None` if that is not another one than it is.
+    /// A copy of the world as it was; `None` if no other state than the present one is kept.
     pub(super) fn past(&self, past: Past) -> Option<W> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match past {
@@ -75,7 +75,7 @@ impl<W: Clone> WorldCell<W> {
         }
     }
 
-    /// Told whenever a guard that changed the world is let go.
+    /// Notified whenever a guard that changed the world is dropped.
     pub(super) fn changed(&self) -> Arc<Notify> {
         Arc::clone(&self.changed)
     }

@@ -28,10 +28,10 @@ const USES: [(&str, &str); 10] = [
         "PATCH /_simulator/world",
         "changes the state by a JSON merge patch (RFC 7396)",
     ),
-    ("GET /_simulator/requests", "what was asked so far"),
+    ("GET /_simulator/requests", "the requests so far"),
     (
         "GET /_simulator/unexpected",
-        "what of it the vendor does not document",
+        "what the vendor does not document about these requests",
     ),
     ("DELETE /_simulator/requests", "forgets both"),
     (

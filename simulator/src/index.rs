@@ -39,7 +39,7 @@ impl NameIndex {
         self.named(name, id);
     }
 
-    /// Takes note of a name, be it new or changed.
+    /// Takes note of a new or changed name.
     pub fn named(&mut self, name: Option<&str>, id: &str) {
         if let Some(name) = name {
             self.ids.insert(name.to_lowercase(), id.to_owned());
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_that_does_not_fit_is_built_anew() {
+    fn an_index_that_does_not_fit_is_rebuilt() {
         let mut objects = BTreeMap::from([("1".to_owned(), "Ann".to_owned())]);
         let mut index = NameIndex::default();
         let name_of = |name: &String| Some(name.clone());

@@ -39,7 +39,7 @@ pub(super) async fn run<M: Model>(model: &M, traffic: &Traffic, call: &mut Call)
         }
         false => Reply::json(200, json!({"data": []})),
     };
-    // What bends an answer bends that one, too, which stands in the place of the service's.
+    // A fault that changes an answer also changes one that another fault put in the place of the service's.
     strikes.sort_by_key(|strike| !strike.kind.replaces() && strike.allowance.is_none());
     let mut rest = None;
     let mut dropped = false;
@@ -76,7 +76,7 @@ fn needs_answer(strike: &Strike) -> bool {
     match &strike.kind {
         _ if strike.moment == Moment::AfterEffect => true,
         FaultKind::CallBudget { .. } => strike.allowance.as_ref().is_some_and(|a| a.left.is_some()),
-        // Only what exists can be denied. Reading it has no effect.
+        // Only an existing object can be denied, so the model has to say. Asking it has no effect.
         FaultKind::NotFound(_) => true,
         kind => !kind.replaces(),
     }
@@ -102,7 +102,7 @@ async fn prepare(strike: &Strike, call: &mut Call) {
     }
 }
 
-/// Makes of an answer what the fault makes of it; says whether it is another one now.
+/// Changes an answer as the fault says. Returns whether it is another answer now.
 async fn bend<M: Model>(model: &M, strike: Strike, call: &Call, reply: &mut Reply) -> bool {
     let exists = reply.status < 300;
     match strike.kind {

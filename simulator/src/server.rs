@@ -192,7 +192,7 @@ fn respond_in_halves(reply: Reply, rest: Rest) -> Response {
     let (mut response, bytes) = parts(reply);
     let promised = match rest {
         Rest::Late(_) => bytes.len(),
-        // Also of an empty body something has to be missing.
+        // Even an empty body has to lack something.
         Rest::Never => bytes.len().max(2),
     };
     response

@@ -15,7 +15,7 @@ pub(super) struct SetFault {
     pub removed: bool,
     /// The running window of a call budget, and the calls in it.
     window: (u64, u32),
-    /// Tokens that died of it, as they were sent.
+    /// Tokens that this fault ended, as they were sent.
     dead: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What was asked of a simulated server, and which faults strike it.
+//! The requests to a simulated server, and the faults that strike them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ pub struct RecordedRequest {
     pub status: u16,
     /// Status that the service itself gave, whatever a fault made of its answer; `None` if a fault answered in its place.
     pub handled: Option<u16>,
-    /// What of it is outside the vendor's documents, one sentence each.
+    /// How it leaves the vendor's documents, one sentence each.
     pub unexpected: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ struct State {
     faults: Vec<SetFault>,
     watcher: Option<Watcher>,
     latency: Duration,
-    /// Time that passed without waiting for it.
+    /// Time that [`Traffic::advance`] let pass.
     advanced: Duration,
     running: InWork,
     peak: InWork,

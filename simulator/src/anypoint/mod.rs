@@ -78,8 +78,8 @@ impl AnypointSimulator {
         self.cell.guard()
     }
 
-    /// Does what an administrator's tool asks for by this call below the organization (`/users/…`, `/teams/…`). It is no traffic,
-    /// no fault strikes it, and no scope is needed.
+    /// Carries out a call below the organization (`/users/…`, `/teams/…`), as an administrator's tool would make it.
+    /// The call is not recorded, no fault strikes it, and it needs no scope.
     ///
     /// # Errors
     /// If Anypoint refuses it.

@@ -92,7 +92,7 @@ pub struct Team {
     pub created_at: i64,
     /// Last change.
     pub updated_at: i64,
-    /// Users by id. The root team's members are all users, whatever stands here.
+    /// Users by id. The root team's members are all users, whatever this field holds.
     pub members: BTreeMap<String, Member>,
     #[serde(skip)]
     pub(super) lag: Option<Lag>,
@@ -178,7 +178,7 @@ pub struct AnypointWorld {
     pub member_read_lag: u32,
     /// How long a token is good, seconds; also `expires_in`.
     pub token_lifetime_s: u64,
-    /// Time here.
+    /// The organization's clock.
     pub clock: WorldClock,
     /// The number in the last id given out.
     pub last_id: u64,
@@ -284,7 +284,7 @@ impl AnypointWorld {
         self.tokens.values_mut().for_each(|ends| *ends = 0);
     }
 
-    /// Every token given out so far, also those that are over: what must not show anywhere.
+    /// Every token given out so far, expired ones included. A test checks that none of them shows anywhere.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.tokens.keys().map(String::as_str)
     }

@@ -183,7 +183,7 @@ pub enum Links {
     TwoRelations,
     /// The last page leads to the first again.
     Circle,
-    /// The next page is not asked to `expand` (at Okta until 2026-08-05, OKTA-1230324).
+    /// The link to the next page lacks `expand` (at Okta until 2026-08-05, OKTA-1230324).
     DropExpand,
 }
 

@@ -47,7 +47,7 @@ pub enum Moment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Only this method; `None` for any. What bends a read strikes `GET` only.
+    /// Only this method; `None` for any. A fault that changes what a read shows strikes `GET` only.
     #[serde(default, with = "method", skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
     /// Only paths (without host and query) that contain this text; empty for any. With a `*` it is the whole path, in which
@@ -142,7 +142,7 @@ impl Fault {
         Self::refused("", Refused::SignIn)
     }
 
-    /// The token of the struck call is good no more: [`FaultKind::TokenDies`].
+    /// The token of the struck call is no longer accepted: [`FaultKind::TokenDies`].
     pub fn token_dies(path_contains: &str, refused: Refused) -> Self {
         Self::new(path_contains, FaultKind::TokenDies(refused))
     }
@@ -224,7 +224,7 @@ impl Fault {
         self
     }
 
-    /// Whether it is about such a request at all, whatever came before.
+    /// Whether it matches such a request, regardless of the requests before.
     pub(crate) fn matches(&self, request: &Request) -> bool {
         self.method
             .as_ref()
@@ -261,7 +261,7 @@ impl FaultId {
     }
 }
 
-/// What a fault is matched with.
+/// The parts of a request that a fault is matched with.
 pub(crate) struct Request<'a> {
     pub method: &'a Method,
     pub path: &'a str,

@@ -20,7 +20,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// Most events in one delivery (Okta's own limit is not documented).
 const BATCH: usize = 100;
 
-/// A delivery as it went.
+/// A delivery and its result.
 #[derive(Clone, Debug)]
 pub struct DeliveryRecord {
     /// The hook it went to.
@@ -77,7 +77,7 @@ impl Deliveries {
     }
 }
 
-/// Trusts what browsers trust, and follows nothing.
+/// A client that trusts what browsers trust, and follows no redirect.
 pub(super) fn client() -> io::Result<reqwest::Client> {
     let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());

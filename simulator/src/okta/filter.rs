@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_that_form_is_refused() {
+    fn an_expression_of_another_form_is_refused() {
         for text in [
             "",
             "true",

@@ -1,4 +1,4 @@
-//! What writes to the System Log, and makes a slow log of it.
+//! Verbs that write to the System Log, and that make it a slow one.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -59,7 +59,7 @@ impl OktaWorld {
         self.hold_log = true;
     }
 
-    /// Appends what was held back, with its original `published`: entries that appear late.
+    /// Appends the entries that were held back, with their original `published`: they appear late.
     pub fn release_log(&mut self) {
         self.hold_log = false;
         self.log.append(&mut self.held);

@@ -134,7 +134,8 @@ impl OktaSimulator {
         self.cell.guard()
     }
 
-    /// Does what an administrator's tool asks for by this call of the API (`/api/v1/…`). It is no traffic, and no fault strikes it.
+    /// Carries out a call of the API (`/api/v1/…`), as an administrator's tool would make it. The call is not recorded,
+    /// and no fault strikes it.
     ///
     /// # Errors
     /// If Okta refuses it.

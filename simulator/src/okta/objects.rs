@@ -256,7 +256,7 @@ pub struct EventHook {
     pub verified: bool,
     /// Subscribed event types.
     pub events: Vec<String>,
-    /// Expressions by event type: only events that fit are sent. All of a type that is not here are.
+    /// Expressions by event type: only events that fit are sent. All events of a type that is not here are sent.
     #[serde(default)]
     pub filter: BTreeMap<String, String>,
     /// Where deliveries go.

@@ -44,7 +44,7 @@ pub struct OktaWorld {
     pub held: Vec<LogEvent>,
     /// Service apps and their tokens.
     pub oauth: OAuth,
-    /// Time here.
+    /// The org's clock.
     pub clock: WorldClock,
     /// The number in the last id given out.
     pub last_id: u64,

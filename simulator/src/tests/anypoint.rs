@@ -149,7 +149,7 @@ async fn bodies_and_queries_are_validated() {
 }
 
 #[tokio::test]
-async fn tokens_end_and_scopes_are_missed() {
+async fn ended_tokens_and_missing_scopes_are_refused() {
     let mut anypoint = Anypoint::start(AnypointOptions::default()).await;
     assert_eq!(anypoint.get("/users").await.status, 200);
     anypoint.sim.world().clock.offset_ms += 3_601_000;

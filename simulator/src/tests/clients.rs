@@ -20,7 +20,7 @@ async fn a_token_needs_no_blank_and_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn too_large_a_limit_is_the_largest_and_a_bad_cursor_is_named() {
+async fn a_limit_that_is_too_large_is_cut_and_a_bad_cursor_is_refused() {
     let okta = Okta::start(OktaOptions::default()).await;
     for name in 0..3 {
         okta.user(&format!("user{name}"));
@@ -132,7 +132,7 @@ async fn hooks_take_every_eligible_type_and_no_other() {
         assert_eq!(seen.status, status, "{event}: {}", seen.text);
     }
     assert_eq!(okta.sim.traffic().unexpected().len(), 3);
-    // Types that were added since are taken, and noted.
+    // Types that were added since are accepted, and noted.
     let seen = okta
         .send(
             Method::POST,

@@ -221,7 +221,7 @@ async fn a_filter_decides_what_is_delivered() {
     assert_eq!(got("ann").await, ["user.lifecycle.create", added]);
     okta.nothing_unexpected();
 
-    // What is not understood is refused, and an org without the feature takes none.
+    // Okta refuses an expression that it does not understand, and an org without the feature accepts none.
     let refused = okta
         .send(Method::PUT, &path, with("event.actor.id eq '1'"))
         .await;

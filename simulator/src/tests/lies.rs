@@ -1,4 +1,4 @@
-//! Answers that are not so, refusals that pass, and lists that do not end well.
+//! Answers that are not true, refusals that pass, and lists that do not end well.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn a_missing_right_reads_as_an_empty_list() {
             .len(),
         2
     );
-    // What is empty anyway is no lie.
+    // An empty list that is emptied is no lie.
     okta.sim.world().remove_member(&group, &ann).unwrap();
     okta.get(&members).await;
     assert_eq!(traffic.fired(lie), 1);
@@ -52,7 +52,7 @@ async fn a_missing_right_reads_as_an_empty_list() {
 }
 
 #[tokio::test]
-async fn what_exists_is_denied_for_some_reads_or_for_a_while() {
+async fn an_existing_object_is_denied_for_some_reads_or_for_a_while() {
     let (okta, ann, _) = org().await;
     let traffic = okta.sim.traffic();
     let own = format!("/api/v1/users/{ann}");
@@ -60,7 +60,7 @@ async fn what_exists_is_denied_for_some_reads_or_for_a_while() {
         .about(&ann)
         .times(2);
     let twice = traffic.inject(twice);
-    // Who does not exist is no lie.
+    // A 404 for a user who does not exist is no lie.
     assert_eq!(okta.get("/api/v1/users/00unobody").await.status, 404);
     let seen = okta.get(&own).await;
     assert_eq!(
@@ -196,7 +196,7 @@ async fn callers_are_refused_in_the_words_of_the_service() {
     traffic.inject(Fault::refused("", Refused::Right));
     traffic.inject(Fault::sign_in_refused().skipping(1));
     assert_eq!(anypoint.get("/users").await.status, 403);
-    // Signing in is another matter.
+    // Sign-ins still pass.
     anypoint.sign_in().await;
     let url = format!("{}/accounts/api/v2/oauth2/token", anypoint.sim.base_url());
     let seen = send(anypoint.http.post(url)).await;
@@ -476,7 +476,7 @@ async fn faults_meet_on_one_request_and_each_is_counted() {
 }
 
 #[tokio::test]
-async fn who_stands_outside_commands_over_http() {
+async fn a_simulator_takes_commands_over_http() {
     let (okta, ann, _) = org().await;
     let own = format!("/api/v1/users/{ann}");
     let lie = json!({"path": "/api/v1/users/*", "about": ann, "kind": {"not_found": "no_route"}, "lasts_ms": 60000});

@@ -271,7 +271,7 @@ async fn the_log_is_polled_without_an_end_and_read_to_an_end() {
 }
 
 #[tokio::test]
-async fn what_okta_does_not_document_is_noted() {
+async fn an_undocumented_request_is_noted() {
     let okta = Okta::start(OktaOptions::default()).await;
     let stranger = send(okta.http.get(format!("{}/api/v1/org", okta.sim.base_url()))).await;
     assert_eq!(

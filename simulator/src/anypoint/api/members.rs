@@ -59,7 +59,7 @@ pub(super) fn answer(
                 return Err(Refusal::missing("Member"));
             }
             for id in ids {
-                // Those who are not in the team are passed over.
+                // Ids that are not in the team are skipped.
                 let _ = world.remove_member(team, &id);
             }
             Ok(Reply::empty(204))

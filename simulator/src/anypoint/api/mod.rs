@@ -37,7 +37,7 @@ impl Model for Anypoint {
         };
         let answer = if let Some(mut past) = past {
             call.was_past = true;
-            // What is read may be over, but not whose token it is.
+            // The state that is read is past, but the tokens are the present ones.
             past.tokens.clone_from(&self.cell.guard().tokens);
             answer(&mut past, call)
         } else if call.method == "GET" || call.path.ends_with("/oauth2/token") {
@@ -87,7 +87,7 @@ impl Model for Anypoint {
     }
 }
 
-/// An answer with the headers that every one has.
+/// The answer with the headers that all answers have.
 fn dressed(reply: Reply) -> Reply {
     let reset = jiff::Timestamp::now().as_second() + 60;
     reply

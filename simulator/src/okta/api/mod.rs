@@ -95,7 +95,7 @@ impl Model for Okta {
 }
 
 impl Okta {
-    /// An answer with the headers that every one has.
+    /// The answer with the headers that all answers have.
     fn dressed(&self, reply: Reply) -> Reply {
         let now =
             jiff::Timestamp::from_millisecond(self.cell.guard().clock.now_ms()).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Okta {
             .with("x-rate-limit-reset", reset.to_string())
     }
 
-    /// Lets in who has the right to, and answers who asks for a token.
+    /// Admits a caller that has the right to this call, and answers token requests.
     fn admit(&self, call: &mut Call) -> Result<(), Box<Reply>> {
         call.page_cap = call.page_cap.or(self.page_cap);
         if call.path == "/.well-known/okta-organization" {
@@ -182,7 +182,7 @@ impl Okta {
     }
 }
 
-/// What holds for every request of the API.
+/// Checks the rules that hold for every request of the API.
 fn check(call: &mut Call) -> Result<(), Refusal> {
     let sends = call.method == "POST" || call.method == "PUT";
     if sends

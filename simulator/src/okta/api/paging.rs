@@ -1,4 +1,4 @@
-//! Pages: `limit`, an opaque `after`, and one `Link` header a relation (Okta API, pagination).
+//! Pages: `limit`, an opaque `after`, and one `Link` header per relation (Okta API, pagination).
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use super::super::refusal::Refusal;
 use super::Answer;
 use crate::call::{Call, Reply};
 
-/// The page size asked for. More than the largest is taken for the largest, though no document says so.
+/// The page size asked for. A larger one than the largest counts as the largest, though no document says so.
 pub(super) fn limit(
     call: &mut Call,
     default: usize,

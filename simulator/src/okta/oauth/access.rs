@@ -40,7 +40,7 @@ pub(in crate::okta) fn admit(
                 return Err(Box::new(refused.with("dpop-nonce", nonce)));
             }
         }
-        // A bound token is nothing without its proof, and an unbound one is no proof.
+        // A bound token needs its proof, and an unbound one must not come as `DPoP`.
         _ => return Err(invalid(kind, "invalid_token")),
     }
     match needed(call) {

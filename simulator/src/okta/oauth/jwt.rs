@@ -89,14 +89,14 @@ pub(super) struct Proof {
     /// The thumbprint of its key.
     pub key: String,
     pub nonce: Option<String>,
-    /// What makes it this proof.
+    /// The proof's own id (`jti`).
     pub id: String,
     /// The hash of the token it comes with.
     pub token_hash: Option<String>,
 }
 
-/// The proof in a request's `DPoP` header (RFC 9449, 4.3), without its nonce, its use and its token looked at; or what is
-/// wrong with it.
+/// The proof in a request's `DPoP` header (RFC 9449, 4.3), or what is wrong with it. Its nonce, its single use and its
+/// token are not checked here.
 pub(super) fn proof(call: &Call, url: &str, now_s: i64) -> Result<Proof, &'static str> {
     let mut given = call.headers.get_all("dpop").iter();
     let (Some(text), None) = (given.next(), given.next()) else {
@@ -133,7 +133,7 @@ pub(super) fn proof(call: &Call, url: &str, now_s: i64) -> Result<Proof, &'stati
     })
 }
 
-/// Clients and their libraries escape different characters: compared is what they stand for.
+/// Clients and their libraries escape different characters, so the decoded texts are compared.
 fn decoded(url: &str) -> String {
     percent_decode_str(url).decode_utf8_lossy().into_owned()
 }

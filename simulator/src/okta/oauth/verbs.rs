@@ -33,7 +33,7 @@ impl OktaWorld {
         }
     }
 
-    /// Every token given out so far, also those that are over: what must not show anywhere.
+    /// Every token given out so far, expired ones included. A test checks that none of them shows anywhere.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.oauth.tokens.keys().map(String::as_str)
     }
