@@ -80,7 +80,7 @@ fn fill(okta: &OktaSimulator, events: u64) {
         .collect();
 }
 
-/// Takes everything, and sees to it that nothing is missing, doubled or out of order.
+/// Takes everything, and checks that nothing is missing, duplicated or out of order.
 #[derive(Default)]
 struct Tally(AtomicU64);
 
@@ -111,7 +111,7 @@ struct CatchUp {
     run: Duration,
 }
 
-/// So many pages of the log, the first at an address, each other where the one before says.
+/// This many pages of the log: the first at this address, each other at the link of the one before.
 #[derive(Serialize, Deserialize)]
 struct Pages {
     first: String,
@@ -131,7 +131,7 @@ async fn as_asked(asked: Asked) -> Found {
     }
 }
 
-/// Receives every page whole and makes nothing of it.
+/// Receives every page whole and discards it.
 async fn only_read(pages: Pages) -> Found {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let begun = Instant::now();
@@ -180,13 +180,13 @@ async fn catch_up(task: CatchUp) -> Found {
     Found { runs, cost }
 }
 
-/// What came of it, how many calls it made, and how long their pages alone take.
+/// The result of a catch-up, how many calls it made, and how long their pages alone take.
 async fn measure(events: u64, run: Duration) -> (Found, usize, Duration) {
     let free = "127.0.0.1:0".parse().unwrap();
     let okta = OktaSimulator::start(free, OktaOptions::default())
         .await
         .unwrap();
-    // Is not asked anything.
+    // A catch-up does not call it.
     let anypoint = AnypointSimulator::start(free, AnypointOptions::default())
         .await
         .unwrap();

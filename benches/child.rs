@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 const TASK: &str = "OKTA_ANYPOINT_BENCH_TASK";
 
-/// In the child: does the parent's task and prints what came of it. In the parent: does nothing and says so.
+/// In the child: does the parent's task and prints the result. In the parent: does nothing and returns `false`.
 pub fn is_done<T: DeserializeOwned, F: Serialize>(work: impl AsyncFnOnce(T) -> F) -> bool {
     let Ok(task) = std::env::var(TASK) else {
         return false;
@@ -23,7 +23,7 @@ pub fn is_done<T: DeserializeOwned, F: Serialize>(work: impl AsyncFnOnce(T) -> F
     true
 }
 
-/// In the parent: runs this program again for `task`, and reads what came of it.
+/// In the parent: runs this program again for `task`, and reads the result.
 pub async fn run<T: Serialize, F: DeserializeOwned>(task: &T) -> F {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let task = serde_json::to_string(task).unwrap();

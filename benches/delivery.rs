@@ -69,7 +69,7 @@ struct Target<'a> {
     kind: Cow<'a, str>,
 }
 
-/// What all of the peer's fields come to, so that none is optimized away.
+/// A sum over all of the peer's fields, so that none is optimized away.
 fn weight(envelope: &Envelope<'_>) -> usize {
     let of_event = |event: &Event<'_>| {
         let targets = event.target.iter();

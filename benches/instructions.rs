@@ -22,7 +22,7 @@ use serde_json::json;
 const EVENTS: usize = 100;
 const USERS: usize = 1_000;
 
-/// A user of one of four kinds, by number: agrees, has another name, is to get an account, is to lose it.
+/// A user of one of four kinds, by number: in sync, with another name, about to get an account, about to lose it.
 fn view(n: usize) -> UserView {
     let (username, id) = (format!("user-{n}"), format!("account-{n}"));
     let first_name = if n % 4 == 1 { "Anna" } else { "Ann" };

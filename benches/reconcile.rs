@@ -1,10 +1,10 @@
 //! Time, calls, memory and planning time of a reconcile, with 25 ms on each remote call, next to the
 //! time that its calls need at the allowed concurrency.
 //!
-//! `cargo bench --bench reconcile` (about four minutes, of which the last reconcile waits three for Anypoint). Okta and Anypoint are the simulators, the table is
-//! the embedded database, with everybody linked. One account in a hundred has another first name, so
-//! that there is something to plan. The reconcile runs in report mode (it reads and plans what an apply
-//! does) in a process of its own, on one thread, as in Lambda.
+//! `cargo bench --bench reconcile` (about four minutes, of which the last reconcile waits three for Anypoint). Okta and
+//! Anypoint are the simulators, the table is the embedded database, with everybody linked. One account in a hundred has
+//! another first name, so that there is something to plan. The reconcile runs in report mode (it reads and plans what
+//! an apply does) in a process of its own, on one thread, as in Lambda.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod child;
@@ -38,9 +38,9 @@ use remotes::{APP, Remotes, embedded};
 use sheet::{Limit, OverBudget, Sheet};
 
 const LATENCY: Duration = Duration::from_millis(25);
-/// Every so many accounts one has another first name than its Okta user.
+/// One account in this many has another first name than its Okta user.
 const ONE_DIFFERS_IN: usize = 100;
-/// The budgets, the last from so many users on.
+/// The budgets. `MAX_TIMES` applies from `MANY_USERS` users on.
 const MAX_MIB: f64 = 256.0;
 const MAX_PLANNING_S: f64 = 0.2;
 const MAX_TIMES: f64 = 1.3;
@@ -54,7 +54,7 @@ const SIZES: [(usize, usize, usize); 4] = [
     (10_000, 1_000, 20),
 ];
 
-/// A queue that a report has no use for.
+/// A queue that a report does not use.
 struct NoQueue;
 
 #[async_trait]
@@ -68,7 +68,7 @@ fn table(database: &Path) -> Table {
     embedded(Database::open(database).unwrap())
 }
 
-/// Both sides in agreement but for the names of a few, and the links between them.
+/// Both sides in sync except for a few names, and the links between them.
 async fn populate(
     okta: &OktaSimulator,
     anypoint: &AnypointSimulator,
@@ -294,7 +294,7 @@ fn main() -> Result<(), OverBudget> {
         "time",
     ]);
     let windows = calls.div_ceil(CALLS_A_MINUTE as usize);
-    // The first of these minutes may be nearly over when the run begins, and the last needs not pass.
+    // The first of these minutes may be nearly over when the run begins, and the last need not pass.
     let least = MINUTE.as_secs_f64() * windows.saturating_sub(2) as f64;
     let time = found.cost.time.as_secs_f64();
     let numbers = [

@@ -1,4 +1,4 @@
-//! Whether the time of the secret's comparison tells where the first wrong byte is.
+//! Whether the time of the secret's comparison shows where the first wrong byte is.
 //!
 //! `cargo bench --bench secret` (under a minute), or `cargo bench --bench secret -- 1000000` for another
 //! number of samples. `Gate::admit` is asked with secrets that are wrong from the first, the middle or the
@@ -19,7 +19,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::receiver::{ANSWER_TIME, Gate};
 use rand::{RngExt as _, SeedableRng as _};
 
-/// As long as a header that nobody would call long.
+/// The length of an ordinary header.
 const LENGTH: usize = 256;
 const SAMPLES: usize = 600_000;
 /// From here on the means differ (dudect).
@@ -157,5 +157,5 @@ fn main() {
         naive >= LEAK,
         "the method does not see a leak: too few samples"
     );
-    assert!(ours < LEAK, "the time tells where the first wrong byte is");
+    assert!(ours < LEAK, "the time shows where the first wrong byte is");
 }

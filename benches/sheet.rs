@@ -50,7 +50,7 @@ impl Sheet {
         }
     }
 
-    /// A row named `name`; without limits nothing is promised of it.
+    /// A row named `name`. Without limits it has no budget.
     pub fn row<const N: usize>(&mut self, name: &str, numbers: [String; N], limits: &[Limit]) {
         let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let mut cells = vec![Cell::new(name)];

@@ -208,7 +208,7 @@ async fn chains() -> (u32, u32) {
     (found[0], found[1])
 }
 
-/// What one way of working came to.
+/// The result of one way of working.
 struct Run {
     name: &'static str,
     time: Duration,

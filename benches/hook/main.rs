@@ -37,7 +37,7 @@ use stand_in::StandIn;
 /// Processes of each kind that are started, and deliveries that each kind answers warm.
 const COLD_RUNS: usize = 40;
 const WARM_RUNS: usize = 600;
-/// Deliveries that nobody measures, before the warm ones.
+/// Unmeasured deliveries before the warm ones.
 const WARMING_UP: usize = 50;
 /// Long enough on any machine; a run that takes longer is no measurement but a defect.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -52,8 +52,8 @@ use sheet::{Limit, OverBudget, Sheet};
 const PACE: usize = 100;
 /// How long the file is held, or the queue out of reach.
 const HELD: Duration = Duration::from_secs(6);
-/// So much longer may 1,000 changes take when 300,000 messages wait than when only they do: what else the machine
-/// does changes it as much.
+/// How much longer 1,000 changes may take when 300,000 messages wait than when only they do. Other work of the machine
+/// makes as much difference.
 const SLOWER: f64 = 1.3;
 /// When an answer has to be there; Okta waits for three seconds.
 const SLOWEST_MS: u128 = 2_600;
@@ -83,7 +83,7 @@ async fn main() -> Result<(), OverBudget> {
         "503",
         "503 but recorded",
         "lost",
-        "doubled",
+        "duplicated",
         "wrong",
         "peak RSS",
     ]);
@@ -171,7 +171,7 @@ fn add(sheet: &mut Sheet, name: &str, figures: &Figures, peak: String) {
         Limit::at_most(
             figures.faults(),
             0,
-            "lost, doubled, wrong, or 503 but recorded",
+            "lost, duplicated, wrong, or 503 but recorded",
         ),
     ];
     sheet.row(name, numbers, &limits);

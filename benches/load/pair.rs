@@ -34,7 +34,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 pub enum PairLoad {
     /// As fast as they are taken.
     Burst,
-    /// So many events a second.
+    /// This many events a second.
     Steady(usize),
     /// As fast as they are taken, while the queue is out of reach for this long, and until a delivery was
     /// refused.

@@ -1,4 +1,4 @@
-//! What `serve` does in a second while so many messages wait in its file.
+//! How much `serve` does in a second while many messages wait in its file.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::rig::{LONG, Remotes};
 
 /// How many messages wait, from one run to the next.
 pub const WAITING: [u32; 4] = [1_000, 10_000, 100_000, 300_000];
-/// So many of them are worked on, each about a user of its own who is to get an account.
+/// This many of them are worked on, each about a user of its own who is to get an account.
 const WORKED_ON: u32 = 1_000;
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Debug)]
 pub struct Waited {
     pub waiting: u32,
@@ -47,7 +47,7 @@ pub async fn run(waiting: u32) -> Waited {
     let queue = SqliteQueue::new(database, Arc::new(SystemClock));
     for chunk in first.chunks(1_000).chain(rest.chunks(1_000)) {
         queue.send(chunk).await.unwrap();
-        // Who waits longest comes first, by the millisecond.
+        // The message that waits longest comes first, by the millisecond.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     drop(queue);
