@@ -49,7 +49,7 @@ pub struct PairFigures {
 }
 
 /// What the senders share.
-struct Course {
+struct Senders {
     remotes: Remotes,
     fifo: Fifo,
     due: Vec<LogEvent>,
@@ -76,7 +76,7 @@ pub async fn run(events: usize, load: PairLoad) -> PairFigures {
     if let PairLoad::BurstWithoutQueue(_) = load {
         fifo.go_away();
     }
-    let course = Arc::new(Course {
+    let senders = Arc::new(Senders {
         remotes,
         fifo,
         due,
@@ -89,15 +89,15 @@ pub async fn run(events: usize, load: PairLoad) -> PairFigures {
 
     let sending = async {
         let (sent, ()) = tokio::join!(
-            join_all(hooks.iter().map(|hook| course.send(hook))),
-            course.bring_queue_back()
+            join_all(hooks.iter().map(|hook| senders.send(hook))),
+            senders.bring_queue_back()
         );
-        course.all_taken.store(true, Ordering::SeqCst);
-        (sent, course.begun.elapsed(), course.fifo.depth() as u64)
+        senders.all_taken.store(true, Ordering::SeqCst);
+        (sent, senders.begun.elapsed(), senders.fifo.depth() as u64)
     };
-    let working = join_all(workers.iter().map(|worker| course.work(worker)));
+    let working = join_all(workers.iter().map(|worker| senders.work(worker)));
     let ((sent, taken, backlog), _) = tokio::join!(sending, working);
-    let worked_off = course.begun.elapsed();
+    let worked_off = senders.begun.elapsed();
     let sent: Sent = sent.into_iter().sum();
 
     let ledger = DynamoDbLedger::new(database, &table, 30, Arc::new(SystemClock));
@@ -106,11 +106,11 @@ pub async fn run(events: usize, load: PairLoad) -> PairFigures {
         .iter()
         .filter(|record| record.status == Status::Done);
     let done: HashSet<&str> = is_done.map(|record| record.id.as_str()).collect();
-    let lost = course
+    let lost = senders
         .due
         .iter()
         .filter(|event| !done.contains(event.uuid.as_str()));
-    let (doubled, wrong) = anypoint(&course.remotes, users);
+    let (doubled, wrong) = anypoint(&senders.remotes, users);
     let most = |functions: &[Lambda]| {
         let peaks = functions.iter().map(|function| peak_mib(function.pid()));
         peaks.fold(0.0, f64::max)
@@ -134,7 +134,7 @@ pub async fn run(events: usize, load: PairLoad) -> PairFigures {
     }
 }
 
-impl Course {
+impl Senders {
     /// Sends one delivery after the other, each until it is taken.
     async fn send(&self, hook: &Lambda) -> Sent {
         let mut sent = Sent::default();

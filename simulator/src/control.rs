@@ -40,7 +40,7 @@ const USES: [(&str, &str); 10] = [
     ),
 ];
 
-pub(super) fn is_meant(path: &str) -> bool {
+pub(super) fn is_command(path: &str) -> bool {
     path.strip_prefix(PREFIX)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 /// Names, ignoring case, and who has them. Worlds are plain data that anybody may edit, so a hit is checked and the index is
-/// built anew when it does not fit the number of objects; a name that was edited in directly may be missed.
+/// rebuilt when it does not fit the number of objects; a name that was edited in directly may be missed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NameIndex {
     ids: HashMap<String, String>,

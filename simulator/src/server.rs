@@ -29,10 +29,10 @@ use super::outcome::{self, Rest, Sent};
 use super::traffic::{RecordedRequest, Traffic};
 
 /// Bodies above this are refused with 413.
-const BODY_LIMIT: usize = 4 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long [`Server::stop`] waits for answers under way.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+const MAX_STOP: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it stops it: no new connections, answers under way are finished.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Server {
     pub async fn stop(&mut self) {
         self.stop.take();
         if let Some(task) = self.task.take() {
-            let _ = tokio::time::timeout(STOP_LIMIT, task).await;
+            let _ = tokio::time::timeout(MAX_STOP, task).await;
         }
     }
 }
@@ -98,7 +98,7 @@ async fn handle<M: Model>(
 ) -> Response {
     let arrived = Instant::now();
     let traffic = &shared.traffic;
-    if control::is_meant(request.uri().path()) {
+    if control::is_command(request.uri().path()) {
         return control(&shared, request).await;
     }
     let _running = traffic.begin(request.method());
@@ -106,7 +106,7 @@ async fn handle<M: Model>(
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
     let mut call = Call::new(parts.method, parts.uri.path(), query, parts.headers);
-    let outcome = match to_bytes(body, BODY_LIMIT).await {
+    let outcome = match to_bytes(body, MAX_BODY_BYTES).await {
         Ok(bytes) => {
             call.body = bytes.to_vec();
             tokio::time::sleep(traffic.latency()).await;
@@ -149,7 +149,7 @@ async fn handle<M: Model>(
 /// Answers the commands to the simulator. They are not part of the traffic, and no fault strikes them.
 async fn control<M: Model>(shared: &Shared<M>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let reply = match to_bytes(body, BODY_LIMIT).await {
+    let reply = match to_bytes(body, MAX_BODY_BYTES).await {
         Ok(body) => {
             let path = parts.uri.path();
             control::answer(&*shared.model, &shared.traffic, &parts.method, path, &body)

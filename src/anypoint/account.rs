@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::changes::{AccountChanges, NotTaken};
+use super::changes::{AccountChanges, NotStored};
 use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
@@ -302,7 +302,7 @@ impl Anypoint {
         account: &AccountId,
         changes: &AccountChanges,
         deadline: Deadline,
-    ) -> Result<NotTaken, CallError> {
+    ) -> Result<NotStored, CallError> {
         let path = ["users", account.as_str()];
         let call = self
             .call("update the account", Method::PUT, &path)

@@ -61,11 +61,11 @@ impl AccountChanges {
 }
 
 /// The attributes of a change that the answer shows otherwise.
-pub(super) type NotTaken = Vec<&'static str>;
+pub(super) type NotStored = Vec<&'static str>;
 
 impl AccountChanges {
     /// Compares the change with what the answer shows of the account.
-    pub(super) fn check(&self, call: &Call, echo: &Echo) -> Result<NotTaken, CallError> {
+    pub(super) fn check(&self, call: &Call, echo: &Echo) -> Result<NotStored, CallError> {
         let is_switched = self
             .enabled
             .is_none_or(|written| echo.confirms("enabled", written));

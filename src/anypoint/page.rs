@@ -18,7 +18,7 @@ const MAX_PAGE: usize = 500;
 /// A page is not asked for with a smaller `limit` than this.
 const MIN_PAGE: usize = 25;
 /// Pages of one list that are read at once.
-const AT_ONCE: usize = 4;
+const MAX_PAGES_AT_ONCE: usize = 4;
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -79,7 +79,7 @@ impl Anypoint {
             let offsets = (length..total).step_by(length);
             let mut pages = stream::iter(offsets)
                 .map(|offset| self.read_page::<T>(first, limit, offset, deadline))
-                .buffered(AT_ONCE);
+                .buffered(MAX_PAGES_AT_ONCE);
             while let Some((page, _)) = pages.try_next().await? {
                 list.add(page);
             }

@@ -12,9 +12,9 @@ use crate::http::{
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
-pub(crate) const MEMBERS_PER_CALL: usize = 100;
+pub(crate) const MAX_MEMBERS_PER_CALL: usize = 100;
 /// Members that one call asks about: each id stands in the address.
-const ASKED_PER_CALL: usize = 50;
+const MAX_ASKED_PER_CALL: usize = 50;
 
 /// A team.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -236,7 +236,7 @@ impl Anypoint {
             .await
     }
 
-    /// Those of the accounts that are in the team, `ASKED_PER_CALL` a call; none when there is no such team.
+    /// Those of the accounts that are in the team, `MAX_ASKED_PER_CALL` a call; none when there is no such team.
     pub async fn members_among(
         &self,
         team: &TeamId,
@@ -244,7 +244,7 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<Vec<Member>, CallError> {
         let mut among = Vec::new();
-        for batch in accounts.chunks(ASKED_PER_CALL) {
+        for batch in accounts.chunks(MAX_ASKED_PER_CALL) {
             let ids = batch.iter().map(|id| ("member_ids", id.as_str()));
             let query: Vec<_> = [("identity_type", "user")].into_iter().chain(ids).collect();
             let Some(found) = self.members(team, &query, deadline).await? else {
@@ -277,7 +277,7 @@ impl Anypoint {
         Ok(members.map(|members| members.retaining(is_user)))
     }
 
-    /// Makes the accounts plain members, `MEMBERS_PER_CALL` a call. Members stay members.
+    /// Makes the accounts plain members, `MAX_MEMBERS_PER_CALL` a call. Members stay members.
     pub async fn add_members(
         &self,
         team: &TeamId,
@@ -285,7 +285,7 @@ impl Anypoint {
         deadline: Deadline,
     ) -> Result<(), CallError> {
         let path = ["teams", team.as_str(), "members"];
-        for batch in accounts.chunks(MEMBERS_PER_CALL) {
+        for batch in accounts.chunks(MAX_MEMBERS_PER_CALL) {
             let body: Vec<_> = batch
                 .iter()
                 .map(|account| json!({"id": account, "membership_type": "member"}))
@@ -300,7 +300,7 @@ impl Anypoint {
         Ok(())
     }
 
-    /// Takes the accounts out of a team, `MEMBERS_PER_CALL` a call. An account that is not in it, or a team that is
+    /// Takes the accounts out of a team, `MAX_MEMBERS_PER_CALL` a call. An account that is not in it, or a team that is
     /// gone, is no error: if the answer says so, the client reads the membership.
     pub async fn remove_members(
         &self,
@@ -308,7 +308,7 @@ impl Anypoint {
         accounts: &[AccountId],
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        for batch in accounts.chunks(MEMBERS_PER_CALL) {
+        for batch in accounts.chunks(MAX_MEMBERS_PER_CALL) {
             self.remove_batch(team, batch, deadline).await?;
         }
         Ok(())

@@ -11,7 +11,7 @@ pub(super) enum DecidedBy {
     /// Policies of this kind have to say "Allow", and none does.
     NotAllowed(&'static str),
     /// AWS does not say (SQS, for example, often names the queue and nothing else).
-    Untold,
+    Unstated,
 }
 
 /// The kinds of policy by AWS's own names.
@@ -61,7 +61,7 @@ impl Denial {
         } else if let Some(kind) = kind("because no ") {
             DecidedBy::NotAllowed(kind)
         } else {
-            DecidedBy::Untold
+            DecidedBy::Unstated
         };
         Self { action, reason }
     }
@@ -71,7 +71,7 @@ impl Denial {
         match self.reason {
             DecidedBy::Denied(kind) => Some(format!("explicit deny in a {kind}")),
             DecidedBy::NotAllowed(kind) => Some(format!("no {kind} allows it")),
-            DecidedBy::Untold => None,
+            DecidedBy::Unstated => None,
         }
     }
 
@@ -89,7 +89,7 @@ impl Denial {
                 "take the deny of {action} on {resource} out of the {kind}; allowing it in the function's \
                  role does not help"
             ),
-            DecidedBy::Untold => format!(
+            DecidedBy::Unstated => format!(
                 "allow {action} on {resource} in the function's role; if it is allowed there, look for a \
                  deny in the resource's policy, the permissions boundary and the account's policies"
             ),
@@ -179,7 +179,10 @@ mod tests {
             "Access to the resource https://sqs.eu-central-1.amazonaws.com/ is denied.",
             "sqs:SendMessage",
         );
-        assert_eq!((&denial.action, denial.reason), (&None, DecidedBy::Untold));
+        assert_eq!(
+            (&denial.action, denial.reason),
+            (&None, DecidedBy::Unstated)
+        );
         let advice = denial.advice("sqs:SendMessage", "people.fifo");
         assert!(
             advice.contains("role") && advice.contains("deny"),
@@ -197,7 +200,7 @@ mod tests {
             let denial = denial(planted, "sqs:SendMessage");
             assert_eq!(
                 (&denial.action, denial.reason),
-                (&None, DecidedBy::Untold),
+                (&None, DecidedBy::Unstated),
                 "{planted}"
             );
         }

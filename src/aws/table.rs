@@ -25,9 +25,9 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// Parts of the table that are scanned at the same time.
 const SEGMENTS: i32 = 4;
 /// What one `BatchGetItem` takes (DynamoDB API reference).
-const KEYS_A_CALL: usize = 100;
+const MAX_KEYS_PER_CALL: usize = 100;
 /// `BatchGetItem` calls that run at the same time.
-const BATCHES_AT_ONCE: usize = 8;
+const MAX_BATCHES_AT_ONCE: usize = 8;
 /// How often the keys of a batch are asked for, when it leaves some out.
 const MAX_ROUNDS: u32 = 10;
 /// How often a transaction is tried while others are in the way.
@@ -166,10 +166,13 @@ impl DynamoDbTable {
         keys: HashSet<String>,
     ) -> Result<HashMap<String, Item>, Failure> {
         let keys: Vec<String> = keys.into_iter().collect();
-        let calls: Vec<Vec<String>> = keys.chunks(KEYS_A_CALL).map(<[String]>::to_vec).collect();
+        let calls: Vec<Vec<String>> = keys
+            .chunks(MAX_KEYS_PER_CALL)
+            .map(<[String]>::to_vec)
+            .collect();
         let found: Vec<Vec<(String, Item)>> = stream::iter(calls)
             .map(|keys| self.get_hundred(keys))
-            .buffer_unordered(BATCHES_AT_ONCE)
+            .buffer_unordered(MAX_BATCHES_AT_ONCE)
             .try_collect()
             .await?;
         Ok(found.into_iter().flatten().collect())

@@ -91,15 +91,15 @@ impl<T> Listed<T> {
 
     /// What keeps the list from being whole.
     pub fn fault(&self) -> Option<CallError> {
-        const NAMED: usize = 5;
+        const MAX_NAMED: usize = 5;
         let mut faults: Vec<String> = self
             .unread
             .iter()
-            .take(NAMED)
+            .take(MAX_NAMED)
             .map(Unread::to_string)
             .collect();
-        if self.unread.len() > NAMED {
-            faults.push(format!("{} more", self.unread.len() - NAMED));
+        if self.unread.len() > MAX_NAMED {
+            faults.push(format!("{} more", self.unread.len() - MAX_NAMED));
         }
         if self.extent == Extent::Incomplete {
             faults.push("an entry without a readable id".to_owned());

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::client::Okta;
 use super::group::Group;
-use super::profile::{AttributeName, Profile, Source, said};
+use super::profile::{AttributeName, Profile, Source, non_empty};
 use super::user::User;
 use crate::deadline::Deadline;
 use crate::http::{CallError, Entry, Listed};
@@ -67,7 +67,7 @@ pub enum Assignment {
 impl AppUser {
     /// The username in the app; `None` when it is empty, or when the answer does not say.
     pub fn username(&self) -> Option<&str> {
-        said(self.credentials.as_ref()?.user_name.as_deref()?)
+        non_empty(self.credentials.as_ref()?.user_name.as_deref()?)
     }
 
     /// The text of an attribute of the app profile, if there is one.

@@ -31,7 +31,8 @@ pub enum CredentialLife {
         tokens: Vec<TokenLife>,
     },
     /// Its end is unknown.
-    Untold {
+    #[serde(rename = "untold")]
+    Unknown {
         /// Why not, for people.
         why: String,
     },
@@ -86,7 +87,7 @@ impl CredentialLife {
                 let text = "a service app, whose keys do not expire";
                 (Outlook::Lasts, text.to_owned())
             }
-            Self::Untold { why } => (Outlook::Unknown, format!("its end is unknown: {why}")),
+            Self::Unknown { why } => (Outlook::Unknown, format!("its end is unknown: {why}")),
             Self::ApiToken { tokens } => match tokens.as_slice() {
                 [] => (Outlook::Unknown, "its end is unknown".to_owned()),
                 [token] => {
@@ -126,13 +127,13 @@ impl CredentialLife {
                 [one] => Some(*one),
                 _ => None,
             },
-            Self::ServiceApp | Self::Untold { .. } => None,
+            Self::ServiceApp | Self::Unknown { .. } => None,
         }
     }
 
-    fn untold(why: &str) -> Self {
+    fn unknown(why: &str) -> Self {
         let why = why.to_owned();
-        Self::Untold { why }
+        Self::Unknown { why }
     }
 }
 
@@ -197,7 +198,7 @@ impl Okta {
             );
             // Okta's 401 for a missing right or feature (E0000015) is reported as a refused sign-in.
             match is_right || matches!(error.kind, CallErrorKind::SignIn { .. }) {
-                true => Ok(CredentialLife::untold(
+                true => Ok(CredentialLife::unknown(
                     "the admin who made this API token may not list API tokens",
                 )),
                 false => Err(error),
@@ -221,10 +222,12 @@ fn of_tokens(listed: &[ApiToken], user: &OktaUserId) -> CredentialLife {
     let own: Vec<&ApiToken> = listed.iter().filter(|token| token.is_of(user)).collect();
     let mut tokens: Vec<TokenLife> = own.iter().filter_map(|token| token.life()).collect();
     if own.is_empty() {
-        return CredentialLife::untold("Okta lists no API token of its user");
+        return CredentialLife::unknown("Okta lists no API token of its user");
     }
     if tokens.len() < own.len() {
-        return CredentialLife::untold("Okta does not name the end of every API token of its user");
+        return CredentialLife::unknown(
+            "Okta does not name the end of every API token of its user",
+        );
     }
     tokens.sort_by_key(|token| token.ends_ms);
     CredentialLife::ApiToken { tokens }
@@ -276,7 +279,7 @@ mod tests {
             json!([]),
             json!([of("2026-03-09"), {"id": "00T9", "userId": "00uME", "expiresAt": null}]),
         ] {
-            assert!(matches!(tokens(odd), CredentialLife::Untold { .. }));
+            assert!(matches!(tokens(odd), CredentialLife::Unknown { .. }));
         }
     }
 }

@@ -61,7 +61,7 @@ impl FromStr for Source {
 }
 
 /// The text, unless it is empty.
-pub(super) fn said(text: &str) -> Option<&str> {
+pub(super) fn non_empty(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
@@ -107,7 +107,7 @@ impl Profile {
 
     /// The text of an attribute, if there is one.
     pub fn text(&self, name: &str) -> Option<&str> {
-        said(self.held(name)?.as_deref()?)
+        non_empty(self.held(name)?.as_deref()?)
     }
 
     /// Whether an attribute holds something that is not text.

@@ -31,7 +31,7 @@ use crate::telemetry::Tally;
 
 /// How long a request may wait for the secrets to be read again: it still has to be answered, and
 /// its events made durable, before Okta gives up.
-const RENEWAL_TIME: Duration = Duration::from_millis(1_000);
+const MAX_RENEWAL: Duration = Duration::from_millis(1_000);
 
 /// Holds the accepted secrets. Clones share them.
 #[derive(Clone)]
@@ -137,10 +137,10 @@ impl Gate {
     pub async fn admit<B>(&self, request: Request<B>, deadline: Deadline) -> Option<Admitted<B>> {
         let given = request.headers().get(&self.0.header).cloned();
         let given = given.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-        let secrets = self.0.secrets.fresh(Deadline::within(RENEWAL_TIME)).await;
+        let secrets = self.0.secrets.fresh(Deadline::within(MAX_RENEWAL)).await;
         let mut is_accepted = self.0.accepts(&secrets, given);
         if !is_accepted && !given.is_empty() {
-            let renewal = Deadline::within(RENEWAL_TIME);
+            let renewal = Deadline::within(MAX_RENEWAL);
             if let Some(newer) = self.0.secrets.renew(&secrets, renewal).await {
                 is_accepted = self.0.accepts(&newer, given);
             }

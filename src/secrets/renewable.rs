@@ -17,9 +17,9 @@ const GOOD_FOR: Duration = Duration::from_secs(4 * 60);
 /// A value older than this is read again before the request that uses it, where that matters.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 /// The least time between two reads that no refused value caused.
-const PAUSE: Duration = Duration::from_secs(60);
+const MIN_PAUSE: Duration = Duration::from_secs(60);
 /// How long a read in the background may take.
-const BACKGROUND: Duration = Duration::from_secs(5);
+const MAX_BACKGROUND_READ: Duration = Duration::from_secs(5);
 
 /// How often a refused value may cause a read: wrong secrets from outside must not become calls to AWS without end.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// For values that only the other side refuses.
     pub(crate) const ONE_A_MINUTE: Self = Self {
-        every: PAUSE,
+        every: MIN_PAUSE,
         burst: 1,
     };
 }
@@ -176,7 +176,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
                 let reads = renewal.reads.lock().await;
                 // Somebody else was faster.
                 if reads.wait(renewal.budget).is_none() {
-                    let deadline = Deadline::within(BACKGROUND);
+                    let deadline = Deadline::within(MAX_BACKGROUND_READ);
                     shared.read(renewal, reads, deadline).await;
                 }
             }
@@ -202,7 +202,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
                 && reads.may_repeat()
             {
                 shared
-                    .read(renewal, reads, Deadline::within(BACKGROUND))
+                    .read(renewal, reads, Deadline::within(MAX_BACKGROUND_READ))
                     .await;
             }
         });
@@ -211,7 +211,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
 
 impl Reads {
     fn may_repeat(&self) -> bool {
-        self.repeated.is_none_or(|at| at.elapsed() >= PAUSE)
+        self.repeated.is_none_or(|at| at.elapsed() >= MIN_PAUSE)
     }
 
     /// How long until the budget allows a read; `None` when it does now.
@@ -372,12 +372,12 @@ mod tests {
         assert!(all.iter().all(|new| new.as_deref() == Some(&1)));
         assert_eq!(source.reads.load(Ordering::SeqCst), 1);
         let second = value.current();
-        tokio::time::advance(PAUSE - Duration::from_secs(1)).await;
+        tokio::time::advance(MIN_PAUSE - Duration::from_secs(1)).await;
         assert_eq!(value.renew(&second, soon()).await, None);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(value.renew(&second, soon()).await.as_deref(), Some(&2));
         source.down.store(2, Ordering::SeqCst);
-        tokio::time::advance(PAUSE).await;
+        tokio::time::advance(MIN_PAUSE).await;
         let third = value.current();
         assert_eq!(value.renew(&third, soon()).await, None);
         assert_eq!(*value.current(), 2);

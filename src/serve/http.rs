@@ -27,15 +27,15 @@ use super::stopped;
 use crate::telemetry::Tally;
 
 /// Request line and headers of one request, in bytes.
-const HEAD_BYTES: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// After a refused `accept`, most likely for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Given to a connection whose life is over, to finish its answer.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long, and how much, a client may go on sending what was refused. Closing at once would reset the connection,
 /// and the client would not see the refusal.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_LINGER: Duration = Duration::from_secs(2);
+const MAX_LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The answer to a client that begins with HTTP/2.
 const NO_HTTP_2: &[u8] =
@@ -132,7 +132,7 @@ where
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
         // A client may say that it sends no more and wait for its answer. Without this, hyper drops the request.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
@@ -215,9 +215,9 @@ fn closing_refusals<B>(
 
 /// Reads and discards until the client has seen the answer and closes.
 async fn linger(stream: TcpStream) {
-    let mut rest = stream.take(LINGER_BYTES);
+    let mut rest = stream.take(MAX_LINGER_BYTES);
     let mut nowhere = tokio::io::sink();
     let reading = tokio::io::copy(&mut rest, &mut nowhere);
     // However it ends: the connection is over.
-    let _ = timeout(LINGER_TIME, reading).await;
+    let _ = timeout(MAX_LINGER, reading).await;
 }

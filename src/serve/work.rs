@@ -23,11 +23,11 @@ use crate::telemetry::{Metric, Metrics};
 use crate::worker::{Pace, Verdict, Worker};
 
 /// One look at a subject may take this long. The next one does the rest.
-const RUN: Duration = Duration::from_secs(110);
+const MAX_RUN: Duration = Duration::from_secs(110);
 /// A received message comes back after this, unless it is deleted.
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Events of one subject that are served by one look.
-const EACH: usize = 50;
+const MAX_EVENTS_PER_LOOK: usize = 50;
 /// A message becomes a dead letter after it was received this often (the template's `maxReceiveCount`).
 const MAX_RECEIVES: u32 = 10;
 /// A clock that goes back by more than this is noticed.
@@ -80,7 +80,11 @@ impl Dispatcher {
                 continue;
             }
             let taken_ms = self.clock.now_ms();
-            let pause = match self.queue.receive_subjects(free, EACH, VISIBILITY).await {
+            let pause = match self
+                .queue
+                .receive_subjects(free, MAX_EVENTS_PER_LOOK, VISIBILITY)
+                .await
+            {
                 Ok(taken) => {
                     trouble = None;
                     let found = !taken.groups.is_empty() || !taken.unreadable.is_empty();
@@ -234,7 +238,7 @@ fn note(ended: Option<Result<(), tokio::task::JoinError>>) {
 async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>, taken_ms: i64) {
     let changes: Vec<Change> = messages.iter().map(|m| m.change.clone()).collect();
     let verdicts = worker
-        .run(&changes, Reason::Delivery, Deadline::within(RUN))
+        .run(&changes, Reason::Delivery, Deadline::within(MAX_RUN))
         .await;
     let mut settled = Vec::new();
     let jitter = rand::random();

@@ -11,7 +11,7 @@ use crate::failure::{Cause, Class, Side};
 /// The namespace of every metric.
 const NAMESPACE: &str = "OktaAnypoint";
 /// Values in one array at the most (the format's limit).
-const VALUES_PER_LINE: usize = 100;
+const MAX_VALUES_PER_LINE: usize = 100;
 
 /// What is counted or measured, with its dimensions beside `Function`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,7 +169,7 @@ impl Metrics {
     pub fn take_lines(&self, now_ms: i64) -> Vec<String> {
         self.take()
             .iter()
-            .flat_map(|(metric, values)| values.chunks(VALUES_PER_LINE).map(|v| (*metric, v)))
+            .flat_map(|(metric, values)| values.chunks(MAX_VALUES_PER_LINE).map(|v| (*metric, v)))
             .map(|(metric, values)| self.line(metric, values, now_ms).to_string())
             .collect()
     }

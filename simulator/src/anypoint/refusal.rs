@@ -66,12 +66,12 @@ impl Refusal {
 
     /// A field of the body breaks a rule of the API description.
     pub(super) fn field(path: &str, keyword: &'static str, message: impl Into<String>) -> Self {
-        Self::errors(400, ("json", keyword), format!(".{path}"), message).outside()
+        Self::errors(400, ("json", keyword), format!(".{path}"), message).undocumented()
     }
 
     /// A query parameter breaks a rule of the API description.
     pub(super) fn parameter(name: &str, keyword: &'static str, message: impl Into<String>) -> Self {
-        Self::errors(400, ("query", keyword), format!(".{name}"), message).outside()
+        Self::errors(400, ("query", keyword), format!(".{name}"), message).undocumented()
     }
 
     pub(super) fn body() -> Self {
@@ -125,7 +125,7 @@ impl Refusal {
         Self::new(500, "Internal Server Error", Shape::Message)
     }
 
-    pub(super) fn outside(mut self) -> Self {
+    pub(super) fn undocumented(mut self) -> Self {
         self.undocumented = true;
         self
     }
@@ -138,7 +138,7 @@ impl Refusal {
     }
 
     /// The validation layer refuses, though it is not the caller's fault.
-    pub(super) fn expected(self) -> Self {
+    pub(super) fn documented(self) -> Self {
         Self {
             undocumented: false,
             ..self

@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 use super::world::{AnypointUser, AnypointWorld, Lag, Member, NATIVE, Team};
 
 /// Levels of teams, the root team included.
-const DEEPEST: usize = 10;
+const MAX_TEAM_LEVELS: usize = 10;
 
 /// The username of a native user; others do not use names up.
 fn native_name(user: &AnypointUser) -> Option<&str> {
@@ -189,7 +189,7 @@ impl AnypointWorld {
         let parent = parent.ok_or_else(|| Refusal::conflict("No team for the parent_team_id"))?;
         let mut ancestors = parent.ancestors.clone();
         ancestors.push(parent.id.clone());
-        match ancestors.len() < DEEPEST {
+        match ancestors.len() < MAX_TEAM_LEVELS {
             true => Ok(ancestors),
             false => Err(Refusal::conflict("Teams are nested too deeply")),
         }
@@ -238,7 +238,7 @@ impl AnypointWorld {
     pub fn delete_team(&mut self, id: &str) -> Result<(), Refusal> {
         self.team(id)?;
         if id == self.root_team_id {
-            return Err(Refusal::rule("The root team cannot be deleted").outside());
+            return Err(Refusal::rule("The root team cannot be deleted").undocumented());
         }
         self.teams.retain(|_, team| {
             team.id != id && !team.ancestors.iter().any(|ancestor| ancestor == id)

@@ -15,10 +15,10 @@ use super::world::OktaWorld;
 use crate::cell::WorldCell;
 
 /// Okta gives up on an answer after this long.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+const MAX_ANSWER: Duration = Duration::from_secs(3);
 
 /// Most events in one delivery (Okta's own limit is not documented).
-const BATCH: usize = 100;
+const MAX_BATCH: usize = 100;
 
 /// A delivery and its result.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ pub(super) fn client() -> io::Result<reqwest::Client> {
         .retry(reqwest::retry::never())
         .no_proxy()
         .tcp_nodelay(true)
-        .timeout(ANSWER_LIMIT)
+        .timeout(MAX_ANSWER)
         .user_agent("Okta-Integrations")
         .build()
         .map_err(io::Error::other)
@@ -162,7 +162,7 @@ pub(super) fn spawn(
                     .filter(|event| filter::lets_through(hook, event))
                     .cloned()
                     .collect();
-                for batch in wanted.chunks(BATCH) {
+                for batch in wanted.chunks(MAX_BATCH) {
                     let record = send(&client, &base_url, hook, batch).await;
                     let is_success = |status| (200..300).contains(&status);
                     if !record.status.is_some_and(is_success) {

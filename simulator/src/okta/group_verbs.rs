@@ -53,7 +53,7 @@ impl OktaWorld {
         let name = profile.get("name").and_then(Value::as_str);
         let name = name.unwrap_or_default();
         if name.is_empty() {
-            return Err(Refusal::blank("name").outside());
+            return Err(Refusal::blank("name").undocumented());
         }
         let taken = |group: &OktaGroup| group.name() == name && Some(group.id.as_str()) != own_id;
         match self.groups.values().any(taken) {

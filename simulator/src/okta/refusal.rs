@@ -87,13 +87,13 @@ impl Refusal {
     }
 
     pub(super) fn malformed() -> Self {
-        Self::new(400, "E0000003", "The request body was not well-formed.").outside()
+        Self::new(400, "E0000003", "The request body was not well-formed.").undocumented()
     }
 
     pub(super) fn bad_search(cause: impl Into<String>) -> Self {
         let mut refusal = Self::new(400, "E0000031", "Invalid search criteria.");
         refusal.causes.push(cause.into());
-        refusal.outside()
+        refusal.undocumented()
     }
 
     pub(super) fn status_forbids() -> Self {
@@ -102,11 +102,11 @@ impl Refusal {
     }
 
     pub(super) fn bad_cursor() -> Self {
-        Self::new(400, "E0000029", "Invalid paging request.").outside()
+        Self::new(400, "E0000029", "Invalid paging request.").undocumented()
     }
 
     /// Marks it as something that no documented use of the API leads to.
-    pub(super) fn outside(mut self) -> Self {
+    pub(super) fn undocumented(mut self) -> Self {
         self.undocumented = true;
         self
     }

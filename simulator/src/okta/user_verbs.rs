@@ -87,7 +87,7 @@ impl OktaWorld {
         }
         let id = new.id.unwrap_or_else(|| self.new_id("00u"));
         if self.users.contains_key(&id) {
-            return Err(Refusal::invalid("id", "id: already in use").outside());
+            return Err(Refusal::invalid("id", "id: already in use").undocumented());
         }
         let now = self.clock.tick();
         let mut profile = new.profile;

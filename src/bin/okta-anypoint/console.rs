@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::wrap::wrapped;
 
 /// The narrowest terminal that tables are fitted into.
-const NARROWEST: u16 = 60;
+const MIN_WIDTH: u16 = 60;
 
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Console {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_terminal = io::stdout().is_terminal();
         // A terminal that is too narrow, or does not know how wide it is, wraps lines itself.
-        let width = Table::new().width().filter(|width| *width >= NARROWEST);
+        let width = Table::new().width().filter(|width| *width >= MIN_WIDTH);
         Self {
             json,
             colour: !json && !no_color && is_terminal,

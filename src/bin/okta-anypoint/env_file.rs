@@ -18,8 +18,8 @@ use crate::console::{Usage, note};
 
 const OPTION: &str = "--env-file";
 
-/// Starts the program anew with the variables of `file`. Returns only to say why it could not.
-pub fn start_anew(file: &Path) -> anyhow::Error {
+/// Restarts the program with the variables of `file`. Returns only to say why it could not.
+pub fn restart_with(file: &Path) -> anyhow::Error {
     let variables = match read(file) {
         Ok(variables) => variables,
         Err(why) => return Usage(format!("{}: {why}", file.display())).into(),
@@ -38,7 +38,7 @@ pub fn start_anew(file: &Path) -> anyhow::Error {
     if let Some(name) = env::args_os().next() {
         command.arg0(name);
     }
-    anyhow!(command.exec()).context("the program could not be started anew")
+    anyhow!(command.exec()).context("the program could not be restarted")
 }
 
 fn read(file: &Path) -> Result<BTreeMap<String, String>, String> {

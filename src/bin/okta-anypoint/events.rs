@@ -14,11 +14,11 @@ use serde_json::json;
 use crate::console::{Cell, Console, Exit, Tone};
 use crate::csv::{Form, rows};
 use crate::table::Access;
-use crate::time::{ago, duration, so_long_ago, to_the_second};
+use crate::time::{ago, duration, that_long_ago, to_the_second};
 use crate::{names, table};
 
 /// Events in a list for people, unless more are asked for.
-const SHOWN: usize = 20;
+const DEFAULT_SHOWN: usize = 20;
 
 /// List what became of events, newest first.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
             (false, None) => None,
         },
         subject: subject.map(|subject| subject.to_string()),
-        updated_since_ms: args.since.map(so_long_ago),
+        updated_since_ms: args.since.map(that_long_ago),
     };
     let table = args.table.open_table(Access::Read).await?;
     let mut records = table.ledger.records(&filter).await?;
@@ -122,7 +122,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         let dead = args.table.dead_letters().await?;
         by_cause(&records, &dead, args, console)?;
     } else {
-        let shown = newest(&records, Some(args.limit.unwrap_or(SHOWN)));
+        let shown = newest(&records, Some(args.limit.unwrap_or(DEFAULT_SHOWN)));
         let names = names_of(&*table.store, subjects(shown)).await;
         list(shown, records.len(), &names, args, console)?;
     }
@@ -143,7 +143,7 @@ fn subjects(records: &[Record]) -> impl Iterator<Item = &str> {
 /// Failures as an inbox: what failed and what to do, once for all that failed alike.
 fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Console) -> Result<()> {
     let option = args.table.option();
-    let most = args.limit.unwrap_or(SHOWN);
+    let most = args.limit.unwrap_or(DEFAULT_SHOWN);
     let groups = SameCause::group(records, dead);
     for group in &groups {
         let (tone, what_next) = match group.next {

@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 /// How many of a subject's last events are shown.
-const SHOWN_EVENTS: usize = 10;
+const MAX_EVENTS: usize = 10;
 
 pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let operator = args.table.open(Access::Read).await?;
@@ -55,7 +55,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     };
     let mut events = operator.ports.ledger.records(&filter).await?;
     let held = held_of(&events).cloned();
-    events.truncate(SHOWN_EVENTS);
+    events.truncate(MAX_EVENTS);
     let option = args.table.option();
     show(&explanation, held.as_ref(), &events, &option, console)?;
     Ok(Exit::with_problems(usize::from(explanation.plan.is_err())))

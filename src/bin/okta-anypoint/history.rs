@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::console::{Console, Exit};
 use crate::csv::{Form, rows};
 use crate::table::Access;
-use crate::time::{duration, so_long_ago, to_the_second};
+use crate::time::{duration, that_long_ago, to_the_second};
 use crate::{names, table};
 
 /// How far back it goes by default.
@@ -47,7 +47,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         Some(name) => Some(names::subject_to_read(&args.table, name).await?),
     };
     let since = args.since.unwrap_or(DAY * DEFAULT_DAYS);
-    let since_ms = so_long_ago(since);
+    let since_ms = that_long_ago(since);
     let ledger = args.table.open_table(Access::Read).await?.ledger;
     let entries = match &subject {
         Some(subject) => ledger.history(&subject.to_string(), since_ms).await?,

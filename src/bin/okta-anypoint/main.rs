@@ -112,7 +112,7 @@ fn main() -> ExitCode {
     };
     let console = Console::new(cli.json);
     if let Some(file) = &cli.env_file {
-        return report(Err(env_file::start_anew(file)), &console);
+        return report(Err(env_file::restart_with(file)), &console);
     }
     match cli.command {
         // It runs for long and logs as the Lambdas do.

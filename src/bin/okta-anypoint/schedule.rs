@@ -25,7 +25,7 @@ use crate::operator::Operator;
 use crate::table::{self, AWS_TIME, Access};
 
 /// A run by hand may take long: a reconcile of ten thousand users does.
-const RUN_TIME: Duration = Duration::from_secs(60 * 60);
+const MAX_RUN: Duration = Duration::from_secs(60 * 60);
 
 /// Show what a reconcile would do, changing nothing.
 ///
@@ -215,12 +215,12 @@ async fn once(run: &Run, task: Task, mode: Option<Mode>, console: &Console) -> R
             let client = aws_sdk_sqs::Client::new(&sdk);
             Arc::new(SqsQueue::new(client, url.clone(), AWS_TIME))
         }
-        None => wiring::inline(&operator.ports, &metrics, Pace::BY_HAND, RUN_TIME),
+        None => wiring::inline(&operator.ports, &metrics, Pace::BY_HAND, MAX_RUN),
     };
     let (bar, progress) = progress(console);
     let scheduler = Scheduler::new(operator.ports.clone(), queue, run.settings, metrics)
         .with_progress(progress);
-    let deadline = Deadline::within(RUN_TIME);
+    let deadline = Deadline::within(MAX_RUN);
     let summary = match (task, mode) {
         (Task::Reconcile, Some(Mode::Report)) => scheduler.plan(deadline).await,
         _ => scheduler.run(task, mode, deadline).await,

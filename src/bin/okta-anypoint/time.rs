@@ -20,7 +20,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// The time that long ago, in milliseconds since the epoch.
-pub fn so_long_ago(age: Duration) -> i64 {
+pub fn that_long_ago(age: Duration) -> i64 {
     let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     SystemClock.now_ms().saturating_sub(age)
 }

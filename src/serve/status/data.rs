@@ -17,9 +17,9 @@ use crate::serve::numbers::Numbers;
 /// Records on one page.
 pub(crate) const PAGE: u32 = 100;
 /// Failures on the overview.
-const FAILURES: u32 = 20;
+const MAX_FAILURES: u32 = 20;
 /// Dead letters that are listed.
-const DEAD: u32 = 50;
+const MAX_DEAD_LETTERS: u32 = 50;
 
 /// Whether names are shown: to a browser on this machine only, which no other site sent here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +166,7 @@ pub async fn overview(
         .read(Side::Table, move |c| {
             Ok(Overview {
                 numbers: Numbers::read(c, now_ms)?,
-                failures: select(c, &failures, FAILURES, now_ms)?,
+                failures: select(c, &failures, MAX_FAILURES, now_ms)?,
                 dead_letters: dead(c)?,
                 series: series(c, now_ms, window)?,
             })
@@ -322,7 +322,7 @@ fn dead(connection: &Connection) -> rusqlite::Result<Vec<Event>> {
                WHERE m.dead = 1 ORDER BY m.seq LIMIT ?1";
     connection
         .prepare_cached(sql)?
-        .query_map([DEAD], event)?
+        .query_map([MAX_DEAD_LETTERS], event)?
         .collect()
 }
 

@@ -11,7 +11,7 @@ use crate::insight::{Health, LastRun, Next, SameCause};
 use crate::schedule::{Mode, RunOutcome, Task};
 
 /// Subjects of one cause that are listed.
-const SUBJECTS: usize = 20;
+const MAX_SUBJECTS: usize = 20;
 
 impl Frame<'_> {
     /// What failed, equal failures together.
@@ -93,15 +93,15 @@ impl Frame<'_> {
 
 fn subjects(main: &mut String, subjects: &BTreeSet<String>, state: &str) {
     main.push_str("<ul class=\"subjects\">");
-    for subject in subjects.iter().take(SUBJECTS) {
+    for subject in subjects.iter().take(MAX_SUBJECTS) {
         let _ = write!(main, "<li>{}", subject_link(subject));
     }
     main.push_str("</ul>");
-    if subjects.len() > SUBJECTS {
+    if subjects.len() > MAX_SUBJECTS {
         let _ = write!(
             main,
             "<p><a href=\"/events?state={state}\">and {} more</a></p>",
-            subjects.len() - SUBJECTS
+            subjects.len() - MAX_SUBJECTS
         );
     }
 }
@@ -155,7 +155,7 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
             span(to_f64(i64::try_from(summary.took_ms).unwrap_or(i64::MAX))),
             Escaped(counts.join(", ")),
         );
-        let problems = summary.problems.iter().take(SUBJECTS).map(|problem| {
+        let problems = summary.problems.iter().take(MAX_SUBJECTS).map(|problem| {
             let who = problem.subject.as_ref().map(ToString::to_string);
             format!("{}: {}", who.unwrap_or_default(), problem.text)
         });

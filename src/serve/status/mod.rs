@@ -52,7 +52,7 @@ pub use text::shell_word;
 type Reply = Response<Full<Bytes>>;
 
 /// A probe that takes longer than this means "not ready".
-const PROBE: Duration = Duration::from_secs(2);
+const MAX_PROBE: Duration = Duration::from_secs(2);
 const PLAIN: &str = "text/plain; charset=utf-8";
 /// No script, nothing from elsewhere, no frame around it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -93,7 +93,7 @@ pub struct StatusSource {
 }
 
 /// Looks at both sides at the same time. People wait for each other; the worker does not wait for them.
-const LOOKS: usize = 2;
+const MAX_LOOKS: usize = 2;
 
 impl Status {
     /// A status page of this source.
@@ -101,7 +101,7 @@ impl Status {
         Self {
             shared: Arc::new(Shared {
                 started_ms: source.ports.clock.now_ms(),
-                looks: Semaphore::new(LOOKS),
+                looks: Semaphore::new(MAX_LOOKS),
                 source,
             }),
         }
@@ -232,7 +232,7 @@ impl Status {
             true => Probe::Write,
             false => Probe::Lock,
         };
-        let probed = timeout(PROBE, async {
+        let probed = timeout(MAX_PROBE, async {
             data::probe(&source.writes, probe).await?;
             source.queue.has_room().await
         });
@@ -268,7 +268,7 @@ impl Status {
             let numbers = source.reads.read(Side::Table, numbers).await?;
             Ok::<_, Failure>(source.totals.text(&numbers, paused, &source.door.counts()))
         };
-        match timeout(PROBE, reading).await {
+        match timeout(MAX_PROBE, reading).await {
             Ok(Ok(text)) => reply(200, "text/plain; version=0.0.4; charset=utf-8", text),
             Ok(Err(failure)) => {
                 tracing::error!("the metrics cannot be read: {failure}");

@@ -16,10 +16,10 @@ use crate::ledger::{AuditEntry, Filter, Record};
 use crate::provision::{Exclusions, Ports};
 
 /// A look at both sides may take this long: the connection ends after a minute.
-const LOOK: Duration = Duration::from_secs(20);
+const MAX_LOOK: Duration = Duration::from_secs(20);
 /// Events and audit entries that are shown.
-const EVENTS: usize = 20;
-const ENTRIES: usize = 100;
+const MAX_EVENTS: usize = 20;
+const MAX_ENTRIES: usize = 100;
 
 /// Everything on the page of a subject.
 pub(crate) struct Dossier {
@@ -49,7 +49,7 @@ impl Dossier {
             match names {
                 Names::Hidden => None,
                 Names::Shown => {
-                    let deadline = Deadline::within(LOOK);
+                    let deadline = Deadline::within(MAX_LOOK);
                     Some(Explanation::of(ports, subject.clone(), deadline).await)
                 }
             }
@@ -62,9 +62,9 @@ impl Dossier {
         );
         let (mut events, mut history, link) = (events?, history?, link?);
         let held = held_of(&events).cloned();
-        events.truncate(EVENTS);
+        events.truncate(MAX_EVENTS);
         history.reverse();
-        history.truncate(ENTRIES);
+        history.truncate(MAX_ENTRIES);
         Ok(Self {
             subject,
             link,

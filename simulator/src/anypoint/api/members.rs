@@ -12,7 +12,7 @@ use super::{Answer, array, object, render, required_text, wrong_method};
 use crate::call::{Call, Reply};
 
 /// Most items in one change.
-const BATCH: usize = 100;
+const MAX_BATCH: usize = 100;
 
 pub(super) fn answer(
     world: &mut AnypointWorld,
@@ -22,7 +22,7 @@ pub(super) fn answer(
 ) -> Answer {
     world.team(team)?;
     if call.method != "GET" && team == world.root_team_id {
-        return Err(Refusal::rule("Members of the root team cannot be changed").outside());
+        return Err(Refusal::rule("Members of the root team cannot be changed").undocumented());
     }
     let method = call.method.clone();
     match (method.as_str(), rest) {
@@ -50,7 +50,7 @@ pub(super) fn answer(
                     return Err(Refusal::body());
                 };
                 if world.teams.contains_key(&id) {
-                    return Err(Refusal::rule(format!("{id} is a team")).outside());
+                    return Err(Refusal::rule(format!("{id} is a team")).undocumented());
                 }
                 ids.push(id);
             }
@@ -81,7 +81,7 @@ pub(super) fn answer(
 
 fn batch(call: &Call) -> Result<Vec<Value>, Refusal> {
     let items = array(call)?;
-    match (1..=BATCH).contains(&items.len()) {
+    match (1..=MAX_BATCH).contains(&items.len()) {
         true => Ok(items),
         false => Err(Refusal::field("", "maxItems", "must have 1 to 100 items")),
     }
@@ -97,7 +97,7 @@ fn membership_type(body: &Map<String, Value>) -> Result<&'static str, Refusal> {
 
 fn check_user(world: &AnypointWorld, id: &str) -> Result<(), Refusal> {
     if world.teams.contains_key(id) {
-        return Err(Refusal::rule(format!("{id} is a team")).outside());
+        return Err(Refusal::rule(format!("{id} is a team")).undocumented());
     }
     match world.users.contains_key(id) {
         true => Ok(()),
@@ -108,7 +108,7 @@ fn check_user(world: &AnypointWorld, id: &str) -> Result<(), Refusal> {
 fn check_single(world: &AnypointWorld, id: &str) -> Result<(), Refusal> {
     if world.teams.contains_key(id) {
         let message = "Cannot change a child team using this endpoint";
-        return Err(Refusal::wrong_method(message).outside());
+        return Err(Refusal::wrong_method(message).undocumented());
     }
     Ok(())
 }

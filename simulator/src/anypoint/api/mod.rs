@@ -18,7 +18,7 @@ use crate::fault::Refused;
 use crate::model::Model;
 
 /// Request bodies above this are refused (the validation layer's default).
-const BODY_LIMIT: usize = 100 * 1024;
+const MAX_BODY_BYTES: usize = 100 * 1024;
 
 /// The control plane as a server model.
 pub(super) struct Anypoint {
@@ -51,15 +51,15 @@ impl Model for Anypoint {
             }
             refusal.reply(call)
         });
-        dressed(reply)
+        with_common_headers(reply)
     }
 
     fn absent(&self, call: &Call) -> Reply {
-        dressed(Refusal::missing("Resource").reply(call))
+        with_common_headers(Refusal::missing("Resource").reply(call))
     }
 
     fn refused(&self, call: &Call, refused: Refused) -> Reply {
-        dressed(match refused {
+        with_common_headers(match refused {
             Refused::Credentials | Refused::Session => Refusal::unauthorized().reply(call),
             Refused::Right => Refusal::forbidden().reply(call),
             Refused::SignIn => invalid_client(),
@@ -67,7 +67,7 @@ impl Model for Anypoint {
     }
 
     fn broken(&self, call: &Call) -> Reply {
-        dressed(Refusal::internal().reply(call))
+        with_common_headers(Refusal::internal().reply(call))
     }
 
     fn world(&self) -> serde_json::Result<Value> {
@@ -88,7 +88,7 @@ impl Model for Anypoint {
 }
 
 /// The answer with the headers that all answers have.
-fn dressed(reply: Reply) -> Reply {
+fn with_common_headers(reply: Reply) -> Reply {
     let reset = jiff::Timestamp::now().as_second() + 60;
     reply
         .with("x-ratelimit-limit", "1000")
@@ -105,7 +105,7 @@ fn answer(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     if let Some((name, _)) = call.query.iter().find(|(_, value)| value.is_empty()) {
         return Err(Refusal::parameter(name, "minLength", "must not be empty"));
     }
-    if call.body.len() > BODY_LIMIT {
+    if call.body.len() > MAX_BODY_BYTES {
         return Err(Refusal::too_large());
     }
     let method = call.method.clone();
@@ -180,11 +180,11 @@ fn ok(value: Value) -> Answer {
 }
 
 fn unknown() -> Answer {
-    Err(Refusal::missing("Resource").outside())
+    Err(Refusal::missing("Resource").undocumented())
 }
 
 fn wrong_method() -> Answer {
-    Err(Refusal::wrong_method("Method not supported for this resource").outside())
+    Err(Refusal::wrong_method("Method not supported for this resource").undocumented())
 }
 
 fn authenticate(world: &AnypointWorld, call: &Call) -> Result<(), Refusal> {

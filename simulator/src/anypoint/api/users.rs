@@ -99,7 +99,7 @@ fn check_email(email: &str) -> Result<(), Refusal> {
 fn check_phone(world: &AnypointWorld, phone: &str) -> Result<(), Refusal> {
     let refused = &world.refused_phones;
     match refused.contains(phone) || refused.contains("*") {
-        true => Err(Refusal::field("phoneNumber", "pattern", "must match pattern").expected()),
+        true => Err(Refusal::field("phoneNumber", "pattern", "must match pattern").documented()),
         false => Ok(()),
     }
 }
@@ -201,7 +201,7 @@ fn apply(
         }
     }
     if body.get("id").is_some_and(|own| own != id) {
-        return Err(Refusal::rule("The id in the body is another user's").outside());
+        return Err(Refusal::rule("The id in the body is another user's").undocumented());
     }
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);

@@ -129,7 +129,7 @@ fn username(body: &Profile) -> Option<String> {
 fn assign(world: &mut OktaWorld, call: &mut Call, id: &str) -> Answer {
     let body = object(call)?;
     call.documented_fields(&body, "id scope credentials profile");
-    let user = text_of(&body, "id").ok_or_else(|| Refusal::blank("id").outside())?;
+    let user = text_of(&body, "id").ok_or_else(|| Refusal::blank("id").undocumented())?;
     let profile = body.get("profile").and_then(Value::as_object).cloned();
     world.assign_as(id, &user, username(&body).as_deref(), profile)?;
     app_user(world, call, id, &user)

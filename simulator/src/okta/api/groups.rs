@@ -63,7 +63,7 @@ fn profile_in(call: &mut Call) -> Result<Profile, Refusal> {
 }
 
 fn built_in() -> Refusal {
-    Refusal::no_permission().outside()
+    Refusal::no_permission().undocumented()
 }
 
 /// Groups with the built-in one in its place.

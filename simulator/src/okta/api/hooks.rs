@@ -105,14 +105,14 @@ fn read(
         &body,
         &format!("{read_only} name description events channel"),
     );
-    let blank = |field: &str| Refusal::blank(field).outside();
+    let blank = |field: &str| Refusal::blank(field).undocumented();
     let text = |value: &Value, path: &str| Some(value.pointer(path)?.as_str()?.to_owned());
     let whole = Value::Object(body);
     let name = text(&whole, "/name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| blank("name"))?;
     let uri = text(&whole, "/channel/config/uri").ok_or_else(|| blank("channel.config.uri"))?;
     if url::Url::parse(&uri).is_err() {
-        return Err(Refusal::invalid("channel.config.uri", "uri: not an address").outside());
+        return Err(Refusal::invalid("channel.config.uri", "uri: not an address").undocumented());
     }
     if text(&whole, "/channel/type").as_deref() != Some("HTTP")
         || text(&whole, "/channel/version").is_none()
@@ -128,7 +128,7 @@ fn read(
     }
     if let Some(other) = events.iter().find(|event| !is_eligible(call, event)) {
         let cause = format!("{other} is not eligible for event hooks");
-        return Err(Refusal::invalid("events", cause).outside());
+        return Err(Refusal::invalid("events", cause).undocumented());
     }
     let filter = whole.pointer("/events/filter");
     let filter = match filter.filter(|filter| !filter.is_null()) {
@@ -171,7 +171,7 @@ fn read(
 /// The expressions of a filter by event type. One that is not understood is refused; one for a type that the hook is not
 /// subscribed to as well.
 fn read_filter(filter: &Value, events: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
-    let refuse = |text: String| Refusal::invalid("events.filter", text).outside();
+    let refuse = |text: String| Refusal::invalid("events.filter", text).undocumented();
     let kind = filter.get("type");
     if kind.is_some_and(|kind| kind != "EXPRESSION_LANGUAGE") {
         return Err(refuse("The type has to be EXPRESSION_LANGUAGE".to_owned()));

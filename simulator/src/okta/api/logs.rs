@@ -20,7 +20,7 @@ pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
     let since = time(call, "since")?.unwrap_or(now - DEFAULT_SPAN_MS);
     let until = time(call, "until")?;
     if since < now - MAX_SPAN_MS {
-        return Err(Refusal::invalid("since", "since: more than 180 days ago").outside());
+        return Err(Refusal::invalid("since", "since: more than 180 days ago").undocumented());
     }
     let known = "eventType uuid outcome.result published actor.id target.id target.type";
     let filter = expression(call.query("filter"), known)?;
@@ -30,7 +30,7 @@ pub(super) fn list(world: &OktaWorld, call: &mut Call) -> Answer {
         Some("DESCENDING") => true,
         Some(_) => {
             return Err(
-                Refusal::invalid("sortOrder", "sortOrder: ASCENDING or DESCENDING").outside(),
+                Refusal::invalid("sortOrder", "sortOrder: ASCENDING or DESCENDING").undocumented(),
             );
         }
     };
@@ -84,7 +84,9 @@ fn time(call: &Call, name: &str) -> Result<Option<i64>, Refusal> {
         None => Ok(None),
         Some(text) => match parse_iso(text) {
             Some(ms) => Ok(Some(ms)),
-            None => Err(Refusal::invalid(name, format!("{name}: not an ISO 8601 time")).outside()),
+            None => {
+                Err(Refusal::invalid(name, format!("{name}: not an ISO 8601 time")).undocumented())
+            }
         },
     }
 }

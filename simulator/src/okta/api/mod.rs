@@ -50,12 +50,12 @@ impl Model for Okta {
                 })
             }
         };
-        self.dressed(reply)
+        self.with_common_headers(reply)
     }
 
     fn absent(&self, call: &Call) -> Reply {
         let id = call.segments().pop().unwrap_or_default();
-        self.dressed(Refusal::not_found("Resource", &id).reply())
+        self.with_common_headers(Refusal::not_found("Resource", &id).reply())
     }
 
     fn refused(&self, _: &Call, refused: Refused) -> Reply {
@@ -69,11 +69,11 @@ impl Model for Okta {
                        "error_description": "The client_assertion signature is invalid."}),
             ),
         };
-        self.dressed(reply)
+        self.with_common_headers(reply)
     }
 
     fn broken(&self, _: &Call) -> Reply {
-        self.dressed(Refusal::new(500, "E0000009", "Internal Server Error").reply())
+        self.with_common_headers(Refusal::new(500, "E0000009", "Internal Server Error").reply())
     }
 
     fn world(&self) -> serde_json::Result<Value> {
@@ -96,7 +96,7 @@ impl Model for Okta {
 
 impl Okta {
     /// The answer with the headers that all answers have.
-    fn dressed(&self, reply: Reply) -> Reply {
+    fn with_common_headers(&self, reply: Reply) -> Reply {
         let now =
             jiff::Timestamp::from_millisecond(self.cell.guard().clock.now_ms()).unwrap_or_default();
         let reset = now.as_second() + 60;
@@ -189,7 +189,7 @@ fn check(call: &mut Call) -> Result<(), Refusal> {
         && call.header("content-length").is_none()
         && call.header("transfer-encoding").is_none()
     {
-        return Err(Refusal::new(411, "E0000003", "Content-Length is required").outside());
+        return Err(Refusal::new(411, "E0000003", "Content-Length is required").undocumented());
     }
     if call.query.iter().any(|(_, value)| value.is_empty()) {
         call.note("empty query parameter");
@@ -232,12 +232,12 @@ fn answer(world: &mut OktaWorld, call: &mut Call, segments: &[&str]) -> Answer {
             status: 404,
             ..wrong_method()
         }
-        .outside()),
+        .undocumented()),
     }
 }
 
 fn no_such_endpoint() -> Answer {
-    Err(wrong_method().outside())
+    Err(wrong_method().undocumented())
 }
 
 fn wrong_method() -> Refusal {

@@ -27,7 +27,7 @@ pub(super) fn limit(
             }
             _ => {
                 let cause = format!("The limit must be between {smallest} and {largest}");
-                return Err(Refusal::invalid("limit", cause).outside());
+                return Err(Refusal::invalid("limit", cause).undocumented());
             }
         },
     };

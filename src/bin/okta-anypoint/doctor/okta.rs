@@ -14,9 +14,9 @@ use crate::hook;
 use crate::table::clock;
 
 /// Assignments that are looked at.
-const SAMPLE: usize = 200;
+const MAX_SAMPLE: usize = 200;
 /// Users that are named in one line.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 pub async fn check(
     section: &mut Section,
@@ -100,7 +100,7 @@ async fn app(section: &mut Section, okta: &Okta, engine: &EngineSettings, deadli
         }
         None => return,
     }
-    let assigned = okta.some_app_users(id, SAMPLE, deadline).await;
+    let assigned = okta.some_app_users(id, MAX_SAMPLE, deadline).await;
     if let Some(assigned) = section.answered("app usernames", assigned, right) {
         usernames(section, &assigned, &engine.policy);
         attributes(section, okta, &assigned, &engine.policy, deadline).await;
@@ -144,7 +144,7 @@ fn usernames(section: &mut Section, assigned: &[AppUser], policy: &Policy) {
         );
         return;
     }
-    let named: Vec<&str> = refused.iter().take(NAMED).copied().collect();
+    let named: Vec<&str> = refused.iter().take(MAX_NAMED).copied().collect();
     let more = if refused.len() > named.len() {
         ", …"
     } else {
