@@ -408,8 +408,8 @@ async fn main() -> Result<(), OverBudget> {
     println!(
         "The first two ways: {ENVIRONMENTS} batches at once (WorkerConcurrency), {at_once} subjects at once in \
          each. bound = calls that wait for one another x 20 ms x rounds of looks: ten users at {at_once} at once are \
-         three rounds. A call takes longer than 20 ms by \
-         what the servers on this machine compute; the bound at that has what a call took in their place."
+         three rounds. A call takes longer than 20 ms because the servers on this machine compute, too; \
+         \"time/bound at that\" has the time that a call took in place of 20 ms."
     );
     sheet.print()
 }

@@ -1,4 +1,4 @@
-//! What a call is answered with: what the model says, or what faults make of it.
+//! The answer to a call: the model's own, or what faults make of it.
 
 use std::time::Duration;
 

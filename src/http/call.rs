@@ -1,4 +1,4 @@
-//! What is asked of a remote, and what it answers.
+//! A call to a remote, and its answer.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a remote says about when to come back, and what of an error body is safe to show.
+//! How long a remote asks us to wait, and the part of an error body that is safe to show.
 
 use std::time::Duration;
 

@@ -101,7 +101,7 @@ fn parameter_of(text: &str) -> Result<(&str, String, &str), &'static str> {
     Ok((name, value, rest.trim_start_matches([' ', '\t'])))
 }
 
-/// What stands before the closing quote, and what follows it.
+/// The text before the closing quote, and the rest.
 fn unquote(text: &str) -> Result<(String, &str), &'static str> {
     let mut value = String::new();
     let mut rest = text.char_indices();

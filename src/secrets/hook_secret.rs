@@ -24,7 +24,7 @@ const MAX_SECRET_CHARACTERS: usize = 8 * 1024;
 /// What a hook secret has to be.
 pub(crate) const HOOK_SECRET: &str = "the value that Okta sends: at least 8 letters, digits or other visible ASCII characters in one line; 32 random ones are better";
 
-/// `text` as the secret that Okta sends as the value of a header, and that nobody guesses. An error repeats nothing of it.
+/// `text` as a hook secret: Okta can send it in a header, and it is hard to guess. An error repeats nothing of it.
 pub(crate) fn hook_secret(text: &str) -> Result<SecretString, &'static str> {
     let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     match serde_json::from_str(text) {

@@ -43,7 +43,7 @@ impl Metric {
             Self::Ignored(_) => ("Ignored", "Events acknowledged and not acted upon."),
             Self::Duplicate => (
                 "Duplicate",
-                "Events that were done, or had failed for good, before.",
+                "Events that were done already, or had failed for good.",
             ),
             Self::Applied(_) => ("Applied", "Actions carried out."),
             Self::Failed(..) => ("Failed", "Events that failed; class permanent: for good."),
@@ -67,7 +67,7 @@ impl Metric {
             Self::AgeMs => ("AgeMs", "From an event's publication until it was applied."),
             Self::CredentialEndsInDays(_) => (
                 "CredentialEndsInDays",
-                "Days until the credential ends, where the side tells it.",
+                "Days until the credential ends, if the side says when.",
             ),
             Self::RunCompleted(_) => ("RunCompleted", "Scheduled runs that ended well."),
             Self::RunStopped(_) => (

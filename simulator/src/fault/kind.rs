@@ -61,7 +61,7 @@ pub enum FaultKind {
     Refused(Refused),
     /// From the struck call on, the token that it carried is refused, until the fault is removed. Other tokens pass.
     TokenDies(Refused),
-    /// Sign-ins left out, only so many calls pass in each window of time; the others are answered 503 without a body or a
+    /// Sign-ins left out, only this many calls pass in each window of time; the others are answered 503 without a body or a
     /// hint (MuleSoft KB 001116018). `X-RateLimit-*` stand on the answers that pass.
     CallBudget {
         /// Calls a window.

@@ -147,7 +147,7 @@ impl Fault {
         Self::new(path_contains, FaultKind::TokenDies(refused))
     }
 
-    /// Only so many calls a window: [`FaultKind::CallBudget`].
+    /// Only this many calls a window: [`FaultKind::CallBudget`].
     pub fn call_budget(calls: u32, window: Duration) -> Self {
         Self::new("", FaultKind::CallBudget { calls, window })
     }

@@ -47,9 +47,10 @@ pub struct PlanArgs {
 
 /// Compare both sides whole and bring Anypoint in sync.
 ///
-/// On a terminal the plan is shown first and nothing is changed before you say yes; anything else
-/// exits 1. In a pipe or from cron nobody is asked. RECONCILE_MODE=report is for the scheduled reconcile: this command
-/// changes Anypoint all the same, but not under CHANGES=report. Stops before any change at MAX_DEACTIVATIONS, or if a source cannot be read whole.
+/// On a terminal it shows the plan first, and changes nothing before you say yes; any other answer exits 1. In a pipe
+/// or from cron it does not ask. RECONCILE_MODE=report is for the scheduled reconcile: this command changes Anypoint
+/// all the same, but not under CHANGES=report. Stops before any change at MAX_DEACTIVATIONS, or if a source cannot be
+/// read whole.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: as `plan`; \"mode\" is \"report\" if you said no.

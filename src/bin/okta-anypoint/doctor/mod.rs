@@ -127,8 +127,8 @@ impl Section {
         self.wrong(
             check,
             fault.to_string(),
-            "Look at these entries; what cannot be read is not changed, and a list with an entry without an id \
-             takes nobody out.",
+            "Look at these entries. The program changes nothing that it cannot read, and takes nobody out by a list \
+             with an entry that has no id.",
         );
     }
 

@@ -123,9 +123,9 @@ fn without_filter(refused: Option<Failure>) -> String {
         None => "Okta accepted the hook and dropped the filter".to_owned(),
     };
     format!(
-        "Without a filter: {why}, as an org does that has no event hook filters. Nothing is lost: Okta delivers the \
-         assignments of every app, and the receiver ignores the others; they count towards the org's daily limit. To have \
-         fewer, turn event hook filters on in Okta (Settings, Features; Early Access) and run this command again."
+        "Without a filter: {why}. An org without event hook filters does that. Nothing is lost: Okta delivers the \
+         assignments of every app, and the receiver ignores those of other apps. They count towards the org's daily limit. \
+         For fewer, turn event hook filters on in Okta (Settings, Features; Early Access) and run this command again."
     )
 }
 

@@ -68,7 +68,7 @@ pub async fn rotate(name: &str, reason: Reason, console: &Console) -> Result<Exi
         match register(&access, &url, name, deadline, console).await {
             Ok(Exit::Done) => {}
             Ok(Exit::Problem) => bail!(
-                "Okta has the new value, and could not verify the hook with it. Fix that, then finish with \
+                "Okta has the new value, but could not verify the hook with it. Fix that, then finish with \
                  {finish}; running `hook rotate` again would make the value in use invalid"
             ),
             Err(error) => {
