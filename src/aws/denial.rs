@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boundary_is_named() {
+    fn the_advice_names_the_kind_of_policy() {
         for kind in ["permissions boundary", "service control policy"] {
             let denial = denial(
                 &format!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_of_the_message_is_taken() {
+    fn other_text_of_the_message_is_ignored() {
         for planted in [
             "is not authorized to perform: ada@acme.example on resource: x because no secret allows it",
             "is not authorized to perform: https://acme.example/ with an explicit deny in a diary",

@@ -233,7 +233,7 @@ mod tests {
 
     /// JSON may spell any character as an escape.
     #[test]
-    fn escapes_are_read_as_what_they_stand_for() {
+    fn json_escapes_are_decoded() {
         let plain = event("user.lifecycle.create", all_targets());
         let escaped = plain
             .to_string()
@@ -367,7 +367,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn events_mean_together_what_each_means_alone(
+        fn a_delivery_reads_each_event_as_if_it_were_alone(
             events in prop::collection::vec(any_event(), 0..5),
         ) {
             let mut alone = Reading::default();

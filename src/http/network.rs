@@ -213,7 +213,7 @@ mod tests {
 
     #[cfg(feature = "local")]
     #[test]
-    fn without_a_scheme_a_proxy_speaks_http_and_no_variable_is_no_proxy() {
+    fn a_proxy_without_a_scheme_speaks_http_and_the_default_is_no_proxy() {
         let url = "https://acme.okta.com".parse().unwrap();
         let with = network(&[("https_proxy", "proxy:3128")]).unwrap();
         assert_eq!(with.proxy_for(&url), Some("proxy:3128".to_owned()));

@@ -21,7 +21,8 @@ use crate::failure::Side;
 /// Callers who waited go on within this time, not all at once.
 const SPREAD: Duration = Duration::from_millis(100);
 
-/// A successful answer that puts the next window later than this is not believed: both remotes count by the minute.
+/// The longest time until the next window that is believed of an answer; a longer one is cut to this. Both remotes
+/// count by the minute.
 const WINDOW: Duration = Duration::from_secs(61);
 
 /// Until when each remote is left alone, and when its calls are counted afresh. Clones share it.

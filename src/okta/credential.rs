@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_was_used_its_window_before_its_end() {
+    fn a_token_was_last_used_one_window_before_its_end() {
         let life = tokens(json!([
             {"id": "00T1", "userId": "00uME", "clientName": "Okta API", "tokenWindow": "P30D",
              "expiresAt": "2026-03-31T00:00:00.000Z"},
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tokens_it_is_unknown_which_is_ours() {
+    fn with_several_tokens_ours_is_unknown() {
         let of = |end: &str| json!({"id": end, "userId": "00uME", "expiresAt": format!("{end}T00:00:00Z")});
         let life = tokens(json!([of("2026-03-09"), of("2026-03-05")]));
         let CredentialLife::ApiToken { tokens: found } = &life else {

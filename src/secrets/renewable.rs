@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 
-/// A value older than this is read again behind the request that uses it.
+/// A value older than this is read again in the background when a request uses it.
 const GOOD_FOR: Duration = Duration::from_secs(4 * 60);
 /// A value older than this is read again before the request that uses it, where that matters.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_old_value_is_read_again_behind_the_request() {
+    async fn an_old_value_is_read_again_in_the_background() {
         let source = Counter::default();
         let value = Renewable::new(0, source.clone());
         tokio::time::advance(GOOD_FOR - Duration::from_secs(1)).await;
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_value_that_nobody_asked_for_long_is_read_again_first() {
+    async fn a_value_unused_for_long_is_read_again_before_use() {
         let source = Counter::default();
         let value = Renewable::new(0, source.clone());
         tokio::time::advance(MAX_AGE - Duration::from_secs(1)).await;

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_file_descriptors_idle_ones_make_room_below_the_limit_too() {
+    async fn without_file_descriptors_idle_connections_make_room_below_the_limit() {
         let connections = Connections::new(9);
         let crowd = [
             idle(&connections, 1).await,

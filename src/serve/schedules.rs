@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn runs_again_after_panics_and_until_it_is_stopped() {
+    async fn a_task_runs_again_after_panics_until_it_is_stopped() {
         let runs = Arc::new(AtomicU32::new(0));
         let (stopper, stop) = watch::channel(false);
         let counted = Arc::clone(&runs);

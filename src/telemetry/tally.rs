@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn all_are_counted_and_reported_at_most_once_a_minute() {
+    async fn a_tally_counts_all_and_reports_at_most_once_a_minute() {
         let tally = Tally::default();
         assert_eq!(tally.rest(), None);
         assert_eq!(tally.one_more(), Some(1));

@@ -8,7 +8,7 @@ fn ann() -> Value {
 }
 
 #[tokio::test]
-async fn users_are_created_changed_and_never_reused() {
+async fn users_are_created_and_changed_and_usernames_are_never_reused() {
     let anypoint = Anypoint::start(AnypointOptions::default()).await;
     let made = anypoint.send(Method::POST, "/users", ann()).await;
     assert_eq!(made.status, 201);

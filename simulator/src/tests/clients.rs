@@ -38,7 +38,7 @@ async fn a_limit_that_is_too_large_is_cut_and_a_bad_cursor_is_refused() {
 }
 
 #[tokio::test]
-async fn the_log_is_filtered_by_what_it_is_about() {
+async fn the_log_is_filtered_by_target_and_actor() {
     let okta = Okta::start(OktaOptions::default()).await;
     let (ann, ben) = (okta.user("ann"), okta.user("ben"));
     okta.sim.world().assign(APP, &ann).unwrap();

@@ -289,7 +289,7 @@ async fn rate_headers_come_twice_or_as_a_list() {
 }
 
 #[tokio::test]
-async fn links_cannot_be_read_or_lead_in_a_circle() {
+async fn links_are_unreadable_or_lead_in_a_circle() {
     let (okta, ann, _) = org().await;
     okta.sim.world().assign(APP, &ann).unwrap();
     let ben = okta.user("ben");
@@ -340,7 +340,7 @@ async fn links_cannot_be_read_or_lead_in_a_circle() {
 }
 
 #[tokio::test]
-async fn large_pages_are_too_much_for_the_service() {
+async fn the_service_fails_at_large_pages() {
     let (okta, _, group) = org().await;
     okta.sim.traffic().inject(Fault::new(
         "/api/v1/groups/*/users",

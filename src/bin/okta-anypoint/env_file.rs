@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_option_is_left_out_once_it_was_followed() {
+    fn the_option_is_removed_from_the_arguments() {
         let arguments = [
             "serve",
             "--env-file",

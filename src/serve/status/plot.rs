@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_as_tall_as_it_counts() {
+    fn a_bar_is_as_tall_as_its_count() {
         let bar = |done, failed| Bar {
             at_ms: 1_790_000_000_000,
             done,
