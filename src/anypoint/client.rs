@@ -14,7 +14,7 @@ use super::token::{ConnectedApp, ConnectedAppTokens};
 use crate::deadline::Deadline;
 use crate::failure::Side;
 use crate::http::{
-    Answer, Call, CallError, CallErrorKind, Entry, HttpClient, Session, address, if_found,
+    Call, CallError, CallErrorKind, Entry, HttpClient, RemoteAnswer, Session, address, if_found,
 };
 use crate::ids::OrganizationId;
 use crate::secrets::Renewable;
@@ -109,7 +109,11 @@ impl Anypoint {
     /// one new token is tried, a second 401 is a permission problem (Access Management API: team
     /// writes answer 401 for a missing permission). A 404 is passed on as such only beside an
     /// organization that can be read: a gateway's 404 says nothing about the object.
-    pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<RemoteAnswer, CallError> {
         match self.send_unconfirmed(call, deadline).await {
             Err(error) if error.is_not_found() => {
                 self.confirm_absence(call, deadline).await?;
@@ -124,7 +128,7 @@ impl Anypoint {
         &self,
         call: &Call,
         deadline: Deadline,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RemoteAnswer, CallError> {
         let answer = self.session.send(call, deadline).await;
         answer.map_err(|error| match error.status() {
             Some(StatusCode::UNAUTHORIZED) => {
@@ -186,7 +190,7 @@ impl Anypoint {
         &self,
         call: &Call,
         deadline: Deadline,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RemoteAnswer, CallError> {
         self.http.send(call, deadline).await
     }
 

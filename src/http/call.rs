@@ -150,12 +150,12 @@ impl Call {
 
 /// A successful answer (2xx). The body may be empty whatever the API says.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct RemoteAnswer {
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl RemoteAnswer {
     /// Reads the body as JSON; the error names `call`.
     pub(crate) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
         serde_json::from_slice(&self.body).map_err(|error| call.unreadable(&error))

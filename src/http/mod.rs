@@ -21,7 +21,7 @@ mod throttle;
 mod tls;
 mod transport;
 
-pub(crate) use call::{Answer, Call, address};
+pub(crate) use call::{Call, RemoteAnswer, address};
 pub(crate) use error::if_found;
 pub use error::{CallError, CallErrorKind};
 pub use finality::Finality;

@@ -4,11 +4,11 @@ use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::call::{Answer, Call};
+use super::call::{Call, RemoteAnswer};
 use super::error::{CallError, CallErrorKind};
 use super::listed::Entry;
 
-impl Answer {
+impl RemoteAnswer {
     /// Reads the object with this id.
     ///
     /// # Errors
@@ -143,8 +143,8 @@ mod tests {
         Call::new(Side::Okta, "test", Method::GET, url)
     }
 
-    fn answer(body: &str) -> Answer {
-        Answer {
+    fn answer(body: &str) -> RemoteAnswer {
+        RemoteAnswer {
             headers: HeaderMap::new(),
             body: body.as_bytes().to_vec(),
         }

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 use url::{Origin, Url};
 
-use super::call::{Answer, Call};
+use super::call::{Call, RemoteAnswer};
 use super::error::{CallError, CallErrorKind};
 use super::transport::{HttpClient, Signer};
 use crate::deadline::Deadline;
@@ -132,7 +132,11 @@ impl Session {
     /// Sends a call with the current token. A refusal (401, 403) is not believed at once: after a pause
     /// the same call goes out once more, with a new token where there can be one. A demand for
     /// another nonce (RFC 9449, 8 and 9) is met once.
-    pub(crate) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<RemoteAnswer, CallError> {
         if call.url.origin() != self.origin {
             let what = "a token for another host".to_owned();
             return Err(call.error(CallErrorKind::Unreadable(what)));
@@ -177,7 +181,7 @@ impl Session {
         call: &Call,
         token: &Token,
         deadline: Deadline,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RemoteAnswer, CallError> {
         let signer = WithToken {
             scheme: &*self.scheme,
             token,

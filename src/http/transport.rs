@@ -7,7 +7,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::ExposeSecret;
 
-use super::call::{Answer, Call, Payload, Repeat};
+use super::call::{Call, Payload, RemoteAnswer, Repeat};
 use super::error::{CallError, CallErrorKind};
 use super::finality::Finality;
 use super::hints::{error_code, pause_asked_for, quota, until_the_minute_ends};
@@ -93,7 +93,11 @@ impl HttpClient {
     ///
     /// # Errors
     /// The last error, with the pause that the remote asked for.
-    pub(crate) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<RemoteAnswer, CallError> {
         self.send_signed(call, &Unsigned, deadline).await
     }
 
@@ -106,7 +110,7 @@ impl HttpClient {
         call: &Call,
         signer: &dyn Signer,
         deadline: Deadline,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RemoteAnswer, CallError> {
         let mut backoff = BACKOFF;
         let mut attempt = 1;
         let mut server_faults = 0;
@@ -170,7 +174,7 @@ impl HttpClient {
         call: &Call,
         signer: &dyn Signer,
         deadline: Deadline,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RemoteAnswer, CallError> {
         let time = deadline.remaining().min(MAX_ATTEMPT);
         if time.is_zero() {
             return Err(call.error(CallErrorKind::OutOfTime));
@@ -181,7 +185,7 @@ impl HttpClient {
         }
     }
 
-    async fn exchange(&self, call: &Call, signer: &dyn Signer) -> Result<Answer, CallError> {
+    async fn exchange(&self, call: &Call, signer: &dyn Signer) -> Result<RemoteAnswer, CallError> {
         let signed = signer.sign(call.clone())?;
         let mut request = self
             .inner
@@ -217,7 +221,7 @@ impl HttpClient {
         self.throttle
             .note(call.side, quota(&headers, self.clock.now_ms()));
         if status.is_success() {
-            return Ok(Answer { headers, body });
+            return Ok(RemoteAnswer { headers, body });
         }
         let code = error_code(&headers, &body);
         if status == StatusCode::NOT_FOUND && !is_from_service(call.side, code.as_deref(), &body) {

@@ -12,8 +12,8 @@ use super::auth::{Credentials, OktaTokens, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
 use crate::http::{
-    Answer, Call, CallError, CallErrorKind, Entry, Gathering, HttpClient, Listed, Page, Session,
-    address, if_found, next_link,
+    Call, CallError, CallErrorKind, Entry, Gathering, HttpClient, Listed, Page, RemoteAnswer,
+    Session, address, if_found, next_link,
 };
 use crate::secrets::Renewable;
 
@@ -77,7 +77,11 @@ impl Okta {
     }
 
     /// Signs and sends a call.
-    pub(super) async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<RemoteAnswer, CallError> {
         let answer = self.session.send(call, deadline).await;
         answer.map_err(|error| match (error.status(), error.code()) {
             (Some(StatusCode::UNAUTHORIZED), Some("E0000015")) => {
@@ -132,7 +136,7 @@ impl Okta {
         &self,
         call: &mut Call,
         deadline: Deadline,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RemoteAnswer, CallError> {
         while let Some(smaller) = halved(&call.url) {
             match self.send(&call.clone().twice(), deadline).await {
                 Err(error) if error.is_server_fault() => call.url = smaller,

@@ -16,7 +16,7 @@ use super::{Credentials, Scopes};
 use crate::deadline::Deadline;
 use crate::failure::Side;
 use crate::http::{
-    Answer, Call, CallError, CallErrorKind, Fetched, HttpClient, Signer, Token, TokenAnswer,
+    Call, CallError, CallErrorKind, Fetched, HttpClient, RemoteAnswer, Signer, Token, TokenAnswer,
     TokenScheme, address,
 };
 use crate::secrets::Renewable;
@@ -206,7 +206,7 @@ impl TokenRequest<'_> {
         Ok(answer.into_fetched(kind))
     }
 
-    async fn send(&self, call: &Call, deadline: Deadline) -> Result<Answer, CallError> {
+    async fn send(&self, call: &Call, deadline: Deadline) -> Result<RemoteAnswer, CallError> {
         self.tokens.http.send_signed(call, self, deadline).await
     }
 
@@ -224,7 +224,7 @@ impl TokenRequest<'_> {
     }
 }
 
-fn is_refusal(answer: &Result<Answer, CallError>, code: &str) -> bool {
+fn is_refusal(answer: &Result<RemoteAnswer, CallError>, code: &str) -> bool {
     matches!(answer, Err(error) if error.code() == Some(code))
 }
 

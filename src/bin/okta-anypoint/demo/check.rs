@@ -9,7 +9,7 @@ use okta_anypoint::simulator::anypoint::AnypointWorld;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::stage::{Answer, Plan, Stage, body, messages};
+use super::stage::{Plan, ProgramAnswer, Stage, body, messages};
 use super::story::{Records, Sent, Step};
 
 /// What must be true in Anypoint, gathered from step to step: `account NAME` and `team NAME`.
@@ -134,7 +134,7 @@ pub fn in_short(body: &Value) -> String {
 }
 
 /// The answer: its status, and its body.
-pub fn answer(step: &Step, event: &Value, answer: &Answer, played: &mut Played) {
+pub fn answer(step: &Step, event: &Value, answer: &ProgramAnswer, played: &mut Played) {
     match step.sent {
         Sent::Hook(expected) => {
             played.compare("status of the answer", Some(expected), answer.status);

@@ -58,7 +58,7 @@ pub struct Plan {
     pub actions: Vec<Planned>,
 }
 
-pub struct Answer {
+pub struct ProgramAnswer {
     /// The status of an HTTP answer.
     pub status: Option<u16>,
     /// The body, or the whole answer of another program.
@@ -134,13 +134,13 @@ impl Stage {
     }
 
     /// Gives a sample to its program, exactly as Lambda does.
-    pub async fn send(&self, sent: Sent, event: &str) -> Result<Answer> {
+    pub async fn send(&self, sent: Sent, event: &str) -> Result<ProgramAnswer> {
         match sent {
             Sent::Hook(_) => {
                 let event: HttpEvent = serde_json::from_str(event)?;
                 let answer = serde_json::to_value(answer(&self.receiver, event).await)?;
                 let status = answer.get("statusCode").and_then(Value::as_u64);
-                Ok(Answer {
+                Ok(ProgramAnswer {
                     status: status.and_then(|status| u16::try_from(status).ok()),
                     body: answer.get("body").cloned().unwrap_or_default(),
                 })
@@ -151,7 +151,7 @@ impl Stage {
                     .batches
                     .handle(&event, Deadline::within(WORK_TIME))
                     .await;
-                Ok(Answer {
+                Ok(ProgramAnswer {
                     status: None,
                     body: serde_json::to_value(answer)?,
                 })
@@ -160,7 +160,7 @@ impl Stage {
                 let Invocation { task, mode } = Invocation::parse(&serde_json::from_str(event)?)?;
                 let deadline = Deadline::within(WORK_TIME);
                 let summary = self.scheduler.run(task, mode, deadline).await?;
-                Ok(Answer {
+                Ok(ProgramAnswer {
                     status: None,
                     body: serde_json::to_value(summary)?,
                 })
