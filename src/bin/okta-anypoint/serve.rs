@@ -123,7 +123,7 @@ async fn settings() -> anyhow::Result<(Settings, BTreeMap<String, String>)> {
     Ok((reader.finish(settings)?, deciding))
 }
 
-/// Imports run only if IMPORT_MODE is set.
+/// Imports run only if `IMPORT_MODE` is set.
 fn import_interval() -> Every {
     let mode = okta_anypoint::settings::Reader::from_env().optional("IMPORT_MODE");
     let asked_for = mode.is_some_and(|mode| mode != "off");
