@@ -1,5 +1,5 @@
-//! The pause that an operator sets on `serve`'s file: messages wait, and no task runs. And the setting that `serve`
-//! notes there, which may pause changes as well.
+//! The pause that an operator sets in `serve`'s file: messages wait, and no task runs. `serve` also stores its setting
+//! `CHANGES` there, which may pause changes as well.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ struct Paused {
     since_ms: Option<i64>,
 }
 
-/// What `serve` was told when it started.
+/// The document with the setting that `serve` started with.
 const SETTING: &str = "changes";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ struct Noted {
     changes: Changes,
 }
 
-/// Notes the setting `CHANGES` of `serve`, for commands that do not have its settings.
+/// Stores the setting `CHANGES` of `serve`, for commands that do not have its settings.
 ///
 /// # Errors
 /// When the table fails.

@@ -10,7 +10,8 @@ use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
 
 impl Look<'_> {
-    /// Reads what `plan_team` needs, and plans. Returns the plan, the link, and the name that the team is to have.
+    /// Reads everything that `plan_team` needs, and plans. Returns the plan, the link, and the name that the team is to
+    /// have.
     ///
     /// # Errors
     /// As `plan_team`, and when a remote or the table does not answer.

@@ -1,12 +1,12 @@
-//! A name that one group wants and the team of another group has.
+//! Decides about a name that one group wants and the team of another group has.
 //!
 //! The other group decides:
 //!
 //! - It wants the same name. The first group's team gets the end of its group's id
-//!   ([`TeamNamePolicy::apart`](crate::provision::TeamNamePolicy::apart)), unless both groups are called so. Then only
-//!   an administrator can help.
+//!   ([`TeamNamePolicy::apart`](crate::provision::TeamNamePolicy::apart)), unless both groups have that name in Okta.
+//!   Then only an administrator can help.
 //! - It wants another name. Its team gets that name now, or moves aside until that name is free.
-//! - It is not pushed any more. Its link is removed, and its team can be adopted, unless the first group has a team.
+//! - It is no longer pushed. Its link is removed, and its team can be adopted, unless the first group has a team.
 
 use super::apply::Past;
 use super::plan::{name_taken, two_groups};
@@ -29,18 +29,17 @@ pub(super) struct HeldName<'h> {
 
 /// The group whose team has the name.
 pub(super) enum Holder {
-    /// Its team stays with its name: the group is excluded; or it is not pushed any more, and the first group has a
-    /// team already.
+    /// Its team keeps the name. The group is excluded, or it is no longer pushed and the first group already has a team.
     Stays,
     /// It is pushed, and wants the name.
     Keeps(Group),
     /// It is pushed, and wants another name.
     Renamed(Group),
-    /// It is not pushed any more.
+    /// It is no longer pushed.
     Unpushed,
 }
 
-/// How much of a name is kept when a team moves aside: the rest is for its id.
+/// How many characters of a name a team keeps when it moves aside. The rest is for its id.
 const ASIDE_CHARS: usize = 200;
 
 impl Look<'_> {
@@ -74,7 +73,7 @@ impl Look<'_> {
 }
 
 impl Run<'_> {
-    /// Frees the name, as this module says. The caller looks again. Returns whose team the group may adopt now.
+    /// Frees the name by the rules of this module. The caller looks again. Returns the group whose team may be adopted.
     ///
     /// # Errors
     /// Permanent, when the name cannot become free.

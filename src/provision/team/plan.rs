@@ -18,7 +18,7 @@ pub(crate) enum TeamPlan {
     Rename(TeamId),
     /// A team of that name is there, below the root, and belongs to no group.
     Adopt(TeamId),
-    /// As [`TeamPlan::Adopt`], and only the case of its name differs.
+    /// As [`TeamPlan::Adopt`], but the case of its name differs.
     AdoptAndRename(TeamId),
     /// There is no team of that name.
     Create {
@@ -86,8 +86,7 @@ impl TeamPlan {
 /// Plans the team of `group`, to be named `name`. Pure.
 ///
 /// # Errors
-/// Permanent, when the name is taken by a team that cannot become the group's; retryable, when no
-/// root team shows.
+/// Permanent, when a team that cannot become the group's has the name. Retryable, when the list has no root team.
 pub(crate) fn plan_team(
     group: &OktaGroupId,
     name: &str,
@@ -126,10 +125,10 @@ pub(crate) fn plan_team(
     }
 }
 
-/// A linked team that is there and cannot be read is not made again.
+/// Checks that a linked team does not exist unread, because a second one would be created for it.
 ///
 /// # Errors
-/// Retryable, when `listed` does not show the team and may have it.
+/// Retryable, when `listed` does not show the team but may contain it.
 pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<(), Failure> {
     let is_read = listed.items.iter().any(|found| found.id == *team);
     let may_be_unread = !listed.is_complete() || listed.ids_unread().any(|id: TeamId| id == *team);
@@ -139,7 +138,7 @@ pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<()
     Ok(())
 }
 
-/// That a linked team could not be read.
+/// The failure when a linked team could not be read.
 pub(crate) fn team_unread(team: &TeamId) -> Failure {
     let what = format!("the linked team {team} could not be read; nothing was changed");
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn each_situation_has_its_plan() {
+    fn the_plan_follows_from_link_name_and_owner() {
         assert_eq!(
             plan("New", None, &[]).unwrap(),
             TeamPlan::Create { root: id("root") }
@@ -277,16 +276,16 @@ mod tests {
         );
     }
 
-    /// A group holds two teams only where the table is broken; it cannot give way to itself.
+    /// Only a broken table links a group to two teams. The group cannot free the name for itself.
     #[test]
-    fn a_name_that_another_team_of_the_group_has_is_taken() {
+    fn a_name_of_another_team_of_the_same_group_is_taken() {
         let failure = plan("Ops", Some("t2"), &[("t1", "00g1"), ("t2", "00g1")]).unwrap_err();
         assert_eq!(failure, name_taken());
     }
 
-    /// Names that differ in their case only can stand beside each other: the group's own is preferred.
+    /// Names that differ only in case can exist together. The exact name of the group wins.
     #[test]
-    fn of_two_spellings_the_groups_own_is_adopted() {
+    fn the_team_with_the_exact_name_is_adopted() {
         let teams = [
             team("root", "Whatever", &[]),
             team("t1", "OPS", &["root"]),

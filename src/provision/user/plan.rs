@@ -15,7 +15,7 @@ use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
 
-/// An account to be created: everything that Anypoint asks for. Its `Debug` form shows nothing.
+/// An account to create, with everything that Anypoint asks for. Its `Debug` form shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewPerson {
     pub(crate) username: String,
@@ -46,16 +46,16 @@ pub enum AccountPlan {
         changes: AccountChanges,
         /// The account's username.
         username: String,
-        /// The link, when what it remembers changes.
+        /// The link to write, if its contents change.
         link: Option<UserLink>,
         /// Whether the reset mail is still to be asked for.
         mail: ResetEmail,
     },
-    /// An existing one that becomes the user's.
+    /// An existing account that becomes the user's.
     Take(Taking),
     /// A new one.
     Create {
-        /// Whose.
+        /// The person it is for.
         person: NewPerson,
         /// Whether the reset mail is to be asked for.
         mail: ResetEmail,
@@ -72,11 +72,11 @@ pub struct Taking {
     pub(crate) mail: ResetEmail,
     /// A run that enables a former account of the user writes an intent first.
     pub(crate) was_theirs: FormerOwner,
-    /// The user whose link still names it.
+    /// The other user whose link still names it.
     pub(crate) freed_from: Option<Freed>,
 }
 
-/// Whose an adopted account was before.
+/// Whose account it was before the adoption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormerOwner {
     /// This user's.
@@ -89,7 +89,7 @@ pub enum FormerOwner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
     pub(crate) account: AccountId,
-    /// Its change; `None` when it is disabled already.
+    /// The change that disables it. `None` if it is already disabled.
     pub(crate) disable: Option<AccountChanges>,
     /// The teams that it leaves.
     pub(crate) leave: Vec<TeamId>,
@@ -108,7 +108,7 @@ pub struct UserPlan {
     /// Teams that the user's account joins.
     pub(crate) join: Vec<WantedTeam>,
     pub(crate) findings: Findings,
-    /// What cannot be done, and is told when the rest is done.
+    /// Why a part cannot be done. The run reports it after the rest.
     pub(crate) refused: Option<Failure>,
     pub(super) why: &'static str,
 }
@@ -133,7 +133,7 @@ pub fn plan_user(
     Ok(plan)
 }
 
-/// Plans the same after the new account was `refused`: the linked one goes on being served.
+/// Plans again after the new account was `refused`. The user keeps the linked account.
 ///
 /// # Errors
 /// The refusal, when no account is linked.
@@ -152,7 +152,7 @@ pub(super) fn plan_with_old_account(
 }
 
 impl UserPlan {
-    /// No enabled account is wanted: the linked one is disabled and leaves the pushed teams.
+    /// Disables the linked account and removes it from the pushed teams, because no enabled account is wanted.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
         let Some(account) = &view.linked else { return };
         let retire = retire(account, &view.linked_teams, reason.as_str());
@@ -160,7 +160,7 @@ impl UserPlan {
         if retire.disable.is_none() && retire.leave.is_empty() && unread.is_none() {
             return;
         }
-        // What the end rests on, when Okta did not say it outright.
+        // Okta did not say the end outright, so it rests on a finding.
         if let Some(finding) = reason.finding()
             && !self.believe(finding, evidence)
         {
@@ -222,7 +222,7 @@ impl UserPlan {
                 self.teams(view, &[], evidence);
             }
         }
-        // The run disables the old account after the new one exists: a name that is refused locks nobody out.
+        // The run disables the old account only after the new one exists. A refused username leaves the old one enabled.
         self.retire = view
             .linked
             .as_ref()
@@ -233,7 +233,7 @@ impl UserPlan {
         Ok(())
     }
 
-    /// The new account cannot be had: the linked one goes on being served.
+    /// Keeps the linked account, because the user cannot have the new one.
     fn keep_old(
         &mut self,
         view: &UserView,
@@ -266,7 +266,7 @@ impl UserPlan {
             let finding = Finding::NotInGroup(team.group.clone());
             let counts = match &view.groups {
                 GroupsSeen::Whole(_) => true,
-                // A list that cannot be whole does not outweigh an announcement of the same.
+                // An incomplete list proves no absence, so only an announcement of it counts.
                 GroupsSeen::Incomplete(_) => evidence.weigh(&finding) == Weight::Announced,
                 GroupsSeen::Unread => false,
             };
@@ -286,8 +286,8 @@ impl UserPlan {
         self.join = view.teams.iter().filter(missing).cloned().collect();
     }
 
-    /// Whom the brake counts: the user who loses an enabled account because of an unassignment. It is the
-    /// account's owner when another user takes it.
+    /// The users that the brake counts, because they lose an enabled account after an unassignment. If another user
+    /// adopts the account, that is the account's owner.
     pub(crate) fn removes(&self, view: &UserView) -> Vec<String> {
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
         let named = view.named.as_ref();
@@ -321,8 +321,8 @@ impl UserPlan {
     }
 }
 
-/// Whether the linked account has the wanted username, by its link or by the list of accounts, and shows another one.
-/// Beyond this, the user's old account and new one are never the same.
+/// Whether the linked account has the wanted username, by its link or by the list of accounts, but shows another one.
+/// After this check, the user's old account and new account are never the same.
 fn is_renamed(view: &UserView, username: &str) -> bool {
     let Some(account) = &view.linked else {
         return false;
@@ -425,7 +425,7 @@ fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPer
     })
 }
 
-/// The account is disabled and leaves every team of ours.
+/// The plan to disable an account and remove it from every pushed team.
 fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
@@ -438,7 +438,7 @@ fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retir
     }
 }
 
-/// What keeps the account from leaving all teams.
+/// The failure that keeps the account from leaving all teams, if there is one.
 fn unread(teams: &[FoundTeam]) -> Option<Failure> {
     let mut teams = teams.iter();
     let is_unread = |found: &FoundTeam| found.membership == Membership::Unread;
@@ -446,7 +446,7 @@ fn unread(teams: &[FoundTeam]) -> Option<Failure> {
 }
 
 fn unread_membership() -> Failure {
-    let what = "the kind of a membership cannot be read, so the account does not leave that team now; the rest was done";
+    let what = "the type of a membership could not be read, so the account stays in that team for now; the rest was done";
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }
 

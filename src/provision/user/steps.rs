@@ -1,4 +1,4 @@
-//! A user's plan, step by step, with the reasons and in words.
+//! A user's plan as steps, with reasons and in words.
 
 use super::plan::{AccountPlan, UserPlan};
 use super::view::WantedTeam;
@@ -9,7 +9,7 @@ use crate::provision::step::{Step, action};
 use crate::store::UserLink;
 
 impl UserPlan {
-    /// The same plan, step by step, in the order in which it is carried out.
+    /// The steps of the plan, in the order in which the run applies them.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let is_theirs = "the account belongs to the user now";
@@ -24,7 +24,7 @@ impl UserPlan {
             } => {
                 steps.extend(update_step(account, changes, self.why));
                 steps.extend(mail_step(*mail, "the owner was never sent the mail"));
-                let why = "what the link remembers changed";
+                let why = "the link's contents changed";
                 link.as_ref().map(|link| link_step(link, why))
             }
             AccountPlan::Take(taking) => {
@@ -77,7 +77,7 @@ fn update_step(account: &AccountId, changes: &AccountChanges, why: &'static str)
     Some(step.saying(words))
 }
 
-/// The name of a change: what it does to `enabled` comes first.
+/// The action's name. A change of `enabled` decides it.
 pub(super) fn update_name(changes: &AccountChanges) -> &'static str {
     match changes.enabled {
         Some(false) => action::DISABLE_ACCOUNT,

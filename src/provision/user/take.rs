@@ -1,7 +1,7 @@
-//! Adopts an existing account: nobody's, a former one of the user, or one that another user's link names.
+//! Adopts an existing account: one without a link, a former account of the user, or one that another user's link names.
 //!
 //! The run removes another user's link only under the lease on that user, and only if Okta still says that the
-//! account is free. That user is looked at next.
+//! account is free. The worker looks at that user next.
 
 use std::time::Duration;
 
