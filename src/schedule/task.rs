@@ -1,11 +1,11 @@
-//! Which task is to run, and how an invocation spells it.
+//! The tasks, and how an invocation names one.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
 
-/// What runs on a schedule.
+/// A task that runs on a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
@@ -32,7 +32,7 @@ impl Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Only say what would be done.
+    /// Only report what would be done.
     Report,
     /// Do it.
     Apply,
