@@ -1,4 +1,4 @@
-//! The end of a run: its claims, what it settles of others, its audit entries and the lease, in one transaction.
+//! The end of a run in one transaction: its claims, the other records that it settles, its audit entries and the lease.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -46,7 +46,7 @@ impl DynamoDbLedger {
             let mut writes = vec![self.release(lease, &conclusion.memo, now).or_stop()?];
             self.add_endings(&mut writes, &claims[last..], now)?;
             for resolved in &conclusion.resolved {
-                // Left out: it expired, or was done meanwhile.
+                // The record is left out, because it expired or was done meanwhile.
                 writes.push(self.resolve(resolved, now).or_leave_out()?);
             }
             if !conclusion.audit.is_empty() {
@@ -128,7 +128,7 @@ impl DynamoDbLedger {
         update.update_expression(set + " REMOVE lease_until_ms, unfinished")
     }
 
-    /// Settles a record that something else than its claim settles.
+    /// Settles a record that something other than its claim settles.
     fn resolve(&self, resolved: &Resolved, now: Now) -> UpdateBuilder {
         self.table
             .update(format!("{PREFIX}{}", resolved.id))
@@ -146,7 +146,7 @@ impl DynamoDbLedger {
             .expression_attribute_values(":expires_at", number(now.expires_at))
     }
 
-    /// Gives the lease back. Without a memo the item is of use for some days only.
+    /// Gives the lease back. An item without a memo is useful only for some days.
     fn release(&self, lease: &Lease, memo: &Memo, now: Now) -> UpdateBuilder {
         let update =
             of_lease(&self.table, lease).expression_attribute_values(":now_ms", number(now.ms));
@@ -167,7 +167,7 @@ impl DynamoDbLedger {
     }
 }
 
-/// Notes which claims a transaction recorded. In it they come after the lease.
+/// Notes which claims a transaction recorded. In the transaction they come after the lease.
 fn note(recorded: &mut [Recorded], claims: &[(Claim, Ending)], left_out: &[usize]) {
     for (index, (recorded, (claim, ending))) in recorded.iter_mut().zip(claims).enumerate() {
         if left_out.contains(&(index + 1)) {
