@@ -45,7 +45,7 @@ impl fmt::Display for Fact {
 }
 
 impl Fact {
-    /// The sense in which the fact gives access. A new name can do either.
+    /// The sense in which the fact gives access. A new group name has none, because it may give access or end it.
     fn granting(&self) -> Option<Sense> {
         match self {
             Self::GroupRenamed => None,
@@ -85,8 +85,8 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// What these changes announce. `last_leased_ms` is when another run last had the subject. That run looked later
-    /// than a reconcile before it, so the findings of that reconcile no longer count. The memory has what both missed.
+    /// What these changes announce. `last_leased_ms` is when another run last had the subject. Findings of a reconcile
+    /// before that run do not count, because that run looked later. The memory has what both of them missed.
     pub fn by<'a>(
         changes: impl IntoIterator<Item = &'a Change>,
         last_leased_ms: Option<i64>,

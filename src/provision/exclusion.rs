@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_and_patterns_exclude() {
+    fn users_and_groups_are_excluded_by_id_or_pattern() {
         let exclusions = Exclusions {
             users: ExcludedUsers {
                 ids: [OktaUserId::parse("00u1").unwrap()].into(),

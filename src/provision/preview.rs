@@ -233,7 +233,7 @@ impl Look<'_> {
                 view.link = Some(link);
             }
             TeamPlan::Create { .. } => view.link = None,
-            TeamPlan::Keep(_) | TeamPlan::Rename(_) | TeamPlan::HeldBy { .. } => {}
+            TeamPlan::Keep(_) | TeamPlan::Rename(_) | TeamPlan::TakenBy { .. } => {}
         }
         Ok(plan.step(&name, link.as_ref()))
     }

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_phone_come_from_where_the_setting_says() {
+    fn names_and_phone_come_from_the_sources_in_attributes() {
         let person = |policy: &Policy| {
             let app_user: AppUser = serde_json::from_value(json!({"id": "00u1",
                 "credentials": {"userName": "lin_example"}, "profile": {"firstName": "Mapped",

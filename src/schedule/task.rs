@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invocations_are_read_strictly() {
+    fn an_invocation_needs_a_known_task_and_mode() {
         let read = |event: Value| Invocation::parse(&event).map(|i| (i.task, i.mode));
         assert_eq!(
             read(json!({"task": "catch_up"})).unwrap(),

@@ -62,7 +62,7 @@ enum Storage {
     Watched(
         PathBuf,
         Watched,
-        #[expect(dead_code, reason = "it is held, not read")] Box<dyn Any + Send + Sync>,
+        #[expect(dead_code, reason = "it is kept alive, not read")] Box<dyn Any + Send + Sync>,
     ),
     /// Open to read, by SQLite's own locks.
     Shared,
@@ -98,16 +98,16 @@ impl Database {
         set_up(&mut connection)
             .and_then(|()| migrate(&mut connection))
             .map_err(refused(path))?;
-        let held = Watched::new(path, &before)?;
-        let place = Storage::Watched(path.to_owned(), held, Box::new(lock));
+        let watched = Watched::new(path, &before)?;
+        let place = Storage::Watched(path.to_owned(), watched, Box::new(lock));
         Ok(Self::of(connection, Arc::new(place)))
     }
 
     /// Another connection to the same file, for callers that must not wait for this one.
     pub fn another(&self) -> Result<Self, Failure> {
         let path = match &*self.place {
-            Storage::Watched(path, held, _) => {
-                held.check()?;
+            Storage::Watched(path, watched, _) => {
+                watched.check()?;
                 path
             }
             Storage::QuietFile(path, _) => return Self::open_to_read(path),
@@ -166,7 +166,7 @@ impl Database {
     /// What happened to the file, if this process lost it. Every later read and write fails.
     pub fn loss(&self) -> Option<Loss> {
         match &*self.place {
-            Storage::Watched(_, held, _) => held.loss(),
+            Storage::Watched(_, watched, _) => watched.loss(),
             Storage::Memory | Storage::Shared | Storage::QuietFile(..) => None,
         }
     }
@@ -239,7 +239,7 @@ impl Storage {
     fn check(&self) -> Result<(), Failure> {
         match self {
             Self::Memory | Self::Shared => Ok(()),
-            Self::Watched(_, held, _) => held.check(),
+            Self::Watched(_, watched, _) => watched.check(),
             Self::QuietFile(path, still) if QuietFile::of(path).as_ref() == Some(still) => Ok(()),
             Self::QuietFile(..) => Err(Failure::retryable(
                 Side::Table,

@@ -72,7 +72,7 @@ impl Late {
 }
 
 /// Counts and logs the `changes` that are late removals.
-pub(super) fn tell(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
+pub(super) fn report(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
     let limit_ms = u64::try_from(OLD.as_millis()).unwrap_or(u64::MAX);
     let is_late = |change: &&&Change| {
         announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)

@@ -252,7 +252,7 @@ impl Worker {
         if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
             tracing::error!(%subject, "events go back, because a side refuses everybody: {failure}");
-            self.tell_late(changes, Late::because_of(&failure));
+            self.report_late(changes, Late::because_of(&failure));
             return back(failure.retry_after);
         }
         let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
@@ -262,13 +262,13 @@ impl Worker {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
-                self.tell_late(changes, Late::Waiting);
+                self.report_late(changes, Late::Waiting);
                 let after = self.until(until_ms);
                 return vec![Verdict::Wait { after }; changes.len()];
             }
             Err(failure) => {
                 tracing::error!(%subject, "could not lease the subject: {failure}");
-                self.tell_late(changes, Late::because_of(&failure));
+                self.report_late(changes, Late::because_of(&failure));
                 return back(failure.retry_after);
             }
         };
@@ -327,8 +327,8 @@ impl Worker {
         verdicts
     }
 
-    fn tell_late(&self, changes: &[&Change], why: Late) {
-        late::tell(&self.metrics, changes, why, self.ports.clock.now_ms());
+    fn report_late(&self, changes: &[&Change], why: Late) {
+        late::report(&self.metrics, changes, why, self.ports.clock.now_ms());
     }
 
     fn until(&self, until_ms: i64) -> Duration {

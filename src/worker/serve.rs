@@ -97,7 +97,7 @@ impl Worker {
         if !claims.is_empty() {
             memory.note_end(&state);
         }
-        let verdict = self.tell(subject, &changes, &progress.applied, &state);
+        let verdict = self.report_end(subject, &changes, &progress.applied, &state);
         let verdict = verdict.counting(memory.failures);
         let ending = Ending {
             applied: progress.applied.iter().map(ToString::to_string).collect(),
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     /// Logs and counts how a look ended. Returns the verdict for its changes.
-    fn tell(
+    fn report_end(
         &self,
         subject: &Subject,
         changes: &[&Change],
@@ -166,7 +166,7 @@ impl Worker {
         }
         let events = changes.len();
         if let Some(why) = Late::of(state) {
-            self.tell_late(changes, why);
+            self.report_late(changes, why);
         }
         // A failed run may have done some steps, too.
         let done = words::done(applied);

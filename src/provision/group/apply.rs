@@ -168,8 +168,8 @@ impl Run<'_> {
         Ok(later.len())
     }
 
-    /// Adding a maintainer again makes them a plain member. So the run asks once more for accounts that the list of an
-    /// existing team lacks: for each name, or for each account's teams where the list cannot be right.
+    /// Adding a maintainer again makes them a plain member. So the run checks accounts that the list of an existing team
+    /// lacks. It searches the list for each of them, or reads their own teams if the list cannot be right.
     async fn ask_whom_the_list_lacks(&self, view: &mut GroupView) -> Result<(), Failure> {
         let (Some(link), GroupWanted::Team(wanted), Some(found)) =
             (&view.link, &view.wanted, &mut view.found)
@@ -348,7 +348,7 @@ impl Run<'_> {
         };
         let subject = |user: &OktaUserId| Subject::User(user.clone()).to_string();
         let subjects: Vec<String> = users.iter().map(subject).collect();
-        let held = self.ports().ledger.last_leased(&subjects).await?;
+        let leased = self.ports().ledger.last_leased(&subjects).await?;
         let added: HashSet<&AccountId> = plan.add.iter().collect();
         for account in &written {
             let Some(user) = user_of(account) else {
@@ -357,7 +357,9 @@ impl Run<'_> {
             let belongs = inside.contains(&user)
                 && !wanted.ended.contains(&user)
                 && !former.contains(account);
-            let meanwhile = held.get(&subject(&user)).is_some_and(|at| *at >= began_ms);
+            let meanwhile = leased
+                .get(&subject(&user))
+                .is_some_and(|at| *at >= began_ms);
             if meanwhile || belongs != added.contains(account) {
                 self.progress.follow(FollowUp::Member(user, group.clone()));
             }

@@ -161,7 +161,7 @@ pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence)
     }
     let Some(link) = &view.link else {
         if let GroupWanted::Team(wanted) = &view.wanted {
-            plan.put_in(wanted, &HashSet::new());
+            plan.add_missing(wanted, &HashSet::new());
         }
         return plan;
     };
@@ -177,13 +177,13 @@ pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence)
         }
     }
     if let Some(side) = view.incomplete {
-        plan.take_nobody_out(side);
+        plan.remove_nobody(side);
     }
     plan
 }
 
 impl GroupPlan {
-    fn take_nobody_out(&mut self, side: Side) {
+    fn remove_nobody(&mut self, side: Side) {
         let what = "a list has an entry without a readable id, so it removes nobody; missing members were added";
         let failure = Failure::retryable(side, what).because(Cause::Unreadable);
         self.refused = Some(failure);
@@ -193,7 +193,7 @@ impl GroupPlan {
         self.end = None;
     }
 
-    fn put_in(&mut self, wanted: &WantedMembers, present: &HashSet<&AccountId>) {
+    fn add_missing(&mut self, wanted: &WantedMembers, present: &HashSet<&AccountId>) {
         let missing = wanted.accounts.iter().filter(|it| !present.contains(it));
         self.add = missing.cloned().collect();
         self.add.sort();
@@ -223,7 +223,7 @@ impl GroupPlan {
             .filter(is_sure)
             .map(|found| &found.account)
             .collect();
-        self.put_in(wanted, &present);
+        self.add_missing(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
             let account = &found.account;
@@ -329,16 +329,16 @@ impl GroupPlan {
         let mut steps = Vec::new();
         if !self.remove.is_empty() {
             let step = on_team(action::REMOVE_MEMBERS, self.remove_why).about(self.remove.len());
-            steps.push(step.saying(format!("take {} out of {team}", list(&self.remove))));
+            steps.push(step.saying(format!("remove {} from {team}", list(&self.remove))));
         }
         if !self.add.is_empty() {
             let why = "they are members of the group";
             let step = on_team(action::ADD_MEMBERS, why).about(self.add.len());
-            steps.push(step.saying(format!("put {} into {team}", list(&self.add))));
+            steps.push(step.saying(format!("add {} to {team}", list(&self.add))));
         }
         let end = self.end.map(|end| match end {
             TeamEnd::Unlink => on_team(action::UNLINK_TEAM, self.remove_why)
-                .saying(format!("leave {team} as it is and forget its link")),
+                .saying(format!("leave {team} as it is and remove its link")),
             TeamEnd::Delete => {
                 on_team(action::DELETE_TEAM, self.remove_why).saying(format!("delete {team}"))
             }
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_leaves_follows_the_setting() {
+    fn the_team_of_an_unpushed_group_follows_team_removal() {
         let gone = || view(GroupWanted::Nothing(Unpushed::Gone), Some(mixed()));
         let mut policy = Policy::default();
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
-use super::names::HeldName;
+use super::names::TakenName;
 use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
@@ -119,18 +119,18 @@ impl Run<'_> {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                TeamPlan::HeldBy {
+                TeamPlan::TakenBy {
                     group: by,
                     team,
                     own,
                 } => {
-                    let held = HeldName {
+                    let taken = TakenName {
                         name: &name,
                         by: &by,
                         team: &team,
                         own: own.as_ref(),
                     };
-                    if self.free_name(held, lease).await? == Past::OfAnother {
+                    if self.free_name(taken, lease).await? == Past::OfAnother {
                         past = Past::OfAnother;
                     }
                     continue;

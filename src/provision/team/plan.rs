@@ -26,7 +26,7 @@ pub(crate) enum TeamPlan {
         root: TeamId,
     },
     /// A team of that name belongs to another group. That group decides.
-    HeldBy {
+    TakenBy {
         /// The other group.
         group: OktaGroupId,
         /// Its team.
@@ -44,7 +44,7 @@ impl TeamPlan {
             | Self::Rename(team)
             | Self::Adopt(team)
             | Self::AdoptAndRename(team) => Some(team),
-            Self::HeldBy { own, .. } => own.as_ref(),
+            Self::TakenBy { own, .. } => own.as_ref(),
             Self::Create { .. } => None,
         }
     }
@@ -68,12 +68,11 @@ impl TeamPlan {
                         "a team of that name belongs to no group; only the case of its name differs"
                     }
                 };
-                on(action::ADOPT_TEAM, why, team)
-                    .saying(format!("take over team {team} as \"{name}\""))
+                on(action::ADOPT_TEAM, why, team).saying(format!("adopt team {team} as \"{name}\""))
             }
             Self::Create { root } => Step::new(action::CREATE_TEAM, "the group has no team")
                 .saying(format!("create team \"{name}\" below {root}")),
-            Self::HeldBy { group, team, .. } => {
+            Self::TakenBy { group, team, .. } => {
                 let why = "the team of another group, which gives it up, still has the name";
                 on(action::RENAME_TEAM, why, team).saying(format!(
                     "free the name \"{name}\", which team {team} of group {group} has"
@@ -105,7 +104,7 @@ pub(crate) fn plan_team(
         }
         return match bearer.filter(|bearer| bearer.id != own.id) {
             None => Ok(TeamPlan::Rename(own.id.clone())),
-            Some(bearer) => held_or_taken(group, bearer, owners, Some(own)),
+            Some(bearer) => taken_by(group, bearer, owners, Some(own)),
         };
     }
     let root = teams
@@ -118,7 +117,7 @@ pub(crate) fn plan_team(
         }),
         Some(bearer) if !bearer.is_child_of(&root.id) => Err(name_taken()),
         Some(bearer) => match owners.get(&bearer.id) {
-            Some(owner) if owner != group => held_or_taken(group, bearer, owners, None),
+            Some(owner) if owner != group => taken_by(group, bearer, owners, None),
             _ if bearer.name == name => Ok(TeamPlan::Adopt(bearer.id.clone())),
             _ => Ok(TeamPlan::AdoptAndRename(bearer.id.clone())),
         },
@@ -144,14 +143,14 @@ pub(crate) fn team_unread(team: &TeamId) -> Failure {
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }
 
-fn held_or_taken(
+fn taken_by(
     group: &OktaGroupId,
     bearer: &Team,
     owners: &HashMap<TeamId, OktaGroupId>,
     own: Option<&Team>,
 ) -> Result<TeamPlan, Failure> {
     match owners.get(&bearer.id) {
-        Some(owner) if owner != group => Ok(TeamPlan::HeldBy {
+        Some(owner) if owner != group => Ok(TeamPlan::TakenBy {
             group: owner.clone(),
             team: bearer.id.clone(),
             own: own.map(|team| team.id.clone()),
@@ -260,7 +259,7 @@ mod tests {
         );
         assert_eq!(
             plan("Ops", None, &[("t1", "00g2")]).unwrap(),
-            TeamPlan::HeldBy {
+            TeamPlan::TakenBy {
                 group: group("00g2"),
                 team: id("t1"),
                 own: None
@@ -268,7 +267,7 @@ mod tests {
         );
         assert_eq!(
             plan("Ops", Some("t2"), &[("t1", "00g2")]).unwrap(),
-            TeamPlan::HeldBy {
+            TeamPlan::TakenBy {
                 group: group("00g2"),
                 team: id("t1"),
                 own: Some(id("t2"))
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn names_taken_elsewhere_are_permanent_failures() {
+    fn a_name_of_another_team_elsewhere_is_a_permanent_failure() {
         for (name, link) in [
             ("Deep", None),
             ("Whatever", None),

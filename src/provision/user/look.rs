@@ -27,7 +27,7 @@ use crate::store::{
 pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
 
 /// Warns of profile values that cannot be read. The account keeps its values.
-fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
+fn warn_unread(user: &OktaUserId, wanted: &Wanted) {
     let Wanted::Account(person) = wanted else {
         return;
     };
@@ -96,7 +96,7 @@ impl Look<'_> {
         okta.check(known.evidence)?;
 
         let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy);
-        tell_unread(user, &wanted);
+        warn_unread(user, &wanted);
         let is_enabled = |linked: &WithTeams| linked.account.is_enabled();
         if wanted == Wanted::Nothing(Unwanted::NotAssigned)
             && linked.as_ref().is_some_and(is_enabled)

@@ -131,10 +131,10 @@ impl Run<'_> {
         }
         let subject = |joined: &Joined| Subject::Group(joined.group.clone()).to_string();
         let subjects: Vec<String> = joined.iter().map(subject).collect();
-        let held = self.ports().ledger.last_leased(&subjects).await?;
+        let leased = self.ports().ledger.last_leased(&subjects).await?;
         let mut is_overtaken = false;
         for joined in joined {
-            let meanwhile = held.get(&subject(&joined));
+            let meanwhile = leased.get(&subject(&joined));
             if meanwhile.is_none_or(|at_ms| *at_ms < joined.as_of_ms)
                 || self.look.belongs(user, &joined.group).await?
             {

@@ -204,7 +204,7 @@ impl UserPlan {
         };
         match &view.named {
             Some(named) => {
-                self.why = "the account is taken over";
+                self.why = "the user adopts the account";
                 if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
                     && !self.believe(finding, evidence)
                 {

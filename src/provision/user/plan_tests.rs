@@ -262,7 +262,7 @@ fn an_account_is_created_with_all_that_anypoint_asks_for() {
 
 /// A refused new username does not disable the old account, and does not keep its memberships.
 #[test]
-fn a_refused_username_leaves_the_old_account_in_service() {
+fn a_user_with_a_refused_username_keeps_the_old_account() {
     let refused = Failure::permanent(Side::Settings, "no such username", "Choose another.");
     let lacking = Person {
         email: None,
@@ -322,7 +322,7 @@ fn a_linked_account_is_never_replaced_by_itself() {
 
 /// A membership that cannot be read is not changed, and its announced end does not count as done.
 #[test]
-fn a_membership_of_an_unknown_kind_is_retried_where_it_has_to_end() {
+fn an_unreadable_membership_that_has_to_end_is_retried() {
     for (membership, is_refused) in [(Membership::Unread, true), (Membership::Special, false)] {
         let mut ended = unwanted(Unwanted::Suspended);
         ended.linked_teams = vec![found(1, membership)];
@@ -585,7 +585,7 @@ fn a_finding_ends_access_only_when_it_is_believed() {
 }
 
 #[test]
-fn a_team_is_left_only_when_it_is_believed() {
+fn a_team_is_left_only_when_the_finding_is_believed() {
     let mut view = settled();
     in_groups(&mut view, &[2, 4]);
     view.linked_teams = vec![

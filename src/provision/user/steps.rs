@@ -99,7 +99,7 @@ fn mail_step(mail: ResetEmail, why: &'static str) -> Option<Step> {
 
 fn leave_step(team: &TeamId, why: &'static str) -> Step {
     let step = Step::new(action::LEAVE_TEAM, why).on(team);
-    step.saying(format!("take the account out of team {team}"))
+    step.saying(format!("remove the account from team {team}"))
 }
 
 fn join_step(wanted: &WantedTeam) -> Step {
@@ -107,10 +107,10 @@ fn join_step(wanted: &WantedTeam) -> Step {
     let name = &wanted.group_name;
     match &wanted.team {
         Some(team) => step.on(team).saying(format!(
-            "put the account into team {team} of group \"{name}\""
+            "add the account to team {team} of group \"{name}\""
         )),
         None => step.saying(format!(
-            "put the account into the team of group \"{name}\", made first if it is missing"
+            "add the account to the team of group \"{name}\", and create the team first if it is missing"
         )),
     }
 }

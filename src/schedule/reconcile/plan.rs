@@ -291,7 +291,7 @@ impl World<'_> {
         let plan =
             |name: &str| plan_team(&group.id, name, link, &self.read.teams, &self.team_owners);
         let team = plan(&name)?;
-        let TeamPlan::HeldBy {
+        let TeamPlan::TakenBy {
             group: other, own, ..
         } = &team
         else {
