@@ -68,7 +68,7 @@ pub struct Record {
     pub updated_at_ms: i64,
     /// When the record expires, seconds since the epoch.
     pub expires_at: i64,
-    /// When the lease ends, milliseconds since the epoch; only while in progress.
+    /// When the lease ends, milliseconds since the epoch. Only while in progress.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lease_until_ms: Option<i64>,
     /// What failed and what to do about it.
@@ -89,10 +89,10 @@ pub struct Record {
     /// Why an operator asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// When the second look is due, milliseconds since the epoch; only while waiting.
+    /// When the second look is due, milliseconds since the epoch. Only while waiting.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_until_ms: Option<i64>,
-    /// What the first look saw; only while waiting.
+    /// What the first look saw. Only while waiting.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_for: Option<String>,
     /// `true` if it was only planned (`CHANGES=report`).
@@ -101,10 +101,10 @@ pub struct Record {
     /// What would be done, for a dry run or a held record.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub planned: Option<Vec<String>>,
-    /// Why the brake holds it; only while held.
+    /// Why the brake holds it. Only while held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_for: Option<String>,
-    /// The event whose look settled it, or `operator`; only when resolved.
+    /// The event whose look settled it, or `operator`. Only when resolved.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved_by: Option<String>,
 }

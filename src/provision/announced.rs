@@ -181,8 +181,8 @@ impl Announced {
             }
     }
 
-    /// Whether an event announced that the group is not pushed: its deletion; its unassignment, where the
-    /// assignment decides; a new name, when the look shows one that leaves the selection.
+    /// Whether an event announced that the group is not pushed. Its deletion does. Its unassignment does if the
+    /// assignment decides. A new name does if the look shows a name that leaves the selection.
     pub(super) fn ends_team(&self, why: Unpushed, selection: &GroupSelection) -> bool {
         let by_assignment = *selection == GroupSelection::Assigned;
         let by_name = matches!(selection, GroupSelection::Named(_)) && why == Unpushed::NotSelected;
@@ -217,7 +217,7 @@ fn announcement(change: &Change) -> Option<(Fact, Sense)> {
     })
 }
 
-/// Whether an event announces that somebody loses an account or a membership.
+/// Whether an event announces that a person loses an account or a membership.
 pub(crate) fn announces_removal(change: &Change) -> bool {
     let asked = asks(&change.event_type);
     matches!(

@@ -1,6 +1,6 @@
 //! The brake limits how many people may lose access through events within an hour (`MAX_REMOVALS_PER_HOUR`).
 //!
-//! It counts people who lose their account because they are not assigned any more, and people who leave a team
+//! It counts people who lose their account because they are no longer assigned, and people who leave a team
 //! because their group left the selection. It does not count members who left a group, users whom Okta suspended,
 //! deactivated or deleted, deleted groups, or changes of a username. `MAX_DEACTIVATIONS` limits a reconcile's
 //! removals instead.

@@ -87,7 +87,7 @@ impl Unpushed {
             Self::NotAssigned | Self::NotSelected => {
                 "the group is not (or no longer) selected by PUSH_GROUPS"
             }
-            Self::NotListed => "the group is gone, or not (any more) selected by PUSH_GROUPS",
+            Self::NotListed => "the group is gone, or not (or no longer) selected by PUSH_GROUPS",
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Exclusions {
 }
 
 impl Exclusions {
-    /// The setting that excludes such a subject.
+    /// The setting that excludes subjects of this kind.
     fn setting(subject: &Subject) -> &'static str {
         match subject {
             Subject::User(_) => "EXCLUDE_USERS",
@@ -56,7 +56,7 @@ impl Exclusions {
         }
     }
 
-    /// The refusal of a command that would change something for such a subject.
+    /// The refusal of a command that would change something for an excluded subject.
     pub fn refused(subject: &Subject) -> Failure {
         let setting = Self::setting(subject);
         let (kind, id) = match subject {
@@ -70,7 +70,7 @@ impl Exclusions {
         )
     }
 
-    /// Whether an id excludes the subject: then it is not read at all.
+    /// Whether an id excludes the subject. If so, it is not read at all.
     pub(crate) fn names(&self, subject: &Subject) -> bool {
         match subject {
             Subject::User(user) => self.users.ids.contains(user),

@@ -1,10 +1,10 @@
 //! Brings one subject at a time in sync: settle, look, plan, apply.
 //!
 //! - [`Policy`] is what the settings choose, `wanted` what Okta wants. Both are pure.
-//! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
+//! - [`Evidence`] weighs what a look did not show. No single answer takes access away.
 //! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
 //!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.
-//! - A plan is a value. The worker carries it out; `plan`, `explain` and the demo print its [`Step`]s.
+//! - A plan is a value. The worker applies it. `plan`, `explain` and the demo print its [`Step`]s.
 //! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles orphaned
 //!   accounts (`user/orphans.rs`).
 //!

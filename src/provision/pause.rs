@@ -44,7 +44,7 @@ pub async fn noted_changes(documents: &dyn Documents) -> Result<Option<Changes>,
     Ok(noted.map(|noted| noted.changes))
 }
 
-/// Since when changes are paused, in milliseconds since the epoch; `None`: they are not.
+/// Since when changes are paused, in milliseconds since the epoch. `None`: they are not paused.
 ///
 /// # Errors
 /// When the table fails.
@@ -53,7 +53,7 @@ pub async fn paused_since(documents: &dyn Documents) -> Result<Option<i64>, Fail
     Ok(paused.and_then(|paused| paused.since_ms))
 }
 
-/// Pauses changes from `since_ms` on (milliseconds since the epoch); `None` resumes them.
+/// Pauses changes from `since_ms` on (milliseconds since the epoch). `None` resumes them.
 ///
 /// # Errors
 /// When the table fails.

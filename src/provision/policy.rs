@@ -75,7 +75,7 @@ impl Default for ConfirmAfter {
     }
 }
 
-/// `CHANGES`: what becomes of changes.
+/// `CHANGES`: what the worker does with changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Changes {

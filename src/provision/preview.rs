@@ -1,4 +1,4 @@
-//! What a run would do, without doing it: `plan`, `explain` and the demo print the worker's own plan.
+//! Shows what a run would do. `plan`, `explain` and the demo print the worker's own plan.
 
 use super::announced::Announced;
 use super::evidence::{Evidence, Finding, Findings};
@@ -212,7 +212,7 @@ impl Provisioner {
 }
 
 impl Look<'_> {
-    /// The step that makes or finds the team; `view` becomes what the next look at its members will see.
+    /// The step that creates or finds the team. Sets `view` to what the next look at its members will see.
     async fn team_preview(
         &self,
         group: &Group,

@@ -18,7 +18,7 @@ pub(crate) enum FollowUp {
     Member(OktaUserId, OktaGroupId),
     /// A subject as a whole.
     Subject(Subject),
-    /// A user whose account became another user's. The next run would not find that again.
+    /// A user whose account another user adopted. The next run would not find that again.
     Freed(OktaUserId),
 }
 

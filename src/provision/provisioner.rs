@@ -117,7 +117,7 @@ impl Provisioner {
         })
     }
 
-    /// A look, by itself: it reads and changes nothing.
+    /// A look, which reads and changes nothing.
     pub fn look(&self, deadline: Deadline) -> Look<'_> {
         Look {
             ports: &self.ports,

@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
         Ok(self.progress.end(answer))
     }
 
-    /// Leases a second subject; waits for it if another run has it.
+    /// Leases a second subject. Waits if another run has it.
     ///
     /// # Errors
     /// Retryable, when the other run still has it.

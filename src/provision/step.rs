@@ -41,7 +41,7 @@ impl Step {
         }
     }
 
-    /// The same step, about so many people.
+    /// The same step, about this many people.
     #[must_use]
     pub(crate) fn about(mut self, count: usize) -> Self {
         self.count = Some(count);

@@ -34,7 +34,7 @@ impl std::fmt::Debug for Person {
 /// Why no enabled account is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwanted {
-    /// The Okta user does not exist (any more).
+    /// The Okta user does not exist (or no longer exists).
     NoUser,
     /// The Okta user is deactivated.
     Deprovisioned,

@@ -43,7 +43,7 @@ pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failu
     (work, failure)
 }
 
-/// Where changes are made durable.
+/// Makes changes durable.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Makes every change durable, in order, or fails. After a failure some of them may be durable, and all may be sent

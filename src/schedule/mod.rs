@@ -2,9 +2,9 @@
 //!
 //! | task | reads | does |
 //! |---|---|---|
-//! | [`Task::CatchUp`] | the System Log since its cursor | puts the events that act on the queue |
-//! | [`Task::Reconcile`] | both sides completely | plans every subject, puts those that differ on the queue |
-//! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them; creates Okta users if it may |
+//! | [`Task::CatchUp`] | the System Log since its cursor | queues the events that ask for a change |
+//! | [`Task::Reconcile`] | both sides completely | plans every subject, and queues those that differ |
+//! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them, and creates Okta users if it may |
 //!
 //! None of them writes to Anypoint. The findings of a catch-up or reconcile go the way of an event: the worker looks at
 //! each subject. An import itself writes links, and writes to Okta. Two runs of one task never work at the same
@@ -93,7 +93,7 @@ impl Scheduler {
         self
     }
 
-    /// What a reconcile would do. Takes no lease and keeps no report: it writes nothing anywhere.
+    /// What a reconcile would do. Takes no lease, keeps no report, and writes nothing anywhere.
     ///
     /// # Errors
     /// The failure that kept it from planning.

@@ -38,7 +38,7 @@ pub enum Mode {
     Apply,
 }
 
-/// What an invocation asks for: `{"task":"reconcile","mode":"report"}`; `mode` may be left out.
+/// What an invocation asks for: `{"task":"reconcile","mode":"report"}`. `mode` is optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invocation {
     /// The task.

@@ -66,7 +66,7 @@ enum Storage {
     ),
     /// Open to read, by SQLite's own locks.
     Shared,
-    /// Open to read while nobody else has it open, without locks.
+    /// Open to read, without locks, while no other program has it open.
     QuietFile(PathBuf, QuietFile),
 }
 

@@ -83,8 +83,8 @@ impl Watched {
         {
             tracing::error!(
                 file = %path.display(),
-                "the data file was {} under this program, which takes nothing any more. What to do: stop it, put the \
-                 file back or restore a copy (okta-anypoint restore COPY --data FILE), start it again",
+                "the data file was {} while this program used it, so it accepts no more events. What to do: stop it, \
+                 put the file back or restore a copy (okta-anypoint restore COPY --data FILE), start it again",
                 loss.as_str()
             );
         }

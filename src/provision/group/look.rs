@@ -218,7 +218,7 @@ impl Look<'_> {
         Ok((people, members.extent.and(assignments.extent)))
     }
 
-    /// The assignments of the members; those without one are missing.
+    /// The assignments of the members. The answer lacks members without one.
     async fn assignments(&self, members: &[User]) -> Result<Assignments, Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         if members.len() > ONE_BY_ONE {

@@ -121,7 +121,7 @@ impl GroupView {
     }
 }
 
-/// What becomes of the team of a group that is no longer pushed, and of its link.
+/// What happens to the team of a group that is no longer pushed, and to its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TeamEnd {
     /// The team stays as it is. The link is removed.
@@ -144,7 +144,7 @@ pub(crate) struct GroupPlan {
     pub(crate) add: Vec<AccountId>,
     /// Users to look at next.
     pub(crate) later: Vec<OktaUserId>,
-    /// What becomes of the team itself.
+    /// What happens to the team itself.
     pub(crate) end: Option<TeamEnd>,
     pub(crate) findings: Findings,
     pub(crate) refused: Option<Failure>,

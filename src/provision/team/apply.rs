@@ -181,7 +181,7 @@ impl Run<'_> {
     }
 }
 
-/// Another run worked on the group while a user's run made its team or added a member.
+/// The failure when another run worked on the group while a user's run created its team or added a member.
 pub(in crate::provision) fn overtaken() -> Failure {
     let what = "another run worked on the group since the look. The group does not become a team, or the user is not \
                 in it; the next look follows its current state";

@@ -36,7 +36,7 @@ impl Look<'_> {
         {
             return Err(contradiction(
                 Side::Anypoint,
-                "the list of teams lacks a team that is there",
+                "the list of teams lacks a team that exists",
             ));
         }
         let present = link.as_ref().map(|link| link.team_name.as_str());

@@ -83,7 +83,7 @@ const RESUME: &str =
 /// the team, or delete the team, as `TEAM_REMOVAL` says.
 fn unpushed(group: &OktaGroupId, why: Unpushed) -> Failure {
     let advice = match why {
-        Unpushed::Gone => "Name a group that is there.".to_owned(),
+        Unpushed::Gone => "Name a group that exists.".to_owned(),
         Unpushed::NotAssigned => format!("{PAUSE}, assign the group to the app, {RESUME}"),
         Unpushed::NotSelected | Unpushed::NotListed => {
             format!("{PAUSE}, select the group with PUSH_GROUPS, {RESUME}")

@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(
             plan("New", Some("gone"), &[]).unwrap(),
             TeamPlan::Create { root: id("root") },
-            "a team deleted by hand is made again"
+            "a team that was deleted by hand is created again"
         );
         assert_eq!(
             plan("Ops", None, &[("t1", "00g2")]).unwrap(),

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::provision::UsernamePolicy;
 
-    /// What becomes of account "the_name" of an owner with that status and that app user.
+    /// Whether account "the_name" is free, if its owner has that status and that app user.
     fn freed(status: &str, app_user: Option<(&str, &str)>, policy: &Policy) -> Option<Release> {
         let owner = OktaUserId::parse("00u2").unwrap();
         let user =

@@ -23,7 +23,7 @@ const MAX_UNSURE: u32 = 3;
 /// The pause before that, unless the remote names one.
 const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 
-/// What became of one attempt.
+/// The result of one attempt.
 enum Attempt {
     Created(AccountId),
     /// Anypoint, or a gateway, says that the username is taken.
@@ -208,8 +208,8 @@ fn accounts_hidden() -> Failure {
     )
 }
 
-/// A random password by Anypoint's rule (8 to 64 ASCII characters, at least one upper-case letter,
-/// one lower-case letter and one digit; "Managing your account"). It is forgotten at once.
+/// A random password by Anypoint's rule ("Managing your account": 8 to 64 ASCII characters, at least one upper-case
+/// letter, one lower-case letter and one digit). The program does not keep it.
 fn initial_password() -> SecretString {
     const UPPER: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
     const LOWER: &[u8] = b"abcdefghijkmnopqrstuvwxyz";

@@ -101,7 +101,7 @@ impl Look<'_> {
         if wanted == Wanted::Nothing(Unwanted::NotAssigned)
             && linked.as_ref().is_some_and(is_enabled)
         {
-            // A wrong OKTA_APP_ID looks like "nobody is assigned"; make sure that the app is there.
+            // A wrong OKTA_APP_ID looks like "nobody is assigned", so make sure that the app exists.
             ports.okta.check_app(&ports.app, self.deadline).await?;
         }
         let named = self
@@ -192,7 +192,7 @@ impl Look<'_> {
         }
         let (ports, deadline) = (self.ports, self.deadline);
         let search = ports.anypoint.account_named(username, deadline);
-        // An unreadable entry is most likely somebody else's account. If not, Anypoint refuses to create a second one.
+        // An unreadable entry is most likely another person's account. If not, Anypoint refuses to create a second one.
         let Some(account) = search.await?.account else {
             return Ok(None);
         };
@@ -341,7 +341,7 @@ impl Look<'_> {
     }
 
     /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its members, and the link is removed.
-    /// The first reconcile removes such links of earlier versions. Until then a look at the user takes nobody out of
+    /// The first reconcile removes such links of earlier versions. Until then a look at the user ends no membership in
     /// the team of a group that is not pushed.
     async fn drop_kept_teams(
         &self,

@@ -84,7 +84,7 @@ impl OktaSide {
         };
         let status = self.user.as_ref().map(|user| &user.status);
         if matches!(status, None | Some(UserStatus::Deprovisioned)) {
-            // Such a user is neither assigned nor suspended nor in a group any more.
+            // Such a user is no longer assigned, suspended or in a group.
             return too_young(Fact::Active, false);
         }
         let is_assigned = self.app_user.as_ref().is_some_and(is_assigned);

@@ -1,6 +1,6 @@
 //! The planner for users: a pure function of what was seen and of the evidence. No I/O, no clock.
 //!
-//! The worker carries its plan out; `plan`, `explain` and reconcile print it. The planner refuses what
+//! The worker applies its plan. `plan`, `explain` and reconcile print it. The planner refuses the values that
 //! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
@@ -81,11 +81,11 @@ pub struct Taking {
 pub enum FormerOwner {
     /// This user's.
     ThisUser,
-    /// Somebody else's, or nobody's.
+    /// Another user's, or an account without a link.
     Other,
 }
 
-/// What becomes of an account that the user loses.
+/// How a run ends an account that the user loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
     pub(crate) account: AccountId,
@@ -116,9 +116,9 @@ pub struct UserPlan {
 /// Plans what brings one user in sync.
 ///
 /// # Errors
-/// When there is no account and none can be had: the username is invalid, or belongs to an account that may not be
-/// adopted, or the profile lacks what Anypoint asks for. A user who has an account keeps it, and the plan has the
-/// failure.
+/// When the user has no account and cannot get one. The username is invalid or belongs to an account that may not be
+/// adopted, or the profile lacks a value that Anypoint asks for. A user who has an account keeps it, and the plan has
+/// the failure.
 pub fn plan_user(
     view: &UserView,
     policy: &Policy,
@@ -408,7 +408,7 @@ fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPer
         Failure::permanent(
             Side::Okta,
             format!("the Okta user has no {what}, which Anypoint asks for."),
-            "Fill it in in Okta.",
+            "Fill it in on the user's profile in Okta.",
         )
         .because(Cause::ProfileIncomplete)
     };

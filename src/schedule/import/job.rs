@@ -77,7 +77,7 @@ impl Job {
             Kind::Create { .. } => vec![
                 Step::new(
                     action::CREATE_USER,
-                    "nobody in Okta has that login or address",
+                    "no Okta user has that login or address",
                 ),
                 assign(),
                 link("the account belongs to the new user"),

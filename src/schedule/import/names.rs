@@ -164,7 +164,7 @@ mod tests {
     fn the_last_change_decides() {
         let bring = |name: &str| Some(name.to_owned());
         for (anypoint, okta, agreed, expected) in [
-            // Nothing changed; changed in Okta; in Anypoint; on both sides; to the same on both.
+            // Changed nowhere, in Okta, in Anypoint, on both sides, and to the same name on both sides.
             ("A", "A", "A", (None, "A", false)),
             ("A", "O", "A", (None, "A", false)),
             ("N", "A", "A", (bring("N"), "N", false)),

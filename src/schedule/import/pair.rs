@@ -37,7 +37,7 @@ impl By {
     }
 }
 
-/// Why an account is left alone, and which Okta user it is about.
+/// Why an account is not paired, and which Okta user is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) why: Cow<'static, str>,

@@ -12,9 +12,9 @@
 //!
 //! | the time is up | then |
 //! |---|---|
-//! | while reading | nothing was changed; the run fails and wants a longer time-out |
+//! | while reading | the run changes nothing, fails, and asks for a longer time-out |
 //! | while queueing | the run ends as [`RunOutcome::Continues`], and the next run does the rest |
-//! | while working inline (no queue) | the same; a subject that was begun is finished or given back |
+//! | while working inline (no queue) | the same, and a subject that was begun is finished or given back |
 //!
 //! Reading has to fit into the time-out. It takes one call for 500 people on each side and two for each
 //! group, [`READS_AT_ONCE`] at a time. `benches/reconcile.rs` measures it at the largest organization that

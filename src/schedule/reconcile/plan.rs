@@ -24,7 +24,7 @@ pub(super) struct Plan {
     pub(super) losing: BTreeSet<OktaUserId>,
     /// Users whose plan failed, and may succeed once their intents are read.
     pub(super) doubtful: Vec<OktaUserId>,
-    /// Users and groups that are left alone.
+    /// Users and groups that are excluded.
     pub(super) excluded: Vec<Subject>,
     /// How many links `TEAM_REMOVAL=keep` removes.
     pub(super) unlinked: usize,
@@ -370,7 +370,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    /// Two users whose links, made by hand, name one account; only the first is assigned.
+    /// Two users whose links, made by hand, name one account. Only the first is assigned.
     fn conflicting() -> Snapshot {
         let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
         Snapshot {
