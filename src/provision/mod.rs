@@ -76,8 +76,8 @@ pub(crate) use step::{Applied, action};
 pub use team::Pairing;
 pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
 pub use user::{
-    AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
-    Release, Retire, Taking, UserPlan, UserView, WantedTeam, plan_user,
+    AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,
+    NewPerson, Release, Retire, UserPlan, UserView, WantedTeam, plan_user,
 };
 pub(crate) use user::{KEPT_TEAMS_GIVEN_UP, freed_from};
 pub(crate) use wanted::{MemberWanted, standing, wanted};

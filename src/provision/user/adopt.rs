@@ -81,7 +81,7 @@ pub(crate) fn freed_from(
 ///
 /// # Errors
 /// Permanent, with advice, when it may not.
-pub(super) fn may_take(
+pub(super) fn may_adopt(
     view: &UserView,
     named: &NamedAccount,
     person: &Person,

@@ -48,7 +48,7 @@ fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
     match &plan.account {
         AccountPlan::Nothing => Some(view.link.as_ref()?.username.clone()),
         AccountPlan::Keep { username, .. } => Some(username.clone()),
-        AccountPlan::Take(taking) => Some(taking.link.username.clone()),
+        AccountPlan::Adopt(adoption) => Some(adoption.link.username.clone()),
         AccountPlan::Create { person, .. } => Some(person.username.clone()),
     }
 }
@@ -195,11 +195,11 @@ impl Run<'_> {
                 }
                 Had::Account(account.clone(), refused)
             }
-            AccountPlan::Take(taking) => {
-                if let End::LookAgain = self.take(view, taking, plan.retire.as_ref()).await? {
+            AccountPlan::Adopt(adoption) => {
+                if let End::LookAgain = self.adopt(view, adoption, plan.retire.as_ref()).await? {
                     return Ok(Had::LookAgain);
                 }
-                Had::Account(taking.link.anypoint_id.clone(), None)
+                Had::Account(adoption.link.anypoint_id.clone(), None)
             }
             AccountPlan::Create { person, mail } => {
                 let Some(link) = self.create(person, *mail).await? else {

@@ -4,7 +4,7 @@
 //! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::adopt::{Freed, may_take};
+use super::adopt::{Freed, may_adopt};
 use super::profile::{agreed_after, changes};
 use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, AccountChanges};
@@ -52,7 +52,7 @@ pub enum AccountPlan {
         mail: ResetEmail,
     },
     /// An existing account that becomes the user's.
-    Take(Taking),
+    Adopt(Adoption),
     /// A new one.
     Create {
         /// The person it is for.
@@ -64,7 +64,7 @@ pub enum AccountPlan {
 
 /// An existing account that becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taking {
+pub struct Adoption {
     pub(crate) changes: AccountChanges,
     /// The link that is written.
     pub(crate) link: UserLink,
@@ -195,7 +195,7 @@ impl UserPlan {
             return Err(renamed());
         }
         let account = match &view.named {
-            Some(named) => take(view, named, person, username, policy),
+            Some(named) => adopt(view, named, person, username, policy),
             None => new_account(person, username, policy),
         };
         self.account = match account {
@@ -293,7 +293,7 @@ impl UserPlan {
         let named = view.named.as_ref();
         let is_enabled = named.is_some_and(|named| named.account.is_enabled());
         let freed = match &self.account {
-            AccountPlan::Take(taking) => taking.freed_from.as_ref(),
+            AccountPlan::Adopt(adoption) => adoption.freed_from.as_ref(),
             _ => None,
         };
         match (&view.wanted, freed) {
@@ -311,7 +311,7 @@ impl UserPlan {
     pub(super) fn is_new_account(&self) -> bool {
         matches!(
             self.account,
-            AccountPlan::Take(_) | AccountPlan::Create { .. }
+            AccountPlan::Adopt(_) | AccountPlan::Create { .. }
         )
     }
 
@@ -361,20 +361,20 @@ fn keep(account: &Account, link: &UserLink, person: &Person, policy: &Policy) ->
     }
 }
 
-fn take(
+fn adopt(
     view: &UserView,
     named: &NamedAccount,
     person: &Person,
     username: &str,
     policy: &Policy,
 ) -> Result<AccountPlan, Failure> {
-    let origin = may_take(view, named, person, policy)?;
+    let origin = may_adopt(view, named, person, policy)?;
     let account = &named.account;
     let is_theirs = named
         .owner
         .as_ref()
         .is_some_and(|owner| owner.okta_user == view.user);
-    Ok(AccountPlan::Take(Taking {
+    Ok(AccountPlan::Adopt(Adoption {
         changes: changes(account, person, None, policy),
         link: UserLink {
             anypoint_id: account.id.clone(),

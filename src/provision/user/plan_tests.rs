@@ -167,7 +167,7 @@ fn plan_on(view: &UserView, evidence: &Evidence) -> UserPlan {
 fn written(plan: &UserPlan) -> Option<(UserLink, ResetEmail)> {
     match &plan.account {
         AccountPlan::Keep { link, mail, .. } => Some((link.clone()?, *mail)),
-        AccountPlan::Take(Taking { link, mail, .. }) => Some((link.clone(), *mail)),
+        AccountPlan::Adopt(Adoption { link, mail, .. }) => Some((link.clone(), *mail)),
         AccountPlan::Nothing | AccountPlan::Create { .. } => None,
     }
 }
@@ -472,7 +472,7 @@ fn an_account_is_adopted_only_by_the_rules() {
     assert_eq!(link_of(ours), created);
     // A former account of this user is adopted whatever the setting.
     let former = owned(USER, Tenure::Former, None).unwrap();
-    let AccountPlan::Take(Taking { was_theirs, .. }) = former.account else {
+    let AccountPlan::Adopt(Adoption { was_theirs, .. }) = former.account else {
         panic!("{:?}", former.account)
     };
     assert_eq!(was_theirs, FormerOwner::ThisUser);
@@ -689,7 +689,7 @@ fn another_user_gets_an_account_only_when_its_owner_is_believed_gone() {
         ]
     );
     assert_eq!(plan.findings.believed, [finding]);
-    let AccountPlan::Take(Taking {
+    let AccountPlan::Adopt(Adoption {
         freed_from,
         was_theirs,
         ..

@@ -27,12 +27,12 @@ impl UserPlan {
                 let why = "the link's contents changed";
                 link.as_ref().map(|link| link_step(link, why))
             }
-            AccountPlan::Take(taking) => {
-                let account = &taking.link.anypoint_id;
-                steps.extend(update_step(account, &taking.changes, self.why));
+            AccountPlan::Adopt(adoption) => {
+                let account = &adoption.link.anypoint_id;
+                steps.extend(update_step(account, &adoption.changes, self.why));
                 let why = "an earlier run created the account and may not have asked for the mail";
-                steps.extend(mail_step(taking.mail, why));
-                Some(link_step(&taking.link, is_theirs))
+                steps.extend(mail_step(adoption.mail, why));
+                Some(link_step(&adoption.link, is_theirs))
             }
             AccountPlan::Create { person, mail } => {
                 let name = &person.username;
