@@ -109,7 +109,7 @@ fn matches_any(patterns: &[String], name: &str) -> bool {
 }
 
 /// Up to this many users are read one by one. For more, the app's whole list is read.
-const ONE_BY_ONE: usize = 20;
+const MAX_ONE_BY_ONE: usize = 20;
 
 impl Provisioner {
     /// Whether a subject is excluded. Asks Okta only if patterns are set and the id does not decide.
@@ -152,7 +152,7 @@ impl Look<'_> {
             return Ok(found);
         }
         let mut open: Vec<&OktaUserId> = users.iter().filter(|user| !is_named(user)).collect();
-        if open.len() > ONE_BY_ONE {
+        if open.len() > MAX_ONE_BY_ONE {
             let listed = ports.okta.list_app_users(&ports.app, &[], self.deadline);
             let listed = listed.await?.telling();
             let listed: HashMap<&OktaUserId, _> = listed

@@ -25,11 +25,11 @@ pub enum TeamNamePolicy {
 
 /// The shortest username that Anypoint accepts ("Managing your account": at least three characters;
 /// letters, digits, dash, underscore).
-const MIN_USERNAME: usize = 3;
+const MIN_USERNAME_CHARS: usize = 3;
 /// How many characters of a group's id tell teams apart.
 const ID_CHARS: usize = 6;
 /// The longest team name (Access Management API, `team_name`).
-const MAX_TEAM_NAME: usize = 255;
+const MAX_TEAM_NAME_CHARS: usize = 255;
 
 impl UsernamePolicy {
     /// The Anypoint username for an app username.
@@ -55,7 +55,7 @@ impl UsernamePolicy {
                 ));
             }
         };
-        if name.len() < MIN_USERNAME {
+        if name.len() < MIN_USERNAME_CHARS {
             return Err(refused(
                 "the app username is shorter than the three characters that Anypoint asks for.",
                 "Give the user a longer username in the Okta app.",
@@ -115,7 +115,7 @@ impl TeamNamePolicy {
             let advice = "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize.";
             Failure::permanent(Side::Okta, what, advice).because(Cause::TeamNameInvalid)
         };
-        let valid = group_name.chars().all(is_valid) && group_name.len() <= MAX_TEAM_NAME;
+        let valid = group_name.chars().all(is_valid) && group_name.len() <= MAX_TEAM_NAME_CHARS;
         let name: String = match self {
             Self::Strict if valid => group_name.to_owned(),
             Self::Strict => {
@@ -127,7 +127,7 @@ impl TeamNamePolicy {
             Self::Sanitize => group_name
                 .chars()
                 .map(|c| if is_valid(c) { c } else { '-' })
-                .take(MAX_TEAM_NAME)
+                .take(MAX_TEAM_NAME_CHARS)
                 .collect(),
         };
         if name.trim().is_empty() {
@@ -141,7 +141,10 @@ impl TeamNamePolicy {
 fn with_id(name: &str, group: &OktaGroupId) -> String {
     let id = group.as_str();
     let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
-    let kept: String = name.chars().take(MAX_TEAM_NAME - ID_CHARS - 1).collect();
+    let kept: String = name
+        .chars()
+        .take(MAX_TEAM_NAME_CHARS - ID_CHARS - 1)
+        .collect();
     format!("{kept} {end}")
 }
 

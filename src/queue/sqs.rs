@@ -18,9 +18,9 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
 
 /// The most messages in one `SendMessageBatch` (SQS API reference).
-const ENTRIES_A_CALL: usize = 10;
+const MAX_ENTRIES_A_CALL: usize = 10;
 /// Batches that are sent at the same time. Batches of one subject follow one another.
-const LANES: usize = 8;
+const MAX_LANES: usize = 8;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 /// The longest a message can be hidden (SQS API reference, `ChangeMessageVisibility`).
 const MAX_DELAY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -72,7 +72,7 @@ impl SqsQueue {
     }
 
     async fn send_lane(&self, lane: Vec<&Change>, deadline: Instant) -> Result<(), Failure> {
-        for batch in lane.chunks(ENTRIES_A_CALL) {
+        for batch in lane.chunks(MAX_ENTRIES_A_CALL) {
             self.send_batch(batch, deadline).await?;
         }
         Ok(())
@@ -170,7 +170,10 @@ fn whole_seconds(delay: Duration) -> u64 {
 /// Distributes changes to a few lanes that are sent at the same time. All changes of a subject are in one lane, in
 /// order. Changes that fit into one call stay in one lane.
 fn lanes(changes: &[Change]) -> Vec<Vec<&Change>> {
-    let wanted = changes.len().div_ceil(ENTRIES_A_CALL).clamp(1, LANES);
+    let wanted = changes
+        .len()
+        .div_ceil(MAX_ENTRIES_A_CALL)
+        .clamp(1, MAX_LANES);
     let mut lanes: Vec<Vec<&Change>> = vec![Vec::new(); wanted];
     let mut lane_of: HashMap<&Subject, usize> = HashMap::new();
     for change in changes {
@@ -213,7 +216,7 @@ mod tests {
             })
             .collect();
         let lanes = lanes(&changes);
-        assert!(lanes.len() > 1 && lanes.len() <= LANES);
+        assert!(lanes.len() > 1 && lanes.len() <= MAX_LANES);
         assert_eq!(lanes.iter().map(Vec::len).sum::<usize>(), 100);
         for subject in changes.iter().map(|change| &change.subject) {
             let holding: Vec<_> = lanes

@@ -220,7 +220,7 @@ impl Scheduler {
         self.ports.policy.changes == Changes::Report
     }
 
-    /// The mode of a run, which may have been asked for one.
+    /// The mode of a run. `asked` is the mode that its caller asked for.
     fn mode(&self, task: Task, asked: Option<Mode>) -> Mode {
         let may = match task {
             Task::CatchUp => true,

@@ -11,7 +11,7 @@ use crate::event::Change;
 use crate::failure::{Failure, Side};
 
 /// Changes in one portion.
-const PORTION: usize = 100;
+const MAX_PORTION: usize = 100;
 /// A run does not begin a portion with less time left, because the worker asks for five seconds to begin a subject.
 const MIN_TIME: Duration = Duration::from_secs(7);
 /// A portion ends this long before the run has to end, so that the run can report how far it came.
@@ -35,7 +35,7 @@ impl Scheduler {
     pub(super) async fn send(&self, changes: &[Change], deadline: Deadline) -> Sent {
         let mut sent = Sent::default();
         let mut failures = 0;
-        for portion in changes.chunks(PORTION) {
+        for portion in changes.chunks(MAX_PORTION) {
             if deadline.remaining() < MIN_TIME {
                 sent.out_of_time = true;
                 return sent;

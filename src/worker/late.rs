@@ -12,7 +12,7 @@ use crate::telemetry::{Metric, Metrics};
 
 /// A removal of this age that goes back is late. Pauses have grown by then (`queue::pause`), so its next look follows
 /// more than a quarter of an hour after the event.
-const OLD: Duration = Duration::from_secs(10 * 60);
+const MIN_LATE_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Why a removal is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Late {
 
 /// Counts and logs the `changes` that are late removals.
 pub(super) fn report(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
-    let limit_ms = u64::try_from(OLD.as_millis()).unwrap_or(u64::MAX);
+    let limit_ms = u64::try_from(MIN_LATE_AGE.as_millis()).unwrap_or(u64::MAX);
     let is_late = |change: &&&Change| {
         announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
     };

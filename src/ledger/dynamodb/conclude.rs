@@ -12,7 +12,7 @@ use crate::ledger::{Claim, Conclusion, EndState, Ending, Lease, Memo, Recorded, 
 
 /// Claims that one transaction concludes, beside the lease, resolved records and the audit item (DynamoDB
 /// takes 100 items).
-const CLAIMS_A_CALL: usize = 70;
+const MAX_CLAIMS_A_CALL: usize = 70;
 
 impl DynamoDbLedger {
     /// See [`Ledger::conclude`](super::super::Ledger::conclude).
@@ -25,9 +25,9 @@ impl DynamoDbLedger {
         let claims = &conclusion.claims;
         let mut recorded = vec![Recorded::Superseded; claims.len()];
         // The last transaction has the rest of the claims, and gives the lease back.
-        let last = claims.len().saturating_sub(1) / CLAIMS_A_CALL * CLAIMS_A_CALL;
-        for first in (0..last).step_by(CLAIMS_A_CALL) {
-            let claims = first..first + CLAIMS_A_CALL;
+        let last = claims.len().saturating_sub(1) / MAX_CLAIMS_A_CALL * MAX_CLAIMS_A_CALL;
+        for first in (0..last).step_by(MAX_CLAIMS_A_CALL) {
+            let claims = first..first + MAX_CLAIMS_A_CALL;
             let mut writes = vec![under_lease(&self.table, lease, &Memo::Keep).or_stop()?];
             self.add_endings(&mut writes, &conclusion.claims[claims.clone()], now)?;
             match self.table.transact(writes).await? {

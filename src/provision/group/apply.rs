@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::look::{GroupState, ONE_BY_ONE, went_away};
+use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, TeamEnd, plan_group};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
@@ -27,9 +27,9 @@ const MAX_LEAVERS: usize = 100;
 /// How often a run looks when things change under it.
 const MAX_LOOKS: usize = 3;
 /// Accounts whose own teams are read where the team's list cannot be right.
-const ASKED_OF_A_LIST_IN_DOUBT: usize = 20;
+const MAX_ASKED_IN_DOUBT: usize = 20;
 /// Up to this many people are verified by their own groups. More are verified by the group's list.
-const VERIFIED_ONE_BY_ONE: usize = 20;
+const MAX_VERIFIED_ONE_BY_ONE: usize = 20;
 
 /// How a look and what followed from it ended.
 enum End {
@@ -152,7 +152,7 @@ impl Run<'_> {
         let GroupWanted::Team(wanted) = &view.wanted else {
             return Ok(0);
         };
-        if wanted.listed.len() > ONE_BY_ONE {
+        if wanted.listed.len() > MAX_ONE_BY_ONE {
             // A list said who is not assigned.
             let lost = wanted.unassigned.iter().map(|(_, user)| user);
             let in_team = lost.filter(|user| plan.later.contains(user));
@@ -188,7 +188,7 @@ impl Run<'_> {
         let is_in_doubt = found.is_empty() || view.incomplete == Some(Side::Anypoint);
         let inside = if is_in_doubt {
             let all = lacking.len();
-            lacking.truncate(ASKED_OF_A_LIST_IN_DOUBT);
+            lacking.truncate(MAX_ASKED_IN_DOUBT);
             let inside = self.look.in_team(&link.team_id, &lacking).await?;
             if !inside.is_empty() && lacking.len() < all {
                 return Err(contradiction(
@@ -336,7 +336,7 @@ impl Run<'_> {
         }
         let user_of = |account: &AccountId| owner(account).map(|owner| owner.okta_user.clone());
         let users: Vec<OktaUserId> = written.iter().filter_map(user_of).collect();
-        let inside = if users.len() <= VERIFIED_ONE_BY_ONE {
+        let inside = if users.len() <= MAX_VERIFIED_ONE_BY_ONE {
             self.look.in_group(group, &users).await?
         } else {
             let (okta, deadline) = (&self.ports().okta, self.look.deadline);

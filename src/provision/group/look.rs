@@ -19,7 +19,7 @@ use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
 
 /// Up to this many assignments are read one by one. For more, the app's whole list is read.
-pub(super) const ONE_BY_ONE: usize = 20;
+pub(super) const MAX_ONE_BY_ONE: usize = 20;
 
 /// A group as Okta has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +221,7 @@ impl Look<'_> {
     /// The assignments of the members. The answer lacks members without one.
     async fn assignments(&self, members: &[User]) -> Result<Assignments, Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
-        if members.len() > ONE_BY_ONE {
+        if members.len() > MAX_ONE_BY_ONE {
             // Team membership does not depend on names or phone numbers.
             let listed = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
             let listed = listed.telling();

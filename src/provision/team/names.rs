@@ -40,7 +40,7 @@ pub(super) enum NameOwner {
 }
 
 /// How many characters of a name a team keeps when it moves aside. The rest is for its id.
-const ASIDE_CHARS: usize = 200;
+const MAX_ASIDE_CHARS: usize = 200;
 
 impl Look<'_> {
     pub(super) async fn name_owner(&self, taken: TakenName<'_>) -> Result<NameOwner, Failure> {
@@ -73,7 +73,8 @@ impl Look<'_> {
 }
 
 impl Run<'_> {
-    /// Frees the name by the rules of this module. The caller looks again. Returns the group whose team may be adopted.
+    /// Frees the name by the rules of this module. The caller looks again. Returns [`Past::OfAnother`] if the group may
+    /// now adopt the team of the other group.
     ///
     /// # Errors
     /// Permanent, when the name cannot become free.
@@ -100,7 +101,7 @@ impl Run<'_> {
         let theirs = look.name_of_owner(taken, &found).filter(is_free);
         let name = theirs.unwrap_or_else(|| {
             // The whole id: another team may have moved aside from the same name.
-            let kept: String = taken.name.chars().take(ASIDE_CHARS).collect();
+            let kept: String = taken.name.chars().take(MAX_ASIDE_CHARS).collect();
             format!("{kept} {}", taken.team)
         });
         if self.rename(taken.team, &name, lease).await? {

@@ -124,7 +124,7 @@ pub(crate) fn plan_team(
     }
 }
 
-/// Checks that a linked team does not exist unread, because a second one would be created for it.
+/// Fails if a linked team may exist but could not be read. Otherwise the run would create a second team for the group.
 ///
 /// # Errors
 /// Retryable, when `listed` does not show the team but may contain it.

@@ -223,7 +223,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Creates a staged user. If a user has the login by now, takes that user.
+    /// Creates a staged user, or finds the user who has the login by now.
     async fn create(
         &self,
         account: &Account,

@@ -324,7 +324,7 @@ impl World<'_> {
         Ok((plan(&apart)?, apart))
     }
 
-    /// Fails if the team may exist unread, because a second one would be created for it.
+    /// Fails if a linked team may exist but could not be read. Otherwise the plan would create a second team.
     fn check_team_read(&self, team: &TeamId) -> Result<(), Failure> {
         let is_read = self.read.teams.iter().any(|found| found.id == *team);
         if is_read || !self.read.unread.may_have_team(team) {
