@@ -81,7 +81,7 @@ fn does_something(plan: &UserPlan) -> bool {
     match &plan.account {
         AccountPlan::Nothing => plan.retire.is_some(),
         AccountPlan::Keep { changes, .. } => !changes.is_empty(),
-        AccountPlan::Take { .. } | AccountPlan::Create { .. } => true,
+        AccountPlan::Adopt { .. } | AccountPlan::Create { .. } => true,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Both sides of one user or group, the link, and what would follow: for `explain` and for the page of a subject.
+//! Shows both sides of one user or group, the link, and the steps that would follow. `explain` and the page of a subject
+//! use it.
 
 use futures_util::future::try_join4;
 use serde::Serialize;
@@ -20,12 +21,12 @@ use crate::store::{TeamLink, UserLink};
 /// Facts about one side, by name.
 pub(crate) type Facts = Vec<(&'static str, Value)>;
 
-/// One thing that would be done.
+/// One step that would follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// The action's name, as in metrics.
     pub action: String,
-    /// What it does, in words; opaque ids and usernames only.
+    /// What it does, in words. It has only opaque ids and usernames.
     pub what: String,
     /// Why.
     pub reason: String,
@@ -47,11 +48,11 @@ impl Planned {
     }
 }
 
-/// Facts by side, then what would follow.
+/// Facts by side, then the steps that would follow.
 pub struct Explanation {
     /// The user or group.
     pub subject: Subject,
-    /// Whether `EXCLUDE_USERS` or `EXCLUDE_GROUPS` names it: then neither side is shown.
+    /// Whether `EXCLUDE_USERS` or `EXCLUDE_GROUPS` names it. Then neither side is shown.
     pub excluded: bool,
     /// What Okta says.
     pub okta: Facts,
@@ -59,16 +60,16 @@ pub struct Explanation {
     pub anypoint: Facts,
     /// The link.
     pub link: Value,
-    /// What would follow, or why nothing can.
+    /// The steps that would follow, or why none can.
     pub plan: Result<Vec<Planned>, Failure>,
-    /// What Okta did not show, and what is not believed yet.
+    /// Findings that are not believed yet.
     pub doubts: Vec<Doubt>,
-    /// What is wrong with values of the profile that are not text.
+    /// The failure about values of the profile that are not text.
     pub unread: Option<Failure>,
 }
 
 impl Explanation {
-    /// Looks at both sides of a subject. Nothing is written.
+    /// Looks at both sides of a subject. Writes nothing.
     ///
     /// # Errors
     /// When Okta, Anypoint or the table does not answer.
@@ -104,7 +105,7 @@ pub fn doubt_in_words(doubt: &Doubt) -> String {
             "{finding}, seen once at {at}; will be believed after {}",
             rfc3339(doubt.believed_after_ms)
         ),
-        // The time would move with every look like this one.
+        // A preview records nothing, so the time would move with every preview.
         Seen::Here => format!(
             "{finding}, seen once at {at} and by no run yet; will be believed after two runs that are CONFIRM_SECONDS \
              apart, or when an event announces it"
@@ -112,7 +113,7 @@ pub fn doubt_in_words(doubt: &Doubt) -> String {
     }
 }
 
-/// An excluded subject is read on neither side.
+/// Explains an excluded subject without reading either side.
 async fn explain_excluded(ports: &Ports, subject: Subject) -> Result<Explanation, Failure> {
     let link = match &subject {
         Subject::User(user) => user_link(ports.store.user_link(user).await?.as_ref()),
@@ -199,7 +200,7 @@ fn unread_values(view: &UserView) -> Option<Failure> {
     }
 }
 
-/// Groups with their names; of one that cannot be read, the id.
+/// Groups with their names. An unreadable group has only its id.
 fn named_groups(groups: &Listed<Group>) -> impl Iterator<Item = Value> {
     let read = groups.items.iter();
     let unread = groups.unread.iter();
@@ -309,12 +310,12 @@ async fn team_facts(
     ])
 }
 
-/// What the brake holds of a subject, if anything: the newest of these records.
+/// The newest of a subject's records that the brake holds, if there is one.
 pub fn held_of(records: &[Record]) -> Option<&Record> {
     records.iter().find(|record| record.status == Status::Held)
 }
 
-/// That the brake holds a change, and why.
+/// A text that says why the brake holds a change.
 pub fn held_in_words(held: &Record) -> String {
     let why = held.held_for.as_deref();
     format!(
@@ -323,7 +324,7 @@ pub fn held_in_words(held: &Record) -> String {
     )
 }
 
-/// What became of an event, and why.
+/// A text that says how an event ended, and why.
 pub fn what_became(event: &Record) -> String {
     let applied = event.applied.as_deref().unwrap_or_default();
     let done = if applied.is_empty() {
@@ -359,7 +360,7 @@ pub fn would_do(event: &Record) -> String {
     would(event.planned.as_deref().unwrap_or_default())
 }
 
-/// Steps that are planned only.
+/// A text for steps that were only planned.
 pub(crate) fn would(steps: &[String]) -> String {
     match steps {
         [] => "would do: nothing".to_owned(),

@@ -1,4 +1,4 @@
-//! Open failures and held changes: what waits for a person, and what is tried again by itself.
+//! Open failures and held changes. Some wait for an operator, and the program retries the others.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const ADVICE: &str = " What to do: ";
 /// The cause of a record that an older program wrote.
 pub const UNKNOWN_CAUSE: &str = "unknown";
 
-/// What happens next to a failed change. Those for a person come first.
+/// What happens next to a failed change. Changes for an operator come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Next {
@@ -30,7 +30,7 @@ pub enum Next {
 pub struct SameCause {
     /// The cause's word.
     pub cause: String,
-    /// Whether they are tried again by themselves.
+    /// Whether the program retries them.
     pub error_class: Class,
     /// What happens next to them.
     pub next: Next,
@@ -38,14 +38,14 @@ pub struct SameCause {
     pub count: usize,
     /// When the newest was recorded, milliseconds since the epoch.
     pub newest_at_ms: i64,
-    /// What the newest says: the side and what failed.
+    /// The text of the newest: the side and what failed.
     pub error: String,
     /// Its advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// The users and groups, in order.
     pub subjects: BTreeSet<String>,
-    /// The records' keys, the newest first.
+    /// The records' keys, newest first.
     pub ids: Vec<String>,
 }
 
@@ -64,12 +64,12 @@ impl SameCause {
         }
     }
 
-    /// The side that the text begins with.
+    /// The side at the beginning of the text.
     fn side(&self) -> &str {
         side(&self.error)
     }
 
-    /// Groups failed records. Those that wait for a person come first, then the newest.
+    /// Groups failed records. Those that wait for an operator come first, then the newest.
     pub fn group(records: &[Record], dead: &DeadLetters) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         let mut failed: Vec<&Record> = records
@@ -106,7 +106,7 @@ fn side(text: &str) -> &str {
     text.split_once(": ").map_or("", |(side, _)| side)
 }
 
-/// What a failed record says, in parts.
+/// The parts of a failed record's text.
 struct Place<'r> {
     cause: &'r str,
     class: Class,
@@ -140,7 +140,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reads what is open. Reads the whole table.
+    /// Reads open failures and held changes. Reads the whole table.
     ///
     /// # Errors
     /// When the table fails.
@@ -155,7 +155,7 @@ impl Inbox {
         })
     }
 
-    /// The users and groups with failures to which this happens next.
+    /// The users and groups with failures that have this `next`.
     pub fn failed(&self, next: Next) -> BTreeSet<&str> {
         let of_these = self.failures.iter().filter(|group| group.next == next);
         of_these
@@ -163,7 +163,7 @@ impl Inbox {
             .collect()
     }
 
-    /// The users and groups that wait for a person.
+    /// The users and groups that wait for an operator.
     pub fn waiting(&self) -> BTreeSet<&str> {
         let mut all = self.failed(Next::Person);
         all.extend(self.failed(Next::DeadLetter));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_failures_are_one_and_what_waits_for_a_person_comes_first() {
+    fn equal_failures_are_grouped_and_those_for_an_operator_come_first() {
         use Class::{Permanent, Retryable};
         let taken = "Anypoint: taken. What to do: Rename it.";
         let mut settled = record("e6", "user#6", 9, (Permanent, "username_taken", taken));

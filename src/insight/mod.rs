@@ -1,5 +1,5 @@
-//! Reads for an operator, for the commands and for `serve`'s page: open failures by cause, the last run of each task,
-//! both sides of a user or group. Nothing here writes.
+//! Reads what an operator wants to know, for the commands and for `serve`'s page: open failures by cause, the last run of
+//! each task, both sides of a user or group. Nothing here writes.
 
 mod explain;
 mod inbox;

@@ -1,4 +1,4 @@
-//! Names that the table holds for users and groups: app usernames and team names.
+//! Names that the table has for users and groups: app usernames and team names.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use crate::failure::{Cause, Failure};
 use crate::ids::Subject;
 use crate::store::Store;
 
-/// The username or team name of each of these subjects that has a link. A text that is no subject has
-/// no name, and a subject whose link cannot be read has none either: the list matters more than its names.
+/// The username or team name of each of these subjects that has a link. A text that is not a subject has no name. Neither
+/// has a subject whose link cannot be read, because the list matters more than its names.
 pub async fn names_of<'s>(
     store: &dyn Store,
     subjects: impl Iterator<Item = &'s str>,
@@ -38,10 +38,10 @@ pub async fn names_of<'s>(
     names
 }
 
-/// One read of this many links; if it fails, one read each.
+/// This many links are read at once. If that fails, each is read alone.
 const NAMED_AT_ONCE: usize = 100;
 
-/// The links of all, or, if one of them cannot be read, those of the others.
+/// The links of all. If some of them cannot be read, the links of the others.
 async fn one_by_one<Id, Link>(
     ids: &[Id],
     read: impl AsyncFn(&[Id]) -> Result<HashMap<Id, Link>, Failure>,
@@ -54,7 +54,7 @@ where
         Err(failure) => failure,
     };
     let mut links = HashMap::new();
-    // Where the table itself does not answer, more reads would not help.
+    // If the table itself does not answer, more reads would not help.
     if failure.cause == Cause::BadRecord {
         for id in ids {
             let link = read(std::slice::from_ref(id)).await;

@@ -10,8 +10,8 @@ use crate::store::Documents;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const TASKS: [Task; 3] = [Task::CatchUp, Task::Reconcile, Task::Import];
 
-/// How long ago a task may have begun if its interval is not known. The alert rules say the same. An import runs only
-/// if an operator asks for one.
+/// How long ago a task may have begun if its interval is not known. The alert rules use the same times. An import runs
+/// only if an operator asks for one.
 pub fn usual_interval(task: Task) -> Option<Duration> {
     match task {
         Task::CatchUp => Some(HOUR),
@@ -20,18 +20,18 @@ pub fn usual_interval(task: Task) -> Option<Duration> {
     }
 }
 
-/// How the last run of a task stands.
+/// The state of the last run of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// It never ran.
     Never,
-    /// It ended, and nothing is left to a person.
+    /// It ended without problems.
     Good,
-    /// It ended, and left something to a person.
+    /// It ended with problems for an operator.
     Problems,
     /// Something stopped it.
     Stopped,
-    /// It is longer ago than it should be.
+    /// The next run should have begun by now.
     Overdue,
 }
 
@@ -40,16 +40,16 @@ pub enum Health {
 pub struct LastRun {
     /// The task.
     pub task: Task,
-    /// What it said at its end, if it ever ran.
+    /// Its summary, if the task ever ran.
     pub summary: Option<Summary>,
     /// When it ended, milliseconds since the epoch.
     pub ended_ms: Option<i64>,
-    /// How it stands.
+    /// Its state.
     pub health: Health,
 }
 
 impl LastRun {
-    /// Judges the last run of `task`, of which the next is to begin within `interval`.
+    /// Judges the last run of `task`, if the next one has to begin within `interval`.
     pub fn of(
         task: Task,
         summary: Option<Summary>,
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_stopped_overdue_or_well() {
+    fn the_last_run_is_stopped_overdue_or_good() {
         let began: jiff::Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
         let began = began.as_millisecond();
         let run = |outcome: &str, problems: usize, minutes: i64| {

@@ -1,4 +1,4 @@
-//! What an operator or a setting has switched for all changes: a pause, dry runs, a brake that is off.
+//! What an operator or a setting has switched for all changes: a pause, dry runs, a lifted brake.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,23 @@ use crate::ledger::{Filter, Ledger, Status};
 use crate::provision::{Changes, brake_off_until, dry_runs, noted_changes, paused_since};
 use crate::store::Documents;
 
-/// How changes are worked on.
+/// What currently applies to all changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// What the setting `CHANGES` says to `serve`, or where none has noted that, to this process.
+    /// The setting `CHANGES` of `serve`. If no `serve` has stored it, that of this process.
     pub changes: Changes,
-    /// What the setting says to this process.
+    /// The setting of this process.
     pub here: Changes,
     /// Since when an operator has paused changes, in milliseconds since the epoch.
     pub paused_since_ms: Option<i64>,
-    /// Until when an operator lets everything pass the brake, in milliseconds since the epoch.
+    /// Until when an operator has lifted the brake, in milliseconds since the epoch.
     pub brake_off_until_ms: Option<i64>,
-    /// Users and groups that were only planned since they were last worked on. The next reconcile that applies
-    /// looks at them.
+    /// Users and groups whose last finished look was a dry run. The next reconcile that applies looks at them.
     pub planned_only: BTreeSet<String>,
 }
 
 impl Standing {
-    /// Reads it; `here` is the setting of this process. While dry runs are open, reads the whole table.
+    /// Reads the state. `here` is the setting of this process. Reads the whole table while dry runs are open.
     ///
     /// # Errors
     /// When the table fails.

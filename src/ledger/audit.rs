@@ -1,9 +1,9 @@
-//! The audit trail: what was changed at a remote, why, and who asked for it.
+//! The audit trail: what a run changed at a remote, why, and who asked for it.
 //!
-//! One entry for each change. Entries are appended in the transaction that records the run, so a recorded run
-//! and its entries cannot part. The successor of a run that was cut off writes an entry
-//! [`INTERRUPTED`](AuditEntry::INTERRUPTED): what that run did may lack entries of its own. Entries hold opaque
-//! ids, app usernames and the names of changed attributes, never values.
+//! Each write has one entry. A run appends its entries in the transaction that records it, so that either both are stored
+//! or neither. The next run after one that was cut off writes an entry [`INTERRUPTED`](AuditEntry::INTERRUPTED), because
+//! the writes of that run may lack their own entries. Entries have opaque ids, app usernames and the names of
+//! changed attributes, never values.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +18,12 @@ pub struct AuditEntry {
     pub at_ms: i64,
     /// The subject: `user#<id>` or `group#<id>`.
     pub subject: String,
-    /// What was done: the action's name.
+    /// The action's name.
     pub action: String,
     /// The account or team.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<String>,
-    /// The app username, where the change is about a user's account.
+    /// The app username, if the change is about a user's account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub username: Option<String>,
     /// The state before.
@@ -41,13 +41,13 @@ pub struct AuditEntry {
     /// Their accounts, at most a hundred.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub ids: Vec<String>,
-    /// Why it followed.
+    /// Why the run did it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
     /// The uuid of the event that asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event: Option<String>,
-    /// That event's type; `import` for what an import did.
+    /// That event's type, or `import` if an import did it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event_type: Option<String>,
     /// The Okta actor's id.
@@ -61,9 +61,9 @@ pub struct AuditEntry {
 impl AuditEntry {
     /// The action of an entry about a run that was cut off.
     pub const INTERRUPTED: &str = "interrupted";
-    /// The state after a change whose answer did not arrive: it may have been done.
+    /// The state after a change that may have been done, because its answer did not arrive.
     pub const NOT_KNOWN: &str = "not known";
-    /// Ids in one entry at the most.
+    /// The most ids in one entry.
     pub(crate) const MAX_IDS: usize = 100;
 
     /// An entry about the subject of a lease.
@@ -76,7 +76,7 @@ impl AuditEntry {
         }
     }
 
-    /// The entry of a run whose lease the owner before never gave back; `found` says who noticed.
+    /// The entry about a previous owner that never gave the lease back. `found` says who noticed.
     pub fn for_interrupted(lease: &Lease, found: &str, now_ms: i64) -> Option<Self> {
         lease.took_over().then(|| Self {
             why: Some(found.to_owned()),
@@ -89,7 +89,7 @@ impl AuditEntry {
         self.count.map(|count| counted(count, "person", "people"))
     }
 
-    /// The log line of the entry. It leaves the username out: it can be a person's name.
+    /// Writes the entry to the log, without the username, which can be a person's name.
     pub fn log(&self) {
         let fields = (!self.fields.is_empty()).then(|| self.fields.join(", "));
         tracing::info!(
@@ -111,7 +111,7 @@ impl AuditEntry {
     }
 }
 
-/// The month of a moment, `yyyy-mm`: audit items are kept by month.
+/// The month of a moment, `yyyy-mm`. Audit items are kept by month.
 pub(crate) fn month_of(epoch_ms: i64) -> String {
     rfc3339(epoch_ms).chars().take(7).collect()
 }

@@ -1,12 +1,12 @@
-//! How a run ends: what becomes of its claims, of its subject's earlier records, and of the memo.
+//! The end of a run: the results of its claims, its subject's earlier records, and the memo.
 
 use super::{AuditEntry, Claim, Status};
 use crate::failure::Failure;
 
-/// What became of a claimed change.
+/// The result of a claimed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// What was done, in order; it is added to what earlier claims did.
+    /// The writes in order. They are added to those of earlier claims.
     pub applied: Vec<String>,
     /// How it ended.
     pub state: EndState,
@@ -26,7 +26,7 @@ pub enum EndState {
         /// What the first look saw, in words.
         seen: String,
     },
-    /// It was looked at and planned, and nothing was written at a remote (`CHANGES=report`).
+    /// The run looked and planned, and wrote nothing at a remote (`CHANGES=report`).
     Planned {
         /// What would be done, in order.
         steps: Vec<String>,
@@ -55,9 +55,9 @@ impl Ending {
 /// The end of one owner's work on a subject.
 #[derive(Debug, Default)]
 pub struct Conclusion {
-    /// What became of the claims.
+    /// The results of the claims.
     pub claims: Vec<(Claim, Ending)>,
-    /// What the next owner finds.
+    /// The memo for the next owner.
     pub memo: Memo,
     /// Records of the subject that failed or were held earlier and are settled now.
     pub resolved: Vec<Resolved>,
@@ -66,7 +66,7 @@ pub struct Conclusion {
 }
 
 impl Conclusion {
-    /// The end of these claims; the memo stays as it is.
+    /// The end of these claims. The memo stays as it is.
     pub fn of(claims: Vec<(Claim, Ending)>) -> Self {
         Self {
             claims,
@@ -75,7 +75,7 @@ impl Conclusion {
     }
 }
 
-/// A record that is settled by something else than its own claim.
+/// A record that something other than its own claim settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The record's key.
@@ -84,22 +84,22 @@ pub struct Resolved {
     pub by: String,
 }
 
-/// What becomes of a lease's memo.
+/// What happens to a lease's memo.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Memo {
     /// It stays as it is.
     #[default]
     Keep,
-    /// It is replaced; `None` takes it away.
+    /// It is replaced. `None` removes it.
     Write(Option<String>),
 }
 
-/// What became of a recording write.
+/// The result of a write of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// The record says so now.
+    /// The record was written.
     Written,
-    /// Another owner took over meanwhile; the record was left as it is.
+    /// Another owner took over meanwhile. The record stays as it is.
     Superseded,
 }
 
@@ -120,7 +120,7 @@ pub(super) fn warn_superseded(id: &str, wanted: Status) {
     tracing::warn!(
         event = id,
         status = wanted.as_str(),
-        "another owner took this work over; its record was left alone"
+        "another owner took the record over; it stays as it is"
     );
 }
 
@@ -130,7 +130,7 @@ mod tests {
     use crate::failure::Side;
 
     #[test]
-    fn an_error_is_cut_only_where_it_is_too_long_and_between_two_characters() {
+    fn a_long_error_is_cut_between_two_characters() {
         let text = |message: String| error_text(&Failure::retryable(Side::Okta, message));
         let before = text(String::new()).len();
         let longest = 2_000 - before;

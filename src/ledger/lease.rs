@@ -18,9 +18,9 @@ use crate::clock::{Clock, later};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
 
-/// How long a run waits for a subject that another run works on, before it gives its changes back.
+/// How long a run waits for a subject that another run works on before it gives its changes back.
 pub const SUBJECT_WAIT: Duration = Duration::from_secs(5);
-/// Between two tries.
+/// The pause between two attempts to take a lease.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_millis(200));
 
 /// The exclusive right to work on one subject. Made only by [`Ledger::lease`], consumed by
@@ -33,14 +33,14 @@ pub struct Lease {
     end: Mutex<End>,
 }
 
-/// One taking of a lease. The owner is fresh each time.
+/// Identifies one acquisition of a lease. The owner is new each time.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseKey {
     pub(crate) subject: String,
     pub(crate) owner: String,
 }
 
-/// When a lease is over: by the clock that other machines share, and by one that cannot be set.
+/// When a lease is over, by the clock that other machines share and by a clock that cannot be set.
 #[derive(Debug, Clone, Copy)]
 struct End {
     until_ms: i64,
@@ -82,22 +82,22 @@ impl Lease {
         }
     }
 
-    /// What the lease is on.
+    /// The subject of the lease.
     pub fn subject(&self) -> &str {
         &self.key.subject
     }
 
-    /// Whether the owner before never gave it back: what it did must be verified.
+    /// Whether the previous owner never gave it back. Then its effects must be verified.
     pub fn took_over(&self) -> bool {
         self.found.took_over
     }
 
-    /// When the owner before took it or gave it back, in milliseconds since the epoch.
+    /// When the previous owner took it or gave it back, in milliseconds since the epoch.
     pub(crate) fn last_leased_ms(&self) -> Option<i64> {
         self.found.last_leased_ms
     }
 
-    /// What the owner before left to be known.
+    /// The memo that the previous owner left.
     pub fn memo(&self) -> Option<&str> {
         self.found.memo.as_deref()
     }
@@ -136,7 +136,7 @@ impl Lease {
         Failure::retryable(
             Side::Table,
             format!(
-                "the lease on {} is over; the next run goes on from what is there",
+                "the lease on {} is over; the next run continues",
                 self.subject()
             ),
         )
@@ -161,8 +161,8 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// Takes the lease on `subject` for the time that `deadline` leaves, and waits up to `patience` for
-/// another owner to give it back.
+/// Takes the lease on `subject` for the time that `deadline` leaves. Waits up to `patience` for another owner to give it
+/// back.
 ///
 /// # Errors
 /// When the table fails.
@@ -183,13 +183,13 @@ pub async fn lease_within(
     }
 }
 
-/// A lease is renewed this long after it was taken or renewed last.
+/// How long after it was taken or last renewed a lease is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(40);
 
 /// Does `work`, and renews the lease and the claims under it meanwhile.
 ///
 /// # Errors
-/// When they are lost: the work ends there.
+/// When they are lost. Then the work stops.
 pub(crate) async fn while_kept<T>(
     ledger: &dyn Ledger,
     lease: &Lease,
@@ -215,7 +215,7 @@ async fn keep(ledger: &dyn Ledger, lease: &Lease, claims: &[Claim], until: Deadl
             Err(failure) => {
                 tracing::warn!(
                     subject = lease.subject(),
-                    "the lease was not renewed: {failure}"
+                    "could not renew the lease: {failure}"
                 );
                 if let Err(lost) = lease.check() {
                     return lost;

@@ -2,7 +2,7 @@
 //!
 //! The ledger knows nothing of Okta or Anypoint. A run that works on a subject takes a [`Lease`] on it
 //! with **one conditional write**. Only then may it [claim](Ledger::claim) the subject's events, with one
-//! conditional write each. [`Ledger::conclude`] records what became of the claims and gives the lease
+//! conditional write each. [`Ledger::conclude`] records the results of the claims and gives the lease
 //! back, in one transaction. Every later write is conditional on the owner.
 //!
 //! ```text
@@ -19,24 +19,23 @@
 //! ```
 //!
 //! A failed or held record becomes `resolved` when a later look at its subject ends in sync, or when an
-//! operator dismisses it. What a run changed at a remote stands in the subject's [audit](AuditEntry)
-//! trail, which is appended in the same transaction.
+//! operator dismisses it. The subject's [audit](AuditEntry) trail lists what a run changed at a remote. The run appends
+//! to it in the same transaction.
 //!
-//! A lease carries a *memo*: a short text that the owner leaves for the next one. It lives in the
-//! lease's own item and stays for ten years, as a held record does: only work ends them.
+//! A lease has a *memo*: a short text that the owner leaves for the next one. It is in the lease's own item and stays for
+//! ten years, as a held record does, because only a later run may end them.
 //!
-//! Guaranteed: at most one live lease per subject and one live claim per event. A write by an owner
-//! that another one replaced changes nothing and says [`Recorded::Superseded`]. `done` is claimed again
-//! only by an explicit [`Reason::Replay`]. A record whose `expires_at` has passed counts as absent, but
-//! its `attempts` are counted on until it is swept away.
+//! There is at most one live lease per subject and one live claim per event. A write by an owner that another owner
+//! replaced changes nothing and returns [`Recorded::Superseded`]. Only an explicit [`Reason::Replay`] claims a `done`
+//! record again. A record whose `expires_at` has passed counts as absent, but its `attempts` go on counting
+//! until it is deleted.
 //!
-//! An event is its id together with its subject. A record of the same id about another subject is not
-//! this event's: the second subject gets a record of its own, under `<id>#<subject>`.
+//! An event is its id together with its subject. A record of the same id about another subject is not this event's
+//! record. The second subject gets its own, under `<id>#<subject>`.
 //!
-//! Not guaranteed: that clocks agree. Leases compare the clocks of different machines. If a clock runs ahead by
-//! more than the margin in a lease, its machine takes a subject over early. Nor that a run which lost its lease has
-//! stopped in the middle of a call. It writes nothing more after that call ([`Lease::check`]), and each step is
-//! safe to run twice.
+//! Leases compare the clocks of different machines. If a clock is ahead by more than the margin in a lease, its machine
+//! takes a subject over early. A run that lost its lease may still be in the middle of a call. It writes nothing more
+//! after that call ([`Lease::check`]), and each step is safe to run twice.
 //!
 //! ```
 //! # #[cfg(feature = "local")]
@@ -107,38 +106,38 @@ pub use sqlite::SqliteLedger;
 #[cfg(feature = "local")]
 pub(crate) use sqlite::write_memo;
 
-/// What is to be claimed.
+/// The work to claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// The id that makes it unique (for an event: its uuid).
+    /// The unique id. For an event, its uuid.
     pub id: String,
-    /// What kind of work it is (for an event: its event type).
+    /// The kind of work. For an event, its event type.
     pub kind: String,
-    /// What it is about, for people and filters.
+    /// The subject, for people and filters.
     pub subject: String,
-    /// When it came to be, as RFC 3339 text.
+    /// When it was published, as RFC 3339 text.
     pub published: String,
     /// The id of the actor at Okta.
     pub actor: Option<String>,
-    /// Why an operator wants it done past what is usually asked for.
+    /// The operator's reason for passing evidence and brake (`push --now`).
     pub reason: Option<String>,
 }
 
 impl Work {
-    /// The record's key where another subject has the id already.
+    /// The record's key if another subject already has the id.
     fn own_key(&self) -> String {
         format!("{}#{}", self.id, self.subject)
     }
 }
 
-/// Why a claim is asked for.
+/// Why a caller asks for a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// It was delivered, for the first time or again.
     Delivery,
-    /// An operator replays it, whatever became of it (not while a lease runs).
+    /// An operator replays it, whatever its result (but not while a lease runs).
     Replay,
-    /// As [`Reason::Replay`]; the operator also approves the removals that the brake held.
+    /// As [`Reason::Replay`], and the operator also approves the removals that the brake held.
     Approval,
 }
 
@@ -147,12 +146,12 @@ pub enum Reason {
 #[derive(Debug)]
 #[must_use = "a claim that is dropped blocks its work until the lease is over"]
 pub struct Claim {
-    /// The record's key: the work's id, with its subject if another subject has that id already.
+    /// The record's key: the work's id, with its subject if another subject already has that id.
     id: String,
     owner: String,
     /// How often this work has been claimed, this time included.
     pub attempts: u32,
-    /// How many owners in a row began and never reported: what they did must be verified.
+    /// How many owners in a row began and never reported a result. Their effects must be verified.
     pub deaths: u32,
 }
 
@@ -168,9 +167,9 @@ impl Claim {
 pub enum ClaimOutcome {
     /// The caller owns the work now.
     Claimed(Claim),
-    /// It was done before; nothing is left to do.
+    /// It is already done.
     AlreadyDone,
-    /// It failed for good before; only a replay does it again.
+    /// It already failed for good. Only a replay does it again.
     AlreadyFailed,
     /// It waits for a second look that is due at `until_ms` (milliseconds since the epoch).
     Waiting {
@@ -184,14 +183,14 @@ pub enum ClaimOutcome {
     },
 }
 
-/// The port. Adapters: DynamoDB and SQLite; both pass the same suite.
+/// The port. Its adapters are DynamoDB and SQLite. Both pass the same suite.
 ///
 /// Every method fails with a [`Failure`] of side `Table`: retryable when the table is out of reach
 /// or throttles, permanent when it refuses for good (missing permission, no such table).
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Takes the lease on `subject` for a fresh owner, until `time` from now ([`MAX_LEASE`] at most). One
-    /// conditional write; the memo comes back with it.
+    /// Takes the lease on `subject` for a new owner, until `time` from now ([`MAX_LEASE`] at most). Makes one conditional
+    /// write, which also returns the memo.
     ///
     /// [`MAX_LEASE`]: crate::deadline::MAX_LEASE
     async fn lease(&self, subject: &str, time: Duration) -> Result<Leased, Failure>;
@@ -207,14 +206,14 @@ pub trait Ledger: Send + Sync {
     /// The memo of a subject, for readers.
     async fn memo(&self, subject: &str) -> Result<Option<String>, Failure>;
 
-    /// Replaces the memo of a lease that is still held.
+    /// Replaces the memo if the owner still has the lease.
     async fn write_memo(&self, lease: &Lease, memo: Option<String>) -> Result<Recorded, Failure>;
 
-    /// When the leases on these subjects were taken or given back last, in milliseconds since the
-    /// epoch. Subjects without a recent run are missing from the answer.
+    /// When the leases on these subjects were last taken or given back, in milliseconds since the
+    /// epoch. The answer lacks subjects without a recent run.
     async fn last_leased(&self, subjects: &[String]) -> Result<HashMap<String, i64>, Failure>;
 
-    /// Claims `work` for the owner of `lease`, until that ends. One conditional write.
+    /// Claims `work` for the owner of `lease` until the lease ends. Makes one conditional write.
     async fn claim(
         &self,
         work: &Work,
@@ -222,9 +221,9 @@ pub trait Ledger: Send + Sync {
         reason: Reason,
     ) -> Result<ClaimOutcome, Failure>;
 
-    /// Records what became of the claims, writes the memo and gives the lease back, in one
-    /// transaction. The answer has one entry for each claim. When another owner took the lease over,
-    /// nothing is written and every entry says so.
+    /// Records the results of the claims, writes the memo and gives the lease back, in one transaction. The answer has
+    /// one entry for each claim. If another owner took the lease over, nothing is written and every entry is
+    /// [`Recorded::Superseded`].
     async fn conclude(
         &self,
         lease: Lease,
@@ -232,12 +231,12 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<Recorded>, Failure>;
 
     /// Records `work` as failed for good without claiming it (a message that can never succeed).
-    /// Leaves a record that is `done`, `waiting`, or in progress under a running lease, alone and
-    /// answers [`Recorded::Superseded`].
+    /// Does not change a record that is `done`, `waiting`, or in progress under a running lease, and returns
+    /// [`Recorded::Superseded`].
     async fn reject(&self, work: &Work, failure: &Failure) -> Result<Recorded, Failure>;
 
-    /// The record of an id (the first subject's; others are found under `<id>#<subject>`); `None` when
-    /// there is none or it has expired.
+    /// The record of an id. `None` if there is none or it has expired. This is the first subject's record; others are
+    /// under `<id>#<subject>`.
     async fn record(&self, id: &str) -> Result<Option<Record>, Failure>;
 
     /// The record of a change, whichever subject had its id first.
@@ -248,11 +247,11 @@ pub trait Ledger: Send + Sync {
         }
     }
 
-    /// The records that match, newest first. Reads the whole table: for people, not for the hot path.
+    /// The records that match, newest first. Reads the whole table, so it is for people and not for the hot path.
     async fn records(&self, filter: &Filter) -> Result<Vec<Record>, Failure>;
 
-    /// The audit entries of one subject from `since_ms` on (milliseconds since the epoch), oldest first. One
-    /// batch read.
+    /// The audit entries of one subject from `since_ms` on (milliseconds since the epoch), oldest first. Makes one batch
+    /// read.
     async fn history(&self, subject: &str, since_ms: i64) -> Result<Vec<AuditEntry>, Failure>;
 
     /// The audit entries of all subjects from `since_ms` on, oldest first. Reads the whole table.

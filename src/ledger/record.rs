@@ -10,17 +10,17 @@ use crate::failure::Class;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Claimed, and not yet reported on.
+    /// Claimed, without a result yet.
     InProgress,
     /// Done. Final.
     Done,
-    /// Failed; `error_class` says whether a retry may heal it.
+    /// Failed. `error_class` says whether a retry may succeed.
     Failed,
-    /// Looked at once; a second look is due at `waits_until_ms`.
+    /// Waits for a second look, which is due at `waits_until_ms`.
     Waiting,
-    /// The brake holds it: an operator's approval, or a later look at the subject, settles it.
+    /// The brake holds it. An operator's approval, or a later look at the subject, settles it.
     Held,
-    /// It failed or was held; a later look at the subject, or an operator, settled it.
+    /// It failed or was held, and a later look at the subject, or an operator, settled it.
     Resolved,
 }
 
@@ -37,7 +37,7 @@ impl Status {
         }
     }
 
-    /// The state of that word; `None` for any other word.
+    /// The state with that word. `None` for any other word.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
         Self::deserialize(word).ok()
@@ -52,29 +52,29 @@ impl Status {
 /// One record of the ledger, as people and reports see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The record's key: the work's id; `<id>#<subject>` when another subject has that id already.
+    /// The record's key: the work's id, or `<id>#<subject>` if another subject already has that id.
     pub id: String,
-    /// What became of it.
+    /// Its state.
     pub status: Status,
-    /// What kind of work it is.
+    /// The kind of work.
     pub event_type: String,
-    /// What it is about.
+    /// The subject.
     pub subject: String,
-    /// When it came to be, RFC 3339.
+    /// When it was published, RFC 3339.
     pub published: String,
     /// How often it was claimed.
     pub attempts: u32,
     /// When the record was last written, milliseconds since the epoch.
     pub updated_at_ms: i64,
-    /// When the record goes away, seconds since the epoch.
+    /// When the record expires, seconds since the epoch.
     pub expires_at: i64,
-    /// When the lease ends, milliseconds since the epoch; only while in progress.
+    /// When the lease ends, milliseconds since the epoch. Only while in progress.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lease_until_ms: Option<i64>,
     /// What failed and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// Whether a retry may heal it.
+    /// Whether a retry may succeed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_class: Option<Class>,
     /// The cause, a stable word.
@@ -89,22 +89,22 @@ pub struct Record {
     /// Why an operator asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// When the second look is due, milliseconds since the epoch; only while waiting.
+    /// When the second look is due, milliseconds since the epoch. Only while waiting.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_until_ms: Option<i64>,
-    /// What the first look saw; only while waiting.
+    /// What the first look saw. Only while waiting.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_for: Option<String>,
-    /// `true` when it was planned only (`CHANGES=report`).
+    /// `true` if it was only planned (`CHANGES=report`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dry_run: Option<bool>,
-    /// What would be done: of a dry run, or while held.
+    /// What would be done, for a dry run or a held record.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub planned: Option<Vec<String>>,
-    /// Why the brake holds it; only while held.
+    /// Why the brake holds it. Only while held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_for: Option<String>,
-    /// The event whose look settled it, or `operator`; only when resolved.
+    /// The event whose look settled it, or `operator`. Only when resolved.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved_by: Option<String>,
 }
@@ -112,21 +112,21 @@ pub struct Record {
 /// The state of a dry run in lists for people.
 pub const DRY_RUN: &str = "dry run";
 
-/// Stands in `resolved_by` of what an operator dismissed.
+/// The `resolved_by` of a record that an operator dismissed.
 pub const BY_OPERATOR: &str = "operator";
 
 impl Record {
-    /// The work's id, without the subject that tells records of one id apart.
+    /// The work's id, without the subject that the key may have.
     pub fn uuid(&self) -> &str {
         self.id.split('#').next().unwrap_or(&self.id)
     }
 
-    /// Whether it was planned only, and nothing was done.
+    /// Whether it was only planned, and nothing was done.
     pub fn is_dry_run(&self) -> bool {
         self.status == Status::Done && self.dry_run == Some(true)
     }
 
-    /// Its state as lists show it: a dry run is not called done.
+    /// Its state as lists show it. A dry run is not shown as done.
     pub fn state(&self) -> &'static str {
         if self.is_dry_run() {
             DRY_RUN

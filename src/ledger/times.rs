@@ -7,7 +7,7 @@ use crate::clock::Clock;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const LEASE_DAYS: i64 = 7;
-/// What only work may end: a memo names open records, and held work waits for a person.
+/// How long memos and held records stay. A memo names open records, and a held record waits for an operator.
 const KEPT_DAYS: i64 = 3_650;
 const DEFAULT_AUDIT_DAYS: i64 = 400;
 
@@ -24,11 +24,11 @@ pub(super) struct Times {
 pub(super) struct Now {
     /// Milliseconds since the epoch.
     pub ms: i64,
-    /// Whole seconds since the epoch: the unit of `expires_at`.
+    /// Whole seconds since the epoch, the unit of `expires_at`.
     pub s: i64,
-    /// When a record written now goes away, seconds since the epoch.
+    /// When a record written now expires, seconds since the epoch.
     pub expires_at: i64,
-    /// When an audit entry written now goes away, seconds since the epoch.
+    /// When an audit entry written now expires, seconds since the epoch.
     pub audit_expires_at: i64,
 }
 
@@ -64,17 +64,17 @@ impl Times {
 }
 
 impl Now {
-    /// When a lease without a memo goes away that is given back now, seconds since the epoch.
+    /// When a lease without a memo expires that is given back now, seconds since the epoch.
     pub(super) fn lease_expires_at(self) -> i64 {
         self.s.saturating_add(LEASE_DAYS * SECONDS_PER_DAY)
     }
 
-    /// When a memo written now goes away, seconds since the epoch.
+    /// When a memo written now expires, seconds since the epoch.
     pub(super) fn memo_expires_at(self) -> i64 {
         self.s.saturating_add(KEPT_DAYS * SECONDS_PER_DAY)
     }
 
-    /// When a record that ends now goes away, seconds since the epoch.
+    /// When a record that ends now expires, seconds since the epoch.
     pub(super) fn record_expires_at(self, status: Status) -> i64 {
         match status {
             Status::Held => self.s.saturating_add(KEPT_DAYS * SECONDS_PER_DAY),

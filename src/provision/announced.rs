@@ -1,4 +1,5 @@
-//! What events announce (pure). Of contrary events the last published counts, also if it was done in an earlier run.
+//! What events announce. Pure. When events contradict each other, the one published last counts, even if an earlier
+//! run has applied it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +30,7 @@ pub(crate) enum Fact {
 }
 
 impl fmt::Display for Fact {
-    /// The stable word, as it stands in the table.
+    /// The stable word that the table stores.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Assigned => f.write_str("assigned"),
@@ -44,7 +45,7 @@ impl fmt::Display for Fact {
 }
 
 impl Fact {
-    /// The sense in which it gives access. A new name does not say which it is.
+    /// The sense in which the fact gives access. A new group name has none, because it may give access or end it.
     fn granting(&self) -> Option<Sense> {
         match self {
             Self::GroupRenamed => None,
@@ -53,8 +54,8 @@ impl Fact {
         }
     }
 
-    /// The facts whose later announcement as granted says that this one did not end, or is over. Nobody is assigned
-    /// who is deactivated or suspended.
+    /// If an event grants one of these facts later, an earlier revocation of this fact no longer counts. A user who is
+    /// assigned is neither deactivated nor suspended.
     fn outdated_by(&self) -> Vec<Self> {
         match self {
             Self::Active | Self::Suspended => vec![Self::Active, Self::Suspended, Self::Assigned],
@@ -69,23 +70,23 @@ impl Fact {
 pub(crate) enum Sense {
     /// It holds now.
     Holds,
-    /// It holds no more.
+    /// It no longer holds.
     Ended,
 }
 
-/// What the changes of one run announce. Of contrary events the last published counts.
+/// What the changes of one run announce. When events contradict each other, the one published last counts.
 #[derive(Debug, Clone, Default)]
 pub struct Announced {
     pub(super) facts: BTreeMap<Fact, (Sense, i64)>,
     pub(super) planned: BTreeMap<String, i64>,
     pub(super) everything: bool,
-    /// When what events of earlier runs announced as granted was published last.
+    /// When the last event that granted a fact in an earlier run was published, by fact.
     granted_before: BTreeMap<String, i64>,
 }
 
 impl Announced {
-    /// What these changes announce. `last_leased_ms` is when another run had the subject last. Its look came after
-    /// the look of a reconcile from before then, so that is no evidence any more: what both did not see, the memory says.
+    /// What these changes announce. `last_leased_ms` is when another run last had the subject. Findings of a reconcile
+    /// before that run do not count, because that run looked later. The memory has what both of them missed.
     pub fn by<'a>(
         changes: impl IntoIterator<Item = &'a Change>,
         last_leased_ms: Option<i64>,
@@ -113,13 +114,13 @@ impl Announced {
         announced
     }
 
-    /// The same, after what the memory knows of earlier runs.
+    /// Adds what the memory knows of earlier runs.
     pub(super) fn after(mut self, memory: &Memory) -> Self {
         self.granted_before.clone_from(&memory.granted);
         self
     }
 
-    /// What is announced as granted, for the memory: a contrary event that was published earlier may still come.
+    /// The granted facts, for the memory: a contrary event that was published earlier may still arrive.
     pub(super) fn granted(&self) -> impl Iterator<Item = (String, i64)> {
         self.facts
             .iter()
@@ -127,7 +128,7 @@ impl Announced {
             .map(|(fact, (_, published_ms))| (fact.to_string(), *published_ms))
     }
 
-    /// An operator's word: whatever the look finds is announced.
+    /// For an operator's command: everything that the look finds counts as announced.
     pub fn everything() -> Self {
         Self {
             everything: true,
@@ -149,7 +150,7 @@ impl Announced {
         (fact.granting() == Some(sense)).then_some(published_ms)
     }
 
-    /// Whether an event announced that the fact gives access no more, and none that was published later the contrary.
+    /// Whether an event announced that the fact no longer gives access, and no later event announced the contrary.
     pub(super) fn revokes(&self, fact: &Fact) -> bool {
         let Some((sense, revoked_ms)) = self.last(fact) else {
             return false;
@@ -175,13 +176,13 @@ impl Announced {
             || match finding {
                 Finding::NoUser | Finding::NotAssigned => self.ends_account(),
                 Finding::NotInGroup(group) => self.revokes(&Fact::InGroup(group.clone())),
-                // What announces `NotPushed` depends on why: see `ends_team`.
+                // `ends_team` decides about `NotPushed`, because the announcement depends on the reason.
                 Finding::NotPushed | Finding::OwnerGone(_) | Finding::NotMember(_) => false,
             }
     }
 
-    /// Whether an event announced that the group is not pushed: its deletion; its unassignment, where the
-    /// assignment decides; a new name, when the look shows one that leaves the selection.
+    /// Whether an event announced that the group is not pushed. Its deletion does. Its unassignment does if the
+    /// assignment decides. A new name does if the look shows a name that leaves the selection.
     pub(super) fn ends_team(&self, why: Unpushed, selection: &GroupSelection) -> bool {
         let by_assignment = *selection == GroupSelection::Assigned;
         let by_name = matches!(selection, GroupSelection::Named(_)) && why == Unpushed::NotSelected;
@@ -216,7 +217,7 @@ fn announcement(change: &Change) -> Option<(Fact, Sense)> {
     })
 }
 
-/// Whether an event announces that somebody loses an account or a membership.
+/// Whether an event announces that a person loses an account or a membership.
 pub(crate) fn announces_removal(change: &Change) -> bool {
     let asked = asks(&change.event_type);
     matches!(

@@ -1,4 +1,4 @@
-//! `ATTRIBUTES`: from which of Okta's profiles an account's names and phone number are taken. Pure.
+//! `ATTRIBUTES`: which Okta profile supplies an account's names and phone number. Pure.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl AccountField {
         }
     }
 
-    /// The attributes of the user's own profile that are taken when nothing else is there, in this order.
+    /// The attributes of the user's own profile that serve as the default, in this order.
     const fn base(self) -> &'static [&'static str] {
         match self {
             Self::FirstName => &["firstName"],
@@ -39,12 +39,12 @@ impl AccountField {
     }
 }
 
-/// Which attribute of which profile comes first. Where it is missing or not text, the user's own profile stands in, as
-/// it does by default. An attribute there that is not text gives no value.
+/// The attribute and profile that supply each field. If the attribute is missing or not text, the user's own profile
+/// supplies the value, as it does by default. If that is not text either, the field has no value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attributes(BTreeMap<AccountField, Source>);
 
-/// A value, and where Okta has it.
+/// A value, and where it is in Okta.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FieldValue<'a> {
     /// The text, without spaces at its ends.
@@ -58,7 +58,7 @@ pub struct FieldValue<'a> {
 pub enum FieldSource<'a> {
     /// The source that `ATTRIBUTES` names.
     Mapped(&'a Source),
-    /// The attribute of the user's own profile that is taken by default.
+    /// The default attribute of the user's own profile.
     Base(&'static str),
 }
 
@@ -72,13 +72,13 @@ impl std::fmt::Display for FieldSource<'_> {
 }
 
 impl Attributes {
-    /// Sets where a field is taken from. `false`: it was set before.
+    /// Sets the source of a field. `false`: it was set before.
     #[must_use]
     pub fn insert(&mut self, target: AccountField, source: Source) -> bool {
         self.0.insert(target, source).is_none()
     }
 
-    /// Whether everything is taken from the user's own profile, as by default.
+    /// Whether the user's own profile supplies every field, as by default.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -93,7 +93,7 @@ impl Attributes {
         self.0.get(&target)
     }
 
-    /// The value of a field, and where it is taken from.
+    /// The value of a field, and its source.
     pub fn take<'a>(
         &'a self,
         target: AccountField,
@@ -103,7 +103,7 @@ impl Attributes {
         self.resolve(target, user, app_user).0
     }
 
-    /// The attributes that an account's values would be taken from, if they were texts.
+    /// The attributes that would supply a value if they were text.
     pub(crate) fn unread(&self, user: &User, app_user: Option<&AppUser>) -> Vec<String> {
         let unread = |target| self.resolve(target, user, app_user).1;
         let places = AccountField::ALL.into_iter().flat_map(unread);
@@ -148,7 +148,7 @@ impl Attributes {
             if let Some(value) = profile.text(name) {
                 return (Some(FieldValue { value, place }), unread);
             }
-            // Nothing stands in for a value that is there and could not be read.
+            // An unreadable value is not replaced by the next attribute.
             if profile.is_unread(name) {
                 unread.push(place);
                 break;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_named_source_comes_first_and_the_base_profile_stands_in() {
+    fn the_mapped_source_comes_first_and_the_base_profile_is_the_fallback() {
         let app_user = app_user();
         for (target, source, expected) in [
             (
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_another_kind_are_named_if_they_would_count() {
+    fn attributes_that_are_not_text_are_reported_if_they_would_be_used() {
         let app_user = app_user();
         let user = |profile| -> User {
             let user = json!({"id": "00u1", "status": "ACTIVE", "profile": profile});
@@ -280,10 +280,10 @@ mod tests {
             let is_unread = attributes.is_unread(target, &odd, Some(&app_user));
             assert_eq!(is_unread, target != AccountField::LastName);
         }
-        // A value that is not asked for does not matter.
+        // An attribute that no field uses does not matter.
         let fine = user(json!({"mobilePhone": "555-1", "primaryPhone": 7, "email": 7}));
         assert!(attributes.unread(&fine, None).is_empty());
-        // A mapped text comes first; where it is not text, the own profile stands in.
+        // A mapped attribute comes first. If it is not text, the user's own profile supplies the value.
         for (target, source) in [
             (AccountField::FirstName, "app.givenName"),
             (AccountField::LastName, "user.nickName"),
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_attribute_that_is_named_is_the_base() {
+    fn mapping_a_base_attribute_equals_the_default() {
         let mut attributes = Attributes::default();
         let first = AccountField::FirstName;
         assert!(attributes.insert(first, "user.firstName".parse().unwrap()));

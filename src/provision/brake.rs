@@ -1,12 +1,12 @@
-//! The brake: how many people may lose access by events within an hour (`MAX_REMOVALS_PER_HOUR`).
+//! The brake limits how many people may lose access through events within an hour (`MAX_REMOVALS_PER_HOUR`).
 //!
-//! It counts people who lose their account because they are not assigned any more, and people who leave a team
+//! It counts people who lose their account because they are no longer assigned, and people who leave a team
 //! because their group left the selection. It does not count members who left a group, users whom Okta suspended,
 //! deactivated or deleted, deleted groups, or changes of a username. `MAX_DEACTIVATIONS` limits a reconcile's
 //! removals instead.
 //!
-//! The brake *holds* a change beyond the limit: the record says so, and the message is acknowledged. Each later event
-//! of the subject looks afresh, and so does an operator's approval. Time alone releases nothing.
+//! The brake *holds* a change beyond the limit: the record says so, and the worker acknowledges the message. A later
+//! event of the subject, or an operator's approval, causes a fresh look. Time alone releases nothing.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::counted::counted;
 use crate::failure::Failure;
 use crate::store::{Documents, overwrite, read};
 
-/// Whether the brake counts what a run takes away.
+/// Whether the brake counts the removals of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Brake {
     /// It does.
@@ -45,14 +45,14 @@ const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Lifted {
-    /// Since when. Earlier builds noted only the end.
+    /// Since when. Earlier builds stored only the end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     since_ms: Option<i64>,
     until_ms: i64,
 }
 
 impl Lifted {
-    /// Whether a clock that was ahead noted this: it would end much later than it should.
+    /// Whether the clock that set this was ahead. The lift would end much later than it should.
     fn is_from_ahead(&self, now_ms: i64) -> bool {
         let latest_ms = later(now_ms, MAX_SKEW);
         self.since_ms.is_some_and(|since_ms| latest_ms < since_ms)
@@ -62,7 +62,7 @@ impl Lifted {
         now_ms < self.until_ms && !self.is_from_ahead(now_ms)
     }
 
-    /// Ends such a lift: it must not count when its time comes.
+    /// Ends such a lift, so that it does not take effect later.
     async fn end_if_from_ahead(
         &self,
         documents: &dyn Documents,
@@ -77,7 +77,7 @@ impl Lifted {
 }
 
 impl Brake {
-    /// Why these people may not lose their access now. `None`: they may.
+    /// Why the brake holds the removal of these people's access. `None`: it lets the removal pass.
     pub(super) async fn holds(
         self,
         ports: &Ports,
@@ -125,7 +125,7 @@ impl Brake {
     }
 }
 
-/// Notes how many users are linked: the limit can be a share of them.
+/// Records how many users are linked, because the limit can be a share of them.
 ///
 /// # Errors
 /// When the table fails.
@@ -136,7 +136,7 @@ pub(crate) async fn note_linked_users(
     overwrite(documents, LINKED_USERS, &LinkedUsers { count }).await
 }
 
-/// Lifts the brake from now on for `time`. Returns when that ends, in milliseconds since the epoch.
+/// Lifts the brake for `time` from now. Returns when the lift ends, in milliseconds since the epoch.
 ///
 /// # Errors
 /// When the table fails.
@@ -165,7 +165,7 @@ pub async fn end_lifted_brake(documents: &dyn Documents) -> Result<(), Failure> 
     overwrite(documents, LIFTED, &ended).await
 }
 
-/// Ends a lift that was noted by a clock that was ahead.
+/// Ends a lift that was set by a clock that was ahead.
 pub(crate) async fn end_lift_from_ahead(
     documents: &dyn Documents,
     now_ms: i64,

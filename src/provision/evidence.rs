@@ -1,10 +1,10 @@
-//! What counts as known: one strange answer takes nobody's access away. Pure.
+//! What counts as known. No single strange answer takes access away. Pure.
 //!
 //! What Okta *says* counts at the first look: a status, another username, an ended app user. What Okta
 //! *does not show* is a [`Finding`]. It counts when an event announced it, or when a second look, at
 //! least `CONFIRM_SECONDS` and at most an hour after the first, did not show it either. The time of the
-//! first look is kept in the subject's memory. The planner asks [`Evidence::weigh`], of a group that is not
-//! pushed [`Evidence::weigh_end`], and plans a removal only from what is [`Weight::is_enough`].
+//! first look is kept in the subject's memory. The planner asks [`Evidence::weigh`], or [`Evidence::weigh_end`] for a
+//! group that is not pushed. It plans a removal only if [`Weight::is_enough`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,7 +25,7 @@ pub enum Finding {
     NoUser,
     /// Of a user: the app has no such app user.
     NotAssigned,
-    /// Of a user: not among the user's groups.
+    /// Of a user: the group is not among the user's groups.
     NotInGroup(OktaGroupId),
     /// Of a user: the Okta user who has the wanted account does not exist, or is not assigned.
     OwnerGone(OktaUserId),
@@ -36,7 +36,7 @@ pub enum Finding {
 }
 
 impl fmt::Display for Finding {
-    /// The stable word, as it stands in the table and in messages.
+    /// The stable word that the table and messages use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUser => f.write_str("no_user"),
@@ -72,7 +72,7 @@ impl Finding {
 pub(crate) enum Unpushed {
     /// There is no such group.
     Gone,
-    /// The group is not assigned to the app, which decides.
+    /// The group is not assigned to the app, and `PUSH_GROUPS` asks for that.
     NotAssigned,
     /// `PUSH_GROUPS` does not select a group of this name or kind.
     NotSelected,
@@ -87,7 +87,7 @@ impl Unpushed {
             Self::NotAssigned | Self::NotSelected => {
                 "the group is not (or no longer) selected by PUSH_GROUPS"
             }
-            Self::NotListed => "the group is gone, or not (any more) selected by PUSH_GROUPS",
+            Self::NotListed => "the group is gone, or not (or no longer) selected by PUSH_GROUPS",
         }
     }
 }
@@ -114,12 +114,12 @@ impl Weight {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     pub(crate) believed: Vec<Finding>,
-    /// What is not believed yet: nothing follows from it now.
+    /// Findings that need a second look before anything follows from them.
     pub(crate) doubted: Vec<Finding>,
 }
 
 impl Findings {
-    /// Notes a finding. Whether a removal may follow from it.
+    /// Adds a finding. Returns whether a removal may follow from it.
     pub(super) fn note(&mut self, finding: Finding, weight: Weight) -> bool {
         let list = match weight.is_enough() {
             true => &mut self.believed,
@@ -141,9 +141,9 @@ impl Findings {
 pub struct Evidence {
     announced: Announced,
     first_seen: BTreeMap<String, i64>,
-    /// Findings that a second read in this run agreed with.
+    /// Findings that a second read in this run confirmed.
     reread: BTreeSet<Finding>,
-    /// Whether a second read in this run did not show either what was announced.
+    /// Whether a second read in this run did not show what was announced, either.
     facts_reread: bool,
     now_ms: i64,
     confirm_ms: i64,
@@ -173,7 +173,7 @@ impl Evidence {
         }
     }
 
-    /// For a reconcile: it plans from one look, and the worker's own look is the second.
+    /// For a reconcile, which plans from one look. The worker's own look is the second.
     pub fn first_look() -> Self {
         Self::new(Announced::everything(), &BTreeMap::new(), 0, Duration::ZERO)
     }
@@ -208,8 +208,8 @@ impl Evidence {
     /// When an earlier look recorded a finding, in milliseconds since the epoch.
     pub(crate) fn recorded(&self, finding: &Finding) -> Option<i64> {
         let seen = |finding: &Finding| self.first_seen.get(&finding.to_string()).copied();
-        // A user who does not show is not assigned either (a look that says otherwise contradicts
-        // itself), so a look without the user and one without the assignment agree.
+        // A user who does not exist is not assigned either (a look that says otherwise contradicts itself). So a look
+        // without the user and a look without the assignment confirm each other.
         let also = match finding {
             Finding::NoUser => seen(&Finding::NotAssigned),
             Finding::NotAssigned => seen(&Finding::NoUser),
@@ -223,12 +223,12 @@ impl Evidence {
         self.first_seen(finding).saturating_add(self.confirm_ms)
     }
 
-    /// A second read, in this run, agreed.
-    pub(crate) fn agree(&mut self, finding: &Finding) {
+    /// A second read in this run found the same.
+    pub(crate) fn confirm(&mut self, finding: &Finding) {
         self.reread.insert(finding.clone());
     }
 
-    /// What to remember of a look with these findings. Contrary looks are forgotten.
+    /// What to remember of a look with these findings. Earlier looks that it contradicts are forgotten.
     pub(crate) fn remember<'a>(
         &self,
         findings: impl IntoIterator<Item = &'a Finding>,
@@ -244,13 +244,13 @@ impl Evidence {
         let until_ms = published_ms
             .min(self.now_ms)
             .saturating_add(self.confirm_ms);
-        // A time further ahead is none (see `log_event`); up to that, this machine's clock catches up.
+        // `log_event` drops a time that is far ahead. This machine's clock catches up with the rest.
         let is_settled = self.facts_reread || until_ms <= self.now_ms;
         (sense != shown && !is_settled).then_some(until_ms)
     }
 
-    /// A second read in this run did not show either what was announced.
-    pub(crate) fn agree_with_the_look(&mut self) {
+    /// A second read in this run did not show what was announced, either.
+    pub(crate) fn confirm_look(&mut self) {
         self.facts_reread = true;
     }
 
@@ -298,7 +298,7 @@ impl Evidence {
     }
 }
 
-/// That answers of one look cannot all be true.
+/// The failure of a look whose answers cannot all be true.
 pub(super) fn contradiction(side: Side, what: &str) -> Failure {
     let what = format!("two answers of {side} contradict each other: {what}; nothing was changed");
     Failure::retryable(side, what).because(Cause::Contradiction)
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_shown_counts_when_it_is_announced_or_seen_twice() {
+    fn a_finding_counts_when_it_is_announced_or_seen_twice() {
         use Weight::{SeenOnce, SeenTwice};
         let of = |changes: &[Change], first: Option<i64>| {
             let evidence = evidence(changes, first.map(|at| ("not_assigned", at)));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn of_contrary_events_the_last_published_counts() {
+    fn the_last_published_of_contradicting_events_counts() {
         let add = |at| change("application.user_membership.add", None, at);
         let remove = |at| change("application.user_membership.remove", None, at);
         let enough = |changes: &[Change]| {
@@ -376,13 +376,13 @@ mod tests {
         };
         assert!(enough(&[add(NOW - 2), remove(NOW - 1)]));
         assert!(!enough(&[add(NOW - 1), remove(NOW - 2)]));
-        // By Okta's clock, which may be ahead of ours.
+        // Okta's clock may be ahead of this machine's.
         assert!(!enough(&[add(NOW + 2), remove(NOW + 1)]));
         assert!(enough(&[remove(NOW + 2), add(NOW + 1)]));
     }
 
     #[test]
-    fn leaving_a_group_is_announced_for_that_group_only() {
+    fn an_announced_leave_counts_for_its_own_group_only() {
         let left = [change("group.user_membership.remove", Some("00g1"), NOW)];
         let evidence = evidence(&left, None);
         let of =
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announcement_that_is_not_shown_is_too_young_for_a_while() {
+    fn a_young_announcement_is_not_overruled_by_the_look() {
         let add = |ago: i64| {
             let add = change("application.user_membership.add", None, NOW - ago);
             evidence(&[add], None).too_young(&Fact::Assigned, Sense::Ended)
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reconcile_is_the_first_look_of_what_it_planned_and_of_nothing_else() {
+    fn a_reconcile_is_the_first_look_only_for_its_own_findings() {
         let mut change = change("reconcile", None, NOW - 20 * SECOND);
         change.planned = vec!["not_assigned".to_owned()];
         let evidence = evidence(&[change], None);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_without_the_user_and_one_without_the_assignment_agree() {
+    fn a_look_without_the_user_confirms_one_without_the_assignment() {
         let deleted = |first: &str| {
             let evidence = evidence(&[], Some((first, NOW - 20 * SECOND)));
             let weights = [Finding::NoUser, Finding::NotAssigned].map(|f| evidence.weigh(&f));
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_announces_the_end_of_a_team_only_where_it_decides() {
+    fn an_event_announces_the_end_of_a_team_only_for_its_own_reason() {
         let assigned = GroupSelection::Assigned;
         let named = GroupSelection::Named("Dev*".to_owned());
         let announces = |event_type: &str, why: Unpushed, selection: &GroupSelection| {
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contrary_look_is_forgotten() {
+    fn a_contrary_look_forgets_the_finding() {
         let evidence = evidence(&[], Some(("not_assigned", NOW - 20 * SECOND)));
         assert_eq!(evidence.remember([]), BTreeMap::new());
         let kept = evidence.remember([&Finding::NotAssigned, &Finding::NotPushed]);

@@ -1,7 +1,7 @@
-//! `EXCLUDE_USERS` and `EXCLUDE_GROUPS`: the users and groups that nothing changes.
+//! `EXCLUDE_USERS` and `EXCLUDE_GROUPS`: the users and groups that this program never changes.
 //!
 //! An id excludes before anything is read. A pattern needs the login or the name, so Okta is read first. A
-//! deleted user has no login any more: only an id excludes them still.
+//! deleted user no longer has a login, so only an id can exclude them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,7 @@ pub struct Exclusions {
 }
 
 impl Exclusions {
-    /// The setting that excludes such a subject.
+    /// The setting that excludes subjects of this kind.
     fn setting(subject: &Subject) -> &'static str {
         match subject {
             Subject::User(_) => "EXCLUDE_USERS",
@@ -56,7 +56,7 @@ impl Exclusions {
         }
     }
 
-    /// The refusal of a command that would change something for such a subject.
+    /// The refusal of a command that would change something for an excluded subject.
     pub fn refused(subject: &Subject) -> Failure {
         let setting = Self::setting(subject);
         let (kind, id) = match subject {
@@ -70,7 +70,7 @@ impl Exclusions {
         )
     }
 
-    /// Whether an id excludes the subject: then it is not read at all.
+    /// Whether an id excludes the subject. If so, it is not read at all.
     pub(crate) fn names(&self, subject: &Subject) -> bool {
         match subject {
             Subject::User(user) => self.users.ids.contains(user),
@@ -100,19 +100,19 @@ impl Exclusions {
     }
 }
 
-/// Whether a pattern matches, in any case: Okta does not tell upper and lower case apart in logins, and a name that is
-/// spelled in another way must not lose its protection.
+/// Whether a pattern matches, ignoring case. Okta ignores case in logins, and a name spelled in another case must stay
+/// protected.
 fn matches_any(patterns: &[String], name: &str) -> bool {
     let name = name.to_lowercase();
     let mut patterns = patterns.iter();
     patterns.any(|pattern| matches(&pattern.to_lowercase(), &name))
 }
 
-/// Up to this many users are read one by one; above, the app's whole list is.
-const ONE_BY_ONE: usize = 20;
+/// Up to this many users are read one by one. For more, the app's whole list is read.
+const MAX_ONE_BY_ONE: usize = 20;
 
 impl Provisioner {
-    /// Whether nothing changes for a subject. Asks Okta only where patterns are set; an id is not read.
+    /// Whether a subject is excluded. Asks Okta only if patterns are set and the id does not decide.
     ///
     /// # Errors
     /// When Okta or the table does not answer.
@@ -129,7 +129,7 @@ impl Provisioner {
 }
 
 impl Look<'_> {
-    /// Whether a user's login is excluded. An id is compared before any look.
+    /// Whether a user's login is excluded. The caller has compared the id before any look.
     pub(super) async fn excludes_login_of(&self, user: &OktaUserId) -> Result<bool, Failure> {
         let excluded = &self.ports.policy.excluded;
         if excluded.users.logins.is_empty() {
@@ -152,7 +152,7 @@ impl Look<'_> {
             return Ok(found);
         }
         let mut open: Vec<&OktaUserId> = users.iter().filter(|user| !is_named(user)).collect();
-        if open.len() > ONE_BY_ONE {
+        if open.len() > MAX_ONE_BY_ONE {
             let listed = ports.okta.list_app_users(&ports.app, &[], self.deadline);
             let listed = listed.await?.telling();
             let listed: HashMap<&OktaUserId, _> = listed
@@ -183,7 +183,7 @@ impl Look<'_> {
         Ok(found)
     }
 
-    /// Takes the teams of excluded groups out of `owners`. `listed` are groups that were read already.
+    /// Removes the teams of excluded groups from `owners`. `listed` are groups that were already read.
     pub(super) async fn drop_excluded_teams(
         &self,
         owners: &mut HashMap<TeamId, OktaGroupId>,
@@ -213,7 +213,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether the team of a group that is gone has an excluded name: the link still knows it.
+    /// Whether the team of a group that is gone has an excluded name. The link still has the name.
     pub(super) async fn excludes_team_of(&self, group: &OktaGroupId) -> Result<bool, Failure> {
         let excluded = &self.ports.policy.excluded;
         if excluded.groups.names.is_empty() {
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_and_patterns_exclude() {
+    fn users_and_groups_are_excluded_by_id_or_pattern() {
         let exclusions = Exclusions {
             users: ExcludedUsers {
                 ids: [OktaUserId::parse("00u1").unwrap()].into(),

@@ -1,17 +1,17 @@
 //! Brings one subject at a time in sync: settle, look, plan, apply.
 //!
-//! - [`Policy`] and `wanted` are pure: what the settings choose, and what Okta wants.
-//! - [`Evidence`] weighs what a look did not show: no single answer takes anybody's access away.
+//! - [`Policy`] is what the settings choose, `wanted` what Okta wants. Both are pure.
+//! - [`Evidence`] weighs what a look did not show. No single answer takes access away.
 //! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
 //!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.
-//! - A plan is a value. The worker carries it out; `plan`, `explain` and the demo print its [`Step`]s.
+//! - A plan is a value. The worker applies it. `plan`, `explain` and the demo print its [`Step`]s.
 //! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles orphaned
 //!   accounts (`user/orphans.rs`).
 //!
-//! Guaranteed: only what a link says is ours is disabled, renamed or emptied; no account is deleted;
-//! an error while reading ends the look, so "could not read" is never taken for "nobody there".
-//! Not guaranteed: that both sides agree when a look ends. The next event, catch-up or reconcile
-//! looks again.
+//! A run disables, renames or empties only objects that a link says are ours. It never deletes an account. An error while
+//! reading ends the look, so "could not read" never counts as "nobody there".
+//!
+//! Both sides may still differ when a run ends. The next event, catch-up or reconcile looks again.
 
 mod announced;
 mod attributes;
@@ -76,8 +76,8 @@ pub(crate) use step::{Applied, action};
 pub use team::Pairing;
 pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
 pub use user::{
-    AccountPlan, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount, NewPerson,
-    Release, Retire, Taking, UserPlan, UserView, WantedTeam, plan_user,
+    AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,
+    NewPerson, Release, Retire, UserPlan, UserView, WantedTeam, plan_user,
 };
 pub(crate) use user::{KEPT_TEAMS_GIVEN_UP, freed_from};
 pub(crate) use wanted::{MemberWanted, standing, wanted};

@@ -1,4 +1,4 @@
-//! `USERNAME_POLICY` and `TEAM_NAME_POLICY`: the names that Anypoint gets. Pure.
+//! `USERNAME_POLICY` and `TEAM_NAME_POLICY`: the names of accounts and teams. Pure.
 
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaGroupId;
@@ -23,13 +23,13 @@ pub enum TeamNamePolicy {
     Strict,
 }
 
-/// The shortest username that Anypoint takes ("Managing your account": at least three characters;
+/// The shortest username that Anypoint accepts ("Managing your account": at least three characters;
 /// letters, digits, dash, underscore).
-const MIN_USERNAME: usize = 3;
-/// So much of a group's id tells teams apart.
+const MIN_USERNAME_CHARS: usize = 3;
+/// How many characters of a group's id tell teams apart.
 const ID_CHARS: usize = 6;
 /// The longest team name (Access Management API, `team_name`).
-const MAX_TEAM_NAME: usize = 255;
+const MAX_TEAM_NAME_CHARS: usize = 255;
 
 impl UsernamePolicy {
     /// The Anypoint username for an app username.
@@ -55,7 +55,7 @@ impl UsernamePolicy {
                 ));
             }
         };
-        if name.len() < MIN_USERNAME {
+        if name.len() < MIN_USERNAME_CHARS {
             return Err(refused(
                 "the app username is shorter than the three characters that Anypoint asks for.",
                 "Give the user a longer username in the Okta app.",
@@ -66,9 +66,9 @@ impl UsernamePolicy {
 }
 
 impl TeamNamePolicy {
-    /// The name of the team of `group`. Names without a Latin letter or digit would all become dashes, so
-    /// the end of the group's id tells them apart; a team that is linked as `present` keeps that name, also
-    /// one that it got by [`TeamNamePolicy::apart`].
+    /// The name of the team of `group`. Names without a Latin letter or digit would all become dashes, so the end of
+    /// the group's id tells them apart. A team that is linked as `present` keeps that name, even if
+    /// [`TeamNamePolicy::apart`] made it.
     ///
     /// # Errors
     /// As [`TeamNamePolicy::apply`].
@@ -89,8 +89,8 @@ impl TeamNamePolicy {
         Ok(apart)
     }
 
-    /// The name of the team of `group` when the team of another group, which is called `other`, keeps
-    /// `name`. `None` when both groups are called so: only an administrator can tell them apart.
+    /// The name of the team of `group` when the team of another group, named `other`, keeps `name`. `None` when both
+    /// groups have that name: only an administrator can tell them apart.
     pub(crate) fn apart(
         self,
         group: &OktaGroupId,
@@ -109,13 +109,13 @@ impl TeamNamePolicy {
     /// # Errors
     /// Permanent, when the policy cannot make a valid name of it.
     pub(crate) fn apply(self, group_name: &str) -> Result<String, Failure> {
-        // Anypoint's own rule lets other white space pass. A line break in a name serves nobody.
+        // Anypoint's own rule allows other white space, but a line break in a name is never useful.
         let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' ');
         let refused = |what| {
             let advice = "Rename the group in Okta, or set TEAM_NAME_POLICY=sanitize.";
             Failure::permanent(Side::Okta, what, advice).because(Cause::TeamNameInvalid)
         };
-        let valid = group_name.chars().all(is_valid) && group_name.len() <= MAX_TEAM_NAME;
+        let valid = group_name.chars().all(is_valid) && group_name.len() <= MAX_TEAM_NAME_CHARS;
         let name: String = match self {
             Self::Strict if valid => group_name.to_owned(),
             Self::Strict => {
@@ -127,7 +127,7 @@ impl TeamNamePolicy {
             Self::Sanitize => group_name
                 .chars()
                 .map(|c| if is_valid(c) { c } else { '-' })
-                .take(MAX_TEAM_NAME)
+                .take(MAX_TEAM_NAME_CHARS)
                 .collect(),
         };
         if name.trim().is_empty() {
@@ -141,7 +141,10 @@ impl TeamNamePolicy {
 fn with_id(name: &str, group: &OktaGroupId) -> String {
     let id = group.as_str();
     let end = id.get(id.len().saturating_sub(ID_CHARS)..).unwrap_or(id);
-    let kept: String = name.chars().take(MAX_TEAM_NAME - ID_CHARS - 1).collect();
+    let kept: String = name
+        .chars()
+        .take(MAX_TEAM_NAME_CHARS - ID_CHARS - 1)
+        .collect();
     format!("{kept} {end}")
 }
 
@@ -208,7 +211,7 @@ mod tests {
         let one = name(sanitize, "00gaaaaa000001", "日本", None).unwrap();
         let other = name(sanitize, "00gaaaaa000002", "中国", None).unwrap();
         assert_eq!((one.as_str(), other.as_str()), ("-- 000001", "-- 000002"));
-        // An existing link keeps its name, and names that say something stay as they were.
+        // An existing link keeps its name. Names with a Latin letter, and valid names, get no id.
         assert_eq!(name(sanitize, "00g1", "日本", Some("--")).unwrap(), "--");
         assert_eq!(
             name(sanitize, "00g1", "日本", Some("Devs")).unwrap(),
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_sanitize_to_one_are_told_apart_and_stay_so() {
+    fn names_that_sanitize_to_the_same_name_stay_told_apart() {
         let policy = TeamNamePolicy::Sanitize;
         let group = OktaGroupId::parse("00gaaaaa000002").unwrap();
         let apart = |called, other| policy.apart(&group, called, other, "A-B");
@@ -240,14 +243,14 @@ mod tests {
             let kept = policy.team_name(&group, called, Some(&found));
             assert_eq!(kept.unwrap(), found, "{called}");
         }
-        // Both are called so: nothing was made of their names.
+        // Both groups have the name itself: sanitizing changed nothing.
         for (called, other) in [("A-B", "A-B"), ("a-b", "A-B")] {
             assert_eq!(apart(called, other), None);
         }
         // Another group's team has that name, too.
         let taken = policy.apart(&group, "A:B", "x", "A-B 000002");
         assert_eq!(taken, None);
-        // A new name begins anew.
+        // A renamed group gets its plain name again.
         let renamed = policy.team_name(&group, "C/D", Some("A-B 000002"));
         assert_eq!(renamed.unwrap(), "C-D");
     }

@@ -1,5 +1,5 @@
-//! The pause that an operator sets on `serve`'s file: messages wait, and no task runs. And the setting that `serve`
-//! notes there, which may pause changes as well.
+//! The pause that an operator sets in `serve`'s file: messages wait, and no task runs. `serve` also stores its setting
+//! `CHANGES` there, which may pause changes as well.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ struct Paused {
     since_ms: Option<i64>,
 }
 
-/// What `serve` was told when it started.
+/// The document with the setting that `serve` started with.
 const SETTING: &str = "changes";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ struct Noted {
     changes: Changes,
 }
 
-/// Notes the setting `CHANGES` of `serve`, for commands that do not have its settings.
+/// Stores the setting `CHANGES` of `serve`, for commands that do not have its settings.
 ///
 /// # Errors
 /// When the table fails.
@@ -44,7 +44,7 @@ pub async fn noted_changes(documents: &dyn Documents) -> Result<Option<Changes>,
     Ok(noted.map(|noted| noted.changes))
 }
 
-/// Since when changes are paused, in milliseconds since the epoch; `None`: they are not.
+/// Since when changes are paused, in milliseconds since the epoch. `None`: they are not paused.
 ///
 /// # Errors
 /// When the table fails.
@@ -53,7 +53,7 @@ pub async fn paused_since(documents: &dyn Documents) -> Result<Option<i64>, Fail
     Ok(paused.and_then(|paused| paused.since_ms))
 }
 
-/// Pauses changes from `since_ms` on (milliseconds since the epoch); `None` resumes them.
+/// Pauses changes from `since_ms` on (milliseconds since the epoch). `None` resumes them.
 ///
 /// # Errors
 /// When the table fails.

@@ -61,7 +61,7 @@ pub enum ImportedNames {
     /// Okta does, as for every other link.
     #[default]
     OktaDecides,
-    /// `IMPORT_MODE=create`: the side that changed them since both sides agreed last.
+    /// `IMPORT_MODE=create`: the side that changed them since both sides were last in sync.
     LastChangeDecides,
 }
 
@@ -75,16 +75,16 @@ impl Default for ConfirmAfter {
     }
 }
 
-/// `CHANGES`: what becomes of changes.
+/// `CHANGES`: what the worker does with changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Changes {
     /// They are applied.
     #[default]
     Apply,
-    /// They are looked at and planned. Nothing is written at Okta or Anypoint.
+    /// The worker looks and plans. It writes nothing at Okta or Anypoint.
     Report,
-    /// Nothing is worked on, and nothing is lost.
+    /// They wait, and none is lost.
     Pause,
 }
 
@@ -104,13 +104,13 @@ impl Changes {
 pub enum RemovalLimit {
     /// That many.
     Count(usize),
-    /// That share of the linked users, 0 to 100, and ten at the least.
+    /// That share of the linked users in percent, but at least ten.
     Percent(f64),
-    /// As many as there are.
+    /// There is no limit.
     Off,
 }
 
-/// What a share comes to at the least.
+/// The least number of people that a share allows.
 const MIN_SHARE: usize = 10;
 
 impl Default for RemovalLimit {
@@ -120,7 +120,7 @@ impl Default for RemovalLimit {
 }
 
 impl RemovalLimit {
-    /// How many people that is when `linked` users are linked; `None`: there is no limit.
+    /// How many people that is when `linked` users are linked. `None`: there is no limit.
     pub(crate) fn allowed(self, linked: usize) -> Option<usize> {
         match self {
             Self::Off => None,

@@ -1,4 +1,4 @@
-//! What provisioning works with.
+//! Everything that provisioning works with.
 
 use std::sync::Arc;
 

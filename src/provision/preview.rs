@@ -1,4 +1,4 @@
-//! What a run would do, without doing it: `plan`, `explain` and the demo print the worker's own plan.
+//! Shows what a run would do. `plan`, `explain` and the demo print the worker's own plan.
 
 use super::announced::Announced;
 use super::evidence::{Evidence, Finding, Findings};
@@ -15,7 +15,7 @@ use crate::store::{Memory, Origin, TeamLink};
 
 /// What a look at a user found, and what would follow.
 pub struct UserPreview {
-    /// What was seen; `None` when it could not be read, or names a person nobody may have.
+    /// What was seen. `None` when the user is excluded or could not be read.
     pub(crate) view: Option<UserView>,
     /// What would follow, or why nothing can.
     pub plan: Result<UserPlan, Failure>,
@@ -41,15 +41,15 @@ pub struct GroupPreview {
 pub struct Doubt {
     /// What Okta did not show.
     pub finding: Finding,
-    /// When a look missed it first, in milliseconds since the epoch.
+    /// When a look first missed it, in milliseconds since the epoch.
     pub first_seen_ms: i64,
-    /// Whether an earlier look recorded that. A preview records nothing.
+    /// Who first missed it. A preview records nothing.
     pub seen: Seen,
-    /// When it is believed, if a second look agrees, in milliseconds since the epoch.
+    /// When it is believed, if a second look confirms it, in milliseconds since the epoch.
     pub believed_after_ms: i64,
 }
 
-/// Who noticed first that Okta did not show it.
+/// Who first noticed that Okta did not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// A run, which recorded it.
@@ -212,7 +212,7 @@ impl Provisioner {
 }
 
 impl Look<'_> {
-    /// The step that makes or finds the team; `view` becomes what the next look at its members will see.
+    /// The step that creates or finds the team. Sets `view` to what the next look at its members will see.
     async fn team_preview(
         &self,
         group: &Group,
@@ -233,7 +233,7 @@ impl Look<'_> {
                 view.link = Some(link);
             }
             TeamPlan::Create { .. } => view.link = None,
-            TeamPlan::Keep(_) | TeamPlan::Rename(_) | TeamPlan::HeldBy { .. } => {}
+            TeamPlan::Keep(_) | TeamPlan::Rename(_) | TeamPlan::TakenBy { .. } => {}
         }
         Ok(plan.step(&name, link.as_ref()))
     }

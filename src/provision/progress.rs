@@ -14,11 +14,11 @@ use crate::store::Memory;
 /// A user or group that the worker looks at next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FollowUp {
-    /// A user, because of a membership in this group: lists may show the past of it.
+    /// A user, because of a membership in this group. Lists may still show it as it was before.
     Member(OktaUserId, OktaGroupId),
     /// A subject as a whole.
     Subject(Subject),
-    /// A user whose account became another user's. The next run would not find that again.
+    /// A user whose account another user adopted. The next run would not find that again.
     Freed(OktaUserId),
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum FollowUp {
 pub(crate) struct Progress {
     /// What was done, in order.
     pub(crate) applied: Vec<Applied>,
-    /// What may have been done: the answers did not arrive.
+    /// Writes whose answers did not arrive, so they may have been done.
     unconfirmed: Vec<Applied>,
     /// The write at Anypoint that has no answer yet.
     under_way: Option<Applied>,
@@ -42,7 +42,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Notes a write at Anypoint before it is made: the run can end before its answer comes.
+    /// Notes a write at Anypoint before it is made, because the run can end before its answer comes.
     pub(super) fn begin(&mut self, what: Applied) {
         let before = self.under_way.replace(what);
         self.unconfirmed.extend(before);
@@ -74,7 +74,7 @@ impl Progress {
         self.applied.push(done);
     }
 
-    /// What may have been done: the answers did not arrive.
+    /// Writes whose answers did not arrive, so they may have been done.
     pub(crate) fn in_doubt(&self) -> impl Iterator<Item = &Applied> {
         self.unconfirmed.iter().chain(&self.under_way)
     }
@@ -97,7 +97,7 @@ impl Progress {
         self.follow(FollowUp::Subject(Subject::Group(group.clone())));
     }
 
-    /// Whom to look at next. A run that failed comes again, and finds most of them again.
+    /// The subjects to look at next. A failed run is repeated, and finds most of them again.
     pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
         let follow_ups = self.follow_ups.iter();
         follow_ups
@@ -106,12 +106,12 @@ impl Progress {
             .collect()
     }
 
-    /// Whether the look has to be repeated.
+    /// Whether the changes wait for another look.
     pub(super) fn waits(&self) -> bool {
         matches!(self.end, Some(EndState::Waiting { .. }))
     }
 
-    /// Notes that the look has to be repeated at `until_ms`, because of what it saw.
+    /// Makes the changes wait for another look at `until_ms`, because of what this look saw.
     pub(super) fn wait_until(&mut self, until_ms: i64, seen: &str) {
         let (until_ms, seen) = match self.end.take() {
             Some(EndState::Waiting {

@@ -18,23 +18,23 @@ use crate::store::{Memory, Recalled};
 /// Where a second look happens, when one is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondLook {
-    /// In the same run, a moment later: there is no queue to wait in.
+    /// In the same run, a moment later, because there is no queue to wait in.
     AtOnce,
     /// When the change comes back from the queue.
     Later,
 }
 
-/// A subject, with what the table says of it beside its lease.
+/// A subject, and what the table says of it apart from its lease.
 #[derive(Debug)]
 pub(crate) enum Known {
     User(OktaUserId, Recalled),
     /// Its link is read with the rest.
     Group(OktaGroupId),
-    /// Its id excludes it: nothing is read.
+    /// Its id excludes it, so nothing is read.
     Excluded,
 }
 
-/// What one run gets to know.
+/// The input of one run.
 pub(crate) struct Turn<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) known: Known,
@@ -117,7 +117,7 @@ impl Provisioner {
         })
     }
 
-    /// A look, by itself: it reads and changes nothing.
+    /// A look, which reads and changes nothing.
     pub fn look(&self, deadline: Deadline) -> Look<'_> {
         Look {
             ports: &self.ports,
@@ -133,7 +133,7 @@ pub struct Look<'a> {
     pub(super) deadline: Deadline,
 }
 
-/// Reads that run at the same time. Both remotes limit the rate.
+/// Reads that run at the same time. Both remotes have rate limits.
 const AT_ONCE: usize = 5;
 
 /// The answers of `reads`, in the same order. The first failure ends it.

@@ -15,9 +15,9 @@ use crate::ids::{OktaGroupId, Subject};
 use crate::ledger::{AuditEntry, Conclusion, EndState, Lease, Leased, Recorded, lease_within};
 use crate::store::Memory;
 
-/// How long after a first read the second one follows, where there is no queue to wait in.
+/// How long after a first read the second one follows when there is no queue to wait in.
 const REREAD_AFTER: Duration = Duration::from_millis(500);
-/// Findings of one look that are remembered: a memory has to fit into an item.
+/// Findings of one look that are remembered. A memory has to fit into an item of the table.
 const MAX_REMEMBERED: usize = 3_000;
 
 pub(super) struct Run<'a> {
@@ -30,7 +30,7 @@ pub(super) struct Run<'a> {
     pub(super) evidence: Evidence,
     pub(super) memory: Memory,
     pub(super) progress: &'a mut Progress,
-    /// Why the reset mail was refused: the link then says that it is owed, and the change comes back.
+    /// Why Anypoint refused the reset mail. The link then says that it is owed, and the change comes back.
     pub(super) mail_refused: Option<Failure>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
     /// Makes one call that writes at Anypoint.
     ///
     /// # Errors
-    /// Outside, when the lease is over and the call was not made; inside, what the call says.
+    /// The outer error: the lease is over, and the call was not made. The inner error is the call's own.
     pub(super) async fn write<T>(
         &mut self,
         what: Applied,
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
         Ok(self.progress.end(answer))
     }
 
-    /// Leases a second subject; waits for it if another run has it.
+    /// Leases a second subject. Waits if another run has it.
     ///
     /// # Errors
     /// Retryable, when the other run still has it.
@@ -77,14 +77,14 @@ impl<'a> Run<'a> {
         match lease_within(ledger, &subject, self.look.deadline, patience).await? {
             Leased::Ours(lease) => Ok(lease),
             Leased::Busy { .. } => {
-                let what = format!("another run works on {subject}; this one goes back");
+                let what = format!("another run works on {subject}; this change goes back");
                 Err(Failure::retryable(Side::Program, what).because(Cause::Busy))
             }
         }
     }
 
-    /// Gives a second lease back, and records in its subject's audit trail what was `done` under it. If the run before
-    /// was cut off, that is recorded here, because the next owner cannot know.
+    /// Gives a second lease back, and records in its subject's audit trail what was `done` under it. If the subject's
+    /// last run was cut off, it records that too, because the next owner cannot know.
     pub(super) async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
         let ports = self.ports();
         let now_ms = ports.clock.now_ms();
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Remembers what this look did not show, and waits for a second look at what is not believed yet.
+    /// Remembers what this look did not show. The changes wait for a second look at what is not believed yet.
     pub(super) fn remember(&mut self, findings: &Findings) {
         let remembered = findings.all().take(MAX_REMEMBERED);
         self.memory.first_seen = self.evidence.remember(remembered);
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until an announcement that the look does not show is old enough to be overruled.
+    /// Makes the changes wait until an announcement that the look does not show is old enough to be overruled.
     pub(super) fn wait_for_announced(&mut self, until_ms: Option<i64>) {
         if let Some(until_ms) = until_ms {
             let seen = "Okta does not show yet what the event announced";
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the brake holds the plan back, by which these people lose access.
+    /// Whether the brake holds a plan that takes these people's access away.
     pub(super) async fn is_held(
         &mut self,
         steps: &[Step],
@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// Waits a moment before a second read, if it has to happen in this run and there is time for it.
+    /// Waits a moment if the second read has to happen in this run and there is time for it. Returns whether it waited.
     pub(super) async fn pause_for_second_read(&self) -> bool {
         let enough = self.look.deadline.remaining() > REREAD_AFTER * 2;
         if self.second_look == SecondLook::Later || !enough {

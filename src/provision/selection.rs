@@ -19,7 +19,7 @@ pub enum GroupSelection {
     Named(String),
 }
 
-/// Whether a group is selected, or what is still to be asked.
+/// Whether a group is selected, or whether the assignment decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Selected {
     /// It becomes a team.
@@ -49,8 +49,8 @@ impl GroupSelection {
     }
 }
 
-/// Whether `name` matches `pattern`, in which `*` stands for any run of characters. What stands between
-/// two `*` is taken where it comes first: that leaves most for what follows.
+/// Whether `name` matches `pattern`, in which `*` stands for any run of characters. The text between two `*` is matched
+/// at its first occurrence, which leaves the most for the rest of the pattern.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == name;

@@ -1,5 +1,5 @@
-//! The mark of a dry run (`CHANGES=report`): the first reconcile that applies also looks at every subject that was
-//! planned only.
+//! The mark that a dry run (`CHANGES=report`) leaves. The first reconcile that applies also looks at every subject that
+//! was only planned.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ const NAME: &str = "dry_runs";
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
-    /// Whether there are records of dry runs that no reconcile has taken up.
+    /// Whether there are dry runs that no reconcile has applied yet.
     open: bool,
 }
 
@@ -30,14 +30,14 @@ async fn put(documents: &dyn Documents, open: bool, version: u64) -> Result<Stor
     documents.put_document(NAME, json, version).await
 }
 
-/// Notes once in each process that it plans only.
+/// Sets the mark once in each process.
 #[derive(Debug, Default)]
 pub(crate) struct Shadow {
     is_noted: AtomicBool,
 }
 
 impl Shadow {
-    /// Notes it before the first dry run is recorded.
+    /// Sets the mark before the first dry run is recorded.
     ///
     /// # Errors
     /// When the table fails.
@@ -53,7 +53,7 @@ impl Shadow {
     }
 }
 
-/// Whether there are dry runs to take up: the version of the mark.
+/// The version of the mark, if there are dry runs that no reconcile has applied yet.
 ///
 /// # Errors
 /// When the table fails.
@@ -63,7 +63,7 @@ pub async fn dry_runs(documents: &dyn Documents) -> Result<Option<u64>, Failure>
     Ok(found.filter(|_| is_open).map(|found| found.version))
 }
 
-/// They are taken up. Nothing happens when another process has planned more since.
+/// Removes the mark after a reconcile applied the dry runs. Keeps it if another process has planned more since.
 ///
 /// # Errors
 /// When the table fails.

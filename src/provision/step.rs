@@ -10,14 +10,14 @@ use crate::ids::AccountId;
 /// One thing that is, or would be, done, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The action's name, as contract and metrics have it.
+    /// The action's name, as in the contract and the metrics.
     pub action: Cow<'static, str>,
     /// Why it follows.
     pub reason: Cow<'static, str>,
     /// The team or account, where one is meant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<String>,
-    /// How many people it is about, where it is about several.
+    /// How many people it is about, if several.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<usize>,
     /// Which fields change, by name.
@@ -41,7 +41,7 @@ impl Step {
         }
     }
 
-    /// The same step, about so many people.
+    /// The same step, about this many people.
     #[must_use]
     pub(crate) fn about(mut self, count: usize) -> Self {
         self.count = Some(count);
@@ -55,13 +55,13 @@ impl Step {
         self
     }
 
-    /// The attributes that change. What becomes of `enabled` is in the action's name already.
+    /// The attributes that change, without `enabled`, which the action's name already shows.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
         let fields = self.fields.iter().map(AsRef::as_ref);
         fields.filter(|field| !matches!(*field, "enabled" | "disabled"))
     }
 
-    /// In a few words that name nobody: "disable account", "update account: first name", "add members (3)".
+    /// A short text without personal data: "disable account", "update account: first name", "add members (3)".
     pub fn in_short(&self) -> String {
         let mut text = self.action.replace('_', " ");
         if let Some(count) = self.count {
@@ -97,7 +97,7 @@ pub(crate) struct Applied {
     pub(crate) id: Option<String>,
     /// The names of changed attributes.
     pub(crate) fields: Vec<&'static str>,
-    /// The people, where the change is about several.
+    /// The people, if the change is about several.
     pub(crate) people: Vec<AccountId>,
 }
 
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_says_in_short_what_it_does() {
+    fn a_step_has_a_short_text() {
         let with = |action, fields: &[&'static str]| {
             let mut step = Step::new(action, "");
             step.fields = fields.iter().map(|field| (*field).into()).collect();

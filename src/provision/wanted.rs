@@ -11,17 +11,17 @@ use crate::store::UserLink;
 /// The person an account is for. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Person {
-    /// The Anypoint username, by the username policy; or why there is none.
+    /// The Anypoint username after the username policy, or why there is none.
     pub username: Result<String, Failure>,
     /// First name.
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// E-mail address; used on creation and for adoption only.
+    /// E-mail address. Used only on creation and for adoption.
     pub email: Option<String>,
     /// Phone number.
     pub phone: Option<String>,
-    /// The attributes of Okta's profiles that are not text: nothing is taken from them.
+    /// The attributes of Okta's profiles that are not text, and so supply no value.
     pub unread: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Person {
 /// Why no enabled account is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwanted {
-    /// The Okta user does not exist (any more).
+    /// The Okta user does not exist (or no longer exists).
     NoUser,
     /// The Okta user is deactivated.
     Deprovisioned,
@@ -47,7 +47,7 @@ pub enum Unwanted {
 }
 
 impl Unwanted {
-    /// What such an end rests on; `None` when Okta says it outright.
+    /// The finding that it rests on. `None` when Okta says it outright.
     pub(crate) fn finding(self) -> Option<Finding> {
         match self {
             Self::NoUser => Some(Finding::NoUser),
@@ -56,7 +56,7 @@ impl Unwanted {
         }
     }
 
-    /// Whether the user is there and not assigned to the app (any more).
+    /// Whether the user exists but is not (or no longer) assigned to the app.
     pub(crate) fn is_unassigned(self) -> bool {
         matches!(self, Self::NotAssigned | Self::AssignmentEnded)
     }
@@ -78,7 +78,7 @@ pub enum Wanted {
     Account(Person),
     /// No enabled account.
     Nothing(Unwanted),
-    /// Nothing changes: `EXCLUDE_USERS` names the user.
+    /// `EXCLUDE_USERS` names the user, so nothing changes.
     Excluded,
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn wanted(user: Option<&User>, app_user: Option<&AppUser>, policy: &P
     })
 }
 
-/// Okta gives every app user a username: the next answer may have it.
+/// The failure when Okta sent an app user without a username. The next answer may have one.
 fn no_username() -> Failure {
     Failure::retryable(Side::Okta, "the app user came without a username.")
         .advising(
@@ -144,22 +144,22 @@ fn no_username() -> Failure {
         .because(Cause::UsernameInvalid)
 }
 
-/// What a group's team has to do with one of the group's members.
+/// What follows in a group's team for one member of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MemberWanted {
-    /// Nothing: no account is wanted.
+    /// No membership, because no account is wanted.
     No,
-    /// Nothing, and Okta says so outright.
+    /// No membership, because of a state that Okta says outright.
     Ended,
-    /// The user lost the assignment, and has this account. Their own look ends the membership with the account: it
-    /// knows the evidence, and the brake counts it.
+    /// The user lost the assignment, and has this account. The user's own look ends the account and its memberships,
+    /// because it has the evidence and the brake counts it.
     Unassigned(AccountId),
     /// This account is a member.
     Account(AccountId),
-    /// The user's new account does not exist yet, so the user is looked at next. A member whose new account does not
-    /// exist yet keeps the old membership.
+    /// The user's new account does not exist yet, so the worker looks at the user next. Until then the old account keeps
+    /// its membership.
     Later(Option<AccountId>),
-    /// What is wanted cannot be read, or nothing may change. The user keeps the membership of the account.
+    /// The user's state cannot be read, or the user is excluded. The account keeps its membership.
     Stuck(Option<AccountId>),
 }
 
@@ -173,10 +173,10 @@ impl MemberWanted {
                 (_, None) => Self::Ended,
                 (_, Some(_)) => Self::No,
             },
-            // An excluded member is neither put in nor taken out.
+            // An excluded member is neither added nor removed.
             Err(_) | Ok(Wanted::Excluded) => Self::Stuck(linked),
             Ok(Wanted::Account(person)) => match (&person.username, link) {
-                // The account that is there goes on being theirs.
+                // The user keeps the existing account.
                 (Err(_), Some(link)) => Self::Account(link.anypoint_id.clone()),
                 (Err(_), None) => Self::Stuck(None),
                 (Ok(username), Some(link)) if link.username.eq_ignore_ascii_case(username) => {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_wanted_for_live_assigned_users_only() {
+    fn an_account_is_wanted_only_for_live_assigned_users() {
         let policy = Policy::default();
         let assigned = app_user(json!("ACTIVE"));
         for status in [
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_phone_come_from_where_the_setting_says() {
+    fn names_and_phone_come_from_the_sources_in_attributes() {
         let person = |policy: &Policy| {
             let app_user: AppUser = serde_json::from_value(json!({"id": "00u1",
                 "credentials": {"userName": "lin_example"}, "profile": {"firstName": "Mapped",
@@ -287,12 +287,12 @@ mod tests {
             unread: vec!["app.mobilePhone".to_owned()],
             ..unset
         };
-        // What the app profile lacks, or has in another form, is the base profile's; so is the address.
+        // The base profile supplies values that the app profile lacks or has in another form, and the e-mail address.
         assert!(person(&policy) == mapped);
     }
 
     #[test]
-    fn what_keeps_somebody_out_is_said() {
+    fn each_reason_against_an_account_has_its_text() {
         for (reason, said) in [
             (Unwanted::NoUser, "does not exist"),
             (Unwanted::Deprovisioned, "is deactivated"),
@@ -349,7 +349,7 @@ mod tests {
                 (is_retryable, Cause::UsernameInvalid),
                 "{app_user:?}"
             );
-            // It matters only to those who are to have an account.
+            // It matters only for users who are to have an account.
             let ended = wanted(Some(&user("DEPROVISIONED")), Some(&app_user), &policy);
             assert_eq!(ended, Wanted::Nothing(Unwanted::Deprovisioned));
         }

@@ -1,7 +1,7 @@
-//! The queue port: how changes get from the code that learns of them to the worker.
+//! The queue port. It takes changes from the code that finds them to the worker.
 //!
 //! A queue keeps the order per subject. It delivers a change once if its uuid was sent in the last five minutes (SQS
-//! developer guide, "FIFO queues"). Everything else is the ledger's job: a queue may deliver a change more than once.
+//! developer guide, "FIFO queues"). Otherwise a queue may deliver a change more than once, which the ledger handles.
 
 mod pause;
 #[cfg(feature = "local")]
@@ -24,8 +24,8 @@ pub use sqlite::{DeadLetters, Depth, Received, SqliteQueue, Taken, Unreadable};
 pub(crate) use sqlite::{dead_letters, depth};
 pub use sqs::SqsQueue;
 
-/// How an unreadable message is recorded, so that it can leave its queue: under the `id` and `subject` that the
-/// queue knows it by. `received` (RFC 3339) takes the place of a time of publication.
+/// The record of an unreadable message, which lets it leave its queue. `id` and `subject` are those that the queue knows.
+/// `received` (RFC 3339) replaces the time of publication.
 pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failure) {
     let work = Work {
         id,
@@ -37,33 +37,33 @@ pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failu
     };
     let failure = Failure::permanent(
         Side::Queue,
-        "the message is not one that this program writes.",
+        "this program did not write the message.",
         "Find out which program writes to the queue, and push the user or group that the message was about.",
     );
     (work, failure)
 }
 
-/// Where changes are made durable.
+/// Makes changes durable.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Makes every change durable, in order, or fails: then some of them may be durable and all may be
-    /// sent again. An empty slice is fine.
+    /// Makes every change durable, in order, or fails. After a failure some of them may be durable, and all may be sent
+    /// again. An empty slice is fine.
     ///
     /// Fails with side `Queue`, and retryable unless a change cannot be written as a message.
     async fn send(&self, changes: &[Change]) -> Result<(), Failure>;
 
-    /// [`Queue::send`] for a caller whose own time ends at `deadline`. Where `send` means doing the
-    /// work, what is not done by then fails, retryable.
+    /// [`Queue::send`] for a caller whose own time ends at `deadline`. If `send` does the work itself, the changes that
+    /// are not done by then fail, retryable.
     async fn send_by(&self, changes: &[Change], _deadline: Deadline) -> Result<(), Failure> {
         self.send(changes).await
     }
 }
 
-/// Decides when a message that was received and not done comes back.
+/// Decides when a message that was received but not done comes back.
 #[async_trait]
 pub trait Redelivery: Send + Sync {
-    /// Hides the message of this receipt for `delay` from now; later messages of its subject wait with
-    /// it. Nothing happens when the receipt is not the message's last one.
+    /// Hides the message of this receipt for `delay` from now. Later messages of its subject wait with
+    /// it. Does nothing if the receipt is not the message's last one.
     ///
     /// Fails with side `Queue`.
     async fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Failure>;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-/// The longest visibility time-out (SQS API reference, `ChangeMessageVisibility`: 12 hours); a message
-/// is not hidden for longer than an hour, so that the dead-letter queue gets it within its retention.
+/// The longest pause. SQS allows 12 hours (API reference, `ChangeMessageVisibility`), but an hour is the limit here, so
+/// that a message reaches the dead-letter queue within its retention.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// How long a message stays hidden after `received` receives, the last `failures` of which failed (all of them, if
-/// nobody knows): 30 s, 2 min, 10 min, then half an hour. A receive that waited for a second look is no failure.
+/// How long a message stays hidden after `received` receives, of which the last `failures` failed. `None` counts all of
+/// them as failed. The pauses are 30 s, 2 min, 10 min, then half an hour. A receive that waited for a second look is no
+/// failure.
 /// `jitter` (0 to 1) adds up to a quarter. The pause is never less than `asked_for`, and never more than an hour.
 pub fn pause(
     received: u32,
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_honour_what_was_asked_for() {
+    fn pauses_grow_and_respect_the_pause_that_was_asked_for() {
         let seconds = |received, asked: Option<u64>, jitter| {
             pause(received, None, asked.map(Duration::from_secs), jitter).as_secs_f64()
         };

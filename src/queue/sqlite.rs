@@ -1,9 +1,9 @@
-//! The queue on SQLite, for running without AWS. It behaves as SQS FIFO does. It keeps the order within a subject.
-//! While a message is out or postponed, the later ones of its subject wait. The same change is queued once in five
-//! minutes. Unlike there, a new message of a subject ends the pauses of its postponed ones. A message that the
+//! The queue on SQLite, for running without AWS. It behaves like SQS FIFO. It keeps the order within a subject. While a
+//! message is in flight or postponed, later messages of its subject wait. It queues the same change once in five
+//! minutes. Unlike in SQS, a new message of a subject ends the pauses of its postponed messages. A message that the
 //! worker received too often becomes a dead letter.
 //!
-//! Sending and receiving cost the same however many messages wait. [`MAX_WAITING`] of them may.
+//! The cost of sending and receiving does not depend on how many messages wait. At most [`MAX_WAITING`] may wait.
 
 mod by_subject;
 mod pauses;
@@ -27,7 +27,7 @@ use crate::sqlite::Database;
 /// How long a uuid is remembered (SQS developer guide, "FIFO queues").
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
 
-/// Messages that may wait or be out; more are refused. It bounds the file at about 170 MB.
+/// The most messages that may wait or be in flight. More are refused. This limits the file to about 170 MB.
 pub(crate) const MAX_WAITING: u32 = 300_000;
 
 /// See the module.
@@ -39,18 +39,18 @@ pub struct SqliteQueue {
     sent: Arc<Notify>,
 }
 
-/// A message that is out: no other worker gets it before its time is over.
+/// A message in flight. No other worker receives it before its time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// What was sent.
+    /// The change that was sent.
     pub change: Change,
-    /// Names this receipt; the next receipt of the message has another one.
+    /// Identifies this receive. The next receive of the message has another receipt.
     pub receipt: String,
     /// How often the message was received, this time included.
     pub receive_count: u32,
 }
 
-/// A message that is out and cannot be read: another program or version wrote it.
+/// A message in flight that cannot be read, because another program or version wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// The uuid it was sent under.
@@ -63,12 +63,12 @@ pub struct Unreadable {
     pub receive_count: u32,
 }
 
-/// What was taken out at once.
+/// The messages of one receive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Taken {
-    /// One group is one subject's messages, in order; none is empty.
+    /// Each group has the messages of one subject, in order. No group is empty.
     pub groups: Vec<Vec<Received>>,
-    /// What cannot be read, of any subject.
+    /// The unreadable messages of all subjects.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -79,11 +79,11 @@ pub struct Depth {
     pub waiting: u64,
     /// Of these, the postponed ones.
     pub postponed: u64,
-    /// Messages that are out.
+    /// Messages in flight.
     pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,
-    /// How long ago the oldest message that is not dead was sent.
+    /// How long ago the oldest message that is not a dead letter was sent.
     pub oldest_age: Option<Duration>,
 }
 
@@ -98,15 +98,15 @@ impl SqliteQueue {
         }
     }
 
-    /// The same queue for so many messages.
+    /// The same queue with room for this many messages.
     #[must_use]
     pub fn with_room_for(mut self, messages: u32) -> Self {
         self.max_waiting = messages;
         self
     }
 
-    /// Waits until something is sent through this queue or a clone of it, at most for `at_most`. What
-    /// was sent since the last wait counts, so nothing is missed between a receipt and a wait.
+    /// Waits until a message is sent through this queue or a clone of it, at most for `at_most`. A message that was sent
+    /// since the last wait counts, so none is missed between a receive and a wait.
     pub async fn wait(&self, at_most: Duration) {
         let _ = tokio::time::timeout(at_most, self.sent.notified()).await;
     }
@@ -119,7 +119,7 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Removes the dead letter of `uuid`, if there is one: its change was done in another way.
+    /// Removes the dead letter of `uuid`, if there is one, because its change was done in another way.
     pub async fn discard_dead_letter(&self, uuid: &EventUuid) -> Result<(), Failure> {
         let uuid = uuid.clone();
         self.write(move |connection| {
@@ -129,7 +129,7 @@ impl SqliteQueue {
         .await
     }
 
-    /// Makes the message of this receipt a dead letter. Nothing happens when the receipt is not the message's last one.
+    /// Makes the message of this receipt a dead letter. Does nothing if the receipt is not the message's last one.
     pub async fn make_dead_letter(&self, receipt: String) -> Result<(), Failure> {
         self.write(move |connection| {
             let sql = "UPDATE messages SET dead = 1 WHERE receipt = ?1";
@@ -143,7 +143,7 @@ impl SqliteQueue {
         self.database.read(Side::Queue, dead_letters).await
     }
 
-    /// Fails, as [`Queue::send`] would, when not one more change fits.
+    /// Fails, as [`Queue::send`] would, if no other change fits.
     pub(crate) async fn has_room(&self) -> Result<(), Failure> {
         let live = self.database.read(Side::Queue, live).await?;
         match live < i64::from(self.max_waiting) {
@@ -166,7 +166,7 @@ impl SqliteQueue {
 pub struct DeadLetters(HashSet<(String, String)>);
 
 impl DeadLetters {
-    /// Whether the change of this record is one.
+    /// Whether the change of this record is a dead letter.
     pub fn contains(&self, record: &Record) -> bool {
         self.0
             .contains(&(record.uuid().to_owned(), record.subject.clone()))
@@ -185,7 +185,7 @@ pub(crate) fn dead_letters(connection: &Connection) -> rusqlite::Result<DeadLett
     Ok(DeadLetters(rows.collect::<rusqlite::Result<_>>()?))
 }
 
-/// How full the queue is. Looks at no message that only waits.
+/// How full the queue is. Does not read messages that only wait.
 pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<Depth> {
     let count = |sql: &str| {
         let count = connection
@@ -224,7 +224,7 @@ pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<De
     })
 }
 
-/// The messages that are no dead letters.
+/// How many messages are not dead letters.
 fn live(connection: &Connection) -> rusqlite::Result<i64> {
     let mut statement = connection.prepare_cached("SELECT live FROM queue_length")?;
     statement.query_row([], |row| row.get(0))
@@ -284,7 +284,7 @@ fn put(connection: &Connection, changes: &[Change], now_ms: i64) -> rusqlite::Re
 fn full(max_waiting: u32) -> Failure {
     Failure::retryable(
         Side::Queue,
-        format!("{max_waiting} messages wait already, and the queue takes no more"),
+        format!("{max_waiting} messages are waiting, and the queue accepts no more"),
     )
     .because(Cause::LimitReached)
     .advising("find out on the status page what holds the queue up; catch-up queues the rest later")

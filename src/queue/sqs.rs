@@ -17,14 +17,14 @@ use crate::event::Change;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
 
-/// What one `SendMessageBatch` takes (SQS API reference).
-const ENTRIES_A_CALL: usize = 10;
-/// Batches that are on their way at the same time; those of one subject follow one another.
-const LANES: usize = 8;
+/// The most messages in one `SendMessageBatch` (SQS API reference).
+const MAX_ENTRIES_A_CALL: usize = 10;
+/// Batches that are sent at the same time. Batches of one subject follow one another.
+const MAX_LANES: usize = 8;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 /// The longest a message can be hidden (SQS API reference, `ChangeMessageVisibility`).
 const MAX_DELAY: Duration = Duration::from_secs(12 * 60 * 60);
-/// What SQS says when a message is not out under this receipt any more.
+/// The errors of SQS when a message is no longer in flight under this receipt.
 const GONE: &[&str] = &[
     "AWS.SimpleQueueService.MessageNotInflight",
     "InvalidParameterValue",
@@ -41,7 +41,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url`. Sending gives up after `bound`, whatever the SDK's own limits are.
+    /// The queue at `url`. Sending ends after `bound`, whatever the SDK's own limits are.
     pub fn new(client: Client, url: impl Into<String>, bound: Duration) -> Self {
         Self {
             client,
@@ -50,10 +50,9 @@ impl SqsQueue {
         }
     }
 
-    /// Opens the connection ahead of need, so that the first delivery does not wait for it: sends a
-    /// batch of nothing. SQS refuses that (`EmptyBatchRequest`, SQS API reference,
-    /// `SendMessageBatch`), and it needs no permission that sending does not need. The result does
-    /// not matter: the first delivery will find out.
+    /// Opens the connection early, so that the first delivery does not wait for it. It sends an empty batch, which SQS
+    /// refuses (`EmptyBatchRequest`, SQS API reference, `SendMessageBatch`). That needs no other permission than
+    /// sending. The result does not matter, because the first delivery reports any problem.
     pub async fn warm_up(&self) {
         let call = self
             .client
@@ -73,14 +72,14 @@ impl SqsQueue {
     }
 
     async fn send_lane(&self, lane: Vec<&Change>, deadline: Instant) -> Result<(), Failure> {
-        for batch in lane.chunks(ENTRIES_A_CALL) {
+        for batch in lane.chunks(MAX_ENTRIES_A_CALL) {
             self.send_batch(batch, deadline).await?;
         }
         Ok(())
     }
 
-    /// Sends at most ten changes. Sends again, in their order, the entries that SQS did not take. A later change of the
-    /// same subject may be ahead of one by then. That does no harm, because an event is only a hint.
+    /// Sends at most ten changes. Sends the entries that SQS did not accept again, in their order. A later change of the
+    /// same subject may have overtaken one by then, which is harmless because an event is only a hint.
     async fn send_batch(&self, batch: &[&Change], deadline: Instant) -> Result<(), Failure> {
         let mut left = batch
             .iter()
@@ -125,7 +124,7 @@ impl SqsQueue {
         Failure::retryable(
             Side::Queue,
             format!(
-                "{} did not take {left} message(s) within {} ms",
+                "{} did not accept {left} message(s) within {} ms",
                 self.url,
                 self.bound.as_millis()
             ),
@@ -163,15 +162,18 @@ impl Redelivery for SqsQueue {
     }
 }
 
-/// SQS takes whole seconds. A message that came back earlier would find that it is not due, again and again.
+/// SQS accepts whole seconds. The pause is rounded up, because a message that came back early would not be due yet.
 fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
 }
 
-/// Changes in few lanes that can be sent at the same time: all of a subject in one, in order. What
-/// fits into one call stays in one lane.
+/// Distributes changes to a few lanes that are sent at the same time. All changes of a subject are in one lane, in
+/// order. Changes that fit into one call stay in one lane.
 fn lanes(changes: &[Change]) -> Vec<Vec<&Change>> {
-    let wanted = changes.len().div_ceil(ENTRIES_A_CALL).clamp(1, LANES);
+    let wanted = changes
+        .len()
+        .div_ceil(MAX_ENTRIES_A_CALL)
+        .clamp(1, MAX_LANES);
     let mut lanes: Vec<Vec<&Change>> = vec![Vec::new(); wanted];
     let mut lane_of: HashMap<&Subject, usize> = HashMap::new();
     for change in changes {
@@ -214,7 +216,7 @@ mod tests {
             })
             .collect();
         let lanes = lanes(&changes);
-        assert!(lanes.len() > 1 && lanes.len() <= LANES);
+        assert!(lanes.len() > 1 && lanes.len() <= MAX_LANES);
         assert_eq!(lanes.iter().map(Vec::len).sum::<usize>(), 100);
         for subject in changes.iter().map(|change| &change.subject) {
             let holding: Vec<_> = lanes

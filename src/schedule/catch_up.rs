@@ -1,6 +1,6 @@
-//! Reads the System Log for what no delivery brought.
+//! Reads the System Log for events that no delivery brought.
 //!
-//! The log is polled in the order in which Okta wrote it down. One *pass* follows the `next` links
+//! A run polls the log in the order in which Okta wrote it. One *pass* follows the `next` links
 //! from a point in time to the first empty page:
 //!
 //! ```text
@@ -9,21 +9,21 @@
 //!      next is empty: begin a pass at newest_ms − 5 minutes
 //!   each page: events → queue, then cursor := { newest time seen, link to the next page }
 //!   empty page: the pass is over, cursor := { newest time seen, no link }
-//!   a page or link that was there before: an error, cursor := { newest time seen, no link }
+//!   a page or link that the run has already met: an error, cursor := { newest time seen, no link }
 //! ```
 //!
-//! An empty page may be wrong. While the log is quiet the cursor follows the clock, but only to where the run before
-//! found the log quiet, too. So it takes two runs, not one answer, to leave a part of the log behind. A cursor that
-//! is ahead of the clock counts as lost.
+//! An empty page may be wrong. While the log is quiet the cursor follows the clock, but only up to the time until which
+//! the previous run found the log quiet, too. So the cursor passes a part of the log only after two runs, never after
+//! one answer. A cursor that is ahead of the clock counts as lost.
 //!
-//! Okta may write an event down up to five minutes late. Such an event is behind the links of a running pass, or
-//! within the overlap of the next one. A page that could not be read or queued does not move the cursor. Events
-//! come again within the overlap; the ledger knows those that are done.
+//! Okta may write an event up to five minutes late. A running pass still meets it by its links, or the next pass meets it
+//! in the overlap. A page that could not be read or queued does not move the cursor. Events come again in the
+//! overlap, and the ledger knows those that are done.
 //!
-//! Without a queue the run does the events of a page at once. The cursor keeps those that are not done then, and
-//! the next runs retry them.
+//! Without a queue the run applies the events of a page at once. The cursor keeps those that are not done, and the next
+//! runs retry them.
 //!
-//! Not guaranteed: entries that appear later than five minutes; reconcile finds their effects.
+//! A run can miss entries that appear more than five minutes late. Reconcile finds their effects.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -50,30 +50,29 @@ use crate::store::Stored;
 const CURSOR: &str = "cursor#catch_up";
 /// How late an entry may appear.
 const OVERLAP_MS: i64 = 5 * 60 * 1000;
-/// How far the first run looks back, and one whose cursor was lost.
+/// How far the first run looks back, and a run whose cursor was lost.
 const FIRST_RUN_MS: i64 = 24 * 60 * 60 * 1000;
 /// Okta keeps the log for 90 days.
 const MAX_AGE_MS: i64 = 90 * 24 * 60 * 60 * 1000;
-/// While the log is quiet the cursor follows the clock at this distance. So a wrong clock hides no events, and no
-/// run searches weeks of log.
+/// While the log is quiet the cursor follows the clock at this distance. So a wrong clock hides no events, and a run
+/// never searches weeks of the log.
 const QUIET_MS: i64 = 60 * 60 * 1000;
-/// A page is not begun with less than this left: its events have to be sent as well.
+/// A run does not begin a page with less time left, because it has to send the page's events as well.
 const MIN_TIME: Duration = Duration::from_secs(8);
-/// Open changes that are kept beside the cursor; with more of them, something larger is wrong.
+/// Open changes that the cursor keeps. With more of them, something larger is wrong.
 const MAX_OPEN: usize = 500;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {
-    /// The latest time of publication among the events that are durable.
+    /// When the latest durable event was published.
     newest_ms: i64,
-    /// Where the pass goes on, if it was not finished.
+    /// The link at which an unfinished pass continues.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     next: Option<String>,
-    /// Up to where the last pass, which brought nothing newer, found the log quiet.
+    /// Until when the last pass found the log quiet, if it brought nothing newer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     quiet_ms: Option<i64>,
-    /// Changes of pages behind the cursor that are not done yet. Only without a queue, which keeps them
-    /// otherwise.
+    /// Changes of pages before the cursor that are not done yet. Empty if there is a queue, which keeps them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     open: Vec<Change>,
 }
@@ -89,8 +88,8 @@ impl Cursor {
         }
     }
 
-    /// This cursor, unless it is ahead of the clock. A wrong clock moved such a one, so it counts as lost. Its open
-    /// changes are kept.
+    /// This cursor, unless it is ahead of the clock. A wrong clock moved such a cursor, so it counts as lost, but its
+    /// open changes are kept.
     fn reached_by(self, started_ms: i64) -> Self {
         if self.newest_ms <= started_ms {
             return self;
@@ -102,7 +101,7 @@ impl Cursor {
         }
     }
 
-    /// An event that was published then is durable.
+    /// Moves the cursor to `published_ms`, because an event that was published then is durable.
     fn reach(&mut self, published_ms: i64) {
         if published_ms > self.newest_ms {
             self.newest_ms = published_ms;
@@ -110,7 +109,7 @@ impl Cursor {
         }
     }
 
-    /// The pass is over, and the log quiet up to `quiet_ms`: as far as two passes agree, the cursor follows.
+    /// Ends a pass that found the log quiet until `quiet_ms`. The cursor follows as far as two passes found it quiet.
     fn end_pass(&mut self, quiet_ms: i64) {
         self.next = None;
         if let Some(before_ms) = self.quiet_ms.replace(quiet_ms) {
@@ -119,7 +118,7 @@ impl Cursor {
     }
 }
 
-/// The links and pages that a run has met. A page may come again under another link.
+/// The links and pages that a run has met. The same page may come again under another link.
 #[derive(Default)]
 struct Met(HashSet<u64>);
 
@@ -165,7 +164,7 @@ impl Scheduler {
                 break;
             }
             if !met.is_new_page(&page) {
-                return Err(self.circle(cursor, version, summary.mode).await);
+                return Err(self.end_in_loop(cursor, version, summary.mode).await);
             }
             summary.add("pages", 1);
             summary.add("events", page.events.len());
@@ -180,13 +179,13 @@ impl Scheduler {
             if let Some(newest) = times.newest_ms {
                 cursor.reach(newest.min(self.clock().now_ms()));
             }
-            // A page of events that are all younger than this run: the rest is the next run's.
+            // All events of the page are younger than this run. The next run reads the rest.
             let caught_up = times.oldest_ms.is_some_and(|oldest| oldest > started_ms);
             let Some(next) = page.next.clone().filter(|_| !caught_up) else {
                 break;
             };
             if !met.is_new(next.as_str()) {
-                return Err(self.circle(cursor, version, summary.mode).await);
+                return Err(self.end_in_loop(cursor, version, summary.mode).await);
             }
             cursor.next = Some(next.to_string());
             self.move_cursor(&cursor, &mut version, summary.mode)
@@ -197,20 +196,20 @@ impl Scheduler {
             }
             page = self.log.log_page(&next, deadline).await?;
         }
-        // Of two clocks the earlier one leaves less behind.
+        // The earlier of the two clocks skips less of the log.
         let now_ms = self.clock().now_ms();
         let now_ms = page.answered_ms.map_or(now_ms, |okta| okta.min(now_ms));
         cursor.end_pass(now_ms - QUIET_MS);
         self.move_cursor(&cursor, &mut version, summary.mode).await
     }
 
-    /// The end of a run whose pages come again. The next one begins a pass, outside the circle.
-    async fn circle(&self, mut cursor: Cursor, mut version: u64, mode: Mode) -> Failure {
+    /// Ends a run whose pages come again. The next run begins a new pass, outside the loop.
+    async fn end_in_loop(&self, mut cursor: Cursor, mut version: u64, mode: Mode) -> Failure {
         cursor.next = None;
         match self.move_cursor(&cursor, &mut version, mode).await {
             Ok(()) => Failure::retryable(
                 Side::Okta,
-                "the System Log leads to a page that was there before; the next run begins anew at the newest \
+                "the System Log led back to a page that was already read; the next run begins again at the newest \
                  event that was read",
             )
             .because(Cause::Unreadable),
@@ -231,14 +230,14 @@ impl Scheduler {
             .and_then(|next| Url::parse(next).ok());
         if let Some(next) = stored.filter(|next| okta.is_log_page(next)) {
             match okta.log_page(&next, deadline).await {
-                // Okta does not know this link any more: the pass begins again.
+                // Okta no longer knows this link, so the pass begins again.
                 Err(error)
                     if matches!(
                         error.status(),
                         Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE)
                     ) =>
                 {
-                    tracing::warn!("the stored place in the System Log was refused: {error}");
+                    tracing::warn!("Okta refused the stored link into the System Log: {error}");
                 }
                 other => return other.map_err(Failure::from),
             }
@@ -251,7 +250,7 @@ impl Scheduler {
         Ok(okta.log_since(&rfc3339(since_ms), &types, deadline).await?)
     }
 
-    /// Puts what acts on the queue. `false` when the time was up first.
+    /// Queues the events of a page that ask for a change. Returns `false` if the time was up first.
     async fn queue_page(
         &self,
         page: &LogPage,
@@ -272,7 +271,7 @@ impl Scheduler {
         let sent = self.send(&reading.changes, deadline).await;
         summary.add("queued", sent.count);
         match sent.failure {
-            // Without a queue: the cursor keeps what is not done yet, and the rest goes on.
+            // Without a queue the cursor keeps the changes that are not done yet, and the run goes on.
             Some(failure) if failure.side != Side::Queue && !sent.out_of_time => {
                 let open = self.open(reading.changes).await?;
                 if cursor.open.len() + open.len() > MAX_OPEN {
@@ -287,7 +286,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends what earlier runs could not do. Gives what is still open.
+    /// Sends the changes that earlier runs could not do. Returns those that are still open.
     async fn send_again(
         &self,
         kept: Vec<Change>,
@@ -381,7 +380,7 @@ impl PublishedSpan {
     }
 }
 
-/// An event that no run can act on.
+/// The problem of an event that no run can act on.
 fn unreadable(event: &EventUuid) -> Problem {
     let what = format!(
         "event {event} of the System Log has no usable type, user or group; the next reconcile finds its effect"
@@ -394,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_without_a_usable_time_do_not_count() {
+    fn the_span_of_a_page_ignores_events_without_a_usable_time() {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         let events = [
             raw(r#"{"published":"2026-03-02T09:15:04.120Z"}"#),

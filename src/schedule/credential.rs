@@ -1,5 +1,5 @@
-//! Once a day a reconcile asks Okta when our credential there ends, and keeps the answer for the status page. A
-//! failure does not stop the run. Anypoint does not say when the secret of a connected app ends.
+//! Asks Okta once a day, during a reconcile, when the program's credential there ends. Keeps the answer for the status
+//! page. A failure does not stop the run. Anypoint does not say when the secret of a connected app ends.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::telemetry::Metric;
 
 /// The document that keeps the answer.
 pub const CREDENTIAL: &str = "credential#okta";
-/// How old the answer may get. If the credential is about to end, every run asks.
+/// How old the answer may get. Every run asks if the credential is about to end.
 const ASKED_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
 /// With less time left, the next run asks.
 const MIN_TIME: Duration = Duration::from_secs(8);
 
-/// What Okta said about the end of our credential, and when.
+/// What Okta said about the end of the credential, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotedCredential {
-    /// When it was asked.
+    /// When the run asked.
     pub checked_at_ms: i64,
-    /// What it said.
+    /// What Okta said.
     #[serde(flatten)]
     pub life: CredentialLife,
 }
@@ -38,7 +38,7 @@ impl NotedCredential {
 }
 
 impl Scheduler {
-    /// Asks for the end of the credential if the last answer is a day old, and measures it.
+    /// Asks when the credential ends if the last answer is a day old, and sets the metric.
     pub(super) async fn note_credential(&self, deadline: Deadline) {
         if deadline.remaining() < MIN_TIME {
             return;
@@ -58,7 +58,7 @@ impl Scheduler {
                     self.metrics.measure(metric, token.days_left(now_ms));
                 }
             }
-            Err(failure) => tracing::warn!("the end of the credential is not known: {failure}"),
+            Err(failure) => tracing::warn!("could not ask when the credential ends: {failure}"),
         }
     }
 

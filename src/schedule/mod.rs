@@ -1,15 +1,15 @@
-//! The safety net: what runs on a schedule, or by an operator's hand.
+//! The safety net: tasks that run on a schedule or by an operator's command.
 //!
 //! | task | reads | does |
 //! |---|---|---|
-//! | [`Task::CatchUp`] | the System Log since its cursor | puts the events that act on the queue |
-//! | [`Task::Reconcile`] | both sides, whole | plans every subject, puts those that differ on the queue |
-//! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them; creates Okta users if it may |
+//! | [`Task::CatchUp`] | the System Log since its cursor | queues the events that ask for a change |
+//! | [`Task::Reconcile`] | both sides completely | plans every subject, and queues those that differ |
+//! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them, and creates Okta users if it may |
 //!
-//! None of them writes to Anypoint. What a catch-up or reconcile finds goes the way of an event, and gets a look
-//! there. An import writes links, and to Okta, itself. Guaranteed: no two runs of one task at a time; a source
-//! about everybody that cannot be read whole stops a run before it changes anything. Not guaranteed: that a run
-//! sees what changes while it reads. The next one does.
+//! None of them writes to Anypoint. The findings of a catch-up or reconcile go the way of an event: the worker looks at
+//! each subject. An import itself writes links, and writes to Okta. Two runs of one task never work at the same
+//! time. If a source about everybody cannot be read completely, the run stops before it changes anything. A run may miss
+//! what changes while it reads, and the next run finds it.
 
 mod catch_up;
 mod credential;
@@ -40,20 +40,20 @@ pub use reconcile::READS_AT_ONCE;
 pub use summary::{Difference, Problem, RunOutcome, Summary};
 pub use task::{Invocation, Mode, Task};
 
-/// Kept free at the end of a run for its report and its lease.
+/// The time that a run keeps for its report and its lease.
 const WRAP_UP: Duration = Duration::from_secs(2);
 
-/// Hears how far a run is: its phase, how much of that is done, and of how much if that is known.
+/// Receives the progress of a run: its phase, how much of it is done, and of how much, if that is known.
 pub type Progress = Arc<dyn Fn(&'static str, usize, Option<usize>) + Send + Sync>;
 
 /// Runs the tasks. Cheap to clone.
 #[derive(Clone)]
 pub struct Scheduler {
     ports: Ports,
-    /// Okta with the right to read the System Log. It has a token of its own, so that a service app without that
-    /// right can do the rest.
+    /// Okta with the right to read the System Log. It has its own token, so that a service app without that right can
+    /// do the rest.
     log: Okta,
-    /// Okta with the right to make users and assign them, for an import that creates. It has a token of its own, too.
+    /// Okta with the right to create users and assign them, for an import that creates. It has its own token, too.
     people: Okta,
     queue: Arc<dyn Queue>,
     settings: ScheduleSettings,
@@ -62,8 +62,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler whose findings go to `queue` ([`InlineQueue`](crate::worker::InlineQueue) where
-    /// there is none).
+    /// A scheduler whose findings go to `queue`. Without a queue that is
+    /// [`InlineQueue`](crate::worker::InlineQueue).
     pub fn new(
         ports: Ports,
         queue: Arc<dyn Queue>,
@@ -93,10 +93,10 @@ impl Scheduler {
         self
     }
 
-    /// What a reconcile would do. Takes no lease and keeps no report: it writes nothing anywhere.
+    /// What a reconcile would do. Takes no lease, keeps no report, and writes nothing anywhere.
     ///
     /// # Errors
-    /// What kept it from planning.
+    /// The failure that kept it from planning.
     pub async fn plan(&self, deadline: Deadline) -> Result<Summary, Failure> {
         let begun = Instant::now();
         let started_at = rfc3339(self.clock().now_ms());
@@ -106,13 +106,13 @@ impl Scheduler {
         Ok(summary)
     }
 
-    /// Runs `task`, in `mode` when one is given, else as the settings say.
+    /// Runs `task` in `mode`, or as the settings say if no mode is given.
     ///
-    /// A run that finds another one at work ends at once with [`RunOutcome::Skipped`]. Every other run
-    /// is counted, logged, and kept as document `report#<task>`, also one that failed.
+    /// If another run of the task is at work, the run ends at once with [`RunOutcome::Skipped`]. Every other run, failed
+    /// or not, is counted, logged, and kept as document `report#<task>`.
     ///
     /// # Errors
-    /// What stopped the run. A reconcile has then changed nothing, unless the queue was what failed.
+    /// The failure that stopped the run. A reconcile has then changed nothing, unless the queue failed.
     pub async fn run(
         &self,
         task: Task,
@@ -169,7 +169,7 @@ impl Scheduler {
         if let Err(failure) = ledger.conclude(lease, Conclusion::default()).await {
             tracing::warn!(
                 task = task.as_str(),
-                "the lease ends by itself only: {failure}"
+                "could not give the lease back; it expires by itself: {failure}"
             );
         }
         result.map(|()| summary)
@@ -201,7 +201,7 @@ impl Scheduler {
         }
     }
 
-    /// What pauses changes.
+    /// The command or setting that pauses changes, if they are paused.
     async fn pause(&self) -> Result<Option<&'static str>, Failure> {
         if self.ports.policy.changes == Changes::Pause {
             return Ok(Some("CHANGES=pause"));
@@ -210,7 +210,7 @@ impl Scheduler {
         Ok(since.map(|_| "okta-anypoint pause"))
     }
 
-    /// Whether a run by schedule may change anything.
+    /// The mode of a scheduled run.
     #[cfg(feature = "local")]
     pub(crate) fn usual_mode(&self, task: Task) -> Mode {
         self.mode(task, None)
@@ -220,7 +220,7 @@ impl Scheduler {
         self.ports.policy.changes == Changes::Report
     }
 
-    /// Whether the run may change anything.
+    /// The mode of a run. `asked` is the mode that its caller asked for.
     fn mode(&self, task: Task, asked: Option<Mode>) -> Mode {
         let may = match task {
             Task::CatchUp => true,
@@ -232,14 +232,14 @@ impl Scheduler {
         }
         match (asked, may) {
             (Some(Mode::Report), _) => Mode::Report,
-            // Only IMPORT_MODE can say which of its two ways of writing is meant.
+            // Only IMPORT_MODE can choose between the import's two ways of writing.
             (Some(Mode::Apply), false) if task == Task::Import => Mode::Report,
             (Some(Mode::Apply), _) | (None, true) => Mode::Apply,
             (None, false) => Mode::Report,
         }
     }
 
-    /// Counts a run that a side ended by refusing the credentials or the rights.
+    /// Counts a run that ended because a side refused the credentials or the rights.
     fn note_refusal(&self, failure: &Failure) {
         if failure.cause.is_refusal() {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
@@ -255,7 +255,7 @@ impl Scheduler {
         self.metrics.count(metric, 1);
         summary.log(result);
         if let Err(failure) = self.keep_report(summary).await {
-            tracing::error!(task, "the report could not be kept: {failure}");
+            tracing::error!(task, "could not store the report: {failure}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The people of both sides, as a run read them.
+//! The people of both sides that a run has read.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::okta::{AppUser, Assignment, User};
 use crate::provision::Policy;
 use crate::store::UserLink;
 
-/// See the module.
+/// The links, app users and accounts that a run has read.
 #[derive(Default)]
 pub(super) struct People {
     pub(super) links: HashMap<OktaUserId, UserLink>,
     pub(super) app_users: HashMap<OktaUserId, AppUser>,
-    /// Users that the list of app users did not carry, read one by one.
+    /// Users that the list of app users did not contain. They are read one by one.
     pub(super) late_users: HashMap<OktaUserId, Option<User>>,
     pub(super) accounts: HashMap<AccountId, Account>,
 }
@@ -31,7 +31,7 @@ impl People {
         self.late_users.get(id)?.as_ref()
     }
 
-    /// Whether `EXCLUDE_USERS` names the user: nothing changes for them.
+    /// Whether `EXCLUDE_USERS` names the user.
     pub(super) fn is_excluded(&self, id: &OktaUserId, policy: &Policy) -> bool {
         let listed = self.app_users.get(id).and_then(AppUser::user);
         let user = listed.or_else(|| self.late_user(id));
@@ -39,11 +39,11 @@ impl People {
             || user.is_some_and(|user| policy.excluded.user(user))
     }
 
-    /// A source that is empty where it was not is taken for a wrong setting or a lost permission, never
-    /// for "everybody left". Excluded people do not count.
+    /// Checks that no source is suddenly empty. That means a wrong setting or a lost permission, and never that everybody
+    /// left. Excluded people do not count.
     ///
     /// # Errors
-    /// What to check.
+    /// The failure, with what the operator should check.
     pub(super) fn check(&self, unread: &Unread, policy: &Policy) -> Result<(), Failure> {
         let links: Vec<(&OktaUserId, &AccountId)> = self
             .links
@@ -66,7 +66,7 @@ impl People {
                  of the root organization.",
             ));
         }
-        // On an incomplete list, nobody counts as missing.
+        // Absence from an incomplete list proves nothing.
         if unread.extent(&[List::AppUsers]) == Extent::Incomplete {
             return Ok(());
         }

@@ -1,7 +1,7 @@
-//! Hands changes to the queue in portions, while there is time.
+//! Sends changes to the queue in portions while there is time.
 //!
-//! Without a queue a portion is worked on inline, so it can take long, or fail for one of its subjects. The
-//! others go on. The next run does what this one has no time for.
+//! Without a queue the changes of a portion are applied inline. That can take long, or fail for one subject, and the
+//! others go on. The next run does the rest.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::event::Change;
 use crate::failure::{Failure, Side};
 
 /// Changes in one portion.
-const PORTION: usize = 100;
-/// A portion is not begun with less than this left: the worker asks for five seconds to begin a subject.
+const MAX_PORTION: usize = 100;
+/// A run does not begin a portion with less time left, because the worker asks for five seconds to begin a subject.
 const MIN_TIME: Duration = Duration::from_secs(7);
-/// A portion ends this long before the run has to, so that the run can say how far it came.
+/// A portion ends this long before the run has to end, so that the run can report how far it came.
 const SPARE: Duration = Duration::from_secs(1);
-/// Portions that the queue may refuse one after the other before it counts as out of reach.
+/// If the queue refuses this many portions, it counts as out of reach.
 const MAX_FAILURES: usize = 3;
 
-/// What became of the changes.
+/// How many changes were sent, and what stopped the rest.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    /// How many are durable (without a queue: done).
+    /// How many are durable. Without a queue, how many are done.
     pub(super) count: usize,
     /// The first failure.
     pub(super) failure: Option<Failure>,
@@ -35,7 +35,7 @@ impl Scheduler {
     pub(super) async fn send(&self, changes: &[Change], deadline: Deadline) -> Sent {
         let mut sent = Sent::default();
         let mut failures = 0;
-        for portion in changes.chunks(PORTION) {
+        for portion in changes.chunks(MAX_PORTION) {
             if deadline.remaining() < MIN_TIME {
                 sent.out_of_time = true;
                 return sent;
@@ -47,7 +47,10 @@ impl Scheduler {
                     sent.count += portion.len();
                 }
                 Err(failure) => {
-                    tracing::warn!(changes = portion.len(), "not all were taken: {failure}");
+                    tracing::warn!(
+                        changes = portion.len(),
+                        "could not send all changes: {failure}"
+                    );
                     if deadline.remaining() < MIN_TIME {
                         sent.out_of_time = true;
                         return sent;

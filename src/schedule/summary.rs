@@ -1,6 +1,6 @@
-//! What a run says at its end: returned, logged (counts only), kept as the last report.
+//! The summary of a run. The run returns it, logs its counts, and keeps it as the last report.
 //!
-//! Opaque ids, counts and fixed words only: no names, no addresses.
+//! It has opaque ids, counts and fixed words only, and no names or addresses.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,16 +18,16 @@ use crate::provision::Step;
 pub enum RunOutcome {
     /// Everything was done.
     Completed,
-    /// The time was up; the next run goes on from here.
+    /// The time was up. The next run does the rest.
     Continues,
-    /// Another run of the same task is at work; nothing was done.
+    /// Nothing was done, because another run of the task is at work or changes are paused.
     Skipped,
-    /// A limit or an unreadable source stopped it; `message` says which. In report mode: an apply
-    /// would stop.
+    /// A limit or an unreadable source stopped it, and `message` says which. In report mode, the same would stop an
+    /// apply.
     Stopped,
 }
 
-/// Where both sides differ.
+/// An object in which both sides differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The Okta user or group, when there is one.
@@ -36,7 +36,7 @@ pub struct Difference {
     /// The Anypoint account (import).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<AccountId>,
-    /// What makes them agree.
+    /// The steps that bring them in sync.
     pub actions: Vec<Step>,
 }
 
@@ -49,9 +49,9 @@ pub struct Problem {
     /// The Anypoint account (import).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<AccountId>,
-    /// Whether a retry may heal it.
+    /// Whether a retry may fix it.
     pub class: Class,
-    /// What it is and what to do about it.
+    /// What happened, and what to do about it.
     pub text: String,
 }
 
@@ -70,7 +70,7 @@ impl Problem {
         }
     }
 
-    /// One about no single subject or account.
+    /// A problem that is not about one subject or account.
     pub(super) fn general(failure: &Failure) -> Self {
         Self {
             subject: None,
@@ -94,23 +94,23 @@ pub struct Summary {
     pub started_at: String,
     /// How long it took, milliseconds.
     pub took_ms: u64,
-    /// What a person should know, in a sentence.
+    /// What the operator should know, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
     /// What was counted, by stable names.
     pub counts: BTreeMap<Cow<'static, str>, usize>,
-    /// What differs, and what was (or would be) done about it.
+    /// The differences, and what was (or would be) done about them.
     pub differences: Vec<Difference>,
     /// What could not be planned or done, and why.
     pub problems: Vec<Problem>,
-    /// Okta users and groups that `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name; never changed.
+    /// Okta users and groups that `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name. They are never changed.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub excluded: Vec<Subject>,
-    /// Anypoint accounts without a link; never touched.
+    /// Anypoint accounts without a link. They are never changed.
     pub unmanaged_accounts: Vec<AccountId>,
-    /// Anypoint teams without a link; never touched.
+    /// Anypoint teams without a link. They are never changed.
     pub unmanaged_teams: Vec<TeamId>,
-    /// Entries that were left out of the lists above, to keep the report storable.
+    /// How many entries were left out of the lists above, so that the report can be stored.
     #[serde(default)]
     pub omitted: usize,
 }
@@ -137,7 +137,7 @@ impl Summary {
         }
     }
 
-    /// One of the counts; 0 when it was never counted.
+    /// One of the counts. 0 if it was never counted.
     pub fn count(&self, name: &str) -> usize {
         self.counts.get(name).copied().unwrap_or_default()
     }
@@ -150,7 +150,7 @@ impl Summary {
         *self.counts.entry(name.into()).or_default() += count;
     }
 
-    /// One entry in the log: what was counted as fields, and no lists.
+    /// Writes one log entry, with the counts as fields and without the lists.
     pub(super) fn log(&self, result: &Result<(), Failure>) {
         let task = self.task.as_str();
         let count = |name: &str| self.counts.get(name).copied();
@@ -195,7 +195,7 @@ impl Summary {
         }
     }
 
-    /// The summary that is kept: lists are cut until it fits.
+    /// The summary to store. Its lists are cut until it fits.
     pub(super) fn to_kept(&self) -> Self {
         let mut most = usize::MAX;
         loop {
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_that_is_kept_fits_into_one_item() {
+    fn a_stored_report_fits_into_one_item() {
         let mut summary = Summary::new(Task::Reconcile, Mode::Apply, String::new());
         summary.differences = (0..10_000)
             .map(|n| Difference {

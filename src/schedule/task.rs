@@ -1,11 +1,11 @@
-//! Which task is to run, and how an invocation spells it.
+//! The tasks, and how an invocation names one.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
 
-/// What runs on a schedule.
+/// A task that runs on a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
@@ -32,13 +32,13 @@ impl Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Only say what would be done.
+    /// Only report what would be done.
     Report,
     /// Do it.
     Apply,
 }
 
-/// What an invocation asks for: `{"task":"reconcile","mode":"report"}`; `mode` may be left out.
+/// What an invocation asks for: `{"task":"reconcile","mode":"report"}`. `mode` is optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invocation {
     /// The task.
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invocations_are_read_strictly() {
+    fn an_invocation_needs_a_known_task_and_mode() {
         let read = |event: Value| Invocation::parse(&event).map(|i| (i.task, i.mode));
         assert_eq!(
             read(json!({"task": "catch_up"})).unwrap(),

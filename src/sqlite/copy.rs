@@ -1,4 +1,4 @@
-//! Whole copies of a database file, and putting one back.
+//! Backs a database file up, and restores it from a copy.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,18 +14,18 @@ use crate::failure::{Failure, Side};
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Writes a copy of the database `data`, as it is at one moment, into the new file `copy`, which only its owner can
-/// read. Others may go on reading and writing. The copy has its name only once it is whole and
-/// checked. Gives its length in bytes.
+/// Writes a copy of the database `data`, as it is at one moment, into the new file `copy`. Only its owner can read it.
+/// Other programs may go on reading and writing `data`. The copy gets its name only when it is complete and
+/// checked. Returns its length in bytes.
 ///
 /// # Errors
-/// When `data` is no database of this program, when `copy` exists, or when it cannot be written or is not whole.
+/// When `data` is not a database of this program, when `copy` exists, or when the copy cannot be written or is damaged.
 pub fn backup(data: &Path, copy: &Path) -> Result<u64, Failure> {
     super::version(data)?;
     let exists = || {
         Failure::permanent(
             Side::Table,
-            format!("{} exists already", copy.display()),
+            format!("{} already exists", copy.display()),
             "name a new file, or remove the old copy first",
         )
     };
@@ -47,12 +47,12 @@ pub fn backup(data: &Path, copy: &Path) -> Result<u64, Failure> {
     written
 }
 
-/// Puts the database `copy` in the place of `data`, and removes what SQLite left beside the old file. The
-/// caller holds the lock that keeps `serve` away.
+/// Replaces `data` with the database `copy`, and removes the files that SQLite left beside the old one. The
+/// caller has the lock that keeps `serve` away.
 ///
 /// # Errors
-/// When `copy` is no whole database of this program, when anybody has `data` open, or when it cannot be
-/// written. `data` is then as it was.
+/// When `copy` is not an undamaged database of this program, when another program has `data` open, or when it cannot be
+/// written. `data` is then unchanged.
 pub fn restore(copy: &Path, data: &Path) -> Result<u64, Failure> {
     check_copy(copy)?;
     file::make_if_missing(data)?;
@@ -90,7 +90,7 @@ pub fn restore(copy: &Path, data: &Path) -> Result<u64, Failure> {
     restored
 }
 
-/// Whether the file is a whole database that this program can read.
+/// Checks that the file is an undamaged database that this program can read.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -104,13 +104,13 @@ pub fn check_copy(copy: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Makes `to`, fills it from `from`, and checks it.
+/// Creates `to`, fills it from `from`, and checks it.
 fn write_copy(from: &Path, to: &Path) -> Result<u64, Failure> {
     file::new_file(to).map_err(|error| unwritable(to, &error))?;
     let (source, _) = open_reading(from)?;
     let mut target = connect(to, Rights::Write).map_err(refused(to))?;
     let copied = copy_pages(&source, &mut target, PATIENCE).and_then(|()| {
-        // One file, without a log beside it; `serve` switches to its own mode.
+        // The copy is one file, without a log beside it. `serve` switches to its own mode later.
         target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         file::is_whole(&target)
     });
@@ -124,7 +124,7 @@ fn write_copy(from: &Path, to: &Path) -> Result<u64, Failure> {
     Ok(length.len())
 }
 
-/// Copies everything in one go: then it is the state of one moment, and no writer makes it begin anew.
+/// Copies everything in one step. So the copy is the state of one moment, and no writer makes it start again.
 pub(super) fn copy_pages(
     source: &Connection,
     target: &mut Connection,
@@ -144,8 +144,8 @@ pub(super) fn copy_pages(
     }
 }
 
-/// Makes sure that nobody has the file open, and keeps others out while the answer lives. `None`: no program can work
-/// with the file, because it is empty or damaged.
+/// Makes sure that no program has the file open, and keeps others out while the returned connection lives. `None`: no
+/// program can work with the file, because it is empty or damaged.
 fn alone_on(data: &Path) -> Result<Option<Connection>, Failure> {
     match file::examine(data) {
         Ok(Nature::Ours(_)) | Err(Unfit::Damaged | Unfit::Refused(_)) => {}
@@ -161,7 +161,7 @@ fn alone_on(data: &Path) -> Result<Option<Connection>, Failure> {
     }
     let taken = connect(data, Rights::Write).and_then(|connection| {
         connection.busy_timeout(Duration::from_secs(1))?;
-        // Every connection holds a shared lock for as long as it is open, and this asks for the only one.
+        // Every open connection has a shared lock, and this asks for an exclusive one.
         let mode: String =
             connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
         connection.execute_batch("BEGIN EXCLUSIVE")?;

@@ -1,9 +1,9 @@
-//! The one place that opens database files.
+//! The only place that opens database files.
 //!
-//! SQLite's locks on a file belong to the whole process. Closing any other descriptor of the file drops them all,
-//! even if it only read (SQLite, "How To Corrupt An SQLite Database File", 2.2). Another program that closes the
-//! file then takes itself for the last one, and deletes the write-ahead log under us. So this module makes a missing
-//! file, and `serve` locks it, before the first connection. After that only SQLite opens it.
+//! SQLite's locks on a file belong to the whole process. Closing any other descriptor of the file drops them all, even a
+//! descriptor that only read (SQLite, "How To Corrupt An SQLite Database File", 2.2). Another program that closes the
+//! file then believes that it was the last one, and deletes the write-ahead log while this program uses it. So this
+//! module creates a missing file, and `serve` locks it, before the first connection. After that only SQLite opens it.
 #![allow(
     clippy::disallowed_methods,
     reason = "this is the place that opens databases"
@@ -18,11 +18,11 @@ use url::Url;
 use super::{BUSY_TIMEOUT, explain};
 use crate::failure::{Failure, Side};
 
-/// `application_id` of our files: "OkAn".
+/// The `application_id` of this program's files: "OkAn".
 pub(super) const MARK: i32 = 0x4f6b_416e;
-/// Files of these versions were written before there was a mark.
+/// Files of these versions have no mark.
 const UNMARKED: std::ops::RangeInclusive<i64> = 1..=2;
-/// What every version of the file has.
+/// Tables that every version of the file has.
 const TABLES: [&str; 4] = ["documents", "events", "messages", "user_links"];
 /// SQLite's files beside a database file.
 const LOG: &str = "-wal";
@@ -31,10 +31,10 @@ const JOURNAL: &str = "-journal";
 /// The smallest page of a database.
 const MIN_BYTES: u64 = 512;
 
-/// What a file turned out to be.
+/// What kind of file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nature {
-    /// Nothing is in it yet.
+    /// It is still empty.
     Empty,
     /// A database of this program, of this version.
     Ours(usize),
@@ -47,10 +47,10 @@ pub(super) enum Rights {
     Read,
 }
 
-/// Makes an empty file that only its owner can read, if there is none under this name.
+/// Creates an empty file that only its owner can read, if there is no file with this name.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub fn make_if_missing(path: &Path) -> Result<(), Failure> {
     match new_file(path) {
         Ok(()) => {
@@ -66,7 +66,7 @@ pub fn make_if_missing(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Makes a file that is not there yet, for its owner only.
+/// Creates a file that does not exist yet, for its owner only.
 pub(super) fn new_file(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -83,8 +83,8 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Gives a new file the owner of `model`: what root makes in the folder of a service user is that user's. Fails if this
-/// user may not.
+/// Gives a new file the owner of `model`, because a file that root creates in the folder of a service user must belong to
+/// that user. Fails if this user may not do so.
 pub(crate) fn owned_like(path: &Path, model: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {
@@ -100,7 +100,7 @@ pub(crate) fn owned_like(path: &Path, model: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The names of a database file and of the files that SQLite keeps beside it, whether they are there or not.
+/// The names of a database file and of the files that SQLite keeps beside it, whether they exist or not.
 pub fn files(path: &Path) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend(companions(&real(path)));
@@ -119,7 +119,7 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Opens an existing file. Looks at nothing in it yet.
+/// Opens an existing file. Does not read it yet.
 pub(super) fn connect(path: &Path, rights: Rights) -> rusqlite::Result<Connection> {
     let access = match rights {
         Rights::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
@@ -130,10 +130,11 @@ pub(super) fn connect(path: &Path, rights: Rights) -> rusqlite::Result<Connectio
     Ok(connection)
 }
 
-/// Opens an existing file that nobody has open, so that not even SQLite's own files are made beside it.
+/// Opens an existing file that no program has open, without creating even SQLite's own files beside it.
 ///
-/// SQLite takes no locks then, and closing the connection would drop those of another connection in
-/// this process. There is none: one that is set up has a write-ahead log, and then the file [`is_quiet`] no more.
+/// SQLite takes no locks then, and closing the connection would drop those of another connection in this process. There
+/// is no other connection, because a connection that is set up has a write-ahead log, and then the file is not quiet
+/// ([`is_quiet`]).
 pub(super) fn connect_to_quiet(path: &Path) -> rusqlite::Result<Connection> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Ok(mut address) = Url::from_file_path(&absolute) else {
@@ -146,13 +147,13 @@ pub(super) fn connect_to_quiet(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(address.as_str(), flags)
 }
 
-/// Whether nobody has the file open in WAL mode, and nobody left a log or journal that belongs to it.
+/// Whether no program has the file open in WAL mode, and none left a log or journal beside it.
 pub(super) fn is_quiet(path: &Path) -> bool {
     let [log, _, journal] = companions(&real(path));
     !log.exists() && !journal.exists()
 }
 
-/// The file itself, where the path is a link to it: SQLite's own files are beside that one.
+/// The file itself if the path is a link to it, because SQLite's own files are beside that file.
 pub(super) fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
@@ -166,7 +167,7 @@ pub(super) fn examine(path: &Path) -> Result<Nature, Unfit> {
         let [log, ..] = companions(&real(path));
         let waits = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
         return match length {
-            // Opening it would throw the log away, and the log may hold acknowledged events.
+            // SQLite would delete the log when it opens the file, and the log may have acknowledged events.
             0 if waits => Err(Unfit::Damaged),
             0 => Ok(Nature::Empty),
             _ => Err(Unfit::Foreign),
@@ -179,7 +180,7 @@ pub(super) fn examine(path: &Path) -> Result<Nature, Unfit> {
     nature(&connection?)
 }
 
-/// What a connection sees.
+/// The kind of file, as a connection sees it.
 pub(super) fn nature(connection: &Connection) -> Result<Nature, Unfit> {
     let reading = connection.unchecked_transaction()?;
     let mark: i32 = reading.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -204,7 +205,7 @@ pub(super) fn nature(connection: &Connection) -> Result<Nature, Unfit> {
     }
 }
 
-/// Whether every page, row and index of the file is as it should be.
+/// Whether every page, row and index of the file is in order.
 pub(super) fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
     let said: String = connection.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
     Ok(said == "ok")
@@ -234,7 +235,7 @@ impl From<rusqlite::Error> for Unfit {
 }
 
 impl Unfit {
-    /// The same with the file's name, and what to do.
+    /// The failure, with the file's name and what to do.
     pub(super) fn of(self, path: &Path) -> Failure {
         let name = path.display();
         let (what, advice) = match self {
@@ -256,7 +257,7 @@ impl Unfit {
     }
 }
 
-/// What to do with an error of SQLite about a file that is only read: no right to write is missing then.
+/// Explains an error of SQLite about a file that is only read. The advice does not ask for the right to write.
 pub(super) fn unread(path: &Path) -> impl FnOnce(rusqlite::Error) -> Failure {
     |error| match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Unfit::Unreadable.of(path),
@@ -264,7 +265,7 @@ pub(super) fn unread(path: &Path) -> impl FnOnce(rusqlite::Error) -> Failure {
     }
 }
 
-/// What to do with an error of SQLite about a file.
+/// Explains an error of SQLite about a file.
 pub(super) fn refused(path: &Path) -> impl FnOnce(rusqlite::Error) -> Failure {
     |error| Unfit::from(error).of(path)
 }

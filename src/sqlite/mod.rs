@@ -1,7 +1,7 @@
 //! The embedded database: one file for ledger, store and queue.
 //!
-//! Statements run on tokio's blocking threads, one at a time; other processes may use the same file.
-//! Every write is one immediate transaction, so nobody decides on a state that somebody else is
+//! Statements run on tokio's blocking threads, one at a time. Other processes may use the same file.
+//! Every write is one immediate transaction, so that no writer decides on a state that another one is
 //! changing. A write counts only if the file is still in its place afterwards.
 
 mod copy;
@@ -30,7 +30,7 @@ pub use watched::Loss;
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One script per version; the database's `user_version` counts those that ran.
+/// One script for each version. The database's `user_version` counts those that ran.
 const MIGRATIONS: &[&str] = &[
     include_str!("001.sql"),
     include_str!("002.sql"),
@@ -47,40 +47,40 @@ pub struct Database {
     place: Arc<Storage>,
 }
 
-/// A connection. It is closed before its place is given up, because fields are dropped in order.
+/// A connection. Rust drops the fields in order, so the connection is closed before its place is dropped.
 #[derive(Debug)]
 struct Opened {
     connection: Connection,
     _place: Arc<Storage>,
 }
 
-/// Where a database is, and what has to stay as it is there.
+/// Where a database is, and which files must not change there.
 #[derive(Debug)]
 enum Storage {
     Memory,
-    /// Open to write, with the lock that the opener holds meanwhile.
+    /// Open to write, with the opener's lock.
     Watched(
         PathBuf,
         Watched,
-        #[expect(dead_code, reason = "it is held, not read")] Box<dyn Any + Send + Sync>,
+        #[expect(dead_code, reason = "it is kept alive, not read")] Box<dyn Any + Send + Sync>,
     ),
     /// Open to read, by SQLite's own locks.
     Shared,
-    /// Open to read while nobody else has it open, without locks.
+    /// Open to read, without locks, while no other program has it open.
     QuietFile(PathBuf, QuietFile),
 }
 
 impl Database {
-    /// Opens the file, makes it if it is missing, and brings it to the present version.
+    /// Opens the file, creates it if it is missing, and migrates it to the current version.
     ///
-    /// The file holds names: only its owner can read a new one. A file of another program is refused and left as it
-    /// was. [`Database::another`] gives a second connection to the same file.
+    /// Only its owner can read a new file, because the file has names. A file of another program is refused and not
+    /// changed. [`Database::another`] opens a second connection to the same file.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         Self::open_locked(path, ())
     }
 
-    /// The same, and keeps `lock` until the last connection to the file is closed. A lock on the file itself must live so
-    /// long: closing its descriptor drops SQLite's locks.
+    /// As [`Database::open`], and keeps `lock` until the last connection to the file is closed. A lock on the file itself
+    /// must live that long, because closing its descriptor drops SQLite's locks.
     pub(crate) fn open_locked(path: &Path, lock: impl Any + Send + Sync) -> Result<Self, Failure> {
         make_if_missing(path)?;
         let before = std::fs::metadata(path).map(|found| Identity::of(&found));
@@ -88,7 +88,7 @@ impl Database {
         let nature = file::examine(path);
         let mut connection = file::connect(path, Rights::Write).map_err(refused(path))?;
         let nature = match nature {
-            // A killed program left a journal: only a connection that may write can look.
+            // A killed program left a journal, so only a connection that may write can read the file.
             Err(Unfit::Refused(_)) => file::nature(&connection),
             other => other,
         };
@@ -98,16 +98,16 @@ impl Database {
         set_up(&mut connection)
             .and_then(|()| migrate(&mut connection))
             .map_err(refused(path))?;
-        let held = Watched::new(path, &before)?;
-        let place = Storage::Watched(path.to_owned(), held, Box::new(lock));
+        let watched = Watched::new(path, &before)?;
+        let place = Storage::Watched(path.to_owned(), watched, Box::new(lock));
         Ok(Self::of(connection, Arc::new(place)))
     }
 
-    /// Another connection to the same file, for those who are not to wait for this one.
+    /// Another connection to the same file, for callers that must not wait for this one.
     pub fn another(&self) -> Result<Self, Failure> {
         let path = match &*self.place {
-            Storage::Watched(path, held, _) => {
-                held.check()?;
+            Storage::Watched(path, watched, _) => {
+                watched.check()?;
                 path
             }
             Storage::QuietFile(path, _) => return Self::open_to_read(path),
@@ -118,8 +118,8 @@ impl Database {
         Ok(Self::of(connection, self.place.clone()))
     }
 
-    /// Opens an existing file to read it: nothing is made, brought to another version, or marked. A file of an
-    /// older version is read as this version would see it.
+    /// Opens an existing file to read it. Creates, migrates and marks nothing. A file of an older version is read as if
+    /// it were migrated.
     pub fn open_to_read(path: &Path) -> Result<Self, Failure> {
         if version(path)? < MIGRATIONS.len() {
             return Self::snapshot(path);
@@ -128,7 +128,7 @@ impl Database {
         Ok(Self::of(connection, Arc::new(place)))
     }
 
-    /// A copy of an existing file, in memory and of the present version. Writes to it do not reach the file.
+    /// A copy of an existing file, in memory and migrated to the current version. Writes to it do not reach the file.
     pub fn snapshot(path: &Path) -> Result<Self, Failure> {
         version(path)?;
         let (source, _) = open_reading(path)?;
@@ -140,7 +140,7 @@ impl Database {
         Ok(Self::of(memory, Arc::new(Storage::Memory)))
     }
 
-    /// A database that is gone when the last clone is dropped.
+    /// A database in memory, which is gone when the last clone is dropped.
     pub fn in_memory() -> Result<Self, Failure> {
         let opened = Connection::open_in_memory();
         let made = opened.and_then(|mut connection| {
@@ -163,10 +163,10 @@ impl Database {
         }
     }
 
-    /// What became of the file, if it was taken away from this process. Every later read and write fails.
+    /// What happened to the file, if this process lost it. Every later read and write fails.
     pub fn loss(&self) -> Option<Loss> {
         match &*self.place {
-            Storage::Watched(_, held, _) => held.loss(),
+            Storage::Watched(_, watched, _) => watched.loss(),
             Storage::Memory | Storage::Shared | Storage::QuietFile(..) => None,
         }
     }
@@ -178,8 +178,8 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        // A caller that answers "not recorded" because it took too long drops this future: then it has
-        // to be true. Only a commit that is under way cannot be called back.
+        // A caller that ran out of time drops this future and answers "not recorded". That answer must be true, so the
+        // transaction ends without a commit. Only a commit that has begun cannot be stopped.
         let wanted = Arc::new(());
         let still_wanted = Arc::downgrade(&wanted);
         let result = self
@@ -235,11 +235,11 @@ impl Database {
 }
 
 impl Storage {
-    /// Fails when the file is not what it was.
+    /// Fails if the file is no longer the one that was opened.
     fn check(&self) -> Result<(), Failure> {
         match self {
             Self::Memory | Self::Shared => Ok(()),
-            Self::Watched(_, held, _) => held.check(),
+            Self::Watched(_, watched, _) => watched.check(),
             Self::QuietFile(path, still) if QuietFile::of(path).as_ref() == Some(still) => Ok(()),
             Self::QuietFile(..) => Err(Failure::retryable(
                 Side::Table,
@@ -252,7 +252,7 @@ impl Storage {
 /// The version of an existing database of this program.
 ///
 /// # Errors
-/// When the file is not one, or one of a newer program.
+/// When the file is not such a database, or a newer program wrote it.
 pub fn version(path: &Path) -> Result<usize, Failure> {
     match file::examine(path) {
         Ok(Nature::Ours(version)) => known(version),
@@ -293,8 +293,8 @@ fn open_reading(path: &Path) -> Result<(Connection, Storage), Failure> {
 fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // A 204 to Okta means that the event is durable. NORMAL would survive kill -9 too, but a power
-    // cut could take the last commits along; FULL costs one fsync a commit.
+    // A 204 to Okta means that the event is durable. NORMAL would survive kill -9, too, but a power
+    // cut could lose the last commits. FULL costs one fsync a commit.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     Ok(())
@@ -318,7 +318,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn explain(side: Side, error: &rusqlite::Error) -> Failure {
-    // SQLite's text can quote values; its code says enough.
+    // SQLite's text can quote values, and its code says enough.
     let Some(code) = error.sqlite_error_code() else {
         return Failure::permanent(
             side,
@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+    fn a_file_of_a_newer_version_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         Database::open(&path).unwrap();
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(version, newer);
     }
 
-    /// SQLite removes its log when the last connection is closed, if it still has its locks then.
+    /// SQLite removes its log when the last connection is closed, but only if it still has its locks.
     #[tokio::test]
     async fn a_lock_is_kept_until_the_last_connection_is_closed() {
         struct Lock(PathBuf, std::sync::mpsc::Sender<bool>);
@@ -396,16 +396,16 @@ mod tests {
         read.unwrap();
         drop(clone);
         assert!(log.exists() && dropped.try_recv().is_err());
-        // As when the last statement runs on after everybody dropped the database.
+        // This is what happens when the last statement is still running after every handle was dropped.
         let Database { connection, place } = two;
         drop(place);
         drop(connection);
         assert_eq!(dropped.try_recv(), Ok(false));
     }
 
-    /// Root reads everything, so one of SQLite's own files is a link to itself here.
+    /// Root can read everything, so the test makes one of SQLite's own files a link to itself.
     #[test]
-    fn who_only_reads_is_not_told_to_get_the_right_to_write() {
+    fn a_failed_open_to_read_does_not_advise_the_right_to_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         Database::open(&path).unwrap();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_is_refused() {
+    fn a_file_that_is_not_a_database_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.db");
         std::fs::write(&file, "not a database ".repeat(100)).unwrap();
@@ -434,7 +434,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_reads_a_new_file() {
+    fn only_its_owner_can_read_a_new_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.db");

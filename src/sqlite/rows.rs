@@ -1,4 +1,4 @@
-//! Columns as values. One that cannot be read is an error, never "absent".
+//! Reads columns as values. An unreadable column is an error, never "absent".
 
 use rusqlite::Row;
 use rusqlite::types::FromSqlError;

@@ -1,7 +1,7 @@
-//! Whether the file on the disk is still the one that was opened.
+//! Checks that the file on the disk is still the one that was opened.
 //!
-//! SQLite does not look: it goes on writing into a file that was deleted or replaced, for nobody, and a
-//! receiver above it would go on answering 204.
+//! SQLite does not check. It would go on writing into a file that was deleted or replaced, and the receiver would go on
+//! answering 204 to events that are lost.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::file::{self, Rights};
 use crate::failure::{Failure, Side};
 
-/// What became of an open file.
+/// What happened to an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// There is no file of that name any more.
+    /// There is no longer a file with that name.
     Deleted,
     /// Another file has its name.
     Replaced,
@@ -35,17 +35,17 @@ impl Loss {
 }
 
 /// A database file, its write-ahead log and the log's index, as they were opened. SQLite keeps the log and its index while
-/// a connection is open, so a deleted log is always somebody's mistake: it held the latest commits.
+/// a connection is open. So a deleted log is always a mistake of another program or person, and loses the latest commits.
 #[derive(Debug)]
 pub(super) struct Watched {
     files: Vec<(PathBuf, Identity)>,
-    /// How long the file was at least, the last time.
+    /// The length of the file at the last check.
     length: AtomicU64,
     lost: OnceLock<Loss>,
 }
 
 impl Watched {
-    /// The files of a connection that is set up; `before` is the file as it was before it was opened.
+    /// The files of a connection that is set up. `before` is the file before it was opened.
     pub(super) fn new(path: &Path, before: &Identity) -> Result<Self, Failure> {
         let [log, index, _] = file::companions(&file::real(path));
         let mut files = Vec::new();
@@ -63,12 +63,12 @@ impl Watched {
         })
     }
 
-    /// What became of the files, if they are not what they were. It stays so until the next start.
+    /// What happened to the files, if they are no longer those that were opened. This stays until the next start.
     pub(super) fn loss(&self) -> Option<Loss> {
         self.lost.get().copied()
     }
 
-    /// Fails when the files are not those that were opened; says so once in the log.
+    /// Fails if the files are not those that were opened. Logs that once.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.loss().is_some() {
             return Err(gone());
@@ -83,8 +83,8 @@ impl Watched {
         {
             tracing::error!(
                 file = %path.display(),
-                "the data file was {} under this program, which takes nothing any more. What to do: stop it, put the \
-                 file back or restore a copy (okta-anypoint restore COPY --data FILE), start it again",
+                "the data file was {} while this program used it, so it accepts no more events. What to do: stop it, \
+                 put the file back or restore a copy (okta-anypoint restore COPY --data FILE), start it again",
                 loss.as_str()
             );
         }
@@ -99,7 +99,7 @@ impl Watched {
                     return Ok(Some(Loss::Deleted));
                 }
                 Err(error) => {
-                    let what = format!("the database file cannot be looked at ({})", error.kind());
+                    let what = format!("could not check the database file ({})", error.kind());
                     return Err(Failure::retryable(Side::Table, what));
                 }
             };
@@ -117,9 +117,9 @@ impl Watched {
     }
 }
 
-/// Whether nothing is missing in a file that got shorter, as it does by VACUUM.
+/// Whether a file that got shorter is still complete, as after VACUUM.
 fn is_whole(path: &Path, length: u64) -> bool {
-    // SQLite would throw the log of an empty file away.
+    // SQLite would delete the log of an empty file.
     length > 0
         && file::connect(path, Rights::Read)
             .and_then(|connection| file::is_whole(&connection))
@@ -129,7 +129,7 @@ fn is_whole(path: &Path, length: u64) -> bool {
 fn gone() -> Failure {
     Failure::retryable(
         Side::Table,
-        "the database file is not the one that was opened any more",
+        "the database file is no longer the one that was opened",
     )
 }
 
@@ -140,7 +140,7 @@ fn changed() -> Failure {
     )
 }
 
-/// What tells one file from another of the same name.
+/// Identifies a file, whatever its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     #[cfg(unix)]
@@ -167,7 +167,7 @@ impl Identity {
     }
 }
 
-/// A file that nobody has open, as it was when it was opened to be read without locks.
+/// A file that no other program had open when it was opened to be read without locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct QuietFile {
     identity: Identity,
@@ -176,7 +176,7 @@ pub(super) struct QuietFile {
 }
 
 impl QuietFile {
-    /// The file as it is now, if nobody has it open.
+    /// The file as it is now, if no program has it open.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let found = std::fs::metadata(path).ok()?;
         file::is_quiet(path).then(|| Self {

@@ -11,20 +11,20 @@ use crate::failure::Failure;
 pub struct Document {
     /// The JSON text.
     pub json: String,
-    /// Grows by one with each write; 0 is "absent".
+    /// Grows by one with each write. 0 means "absent".
     pub version: u64,
 }
 
-/// What became of a conditional document write.
+/// The result of a conditional write of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     /// Written.
     Written,
-    /// Somebody else wrote meanwhile; nothing was changed.
+    /// Another process wrote the document meanwhile, so nothing was changed.
     Conflict,
 }
 
-/// The port. Adapters: DynamoDB and SQLite. Methods fail with a [`Failure`] of side `Table`.
+/// The port. Its adapters are DynamoDB and SQLite. Methods fail with a [`Failure`] of side `Table`.
 #[async_trait]
 pub trait Documents: Send + Sync {
     /// A named document.
@@ -33,16 +33,16 @@ pub trait Documents: Send + Sync {
     /// Writes a named document if its version is still `expected` (0: it must be absent).
     async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure>;
 
-    /// Counts people who lose access by an event, for an hour and at most ten minutes longer. A person counts once. All
-    /// workers share the count.
+    /// Counts people who lose access through an event. The count lasts an hour, or up to ten minutes longer. A person
+    /// counts once. All workers share the count.
     async fn count_removals(&self, people: &[String], now_ms: i64)
     -> Result<RemovalCount, Failure>;
 
-    /// Counts people no longer, because they keep their access after all.
+    /// Removes people from the count, because they keep their access after all.
     async fn uncount_removals(&self, people: &[String], now_ms: i64) -> Result<(), Failure>;
 }
 
-/// Reads a document; one that cannot be read counts as absent.
+/// Reads a document. An unreadable document counts as absent.
 pub(crate) async fn read<T: DeserializeOwned>(
     documents: &dyn Documents,
     name: &str,
@@ -69,10 +69,10 @@ pub(crate) async fn overwrite<T: Serialize>(
     }
 }
 
-/// Who lost access by an event within the last hour.
+/// The people who lost access through an event within the last hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemovalCount {
-    /// How many, the people of this call included.
+    /// How many, including the people of this call.
     pub total: usize,
     /// The people of this call who were not counted before.
     pub newly: Vec<String>,

@@ -1,7 +1,7 @@
 //! The store on DynamoDB: items `user#`, `group#`, `account#`, `team#`, `document#`.
 //!
-//! Reads are consistent: a link that the invocation before wrote is always seen. No item here carries
-//! `expires_at`: a link must never go away by itself.
+//! Reads are consistent, so a run always sees a link that an earlier invocation wrote. No item here has `expires_at`,
+//! because a link must never expire.
 
 mod pair;
 mod removals;
@@ -101,7 +101,7 @@ impl DynamoDbStore {
         serde_dynamo::from_item(item).map_err(|_| self.unreadable(pk))
     }
 
-    /// "Could not read" is never "nobody there": one bad item stops the answer.
+    /// The failure for one bad item, which ends the read. "Could not read" never counts as "nobody there".
     fn unreadable(&self, pk: &str) -> Failure {
         Failure::permanent(
             Side::Table,
@@ -310,7 +310,7 @@ impl Documents for DynamoDbStore {
     }
 
     async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure> {
-        // Tells a repetition by the SDK, whose first answer was lost, from another writer.
+        // Tells a repetition by the SDK, after a lost first answer, from another writer.
         let writer = uuid::Uuid::new_v4().to_string();
         let mut put = self
             .table

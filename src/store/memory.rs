@@ -1,4 +1,4 @@
-//! What is remembered of one subject from run to run: the memo of its lease.
+//! The memory of one subject, which one run leaves for the next in the memo of its lease.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 use crate::ids::TeamId;
 use crate::ledger::{EndState, Lease, Memo};
 
-/// How long reads of memberships may show the past after a write, in milliseconds.
+/// How long reads of memberships may show the old state after a write, in milliseconds.
 const FRESH_MS: i64 = 60_000;
-/// How long an announcement is remembered, in milliseconds: longer than a queue keeps a contrary event.
+/// How long an announcement is remembered, in milliseconds. That is longer than a queue keeps a contrary event.
 const GRANTED_MS: i64 = 30 * 86_400_000;
-/// Announcements that are remembered: a memory has to fit into an item.
+/// The most announcements that are remembered. A memory has to fit into an item of the table.
 const MAX_GRANTED: usize = 100;
 
-/// What was last written about a membership.
+/// The last write of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastWrite {
-    /// The account was put into the team.
+    /// The account was added to the team.
     Joined,
-    /// The account was taken out of it.
+    /// The account was removed from it.
     Left,
 }
 
@@ -29,7 +29,7 @@ pub enum LastWrite {
 pub struct FreshWrite {
     /// What was written.
     pub written: LastWrite,
-    /// Until when reads may show the time before, milliseconds since the epoch.
+    /// Until when reads may show the old state, milliseconds since the epoch.
     pub until_ms: i64,
 }
 
@@ -49,13 +49,13 @@ pub struct Memory {
     /// Memberships that were written less than a minute ago, by team.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub fresh_teams: BTreeMap<TeamId, FreshWrite>,
-    /// What was not shown when it was looked for, and since when, in milliseconds since the epoch.
+    /// What a look did not show, and since when, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub first_seen: BTreeMap<String, i64>,
-    /// What events announced as granted, and when the last of them was published, in milliseconds since the epoch.
+    /// The facts that events granted, and when the last such event was published, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub granted: BTreeMap<String, i64>,
-    /// How many runs in a row failed in a way that a retry may heal.
+    /// How many runs in a row failed in a way that a retry may fix.
     #[serde(skip_serializing_if = "is_default", default)]
     pub failures: u32,
     /// Records of the subject that failed or are held, oldest first.
@@ -68,13 +68,12 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Memory {
-    /// What the lease's memo says.
+    /// The memory in the lease's memo.
     pub fn of(lease: &Lease, now_ms: i64) -> Self {
         Self::from_text(lease.memo(), now_ms)
     }
 
-    /// What a memo says; one that cannot be read counts as empty. Memberships that are fresh no more
-    /// are left out.
+    /// The memory in a memo. An unreadable memo counts as empty. Memberships that are no longer fresh are left out.
     pub fn from_text(memo: Option<&str>, now_ms: i64) -> Self {
         let memo = memo.and_then(|memo| serde_json::from_str(memo).ok());
         let mut memory: Self = memo.unwrap_or_default();
@@ -84,7 +83,7 @@ impl Memory {
         memory
     }
 
-    /// Counts a run that failed. Any other end begins the count anew.
+    /// Counts a failed run. Any other end resets the count.
     pub(crate) fn note_end(&mut self, state: &EndState) {
         self.failures = match state {
             EndState::Failed(failure) if failure.is_retryable() => self.failures.saturating_add(1),
@@ -99,7 +98,7 @@ impl Memory {
             .insert(team, FreshWrite { written, until_ms });
     }
 
-    /// Remembers what events announced as granted, the newest of it.
+    /// Remembers the newest of the facts that events granted.
     pub(crate) fn note_granted(
         &mut self,
         granted: impl Iterator<Item = (String, i64)>,
@@ -123,12 +122,12 @@ impl Memory {
         }
     }
 
-    /// What was last written about a team, if that was moments ago.
+    /// The last write of the membership in a team, if that was moments ago.
     pub(crate) fn last_write(&self, team: &TeamId) -> Option<LastWrite> {
         self.fresh_teams.get(team).map(|fresh| fresh.written)
     }
 
-    /// The text for the lease; `None` when there is nothing to remember.
+    /// The text for the lease. `None` if there is nothing to remember.
     pub fn to_text(&self) -> Option<String> {
         if *self == Self::default() {
             return None;

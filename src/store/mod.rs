@@ -1,14 +1,14 @@
-//! What the program remembers besides the ledger: links, and what one run leaves for the next.
+//! The store has links, and the memory that one run leaves for the next.
 //!
-//! A **link** pairs an Okta object with an Anypoint object by id. Only linked objects are ever changed. Each
+//! A **link** pairs an Okta object with an Anypoint object by id. The program changes only linked objects. Each
 //! link has a reverse entry (account → Okta user, team → Okta group), written in the same transaction. So one
 //! Anypoint object belongs to at most one Okta object. Every write of a link asks for a [`Lease`], and changes
 //! nothing when that lease is over.
 //!
-//! The [`Memory`] of a subject is the memo of its lease. It holds four things:
+//! The [`Memory`] of a subject is in the memo of its lease. The main parts are:
 //!
-//! - the **intent**, written before an account is created or a former one is enabled. It goes in the
-//!   transaction that writes the link. A run that finds it knows that the account of that name is this user's;
+//! - the **intent**, written before an account is created or a former account is enabled. The transaction that writes
+//!   the link removes it. A run that finds it knows that the account of that name is this user's;
 //! - memberships that were written less than a minute ago, because reads lag behind writes;
 //! - what Okta did not show, and since when: the first looks of [`Evidence`](crate::provision::Evidence);
 //! - the records of the subject that failed or that the brake holds.
@@ -41,7 +41,7 @@ pub use sqlite::SqliteStore;
 pub enum Origin {
     /// This program created the Anypoint object.
     Created,
-    /// The Anypoint object existed and was taken over.
+    /// The Anypoint object existed, and this program adopted it.
     Adopted,
     /// An import paired or created the Okta user.
     Imported,
@@ -63,10 +63,10 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetMail {
-    /// Nothing is owed: it was asked for, or the account was not made by this program.
+    /// No mail is owed. It was asked for, or this program did not create the account.
     #[default]
     Settled,
-    /// The account was disabled before the mail was asked for, or the mail was refused; it follows when the account
+    /// The account was disabled before the mail was asked for, or Anypoint refused the mail. It follows when the account
     /// is enabled.
     Owed,
 }
@@ -85,7 +85,7 @@ impl ResetMail {
     }
 }
 
-/// The names that both sides agreed on last, for the three-way comparison of imported links.
+/// The names that both sides last agreed on, for the three-way comparison of imported links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgreedProfile {
     /// First name.
@@ -103,7 +103,7 @@ pub struct UserLink {
     pub username: String,
     /// How the link came to be.
     pub origin: Origin,
-    /// What both sides agreed on last; kept for imported links only.
+    /// The names that both sides last agreed on. Kept only for imported links.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agreed: Option<AgreedProfile>,
     /// Whether a password reset mail is still owed.
@@ -122,7 +122,7 @@ pub struct TeamLink {
     pub origin: Origin,
 }
 
-/// What the table says of one user: item `user#<okta user id>`, and what versions before 0.2 left.
+/// What the table has about one user: item `user#<okta user id>`, and an intent of a version before 0.2.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recalled {
     /// The link.
@@ -136,9 +136,9 @@ pub struct Recalled {
 pub struct AccountOwner {
     /// The Okta user.
     pub okta_user: OktaUserId,
-    /// Whether that user's link points here today.
+    /// Whether that user's link still points to the account.
     pub tenure: Tenure,
-    /// [`Origin::Created`] of an account that was created for the user and never linked.
+    /// [`Origin::Created`] if the account was created for the user and never linked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<Origin>,
 }
@@ -153,19 +153,19 @@ pub enum Tenure {
     Former,
 }
 
-/// What became of a link write.
+/// The result of a write of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Linked<Owner> {
-    /// The link and its reverse entry say so now.
+    /// The link and its reverse entry were written.
     Written,
-    /// The Anypoint object is linked to another Okta object; nothing was written.
+    /// Nothing was written, because the Anypoint object is linked to another Okta object.
     TakenBy(Owner),
 }
 
 /// Links by group, and groups by team.
 pub type TeamPairs = (HashMap<OktaGroupId, TeamLink>, HashMap<TeamId, OktaGroupId>);
 
-/// The port. Adapters: DynamoDB and SQLite; both pass the same suite.
+/// The port. Its adapters are DynamoDB and SQLite. Both pass the same suite.
 ///
 /// Every method fails with a [`Failure`] of side `Table`.
 #[async_trait]
@@ -173,21 +173,21 @@ pub trait Store: Send + Sync {
     /// The link of one user.
     async fn user_link(&self, user: &OktaUserId) -> Result<Option<UserLink>, Failure>;
 
-    /// The links of many users; users without one are missing from the answer.
+    /// The links of many users. The answer lacks users without one.
     async fn user_links(
         &self,
         users: &[OktaUserId],
     ) -> Result<HashMap<OktaUserId, UserLink>, Failure>;
 
-    /// Every user link. Reads the whole table: for reconcile and import.
+    /// Every user link, for reconcile and import. Reads the whole table.
     async fn all_user_links(&self) -> Result<HashMap<OktaUserId, UserLink>, Failure>;
 
     /// The link of one user, with the intent that an older version may have left.
     async fn recall_user(&self, user: &OktaUserId) -> Result<Recalled, Failure>;
 
     /// Writes a user's link, its reverse entry and the memo of `lease`, in one transaction. `before` is
-    /// the link that is there: the reverse entry of its account becomes [`Tenure::Former`]. An account
-    /// whose entry is [`Tenure::Former`] for another user may be taken.
+    /// the existing link. The reverse entry of its account becomes [`Tenure::Former`]. An account
+    /// whose entry is [`Tenure::Former`] for another user may be linked.
     ///
     /// # Errors
     /// Also when the lease is over.
@@ -200,15 +200,15 @@ pub trait Store: Send + Sync {
         memo: Memo,
     ) -> Result<Linked<OktaUserId>, Failure>;
 
-    /// Removes a user's link; its reverse entry goes too. Nothing happens when there is none.
+    /// Removes a user's link and its reverse entry. Does nothing if there is no link.
     ///
     /// # Errors
     /// Also when the lease is over.
     async fn unlink_user(&self, lease: &Lease, user: &OktaUserId) -> Result<(), Failure>;
 
-    /// Records an account that a dead run created for `user` and could not link: its reverse entry says
-    /// [`Tenure::Former`] and [`Origin::Created`]. An entry that is there stays. The memo of `lease` is
-    /// written in the same transaction.
+    /// Records an orphaned account, which a run that died created for `user`. Its reverse entry says
+    /// [`Tenure::Former`] and [`Origin::Created`]. An existing entry stays. Writes the memo of `lease` in the same
+    /// transaction.
     ///
     /// # Errors
     /// Also when the lease is over.
@@ -220,10 +220,10 @@ pub trait Store: Send + Sync {
         memo: Memo,
     ) -> Result<(), Failure>;
 
-    /// Forgets the intent that an older version left.
+    /// Removes the intent that an older version left.
     async fn forget_old_intent(&self, user: &OktaUserId) -> Result<(), Failure>;
 
-    /// The owners of accounts. Unknown accounts are missing from the answer.
+    /// The owners of accounts. The answer lacks unknown accounts.
     async fn account_owners(
         &self,
         accounts: &[AccountId],
@@ -237,7 +237,7 @@ pub trait Store: Send + Sync {
             .remove(group))
     }
 
-    /// The links of many groups; groups without one are missing from the answer.
+    /// The links of many groups. The answer lacks groups without one.
     async fn team_links(
         &self,
         groups: &[OktaGroupId],
@@ -245,7 +245,7 @@ pub trait Store: Send + Sync {
         Ok(self.team_pairs(groups, &[]).await?.0)
     }
 
-    /// The groups that teams are linked to; unknown teams are missing from the answer.
+    /// The groups that teams are linked to. The answer lacks unknown teams.
     async fn team_owners(&self, teams: &[TeamId]) -> Result<HashMap<TeamId, OktaGroupId>, Failure> {
         Ok(self.team_pairs(&[], teams).await?.1)
     }
@@ -257,11 +257,11 @@ pub trait Store: Send + Sync {
         teams: &[TeamId],
     ) -> Result<TeamPairs, Failure>;
 
-    /// Every team link. Reads the whole table: for reconcile.
+    /// Every team link, for reconcile. Reads the whole table.
     async fn all_team_links(&self) -> Result<HashMap<OktaGroupId, TeamLink>, Failure>;
 
-    /// Writes a group's link and its reverse entry in one transaction; the reverse entry of `before`,
-    /// the link that is there, goes away.
+    /// Writes a group's link and its reverse entry in one transaction. Removes the reverse entry of `before`, the existing
+    /// link.
     ///
     /// # Errors
     /// Also when the lease is over.
@@ -273,14 +273,14 @@ pub trait Store: Send + Sync {
         before: Option<&TeamLink>,
     ) -> Result<Linked<OktaGroupId>, Failure>;
 
-    /// Removes a group's link and its reverse entry. Nothing happens when there is none.
+    /// Removes a group's link and its reverse entry. Does nothing if there is no link.
     ///
     /// # Errors
     /// Also when the lease is over.
     async fn unlink_team(&self, lease: &Lease, group: &OktaGroupId) -> Result<(), Failure>;
 
-    /// Writes the reverse entries that links made by hand may lack, for the given links. Entries
-    /// that exist are left alone.
+    /// Writes missing reverse entries for the given links, because links that were made by hand may lack them. Existing
+    /// entries stay.
     async fn repair_reverse_entries(
         &self,
         users: &HashMap<OktaUserId, UserLink>,
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_shown_with_what_is_owed_only() {
+    fn a_link_shows_its_reset_mail_only_while_it_is_owed() {
         let shown = |reset_mail| {
             let link = UserLink {
                 anypoint_id: AccountId::parse("acc-1").unwrap(),

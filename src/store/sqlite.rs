@@ -40,7 +40,7 @@ impl SqliteStore {
         self.database.write(Side::Table, work).await
     }
 
-    /// Runs `work` in one transaction, if the lease is still held.
+    /// Runs `work` in one transaction, if the owner still has the lease.
     async fn write_under<T, F>(&self, lease: &Lease, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -120,7 +120,7 @@ impl Store for SqliteStore {
     }
 
     async fn recall_user(&self, user: &OktaUserId) -> Result<Recalled, Failure> {
-        // Older intents were moved into the memos when the file was brought to this version.
+        // The migration of the file moved older intents into the memos.
         Ok(Recalled {
             link: self.user_link(user).await?,
             old_intent: None,

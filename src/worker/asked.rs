@@ -1,12 +1,12 @@
-//! Which of a run's changes asked for a step, for the audit trail. Pure.
+//! Finds which of a run's changes asked for a step, for the audit trail. Pure.
 //!
-//! One look serves every open change of a subject. The audit trail names the last change of a type that asks for such
-//! a step, else the last of all.
+//! One look serves all open changes of a subject. The audit trail names the last change whose type asks for such a step.
+//! If there is none, it names the last change.
 
 use crate::event::{Asks, Change, asks};
 use crate::provision::action;
 
-/// What can ask for a step of this name.
+/// The kinds of request that can ask for a step of this name.
 fn askers(step: &str) -> &'static [Asks] {
     use Asks::{
         Access, Membership, NoAccess, NoMembership, NoTeam, Profile, Team, TeamName, Username,
@@ -28,7 +28,7 @@ fn askers(step: &str) -> &'static [Asks] {
     }
 }
 
-/// The change that asked for a step. `None`: the run had none.
+/// The change that asked for a step. `None`: the run had no change.
 pub(super) fn who_asked<'c>(changes: &[&'c Change], step: &str) -> Option<&'c Change> {
     let askers = askers(step);
     let rank = |change: &&&Change| {
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_put_down_to_the_change_that_asks_for_it() {
+    fn a_step_is_attributed_to_the_last_change_that_asks_for_it() {
         let profile = change("user.account.update_profile", "2026-01-01T00:00:02Z");
         let removed = change("application.user_membership.remove", "2026-01-01T00:00:01Z");
         let earlier = change("application.user_membership.remove", "2026-01-01T00:00:00Z");

@@ -49,8 +49,8 @@ impl InlineQueue {
 
 #[async_trait]
 impl Queue for InlineQueue {
-    /// Fails, retryable, when any change has to be sent again. The others are recorded as done or
-    /// failed; sending them again is harmless.
+    /// Fails, retryable, if any change has to be sent again. The others are recorded as done or failed, and sending them
+    /// again is harmless.
     async fn send(&self, changes: &[Change]) -> Result<(), Failure> {
         self.apply(changes, Deadline::within(self.time)).await
     }

@@ -1,5 +1,5 @@
-//! Announced removals that are late: somebody keeps access for longer than expected. The log and a metric say why,
-//! within a quarter of an hour of the event.
+//! Reports announced removals that are late, because people keep access for longer than expected. The log and a metric
+//! say why, within a quarter of an hour of the event.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::ledger::EndState;
 use crate::provision::announces_removal;
 use crate::telemetry::{Metric, Metrics};
 
-/// A removal of this age that goes back is late. Pauses have grown by then (`queue::pause`), so its next look comes
-/// after the quarter of an hour.
-const OLD: Duration = Duration::from_secs(10 * 60);
+/// A removal of this age that goes back is late. Pauses have grown by then (`queue::pause`), so its next look follows
+/// more than a quarter of an hour after the event.
+const MIN_LATE_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Why a removal is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Late {
         }
     }
 
-    /// Why a look that ended so leaves its changes undone. `None`: they are done, or failed for good.
+    /// Why a look with this end leaves its changes open. `None`: they are done, or failed for good.
     pub(super) fn of(state: &EndState) -> Option<Self> {
         match state {
             EndState::Held { .. } => Some(Self::Held),
@@ -71,9 +71,9 @@ impl Late {
     }
 }
 
-/// Counts and logs those of `changes` that are removals and old.
-pub(super) fn tell(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
-    let limit_ms = u64::try_from(OLD.as_millis()).unwrap_or(u64::MAX);
+/// Counts and logs the `changes` that are late removals.
+pub(super) fn report(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
+    let limit_ms = u64::try_from(MIN_LATE_AGE.as_millis()).unwrap_or(u64::MAX);
     let is_late = |change: &&&Change| {
         announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
     };

@@ -1,24 +1,24 @@
-//! Takes changes, leases their subject, claims them, provisions it and records the result.
+//! Takes changes, leases their subject, claims them, provisions the subject and records the result.
 //!
 //! At most one run works on a subject at a time: it holds the lease from before its look until its
-//! records are written. Several changes of one subject are claimed together and served by one look;
-//! several subjects are worked on at once. One subject that fails, or panics, stops no other.
+//! records are written. A run claims several changes of one subject together, and serves them with one look. The worker
+//! works on several subjects at once. A subject that fails or panics does not stop the others.
 //!
-//! What becomes of a change's message ([`Verdict`]):
+//! The record decides about a change's message ([`Verdict`]):
 //!
 //! | the record says | the message |
 //! |---|---|
 //! | `done`, or `failed` for good | is acknowledged |
-//! | `held` by the brake | is acknowledged: held work lives in the table |
+//! | `held` by the brake | is acknowledged, because the table keeps held changes |
 //! | `failed`, retryable | goes back with a growing pause |
 //! | `waiting`, or another run has the subject | goes back with exactly the pause that is left |
 //!
-//! Users and groups that have to be looked at next are queued before the record is written. Without a queue
-//! they are done in the same run.
+//! The worker queues users and groups that it has to look at next before it writes the record. Without a queue it
+//! serves them in the same run.
 //!
-//! Guaranteed: a change is acknowledged only when the ledger says `done`, or `failed` for good.
-//! Not guaranteed: that a change is applied once only. A run that died may have applied it; the next look
-//! finds that and only records.
+//! The worker acknowledges a change only when the ledger says `done`, `held`, or `failed` for good. It may look at a
+//! change more than once. If a run died after it applied a change, the next look finds both sides in sync and only writes
+//! the record.
 
 mod asked;
 mod inline;
@@ -54,16 +54,16 @@ use surroundings::Surroundings;
 /// What the caller does with a change's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is recorded as done, or as failed for good: acknowledge it.
+    /// The change is recorded as done, held, or failed for good. Acknowledge the message.
     Settled,
-    /// A retry may heal it: give it back, not before the pause is over.
+    /// A retry may succeed. Give the message back, with at least this pause.
     Retry {
         /// The pause that the remote, or a running lease, asks for.
         after: Option<Duration>,
-        /// How many runs of the subject failed in a row, if this one got to know.
+        /// How many runs of the subject failed in a row, if this run knows.
         failures: Option<u32>,
     },
-    /// It waits for a second look, or for another run's lease: give it back for exactly this long.
+    /// The change waits for a second look, or for another run's lease. Give the message back for exactly this long.
     Wait {
         /// How long.
         after: Duration,
@@ -82,7 +82,7 @@ impl Verdict {
         }
     }
 
-    /// The same, after that many runs in a row that failed.
+    /// The same verdict, after this many failed runs in a row.
     fn counting(self, in_a_row: u32) -> Self {
         match self {
             Self::Retry { after, .. } => Self::Retry {
@@ -102,11 +102,12 @@ impl Verdict {
 /// How the time of one run is spent.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Kept free at the end for recording what became of the work.
+    /// Kept free at the end for recording the results.
     pub recording: Duration,
-    /// Work is not begun with less than this left.
+    /// The worker does not begin a subject with less time left.
     pub least: Duration,
-    /// Subjects worked on at once. Low: Anypoint serializes the writes of an organization.
+    /// How many subjects the worker works on at once. It is low because Anypoint serializes the writes of an
+    /// organization.
     pub subjects_at_once: usize,
     /// How long to wait for a subject that another run works on.
     pub patience: Duration,
@@ -138,7 +139,7 @@ impl Pace {
     };
 }
 
-/// While changes are paused, a message comes back after this.
+/// How long a message stays away while changes are paused.
 const PAUSED_FOR: Duration = Duration::from_secs(600);
 
 /// Works on changes.
@@ -153,8 +154,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that looks and applies through `ports`. Subjects that have to be looked at next go to
-    /// `follow_ups`, or are done in the same run when there is no queue.
+    /// A worker that looks and applies through `ports`. Subjects to look at next go to `follow_ups`. Without that queue
+    /// the same run serves them.
     pub fn new(
         ports: Ports,
         follow_ups: Option<Arc<dyn Queue>>,
@@ -203,7 +204,7 @@ impl Worker {
             .collect()
     }
 
-    /// As [`Worker::subject`], until `deadline` and no longer; a panic is this subject's alone.
+    /// Runs [`Worker::subject`] until `deadline` at the latest. A panic does not affect other subjects.
     fn guarded<'a>(
         &'a self,
         subject: &'a Subject,
@@ -220,7 +221,7 @@ impl Worker {
                     let what = match failed {
                         Ok(_) => "the work on a subject panicked; its events go back",
                         Err(_) => {
-                            "the time was up before the table took what became of the events; they go back"
+                            "the time was up before the table recorded the results of the events; they go back"
                         }
                     };
                     tracing::error!(%subject, "{what}");
@@ -250,8 +251,8 @@ impl Worker {
         }
         if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
             self.metrics.count(Metric::SideRefuses(failure.side), 1);
-            tracing::error!(%subject, "events go back, the surroundings are out of order: {failure}");
-            self.tell_late(changes, Late::because_of(&failure));
+            tracing::error!(%subject, "events go back, because a side refuses everybody: {failure}");
+            self.report_late(changes, Late::because_of(&failure));
             return back(failure.retry_after);
         }
         let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
@@ -261,18 +262,18 @@ impl Worker {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
-                self.tell_late(changes, Late::Waiting);
+                self.report_late(changes, Late::Waiting);
                 let after = self.until(until_ms);
                 return vec![Verdict::Wait { after }; changes.len()];
             }
             Err(failure) => {
-                tracing::error!(%subject, "the subject could not be leased: {failure}");
-                self.tell_late(changes, Late::because_of(&failure));
+                tracing::error!(%subject, "could not lease the subject: {failure}");
+                self.report_late(changes, Late::because_of(&failure));
                 return back(failure.retry_after);
             }
         };
         if lease.took_over() {
-            tracing::warn!(%subject, "an earlier run did not finish; its effects are verified");
+            tracing::warn!(%subject, "an earlier run did not finish; this run verifies its effects");
         }
         let works: Vec<Work> = changes.iter().copied().map(Change::work).collect();
         let mut asked = Vec::with_capacity(works.len());
@@ -302,7 +303,7 @@ impl Worker {
                     }
                 }
                 Err(failure) => {
-                    tracing::error!(%subject, "an event could not be claimed: {failure}");
+                    tracing::error!(%subject, "could not claim an event: {failure}");
                     Verdict::retry(&failure)
                 }
             });
@@ -318,7 +319,7 @@ impl Worker {
         for position in positions {
             verdicts[position] = verdict;
         }
-        // Order: behind a change that goes back, every later one goes back.
+        // If a change goes back, every later one goes back, too. That keeps their order.
         if let Some(first) = verdicts.iter().position(|verdict| verdict.is_retry()) {
             let verdict = verdicts[first];
             verdicts[first..].fill(verdict);
@@ -326,8 +327,8 @@ impl Worker {
         verdicts
     }
 
-    fn tell_late(&self, changes: &[&Change], why: Late) {
-        late::tell(&self.metrics, changes, why, self.ports.clock.now_ms());
+    fn report_late(&self, changes: &[&Change], why: Late) {
+        late::report(&self.metrics, changes, why, self.ports.clock.now_ms());
     }
 
     fn until(&self, until_ms: i64) -> Duration {

@@ -1,4 +1,4 @@
-//! What a run leaves: the records that stay open, and the audit trail.
+//! What a run leaves in the table: the list of open records, and the audit trail.
 
 use super::asked::who_asked;
 use super::words::states;
@@ -10,7 +10,7 @@ use crate::ledger::{
 use crate::provision::{Applied, Progress};
 use crate::store::Memory;
 
-/// Open records of one subject that are remembered.
+/// The most open records of one subject that are remembered.
 const MAX_OPEN: usize = 20;
 /// The reason in the audit trail when an operator approved what the brake held.
 const APPROVED: &str = "approved by an operator";
@@ -42,8 +42,8 @@ pub(super) fn remember_open(memory: &mut Memory, ended: &[(Claim, Ending)]) -> V
     }
 }
 
-/// The audit entries of a run: one for each change, also for one whose answer did not arrive, and one for a run
-/// that was cut off before it.
+/// The audit entries of a run. Each write has one, even if its answer did not arrive. There is one more if the previous
+/// run was cut off.
 pub(super) fn audit(
     lease: &Lease,
     changes: &[&Change],
@@ -75,7 +75,7 @@ pub(super) fn audit(
         };
         let found = match progress.applied.len().max(planned) {
             _ if changes.is_empty() => "no event of the subject was open".to_owned(),
-            0 => "the subject was in sync, or could not be looked at".to_owned(),
+            0 => "the subject was in sync, or the look failed".to_owned(),
             steps => counted(
                 steps,
                 "step was still to be done",

@@ -19,7 +19,7 @@ use crate::provision::{Announced, Applied, Brake, Changes, FollowUp, Known, Prog
 use crate::store::Memory;
 use crate::telemetry::Metric;
 
-/// A change whose runs died so often fails for good.
+/// A change fails for good after this many runs died in a row.
 const MAX_DEATHS: u32 = 10;
 
 /// The changes of one subject that a run has claimed.
@@ -83,7 +83,7 @@ impl Worker {
                     lease = ours;
                     result = result.and(followed);
                 }
-                // The claims stay until their lease is over; then the next run does the rest.
+                // The claims stay until their lease is over. Then the next run does the rest.
                 Err(failure) => {
                     tracing::warn!(%subject, "events go back: {failure}");
                     return Verdict::retry(&failure);
@@ -97,7 +97,7 @@ impl Worker {
         if !claims.is_empty() {
             memory.note_end(&state);
         }
-        let verdict = self.tell(subject, &changes, &progress.applied, &state);
+        let verdict = self.report_end(subject, &changes, &progress.applied, &state);
         let verdict = verdict.counting(memory.failures);
         let ending = Ending {
             applied: progress.applied.iter().map(ToString::to_string).collect(),
@@ -125,7 +125,7 @@ impl Worker {
         reason: Reason,
         deadline: Deadline,
     ) -> Turn<'t> {
-        // An operator's emergency and approval pass, and so does what a reconcile's own limit let pass.
+        // The brake lets an operator's `push --now` and approval pass, and removals that a reconcile's own limit counted.
         let passes = |change: &&Change| change.reason.is_some() || !change.planned.is_empty();
         let brake = if reason == Reason::Approval || changes.iter().any(passes) {
             Brake::Passes
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     /// Logs and counts how a look ended. Returns the verdict for its changes.
-    fn tell(
+    fn report_end(
         &self,
         subject: &Subject,
         changes: &[&Change],
@@ -166,9 +166,9 @@ impl Worker {
         }
         let events = changes.len();
         if let Some(why) = Late::of(state) {
-            self.tell_late(changes, why);
+            self.report_late(changes, why);
         }
-        // A run that failed has done some steps, too.
+        // A failed run may have done some steps, too.
         let done = words::done(applied);
         let done = (!done.is_empty()).then_some(done.as_str());
         match state {
@@ -215,7 +215,7 @@ impl Worker {
         Verdict::Settled
     }
 
-    /// Looks, plans and applies while the time lasts and the lease is held.
+    /// Looks, plans and applies while there is time and the run holds the lease.
     async fn provision(
         &self,
         subject: &Subject,
@@ -263,8 +263,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Queues the subjects to look at next, as changes of their own. Without a queue the worker serves them at once, and
-    /// gives the lease back meanwhile: no two runs wait for each other.
+    /// Queues the subjects to look at next, as changes of their own. Without a queue the worker serves them at once. It
+    /// gives the lease back meanwhile, so that no two runs wait for each other.
     async fn follow_up(
         &self,
         next: &[FollowUp],
@@ -288,7 +288,7 @@ impl Worker {
             return Ok((lease, queue.send(&changes).await));
         }
         let subject = lease.subject().to_owned();
-        // Without the lease nobody would notice that this run dies: the audit entries are written now.
+        // Without the lease no other run would notice if this one died, so it writes the audit entries now.
         let conclusion = Conclusion {
             memo,
             audit: std::mem::take(audit),
@@ -303,7 +303,7 @@ impl Worker {
             Ok(())
         } else {
             let message = format!(
-                "{open} of {} subjects that follow are not done",
+                "{open} of {} follow-up subjects are not done",
                 changes.len()
             );
             Err(Failure::retryable(Side::Program, message).because(Cause::Busy))
@@ -319,7 +319,7 @@ impl Worker {
         }
     }
 
-    /// Writes the records and gives the lease back. `Some`: that failed, or another run took over, so the changes go back.
+    /// Writes the records and gives the lease back. `Some`: that failed, or another run took over. The changes go back.
     async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
         match self.ports.ledger.conclude(lease, conclusion).await {
             Ok(recorded) => {
@@ -334,7 +334,7 @@ impl Worker {
                 Some(Verdict::retry_after(None))
             }
             Err(error) => {
-                tracing::error!("what became of events could not be recorded: {error}");
+                tracing::error!("could not record the results of events: {error}");
                 Some(Verdict::retry(&error))
             }
         }
@@ -344,7 +344,7 @@ impl Worker {
 fn out_of_time() -> Failure {
     Failure::retryable(
         Side::Program,
-        "the time of this run was up; the next run goes on from what is there",
+        "the run's time was up; the next run continues",
     )
     .because(Cause::Timeout)
 }
@@ -375,7 +375,7 @@ fn fail_dead(claim: Claim) -> (Claim, Ending) {
     )
 }
 
-/// How old a change is. Okta's clock may be ahead: then it is 0.
+/// How old a change is. 0 if Okta's clock is ahead.
 pub(super) fn age_ms(change: &Change, now_ms: i64) -> Option<u64> {
     let published: jiff::Timestamp = change.published.parse().ok()?;
     u64::try_from((now_ms - published.as_millisecond()).max(0)).ok()

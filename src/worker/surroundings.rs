@@ -1,8 +1,8 @@
-//! Whether a side refuses everybody. Then the surroundings are at fault, and the worker works on no change.
+//! Finds out whether a side refuses everybody. Then the surroundings are at fault, and the worker works on no change.
 //!
-//! After a refusal (401, 403, a refused sign-in) about one subject, the worker makes a call about nobody in particular.
-//! If that is refused, too, the side is out of order for everybody. Changes go back until one such call succeeds, and
-//! every run makes one. The session decides how often it signs in again (`src/http/session.rs`).
+//! After a refusal (401, 403, a refused sign-in) about one subject, the worker makes a *probe*: a call that is not about
+//! one subject. If the side refuses that, too, it is out of order for everybody. Changes go back until a probe succeeds,
+//! and every run makes one. The session decides how often it signs in again (`src/http/session.rs`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::provision::Ports;
 
-/// A probe may take this long.
+/// How long a probe may take.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
 /// The sides that refuse everybody, and what they said.
@@ -25,7 +25,7 @@ impl Surroundings {
         let side = self.lock().keys().next().copied()?;
         match probe(ports, side, deadline).await {
             Ok(()) => {
-                tracing::warn!(side = %side, "the side takes our calls again");
+                tracing::warn!(side = %side, "the side accepts calls again");
                 self.lock().remove(&side);
                 None
             }
@@ -33,12 +33,12 @@ impl Surroundings {
                 self.note(failure.clone());
                 Some(failure)
             }
-            // The side does not answer at all: the run itself will say so.
+            // The side does not answer at all. The run itself will report that.
             Err(_) => None,
         }
     }
 
-    /// Whether a refusal about one subject is everybody's; then the side is out of order.
+    /// Whether the side that refused one subject refuses everybody. If so, the side is marked as out of order.
     pub(super) async fn affects_everybody(
         &self,
         ports: &Ports,

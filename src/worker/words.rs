@@ -1,9 +1,9 @@
-//! What a run did, in the words of its one log entry.
+//! The words for what a run did, in its log entry and in the audit trail.
 
 use crate::ids::Subject;
 use crate::provision::{Applied, action};
 
-/// "provisioned user 00u…: created account 1a2b…, sent reset mail, linked", or that there was nothing to do.
+/// "provisioned user 00u…: created account 1a2b…, sent reset mail, linked", or "user 00u… in sync: nothing to do".
 pub(super) fn ended(subject: &Subject, applied: &[Applied]) -> String {
     let subject = subject.to_string().replacen('#', " ", 1);
     if applied.is_empty() {
@@ -13,7 +13,7 @@ pub(super) fn ended(subject: &Subject, applied: &[Applied]) -> String {
     }
 }
 
-/// "created account 1a2b…, sent reset mail": what was done, in order.
+/// The writes in order: "created account 1a2b…, sent reset mail".
 pub(super) fn done(applied: &[Applied]) -> String {
     let words = applied.iter().map(|applied| {
         let word = past(applied.action);
@@ -47,7 +47,7 @@ fn past(name: &'static str) -> &'static str {
     }
 }
 
-/// The state that an action ends, and the one that it begins, for the audit trail.
+/// The states before and after an action, for the audit trail.
 pub(super) fn states(name: &str) -> (Option<&'static str>, Option<&'static str>) {
     let (before, after) = match name {
         action::CREATE_ACCOUNT => ("no account", "enabled"),
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_told_in_one_sentence() {
+    fn a_run_is_logged_in_one_sentence() {
         let subject: Subject = "user#00u1".parse().unwrap();
         let applied = [
             Applied::on(action::CREATE_ACCOUNT, "a1"),

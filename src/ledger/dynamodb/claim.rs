@@ -9,12 +9,12 @@ use crate::ledger::conclusion::error_text;
 use crate::ledger::times::Now;
 use crate::ledger::{Claim, ClaimOutcome, Lease, Reason, Status, Work};
 
-/// What every write of a whole record sets.
+/// The attributes that every write of a whole record sets.
 const DESCRIBE: &str = "event_type = :event_type, subject = :subject, published = :published, \
                         updated_at_ms = :now_ms, expires_at = :expires_at";
 
 impl DynamoDbLedger {
-    /// One conditional write of a claim, under the record's key `id`. `None`: the record there is about another subject.
+    /// One conditional write of a claim, under the record's key `id`. `None`: that record is about another subject.
     pub(super) async fn claim_as(
         &self,
         id: &str,

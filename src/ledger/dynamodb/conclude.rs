@@ -1,4 +1,4 @@
-//! The end of a run: its claims, what it settles of others, its audit entries and the lease, in one transaction.
+//! The end of a run in one transaction: its claims, the other records that it settles, its audit entries and the lease.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -12,7 +12,7 @@ use crate::ledger::{Claim, Conclusion, EndState, Ending, Lease, Memo, Recorded, 
 
 /// Claims that one transaction concludes, beside the lease, resolved records and the audit item (DynamoDB
 /// takes 100 items).
-const CLAIMS_A_CALL: usize = 70;
+const MAX_CLAIMS_A_CALL: usize = 70;
 
 impl DynamoDbLedger {
     /// See [`Ledger::conclude`](super::super::Ledger::conclude).
@@ -25,9 +25,9 @@ impl DynamoDbLedger {
         let claims = &conclusion.claims;
         let mut recorded = vec![Recorded::Superseded; claims.len()];
         // The last transaction has the rest of the claims, and gives the lease back.
-        let last = claims.len().saturating_sub(1) / CLAIMS_A_CALL * CLAIMS_A_CALL;
-        for first in (0..last).step_by(CLAIMS_A_CALL) {
-            let claims = first..first + CLAIMS_A_CALL;
+        let last = claims.len().saturating_sub(1) / MAX_CLAIMS_A_CALL * MAX_CLAIMS_A_CALL;
+        for first in (0..last).step_by(MAX_CLAIMS_A_CALL) {
+            let claims = first..first + MAX_CLAIMS_A_CALL;
             let mut writes = vec![under_lease(&self.table, lease, &Memo::Keep).or_stop()?];
             self.add_endings(&mut writes, &conclusion.claims[claims.clone()], now)?;
             match self.table.transact(writes).await? {
@@ -46,7 +46,7 @@ impl DynamoDbLedger {
             let mut writes = vec![self.release(lease, &conclusion.memo, now).or_stop()?];
             self.add_endings(&mut writes, &claims[last..], now)?;
             for resolved in &conclusion.resolved {
-                // Left out: it expired, or was done meanwhile.
+                // The record is left out, because it expired or was done meanwhile.
                 writes.push(self.resolve(resolved, now).or_leave_out()?);
             }
             if !conclusion.audit.is_empty() {
@@ -128,7 +128,7 @@ impl DynamoDbLedger {
         update.update_expression(set + " REMOVE lease_until_ms, unfinished")
     }
 
-    /// Settles a record that something else than its claim settles.
+    /// Settles a record that something other than its claim settles.
     fn resolve(&self, resolved: &Resolved, now: Now) -> UpdateBuilder {
         self.table
             .update(format!("{PREFIX}{}", resolved.id))
@@ -146,7 +146,7 @@ impl DynamoDbLedger {
             .expression_attribute_values(":expires_at", number(now.expires_at))
     }
 
-    /// Gives the lease back. Without a memo the item is of use for some days only.
+    /// Gives the lease back. An item without a memo is useful only for some days.
     fn release(&self, lease: &Lease, memo: &Memo, now: Now) -> UpdateBuilder {
         let update =
             of_lease(&self.table, lease).expression_attribute_values(":now_ms", number(now.ms));
@@ -167,7 +167,7 @@ impl DynamoDbLedger {
     }
 }
 
-/// Notes which claims a transaction recorded. In it they come after the lease.
+/// Notes which claims a transaction recorded. In the transaction they come after the lease.
 fn note(recorded: &mut [Recorded], claims: &[(Claim, Ending)], left_out: &[usize]) {
     for (index, (recorded, (claim, ending))) in recorded.iter_mut().zip(claims).enumerate() {
         if left_out.contains(&(index + 1)) {

@@ -1,9 +1,9 @@
-//! The ledger on DynamoDB: items `event#<id>`, `lease#<subject>` and `audit#<subject>#<month>`, every
-//! change conditional.
+//! The ledger on DynamoDB: items `event#<id>`, `lease#<subject>` and `audit#<subject>#<month>`. Every write is
+//! conditional.
 //!
-//! The SDK sends a call again when its answer was lost; the first may have been carried out. Such a
-//! repetition is refused by its own effect, so a refusal looks at who wrote the item: `owner` stays on
-//! a record when the work is done or failed.
+//! The SDK repeats a call whose answer was lost, and the first call may have succeeded. DynamoDB then refuses the
+//! repetition because of the first call's effect. So after a refusal the ledger checks who wrote the item. A
+//! record keeps its `owner` when it is done or failed.
 
 mod claim;
 mod conclude;
@@ -45,9 +45,9 @@ pub struct DynamoDbLedger {
     times: Times,
 }
 
-/// What a conditional update came to.
+/// The result of a conditional update.
 enum Updated {
-    /// Done; the item as it was before.
+    /// It was done. The item as it was before.
     Made(Item),
     /// The condition does not hold for this item.
     Refused(Item),
@@ -130,8 +130,8 @@ fn of_lease(table: &DynamoDbTable, lease: &Lease) -> UpdateBuilder {
         .expression_attribute_values(":owner", text(&lease.key().owner))
 }
 
-/// Makes a transaction depend on the lease, and writes its memo. A condition check would do for [`Memo::Keep`], but
-/// needs a right that the functions have no other use for.
+/// Makes a transaction depend on the lease, and writes its memo. A condition check would be enough for [`Memo::Keep`], but
+/// needs a right that the functions do not need otherwise.
 pub(crate) fn under_lease(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> UpdateBuilder {
     let update = of_lease(table, lease);
     match memo {
@@ -183,7 +183,7 @@ impl Ledger for DynamoDbLedger {
             }
             // The first answer was lost, this is the repetition.
             Updated::Refused(mut item) if string(&item, "owner") == Some(&key.owner) => {
-                // That is our own time.
+                // That is this call's own time.
                 item.remove("updated_at_ms");
                 (item, false)
             }
@@ -204,7 +204,7 @@ impl Ledger for DynamoDbLedger {
         let clock = self.times.clock();
         let lease = Lease::new(key, found, now.ms, time, clock);
         if is_outdated {
-            // The item lasts on from now; the old memo must not last with it.
+            // The item gets a new lifetime, and the expired memo must not get it, too.
             self.write_memo(&lease, None).await?;
         }
         Ok(Leased::Ours(lease))

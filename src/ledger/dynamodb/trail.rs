@@ -1,4 +1,4 @@
-//! The audit trail: items `audit#<subject>#<month>`, and `#2` and on where one is full.
+//! The audit trail: items `audit#<subject>#<month>`. If one is full, the next have `#2`, `#3` and so on.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::ledger::{AuditEntry, month_of, months};
 const PREFIX: &str = "audit#";
 /// An item that has more bytes of entries is full (DynamoDB takes 400 KB).
 const FULL_BYTES: usize = 250_000;
-/// Items of one month that are read at once.
+/// How many items of one month are read at once.
 const PARTS: u32 = 3;
 
 impl DynamoDbLedger {
@@ -91,7 +91,7 @@ fn audit_pk(subject: &str, month: &str, part: u32) -> String {
     }
 }
 
-/// The entries of an audit item; one that cannot be read is left out.
+/// The entries of an audit item. An unreadable entry is left out.
 fn entries_of(item: &Item) -> Vec<AuditEntry> {
     let entries = item.get("entries").and_then(|list| list.as_l().ok());
     let texts = entries

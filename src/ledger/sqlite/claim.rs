@@ -20,7 +20,7 @@ pub(super) fn claim(
     lease_until_ms: i64,
     reason: Reason,
 ) -> rusqlite::Result<ClaimOutcome> {
-    // What DynamoDB's TTL does by itself.
+    // DynamoDB's TTL does this by itself.
     connection.execute(
         "DELETE FROM events WHERE expires_at <= ?1 AND id <> ?2",
         (now.s, &work.id),
@@ -71,8 +71,8 @@ pub(super) fn claim(
     }))
 }
 
-/// The answer when the record does not allow a claim; `None` when it does. As with leases, a time
-/// further ahead than it can be is from before the clock was set back.
+/// The answer if the record does not allow a claim. `None` if it does. As with leases, a time that is too far ahead is
+/// from before the clock was set back.
 fn refuse(record: &Record, now: Now, reason: Reason) -> Option<ClaimOutcome> {
     let ahead = |until: Option<i64>| until.filter(|until| *until > now.ms);
     match (record.status, reason) {
@@ -94,7 +94,7 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<ClaimOutcome> {
     }
 }
 
-/// See [`Ledger::reject`](crate::ledger::Ledger::reject). Gives the number of changed rows.
+/// See [`Ledger::reject`](crate::ledger::Ledger::reject). Returns the number of changed rows.
 pub(super) fn reject(
     connection: &Connection,
     work: &Work,

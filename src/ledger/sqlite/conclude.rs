@@ -1,4 +1,4 @@
-//! The end of a run: its claims, what it settles of others, and its audit entries.
+//! The end of a run: its claims, the other records that it settles, and its audit entries.
 
 use rusqlite::Connection;
 

@@ -8,8 +8,8 @@ use crate::ledger::lease::{Found, LeaseKey};
 use crate::ledger::times::Now;
 use crate::ledger::{Lease, Memo};
 
-/// Takes a lease; `Err` says until when another owner has it. No lease can be longer than
-/// [`MAX_LEASE`]: one that seems to be was taken before the clock was set back, and is cut.
+/// Takes a lease. `Err` says until when another owner has it. A lease that seems longer than [`MAX_LEASE`] was taken
+/// before the clock was set back, and is cut.
 pub(super) fn take(
     connection: &Connection,
     key: &LeaseKey,
@@ -59,7 +59,7 @@ pub(super) fn take(
     }))
 }
 
-/// Writes the memo of a lease. Says whether its owner still has it.
+/// Writes the memo of a lease. Returns whether its owner still has it.
 pub(crate) fn write_memo(
     connection: &Connection,
     key: &LeaseKey,
@@ -77,7 +77,8 @@ pub(crate) fn write_memo(
     }
 }
 
-/// Gives a lease back with its memo. Without one the row is of use for some days only. Says whether its owner still had it.
+/// Gives a lease back with its memo. A row without a memo is useful only for some days. Returns whether its owner still
+/// had the lease.
 pub(super) fn release(
     connection: &Connection,
     lease: &Lease,

@@ -51,7 +51,7 @@ impl SqliteLedger {
         self
     }
 
-    /// The same ledger, whose claims carry `mark`. It tells them from those of other programs on the same file.
+    /// The same ledger, whose claims have `mark`. It tells them apart from the claims of other programs on the same file.
     #[must_use]
     pub fn marked(mut self, mark: &'static str) -> Self {
         self.mark = mark;

@@ -1,4 +1,4 @@
-//! Records and audit entries, read.
+//! Reads records and audit entries.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
@@ -67,7 +67,7 @@ pub(super) fn matching(
     rows.collect()
 }
 
-/// The audit entries of one subject, or of all, oldest first. One that cannot be read is left out.
+/// The audit entries of one subject, or of all, oldest first. An unreadable entry is left out.
 pub(super) fn entries(
     connection: &Connection,
     subject: Option<&str>,

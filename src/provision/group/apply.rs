@@ -1,14 +1,15 @@
 //! Looks at a group, plans, carries the plan out and verifies what it wrote.
 //!
-//! A membership has two subjects, and runs of the members may go on meanwhile. So the group's run reads once more whom
-//! it added or removed. A member who is not in sync, or whom another run worked on, is looked at next.
+//! A membership has two subjects, and the members' own runs may go on at the same time. So the group's run reads again
+//! everybody that it added or removed. The worker next looks at members who are not in sync, or on whom another run
+//! worked.
 
 use std::collections::HashSet;
 use std::time::Instant;
 
 use http::StatusCode;
 
-use super::look::{GroupState, ONE_BY_ONE, went_away};
+use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
 use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, TeamEnd, plan_group};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
@@ -21,21 +22,21 @@ use crate::provision::step::{Applied, action};
 use crate::provision::team::{NamedBy, Past};
 use crate::store::Tenure;
 
-/// Leavers that one look checks and removes. The group is looked at again for the rest.
+/// Leavers that one look checks and removes. The next look at the group removes more.
 const MAX_LEAVERS: usize = 100;
-/// How often a run looks again because something changed under it.
+/// How often a run looks when things change under it.
 const MAX_LOOKS: usize = 3;
-/// Accounts that are asked for their teams where the team's list cannot be right.
-const ASKED_OF_A_LIST_IN_DOUBT: usize = 20;
-/// Up to this many people are verified by their own groups, more by the group's list.
-const VERIFIED_ONE_BY_ONE: usize = 20;
+/// Accounts whose own teams are read where the team's list cannot be right.
+const MAX_ASKED_IN_DOUBT: usize = 20;
+/// Up to this many people are verified by their own groups. More are verified by the group's list.
+const MAX_VERIFIED_ONE_BY_ONE: usize = 20;
 
 /// How a look and what followed from it ended.
 enum End {
     Done,
-    /// The team was deleted meanwhile, or a second read was contrary.
+    /// The team was deleted meanwhile, or a second read showed something else.
     LookAgain,
-    /// More people leave than are taken out at a time, and there is time for the next.
+    /// More people leave than one look removes, and there is time for another look.
     More,
 }
 
@@ -60,7 +61,7 @@ impl Run<'_> {
         let began = Instant::now();
         let (mut state, mut young) = self.look.group_state(group, &self.evidence).await?;
         if young.is_some() && self.pause_for_second_read().await {
-            self.evidence.agree_with_the_look();
+            self.evidence.confirm_look();
             (state, young) = self.look.group_state(group, &self.evidence).await?;
         }
         let mut refused = None;
@@ -119,7 +120,7 @@ impl Run<'_> {
         }
     }
 
-    /// The plan, from what is known; `None` when a second read was contrary.
+    /// The plan, from what is known. `None`: a second read showed something else.
     async fn plan_known(
         &mut self,
         group: &OktaGroupId,
@@ -133,7 +134,7 @@ impl Run<'_> {
                 return Ok(None);
             }
             for finding in doubted {
-                self.evidence.agree(finding);
+                self.evidence.confirm(finding);
             }
             plan = plan_group(view, policy, &self.evidence);
         }
@@ -151,7 +152,7 @@ impl Run<'_> {
         let GroupWanted::Team(wanted) = &view.wanted else {
             return Ok(0);
         };
-        if wanted.listed.len() > ONE_BY_ONE {
+        if wanted.listed.len() > MAX_ONE_BY_ONE {
             // A list said who is not assigned.
             let lost = wanted.unassigned.iter().map(|(_, user)| user);
             let in_team = lost.filter(|user| plan.later.contains(user));
@@ -167,8 +168,8 @@ impl Run<'_> {
         Ok(later.len())
     }
 
-    /// Adding a maintainer again makes them a plain member. So the run asks once more for accounts that the list of an
-    /// existing team lacks: by name, or by their own teams where the list cannot be right.
+    /// Adding a maintainer again makes them a plain member. So the run checks accounts that the list of an existing team
+    /// lacks. It searches the list for each of them, or reads their own teams if the list cannot be right.
     async fn ask_whom_the_list_lacks(&self, view: &mut GroupView) -> Result<(), Failure> {
         let (Some(link), GroupWanted::Team(wanted), Some(found)) =
             (&view.link, &view.wanted, &mut view.found)
@@ -187,7 +188,7 @@ impl Run<'_> {
         let is_in_doubt = found.is_empty() || view.incomplete == Some(Side::Anypoint);
         let inside = if is_in_doubt {
             let all = lacking.len();
-            lacking.truncate(ASKED_OF_A_LIST_IN_DOUBT);
+            lacking.truncate(MAX_ASKED_IN_DOUBT);
             let inside = self.look.in_team(&link.team_id, &lacking).await?;
             if !inside.is_empty() && lacking.len() < all {
                 return Err(contradiction(
@@ -207,7 +208,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads once more what did not show. Whether Okta still does not show it.
+    /// Reads a finding again. Returns whether Okta still does not show it.
     async fn still_unshown_in(
         &self,
         group: &OktaGroupId,
@@ -229,7 +230,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the team was there for all of it.
+    /// Returns whether the team existed until the end.
     async fn carry_out_group(
         &mut self,
         group: &OktaGroupId,
@@ -264,8 +265,8 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Adds members; whether the team is there. One whose account was deleted in Anypoint fails a whole
-    /// batch. Such accounts are left out, and their users' own events report them.
+    /// Adds members. Returns whether the team exists. One account that was deleted in Anypoint fails a whole batch.
+    /// Such accounts are left out, and their users' own events report them.
     async fn add_members(
         &mut self,
         team: &TeamId,
@@ -276,7 +277,7 @@ impl Run<'_> {
         let call = anypoint.add_members(team, accounts, deadline);
         let refused = match self.write(what(accounts), call).await? {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
-            // The team was deleted since the look: the next one makes it again.
+            // The team was deleted since the look. The next look creates it again.
             Err(error) if error.is_not_found() => return Ok(false),
             other => return other.map(|()| true).map_err(Failure::from),
         };
@@ -308,7 +309,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads once more who belongs, of those whom the run added or removed.
+    /// Reads again which of the people that the run added or removed belong to the group.
     async fn verify(
         &mut self,
         group: &OktaGroupId,
@@ -328,14 +329,14 @@ impl Run<'_> {
         let is_former = |account: &&AccountId| {
             owner(account).is_some_and(|owner| owner.tenure == Tenure::Former)
         };
-        // Their users have another account by now, so no later look would remove these.
+        // Their users have another account by now, so no later look would remove these accounts.
         let former: Vec<AccountId> = plan.add.iter().filter(is_former).cloned().collect();
         if !former.is_empty() {
             self.remove_members(team, &former).await?;
         }
         let user_of = |account: &AccountId| owner(account).map(|owner| owner.okta_user.clone());
         let users: Vec<OktaUserId> = written.iter().filter_map(user_of).collect();
-        let inside = if users.len() <= VERIFIED_ONE_BY_ONE {
+        let inside = if users.len() <= MAX_VERIFIED_ONE_BY_ONE {
             self.look.in_group(group, &users).await?
         } else {
             let (okta, deadline) = (&self.ports().okta, self.look.deadline);
@@ -347,7 +348,7 @@ impl Run<'_> {
         };
         let subject = |user: &OktaUserId| Subject::User(user.clone()).to_string();
         let subjects: Vec<String> = users.iter().map(subject).collect();
-        let held = self.ports().ledger.last_leased(&subjects).await?;
+        let leased = self.ports().ledger.last_leased(&subjects).await?;
         let added: HashSet<&AccountId> = plan.add.iter().collect();
         for account in &written {
             let Some(user) = user_of(account) else {
@@ -356,7 +357,9 @@ impl Run<'_> {
             let belongs = inside.contains(&user)
                 && !wanted.ended.contains(&user)
                 && !former.contains(account);
-            let meanwhile = held.get(&subject(&user)).is_some_and(|at| *at >= began_ms);
+            let meanwhile = leased
+                .get(&subject(&user))
+                .is_some_and(|at| *at >= began_ms);
             if meanwhile || belongs != added.contains(account) {
                 self.progress.follow(FollowUp::Member(user, group.clone()));
             }
@@ -364,8 +367,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Another group may have adopted the team meanwhile, and read its members before this run removed them. Those are
-    /// looked at next, as members of that group.
+    /// Another group may have adopted the team meanwhile, and read its members before this run removed them. The worker
+    /// looks at them next, as members of that group.
     async fn verify_unpushed(
         &mut self,
         group: &OktaGroupId,

@@ -13,7 +13,7 @@ impl Look<'_> {
     /// Checks `leavers`, whom a list lacks, by their own answers.
     ///
     /// # Errors
-    /// Retryable, when somebody's own answers contradict the list: nothing follows from such a list.
+    /// Retryable, when a person's own answers contradict the list. Nothing follows from such a list.
     pub(super) async fn ask_leavers(
         &self,
         group: &OktaGroupId,
@@ -85,7 +85,7 @@ impl Look<'_> {
         Ok(inside.into_iter().flatten().collect())
     }
 
-    /// Whether a user is in a group that becomes a team, as Okta says now.
+    /// Whether Okta says now that the user is in the group and that the group becomes a team.
     pub(in crate::provision) async fn belongs(
         &self,
         user: &OktaUserId,

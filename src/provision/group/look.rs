@@ -18,8 +18,8 @@ use crate::provision::selection::{GroupSelection, Selected};
 use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
 
-/// Up to this many members, their assignments are read one by one; above, the app's whole list is.
-pub(super) const ONE_BY_ONE: usize = 20;
+/// Up to this many assignments are read one by one. For more, the app's whole list is read.
+pub(super) const MAX_ONE_BY_ONE: usize = 20;
 
 /// A group as Okta has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +28,16 @@ pub(crate) enum GroupState {
     Pushed(Group),
     /// It does not become a team, and why.
     Unpushed(Unpushed),
-    /// Nothing changes: `EXCLUDE_GROUPS` names it.
+    /// `EXCLUDE_GROUPS` names it, so nothing changes.
     Excluded,
 }
 
 /// What Okta says about the assignments of some people.
 struct Assignments {
     found: HashMap<OktaUserId, AppUser>,
-    /// People whose assignment is there and could not be read.
+    /// People whose assignment exists but could not be read.
     unread: HashSet<OktaUserId>,
-    /// Whether a list that was read holds everybody.
+    /// Whether the list is complete.
     extent: Extent,
 }
 
@@ -47,8 +47,8 @@ fn by_user(found: impl IntoIterator<Item = AppUser>) -> HashMap<OktaUserId, AppU
 }
 
 impl Look<'_> {
-    /// Whether a group is to become a team, and until when an announcement that says the contrary is too
-    /// young to be overruled (milliseconds since the epoch).
+    /// Whether a group is to become a team. If an announcement says the contrary, also until when it is too young to
+    /// be overruled (milliseconds since the epoch).
     ///
     /// # Errors
     /// When Okta does not answer, or its answers contradict each other.
@@ -88,7 +88,7 @@ impl Look<'_> {
         if is_selected {
             return Ok((GroupState::Pushed(found), young));
         }
-        // As with users: a wrong OKTA_APP_ID must not look like "not assigned".
+        // A wrong OKTA_APP_ID must not look like "not assigned". The look at a user checks the same.
         ports.okta.check_app(&ports.app, deadline).await?;
         Ok((GroupState::Unpushed(Unpushed::NotAssigned), young))
     }
@@ -108,7 +108,7 @@ impl Look<'_> {
         })
     }
 
-    /// Checks that nothing else still names a group that does not show.
+    /// Checks that nothing else still names a group that Okta does not show.
     async fn check_gone(&self, group: &OktaGroupId) -> Result<(), Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
         if ports.policy.groups == GroupSelection::Assigned {
@@ -127,10 +127,10 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Everything that matters of the team of a group that is not pushed.
+    /// Everything that the plan needs about the team of a group that is not pushed.
     ///
     /// # Errors
-    /// When anything could not be read whole.
+    /// When anything could not be read completely.
     pub(crate) async fn remains(
         &self,
         group: &OktaGroupId,
@@ -161,10 +161,10 @@ impl Look<'_> {
         })
     }
 
-    /// Everything that matters of a pushed group's members, on both sides.
+    /// Everything that the plan needs about a pushed group's members, on both sides.
     ///
     /// # Errors
-    /// When anything could not be read whole.
+    /// When anything could not be read completely.
     pub(crate) async fn members(
         &self,
         group: &OktaGroupId,
@@ -218,11 +218,11 @@ impl Look<'_> {
         Ok((people, members.extent.and(assignments.extent)))
     }
 
-    /// The assignments of the members; those without one are missing.
+    /// The assignments of the members. The answer lacks members without one.
     async fn assignments(&self, members: &[User]) -> Result<Assignments, Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
-        if members.len() > ONE_BY_ONE {
-            // Who is in a team depends on no name or phone number.
+        if members.len() > MAX_ONE_BY_ONE {
+            // Team membership does not depend on names or phone numbers.
             let listed = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
             let listed = listed.telling();
             let is_member = |id: &OktaUserId| members.iter().any(|user| user.id == *id);
@@ -258,7 +258,7 @@ impl Look<'_> {
         })
     }
 
-    /// The members of the linked team, and whether the list holds everybody.
+    /// The members of the linked team, and whether the list is complete.
     pub(in crate::provision) async fn found_members(
         &self,
         link: Option<&TeamLink>,
@@ -284,7 +284,7 @@ impl Look<'_> {
         Ok((Some(self.members_found(members).await?), extent))
     }
 
-    /// Whose accounts a team's members are. Of a former account it reads whether it is disabled.
+    /// Whose accounts a team's members are. For a former account it reads whether the account is disabled.
     ///
     /// # Errors
     /// When the links or such an account could not be read.
@@ -326,7 +326,7 @@ impl Look<'_> {
         Ok(found)
     }
 
-    /// The present display name of a group, if it becomes a team.
+    /// The current display name of a group, if the group becomes a team.
     pub(in crate::provision) async fn name_if_pushed(
         &self,
         group: &OktaGroupId,
@@ -340,8 +340,8 @@ impl Look<'_> {
     }
 }
 
-/// Somebody deleted it while the run worked on it.
+/// The failure when somebody deleted `what` while the run worked on it.
 pub(super) fn went_away(what: &str) -> Failure {
-    let what = format!("{what} went away while it was worked on; the next look finds that");
+    let what = format!("{what} was deleted during the run; the next look finds that");
     Failure::retryable(Side::Program, what).because(Cause::Overtaken)
 }

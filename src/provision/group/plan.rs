@@ -16,24 +16,24 @@ use crate::store::TeamLink;
 pub(crate) enum GroupWanted {
     /// A team with these members.
     Team(WantedMembers),
-    /// No team: the group is gone, or not selected (any more).
+    /// No team: the group is gone, or not (or no longer) selected.
     Nothing(Unpushed),
-    /// Nothing changes: `EXCLUDE_GROUPS` names the group.
+    /// `EXCLUDE_GROUPS` names the group, so nothing changes.
     Excluded,
 }
 
 /// Who is to be in a team.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WantedMembers {
-    /// The accounts of members who have the right one.
+    /// The accounts of members who have the account that Okta wants.
     pub(crate) accounts: Vec<AccountId>,
-    /// Old accounts, which stay in the team until their users have the new one.
+    /// Old accounts, which stay in the team until their users have the new account.
     pub(crate) kept: Vec<AccountId>,
     /// The accounts of members who lost their assignment. They stay until the user's own look.
     pub(crate) unassigned: Vec<(AccountId, OktaUserId)>,
     /// Members whose account does not exist yet.
     pub(crate) later: Vec<OktaUserId>,
-    /// Members who are to have no account, because Okta says so outright.
+    /// Members who are to have no account because of a state that Okta says outright.
     pub(crate) ended: HashSet<OktaUserId>,
     /// All members of the group.
     pub(crate) listed: HashSet<OktaUserId>,
@@ -91,7 +91,7 @@ impl MemberFound {
     }
 }
 
-/// Everything that was seen of a group's members on both sides.
+/// What a look saw of a group's members on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupView {
     pub(crate) wanted: GroupWanted,
@@ -101,9 +101,9 @@ pub(crate) struct GroupView {
     pub(crate) found: Option<Vec<MemberFound>>,
     /// How many teams hang below the team; read only where the team may be deleted.
     pub(crate) below: usize,
-    /// Whose the team was: the list of another group's team may show the past.
+    /// Whether the team was another group's. Its list may then show past members.
     pub(crate) past: Past,
-    /// Whose list is incomplete. Such a list adds members, and removes none.
+    /// The side whose list is incomplete. Such a list adds members, and removes none.
     pub(crate) incomplete: Option<Side>,
 }
 
@@ -121,12 +121,12 @@ impl GroupView {
     }
 }
 
-/// What becomes of the team of a group that is not pushed any more, and of its link.
+/// What happens to the team of a group that is no longer pushed, and to its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TeamEnd {
-    /// The team stays as it is; the link goes.
+    /// The team stays as it is. The link is removed.
     Unlink,
-    /// Both go.
+    /// Both are removed.
     Delete,
 }
 
@@ -135,16 +135,16 @@ pub(crate) enum TeamEnd {
 pub(crate) struct GroupPlan {
     /// The team; `None` when there is none yet.
     pub(crate) team: Option<TeamId>,
-    /// Members that are taken out.
+    /// Accounts to remove from the team.
     pub(crate) remove: Vec<AccountId>,
-    /// Those of them whom Okta does not show in the group, with their users.
+    /// Those of them that Okta does not show in the group, with their users.
     pub(crate) leavers: Vec<(AccountId, OktaUserId)>,
     pub(crate) remove_why: &'static str,
-    /// Members that are put in.
+    /// Accounts to add to the team.
     pub(crate) add: Vec<AccountId>,
     /// Users to look at next.
     pub(crate) later: Vec<OktaUserId>,
-    /// What becomes of the team itself.
+    /// What happens to the team itself.
     pub(crate) end: Option<TeamEnd>,
     pub(crate) findings: Findings,
     pub(crate) refused: Option<Failure>,
@@ -161,7 +161,7 @@ pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence)
     }
     let Some(link) = &view.link else {
         if let GroupWanted::Team(wanted) = &view.wanted {
-            plan.put_in(wanted, &HashSet::new());
+            plan.add_missing(wanted, &HashSet::new());
         }
         return plan;
     };
@@ -177,15 +177,14 @@ pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence)
         }
     }
     if let Some(side) = view.incomplete {
-        plan.take_nobody_out(side);
+        plan.remove_nobody(side);
     }
     plan
 }
 
 impl GroupPlan {
-    fn take_nobody_out(&mut self, side: Side) {
-        let what = "a list has an entry without a readable id, so nobody is taken out by it; missing members were put \
-                    in";
+    fn remove_nobody(&mut self, side: Side) {
+        let what = "a list has an entry without a readable id, so it removes nobody; missing members were added";
         let failure = Failure::retryable(side, what).because(Cause::Unreadable);
         self.refused = Some(failure);
         self.remove.clear();
@@ -194,7 +193,7 @@ impl GroupPlan {
         self.end = None;
     }
 
-    fn put_in(&mut self, wanted: &WantedMembers, present: &HashSet<&AccountId>) {
+    fn add_missing(&mut self, wanted: &WantedMembers, present: &HashSet<&AccountId>) {
         let missing = wanted.accounts.iter().filter(|it| !present.contains(it));
         self.add = missing.cloned().collect();
         self.add.sort();
@@ -224,7 +223,7 @@ impl GroupPlan {
             .filter(is_sure)
             .map(|found| &found.account)
             .collect();
-        self.put_in(wanted, &present);
+        self.add_missing(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
             let account = &found.account;
@@ -268,7 +267,7 @@ impl GroupPlan {
             TeamRemoval::Empty => (leave(), None),
             TeamRemoval::Keep => (Vec::new(), Some(TeamEnd::Unlink)),
             TeamRemoval::Delete if view.found.is_none() => (Vec::new(), None),
-            // Nobody keeps access because the team cannot be deleted; an excluded member keeps the team.
+            // A team that cannot be deleted still loses its members. An excluded member keeps the team.
             TeamRemoval::Delete if view.below > 0 || keeps_somebody => (leave(), None),
             TeamRemoval::Delete => (Vec::new(), Some(TeamEnd::Delete)),
         };
@@ -291,7 +290,7 @@ impl GroupPlan {
         self.findings.note(finding, weight)
     }
 
-    /// Whom the brake counts: the people who leave the team because the group left the selection.
+    /// The people that the brake counts, because they leave the team after the group left the selection.
     pub(crate) fn removes(&self, view: &GroupView) -> Vec<String> {
         let GroupWanted::Nothing(why) = &view.wanted else {
             return Vec::new();
@@ -317,7 +316,7 @@ impl GroupPlan {
         self.remove.is_empty() && self.add.is_empty() && self.end.is_none()
     }
 
-    /// The same plan, step by step, in the order in which it is carried out.
+    /// The steps of the plan, in the order in which the run applies them.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let on_team = |name, why| match &self.team {
             Some(team) => Step::new(name, why).on(team),
@@ -330,16 +329,16 @@ impl GroupPlan {
         let mut steps = Vec::new();
         if !self.remove.is_empty() {
             let step = on_team(action::REMOVE_MEMBERS, self.remove_why).about(self.remove.len());
-            steps.push(step.saying(format!("take {} out of {team}", list(&self.remove))));
+            steps.push(step.saying(format!("remove {} from {team}", list(&self.remove))));
         }
         if !self.add.is_empty() {
             let why = "they are members of the group";
             let step = on_team(action::ADD_MEMBERS, why).about(self.add.len());
-            steps.push(step.saying(format!("put {} into {team}", list(&self.add))));
+            steps.push(step.saying(format!("add {} to {team}", list(&self.add))));
         }
         let end = self.end.map(|end| match end {
             TeamEnd::Unlink => on_team(action::UNLINK_TEAM, self.remove_why)
-                .saying(format!("leave {team} as it is and forget its link")),
+                .saying(format!("leave {team} as it is and remove its link")),
             TeamEnd::Delete => {
                 on_team(action::DELETE_TEAM, self.remove_why).saying(format!("delete {team}"))
             }
@@ -425,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_linked_members_are_taken_out() {
+    fn only_plain_linked_members_are_removed() {
         let wanted = members(&["stays", "missing", "maintainer"]);
         let plan = plan(&view(wanted, Some(mixed())), &Policy::default());
         assert_eq!(plan.remove, [account("extra")]);
@@ -433,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_another_account_keeps_the_place_of_the_old_one() {
+    fn a_member_whose_new_account_does_not_exist_yet_keeps_the_old_membership() {
         let mut wanted = WantedMembers::default();
         wanted.add(&user("00u1"), MemberWanted::Later(Some(account("stays"))));
         wanted.add(&user("00u2"), MemberWanted::Stuck(Some(account("extra"))));
@@ -442,12 +441,16 @@ mod tests {
             &Policy::default(),
         );
         assert_eq!(plan.remove, []);
-        assert_eq!(plan.add, [], "an account that is to be left is not put in");
+        assert_eq!(
+            plan.add,
+            [],
+            "an account that the user gives up is not added"
+        );
         assert_eq!(plan.later, [user("00u1")], "no look can help the other");
     }
 
     #[test]
-    fn who_does_not_show_stays_until_it_is_known() {
+    fn a_member_missing_from_one_look_stays_until_a_second_look() {
         let once = Evidence::new(
             crate::provision::Announced::default(),
             &std::collections::BTreeMap::new(),
@@ -470,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_do_not_hold_everybody_add_and_take_nobody_out() {
+    fn incomplete_lists_add_members_and_remove_none() {
         let mut pushed = view(members(&["stays", "missing"]), Some(mixed()));
         pushed.incomplete = Some(Side::Anypoint);
         let found = plan(&pushed, &Policy::default());
@@ -492,14 +495,14 @@ mod tests {
     }
 
     #[test]
-    fn agreement_is_an_empty_plan() {
+    fn a_team_in_sync_gets_an_empty_plan() {
         let view = view(members(&["a"]), Some(vec![found("a", true, Some("00u1"))]));
         let plan = plan(&view, &Policy::default());
         assert!(plan.writes_nothing() && plan.steps().is_empty());
     }
 
     #[test]
-    fn a_group_that_leaves_follows_the_setting() {
+    fn the_team_of_an_unpushed_group_follows_team_removal() {
         let gone = || view(GroupWanted::Nothing(Unpushed::Gone), Some(mixed()));
         let mut policy = Policy::default();
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
-use super::names::HeldName;
+use super::names::TakenName;
 use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
@@ -9,31 +9,31 @@ use crate::provision::run::Run;
 use crate::provision::step::{Applied, Step, action};
 use crate::store::{Linked, Origin, TeamLink};
 
-/// How often a run looks again because something changed under it, or another group's team freed the name.
+/// How often a run looks when things change under it, or another group's team frees the name.
 const MAX_ROUNDS: usize = 6;
 
 /// The team of a group.
 pub(in crate::provision) struct EnsuredTeam {
     pub(in crate::provision) link: TeamLink,
-    /// Whose team it was until now.
+    /// Whether it was another group's team until now.
     pub(in crate::provision) past: Past,
 }
 
-/// Who read the group's name.
+/// Which look read the group's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::provision) enum NamedBy {
     /// The run that has the lease on the group.
     Owner,
-    /// A look without that lease, which began then, in milliseconds since the epoch.
+    /// A look without that lease, which began at this time, in milliseconds since the epoch.
     LookAt(i64),
 }
 
-/// Whose a team was when a run came to it.
+/// Which group had the team before the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Past {
     /// The group's own, or no group's.
     OfNoOther,
-    /// Another group's: lists may show people whom that group's run has just taken out. Its people are put in again.
+    /// Another group. Lists may still show people whom that group's run has just removed, so members are added again.
     OfAnother,
 }
 
@@ -56,10 +56,10 @@ impl Run<'_> {
             NamedBy::Owner => true,
             NamedBy::LookAt(at_ms) => lease.last_leased_ms().is_none_or(|held_ms| held_ms < at_ms),
         };
-        // A name that is refused fails before anything is read.
+        // A refused name fails before anything is read.
         ports.policy.team_names.apply(&group_name)?;
         let mut past = Past::OfNoOther;
-        // This program created a team that this run asked for, even if the answer was lost.
+        // A team that this run asked for counts as created by this program, even if the answer was lost.
         let mut asked_for = false;
         let mut taken_by = None;
         for _ in 0..MAX_ROUNDS {
@@ -71,7 +71,7 @@ impl Run<'_> {
                 return Ok(EnsuredTeam { link, past });
             }
             if !is_current {
-                // The group was worked on since the look: what is done now follows its present state.
+                // Another run worked on the group since the look, so this run follows the group's current state.
                 group_name = look.name_if_pushed(group).await?.ok_or_else(overtaken)?;
                 is_current = true;
                 continue;
@@ -119,18 +119,18 @@ impl Run<'_> {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                TeamPlan::HeldBy {
+                TeamPlan::TakenBy {
                     group: by,
                     team,
                     own,
                 } => {
-                    let held = HeldName {
+                    let taken = TakenName {
                         name: &name,
                         by: &by,
                         team: &team,
                         own: own.as_ref(),
                     };
-                    if self.free_name(held, lease).await? == Past::OfAnother {
+                    if self.free_name(taken, lease).await? == Past::OfAnother {
                         past = Past::OfAnother;
                     }
                     continue;
@@ -164,7 +164,7 @@ impl Run<'_> {
         Err(taken_by.map_or_else(name_taken, |other| two_groups(&other)))
     }
 
-    /// Renames the team. Whether it has the name now: another team may have taken it.
+    /// Renames the team. Returns whether it has the name now, because another team may have taken it.
     pub(super) async fn rename(
         &mut self,
         team: &TeamId,
@@ -181,9 +181,9 @@ impl Run<'_> {
     }
 }
 
-/// Another run worked on the group while a user's run made its team or added a member.
+/// The failure when another run worked on the group while a user's run created its team or added a member.
 pub(in crate::provision) fn overtaken() -> Failure {
-    let what = "the group was worked on since the look, and does not become a team, or not with this user; the next \
-                look follows what is there";
+    let what = "another run worked on the group since the look. The group does not become a team, or the user is not \
+                in it; the next look follows its current state";
     Failure::retryable(Side::Okta, what).because(Cause::Overtaken)
 }

@@ -1,6 +1,6 @@
 //! Looks at the team of a group. Reads only.
 
-use super::names::{HeldName, Holder};
+use super::names::{NameOwner, TakenName};
 use super::plan::{TeamPlan, check_team_read, plan_team};
 use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
@@ -10,7 +10,8 @@ use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
 
 impl Look<'_> {
-    /// Reads what `plan_team` needs, and plans. Returns the plan, the link, and the name that the team is to have.
+    /// Reads everything that `plan_team` needs, and plans. Returns the plan, the link, and the name that the team is to
+    /// have.
     ///
     /// # Errors
     /// As `plan_team`, and when a remote or the table does not answer.
@@ -35,7 +36,7 @@ impl Look<'_> {
         {
             return Err(contradiction(
                 Side::Anypoint,
-                "the list of teams lacks a team that is there",
+                "the list of teams lacks a team that exists",
             ));
         }
         let present = link.as_ref().map(|link| link.team_name.as_str());
@@ -44,22 +45,22 @@ impl Look<'_> {
             .team_names
             .team_name(group, group_name, present)?;
         let plan = self.plan_named(group, &name, link.as_ref(), &teams).await?;
-        if let TeamPlan::HeldBy {
+        if let TeamPlan::TakenBy {
             group: by,
             team,
             own,
         } = &plan
         {
-            let held = HeldName {
+            let taken = TakenName {
                 name: &name,
                 by,
                 team,
                 own: own.as_ref(),
             };
-            let called = match self.holder(held).await? {
-                Holder::Stays => Some(name.clone()),
-                Holder::Keeps(other) => Some(other.name().to_owned()),
-                Holder::Renamed(_) | Holder::Unpushed => None,
+            let called = match self.name_owner(taken).await? {
+                NameOwner::Stays => Some(name.clone()),
+                NameOwner::Keeps(other) => Some(other.name().to_owned()),
+                NameOwner::Renamed(_) | NameOwner::Unpushed => None,
             };
             let policy = ports.policy.team_names;
             if let Some(apart) =

@@ -1,6 +1,6 @@
-//! The team of a group, directly below the root team: found, adopted, renamed or made. Look, plan, apply.
+//! Finds, adopts, renames or creates the team of a group, directly below the root team. Look, plan, apply.
 //!
-//! A team of another group that has the name moves aside (`names.rs`).
+//! If the team of another group has the name, `names.rs` decides.
 
 mod apply;
 mod look;

@@ -1,12 +1,12 @@
-//! A name that one group wants and the team of another group has.
+//! Decides about a name that one group wants and the team of another group has.
 //!
 //! The other group decides:
 //!
 //! - It wants the same name. The first group's team gets the end of its group's id
-//!   ([`TeamNamePolicy::apart`](crate::provision::TeamNamePolicy::apart)), unless both groups are called so. Then only
-//!   an administrator can help.
+//!   ([`TeamNamePolicy::apart`](crate::provision::TeamNamePolicy::apart)), unless both groups have that name in Okta.
+//!   Then only an administrator can help.
 //! - It wants another name. Its team gets that name now, or moves aside until that name is free.
-//! - It is not pushed any more. Its link is removed, and its team can be adopted, unless the first group has a team.
+//! - It is no longer pushed. Its link is removed, and its team can be adopted, unless the first group has a team.
 
 use super::apply::Past;
 use super::plan::{name_taken, two_groups};
@@ -19,7 +19,7 @@ use crate::provision::run::Run;
 
 /// A name that a group wants and the team of another group has.
 #[derive(Clone, Copy)]
-pub(super) struct HeldName<'h> {
+pub(super) struct TakenName<'h> {
     pub(super) name: &'h str,
     pub(super) by: &'h OktaGroupId,
     pub(super) team: &'h TeamId,
@@ -28,84 +28,84 @@ pub(super) struct HeldName<'h> {
 }
 
 /// The group whose team has the name.
-pub(super) enum Holder {
-    /// Its team stays with its name: the group is excluded; or it is not pushed any more, and the first group has a
-    /// team already.
+pub(super) enum NameOwner {
+    /// Its team keeps the name. The group is excluded, or it is no longer pushed and the first group already has a team.
     Stays,
     /// It is pushed, and wants the name.
     Keeps(Group),
     /// It is pushed, and wants another name.
     Renamed(Group),
-    /// It is not pushed any more.
+    /// It is no longer pushed.
     Unpushed,
 }
 
-/// How much of a name is kept when a team moves aside: the rest is for its id.
-const ASIDE_CHARS: usize = 200;
+/// How many characters of a name a team keeps when it moves aside. The rest is for its id.
+const MAX_ASIDE_CHARS: usize = 200;
 
 impl Look<'_> {
-    pub(super) async fn holder(&self, held: HeldName<'_>) -> Result<Holder, Failure> {
+    pub(super) async fn name_owner(&self, taken: TakenName<'_>) -> Result<NameOwner, Failure> {
         let excluded = &self.ports.policy.excluded;
-        if excluded.groups.ids.contains(held.by) || excluded.name(held.name) {
-            return Ok(Holder::Stays);
+        if excluded.groups.ids.contains(taken.by) || excluded.name(taken.name) {
+            return Ok(NameOwner::Stays);
         }
-        let found = self.ports.okta.group(held.by, self.deadline).await?;
+        let found = self.ports.okta.group(taken.by, self.deadline).await?;
         if found.as_ref().is_some_and(|found| excluded.group(found)) {
-            return Ok(Holder::Stays);
+            return Ok(NameOwner::Stays);
         }
         let pushed = match found {
             Some(found) if self.is_selected(&found).await? => found,
-            _ if held.own.is_some() => return Ok(Holder::Stays),
-            _ => return Ok(Holder::Unpushed),
+            _ if taken.own.is_some() => return Ok(NameOwner::Stays),
+            _ => return Ok(NameOwner::Unpushed),
         };
-        let wants = self.name_of_holder(held, &pushed);
+        let wants = self.name_of_owner(taken, &pushed);
         Ok(match wants {
-            Some(name) if name.eq_ignore_ascii_case(held.name) => Holder::Keeps(pushed),
-            _ => Holder::Renamed(pushed),
+            Some(name) if name.eq_ignore_ascii_case(taken.name) => NameOwner::Keeps(pushed),
+            _ => NameOwner::Renamed(pushed),
         })
     }
 
-    fn name_of_holder(&self, held: HeldName<'_>, found: &Group) -> Option<String> {
+    fn name_of_owner(&self, taken: TakenName<'_>, found: &Group) -> Option<String> {
         let policy = self.ports.policy.team_names;
         policy
-            .team_name(held.by, found.name(), Some(held.name))
+            .team_name(taken.by, found.name(), Some(taken.name))
             .ok()
     }
 }
 
 impl Run<'_> {
-    /// Frees the name, as this module says. The caller looks again. Returns whose team the group may adopt now.
+    /// Frees the name by the rules of this module. The caller looks again. Returns [`Past::OfAnother`] if the group may
+    /// now adopt the team of the other group.
     ///
     /// # Errors
     /// Permanent, when the name cannot become free.
     pub(super) async fn free_name(
         &mut self,
-        held: HeldName<'_>,
+        taken: TakenName<'_>,
         lease: &Lease,
     ) -> Result<Past, Failure> {
         let (ports, look) = (self.ports(), self.look);
-        let found = match look.holder(held).await? {
-            Holder::Stays => return Err(name_taken()),
-            Holder::Keeps(_) => return Err(two_groups(held.by)),
-            Holder::Unpushed => {
-                ports.store.unlink_team(lease, held.by).await?;
+        let found = match look.name_owner(taken).await? {
+            NameOwner::Stays => return Err(name_taken()),
+            NameOwner::Keeps(_) => return Err(two_groups(taken.by)),
+            NameOwner::Unpushed => {
+                ports.store.unlink_team(lease, taken.by).await?;
                 return Ok(Past::OfAnother);
             }
-            Holder::Renamed(found) => found,
+            NameOwner::Renamed(found) => found,
         };
         let teams = ports.anypoint.list_teams(look.deadline).await?.items;
         let is_free = |name: &String| {
-            let mut others = teams.iter().filter(|team| team.id != *held.team);
+            let mut others = teams.iter().filter(|team| team.id != *taken.team);
             !others.any(|team| team.name.eq_ignore_ascii_case(name))
         };
-        let theirs = look.name_of_holder(held, &found).filter(is_free);
+        let theirs = look.name_of_owner(taken, &found).filter(is_free);
         let name = theirs.unwrap_or_else(|| {
             // The whole id: another team may have moved aside from the same name.
-            let kept: String = held.name.chars().take(ASIDE_CHARS).collect();
-            format!("{kept} {}", held.team)
+            let kept: String = taken.name.chars().take(MAX_ASIDE_CHARS).collect();
+            format!("{kept} {}", taken.team)
         });
-        if self.rename(held.team, &name, lease).await? {
-            self.progress.follow_group(held.by);
+        if self.rename(taken.team, &name, lease).await? {
+            self.progress.follow_group(taken.by);
         }
         Ok(Past::OfNoOther)
     }

@@ -1,4 +1,4 @@
-//! An operator pairs a group with a team that has another name.
+//! Links a group to a team that has another name, at an operator's command.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ pub struct Pairing {
     pub team: Team,
     /// The name that the next look gives it.
     pub name: String,
-    /// The link that is there: to this team.
+    /// The existing link, if the group is linked to this team.
     pub link: Option<TeamLink>,
 }
 
@@ -79,11 +79,11 @@ const PAUSE: &str = "Pause the changes (`okta-anypoint pause`, on AWS `Changes=p
 const RESUME: &str =
     "repeat this command, and resume them (`okta-anypoint resume`, on AWS `Changes=apply`).";
 
-/// A link of a group that is not selected is refused: the next reconcile would take the pushed members out of the
-/// team, or delete it, as `TEAM_REMOVAL` says.
+/// The refusal for a group that is not selected. With a link, the next reconcile would remove the pushed members from
+/// the team, or delete the team, as `TEAM_REMOVAL` says.
 fn unpushed(group: &OktaGroupId, why: Unpushed) -> Failure {
     let advice = match why {
-        Unpushed::Gone => "Name a group that is there.".to_owned(),
+        Unpushed::Gone => "Name a group that exists.".to_owned(),
         Unpushed::NotAssigned => format!("{PAUSE}, assign the group to the app, {RESUME}"),
         Unpushed::NotSelected | Unpushed::NotListed => {
             format!("{PAUSE}, select the group with PUSH_GROUPS, {RESUME}")
@@ -94,7 +94,7 @@ fn unpushed(group: &OktaGroupId, why: Unpushed) -> Failure {
     Failure::permanent(Side::Okta, what, advice)
 }
 
-/// The team of an id or a name. The spelling decides between names that differ in their case only.
+/// Finds a team by id or name. Exact case decides between names that differ only in case.
 fn team_of<'t>(text: &str, teams: &'t [Team]) -> Result<&'t Team, Failure> {
     let by_id = teams.iter().find(|team| team.id.as_str() == text);
     let spelt = teams.iter().find(|team| team.name == text);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_becomes_the_groups_when_nothing_forbids_it() {
+    fn a_group_is_paired_with_a_team_unless_a_rule_forbids_it() {
         check("t3", "Engineers", None, None).unwrap();
         check("t3", "Engineers", Some("t3"), Some("00g1")).unwrap();
         for (team, name, link, owner, said) in [

@@ -18,7 +18,7 @@ pub(crate) enum TeamPlan {
     Rename(TeamId),
     /// A team of that name is there, below the root, and belongs to no group.
     Adopt(TeamId),
-    /// As [`TeamPlan::Adopt`], and only the case of its name differs.
+    /// As [`TeamPlan::Adopt`], but the case of its name differs.
     AdoptAndRename(TeamId),
     /// There is no team of that name.
     Create {
@@ -26,7 +26,7 @@ pub(crate) enum TeamPlan {
         root: TeamId,
     },
     /// A team of that name belongs to another group. That group decides.
-    HeldBy {
+    TakenBy {
         /// The other group.
         group: OktaGroupId,
         /// Its team.
@@ -44,7 +44,7 @@ impl TeamPlan {
             | Self::Rename(team)
             | Self::Adopt(team)
             | Self::AdoptAndRename(team) => Some(team),
-            Self::HeldBy { own, .. } => own.as_ref(),
+            Self::TakenBy { own, .. } => own.as_ref(),
             Self::Create { .. } => None,
         }
     }
@@ -68,12 +68,11 @@ impl TeamPlan {
                         "a team of that name belongs to no group; only the case of its name differs"
                     }
                 };
-                on(action::ADOPT_TEAM, why, team)
-                    .saying(format!("take over team {team} as \"{name}\""))
+                on(action::ADOPT_TEAM, why, team).saying(format!("adopt team {team} as \"{name}\""))
             }
             Self::Create { root } => Step::new(action::CREATE_TEAM, "the group has no team")
                 .saying(format!("create team \"{name}\" below {root}")),
-            Self::HeldBy { group, team, .. } => {
+            Self::TakenBy { group, team, .. } => {
                 let why = "the team of another group, which gives it up, still has the name";
                 on(action::RENAME_TEAM, why, team).saying(format!(
                     "free the name \"{name}\", which team {team} of group {group} has"
@@ -86,8 +85,7 @@ impl TeamPlan {
 /// Plans the team of `group`, to be named `name`. Pure.
 ///
 /// # Errors
-/// Permanent, when the name is taken by a team that cannot become the group's; retryable, when no
-/// root team shows.
+/// Permanent, when a team that cannot become the group's has the name. Retryable, when the list has no root team.
 pub(crate) fn plan_team(
     group: &OktaGroupId,
     name: &str,
@@ -106,7 +104,7 @@ pub(crate) fn plan_team(
         }
         return match bearer.filter(|bearer| bearer.id != own.id) {
             None => Ok(TeamPlan::Rename(own.id.clone())),
-            Some(bearer) => held_or_taken(group, bearer, owners, Some(own)),
+            Some(bearer) => taken_by(group, bearer, owners, Some(own)),
         };
     }
     let root = teams
@@ -119,17 +117,17 @@ pub(crate) fn plan_team(
         }),
         Some(bearer) if !bearer.is_child_of(&root.id) => Err(name_taken()),
         Some(bearer) => match owners.get(&bearer.id) {
-            Some(owner) if owner != group => held_or_taken(group, bearer, owners, None),
+            Some(owner) if owner != group => taken_by(group, bearer, owners, None),
             _ if bearer.name == name => Ok(TeamPlan::Adopt(bearer.id.clone())),
             _ => Ok(TeamPlan::AdoptAndRename(bearer.id.clone())),
         },
     }
 }
 
-/// A linked team that is there and cannot be read is not made again.
+/// Fails if a linked team may exist but could not be read. Otherwise the run would create a second team for the group.
 ///
 /// # Errors
-/// Retryable, when `listed` does not show the team and may have it.
+/// Retryable, when `listed` does not show the team but may contain it.
 pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<(), Failure> {
     let is_read = listed.items.iter().any(|found| found.id == *team);
     let may_be_unread = !listed.is_complete() || listed.ids_unread().any(|id: TeamId| id == *team);
@@ -139,20 +137,20 @@ pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<()
     Ok(())
 }
 
-/// That a linked team could not be read.
+/// The failure when a linked team could not be read.
 pub(crate) fn team_unread(team: &TeamId) -> Failure {
     let what = format!("the linked team {team} could not be read; nothing was changed");
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }
 
-fn held_or_taken(
+fn taken_by(
     group: &OktaGroupId,
     bearer: &Team,
     owners: &HashMap<TeamId, OktaGroupId>,
     own: Option<&Team>,
 ) -> Result<TeamPlan, Failure> {
     match owners.get(&bearer.id) {
-        Some(owner) if owner != group => Ok(TeamPlan::HeldBy {
+        Some(owner) if owner != group => Ok(TeamPlan::TakenBy {
             group: owner.clone(),
             team: bearer.id.clone(),
             own: own.map(|team| team.id.clone()),
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn each_situation_has_its_plan() {
+    fn the_plan_follows_from_link_name_and_owner() {
         assert_eq!(
             plan("New", None, &[]).unwrap(),
             TeamPlan::Create { root: id("root") }
@@ -257,11 +255,11 @@ mod tests {
         assert_eq!(
             plan("New", Some("gone"), &[]).unwrap(),
             TeamPlan::Create { root: id("root") },
-            "a team deleted by hand is made again"
+            "a team that was deleted by hand is created again"
         );
         assert_eq!(
             plan("Ops", None, &[("t1", "00g2")]).unwrap(),
-            TeamPlan::HeldBy {
+            TeamPlan::TakenBy {
                 group: group("00g2"),
                 team: id("t1"),
                 own: None
@@ -269,7 +267,7 @@ mod tests {
         );
         assert_eq!(
             plan("Ops", Some("t2"), &[("t1", "00g2")]).unwrap(),
-            TeamPlan::HeldBy {
+            TeamPlan::TakenBy {
                 group: group("00g2"),
                 team: id("t1"),
                 own: Some(id("t2"))
@@ -277,16 +275,16 @@ mod tests {
         );
     }
 
-    /// A group holds two teams only where the table is broken; it cannot give way to itself.
+    /// Only a broken table links a group to two teams. The group cannot free the name for itself.
     #[test]
-    fn a_name_that_another_team_of_the_group_has_is_taken() {
+    fn a_name_of_another_team_of_the_same_group_is_taken() {
         let failure = plan("Ops", Some("t2"), &[("t1", "00g1"), ("t2", "00g1")]).unwrap_err();
         assert_eq!(failure, name_taken());
     }
 
-    /// Names that differ in their case only can stand beside each other: the group's own is preferred.
+    /// Names that differ only in case can exist together. The exact name of the group wins.
     #[test]
-    fn of_two_spellings_the_groups_own_is_adopted() {
+    fn the_team_with_the_exact_name_is_adopted() {
         let teams = [
             team("root", "Whatever", &[]),
             team("t1", "OPS", &["root"]),
@@ -300,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn names_taken_elsewhere_are_permanent_failures() {
+    fn a_name_of_another_team_elsewhere_is_a_permanent_failure() {
         for (name, link) in [
             ("Deep", None),
             ("Whatever", None),

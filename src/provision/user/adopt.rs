@@ -28,12 +28,12 @@ pub enum Release {
 }
 
 impl Freed {
-    /// Whether the owner is there and not assigned to the app (any more).
+    /// Whether the owner exists but is not (or no longer) assigned to the app.
     pub(super) fn is_unassigned(&self) -> bool {
         matches!(self.by, Release::Ended(reason) if reason.is_unassigned())
     }
 
-    /// What it rests on; `None` when Okta says it outright.
+    /// The finding that it rests on. `None` when Okta says it outright.
     pub(crate) fn finding(&self) -> Option<Finding> {
         match self.by {
             Release::Renamed => None,
@@ -48,8 +48,8 @@ impl Freed {
 /// Whether the account `username`, which the link of `owner` names, is free for another user. Okta's present
 /// state decides. Reconcile and the live look share this rule.
 ///
-/// An owner who still has that app username keeps the account, suspended or not. So does one whose app
-/// username cannot be read or used, and an excluded one.
+/// An owner who still has that app username keeps the account, suspended or not. So do an owner whose app username
+/// cannot be read or used, and an excluded owner.
 pub(crate) fn freed_from(
     owner: &OktaUserId,
     user: Option<&User>,
@@ -71,7 +71,7 @@ pub(crate) fn freed_from(
         let has_it = theirs.eq_ignore_ascii_case(username);
         return freed(Release::Renamed).filter(|_| !has_it);
     }
-    // A suspension alone gives no name away.
+    // A suspended owner keeps the name.
     let reason = standing(user, app_user, SuspendedUsers::Keep).err()?;
     freed(Release::Ended(reason))
 }
@@ -81,7 +81,7 @@ pub(crate) fn freed_from(
 ///
 /// # Errors
 /// Permanent, with advice, when it may not.
-pub(super) fn may_take(
+pub(super) fn may_adopt(
     view: &UserView,
     named: &NamedAccount,
     person: &Person,
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::provision::UsernamePolicy;
 
-    /// What becomes of account "the_name" of an owner with that status and that app user.
+    /// Whether account "the_name" is free, if its owner has that status and that app user.
     fn freed(status: &str, app_user: Option<(&str, &str)>, policy: &Policy) -> Option<Release> {
         let owner = OktaUserId::parse("00u2").unwrap();
         let user =
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_owner_with_another_name_or_no_assignment_gives_the_account_up() {
+    fn an_account_is_free_if_its_owner_is_renamed_or_unassigned() {
         let ended = |reason| Some(Release::Ended(reason));
         let policy = Policy::default();
         for (status, app_user, expected) in [
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_compared_as_anypoint_gets_them() {
+    fn usernames_are_compared_after_the_username_policy() {
         let policy = Policy {
             usernames: UsernamePolicy::Sanitize,
             ..Policy::default()
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_left_alone_keeps_the_account() {
+    fn an_excluded_owner_keeps_the_account() {
         let mut by_id = Policy::default();
         by_id
             .excluded
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_okta_does_not_say_is_a_finding() {
+    fn an_end_that_okta_does_not_say_outright_is_a_finding() {
         let finding = |by| {
             let owner = OktaUserId::parse("00u2").unwrap();
             Freed { owner, by }

@@ -15,14 +15,14 @@ use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::store::{Intent, Linked, Recalled, ResetMail, UserLink};
 
-/// How often a run looks again because something changed under it.
+/// How often a run looks when things change under it.
 const MAX_LOOKS: usize = 4;
 
 /// How carrying out a plan ended.
 pub(super) enum End {
-    /// All is done.
+    /// Everything is done.
     Done,
-    /// All is done but this.
+    /// Everything is done but the refused part.
     Refused(Failure),
     /// An account of the wanted name appeared since the look.
     LookAgain,
@@ -32,7 +32,7 @@ pub(super) enum End {
 enum Had {
     /// None is wanted.
     Nothing,
-    /// This one, and what Anypoint refused about it.
+    /// This account, and the change of it that Anypoint refused.
     Account(AccountId, Option<Failure>),
     /// An account of the wanted name appeared since the look.
     LookAgain,
@@ -48,14 +48,14 @@ fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
     match &plan.account {
         AccountPlan::Nothing => Some(view.link.as_ref()?.username.clone()),
         AccountPlan::Keep { username, .. } => Some(username.clone()),
-        AccountPlan::Take(taking) => Some(taking.link.username.clone()),
+        AccountPlan::Adopt(adoption) => Some(adoption.link.username.clone()),
         AccountPlan::Create { person, .. } => Some(person.username.clone()),
     }
 }
 
 fn groups_not_whole() -> Failure {
-    let what = "the list of the user's groups lacks the built-in group that every user is in, so it is not whole; \
-         all was done but leaving teams. Check that the credentials may read every group (scope \
+    let what = "the list of the user's groups lacks the built-in group that every user is in, so it is incomplete; \
+         everything was done but leaving teams. Check that the credentials may read every group (scope \
          okta.groups.read, and an admin role that sees all groups)";
     Failure::retryable(Side::Okta, what).because(Cause::Contradiction)
 }
@@ -84,11 +84,11 @@ impl Run<'_> {
                 && self.pause_for_second_read().await
             {
                 if looked.unshown.is_some() {
-                    // An announcement does not show: the whole look is the answer in doubt.
+                    // The look does not show what was announced, so the whole look is in doubt.
                     for finding in &plan.findings.doubted {
-                        self.evidence.agree(finding);
+                        self.evidence.confirm(finding);
                     }
-                    self.evidence.agree_with_the_look();
+                    self.evidence.confirm_look();
                     continue;
                 }
                 if !self.read_again(user, &plan).await? {
@@ -110,7 +110,7 @@ impl Run<'_> {
                 End::Done | End::Refused(_) if looked.view.misses_groups() => {
                     return Err(groups_not_whole());
                 }
-                // The second look says it again.
+                // A second look follows and will report the refusal.
                 End::Refused(refused) if refused.is_retryable() || !self.progress.waits() => {
                     return Err(refused);
                 }
@@ -119,17 +119,18 @@ impl Run<'_> {
                 }
             }
         }
-        let what = "accounts of the wanted name come and go; the next run looks afresh";
+        let what =
+            "accounts with the wanted username appear and disappear; the next run looks again";
         Err(Failure::retryable(Side::Anypoint, what).because(Cause::Overtaken))
     }
 
-    /// Reads once more what is in doubt. Whether the look stands.
+    /// Reads again everything that is in doubt. Returns whether the look stands.
     async fn read_again(&mut self, user: &OktaUserId, plan: &UserPlan) -> Result<bool, Failure> {
         for finding in &plan.findings.doubted {
             if !self.look.still_unshown(user, finding).await? {
                 return Ok(false);
             }
-            self.evidence.agree(finding);
+            self.evidence.confirm(finding);
         }
         Ok(true)
     }
@@ -141,7 +142,7 @@ impl Run<'_> {
         began_ms: i64,
     ) -> Result<End, Failure> {
         let had = match self.have_account(view, plan).await {
-            // A name that is refused locks nobody out, and keeps nobody inside.
+            // A refused username neither disables the old account nor keeps its memberships.
             Err(refused) if plan.is_new_account() && is_permanent(&refused) => {
                 let policy = &self.ports().policy;
                 let kept = plan_with_old_account(view, refused, policy, &self.evidence)?;
@@ -194,11 +195,11 @@ impl Run<'_> {
                 }
                 Had::Account(account.clone(), refused)
             }
-            AccountPlan::Take(taking) => {
-                if let End::LookAgain = self.take(view, taking, plan.retire.as_ref()).await? {
+            AccountPlan::Adopt(adoption) => {
+                if let End::LookAgain = self.adopt(view, adoption, plan.retire.as_ref()).await? {
                     return Ok(Had::LookAgain);
                 }
-                Had::Account(taking.link.anypoint_id.clone(), None)
+                Had::Account(adoption.link.anypoint_id.clone(), None)
             }
             AccountPlan::Create { person, mail } => {
                 let Some(link) = self.create(person, *mail).await? else {
@@ -211,8 +212,8 @@ impl Run<'_> {
         })
     }
 
-    /// Updates the account that the user keeps. Gives what Anypoint refused, if the rest was done: a name that it does
-    /// not take keeps nobody disabled, and nobody in a team.
+    /// Updates the account that the user keeps. Returns the refusal if the rest was done: a name that Anypoint refuses
+    /// must not stop changes of `enabled` or of memberships.
     async fn update_kept(
         &mut self,
         account: &AccountId,
@@ -238,7 +239,7 @@ impl Run<'_> {
         self.write_memory().await
     }
 
-    /// The intent is gone with the next record.
+    /// Drops the intent. The next record's write removes it from the table.
     pub(super) fn drop_intent(&mut self) {
         self.memory.intent = None;
         self.keep_memory();
@@ -304,7 +305,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The link to write: a refused mail is owed.
+    /// The link to write. It records that a refused reset mail is owed.
     fn with_mail(&self, link: &UserLink) -> UserLink {
         let mut link = link.clone();
         if self.mail_refused.is_some() {
@@ -313,7 +314,7 @@ impl Run<'_> {
         link
     }
 
-    /// Writes the link; the intent goes with it.
+    /// Writes the link, and removes the intent with the same write.
     pub(super) async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
         let link = &self.with_mail(link);
         self.memory.intent = None;

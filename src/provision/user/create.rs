@@ -18,19 +18,19 @@ use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::store::{Origin, ResetMail, UserLink};
 
-/// How often the run tries again after an answer that says nothing.
+/// How often the run tries again after an unclear answer.
 const MAX_UNSURE: u32 = 3;
 /// The pause before that, unless the remote names one.
 const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 
-/// What became of one attempt.
+/// The result of one attempt.
 enum Attempt {
     Created(AccountId),
-    /// Somebody has the name, or a gateway says so.
+    /// Anypoint, or a gateway, says that the username is taken.
     NameTaken(CallError),
-    /// Anypoint refused for its rate limit, and created nothing.
+    /// Anypoint's rate limit refused the call, and no account was created.
     TooMany(Failure),
-    /// Whether an account was created is not known.
+    /// The answer does not show whether an account was created.
     Unsure(Failure),
 }
 
@@ -62,12 +62,12 @@ impl Run<'_> {
                         }
                         None if unsure > 0 => {
                             let what = "the username is taken, perhaps by the account whose creation got no \
-                                        answer, and no account shows yet";
+                                        answer, but Anypoint does not show that account yet";
                             let failure = Failure::retryable(Side::Anypoint, what);
                             return Err(failure.because(Cause::Overtaken));
                         }
-                        // How Anypoint's own 409 looks is not documented, and a gateway may have sent one: the second in
-                        // a row is no accident.
+                        // Anypoint's own 409 is not documented, and a gateway may send one as well. Two in a row are no
+                        // accident.
                         None if conflicts == 0 && conflict.class() == Class::Retryable => {
                             conflicts += 1;
                         }
@@ -106,7 +106,7 @@ impl Run<'_> {
         }))
     }
 
-    /// Waits before the next attempt, or fails when there were enough or there is no time for one.
+    /// Waits before the next attempt. Fails if there were enough attempts or there is no time for another.
     async fn pause(&self, failure: Failure, attempts: u32) -> Result<(), Failure> {
         let pause = failure.retry_after.unwrap_or(UNSURE_PAUSE);
         if attempts > MAX_UNSURE || self.look.deadline.remaining() < pause * 2 {
@@ -140,14 +140,14 @@ impl Run<'_> {
         match created {
             Ok(Some(account)) => Ok(Attempt::Created(account)),
             Ok(None) => {
-                // Created, with an empty answer: its id is found by its name.
+                // Anypoint created the account but sent an empty answer. The username finds the id.
                 let found = self.account_of(person).await?;
                 found.map(Attempt::Created).ok_or_else(|| {
                     Failure::retryable(Side::Anypoint, "the new account does not show yet")
                 })
             }
             Err(error) if error.is_conflict() => Ok(Attempt::NameTaken(error)),
-            // A retry would not change it. The intent stays: an earlier attempt may have succeeded.
+            // Another attempt would not help. The intent stays, because an earlier attempt may have succeeded.
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) if error.class() == Class::Permanent => {
                 self.drop_intent();
@@ -181,12 +181,12 @@ pub(super) fn name_taken() -> Failure {
     .because(Cause::UsernameTaken)
 }
 
-/// A 409 whose body is no JSON may be a gateway's, however often it comes.
+/// The failure after repeated 409s whose body is not JSON: they may come from a gateway.
 fn name_refused() -> Failure {
     Failure::retryable(
         Side::Anypoint,
-        "Anypoint, or a gateway in its place, answers that the username is taken, and no account of that \
-         name shows.",
+        "Anypoint, or a gateway in its place, answers that the username is taken, but Anypoint shows no account \
+         with that username.",
     )
     .because(Cause::UsernameTaken)
     .advising(
@@ -194,7 +194,8 @@ fn name_refused() -> Failure {
     )
 }
 
-/// An organization has at least one user. Without the scope its list of users is empty, and a success.
+/// The failure when Anypoint shows no users at all. An organization has at least one, but without the scope Anypoint
+/// answers with an empty list.
 fn accounts_hidden() -> Failure {
     Failure::retryable(
         Side::Anypoint,
@@ -207,8 +208,8 @@ fn accounts_hidden() -> Failure {
     )
 }
 
-/// A random password by Anypoint's rule (8 to 64 ASCII characters, at least one upper-case letter,
-/// one lower-case letter and one digit; "Managing your account"). It is forgotten at once.
+/// A random password by Anypoint's rule ("Managing your account": 8 to 64 ASCII characters, at least one upper-case
+/// letter, one lower-case letter and one digit). The program does not keep it.
 fn initial_password() -> SecretString {
     const UPPER: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
     const LOWER: &[u8] = b"abcdefghijkmnopqrstuvwxyz";

@@ -1,4 +1,4 @@
-//! Looks at one user on both sides. Reads only; reads that do not need each other run at once.
+//! Looks at one user on both sides. Reads only. Independent reads run at the same time.
 //!
 //! Answers that contradict each other end the look, and nothing is planned from it.
 
@@ -23,11 +23,11 @@ use crate::store::{
     AccountOwner, FreshWrite, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink,
 };
 
-/// The document that a reconcile writes when it has removed the links that `TEAM_REMOVAL=keep` does not keep.
+/// The document that a reconcile writes after it removed the links of teams that `TEAM_REMOVAL=keep` gives up.
 pub(crate) const KEPT_TEAMS_GIVEN_UP: &str = "kept-teams-given-up";
 
-/// Warns of values that cannot be read: the account keeps its own.
-fn tell_unread(user: &OktaUserId, wanted: &Wanted) {
+/// Warns of profile values that cannot be read. The account keeps its values.
+fn warn_unread(user: &OktaUserId, wanted: &Wanted) {
     let Wanted::Account(person) = wanted else {
         return;
     };
@@ -77,11 +77,11 @@ pub(crate) struct UserLook {
 }
 
 impl Look<'_> {
-    /// Everything that matters of one user, on both sides.
+    /// Everything that the plan needs about one user, on both sides.
     ///
     /// # Errors
-    /// When anything could not be read whole, when answers contradict each other, or when the app
-    /// username is against the policy.
+    /// When anything could not be read completely, when answers contradict each other, or when the app username is
+    /// against the policy.
     pub(crate) async fn user(
         self,
         user: &OktaUserId,
@@ -96,12 +96,12 @@ impl Look<'_> {
         okta.check(known.evidence)?;
 
         let wanted = wanted(okta.user.as_ref(), okta.app_user.as_ref(), &ports.policy);
-        tell_unread(user, &wanted);
+        warn_unread(user, &wanted);
         let is_enabled = |linked: &WithTeams| linked.account.is_enabled();
         if wanted == Wanted::Nothing(Unwanted::NotAssigned)
             && linked.as_ref().is_some_and(is_enabled)
         {
-            // A wrong OKTA_APP_ID looks like "nobody is assigned"; make sure that the app is there.
+            // A wrong OKTA_APP_ID looks like "nobody is assigned", so make sure that the app exists.
             ports.okta.check_app(&ports.app, self.deadline).await?;
         }
         let named = self
@@ -114,7 +114,7 @@ impl Look<'_> {
         Ok(UserLook { view, unshown })
     }
 
-    /// The linked account. A gateway's 404 looks like Anypoint's own, so the list of accounts has to lack it, too.
+    /// The linked account. A gateway's 404 looks like Anypoint's own, so `None` also needs a list of accounts without it.
     async fn linked_account(&self, link: &UserLink) -> Result<Option<WithTeams>, Failure> {
         let found = self.account_with_teams(&link.anypoint_id).await?;
         if found.is_none() {
@@ -137,7 +137,7 @@ impl Look<'_> {
             anypoint.list_teams_of_account(account, self.deadline),
         )?;
         let Some(account) = found else {
-            // An empty list proves nothing: an account that is gone may have one, too.
+            // An empty list proves nothing, because a deleted account may have one, too.
             return match teams {
                 Some(listed) if !listed.items.is_empty() => Err(contradiction(
                     Side::Anypoint,
@@ -159,9 +159,9 @@ impl Look<'_> {
 
     /// Asks a team's own list for an account.
     ///
-    /// An account is in the root team at least, so a list that names no team is not believed, nor is one that lacks a
-    /// team that the user is announced to have left: nobody stays inside for one strange answer. To put a maintainer
-    /// in again would make a plain member of them.
+    /// Every account is at least in the root team, so an account's empty list of teams is not believed. Neither is a list
+    /// that lacks a team that the user was announced to have left: one strange answer must not keep a membership. Adding
+    /// a maintainer again would make them a plain member.
     pub(super) async fn ask_team_for(
         &self,
         account: &AccountId,
@@ -192,12 +192,12 @@ impl Look<'_> {
         }
         let (ports, deadline) = (self.ports, self.deadline);
         let search = ports.anypoint.account_named(username, deadline);
-        // An unreadable entry is most likely somebody else's account. If not, Anypoint refuses to create a second one.
+        // An unreadable entry is most likely another person's account. If not, Anypoint refuses to create a second one.
         let Some(account) = search.await?.account else {
             return Ok(None);
         };
         let id = account.id;
-        // Lists leave the phone number out, so the account is read once more by its id.
+        // Lists do not have the phone number, so the account is read again by its id.
         let (whole, mut owners) = try_join(
             self.account_with_teams(&id),
             ports.store.account_owners(std::slice::from_ref(&id)),
@@ -341,7 +341,7 @@ impl Look<'_> {
     }
 
     /// Under `TEAM_REMOVAL=keep` a team whose group left the selection keeps its members, and the link is removed.
-    /// The first reconcile removes such links of earlier versions. Until then a look at the user takes nobody out of
+    /// The first reconcile removes such links of earlier versions. Until then a look at the user ends no membership in
     /// the team of a group that is not pushed.
     async fn drop_kept_teams(
         &self,
@@ -389,8 +389,8 @@ pub(super) fn membership(team: &TeamOfAccount) -> Membership {
     }
 }
 
-/// The linked ones of an account's `teams`. Reads may show the past of memberships that were written moments ago, and
-/// of those in `distrusted` teams.
+/// The linked teams among an account's `teams`. Reads may still show old memberships where they were written moments
+/// ago, and in `distrusted` teams.
 fn teams_found(
     teams: &[TeamOfAccount],
     fresh: &BTreeMap<TeamId, FreshWrite>,
@@ -429,7 +429,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_shows_is_not_believed_against_what_was_written_moments_ago() {
+    fn a_membership_written_moments_ago_outweighs_what_a_read_shows() {
         let team = TeamId::parse("t1").unwrap();
         let owners = [(team.clone(), OktaGroupId::parse("00g1").unwrap())].into();
         let found = |shown: Option<&str>, written: Option<LastWrite>, distrusted: &[&TeamId]| {

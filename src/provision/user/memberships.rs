@@ -1,7 +1,7 @@
-//! Puts a user's account into the teams of pushed groups, and takes it out of them.
+//! Adds a user's account to the teams of pushed groups, and removes it from them.
 //!
-//! A membership has two subjects, and this run has leased one. A team that is missing is made under the lease on its
-//! group.
+//! A membership has two subjects, and this run has leased only the user. It creates a missing team under the lease on
+//! the team's group.
 
 use super::look::membership;
 use super::view::{Membership, WantedTeam};
@@ -17,12 +17,12 @@ use crate::store::LastWrite;
 struct Joined {
     group: OktaGroupId,
     team: TeamId,
-    /// The group was looked at then, in milliseconds since the epoch.
+    /// When the run looked at the group, in milliseconds since the epoch.
     as_of_ms: i64,
 }
 
 impl Run<'_> {
-    /// Joins these teams. One that cannot be had does not keep the user out of the others.
+    /// Joins these teams. A team that cannot be joined does not keep the user out of the others.
     pub(super) async fn join_all(
         &mut self,
         user: &OktaUserId,
@@ -33,14 +33,13 @@ impl Run<'_> {
         let (mut refused, mut joined) = (None, Vec::new());
         for team in teams {
             match self.join(account, team, began_ms).await {
-                // The group decides about its team's name. Its own look says why, and adds the members once there is
-                // a team.
+                // The group decides about its team's name. The group's own look reports the reason, and adds the
+                // members once there is a team.
                 Err(failure) if failure.cause.is_about_team_name() => {
                     let group = Subject::Group(team.group.clone());
                     tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
                     self.progress.follow_group(&team.group);
                 }
-                // One team that cannot be had must not keep the person out of the others.
                 Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
                     refused.get_or_insert(failure);
                 }
@@ -70,7 +69,7 @@ impl Run<'_> {
         self.keep_memory();
     }
 
-    /// Puts the account into the team of a group, which is made or adopted first if it has none.
+    /// Adds the account to the team of a group. Creates or adopts the team first if the group has none.
     async fn join(
         &mut self,
         account: &AccountId,
@@ -86,12 +85,12 @@ impl Run<'_> {
             let made_now = |done: &Applied| done.action == action::CREATE_ACCOUNT;
             let is_expected = self.evidence.announces_joining(&wanted.group)
                 || self.progress.applied.iter().any(made_now);
-            // Nobody announced it, so the account's list may lack a team, and to put a maintainer in again makes a
-            // plain member of them.
+            // No event announced it, so the account's list may be missing a team. Adding a maintainer again would make
+            // them a plain member.
             if !is_expected && self.look.ask_team_for(account, team).await?.is_some() {
                 return Ok(None);
             }
-            // A team that was deleted by hand is made again.
+            // A team that was deleted by hand is created again below.
             if self.add(account, team).await? {
                 return Ok(Some(joined(team, began_ms)));
             }
@@ -99,8 +98,8 @@ impl Run<'_> {
         let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
         // A run that takes the group's lease after this one has a later time.
         let as_of_ms = self.ports().clock.now_ms() + 1;
-        // The group has just adopted a team that was there: its members keep their membership type. Lists may still
-        // show people whom the former group's run took out.
+        // The group has just adopted an existing team, whose members keep their membership type. Lists may still show
+        // people whom the former group's run removed.
         let id = link.team_id.to_string();
         let is_made =
             |done: &Applied| done.action == action::CREATE_TEAM && done.id.as_ref() == Some(&id);
@@ -120,7 +119,7 @@ impl Run<'_> {
         Err(Failure::retryable(Side::Anypoint, what).because(Cause::Overtaken))
     }
 
-    /// Takes the account out again where the group was worked on since the look and the user does not belong any more.
+    /// Removes the account again if another run worked on the group since the look and the user no longer belongs to it.
     async fn verify_joins(
         &mut self,
         user: &OktaUserId,
@@ -132,10 +131,10 @@ impl Run<'_> {
         }
         let subject = |joined: &Joined| Subject::Group(joined.group.clone()).to_string();
         let subjects: Vec<String> = joined.iter().map(subject).collect();
-        let held = self.ports().ledger.last_leased(&subjects).await?;
+        let leased = self.ports().ledger.last_leased(&subjects).await?;
         let mut is_overtaken = false;
         for joined in joined {
-            let meanwhile = held.get(&subject(&joined));
+            let meanwhile = leased.get(&subject(&joined));
             if meanwhile.is_none_or(|at_ms| *at_ms < joined.as_of_ms)
                 || self.look.belongs(user, &joined.group).await?
             {
@@ -150,7 +149,7 @@ impl Run<'_> {
         }
     }
 
-    /// Adds the account to the team. Whether the team is there.
+    /// Adds the account to the team. Returns whether the team exists.
     async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let call = anypoint.add_members(team, std::slice::from_ref(account), deadline);
@@ -167,7 +166,7 @@ impl Run<'_> {
         }
     }
 
-    /// Finds or makes the team of a group, under a lease on the group.
+    /// Finds or creates the team of a group, under a lease on the group.
     async fn team_of(
         &mut self,
         wanted: &WantedTeam,

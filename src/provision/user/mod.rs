@@ -16,5 +16,5 @@ mod view;
 pub(crate) use adopt::freed_from;
 pub use adopt::{Freed, Release};
 pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
-pub use plan::{AccountPlan, FormerOwner, NewPerson, Retire, Taking, UserPlan, plan_user};
+pub use plan::{AccountPlan, Adoption, FormerOwner, NewPerson, Retire, UserPlan, plan_user};
 pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};

@@ -1,4 +1,4 @@
-//! What Okta says of one user, and where its answers contradict each other or an announcement.
+//! What Okta says of one user. Finds answers that contradict each other or an announcement.
 
 use std::collections::HashSet;
 
@@ -31,8 +31,8 @@ impl OktaSide {
         self.groups.as_ref().map_or(&[], |listed| &listed.items)
     }
 
-    /// The groups of the user that become teams, and those that the list of the app's groups lacks: one answer
-    /// may lack a group that is assigned.
+    /// The groups of the user that become teams, and those that the list of the app's groups lacks. One answer may lack
+    /// a group that is assigned.
     pub(super) fn selected(&self, policy: &Policy) -> (Vec<&Group>, Vec<&Group>) {
         let groups = self.groups().iter();
         let groups = groups.filter(|group| {
@@ -61,7 +61,7 @@ impl OktaSide {
         }
     }
 
-    /// Whether the answers can all be true. What an event announced outweighs them.
+    /// Checks that the answers can all be true. An announcement outweighs them.
     pub(super) fn check(&self, evidence: &Evidence) -> Result<(), Failure> {
         if self.user.is_some() || evidence.user_ended() {
             return Ok(());
@@ -84,7 +84,7 @@ impl OktaSide {
         };
         let status = self.user.as_ref().map(|user| &user.status);
         if matches!(status, None | Some(UserStatus::Deprovisioned)) {
-            // Such a user is neither assigned nor suspended nor in a group any more.
+            // Such a user is no longer assigned, suspended or in a group.
             return too_young(Fact::Active, false);
         }
         let is_assigned = self.app_user.as_ref().is_some_and(is_assigned);
@@ -159,7 +159,7 @@ impl Look<'_> {
         read.map_err(Failure::from)
     }
 
-    /// Reads once more what was not shown. Whether Okta still does not show it.
+    /// Reads a finding again. Returns whether Okta still does not show it.
     pub(super) async fn still_unshown(
         &self,
         user: &OktaUserId,

@@ -57,7 +57,7 @@ impl Run<'_> {
                     .await?;
             }
         }
-        // Nothing is left to find: the memory without it is written with the record.
+        // Nothing is left to find. The record's write includes the memory without the intent.
         self.drop_intent();
         if recalled.old_intent.is_some() {
             ports.store.forget_old_intent(user).await?;

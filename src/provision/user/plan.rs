@@ -1,10 +1,10 @@
 //! The planner for users: a pure function of what was seen and of the evidence. No I/O, no clock.
 //!
-//! The worker carries its plan out; `plan`, `explain` and reconcile print it. The planner refuses what
+//! The worker applies its plan. `plan`, `explain` and reconcile print it. The planner refuses the values that
 //! Anypoint would refuse. Two questions have files of their own: whether an account may be adopted
 //! (`adopt.rs`), and what changes in a profile (`profile.rs`).
 
-use super::adopt::{Freed, may_take};
+use super::adopt::{Freed, may_adopt};
 use super::profile::{agreed_after, changes};
 use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, AccountChanges};
@@ -15,7 +15,7 @@ use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
 
-/// An account to be created: everything that Anypoint asks for. Its `Debug` form shows nothing.
+/// An account to create, with everything that Anypoint asks for. Its `Debug` form shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewPerson {
     pub(crate) username: String,
@@ -46,16 +46,16 @@ pub enum AccountPlan {
         changes: AccountChanges,
         /// The account's username.
         username: String,
-        /// The link, when what it remembers changes.
+        /// The link to write, if its contents change.
         link: Option<UserLink>,
         /// Whether the reset mail is still to be asked for.
         mail: ResetEmail,
     },
-    /// An existing one that becomes the user's.
-    Take(Taking),
+    /// An existing account that becomes the user's.
+    Adopt(Adoption),
     /// A new one.
     Create {
-        /// Whose.
+        /// The person it is for.
         person: NewPerson,
         /// Whether the reset mail is to be asked for.
         mail: ResetEmail,
@@ -64,7 +64,7 @@ pub enum AccountPlan {
 
 /// An existing account that becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taking {
+pub struct Adoption {
     pub(crate) changes: AccountChanges,
     /// The link that is written.
     pub(crate) link: UserLink,
@@ -72,24 +72,24 @@ pub struct Taking {
     pub(crate) mail: ResetEmail,
     /// A run that enables a former account of the user writes an intent first.
     pub(crate) was_theirs: FormerOwner,
-    /// The user whose link still names it.
+    /// The other user whose link still names it.
     pub(crate) freed_from: Option<Freed>,
 }
 
-/// Whose an adopted account was before.
+/// Whose account it was before the adoption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormerOwner {
     /// This user's.
     ThisUser,
-    /// Somebody else's, or nobody's.
+    /// Another user's, or an account without a link.
     Other,
 }
 
-/// What becomes of an account that the user loses.
+/// How a run ends an account that the user loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
     pub(crate) account: AccountId,
-    /// Its change; `None` when it is disabled already.
+    /// The change that disables it. `None` if it is already disabled.
     pub(crate) disable: Option<AccountChanges>,
     /// The teams that it leaves.
     pub(crate) leave: Vec<TeamId>,
@@ -108,7 +108,7 @@ pub struct UserPlan {
     /// Teams that the user's account joins.
     pub(crate) join: Vec<WantedTeam>,
     pub(crate) findings: Findings,
-    /// What cannot be done, and is told when the rest is done.
+    /// Why a part cannot be done. The run reports it after the rest.
     pub(crate) refused: Option<Failure>,
     pub(super) why: &'static str,
 }
@@ -116,9 +116,9 @@ pub struct UserPlan {
 /// Plans what brings one user in sync.
 ///
 /// # Errors
-/// When there is no account and none can be had: the username is invalid, or belongs to an account that may not be
-/// adopted, or the profile lacks what Anypoint asks for. A user who has an account keeps it, and the plan has the
-/// failure.
+/// When the user has no account and cannot get one. The username is invalid or belongs to an account that may not be
+/// adopted, or the profile lacks a value that Anypoint asks for. A user who has an account keeps it, and the plan has
+/// the failure.
 pub fn plan_user(
     view: &UserView,
     policy: &Policy,
@@ -133,7 +133,7 @@ pub fn plan_user(
     Ok(plan)
 }
 
-/// Plans the same after the new account was `refused`: the linked one goes on being served.
+/// Plans again after the new account was `refused`. The user keeps the linked account.
 ///
 /// # Errors
 /// The refusal, when no account is linked.
@@ -152,7 +152,7 @@ pub(super) fn plan_with_old_account(
 }
 
 impl UserPlan {
-    /// No enabled account is wanted: the linked one is disabled and leaves the pushed teams.
+    /// Disables the linked account and removes it from the pushed teams, because no enabled account is wanted.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
         let Some(account) = &view.linked else { return };
         let retire = retire(account, &view.linked_teams, reason.as_str());
@@ -160,7 +160,7 @@ impl UserPlan {
         if retire.disable.is_none() && retire.leave.is_empty() && unread.is_none() {
             return;
         }
-        // What the end rests on, when Okta did not say it outright.
+        // Okta did not say the end outright, so it rests on a finding.
         if let Some(finding) = reason.finding()
             && !self.believe(finding, evidence)
         {
@@ -195,7 +195,7 @@ impl UserPlan {
             return Err(renamed());
         }
         let account = match &view.named {
-            Some(named) => take(view, named, person, username, policy),
+            Some(named) => adopt(view, named, person, username, policy),
             None => new_account(person, username, policy),
         };
         self.account = match account {
@@ -204,7 +204,7 @@ impl UserPlan {
         };
         match &view.named {
             Some(named) => {
-                self.why = "the account is taken over";
+                self.why = "the user adopts the account";
                 if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
                     && !self.believe(finding, evidence)
                 {
@@ -222,7 +222,7 @@ impl UserPlan {
                 self.teams(view, &[], evidence);
             }
         }
-        // The run disables the old account after the new one exists: a name that is refused locks nobody out.
+        // The run disables the old account only after the new one exists. A refused username leaves the old one enabled.
         self.retire = view
             .linked
             .as_ref()
@@ -233,7 +233,7 @@ impl UserPlan {
         Ok(())
     }
 
-    /// The new account cannot be had: the linked one goes on being served.
+    /// Keeps the linked account, because the user cannot have the new one.
     fn keep_old(
         &mut self,
         view: &UserView,
@@ -266,7 +266,7 @@ impl UserPlan {
             let finding = Finding::NotInGroup(team.group.clone());
             let counts = match &view.groups {
                 GroupsSeen::Whole(_) => true,
-                // A list that cannot be whole does not outweigh an announcement of the same.
+                // An incomplete list proves no absence, so only an announcement of it counts.
                 GroupsSeen::Incomplete(_) => evidence.weigh(&finding) == Weight::Announced,
                 GroupsSeen::Unread => false,
             };
@@ -286,14 +286,14 @@ impl UserPlan {
         self.join = view.teams.iter().filter(missing).cloned().collect();
     }
 
-    /// Whom the brake counts: the user who loses an enabled account because of an unassignment. It is the
-    /// account's owner when another user takes it.
+    /// The users that the brake counts, because they lose an enabled account after an unassignment. If another user
+    /// adopts the account, that is the account's owner.
     pub(crate) fn removes(&self, view: &UserView) -> Vec<String> {
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
         let named = view.named.as_ref();
         let is_enabled = named.is_some_and(|named| named.account.is_enabled());
         let freed = match &self.account {
-            AccountPlan::Take(taking) => taking.freed_from.as_ref(),
+            AccountPlan::Adopt(adoption) => adoption.freed_from.as_ref(),
             _ => None,
         };
         match (&view.wanted, freed) {
@@ -311,7 +311,7 @@ impl UserPlan {
     pub(super) fn is_new_account(&self) -> bool {
         matches!(
             self.account,
-            AccountPlan::Take(_) | AccountPlan::Create { .. }
+            AccountPlan::Adopt(_) | AccountPlan::Create { .. }
         )
     }
 
@@ -321,8 +321,8 @@ impl UserPlan {
     }
 }
 
-/// Whether the linked account has the wanted username, by its link or by the list of accounts, and shows another one.
-/// Beyond this, the user's old account and new one are never the same.
+/// Whether the linked account has the wanted username, by its link or by the list of accounts, but shows another one.
+/// After this check, the user's old account and new account are never the same.
 fn is_renamed(view: &UserView, username: &str) -> bool {
     let Some(account) = &view.linked else {
         return false;
@@ -361,20 +361,20 @@ fn keep(account: &Account, link: &UserLink, person: &Person, policy: &Policy) ->
     }
 }
 
-fn take(
+fn adopt(
     view: &UserView,
     named: &NamedAccount,
     person: &Person,
     username: &str,
     policy: &Policy,
 ) -> Result<AccountPlan, Failure> {
-    let origin = may_take(view, named, person, policy)?;
+    let origin = may_adopt(view, named, person, policy)?;
     let account = &named.account;
     let is_theirs = named
         .owner
         .as_ref()
         .is_some_and(|owner| owner.okta_user == view.user);
-    Ok(AccountPlan::Take(Taking {
+    Ok(AccountPlan::Adopt(Adoption {
         changes: changes(account, person, None, policy),
         link: UserLink {
             anypoint_id: account.id.clone(),
@@ -408,7 +408,7 @@ fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPer
         Failure::permanent(
             Side::Okta,
             format!("the Okta user has no {what}, which Anypoint asks for."),
-            "Fill it in in Okta.",
+            "Fill it in on the user's profile in Okta.",
         )
         .because(Cause::ProfileIncomplete)
     };
@@ -425,7 +425,7 @@ fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPer
     })
 }
 
-/// The account is disabled and leaves every team of ours.
+/// The plan to disable an account and remove it from every pushed team.
 fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
@@ -438,7 +438,7 @@ fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retir
     }
 }
 
-/// What keeps the account from leaving all teams.
+/// The failure that keeps the account from leaving all teams, if there is one.
 fn unread(teams: &[FoundTeam]) -> Option<Failure> {
     let mut teams = teams.iter();
     let is_unread = |found: &FoundTeam| found.membership == Membership::Unread;
@@ -446,7 +446,7 @@ fn unread(teams: &[FoundTeam]) -> Option<Failure> {
 }
 
 fn unread_membership() -> Failure {
-    let what = "the kind of a membership cannot be read, so the account does not leave that team now; the rest was done";
+    let what = "the type of a membership could not be read, so the account stays in that team for now; the rest was done";
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }
 

@@ -54,7 +54,7 @@ fn view(wanted: Wanted) -> UserView {
     }
 }
 
-/// An enabled, linked account that agrees with Okta.
+/// An enabled, linked account that is in sync with Okta.
 fn settled() -> UserView {
     UserView {
         link: Some(link("a1", "ann")),
@@ -63,7 +63,7 @@ fn settled() -> UserView {
     }
 }
 
-/// The same, of a user who is wanted no more.
+/// The same account, of a user who is to have none any more.
 fn unwanted(reason: Unwanted) -> UserView {
     UserView {
         link: Some(link("a1", "ann")),
@@ -136,12 +136,12 @@ fn steps(plan: &UserPlan) -> Vec<String> {
     plan.steps().into_iter().map(told).collect()
 }
 
-/// What is known when nothing was announced and nothing was seen before.
+/// The evidence when nothing was announced and nothing was seen before.
 fn first_look() -> Evidence {
     seen(&[])
 }
 
-/// What is known when earlier looks saw these findings first, so many seconds ago.
+/// The evidence when earlier looks first saw these findings, each this many seconds ago.
 fn seen(findings: &[(Finding, i64)]) -> Evidence {
     let before = findings
         .iter()
@@ -149,7 +149,7 @@ fn seen(findings: &[(Finding, i64)]) -> Evidence {
     Evidence::new(Announced::default(), &before.collect(), NOW_MS, CONFIRM)
 }
 
-/// What is known when an event announced it.
+/// The evidence when an event announced it.
 fn announced(event_type: &str, group: Option<&str>) -> Evidence {
     let user = Subject::User(OktaUserId::parse(USER).unwrap());
     let mut change = Change::found(user, NOW_MS);
@@ -167,19 +167,19 @@ fn plan_on(view: &UserView, evidence: &Evidence) -> UserPlan {
 fn written(plan: &UserPlan) -> Option<(UserLink, ResetEmail)> {
     match &plan.account {
         AccountPlan::Keep { link, mail, .. } => Some((link.clone()?, *mail)),
-        AccountPlan::Take(Taking { link, mail, .. }) => Some((link.clone(), *mail)),
+        AccountPlan::Adopt(Adoption { link, mail, .. }) => Some((link.clone(), *mail)),
         AccountPlan::Nothing | AccountPlan::Create { .. } => None,
     }
 }
 
 #[test]
-fn agreement_is_an_empty_plan() {
+fn an_account_in_sync_gets_an_empty_plan() {
     assert!(plan(&settled()).is_empty());
     assert!(plan(&view(Wanted::Nothing(Unwanted::NoUser))).is_empty());
 }
 
 #[test]
-fn a_new_user_is_created_mailed_linked_and_joins() {
+fn a_new_user_gets_an_account_a_reset_mail_a_link_and_teams() {
     let mut view = view(Wanted::Account(person()));
     in_groups(&mut view, &[1]);
     assert_eq!(
@@ -252,7 +252,7 @@ fn an_account_is_created_with_all_that_anypoint_asks_for() {
         assert_eq!(failure.cause, Cause::ProfileIncomplete);
         assert!(failure.message.contains(what), "{failure}");
         assert!(!failure.to_string().contains("ann"), "{failure}");
-        // An account that is there needs none of it.
+        // An existing account needs none of it.
         let mut there = settled();
         there.wanted = Wanted::Account(person);
         assert!(plan(&there).is_empty());
@@ -260,9 +260,9 @@ fn an_account_is_created_with_all_that_anypoint_asks_for() {
     assert!(!format!("{whole:?}").contains("ann"));
 }
 
-/// A new username that cannot be had locks nobody out of the old account, and keeps nobody in a team.
+/// A refused new username does not disable the old account, and does not keep its memberships.
 #[test]
-fn a_refused_username_leaves_the_old_account_in_service() {
+fn a_user_with_a_refused_username_keeps_the_old_account() {
     let refused = Failure::permanent(Side::Settings, "no such username", "Choose another.");
     let lacking = Person {
         email: None,
@@ -291,7 +291,7 @@ fn a_refused_username_leaves_the_old_account_in_service() {
 }
 
 #[test]
-fn an_account_never_gives_way_to_itself() {
+fn a_linked_account_is_never_replaced_by_itself() {
     for (shown, linked_as, listed) in [
         ("stranger", "ann", None),
         ("stranger", "ann", Some("a1")),
@@ -320,9 +320,9 @@ fn an_account_never_gives_way_to_itself() {
     }
 }
 
-/// What cannot be read is not changed, and an end that is announced is not done either.
+/// A membership that cannot be read is not changed, and its announced end does not count as done.
 #[test]
-fn a_membership_of_an_unknown_kind_is_retried_where_it_has_to_end() {
+fn an_unreadable_membership_that_has_to_end_is_retried() {
     for (membership, is_refused) in [(Membership::Unread, true), (Membership::Special, false)] {
         let mut ended = unwanted(Unwanted::Suspended);
         ended.linked_teams = vec![found(1, membership)];
@@ -358,7 +358,7 @@ fn only_names_phone_and_enabled_are_ever_changed() {
     assert_eq!(plan(&view), ["enable_account a1 first name,phone,enabled"]);
     view.linked = Some(account("a1", "ann", true));
     assert_eq!(plan(&view), ["update_account a1 first name,phone"]);
-    // What Okta does not have stays.
+    // Anypoint keeps values that Okta does not have.
     view.wanted = Wanted::Account(Person {
         first_name: None,
         phone: None,
@@ -373,7 +373,7 @@ fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
     view.linked_teams = vec![
         found(1, Membership::Ours),
         found(2, Membership::Special),
-        // It was joined moments ago, and does not show yet.
+        // The account joined it moments ago, and Anypoint does not show that yet.
         found(3, Membership::Uncertain),
     ];
     assert_eq!(
@@ -387,11 +387,11 @@ fn unwanted_accounts_are_disabled_and_leave_only_our_teams() {
     view.linked = Some(account("a1", "ann", false));
     assert_eq!(plan(&view), ["leave_team t1", "leave_team t3"]);
     view.linked = None;
-    assert!(plan(&view).is_empty(), "what is gone needs nothing");
+    assert!(plan(&view).is_empty(), "a deleted account needs nothing");
 }
 
 #[test]
-fn a_new_username_opens_one_account_before_it_closes_the_other() {
+fn a_new_username_enables_the_new_account_before_it_disables_the_old_one() {
     let mut view = settled();
     view.linked = Some(account("a1", "old", true));
     view.link = Some(link("a1", "old"));
@@ -423,7 +423,7 @@ fn a_new_username_opens_one_account_before_it_closes_the_other() {
 }
 
 #[test]
-fn adoption_needs_grounds() {
+fn an_account_is_adopted_only_by_the_rules() {
     let mut view = view(Wanted::Account(person()));
     view.named = named(account("a2", "ANN", true));
     let with = |adopt| Policy {
@@ -461,7 +461,8 @@ fn adoption_needs_grounds() {
         }
         plan_as(&view, Adopt::Never)
     };
-    // Ours after a cut-off run, whatever the setting; the mail may not have been asked for.
+    // A run that was cut off created it, so it is adopted whatever the setting. That run may not have asked for the
+    // mail.
     let ours = owned(USER, Tenure::Former, Some(Origin::Created)).unwrap();
     let created = (
         "mail_reset, link a2".to_owned(),
@@ -469,14 +470,14 @@ fn adoption_needs_grounds() {
         ResetEmail::Send,
     );
     assert_eq!(link_of(ours), created);
-    // This user's account of earlier, whatever the setting.
+    // A former account of this user is adopted whatever the setting.
     let former = owned(USER, Tenure::Former, None).unwrap();
-    let AccountPlan::Take(Taking { was_theirs, .. }) = former.account else {
+    let AccountPlan::Adopt(Adoption { was_theirs, .. }) = former.account else {
         panic!("{:?}", former.account)
     };
     assert_eq!(was_theirs, FormerOwner::ThisUser);
     assert_eq!(link_of(owned(USER, Tenure::Former, None).unwrap()), adopted);
-    // Nobody takes what was created for somebody else.
+    // An account that was created for another user is never adopted.
     assert!(owned("00u2", Tenure::Former, None).is_err());
     assert!(owned("00u2", Tenure::Former, Some(Origin::Created)).is_err());
     let refused = owned("00u2", Tenure::Current, None).unwrap_err();
@@ -485,7 +486,7 @@ fn adoption_needs_grounds() {
 }
 
 #[test]
-fn an_uncertain_membership_is_written_and_a_maintainers_never() {
+fn an_uncertain_membership_is_written_again_but_a_maintainers_is_not() {
     let mut view = settled();
     in_groups(&mut view, &[1]);
     for (membership, expected) in [
@@ -498,9 +499,9 @@ fn an_uncertain_membership_is_written_and_a_maintainers_never() {
     }
 }
 
-/// The reset mail that is owed goes out with the account, and the link forgets it.
+/// The run asks for a reset mail that is owed, and the link forgets it.
 #[test]
-fn a_mail_that_is_owed_follows() {
+fn an_owed_reset_mail_is_asked_for_again() {
     let mut view = settled();
     if let Some(link) = &mut view.link {
         link.reset_mail = ResetMail::Owed;
@@ -519,7 +520,7 @@ fn a_mail_that_is_owed_follows() {
 }
 
 #[test]
-fn what_okta_says_outright_ends_access_at_the_first_look() {
+fn a_state_that_okta_says_outright_ends_access_at_the_first_look() {
     for reason in [
         Unwanted::Suspended,
         Unwanted::Deprovisioned,
@@ -535,7 +536,7 @@ fn what_okta_says_outright_ends_access_at_the_first_look() {
 }
 
 #[test]
-fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
+fn a_finding_ends_access_only_when_it_is_believed() {
     for (reason, finding, event) in [
         (
             Unwanted::NotAssigned,
@@ -553,7 +554,7 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
         for evidence in [
             first_look(),
             seen(&[(finding.clone(), 14)]),
-            // Of something else, and too long ago.
+            // A finding about something else, and one from too long ago.
             seen(&[(Finding::NotInGroup(group("00g1")), 60)]),
             seen(&[(finding.clone(), 3_601)]),
             announced("group.user_membership.remove", Some("00g1")),
@@ -572,7 +573,7 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
             assert_eq!(plan.findings.believed, std::slice::from_ref(&finding));
             assert_eq!(plan.findings.doubted, []);
         }
-        // Where nothing would follow, nothing is doubted: no second look is needed.
+        // A finding without consequences is not doubted, so it needs no second look.
         view.linked = Some(account("a1", "ann", false));
         view.linked_teams = Vec::new();
         let plan = plan_on(&view, &first_look());
@@ -584,7 +585,7 @@ fn what_okta_does_not_show_ends_access_only_when_it_is_believed() {
 }
 
 #[test]
-fn a_team_is_left_only_when_it_is_believed() {
+fn a_team_is_left_only_when_the_finding_is_believed() {
     let mut view = settled();
     in_groups(&mut view, &[2, 4]);
     view.linked_teams = vec![
@@ -593,7 +594,7 @@ fn a_team_is_left_only_when_it_is_believed() {
         found(3, Membership::Special),
     ];
     let gone = Finding::NotInGroup(group("00g1"));
-    // What is gained is never doubted.
+    // Joining a team needs no second look.
     let plan = plan_on(&view, &first_look());
     assert_eq!(steps(&plan), ["join_team t4"]);
     assert_eq!(plan.findings.doubted, std::slice::from_ref(&gone));
@@ -611,7 +612,7 @@ fn a_team_is_left_only_when_it_is_believed() {
 }
 
 #[test]
-fn an_incomplete_list_of_groups_takes_nobody_out() {
+fn an_incomplete_list_of_groups_removes_no_membership() {
     let mut view = settled();
     in_groups(&mut view, &[2]);
     let GroupsSeen::Whole(groups) = view.groups.clone() else {
@@ -624,7 +625,7 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
         found(4, Membership::Special),
     ];
     let gone = Finding::NotInGroup(group("00g1"));
-    // However often it is seen.
+    // No number of looks changes that.
     for evidence in [first_look(), seen(&[(gone.clone(), 60)])] {
         let plan = plan_on(&view, &evidence);
         assert_eq!(steps(&plan), ["join_team t2"]);
@@ -633,12 +634,12 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
             (vec![], vec![])
         );
     }
-    // An announcement counts, for its group.
+    // An announcement counts for its own group.
     let left = announced("group.user_membership.remove", Some("00g1"));
     let plan = plan_on(&view, &left);
     assert_eq!(steps(&plan), ["leave_team t1", "join_team t2"]);
     assert_eq!(plan.findings.believed, [gone]);
-    // Groups that were not read say nothing at all.
+    // If the groups were not read, no membership changes.
     view.groups = GroupsSeen::Unread;
     view.teams = Vec::new();
     let plan = plan_on(&view, &seen(&[(Finding::NotInGroup(group("00g1")), 60)]));
@@ -646,7 +647,7 @@ fn an_incomplete_list_of_groups_takes_nobody_out() {
 }
 
 #[test]
-fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
+fn another_user_gets_an_account_only_when_its_owner_is_believed_gone() {
     let mut view = settled();
     view.link = Some(link("a1", "old"));
     view.linked = Some(account("a1", "old", true));
@@ -668,7 +669,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         teams: Vec::new(),
     });
     let finding = Finding::OwnerGone(gone.clone());
-    // Until then the user keeps the old account, with everything.
+    // Until then the user keeps the old account and its teams.
     let plan = plan_on(&view, &first_look());
     assert_eq!(steps(&plan), [""; 0]);
     assert_eq!(
@@ -688,7 +689,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         ]
     );
     assert_eq!(plan.findings.believed, [finding]);
-    let AccountPlan::Take(Taking {
+    let AccountPlan::Adopt(Adoption {
         freed_from,
         was_theirs,
         ..
@@ -697,7 +698,7 @@ fn an_account_is_freed_only_when_its_owner_is_believed_gone() {
         panic!("{:?}", plan.account)
     };
     assert_eq!((freed_from, was_theirs), (Some(freed), FormerOwner::Other));
-    // A gone owner is no ground for an adoption that the setting refuses.
+    // The setting refuses the adoption even if the owner is gone.
     let never = Policy {
         adopt: Adopt::Never,
         ..Policy::default()
@@ -725,7 +726,7 @@ fn freed_by(by: Release) -> UserView {
 }
 
 #[test]
-fn what_okta_says_of_an_owner_needs_no_second_look() {
+fn an_owners_end_that_okta_says_outright_needs_no_second_look() {
     for by in [
         Release::Renamed,
         Release::Ended(Unwanted::Deprovisioned),
@@ -741,7 +742,7 @@ fn what_okta_says_of_an_owner_needs_no_second_look() {
 }
 
 #[test]
-fn the_brake_counts_an_unassigned_owner_whose_open_account_another_user_takes() {
+fn the_brake_counts_an_unassigned_owner_whose_enabled_account_another_user_adopts() {
     for (by, expected) in [
         (Release::Ended(Unwanted::NotAssigned), vec!["00u2"]),
         (Release::Ended(Unwanted::AssignmentEnded), vec!["00u2"]),
@@ -781,24 +782,24 @@ fn imported(agreed: (&str, &str), anypoint: (&str, &str), okta: (&str, &str)) ->
 }
 
 #[test]
-fn imported_links_compare_three_ways() {
+fn an_imported_link_decides_by_the_last_agreed_names() {
     let three_way = Policy {
         imported_names: ImportedNames::LastChangeDecides,
         ..Policy::default()
     };
     let old = ("Ann", "Lee");
-    // Changed in Okta: pushed, and agreed anew.
+    // A change in Okta is pushed, and becomes the agreed name.
     let view = imported(old, old, ("Anna", "Lee"));
     assert_eq!(
         plan_with(&view, &three_way),
         ["update_account a1 first name", "link a1"]
     );
-    // Changed in Anypoint, or on both sides: left for the import.
+    // A change in Anypoint, or on both sides, is left for the import.
     for okta in [old, ("Annie", "Lee")] {
         let view = imported(old, ("Anna", "Lee"), okta);
         assert!(plan_with(&view, &three_way).is_empty(), "{okta:?}");
     }
-    // Each name for itself.
+    // Each name is compared separately.
     let view = imported(old, ("Anna", "Lee"), ("Ann", "Li"));
     let plan_of_both = plan_user(&view, &three_way, &first_look()).unwrap();
     let (link, _) = written(&plan_of_both).unwrap();

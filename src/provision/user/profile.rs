@@ -18,7 +18,7 @@ pub(super) fn changes(
     let name = |wanted: &Option<String>, found: &Option<String>, agreed: Option<&str>| {
         let found_text = found.as_deref().unwrap_or_default();
         let wanted = wanted.as_deref().filter(|wanted| *wanted != found_text)?;
-        // A change made in Anypoint since both sides agreed is brought to Okta by the next import.
+        // The next import brings a change that was made in Anypoint to Okta.
         let changed_there = agreed.is_some_and(|agreed| agreed != found_text);
         (!changed_there).then(|| wanted.to_owned())
     };
@@ -42,7 +42,7 @@ pub(super) fn changes(
     }
 }
 
-/// The names last agreed on, when they decide.
+/// The names that both sides last agreed on, if they decide.
 fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedProfile> {
     let decide = link.origin == Origin::Imported
         && policy.imported_names == ImportedNames::LastChangeDecides;

@@ -1,4 +1,4 @@
-//! A user's plan, step by step, with the reasons and in words.
+//! A user's plan as steps, with reasons and in words.
 
 use super::plan::{AccountPlan, UserPlan};
 use super::view::WantedTeam;
@@ -9,7 +9,7 @@ use crate::provision::step::{Step, action};
 use crate::store::UserLink;
 
 impl UserPlan {
-    /// The same plan, step by step, in the order in which it is carried out.
+    /// The steps of the plan, in the order in which the run applies them.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let is_theirs = "the account belongs to the user now";
@@ -24,15 +24,15 @@ impl UserPlan {
             } => {
                 steps.extend(update_step(account, changes, self.why));
                 steps.extend(mail_step(*mail, "the owner was never sent the mail"));
-                let why = "what the link remembers changed";
+                let why = "the link's contents changed";
                 link.as_ref().map(|link| link_step(link, why))
             }
-            AccountPlan::Take(taking) => {
-                let account = &taking.link.anypoint_id;
-                steps.extend(update_step(account, &taking.changes, self.why));
+            AccountPlan::Adopt(adoption) => {
+                let account = &adoption.link.anypoint_id;
+                steps.extend(update_step(account, &adoption.changes, self.why));
                 let why = "an earlier run created the account and may not have asked for the mail";
-                steps.extend(mail_step(taking.mail, why));
-                Some(link_step(&taking.link, is_theirs))
+                steps.extend(mail_step(adoption.mail, why));
+                Some(link_step(&adoption.link, is_theirs))
             }
             AccountPlan::Create { person, mail } => {
                 let name = &person.username;
@@ -77,7 +77,7 @@ fn update_step(account: &AccountId, changes: &AccountChanges, why: &'static str)
     Some(step.saying(words))
 }
 
-/// The name of a change: what it does to `enabled` comes first.
+/// The action's name. A change of `enabled` decides it.
 pub(super) fn update_name(changes: &AccountChanges) -> &'static str {
     match changes.enabled {
         Some(false) => action::DISABLE_ACCOUNT,
@@ -99,7 +99,7 @@ fn mail_step(mail: ResetEmail, why: &'static str) -> Option<Step> {
 
 fn leave_step(team: &TeamId, why: &'static str) -> Step {
     let step = Step::new(action::LEAVE_TEAM, why).on(team);
-    step.saying(format!("take the account out of team {team}"))
+    step.saying(format!("remove the account from team {team}"))
 }
 
 fn join_step(wanted: &WantedTeam) -> Step {
@@ -107,10 +107,10 @@ fn join_step(wanted: &WantedTeam) -> Step {
     let name = &wanted.group_name;
     match &wanted.team {
         Some(team) => step.on(team).saying(format!(
-            "put the account into team {team} of group \"{name}\""
+            "add the account to team {team} of group \"{name}\""
         )),
         None => step.saying(format!(
-            "put the account into the team of group \"{name}\", made first if it is missing"
+            "add the account to the team of group \"{name}\", and create the team first if it is missing"
         )),
     }
 }

@@ -1,13 +1,13 @@
-//! Adopts an existing account: nobody's, a former one of the user, or one that another user's link names.
+//! Adopts an existing account: one without a link, a former account of the user, or one that another user's link names.
 //!
 //! The run removes another user's link only under the lease on that user, and only if Okta still says that the
-//! account is free. That user is looked at next.
+//! account is free. The worker looks at that user next.
 
 use std::time::Duration;
 
 use super::adopt::Freed;
 use super::apply::End;
-use super::plan::{FormerOwner, Retire, Taking};
+use super::plan::{Adoption, FormerOwner, Retire};
 use super::view::UserView;
 use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
@@ -18,38 +18,39 @@ use crate::provision::step::{Applied, action};
 use crate::store::{AccountOwner, Tenure};
 
 impl Run<'_> {
-    pub(super) async fn take(
+    pub(super) async fn adopt(
         &mut self,
         view: &UserView,
-        taking: &Taking,
+        adoption: &Adoption,
         retire: Option<&Retire>,
     ) -> Result<End, Failure> {
-        let Some(freed) = &taking.freed_from else {
-            self.make_ready(taking, retire).await?;
-            self.link(view, &taking.link).await?;
+        let Some(freed) = &adoption.freed_from else {
+            self.make_ready(adoption, retire).await?;
+            self.link(view, &adoption.link).await?;
             return Ok(End::Done);
         };
         let lease = self.lease_owner(&view.user, &freed.owner).await?;
         let mut done = Vec::new();
-        let taken = self
-            .take_from(view, taking, retire, freed, &lease, &mut done)
+        let adopted = self
+            .adopt_from(view, adoption, retire, freed, &lease, &mut done)
             .await;
         self.give_back(lease, &done).await?;
-        taken
+        adopted
     }
 
     async fn make_ready(
         &mut self,
-        taking: &Taking,
+        adoption: &Adoption,
         retire: Option<&Retire>,
     ) -> Result<(), Failure> {
-        let enables = taking.changes.enabled == Some(true);
-        if enables && taking.was_theirs == FormerOwner::ThisUser {
-            self.intend(&taking.link.username).await?;
+        let enables = adoption.changes.enabled == Some(true);
+        if enables && adoption.was_theirs == FormerOwner::ThisUser {
+            self.intend(&adoption.link.username).await?;
         }
-        self.update(&taking.link.anypoint_id, &taking.changes)
+        self.update(&adoption.link.anypoint_id, &adoption.changes)
             .await?;
-        self.mail_reset(&taking.link.username, taking.mail).await?;
+        self.mail_reset(&adoption.link.username, adoption.mail)
+            .await?;
         self.retire(retire).await
     }
 
@@ -66,39 +67,39 @@ impl Run<'_> {
             .await
     }
 
-    async fn take_from(
+    async fn adopt_from(
         &mut self,
         view: &UserView,
-        taking: &Taking,
+        adoption: &Adoption,
         retire: Option<&Retire>,
         freed: &Freed,
         lease: &Lease,
         done: &mut Vec<Applied>,
     ) -> Result<End, Failure> {
         // A run of the owner may have ended since the look.
-        if !self.is_still_free(taking, freed).await? {
+        if !self.is_still_free(adoption, freed).await? {
             return Ok(End::LookAgain);
         }
-        self.make_ready(taking, retire).await?;
+        self.make_ready(adoption, retire).await?;
         self.ports().store.unlink_user(lease, &freed.owner).await?;
-        done.push(Applied::on(action::UNLINK, &taking.link.anypoint_id));
+        done.push(Applied::on(action::UNLINK, &adoption.link.anypoint_id));
         self.progress.follow(FollowUp::Freed(freed.owner.clone()));
-        self.link(view, &taking.link).await?;
+        self.link(view, &adoption.link).await?;
         Ok(End::Done)
     }
 
-    async fn is_still_free(&self, taking: &Taking, freed: &Freed) -> Result<bool, Failure> {
-        let accounts = std::slice::from_ref(&taking.link.anypoint_id);
+    async fn is_still_free(&self, adoption: &Adoption, freed: &Freed) -> Result<bool, Failure> {
+        let accounts = std::slice::from_ref(&adoption.link.anypoint_id);
         let mut owners = self.ports().store.account_owners(accounts).await?;
         let is_theirs =
             |owner: AccountOwner| owner.okta_user == freed.owner && owner.tenure == Tenure::Current;
         if !owners
-            .remove(&taking.link.anypoint_id)
+            .remove(&adoption.link.anypoint_id)
             .is_some_and(is_theirs)
         {
             return Ok(false);
         }
-        let found = self.look.freed_from(&freed.owner, &taking.link.username);
+        let found = self.look.freed_from(&freed.owner, &adoption.link.username);
         Ok(found.await?.as_ref() == Some(freed))
     }
 }

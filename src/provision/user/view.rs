@@ -1,4 +1,4 @@
-//! What a look at one user saw: all that the planner knows.
+//! What a look at one user saw. The planner knows nothing else.
 
 use std::collections::HashSet;
 
@@ -30,16 +30,16 @@ pub struct FoundTeam {
     pub membership: Membership,
 }
 
-/// Whose a membership is.
+/// Whether a membership is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
     /// A plain one, in the team of a pushed group.
     Ours,
-    /// A plain one that may or may not be there: it was written moments ago, and reads may show the past.
+    /// A plain one that may or may not exist. It was written moments ago, and reads may still show the old state.
     Uncertain,
     /// A maintainer's, or one from an external group.
     Special,
-    /// It is there, and its kind could not be read.
+    /// It exists, but its type could not be read.
     Unread,
 }
 
@@ -48,7 +48,7 @@ pub enum Membership {
 pub struct NamedAccount {
     /// The account.
     pub account: Account,
-    /// To whom it belongs or belonged.
+    /// The user whose account it is or was.
     pub owner: Option<AccountOwner>,
     /// Why the account is free, although another user's link names it.
     pub freed_from: Option<Freed>,
@@ -59,9 +59,9 @@ pub struct NamedAccount {
 /// The groups of the user, as Okta listed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupsSeen {
-    /// The list is whole.
+    /// The list is complete.
     Whole(HashSet<OktaGroupId>),
-    /// The list lacks the built-in group that every user is in. It proves membership, and never its absence.
+    /// The list lacks the built-in group that every user is in. It can prove a membership, but never its absence.
     Incomplete(HashSet<OktaGroupId>),
     /// Groups are not pushed, or there is no such user.
     Unread,
@@ -77,7 +77,7 @@ impl GroupsSeen {
     }
 }
 
-/// Everything that was seen of one user on both sides.
+/// What a look saw of one user on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserView {
     /// The Okta user.
@@ -99,7 +99,7 @@ pub struct UserView {
 }
 
 impl UserView {
-    /// Whether teams may be missing, because the list of the user's groups is not whole.
+    /// Whether teams may be missing because the list of the user's groups is incomplete.
     pub(crate) fn misses_groups(&self) -> bool {
         let is_wanted = matches!(self.wanted, Wanted::Account(_));
         is_wanted && matches!(self.groups, GroupsSeen::Incomplete(_))

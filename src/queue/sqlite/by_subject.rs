@@ -1,4 +1,4 @@
-//! Taking messages out subject by subject, for a worker that knows how many subjects it can take on.
+//! Receives messages subject by subject, for a worker that knows how many subjects it can take.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::clock::later;
 use crate::failure::Failure;
 
 impl SqliteQueue {
-    /// Takes out the messages of up to `subjects` subjects, at most `each` of one, and hides them for `visibility`. The
-    /// subjects that wait longest come first. One group is one subject's, in order. An unreadable message counts, and
-    /// stops nothing.
+    /// Receives the messages of up to `subjects` subjects, at most `each` of one, and hides them for `visibility`. The
+    /// subjects that have waited longest come first. Each group has the messages of one subject, in order. An
+    /// unreadable message counts, but does not stop the others.
     pub async fn receive_subjects(
         &self,
         subjects: usize,
@@ -24,7 +24,7 @@ impl SqliteQueue {
         self.write(move |connection| {
             let mut taken = Taken::default();
             for _ in 0..subjects {
-                // What was taken out before is hidden, and its subject with it.
+                // A message that was received before is hidden, and so is its subject.
                 let Some(subject) = longest_waiting(connection, now_ms)? else {
                     break;
                 };
@@ -35,8 +35,8 @@ impl SqliteQueue {
         .await
     }
 
-    /// Takes messages off the queue, also those that are counted as dead by now, and says how many. A
-    /// receipt that is not its message's last one changes nothing.
+    /// Deletes messages, even if they have become dead letters by now, and returns how many. A receipt that is not its
+    /// message's last one changes nothing.
     pub async fn delete_all(&self, receipts: Vec<String>) -> Result<usize, Failure> {
         self.write(move |connection| {
             let mut delete =
@@ -60,7 +60,7 @@ fn longest_waiting(connection: &Connection, now_ms: i64) -> rusqlite::Result<Opt
         .optional()
 }
 
-/// Hides the messages of one subject, at most `each`, under fresh receipts.
+/// Hides the messages of one subject, at most `each`, under new receipts.
 fn take(
     connection: &Connection,
     subject: String,

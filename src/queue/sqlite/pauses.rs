@@ -1,11 +1,12 @@
-//! A failing change backs off, and the later ones of its subject wait behind it. A new one may be a removal, and
-//! one look serves all of them. So a new message ends the pause. Nothing else does, which makes no loop.
+//! The pauses of messages. A failing change backs off, and later changes of its subject wait behind it. A new change may
+//! be a removal, and one look serves all of them, so a new message ends the pause. Nothing else ends it, so there
+//! is no retry loop.
 //!
-//! A receive whose pause is cut does not count. Otherwise many events about one subject would make a dead letter
+//! A receive whose pause was cut does not count. Otherwise many events about one subject would make a dead letter
 //! of a change that failed for a minute.
 //!
-//! A clock that went back leaves times that are too far ahead. A postponed message would hold its subject until
-//! the clock is there again, so such times are cut.
+//! A clock that was set back leaves times that are too far ahead. A postponed message would block its subject until the
+//! clock reaches them, so such times are cut.
 
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ impl Redelivery for SqliteQueue {
 }
 
 impl SqliteQueue {
-    /// Hides the message of this receipt, taken out at `taken_ms`, for `delay` from now. If another message of its
-    /// subject was sent meanwhile, both can be taken at once. Nothing happens when the receipt is not the message's last one.
+    /// Hides the message of this receipt, received at `taken_ms`, for `delay` from now. If another message of its subject
+    /// was sent meanwhile, both can be received at once. Does nothing if the receipt is not the message's last one.
     pub async fn back_off(
         &self,
         receipt: String,
@@ -48,8 +49,8 @@ impl SqliteQueue {
         .await
     }
 
-    /// Shows messages that are hidden for too long, and says how many. A message that is out may be hidden for
-    /// `visibility`, and a postponed one for the longest pause. One that was never received is not hidden at all.
+    /// Shows messages that are hidden for too long, and returns how many. A message in flight may be hidden for
+    /// `visibility`, and a postponed message for the longest pause. A message that was never received is not hidden.
     pub async fn cut_times(&self, visibility: Duration) -> Result<usize, Failure> {
         let now_ms = self.clock.now_ms();
         let (out, postponed) = (later(now_ms, visibility), later(now_ms, MAX_PAUSE));
@@ -69,7 +70,7 @@ impl SqliteQueue {
     }
 }
 
-/// Hides the message of a receipt. Gives its subject, unless the receipt is not the message's last one.
+/// Hides the message of a receipt. Returns its subject, or `None` if the receipt is not the message's last one.
 fn hide(connection: &Connection, receipt: &str, until_ms: i64) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached(
@@ -80,7 +81,7 @@ fn hide(connection: &Connection, receipt: &str, until_ms: i64) -> rusqlite::Resu
         .optional()
 }
 
-/// Whether the last message of the subject came since then, and was never received.
+/// Whether the last message of the subject was sent since `since_ms` and never received.
 fn has_news(connection: &Connection, subject: &str, since_ms: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
@@ -90,7 +91,7 @@ fn has_news(connection: &Connection, subject: &str, since_ms: i64) -> rusqlite::
         .query_row((subject, since_ms), |row| row.get(0))
 }
 
-/// Shows the postponed messages of a subject now. Those that are out stay hidden.
+/// Shows the postponed messages of a subject now. Messages in flight stay hidden.
 pub(super) fn cut(connection: &Connection, subject: &str, now_ms: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(

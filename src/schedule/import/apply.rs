@@ -1,7 +1,7 @@
 //! Carries out an import, a few accounts at a time.
 //!
-//! A problem of one person is reported, and the others go on. A right that is missing for everybody, or a
-//! remote that does not answer, stops the run. The next run finds what this one did.
+//! The run reports a problem of one person, and goes on with the others. It stops if a right is missing for everybody,
+//! or if a remote does not answer. The next run finds what this one did.
 
 use std::time::Duration;
 
@@ -26,19 +26,19 @@ use crate::schedule::Scheduler;
 use crate::schedule::summary::{Problem, RunOutcome, Summary};
 use crate::store::{Linked, Origin, ResetMail, UserLink};
 
-/// Accounts that are worked on at the same time.
+/// Accounts that a run works on at the same time.
 const AT_ONCE: usize = 4;
-/// No account is begun with less time left.
+/// A run does not begin an account with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
 
-/// A lease lasts at least this long: enough to write the link.
+/// A lease lasts at least this long, which is enough to write the link.
 const LINK_TIME: Duration = Duration::from_secs(15);
 
 /// Why the work on one account ended.
 enum Halt {
-    /// It is about this account alone.
+    /// A problem of this account alone.
     Problem(Failure),
-    /// Credentials or rights were refused: for this account, or for all.
+    /// Okta refused the credentials or rights, for this account or for all.
     Refused(Failure),
     /// The other accounts would fail, too.
     Stop(Failure),
@@ -92,7 +92,7 @@ impl Scheduler {
                 |end: &&(Done<'_>, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
             let refused = ends.iter().filter(is_refused).count();
             if refused > 0 {
-                // The right to write may be missing although the app can be read.
+                // The right to write may be missing even if the run can read the app.
                 let everybody = refused == AT_ONCE;
                 stop = self.check_okta(&self.people, deadline).await.err();
                 if everybody && let Some((_, Err(Halt::Refused(failure)))) = ends.first() {
@@ -128,7 +128,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Fails if Okta refuses `okta` also a call that is about no single person.
+    /// Fails if Okta also refuses `okta` a call that is not about one person.
     pub(crate) async fn check_okta(&self, okta: &Okta, deadline: Deadline) -> Result<(), Failure> {
         Ok(okta.check_app(&self.ports.app, deadline).await?)
     }
@@ -166,10 +166,10 @@ impl Scheduler {
         end
     }
 
-    /// From here to the link no other run works on the user.
+    /// Leases the user, so that no other run works on them until the link is written.
     async fn lease(&self, user: &OktaUserId, deadline: Deadline) -> Result<Lease, Halt> {
         let subject = Subject::User(user.clone()).to_string();
-        // Links what was assigned, even if the time of the run is up.
+        // A user who was just assigned gets the link even if the time of the run is up.
         let deadline = Deadline::within(deadline.remaining().max(LINK_TIME));
         match lease_within(&*self.ports.ledger, &subject, deadline, SUBJECT_WAIT).await? {
             Leased::Ours(lease) => Ok(lease),
@@ -223,7 +223,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Creates a staged user. If one has the login by now, takes that one.
+    /// Creates a staged user, or finds the user who has the login by now.
     async fn create(
         &self,
         account: &Account,
@@ -246,7 +246,7 @@ impl Scheduler {
                 from_to(entry, "no user", "staged");
                 user
             }
-            // Our own call may have made that user, and its answer was lost.
+            // This run's own call may have created that user, and its answer was lost.
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
                 match okta.user_by_login(email, deadline).await? {
                     Some(user) => {
@@ -261,7 +261,7 @@ impl Scheduler {
         Ok(user.id)
     }
 
-    /// Assigns the app under the account's username, and checks that Okta has that name.
+    /// Assigns the app under the account's username, and checks that Okta stored that name.
     async fn assign(
         &self,
         lease: &Lease,

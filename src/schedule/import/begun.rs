@@ -1,9 +1,9 @@
-//! The Okta users that an import is about to create: a write-ahead note in the memo of the task's lease.
+//! A write-ahead list of the accounts whose Okta users an import is about to create, in the memo of the task's lease.
 //!
 //! Until Okta answers there is no user to lease, so a run that dies then leaves nothing in that user's audit trail.
-//! The note names the accounts. It is written before the first of them is worked on, and keeps an account until its
-//! creation is on record. The next run settles the note before it does anything else. Not guaranteed: an entry, if
-//! the run died and no import follows for a week. The memo goes away then.
+//! The run writes the list before it begins the first account, and removes an account when its creation is on
+//! record. The next run settles the list before it does anything else. If no import follows within a week, the memo
+//! is gone, and the audit trail stays without the entry.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,7 +22,7 @@ use crate::schedule::Scheduler;
 const CUT_OFF: &str =
     "an import was cut off, or kept out by another run, after it may have created this user";
 
-/// How far back the audit trail is searched for the creation. The memo lasts a week.
+/// How far back a run searches the audit trail for the creation. The memo lasts a week.
 const TOLD_WITHIN_MS: i64 = 31 * 86_400_000;
 
 /// The accounts whose Okta users may have been created without an audit entry.
@@ -30,12 +30,12 @@ pub(super) struct Begun<'r> {
     /// The lease on the task.
     lease: &'r Lease,
     accounts: BTreeSet<AccountId>,
-    /// The memo as it stands in the table.
+    /// The memo that the table has.
     written: Option<String>,
 }
 
 impl<'r> Begun<'r> {
-    /// The note of the runs before. One that cannot be read counts as empty.
+    /// The list of earlier runs. An unreadable list counts as empty.
     pub(super) fn left_over(lease: &'r Lease) -> Self {
         let noted = lease
             .memo()
@@ -52,12 +52,12 @@ impl<'r> Begun<'r> {
         self.accounts.extend(accounts);
     }
 
-    /// Takes out an account: its creation is on record, or there was none.
+    /// Removes an account, because its creation is on record or did not happen.
     pub(super) fn settle(&mut self, account: &AccountId) {
         self.accounts.remove(account);
     }
 
-    /// Writes the note, if it has changed.
+    /// Writes the list if it has changed.
     pub(super) async fn write(&mut self, ledger: &dyn Ledger) -> Result<(), Failure> {
         let memo =
             (!self.accounts.is_empty()).then(|| serde_json::json!(self.accounts).to_string());
@@ -73,7 +73,7 @@ impl<'r> Begun<'r> {
 }
 
 impl Scheduler {
-    /// Puts into the audit trails the users that the runs before may have created.
+    /// Records the users that earlier runs may have created in their audit trails.
     pub(super) async fn settle_begun(
         &self,
         begun: &mut Begun<'_>,
@@ -98,7 +98,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether the audit trail of `user` says by now that an import may have created them.
+    /// Whether the audit trail of `user` now says that an import may have created them.
     async fn settle_one(
         &self,
         account: &Account,

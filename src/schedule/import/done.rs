@@ -1,4 +1,4 @@
-//! What an import did for one account: for the counts of its summary, and for the audit trail.
+//! What an import did for one account, for the counts of its summary and for the audit trail.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,13 @@ use super::job::Job;
 use crate::http::CallError;
 use crate::ledger::{AuditEntry, Lease};
 
-/// Stands in `event_type` of an import's audit entries.
+/// The `event_type` of an import's audit entries.
 pub(super) const IMPORT: &str = "import";
 
 /// What was done for one account.
 pub(super) struct Done<'w> {
     job: &'w Job,
-    /// Names of counts, once for each time.
+    /// Names of counts. Each occurrence counts one.
     pub(super) counts: Vec<&'static str>,
     entries: Vec<AuditEntry>,
     /// Whether the audit entries were written.
@@ -33,7 +33,7 @@ impl<'w> Done<'w> {
         self.counts.push(name);
     }
 
-    /// Notes a change. Its subject and time are written with the lease.
+    /// Adds a change. [`Done::audit`] sets its subject and time.
     pub(super) fn change(&mut self, action: &'static str, id: impl ToString) -> &mut AuditEntry {
         self.entries.push(AuditEntry {
             action: action.to_owned(),
@@ -47,14 +47,14 @@ impl<'w> Done<'w> {
         &mut self.entries[last]
     }
 
-    /// Notes a write that may have been done: its answer is missing.
+    /// Adds a failed write if it may have been done.
     pub(super) fn doubt(&mut self, action: &'static str, id: impl ToString, error: &CallError) {
         if !error.is_about_this_call() && !error.is_refusal() {
             self.unanswered(action, id);
         }
     }
 
-    /// Notes a write that may have been done.
+    /// Adds a write that may have been done, because its answer is missing.
     pub(super) fn unanswered(&mut self, action: &'static str, id: impl ToString) {
         let entry = self.change(AuditEntry::INTERRUPTED, id);
         entry.why = Some(format!("{action} was not answered and may have been done"));

@@ -1,4 +1,4 @@
-//! What an import does for one account, and how it says so.
+//! What an import does for one account, and how reports describe it.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Assign { user: OktaUserId, by: By },
     /// Create an Okta user, assign it, link.
     Create { email: String },
-    /// Bring names to Okta, and remember what both sides agree on.
+    /// Bring names to Okta, and remember the names that both sides agree on.
     Agree {
         user: OktaUserId,
         link: Box<UserLink>,
@@ -61,7 +61,7 @@ impl Job {
         }
     }
 
-    /// Why a step of it is taken.
+    /// Why the import takes a step.
     pub(super) fn reason(&self, step: &str) -> Option<Cow<'static, str>> {
         let steps = self.describe().actions;
         let found = steps.into_iter().find(|found| found.action == step);
@@ -77,7 +77,7 @@ impl Job {
             Kind::Create { .. } => vec![
                 Step::new(
                     action::CREATE_USER,
-                    "nobody in Okta has that login or address",
+                    "no Okta user has that login or address",
                 ),
                 assign(),
                 link("the account belongs to the new user"),

@@ -1,7 +1,7 @@
 //! Brings people from Anypoint to Okta.
 //!
-//! Active native accounts only, and of each five attributes: id, username, first name, last name,
-//! e-mail address.
+//! It reads active native accounts only, and five attributes of each: id, username, first name, last name, e-mail
+//! address.
 //!
 //! | `IMPORT_MODE` | links | Okta |
 //! |---|---|---|
@@ -10,10 +10,10 @@
 //! | `link` | for assigned users whose app username fits | – |
 //! | `create` | as `link`, and for those below | creates staged users, assigns the app, updates names |
 //!
-//! Each step leaves a state in which the next run finds its place: a user without assignment is
-//! found by its login and assigned, an assigned user without link is found by its username and
-//! linked. The link comes last: the next look disables the account of a linked user who is not assigned.
-//! The report says beforehand who leaves a team because of a link; see [`teams`].
+//! After each step the next run can continue. It finds a user without assignment by the login and assigns the app. It
+//! finds an assigned user without link by the username and links the account. The link comes last, because the next look
+//! disables the account of a linked user who is not assigned. The report says beforehand who leaves a team
+//! because of a link; see [`teams`].
 //!
 //! Okta scopes: `okta.users.read`, `okta.apps.read` and, where groups are pushed, `okta.groups.read` in
 //! every mode; `okta.users.manage` and `okta.apps.manage` in mode `create` only.
@@ -213,7 +213,7 @@ impl Scheduler {
         Ok(jobs)
     }
 
-    /// Asks Okta who has an address, as login or as e-mail address. A failure about one address is the problem of that
+    /// Asks Okta who has an address as login or as e-mail address. A failure about one address is the problem of its
     /// account alone.
     async fn ask(
         &self,
@@ -240,7 +240,7 @@ impl Scheduler {
         reader.run(2, asked).await
     }
 
-    /// An account that no assigned user fits.
+    /// What the import does for an account that fits no assigned user.
     fn newcomer(
         &self,
         account: &Account,
@@ -273,7 +273,8 @@ impl Scheduler {
         }
     }
 
-    /// What a linked account's names ask for. Compares imported links only, and only if the import may write to Okta.
+    /// What the names of a linked account require. Compares only imported links, and only if the import may write to
+    /// Okta.
     fn agree(
         &self,
         people: &People,
@@ -318,7 +319,7 @@ fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {
     });
 }
 
-/// Warns an operator that people lose memberships once they are linked.
+/// Warns the operator that people lose memberships once they are linked.
 fn members_leave(people: usize) -> String {
     let who = counted(people, "person to be linked is", "people to be linked are");
     format!(

@@ -1,29 +1,29 @@
 //! Which side's names count, for imported links. Pure.
 //!
-//! The link keeps the names on which both sides agreed last. The import brings to Okta what changed in Anypoint
-//! since then. It leaves to push what changed in Okta. If a name changed on both sides, Anypoint wins, and the
-//! report says so.
+//! The link keeps the names that both sides last agreed on. The import brings to Okta the names that changed in Anypoint
+//! since then. Push brings those that changed in Okta to Anypoint. If a name changed on both sides, Anypoint wins, and
+//! the report says so.
 //!
-//! The import writes names to the user's own profile only. If `ATTRIBUTES` takes a name from elsewhere, both sides
-//! stay as they are, and the report says so: Okta may map that name, or take it from another system.
+//! The import writes names only to the user's own profile. If `ATTRIBUTES` takes a name from elsewhere, both sides
+//! stay as they are, and the report says so. Okta may map that name, or take it from another system.
 
 use crate::anypoint::Account;
 use crate::okta::{AppUser, User};
 use crate::provision::{AccountField, Attributes, FieldSource};
 use crate::store::{AgreedProfile, UserLink};
 
-/// What becomes of the names of one pair.
+/// What the import does about the names of one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// The first name that Okta is to get.
     pub(super) first: Option<String>,
     /// The last name that Okta is to get.
     pub(super) last: Option<String>,
-    /// What both sides agree on afterwards.
+    /// The names that both sides agree on afterwards.
     pub(super) agreed: AgreedProfile,
     /// Whether a name had changed on both sides.
     pub(super) conflict: bool,
-    /// Names that changed in Anypoint and cannot be brought to where Okta takes them from.
+    /// Names that changed in Anypoint, where the import cannot write their source in Okta.
     pub(super) left: Vec<&'static str>,
 }
 
@@ -31,7 +31,7 @@ const FIRST: &str = "first name";
 const LAST: &str = "last name";
 
 impl Names {
-    /// Compares the names of a linked pair, which has agreed before, or not yet.
+    /// Compares the names of a linked pair. `agreed` is `None` if the pair has not agreed yet.
     pub(super) fn compare(
         account: &Account,
         (user, app_user): (&User, &AppUser),
@@ -49,7 +49,7 @@ impl Names {
         };
         let compare = |target, anypoint: &Option<String>, agreed: &str| {
             if attributes.is_unread(target, user, Some(app_user)) {
-                // It is not known what Okta has.
+                // Okta's name cannot be read.
                 return One::nothing(agreed);
             }
             let taken = attributes.take(target, user, Some(app_user));
@@ -83,7 +83,7 @@ impl Names {
         }
     }
 
-    /// Whether nothing is to be written: not to Okta, nor to the link.
+    /// Whether neither Okta nor the link has to be written.
     pub(super) fn is_agreed(&self, link: &UserLink) -> bool {
         self.fields().is_empty() && link.agreed.as_ref() == Some(&self.agreed)
     }
@@ -100,7 +100,7 @@ impl Names {
     }
 }
 
-/// The names that a new pair agrees on. Where Okta has others, push brings them to Anypoint.
+/// The names that a new pair agrees on. If Okta has other names, push brings them to Anypoint.
 pub(super) fn names_of(account: &Account) -> AgreedProfile {
     let text = |name: &Option<String>| name.clone().unwrap_or_default();
     AgreedProfile {
@@ -131,7 +131,7 @@ fn one(anypoint: &str, okta: &str, place: Option<FieldSource<'_>>, agreed: &str)
     let same = |a: &str, b: &str| a.trim() == b.trim();
     let changed_there = !same(anypoint, okta) && agreed != anypoint;
     let is_mapped = matches!(place, Some(FieldSource::Mapped(_)));
-    // Okta asks for a name, so an empty one is not brought.
+    // Okta requires a name, so the import does not bring an empty one.
     if changed_there && (anypoint.trim().is_empty() || is_mapped) {
         return One {
             to_okta: None,
@@ -164,13 +164,13 @@ mod tests {
     fn the_last_change_decides() {
         let bring = |name: &str| Some(name.to_owned());
         for (anypoint, okta, agreed, expected) in [
-            // Nothing changed; changed in Okta; in Anypoint; on both sides; to the same on both.
+            // Changed nowhere, in Okta, in Anypoint, on both sides, and to the same name on both sides.
             ("A", "A", "A", (None, "A", false)),
             ("A", "O", "A", (None, "A", false)),
             ("N", "A", "A", (bring("N"), "N", false)),
             ("N", "O", "A", (bring("N"), "N", true)),
             ("N", "N", "A", (None, "N", false)),
-            // Spaces at the ends are no change, and an empty name is none to bring.
+            // Spaces at the ends are no change, and an empty name is not brought.
             (" A", "A", "B", (None, " A", false)),
             ("", "A", "A", (None, "A", false)),
         ] {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_from_elsewhere_is_left_and_told() {
+    fn a_name_from_another_source_is_left_and_reported() {
         let source = "app.firstName".parse().unwrap();
         for (anypoint, okta, agreed, left) in [
             ("A", "A", "A", false),
@@ -196,14 +196,14 @@ mod tests {
         ] {
             let one = one(anypoint, okta, Some(FieldSource::Mapped(&source)), agreed);
             assert_eq!((one.to_okta, one.left), (None, left), "{anypoint} {okta}");
-            // Else push would overwrite the change.
+            // Otherwise push would overwrite the change.
             let is_kept = left || anypoint.is_empty();
             assert_eq!(one.agreed, if is_kept { agreed } else { anypoint });
         }
     }
 
     #[test]
-    fn what_was_brought_is_agreed_and_not_brought_again() {
+    fn a_name_that_was_brought_to_okta_is_not_brought_again() {
         let (to_okta, agreed, _) = outcome("N", "O", "A");
         assert_eq!(outcome("N", &to_okta.unwrap(), &agreed).0, None);
     }

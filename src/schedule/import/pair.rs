@@ -1,8 +1,8 @@
 //! Which Okta user an account belongs to. Pure.
 //!
-//! By link, else by username as `ADOPT` allows, else by e-mail address where it is unique on both sides. An ambiguous
-//! pair is refused, and so is one that the next look would undo: the app username and the state of the Okta user have to
-//! fit.
+//! An account is paired by its link, else by username as `ADOPT` allows, else by an e-mail address that is unique on both
+//! sides. An ambiguous pair is refused. So is a pair that the next look would undo, because the app username or the
+//! state of the Okta user does not fit.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -37,7 +37,7 @@ impl By {
     }
 }
 
-/// Why an account is left alone, and which Okta user it is about.
+/// Why an account is not paired, and which Okta user is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) why: Cow<'static, str>,
@@ -65,16 +65,16 @@ impl Refused {
     }
 }
 
-/// Where an account belongs.
+/// The Okta user that an account belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Match {
-    /// It is linked already.
+    /// The user that it is already linked to.
     Linked(OktaUserId),
-    /// To an assigned user whose app username fits.
+    /// An assigned user whose app username fits.
     Assigned(OktaUserId, By),
-    /// To a user that `EXCLUDE_USERS` names, or would name.
+    /// A user that `EXCLUDE_USERS` names, or would name.
     Excluded(Option<OktaUserId>),
-    /// To no assigned user: only Okta knows whether somebody has this address.
+    /// No assigned user. Okta has to be asked whether a user has this address.
     Ask { email: String },
 }
 
@@ -95,10 +95,10 @@ const NAME_ALONE: &str = "an Okta user is assigned under the account's username,
      same person, pair them with `okta-anypoint link`";
 const HAS_ANOTHER: &str = "the Okta user is linked to another account";
 
-/// Ways to find people.
+/// Finds people by link, username and e-mail address.
 pub(super) struct Index<'a> {
     people: &'a People,
-    /// Users that could not be read: they are not paired.
+    /// Users that could not be read, and so are not paired.
     unread: &'a Unread,
     policy: &'a Policy,
     owners: HashMap<&'a AccountId, &'a OktaUserId>,
@@ -153,7 +153,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// Where an active native account belongs.
+    /// The user that an active native account belongs to.
     pub(super) fn find(&self, account: &Account) -> Result<Match, Refused> {
         if let Some(user) = self.owners.get(&account.id) {
             return Ok(if self.excludes(user) {
@@ -224,7 +224,7 @@ impl<'a> Index<'a> {
     }
 
     /// Whether `ADOPT` lets the user have the account of their app username, and why. A user whose login is the
-    /// account's address may have it in any case: without the assignment, an import would find them by it.
+    /// account's address may always have it, because an import would find them by it even without the assignment.
     fn adopts(&self, user: Option<&User>, account: &Account) -> Option<By> {
         let address = email_of(account).map(str::to_lowercase);
         let is_address = |text: &str| Some(text.to_lowercase()) == address;
@@ -266,7 +266,7 @@ impl<'a> Index<'a> {
         by_login: Option<&'u User>,
         by_email: &'u [User],
     ) -> Result<Holder<'u>, Refused> {
-        // A short form of the login finds users, too; only the whole one counts.
+        // Okta also finds users by a short form of the login, but only the whole login counts.
         let is_login = |login: &str| login.to_lowercase() == email.to_lowercase();
         let by_login = by_login.filter(|user| user.profile.text("login").is_some_and(is_login));
         let (user, by) = match (by_login, by_email) {

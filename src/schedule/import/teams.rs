@@ -1,8 +1,8 @@
 //! Which pushed teams people leave because an import links them.
 //!
-//! In a team of a pushed group the plain memberships of linked users follow the group. So the next look takes out
-//! people who are not in the group. The import links them all the same, and its report says so beforehand: an
-//! operator can add the membership in Okta.
+//! In a team of a pushed group the plain memberships of linked users follow the group. So the next look removes people
+//! who are not in the group. The import links them all the same. Its report says so beforehand, so that an operator
+//! can add the membership in Okta.
 
 use std::collections::{HashMap, HashSet};
 

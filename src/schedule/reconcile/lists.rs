@@ -1,8 +1,7 @@
-//! The lists of one group or of one team: the members.
+//! Reads the members of one group or one team.
 //!
-//! One that cannot be read is a problem of that group. Its team stays as it is, and the rest goes on. The run
-//! stops if the side itself is at fault: it refuses a call that is about no single object, or every such list
-//! failed.
+//! An unreadable list is a problem of its group. The group's team stays as it is, and the run goes on. The run stops if
+//! the side itself is at fault: it refuses a call that is not about one object, or all such lists failed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +16,7 @@ use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{Group, User};
 
 impl SideReader<'_> {
-    /// Reads one object. If it alone is refused, or is not what the API describes, that is its own problem.
+    /// Reads one object. If the side refuses it alone, or its form is wrong, that is the object's own problem.
     pub(super) async fn one<T>(
         &self,
         read: impl Future<Output = Result<Option<T>, CallError>>,
@@ -65,7 +64,7 @@ impl SideReader<'_> {
         read: impl Future<Output = Result<Option<T>, CallError>>,
     ) -> Result<ReadOne<T>, Failure> {
         let failure = match read.await {
-            // A team that was just listed cannot be gone: the answer is as good as none.
+            // A team that was just listed cannot be gone, so this does not count as an answer.
             Ok(None) if side == Side::Anypoint => return Ok(Ok(None)),
             Ok(found) => {
                 self.lists_read().entry(side).or_default().answered += 1;
@@ -80,14 +79,14 @@ impl SideReader<'_> {
         Ok(Err(self.note_failed_list(side, failure)))
     }
 
-    /// Counts a list that failed. Gives the failure of its group.
+    /// Counts a failed list. Returns the failure of its group.
     fn note_failed_list(&self, side: Side, failure: Failure) -> Failure {
         let mut lists_read = self.lists_read();
         let failed = &mut lists_read.entry(side).or_default().failed;
         failed.push(failure.clone());
         let advice = match failure.class {
             Class::Retryable => failure.advice.clone(),
-            // Nothing of the group itself is wrong, and there is no event to replay.
+            // The group itself is in order, and there is no event to replay.
             Class::Permanent => None,
         };
         Failure {
@@ -98,7 +97,7 @@ impl SideReader<'_> {
         }
     }
 
-    /// Fails if a side refuses also a call that is about no single object.
+    /// Fails if a side also refuses a call that is not about one object.
     pub(super) async fn check(&self, side: Side) -> Result<(), Failure> {
         let ports = &self.scheduler.ports;
         if side == Side::Okta {
@@ -109,7 +108,7 @@ impl SideReader<'_> {
         Ok(())
     }
 
-    /// Several lists of a side that all failed are the side's fault.
+    /// Fails if several lists of a side were read and all failed, because that is the side's fault.
     ///
     /// # Errors
     /// The failure of one of them.
@@ -124,9 +123,9 @@ impl SideReader<'_> {
         }
     }
 
-    /// The group with its members. `None`: it is listed and its members cannot be read, which is noted.
+    /// The group with its members. `None`: the group is listed but its members cannot be read, which is noted.
     pub(super) async fn with_members(&self, group: Group) -> Result<Option<PushedGroup>, Failure> {
-        // Only the ids are kept: the app's list has everything else.
+        // Only the ids are kept, because the app's list has everything else.
         let listed = match self.group_members(&group.id).await? {
             Ok(Some(listed)) => listed.map(|user| user.id),
             Ok(None) => {
@@ -194,7 +193,7 @@ pub(super) fn listed_and_gone() -> Failure {
     .advising("Look at the group in Okta; unassign it from the app if it is gone.")
 }
 
-/// The list of teams named the team just now: the answers contradict each other.
+/// The failure when a team that was just listed has no list of members.
 fn vanished() -> Failure {
     Failure::retryable(
         Side::Anypoint,

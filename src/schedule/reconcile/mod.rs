@@ -2,21 +2,21 @@
 //!
 //! A run reads everything, and plans every subject with the worker's own planners. Subjects that differ go to the
 //! queue as changes of type `reconcile`, and the worker looks again before it acts. Three things stop the run before
-//! any change: a source about everybody that cannot be read whole, one that is suddenly empty, and
+//! any change: a source about everybody that cannot be read completely, one that is suddenly empty, and
 //! `MAX_DEACTIVATIONS`. If the members of one group or team cannot be read, that is the group's problem (`lists.rs`).
 //!
-//! Not compared: phone numbers, which Anypoint's lists leave out.
+//! A run does not compare phone numbers, because Anypoint's lists do not have them.
 //!
-//! The next runs do what one run cannot finish. No place is stored: a limit can only be judged on both sides
-//! whole, so each run reads them afresh.
+//! The next runs do what one run cannot finish. No position is stored. Each run reads both sides afresh, because a limit
+//! can only be judged on both sides together.
 //!
 //! | the time is up | then |
 //! |---|---|
-//! | while reading | nothing was changed; the run fails and wants a longer time-out |
-//! | while queueing | the rest is the next run's; this one ends as [`RunOutcome::Continues`] |
-//! | while working inline (no queue) | the same; a subject that was begun is finished or given back |
+//! | while reading | the run changes nothing, fails, and asks for a longer time-out |
+//! | while queueing | the run ends as [`RunOutcome::Continues`], and the next run does the rest |
+//! | while working inline (no queue) | the same, and a subject that was begun is finished or given back |
 //!
-//! Reading is the part that has to fit. It takes one call for 500 people on each side and two for each
+//! Reading has to fit into the time-out. It takes one call for 500 people on each side and two for each
 //! group, [`READS_AT_ONCE`] at a time. `benches/reconcile.rs` measures it at the largest organization that
 //! Anypoint allows (10,000 users, 1,000 teams). The remotes' rate limits slow it down: a run waits as long as they
 //! ask for, within the time-out.
@@ -103,7 +103,7 @@ impl Scheduler {
         };
         summary.set("dry_runs", planned_only.len());
         self.forget_seen_again(&mut plan, began_ms).await?;
-        // Users first: a group then finds its members linked and needs no second look.
+        // Users come first. A group then finds its members linked and needs no second look.
         let changes: Vec<Change> = plan
             .users
             .iter()
@@ -137,7 +137,7 @@ impl Scheduler {
             dry_runs_taken_up(self.documents(), version).await?;
         }
         if plan.unlinked == 0 && self.ports.policy.team_removal == TeamRemoval::Keep {
-            // From now on a look at a user may end memberships; see `Look::user`.
+            // From now on a look at a user may end memberships (see `Look::user`).
             self.documents()
                 .put_document(KEPT_TEAMS_GIVEN_UP, "{}", 0)
                 .await?;
@@ -145,8 +145,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Forgets what was not shown of subjects that another run looked at since this reconcile began to read: that look
-    /// may have seen it.
+    /// Drops the findings about subjects that another run looked at since this reconcile began to read. That look may
+    /// have seen what this one missed.
     async fn forget_seen_again(&self, plan: &mut Plan, began_ms: i64) -> Result<(), Failure> {
         let planned = plan.users.iter_mut().chain(&mut plan.groups);
         let mut doubted: HashMap<String, &mut PlannedSubject> = planned
@@ -164,7 +164,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The subjects of dry runs that this plan lacks. They get one more look.
+    /// The subjects of dry runs that are not in this plan. They get one more look.
     async fn planned_only(&self, plan: &Plan) -> Result<Vec<Subject>, Failure> {
         let planned: HashSet<&Subject> = plan
             .users
@@ -177,7 +177,7 @@ impl Scheduler {
         Ok(subjects.into_iter().collect())
     }
 
-    /// The subjects of the records in a state.
+    /// The subjects of the records in a state that `is_meant` selects.
     async fn subjects(
         &self,
         status: Status,
@@ -289,7 +289,7 @@ fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
     if !has_root && !may_have_root {
         return Err(Failure::retryable(
             Side::Anypoint,
-            "the list of teams has no internal root team, so it is not whole; nothing was changed",
+            "the list of teams has no internal root team, so it is incomplete; nothing was changed",
         ));
     }
     read.people.check(&read.unread, policy)

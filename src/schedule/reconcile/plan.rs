@@ -14,38 +14,39 @@ use crate::provision::{
 };
 use crate::schedule::summary::{Difference, Problem};
 
-/// What a reconcile found.
+/// The plan of a reconcile for all subjects.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) users: Vec<PlannedSubject>,
     pub(super) groups: Vec<PlannedSubject>,
     pub(super) problems: Vec<Problem>,
-    /// Linked users who would be deactivated or taken out of a team.
+    /// Linked users who would lose their account or a membership.
     pub(super) losing: BTreeSet<OktaUserId>,
     /// Users whose plan failed, and may succeed once their intents are read.
     pub(super) doubtful: Vec<OktaUserId>,
-    /// Users and groups that are left alone.
+    /// Users and groups that are excluded.
     pub(super) excluded: Vec<Subject>,
     /// How many links `TEAM_REMOVAL=keep` removes.
     pub(super) unlinked: usize,
 }
 
-/// Where a subject differs, and what Okta did not show: the first look for what follows from it.
+/// A subject that differs, and what Okta did not show of it. The reconcile is the first look for those findings.
 pub(super) struct PlannedSubject {
     pub(super) subject: Subject,
     pub(super) steps: Vec<Step>,
     pub(super) not_shown: Vec<String>,
 }
 
-/// A pushed group: what Okta calls it, and how its team is to be named.
+/// The names of a pushed group and of its team.
 struct Named<'a> {
     called: &'a str,
     team: String,
 }
 
-/// Stands for a removal that Okta says itself, or that the next look has to find afresh. `MAX_DEACTIVATIONS` counted it, so the brake passes it.
+/// Stands for a removal that Okta says outright, or that the next look has to find afresh. `MAX_DEACTIVATIONS` counted
+/// it, so the brake lets it pass.
 const SAID: &str = "said_by_okta";
-/// What travels with one change at the most; a message has to stay small.
+/// The most findings that travel with one change. A message has to stay small.
 const MAX_NOT_SHOWN: usize = 2_000;
 
 impl PlannedSubject {
@@ -63,12 +64,12 @@ impl PlannedSubject {
         }
     }
 
-    /// Leaves what was not shown to the next look.
+    /// Leaves the findings to the next look.
     pub(super) fn doubt(&mut self) {
         self.not_shown = vec![SAID.to_owned()];
     }
 
-    /// As the report has it.
+    /// The difference as the report shows it.
     pub(super) fn difference(&self) -> Difference {
         Difference {
             subject: Some(self.subject.clone()),
@@ -157,10 +158,10 @@ impl World<'_> {
             plan.losing.insert(user.clone());
         }
         let steps = planned.steps();
-        // The group's own look settles memberships, many people at a time.
+        // The group's own look handles memberships, many people at a time.
         let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
         let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
-        // People who lost the assignment leave in their own look.
+        // People who lost the assignment leave the team in their own look.
         if planned.retire.is_none() && steps.iter().all(is_membership) {
             return;
         }
@@ -257,7 +258,7 @@ impl World<'_> {
         }
     }
 
-    /// Plans the members of a pushed group's team, behind the `steps` about the team itself.
+    /// Plans the members of a pushed group's team, after the `steps` about the team itself.
     fn plan_members(
         &self,
         pushed: &PushedGroup,
@@ -272,14 +273,14 @@ impl World<'_> {
         plan.push_group(&pushed.group.id, steps, &members.findings.believed);
     }
 
-    /// Whether the team is there, and its members were read.
+    /// Whether the team exists and its members were read.
     fn has_members_of(&self, team: &TeamId) -> bool {
         let is_read = self.read.teams.iter().any(|found| found.id == *team);
         is_read && !self.read.unread.lacks_members(team)
     }
 
-    /// What happens to the team of a group, and the team's name. If another group's team keeps that name, this team
-    /// gets a name of its own, as in a live look.
+    /// The plan for the team of a group, and the team's name. If another group's team keeps that name, this team gets a
+    /// name of its own, as in a live look.
     fn named_team(
         &self,
         group: &Group,
@@ -290,7 +291,7 @@ impl World<'_> {
         let plan =
             |name: &str| plan_team(&group.id, name, link, &self.read.teams, &self.team_owners);
         let team = plan(&name)?;
-        let TeamPlan::HeldBy {
+        let TeamPlan::TakenBy {
             group: other, own, ..
         } = &team
         else {
@@ -308,9 +309,8 @@ impl World<'_> {
                 format!("group {other} has the same team name, and a name belongs to one team.");
             (named.called, Side::Okta, refused, RENAME_GROUP)
         } else if is_unpushed && own.is_some() {
-            let refused = format!(
-                "the team of group {other}, which is not pushed any more, has the team name."
-            );
+            let refused =
+                format!("the team of group {other}, which is no longer pushed, has the team name.");
             let advice = "Rename one of the two, the group in Okta or the team in Anypoint.";
             (name.as_str(), Side::Anypoint, refused, advice)
         } else {
@@ -324,7 +324,7 @@ impl World<'_> {
         Ok((plan(&apart)?, apart))
     }
 
-    /// A team that is there and could not be read is not made again.
+    /// Fails if a linked team may exist but could not be read. Otherwise the plan would create a second team.
     fn check_team_read(&self, team: &TeamId) -> Result<(), Failure> {
         let is_read = self.read.teams.iter().any(|found| found.id == *team);
         if is_read || !self.read.unread.may_have_team(team) {
@@ -333,7 +333,7 @@ impl World<'_> {
         Err(team_unread(team))
     }
 
-    /// The steps of a group. Notes the people who lose a membership by them.
+    /// The steps of a group. Adds the people who lose a membership to `plan.losing`.
     fn group_steps(&self, planned: &GroupPlan, plan: &mut Plan) -> Vec<Step> {
         self.lose(&planned.remove, plan);
         planned.steps()
@@ -370,7 +370,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    /// Two users whose links, made by hand, name one account; only the first is assigned.
+    /// Two users whose links, made by hand, name one account. Only the first is assigned.
     fn conflicting() -> Snapshot {
         let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
         Snapshot {
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn every_removal_of_a_reconcile_says_that_it_is_one() {
+    fn every_planned_removal_is_marked_for_the_brake() {
         let policy = Policy::default();
         let with_status = |status: &str| {
             let mut found = conflicting();
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn two_links_to_one_account_are_a_problem_and_neither_is_acted_upon() {
+    fn two_links_to_one_account_are_a_problem_and_neither_is_planned() {
         let (mut read, policy) = (conflicting(), Policy::default());
         let plan = World::new(&read, &policy).plan(&HashMap::new());
         assert_eq!((plan.users.len(), plan.losing.len()), (0, 0));

@@ -1,4 +1,4 @@
-//! Reads both sides whole, or fails.
+//! Reads both sides completely, or fails.
 //!
 //! Lists are read at the same time, within [`READS_AT_ONCE`]. The pages of one Okta list come one after the other,
 //! because each names the next.
@@ -21,7 +21,7 @@ use super::lists::listed_and_gone;
 use super::reader::SideReader;
 use super::snapshot::{Members, PushedGroup, Snapshot};
 
-/// How many of them one list of Anypoint takes. Its client reads that many pages at once.
+/// How many of [`READS_AT_ONCE`] one list of Anypoint uses. Its client reads that many pages at once.
 const PAGES_AT_ONCE: u32 = 4;
 
 /// The links of users and of groups.
@@ -29,7 +29,7 @@ pub(crate) type Links = (
     HashMap<OktaUserId, UserLink>,
     HashMap<OktaGroupId, TeamLink>,
 );
-/// The assignments, and the users that they did not carry.
+/// The assignments, and the users that they did not contain.
 pub(crate) type AppUsers = (
     HashMap<OktaUserId, AppUser>,
     HashMap<OktaUserId, Option<User>>,
@@ -60,7 +60,7 @@ impl SideReader<'_> {
         Ok((app_users, late_users))
     }
 
-    /// One user. `None`: it cannot be read, which is noted.
+    /// One user. `None`: the user cannot be read, which is noted.
     pub(super) async fn late_user(
         &self,
         user: OktaUserId,
@@ -86,7 +86,7 @@ impl SideReader<'_> {
             .collect())
     }
 
-    /// The groups that `PUSH_GROUPS` selects. Those that are listed and gone, or cannot be read, are noted.
+    /// The groups that `PUSH_GROUPS` selects. Listed groups that are gone or cannot be read are noted.
     pub(crate) async fn selected(&self) -> Result<Vec<Group>, Failure> {
         let ports = &self.scheduler.ports;
         let okta = &ports.okta;
@@ -134,7 +134,7 @@ impl SideReader<'_> {
         }
     }
 
-    /// One group. `None`: it cannot be read, which is noted.
+    /// One group. `None`: the group cannot be read, which is noted.
     async fn group(
         &self,
         id: OktaGroupId,
@@ -161,7 +161,7 @@ impl SideReader<'_> {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// Reads linked users with an enabled account whom the app does not list: their logins may be excluded.
+    /// Reads linked users with an enabled account that the app does not list, because their logins may be excluded.
     pub(crate) async fn add_unlisted(&self, people: &mut People) -> Result<(), Failure> {
         let excluded = &self.scheduler.ports.policy.excluded.users;
         if excluded.logins.is_empty() {
@@ -180,7 +180,7 @@ impl SideReader<'_> {
         Ok(())
     }
 
-    /// Linked groups that are excluded: by id, or by name. A group that is gone has the name of its team.
+    /// Linked groups that are excluded by id or by name. For a group that is gone, the name is its team's.
     async fn excluded_groups(
         &self,
         links: &HashMap<OktaGroupId, TeamLink>,
@@ -217,7 +217,7 @@ impl SideReader<'_> {
         try_join(store.all_user_links(), store.all_team_links()).await
     }
 
-    /// Links, teams, and the members of those that are linked.
+    /// Links, teams, and the members of linked teams.
     async fn links_and_teams(&self) -> Result<(Links, Vec<Team>, Members), Failure> {
         let anypoint = &self.scheduler.ports.anypoint;
         let teams = self.run(1, anypoint.list_teams(self.deadline));
@@ -241,7 +241,7 @@ impl Scheduler {
     /// Everything a reconcile compares.
     ///
     /// # Errors
-    /// When a list about everybody could not be read to its end, or a side is at fault.
+    /// When a list about everybody could not be read to the end, or a side is at fault.
     pub(super) async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Failure> {
         let reader = SideReader::new(self, deadline);
         let ((app_users, late_users), accounts, groups, (links, teams, mut members)) = try_join4(
@@ -277,7 +277,7 @@ impl Scheduler {
     }
 }
 
-/// Teams that bear the name of a pushed group and were not read yet, each with that group.
+/// Teams that have the name of a pushed group and were not read yet, each with that group.
 fn adoptable(
     groups: &[PushedGroup],
     teams: &[Team],

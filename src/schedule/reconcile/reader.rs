@@ -1,4 +1,4 @@
-//! The requests of a run, a bounded number at a time, and what they could not read.
+//! Makes the requests of a run, a limited number at a time, and notes what they could not read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::schedule::Scheduler;
 
-/// Requests to both remotes at the same time, together.
+/// How many requests run at the same time, to both remotes together.
 pub const READS_AT_ONCE: usize = 8;
 
-/// How the lists of one side were answered.
+/// The answers of one side to requests for lists.
 #[derive(Default)]
 pub(super) struct ListsRead {
     pub(super) answered: usize,
@@ -23,7 +23,7 @@ pub(super) struct ListsRead {
 
 pub(super) type ListsBySide = BTreeMap<Side, ListsRead>;
 
-/// One object, read by its id. `Err`: a problem of this object alone.
+/// One object that was read by its id. `Err`: a problem of this object alone.
 pub(crate) type ReadOne<T> = Result<Option<T>, Failure>;
 
 /// Reads both sides, and counts its requests for the progress.

@@ -17,9 +17,9 @@ pub(super) type Members = HashMap<TeamId, Vec<Member>>;
 pub(super) struct PushedGroup {
     pub(super) group: Group,
     pub(super) members: Vec<OktaUserId>,
-    /// Members of whom the list shows only the id: they stay as they are.
+    /// Members of whom the list shows only the id. Their memberships stay as they are.
     pub(super) unread: HashSet<OktaUserId>,
-    /// Whether the list holds everybody.
+    /// Whether the list is complete.
     pub(super) extent: Extent,
 }
 
@@ -29,9 +29,9 @@ pub(super) struct Snapshot {
     pub(super) team_links: HashMap<OktaGroupId, TeamLink>,
     pub(super) teams: Vec<Team>,
     pub(super) groups: Vec<PushedGroup>,
-    /// Linked groups that `EXCLUDE_GROUPS` names: nothing is decided about their teams.
+    /// Linked groups that `EXCLUDE_GROUPS` names. Nothing is decided about their teams.
     pub(super) excluded_groups: HashSet<OktaGroupId>,
-    /// What is there and could not be read.
+    /// Objects that exist but could not be read.
     pub(super) unread: Unread,
     /// The members of every linked team, and of those that a group may adopt by their name.
     pub(super) members: HashMap<TeamId, Vec<Member>>,

@@ -1,5 +1,5 @@
-//! Entries of lists that could not be read. Each is a problem of its own: it is reported by its id, and what
-//! was not read is not changed.
+//! Entries of lists that could not be read. Each is a problem of its own. The run reports it by its id, and changes
+//! nothing that it did not read.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -24,24 +24,24 @@ pub(crate) enum List {
 /// What could not be read, and why.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Unread {
-    /// Users whose app user, or who themselves, could not be read.
+    /// Users who could not be read, or whose app user could not.
     pub(crate) users: BTreeMap<OktaUserId, Failure>,
-    /// Groups that are listed and could not be read: nothing is decided about their teams.
+    /// Listed groups that could not be read. Nothing is decided about their teams.
     pub(crate) groups: BTreeMap<OktaGroupId, Failure>,
     pub(crate) accounts: BTreeMap<AccountId, Failure>,
     pub(crate) teams: BTreeMap<TeamId, Failure>,
     /// Teams whose members could not be read, each with its group. They stay as they are.
     without_members: BTreeMap<TeamId, (OktaGroupId, Failure)>,
-    /// Teams of which a list of members has an entry without a readable id.
+    /// Teams whose list of members has an entry without a readable id.
     pub(crate) incomplete_teams: HashSet<TeamId>,
     /// Lists with an entry without a readable id.
     incomplete: BTreeSet<List>,
-    /// Everything else: entries of which the id is enough, and incomplete lists.
+    /// Everything else: entries whose id is enough, and incomplete lists.
     others: Vec<Problem>,
 }
 
 impl Unread {
-    /// Whether a list holds everybody.
+    /// Whether these lists are complete.
     pub(crate) fn extent(&self, sources: &[List]) -> Extent {
         let is_incomplete = sources
             .iter()
@@ -53,12 +53,12 @@ impl Unread {
         }
     }
 
-    /// Whether this team may be there, although it was not read.
+    /// Whether this team may exist although it was not read.
     pub(crate) fn may_have_team(&self, team: &TeamId) -> bool {
         self.teams.contains_key(team) || self.extent(&[List::Teams]) == Extent::Incomplete
     }
 
-    /// Whether this account may be there, although it was not read.
+    /// Whether this account may exist although it was not read.
     pub(crate) fn may_have_account(&self, account: &AccountId) -> bool {
         let incomplete = self.extent(&[List::Accounts]) == Extent::Incomplete;
         self.accounts.contains_key(account) || incomplete
@@ -72,7 +72,7 @@ impl Unread {
         }
     }
 
-    /// Nothing is reported about users that are `excluded`.
+    /// Notes users that could not be read. Reports nothing about those that are `excluded`.
     pub(crate) fn note_users<T>(&mut self, listed: &Listed<T>, excluded: &HashSet<OktaUserId>) {
         self.note(listed, List::AppUsers);
         let unread = by_id(listed).into_iter();
@@ -80,7 +80,7 @@ impl Unread {
             .extend(unread.filter(|(user, _)| !excluded.contains(user)));
     }
 
-    /// Nothing is reported about groups that are `excluded`.
+    /// Notes groups that could not be read. Reports nothing about those that are `excluded`.
     pub(crate) fn note_groups<T>(&mut self, listed: &Listed<T>, excluded: &HashSet<OktaGroupId>) {
         self.note(listed, List::Groups);
         let unread = by_id(listed).into_iter();
@@ -148,7 +148,7 @@ impl Unread {
         }
     }
 
-    /// Everything that could not be read, by id.
+    /// The problems of everything that could not be read, by id.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let users = self.users.iter();
         let groups = self.groups.iter();

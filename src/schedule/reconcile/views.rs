@@ -1,4 +1,4 @@
-//! What a look would see of a user, a group or a team, made from a snapshot. Pure.
+//! Makes from a snapshot what a look would see of a user, a group or a team. Pure.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::provision::{
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
 
 impl<'a> World<'a> {
-    /// What was seen of a user.
+    /// What a look at a user would see.
     pub(super) fn user_view(
         &self,
         user: &'a OktaUserId,
@@ -45,7 +45,7 @@ impl<'a> World<'a> {
             Wanted::Account(person) => person.phone.clone(),
             Wanted::Nothing(_) | Wanted::Excluded => None,
         };
-        // Lists leave the phone number out: unknown is not a difference.
+        // Lists do not have the phone number, and an unknown value is not a difference.
         let seen = |account: &Account| {
             let mut account = account.clone();
             account.phone_number = account.phone_number.or_else(|| phone.clone());
@@ -93,7 +93,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// As the live look has it: [`freed_from`] decides.
+    /// Whether the account is free, by the same [`freed_from`] as in the live look.
     fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Option<Freed> {
         let app_user = self.read.people.app_users.get(owner);
         let user = match app_user {
@@ -101,7 +101,7 @@ impl<'a> World<'a> {
             Some(app_user) => self.read.people.user_of(app_user),
             None => self.unlisted.get(owner)?.as_ref(),
         };
-        // On an incomplete list, nobody counts as missing.
+        // Absence from an incomplete list proves nothing.
         let is_whole = self.read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         if app_user.is_none() && user.is_some() && !is_whole {
             return None;
@@ -124,7 +124,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The user, if a dead run was about to create this account for them.
+    /// The user, if a run that died was about to create this account for them.
     fn intended_owner(
         &self,
         user: &OktaUserId,
@@ -139,7 +139,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What was seen of a pushed group. `team` is its team, or the one that it adopts; `None`: a new one.
+    /// What a look at a pushed group would see. `team` is its team, or the one that it adopts. `None`: a new one.
     pub(super) fn group_view(&self, pushed: &PushedGroup, team: Option<&TeamId>) -> GroupView {
         let mut people = WantedMembers::default();
         let lists = self.people_extent();
@@ -155,7 +155,7 @@ impl<'a> World<'a> {
                 continue;
             }
             let wanted = self.wanted.get(user).unwrap_or(&missing);
-            // An account that is gone comes back in the user's own look, or cannot.
+            // The user's own look handles an account that is gone.
             match MemberWanted::of(wanted, link) {
                 MemberWanted::Account(account)
                     if !self.read.people.accounts.contains_key(&account) => {}
@@ -185,7 +185,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What was seen of a linked team whose group is not pushed.
+    /// What a look at a linked team whose group is not pushed would see.
     pub(super) fn remains_view(&self, link: &TeamLink) -> GroupView {
         let unread = &self.read.unread;
         let of_okta = unread.extent(&[List::AppUsers, List::Groups]);
@@ -227,7 +227,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// As [`crate::provision::Look::members_found`] has it.
+    /// Whose account it is, as in [`crate::provision::Look::members_found`].
     fn member_owner(&self, account: &AccountId) -> Owner {
         match self.owner_of(account) {
             Some(owner) if self.is_excluded(&owner.okta_user) => Owner::Excluded,
@@ -250,6 +250,6 @@ impl<'a> World<'a> {
 }
 
 fn not_listed() -> Failure {
-    Failure::retryable(Side::Okta, "the user is not on a list that is not whole")
+    Failure::retryable(Side::Okta, "the user is missing from an incomplete list")
         .because(Cause::Unreadable)
 }

@@ -1,4 +1,4 @@
-//! A snapshot, and how to find things in it. Pure.
+//! A snapshot, indexed for the planner. Pure.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::provision::{
 use crate::schedule::summary::Problem;
 use crate::store::AccountOwner;
 
-/// A snapshot with the ways to find things in it.
+/// A snapshot, indexed for the planner.
 pub(super) struct World<'a> {
     pub(super) read: &'a Snapshot,
     pub(super) policy: &'a Policy,
@@ -25,17 +25,17 @@ pub(super) struct World<'a> {
     pub(super) team_owners: HashMap<TeamId, OktaGroupId>,
     /// What Okta wants for each user that is assigned or linked.
     pub(super) wanted: HashMap<&'a OktaUserId, Result<Wanted, Failure>>,
-    /// Users that cannot be planned, because two links name one account.
+    /// Users that cannot be planned because two links name one account.
     pub(super) conflicting: HashSet<&'a OktaUserId>,
     by_name: HashMap<String, Vec<&'a Account>>,
     pub(super) teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
     pub(super) groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
     pub(super) pushed: HashSet<&'a OktaGroupId>,
-    /// The former owners of accounts that no link names; see [`World::doubtful_accounts`].
+    /// The former owners of accounts that no link names (see [`World::doubtful_accounts`]).
     pub(super) former: HashMap<AccountId, AccountOwner>,
-    /// Owners of wanted accounts that the app does not list; see [`World::doubtful_owners`].
+    /// Owners of wanted accounts whom the app does not list (see [`World::doubtful_owners`]).
     pub(super) unlisted: HashMap<OktaUserId, Option<User>>,
-    /// Subjects that the brake holds: they are neither planned nor counted.
+    /// Subjects that the brake holds. They are neither planned nor counted.
     pub(super) held: BTreeSet<Subject>,
     /// The teams that pushed groups without one would adopt.
     adopted: HashMap<&'a OktaGroupId, TeamId>,
@@ -100,7 +100,7 @@ impl<'a> World<'a> {
                 (&app_user.id, Ok(wanted(user, Some(app_user), policy)))
             })
             .collect();
-        // A user who is missing on an incomplete list is not planned.
+        // A user who is missing from an incomplete list is not planned.
         let is_whole = read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         for user in read.people.links.keys() {
             if read.people.is_excluded(user, policy) {
@@ -177,7 +177,7 @@ impl<'a> World<'a> {
         found.into_iter().cloned().collect()
     }
 
-    /// Users whose account another user is to have, and whom the app does not list. Okta may not have them any more.
+    /// Users whose account another user is to have, and whom the app does not list. They may no longer exist in Okta.
     pub(super) fn doubtful_owners(&self) -> Vec<OktaUserId> {
         let mut owners: Vec<OktaUserId> = self
             .wanted
@@ -215,13 +215,13 @@ impl<'a> World<'a> {
             .is_some_and(|team| self.read.unread.lacks_members(team))
     }
 
-    /// The account that a user's link names, if it is there.
+    /// The account that a user's link names, if it exists.
     pub(super) fn linked(&self, user: &OktaUserId) -> Option<&'a Account> {
         let link = self.read.people.links.get(user)?;
         self.read.people.accounts.get(&link.anypoint_id)
     }
 
-    /// The account that bears the wanted username and is not the linked one.
+    /// The account that has the wanted username and is not the linked one.
     pub(super) fn named(&self, user: &OktaUserId) -> Option<&'a Account> {
         let Some(Ok(Wanted::Account(person))) = self.wanted.get(user) else {
             return None;
@@ -272,13 +272,13 @@ impl<'a> World<'a> {
         self.pushed.contains(group)
     }
 
-    /// Whether nothing changes for the user.
+    /// Whether the user is excluded.
     pub(super) fn is_excluded(&self, user: &OktaUserId) -> bool {
         self.policy.excluded.users.ids.contains(user)
             || matches!(self.wanted.get(user), Some(Ok(Wanted::Excluded)))
     }
 
-    /// The users and linked groups that are left alone.
+    /// The excluded users and linked groups.
     pub(super) fn excluded(&self) -> Vec<Subject> {
         let users = self.wanted.keys().filter(|user| self.is_excluded(user));
         let users = users.map(|user| Subject::User((*user).clone()));

@@ -1,4 +1,4 @@
-//! A link and its reverse entry, written and removed together, as long as the run has the lease.
+//! Writes and removes a link and its reverse entry together, while the run has the lease.
 
 use aws_sdk_dynamodb::types::builders::{DeleteBuilder, PutBuilder, UpdateBuilder};
 use serde::Serialize;
@@ -10,14 +10,14 @@ use crate::ids::{OktaGroupId, OktaUserId};
 use crate::ledger::{Lease, Memo, under_lease};
 use crate::store::Linked;
 
-/// The Okta side of a link: it says how the items of the link are named.
+/// The Okta side of a link, which decides how the items of the link are named.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pair<'a> {
     User(&'a OktaUserId),
     Group(&'a OktaGroupId),
 }
 
-/// Where the reverse entry stands in a transaction. The lease comes first.
+/// The position of the reverse entry in a transaction. The lease comes first.
 const REVERSE: usize = 1;
 
 impl Pair<'_> {
@@ -56,7 +56,7 @@ impl Pair<'_> {
         }
     }
 
-    /// The reverse entry of the present link.
+    /// The reverse entry of the current link.
     pub(super) fn reverse(self, target: &str) -> Item {
         let mut item = Item::from([
             ("pk".to_owned(), text(self.reverse_pk(target))),
@@ -70,7 +70,7 @@ impl Pair<'_> {
 }
 
 impl DynamoDbStore {
-    /// Writes the link to `target` and its reverse entry. `before`, the object linked before, is left.
+    /// Writes the link to `target` and its reverse entry, instead of the link to `before`.
     pub(super) async fn link<Owner: TryFrom<String>>(
         &self,
         pair: Pair<'_>,
@@ -89,7 +89,7 @@ impl DynamoDbStore {
             self.table.put(item).or_stop()?,
         ];
         if let Some(before) = before.filter(|before| *before != target) {
-            // If that object belongs to another by now, its entry is not ours.
+            // If another Okta object has that object by now, this run must not change its entry.
             writes.push(match pair {
                 Pair::User(_) => self.make_former(pair, before).or_leave_out()?,
                 Pair::Group(_) => self.delete_reverse(pair, before).or_leave_out()?,
@@ -110,7 +110,7 @@ impl DynamoDbStore {
         }
     }
 
-    /// Removes the link, and its reverse entry if that is still ours.
+    /// Removes the link, and its reverse entry if that still names the same Okta object.
     pub(super) async fn unlink(&self, pair: Pair<'_>, lease: &Lease) -> Result<(), Failure> {
         let Some(link) = self.table.get(&pair.pk()).await? else {
             return Ok(());

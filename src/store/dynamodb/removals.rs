@@ -1,8 +1,7 @@
-//! The people who lost access by an event within the last hour: items `removals#<ten minutes>`, a set each.
+//! The people who lost access through an event within the last hour: items `removals#<ten minutes>`, a set each.
 //!
-//! A set takes the same person twice without counting them twice, so a change that is tried again costs
-//! nothing. People are added before the others are counted: two workers at the edge of a limit may both find
-//! it passed, and neither finds room that is not there.
+//! A set counts a person once however often they are added, so a retried change counts once. A worker adds its people
+//! before it counts. So two workers at the edge of a limit may both find it passed, but they never pass it together.
 
 use std::collections::HashSet;
 
@@ -16,9 +15,9 @@ use crate::failure::Failure;
 use crate::store::RemovalCount;
 use crate::store::documents::REMOVALS_MS;
 
-/// What one item spans, in milliseconds.
+/// The time that one item covers, in milliseconds.
 const SPAN_MS: i64 = 10 * 60 * 1000;
-/// Items before the present one that belong to the last hour.
+/// How many items before the current one belong to the last hour.
 const SPANS_BEFORE: i64 = REMOVALS_MS / SPAN_MS;
 
 fn pk(span: i64) -> String {

@@ -1,4 +1,4 @@
-//! Links and their reverse entries: written and removed together, in the caller's transaction.
+//! Writes and removes links and their reverse entries together, in the caller's transaction.
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::de::DeserializeOwned;
@@ -32,7 +32,7 @@ pub(super) fn link_user(
     if let Some(taken) = taken {
         return Ok(Linked::TakenBy(taken));
     }
-    // The account linked before, unless it belongs to another by now.
+    // The account that was linked before, unless another user has it by now.
     connection.execute(
         "INSERT INTO accounts (anypoint_id, okta_user, tenure) \
          SELECT anypoint_id, okta_user, 'former' FROM user_links \

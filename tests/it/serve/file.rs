@@ -368,7 +368,7 @@ async fn a_backup_can_be_put_back() {
     assert_eq!(mode & 0o777, 0o600);
     let (code, text) = ran(&remotes, &["backup", copy_name]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("exists already"), "{text}");
+    assert!(text.contains("already exists"), "{text}");
 
     // Not while it is served, and not while anybody has it open.
     let (code, text) = ran(&remotes, &["restore", copy_name]);
