@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--no-build", action="store_true", help="deploy what the last `sam build` made")
     parser.add_argument("--programs", type=pathlib.Path, metavar="FOLDER", help="template.yaml with the functions built in FOLDER (of `sam build`)")
     parser.add_argument("--iam", action="store_true", help="also take every action out of every role in turn")
+    parser.add_argument("--first", action="store_true", help="end at the first thing that is wrong")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     parser.add_argument("program", type=pathlib.Path, help=argparse.SUPPRESS)
     wish = parser.parse_args()
@@ -32,18 +33,21 @@ def main():
     built = gaps.with_code(template.read_text(), programs.resolve())
     folder = pathlib.Path(tempfile.mkdtemp(prefix="okta-anypoint-deploy-")).resolve()
     lab = Lab(folder, wish.program.resolve())
-    play = plays.Play(lab, built)
+    play = plays.Play(lab, built, wish.first)
     try:
         lab.start_emulator()
         lab.start_vendors()
         play.say("emulator (IAM on) and simulators answer")
         for chapter in [*CHAPTERS, *([permissions.without_each] if wish.iam else []), plays.end]:
             play.chapter(chapter)
+            if play.is_over:
+                break
             if not play.out and chapter is plays.deployment:
                 raise Wrong("without a stack there is nothing to play")
     finally:
         lab.stop_all()
-    play.check("everything that was started has ended", not lab.left_over(), lab.left_over() or "")
+    if not play.is_over:
+        play.check("everything that was started has ended", not lab.left_over(), lab.left_over() or "")
     if wish.keep or play.failures:
         print(f"the logs are in {folder}")
     else:

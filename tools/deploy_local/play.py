@@ -28,8 +28,8 @@ ALARM_LIMIT = 30 * 60  # seconds: an outage of either remote is told within this
 class Play:
     """The stack as it is now, and what was wrong so far."""
 
-    def __init__(self, lab, built):
-        self.lab, self.built = lab, built
+    def __init__(self, lab, built, is_over_at_first=False):
+        self.lab, self.built, self.is_over_at_first = lab, built, is_over_at_first
         self.template = lab.folder / "template.json"
         self.began = time.monotonic()
         self.failures = []
@@ -43,7 +43,13 @@ class Play:
         if not holds:
             self.failures.append(what)
         self.say(f"{'ok   ' if holds else 'WRONG'} {what}{f'  ({detail})' if detail != '' else ''}")
+        if self.is_over:
+            raise Wrong("the rest is not played")
         return bool(holds)
+
+    @property
+    def is_over(self):
+        return self.is_over_at_first and bool(self.failures)
 
     def chapter(self, act):
         self.say(f"--- {act.__doc__.splitlines()[0]}")
