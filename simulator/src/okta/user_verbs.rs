@@ -80,7 +80,7 @@ impl OktaWorld {
     /// # Errors
     /// If the login is taken, a required attribute is missing, or a group does not exist.
     pub fn create_user_from(&mut self, new: NewUser) -> Result<Created, Refusal> {
-        check_required(&new.profile).map_err(Refusal::outside)?;
+        check_required(&new.profile).map_err(Refusal::undocumented)?;
         self.login_free(new.profile.get("login"), None)?;
         for group in &new.group_ids {
             self.group(group)?;

@@ -131,7 +131,7 @@ fn create(world: &mut AnypointWorld, call: &mut Call) -> Answer {
     let password = required_text(&body, "password")?;
     let phone = match body.get("phoneNumber") {
         None if world.phone_required => {
-            required_text(&body, "phoneNumber").map_err(Refusal::expected)?;
+            required_text(&body, "phoneNumber").map_err(Refusal::documented)?;
             None
         }
         None => None,
