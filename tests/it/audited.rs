@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_needs_an_entry_of_its_own_after_it() {
+    fn each_change_needs_its_own_later_entry() {
         let disable = |at| write(at, Method::PUT, "users/a1", json!({"enabled": false}));
         let enable = write(20, Method::PUT, "users/a1", json!({"enabled": true}));
         let disabled = |at| entry(at, "user#u1", "disable_account", "a1", &[]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_leaves_a_later_change_its_entry() {
+    fn an_interrupted_entry_covers_the_earliest_change() {
         let enable = |at| write(at, Method::PUT, "users/a1", json!({"enabled": true}));
         let disable = write(20, Method::PUT, "users/a1", json!({"enabled": false}));
         let writes = [enable(10), disable, enable(30)];
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_says_that_a_run_was_cut_off() {
+    fn an_interrupted_entry_covers_only_its_own_subject() {
         let made = write(10, Method::POST, "users", json!({"username": "Ann"}));
         let of = |subject| entry(1_050, subject, AuditEntry::INTERRUPTED, "", &[]);
         assert_eq!(missing(std::slice::from_ref(&made), &[of("user#u2")]), 1);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_membership_is_told_by_the_user_or_by_the_group() {
+    fn a_membership_change_is_recorded_for_the_user_or_the_group() {
         let joined = write(10, Method::PATCH, "teams/t1/members", json!([{"id": "a1"}]));
         let left = write(20, Method::DELETE, "teams/t1/members", json!(["a1"]));
         let by_user = entry(1_015, "user#u1", "join_team", "t1", &[]);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_effect_needs_none() {
+    fn a_write_without_effect_needs_no_entry() {
         let mut refused = write(10, Method::PUT, "users/a1", json!({"enabled": false}));
         refused.handled = None;
         assert_eq!(missing(&[refused], &[]), 0);

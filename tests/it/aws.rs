@@ -56,12 +56,12 @@ async fn claim_in(table: String) {
 }
 
 #[tokio::test]
-async fn the_environment_is_enough() {
+async fn the_aws_client_needs_only_the_environment() {
     if let Ok(table) = std::env::var(TABLE) {
         return claim_in(table).await;
     }
     let (client, table) = servers::table().await;
-    let mut lambda = again("aws::the_environment_is_enough", &table);
+    let mut lambda = again("aws::the_aws_client_needs_only_the_environment", &table);
     let said = output(
         lambda
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -92,11 +92,11 @@ async fn read_as_nobody(table: String) {
 
 /// Without credentials the answer says so instead of waiting or asking to be retried.
 #[tokio::test]
-async fn missing_credentials_are_named() {
+async fn missing_aws_credentials_are_named() {
     if let Ok(table) = std::env::var(TABLE) {
         return read_as_nobody(table).await;
     }
-    let mut nobody = again("aws::missing_credentials_are_named", "people");
+    let mut nobody = again("aws::missing_aws_credentials_are_named", "people");
     let said = output(nobody.env("AWS_EC2_METADATA_DISABLED", "true"));
     assert!(said.contains("AWS_ACCESS_KEY_ID"), "{said}");
 }

@@ -185,7 +185,7 @@ async fn lease(table: &str) -> Lease {
 
 /// Keys that a batch leaves out are asked for again; no key is lost, none is taken for absent.
 #[tokio::test]
-async fn keys_left_out_are_asked_for_again() {
+async fn unprocessed_keys_are_requested_again() {
     let (client, table, between) = between(|operation, before| match operation {
         "BatchGetItem" if before < 3 => Fault::Partly([0, 1, 60][before]),
         _ => Fault::None,
@@ -210,7 +210,7 @@ async fn keys_left_out_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn keys_left_out_for_ever_are_a_failure() {
+async fn keys_that_stay_unprocessed_are_a_failure() {
     let (client, table, _) = between(|operation, _| match operation {
         "BatchGetItem" => Fault::Partly(0),
         _ => Fault::None,
@@ -225,7 +225,7 @@ async fn keys_left_out_for_ever_are_a_failure() {
 
 /// Others in the way of a transaction are waited for.
 #[tokio::test]
-async fn a_conflict_is_tried_again() {
+async fn a_transaction_conflict_is_retried() {
     let (client, table, between) = between(|operation, before| {
         if operation == "TransactWriteItems" && before < 2 {
             return cancelled(&["None", "TransactionConflict", "None"]);
@@ -297,7 +297,7 @@ async fn a_conflict_in_a_move_leaves_the_former_account_known() {
 
 /// What a refusal is called, that waiting may help, and that the service's text goes nowhere.
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_of_dynamodb_are_distinguished() {
     let throttled: Plan = |operation, _| match operation {
         "CreateTable" => Fault::None,
         _ => Fault::Answer(400, refuse("ProvisionedThroughputExceededException")),
@@ -351,7 +351,7 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_ledger_knows_its_own_writes() {
+async fn the_ledger_recognizes_its_own_writes() {
     let (client, table, between) = between(lose_every_second).await;
     let clock = Arc::new(ManualClock::at(START_MS));
     let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock.clone());
@@ -412,7 +412,7 @@ async fn the_ledger_knows_its_own_writes() {
 }
 
 #[tokio::test]
-async fn the_store_knows_its_own_writes() {
+async fn the_store_recognizes_its_own_writes() {
     let (client, table, _) = between(lose_every_second).await;
     let store = store(client, &table);
     for version in 0..3 {

@@ -137,7 +137,7 @@ fn found(result: &Value, group: &str, check: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() {
+async fn commands_and_doctor_use_the_proxy_and_the_company_root() {
     let desk = Desk::new().await;
     let okta = behind_tls(desk.okta.base_url()).await;
     let anypoint = behind_tls(desk.anypoint.base_url()).await;
@@ -210,7 +210,7 @@ async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_takes_the_proxy_to_both_sides_and_to_aws() {
+async fn a_function_uses_the_proxy_for_both_sides_and_aws() {
     let scene = Scene::new().await;
     let okta = behind_tls(scene.okta.base_url()).await;
     let anypoint = behind_tls(scene.anypoint.base_url()).await;

@@ -7,7 +7,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::*;
 
 #[tokio::test]
-async fn the_nonce_dance_is_danced_once() {
+async fn the_client_learns_the_nonce_once() {
     for key in [RSA_PEM, P256_JWK].map(key) {
         let org = Org::with_dpop(&key).await;
         let okta = org.client(service_app(&key));
@@ -67,7 +67,7 @@ async fn every_call_page_and_retry_has_its_own_proof() {
 }
 
 #[tokio::test]
-async fn an_api_that_wants_a_nonce_gets_it() {
+async fn an_api_that_demands_a_nonce_gets_it() {
     let key = key(P256_PEM);
     let org = Org::with_dpop(&key).await;
     org.okta.world().oauth.api_wants_nonce = true;

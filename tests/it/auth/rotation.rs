@@ -100,7 +100,7 @@ async fn the_hook_secret_is_rotated_without_a_deployment() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_secret_is_said_at_the_start() {
+async fn an_unusable_hook_secret_stops_the_start() {
     let client = manager().await;
     for (text, words) in [
         (r#"{"hook_secret": "planted-value"}"#, "is JSON"),
@@ -123,7 +123,7 @@ async fn what_cannot_be_a_secret_is_said_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_start_takes_current_and_previous_and_nothing_older() {
+async fn a_start_accepts_the_current_and_the_previous_secret_only() {
     let client = manager().await;
     let arn = secret(&client, "the-first-value").await;
     rotate(&client, &arn, "the-second-value").await;
@@ -186,7 +186,7 @@ async fn only_a_missing_previous_value_is_normal() {
 }
 
 #[tokio::test]
-async fn variables_win_and_then_nothing_is_fetched() {
+async fn variables_take_precedence_and_avoid_the_fetch() {
     // A client that would fail: nobody listens there.
     let config = servers::config("http://127.0.0.1:9").await;
     let client = Client::new(&config);
@@ -226,7 +226,7 @@ async fn remotes(client: &Client, variables: &[(&str, &str)]) -> Result<RemoteSe
 }
 
 #[tokio::test]
-async fn credentials_fill_what_variables_leave_unset() {
+async fn the_secret_fills_unset_variables() {
     let client = manager().await;
     let jwk: Value = serde_json::from_str(P256_JWK).unwrap();
     let everything = json!({
@@ -277,7 +277,7 @@ async fn credentials_fill_what_variables_leave_unset() {
 }
 
 #[tokio::test]
-async fn credentials_are_read_again_when_they_are_refused() {
+async fn refused_credentials_are_read_again() {
     let client = manager().await;
     let old = key(RSA_PEM);
     let org = Org::new(&old).await;
@@ -320,7 +320,7 @@ async fn credentials_are_read_again_when_they_are_refused() {
 }
 
 #[tokio::test]
-async fn an_api_token_is_read_again_when_it_is_refused() {
+async fn a_refused_api_token_is_read_again() {
     let client = manager().await;
     let org = Org::new(&key(P256_JWK)).await;
     let stored = |token: &str| {

@@ -25,7 +25,7 @@ async fn every_kind_of_key_gets_a_token_and_uses_it_for_all_calls() {
 }
 
 #[tokio::test]
-async fn scopes_are_asked_for_just_as_needed() {
+async fn only_the_needed_scopes_are_requested() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let asked = |request: &RecordedRequest| {
@@ -54,7 +54,7 @@ async fn scopes_are_asked_for_just_as_needed() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once_by_one_of_many() {
+async fn concurrent_calls_renew_a_refused_token_once() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let okta = org.client(service_app(&key));
@@ -86,7 +86,7 @@ async fn a_refused_token_is_renewed_once_by_one_of_many() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_before_it_ends() {
+async fn a_token_is_renewed_before_it_expires() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     // Of two seconds the last fifth is kept off.

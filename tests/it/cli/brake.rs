@@ -20,7 +20,7 @@ async fn with_brake() -> (Desk, String) {
 }
 
 #[tokio::test]
-async fn what_the_brake_holds_is_listed_and_approved() {
+async fn held_changes_are_listed_and_approved() {
     let (desk, user) = with_brake().await;
     let listed = desk.on_file(&["held", "--json"]).await.expect(0).json();
     assert_eq!(listed["held"][0]["subject"], format!("user#{user}"));
@@ -49,7 +49,7 @@ async fn what_the_brake_holds_is_listed_and_approved() {
 }
 
 #[tokio::test]
-async fn a_lifted_brake_lets_everything_pass() {
+async fn a_lifted_brake_lets_all_changes_pass() {
     let (desk, user) = with_brake().await;
     desk.on_file(&["approve", "--all", "--for", "1h"])
         .await
@@ -121,7 +121,7 @@ async fn the_brake_is_lifted_for_a_second_to_a_day() {
 }
 
 #[tokio::test]
-async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
+async fn explain_says_how_to_approve_a_held_change() {
     let (desk, user) = with_brake().await;
     let approve = format!(
         "okta-anypoint approve {user} --data {}",
@@ -199,7 +199,7 @@ async fn while_changes_are_paused_commands_refuse_to_work() {
 }
 
 #[tokio::test]
-async fn failures_are_done_again_by_cause_or_dismissed() {
+async fn failures_are_replayed_by_cause_or_dismissed() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin@acme.example");
     let pushed = desk
@@ -250,7 +250,7 @@ async fn a_push_in_a_dry_run_says_what_it_would_do() {
 }
 
 #[tokio::test]
-async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
+async fn excluded_subjects_are_labelled_and_never_pushed() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let group = desk.pushed_group("Engineers", &user);
@@ -299,7 +299,7 @@ async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
+async fn a_pause_stops_writes_at_anypoint_but_not_links() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -334,7 +334,7 @@ async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
 }
 
 #[tokio::test]
-async fn what_an_operator_does_by_hand_is_in_the_history() {
+async fn operator_commands_are_in_the_history() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let account = {

@@ -42,7 +42,7 @@ async fn the_demo_plays_every_sample_as_expected() {
 }
 
 #[tokio::test]
-async fn the_demo_can_be_read() {
+async fn the_demo_is_readable() {
     let ran = run(&BTreeMap::new(), &["demo"]).await.expect(0);
     let ran = ran
         .says("06-user-assigned  ok")

@@ -55,7 +55,7 @@ pub(super) fn failed(ran: &Ran) -> BTreeMap<String, Value> {
 }
 
 #[tokio::test]
-async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
+async fn a_healthy_installation_passes_the_doctor_without_a_write() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("lin", "lin_example");
@@ -91,7 +91,7 @@ async fn credential(desk: &Desk, changes: &[(&str, &str)], code: i32) -> (String
 }
 
 #[tokio::test]
-async fn the_doctor_says_when_the_credential_ends() {
+async fn the_doctor_says_when_the_credential_expires() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let left = |days: i64| {
@@ -155,7 +155,7 @@ async fn the_doctor_says_when_the_credential_ends() {
 }
 
 #[tokio::test]
-async fn the_doctor_says_what_follows_from_single_sign_on() {
+async fn the_doctor_warns_about_single_sign_on() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     desk.on_file(&["doctor"])
@@ -174,7 +174,7 @@ async fn the_doctor_says_what_follows_from_single_sign_on() {
 type Break = fn(&Desk);
 
 #[tokio::test]
-async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
+async fn the_doctor_names_each_fault_with_its_side_and_fix() {
     let cases: [(&str, Break, &[&str], &str); 13] = [
         (
             "Okta/the app",
@@ -305,7 +305,7 @@ async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
 }
 
 #[tokio::test]
-async fn every_broken_setting_is_named() {
+async fn the_doctor_names_every_broken_setting() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let data = desk.data.to_str().unwrap().to_owned();
@@ -351,7 +351,7 @@ async fn every_broken_setting_is_named() {
 }
 
 #[tokio::test]
-async fn the_table_and_the_queue_are_looked_at() {
+async fn the_doctor_checks_the_table_and_the_queue() {
     let (client, table) = servers::table().await;
     let sqs = servers::sqs().await;
     let queue = |name: &str| sqs.create_queue().queue_name(name).send();
@@ -448,7 +448,7 @@ async fn the_table_and_the_queue_are_looked_at() {
 /// A copy that was put in place by hand can be read by others, and so can what SQLite makes beside it.
 #[cfg(unix)]
 #[tokio::test]
-async fn the_doctor_sees_who_can_read_the_file() {
+async fn the_doctor_warns_when_others_can_read_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new().await;
     with_good_hook(&desk);
@@ -481,7 +481,7 @@ async fn the_doctor_sees_who_can_read_the_file() {
 }
 
 #[tokio::test]
-async fn where_names_come_from_is_shown_without_values() {
+async fn the_doctor_shows_the_source_of_names_without_values() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("lin", "lin_example");

@@ -24,7 +24,7 @@ async fn on(desk: &Desk, changes: &str, arguments: &[&str]) -> super::Ran {
 }
 
 #[tokio::test]
-async fn events_call_a_dry_run_so_and_show_what_it_planned() {
+async fn events_label_dry_runs_and_show_their_plans() {
     let (desk, new, nobody) = planned().await;
     let steps = "create_account, mail_reset, link";
     let listed = desk.on_file(&["events"]).await.expect(0);
@@ -69,7 +69,7 @@ async fn events_call_a_dry_run_so_and_show_what_it_planned() {
 }
 
 #[tokio::test]
-async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
+async fn dry_runs_are_counted_until_a_reconcile_applies_them() {
     let (desk, new, nobody) = planned().await;
     let both: Vec<String> = {
         let mut both = [&new, &nobody].map(|id| format!("user#{id}"));

@@ -16,7 +16,7 @@ async fn desk() -> (Desk, String) {
 }
 
 #[tokio::test]
-async fn what_would_write_or_link_refuses() {
+async fn commands_that_write_or_link_refuse_excluded_subjects() {
     let (desk, user) = desk().await;
     let group = desk.pushed_group("Engineers", &user);
     desk.on_file(&["push", &group]).await.expect(0);
@@ -51,7 +51,7 @@ async fn what_would_write_or_link_refuses() {
 }
 
 #[tokio::test]
-async fn explain_has_no_heading_without_facts() {
+async fn explain_omits_empty_sections() {
     let (desk, user) = desk().await;
     let explained = desk.run_with(&EXCLUDED, &["explain", &user]).await;
     let explained = explained.expect(0).says("\nLink\n");
@@ -59,7 +59,7 @@ async fn explain_has_no_heading_without_facts() {
 }
 
 #[tokio::test]
-async fn approve_and_replay_do_not_call_it_done() {
+async fn approve_and_replay_do_not_report_an_excluded_subject_as_done() {
     let (desk, user) = desk().await;
     desk.okta.world().unassign(APP, &user).unwrap();
     let held = desk.on_file(&["push", &user, "--json"]).await.expect(1);

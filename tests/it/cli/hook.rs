@@ -123,7 +123,7 @@ async fn registering_twice_makes_one_verified_hook() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hook_that_cannot_be_verified_is_said_loudly() {
+async fn a_hook_that_okta_cannot_verify_fails_the_command() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver("another secret").await);
     let said = desk
@@ -170,7 +170,7 @@ async fn addresses_that_okta_cannot_call_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_our_own_hook_is_removed() {
+async fn only_the_hook_of_this_program_is_removed() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     for name in ["okta-anypoint", "of somebody else"] {
@@ -208,7 +208,7 @@ async fn only_our_own_hook_is_removed() {
 
 /// Okta deletes no active hook; one that was only deactivated is deleted by the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removal_that_stopped_half_way_is_finished_by_the_next() {
+async fn an_interrupted_removal_is_finished_by_the_next() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     let register = ["hook", "register", "--url", &url];
@@ -234,7 +234,7 @@ async fn a_removal_that_stopped_half_way_is_finished_by_the_next() {
 
 /// What a command does not use need not be set.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hook_needs_no_settings_of_anypoint() {
+async fn the_hook_commands_need_no_anypoint_settings() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     let unused = desk
@@ -262,7 +262,7 @@ async fn the_hook_needs_no_settings_of_anypoint() {
 
 /// An org without the feature refuses a filter or forgets it; the hook is registered all the same, and nothing is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_org_without_filters_gets_a_hook_without_one_and_is_told() {
+async fn an_org_without_filters_gets_an_unfiltered_hook_and_a_notice() {
     for (feature, why) in [
         (HookFilters::Refused, "Okta refused the filter"),
         (HookFilters::Dropped, "dropped the filter"),
@@ -303,7 +303,7 @@ async fn an_org_without_filters_gets_a_hook_without_one_and_is_told() {
 
 /// A hook that another 400 is about is not registered, with or without a filter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_that_is_not_about_the_filter_stays_one() {
+async fn a_refusal_for_another_reason_than_the_filter_fails() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     let register = ["hook", "register", "--url", &url];
@@ -321,7 +321,7 @@ async fn a_refusal_that_is_not_about_the_filter_stays_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filter_for_another_app_is_a_fault_until_it_is_registered_again() {
+async fn a_filter_for_another_app_is_reported_until_the_hook_is_registered_again() {
     let desk = Desk::new().await;
     desk.okta.world().add_app("0oaTHEIRS", "Another");
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
@@ -389,7 +389,7 @@ async fn manager() -> aws_sdk_secretsmanager::Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaked_secret_is_good_nowhere_after_two_rotations() {
+async fn two_rotations_make_a_leaked_secret_useless() {
     let desk = Desk::new().await;
     let client = manager().await;
     let name = format!("test/{}", uuid::Uuid::new_v4());

@@ -17,7 +17,7 @@ async fn with_failures(desk: &Desk) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn equal_failures_are_shown_once_and_done_again_together() {
+async fn equal_failures_are_grouped_and_replayed_together() {
     let desk = Desk::new().await;
     let uuids = with_failures(&desk).await;
     let file = desk.data.display();
@@ -76,7 +76,7 @@ async fn events_are_written_as_comma_separated_values_with_names() {
 }
 
 #[tokio::test]
-async fn the_doctor_counts_what_is_open_and_writes_nothing() {
+async fn the_doctor_counts_open_failures_and_held_changes_without_a_write() {
     let mut desk = Desk::new().await;
     with_good_hook(&desk);
     let limit = ("MAX_REMOVALS_PER_HOUR".to_owned(), "0".to_owned());
@@ -113,7 +113,7 @@ async fn the_doctor_counts_what_is_open_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_doctor_looks_at_the_last_run_of_each_task() {
+async fn the_doctor_checks_the_last_run_of_each_task() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("ada", "ada_example");

@@ -19,7 +19,7 @@ fn team(desk: &Desk, name: &str, parent: Option<&str>) -> String {
 }
 
 #[tokio::test]
-async fn a_team_of_another_name_becomes_the_groups() {
+async fn a_team_of_another_name_is_linked_to_the_group() {
     let (desk, group) = desk().await;
     let developers = team(&desk, "developers", None);
     let linked = desk
@@ -107,7 +107,7 @@ async fn is_paused(desk: &Desk) -> bool {
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_selected_is_paired_as_the_advice_says() {
+async fn the_advice_pairs_a_group_that_is_not_selected() {
     let desk = Desk::new().await;
     let group = desk.okta.world().create_group("Sales").unwrap().id;
     let people = team(&desk, "Sales People", None);
@@ -141,7 +141,7 @@ async fn a_group_that_is_not_selected_is_paired_as_the_advice_says() {
 }
 
 #[tokio::test]
-async fn a_team_that_was_made_for_the_group_gives_way_as_the_advice_says() {
+async fn the_advice_replaces_the_team_that_was_made_for_the_group() {
     for deletes in [true, false] {
         let (desk, group) = desk().await;
         desk.on_file(&["push", &group]).await.expect(0);
@@ -189,7 +189,7 @@ async fn a_team_that_was_made_for_the_group_gives_way_as_the_advice_says() {
 }
 
 #[tokio::test]
-async fn a_team_of_another_group_changes_hands_as_the_advice_says() {
+async fn the_advice_moves_a_team_from_one_group_to_another() {
     let (desk, group) = desk().await;
     let kim = desk.user("kim");
     let other = desk.pushed_group("Operators", &kim);

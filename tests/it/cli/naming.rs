@@ -5,7 +5,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::Desk;
 
 #[tokio::test]
-async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
+async fn a_name_that_is_no_valid_login_can_name_a_group() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let group = desk.pushed_group("Eng/Backend", &user);
@@ -42,7 +42,7 @@ async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
 }
 
 #[tokio::test]
-async fn what_names_nothing_is_wrong_usage_and_asks_nobody() {
+async fn an_empty_or_dotted_name_is_wrong_usage() {
     let desk = Desk::new().await;
     desk.wrote();
     for name in ["", " ", ".", ".."] {
@@ -68,7 +68,7 @@ async fn what_names_nothing_is_wrong_usage_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn pushing_an_id_that_nobody_knows_is_not_done() {
+async fn a_push_of_an_unknown_id_fails() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     for (id, said) in [

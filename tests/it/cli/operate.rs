@@ -14,7 +14,7 @@ fn actions(of: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn explain_foretells_what_push_does() {
+async fn explain_predicts_the_push() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let group = desk.pushed_group("Engineers", &user);
@@ -70,7 +70,7 @@ async fn explain_foretells_what_push_does() {
 
 /// A value of another kind hides nothing: `explain` and the log of a look name the attribute, and not the value.
 #[tokio::test]
-async fn a_profile_value_of_another_kind_is_named() {
+async fn a_profile_value_of_the_wrong_type_is_named() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -106,7 +106,7 @@ async fn a_profile_value_of_another_kind_is_named() {
 
 /// The emergency way: past every wait, with a reason that stays on record.
 #[tokio::test]
-async fn a_push_in_an_emergency_records_its_reason() {
+async fn an_emergency_push_records_its_reason() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -140,7 +140,7 @@ async fn a_push_in_an_emergency_records_its_reason() {
 }
 
 #[tokio::test]
-async fn explain_foretells_the_members_of_a_team_that_is_taken_over() {
+async fn explain_predicts_the_members_of_an_adopted_team() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -159,7 +159,7 @@ async fn explain_foretells_the_members_of_a_team_that_is_taken_over() {
 }
 
 #[tokio::test]
-async fn users_that_are_gone_or_not_there_yet_are_explained() {
+async fn explain_covers_deleted_and_unknown_users() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -186,7 +186,7 @@ async fn users_that_are_gone_or_not_there_yet_are_explained() {
 }
 
 #[tokio::test]
-async fn explain_says_why_an_account_is_to_be_closed() {
+async fn explain_says_why_an_account_will_be_disabled() {
     type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
     let changes: [(Change, &str); 4] = [
         (
@@ -222,7 +222,7 @@ async fn explain_says_why_an_account_is_to_be_closed() {
 }
 
 #[tokio::test]
-async fn what_failed_is_found_explained_and_replayed() {
+async fn a_failure_is_found_explained_and_replayed() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin@acme.example");
     desk.assigned("kim", "kim_example");
@@ -356,7 +356,7 @@ async fn a_name_must_be_unique() {
 }
 
 #[tokio::test]
-async fn accounts_are_paired_and_parted_by_hand() {
+async fn accounts_are_linked_and_unlinked_by_hand() {
     let desk = Desk::new().await;
     let lin = desk.assigned("lin", "lin_example");
     let kim = desk.assigned("kim", "kim_example");
@@ -418,7 +418,7 @@ async fn accounts_are_paired_and_parted_by_hand() {
 
 /// Okta does not show the assignment, so the next looks end the access: `link` says so as `explain` does.
 #[tokio::test]
-async fn a_link_of_somebody_who_is_not_assigned_tells_the_doubt() {
+async fn linking_an_unassigned_user_warns_that_access_will_end() {
     let desk = Desk::new().await;
     let lin = desk.user("lin");
     let named = |name: &str| {
@@ -447,7 +447,7 @@ async fn a_link_of_somebody_who_is_not_assigned_tells_the_doubt() {
 }
 
 #[tokio::test]
-async fn the_reset_mail_is_asked_for_again() {
+async fn the_reset_mail_is_sent_again_on_request() {
     let desk = Desk::new().await;
     let lin = desk.assigned("lin", "lin_example");
     desk.on_file(&["reset-email", "lin@acme.example"])
@@ -470,7 +470,7 @@ async fn the_reset_mail_is_asked_for_again() {
 
 /// A phone that Anypoint refuses keeps nobody out, and is told.
 #[tokio::test]
-async fn a_phone_that_is_refused_is_told() {
+async fn a_refused_phone_number_is_reported() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let phone = [("mobilePhone", "+49 (0) 30 / 12".into())];

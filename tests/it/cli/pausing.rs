@@ -12,7 +12,7 @@ async fn under_pause(desk: &Desk, arguments: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn a_pause_by_the_setting_is_named_by_every_command() {
+async fn every_command_names_a_pause_by_the_setting() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let status = under_pause(&desk, &["status", "--json"]).await;
@@ -58,7 +58,7 @@ async fn a_pause_by_the_setting_is_named_by_every_command() {
 }
 
 #[tokio::test]
-async fn a_pause_by_the_command_is_named_with_the_way_out() {
+async fn every_command_says_how_to_end_a_pause_by_the_command() {
     let desk = Desk::new().await;
     desk.on_file(&["pause"]).await.expect(0);
     let resume = format!("okta-anypoint resume --data {}", desk.data.display());

@@ -141,7 +141,7 @@ fn place_program(folder: &Path) {
 }
 
 #[test]
-fn a_reader_gets_from_the_first_command_to_the_repair() {
+fn the_readme_walk_works_as_written() {
     let blocks = blocks();
     let [
         simulate,

@@ -70,7 +70,7 @@ async fn a_reconcile_over_the_limit_stops_and_fails() {
 }
 
 #[tokio::test]
-async fn catch_up_does_what_no_delivery_brought() {
+async fn catch_up_applies_undelivered_events() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let kim = desk.user("kim");
@@ -93,7 +93,7 @@ async fn catch_up_does_what_no_delivery_brought() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_applied_is_a_problem() {
+async fn a_change_that_cannot_be_applied_is_a_problem() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     desk.assigned("kim", "kim_example");
@@ -124,7 +124,7 @@ async fn what_could_not_be_applied_is_a_problem() {
 
 /// The first command of a new operator: nothing is there yet, and nothing is made.
 #[tokio::test]
-async fn a_plan_comes_before_there_is_a_file() {
+async fn a_plan_needs_no_data_file() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     std::fs::remove_file(&desk.data).unwrap();

@@ -123,7 +123,7 @@ async fn the_state_outlives_the_simulators() {
 }
 
 #[tokio::test]
-async fn a_state_that_is_none_and_a_taken_address_are_refused() {
+async fn an_unreadable_state_and_a_taken_address_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("world.json");
     let free = [
@@ -161,7 +161,7 @@ async fn a_state_that_is_none_and_a_taken_address_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_vendor_does_not_document_is_shown() {
+async fn undocumented_requests_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let mut simulators = Simulators::start(&folder.path().join("world.json"));
     simulators
@@ -177,7 +177,7 @@ async fn what_the_vendor_does_not_document_is_shown() {
 
 /// What the help shows works as it stands there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_changes_that_the_help_shows_can_be_made() {
+async fn the_examples_of_the_help_work() {
     let help = super::run(&Default::default(), &["simulate", "--help"]).await;
     let (_, examples) = help.out.split_once("Change the simulated Okta").unwrap();
     let examples = examples.split("\nA fault:").next().unwrap();

@@ -114,7 +114,7 @@ async fn a_reconcile_asks_before_it_changes_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_says_yes_beforehand_is_not_asked() {
+async fn the_yes_option_skips_the_question() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let (code, seen) = Terminal::start(&desk, "reconcile --yes").ended();
@@ -213,7 +213,7 @@ async fn long_texts_fit_a_terminal_of_eighty_columns() {
 
 /// The plan that a question is about is no last word.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_question_is_asked_before_anything_is_said_to_be_over() {
+async fn the_question_comes_before_the_closing_line() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let mut terminal = Terminal::start(&desk, "reconcile");
@@ -254,7 +254,7 @@ fn without_colour(text: &str) -> String {
 const FORGED: &str = "\n  ok       forged\n\u{1b}[32m  ok       forged\u{1b}[0m\u{1b}[38;5;2mX";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_makes_no_line_and_no_colour_of_ours() {
+async fn a_name_cannot_forge_a_line_or_a_colour() {
     let desk = Desk::new().await;
     let name = |kind: &str| format!("{kind}{FORGED}");
     let (lin, kim) = (

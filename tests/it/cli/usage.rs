@@ -1,7 +1,7 @@
 use super::{Desk, run};
 
 #[tokio::test]
-async fn wrong_usage_and_settings_end_with_2() {
+async fn wrong_usage_and_wrong_settings_exit_with_2() {
     let nothing = Default::default();
     run(&nothing, &[]).await.expect(2);
     run(&nothing, &["no-such-command"]).await.expect(2);
@@ -89,7 +89,7 @@ async fn an_empty_variable_counts_as_unset() {
 }
 
 #[tokio::test]
-async fn reconcile_says_that_a_report_mode_is_for_the_scheduled_one() {
+async fn reconcile_says_that_the_report_mode_is_for_scheduled_runs() {
     run(&Default::default(), &["reconcile", "--help"])
         .await
         .expect(0)
@@ -97,7 +97,7 @@ async fn reconcile_says_that_a_report_mode_is_for_the_scheduled_one() {
 }
 
 #[tokio::test]
-async fn failures_are_json_as_well() {
+async fn failures_are_printed_as_json_too() {
     let desk = Desk::new().await;
     let ran = desk
         .on_file(&["explain", "nobody@acme.example", "--json"])
@@ -121,7 +121,7 @@ async fn failures_are_json_as_well() {
 }
 
 #[tokio::test]
-async fn shells_complete_and_help_has_examples() {
+async fn every_shell_gets_completions_and_help_has_examples() {
     let nothing = Default::default();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         run(&nothing, &["completions", shell])

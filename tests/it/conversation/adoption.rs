@@ -94,7 +94,7 @@ async fn an_account_of_another_user_is_never_taken() {
 }
 
 #[tokio::test]
-async fn single_sign_on_users_of_the_same_name_are_left_alone() {
+async fn single_sign_on_users_with_the_same_name_are_left_alone() {
     let world = World::with(Policy {
         adopt: Adopt::Username,
         ..Policy::default()
@@ -120,7 +120,7 @@ async fn single_sign_on_users_of_the_same_name_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
+async fn a_name_taken_by_another_customer_fails_permanently_with_advice() {
     let world = World::new().await;
     // An organization has at least one user; without one, the scope that shows users is missing.
     world.assigned_user("root").await;
@@ -187,7 +187,7 @@ async fn has(world: &World, user: &str, username: &str) {
 }
 
 #[tokio::test]
-async fn a_name_moves_to_another_person_in_whatever_order_it_is_heard() {
+async fn a_name_moves_to_another_person_whatever_the_order_of_events() {
     for heard_first in ["ann", "bob", "both"] {
         let (world, ann, bob) = two_people(Adopt::Username).await;
         let group = world.pushed_group("Devs").await;
@@ -216,7 +216,7 @@ async fn a_name_moves_to_another_person_in_whatever_order_it_is_heard() {
 }
 
 #[tokio::test]
-async fn names_that_go_round_end_with_the_people_whom_okta_gives_them() {
+async fn rotated_names_end_with_the_people_whom_okta_names() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let cid = world.assigned_user("cid").await;
     let accounts = ["ann", "bob", "cid"].map(|name| world.account_id(name));
@@ -245,7 +245,7 @@ async fn names_that_go_round_end_with_the_people_whom_okta_gives_them() {
 }
 
 #[tokio::test]
-async fn a_name_goes_to_a_successor_whose_predecessor_is_not_assigned() {
+async fn a_name_passes_on_from_an_unassigned_owner() {
     for deactivated in [false, true] {
         let (world, ann, bob) = two_people(Adopt::Username).await;
         world
@@ -264,7 +264,7 @@ async fn a_name_goes_to_a_successor_whose_predecessor_is_not_assigned() {
 
 /// One strange answer about the owner is not believed.
 #[tokio::test]
-async fn an_owner_whom_okta_once_does_not_show_as_assigned_keeps_the_account() {
+async fn one_answer_without_the_assignment_does_not_cost_the_owner_the_account() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let path = format!("/api/v1/apps/{APP}/users/{bob}");
     let gone = Fault::not_found(&path, Absence::Service).on(Method::GET);
@@ -306,7 +306,7 @@ async fn an_owner_who_still_has_the_name_keeps_the_account() {
 }
 
 #[tokio::test]
-async fn a_freed_account_is_taken_only_as_adopt_allows() {
+async fn a_freed_account_is_adopted_only_as_adopt_allows() {
     let (world, ann, bob) = two_people(Adopt::UsernameAndEmail).await;
     let _ = moves(&world, &bob, "bob_z");
     let events = moves(&world, &ann, "bob");
@@ -319,7 +319,7 @@ async fn a_freed_account_is_taken_only_as_adopt_allows() {
 
 /// The look at the owner comes before the lease on the owner; Okta's word is asked for once more under it.
 #[tokio::test]
-async fn an_owner_who_gets_the_name_back_meanwhile_keeps_the_account() {
+async fn an_owner_who_regains_the_name_meanwhile_keeps_the_account() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let world = Arc::new(world);
     world.okta_does(|okta| okta.set_app_username(APP, &bob, "bob_z"));
@@ -343,7 +343,7 @@ async fn an_owner_who_gets_the_name_back_meanwhile_keeps_the_account() {
 
 /// Only the run that took the account knows that its owner has none now.
 #[tokio::test]
-async fn the_owner_is_looked_at_although_the_run_that_took_the_account_failed() {
+async fn the_former_owner_gets_a_look_even_if_the_adopting_run_failed() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let group = world.pushed_group("Devs").await;
     world.okta_does(|okta| okta.add_member(&group, &ann));
@@ -363,7 +363,7 @@ async fn the_owner_is_looked_at_although_the_run_that_took_the_account_failed() 
 
 /// A run that needs the account of a user whom another run works on goes back, and has changed nothing.
 #[tokio::test]
-async fn an_account_is_not_taken_while_another_run_works_on_its_owner() {
+async fn an_account_is_not_adopted_while_another_run_works_on_its_owner() {
     let policy = Policy {
         adopt: Adopt::Username,
         ..Policy::default()

@@ -142,7 +142,7 @@ fn counted<const N: usize>(calls: [(&str, usize); N]) -> BTreeMap<String, usize>
 /// What a change costs at the table. Where there is nothing to do, its claim and its completion are all
 /// that is written, and what is read does not grow with the number of changes.
 #[tokio::test]
-async fn a_change_with_nothing_to_do_writes_its_claim_and_its_completion() {
+async fn a_change_with_nothing_to_do_writes_only_its_claim_and_completion() {
     let (world, counter) = on_dynamodb(Duration::from_secs(60)).await;
     let group = world.pushed_group("Devs").await;
     let ann = world.user("ann");

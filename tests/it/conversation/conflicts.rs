@@ -31,7 +31,7 @@ async fn deliver_until_done(world: &World, events: &[LogEvent]) {
 
 /// Somebody is deleted in Okta and hired again: a new Okta user with the old name.
 #[tokio::test]
-async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
+async fn a_rehired_person_gets_the_old_account_if_adoption_allows_it() {
     for (adopt, email, adopted) in [
         (Adopt::UsernameAndEmail, "ann@acme.example", true),
         (Adopt::UsernameAndEmail, "other@acme.example", false),
@@ -69,7 +69,7 @@ async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
 }
 
 #[tokio::test]
-async fn three_groups_pass_their_names_round() {
+async fn three_groups_can_rotate_their_names() {
     let world = World::new().await;
     let mut groups = Vec::new();
     for name in ["One", "Two", "Three"] {
@@ -93,7 +93,7 @@ async fn three_groups_pass_their_names_round() {
 
 /// The group that has the name is to give it up, and its own event was lost.
 #[tokio::test]
-async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
+async fn a_team_name_moves_on_even_if_its_holders_event_was_lost() {
     let world = World::new().await;
     let (one, two) = (
         world.pushed_group("One").await,
@@ -108,7 +108,7 @@ async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
 }
 
 #[tokio::test]
-async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
+async fn a_team_moves_aside_when_its_groups_new_name_is_refused() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -128,7 +128,7 @@ async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
 
 /// A search that shows the past must not make a stranger's account ours.
 #[tokio::test]
-async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
+async fn an_account_that_appears_between_look_and_create_belongs_to_somebody_else() {
     let world = World::with(Policy {
         adopt: Adopt::Never,
         ..Policy::default()
@@ -152,7 +152,7 @@ async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
 
 /// An answer that was lost is no reason to create twice, nor to take the account for a stranger's.
 #[tokio::test]
-async fn a_creation_whose_answer_is_lost_is_found_again() {
+async fn an_account_whose_create_answer_was_lost_is_found_again() {
     let world = World::with(Policy {
         adopt: Adopt::Never,
         ..Policy::default()
@@ -176,7 +176,7 @@ pub(super) async fn left_behind(world: &World, user: &str, username: &str) {
 }
 
 #[tokio::test]
-async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
+async fn an_orphaned_account_is_disabled_when_another_is_wanted() {
     let world = World::new().await;
     // Without a link, and with one.
     for name in ["ann", "bob"] {
@@ -197,7 +197,7 @@ async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
 
 /// A note of an account that never came to be must not keep its user from another one.
 #[tokio::test]
-async fn a_note_without_an_account_is_in_nobodys_way() {
+async fn an_intent_without_an_account_is_harmless() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
@@ -215,7 +215,7 @@ async fn a_note_without_an_account_is_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
+async fn an_orphaned_account_is_disabled_with_the_linked_one() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     left_behind(&world, &ann, "ann_new").await;
@@ -229,7 +229,7 @@ async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_left_behind_is_closed_when_the_new_name_cannot_be_had() {
+async fn an_orphaned_account_is_disabled_when_the_new_name_is_refused() {
     // Somebody else's, and one that the policy refuses.
     for username in ["bob", "in valid"] {
         let world = World::new().await;
@@ -243,7 +243,7 @@ async fn an_account_that_was_left_behind_is_closed_when_the_new_name_cannot_be_h
 }
 
 #[tokio::test]
-async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
+async fn an_account_deleted_in_anypoint_does_not_stop_other_members() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let mut users = Vec::new();
@@ -261,7 +261,7 @@ async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
 }
 
 #[tokio::test]
-async fn a_new_username_that_cannot_be_had_costs_no_team() {
+async fn a_refused_new_username_costs_no_membership() {
     for username in ["taken", "in valid"] {
         let world = World::new().await;
         let devs = world.pushed_group("Devs").await;
@@ -283,7 +283,7 @@ async fn a_new_username_that_cannot_be_had_costs_no_team() {
 }
 
 #[tokio::test]
-async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
+async fn a_refused_team_does_not_affect_memberships_of_other_teams() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -310,7 +310,7 @@ async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
 }
 
 #[tokio::test]
-async fn who_left_and_became_a_maintainer_stays_one() {
+async fn a_former_member_who_became_a_maintainer_stays_one() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -327,7 +327,7 @@ async fn who_left_and_became_a_maintainer_stays_one() {
 }
 
 #[tokio::test]
-async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_one() {
+async fn a_maintainer_stays_one_when_a_user_event_adopts_the_team() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");
@@ -348,7 +348,7 @@ async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_on
 
 /// The membership was ended and is wanted again, and the read in between shows the past.
 #[tokio::test]
-async fn a_membership_that_ended_moments_ago_is_written_again() {
+async fn a_membership_that_just_ended_is_written_again() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -365,7 +365,7 @@ async fn a_membership_that_ended_moments_ago_is_written_again() {
 }
 
 #[tokio::test]
-async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
+async fn a_team_with_a_refused_name_still_follows_its_groups_members() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -388,7 +388,7 @@ async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
 
 /// Two runs of one user, each with another username: both look before either of them writes.
 #[tokio::test]
-async fn of_two_usernames_at_once_one_account_is_open() {
+async fn concurrent_runs_with_two_usernames_leave_one_enabled_account() {
     let world = World::new().await;
     let ann = world.user("ann");
     let slow = world.held(Method::POST, "/users", Moment::BeforeEffect);

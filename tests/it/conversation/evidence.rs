@@ -124,7 +124,7 @@ async fn one_strange_answer_about_a_group_empties_no_team() {
 }
 
 #[tokio::test]
-async fn an_end_without_an_event_is_believed_at_the_second_read() {
+async fn an_unassignment_without_an_event_is_believed_at_the_second_read() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     world.okta_does(|okta| okta.remove_member(&devs, &ann));
     let began = Instant::now();
@@ -149,7 +149,7 @@ async fn a_deletion_without_an_event_is_believed_at_the_second_read() {
 }
 
 #[tokio::test]
-async fn a_group_that_was_really_emptied_is_emptied_without_help() {
+async fn an_emptied_group_empties_its_team_by_itself() {
     let world = World::new().await;
     let (devs, users) = devs_with(&world, 22).await;
     for user in &users[2..] {
@@ -165,7 +165,7 @@ async fn a_group_that_was_really_emptied_is_emptied_without_help() {
 }
 
 #[tokio::test]
-async fn a_group_without_its_assignment_is_emptied_without_an_event() {
+async fn an_unassigned_group_empties_its_team_without_an_event() {
     let (world, devs, _) = devs_with_ann(Policy::default()).await;
     world.okta_does(|okta| okta.unassign_group(APP, &devs));
     look_at_group(&worker(&world.ports), &devs).await;
@@ -174,7 +174,7 @@ async fn a_group_without_its_assignment_is_emptied_without_an_event() {
 
 /// A role that lost a right: every list of groups is empty, for as long as it takes somebody to see it.
 #[tokio::test]
-async fn a_list_without_the_built_in_group_takes_nobody_out_of_a_team() {
+async fn a_group_list_without_the_built_in_group_removes_nobody_from_a_team() {
     for fault in [
         Fault::empty_list(GROUPS_OF_USER),
         Fault::lacking(GROUPS_OF_USER, &[EVERYONE]),
@@ -209,7 +209,7 @@ async fn a_list_without_the_built_in_group_takes_nobody_out_of_a_team() {
 
 /// Nobody is in danger, but a join is missed: the event must not end as done.
 #[tokio::test]
-async fn a_list_without_the_built_in_group_is_no_end_for_who_is_in_no_team() {
+async fn a_group_list_without_the_built_in_group_does_not_end_a_users_event() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -225,7 +225,7 @@ async fn a_list_without_the_built_in_group_is_no_end_for_who_is_in_no_team() {
 
 /// What an event announces needs no list that is whole.
 #[tokio::test]
-async fn leaving_is_announced_and_the_list_is_not_whole() {
+async fn an_announced_leave_needs_no_complete_group_list() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     lie(&world, Fault::lacking(GROUPS_OF_USER, &[EVERYONE]));
     let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
@@ -234,7 +234,7 @@ async fn leaving_is_announced_and_the_list_is_not_whole() {
 }
 
 #[tokio::test]
-async fn contradictions_about_a_user_end_the_look_and_change_nothing() {
+async fn contradicting_answers_about_a_user_change_nothing() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     let gone = || denied(USER, &ann);
     let lies = [
@@ -264,7 +264,7 @@ async fn contradictions_about_a_user_end_the_look_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_member_list_that_lacks_somebody_whose_own_groups_name_the_group_is_not_believed() {
+async fn a_member_list_that_contradicts_a_users_own_groups_is_not_believed() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let looks = worker(&world.ports);
     let lacks = || Fault::lacking(MEMBERS, &[&ann]);
@@ -292,7 +292,7 @@ async fn a_member_list_that_lacks_somebody_whose_own_groups_name_the_group_is_no
 }
 
 #[tokio::test]
-async fn an_app_user_list_that_lacks_somebody_whose_app_user_is_there_is_not_believed() {
+async fn an_app_user_list_that_contradicts_an_app_user_is_not_believed() {
     let world = World::new().await;
     let (devs, users) = devs_with(&world, 22).await;
     let looks = worker(&world.ports);
@@ -315,7 +315,7 @@ async fn an_app_user_list_that_lacks_somebody_whose_app_user_is_there_is_not_bel
 }
 
 #[tokio::test]
-async fn a_group_that_is_listed_and_gone_keeps_its_team() {
+async fn a_group_that_is_listed_but_not_found_keeps_its_team() {
     for (policy, fault) in [
         (Policy::default(), GROUP),
         (
@@ -340,7 +340,7 @@ async fn a_group_that_is_listed_and_gone_keeps_its_team() {
 }
 
 #[tokio::test]
-async fn nobody_leaves_a_team_because_the_selection_read_differently() {
+async fn a_different_selection_read_removes_nobody_from_a_team() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     lie(&world, Fault::lacking(APP_GROUPS, &[&devs]));
     world.look_again(&ann).await;
@@ -362,7 +362,7 @@ async fn nobody_leaves_a_team_because_the_selection_read_differently() {
 /// Two things are in doubt at once: a membership that ended without an event, and one that an event announced
 /// and that does not show yet. Believing the one must not settle the other.
 #[tokio::test]
-async fn a_membership_that_shows_late_is_read_again_beside_one_that_ended() {
+async fn a_late_membership_is_read_again_beside_one_that_ended() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let ops = world.pushed_group("Ops").await;
     world.okta_does(|okta| okta.remove_member(&devs, &ann));
@@ -375,7 +375,7 @@ async fn a_membership_that_shows_late_is_read_again_beside_one_that_ended() {
 }
 
 #[tokio::test]
-async fn what_shows_late_is_read_again_in_the_same_run() {
+async fn a_late_answer_is_read_again_in_the_same_run() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.user("ann");

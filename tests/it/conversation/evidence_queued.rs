@@ -168,7 +168,7 @@ async fn start() -> (Queued, String, String) {
 }
 
 #[tokio::test]
-async fn an_unassignment_without_an_event_waits_and_is_believed_when_due() {
+async fn an_unassignment_without_an_event_waits_for_its_second_look() {
     let (queued, _, ann) = start().await;
     queued.does(|okta| okta.unassign(APP, &ann)).clear();
     queued.does(|okta| {
@@ -196,7 +196,7 @@ async fn an_unassignment_without_an_event_waits_and_is_believed_when_due() {
 }
 
 #[tokio::test]
-async fn a_contrary_look_ends_the_doubt_and_the_next_one_begins_afresh() {
+async fn a_contrary_look_restarts_the_wait_for_a_second_look() {
     let (queued, _, ann) = start().await;
     lie(&queued.world, denied(APP_USER, &ann));
     let hint = queued.hint(&ann);
@@ -232,7 +232,7 @@ async fn a_first_look_of_more_than_an_hour_ago_does_not_count() {
 }
 
 #[tokio::test]
-async fn an_announced_end_is_done_at_its_first_look() {
+async fn an_announced_removal_is_applied_at_its_first_look() {
     type Change = fn(&mut OktaWorld, &str, &str) -> Result<Vec<LogEvent>, Refusal>;
     let ends: [(&str, Change); 5] = [
         ("unassigned", |okta, _, ann| {
@@ -272,7 +272,7 @@ async fn an_announced_end_is_done_at_its_first_look() {
 }
 
 #[tokio::test]
-async fn nothing_that_waits_stands_before_an_announcement() {
+async fn a_waiting_change_does_not_delay_an_announced_one() {
     let (queued, devs, ann) = start().await;
     lie(&queued.world, denied(APP_USER, &ann));
     let hint = queued.hint(&ann);
@@ -300,7 +300,7 @@ async fn nothing_that_waits_stands_before_an_announcement() {
 
 /// The look says less than the event: it is repeated until the event is as old as a second look has to be.
 #[tokio::test]
-async fn an_announcement_that_does_not_show_yet_is_looked_at_again() {
+async fn an_announced_change_that_does_not_show_yet_gets_another_look() {
     let (queued, devs, _) = start().await;
     let world = &queued.world;
     let bob = world.user("bob");
@@ -332,7 +332,7 @@ async fn an_announcement_that_does_not_show_yet_is_looked_at_again() {
 }
 
 #[tokio::test]
-async fn a_look_stands_when_the_event_is_old() {
+async fn a_look_is_final_when_the_event_is_old() {
     let (queued, devs, ann) = start().await;
     // Assigned and gone again: the second event is still to come.
     let bob = queued.world.user("bob");
@@ -350,7 +350,7 @@ async fn a_look_stands_when_the_event_is_old() {
 }
 
 #[tokio::test]
-async fn a_group_that_does_not_show_yet_is_looked_at_again() {
+async fn a_group_that_does_not_show_yet_gets_another_look() {
     let (queued, _, _) = start().await;
     let ops = queued.world.okta.world().create_group("Ops").unwrap().id;
     lie(&queued.world, denied(APP_GROUP, &ops));
@@ -394,7 +394,7 @@ async fn of_contrary_events_the_last_published_counts() {
 
 /// An event that comes after a contrary one was done announces nothing, if it was published earlier.
 #[tokio::test]
-async fn a_late_event_does_not_outweigh_a_newer_one_that_is_done() {
+async fn a_late_event_does_not_override_a_newer_one() {
     type Lie = fn(&str, &str) -> Fault;
     let no_app_user: Lie = |ann, _| denied(APP_USER, ann);
     let no_group: Lie = |_, devs| Fault::lacking(GROUPS_OF_USER, &[devs]);
@@ -455,7 +455,7 @@ async fn a_late_event_does_not_outweigh_a_newer_one_that_is_done() {
 
 /// Nobody is assigned who is suspended or deactivated.
 #[tokio::test]
-async fn an_assignment_outdates_every_earlier_end_of_the_account() {
+async fn an_assignment_overrides_every_earlier_removal_event() {
     for end in ["user.lifecycle.suspend", "user.lifecycle.deactivate"] {
         for (is_assigned_last, after_ms) in [(true, 2), (false, -1)] {
             let (queued, devs, ann) = start().await;
@@ -490,7 +490,7 @@ fn again(event: &LogEvent, event_type: &str) -> LogEvent {
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_pushed_any_more_waits_unless_an_event_says_so() {
+async fn a_group_that_left_the_selection_without_an_event_waits() {
     type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
     let ends: [Change; 2] = [
         |okta, devs| okta.unassign_group(APP, devs),
@@ -517,7 +517,7 @@ impl Queued {
 
 /// A new name says nothing of an assignment.
 #[tokio::test]
-async fn an_announcement_of_something_else_is_none() {
+async fn an_event_about_something_else_announces_nothing() {
     let (queued, devs, _) = start().await;
     let world = &queued.world;
     lie(world, denied(APP_GROUP, &devs));
@@ -551,7 +551,7 @@ async fn an_announcement_of_something_else_is_none() {
 }
 
 #[tokio::test]
-async fn what_a_reconcile_found_is_believed_at_the_look_that_follows() {
+async fn a_finding_of_a_reconcile_is_believed_at_the_next_look() {
     type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
     let ends: [(&str, Change); 2] = [
         ("deactivated, and denied", |okta, ann| {
@@ -585,7 +585,7 @@ async fn what_a_reconcile_found_is_believed_at_the_look_that_follows() {
 
 /// A change that lay in the queue for long enough needs no pause at all, for what it found and for nothing else.
 #[tokio::test]
-async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
+async fn a_reconcile_counts_as_the_first_look_for_its_own_findings_only() {
     for (planned, is_known) in [("not_assigned", true), ("not_in_group:00gOTHER", false)] {
         let (queued, devs, ann) = start().await;
         queued.does(|okta| okta.remove_member(&devs, &ann));
@@ -607,7 +607,7 @@ async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
 
 /// The user was there at a look between a reconcile's and the one that follows: that one is the first again.
 #[tokio::test]
-async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
+async fn a_contrary_look_discards_the_finding_of_a_reconcile() {
     let (queued, _, ann) = start().await;
     let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
     let found = || okta_anypoint::event::Change {
@@ -637,7 +637,7 @@ async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
 }
 
 #[tokio::test]
-async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() {
+async fn members_missing_at_a_reconcile_leave_at_the_next_look() {
     let (queued, devs, ann) = start().await;
     queued.does(|okta| okta.remove_member(&devs, &ann));
     let subject = Subject::Group(OktaGroupId::parse(&devs).unwrap());
@@ -660,7 +660,7 @@ async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() 
 }
 
 #[tokio::test]
-async fn an_operator_announces_what_the_look_finds() {
+async fn a_look_by_an_operator_counts_as_announced() {
     for reason in [Reason::Replay, Reason::Delivery] {
         let (queued, _, ann) = start().await;
         queued.does(|okta| okta.delete_user(&ann));
@@ -679,7 +679,7 @@ async fn an_operator_announces_what_the_look_finds() {
 
 /// The pause before the next try grows with failures. A wait is none, and a success begins the count anew.
 #[tokio::test]
-async fn only_failures_in_a_row_count_as_failures() {
+async fn only_consecutive_failures_lengthen_the_pause() {
     let (queued, _, ann) = start().await;
     let broken = || {
         let kind = FaultKind::Status {
@@ -720,7 +720,7 @@ async fn only_failures_in_a_row_count_as_failures() {
 }
 
 #[tokio::test]
-async fn more_leavers_than_are_asked_at_a_time_leave_in_one_run() {
+async fn more_leavers_than_one_batch_leave_in_one_run() {
     let (queued, devs, ann) = start().await;
     let mut users = vec![ann];
     for n in 0..103 {

@@ -30,7 +30,7 @@ async fn hurried(ms: u64) -> World {
 
 /// Everything a broken remote may answer heals on Okta's retry, and nothing is done twice.
 #[tokio::test]
-async fn what_breaks_on_the_way_heals_on_the_retry() {
+async fn the_retry_heals_every_fault() {
     for side in ["okta", "anypoint"] {
         let paths: &[&str] = if side == "okta" {
             &["/api/v1/users/", "/api/v1/apps/", "/groups"]
@@ -89,7 +89,7 @@ async fn what_breaks_on_the_way_heals_on_the_retry() {
 }
 
 #[tokio::test]
-async fn short_faults_are_ridden_out_within_one_delivery() {
+async fn one_delivery_survives_short_faults() {
     for kind in [
         status(500, &[]),
         status(503, &[]),
@@ -112,7 +112,7 @@ async fn short_faults_are_ridden_out_within_one_delivery() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_told() {
+async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_reported() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.anypoint().revoke_tokens();
@@ -202,7 +202,7 @@ async fn a_run_cut_off_between_create_and_record_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn an_account_of_a_cut_off_run_does_not_stay_open_for_a_user_who_left() {
+async fn an_orphaned_account_of_a_user_who_left_is_disabled() {
     let world = hurried(900).await;
     let ann = world.user("ann");
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -223,7 +223,7 @@ async fn an_account_of_a_cut_off_run_does_not_stay_open_for_a_user_who_left() {
 /// The run that created the account was cut off before the mail, and the account was closed before
 /// anybody else asked for it: the mail comes when the account is opened, once.
 #[tokio::test]
-async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
+async fn a_mail_lost_with_a_cut_off_run_is_sent_when_the_account_is_enabled() {
     for (reset_email, mails) in [(ResetEmail::Send, 1), (ResetEmail::Skip, 0)] {
         let policy = Policy {
             reset_email,
@@ -253,7 +253,7 @@ async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
 /// Whoever was about to create an account, and is not any more, does not keep the next one waiting
 /// for the end of its lease.
 #[tokio::test]
-async fn work_that_ends_lets_the_next_one_create_at_once() {
+async fn a_finished_run_lets_the_next_one_create_at_once() {
     // Cut off before the account was there; by the time it is done again the user is not wanted.
     let world = World::new().await;
     let ann = world.user("ann");
@@ -279,7 +279,7 @@ async fn work_that_ends_lets_the_next_one_create_at_once() {
 }
 
 #[tokio::test]
-async fn an_incomplete_list_is_never_taken_for_a_whole_one() {
+async fn an_incomplete_list_never_counts_as_complete() {
     let world = hurried(900).await;
     {
         let mut anypoint = world.anypoint();
@@ -308,7 +308,7 @@ async fn an_incomplete_list_is_never_taken_for_a_whole_one() {
 }
 
 #[tokio::test]
-async fn one_bad_subject_stops_no_other_of_the_same_delivery() {
+async fn a_failing_subject_does_not_stop_others_in_its_delivery() {
     let world = World::new().await;
     let (ann, bob) = (world.user("ann"), world.user("bob"));
     world.anypoint().foreign_usernames.insert("ann".to_owned());

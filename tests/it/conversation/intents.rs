@@ -14,7 +14,7 @@ use crate::world::{APP, World, intend, intent, lease};
 /// The wanted username is refused. What a dead run was about to open under an earlier one is closed; the
 /// account that the user has is not, whatever the note says.
 #[tokio::test]
-async fn an_intent_closes_the_former_account_and_never_the_present_one() {
+async fn an_intent_disables_the_former_account_but_never_the_present_one() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.rename(&ann, "ann_new").await;
@@ -31,7 +31,7 @@ async fn an_intent_closes_the_former_account_and_never_the_present_one() {
 /// A closed account of an earlier username is noted before it is opened: a run that is killed then leaves
 /// it to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_former_account_is_intended_before_it_is_enabled() {
+async fn an_intent_is_written_before_a_former_account_is_enabled() {
     let world = Arc::new(World::new().await);
     let ann = world.assigned_user("ann").await;
     world.rename(&ann, "ann_new").await;
@@ -48,7 +48,7 @@ async fn a_former_account_is_intended_before_it_is_enabled() {
 
 /// Another run works on the user.
 #[tokio::test]
-async fn nothing_is_done_while_another_run_has_the_lease() {
+async fn a_run_does_nothing_while_another_run_has_the_lease() {
     let world = World::new().await;
     let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -66,7 +66,7 @@ async fn nothing_is_done_while_another_run_has_the_lease() {
 
 /// The intent of one name says nothing of an account of another.
 #[tokio::test]
-async fn an_intent_of_another_name_makes_nobodys_account_ours() {
+async fn an_intent_for_another_name_claims_no_account() {
     let world = World::with(policy(Adopt::Never)).await;
     let ann = world.user("ann");
     account_by_hand(&world, "ann");
@@ -80,7 +80,7 @@ async fn an_intent_of_another_name_makes_nobodys_account_ours() {
 
 /// The team is gone, and gone again as soon as it is made.
 #[tokio::test]
-async fn a_team_that_goes_away_twice_is_looked_for_again() {
+async fn a_team_that_disappears_twice_is_looked_up_again() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;

@@ -96,7 +96,7 @@ async fn a_team_keeps_the_name_that_its_group_has_now() {
 
 /// Whom the brake holds, no look at a group takes out of its team.
 #[tokio::test]
-async fn a_held_person_stays_in_the_team() {
+async fn a_person_held_by_the_brake_stays_in_the_team() {
     let world = World::with(Policy {
         removals: RemovalLimit::Count(0),
         groups: GroupSelection::All,

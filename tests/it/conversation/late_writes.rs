@@ -21,7 +21,7 @@ pub async fn goes_on(slow: &Hold) {
 
 /// One group gives a name and its team away, another takes both, and reads of members lag.
 #[tokio::test]
-async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
+async fn a_team_adopted_while_it_is_emptied_keeps_its_new_members() {
     let policy = Policy {
         groups: GroupSelection::Named("Red*".to_owned()),
         ..Policy::default()
@@ -60,7 +60,7 @@ async fn taken(world: &World, events: &[LogEvent]) {
 /// The slower run saw the username before last, and its account closed, and enables that: the faster
 /// one waits until it has, and closes it again.
 #[tokio::test]
-async fn an_account_that_is_enabled_too_late_is_closed_again() {
+async fn an_account_that_is_enabled_too_late_is_disabled_again() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let devs = world.pushed_group("Devs").await;
@@ -84,7 +84,7 @@ async fn an_account_that_is_enabled_too_late_is_closed_again() {
 /// The same, and the slower run is killed as soon as the account is open: what it noted is enough for
 /// whoever looks next.
 #[tokio::test]
-async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
+async fn an_account_that_a_killed_run_enabled_too_late_is_disabled() {
     // Notes of a killed run are in the way for little longer than its time.
     let time = Duration::from_millis(1_500);
     let world = Arc::new(World::with_pace(Policy::default(), Pace::INLINE, time).await);
@@ -118,7 +118,7 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
 
 /// The team is deleted by hand between a run's look and its write.
 #[tokio::test]
-async fn a_team_that_is_deleted_under_a_run_is_made_again() {
+async fn a_team_deleted_during_a_run_is_created_again() {
     for of_a_user in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;

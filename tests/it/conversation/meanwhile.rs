@@ -108,7 +108,7 @@ async fn a_second_run_waits_for_the_first_and_goes_back() {
 
 /// The account was closed before its mail, and an administrator has opened it. Two runs see that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
+async fn only_one_of_two_runs_requests_the_missing_mail() {
     let world = Arc::new(World::new().await);
     let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
     world.okta_does(|okta| okta.assign(APP, &ann));
@@ -126,7 +126,7 @@ async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
 /// Anypoint refuses to create an account, because it is asked too much; then an account of that name
 /// appears. It is somebody else's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_appears_after_a_clear_refusal_is_somebody_elses() {
+async fn an_account_that_appears_after_a_refused_create_belongs_to_somebody_else() {
     for tried_before in [false, true] {
         let world = Arc::new(World::with(policy(Adopt::Never)).await);
         let ann = world.user("ann");
@@ -151,7 +151,7 @@ async fn an_account_that_appears_after_a_clear_refusal_is_somebody_elses() {
 
 /// The account that is noted for a user who left became somebody else's.
 #[tokio::test]
-async fn a_note_does_not_close_the_account_of_another_user() {
+async fn an_intent_does_not_disable_the_account_of_another_user() {
     let world = World::new().await;
     world.assigned_user("bob").await;
     let ann = world.user("ann");

@@ -12,7 +12,7 @@ use super::groups::{devs_with_ann, team_by_hand};
 use crate::world::{APP, World, look_at_group, worker};
 
 #[tokio::test]
-async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
+async fn a_team_holds_the_assigned_and_enabled_members_of_its_group() {
     let world = World::new().await;
     let (ann, bob, eve) = (
         world.assigned_user("ann").await,
@@ -38,7 +38,7 @@ async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
 }
 
 #[tokio::test]
-async fn members_without_an_account_get_one_through_the_user_path() {
+async fn members_without_an_account_get_one_by_a_user_look() {
     let world = World::new().await;
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     let users: Vec<String> = (0..30).map(|n| world.user(&format!("user_{n}"))).collect();
@@ -57,7 +57,7 @@ async fn members_without_an_account_get_one_through_the_user_path() {
 }
 
 #[tokio::test]
-async fn a_membership_follows_and_its_missing_team_is_made_first() {
+async fn a_missing_team_is_created_before_the_membership() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let devs = world.okta.world().create_group("Devs").unwrap().id;
@@ -108,7 +108,7 @@ async fn a_membership_costs_the_same_in_a_group_of_any_size() {
 }
 
 #[tokio::test]
-async fn nobody_elses_memberships_are_touched() {
+async fn other_peoples_memberships_are_left_alone() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let team = world.team_id("Devs");
     let boss = world.assigned_user("boss").await;
@@ -182,7 +182,7 @@ async fn a_disabled_user_leaves_the_pushed_teams_and_returns_to_them() {
 }
 
 #[tokio::test]
-async fn memberships_follow_to_a_new_account() {
+async fn memberships_move_to_a_new_account() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     world.rename(&ann, "ann_new").await;
     assert_eq!(world.team("Devs"), "ann_new");
@@ -190,7 +190,7 @@ async fn memberships_follow_to_a_new_account() {
 
 /// Found by a random history: a group takes a team over in which somebody has another role already.
 #[tokio::test]
-async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
+async fn a_maintainer_of_an_adopted_team_stays_one() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let (team, account) = (team_by_hand(&world, "Devs"), world.account_id("ann"));
@@ -215,7 +215,7 @@ async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
 /// An empty list of Anypoint: who is in the team all the same is not put in again, because that would make a plain member
 /// of a maintainer. Somebody who is really missing is.
 #[tokio::test]
-async fn a_maintainer_whom_an_empty_list_lacks_stays_one() {
+async fn a_maintainer_missing_from_an_empty_list_stays_one() {
     let empty = r#"{"data":[],"total":0}"#;
     for of_team in [true, false] {
         let (world, devs, ann) = devs_with_ann(Policy::default()).await;
@@ -251,7 +251,7 @@ async fn a_maintainer_whom_an_empty_list_lacks_stays_one() {
 
 /// The service's own 404 for the teams of an account that is there.
 #[tokio::test]
-async fn an_account_without_its_teams_is_a_contradiction() {
+async fn a_404_for_the_teams_of_an_existing_account_is_a_contradiction() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     let path = format!("/users/{}/teams", world.account_id("ann"));
     let lie = Fault::status(&path, 404, r#"{"message":"not found"}"#).once();
@@ -266,7 +266,7 @@ async fn an_account_without_its_teams_is_a_contradiction() {
 
 /// The case of a migration: the people are in the team already, so nothing is written about them.
 #[tokio::test]
-async fn who_is_in_a_team_that_is_adopted_does_not_join_it() {
+async fn existing_members_of_an_adopted_team_are_not_added_again() {
     for user_first in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -298,7 +298,7 @@ async fn who_is_in_a_team_that_is_adopted_does_not_join_it() {
 
 /// Who had been put into the team so recently that reads do not show it was taken out.
 #[tokio::test]
-async fn who_came_a_moment_before_the_group_left_stays_too() {
+async fn a_member_who_joined_just_before_the_group_left_stays() {
     let world = World::with(Policy {
         team_removal: TeamRemoval::Keep,
         ..Policy::default()
@@ -317,7 +317,7 @@ async fn who_came_a_moment_before_the_group_left_stays_too() {
 }
 
 #[tokio::test]
-async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_members() {
+async fn a_member_of_another_pushed_group_stays_in_a_kept_team() {
     let policy = Policy {
         team_removal: TeamRemoval::Keep,
         ..Policy::default()
@@ -340,7 +340,7 @@ async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_mem
 }
 
 #[tokio::test]
-async fn reads_that_lag_behind_writes_end_in_agreement() {
+async fn lagging_reads_end_in_sync() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let bob = world.assigned_user("bob").await;
     world.anypoint().member_read_lag = 2;
@@ -409,7 +409,7 @@ async fn a_large_group_is_written_in_batches_of_a_hundred() {
 
 /// One invocation of the worker is enough, and its calls are few.
 #[tokio::test]
-async fn five_thousand_members_are_one_piece_of_work() {
+async fn five_thousand_members_are_one_change() {
     const MEMBERS: usize = 5_000;
     let world = World::new().await;
     let group = world.okta.world().create_group("Everybody").unwrap().id;

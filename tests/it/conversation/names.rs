@@ -36,14 +36,14 @@ fn told_apart(name: &str, group: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_team_whose_new_name_another_group_keeps_moves_aside() {
+async fn a_team_moves_aside_when_another_group_keeps_its_new_name() {
     let (world, one, _) = one_wants_the_name_of_two().await;
     push_one(&world, &one).await;
 }
 
 /// The team of a group that is not pushed any more stays as it was left.
 #[tokio::test]
-async fn a_team_whose_new_name_an_unpushed_group_keeps_moves_aside() {
+async fn a_team_moves_aside_when_an_unpushed_group_keeps_its_new_name() {
     for renamed in [None, Some("Zwei")] {
         let (world, one, two) = one_wants_the_name_of_two().await;
         world.when(|okta| okta.unassign_group(APP, &two)).await;
@@ -56,7 +56,7 @@ async fn a_team_whose_new_name_an_unpushed_group_keeps_moves_aside() {
 }
 
 #[tokio::test]
-async fn who_is_in_a_group_whose_name_is_selected_no_more_stays_in_a_team_that_is_kept() {
+async fn members_stay_in_a_kept_team_after_a_rename_out_of_the_selection() {
     let world = World::with(Policy {
         groups: GroupSelection::Named("Any*".to_owned()),
         team_removal: TeamRemoval::Keep,
@@ -73,7 +73,7 @@ async fn who_is_in_a_group_whose_name_is_selected_no_more_stays_in_a_team_that_i
 }
 
 #[tokio::test]
-async fn groups_whose_names_become_one_get_a_team_each() {
+async fn groups_with_the_same_team_name_get_a_team_each() {
     for order in [["A/B", "A:B", "A-B"], ["A-B", "A:B", "A/B"]] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -104,7 +104,7 @@ async fn groups_whose_names_become_one_get_a_team_each() {
 
 /// All at once, two runs can come to one team: the one that links it keeps it.
 #[tokio::test]
-async fn groups_whose_names_become_one_get_a_team_each_in_one_delivery() {
+async fn groups_with_the_same_team_name_get_a_team_each_in_one_delivery() {
     let world = World::new().await;
     let groups =
         ["A/B", "A:B", "A B", "A?B"].map(|name| world.okta.world().create_group(name).unwrap().id);
@@ -122,7 +122,7 @@ async fn groups_whose_names_become_one_get_a_team_each_in_one_delivery() {
 
 /// Between the creation of a team and its link, the run of the other group adopts it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_team_that_another_group_links_first_is_left_to_it() {
+async fn a_team_stays_with_the_group_that_links_it_first() {
     let world = Arc::new(World::new().await);
     let [first, second] =
         ["A/B", "A:B"].map(|name| world.okta.world().create_group(name).unwrap().id);
@@ -159,7 +159,7 @@ async fn delivered(world: &World, events: &[LogEvent]) {
 
 /// A team that cannot be had is its group's failure. When the group has a team after all, its members are in it.
 #[tokio::test]
-async fn a_team_that_cannot_be_had_fails_for_its_group_and_not_for_its_members() {
+async fn a_refused_team_fails_for_its_group_but_not_for_its_members() {
     let world = World::new().await;
     let ops = world.pushed_group("Ops").await;
     let ann = world.user("ann");

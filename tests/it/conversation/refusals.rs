@@ -14,7 +14,7 @@ use crate::world::{APP, World, look_at, worker};
 
 /// Whichever comes first: one of the two teams that cannot be had comes before the one that can.
 #[tokio::test]
-async fn a_team_that_cannot_be_had_keeps_nobody_out_of_the_next() {
+async fn a_refused_team_does_not_stop_the_next_membership() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -34,7 +34,7 @@ async fn a_team_that_cannot_be_had_keeps_nobody_out_of_the_next() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_refused_costs_nobody_the_one_they_have() {
+async fn a_refused_account_does_not_cost_the_user_the_current_one() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -49,7 +49,7 @@ async fn an_account_that_is_refused_costs_nobody_the_one_they_have() {
 }
 
 #[tokio::test]
-async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
+async fn a_refused_reset_mail_does_not_stop_the_account_and_its_teams() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.user("ann");
@@ -65,7 +65,7 @@ async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
 
 /// Such a refusal may pass. The person has the account and the teams meanwhile, and the mail comes later, once.
 #[tokio::test]
-async fn a_reset_mail_that_was_refused_for_a_while_comes_later() {
+async fn a_temporarily_refused_reset_mail_is_sent_later() {
     for status in [401, 403] {
         let world = World::new().await;
         let devs = world.pushed_group("Devs").await;
@@ -96,7 +96,7 @@ async fn a_reset_mail_that_was_refused_for_a_while_comes_later() {
 
 /// Anypoint answers nothing that can be relied on: four attempts, then the work goes back.
 #[tokio::test]
-async fn a_creation_without_a_clear_answer_is_tried_four_times() {
+async fn a_create_without_a_clear_answer_is_tried_four_times() {
     let world = World::new().await;
     let down = Fault::status("/users", 503, "{}").on(Method::POST);
     world.anypoint.traffic().inject(down);
@@ -112,7 +112,7 @@ async fn a_creation_without_a_clear_answer_is_tried_four_times() {
 /// Anypoint asks for two seconds, and no more than these are left for the answer to Okta: the event goes
 /// back at once and says why, instead of being cut off.
 #[tokio::test]
-async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it() {
+async fn a_create_is_not_retried_when_the_requested_pause_leaves_no_time() {
     let world = World::new().await;
     let down = FaultKind::Status {
         code: 503,
@@ -132,7 +132,7 @@ async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it(
 
 /// What a dead run left is settled before the look, also if that look then fails.
 #[tokio::test]
-async fn what_a_dead_run_left_is_settled_before_the_look() {
+async fn the_intent_of_a_dead_run_is_settled_before_the_look() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
@@ -151,7 +151,7 @@ async fn what_a_dead_run_left_is_settled_before_the_look() {
 
 /// Also where the team has to be made first.
 #[tokio::test]
-async fn a_membership_that_is_refused_for_good_is_written_once() {
+async fn a_permanently_refused_membership_is_tried_once() {
     for team_is_there in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -187,7 +187,7 @@ enum Refusing {
 /// The username is a problem of its own: teams and status go on with the account that is there.
 #[rstest]
 #[tokio::test]
-async fn who_cannot_have_the_new_username_is_served_with_the_old_account(
+async fn a_user_without_the_new_username_keeps_using_the_old_account(
     #[values(Refusing::Policy, Refusing::Adoption, Refusing::Anypoint)] refusing: Refusing,
 ) {
     let world = World::new().await;
@@ -231,7 +231,7 @@ async fn who_cannot_have_the_new_username_is_served_with_the_old_account(
 
 /// A first name that Anypoint refuses keeps nobody in a team, and nobody disabled.
 #[tokio::test]
-async fn a_refused_name_is_a_problem_of_its_own() {
+async fn a_refused_name_does_not_stop_status_and_teams() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let (devs, ops) = (

@@ -50,7 +50,7 @@ async fn a_wrong_app_id_empties_no_team() {
 /// The accounts that a username change leaves behind are in no team; what an administrator does with
 /// one of them is theirs to decide.
 #[tokio::test]
-async fn a_closed_former_account_leaves_the_team_and_one_that_was_opened_again_stays() {
+async fn a_disabled_former_account_leaves_the_team_but_an_enabled_one_stays() {
     let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
     let former = world.account_id("ann");
     world.rename(&ann, "ann_new").await;
@@ -85,7 +85,7 @@ async fn a_look_at_the_group_finds_a_changed_username_of_a_member() {
 
 /// A team that has to be emptied because it cannot be deleted keeps whoever is not ours.
 #[tokio::test]
-async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
+async fn a_team_that_cannot_be_deleted_keeps_other_members_and_maintainers() {
     let policy = Policy {
         team_removal: TeamRemoval::Delete,
         ..Policy::default()
@@ -107,7 +107,7 @@ async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
 
 /// The links that operators see name the team as it is called now, whoever renamed it.
 #[tokio::test]
-async fn a_team_that_was_renamed_by_hand_before_is_linked_by_its_new_name() {
+async fn a_link_records_the_new_name_of_a_team_renamed_by_hand() {
     let (world, [devs, _, team]) = devs_with_ann(Policy::default()).await;
     world.anypoint().rename_team(&team, "Ops").unwrap();
     let renaming = format!("/teams/{team}");
@@ -120,7 +120,7 @@ async fn a_team_that_was_renamed_by_hand_before_is_linked_by_its_new_name() {
 
 /// A write that Anypoint refuses is tried once more, and not taken for something else.
 #[tokio::test]
-async fn a_refused_write_of_a_team_is_told_as_it_is() {
+async fn a_refused_team_write_is_reported_as_a_refusal() {
     for of_members in [false, true] {
         let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
         let path = if of_members {
@@ -151,7 +151,7 @@ async fn a_refused_write_of_a_team_is_told_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_refused_creation_of_a_team_is_told_as_it_is() {
+async fn a_refused_team_create_is_reported_as_a_refusal() {
     let world = World::new().await;
     let refused = Fault::status("/teams", 403, "{}").on(Method::POST);
     let refused = world.anypoint.traffic().inject(refused);
@@ -165,7 +165,7 @@ async fn a_refused_creation_of_a_team_is_told_as_it_is() {
 
 /// What may heal is waited for; only a name that cannot be had stops no member.
 #[tokio::test]
-async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
+async fn members_wait_while_the_rename_of_the_team_is_retried() {
     let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
     let account = world.account_id("ann");
     world.anypoint().remove_member(&team, &account).unwrap();

@@ -89,7 +89,7 @@ async fn a_kill_between_create_and_record_makes_no_second_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_out_of_reach_is_a_503_in_time() {
+async fn an_unreachable_table_is_answered_with_503_in_time() {
     let world = World::new().await;
     let mut environment = environment(&world, "no-such-table");
     let lambda = Lambda::start(Function::Hook, &environment).await;
@@ -124,7 +124,7 @@ async fn a_table_out_of_reach_is_a_503_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_settings_stop_the_program_before_it_takes_work() {
+async fn missing_settings_stop_the_program_at_the_start() {
     let lambda = Lambda::start(Function::Hook, &[("HOOK_SECRET", "s3cr3t-value")]).await;
     let failed = lambda.ready(Duration::from_secs(20)).await.unwrap_err();
     assert!(

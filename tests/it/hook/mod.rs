@@ -101,7 +101,7 @@ fn text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_leaves_what_the_contract_says() {
+async fn a_delivery_leaves_the_records_of_the_contract() {
     let hook = Hook::new().await;
     let ann = hook.world.user("ann");
     let events = hook.world.okta_does(|okta| okta.assign(APP, &ann));

@@ -18,7 +18,7 @@ fn header(answer: &Value, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_of_the_contract_in_every_request_shape() {
+async fn every_request_shape_gets_the_answers_of_the_contract() {
     let hook = Hook::new().await;
     let delivery = hook.world.okta.world().delivery(&[]).to_string();
     let big = "x".repeat(1024 * 1024 + 1);
@@ -109,7 +109,7 @@ fn with(mut event: Value, pointer: &str, value: Value) -> Value {
 
 /// A stranger may choose the path, the query, the host and every header, and has a gateway to send them through.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_can_make_the_function_fail() {
+async fn no_request_makes_the_function_fail() {
     let hook = Hook::new().await;
     let request = Request::new("POST", "/okta")
         .header("authorization", SECRET)

@@ -20,11 +20,11 @@ use super::{
 
 on_every!(
     ledger [dynamodb, sqlite, memory]
-    fifty_at_once_make_one_owner,
-    fifty_at_once_take_one_lease_over,
-    fifty_at_once_make_one_owner_of_a_subject,
+    fifty_concurrent_claims_make_one_owner,
+    fifty_concurrent_claims_take_over_an_expired_lease_once,
+    fifty_concurrent_leases_make_one_owner_of_a_subject,
     owners_take_turns,
-    many_works_do_not_mix,
+    many_concurrent_claims_do_not_mix,
     lists_are_filtered_and_newest_first,
 );
 
@@ -80,7 +80,7 @@ fn one_lease(answers: Vec<Leased>, due_ms: i64) -> Lease {
     leases.remove(0)
 }
 
-async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
+async fn fifty_concurrent_leases_make_one_owner_of_a_subject(world: World) {
     let mut due_ms = START_MS + 10_000;
     let mut lost = Vec::new();
     for round in 0..4 {
@@ -141,7 +141,7 @@ fn one_owner(answers: Vec<Asked>) -> Run {
     owners.remove(0)
 }
 
-async fn fifty_at_once_make_one_owner(world: World) {
+async fn fifty_concurrent_claims_make_one_owner(world: World) {
     for round in 0..5 {
         let id = format!("e{round}");
         let run = one_owner(claims(&world, &id).await);
@@ -153,14 +153,14 @@ async fn fifty_at_once_make_one_owner(world: World) {
     }
 }
 
-async fn fifty_at_once_take_one_lease_over(world: World) {
+async fn fifty_concurrent_claims_take_over_an_expired_lease_once(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let claim = one_owner(claims(&world, "e1").await).claim;
     assert_eq!((claim.attempts, claim.deaths), (2, 1));
 }
 
-async fn many_works_do_not_mix(world: World) {
+async fn many_concurrent_claims_do_not_mix(world: World) {
     let mut tasks = JoinSet::new();
     for n in 0..60 {
         let ledger = world.ledger.clone();

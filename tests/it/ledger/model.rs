@@ -674,14 +674,14 @@ fn check(cases: u32, world: World, adapter: Adapter, runtime: &tokio::runtime::R
 }
 
 #[test]
-fn sqlite_keeps_the_contract_in_any_order() {
+fn sqlite_keeps_the_contract_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(sqlite());
     check(250, world, Adapter::Sqlite, &runtime);
 }
 
 #[test]
-fn dynamodb_keeps_the_contract_in_any_order() {
+fn dynamodb_keeps_the_contract_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(dynamodb());
     check(120, world, Adapter::DynamoDb, &runtime);

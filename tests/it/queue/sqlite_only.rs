@@ -40,7 +40,7 @@ async fn hidden_messages_come_back_in_order() {
 }
 
 #[tokio::test]
-async fn forgets_uuids_after_five_minutes() {
+async fn uuids_are_forgotten_after_five_minutes() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1)];
     world.queue.send(&sent).await.unwrap();
@@ -55,7 +55,7 @@ async fn forgets_uuids_after_five_minutes() {
 }
 
 #[tokio::test]
-async fn what_is_set_aside_does_not_come_back_and_holds_nothing_up() {
+async fn dead_letters_do_not_come_back_or_block_others() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     world.queue.send(&sent).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_uuid_is_remembered_together_with_its_subject() {
 }
 
 #[tokio::test]
-async fn takes_no_more_than_there_is_room_for() {
+async fn a_full_queue_refuses_messages() {
     let world = sqlite().await;
     let queue = world.queue.clone().with_room_for(3);
     let sent: Vec<_> = (0..4).map(|n| change(&format!("user#00u{n}"), n)).collect();
@@ -189,7 +189,7 @@ async fn a_new_message_ends_the_pauses_of_its_subject() {
 
 /// A message that comes while the others are out ends the pause that they go back with, once.
 #[tokio::test]
-async fn a_message_that_came_meanwhile_lets_nobody_back_off() {
+async fn a_message_that_came_meanwhile_ends_the_next_pause_once() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     let pause = Duration::from_secs(1_800);
@@ -226,7 +226,7 @@ async fn a_message_that_came_meanwhile_lets_nobody_back_off() {
 
 /// More messages than one look takes: those that were not taken are no news, either.
 #[tokio::test]
-async fn messages_that_one_look_did_not_take_let_the_others_back_off() {
+async fn messages_beyond_one_receive_do_not_end_pauses() {
     let world = sqlite().await;
     let sent = [1, 2, 3].map(|n| change("user#00u1", n));
     world.queue.send(&sent).await.unwrap();
@@ -242,7 +242,7 @@ async fn messages_that_one_look_did_not_take_let_the_others_back_off() {
 
 /// Sending, receiving, postponing and deleting touch no message that only waits.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_that_wait_slow_nothing_down() {
+async fn many_waiting_messages_slow_nothing_down() {
     let turn = async |waiting: usize| {
         // In memory: the time that a disk takes says nothing about this.
         let world = in_memory();
@@ -323,7 +323,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 /// The clock goes back by a day: nothing waits for it to come back.
 #[tokio::test]
-async fn a_clock_that_goes_back_hides_nothing() {
+async fn a_clock_set_back_hides_no_message() {
     let world = sqlite().await;
     let sent: Vec<_> = (1..=4)
         .map(|n| change(&format!("user#00u{n}"), n))
@@ -347,7 +347,7 @@ async fn a_clock_that_goes_back_hides_nothing() {
 }
 
 #[tokio::test]
-async fn a_clock_that_goes_forward_loses_nothing() {
+async fn a_clock_set_forward_loses_no_message() {
     let world = sqlite().await;
     let sent: Vec<_> = (1..=3)
         .map(|n| change(&format!("user#00u{n}"), n))
@@ -365,7 +365,7 @@ async fn a_clock_that_goes_forward_loses_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_waits_is_woken() {
+async fn a_waiting_receiver_is_woken() {
     let world = sqlite().await;
     let long = Duration::from_secs(60);
     let begun = std::time::Instant::now();
@@ -383,7 +383,7 @@ async fn whoever_waits_is_woken() {
 }
 
 #[tokio::test]
-async fn knows_how_full_it_is() {
+async fn the_queue_reports_how_full_it_is() {
     let world = sqlite().await;
     assert_eq!(world.queue.depth().await.unwrap(), Default::default());
     world.queue.send(&[change("user#00u1", 1)]).await.unwrap();
@@ -454,7 +454,7 @@ async fn send_without_end(file: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_kill_loses_nothing_that_was_acknowledged() {
+async fn a_kill_loses_no_acknowledged_message() {
     use std::io::{BufRead as _, BufReader};
     if let Some(file) = std::env::var_os(VICTIM) {
         return send_without_end(file.as_ref()).await;
@@ -464,7 +464,7 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "queue::sqlite_only::a_kill_loses_nothing_that_was_acknowledged",
+            "queue::sqlite_only::a_kill_loses_no_acknowledged_message",
             "--nocapture",
         ])
         .env(VICTIM, &file)

@@ -97,19 +97,19 @@ async fn killed_in_a_create(moment: Moment) {
 }
 
 #[tokio::test]
-async fn killed_before_the_create_had_its_effect() {
+async fn a_kill_before_the_create_takes_effect_makes_one_account() {
     killed_in_a_create(Moment::BeforeEffect).await;
 }
 
 #[tokio::test]
-async fn killed_after_the_create_had_its_effect() {
+async fn a_kill_after_the_create_takes_effect_makes_one_account() {
     killed_in_a_create(Moment::AfterEffect).await;
 }
 
 /// The visibility time-out ends while the first worker is still at it: the second one gives the
 /// message back and does nothing; what comes back later is acknowledged.
 #[tokio::test]
-async fn a_visibility_that_ends_in_the_middle() {
+async fn a_visibility_timeout_during_the_work_has_one_effect() {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (_, batch) = one_message(&scene, 1).await;

@@ -80,7 +80,7 @@ async fn a_retryable_failure_waits_longer_each_time() {
 }
 
 #[tokio::test]
-async fn what_the_remote_asked_for_is_honoured() {
+async fn a_retry_after_header_is_honoured() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, message) = one_message(&scene, &hook).await;
@@ -127,7 +127,7 @@ async fn a_permanent_failure_is_recorded_with_advice_and_leaves_the_queue() {
 
 /// It is JSON all the same, and Lambda hands it on.
 #[tokio::test]
-async fn half_a_surrogate_pair_is_the_problem_of_its_message_alone() {
+async fn half_a_surrogate_pair_fails_only_its_own_message() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (_, event) = scene.assigned("ann");
@@ -183,7 +183,7 @@ async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
 /// Contract §6: what goes back is exactly what a retry may heal, and any later message of the same
 /// subject, also one that would only be acknowledged. What came before it does not go back.
 #[tokio::test]
-async fn only_what_comes_after_a_failure_goes_back_with_it() {
+async fn only_later_messages_of_the_subject_go_back_with_a_failure() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
@@ -213,7 +213,7 @@ async fn only_what_comes_after_a_failure_goes_back_with_it() {
 
 /// Out of reach of the table nothing is done and everything goes back, in time to say so.
 #[tokio::test]
-async fn without_the_table_everything_goes_back_in_time() {
+async fn an_unreachable_table_returns_all_messages_in_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (_, message) = one_message(&scene, &hook).await;
@@ -240,7 +240,7 @@ async fn without_the_table_everything_goes_back_in_time() {
 }
 
 #[tokio::test]
-async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
+async fn a_lasting_retryable_failure_ends_in_the_dead_letter_queue() {
     /// Fewer than `maxReceiveCount` in `template.yaml`, to be quicker.
     const MAX_RECEIVES: usize = 10;
     let scene = Scene::new().await;

@@ -204,7 +204,7 @@ async fn only_the_bad_one_goes_back(
 }
 
 #[tokio::test]
-async fn a_panic_in_the_work_on_a_subject_is_its_own() {
+async fn a_panic_fails_only_its_own_subject() {
     let world = World::new().await;
     let (bob, changes) = three(&world).await;
     let store = Arc::new(PanicsFor(bob, world.table.store.clone()));
@@ -234,7 +234,7 @@ async fn a_panic_in_the_work_on_a_subject_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
+async fn a_panic_or_hang_at_the_table_fails_only_its_own_subject() {
     for (way, time) in [(Way::Panics, TIME), (Way::Hangs, Duration::from_secs(6))] {
         let world = World::new().await;
         let (bob, changes) = three(&world).await;

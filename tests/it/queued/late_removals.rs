@@ -58,7 +58,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_side_that_refuses_is_told_by_its_name() {
+async fn a_refusing_side_is_counted_by_name() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     for (side, traffic, path) in [
@@ -87,7 +87,7 @@ async fn a_side_that_refuses_is_told_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_late_removal_is_told_by_its_cause() {
+async fn a_late_removal_is_counted_by_cause() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     // She was assigned long before.

@@ -62,7 +62,7 @@ fn check_words(lambda: &Lambda, more: &[String]) {
 /// A story with everything in it, at the highest log level: creation, groups, changes, failures of
 /// both classes, unreadable messages.
 #[tokio::test]
-async fn nothing_personal_shows_anywhere() {
+async fn no_output_of_the_functions_holds_personal_data() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let secret = scene.anypoint.world().client_secret.clone();
@@ -208,7 +208,7 @@ async fn everything_is_counted_in_the_embedded_metric_format() {
 
 /// Contract §2: one message that names every variable at fault, before any work is taken.
 #[tokio::test]
-async fn missing_settings_are_all_named_and_the_program_ends() {
+async fn the_program_names_all_missing_settings_and_ends() {
     let engine = [
         "OKTA_ORG_URL",
         "OKTA_APP_ID",
@@ -254,7 +254,7 @@ async fn missing_settings_are_all_named_and_the_program_ends() {
 /// However exactly `RUST_LOG` names the crates that the functions are built of, and their modules, they print no
 /// request and no answer: a secret that is read from Secrets Manager shows nowhere.
 #[tokio::test]
-async fn no_crate_can_be_asked_for_its_details() {
+async fn log_filters_cannot_enable_details_of_crates() {
     let lock = include_str!("../../../Cargo.lock");
     let crates = lock.lines().filter_map(|line| line.strip_prefix("name = "));
     let directives: Vec<String> = crates

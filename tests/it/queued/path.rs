@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{APP, LONG, Scene};
 
 #[tokio::test]
-async fn a_delivery_waits_in_the_queue_and_then_reaches_anypoint() {
+async fn a_delivery_reaches_anypoint_through_the_queue() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
@@ -35,7 +35,7 @@ async fn a_delivery_waits_in_the_queue_and_then_reaches_anypoint() {
 
 /// Contract §6: "Messages of one subject in one batch are served by one look".
 #[tokio::test]
-async fn ten_changes_of_a_user_are_one_look() {
+async fn ten_changes_of_a_user_cause_one_look() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
@@ -54,7 +54,7 @@ async fn ten_changes_of_a_user_are_one_look() {
 
 /// One subject that cannot be served goes back whole and in order; the others of the batch are done.
 #[tokio::test]
-async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
+async fn a_subject_keeps_its_order_and_fails_alone() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, first) = scene.assigned("ann");
@@ -107,7 +107,7 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
 
 /// Work that a group finds for its members is queued as `reconcile`, under fresh uuids, and recorded.
 #[tokio::test]
-async fn the_members_of_a_group_follow_through_the_queue() {
+async fn the_members_of_a_group_reach_the_team_through_the_queue() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let users: Vec<String> = ["ann", "bob", "eve"]
@@ -161,7 +161,7 @@ async fn the_members_of_a_group_follow_through_the_queue() {
 
 /// Anypoint takes the writes of an organization one after the other; a worker does not press it.
 #[tokio::test]
-async fn a_few_subjects_are_worked_on_at_a_time() {
+async fn the_worker_limits_the_subjects_at_a_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let events: Vec<_> = (0..10)

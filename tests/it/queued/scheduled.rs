@@ -20,7 +20,7 @@ fn enabled(scene: &Scene, username: &str) -> Vec<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_tasks_find_goes_through_the_queue() {
+async fn the_findings_of_the_tasks_go_through_the_queue() {
     let scene = Scene::new().await;
     let (schedule, worker) = (scene.schedule().await, scene.worker().await);
     let (user, lost) = scene.assigned("ann");
@@ -55,7 +55,7 @@ async fn what_the_tasks_find_goes_through_the_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
+async fn a_stopped_run_is_an_error_of_the_function() {
     let scene = Scene::new().await;
     let (schedule, worker) = (scene.schedule().await, scene.worker().await);
     scene.assigned("ann");

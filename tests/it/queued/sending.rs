@@ -35,7 +35,7 @@ async fn queued(scene: &Scene) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ten_events_take_one_call_and_nothing_else() {
+async fn ten_events_take_one_sqs_call() {
     let scene = Scene::new().await;
     let hook = scene.hook().await;
     scene.sqs.forget();
@@ -50,7 +50,7 @@ async fn ten_events_take_one_call_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn without_sqs_the_answer_is_503_and_the_retry_loses_nothing() {
+async fn without_sqs_the_answer_is_503_and_the_retry_completes_the_delivery() {
     let scene = Scene::new().await;
     let hook = scene.hook().await;
     let events = events(&scene, 10);
@@ -68,7 +68,7 @@ async fn without_sqs_the_answer_is_503_and_the_retry_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_partly_taken_batch_is_completed() {
+async fn a_partly_accepted_batch_is_completed() {
     let scene = Scene::new().await;
     let hook = scene.hook().await;
     let events = events(&scene, 10);

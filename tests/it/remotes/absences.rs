@@ -12,7 +12,7 @@ use crate::world::{APP, World, soon};
 
 /// Before, each of these disabled the account and the event was done.
 #[tokio::test]
-async fn a_gateways_404_in_place_of_okta_disables_nobody() {
+async fn a_404_of_a_gateway_before_okta_disables_nobody() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let devs = world.pushed_group("Devs").await;
@@ -35,7 +35,7 @@ async fn a_gateways_404_in_place_of_okta_disables_nobody() {
 /// An announcement is believed at the first look, so only the code of Okta's own 404 stands between a gateway and an
 /// account.
 #[tokio::test]
-async fn a_gateways_404_does_not_show_what_an_event_announced() {
+async fn a_404_of_a_gateway_does_not_confirm_an_event() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -60,7 +60,7 @@ async fn a_gateways_404_does_not_show_what_an_event_announced() {
 
 /// Before, the suspension was recorded as done while the account stayed enabled.
 #[tokio::test]
-async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
+async fn a_404_of_a_gateway_before_anypoint_does_not_complete_a_suspension() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -80,7 +80,7 @@ async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
 /// As above, while the organization can be read: Anypoint marks its own 404 by nothing, so the list of accounts has to
 /// agree.
 #[tokio::test]
-async fn a_404_for_an_account_that_is_listed_does_not_end_a_suspension() {
+async fn a_404_for_a_listed_account_does_not_complete_a_suspension() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -103,7 +103,7 @@ async fn a_404_for_an_account_that_is_listed_does_not_end_a_suspension() {
 
 /// "Gone" is a success of a delete and of a removal only when Anypoint itself says so.
 #[tokio::test]
-async fn a_gateways_404_of_a_write_is_no_success() {
+async fn a_404_of_a_gateway_to_a_write_is_no_success() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     let team = TeamId::parse("0b0e2f5c-0000-4000-8000-00000000dead").unwrap();
@@ -136,7 +136,7 @@ async fn a_gateways_404_of_a_write_is_no_success() {
 
 /// Both services' own 404s stay answers, and the organization is read once for all of a look.
 #[tokio::test]
-async fn the_services_own_404_is_an_absence() {
+async fn a_404_of_the_service_itself_is_an_absence() {
     let world = World::new().await;
     let nobody = OktaUserId::parse("00unobody").unwrap();
     assert!(
@@ -168,7 +168,7 @@ async fn the_services_own_404_is_an_absence() {
 
 /// An account that was deleted by hand is made again, as before.
 #[tokio::test]
-async fn an_account_deleted_by_hand_is_made_again() {
+async fn an_account_deleted_by_hand_is_created_again() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");

@@ -40,7 +40,7 @@ async fn survives(world: &World, traffic: &Traffic, odd: Fault, events: &[LogEve
 
 /// Before: `failed permanent value_refused`, and the account stayed as it was for good.
 #[tokio::test]
-async fn an_odd_status_of_a_read_or_a_write_passes() {
+async fn an_odd_status_of_a_read_or_write_is_retried() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -75,7 +75,7 @@ async fn an_odd_status_of_a_read_or_a_write_passes() {
 
 /// Before: permanent; and a 409 to a removal was taken for "not a member".
 #[tokio::test]
-async fn an_odd_status_of_a_membership_passes() {
+async fn an_odd_status_of_a_membership_is_retried() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -102,7 +102,7 @@ async fn an_odd_status_of_a_membership_passes() {
 
 /// Before: `username_taken`, for good.
 #[tokio::test]
-async fn an_odd_status_of_a_creation_passes() {
+async fn an_odd_status_of_a_create_is_retried() {
     let world = World::new().await;
     let anypoint = world.anypoint.traffic();
     for code in ODD {
@@ -123,7 +123,7 @@ async fn an_odd_status_of_a_creation_passes() {
 
 /// What is optional is not given up for one odd answer either.
 #[tokio::test]
-async fn an_odd_status_costs_neither_phone_nor_mail() {
+async fn an_odd_status_loses_neither_phone_nor_mail() {
     let world = World::new().await;
     let anypoint = world.anypoint.traffic();
     for code in [400, 405] {
@@ -207,7 +207,7 @@ async fn the_services_own_refusal_of_a_value_is_permanent() {
 /// The opposite: how Anypoint's own 409 looks is not documented, so one that stays is believed whatever it says, if it
 /// is JSON. Any other may be a gateway's: it fails with the same cause, and is retried.
 #[tokio::test]
-async fn a_lasting_conflict_of_a_creation_is_a_taken_name() {
+async fn a_lasting_conflict_of_a_create_is_a_taken_name() {
     for body in ["", "Conflict", GATEWAY, r#"{"message":"taken"}"#, OWN[0]] {
         let class = match serde_json::from_str::<serde_json::Value>(body) {
             Ok(_) => Class::Permanent,

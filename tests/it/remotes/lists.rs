@@ -60,7 +60,7 @@ impl Org {
 
 /// Before, the first page was taken for all: members were removed.
 #[tokio::test]
-async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
+async fn a_readable_next_link_is_followed_and_any_other_is_an_error() {
     let org = org(5, Some(2)).await;
     for links in [Links::RawByte, Links::NoBracket] {
         let fault = org
@@ -80,7 +80,7 @@ async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
 
 /// Before, a circle was followed for 10,000 requests.
 #[tokio::test]
-async fn a_circle_is_an_error_at_its_first_repetition() {
+async fn circular_next_links_are_an_error_at_the_first_repetition() {
     let org = org(5, Some(2)).await;
     org.traffic
         .inject(Fault::new("/users", FaultKind::Links(Links::Circle)));
@@ -111,7 +111,7 @@ async fn a_circle_is_an_error_at_its_first_repetition() {
 
 /// A group whose list ends badly loses nobody.
 #[tokio::test]
-async fn a_list_that_ends_badly_takes_nobody_out_of_a_team() {
+async fn an_incomplete_list_removes_nobody_from_a_team() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     for name in ["ann", "ben", "cat"] {
@@ -142,7 +142,7 @@ async fn a_list_that_ends_badly_takes_nobody_out_of_a_team() {
 }
 
 #[tokio::test]
-async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
+async fn pages_without_the_embedded_users_are_completed_by_single_reads() {
     let org = org(5, Some(2)).await;
     org.traffic
         .inject(Fault::new("/users", FaultKind::Links(Links::DropExpand)));
@@ -158,7 +158,7 @@ async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
 
 /// Before, it never ended.
 #[tokio::test]
-async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
+async fn a_page_that_fails_with_500_is_requested_in_smaller_sizes() {
     let org = org(120, None).await;
     let fault = org
         .traffic
@@ -213,7 +213,7 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
 
 /// Before, one attribute of another type made the whole page unreadable.
 #[tokio::test]
-async fn one_entry_that_cannot_be_read_is_its_own_problem() {
+async fn an_unreadable_entry_of_okta_does_not_spoil_its_list() {
     let org = org(5, Some(2)).await;
     let odd = &org.users[3];
     // An attribute that is not text: the user counts, without it.
@@ -273,7 +273,7 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
 }
 
 #[tokio::test]
-async fn the_same_of_accounts() {
+async fn an_unreadable_account_does_not_spoil_its_list() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");
@@ -352,7 +352,7 @@ async fn teams() -> Teams {
 
 /// Before, one such entry kept the whole group from being done.
 #[tokio::test]
-async fn a_groups_team_follows_beside_an_odd_entry() {
+async fn a_team_follows_its_group_despite_an_unreadable_entry() {
     for (is_okta, path, pointer) in [
         (true, "/api/v1/groups/*/users", "/status"),
         (
@@ -395,7 +395,7 @@ async fn a_groups_team_follows_beside_an_odd_entry() {
 
 /// The same of a user's look: the user's groups, the account's teams, and neighbours in a search.
 #[tokio::test]
-async fn a_user_follows_beside_an_odd_entry() {
+async fn a_user_look_works_despite_an_unreadable_entry() {
     let world = World::new().await;
     let [devs, ops, qa] = [
         world.pushed_group("Devs").await,

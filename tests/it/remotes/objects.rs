@@ -112,7 +112,7 @@ async fn the_assignment_of_a_group_is_an_object_with_its_id() {
 
 /// Before: the link named the stranger's account, and unassigning disabled the stranger.
 #[tokio::test]
-async fn a_creation_that_is_answered_with_another_account_is_not_linked_to_it() {
+async fn an_account_in_the_answer_to_another_create_is_not_linked() {
     let world = World::new().await;
     let stranger = world
         .anypoint()
@@ -191,7 +191,7 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
 }
 
 #[tokio::test]
-async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
+async fn names_and_phone_that_differ_in_the_answer_are_sent_again() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let path = format!(
@@ -242,7 +242,7 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
 
 /// Memberships and teams: neither a sign-in page nor other JSON confirms anything.
 #[tokio::test]
-async fn a_page_in_place_of_a_confirmation_changes_nothing() {
+async fn a_web_page_instead_of_a_confirmation_changes_nothing() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -334,7 +334,7 @@ async fn oktas_answers_to_writes_confirm_them_or_fail() {
 
 /// Before: `permanent username_invalid`. What is missing or empty is not what Okta says; an invalid name is.
 #[tokio::test]
-async fn an_app_user_without_a_username_passes_and_an_invalid_one_is_permanent() {
+async fn an_app_user_without_a_username_is_retried_and_an_invalid_one_fails() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let path = format!("/api/v1/apps/{APP}/users/{ann}");

@@ -54,7 +54,7 @@ fn tokens(traffic: &Traffic) -> usize {
 
 /// Before: failed for good at the first 403, and at the first 401 of an API token.
 #[tokio::test]
-async fn one_refusal_that_passes_is_survived_on_every_page() {
+async fn a_temporary_refusal_is_survived_on_every_page() {
     let (org, group, clients) = org().await;
     for okta in &clients {
         for (status, code) in [
@@ -76,7 +76,7 @@ async fn one_refusal_that_passes_is_survived_on_every_page() {
 
 /// Before: the token was used to its own end.
 #[tokio::test]
-async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
+async fn a_token_that_expires_with_403_is_renewed_between_pages() {
     let (org, group, [_, okta]) = org().await;
     okta.list_group_members(&group, soon()).await.unwrap();
     org.okta.traffic().clear();
@@ -101,7 +101,7 @@ async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
 /// A refusal that lasts ends as a retryable failure with its cause and advice, and no token is asked for
 /// again and again.
 #[tokio::test]
-async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
+async fn a_lasting_refusal_is_reported_without_a_token_loop() {
     for (status, code, cause) in [
         (401, "E0000011", Cause::RefusedCredentials),
         (403, "E0000005", Cause::RefusedCredentials),
@@ -134,7 +134,7 @@ async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
 
 /// A right that is missing for one user says nothing about the side.
 #[tokio::test]
-async fn a_refusal_about_one_user_leaves_the_side_in_order() {
+async fn a_refusal_about_one_user_does_not_count_against_the_side() {
     let (org, _, clients) = org().await;
     org.okta
         .traffic()
@@ -149,7 +149,7 @@ async fn a_refusal_about_one_user_leaves_the_side_in_order() {
 
 /// Before: an event of the minutes in which a credential is wrong needed a replay by hand.
 #[tokio::test]
-async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
+async fn an_event_during_wrong_credentials_is_retried() {
     for (status, code) in [(401, "E0000011"), (403, "E0000005"), (403, "E0000006")] {
         let world = World::new().await;
         let ann = world.user("ann");
@@ -170,7 +170,7 @@ async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
 
 /// The same at Anypoint, where a missing scope is 401 or 403.
 #[tokio::test]
-async fn anypoints_refusals_are_asked_once_more_and_come_back() {
+async fn a_refusal_of_anypoint_is_confirmed_once_and_then_retried() {
     for status in [401, 403] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -207,7 +207,7 @@ async fn anypoints_refusals_are_asked_once_more_and_come_back() {
 /// The secret of the connected app is wrong for a while: two requests for a token, and then a few seconds
 /// of quiet whoever asks.
 #[tokio::test]
-async fn a_refused_sign_in_is_not_tried_in_a_loop() {
+async fn a_refused_sign_in_is_not_repeated_in_a_loop() {
     let world = World::new().await;
     world.anypoint().client_secret = "rotated".to_owned();
     world.forget_traffic();
@@ -225,7 +225,7 @@ async fn a_refused_sign_in_is_not_tried_in_a_loop() {
 
 /// Before, a refusal that had passed kept a token that died soon after from being renewed, for a minute.
 #[tokio::test]
-async fn a_token_that_dies_after_a_refusal_that_passed_is_renewed() {
+async fn a_token_that_expires_after_a_temporary_refusal_is_renewed() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     let traffic = world.anypoint.traffic();

@@ -17,7 +17,7 @@ use crate::world::World;
 /// Before, a call gave up after six attempts within three seconds, so that a reconcile of more teams than
 /// Anypoint takes calls in a minute could never end.
 #[tokio::test]
-async fn calls_beyond_a_windows_budget_wait_for_the_next_window() {
+async fn calls_beyond_the_rate_limit_wait_for_the_next_window() {
     let world = World::new().await;
     let traffic = world.anypoint.traffic();
     traffic.inject(Fault::call_budget(20, Duration::from_secs(5)));
@@ -71,7 +71,7 @@ async fn a_call_without_time_for_the_next_window_names_the_pause() {
 
 /// One bare 503 is an outage like any other, and ridden out at once.
 #[tokio::test]
-async fn a_single_503_costs_no_minute() {
+async fn a_single_503_does_not_cost_a_whole_window() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     world
@@ -88,7 +88,7 @@ async fn a_single_503_costs_no_minute() {
 
 /// Others use the same calls up: the window that the last answer named is waited for.
 #[tokio::test]
-async fn a_503_when_few_calls_were_left_waits_for_the_window_that_was_named() {
+async fn a_503_near_the_rate_limit_waits_for_the_next_window() {
     let world = World::new().await;
     let traffic = world.anypoint.traffic();
     let deadline = Deadline::within(Duration::from_secs(90));
@@ -131,7 +131,7 @@ async fn a_503_when_few_calls_were_left_waits_for_the_window_that_was_named() {
 
 /// The second in a row is no accident: the minute's calls are used up.
 #[tokio::test]
-async fn bare_503s_in_a_row_name_the_end_of_the_minute() {
+async fn repeated_503s_without_headers_wait_for_the_end_of_the_minute() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     let refused = Fault::status("/organizations/", 503, "");

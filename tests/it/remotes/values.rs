@@ -9,7 +9,7 @@ const ODD: &str = "+49 (0) 30 / 12";
 
 /// Before: no account, and nobody enabled again.
 #[tokio::test]
-async fn a_phone_that_anypoint_refuses_is_left_out() {
+async fn a_phone_number_that_anypoint_refuses_is_left_out() {
     let world = World::new().await;
     world.anypoint().refused_phones.insert(ODD.to_owned());
     let ann = world.user("ann");
@@ -32,7 +32,7 @@ async fn a_phone_that_anypoint_refuses_is_left_out() {
 
 /// A refusal that is not the phone's fault stays one, and a phone that is taken is kept.
 #[tokio::test]
-async fn other_refused_values_are_told() {
+async fn other_refused_values_are_reported() {
     let world = World::new().await;
     let ann = world.user("ann");
     let phone = [("mobilePhone", "+49 30 12".into())];
@@ -59,7 +59,7 @@ async fn other_refused_values_are_told() {
 
 /// Before, the advice was to give the user another name.
 #[tokio::test]
-async fn a_taken_name_where_no_user_shows_names_the_scope() {
+async fn a_taken_name_in_an_org_without_visible_users_points_to_the_scope() {
     let world = World::new().await;
     world
         .anypoint()
@@ -79,7 +79,7 @@ async fn a_taken_name_where_no_user_shows_names_the_scope() {
 
 /// Before, every such name became "--", and the second group had no team.
 #[tokio::test]
-async fn groups_without_a_latin_letter_have_teams_of_their_own() {
+async fn groups_without_latin_letters_get_their_own_teams() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let mut teams = Vec::new();

@@ -24,7 +24,7 @@ fn first_name(stage: &Stage, account: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reconcile_and_a_look_take_the_same() {
+async fn a_reconcile_and_a_look_use_the_same_attributes() {
     let stage = stage().await;
     let ann = stage.assigned("ann");
     stage.assigned("ben");
@@ -58,7 +58,7 @@ async fn a_reconcile_and_a_look_take_the_same() {
 }
 
 #[tokio::test]
-async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
+async fn an_import_reports_and_keeps_app_profile_attributes() {
     let mut stage = stage().await;
     stage.import_mode(ImportMode::Create);
     let account = stage.native("ann");

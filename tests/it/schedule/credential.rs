@@ -51,7 +51,7 @@ fn used_days_ago(stage: &Stage, days: i64) {
 }
 
 #[tokio::test]
-async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
+async fn a_reconcile_asks_once_a_day_when_the_token_expires() {
     let stage = Stage::new().await;
     used_days_ago(&stage, 10);
     // A plan writes nothing, and a catch-up runs too often.
@@ -78,7 +78,7 @@ async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
 }
 
 #[tokio::test]
-async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
+async fn an_unknown_token_expiry_stops_nothing() {
     let stage = Stage::new().await;
     let right = Fault::refused("/api/v1/api-tokens", Refused::Right);
     let right = stage.okta.traffic().inject(right);

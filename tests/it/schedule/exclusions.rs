@@ -67,7 +67,7 @@ async fn an_excluded_id_is_not_read() {
 #[case(By::Id)]
 #[case(By::Login)]
 #[tokio::test]
-async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
+async fn excluded_users_do_not_count_for_the_empty_list_check(#[case] by: By) {
     let mut stage = Stage::new().await;
     let [ann, ben] = ["ann", "ben"].map(|name| stage.assigned(name));
     stage.settle().await;
@@ -100,7 +100,7 @@ async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
 }
 
 #[tokio::test]
-async fn an_account_of_an_excluded_user_is_not_missed() {
+async fn a_missing_account_of_an_excluded_user_is_no_problem() {
     let mut stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage.settle().await;
@@ -115,7 +115,7 @@ async fn an_account_of_an_excluded_user_is_not_missed() {
 #[case(By::Id)]
 #[case(By::Login)]
 #[tokio::test]
-async fn an_import_leaves_an_excluded_user_alone_who_is_linked_and_not_assigned(#[case] by: By) {
+async fn an_import_leaves_an_unassigned_excluded_user_alone(#[case] by: By) {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
     let [ann, _] = ["ann", "ben"].map(|name| stage.assigned(name));
@@ -135,7 +135,7 @@ async fn an_import_leaves_an_excluded_user_alone_who_is_linked_and_not_assigned(
 }
 
 #[tokio::test]
-async fn an_excluded_user_with_the_accounts_address_is_no_problem() {
+async fn an_excluded_user_with_the_same_address_is_no_problem() {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
     stage.native("deploy");

@@ -59,7 +59,7 @@ async fn a_group_that_leaves_the_selection_follows_the_setting() {
 }
 
 #[tokio::test]
-async fn a_team_with_teams_below_it_is_not_deleted() {
+async fn a_team_with_child_teams_is_not_deleted() {
     let mut stage = Stage::new().await;
     stage.policy.team_removal = TeamRemoval::Delete;
     let ann = stage.assigned("ann");
@@ -151,7 +151,7 @@ async fn two_groups_with_one_team_name_are_a_problem() {
 
 /// The group's new name cannot be its team's; the members of the team still follow the group, as in a live look.
 #[tokio::test]
-async fn a_team_name_that_cannot_be_had_keeps_nobody_in_or_out() {
+async fn a_refused_team_name_does_not_affect_memberships() {
     for (policy, name) in [
         (TeamNamePolicy::Sanitize, "Taken"),
         (TeamNamePolicy::Strict, "R&D"),
@@ -191,7 +191,7 @@ async fn a_team_name_that_cannot_be_had_keeps_nobody_in_or_out() {
 
 /// Of names that become one, a reconcile tells the later ones apart, and finds nothing afterwards.
 #[tokio::test]
-async fn names_that_become_one_are_told_apart_by_a_reconcile() {
+async fn a_reconcile_tells_colliding_team_names_apart() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     let first = stage.pushed_group("R&D", &[]);

@@ -27,7 +27,7 @@ fn user(stage: &Stage, login: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_step_of_an_import_has_its_entry() {
+async fn every_step_of_an_import_has_an_audit_entry() {
     let stage = stage_of(ImportMode::Create).await;
     let account = stage.native("ann_lee");
     stage.run(Task::Import).await;
@@ -77,7 +77,7 @@ async fn every_step_of_an_import_has_its_entry() {
 }
 
 #[tokio::test]
-async fn a_link_alone_has_its_entry() {
+async fn a_link_without_other_steps_has_an_audit_entry() {
     let stage = stage_of(ImportMode::Link).await;
     let ann = stage.assigned("ann");
     stage.native("ann");
@@ -120,7 +120,7 @@ async fn cut_off(stage: &Stage, path: &str, is_done: impl Fn() -> bool) {
 
 /// The successor is another import: it finds the user assigned, and links.
 #[tokio::test]
-async fn the_successor_of_an_import_that_was_cut_off_says_so() {
+async fn the_history_says_that_the_import_before_was_cut_off() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let is_assigned = || !stage.okta.world().apps[APP].users.is_empty();
@@ -134,7 +134,7 @@ async fn the_successor_of_an_import_that_was_cut_off_says_so() {
 
 /// Before Okta answers there is no user to lease: the note of the task says what was about to be created.
 #[tokio::test]
-async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
+async fn the_next_import_reports_a_user_created_by_a_cut_off_import() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let is_created = || !stage.okta.world().users.is_empty();
@@ -157,7 +157,7 @@ async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
 
 /// The note is about what was created: a run that was cut off before leaves nothing to tell.
 #[tokio::test]
-async fn a_user_who_was_not_created_is_not_told_of() {
+async fn the_next_import_reports_no_user_who_was_not_created() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let fault = Fault::status("/api/v1/users", 501, "{}").on(Method::POST);
@@ -173,7 +173,7 @@ async fn a_user_who_was_not_created_is_not_told_of() {
 }
 
 #[tokio::test]
-async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_import() {
+async fn the_next_import_records_a_create_that_was_kept_off_the_record() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let slow = Hold::default();

@@ -16,7 +16,7 @@ use super::import::{import_and_rest, stage as stage_of};
 #[case::assigned_and_not_told("/api/v1/apps/", true)]
 #[case::created_and_not_told("/api/v1/users", true)]
 #[tokio::test]
-async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
+async fn a_cut_off_import_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     // Not tried again within the run.
@@ -37,7 +37,7 @@ async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[cas
 }
 
 #[tokio::test]
-async fn an_answer_that_got_lost_does_not_double_anybody() {
+async fn a_lost_answer_creates_no_second_user() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     stage.okta.traffic().inject(
@@ -51,7 +51,7 @@ async fn an_answer_that_got_lost_does_not_double_anybody() {
 }
 
 #[tokio::test]
-async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
+async fn one_refused_person_stops_nobody_but_a_missing_right_stops_the_run() {
     let refused = |code: u16| {
         Fault::status("/api/v1/users", code, r#"{"errorCode":"E0000001"}"#).on(Method::POST)
     };
@@ -80,7 +80,7 @@ async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
 
 /// An address that Okta answers 405 to, a person whom the role may not see: theirs is the problem.
 #[tokio::test]
-async fn an_address_that_okta_does_not_answer_is_that_accounts_problem() {
+async fn an_unanswered_address_is_the_problem_of_its_account() {
     for status in [405, 400, 403] {
         let stage = stage_of(ImportMode::Create).await;
         let odd = stage.native("odd");
@@ -165,7 +165,7 @@ async fn an_empty_app_is_not_believed_while_people_are_linked() {
 }
 
 #[tokio::test]
-async fn a_mapping_that_overrules_the_username_leaves_no_link() {
+async fn a_mapping_that_overrides_the_username_prevents_the_link() {
     let stage = stage_of(ImportMode::Create).await;
     let ann = stage.user("ann");
     stage.native("ann");

@@ -42,7 +42,7 @@ fn leaves(summary: &Summary, user: &str) -> bool {
 #[case::link(ImportMode::Link, 1)]
 #[case::create(ImportMode::Create, 2)]
 #[tokio::test]
-async fn whoever_leaves_a_team_by_being_linked_is_named_beforehand(
+async fn the_report_names_people_who_leave_a_team_when_they_are_linked(
     #[case] mode: ImportMode,
     #[case] leaving: usize,
 ) {
@@ -73,7 +73,7 @@ async fn whoever_leaves_a_team_by_being_linked_is_named_beforehand(
 }
 
 #[tokio::test]
-async fn nobody_is_named_where_the_team_keeps_its_members() {
+async fn the_report_names_nobody_if_the_team_keeps_its_members() {
     let (mut stage, _) = crowded_team(ImportMode::Link).await;
     stage.policy.team_removal = okta_anypoint::provision::TeamRemoval::Keep;
     stage.policy.groups = okta_anypoint::provision::GroupSelection::None;

@@ -74,7 +74,7 @@ async fn the_limit_is_exact(#[case] limit: DeactivationLimit, #[case] passes: bo
 }
 
 #[tokio::test]
-async fn a_report_says_that_an_apply_would_stop() {
+async fn a_report_says_that_the_limit_would_stop_an_apply() {
     let mut stage = three_would_lose().await;
     stage.settings.limit = DeactivationLimit::Count(1);
     let plan = stage
@@ -87,7 +87,7 @@ async fn a_report_says_that_an_apply_would_stop() {
 }
 
 #[tokio::test]
-async fn unassigning_every_group_is_caught_by_the_limit() {
+async fn the_limit_stops_a_reconcile_after_all_groups_are_unassigned() {
     let mut stage = Stage::new().await;
     let people: Vec<String> = ["ann", "ben", "cat"]
         .iter()
@@ -104,7 +104,7 @@ async fn unassigning_every_group_is_caught_by_the_limit() {
 
 /// A brake that was lifted by a clock that was ahead would be off again when that time has come.
 #[tokio::test]
-async fn a_reconcile_ends_what_a_clock_lifted_that_was_ahead() {
+async fn a_reconcile_restores_a_brake_lifted_under_a_fast_clock() {
     let stage = Stage::new().await;
     let documents = &*stage.table.documents;
     let hour = Duration::from_secs(60 * 60);

@@ -90,7 +90,7 @@ fn about(summary: &Summary) -> Vec<String> {
 
 #[rstest]
 #[tokio::test]
-async fn one_list_that_cannot_be_read_stops_nobody_else(
+async fn an_unreadable_member_list_stops_no_other_group(
     #[values(Remote::Okta, Remote::Anypoint)] remote: Remote,
     #[values(
         Answer::Refused,
@@ -132,7 +132,7 @@ async fn one_list_that_cannot_be_read_stops_nobody_else(
 
 /// An account that has to be made joins no team that nobody could look into, as far as the report says.
 #[tokio::test]
-async fn nobody_is_said_to_join_a_team_that_was_not_read() {
+async fn the_report_names_no_joins_for_an_unread_team() {
     let mut scene = Scene::new().await;
     let eve = scene.stage.assigned("eve");
     let ops = scene.ops.clone();
@@ -160,7 +160,7 @@ async fn nobody_is_said_to_join_a_team_that_was_not_read() {
 #[case(Remote::Okta)]
 #[case(Remote::Anypoint)]
 #[tokio::test]
-async fn the_only_list_of_members_is_its_groups_problem(#[case] remote: Remote) {
+async fn the_only_member_list_is_the_problem_of_its_group(#[case] remote: Remote) {
     let stage = Stage::new().await;
     let ben = stage.assigned("ben");
     let group = stage.pushed_group("Devs", &[&ben]);
@@ -183,7 +183,7 @@ async fn the_only_list_of_members_is_its_groups_problem(#[case] remote: Remote) 
 #[case(Remote::Okta, "/api/v1/groups/")]
 #[case(Remote::Anypoint, "/members")]
 #[tokio::test]
-async fn a_run_stops_when_every_list_of_members_fails(
+async fn a_run_stops_when_every_member_list_fails(
     #[case] remote: Remote,
     #[case] path: &str,
     #[values(Answer::Refused, Answer::NoList, Answer::Gateway)] answer: Answer,
@@ -255,7 +255,7 @@ async fn no_group_is_planned_from_a_part_of_its_members(
 }
 
 #[tokio::test]
-async fn a_team_that_goes_away_while_reading_is_not_taken_for_empty() {
+async fn a_team_deleted_during_the_read_does_not_count_as_empty() {
     let stage = busy().await;
     let gone = r#"{"errorCode":"E0000007"}"#;
     stage
@@ -277,7 +277,7 @@ async fn a_team_that_goes_away_while_reading_is_not_taken_for_empty() {
 #[case(Remote::Okta)]
 #[case(Remote::Anypoint)]
 #[tokio::test]
-async fn an_import_goes_on_beside_a_list_of_members(#[case] remote: Remote) {
+async fn an_import_continues_despite_an_unreadable_member_list(#[case] remote: Remote) {
     let mut scene = Scene::new().await;
     scene.stage.run(Task::Reconcile).await;
     scene.stage.import_mode(ImportMode::Link);

@@ -117,7 +117,7 @@ async fn report_mode_says_the_same_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_left_okta_is_disabled_and_stays_linked() {
+async fn a_user_who_left_okta_is_disabled_and_stays_linked() {
     let stage = Stage::new().await;
     let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
         .iter()
@@ -149,7 +149,7 @@ async fn whoever_left_okta_is_disabled_and_stays_linked() {
 }
 
 #[tokio::test]
-async fn what_nobody_linked_is_listed_and_left_alone() {
+async fn unlinked_accounts_and_teams_are_listed_and_left_alone() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage.pushed_group("Devs", &[&ann]);
@@ -189,7 +189,7 @@ async fn what_nobody_linked_is_listed_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
+async fn a_user_that_cannot_be_planned_is_a_problem_but_stops_nobody_else() {
     let stage = Stage::new().await;
     let (bad, theirs, good) = (
         stage.user("bad"),
@@ -227,7 +227,7 @@ async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
+async fn an_orphaned_account_is_found_by_its_intent() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage
@@ -245,7 +245,7 @@ async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
 }
 
 #[tokio::test]
-async fn a_changed_app_username_counts_as_a_deactivation() {
+async fn a_changed_app_username_counts_against_the_limit() {
     let mut stage = Stage::new().await;
     stage.policy.usernames = UsernamePolicy::Sanitize;
     let ann = stage.assigned("ann");
@@ -285,7 +285,7 @@ async fn users_missing_from_the_list_are_read_one_by_one() {
 }
 
 #[tokio::test]
-async fn phone_numbers_are_no_difference() {
+async fn phone_numbers_do_not_count_as_a_difference() {
     let stage = Stage::new().await;
     let id = {
         let mut world = stage.okta.world();
@@ -303,7 +303,7 @@ async fn phone_numbers_are_no_difference() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_whole_way_works_on_dynamodb() {
+async fn a_reconcile_works_on_dynamodb() {
     let (client, table) = servers::table().await;
     let clock = std::sync::Arc::new(super::MovedClock::default());
     let store = std::sync::Arc::new(okta_anypoint::store::DynamoDbStore::new(
@@ -345,7 +345,7 @@ async fn the_whole_way_works_on_dynamodb() {
 
 /// A reconcile plans as the live look does: a name that Okta gave to another person moves with its account.
 #[tokio::test]
-async fn names_that_moved_between_people_are_found_and_settled() {
+async fn a_reconcile_settles_names_that_moved_between_people() {
     let mut stage = Stage::new().await;
     stage.policy.adopt = Adopt::Username;
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
@@ -404,7 +404,7 @@ async fn an_owner_who_still_has_the_name_keeps_it_in_a_reconcile() {
 
 /// The change carries what was not shown only while no other run looked at the user since the reconcile began to read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_during_a_reconcile_ends_what_it_did_not_see() {
+async fn a_look_during_a_reconcile_overrides_what_the_reconcile_did_not_see() {
     let mut stage = Stage::new().await;
     let (ann, _) = (stage.assigned("ann"), stage.assigned("ben"));
     stage.settle().await;

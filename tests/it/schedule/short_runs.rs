@@ -19,7 +19,7 @@ use super::{Stage, long};
 const KEPT_FREE: Duration = Duration::from_secs(9);
 
 #[tokio::test]
-async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later_ones() {
+async fn without_a_queue_later_runs_finish_a_large_reconcile() {
     let stage = Stage::new().await;
     let people: Vec<String> = (0..150)
         .map(|n| stage.assigned(&format!("person{n}")))
@@ -64,7 +64,7 @@ async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later
 /// The claim of a change that is worked on in place ends with the caller's time, not with that of the
 /// queue.
 #[tokio::test]
-async fn what_cannot_be_done_in_the_callers_time_is_given_back_within_it() {
+async fn inline_work_ends_within_the_callers_time() {
     let stage = Stage::new().await;
     let ann = OktaUserId::parse(stage.assigned("ann")).unwrap();
     // Within the queue's own time this would succeed.
@@ -103,7 +103,7 @@ impl Queue for Troubled {
 }
 
 #[tokio::test]
-async fn without_a_queue_failing_subjects_do_not_keep_later_portions_back() {
+async fn without_a_queue_failing_subjects_do_not_block_later_portions() {
     let stage = Stage::new().await;
     for n in 0..401 {
         stage.assigned(&format!("person{n}"));

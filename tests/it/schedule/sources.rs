@@ -49,7 +49,7 @@ pub async fn busy() -> Stage {
 #[case::teams(Remote::Anypoint, "0000000000aa/teams", 1)]
 #[case::token(Remote::Anypoint, "/oauth2/token", 0)]
 #[tokio::test]
-async fn every_page_that_fails_stops_the_run(
+async fn any_failed_page_stops_the_run(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] last_page: u32,
@@ -85,7 +85,7 @@ async fn every_page_that_fails_stops_the_run(
 
 /// A group that is listed and gone is a problem of its own; its team stays as it is.
 #[tokio::test]
-async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
+async fn a_group_that_is_listed_but_not_found_stops_no_other_group() {
     let stage = busy().await;
     let members = stage.team_id("Devs");
     let members = stage.anypoint.world().members_of(&members).len();
@@ -122,7 +122,7 @@ async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
     "root team"
 )]
 #[tokio::test]
-async fn an_empty_list_where_it_was_not_stops_the_run(
+async fn a_list_that_is_suddenly_empty_stops_the_run(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] empty: &str,
@@ -153,7 +153,7 @@ async fn an_incomplete_list_of_accounts_stops_the_run() {
 }
 
 #[tokio::test]
-async fn a_wrong_app_is_no_statement_about_its_users() {
+async fn a_wrong_app_id_stops_the_run_and_disables_nobody() {
     let stage = busy().await;
     stage.okta.world().apps.remove(APP);
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
@@ -161,14 +161,14 @@ async fn a_wrong_app_is_no_statement_about_its_users() {
 }
 
 #[tokio::test]
-async fn an_app_without_assignments_is_fine_while_nobody_is_linked() {
+async fn an_app_without_assignments_is_fine_without_links() {
     let stage = Stage::new().await;
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
 }
 
 #[tokio::test]
-async fn throttling_slows_a_run_down_and_does_not_stop_it() {
+async fn throttling_slows_a_run_but_does_not_stop_it() {
     let stage = busy().await;
     let now_s = jiff::Timestamp::now().as_second();
     let limited = FaultKind::Status {
@@ -190,7 +190,7 @@ async fn throttling_slows_a_run_down_and_does_not_stop_it() {
 #[case::okta(Remote::Okta, "/api/v1/groups/", 429)]
 #[case::anypoint(Remote::Anypoint, "/members", 503)]
 #[tokio::test]
-async fn a_pause_that_one_read_is_asked_for_is_kept_by_all(
+async fn all_reads_wait_for_the_pause_that_one_was_told(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] code: u16,

@@ -156,7 +156,7 @@ fn names(summary: &Summary, id: &str) -> bool {
 #[case(List::Teams)]
 #[case(List::TeamMembers)]
 #[tokio::test]
-async fn an_odd_entry_is_told_and_stays_and_the_rest_goes_on(#[case] list: List) {
+async fn an_unreadable_entry_is_reported_and_everything_else_continues(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.odd(list);
     let summary = scene.reconcile().await;
@@ -182,7 +182,7 @@ async fn an_odd_entry_is_told_and_stays_and_the_rest_goes_on(#[case] list: List)
 #[case(List::Teams)]
 #[case(List::TeamMembers)]
 #[tokio::test]
-async fn a_list_with_an_entry_without_an_id_adds_and_takes_nobody_out(#[case] list: List) {
+async fn a_list_with_an_entry_without_an_id_removes_nobody(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.without_id(list);
     let summary = scene.reconcile().await;
@@ -202,7 +202,7 @@ async fn a_list_with_an_entry_without_an_id_adds_and_takes_nobody_out(#[case] li
 #[case(List::Groups)]
 #[case(List::Teams)]
 #[tokio::test]
-async fn nothing_is_deleted_for_what_was_not_read(#[case] list: List) {
+async fn an_unread_group_or_team_causes_no_deletion(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.stage.policy.team_removal = TeamRemoval::Delete;
     scene.odd(list);
@@ -225,7 +225,7 @@ async fn nothing_is_deleted_for_what_was_not_read(#[case] list: List) {
 #[case(List::TeamMembers)]
 #[case(List::Members)]
 #[tokio::test]
-async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
+async fn an_import_continues_despite_an_unreadable_entry(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.stage.import_mode(ImportMode::Link);
     scene.stage.run(Task::Reconcile).await;
@@ -252,7 +252,7 @@ async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
 #[case(json!({"a": "Odd"}))]
 #[case(json!(true))]
 #[tokio::test]
-async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd: Value) {
+async fn a_profile_value_of_the_wrong_type_is_reported_and_not_copied(#[case] odd: Value) {
     let mut scene = Scene::new().await;
     let ben = scene.ben.clone();
     {
@@ -290,7 +290,7 @@ async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd:
 
 /// An import brings a name to Okta only where it can read what Okta has.
 #[tokio::test]
-async fn an_import_overwrites_no_value_that_it_cannot_read() {
+async fn an_import_overwrites_no_unreadable_value() {
     let mut scene = Scene::new().await;
     scene.stage.run(Task::Reconcile).await;
     scene.stage.import_mode(ImportMode::Create);
@@ -318,7 +318,7 @@ async fn an_import_overwrites_no_value_that_it_cannot_read() {
 
 /// An entry of the System Log that names nobody is told by its id.
 #[tokio::test]
-async fn a_log_entry_that_names_nobody_is_told() {
+async fn a_log_entry_without_a_subject_is_reported() {
     let scene = Scene::new().await;
     let odd = {
         let mut okta = scene.stage.okta.world();

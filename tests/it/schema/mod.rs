@@ -317,7 +317,7 @@ const PARTIAL: &str =
 const DISPUTED: &str = "the list was derived from an example; MuleSoft's own clients leave it out";
 
 #[tokio::test]
-async fn every_request_is_one_that_the_vendors_describe() {
+async fn every_request_is_in_the_vendors_documents() {
     let traffic = every_call::everything().await;
     let mut problems = traffic.unexpected;
     let mut seen = BTreeSet::new();

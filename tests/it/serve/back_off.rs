@@ -17,7 +17,7 @@ fn reads(traffic: &Traffic, path: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removal_does_not_wait_behind_a_change_that_failed() {
+async fn a_removal_does_not_wait_behind_a_failed_change() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let user = remotes.user("ada");

@@ -14,7 +14,7 @@ fn serve_with(remotes: &Remotes, settings: &[(&str, &str)]) -> Serve {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_without_the_settings_of_serve_follows_them() {
+async fn a_command_takes_missing_settings_from_serve() {
     let remotes = Remotes::start().await;
     let ada = remotes.user("ada");
     remotes.assign(&ada);

@@ -33,7 +33,7 @@ async fn say(serve: &Serve, text: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_holds_a_connection_by_being_slow() {
+async fn slow_clients_lose_their_connections() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     // Says nothing; half a head; a head and half a body.
@@ -74,7 +74,7 @@ async fn nobody_holds_a_connection_by_being_slow() {
 
 /// A sender may close its half after the request, and wait for the answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_no_more_still_gets_an_answer() {
+async fn a_half_closed_connection_still_gets_its_answer() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let mut uuids = Vec::new();
@@ -122,7 +122,7 @@ async fn who_sends_no_more_still_gets_an_answer() {
 
 /// hyper closes on the preface of HTTP/2 without a word.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_http_1_is_answered_and_counted() {
+async fn a_request_that_is_not_http_1_is_answered_and_counted() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let header = "x".repeat(200 * 1024);
@@ -149,7 +149,7 @@ async fn what_is_no_http_1_is_answered_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused_early() {
+async fn a_request_that_is_too_large_is_refused_early() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
@@ -175,7 +175,7 @@ async fn what_is_too_large_is_refused_early() {
 /// Many clients write everything before they read. Closing on them would reset the connection, and the reset throws
 /// the answer away.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_writes_first_reads_the_refusal() {
+async fn a_client_that_writes_everything_first_can_read_the_refusal() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
@@ -205,7 +205,7 @@ async fn a_sender_that_writes_first_reads_the_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_gets_nothing_on_any_path() {
+async fn requests_without_the_secret_get_nothing_on_any_path() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     for path in ["", "okta", "status", "health", "ready", "../etc/passwd"] {

@@ -44,7 +44,7 @@ async fn door(serve: &Serve, remotes: &Remotes) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_opens_many_connections_does_not_shut_okta_out() {
+async fn many_connections_do_not_lock_okta_out() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     for text in ["", "POST / HTTP/1.1\r\nhost: x\r\nauth"] {
@@ -98,7 +98,7 @@ async fn delivered(serve: &Serve, remotes: &Remotes, name: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn few_open_files_leave_fewer_places_and_shut_nobody_out() {
+async fn a_low_open_file_limit_reduces_connections_but_locks_nobody_out() {
     // The soft limit is raised. Under a low hard one there are fewer places.
     for (limit, places) in [("-Sn 256", 512), ("-n 256", 128)] {
         let remotes = Remotes::start().await;
@@ -128,7 +128,7 @@ async fn few_open_files_leave_fewer_places_and_shut_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_few_open_files_are_reported_at_the_start() {
+async fn a_too_low_open_file_limit_is_reported_at_the_start() {
     let remotes = Remotes::start().await;
     let (code, said) = ended(under_ulimit(&remotes, "-n 100")).await;
     assert_eq!(code, 1, "{said}");
@@ -148,7 +148,7 @@ async fn refused_accepts(serve: &Serve, remotes: &Remotes) -> Option<u64> {
 
 /// Other parts of the program, or other programs, have used up the descriptors.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_file_descriptors_idle_connections_make_room() {
+async fn idle_connections_close_when_file_descriptors_run_out() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     // This keeps a connection to the status page open.
@@ -208,7 +208,7 @@ async fn without_file_descriptors_idle_connections_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_queue_is_full_it_is_not_ready() {
+async fn a_full_queue_makes_serve_unready() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
@@ -230,7 +230,7 @@ async fn when_the_queue_is_full_it_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_connections_are_used_it_is_not_ready() {
+async fn using_all_connections_makes_serve_unready() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     // With the secret, and half a body.
@@ -253,7 +253,7 @@ async fn when_all_connections_are_used_it_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_write_no_log() {
+async fn requests_without_the_secret_fill_no_log() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let before = serve.log().len();
@@ -290,7 +290,7 @@ async fn strangers_write_no_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_whether_it_is_ready_writes_nothing_for_strangers() {
+async fn readiness_checks_write_nothing_for_strangers() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let file = Connection::open(remotes.data()).unwrap();

@@ -15,7 +15,7 @@ fn claims(file: &Connection) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
+async fn an_event_that_crashes_the_program_ten_times_is_recorded_as_failed() {
     let remotes = Remotes::start().await;
     let traffic = remotes.anypoint.traffic();
     traffic.set_latency(Duration::from_secs(30));
@@ -56,7 +56,7 @@ async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
 
 /// What failed each time keeps the reason that it failed for.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_ten_times_keeps_its_reason() {
+async fn an_event_that_failed_ten_times_keeps_its_reason() {
     let remotes = Remotes::start().await;
     let traffic = remotes.anypoint.traffic();
     traffic.set_latency(Duration::from_secs(30));
@@ -101,7 +101,7 @@ async fn what_failed_ten_times_keeps_its_reason() {
 /// The clock goes back by a day while the program does not run, and a message was postponed: it does not wait for
 /// that day to pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_postponed_before_the_clock_went_back_does_not_wait_for_it() {
+async fn a_postponed_message_does_not_wait_for_a_clock_set_back() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let user = remotes.user("ada");

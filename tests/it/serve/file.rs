@@ -73,7 +73,7 @@ async fn one_more(remotes: &Remotes, serve: &Serve, name: &str) -> (Option<u16>,
 /// descriptor of the file in the same process would drop it, and then another program that closes the file takes
 /// itself for the last one and deletes the write-ahead log.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_holds_the_lock_of_its_file() {
+async fn serve_keeps_the_lock_on_its_file() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
@@ -95,7 +95,7 @@ async fn it_holds_the_lock_of_its_file() {
 
 /// A second `serve` would take the first one's work for that of a dead process.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_serve_at_a_time_whatever_became_of_the_lock_file() {
+async fn a_second_serve_is_refused_even_without_the_lock_file() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let second = |data: &Path| {
@@ -158,12 +158,12 @@ async fn stops_when(take_away: fn(&Path), word: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_deleted() {
+async fn serve_stops_when_its_file_is_deleted() {
     stops_when(|data| std::fs::remove_file(data).unwrap(), "deleted").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_moved_and_another_takes_its_place() {
+async fn serve_stops_when_its_file_is_replaced() {
     let replace = |data: &Path| {
         let copy = data.with_extension("copy");
         std::fs::copy(data, &copy).unwrap();
@@ -173,7 +173,7 @@ async fn it_stops_when_its_file_is_moved_and_another_takes_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_write_ahead_log_is_deleted() {
+async fn serve_stops_when_its_write_ahead_log_is_deleted() {
     let delete = |data: &Path| {
         let mut name = data.as_os_str().to_owned();
         name.push("-wal");
@@ -188,12 +188,12 @@ fn truncate(data: &Path, bytes: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_emptied() {
+async fn serve_stops_when_its_file_is_emptied() {
     stops_when(|data| truncate(data, 0), "truncated").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_cut_off() {
+async fn serve_stops_when_its_file_is_truncated() {
     stops_when(|data| truncate(data, 4 * 4096), "truncated").await;
 }
 
@@ -206,7 +206,7 @@ fn checkpoint(data: &Path) {
 
 /// `VACUUM` by hand shortens the file, and takes nothing away.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_tidied_up_is_served_on() {
+async fn serve_continues_after_a_vacuum() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let long = "x".repeat(100_000);
@@ -242,7 +242,7 @@ const READING: &[&[&str]] = &[
 
 /// Nothing is made where nothing was.
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_commands_make_no_file() {
+async fn reading_commands_create_no_file() {
     let remotes = Remotes::start().await;
     for arguments in READING {
         let (code, text) = ran(&remotes, arguments);
@@ -255,7 +255,7 @@ async fn reading_commands_make_no_file() {
 
 /// A database of another program, in either journal mode, is refused, and no byte of it changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_another_program_is_left_as_it_was() {
+async fn a_file_of_another_program_is_left_unchanged() {
     for mode in ["delete", "wal"] {
         let remotes = Remotes::start().await;
         let theirs = Connection::open(remotes.data()).unwrap();
@@ -283,7 +283,7 @@ async fn a_file_of_another_program_is_left_as_it_was() {
 
 /// A file of before there was a mark is read as it is; serving it marks it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_the_mark_is_read_unmarked_and_served_marked() {
+async fn serve_marks_an_unmarked_file_and_reading_does_not() {
     for version in [1, 2] {
         let remotes = Remotes::start().await;
         let file = Connection::open(remotes.data()).unwrap();
@@ -327,7 +327,7 @@ fn mark(data: &Path) -> i64 {
 
 /// Reading works without the right to write, also while nobody serves the file.
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_needs_no_right_to_write() {
+async fn reading_needs_no_write_permission() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let (status, uuids) = one_more(&remotes, &serve, "ada").await;
@@ -355,7 +355,7 @@ async fn reading_needs_no_right_to_write() {
 
 /// A backup while events come in is whole, private, and can be put back.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_can_be_put_back() {
+async fn a_backup_can_be_restored() {
     let remotes = Remotes::start().await;
     let mut serve = remotes.serve_deliveries_only();
     let (_, uuids) = one_more(&remotes, &serve, "ada").await;
@@ -430,7 +430,7 @@ fn spoil(data: &Path) {
 
 /// Only a whole database of this program is put in the file's place.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_whole_copy_is_not_put_in_place() {
+async fn a_damaged_backup_is_not_restored() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     one_more(&remotes, &serve, "ada").await;

@@ -54,7 +54,7 @@ fn first_run(remotes: &Remotes, changes: &str) -> Serve {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_brake() {
+async fn a_first_run_in_report_mode_changes_nothing_and_the_brake_holds_the_next() {
     let remotes = Remotes::start().await;
     // Someone new, someone who has an account, someone who is only in Anypoint, and a group.
     let ada = remotes.user("ada");
@@ -146,7 +146,7 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
 /// What was only planned is applied at once when `CHANGES` is switched, however long ago a reconcile is due by the
 /// clock; before that, nobody is told that all is in sync.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
+async fn switching_to_apply_applies_planned_changes_at_once() {
     let mut remotes = Remotes::start().await;
     remotes.settings.push(("CHANGES", "report"));
     let seldom = ["--catch-up-every", "off", "--reconcile-every", "6h"];
@@ -215,7 +215,7 @@ async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
 /// A reconcile that only reported is no last run of those that apply; one that was stopped is, so that restarts do not
 /// repeat it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reconcile_is_due_at_once_after_reports_and_not_again_after_it_was_stopped() {
+async fn a_reconcile_is_due_at_once_after_a_report_but_not_after_a_stop() {
     let mut remotes = Remotes::start().await;
     let every = |time| ["--catch-up-every", "off", "--reconcile-every", time];
     let [ada, ben] = ["ada", "ben"].map(|name| remotes.user(name));
@@ -306,7 +306,7 @@ async fn the_page_says_what_is_held_and_that_the_brake_is_off() {
 /// The team of an operator's choice, somebody to be left alone, a failure that is mended, and what the doctor says:
 /// each by a command beside the running program.
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbox() {
+async fn commands_beside_serve_pair_exclude_and_settle() {
     let mut remotes = Remotes::start().await;
     remotes.settings.push(("EXCLUDE_USERS", "max@*,svc-*"));
     let max = remotes.user("max");

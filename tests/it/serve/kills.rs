@@ -38,7 +38,7 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn kills_lose_nothing_and_double_nothing() {
+async fn kills_lose_and_duplicate_nothing() {
     let (kills, seed) = (number("SERVE_KILLS", 100), number("SERVE_SEED", 7));
     let mut random = StdRng::seed_from_u64(seed);
     let mut remotes = Remotes::start().await;

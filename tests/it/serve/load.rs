@@ -28,17 +28,17 @@ async fn loaded(events: usize, load: Load) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_burst_is_taken_and_worked_off() {
+async fn a_burst_is_accepted_and_completed() {
     assert_eq!(loaded(1_000, Load::Burst).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_steady_run_is_worked_off() {
+async fn a_steady_load_is_completed() {
     assert_eq!(loaded(200, Load::Steady(100)).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_cannot_be_recorded_is_refused_and_taken_later() {
+async fn a_delivery_that_cannot_be_recorded_is_refused_and_accepted_later() {
     let until_one_is_refused = Load::BurstOnHeldFile(Duration::ZERO);
     assert!(loaded(200, until_one_is_refused).await > 0);
 }

@@ -73,7 +73,7 @@ async fn scene(options: &[&str]) -> (Remotes, Serve) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_say_what_became_of_the_events() {
+async fn metrics_count_the_results_of_events() {
     let deliveries_only = ["--catch-up-every", "off", "--reconcile-every", "off"];
     let (remotes, serve) = scene(&deliveries_only).await;
     let (status, text) = serve.get(&remotes, "/metrics").await;
@@ -131,7 +131,7 @@ async fn metrics_say_what_became_of_the_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_and_dashboard_read_what_is_there() {
+async fn alerts_and_dashboard_use_existing_metrics() {
     let promtool = program("promtool");
     let folder = monitoring("");
     let check = |arguments: &[&str]| {
@@ -177,7 +177,7 @@ async fn alerts_and_dashboard_read_what_is_there() {
 
 /// The gauge and the page say what the last reconcile noted of the credential, by the time at which somebody looks.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_credential_is_shown_by_gauge_and_page() {
+async fn gauge_and_page_show_when_the_credential_expires() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let file = rusqlite::Connection::open(remotes.data()).unwrap();
@@ -216,7 +216,7 @@ async fn the_end_of_the_credential_is_shown_by_gauge_and_page() {
 
 /// Either pause is a number that a monitor can see, and names which it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_is_shown_by_gauges() {
+async fn gauges_show_a_pause() {
     let mut remotes = Remotes::start().await;
     let command = |remotes: &Remotes, word: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
@@ -334,7 +334,7 @@ impl Drop for Prometheus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_scrapes_it_and_fires_the_alert_of_a_failure() {
+async fn a_real_prometheus_scrapes_serve_and_fires_the_failure_alert() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let target = serve
@@ -368,7 +368,7 @@ async fn a_real_prometheus_scrapes_it_and_fires_the_alert_of_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_health_check_needs_no_other_program() {
+async fn the_health_check_needs_no_other_program() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let status = serve

@@ -41,7 +41,7 @@ fn answered(code: u16, body: &str) -> FaultKind {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_personal_shows_at_any_level() {
+async fn no_log_level_shows_personal_data() {
     let remotes = Remotes::start().await;
     let every = [
         "--catch-up-every",
@@ -231,7 +231,7 @@ async fn nothing_personal_shows_at_any_level() {
 const PANICS: &str = "OKTA_ANYPOINT_TEST_PANICS";
 
 #[test]
-fn a_panic_does_not_say_its_own_words() {
+fn a_panic_does_not_log_its_message() {
     if let Some(who) = std::env::var_os(PANICS) {
         match who.to_str() {
             Some("service") => start_logging(),
@@ -245,7 +245,7 @@ fn a_panic_does_not_say_its_own_words() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "serve::output::a_panic_does_not_say_its_own_words",
+                "serve::output::a_panic_does_not_log_its_message",
                 "--nocapture",
             ])
             .env(PANICS, who)

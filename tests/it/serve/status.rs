@@ -185,7 +185,7 @@ async fn a_browser_shows_states_failures_and_plots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_gets_into_a_page_but_text() {
+async fn values_reach_a_page_as_text_only() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let empty = serve.get(&remotes, "/events").await.1;
@@ -216,7 +216,7 @@ async fn nothing_gets_into_a_page_but_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_only_reads_and_only_for_this_machine() {
+async fn the_status_page_only_reads_and_only_for_this_machine() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
@@ -269,7 +269,7 @@ async fn it_only_reads_and_only_for_this_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_and_readiness_tell_apart_what_is_wrong() {
+async fn health_and_readiness_distinguish_faults() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(
@@ -344,7 +344,7 @@ async fn a_subject_has_a_page_with_both_sides_and_its_history() {
 
 /// A page of another site can send a browser here, but it learns no name and has nobody called.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_site_asks_for_shows_no_names_and_calls_nobody() {
+async fn a_request_from_another_site_shows_no_names_and_makes_no_call() {
     let (remotes, serve, [done, ..]) = eventful().await;
     remotes.okta.traffic().clear();
     let ask = async |path: &str, site: &str| {
@@ -388,7 +388,7 @@ async fn what_another_site_asks_for_shows_no_names_and_calls_nobody() {
 
 /// Names come from Okta: whatever they hold is text.
 #[tokio::test(flavor = "multi_thread")]
-async fn names_in_a_page_are_text() {
+async fn names_are_escaped_in_pages() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let evil = "<script>document.title='owned'</script>\"'&";
@@ -408,7 +408,7 @@ async fn names_in_a_page_are_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_an_excluded_user_says_so_and_nobody_is_asked() {
+async fn the_page_of_an_excluded_user_says_so_without_a_call() {
     let remotes = Remotes::start().await;
     let ann = remotes.user("ann");
     let events = remotes.assign(&ann);

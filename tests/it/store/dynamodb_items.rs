@@ -17,7 +17,7 @@ use crate::servers;
 
 /// What templates, scripts and people may rely on: names of keys and attributes.
 #[tokio::test]
-async fn dynamodb_items_are_spelled_as_the_contract_says() {
+async fn dynamodb_items_have_the_names_of_the_contract() {
     let world = super::dynamodb().await;
     let link = UserLink {
         origin: Origin::Imported,
@@ -136,7 +136,7 @@ async fn old_items(world: &World, expires_at: i64) {
 
 /// The account that an older version was about to create is found, and its intent goes with the link.
 #[tokio::test]
-async fn the_intent_of_an_older_version_is_read_and_goes_with_the_link() {
+async fn the_intent_of_an_older_version_is_read_and_removed_with_the_link() {
     let world = super::dynamodb().await;
     let week = START_MS / 1000 + 7 * 86_400;
     old_items(&world, week).await;
@@ -169,7 +169,7 @@ async fn the_intent_of_an_older_version_is_read_and_goes_with_the_link() {
 }
 
 #[tokio::test]
-async fn the_intent_of_an_older_version_is_forgotten_when_it_is_settled_or_too_old() {
+async fn a_settled_or_old_intent_of_an_older_version_is_forgotten() {
     let world = super::dynamodb().await;
     old_items(&world, START_MS / 1000 + 60).await;
     let intent = async || {
@@ -190,7 +190,7 @@ async fn the_intent_of_an_older_version_is_forgotten_when_it_is_settled_or_too_o
 
 /// What nobody reads any more is in nobody's way: it shows in no list, and no lease waits for it.
 #[tokio::test]
-async fn what_an_older_version_left_shows_nowhere() {
+async fn items_of_an_older_version_show_nowhere() {
     let world = super::dynamodb().await;
     old_items(&world, START_MS / 1000 + 7 * 86_400).await;
     let records = world.ledger.records(&Filter::default()).await.unwrap();
@@ -205,7 +205,7 @@ async fn what_an_older_version_left_shows_nowhere() {
 
 /// "Could not read" is never "nobody there".
 #[tokio::test]
-async fn a_broken_item_stops_the_answer() {
+async fn an_unreadable_item_fails_the_read() {
     let world = super::dynamodb().await;
     let Raw::DynamoDb(client, table) = &world.raw else {
         panic!("another store");

@@ -13,16 +13,16 @@ on_every!(
     a_link_is_read_as_written,
     an_account_belongs_to_one_user,
     a_refused_link_changes_nothing,
-    another_account_leaves_the_first_as_former,
-    a_former_account_may_be_taken_and_is_then_left_alone,
-    back_to_the_first_account,
+    a_second_account_makes_the_first_a_former_one,
+    a_former_account_can_be_linked_to_another_user,
+    a_user_can_return_to_the_first_account,
     unlinking_removes_both_entries,
-    unlinking_leaves_a_foreign_entry_alone,
+    unlinking_leaves_the_entry_of_another_user_alone,
     a_team_belongs_to_one_group,
-    another_team_frees_the_first,
+    linking_another_team_frees_the_first,
     a_link_made_by_hand_works,
-    links_do_not_go_away_by_themselves,
-    the_origin_is_the_one_that_was_written_last,
+    links_do_not_expire,
+    the_origin_is_the_last_one_written,
 );
 
 async fn a_link_is_read_as_written(world: World) {
@@ -96,7 +96,7 @@ async fn a_refused_link_changes_nothing(world: World) {
     assert_eq!(memo.as_deref(), Some("wanted"));
 }
 
-async fn another_account_leaves_the_first_as_former(world: World) {
+async fn a_second_account_makes_the_first_a_former_one(world: World) {
     world.link(1, 1).await;
     assert_eq!(world.link(1, 2).await, Linked::Written);
     assert_eq!(world.account_of(1).await, Some(account(2)));
@@ -104,7 +104,7 @@ async fn another_account_leaves_the_first_as_former(world: World) {
     assert_eq!(world.owner(2).await, Some((user(1), Tenure::Current)));
 }
 
-async fn a_former_account_may_be_taken_and_is_then_left_alone(world: World) {
+async fn a_former_account_can_be_linked_to_another_user(world: World) {
     world.link(1, 1).await;
     world.link(1, 2).await;
     assert_eq!(world.link(2, 1).await, Linked::Written);
@@ -117,7 +117,7 @@ async fn a_former_account_may_be_taken_and_is_then_left_alone(world: World) {
     assert_eq!(world.account_of(1).await, Some(account(3)));
 }
 
-async fn back_to_the_first_account(world: World) {
+async fn a_user_can_return_to_the_first_account(world: World) {
     for a in [1, 2, 1, 1] {
         assert_eq!(world.link(1, a).await, Linked::Written);
     }
@@ -143,7 +143,7 @@ async fn unlinking_removes_both_entries(world: World) {
 }
 
 /// Two links to one account can only be made by hand; whoever owns the reverse entry keeps it.
-async fn unlinking_leaves_a_foreign_entry_alone(world: World) {
+async fn unlinking_leaves_the_entry_of_another_user_alone(world: World) {
     world.link(1, 1).await;
     world.link(1, 2).await;
     world.link(2, 1).await;
@@ -175,7 +175,7 @@ async fn a_team_belongs_to_one_group(world: World) {
     assert_eq!(store.team_link(&group(1)).await.unwrap(), Some(renamed));
 }
 
-async fn another_team_frees_the_first(world: World) {
+async fn linking_another_team_frees_the_first(world: World) {
     world.link_team(1, &team_link(1)).await;
     assert_eq!(world.link_team(1, &team_link(2)).await, Linked::Written);
     assert_eq!(world.team_owner(1).await, None);
@@ -202,7 +202,7 @@ async fn a_link_made_by_hand_works(world: World) {
     assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }
 
-async fn links_do_not_go_away_by_themselves(world: World) {
+async fn links_do_not_expire(world: World) {
     world.link(2, 2).await;
     world.link_team(2, &team_link(2)).await;
     world.clock.advance(3_650 * DAY_MS);
@@ -214,7 +214,7 @@ async fn links_do_not_go_away_by_themselves(world: World) {
 }
 
 /// Only the owner of the lease writes: what it knows of the origin needs no guessing here.
-async fn the_origin_is_the_one_that_was_written_last(world: World) {
+async fn the_origin_is_the_last_one_written(world: World) {
     for origin in [
         Origin::Created,
         Origin::Adopted,

@@ -9,9 +9,9 @@ use super::{LEASE, World, account, group, link_to, subject, team_link, user};
 on_every!(
     store [dynamodb, sqlite]
     a_lost_lease_changes_nothing,
-    a_lease_that_was_given_back_changes_nothing,
-    a_lease_that_is_over_and_nobody_elses_still_writes,
-    the_lease_of_another_subject_is_no_right,
+    a_returned_lease_changes_nothing,
+    an_expired_lease_writes_until_another_takes_it,
+    the_lease_of_another_subject_does_not_allow_a_write,
 );
 
 #[track_caller]
@@ -103,7 +103,7 @@ async fn a_lost_lease_changes_nothing(world: World) {
     assert_eq!(world.account_of(1).await, None);
 }
 
-async fn a_lease_that_was_given_back_changes_nothing(world: World) {
+async fn a_returned_lease_changes_nothing(world: World) {
     begin(&world).await;
     let slow = world.lease(&subject(1)).await;
     world.clock.advance(10_000);
@@ -114,7 +114,7 @@ async fn a_lease_that_was_given_back_changes_nothing(world: World) {
 }
 
 /// Nobody looked meanwhile, so there is nothing to spoil. Whether it still may is the run's own question.
-async fn a_lease_that_is_over_and_nobody_elses_still_writes(world: World) {
+async fn an_expired_lease_writes_until_another_takes_it(world: World) {
     let slow = world.lease(&subject(1)).await;
     world.clock.advance(60_000);
     assert!(slow.check().is_err());
@@ -131,7 +131,7 @@ async fn a_lease_that_is_over_and_nobody_elses_still_writes(world: World) {
 }
 
 /// What a lease is on is what its writes depend on, whatever they are about.
-async fn the_lease_of_another_subject_is_no_right(world: World) {
+async fn the_lease_of_another_subject_does_not_allow_a_write(world: World) {
     let slow = world.lease(&subject(7)).await;
     begin(&world).await;
     world.clock.advance(10_000);

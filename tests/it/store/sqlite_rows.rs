@@ -17,7 +17,7 @@ use crate::ledger::{DAY_MS, START_MS, TTL_DAYS, ours};
 /// A memo that nobody takes away goes with the next lease that is taken after its time: it holds a
 /// username.
 #[tokio::test]
-async fn memos_whose_time_is_over_are_swept() {
+async fn expired_memos_are_swept() {
     let world = super::sqlite().await;
     let Raw::Sqlite(folder) = &world.raw else {
         panic!("another store");
@@ -42,7 +42,7 @@ async fn memos_whose_time_is_over_are_swept() {
 
 /// Nobody waits a day because the clock was a day ahead when the lease was taken.
 #[tokio::test]
-async fn a_lease_from_before_the_clock_was_set_back_is_cut() {
+async fn a_lease_in_the_far_future_is_cut_after_the_clock_is_set_back() {
     let world = super::sqlite().await;
     let _held = world.lease(&subject(1)).await;
     let until = async || match world.ledger.lease(&subject(1), LEASE).await.unwrap() {
@@ -102,7 +102,7 @@ fn old_file(path: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_file_of_the_version_before_is_taken_over_whole() {
+async fn a_file_of_the_previous_version_is_migrated_completely() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     old_file(&path);
