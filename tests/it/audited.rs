@@ -1,5 +1,5 @@
-//! Holds the audit trail against what a simulated Anypoint was really made to do: every change has an entry, or
-//! an entry of its successor that says that a run was cut off.
+//! Compares the audit trail with the writes that a simulated Anypoint received. Every change has an entry, or the next
+//! run has an entry that says that a run was cut off.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use http::Method;
 use okta_anypoint::ledger::AuditEntry;
 use okta_anypoint::simulator::traffic::RecordedRequest;
 
-/// Whose the accounts and teams are, as far as anybody ever saw.
+/// The owners of accounts and teams, as far as they were ever seen.
 #[derive(Default)]
 pub struct Subjects {
     /// Accounts by their username.
@@ -60,7 +60,7 @@ pub fn unaccounted(
     for call in writes {
         let at_ms = epoch_ms + i64::try_from(call.at_ms).unwrap();
         for change in changes(call, subjects) {
-            // The same once more is no change: a retry, or a run after one that was cut off.
+            // A repeated write is no change: it is a retry, or a run after one that was cut off.
             let is_new = change
                 .state_of()
                 .is_none_or(|of| last.insert(of, change.clone()).as_ref() != Some(&change));
@@ -72,7 +72,7 @@ pub fn unaccounted(
 
     let mut used: HashSet<(usize, Change)> = HashSet::new();
     let mut missing = Vec::new();
-    // The last ones first: an earlier one has their entries to choose from, and more.
+    // The last ones first: an earlier change can use their entries, and more.
     for (at_ms, change, call) in made.into_iter().rev() {
         let own = entries.iter().enumerate().find(|(n, entry)| {
             entry.at_ms >= at_ms
@@ -98,7 +98,7 @@ pub fn unaccounted(
     missing
 }
 
-/// The changes that a write made.
+/// The changes that one write made.
 fn changes(call: &RecordedRequest, subjects: &Subjects) -> Vec<Change> {
     let path = call.path.split("/organizations/").nth(1).unwrap_or("");
     let parts: Vec<&str> = path.split('/').skip(1).collect();
@@ -141,7 +141,7 @@ fn changes(call: &RecordedRequest, subjects: &Subjects) -> Vec<Change> {
 }
 
 impl Change {
-    /// What has the state that this change gives, if it can be given twice.
+    /// The object whose state this change sets, if a write can set it twice.
     fn state_of(&self) -> Option<String> {
         match self {
             Self::Enabled(account, _) => Some(account.clone()),
@@ -155,7 +155,7 @@ impl Change {
         let on = |id: &str| entry.id.as_deref() == Some(id);
         match self {
             Self::Enabled(account, Enabled::Made) => {
-                // The id is not known where the answer was lost.
+                // A lost answer leaves the id unknown.
                 action == "create_account"
                     && (on(account)
                         || (entry.id.is_none() && is_of(subjects, account, &entry.subject)))
@@ -178,7 +178,7 @@ impl Change {
         }
     }
 
-    /// Whether the run that made the change may have been one of this subject. Also users make, rename and adopt teams.
+    /// Whether a run of this subject may have made the change. Runs of users also create, rename and adopt teams.
     fn is_about(&self, subject: &str, subjects: &Subjects) -> bool {
         let of_team = |team: &str| {
             subjects

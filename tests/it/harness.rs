@@ -1,5 +1,5 @@
-//! The stand-in for the Lambda service itself, and the samples. Here the tests play the function: the process
-//! only prints where its Runtime API is.
+//! The stand-in for the Lambda service, and the samples. The tests play the function: the process only prints the
+//! address of its Runtime API.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ async fn function(script: &str) -> (Lambda, String) {
     (lambda, format!("http://{address}/2018-06-01/runtime"))
 }
 
-/// Asks for the next event once and answers it at `ending`.
+/// Fetches the next event once and answers it at `ending`.
 async fn serve_one(api: String, ending: &str, answer: Value) -> (Value, StatusCode) {
     let http = reqwest::Client::new();
     let next = http
@@ -180,8 +180,8 @@ fn every_sample_has_the_event_type_of_its_name() {
     }
 }
 
-/// The story, from which the demo, `tools/sam_local.py` and `tools/fuzz` take the samples, has all of them, each once, and
-/// so has the table for people.
+/// The demo, `tools/sam_local.py` and `tools/fuzz` take the samples from the story. The story and the table in
+/// `events/README.md` list each sample once.
 #[test]
 fn every_sample_is_in_the_story_and_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");

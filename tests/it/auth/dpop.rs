@@ -81,7 +81,7 @@ async fn an_api_that_demands_a_nonce_gets_it() {
     assert_ne!(token["nonce"], call["nonce"]);
 }
 
-/// What the simulator takes is worth something only if it refuses the rest.
+/// A simulator that accepts every proof would prove nothing.
 #[tokio::test]
 async fn stolen_and_stale_proofs_are_refused() {
     let key = key(P256_PEM);
@@ -91,7 +91,7 @@ async fn stolen_and_stale_proofs_are_refused() {
     let seen = org.api_requests().remove(0);
     let seen_proof = header(&seen, "dpop").unwrap().to_owned();
 
-    // The log hides tokens, so a thief fetches one with the key and the dance.
+    // The log hides tokens, so the thief fetches one with the key.
     let thief = Thief::new(&org, &key);
     let token = thief.token().await;
     let path = format!("/api/v1/users/{}", org.user);
@@ -122,7 +122,7 @@ async fn stolen_and_stale_proofs_are_refused() {
     }
 }
 
-/// A client written again for the test, so that nothing of the product vouches for itself.
+/// A second client, written for the test, so that the product does not check itself.
 struct Thief<'a> {
     org: &'a Org,
     app_key: ring::signature::EcdsaKeyPair,

@@ -1,4 +1,4 @@
-//! What belongs to one host goes to no other.
+//! The client sends secrets and tokens only to the host they belong to.
 
 use std::sync::Mutex;
 
@@ -147,7 +147,7 @@ async fn a_next_page_on_another_host_gets_no_token() {
     let okta = Okta::new(http, base.parse().unwrap(), token);
     let error = okta.list_groups(soon()).await.unwrap_err();
     assert!(error.to_string().contains("another host"), "{error}");
-    // The same for a cursor that was kept and leads elsewhere: the session itself refuses it.
+    // A stored cursor that leads to another host: the session itself refuses it.
     let (stranger, stranger_saw) = bystander().await;
     let kept = format!("{stranger}/api/v1/logs?after=1").parse().unwrap();
     okta.log_page(&kept, soon()).await.unwrap_err();

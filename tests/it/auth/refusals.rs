@@ -1,4 +1,4 @@
-//! Each way of being refused names its cause and its fix, and is tried once more after a pause.
+//! Each refusal names its cause and its fix. The client tries once more after a pause.
 
 use okta_anypoint::failure::{Cause, Class, Failure};
 
@@ -94,12 +94,12 @@ async fn a_wrong_clock_is_named_with_its_side() {
         let okta = org.client_at(service_app(&key), clock_ahead(ahead_s));
         has(&refused(&org, &okta).await, &[side, "clock (NTP)"]);
 
-        // A proof is younger than an assertion may be: with DPoP it is what is refused.
+        // A proof must be younger than an assertion, so with DPoP the server refuses the proof.
         let org = Org::with_dpop(&key).await;
         let okta = org.client_at(service_app(&key), clock_ahead(ahead_s));
         has(&refused(&org, &okta).await, &[side, "clock (NTP)"]);
     }
-    // Some seconds are nobody's fault.
+    // A few seconds are normal.
     let org = Org::with_dpop(&key).await;
     let okta = org.client_at(service_app(&key), clock_ahead(50));
     org.look(&okta).await.unwrap();

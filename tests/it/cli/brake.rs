@@ -1,4 +1,4 @@
-//! What an operator settles: what the brake held, failures, the pause; and what the audit trail says.
+//! What an operator settles: held changes, failures and pauses. And what the audit trail says about it.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ async fn held_changes_are_listed_and_approved() {
         .expect(2)
         .says("the brake does not hold");
 
-    // A reconcile leaves it alone.
+    // A reconcile does not touch a held change.
     let planned = desk.on_file(&["plan", "--json"]).await.expect(0).json();
     assert_eq!(planned["differences"], json!([]));
 
@@ -67,7 +67,7 @@ async fn a_lifted_brake_lets_all_changes_pass() {
     desk.on_file(&["push", &user]).await.expect(0);
     assert!(!desk.is_enabled("lin_example"));
 
-    // Everybody can see that the brake is off, and end that.
+    // Each command says that the brake is off and how to end that.
     let end = format!("okta-anypoint approve --end --data {}", desk.data.display());
     for look in ["status", "held", "doctor"] {
         let told = desk.on_file(&[look]).await;
@@ -244,7 +244,7 @@ async fn a_push_in_a_dry_run_says_what_it_would_do() {
         .says("would do: create_account, mail_reset, link");
     assert!(!desk.wrote());
 
-    // The first reconcile that applies takes it up.
+    // The first reconcile that applies does it.
     desk.on_file(&["reconcile", "--yes"]).await.expect(0);
     assert!(desk.is_enabled("lin_example"));
 }
@@ -288,7 +288,7 @@ async fn excluded_subjects_are_labelled_and_never_pushed() {
     }
     assert!(desk.is_enabled("lin_example"));
 
-    // Another subject of the same command is worked on.
+    // The command still works on its other subjects.
     let kim = desk.assigned("kim", "kim_example");
     let push = ["push", &user, &kim, "--json", "--data", file];
     let pushed = desk.run_with(&[("EXCLUDE_USERS", &user)], &push).await;
@@ -316,7 +316,7 @@ async fn a_pause_stops_writes_at_anypoint_but_not_links() {
             .await
             .expect(1)
             .says(&format!("CHANGES={changes}"));
-        // Pairs are the operator's, and neither side is changed.
+        // Links belong to the operator, and neither side changes.
         for command in [unlink, link] {
             desk.run_with(&setting, command).await.expect(0);
         }
@@ -376,7 +376,7 @@ async fn operator_commands_are_in_the_history() {
         .expect(0)
         .says("(linked -> not linked)");
 
-    // A command that follows a run that was cut off says so.
+    // A command after a cut-off run says so.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "UPDATE leases SET owner = 'another', lease_until_ms = 1 WHERE subject = ?1";
     let changed = file.execute(sql, [format!("user#{user}")]).unwrap();

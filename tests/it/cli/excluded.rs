@@ -1,10 +1,10 @@
-//! Nothing at Anypoint changes for whom a setting excludes, whatever command names them.
+//! No command changes anything at Anypoint for excluded users and groups.
 
 use super::{APP, Desk};
 
 const EXCLUDED: [(&str, &str); 2] = [("EXCLUDE_USERS", "lin@*"), ("EXCLUDE_GROUPS", "engin*")];
 
-/// A desk whose one user is in sync.
+/// A desk with one user, who is in sync.
 async fn desk() -> (Desk, String) {
     let mut desk = Desk::new().await;
     let limit = ("MAX_REMOVALS_PER_HOUR".to_owned(), "0".to_owned());
@@ -40,7 +40,7 @@ async fn commands_that_write_or_link_refuse_excluded_subjects() {
     assert!(!desk.wrote());
     assert_eq!(desk.anypoint.world().mails.len(), 1);
 
-    // Links are this program's own: the operator may part what is left alone.
+    // Links belong to this program, so the operator can unlink excluded subjects.
     for command in [&["unlink", &user][..], &["unlink-group", &group]] {
         desk.run_with(&EXCLUDED, command)
             .await

@@ -1,4 +1,4 @@
-//! What lists and texts say: forms, bounds, and what is done about what is not there.
+//! What lists and texts say: their formats, their limits, and unknown objects.
 
 use super::{APP, Desk, run};
 
@@ -76,7 +76,7 @@ async fn a_history_states_its_period_its_subject_and_the_reasons() {
     }
 }
 
-/// Names are decoration: a link that cannot be read costs its own.
+/// An unreadable link hides only its own name, because lists need no names.
 #[tokio::test]
 async fn an_unreadable_link_hides_only_its_own_name() {
     let desk = Desk::new().await;
@@ -167,7 +167,7 @@ async fn usage_names_every_alternative() {
         .says("is a folder");
 }
 
-/// A plan is no event: there is nothing to replay.
+/// A plan is not an event, so there is nothing to replay.
 #[tokio::test]
 async fn a_plan_does_not_advise_a_replay() {
     let desk = Desk::new().await;

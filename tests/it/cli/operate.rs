@@ -68,7 +68,7 @@ async fn explain_predicts_the_push() {
     assert!(!desk.wrote());
 }
 
-/// A value of another kind hides nothing: `explain` and the log of a look name the attribute, and not the value.
+/// A value of the wrong type does not stop a look. `explain` and the log name the attribute, but not its value.
 #[tokio::test]
 async fn a_profile_value_of_the_wrong_type_is_named() {
     let desk = Desk::new().await;
@@ -104,7 +104,7 @@ async fn a_profile_value_of_the_wrong_type_is_named() {
     assert!(!desk.wrote(), "nothing is taken over");
 }
 
-/// The emergency way: past every wait, with a reason that stays on record.
+/// The emergency push skips every wait and records its reason.
 #[tokio::test]
 async fn an_emergency_push_records_its_reason() {
     let desk = Desk::new().await;
@@ -170,7 +170,7 @@ async fn explain_covers_deleted_and_unknown_users() {
         .expect(0)
         .json();
     assert_eq!(explained["okta"], json!({"exists": false}));
-    // Nobody announced it, and it was seen once: it is doubted.
+    // Without an announcement, one look is not enough: the finding is a doubt.
     assert_eq!(actions(&explained), Vec::<&str>::new());
     assert_eq!(explained["doubts"][0]["finding"], "no_user");
     let never = desk
@@ -261,7 +261,7 @@ async fn a_failure_is_found_explained_and_replayed() {
         .expect(1)
         .says("What to do:");
 
-    // `serve` had made a dead letter of its message.
+    // `serve` had turned its message into a dead letter.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, dead) \
                VALUES (?1, 'user#x', '{}', 0, 0, 1), ('another', 'user#x', '{}', 0, 0, 1)";
@@ -271,7 +271,7 @@ async fn a_failure_is_found_explained_and_replayed() {
         file.query_row(sql, [], |row| row.get(0)).unwrap()
     };
 
-    // Nothing has changed, so it fails again; then the cause is mended.
+    // Nothing has changed, so it fails again. Then the cause is fixed.
     desk.on_file(&["replay", uuid]).await.expect(1);
     assert_eq!(set_aside(), 2);
     let mended = desk
@@ -296,7 +296,7 @@ async fn a_failure_is_found_explained_and_replayed() {
         .json();
     assert_eq!(done["events"][0]["id"], uuid);
     assert_eq!(done["events"][0]["attempts"], 3);
-    // What is done can be done again, too.
+    // A done event can be replayed, too.
     desk.on_file(&["replay", uuid]).await.expect(0);
     desk.on_file(&["replay", "no-such-event"])
         .await
@@ -351,7 +351,7 @@ async fn a_name_must_be_unique() {
         let explained = desk.on_file(&["explain", name, "--json"]).await.expect(0);
         assert_eq!(explained.json()["subject"], format!("user#{user}"));
     }
-    // A user is wanted: the group does not count.
+    // The command needs a user, so the group does not count.
     desk.on_file(&["unlink", "ops"]).await.expect(0);
 }
 
@@ -399,7 +399,7 @@ async fn accounts_are_linked_and_unlinked_by_hand() {
         .await
         .expect(0)
         .says("was not linked");
-    // By the account's id, and not what the app username says: the consequence is shown.
+    // By the account's id, against the app username: the command shows the consequence.
     desk.on_file(&["link", &kim, &account])
         .await
         .expect(0)
@@ -416,7 +416,7 @@ async fn accounts_are_linked_and_unlinked_by_hand() {
         .says("unlink them first");
 }
 
-/// Okta does not show the assignment, so the next looks end the access: `link` says so as `explain` does.
+/// Okta does not show the assignment, so the next looks will end the access. `link` and `explain` both say so.
 #[tokio::test]
 async fn linking_an_unassigned_user_warns_that_access_will_end() {
     let desk = Desk::new().await;
@@ -468,7 +468,7 @@ async fn the_reset_mail_is_sent_again_on_request() {
     assert_eq!(desk.anypoint.world().mails.len(), 2);
 }
 
-/// A phone that Anypoint refuses keeps nobody out, and is told.
+/// A phone number that Anypoint refuses does not stop the account. The command reports it.
 #[tokio::test]
 async fn a_refused_phone_number_is_reported() {
     let desk = Desk::new().await;

@@ -1,4 +1,4 @@
-//! What commands print: nothing that a terminal would act upon, logs as they were asked for, settings from a file.
+//! What commands print: no terminal escapes, logs in the chosen format, settings from a file.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -67,14 +67,14 @@ async fn settings_come_from_a_named_file_only() {
 
     let ran = run(&nothing, &["plan", "--env-file", path]).await.expect(0);
     assert!(!ran.err.contains("warning"), "{}", ran.err);
-    // A file that merely lies in the folder means nothing.
+    // A file that only lies in the folder is ignored.
     let beside = desk.data.with_file_name(".env");
     std::fs::copy(&file, beside).unwrap();
     run(&nothing, &["plan"])
         .await
         .expect(2)
         .says("OKTA_ORG_URL is missing");
-    // What is set wins.
+    // A variable of the environment wins.
     let other = BTreeMap::from([("OKTA_API_TOKEN".to_owned(), "stale".to_owned())]);
     let ran = run(&other, &["--env-file", path, "plan"]).await.expect(1);
     assert!(ran.err.contains("OKTA_API_TOKEN"), "{}", ran.err);

@@ -21,13 +21,13 @@ async fn wrong_usage_and_wrong_settings_exit_with_2() {
         let text = error["error"].as_str().unwrap();
         assert!(!text.is_empty() && !text.starts_with("error"), "{text}");
     }
-    // A wrong word is quoted without what a terminal acts upon.
+    // The message quotes a wrong word without terminal escapes.
     let ran = run(&nothing, &["--json", "\u{1b}[2Jno\rsuch"])
         .await
         .expect(2);
     assert!(!ran.err.contains(['\u{1b}', '\r']), "{}", ran.err);
     assert!(ran.err.contains("no\\u000dsuch"), "{}", ran.err);
-    // What comes behind `--` is a name.
+    // Anything after `--` is a name.
     let ran = run(&nothing, &["explain", "--no-such-option", "--", "--json"]).await;
     assert_eq!(ran.expect(2).out, "");
     assert!(
@@ -37,7 +37,7 @@ async fn wrong_usage_and_wrong_settings_exit_with_2() {
             .out
             .contains("Usage")
     );
-    // Every missing setting is named at once.
+    // The message names all missing settings at once.
     run(&nothing, &["explain", "00uSOMEBODY00001"])
         .await
         .expect(2)
@@ -61,7 +61,7 @@ async fn wrong_usage_and_wrong_settings_exit_with_2() {
     assert!(!std::path::Path::new("/no/such").exists());
 }
 
-/// As an empty setting does.
+/// An empty setting counts as unset, too.
 #[tokio::test]
 async fn an_empty_variable_counts_as_unset() {
     let desk = Desk::new().await;
@@ -74,7 +74,7 @@ async fn an_empty_variable_counts_as_unset() {
         desk.run_with(&set, &["events", "--data", desk.data.to_str().unwrap()])
             .await
             .expect(0);
-        // Where there is a default, it stands; where there is none, the option is asked for.
+        // The default applies if there is one. Otherwise the command asks for the option.
         desk.run_with(&set, &["backup", "/no/such/folder/copy.db"])
             .await
             .says("okta-anypoint.db");

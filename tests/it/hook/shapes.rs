@@ -1,4 +1,4 @@
-//! What gateways make of requests: every shape of the contract, and what is none.
+//! The shapes that gateways give to requests: each shape of the contract, and malformed ones.
 
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ async fn no_request_makes_the_function_fail() {
         ] {
             let event = with(event.clone(), pointer, value);
             odd.push(match pointer {
-                // What says that it is base64 is not.
+                // The body claims to be base64, and is not.
                 "/isBase64Encoded" => with(event, "/body", json!("%%%")),
                 _ => event,
             });
@@ -182,7 +182,7 @@ async fn no_request_makes_the_function_fail() {
             .invoke_with(payload.to_vec(), Duration::from_secs(10));
         assert_eq!(answered.await.unwrap()["statusCode"], 400, "{payload:?}");
     }
-    // Whom it asked for nothing, it told nothing; and what is no request is named.
+    // The function answers only its requests, and names an event that is no request.
     assert_eq!(hook.world.calls(), Vec::<String>::new());
     let log = hook.lambda.output();
     assert!(!log.contains("a defect"), "{log}");

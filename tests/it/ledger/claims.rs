@@ -242,7 +242,7 @@ async fn a_rejected_message_is_on_record(world: World) {
         claim(&world, "e1").await.outcome,
         ClaimOutcome::AlreadyFailed
     ));
-    // What failed for now fails for good.
+    // A retryable failure becomes a permanent one.
     let first = claimed(claim(&world, "e2").await);
     fail(&world, first, &busy_remote()).await;
     world.ledger.reject(&work("e2"), &refused()).await.unwrap();
@@ -277,7 +277,7 @@ async fn a_rejection_leaves_owned_and_done_records_alone(world: World) {
         ClaimOutcome::AlreadyDone
     ));
 
-    // Nobody owns it any more; the late owner cannot undo the rejection.
+    // The record has no owner any more, so the late owner cannot undo the rejection.
     let lost = claimed(claim(&world, "e2").await);
     world.clock.advance(10_000);
     let rejected = world.ledger.reject(&work("e2"), &refused()).await.unwrap();
@@ -285,7 +285,7 @@ async fn a_rejection_leaves_owned_and_done_records_alone(world: World) {
     assert_eq!(complete(&world, lost).await, Recorded::Superseded);
 }
 
-/// The message that cannot be read is one copy; another one can, and is due for its second look.
+/// One copy of the message is unreadable. A readable copy waits for its second look.
 async fn a_rejection_leaves_waiting_records_alone(world: World) {
     let run = claimed(claim(&world, "e1").await);
     let waiting = EndState::Waiting {

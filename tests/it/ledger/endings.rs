@@ -1,4 +1,4 @@
-//! What records say of finished work, and what follows from it for the next claim.
+//! The records of finished work, and what they mean for the next claim.
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
@@ -85,7 +85,7 @@ async fn a_waiting_record_is_claimed_again_only_when_due(world: World) {
     ));
 }
 
-/// Held work waits for a person. Time alone releases nothing.
+/// A held change waits for a person, for however long.
 async fn a_held_record_does_not_expire(world: World) {
     let held = EndState::Held {
         steps: vec!["disable_account".to_owned()],
@@ -104,7 +104,7 @@ async fn a_held_record_does_not_expire(world: World) {
     ));
     let listed = Filter::with_status(Status::Held);
     assert_eq!(world.ledger.records(&listed).await.unwrap().len(), 1);
-    // Once it is settled it is a record like any other.
+    // A settled record expires like any other.
     let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
     let conclusion = Conclusion {
         resolved: vec![Resolved {
@@ -141,7 +141,7 @@ async fn applied_steps_accumulate_until_a_replay(world: World) {
     assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
     let run = claimed(claim(&world, "e1").await);
     assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
-    // A run that does nothing takes nothing away.
+    // A run that does nothing removes no step.
     fail(&world, run, &busy_remote()).await;
     let run = claimed(claim(&world, "e1").await);
     let waiting = did(&["link"], until(START_MS, "not in the group"));
@@ -262,7 +262,7 @@ async fn a_second_subject_does_not_inherit_the_result_of_the_first(world: World)
     assert_eq!(second.applied, None);
 }
 
-/// More than one transaction of DynamoDB takes.
+/// More claims than fit in one DynamoDB transaction.
 async fn many_claims_are_concluded_together(world: World) {
     let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
     let mut claims = Vec::new();

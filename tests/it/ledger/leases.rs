@@ -92,7 +92,7 @@ async fn a_lease_is_given_back(world: World) {
     let next = take(&world).await;
     assert!(!next.took_over());
     assert_eq!(next.memo(), Some("left"));
-    // With its claims, in one go.
+    // Together with its claims.
     let claim = claim_under(&world, &next, "e1").await;
     let conclusion = Conclusion {
         claims: vec![(claim, ending(EndState::Done))],
@@ -185,7 +185,7 @@ async fn a_lost_lease_writes_no_memo(world: World) {
         assert_eq!(late, Recorded::Superseded);
     }
     assert_eq!(memo(&world).await.as_deref(), Some("first"));
-    // Also when nobody has it.
+    // Also when the lease is free.
     give_back(&world, next, Memo::Keep).await;
     let late = world.ledger.write_memo(&lost, None).await.unwrap();
     assert_eq!(late, Recorded::Superseded);
@@ -201,7 +201,7 @@ async fn a_lost_lease_concludes_nothing(world: World) {
     }
     world.clock.advance(10_000);
     let next = take(&world).await;
-    // The claims are still the lost owner's, and yet.
+    // The lost owner still has the claims, and yet it cannot conclude them.
     let before = world.ledger.records(&Filter::default()).await.unwrap();
     let conclusion = Conclusion {
         claims,
@@ -220,7 +220,7 @@ async fn a_lost_lease_concludes_nothing(world: World) {
     );
 }
 
-/// It names the subject's open records, however long those stay.
+/// The memo names the subject's open records, so it lasts as long as they do.
 async fn only_a_run_removes_a_memo(world: World) {
     let lease = take(&world).await;
     give_back(&world, lease, write("given back")).await;
@@ -261,7 +261,7 @@ async fn a_memo_expires_after_ten_years(world: World) {
     }
 }
 
-/// DynamoDB takes days to sweep; until then the next lease is taken in the very same item.
+/// DynamoDB takes days to delete an expired item. Until then the next lease is written to the same item.
 async fn an_old_memo_does_not_come_back(world: World) {
     let lost = take(&world).await;
     world
@@ -333,7 +333,7 @@ async fn the_last_lease_of_a_subject_is_reported(world: World) {
     world.clock.advance(2_000);
     give_back(&world, lease, Memo::Keep).await;
     assert_eq!(held().await[SUBJECT], START_MS + 5_000, "given back");
-    // A lease that nobody may have is no trace of work.
+    // A refused lease leaves no trace.
     let refused = world
         .ledger
         .lease("group#00g1", Duration::from_secs(1))

@@ -223,12 +223,12 @@ const ALL: Kinds = Kinds {
 };
 
 #[test]
-fn histories_end_in_agreement() {
+fn histories_end_in_sync() {
     property("histories", ALL, |_| {});
 }
 
 #[test]
-fn histories_with_faults_end_in_agreement() {
+fn histories_with_faults_end_in_sync() {
     let kinds = Kinds {
         faults: FaultsPlayed::All,
         ..ALL
@@ -239,7 +239,7 @@ fn histories_with_faults_end_in_agreement() {
 /// The fault campaign: through the binaries that are deployed, with faults at every remote, throttled
 /// and lost calls of the table and the queue, messages handed out again, and workers killed.
 #[test]
-fn histories_through_the_binaries_end_in_agreement() {
+fn histories_through_the_binaries_end_in_sync() {
     let kinds = Kinds {
         faults: FaultsPlayed::All,
         binaries: true,
