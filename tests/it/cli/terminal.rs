@@ -16,7 +16,7 @@ struct Terminal {
 impl Terminal {
     /// Starts a command on the desk's file.
     fn start(desk: &Desk, arguments: &str) -> Self {
-        // The most common size.
+        // A new terminal has no size, so set the most common one.
         let file = desk.data.display();
         let line = format!("stty cols 80 rows 24; {PROGRAM} {arguments} --data {file}");
         let mut script = Command::new("script")

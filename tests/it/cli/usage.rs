@@ -74,7 +74,7 @@ async fn an_empty_variable_counts_as_unset() {
         desk.run_with(&set, &["events", "--data", desk.data.to_str().unwrap()])
             .await
             .expect(0);
-        // The default applies if there is one. Otherwise the command asks for the option.
+        // The default applies if there is one. Otherwise the message asks for the option.
         desk.run_with(&set, &["backup", "/no/such/folder/copy.db"])
             .await
             .says("okta-anypoint.db");

@@ -45,7 +45,7 @@ async fn the_app_profile_takes_precedence_over_the_base_profile() {
     assert_eq!(world.account("ann"), "Mapped Example 555-0101 enabled");
     let with_mapping = world.calls();
 
-    // The base profile does not count any more where the app profile says something.
+    // Where the app profile has a value, the base profile does not count.
     world
         .when(|okta| {
             let changes = [("firstName", json!("Base")), ("lastName", json!("Family"))];
@@ -54,7 +54,7 @@ async fn the_app_profile_takes_precedence_over_the_base_profile() {
         .await;
     assert_eq!(world.account("ann"), "Mapped Family 555-0101 enabled");
 
-    // What is not text is not there.
+    // A value that is not text counts as missing.
     map_to(
         &world,
         &ann,
@@ -110,7 +110,7 @@ async fn the_app_profile_is_ignored_without_the_setting() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.writes().len(), 0);
 
-    // The same program with the setting takes it at the next look.
+    // With the setting, the next look uses the app profile.
     let mut ports = world.ports.clone();
     ports.policy = Arc::new(mapped());
     let subject = format!("user#{ann}").parse().unwrap();

@@ -25,7 +25,7 @@ pub const MEMBERS: &str = "/api/v1/groups/*/users";
 pub const APP_GROUP: &str = "/api/v1/apps/*/groups/*";
 pub const APP_GROUPS: &str = "/api/v1/apps/*/groups";
 
-/// Okta denies in its own words what exists.
+/// Okta answers with its own 404 for an object that exists.
 pub fn denied(path: &str, id: &str) -> Fault {
     Fault::not_found(path, Absence::Service).about(id)
 }
@@ -63,7 +63,7 @@ fn in_team(world: &World) -> usize {
     team.split(' ').filter(|name| !name.is_empty()).count()
 }
 
-/// The event failed, and only because two answers contradict each other.
+/// Checks that the event failed because two answers contradict each other.
 async fn contradicted(world: &World, event: &LogEvent) -> Record {
     let record = world.record(event).await;
     assert_eq!(record.error_code.as_deref(), Some("contradiction"));
@@ -172,7 +172,7 @@ async fn an_unassigned_group_empties_its_team_without_an_event() {
     assert_eq!(world.team("Devs"), "");
 }
 
-/// A role that lost a right: every list of groups is empty, for as long as it takes somebody to see it.
+/// The admin role lost a right, so every list of groups is empty until somebody notices.
 #[tokio::test]
 async fn a_group_list_without_the_built_in_group_removes_nobody_from_a_team() {
     for fault in [
@@ -191,23 +191,23 @@ async fn a_group_list_without_the_built_in_group_removes_nobody_from_a_team() {
         assert_eq!(
             world.account("ann"),
             "ann Other - enabled",
-            "the account goes on"
+            "account changes continue"
         );
         assert_eq!(
             world.team("Ops"),
             if lists { "ann" } else { "" },
-            "joins go on"
+            "joins continue"
         );
         assert_eq!(world.team("Devs"), "ann");
         truth(&world);
         world.okta_does(|okta| okta.remove_member(&devs, &ann));
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.team("Ops"), "ann");
-        assert_eq!(world.team("Devs"), "", "a whole list is believed");
+        assert_eq!(world.team("Devs"), "", "a complete list counts");
     }
 }
 
-/// Nobody is in danger, but a join is missed: the event must not end as done.
+/// The list endangers nobody, but it hides a join, so the event must not end as done.
 #[tokio::test]
 async fn a_group_list_without_the_built_in_group_does_not_end_a_users_event() {
     let world = World::new().await;
@@ -223,7 +223,7 @@ async fn a_group_list_without_the_built_in_group_does_not_end_a_users_event() {
     ann_has_everything(&world).await;
 }
 
-/// What an event announces needs no list that is whole.
+/// An announced leave does not need a complete list.
 #[tokio::test]
 async fn an_announced_leave_needs_no_complete_group_list() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
@@ -255,7 +255,7 @@ async fn contradicting_answers_about_a_user_change_nothing() {
         truth(&world);
         assert_eq!(world.deliver(&hint).await, 204, "lie {number}");
     }
-    // The same of a user whose end was announced: the announcement counts.
+    // If an event announced the removal, the announcement counts.
     lie(&world, denied(USER, &ann));
     let mut events = world.okta_does(|okta| okta.deactivate(&ann));
     events.retain(|event| event.event_type == "user.lifecycle.deactivate");
@@ -270,7 +270,7 @@ async fn a_member_list_that_contradicts_a_users_own_groups_is_not_believed() {
     let lacks = || Fault::lacking(MEMBERS, &[&ann]);
     let lies = [
         vec![lacks()],
-        // The witness is not to be had either.
+        // The second source is unavailable, too.
         vec![lacks(), Fault::empty_list(GROUPS_OF_USER)],
         vec![lacks(), denied(GROUPS_OF_USER, &ann)],
     ];
@@ -301,7 +301,7 @@ async fn an_app_user_list_that_contradicts_an_app_user_is_not_believed() {
     assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
     assert_eq!(in_team(&world), 22);
     truth(&world);
-    // Whoever is really not assigned leaves.
+    // A user who is really unassigned leaves.
     world.okta_does(|okta| okta.unassign_group(APP, &devs));
     let mut ports = world.ports.clone();
     let all = Policy {
@@ -333,7 +333,7 @@ async fn a_group_that_is_listed_but_not_found_keeps_its_team() {
         assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
         ann_has_everything(&world).await;
         truth(&world);
-        // An announced deletion counts, whatever else is answered.
+        // An announced deletion counts, whatever the other answers are.
         world.when(|okta| okta.delete_group(&devs)).await;
         assert_eq!(world.team("Devs"), "");
     }
@@ -354,13 +354,13 @@ async fn a_different_selection_read_removes_nobody_from_a_team() {
     let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
     assert_eq!(look_at(&worker(&ports), subject).await, Verdict::Settled);
     ann_has_everything(&world).await;
-    // That is the group's business.
+    // Only a look at the group may decide that.
     look_at_group(&worker(&ports), &devs).await;
     assert_eq!(world.team("Devs"), "");
 }
 
-/// Two things are in doubt at once: a membership that ended without an event, and one that an event announced
-/// and that does not show yet. Believing the one must not settle the other.
+/// Two doubts at once: a membership that ended without an event, and an announced one that does not show yet.
+/// Confirming the first must not settle the second.
 #[tokio::test]
 async fn a_late_membership_is_read_again_beside_one_that_ended() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
@@ -387,7 +387,7 @@ async fn a_late_answer_is_read_again_in_the_same_run() {
     ann_has_everything(&world).await;
 }
 
-/// With no time for the second read the event waits, and Okta is told to come again.
+/// Without time for the second read, the event waits and the answer asks Okta to retry.
 #[tokio::test]
 async fn without_time_for_a_second_read_the_event_waits() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;

@@ -1,5 +1,5 @@
-//! Contract §4, "What counts as known", behind a queue: what is not known yet goes back for a second look. Time
-//! passes here only when a test says so.
+//! Contract §4, "What counts as known", behind a queue: a doubtful change goes back for a second look. Time passes
+//! here only when a test advances the clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Queued {
         events.extend(queued.does(|okta| okta.add_member(&devs, &ann)));
         queued.settles(&events).await;
         queued.has_everything();
-        // What was written is not fresh any more.
+        // The memory of fresh writes has expired.
         queued.pass(Duration::from_secs(600));
         (queued, devs, ann)
     }
@@ -87,7 +87,7 @@ impl Queued {
         self.work(&read.unwrap().changes, Reason::Delivery).await
     }
 
-    /// All is done at once.
+    /// Checks that all events are done at once.
     async fn settles(&self, events: &[LogEvent]) {
         let verdicts = self.give(events).await;
         assert!(
@@ -96,7 +96,7 @@ impl Queued {
         );
     }
 
-    /// All goes back for a second look, and comes again when it is due.
+    /// Checks that all events go back for a second look. Returns when they are due.
     async fn waits(&self, events: &[LogEvent]) -> Duration {
         let verdicts = self.give(events).await;
         let Some(Verdict::Wait { after }) = verdicts.first() else {
@@ -118,7 +118,7 @@ impl Queued {
         vec![self.world.hint(ann)]
     }
 
-    /// An event of this type about the group, which Okta did not mean.
+    /// A false event of this type about the group.
     fn group_event(&self, event_type: &str, group: &str) -> Vec<LogEvent> {
         let target = |id: &str, kind: &str| Target {
             id: id.to_owned(),
@@ -135,7 +135,7 @@ impl Queued {
         vec![event]
     }
 
-    /// An event of this type about the user, the app and the group, which Okta did not mean.
+    /// A false event of this type about the user, the app and the group.
     fn user_event(&self, event_type: &str, ann: &str, devs: &str) -> LogEvent {
         let target = |id: &str, kind: &str| Target {
             id: id.to_owned(),
@@ -182,7 +182,7 @@ async fn an_unassignment_without_an_event_waits_for_its_second_look() {
     assert!(record.waits_for.unwrap().contains("app assignment"));
     queued.has_everything();
 
-    // Before it is due it is given back without a look.
+    // Before it is due, the worker gives it back without a look.
     queued.pass(CONFIRM / 2);
     queued.world.forget_traffic();
     queued.waits(&hint).await;
@@ -206,7 +206,7 @@ async fn a_contrary_look_restarts_the_wait_for_a_second_look() {
     queued.world.forget_traffic();
     queued.settles(&hint).await;
     assert_eq!(queued.world.writes().len(), 0);
-    // Denied again: nothing is left of the first time.
+    // Missing again: the first time no longer counts.
     queued.pass(CONFIRM);
     lie(&queued.world, denied(APP_USER, &ann));
     queued.waits(&queued.hint(&ann)).await;
@@ -281,7 +281,7 @@ async fn a_waiting_change_does_not_delay_an_announced_one() {
     let mut events = queued.does(|okta| okta.deactivate(&ann));
     queued.settles(&events).await;
     queued.has_nothing();
-    // In one batch with it, too: what waits goes back, and the end is done all the same.
+    // Also in the same batch: the waiting change goes back, and the removal is applied.
     queued.does(|okta| okta.activate(&ann));
     queued.does(|okta| okta.assign(APP, &ann));
     queued.does(|okta| okta.add_member(&devs, &ann));
@@ -298,7 +298,8 @@ async fn a_waiting_change_does_not_delay_an_announced_one() {
     queued.has_nothing();
 }
 
-/// The look says less than the event: it is repeated until the event is as old as a second look has to be.
+/// The look does not show the announced change yet. It is repeated until the event is older than the wait for a
+/// second look.
 #[tokio::test]
 async fn an_announced_change_that_does_not_show_yet_gets_another_look() {
     let (queued, devs, _) = start().await;
@@ -334,7 +335,7 @@ async fn an_announced_change_that_does_not_show_yet_gets_another_look() {
 #[tokio::test]
 async fn a_look_is_final_when_the_event_is_old() {
     let (queued, devs, ann) = start().await;
-    // Assigned and gone again: the second event is still to come.
+    // Assigned and unassigned again: the second event has not arrived yet.
     let bob = queued.world.user("bob");
     let assigned = queued.does(|okta| okta.assign(APP, &bob));
     queued.does(|okta| okta.unassign(APP, &bob));
@@ -366,7 +367,7 @@ async fn a_group_that_does_not_show_yet_gets_another_look() {
 #[tokio::test]
 async fn of_contrary_events_the_last_published_counts() {
     let (queued, devs, ann) = start().await;
-    // Out and in again; the app user shows late. Events may come in any order.
+    // Unassigned and assigned again, and the app user shows late. Events may come in any order.
     queued.does(|okta| okta.unassign_group(APP, &devs));
     let mut events = queued.does(|okta| okta.unassign(APP, &ann));
     events.extend(queued.does(|okta| okta.assign(APP, &ann)));
@@ -382,7 +383,7 @@ async fn of_contrary_events_the_last_published_counts() {
     queued.settles(&events).await;
     queued.has_everything();
 
-    // The other way round it is an end.
+    // In the other order the access ends.
     queued.does(|okta| okta.unassign_group(APP, &devs));
     let mut events = queued.does(|okta| okta.unassign(APP, &ann));
     events.insert(0, again(&events[0], "application.user_membership.add"));
@@ -392,7 +393,7 @@ async fn of_contrary_events_the_last_published_counts() {
     queued.has_nothing();
 }
 
-/// An event that comes after a contrary one was done announces nothing, if it was published earlier.
+/// An event that arrives after a contrary one was applied announces nothing, if Okta published it earlier.
 #[tokio::test]
 async fn a_late_event_does_not_override_a_newer_one() {
     type Lie = fn(&str, &str) -> Fault;
@@ -453,7 +454,7 @@ async fn a_late_event_does_not_override_a_newer_one() {
     }
 }
 
-/// Nobody is assigned who is suspended or deactivated.
+/// Okta assigns no suspended or deactivated user.
 #[tokio::test]
 async fn an_assignment_overrides_every_earlier_removal_event() {
     for end in ["user.lifecycle.suspend", "user.lifecycle.deactivate"] {
@@ -515,7 +516,7 @@ impl Queued {
     }
 }
 
-/// A new name says nothing of an assignment.
+/// A rename does not announce an assignment.
 #[tokio::test]
 async fn an_event_about_something_else_announces_nothing() {
     let (queued, devs, _) = start().await;
@@ -544,7 +545,7 @@ async fn an_event_about_something_else_announces_nothing() {
         truth(world);
         queued.pass(CONFIRM * 300);
     }
-    // A name that leaves the selection is said outright.
+    // A name that leaves the selection is an announcement.
     let renamed = queued.does(|okta| okta.rename_group(&devs, "Others"));
     queued.settles(&renamed).await;
     assert_eq!(queued.world.team("Devs"), "");
@@ -575,7 +576,7 @@ async fn a_finding_of_a_reconcile_is_believed_at_the_next_look() {
             "{name}"
         );
         queued.has_everything();
-        // Another run of the same hour did not see it either: no second pause.
+        // Another run within the hour did not see it either, so there is no second pause.
         queued.pass(CONFIRM);
         let verdicts = queued.work(&changes, Reason::Delivery).await;
         assert_eq!(verdicts, [Verdict::Settled], "{name}");
@@ -583,7 +584,7 @@ async fn a_finding_of_a_reconcile_is_believed_at_the_next_look() {
     }
 }
 
-/// A change that lay in the queue for long enough needs no pause at all, for what it found and for nothing else.
+/// A change that was queued for long enough needs no pause, but only for its own finding.
 #[tokio::test]
 async fn a_reconcile_counts_as_the_first_look_for_its_own_findings_only() {
     for (planned, is_known) in [("not_assigned", true), ("not_in_group:00gOTHER", false)] {
@@ -605,7 +606,7 @@ async fn a_reconcile_counts_as_the_first_look_for_its_own_findings_only() {
     }
 }
 
-/// The user was there at a look between a reconcile's and the one that follows: that one is the first again.
+/// A look between the reconcile and the next look saw the user, so the next one counts as the first again.
 #[tokio::test]
 async fn a_contrary_look_discards_the_finding_of_a_reconcile() {
     let (queued, _, ann) = start().await;
@@ -623,7 +624,7 @@ async fn a_contrary_look_discards_the_finding_of_a_reconcile() {
     let verdicts = queued.work(&changes, Reason::Delivery).await;
     assert!(matches!(verdicts[0], Verdict::Wait { .. }), "{verdicts:?}");
     queued.has_everything();
-    // A reconcile after the contrary look counts, also beside one before it.
+    // A reconcile after the contrary look counts, even if an earlier one found the same.
     truth(&queued.world);
     queued.pass(CONFIRM);
     queued.settles(&queued.hint(&ann)).await;
@@ -677,7 +678,7 @@ async fn a_look_by_an_operator_counts_as_announced() {
     }
 }
 
-/// The pause before the next try grows with failures. A wait is none, and a success begins the count anew.
+/// The pause before the next try grows with failures. A wait does not count, and a success resets the count.
 #[tokio::test]
 async fn only_consecutive_failures_lengthen_the_pause() {
     let (queued, _, ann) = start().await;

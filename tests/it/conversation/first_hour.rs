@@ -44,7 +44,7 @@ fn unassign(world: &World, user: &str) -> Vec<LogEvent> {
     world.okta_does(|okta| okta.unassign(APP, user))
 }
 
-/// An operator's work on what is recorded of an event.
+/// Runs an operator's command on the record of an event.
 async fn again(world: &World, event: &LogEvent, reason: Reason) {
     let record = world.record(event).await;
     let subject: Subject = record.subject.parse().unwrap();
@@ -139,23 +139,23 @@ async fn the_brake_holds_only_changes_beyond_the_limit() {
             .contains("MAX_REMOVALS_PER_HOUR allows 2")
     );
 
-    // A repeated delivery is acknowledged, and looked at no more.
+    // A repeated delivery is acknowledged without a look.
     world.forget_traffic();
     assert_eq!(world.deliver(&third).await, 204);
     assert_eq!(world.calls(), Vec::<String>::new());
 
-    // A suspension is not counted, and is done at once.
+    // A suspension does not count, and is applied at once.
     world.when(|okta| okta.suspend(&users[3])).await;
     assert_eq!(world.account("dan"), "dan Example - disabled");
 
-    // Nor is the deactivation that follows; it settles what was held.
+    // Nor does the deactivation that follows. It settles the held change.
     world.when(|okta| okta.deactivate(&users[2])).await;
     assert_eq!(world.account("cid"), "cid Example - disabled");
     assert_eq!(held(&world).await.len(), 0);
     assert_eq!(world.record(&third[0]).await.status, Status::Resolved);
 }
 
-/// An operator lifted the brake for an hour while the clock was a day ahead; by now the clock is right.
+/// An operator lifted the brake for an hour while the clock was a day ahead. Now the clock is right.
 #[tokio::test]
 async fn a_brake_lifted_under_a_fast_clock_holds_again() {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -165,7 +165,7 @@ async fn a_brake_lifted_under_a_fast_clock_holds_again() {
     let now_ms = world.ports.clock.now_ms();
     let until = async |at_ms| brake_off_until(documents, at_ms).await.unwrap();
 
-    // Clocks differ a little.
+    // A small difference between clocks is allowed.
     let end = lift_brake(documents, now_ms + 60_000, HOUR).await.unwrap();
     assert_eq!(until(now_ms).await, Some(end));
     assert_eq!(until(end).await, None);
@@ -179,7 +179,7 @@ async fn a_brake_lifted_under_a_fast_clock_holds_again() {
     assert_eq!(world.record(&left[0]).await.status, Status::Held);
     assert_eq!(until(now_ms + DAY_MS).await, None);
 
-    // A note of an earlier build has only its end.
+    // The entry of an earlier version holds only the end.
     let found = documents.document("brake_lifted").await.unwrap().unwrap();
     let old = format!(r#"{{"until_ms":{}}}"#, now_ms + DAY_MS);
     documents
@@ -205,7 +205,7 @@ async fn a_reversal_in_okta_or_an_approval_settles_a_held_change() {
     assert_eq!(world.record(&of_ann[0]).await.status, Status::Resolved);
     assert_eq!(world.account("ann"), "ann Example - enabled");
 
-    // A replay counts as any event; an approval passes.
+    // A replay counts like any event. An approval passes.
     again(&world, &of_bob[0], Reason::Replay).await;
     assert_eq!(world.account("bob"), "bob Example - enabled");
     again(&world, &of_bob[0], Reason::Approval).await;
@@ -316,7 +316,7 @@ async fn every_change_has_an_entry_that_says_why_and_who_asked() {
     assert_eq!(whole, entries);
 }
 
-/// One look serves both: who changed a name did not end the access.
+/// One look serves both events. The author of the name change did not end the access.
 #[tokio::test]
 async fn a_change_is_attributed_to_its_event() {
     let world = World::new().await;
@@ -333,7 +333,7 @@ async fn a_change_is_attributed_to_its_event() {
     assert_eq!(events.iter().find(by_uuid).unwrap().event_type, unassigned);
 }
 
-/// Leaves the lease of a run that was cut off, which is over.
+/// Leaves the expired lease of a cut-off run.
 async fn cut_off(world: &World, subject: &str) {
     let lease = world.table.ledger.lease(subject, Duration::from_millis(1));
     assert!(matches!(lease.await.unwrap(), Leased::Ours(_)));
@@ -352,7 +352,7 @@ async fn the_history_says_that_the_run_before_was_cut_off() {
     assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
 }
 
-/// A dry run changes nothing, and still knows that the run before it may have.
+/// A dry run changes nothing, but it knows that the run before it may have.
 #[tokio::test]
 async fn a_dry_run_records_that_the_run_before_was_cut_off() {
     let world = World::new().await;
@@ -371,7 +371,7 @@ async fn a_dry_run_records_that_the_run_before_was_cut_off() {
     assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
 }
 
-/// A user's run takes the lease on a group whose team it needs, after a run of the group that was cut off.
+/// A user's run takes the lease on a group whose team it needs. A run of that group was cut off before.
 #[tokio::test]
 async fn a_run_with_a_second_lease_records_that_the_run_before_was_cut_off() {
     let world = World::new().await;
@@ -383,7 +383,7 @@ async fn a_run_with_a_second_lease_records_that_the_run_before_was_cut_off() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
     let entries = history(&world, &subject).await;
-    // And of the team that it made: that is the group's, too.
+    // The history of the group also has the team that the run created.
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "create_team"]);
 }
 

@@ -202,7 +202,7 @@ async fn the_second_of_two_groups_with_one_team_name_fails_with_advice() {
     let events = world.okta_does(|okta| okta.assign_group(APP, &second));
     assert_eq!(world.deliver(&events).await, 204);
     assert!(failure_of(&world, &events[0]).await.contains(&first));
-    // Once the first is gone its team is free.
+    // When the first group is gone, its team is free.
     world.when(|okta| okta.delete_group(&first)).await;
     world.when(|okta| okta.unassign_group(APP, &second)).await;
     world.when(|okta| okta.assign_group(APP, &second)).await;
@@ -218,7 +218,7 @@ async fn two_groups_can_swap_their_names() {
     let mut events = world.okta_does(|okta| okta.rename_group(&one, "Tmp"));
     events.extend(world.okta_does(|okta| okta.rename_group(&two, "One")));
     events.extend(world.okta_does(|okta| okta.rename_group(&one, "Two")));
-    // The first delivery meets each other's names; what is open is delivered again.
+    // In the first delivery the names collide. The open events are delivered again.
     for _ in 0..4 {
         if world.deliver(&events).await == 204 {
             break;
@@ -272,7 +272,7 @@ async fn a_group_that_leaves_in_any_way_follows_team_removal() {
                 removal == TeamRemoval::Empty,
                 "{removal:?} by {way}"
             );
-            // A later look at the user holds to it.
+            // A later look at the user keeps it that way.
             world.look_again(&ann).await;
             assert_eq!(
                 world.team("Devs"),

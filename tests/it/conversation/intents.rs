@@ -1,4 +1,4 @@
-//! What the intent of an account that is being created or enabled leads to.
+//! The intent of a create or an enabling, and what later runs do with it.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::conflicts::refusal;
 use super::meanwhile::{LONG, account_by_hand, done, meanwhile, policy};
 use crate::world::{APP, World, intend, intent, lease};
 
-/// The wanted username is refused. What a dead run was about to open under an earlier one is closed; the
-/// account that the user has is not, whatever the note says.
+/// The wanted username is refused. The worker disables the account that a dead run was about to enable under an
+/// earlier username. It does not disable the current account, whatever the intent says.
 #[tokio::test]
 async fn an_intent_disables_the_former_account_but_never_the_present_one() {
     let world = World::new().await;
@@ -28,8 +28,7 @@ async fn an_intent_disables_the_former_account_but_never_the_present_one() {
     }
 }
 
-/// A closed account of an earlier username is noted before it is opened: a run that is killed then leaves
-/// it to the next.
+/// The run writes an intent before it enables a former account. If the run is killed, the next one finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_intent_is_written_before_a_former_account_is_enabled() {
     let world = Arc::new(World::new().await);
@@ -64,7 +63,7 @@ async fn a_run_does_nothing_while_another_run_has_the_lease() {
     assert_eq!(link.anypoint_id.as_str(), account);
 }
 
-/// The intent of one name says nothing of an account of another.
+/// An intent for one name does not cover an account with another name.
 #[tokio::test]
 async fn an_intent_for_another_name_claims_no_account() {
     let world = World::with(policy(Adopt::Never)).await;
@@ -78,7 +77,7 @@ async fn an_intent_for_another_name_claims_no_account() {
     assert_eq!(world.user_link(&ann).await, None);
 }
 
-/// The team is gone, and gone again as soon as it is made.
+/// The team is deleted, and deleted again as soon as the worker creates it.
 #[tokio::test]
 async fn a_team_that_disappears_twice_is_looked_up_again() {
     let world = World::new().await;

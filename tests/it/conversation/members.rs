@@ -1,4 +1,4 @@
-//! Contract §4: who is in a team, and who is left alone there.
+//! Contract §4: who is in a team, and which members the program leaves alone.
 
 use http::Method;
 use okta_anypoint::ids::AccountId;
@@ -25,7 +25,7 @@ async fn a_team_holds_the_assigned_and_enabled_members_of_its_group() {
     for user in [&ann, &bob, &eve, &sue] {
         world.okta_does(|okta| okta.add_member(&devs, user));
     }
-    // One group for members, not for assignment: assigning it would assign everybody in it.
+    // The group has members but is not assigned, because assigning it would assign everybody in it.
     let policy = Policy {
         groups: GroupSelection::All,
         ..Policy::default()
@@ -144,10 +144,10 @@ async fn other_peoples_memberships_are_left_alone() {
             .add_member(&child, &linked_account, "member")
             .unwrap();
     }
-    // By the group: only the plain membership of a linked user who is not in the group ends.
+    // A look at the group ends only the plain membership of a linked user who is not in the group.
     world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
     assert_eq!(world.team("Devs2"), "ann bob boss mapped");
-    // By the user: the same rule.
+    // A look at the user follows the same rule.
     world
         .anypoint()
         .add_member(&team, &linked_account, "member")
@@ -188,7 +188,7 @@ async fn memberships_move_to_a_new_account() {
     assert_eq!(world.team("Devs"), "ann_new");
 }
 
-/// Found by a random history: a group takes a team over in which somebody has another role already.
+/// A random history found this: a group adopts a team in which somebody already has another role.
 #[tokio::test]
 async fn a_maintainer_of_an_adopted_team_stays_one() {
     let world = World::new().await;
@@ -198,7 +198,7 @@ async fn a_maintainer_of_an_adopted_team_stays_one() {
     made.unwrap();
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     world.okta_does(|okta| okta.assign_group(APP, &devs));
-    // The user's event comes first: the team is adopted on the user's way.
+    // The user's event comes first, so the look at the user adopts the team.
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.look_again(&ann).await;
     let kind = |world: &World| {
@@ -212,8 +212,8 @@ async fn a_maintainer_of_an_adopted_team_stays_one() {
     assert_eq!(kind(&world), "maintainer");
 }
 
-/// An empty list of Anypoint: who is in the team all the same is not put in again, because that would make a plain member
-/// of a maintainer. Somebody who is really missing is.
+/// Anypoint answers with an empty list. The worker does not add an existing member again, because that would demote a
+/// maintainer to a plain member. It adds somebody who is really missing.
 #[tokio::test]
 async fn a_maintainer_missing_from_an_empty_list_stays_one() {
     let empty = r#"{"data":[],"total":0}"#;
@@ -264,7 +264,7 @@ async fn a_404_for_the_teams_of_an_existing_account_is_a_contradiction() {
     assert_eq!(world.team("Devs"), "ann");
 }
 
-/// The case of a migration: the people are in the team already, so nothing is written about them.
+/// The case of a migration: the people are already in the team, so the worker writes nothing about them.
 #[tokio::test]
 async fn existing_members_of_an_adopted_team_are_not_added_again() {
     for user_first in [true, false] {
@@ -296,7 +296,7 @@ async fn existing_members_of_an_adopted_team_are_not_added_again() {
     }
 }
 
-/// Who had been put into the team so recently that reads do not show it was taken out.
+/// The worker used to remove a member who had joined so recently that reads did not show it.
 #[tokio::test]
 async fn a_member_who_joined_just_before_the_group_left_stays() {
     let world = World::with(Policy {
@@ -331,7 +331,7 @@ async fn a_member_of_another_pushed_group_stays_in_a_kept_team() {
         (world.team("Devs").as_str(), world.team("Ops").as_str()),
         ("ann", "ann")
     );
-    // A group that is still pushed is another matter.
+    // A group that is still pushed follows other rules.
     world.when(|okta| okta.remove_member(&ops, &ann)).await;
     assert_eq!(
         (world.team("Devs").as_str(), world.team("Ops").as_str()),
@@ -349,7 +349,7 @@ async fn lagging_reads_end_in_sync() {
     world.when(|okta| okta.remove_member(&devs, &ann)).await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
-    // A look at the group sees its own writes late and goes on until it does.
+    // A look at the group sees its own writes late, and continues until it does.
     let account = world.account_id("bob");
     let team = world.team_id("Devs");
     world
@@ -381,14 +381,14 @@ async fn a_large_group_is_written_in_batches_of_a_hundred() {
         }
     }
     let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
-    // Everybody gets an account, each joins. That takes longer than Okta waits: every delivery goes
-    // on where the one before was cut off.
+    // Everybody gets an account and joins. That takes longer than Okta waits, so each delivery continues where the one
+    // before was cut off.
     let mut answers = Vec::new();
     while answers.last() != Some(&204) && answers.len() < 50 {
         answers.push(world.deliver(&events).await);
     }
     assert_eq!(answers.last(), Some(&204), "{answers:?}");
-    // Then all are taken out, and one look puts them back.
+    // Then all are removed, and one look adds them again.
     let team = world.team_id("Devs");
     let members: Vec<String> = world.anypoint().members_of(&team);
     assert_eq!(members.len(), 250);

@@ -1,4 +1,4 @@
-//! Team names that are handed on from group to group, and where that ends.
+//! Team names that move from group to group.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use okta_anypoint::simulator::okta::LogEvent;
 use super::meanwhile::{done, meanwhile};
 use crate::world::{APP, World, look_at_group, worker};
 
-/// Two pushed groups, "One" and "T-wo". The first gets a name that makes the second's team name of it, and
-/// nobody hears of that.
+/// Two pushed groups, "One" and "T-wo". The first gets a name that results in the second's team name, and no event
+/// reports it.
 async fn one_wants_the_name_of_two() -> (World, String, String) {
     let world = World::new().await;
     let one = world.pushed_group("One").await;
@@ -30,7 +30,7 @@ async fn push_one(world: &World, one: &str) {
     assert_eq!(name, told_apart("T-wo", one));
 }
 
-/// A team name that another group's team has, with the end of the group's id.
+/// The team name of a group when another group's team has the plain name: it ends with the group's id.
 fn told_apart(name: &str, group: &str) -> String {
     format!("{name} {}", &group[group.len() - 6..])
 }
@@ -41,7 +41,7 @@ async fn a_team_moves_aside_when_another_group_keeps_its_new_name() {
     push_one(&world, &one).await;
 }
 
-/// The team of a group that is not pushed any more stays as it was left.
+/// The team of a group that is no longer pushed stays unchanged.
 #[tokio::test]
 async fn a_team_moves_aside_when_an_unpushed_group_keeps_its_new_name() {
     for renamed in [None, Some("Zwei")] {
@@ -90,7 +90,7 @@ async fn groups_with_the_same_team_name_get_a_team_each() {
             assert_eq!(link.team_name, told_apart("A-B", group), "{order:?}");
             assert_eq!(world.team(&link.team_name), "ann");
         }
-        // They stay so, also when the plain name is free.
+        // They keep these names, even when the plain name is free.
         world
             .when(|okta| okta.rename_group(&groups[0], "Else"))
             .await;
@@ -102,7 +102,7 @@ async fn groups_with_the_same_team_name_get_a_team_each() {
     }
 }
 
-/// All at once, two runs can come to one team: the one that links it keeps it.
+/// Two concurrent runs can find the same team. The one that links it keeps it.
 #[tokio::test]
 async fn groups_with_the_same_team_name_get_a_team_each_in_one_delivery() {
     let world = World::new().await;
@@ -120,7 +120,7 @@ async fn groups_with_the_same_team_name_get_a_team_each_in_one_delivery() {
     assert_eq!(teams.len(), 4);
 }
 
-/// Between the creation of a team and its link, the run of the other group adopts it.
+/// The run of the other group adopts a team between its creation and its link.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_stays_with_the_group_that_links_it_first() {
     let world = Arc::new(World::new().await);
@@ -145,7 +145,7 @@ async fn a_team_stays_with_the_group_that_links_it_first() {
     done(world);
 }
 
-/// Delivers, and once more what Okta delivers again; nothing may have failed.
+/// Delivers events, and repeats those that Okta would repeat. No event may fail.
 async fn delivered(world: &World, events: &[LogEvent]) {
     for _ in 0..3 {
         if world.deliver(events).await == 204 {
@@ -157,7 +157,7 @@ async fn delivered(world: &World, events: &[LogEvent]) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// A team that cannot be had is its group's failure. When the group has a team after all, its members are in it.
+/// A refused team is a failure of its group. When the group gets a team after all, its members are in it.
 #[tokio::test]
 async fn a_refused_team_fails_for_its_group_but_not_for_its_members() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! The trials in which the nearest open system of this kind fails (`docs/architecture.md` names it),
-//! with their counts. Ours must show zeros.
+//! The trials in which the nearest open system of this kind fails (`docs/architecture.md` names it), with their counts.
+//! Here every count must be zero.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ async fn two_events_of_one_user_at_once_make_one_account() {
     assert_eq!(doubled, 0, "of {TRIALS} trials");
 }
 
-/// After a failure of the target the retried event is applied, every time.
+/// After a failure of the target, the retry always applies the event.
 #[tokio::test]
 async fn a_failed_event_is_applied_by_the_retry() {
     let mut lost = 0;
@@ -86,7 +86,7 @@ async fn a_failed_event_is_applied_by_the_retry() {
     assert_eq!(lost, 0, "of {TRIALS} trials");
 }
 
-/// One bad event first: the good ones of the delivery survive.
+/// A bad event comes first, and the good events of the delivery are still applied.
 #[tokio::test]
 async fn a_bad_event_does_not_stop_the_good_ones() {
     let world = World::new().await;

@@ -1,7 +1,7 @@
-//! One strange answer of Anypoint: nobody keeps access because of it, nobody loses it, and no role changes.
+//! One strange answer of Anypoint does not extend or end anybody's access, and changes no role.
 //!
-//! Each case is a change in Okta, its delivery while one answer is strange, and Okta's retry. The retry finds
-//! nothing to do where the first delivery did it all.
+//! Each case is a change in Okta, its delivery during one strange answer, and Okta's retry. The retry has nothing to do
+//! if the first delivery did everything.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Stage {
     async fn new(policy: Policy) -> Self {
         let (world, devs, ann) = devs_with_ann(policy).await;
         let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
-        // A minute later: what was written just now is remembered.
+        // A minute later, because fresh writes are remembered for a minute.
         let ledger = &*world.table.ledger;
         let lease = lease(ledger, &ann, Duration::from_secs(60)).await;
         let forgotten = Conclusion {
@@ -59,7 +59,7 @@ impl Stage {
         Fault::not_found(path, Absence::Service).on(Method::GET)
     }
 
-    /// The change is delivered under the fault, and once more without.
+    /// Delivers the change under the fault, and once more without it.
     async fn play(
         &self,
         fault: Fault,
@@ -203,7 +203,7 @@ async fn a_user_joins_the_team_of_a_group_missing_from_one_selection_read(
     assert_eq!(stage.world.team("Devs"), "ann ben");
 }
 
-/// Opposite: a group that left the selection takes nobody in, although its team is linked.
+/// The opposite: nobody joins the linked team of a group that left the selection.
 #[tokio::test]
 async fn a_user_who_joins_an_unpushed_group_joins_no_team() {
     let stage = Stage::new(Policy::default()).await;
@@ -271,7 +271,7 @@ async fn a_team_missing_from_a_list_is_not_created_again() {
     assert_eq!(stage.role().as_deref(), Some("member"));
 }
 
-/// Opposite: what really is gone is made again.
+/// The opposite: a team that is really gone is created again.
 #[tokio::test]
 async fn a_team_deleted_by_hand_is_created_again() {
     let stage = Stage::new(Policy::default()).await;

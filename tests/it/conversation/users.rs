@@ -124,7 +124,7 @@ async fn a_changed_username_disables_one_account_and_enables_another() {
     let link = world.user_link(&ann).await.unwrap();
     assert_ne!(link.anypoint_id.as_str(), old);
     assert_eq!(link.username, "ann_new");
-    // And back: the first account was ours, whatever ADOPT says.
+    // And back: the first account was already linked to this user, so ADOPT does not matter.
     world.rename(&ann, "ann").await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.account("ann_new"), "ann Example - disabled");
@@ -255,7 +255,7 @@ async fn an_account_deleted_in_anypoint_is_reported() {
     assert_eq!(status, 204, "{record:?}");
     let error = record.error.unwrap();
     assert!(error.contains("deleted account keeps its name"), "{error}");
-    // Not wanted any more: what should vanish has vanished.
+    // The user is no longer wanted, and the account is already gone.
     world.when(|okta| okta.unassign(APP, &ann)).await;
 }
 
@@ -342,7 +342,7 @@ async fn an_unchanged_user_costs_six_reads_and_a_new_one_eight_calls() {
 
 #[tokio::test]
 async fn a_wrong_app_id_disables_nobody() {
-    // Where groups are pushed by assignment, the app's groups cannot be read either.
+    // If groups are pushed by assignment, the app's groups are unreadable, too.
     for groups in [GroupSelection::Assigned, GroupSelection::None] {
         let policy = Policy {
             groups,
