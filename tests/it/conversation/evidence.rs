@@ -270,7 +270,7 @@ async fn a_member_list_that_contradicts_a_users_own_groups_is_not_believed() {
     let lacks = || Fault::lacking(MEMBERS, &[&ann]);
     let lies = [
         vec![lacks()],
-        // The second source is unavailable, too.
+        // The second source is wrong, too.
         vec![lacks(), Fault::empty_list(GROUPS_OF_USER)],
         vec![lacks(), denied(GROUPS_OF_USER, &ann)],
     ];

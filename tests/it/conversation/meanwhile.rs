@@ -21,7 +21,7 @@ use crate::world::{APP, World, intend};
 const MAIL: &str = "/recover/password";
 /// The search for an account, and the request for a new one.
 pub const USERS: &str = "/users";
-/// The lease of a run that still works.
+/// The length of the lease of a run that still works.
 pub const LONG: Duration = Duration::from_secs(1_000);
 
 /// Runs something once, after Anypoint carried out a call with this method and path ending and before it answers. The

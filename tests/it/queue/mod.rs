@@ -1,4 +1,4 @@
-//! What every queue owes its callers: SQS as moto plays it, and the embedded one.
+//! The contract of every queue: SQS, simulated by moto, and the embedded one.
 
 mod sqlite_only;
 mod sqs_only;
@@ -19,7 +19,7 @@ use crate::servers;
 
 const HIDDEN: Duration = Duration::from_secs(60);
 
-/// A queue from both ends. SQS has a worker end in Lambda only, so the test reads it by itself.
+/// A queue with both of its ends. Only Lambda reads SQS for the worker, so the test does it here.
 #[async_trait]
 trait World: Send + Sync {
     fn queue(&self) -> &dyn Queue;
@@ -136,7 +136,7 @@ impl World for Sqlite {
     }
 
     async fn receive(&self, max: usize) -> Vec<Received> {
-        // Subject by subject, those that wait longest first, until enough is there.
+        // Subject by subject, the longest waiting first, until there are enough.
         let mut received: Vec<Received> = Vec::new();
         while received.len() < max {
             let left = max - received.len();
@@ -284,7 +284,7 @@ async fn a_uuid_is_delivered_once(world: impl World) {
     world.queue().send(&twice[..1]).await.unwrap();
     let messages = world.receive(10).await;
     assert_eq!(received(&messages), uuids([&sent]));
-    // SQS remembers it when the message is done with, too; moto does not.
+    // SQS still remembers the uuid after the message is deleted. moto does not.
     assert!(world.receive(10).await.is_empty());
 }
 

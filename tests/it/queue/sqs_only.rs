@@ -1,4 +1,4 @@
-//! What SQS can do to a sender.
+//! How SQS can fail for a sender.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ async fn a_silent_sqs_fails_in_time_and_is_retryable() {
     );
 }
 
-/// SQS may take part of a batch. The rest is sent again, in order, and only the rest.
+/// SQS may accept part of a batch. The queue sends only the rest again, in order.
 #[tokio::test]
 async fn a_partly_accepted_batch_is_completed() {
     use axum::{Json, Router, extract::State, routing::post};
@@ -122,7 +122,7 @@ async fn a_partly_accepted_batch_is_completed() {
     .collect();
     assert_eq!(*calls.lock().unwrap(), due);
 
-    // With no time for another round it fails, and may be sent again.
+    // Without time for another round it fails, and is retryable.
     let hasty = SqsQueue::new(client, &queue_url, Duration::from_millis(30));
     let failure = hasty.send(&sent).await.unwrap_err();
     assert!(failure.is_retryable(), "{failure}");

@@ -104,7 +104,7 @@ async fn a_batch_that_stays_incomplete_is_a_503_and_the_retry_completes_it() {
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
 }
 
-/// Without a queue the table and Anypoint are what the first delivery waits for.
+/// Without a queue, the first delivery waits for the table and Anypoint.
 #[tokio::test]
 async fn an_inline_hook_opens_its_connections_before_the_first_delivery() {
     let scene = Scene::new().await;

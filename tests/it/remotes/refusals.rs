@@ -1,4 +1,4 @@
-//! Refused credentials and rights: asked once more, then told, and back when the side is well.
+//! Refused credentials and rights: the client asks once more, then reports the refusal, and recovers with the side.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn a_temporary_refusal_is_survived_on_every_page() {
     }
 }
 
-/// Before: the token was used to its own end.
+/// Before: the client used the token until it expired.
 #[tokio::test]
 async fn a_token_that_expires_with_403_is_renewed_between_pages() {
     let (org, group, [_, okta]) = org().await;
@@ -98,8 +98,8 @@ async fn a_token_that_expires_with_403_is_renewed_between_pages() {
     );
 }
 
-/// A refusal that lasts ends as a retryable failure with its cause and advice, and no token is asked for
-/// again and again.
+/// A lasting refusal ends as a retryable failure with its cause and advice. The client does not request tokens again
+/// and again.
 #[tokio::test]
 async fn a_lasting_refusal_is_reported_without_a_token_loop() {
     for (status, code, cause) in [
@@ -125,14 +125,14 @@ async fn a_lasting_refusal_is_reported_without_a_token_loop() {
                 "{} tokens",
                 tokens(org.okta.traffic())
             );
-            // The side's own question is refused as well: it is not about that user.
+            // The side refuses the general check, too, so the refusal is not about that user.
             let app = OktaAppId::parse(APP).unwrap();
             assert!(okta.check_app(&app, soon()).await.unwrap_err().is_refusal());
         }
     }
 }
 
-/// A right that is missing for one user says nothing about the side.
+/// A missing right for one user says nothing about the side.
 #[tokio::test]
 async fn a_refusal_about_one_user_does_not_count_against_the_side() {
     let (org, _, clients) = org().await;
@@ -147,7 +147,7 @@ async fn a_refusal_about_one_user_does_not_count_against_the_side() {
     }
 }
 
-/// Before: an event of the minutes in which a credential is wrong needed a replay by hand.
+/// Before: an event that came while a credential was wrong needed a replay by hand.
 #[tokio::test]
 async fn an_event_during_wrong_credentials_is_retried() {
     for (status, code) in [(401, "E0000011"), (403, "E0000005"), (403, "E0000006")] {
@@ -176,13 +176,13 @@ async fn a_refusal_of_anypoint_is_confirmed_once_and_then_retried() {
         let ann = world.assigned_user("ann").await;
         let anypoint = &world.ports.anypoint;
         let traffic = world.anypoint.traffic();
-        // One that passes.
+        // A temporary one.
         traffic.inject(Fault::status("/users", status, "").once());
         world
             .when(|okta| okta.update_profile(&ann, &[("firstName", "Anna".into())]))
             .await;
         assert_eq!(world.account("ann"), "Anna Example - enabled");
-        // One that lasts.
+        // A lasting one.
         let fault = traffic.inject(Fault::status("/accounts/api/organizations", status, ""));
         world.forget_traffic();
         for _ in 0..4 {
@@ -204,8 +204,8 @@ async fn a_refusal_of_anypoint_is_confirmed_once_and_then_retried() {
     }
 }
 
-/// The secret of the connected app is wrong for a while: two requests for a token, and then a few seconds
-/// of quiet whoever asks.
+/// The secret of the connected app is wrong for a while. The client requests a token twice, then waits a few seconds,
+/// whatever calls come.
 #[tokio::test]
 async fn a_refused_sign_in_is_not_repeated_in_a_loop() {
     let world = World::new().await;
@@ -217,13 +217,13 @@ async fn a_refused_sign_in_is_not_repeated_in_a_loop() {
         assert!(answer.unwrap_err().is_refusal());
     }
     assert_eq!(tokens(world.anypoint.traffic()), 2);
-    // Then it is tried again, and heals by itself.
+    // Then the client tries again, and recovers by itself.
     world.anypoint().client_secret = "simulated-secret".to_owned();
     pass(Duration::from_secs(5)).await;
     anypoint.check_organization(soon()).await.unwrap();
 }
 
-/// Before, a refusal that had passed kept a token that died soon after from being renewed, for a minute.
+/// Before, after a temporary refusal the client did not renew an expired token for a minute.
 #[tokio::test]
 async fn a_token_that_expires_after_a_temporary_refusal_is_renewed() {
     let world = World::new().await;
@@ -241,14 +241,14 @@ async fn a_token_that_expires_after_a_temporary_refusal_is_renewed() {
         assert!(anypoint.list_teams(soon()).await.unwrap_err().is_refusal());
     }
     traffic.remove_fault(fault);
-    // One operation works again, the other was not asked since.
+    // One operation works again. The other has not been called since.
     anypoint.check_organization(soon()).await.unwrap();
     world.anypoint().revoke_tokens();
     anypoint.check_organization(soon()).await.unwrap();
     world.anypoint().revoke_tokens();
     anypoint.list_accounts(soon()).await.unwrap();
 
-    // The opposite: a scope that one operation lacks asks for no token each time, whatever others do.
+    // The opposite: an operation without its scope does not request a token each time, whatever others do.
     traffic.clear();
     traffic.inject(Fault::status(
         "/accounts/api/organizations/*/teams",
