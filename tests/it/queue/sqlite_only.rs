@@ -82,7 +82,7 @@ async fn dead_letters_do_not_come_back_or_block_others() {
     assert_eq!(received(&next), uuids([&sent[1]]));
     let depth = world.queue.depth().await.unwrap();
     assert_eq!((depth.dead, depth.in_flight, depth.waiting), (1, 1, 0));
-    // The queue forgets only a dead letter, and only the one that was settled another way.
+    // Discarding removes only a dead letter, and only the one with this uuid.
     world
         .queue
         .discard_dead_letter(&sent[1].uuid)

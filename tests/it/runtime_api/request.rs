@@ -179,7 +179,7 @@ impl Request {
             "path": path,
             "queryStringParameters": single(query),
             "headers": self.headers_with(host, str::to_lowercase),
-            // A load balancer sends this where API Gateway sends null.
+            // A load balancer sends an empty text where API Gateway sends null.
             "body": body.as_str().unwrap_or_default(),
             "isBase64Encoded": is_base64,
         })
