@@ -176,7 +176,7 @@ impl Faults {
         });
     }
 
-    /// Revokes the tokens of this remote, if they may be revoked.
+    /// Whether the tokens of this remote may be revoked. Marks them as revoked.
     pub fn may_revoke(&mut self, remote: Remote) -> bool {
         self.revoked.insert(remote)
     }

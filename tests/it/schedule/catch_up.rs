@@ -1,4 +1,4 @@
-//! The System Log is read to its end, nothing is missed, nothing is done twice.
+//! Catch-up reads the System Log to its end, misses no event, and applies none twice.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,12 +30,12 @@ async fn newest_ms(stage: &Stage) -> i64 {
     cursor(stage).await.unwrap()["newest_ms"].as_i64().unwrap()
 }
 
-/// How often the System Log was read.
+/// The number of reads of the System Log.
 fn reads(stage: &Stage) -> usize {
     stage.okta.traffic().count(&http::Method::GET, "/logs")
 }
 
-/// Moves what was written since the log had `from` entries by this much.
+/// Moves the entries after the first `from` by this much.
 fn publish_at(stage: &Stage, from: usize, by_ms: i64) {
     for event in &mut stage.okta.world().log[from..] {
         event.published_ms += by_ms;
@@ -169,7 +169,7 @@ async fn an_unknown_stored_cursor_restarts_the_pass() {
             .unwrap();
         stage.run(Task::CatchUp).await;
         assert_eq!(recorder.subjects(), [format!("user#{ann}")], "{next}");
-        // Only its own server is asked, once, about a place that it does not know.
+        // The client asks only its own server, once, about an unknown cursor.
         let is_asked = next.starts_with(stage.okta.base_url());
         let refused = "GET /api/v1/logs: 400 E0000029: Invalid paging request.";
         let unexpected = if is_asked { &[refused][..] } else { &[] };
@@ -199,7 +199,7 @@ async fn the_overlap_covers_late_entries() {
         world.held = held;
         (late, next)
     };
-    // The younger ones are four minutes ahead; the clocks follow.
+    // The younger ones are four minutes ahead. The clocks follow.
     stage.clock.advance(Duration::from_secs(240));
     stage.run(Task::CatchUp).await;
     assert_eq!(recorder.subjects(), [format!("user#{next}")]);
@@ -221,7 +221,7 @@ async fn the_cursor_does_not_pass_a_failed_page() {
         .iter()
         .map(|name| format!("user#{}", stage.assigned(name)))
         .collect();
-    // The events are older than the run, so that it reads to the end.
+    // The events are older than the run, so it reads to the end.
     stage.clock.advance(Duration::from_secs(60));
     let traffic = stage.okta.traffic();
     traffic.inject(Fault::status("/logs", 403, "{}").skipping(2).times(2));
@@ -265,7 +265,7 @@ async fn the_cursor_does_not_pass_a_page_that_could_not_be_queued() {
 async fn without_a_queue_an_open_event_is_kept_and_blocks_no_other() {
     let stage = Stage::new().await;
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
-    // Ann cannot be read now; ben is done all the same.
+    // Ann is unreadable now, and ben is applied anyway.
     stage.okta.traffic().inject(Fault::status(
         &format!("/users/{ann}/groups"),
         409,
@@ -306,7 +306,7 @@ async fn the_next_run_continues_a_long_log() {
     let mut outcomes = Vec::new();
     let mut sent = Vec::new();
     while outcomes.last() != Some(&RunOutcome::Completed) && outcomes.len() < 20 {
-        // Two seconds to wrap up, eight that a page wants, and one to read.
+        // Two seconds to finish, eight for a page, and one to read.
         let time = Deadline::within(Duration::from_millis(10_800));
         let summary = stage.scheduler().run(Task::CatchUp, None, time).await;
         outcomes.push(summary.unwrap().outcome);
@@ -371,7 +371,7 @@ async fn one_empty_page_loses_no_event() {
     }
 }
 
-/// Two empty pages agree only about the same place.
+/// Two empty pages confirm each other only at the same place.
 #[tokio::test]
 async fn empty_pages_at_different_places_lose_no_event() {
     let mut stage = Stage::with_pages(Some(1)).await;
@@ -412,14 +412,14 @@ fn page(stage: &Stage, event: &Value, after: &str) -> Fault {
     Fault::new("/logs", kind).once()
 }
 
-/// Pages that come again, under links that come again, or one of both.
+/// Repeated pages, repeated links, or both.
 #[tokio::test]
 async fn a_repeated_page_or_link_ends_the_run_and_the_pass() {
     for (pages, links, reads_at_most) in [(2, 2, 3), (20, 2, 3), (1, 20, 2)] {
         let mut stage = Stage::new().await;
         let recorder = stage.record();
         let ann = stage.assigned("ann");
-        // Older than the run, which reads to the end.
+        // Older than the run, so it reads to the end.
         publish_at(&stage, 0, -60_000);
         let event = stage.okta.world().log.last().unwrap().to_json();
         for n in 0..20 {
@@ -435,7 +435,7 @@ async fn a_repeated_page_or_link_ends_the_run_and_the_pass() {
         let stored = cursor(&stage).await.unwrap();
         assert_eq!(stored["next"], Value::Null, "{stored}");
 
-        // The next run begins a pass of its own.
+        // The next run begins a new pass.
         recorder.take();
         stage.okta.traffic().remove_all_faults();
         stage.run(Task::CatchUp).await;
@@ -456,7 +456,7 @@ async fn a_log_that_fails_with_large_pages_is_read_in_small_ones() {
     assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
 }
 
-/// A clock that was ahead moved the cursor there; by now the clock is right.
+/// A fast clock moved the cursor into the future. Now the clock is right.
 #[tokio::test]
 async fn a_cursor_in_the_future_counts_as_lost_and_keeps_open_changes() {
     let mut stage = Stage::new().await;

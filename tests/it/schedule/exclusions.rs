@@ -1,4 +1,4 @@
-//! Whom `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name: neither read, nor counted, nor told as a problem.
+//! Tasks do not read, count or report users and groups that `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name.
 
 use http::Method;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{APP, Stage};
 
-/// How somebody is excluded.
+/// How a user is excluded.
 #[derive(Clone, Copy)]
 enum By {
     Id,
@@ -50,7 +50,7 @@ async fn an_excluded_id_is_not_read() {
     assert_eq!(reads(&format!("/api/v1/users/{ben}")), 1);
     stage.okta.traffic().remove_all_faults();
 
-    // An entry that cannot be read is no problem then.
+    // An unreadable entry of an excluded user is no problem.
     for (path, id, pointer) in [
         (&app_users, &ann, "/status"),
         (&app_groups, &glass, "/_embedded"),
@@ -73,7 +73,7 @@ async fn excluded_users_do_not_count_for_the_empty_list_check(#[case] by: By) {
     stage.settle().await;
     stage.exclude(by, "ann", &ann);
 
-    // Only the excluded user is listed: everybody else would be disabled.
+    // The list holds only the excluded user, so everybody else would be disabled.
     let path = format!("/api/v1/apps/{APP}/users");
     let fault = Fault::lacking(&path, &[&ben]);
     stage.okta.traffic().inject(fault);
@@ -87,7 +87,7 @@ async fn excluded_users_do_not_count_for_the_empty_list_check(#[case] by: By) {
     stage.okta.traffic().remove_all_faults();
     assert!(stage.is_enabled("ben"));
 
-    // Only the excluded user is left with an account: nothing is wrong.
+    // Only the excluded user still has an account, and that is fine.
     stage.okta.world().suspend(&ben).unwrap();
     stage.run(Task::Reconcile).await;
     assert!(!stage.is_enabled("ben"));

@@ -1,4 +1,4 @@
-//! Who is paired with whom, what is created, and what is left alone.
+//! Which users an import pairs, what it creates, and what it leaves alone.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub async fn stage(mode: ImportMode) -> Stage {
     stage
 }
 
-/// The import of now, then nothing more to do for import and reconcile: both end without a write.
+/// Runs an import. Then import and reconcile have nothing to do, and end without a write.
 pub async fn import_and_rest(stage: &Stage) -> Summary {
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.outcome, RunOutcome::Completed);
@@ -204,7 +204,7 @@ async fn a_single_user_with_the_address_is_paired_despite_another_login() {
     assert_eq!(stage.writes(), Vec::<String>::new());
 }
 
-/// Each makes one account (or more) that must not be paired in either mode.
+/// Each case makes at least one account that no mode may pair.
 #[rstest]
 #[case::another_app_username("other_name")]
 #[case::suspended("suspended")]
@@ -305,7 +305,7 @@ async fn ambiguous_and_self_undoing_pairs_are_only_reported(
     no_personal_data(&summary);
 }
 
-/// Jane's account has the name under which John is assigned: `ADOPT` decides, as for an event.
+/// Jane's account has John's app username. `ADOPT` decides, as for an event.
 #[tokio::test]
 async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
     for (adopt, address, paired) in [
@@ -313,7 +313,7 @@ async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
         (Adopt::UsernameAndEmail, "John@acme.example", true),
         (Adopt::Username, "jane@acme.example", true),
         (Adopt::Never, "jane@acme.example", false),
-        // The login says whose it is.
+        // The login identifies the owner.
         (Adopt::Never, "John@acme.example", true),
     ] {
         for mode in [ImportMode::Link, ImportMode::Create] {
@@ -336,7 +336,7 @@ async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
     }
 }
 
-/// A service app without the right to write can still report.
+/// A service app without write permission can still report.
 #[tokio::test]
 async fn a_report_needs_no_write_permission() {
     let stage = stage(ImportMode::Create).await;
@@ -365,7 +365,7 @@ async fn a_report_needs_no_write_permission() {
         .run(Task::Import, Some(Mode::Report), long())
         .await;
     assert_eq!(reported.unwrap().outcome, RunOutcome::Completed);
-    // What writes asks for it.
+    // Modes that write need it.
     let imported = scheduler.run(Task::Import, None, long()).await;
     let failure = imported.unwrap_err().to_string();
     assert!(failure.contains("manage"), "{failure}");

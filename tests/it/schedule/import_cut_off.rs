@@ -1,4 +1,4 @@
-//! Imports that are cut off, refused, or lied to.
+//! Imports that are cut off, refused, or misled.
 
 use http::Method;
 use okta_anypoint::failure::Cause;
@@ -19,7 +19,7 @@ use super::import::{import_and_rest, stage as stage_of};
 async fn a_cut_off_import_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
-    // Not tried again within the run.
+    // The run does not try it again.
     let mut fault = Fault::status(path, 501, "{}").on(Method::POST).once();
     if after {
         fault = fault.after_effect();
@@ -78,7 +78,7 @@ async fn one_refused_person_stops_nobody_but_a_missing_right_stops_the_run() {
     );
 }
 
-/// An address that Okta answers 405 to, a person whom the role may not see: theirs is the problem.
+/// Okta answers 405 for an address, or the role may not see a person. That is a problem of that account alone.
 #[tokio::test]
 async fn an_unanswered_address_is_the_problem_of_its_account() {
     for status in [405, 400, 403] {
@@ -141,7 +141,7 @@ async fn a_source_that_fails_stops_the_import(
         assert!(traffic.fired(set) > 0);
         let refused = matches!(&kind, FaultKind::Status { .. });
         if refused && path.starts_with("/api/v1/users") {
-            // The app can be read: it is about this person.
+            // The app is readable, so the refusal is about this person.
             assert_eq!(run.unwrap().count("unpaired"), 1);
             continue;
         }

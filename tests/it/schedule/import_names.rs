@@ -1,4 +1,4 @@
-//! Names of imported people: the last change decides, and nobody plays ping-pong.
+//! Names of imported people: the last change wins, and names do not flip back and forth.
 
 use std::ops::Deref;
 
@@ -52,7 +52,7 @@ impl Imported {
             .unwrap();
     }
 
-    /// First names in Okta, in Anypoint, and as agreed.
+    /// First names in Okta, in Anypoint, and last in sync.
     async fn names(&self) -> [String; 3] {
         let agreed = self.link(&self.user).await.unwrap().agreed.unwrap();
         let okta = self.okta.world().users[&self.user]
@@ -64,7 +64,7 @@ impl Imported {
         [okta, anypoint, agreed.first_name]
     }
 
-    /// Import, push, import: then nothing is written any more.
+    /// Import, push, import: afterwards no run writes anything.
     async fn rests(&self) -> Summary {
         let first = self.run(Task::Import).await;
         self.run(Task::CatchUp).await;
@@ -87,7 +87,7 @@ impl Deref for Imported {
     }
 }
 
-/// Okta takes the call and keeps the name it has: that is this person's problem.
+/// Okta accepts the call but keeps the old name. That is a problem of this person alone.
 #[tokio::test]
 async fn a_name_that_okta_ignores_stops_nobody_else() {
     let stage = Imported::new().await;
@@ -201,7 +201,7 @@ async fn okta_owns_imported_names_unless_the_import_mode_is_create() {
         stage.run(Task::Reconcile).await;
         assert_eq!(stage.names().await[..2], ["ann", "ann"]);
     }
-    // Back in create: what was agreed still stands.
+    // Back in mode create, the names last in sync still count.
     stage.stage.import_mode(ImportMode::Create);
     stage.rests().await;
 }

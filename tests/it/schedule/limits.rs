@@ -11,8 +11,7 @@ use rstest::rstest;
 
 use super::{APP, Stage};
 
-/// Five linked users; two have left Okta, one more is only taken out of a team, one was disabled
-/// before and does not count.
+/// Five linked users. Two have left Okta, one only leaves a team, and one was disabled before and does not count.
 async fn three_would_lose() -> Stage {
     let stage = Stage::new().await;
     let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
@@ -102,7 +101,7 @@ async fn the_limit_stops_a_reconcile_after_all_groups_are_unassigned() {
     assert!(stage.writes().is_empty());
 }
 
-/// A brake that was lifted by a clock that was ahead would be off again when that time has come.
+/// A brake lifted under a fast clock would be off again when that time comes.
 #[tokio::test]
 async fn a_reconcile_restores_a_brake_lifted_under_a_fast_clock() {
     let stage = Stage::new().await;

@@ -1,4 +1,4 @@
-//! A reconcile of which a part has to wait: one change fails, or the brake holds somebody.
+//! A reconcile with a part that has to wait: one change fails, or the brake holds somebody.
 
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::{GroupSelection, RemovalLimit};

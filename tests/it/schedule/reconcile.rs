@@ -1,4 +1,4 @@
-//! Drift of every kind is found, repaired once, and not found again.
+//! A reconcile finds drift of every kind, repairs it once, and does not find it again.
 
 use std::time::Duration;
 
@@ -265,7 +265,7 @@ async fn a_changed_app_username_counts_against_the_limit() {
 async fn users_missing_from_the_list_are_read_one_by_one() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
-    // Okta may leave `_embedded` out: play the whole list without it.
+    // Okta may leave out `_embedded`, so the whole list comes without it.
     let bare = json!([{"id": ann, "status": "ACTIVE", "credentials": {"userName": "ann"}}]);
     stage.okta.traffic().inject(
         okta_anypoint::simulator::traffic::Fault::status(
@@ -343,7 +343,7 @@ async fn a_reconcile_works_on_dynamodb() {
     assert!(report.unwrap().json.contains("\"outcome\":\"completed\""));
 }
 
-/// A reconcile plans as the live look does: a name that Okta gave to another person moves with its account.
+/// A reconcile plans like a look by an event: a name that Okta gave to another person moves with its account.
 #[tokio::test]
 async fn a_reconcile_settles_names_that_moved_between_people() {
     let mut stage = Stage::new().await;
@@ -353,7 +353,7 @@ async fn a_reconcile_settles_names_that_moved_between_people() {
     stage.settle().await;
     let accounts = ["ann", "ben", "cat"].map(|name| stage.account_id(name));
     {
-        // Ann and Ben swap; Dan gets the name of Cat, who is not assigned any more.
+        // Ann and Ben swap names. Dan gets the name of Cat, who is no longer assigned.
         let mut okta = stage.okta.world();
         okta.set_app_username(APP, &ann, "ben").unwrap();
         okta.set_app_username(APP, &ben, "ann").unwrap();
@@ -367,10 +367,10 @@ async fn a_reconcile_settles_names_that_moved_between_people() {
     let of_dan = of_dan
         .iter()
         .find(|change| change.subject.to_string() == format!("user#{dan}"));
-    // Okta only does not show Cat: the change carries that, for its second look.
+    // Okta does not show Cat. The change carries this finding for its second look.
     assert_eq!(of_dan.unwrap().planned, [format!("owner_gone:{cat}")]);
     stage.recorder = None;
-    // Two runs that need each other's account cannot both go first.
+    // Two runs that need each other's account take more than one round.
     for _ in 0..3 {
         stage.run(Task::Reconcile).await;
     }
@@ -402,7 +402,7 @@ async fn an_owner_who_still_has_the_name_keeps_it_in_a_reconcile() {
     assert!(stage.table.store.user_link(&id).await.unwrap().is_some());
 }
 
-/// The change carries what was not shown only while no other run looked at the user since the reconcile began to read.
+/// The change carries a missing answer only if no other run looked at the user since the reconcile began to read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_during_a_reconcile_overrides_what_the_reconcile_did_not_see() {
     let mut stage = Stage::new().await;

@@ -25,7 +25,7 @@ async fn two_runs_of_one_task_do_not_overlap() {
     assert!(outcomes.contains(&RunOutcome::Completed) && outcomes.contains(&RunOutcome::Skipped));
     let created = stage.anypoint.traffic().count(&http::Method::GET, "/teams");
     assert!(created > 0);
-    // The lease was given back: the next run is not skipped.
+    // The first run gave its lease back, so the next run is not skipped.
     stage.finds_nothing().await;
 }
 
@@ -156,7 +156,7 @@ async fn a_run_reports_its_progress() {
 async fn a_plan_takes_no_lease_and_keeps_no_report() {
     let stage = Stage::new().await;
     stage.assigned("ann");
-    // A run that is at work keeps nobody from planning.
+    // A running reconcile does not prevent a plan.
     let at_work = stage
         .table
         .ledger

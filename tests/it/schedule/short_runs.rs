@@ -1,4 +1,4 @@
-//! Runs whose time does not suffice: what they did stays, and the next ones do the rest.
+//! Runs without enough time: their changes stay, and the next runs do the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 
 use super::{Stage, long};
 
-/// What a run keeps free at its end, and what a portion wants to begin with.
+/// The time that a run reserves for its end, and the minimum for a portion.
 const KEPT_FREE: Duration = Duration::from_secs(9);
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn without_a_queue_later_runs_finish_a_large_reconcile() {
     let latency = Duration::from_millis(60);
     stage.okta.traffic().set_latency(latency);
     stage.anypoint.traffic().set_latency(latency);
-    // However slow this machine is, both sides can be read whole.
+    // Even a slow machine can read both sides completely.
     let begun = Instant::now();
     let plan = stage.try_run(Task::Reconcile, Some(Mode::Report)).await;
     let time = KEPT_FREE + Duration::from_secs(1) + begun.elapsed() * 3;
@@ -61,8 +61,7 @@ async fn without_a_queue_later_runs_finish_a_large_reconcile() {
     assert_eq!(stage.members("Team 19").len(), 10);
 }
 
-/// The claim of a change that is worked on in place ends with the caller's time, not with that of the
-/// queue.
+/// The claim of an inline change ends with the caller's time, not with that of the queue.
 #[tokio::test]
 async fn inline_work_ends_within_the_callers_time() {
     let stage = Stage::new().await;
@@ -89,7 +88,7 @@ async fn inline_work_ends_within_the_callers_time() {
     assert!(stage.is_enabled("ann"));
 }
 
-/// A queue that works in place, and in which every portion has somebody who cannot be done now.
+/// Inline work in which every portion has a failing user.
 #[derive(Default)]
 struct Troubled(AtomicUsize);
 

@@ -1,5 +1,5 @@
-//! A source about everybody that cannot be read whole, or is empty where it was not, stops a reconcile before any
-//! change. The list of one group or team stops nobody else: see `members_unread.rs`.
+//! A general source that is incomplete, or suddenly empty, stops a reconcile before any change. The list of one group or
+//! team does not stop others: see `members_unread.rs`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Remote {
     }
 }
 
-/// Two items a page, and much to do: everything would change if a partial read were believed.
+/// Two items per page, and much to do. If a partial read counted, everything would change.
 pub async fn busy() -> Stage {
     let stage = Stage::with_pages(Some(2)).await;
     let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
@@ -77,13 +77,13 @@ async fn any_failed_page_stops_the_run(
             assert_eq!(stage.writes(), Vec::<String>::new());
         }
     }
-    // Nothing fails: then, and only then, it is done.
+    // Only without a failure the run applies the changes.
     stage.run(Task::Reconcile).await;
     assert!(!stage.is_enabled("ann") && stage.is_enabled("ben"));
     stage.finds_nothing().await;
 }
 
-/// A group that is listed and gone is a problem of its own; its team stays as it is.
+/// A group that is listed but not found is its own problem. Its team stays unchanged.
 #[tokio::test]
 async fn a_group_that_is_listed_but_not_found_stops_no_other_group() {
     let stage = busy().await;
@@ -140,7 +140,7 @@ async fn a_list_that_is_suddenly_empty_stops_the_run(
 #[tokio::test]
 async fn an_incomplete_list_of_accounts_stops_the_run() {
     let stage = busy().await;
-    // `total` says 5, one page is all there is: also when it is asked for again.
+    // `total` says 5, but there is only one page, also on the second read.
     let short = {
         let world = stage.anypoint.world();
         let one = world.users.values().next().unwrap();
@@ -184,8 +184,7 @@ async fn throttling_slows_a_run_but_does_not_stop_it() {
     stage.finds_nothing().await;
 }
 
-/// One of many concurrent reads is told to wait a second; the others wait with it instead of being
-/// told so themselves.
+/// One of many concurrent reads gets a pause of one second. The others wait, too, before they are throttled.
 #[rstest]
 #[case::okta(Remote::Okta, "/api/v1/groups/", 429)]
 #[case::anypoint(Remote::Anypoint, "/members", 503)]
@@ -217,7 +216,7 @@ async fn all_reads_wait_for_the_pause_that_one_was_told(
     let in_pause = |at_ms: u64| (from_ms..from_ms + 1000).contains(&at_ms);
     let meanwhile = log.iter().filter(|request| in_pause(request.at_ms)).count();
     let after = log.iter().filter(|r| r.at_ms >= from_ms + 1000).count();
-    // Those that were on their way already: eight requests are under way at once.
+    // Up to eight requests were already on their way.
     assert!(meanwhile <= 8, "{meanwhile} requests during the pause");
     assert!(after >= 40, "{after} requests after the pause");
     stage.finds_nothing().await;

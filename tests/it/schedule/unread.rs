@@ -1,5 +1,5 @@
-//! An entry that cannot be read is its own problem: it is told by its id, it stays as it is, and the rest goes
-//! on. An entry without an id makes its list incomplete: such a list adds, and takes nobody out.
+//! An unreadable entry is its own problem. The run reports its id, leaves it unchanged, and continues with the rest. An
+//! entry without an id makes its list incomplete: the run then adds members, and removes nobody.
 
 use okta_anypoint::provision::{GroupSelection, TeamRemoval};
 use okta_anypoint::schedule::{Summary, Task};
@@ -29,7 +29,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Four people in two teams, as Okta has it; and then changes.
+    /// Four people in two teams, in sync with Okta. Then changes.
     async fn new() -> Self {
         let mut stage = Stage::new().await;
         stage.policy.groups = GroupSelection::All;
@@ -93,7 +93,7 @@ impl Scene {
         self.inject(list, fault);
     }
 
-    /// The user's own first name is `odd`, on the list and alone.
+    /// Makes the user's first name `odd`, in the list and in single reads.
     fn odd_name(&self, user: &str, odd: &Value) {
         for (path, pointer) in [
             (
@@ -122,17 +122,17 @@ impl Scene {
         self.stage.anypoint.traffic().remove_all_faults();
     }
 
-    /// What a reconcile tells; then one that carries it out.
+    /// Returns what a reconcile reports, then applies it.
     async fn reconcile(&mut self) -> Summary {
         self.stage.record();
         let told = self.stage.run(Task::Reconcile).await;
         self.stage.recorder = None;
-        // What the odd entry keeps from being done is a failure of its own subject.
+        // Changes that the odd entry prevents are failures of its subject.
         let _ = self.stage.try_run(Task::Reconcile, None).await;
         told
     }
 
-    /// All is well afterwards, and as Okta has it.
+    /// Checks that everything is in sync with Okta afterwards.
     async fn settles(self) {
         self.mend();
         self.stage.run(Task::Reconcile).await;
@@ -197,7 +197,7 @@ async fn a_list_with_an_entry_without_an_id_removes_nobody(#[case] list: List) {
     scene.settles().await;
 }
 
-/// The team of a group that is not read is neither deleted nor emptied; nor is a team above one that is not read.
+/// A run does not delete or empty the team of an unread group. Nor a team with an unread child team.
 #[rstest]
 #[case(List::Groups)]
 #[case(List::Teams)]
@@ -211,7 +211,7 @@ async fn an_unread_group_or_team_causes_no_deletion(#[case] list: List) {
     scene.without_id(list);
     scene.reconcile().await;
     assert!(scene.stage.anypoint.world().team_by_name("Devs").is_some());
-    // The opposite: a group that is gone for sure.
+    // The opposite: a group that is certainly gone.
     scene.mend();
     let devs = scene.devs.clone();
     scene.stage.okta.world().delete_group(&devs).unwrap();
@@ -245,7 +245,7 @@ async fn an_import_continues_despite_an_unreadable_entry(#[case] list: List) {
     scene.mend();
 }
 
-/// A value of another kind is reported by its user's id, and never shown; the account keeps what it has.
+/// A run reports a value of the wrong type by the user's id, and never shows it. The account keeps its value.
 #[rstest]
 #[case(json!(5))]
 #[case(json!(["Odd"]))]
@@ -279,7 +279,7 @@ async fn a_profile_value_of_the_wrong_type_is_reported_and_not_copied(#[case] od
 
     scene.mend();
 
-    // Nothing at all is no problem.
+    // A missing value is no problem.
     {
         let mut okta = scene.stage.okta.world();
         okta.update_profile(&ben, &[("mobilePhone", json!(null))])
@@ -288,7 +288,7 @@ async fn a_profile_value_of_the_wrong_type_is_reported_and_not_copied(#[case] od
     scene.settles().await;
 }
 
-/// An import brings a name to Okta only where it can read what Okta has.
+/// An import writes a name to Okta only if it can read Okta's current value.
 #[tokio::test]
 async fn an_import_overwrites_no_unreadable_value() {
     let mut scene = Scene::new().await;
@@ -311,12 +311,12 @@ async fn an_import_overwrites_no_unreadable_value() {
     assert_eq!(problem.subject, format!("user#{fay}").parse().ok());
     assert_eq!(scene.stage.writes(), Vec::<String>::new());
     scene.mend();
-    // The opposite: now it is read, and brought.
+    // The opposite: now it can read the value, and writes the name.
     scene.stage.run(Task::Import).await;
     assert_eq!(scene.stage.writes().len(), 1);
 }
 
-/// An entry of the System Log that names nobody is told by its id.
+/// A run reports a System Log entry without a subject by its id.
 #[tokio::test]
 async fn a_log_entry_without_a_subject_is_reported() {
     let scene = Scene::new().await;

@@ -59,7 +59,7 @@ impl Operator {
         self.changes
     }
 
-    /// The receivers that take deliveries while changes are not applied.
+    /// The receiver that takes deliveries while changes are not applied.
     pub fn receiver(&self) -> Option<Arc<Receiver>> {
         match self.changes {
             Changes::Apply => None,
