@@ -1,4 +1,4 @@
-//! A change that failed backs off, and nobody's removal waits behind it.
+//! A failed change backs off, and no removal waits behind it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::{APP, Remotes, eventually};
 
-/// The shortest pause of a change that failed.
+/// The shortest pause of a failed change.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
 fn reads(traffic: &Traffic, path: &str) -> usize {
@@ -53,7 +53,7 @@ async fn a_removal_does_not_wait_behind_a_failed_change() {
         eventually("the change failed", || status(&uuid) == "failed").await;
         eventually("they back off", || postponed() == n).await;
     }
-    // Only a new message ends a pause: nothing is tried while there is none.
+    // Only a new message ends a pause. Without one, nothing is tried.
     let before = reads(traffic, &path);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(reads(traffic, &path), before);

@@ -34,13 +34,13 @@ async fn a_command_takes_missing_settings_from_serve() {
     serve.terminate();
     serve.ended().await;
 
-    // Nobody serves the file: the shell alone decides.
+    // Without a running `serve`, only the shell's settings count.
     let (code, text) = ran(&remotes, &["push", &ada]);
     assert_eq!(code, 0, "{text}");
     assert!(remotes.has_account("ada"));
 }
 
-/// Retried as often as allowed is not "retried by itself".
+/// A message that used up its retries is not "retried by itself".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_waits_for_a_person() {
     let remotes = Remotes::start().await;

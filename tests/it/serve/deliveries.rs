@@ -91,8 +91,8 @@ async fn a_reconcile_finds_changes_without_an_event() {
     assert_eq!(reports[0]["task"], "reconcile", "{reports}");
 }
 
-/// A message that this program did not write is recorded and leaves; it stops nobody, not even the
-/// events of its own subject.
+/// A message that this program did not write is recorded and removed. It blocks no event, not even those of its own
+/// subject.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_message_is_recorded_and_stops_nothing() {
     let remotes = Remotes::start().await;

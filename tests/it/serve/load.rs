@@ -1,14 +1,14 @@
-//! A burst, a steady run, and a burst while the file is held: nothing lost, nothing doubled, bounded
-//! memory, 503 only when nothing was recorded. `cargo bench --bench load` runs more of each.
+//! A burst, a steady load, and a burst while the file is locked. Nothing is lost or duplicated, memory is bounded, and
+//! a 503 means that nothing was recorded. `cargo bench --bench load` runs more of each.
 
 use std::time::Duration;
 
 use super::measure::{Load, run};
 
-/// A user costs no memory once its events are done.
+/// A user takes no memory once its events are done.
 const PEAK_MIB: u64 = 128;
 
-/// Runs a load; says how many answers were a 503.
+/// Runs a load. Returns the number of 503 answers.
 async fn loaded(events: usize, load: Load) -> usize {
     let figures = run(events, load).await;
     let rate = |time: Duration| figures.events as f64 / time.as_secs_f64();

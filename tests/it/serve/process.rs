@@ -1,4 +1,4 @@
-//! One process a file, settings, and how it ends.
+//! One process per file, its settings, and how it stops.
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -37,7 +37,7 @@ async fn a_second_process_on_the_file_is_refused() {
         200,
         "the first one goes on"
     );
-    // Whoever is killed leaves no lock behind.
+    // A killed process leaves no lock behind.
     serve.kill();
     let again = remotes.serve_deliveries_only();
     assert_eq!(again.get(&remotes, "/ready").await.0, 200);

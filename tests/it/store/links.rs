@@ -54,7 +54,7 @@ async fn a_link_is_read_as_written(world: World) {
     );
     assert_eq!(world.team_owner(1).await, Some(group(1)));
 
-    // Written again with other values: the agreed names go when they are not given.
+    // Written again with other values. Without names, the stored names are removed.
     let renamed = UserLink {
         username: "other".to_owned(),
         ..link_to(2)
@@ -109,7 +109,7 @@ async fn a_former_account_can_be_linked_to_another_user(world: World) {
     world.link(1, 2).await;
     assert_eq!(world.link(2, 1).await, Linked::Written);
     assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
-    // The first user moves on once more, and back is barred.
+    // The first user moves on once more, and cannot return.
     world.link(1, 3).await;
     assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
     assert_eq!(world.owner(2).await, Some((user(1), Tenure::Former)));
@@ -142,12 +142,12 @@ async fn unlinking_removes_both_entries(world: World) {
     assert_eq!(world.team_owner(1).await, None);
 }
 
-/// Two links to one account can only be made by hand; whoever owns the reverse entry keeps it.
+/// Only people can make two links to one account. The owner of the reverse entry keeps it.
 async fn unlinking_leaves_the_entry_of_another_user_alone(world: World) {
     world.link(1, 1).await;
     world.link(1, 2).await;
     world.link(2, 1).await;
-    // As if the first user's link had been turned back by hand: only repair can write such an entry.
+    // As if somebody had reset the first user's link by hand. Only a repair can write such an entry.
     let by_hand = HashMap::from([(user(1), link_to(1))]);
     world
         .store
@@ -183,7 +183,7 @@ async fn linking_another_team_frees_the_first(world: World) {
     assert_eq!(world.link_team(2, &team_link(1)).await, Linked::Written);
 }
 
-/// A link made by hand, without a reverse entry, can be changed and removed like any other.
+/// A link made by hand has no reverse entry, but can be changed and removed like any other.
 async fn a_link_made_by_hand_works(world: World) {
     world.by_hand("00u1", "acc-1").await;
     assert_eq!(world.link(1, 2).await, Linked::Written);
@@ -191,7 +191,7 @@ async fn a_link_made_by_hand_works(world: World) {
     world.by_hand("00u3", "acc-3").await;
     world.unlink(3).await;
     assert_eq!(world.account_of(3).await, None);
-    // Two users on one account: the reverse entry's owner keeps it, the other can be moved away.
+    // Two users on one account: the owner of the reverse entry keeps it, and the other can be moved away.
     assert_eq!(world.link(4, 4).await, Linked::Written);
     world.by_hand("00u5", "acc-4").await;
     assert_eq!(world.link(5, 5).await, Linked::Written);
@@ -206,14 +206,14 @@ async fn links_do_not_expire(world: World) {
     world.link(2, 2).await;
     world.link_team(2, &team_link(2)).await;
     world.clock.advance(3_650 * DAY_MS);
-    // Whatever is swept is swept by now.
+    // By now all expired items are swept.
     world.link(1, 1).await;
     assert_eq!(world.account_of(2).await, Some(account(2)));
     assert_eq!(world.owner(2).await, Some((user(2), Tenure::Current)));
     assert_eq!(world.team_owner(2).await, Some(group(2)));
 }
 
-/// Only the owner of the lease writes: what it knows of the origin needs no guessing here.
+/// Only the owner of the lease writes, and it knows the origin.
 async fn the_origin_is_the_last_one_written(world: World) {
     for origin in [
         Origin::Created,

@@ -1,4 +1,4 @@
-//! A run that lost its lease writes nothing, and hears why.
+//! A run that lost its lease writes nothing, and learns why.
 
 use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::ledger::{Lease, Memo};
@@ -23,7 +23,7 @@ fn lost<T>(written: Result<T, Failure>) {
     assert!(failure.is_retryable(), "{failure}");
 }
 
-/// Everything that asks for a lease, on user 1 and group 1, with that lease.
+/// Every call that needs a lease, on user 1 and group 1, with that lease.
 async fn write_all(world: &World, lease: &Lease) {
     let memo = || Memo::Write(Some("late".to_owned()));
     let store: &dyn Store = &*world.other;
@@ -97,7 +97,7 @@ async fn a_lost_lease_changes_nothing(world: World) {
     noted.await.unwrap();
     write_all(&world, &slow).await;
     all_is_as_it_was(&world, Some("the next one's")).await;
-    // The owner is not disturbed.
+    // The owner is unaffected.
     let removed = world.store.unlink_user(&next, &user(1)).await;
     removed.unwrap();
     assert_eq!(world.account_of(1).await, None);
@@ -113,7 +113,7 @@ async fn a_returned_lease_changes_nothing(world: World) {
     all_is_as_it_was(&world, None).await;
 }
 
-/// Nobody looked meanwhile, so there is nothing to spoil. Whether it still may is the run's own question.
+/// No other run looked meanwhile, so the write does no harm. The run itself decides whether it still has time.
 async fn an_expired_lease_writes_until_another_takes_it(world: World) {
     let slow = world.lease(&subject(1)).await;
     world.clock.advance(60_000);
@@ -130,7 +130,7 @@ async fn an_expired_lease_writes_until_another_takes_it(world: World) {
     slow.check().unwrap();
 }
 
-/// What a lease is on is what its writes depend on, whatever they are about.
+/// A write depends on its own lease, whatever the write is about.
 async fn the_lease_of_another_subject_does_not_allow_a_write(world: World) {
     let slow = world.lease(&subject(7)).await;
     begin(&world).await;

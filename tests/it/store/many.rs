@@ -25,7 +25,7 @@ async fn one_read_returns_hundreds_of_keys(world: World) {
     for n in 0..230 {
         assert_eq!(world.link(n, n).await, Linked::Written);
     }
-    // Absent ones between, and one named twice.
+    // With missing ones in between, and one named twice.
     let mut asked: Vec<_> = (0..300).map(user).collect();
     asked.push(user(7));
     assert_eq!(world.store.user_links(&asked).await.unwrap(), users);
@@ -62,7 +62,7 @@ async fn each_list_holds_only_its_own_kind(world: World) {
     assert_eq!(some, HashMap::from([(group(2), team_link(2))]));
 }
 
-/// DynamoDB answers a scan with at most 1 MiB a page.
+/// DynamoDB returns at most 1 MiB per page of a scan.
 async fn lists_continue_past_a_page(world: World) {
     let big = "x".repeat(300_000);
     for n in 0..30 {
@@ -126,7 +126,7 @@ async fn missing_reverse_entries_are_repaired(world: World) {
             .repair_reverse_entries(&users, &teams)
             .await
             .unwrap();
-        // What exists is left alone.
+        // Existing entries are unchanged.
         assert_eq!(world.owner(1).await, Some((user(1), Tenure::Former)));
         assert_eq!(world.owner(2).await, Some((user(1), Tenure::Current)));
         for n in [3, 77, 150] {
@@ -137,7 +137,7 @@ async fn missing_reverse_entries_are_repaired(world: World) {
     assert_eq!(world.link(200, 77).await, Linked::TakenBy(user(77)));
 }
 
-/// Somebody else takes the account while the repair is at work.
+/// Another user takes the account during the repair.
 async fn a_repair_overwrites_no_other_link(world: World) {
     for round in 0..40 {
         let by_hand = HashMap::from([(user(round), link_to(round))]);
@@ -183,7 +183,7 @@ async fn two_users_at_once_get_one_account(world: World) {
     }
 }
 
-/// Each waits for the lease. Whatever the order, the link and the reverse entries agree in the end.
+/// Each waits for the lease. In any order, the link and the reverse entries match in the end.
 async fn concurrent_links_of_one_user_end_consistent(world: World) {
     let world = Arc::new(world);
     for round in 0..5 {

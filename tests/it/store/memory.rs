@@ -1,4 +1,4 @@
-//! What one run leaves for the next: the memo goes with the write that makes it true.
+//! What one run leaves for the next: a write and its memo are stored together.
 
 use okta_anypoint::clock::Clock as _;
 use okta_anypoint::ledger::{Conclusion, Memo};
@@ -175,7 +175,7 @@ async fn an_unreadable_memo_counts_as_empty(world: World) {
         written.await.unwrap();
         assert_eq!(memory(&world, 1).await, Memory::default(), "{text}");
     }
-    // Words of a later version are passed over.
+    // Unknown fields of a later version are ignored.
     let text = "{\"intent\":{\"username\":\"ann\"},\"more\":1}";
     let written = world.ledger.write_memo(&lease, Some(text.to_owned()));
     written.await.unwrap();
