@@ -76,7 +76,7 @@ pub fn unaccounted(
     for (at_ms, change, call) in made.into_iter().rev() {
         let own = entries.iter().enumerate().find(|(n, entry)| {
             entry.at_ms >= at_ms
-                && change.is_told_by(entry, subjects)
+                && change.is_covered_by(entry, subjects)
                 && !(change.state_of().is_some() && used.contains(&(*n, change.clone())))
         });
         if let Some((n, _)) = own {
@@ -150,7 +150,7 @@ impl Change {
         }
     }
 
-    fn is_told_by(&self, entry: &AuditEntry, subjects: &Subjects) -> bool {
+    fn is_covered_by(&self, entry: &AuditEntry, subjects: &Subjects) -> bool {
         let action = entry.action.as_str();
         let on = |id: &str| entry.id.as_deref() == Some(id);
         match self {

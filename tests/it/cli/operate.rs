@@ -266,19 +266,19 @@ async fn a_failure_is_found_explained_and_replayed() {
     let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, dead) \
                VALUES (?1, 'user#x', '{}', 0, 0, 1), ('another', 'user#x', '{}', 0, 0, 1)";
     file.execute(sql, [uuid]).unwrap();
-    let set_aside = || -> u32 {
+    let dead_letters = || -> u32 {
         let sql = "SELECT COUNT(*) FROM messages WHERE dead = 1";
         file.query_row(sql, [], |row| row.get(0)).unwrap()
     };
 
     // Nothing has changed, so it fails again. Then the cause is fixed.
     desk.on_file(&["replay", uuid]).await.expect(1);
-    assert_eq!(set_aside(), 2);
-    let mended = desk
+    assert_eq!(dead_letters(), 2);
+    let fixed = desk
         .okta
         .world()
         .set_app_username(super::APP, &user, "lin_example");
-    mended.unwrap();
+    fixed.unwrap();
     let replayed = desk
         .on_file(&["replay", uuid, "--json"])
         .await
@@ -288,7 +288,7 @@ async fn a_failure_is_found_explained_and_replayed() {
         replayed["results"],
         json!([{"uuid": uuid, "subject": format!("user#{user}"), "status": "done", "error": null}])
     );
-    assert_eq!(set_aside(), 1, "done in another way");
+    assert_eq!(dead_letters(), 1, "done in another way");
     let done = desk
         .on_file(&["events", "--status", "done", "--subject", &user, "--json"])
         .await

@@ -189,7 +189,7 @@ async fn throttling_slows_a_run_but_does_not_stop_it() {
 #[case::okta(Remote::Okta, "/api/v1/groups/", 429)]
 #[case::anypoint(Remote::Anypoint, "/members", 503)]
 #[tokio::test]
-async fn all_reads_wait_for_the_pause_that_one_was_told(
+async fn all_reads_wait_for_the_pause_of_one(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] code: u16,

@@ -117,7 +117,7 @@ impl Scene {
         self.inject(list, fault);
     }
 
-    fn mend(&self) {
+    fn fix(&self) {
         self.stage.okta.traffic().remove_all_faults();
         self.stage.anypoint.traffic().remove_all_faults();
     }
@@ -134,7 +134,7 @@ impl Scene {
 
     /// Checks that everything is in sync with Okta afterwards.
     async fn settles(self) {
-        self.mend();
+        self.fix();
         self.stage.run(Task::Reconcile).await;
         self.stage.finds_nothing().await;
         assert_eq!(self.stage.members("Devs"), ["ben"]);
@@ -207,12 +207,12 @@ async fn an_unread_group_or_team_causes_no_deletion(#[case] list: List) {
     scene.stage.policy.team_removal = TeamRemoval::Delete;
     scene.odd(list);
     scene.reconcile().await;
-    scene.mend();
+    scene.fix();
     scene.without_id(list);
     scene.reconcile().await;
     assert!(scene.stage.anypoint.world().team_by_name("Devs").is_some());
     // The opposite: a group that is certainly gone.
-    scene.mend();
+    scene.fix();
     let devs = scene.devs.clone();
     scene.stage.okta.world().delete_group(&devs).unwrap();
     scene.stage.run(Task::Reconcile).await;
@@ -242,7 +242,7 @@ async fn an_import_continues_despite_an_unreadable_entry(#[case] list: List) {
     if matches!(list, List::AppUsers | List::Accounts) {
         assert!(names(&summary, &scene.id(list)), "{:?}", summary.problems);
     }
-    scene.mend();
+    scene.fix();
 }
 
 /// A run reports a value of the wrong type by the user's id, and never shows it. The account keeps its value.
@@ -277,7 +277,7 @@ async fn a_profile_value_of_the_wrong_type_is_reported_and_not_copied(#[case] od
     let murray = || "Murray".to_owned();
     assert_eq!(names(&scene), ("ben".to_owned(), murray()));
 
-    scene.mend();
+    scene.fix();
 
     // A missing value is no problem.
     {
@@ -310,7 +310,7 @@ async fn an_import_overwrites_no_unreadable_value() {
     };
     assert_eq!(problem.subject, format!("user#{fay}").parse().ok());
     assert_eq!(scene.stage.writes(), Vec::<String>::new());
-    scene.mend();
+    scene.fix();
     // The opposite: now it can read the value, and writes the name.
     scene.stage.run(Task::Import).await;
     assert_eq!(scene.stage.writes().len(), 1);
@@ -329,7 +329,7 @@ async fn a_log_entry_without_a_subject_is_reported() {
     let summary = scene.stage.run(Task::CatchUp).await;
     assert!(names(&summary, &odd), "{:?}", summary.problems);
     assert!(!scene.stage.is_enabled("dan"), "the rest goes on");
-    scene.mend();
+    scene.fix();
     scene.stage.run(Task::Reconcile).await;
     assert!(!scene.stage.is_enabled("cat"));
 }
