@@ -214,8 +214,7 @@ fn every_sample_is_in_the_story_and_the_table() {
     }
 }
 
-/// `reqwest` is built without a provider of its own; whoever comes first sets the one of the
-/// process.
+/// `reqwest` is built without a TLS provider. The first caller sets the provider of the process.
 fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -101,7 +101,7 @@ async fn a_profile_value_of_the_wrong_type_is_named() {
     let warning = warning.unwrap_or_else(|| panic!("no warning: {}", pushed.err));
     assert!(warning.contains("WARN") && warning.contains(&user));
     assert!(!pushed.err.contains("Odd") && !pushed.out.contains("Odd"));
-    assert!(!desk.wrote(), "nothing is taken over");
+    assert!(!desk.wrote(), "nothing is copied");
 }
 
 /// The emergency push skips every wait and records its reason.

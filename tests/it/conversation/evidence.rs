@@ -42,7 +42,7 @@ fn group(id: &str) -> Subject {
     Subject::Group(OktaGroupId::parse(id).unwrap())
 }
 
-/// `people` in a pushed group "Devs", each with an account of their own.
+/// `people` in a pushed group "Devs", each with an account.
 async fn devs_with(world: &World, people: usize) -> (String, Vec<String>) {
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     let users: Vec<String> = (0..people)

@@ -217,7 +217,10 @@ async fn an_orphaned_account_of_a_user_who_left_is_disabled() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
     world.when(|okta| okta.unassign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
-    assert!(world.user_link(&ann).await.is_none(), "nobody has it now");
+    assert!(
+        world.user_link(&ann).await.is_none(),
+        "nobody has the account"
+    );
 }
 
 /// The run that created the account was cut off before the mail, and the account was disabled before another run sent
@@ -245,7 +248,7 @@ async fn a_mail_lost_with_a_cut_off_run_is_sent_when_the_account_is_enabled() {
         assert_eq!(world.anypoint().mails.len(), mails);
         world.forget_traffic();
         world.look_again(&ann).await;
-        assert_eq!(world.writes().len(), 0, "nothing is owed any more");
+        assert_eq!(world.writes().len(), 0, "no mail is missing");
         assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Created);
     }
 }

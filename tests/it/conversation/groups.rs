@@ -300,9 +300,5 @@ async fn a_team_with_child_teams_is_not_deleted() {
         .unwrap();
     assert!(failure_of(&world, deleted).await.contains("below it"));
     assert_ne!(world.team("Child"), "none");
-    assert_eq!(
-        world.team("Devs"),
-        "",
-        "nobody keeps access because of that"
-    );
+    assert_eq!(world.team("Devs"), "", "nobody keeps access because of it");
 }

@@ -249,7 +249,7 @@ async fn a_maintainer_missing_from_an_empty_list_stays_one() {
     }
 }
 
-/// The service's own 404 for the teams of an account that is there.
+/// The service's own 404 for the teams of an existing account.
 #[tokio::test]
 async fn a_404_for_the_teams_of_an_existing_account_is_a_contradiction() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;

@@ -26,7 +26,7 @@ async fn a_name_taken_between_look_and_rename_is_reported_as_taken() {
     done(world);
 }
 
-/// The call is sent again, refused because of itself, and the next look finds what it made.
+/// The client repeats the call. Anypoint refuses it because the first one worked, and the next look finds the team.
 #[tokio::test]
 async fn a_team_whose_create_answer_was_lost_counts_as_created() {
     let world = World::new().await;

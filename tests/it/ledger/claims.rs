@@ -277,7 +277,7 @@ async fn a_rejection_leaves_owned_and_done_records_alone(world: World) {
         ClaimOutcome::AlreadyDone
     ));
 
-    // The record has no owner any more, so the late owner cannot undo the rejection.
+    // The record no longer has an owner, so the late owner cannot undo the rejection.
     let lost = claimed(claim(&world, "e2").await);
     world.clock.advance(10_000);
     let rejected = world.ledger.reject(&work("e2"), &refused()).await.unwrap();

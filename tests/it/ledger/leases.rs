@@ -296,7 +296,7 @@ async fn a_memo_stays_until_it_is_replaced(world: World) {
         let written = world.ledger.write_memo(&lease, text.map(str::to_owned));
         assert_eq!(written.await.unwrap(), Recorded::Written);
         assert_eq!(memo(&world).await.as_deref(), text);
-        assert_eq!(lease.memo(), None, "what the owner before left");
+        assert_eq!(lease.memo(), None, "the memo of the previous owner");
     }
 }
 

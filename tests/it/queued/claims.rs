@@ -72,7 +72,7 @@ async fn killed_in_a_create(moment: Moment) {
     let later = scene.ledger.record(&later.uuid()).await.unwrap();
     assert_eq!(
         later, None,
-        "nobody claims while another run has the subject"
+        "no run claims while another run has the subject"
     );
     // In SQS that would set the message's time-out. Here the nine seconds continue.
     let show = async {
@@ -149,7 +149,7 @@ async fn a_visibility_timeout_during_the_work_has_one_effect() {
     assert_eq!(
         scene.calls().len(),
         0,
-        "what is done is acknowledged, nobody is asked"
+        "a done event is acknowledged without a call"
     );
     assert_eq!(scene.record(&batch[0].uuid()).await.attempts, 1);
     assert_eq!(scene.depth().await, (0, 0));

@@ -83,7 +83,7 @@ async fn a_partly_accepted_batch_is_completed() {
     assert_eq!(
         sizes,
         [10, 5, 2, 1],
-        "only what was not taken is sent again"
+        "only the refused entries are sent again"
     );
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));

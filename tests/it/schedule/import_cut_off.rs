@@ -32,7 +32,7 @@ async fn a_cut_off_import_is_finished_by_the_next(#[case] path: &str, #[case] af
         let user = world.find_user("ann@acme.example").unwrap();
         (world.users.len(), user.id.clone())
     };
-    assert_eq!(count, 1, "never doubled");
+    assert_eq!(count, 1, "never duplicated");
     assert_eq!(stage.link(&id).await.unwrap().origin, Origin::Imported);
 }
 

@@ -144,7 +144,7 @@ async fn a_user_who_left_okta_is_disabled_and_stays_linked() {
     assert_eq!(
         again.count("deactivations"),
         0,
-        "who is out is not counted again"
+        "a removed member is not counted again"
     );
 }
 

@@ -54,7 +54,7 @@ async fn without_a_queue_later_runs_finish_a_large_reconcile() {
         left.is_sorted_by(|before, after| before >= after),
         "{left:?}"
     );
-    assert_eq!(stage.anypoint.world().users.len(), 150, "nobody twice");
+    assert_eq!(stage.anypoint.world().users.len(), 150, "no duplicates");
     stage.okta.traffic().set_latency(Duration::ZERO);
     stage.anypoint.traffic().set_latency(Duration::ZERO);
     stage.finds_nothing().await;

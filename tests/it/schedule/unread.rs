@@ -164,8 +164,8 @@ async fn an_unreadable_entry_is_reported_and_everything_else_continues(#[case] l
     assert!(names(&summary, &id), "{:?}", summary.problems);
     let stage = &scene.stage;
     assert!(stage.is_enabled("eve"), "the rest goes on");
-    assert!(!stage.is_enabled("dan"), "what Okta says outright is done");
-    assert!(stage.is_enabled("ben"), "what was not read is not changed");
+    assert!(!stage.is_enabled("dan"), "a reported status counts at once");
+    assert!(stage.is_enabled("ben"), "an unread object is not changed");
     assert!(stage.members("Devs").contains(&"ben".to_owned()));
     assert!(stage.members("Ops").contains(&"ben".to_owned()));
     if !matches!(list, List::Groups | List::Teams) {

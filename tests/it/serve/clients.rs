@@ -96,7 +96,7 @@ async fn a_half_closed_connection_still_gets_its_answer() {
     for uuid in uuids {
         assert!(status.contains(&uuid), "{uuid}: {status}");
     }
-    // The status page is a server of its own.
+    // The status page is a separate server.
     let address = serve
         .status
         .trim_start_matches("http://")

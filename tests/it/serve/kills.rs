@@ -162,7 +162,7 @@ async fn kills_lose_and_duplicate_nothing() {
     }
     serve.settled(&remotes).await;
     let drained = begun.elapsed();
-    assert!(drained < TAKEN_UP, "what was cut off waited {drained:?}");
+    assert!(drained < TAKEN_UP, "the cut-off work waited {drained:?}");
 
     // In the end all held changes are approved.
     let database = Database::open(&remotes.data()).unwrap();
@@ -239,7 +239,7 @@ async fn kills_lose_and_duplicate_nothing() {
     }
     let before = AnypointWorld::default().users.len();
     let unwanted = anypoint.users.len() - accounts - before;
-    assert_eq!(unwanted, 0, "seed {seed}: accounts nobody asked for");
+    assert_eq!(unwanted, 0, "seed {seed}: unwanted accounts");
     let twice = anypoint.mails.len() - mails;
     drop((okta, anypoint));
 

@@ -186,7 +186,7 @@ async fn until_taken(
             }
             other => panic!("answered with {other:?}\n{}", serve.log()),
         }
-        assert!(refused < 100, "never taken\n{}", serve.log());
+        assert!(refused < 100, "never accepted\n{}", serve.log());
     }
     Sent {
         slowest,

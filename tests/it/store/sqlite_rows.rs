@@ -182,7 +182,7 @@ async fn a_file_of_the_previous_version_is_migrated_completely() {
     assert_eq!(claim("e2").await, "claimed 3 0");
     assert_eq!(claim("e3").await, "AlreadyFailed");
     let busy = format!("Busy {{ until_ms: {} }}", START_MS + 60_000);
-    assert_eq!(claim("e4").await, busy, "an older process may be at it");
+    assert_eq!(claim("e4").await, busy, "an older process may still work");
     assert_eq!(claim("e5").await, "claimed 6 1");
 
     // Opening the file again changes nothing.
